@@ -1,0 +1,1 @@
+"""Floor 0: the mathematics.  NumPy and the standard library only: no Spark, no files, no clock, no print."""

@@ -1,0 +1,159 @@
+"""Losses: the value and the derivative together, so that they cannot disagree.
+
+A loss that is the negative log-likelihood of a link (cross-entropy of softmax or sigmoid) is computed on the logits
+that enter the link, which is exact where the two apart would overflow; `network.py` fuses the pair.  Everything here
+is per row; weights and sums are applied in `network.py`.  Shapes: B rows, O outputs, T target columns.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firesteel.core.ops import Op, Sigmoid, Softmax, logistic
+from firesteel.core.spec import Spec, resolver
+from firesteel.core.types import Array
+
+__all__ = [
+    "LOSSES",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "HalfSumOfSquares",
+    "Loss",
+    "MeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "get",
+]
+
+
+class Loss(Spec):
+    """Base of losses.
+
+    link: the op that must come last and is fused into the loss, or None where any output will do.
+    targets: what the targets must be: "real", "unit" (numbers in [0, 1]) or "class" (integers 0..O-1, T = 1).
+    """
+
+    link: ClassVar[type[Op] | None] = None
+    targets: ClassVar[str] = "real"
+
+    def columns(self, outputs: int) -> int:
+        """Return T, the number of target columns, for a network of so many outputs."""
+        return outputs
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        """Return each row's loss (B,), the network's outputs (B, O) and d(loss)/dz (B, O).
+
+        z: (B, O), the logits if there is a link, else the outputs themselves.  y: (B, T).
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """L = 1/O sum_k (z_k - y_k)^2, as Keras: the mean over the outputs of a row.
+
+    >>> MeanSquaredError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))[0]
+    array([2.])
+    """
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        r = z - y
+        return (r * r).mean(axis=1), z, r * r.dtype.type(2.0 / r.shape[1])
+
+
+@dataclass(frozen=True)
+class HalfSumOfSquares(Loss):
+    """L = 1/2 sum_k (z_k - y_k)^2: the textbook loss whose derivative is the plain error.
+
+    >>> HalfSumOfSquares().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))[0]
+    array([2.])
+    """
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        r = z - y
+        return (r * r).sum(axis=1) * r.dtype.type(0.5), z, r
+
+
+@dataclass(frozen=True)
+class BinaryCrossentropy(Loss):
+    """L = -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)) with p = sigmoid(z), as Keras.
+
+    Computed as max(z, 0) - z y + log(1 + exp(-|z|)); the derivative is (p - y) / O.
+
+    >>> float(BinaryCrossentropy().rows(np.array([[0.0]]), np.array([[1.0]]))[0][0].round(4))
+    0.6931
+    """
+
+    link = Sigmoid
+    targets = "unit"
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        p = logistic(z)
+        losses = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
+        return losses, p, (p - y) * z.dtype.type(1.0 / z.shape[1])
+
+
+@dataclass(frozen=True)
+class CategoricalCrossentropy(Loss):
+    """L = -sum_k y_k log p_k with p = softmax(z); y is one-hot or a distribution, (B, O).
+
+    The derivative is p sum_k y_k - y.
+
+    >>> float(CategoricalCrossentropy().rows(np.zeros((1, 2)), np.array([[0.0, 1.0]]))[0][0].round(4))
+    0.6931
+    """
+
+    link = Softmax
+    targets = "unit"
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        p, shifted, total = _softmax_parts(z)
+        mass = y.sum(axis=1)
+        losses = np.log(total) * mass - (y * shifted).sum(axis=1)
+        return losses, p, p * mass[:, None] - y
+
+
+@dataclass(frozen=True)
+class SparseCategoricalCrossentropy(Loss):
+    """L = -log p_y with p = softmax(z) and y the number of the class, (B, 1).
+
+    The derivative is p, less 1 at the class.
+
+    >>> float(SparseCategoricalCrossentropy().rows(np.zeros((1, 2)), np.array([[1.0]]))[0][0].round(4))
+    0.6931
+    """
+
+    link = Softmax
+    targets = "class"
+
+    def columns(self, outputs: int) -> int:
+        return 1
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        p, shifted, total = _softmax_parts(z)
+        at = np.arange(len(z)), y[:, 0].astype(np.intp)
+        losses = np.log(total) - shifted[at]
+        d_z = p.copy()
+        d_z[at] -= 1
+        return losses, p, d_z
+
+
+def _softmax_parts(z: Array) -> tuple[Array, Array, Array]:
+    """Return softmax(z), z less its row maximum, and the sum of the exponentials of that."""
+    # z at its argmax, because NumPy finds the argmax of short rows five times sooner than the maximum
+    shifted = z - z[np.arange(len(z)), z.argmax(axis=1)][:, None]
+    e = np.exp(shifted)
+    total = e.sum(axis=1)
+    return e / total[:, None], shifted, total
+
+
+LOSSES: dict[str, Spec] = {
+    "binary_crossentropy": BinaryCrossentropy(),
+    "categorical_crossentropy": CategoricalCrossentropy(),
+    "half_sse": HalfSumOfSquares(),
+    "mean_squared_error": MeanSquaredError(),
+    "mse": MeanSquaredError(),
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy(),
+}
+
+get = resolver("a loss", Loss, LOSSES)

@@ -1,0 +1,221 @@
+"""A network is its layers strung together over one flat vector; an objective is a network with its loss and metrics.
+
+This is the second gate: shapes must compose and the loss must suit the last layer, or building raises.  After it,
+`learn` and `score` trust what they are given.  Both return plain sums, so that batches, blocks and shards add up;
+who divides, and when, is decided in `firesteel/train`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from firesteel.core import layers as layer_words
+from firesteel.core.layers import Layer
+from firesteel.core.layout import Layout
+from firesteel.core.losses import Loss
+from firesteel.core.metrics import Metric
+from firesteel.core.ops import Op
+from firesteel.core.seeds import rng_for
+from firesteel.core.types import Array, Pull, Random, Views
+from firesteel.errors import ConfigError
+
+__all__ = ["DTYPES", "Network", "Objective"]
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers, the number of inputs and the dtype: everything about a network but its weights.
+
+    >>> from firesteel.core.layers import Dense
+    >>> network = Network((Dense(2, activation="softmax"),), inputs=3)
+    >>> network.layout.size, network.outputs
+    (8, 2)
+    """
+
+    layers: tuple[Layer, ...]
+    inputs: int
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"dtype={self.dtype!r}: it must be one of {DTYPES}", code="config-dtype")
+        if not self.layers:
+            raise ConfigError(
+                "a network needs at least one layer, and this one has none", code="config-empty"
+            )
+        width = self.inputs
+        for number, layer in enumerate(self.layers):
+            if layer.input_dim is not None and layer.input_dim != width:
+                raise ConfigError(
+                    f"layer {number}, {layer}, says input_dim={layer.input_dim}, but {width} values reach it",
+                    code="config-shape",
+                )
+            for op in layer.ops():
+                width = op.outputs(width)
+
+    @cached_property
+    def ops(self) -> tuple[Op, ...]:
+        """The ops of all layers, in order."""
+        return tuple(op for layer in self.layers for op in layer.ops())
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Number of values that enter each op, and after them the number that leave the last."""
+        widths = [self.inputs]
+        for op in self.ops:
+            widths.append(op.outputs(widths[-1]))
+        return tuple(widths)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs, O."""
+        return self.widths[-1]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where each parameter lies in theta."""
+        shapes = zip(self.ops, self.widths, strict=False)
+        return Layout(tuple(tuple(op.shapes(width).items()) for op, width in shapes))
+
+    def init(self, seed: int) -> Array:
+        """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
+        theta = np.zeros(self.layout.size, self.dtype)
+        for number, name, shape, where in self.layout.slices():
+            rng = rng_for(seed, "init", number, name)
+            theta[where] = self.ops[number].init(name).draw(rng, shape).ravel()
+        return theta
+
+    def forward(
+        self, p: Sequence[Views], x: Array, random: Random | None = None, last: int | None = None
+    ) -> tuple[Array, list[Pull]]:
+        """Run ops[:last] on x (B, I); return the output and the pull-backs, in order.
+
+        random: gives each random op its generator, in training; None in use.
+        """
+        pulls = []
+        for number, op in enumerate(self.ops[:last]):
+            rng = random(number) if random is not None and op.random else None
+            x, pull = op.apply(p[number], x, rng)
+            pulls.append(pull)
+        return x, pulls
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the JSON-able description."""
+        layers = [layer.to_config() for layer in self.layers]
+        return {"layers": layers, "inputs": self.inputs, "dtype": self.dtype}
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> "Network":
+        """Make the network that `to_config` described.  Raises ConfigError if it does not describe one."""
+        layers, inputs, dtype = config.get("layers"), config.get("inputs"), config.get("dtype")
+        if (
+            not isinstance(layers, list)
+            or not isinstance(inputs, int)
+            or isinstance(inputs, bool)
+            or inputs < 1
+        ):
+            raise ConfigError(
+                "not the description of a network: layers or inputs are missing", code="config-field"
+            )
+        return Network(tuple(layer_words.get(layer) for layer in layers), inputs, str(dtype))
+
+    def fingerprint(self, theta: Array) -> str:
+        """Return the SHA-256 (64 hex digits) of the architecture and the weights."""
+        digest = hashlib.sha256(json.dumps(self.to_config(), sort_keys=True).encode())
+        digest.update(np.ascontiguousarray(theta, theta.dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training makes small, and what it counts on the way: sums of (loss, weight, rows, metrics...).
+
+    >>> from firesteel.core import losses
+    >>> from firesteel.core.layers import Dense
+    >>> network = Network((Dense(2, activation="softmax"),), inputs=3)
+    >>> Objective(network, losses.get("sparse_categorical_crossentropy")).last
+    1
+    >>> Objective(network, losses.get("binary_crossentropy"))
+    Traceback (most recent call last):
+    firesteel.errors.ConfigError: BinaryCrossentropy goes with a last layer of activation 'sigmoid', and this \
+network ends in Softmax() [config-loss]
+    """
+
+    network: Network
+    loss: Loss
+    metrics: tuple[tuple[str, Metric], ...] = ()
+
+    def __post_init__(self) -> None:
+        link, ops = self.loss.link, self.network.ops
+        end = ops[-1] if ops else "nothing"
+        if link is not None and not isinstance(end, link):
+            raise ConfigError(
+                f"{type(self.loss).__name__} goes with a last layer of activation {link.__name__.lower()!r}, "
+                f"and this network ends in {end}",
+                code="config-loss",
+            )
+        if self.loss.targets == "class" and self.network.outputs < 2:
+            raise ConfigError(
+                f"{type(self.loss).__name__} needs at least 2 outputs, one a class, and this network has "
+                f"{self.network.outputs}: for two classes use 2 outputs, or 1 with sigmoid and binary_crossentropy",
+                code="config-loss",
+            )
+
+    @cached_property
+    def last(self) -> int:
+        """Number of ops that run before the loss: a link is fused into the loss."""
+        return len(self.network.ops) - (self.loss.link is not None)
+
+    @property
+    def size(self) -> int:
+        """Number of sums."""
+        return 3 + len(self.metrics)
+
+    @property
+    def names(self) -> list[str]:
+        """What is measured: "loss", then the metrics."""
+        return ["loss", *(name for name, _ in self.metrics)]
+
+    def means(self, sums: Array) -> dict[str, float]:
+        """Return the weighted means by name."""
+        return {name: float(sums[at] / sums[1]) for name, at in zip(self.names, [0, *range(3, self.size)], strict=True)}
+
+    def score(self, p: Sequence[Views], x: Array, y: Array, w: Array) -> Array:
+        """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,)"""
+        z, _ = self.network.forward(p, x, last=self.last)
+        losses, outputs, _ = self.loss.rows(z, y)
+        return self._sums(losses, outputs, y, w)
+
+    def learn(
+        self,
+        p: Sequence[Views],
+        x: Array,
+        y: Array,
+        w: Array,
+        scale: float,
+        random: Random | None,
+        g: list[Views],
+    ) -> Array:
+        """Add scale x d(sum of w L)/d(theta) into the zeroed views g; return the sums, as `score` does."""
+        z, pulls = self.network.forward(p, x, random, self.last)
+        losses, outputs, d = self.loss.rows(z, y)
+        d *= (w * w.dtype.type(scale))[:, None]
+        for number in range(self.last - 1, -1, -1):
+            d = pulls[number](d, g[number], number > 0)  # type: ignore[assignment]
+        return self._sums(losses, outputs, y, w)
+
+    def _sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
+        sums = np.empty(self.size)
+        sums[0] = np.add.reduce(losses * w, dtype=np.float64)
+        sums[1] = np.add.reduce(w, dtype=np.float64)
+        sums[2] = len(w)
+        for number, (_, metric) in enumerate(self.metrics, 3):
+            sums[number] = np.add.reduce(metric.rows(outputs, y) * w, dtype=np.float64)
+        return sums

@@ -1,0 +1,211 @@
+"""The mathematician's words: what a network computes, each op on one screen, in order of difficulty.
+
+An op's `apply` returns its output and its own pull-back, a function that holds what the backward pass needs; so
+nothing is cached on an object and nothing can be called in the wrong order.  `layers.py` turns the user's words
+into these.  Shapes: B rows, I inputs, O outputs.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from firesteel.core import initializers
+from firesteel.core.initializers import Initializer
+from firesteel.core.types import Array, Pull, Views
+
+__all__ = ["OPS", "Affine", "Drop", "Op", "Relu", "Scale", "Sigmoid", "Softmax", "Tanh"]
+
+
+class Op:
+    """Base of ops: elementwise, without parameters and not random unless it says otherwise."""
+
+    random: ClassVar[bool] = False
+
+    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters, given the number of inputs."""
+        return {}
+
+    def outputs(self, inputs: int) -> int:
+        """Return the number of outputs, given the number of inputs."""
+        return inputs
+
+    def init(self, name: str) -> Initializer:
+        """Return how the parameter `name` is drawn."""
+        raise KeyError(name)
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        """Return y and its pull-back.  x: (B, I), y: (B, O); rng is None where nothing may be random.
+
+        pull(d_y, g, wants_x) adds the derivative of the loss by the parameters into the views `g`, which
+        arrive zeroed, and returns the derivative by x if `wants_x` (the first op of a network need not).
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Scale(Op):
+    """y = scale x + offset.
+
+    >>> Scale(0.5, 1.0).apply({}, np.array([[2.0]]), None)[0]
+    array([[2.]])
+    """
+
+    scale: float
+    offset: float
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            return d_y * d_y.dtype.type(self.scale)
+
+        y = x * x.dtype.type(self.scale)
+        if self.offset:
+            y += y.dtype.type(self.offset)
+        return y, pull
+
+
+@dataclass(frozen=True)
+class Relu(Op):
+    """y = max(x, 0); the derivative at 0 is taken as 0.
+
+    >>> Relu().apply({}, np.array([[-1.0, 2.0]]), None)[0]
+    array([[0., 2.]])
+    """
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        y = np.maximum(x, x.dtype.type(0))
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            return d_y * (y > 0)
+
+        return y, pull
+
+
+@dataclass(frozen=True)
+class Tanh(Op):
+    """y = tanh x; dy/dx = 1 - y^2.
+
+    >>> Tanh().apply({}, np.array([[0.0]]), None)[0]
+    array([[0.]])
+    """
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        y = np.tanh(x)
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            return d_y * (1 - y * y)
+
+        return y, pull
+
+
+def logistic(x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)) without overflow, as (1 + tanh(x / 2)) / 2."""
+    y = np.tanh(x * x.dtype.type(0.5))
+    y += 1
+    y *= y.dtype.type(0.5)
+    return y
+
+
+@dataclass(frozen=True)
+class Sigmoid(Op):
+    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y).
+
+    >>> Sigmoid().apply({}, np.array([[0.0]]), None)[0]
+    array([[0.5]])
+    """
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        y = logistic(x)
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            return d_y * (y * (1 - y))
+
+        return y, pull
+
+
+def softmax(x: Array) -> Array:
+    """Return exp(x) / sum exp(x) of each row, shifted by the row's maximum.  x: (B, O)."""
+    y = np.exp(x - x.max(axis=1, keepdims=True))
+    y /= y.sum(axis=1, keepdims=True)
+    return y
+
+
+@dataclass(frozen=True)
+class Softmax(Op):
+    """y_k = exp(x_k) / sum_j exp(x_j) in each row; dy_k/dx_j = y_k (1[j = k] - y_j).
+
+    >>> Softmax().apply({}, np.array([[0.0, 0.0]]), None)[0]
+    array([[0.5, 0.5]])
+    """
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        y = softmax(x)
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            return y * (d_y - (d_y * y).sum(axis=1, keepdims=True))
+
+        return y, pull
+
+
+@dataclass(frozen=True)
+class Drop(Op):
+    """In training y = x m / (1 - rate) with m_i = 0 at probability `rate`, else 1; in use y = x.
+
+    >>> Drop(0.5).apply({}, np.array([[1.0, 2.0]]), None)[0]
+    array([[1., 2.]])
+
+    Source: Srivastava et al. 2014, in the "inverted" form that scales while training.
+    """
+
+    random = True
+    rate: float
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        if rng is None or self.rate == 0.0:
+            return x, lambda d_y, g, wants_x: d_y
+        m = (rng.random(x.shape, np.float32) >= np.float32(self.rate)).astype(x.dtype)
+        m *= x.dtype.type(1.0 / (1.0 - self.rate))
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            return d_y * m
+
+        return x * m, pull
+
+
+@dataclass(frozen=True)
+class Affine(Op):
+    """y = x w + b.    x: (B, I)   w: (I, O)   b: (O,)   y: (B, O)
+
+    >>> Affine(1).apply({"w": np.array([[2.0]]), "b": np.array([1.0])}, np.array([[3.0]]), None)[0]
+    array([[7.]])
+    """
+
+    units: int
+    use_bias: bool = True
+    kernel_initializer: Initializer = initializers.GlorotUniform()
+    bias_initializer: Initializer = initializers.Zeros()
+
+    def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        kernel: dict[str, tuple[int, ...]] = {"w": (inputs, self.units)}
+        return kernel | ({"b": (self.units,)} if self.use_bias else {})
+
+    def outputs(self, inputs: int) -> int:
+        return self.units
+
+    def init(self, name: str) -> Initializer:
+        return self.kernel_initializer if name == "w" else self.bias_initializer
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            np.matmul(x.T, d_y, out=g["w"])  # g arrives zeroed and w is used once, so "add" is "write"
+            if self.use_bias:
+                np.add.reduce(d_y, axis=0, out=g["b"])
+            return d_y @ p["w"].T if wants_x else None
+
+        y = x @ p["w"]
+        if self.use_bias:
+            y += p["b"]
+        return y, pull
+
+
+OPS: dict[str, type[Op]] = {op.__name__: op for op in (Affine, Drop, Relu, Scale, Sigmoid, Softmax, Tanh)}

@@ -1,0 +1,16 @@
+"""The few names that types share across the mathematics: arrays, views, and what an op gives back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Array", "Pull", "Random", "Views"]
+
+Array = npt.NDArray[Any]
+Views = dict[str, Array]
+Pull = Callable[[Array, Views, bool], Array | None]
+"""pull(d_y, g, wants_x) adds d(loss)/d(parameters) into the zeroed views g and returns d(loss)/dx if wanted."""
+Random = Callable[[int], np.random.Generator]
+"""random(op number) gives the generator of that op for the rows at hand; None where nothing may be random."""

@@ -1,0 +1,151 @@
+"""Reads IDX files, the container MNIST comes in, gzipped or plain, and refuses whatever is not exactly one.
+
+A half-read image file trains a network on noise without complaint, so every size is checked here, once, and
+the loaders behind trust the array.  `digits` and `mnist` come next: they add a pinned checksum.
+"""
+
+import hashlib
+import math
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firesteel.errors import DataError
+
+__all__ = ["read_idx", "read_pinned"]
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MAX_DIMENSIONS = 8
+MAX_BYTES = 2**31
+PIECE = 2**20
+
+
+def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """The array in an IDX file; the first two bytes, not the name, tell whether it is gzipped.
+
+    Shape and type are those of the file's header: 1 to 8 dimensions, at most 2 GiB, of uint8, int8, int16,
+    int32, float32 or float64, returned in this machine's byte order.
+
+    Raises `DataError` when the file cannot be read (`data-file`), is not IDX or not of the declared size
+    (`data-idx`), or its gzip wrapper is cut or damaged (`data-gzip`).  No more than the declared size and one
+    byte is ever unpacked.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "three.idx"
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1]) + bytes([0, 0, 0, 3]) + bytes([5, 6, 7]))
+    ...     read_idx(path)
+    array([5, 6, 7], dtype=uint8)
+
+    Source: the format note on Y. LeCun's MNIST page.
+    """
+    return _read(Path(path))[0]
+
+
+def read_pinned(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
+    """Like `read_idx`, for a file whose unpacked content must have the given SHA-256.
+
+    Raises `DataError` as `read_idx` does, and with code `data-hash` and the `remedy` when the sums differ.
+    """
+    array, found = _read(path)
+    if found != sha256:
+        raise DataError(
+            f"{path}: expected unpacked content with SHA-256 {sha256}, found {found}; {remedy}",
+            code="data-hash",
+        )
+    return array
+
+
+def _read(path: Path) -> tuple[NDArray[Any], str]:
+    try:
+        with path.open("rb") as file:
+            return _parse(_Content(file, path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from error
+
+
+class _Content:
+    """A file's bytes behind its gzip wrapper, if it has one; unpacks only what is asked for."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file, self.path, self.at = file, path, 0
+        self.sum = hashlib.sha256()
+        self.gzip = zlib.decompressobj(wbits=31) if file.read(2) == b"\x1f\x8b" else None
+        file.seek(0)
+
+    def read(self, count: int) -> bytes:
+        """The next `count` bytes; fewer only where the content ends."""
+        got = self._unpack(count) if self.gzip else self.file.read(count)
+        self.sum.update(got)
+        self.at += len(got)
+        return got
+
+    def _unpack(self, count: int) -> bytes:
+        assert self.gzip is not None
+        out = bytearray()
+        while len(out) < count and not self.gzip.eof:
+            packed = self.gzip.unconsumed_tail or self.file.read(2**16)
+            try:
+                piece = self.gzip.decompress(packed, count - len(out))
+            except zlib.error as error:
+                raise self.damaged(f"an intact stream, found damage ({error})", len(out)) from error
+            if not packed and not piece:
+                raise self.damaged("more of the stream, found the end of the file", len(out))
+            out += piece
+        return bytes(out)
+
+    def damaged(self, what: str, ahead: int) -> DataError:
+        message = (
+            f"{self.path}: gzip, after unpacked byte {self.at + ahead}: expected {what}; fetch the file again"
+        )
+        return DataError(message, code="data-gzip")
+
+    def refuse(self, at: int, expected: str, found: str) -> DataError:
+        where = "unpacked byte" if self.gzip else "byte"
+        return DataError(f"{self.path}: {where} {at}: expected {expected}, found {found}", code="data-idx")
+
+    def must_end(self) -> None:
+        if self.read(1):
+            raise self.refuse(self.at - 1, "the end of the data (dimensions x size)", "more bytes")
+        if self.gzip and (extra := len(self.gzip.unused_data) + len(self.file.read(1))):
+            raise self.damaged(f"the end of the file, found {extra} or more bytes behind the stream", 0)
+
+
+def _parse(content: _Content) -> tuple[NDArray[Any], str]:
+    magic = content.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        page = " (a web page?)" if magic.lstrip().startswith(b"<") else ""
+        raise content.refuse(0, "the IDX magic 00 00 type dimensions", (magic.hex(" ") or "nothing") + page)
+    if magic[2] not in TYPES:
+        known = ", ".join(f"{code:02x}" for code in TYPES)
+        raise content.refuse(2, f"a type byte, one of {known}", f"{magic[2]:02x}")
+    if not 1 <= magic[3] <= MAX_DIMENSIONS:
+        raise content.refuse(3, f"1 to {MAX_DIMENSIONS} dimensions", str(magic[3]))
+    sizes = content.read(4 * magic[3])
+    if len(sizes) < 4 * magic[3]:
+        raise content.refuse(4, f"{4 * magic[3]} bytes of dimensions", f"{len(sizes)} bytes")
+
+    dtype = np.dtype(TYPES[magic[2]])
+    shape = struct.unpack(f">{magic[3]}I", sizes)
+    # an empty dimension counts as 1 here: NumPy too refuses an empty array whose other sizes overflow
+    if (declared := dtype.itemsize * math.prod(max(1, size) for size in shape)) > MAX_BYTES:
+        raise content.refuse(4, f"dimensions of at most {MAX_BYTES} bytes", f"{shape}, {declared} bytes")
+
+    array = np.empty(shape, dtype)
+    flat = array.reshape(-1).view(np.uint8)
+    done = 0
+    while done < flat.size:
+        piece = content.read(min(PIECE, flat.size - done))
+        if not piece:
+            raise content.refuse(
+                content.at, f"{flat.size} bytes of data for dimensions {shape}", f"only {done}"
+            )
+        flat[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    content.must_end()
+    return array.astype(dtype.newbyteorder("="), copy=False), content.sum.hexdigest()

@@ -1,0 +1,54 @@
+"""What firesteel raises when it refuses something: one class for each kind of cause, each with a stable code.
+
+Messages are written for the person who must act: what was found, where, how often, and what to do about it.
+Everything that may raise lies behind three gates (a constructor, the build of a network, the data); past them
+the code trusts its input.
+"""
+
+__all__ = ["ConfigError", "DataError", "DivergenceError", "FiresteelError", "SparkSetupError", "StoreError"]
+
+
+class FiresteelError(Exception):
+    """Anything firesteel refuses.  `code` is a stable, hyphenated word that programs may test.
+
+    >>> raise ConfigError("units must be at least 1, got 0", code="config-units")
+    Traceback (most recent call last):
+    firesteel.errors.ConfigError: units must be at least 1, got 0 [config-units]
+    """
+
+    default_code = "error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        self.code = code or self.default_code
+        super().__init__(f"{message} [{self.code}]")
+
+
+class ConfigError(FiresteelError, ValueError):
+    """A layer, network or training setting that cannot work."""
+
+    default_code = "config"
+
+
+class DataError(FiresteelError, ValueError):
+    """Rows that cannot be trained on or scored; found before the first update."""
+
+    default_code = "data"
+
+
+class StoreError(FiresteelError, ValueError):
+    """A model file that cannot be written, or is not a firesteel model, or is damaged."""
+
+    default_code = "store"
+
+
+class DivergenceError(FiresteelError, RuntimeError):
+    """Training produced a loss or weights that are not finite.  `state` is that of the last good epoch."""
+
+    default_code = "diverged"
+    state: object = None
+
+
+class SparkSetupError(FiresteelError, RuntimeError):
+    """Spark cannot run here: no Java, a Java too old, pyspark missing, or executors without what they need."""
+
+    default_code = "spark-setup"

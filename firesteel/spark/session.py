@@ -1,0 +1,228 @@
+"""A quiet local Spark session for laptops, demos and tests, and the reason why there cannot be one.
+
+Spark's defaults start workers with whatever `python3` is on the PATH, give the driver 1 GB and write warnings
+over a progress bar; all of that is put right here, once, so that no other module touches a Spark setting.
+Next: the estimators beside this module, which take any session, built here or not.
+"""
+
+import atexit
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firesteel.errors import SparkSetupError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["java_problem", "session"]
+
+OLDEST_JAVA = 17
+JAVA_SECONDS = 10.0  # how long `java -version` may take; 0.05 s is usual
+REMEDY = "install one (apt install openjdk-17-jre-headless, brew install openjdk@17) or point JAVA_HOME at one"
+STARTED_OUTSIDE = {"PYSPARK_GATEWAY_PORT", "SPARK_REMOTE"}  # by spark-submit; a Connect server
+LOCAL = "127.0.0.1"
+# the JVM's own start-up notes, which no option turns off, and the line before the one that names the cause
+JVM_NOISE = (b"WARNING: ", b"Picked up ", b"Error occurred during initialization")
+LOG4J = """\
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
+logger.gateway.level = error
+appender.console.type = Console
+appender.console.name = stderr
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
+"""
+
+
+def session(
+    master: str = "local[2]", app_name: str = "firesteel", conf: Mapping[str, str] | None = None
+) -> "SparkSession":
+    """The Spark session in use, exactly as found, or else a new one that is quiet and fit for a laptop.
+
+    A new one logs errors only, shows no console progress bar, has 4 GB of driver memory, keeps tables in a
+    folder that goes when Python ends and, on a `local...` master, listens on this machine only and runs its
+    workers with this very Python unless PYSPARK_PYTHON says otherwise.  Under `spark-submit` and with
+    SPARK_REMOTE set, only `conf` is applied: master and all else are decided there.
+
+    master: Spark master of a new session.
+    app_name: name of a new session in Spark's web page.
+    conf: Spark settings of a new session; they win over the ones above.
+
+    Raises SparkSetupError: `spark-missing` without pyspark, pandas or pyarrow, `spark-java` without a Java that
+    fits, `spark-start` when Spark does not start.
+
+    >>> spark = session("local[4]", conf={"spark.driver.memory": "8g"})  # doctest: +SKIP
+    """
+    missing = [name for name in ("pyspark", "pandas", "pyarrow") if find_spec(name) is None]
+    if missing:
+        raise SparkSetupError(
+            f'Spark needs {" and ".join(missing)}, not installed here: pip install "firesteel[spark]"',
+            code="spark-missing",
+        )
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    if active := SparkSession.getActiveSession():
+        return active
+    if SparkContext._active_spark_context is not None:  # made in another thread, or without a session
+        return SparkSession.builder.getOrCreate()
+    if STARTED_OUTSIDE & os.environ.keys():
+        return SparkSession.builder.config(map=dict(conf or {})).getOrCreate()
+    if problem := java_problem():
+        raise SparkSetupError(problem, code="spark-java")
+    scratch = Path(tempfile.mkdtemp(prefix="firesteel-spark-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    settings = _settings(master, scratch) | dict(conf or {})
+    settings |= {"spark.master": master, "spark.app.name": app_name}
+    with _environment(master):
+        return _start(settings)
+
+
+def java_problem() -> str | None:
+    """Why Spark cannot run on the Java found here, in one sentence, or None if it can.
+
+    Looks where Spark looks: JAVA_HOME/bin/java, else `java` on the PATH; asks it once for its version.
+
+    >>> java_problem() is None or "Java 17" in java_problem()
+    True
+    """
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else "java"
+    if shutil.which(java) is None:
+        where = f"{java} (from JAVA_HOME) cannot be run" if home else "none was found"
+        return f"Spark needs Java 17 or 21 and {where}: {REMEDY}"
+    try:
+        # a file, not a pipe: what a wrapper script leaves running would keep a pipe open
+        with tempfile.TemporaryFile() as output:
+            subprocess.run(
+                [java, "-version"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=JAVA_SECONDS,
+            )
+            output.seek(0)
+            answer = output.read().decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        return f"Spark needs Java 17 or 21 and {java} gave no version within {JAVA_SECONDS:g} s: {REMEDY}"
+    except OSError as error:
+        return f"Spark needs Java 17 or 21 and {java} cannot be run ({error.strerror}): {REMEDY}"
+    found = re.search(r'version "(?:1\.)?(\d+)[^"]*"', answer)
+    if found is None:
+        said = next((line.strip() for line in answer.splitlines() if line.strip()), "nothing")
+        return f"Spark needs Java 17 or 21 and {java} does not run (it says: {said}): {REMEDY}"
+    if int(found[1]) < OLDEST_JAVA:
+        return f"Spark needs Java 17 or 21 and {java} is Java {found[1]}: {REMEDY}"
+    return None
+
+
+def _settings(master: str, scratch: Path) -> dict[str, str]:
+    log4j = scratch / "log4j2.properties"
+    log4j.write_text(LOG4J)
+    here = {"spark.driver.host": LOCAL, "spark.driver.bindAddress": LOCAL} if _local(master) else {}
+    return here | {
+        "spark.driver.memory": "4g",
+        "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
+    }
+
+
+def _local(master: str) -> bool:
+    return master.startswith("local")
+
+
+@contextmanager
+def _environment(master: str) -> Iterator[None]:
+    """Variables which Spark reads at its start and for which it has no working setting; undone after."""
+    wanted: dict[str, str] = {}
+    if _local(master):
+        if "PYSPARK_PYTHON" not in os.environ:
+            wanted |= {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+        if "SPARK_LOCAL_IP" not in os.environ:
+            wanted["SPARK_LOCAL_IP"] = LOCAL
+    before = dict(os.environ)
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name in wanted:
+            del os.environ[name]
+            if name in before:
+                os.environ[name] = before[name]
+
+
+def _start(settings: dict[str, str]) -> "SparkSession":
+    from py4j.protocol import Py4JError
+    from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkException
+    from pyspark.java_gateway import launch_gateway
+    from pyspark.sql import SparkSession
+
+    conf = SparkConf().setAll(list(settings.items()))
+    gateway = SparkContext._gateway  # there if an earlier session was stopped: its JVM lives on
+    relays = [] if gateway else [_Relay(2), _Relay(1)]
+    try:
+        if relays:
+            gateway = _launch(launch_gateway, conf, *relays)
+        SparkContext(conf=conf, gateway=gateway)
+        spark = SparkSession.builder.getOrCreate()
+    except (Py4JError, PySparkException) as error:
+        said = [line for relay in relays for line in relay.release()]
+        raise SparkSetupError(f"Spark did not start: {_cause(error, said)}", code="spark-start") from None
+    for relay in relays:
+        os.write(relay.target, b"".join(relay.release()))
+    return spark
+
+
+def _launch(launch_gateway: Any, conf: Any, err: "_Relay", out: "_Relay") -> Any:
+    try:
+        return launch_gateway(conf, {"stderr": err.inlet, "stdout": out.inlet})
+    finally:
+        os.close(err.inlet)  # from here on the JVM alone holds the writing ends
+        os.close(out.inlet)
+
+
+def _cause(error: Exception, said: list[bytes]) -> str:
+    thrown = getattr(error, "java_exception", None)
+    text = thrown.toString() if thrown else said[0].decode(errors="replace") if said else str(error)
+    first = str(text).strip().partition("\n")[0]
+    return re.sub(r'^(Error: |Exception in thread "\S+" )?([\w.$]+(Exception|Error): )?', "", first)
+
+
+class _Relay:
+    """One output of the JVM: held back while Spark starts, then passed on to our own `target`."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.outlet, self.inlet = os.pipe()
+        self.held: bytes | None = b""
+        self.lock = threading.Lock()
+        self.pump = threading.Thread(target=self._pump, name="spark-output", daemon=True)
+        self.pump.start()
+
+    def release(self) -> list[bytes]:
+        """The lines held back, without the JVM's start-up notes; what follows is passed on as it comes."""
+        with self.lock:
+            held, self.held = self.held or b"", None
+        return [line for line in held.splitlines(keepends=True) if not line.startswith(JVM_NOISE)]
+
+    def _pump(self) -> None:
+        while chunk := os.read(self.outlet, 65536):
+            with self.lock, suppress(OSError):
+                if self.held is None:
+                    os.write(self.target, chunk)
+                else:
+                    self.held += chunk

@@ -1,0 +1,322 @@
+"""Rows become blocks once, and which row is in which block depends on the rows alone.
+
+A row's key is a hash of its values; the key says the block, and inside a block rows are sorted by (key, bytes).  So
+no partitioning, arrival order or encoding can move a row, and equal rows may change places without a bit changing.
+The same functions pack arrays in process and mini-batches of rows on executors; `checks.py` looks at the values
+before, `partial.py` says what comes back from a block.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.types import Array
+
+__all__ = [
+    "Block",
+    "Keys",
+    "block_ids",
+    "heavy_limit",
+    "heavy_share",
+    "n_blocks",
+    "pack_arrays",
+    "pack_block",
+    "pack_in_order",
+    "row_keys",
+]
+
+Keys = npt.NDArray[np.uint64]
+BLOCK_BYTES = 2 << 20
+"""Aim of a block's size with 4 bytes a value; see docs/design/0001-blocks.md."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """An immutable chunk of rows.
+
+    x: (n, I), either the values themselves or uint8 codes into `table`.  y: (n, T).  w: (n,).
+    fingerprint: sum of the row keys modulo 2^64, known when packed and compared when read.
+    """
+
+    id: int
+    x: npt.NDArray[Any]
+    table: Array | None
+    y: Array
+    w: Array
+    fingerprint: int
+
+    def __len__(self) -> int:
+        return len(self.w)
+
+    @cached_property
+    def weight(self) -> float:
+        """Sum of the rows' weights."""
+        return float(np.add.reduce(self.w, dtype=np.float64))
+
+    @cached_property
+    def divisor(self) -> np.floating[Any] | None:
+        """The d for which code c means c / d exactly, which decodes faster than a table; None if there is none."""
+        if self.table is None or len(self.table) < 2 or self.table[1] <= 0:
+            return None
+        d = np.rint(1 / self.table[1])
+        counted = np.arange(len(self.table)).astype(self.table.dtype) / d
+        return d if np.array_equal(counted, self.table) else None
+
+    def features(self, rows: npt.NDArray[np.intp] | slice, out: Array) -> None:
+        """Write the values of the chosen rows into `out`, (len(rows), I)."""
+        chosen = self.x[rows] if isinstance(rows, slice) else self.x.take(rows, axis=0)
+        if self.table is None:
+            out[:] = chosen
+        elif self.divisor is None:
+            np.take(self.table, chosen, out=out, mode="clip")
+        elif self.divisor == 1:
+            np.copyto(out, chosen)
+        else:
+            np.divide(chosen, self.divisor, out=out)
+
+    def to_bytes(self) -> bytes:
+        """Return the block as one buffer of whole 8-byte words: a header of eight int64, then the arrays."""
+        table = np.empty(0, self.y.dtype) if self.table is None else self.table
+        n, inputs = self.x.shape
+        coded = self.table is not None
+        size = self.y.dtype.itemsize
+        header = [
+            self.id,
+            n,
+            inputs,
+            self.y.shape[1],
+            coded,
+            len(table),
+            size,
+            np.uint64(self.fingerprint).view("i8"),
+        ]
+        parts = [np.array(header, "<i8"), table, self.y, self.w, self.x]
+        return b"".join(_padded(np.ascontiguousarray(part).tobytes()) for part in parts)
+
+    @staticmethod
+    def from_bytes(buffer: npt.NDArray[np.uint8]) -> "Block":
+        """Return the block whose bytes these are; its arrays are views of them."""
+        header = buffer[:64].view("<i8")
+        number, n, inputs, targets, coded, table_size, itemsize, fingerprint = (int(v) for v in header)
+        dtype = np.dtype(f"f{itemsize}")
+        at = 64
+
+        def read(count: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+            nonlocal at
+            size = count * kind.itemsize
+            view = buffer[at : at + size].view(kind)
+            at += size + -size % 8
+            return view
+
+        table, y, w = read(table_size, dtype), read(n * targets, dtype), read(n, dtype)
+        x = read(n * inputs, np.dtype("u1") if coded else dtype)
+        fingerprint &= (1 << 64) - 1
+        shaped = x.reshape(n, inputs), table if coded else None, y.reshape(n, targets), w
+        return Block(number, *shaped, fingerprint)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 8)
+
+
+# Keys
+
+
+def _mixed(v: Keys) -> Keys:
+    """Finish a hash so that every bit of v moves every bit of the result (David Stafford's mix 13)."""
+    v = (v ^ (v >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    v = (v ^ (v >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return v ^ (v >> np.uint64(31))
+
+
+def _odd(count: int, stream: int) -> Keys:
+    """Return fixed odd constants, one a column."""
+    start = np.uint64(stream << 40)
+    return _mixed(np.arange(1, count + 1, dtype=np.uint64) + start) | np.uint64(1)
+
+
+def _hashed(values: npt.NDArray[Any], dtype: np.dtype[Any], constants: Keys) -> Keys:
+    """Return the multilinear hash of each row's canonical words; zeros contribute nothing."""
+    word = np.dtype(f"u{dtype.itemsize}")
+    rows = max(1, (1 << 16) // max(1, values.shape[1]))
+    out = np.empty(len(values), np.uint64)
+    for at in range(0, len(values), rows):
+        words = _canonical(values[at : at + rows], dtype).view(word)
+        out[at : at + rows] = np.einsum("ij,j->i", words, constants, casting="unsafe")
+    return out
+
+
+def row_keys(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -> Keys:
+    """Return a 64-bit key of each row's values, targets and weight, all taken as `dtype`.
+
+    x: (n, I) of any real dtype  y: (n, T)  w: (n,)
+
+    >>> x, y, w = np.array([[1, 0], [0, 1]]), np.zeros((2, 1)), np.ones(2)
+    >>> keys = row_keys(x, y, w, np.dtype("f4"))
+    >>> bool((keys == row_keys(x.astype("u1"), y, w, np.dtype("f4"))).all()), bool(keys[0] == keys[1])
+    (True, False)
+    """
+    keys = _hashed(x, dtype, _odd(x.shape[1], 0))
+    keys += _hashed(y, dtype, _odd(y.shape[1], 1))
+    keys += _hashed(w[:, None], dtype, _odd(1, 2))
+    return _mixed(keys)
+
+
+# Which block
+
+
+def n_blocks(rows: int, width: int) -> int:
+    """Return how many blocks so many rows of so many values make: about 2 MiB each, or up to 64 small ones.
+
+    >>> n_blocks(1797, 64), n_blocks(60_000, 784), n_blocks(5, 3)
+    (56, 90, 1)
+    """
+    return max(1, -(-4 * rows * width // BLOCK_BYTES), min(64, rows // 32))
+
+
+def block_ids(keys: Keys, blocks: int) -> npt.NDArray[np.int64]:
+    """Return the block of each key."""
+    return (keys % np.uint64(blocks)).astype(np.int64)
+
+
+def heavy_limit(rows: int, blocks: int) -> int:
+    """Return how many equal rows may share a block; the copies of a row that has more are spread."""
+    return max(32, rows // min(blocks, 1024))
+
+
+def heavy_share(key: int, count: int, blocks: int) -> npt.NDArray[np.int64]:
+    """Return how many of a heavy row's `count` copies each block gets: one each in turn from the key's own.
+
+    >>> heavy_share(2, 5, 4).tolist()
+    [1, 1, 2, 1]
+    """
+    share = np.full(blocks, count // blocks, np.int64)
+    share[(key % blocks + np.arange(count % blocks)) % blocks] += 1
+    return share
+
+
+# Packing
+
+
+def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
+    """Return (codes, table) if x, (n, I), holds at most 256 distinct values, one byte a value, else (x, None).
+
+    Nothing is lost: table[codes] has the bits of x.
+    """
+    return _even_steps(x) or _few_values(x) or (x, None)
+
+
+def _even_steps(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
+    """Encode values that are all k / d with k = 0..255: pixels, scaled or not, counts, one-hots."""
+    least = np.where(x > 0, x, np.inf).min(initial=np.inf)
+    d = np.rint(1 / least) if 0 < least <= 1 else x.dtype.type(1)
+    if not (1 <= d <= 2**20 and x.min(initial=0) >= 0 and x.max(initial=0) * d < 256):
+        return None
+    codes = np.rint(x * d).astype(np.uint8)
+    table = np.arange(256).astype(x.dtype) / d
+    return (codes, table) if np.array_equal(codes / d, x) else None
+
+
+def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
+    """Encode at most 256 values of any kind, through a hash of their bits that keeps them apart."""
+    if x.size == 0 or len(np.unique(x.reshape(-1)[:4096])) > 256:
+        return None
+    words = x.view(f"u{x.dtype.itemsize}").reshape(-1)
+    values = np.unique(words)
+    if len(values) > 256:
+        return None
+    shift = words.dtype.type(8 * words.itemsize - 16)
+    for odd in _odd(64, 3).astype(words.dtype):
+        buckets = (values * odd) >> shift
+        if len(np.unique(buckets)) == len(values):
+            code_of = np.zeros(1 << 16, np.uint8)
+            code_of[buckets] = np.arange(len(values))
+            return code_of.take((words * odd) >> shift).reshape(x.shape), values.view(x.dtype)
+    return None
+
+
+def pack_block(
+    number: int,
+    x: npt.NDArray[Any],
+    y: Array,
+    w: Array,
+    keys: Keys,
+    dtype: np.dtype[Any],
+    ordered: bool = False,
+) -> Block:
+    """Return the block of these rows, sorted by (key, bytes) unless their order is given.
+
+    x: (n, I) of any real dtype  y: (n, T)  w: (n,)  keys: (n,)
+    """
+    y, w = _canonical(y, dtype), _canonical(w, dtype)
+    pixels = x.dtype == np.uint8
+    x = x if pixels else _canonical(x, dtype)
+    fingerprint = int(np.add.reduce(keys, dtype=np.uint64))
+    if not ordered:
+        order = _sorted(keys, x, y, w)
+        x, y, w = x[order], y[order], w[order]
+    codes, table = (x, np.arange(256).astype(dtype)) if pixels else encode(x)
+    return Block(number, codes, table, y, w, fingerprint)
+
+
+def _canonical(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> Array:
+    """Return the values as `dtype`, -0.0 as 0.0, one row after another."""
+    return np.ascontiguousarray(values.astype(dtype) + dtype.type(0))
+
+
+def _sorted(keys: Keys, x: Array, y: Array, w: Array) -> npt.NDArray[np.intp]:
+    """Return the order by (key, bytes); bytes are looked at only where keys are equal and rows are not."""
+    order = np.argsort(keys, kind="stable")
+    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
+    a, b = order[same], order[same + 1]
+    if all(np.array_equal(part[a], part[b]) for part in (x, y, w)):
+        return order
+    return np.array(
+        sorted(range(len(keys)), key=lambda i: (keys[i], x[i].tobytes(), y[i].tobytes(), w[i].tobytes())),
+        np.intp,
+    )
+
+
+def pack_arrays(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -> list[Block]:
+    """Return the blocks of rows given as arrays, in order of their numbers; empty ones are left out.
+
+    x: (n, I) of any real dtype  y: (n, T)  w: (n,)
+    """
+    keys = row_keys(x, y, w, dtype)
+    blocks = n_blocks(*x.shape)
+    ids = block_ids(keys, blocks)
+    for rows in _heavy(keys, x, y, w, heavy_limit(len(keys), blocks)):
+        ids[rows] = np.repeat(np.arange(blocks), heavy_share(int(keys[rows[0]]), len(rows), blocks))
+    order = np.argsort(ids, kind="stable")
+    ends = np.searchsorted(ids[order], np.arange(1, blocks + 1))
+    parts = np.split(order, ends[:-1])
+    return [
+        pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype)
+        for number, rows in enumerate(parts)
+        if len(rows)
+    ]
+
+
+def _heavy(keys: Keys, x: npt.NDArray[Any], y: Array, w: Array, limit: int) -> Iterable[npt.NDArray[np.intp]]:
+    """Yield the positions of each row that occurs more than `limit` times."""
+    values, counts = np.unique(keys, return_counts=True)
+    for key in values[counts > limit]:
+        rows = np.flatnonzero(keys == key)
+        if all((part[rows] == part[rows[0]]).all() for part in (x, y, w)):
+            yield rows
+
+
+def pack_in_order(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -> list[Block]:
+    """Return blocks that keep the rows in the order given: the position is the key."""
+    blocks = n_blocks(*x.shape)
+    keys = row_keys(x, y, w, dtype)
+    cuts = [len(x) * number // blocks for number in range(blocks + 1)]
+    parts = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [
+        pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, ordered=True)
+        for number, rows in enumerate(parts)
+    ]

@@ -1,0 +1,138 @@
+"""An engine only maps: it holds the blocks of one data set, shard by shard, and calls a work function on each shard.
+
+`LocalEngine` is the one in process, over threads; the one on Spark has the same three members and calls the same
+functions.  Which numbers come out is decided by the blocks and the task, never here.  `loop.py` drives either.
+"""
+
+import contextlib
+import functools
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from firesteel.errors import ConfigError
+from firesteel.train.blocks import Block
+from firesteel.train.partial import Partial, Task
+from firesteel.train.rounds import Run, Work
+
+__all__ = ["BlockInfo", "Engine", "LocalEngine", "machine", "one_blas_thread", "work_on", "worker_threads"]
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """What the driver knows of a block: its number, rows, summed weight and fingerprint."""
+
+    id: int
+    rows: int
+    weight: float
+    fingerprint: int
+
+
+class Engine(Protocol):
+    """Resident blocks, and the power to call a work function on each shard of them."""
+
+    @property
+    def shards(self) -> int:
+        """Number of shards, S; shard s owns the blocks with id mod S = s."""
+        ...
+
+    @property
+    def blocks(self) -> Sequence[BlockInfo]:
+        """All blocks, in order of their numbers."""
+        ...
+
+    def map(self, work: Work, task: Task) -> list[Partial | None]:
+        """Return each shard's partial, in order; None for a shard without blocks."""
+        ...
+
+
+def check_shards(shards: int, blocks: int) -> None:
+    """Raise ConfigError unless 1 <= shards <= blocks."""
+    if isinstance(shards, bool) or not hasattr(shards, "__index__") or not 1 <= shards <= blocks:
+        raise ConfigError(
+            f"shards={shards!r}: these rows make {blocks} block(s), and each shard needs one at least; "
+            f"give an integer between 1 and {blocks}",
+            code="config-shards",
+        )
+
+
+@functools.cache
+def machine() -> str:
+    """Return what decides this process's floating-point bits: CPU type, NumPy and BLAS, with its kernel.
+
+    >>> machine().split()[1]
+    'numpy'
+    """
+    libraries = {
+        f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip()
+        for info in ThreadpoolController().info()
+        if info["user_api"] == "blas"
+    }
+    return " ".join([platform.machine(), "numpy", np.__version__, *sorted(libraries)])
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which BLAS uses one thread: the number of threads is part of the result."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
+def worker_threads() -> int:
+    """Return how many threads this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Call work on a shard's blocks and sign the partial with the time it took and the machine it ran on."""
+    start = time.perf_counter()
+    partial = work(task, blocks, run)
+    return replace(partial, seconds=time.perf_counter() - start, machines=frozenset([machine()]))
+
+
+class LocalEngine:
+    """Blocks in this process's memory; shards, or the sub-batches of a single one, run over threads.
+
+    Raises ConfigError for more shards than blocks.
+    """
+
+    def __init__(self, blocks: Sequence[Block], shards: int = 1) -> None:
+        check_shards(shards, blocks[-1].id + 1)
+        self._shards = [[b for b in blocks if b.id % shards == s] for s in range(shards)]
+        self._blocks = [BlockInfo(b.id, len(b), b.weight, b.fingerprint) for b in blocks]
+
+    @property
+    def shards(self) -> int:
+        return len(self._shards)
+
+    @property
+    def blocks(self) -> Sequence[BlockInfo]:
+        return self._blocks
+
+    def map(self, work: Work, task: Task) -> list[Partial | None]:
+        with one_blas_thread(), threads() as run:
+            if self.shards == 1:
+                return [work_on(work, task, self._shards[0], run)]
+            return list(run(lambda blocks: work_on(work, task, blocks, map) if blocks else None, self._shards))
+
+
+@contextlib.contextmanager
+def threads() -> Iterator[Run]:
+    """Give a map over as many threads as the process may use; results come in order."""
+    count = worker_threads()
+    if count == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(count) as pool:
+        yield pool.map

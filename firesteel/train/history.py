@@ -1,0 +1,47 @@
+"""What happened, as plain rows: one dictionary an epoch that survives JSON.  Who shows them is somebody else's job.
+
+A row holds the epoch, the training sums, `val_` ones if there was validation, the rows seen, and where the time
+went: `seconds` in all, `compute_seconds` inside the slowest shard, and the rest in `engine_seconds`.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["History", "Row"]
+
+Row = dict[str, Any]
+TIMES = ("seconds", "compute_seconds", "engine_seconds")
+
+
+@dataclass
+class History:
+    """The rows of one fit.
+
+    history: {name: [value of each epoch]}, as Keras has it.  epoch: the epochs' numbers, from 0.
+
+    >>> h = History([{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.5}])
+    >>> h.history["loss"], h.epoch
+    ([1.5, 0.5], [0, 1])
+    >>> print(h.to_jsonl(), end="")
+    {"epoch": 0, "loss": 1.5}
+    {"epoch": 1, "loss": 0.5}
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    machines: frozenset[str] = frozenset()
+
+    @property
+    def epoch(self) -> list[int]:
+        """The epochs' numbers."""
+        return [row["epoch"] for row in self.rows]
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        """Each measured name with its value of every epoch."""
+        names = [name for name in (self.rows[0] if self.rows else {}) if name not in ("epoch", "rows", *TIMES)]
+        return {name: [row[name] for row in self.rows] for name in names}
+
+    def to_jsonl(self) -> str:
+        """Return the rows as JSON, one a line."""
+        return "".join(json.dumps(row) + "\n" for row in self.rows)

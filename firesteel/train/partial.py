@@ -1,0 +1,92 @@
+"""The wire format: a frozen Task goes down, frozen Partials come up, and nothing else travels between them.
+
+Partials add up, in a tree whose shape depends on the number of shards alone, because the order of a floating-point
+sum is part of its result.  `rounds.py` holds the functions from one to the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel import __version__
+from firesteel.core.network import Objective
+from firesteel.core.optimizers import SGD, Optimizer
+from firesteel.core.types import Array
+
+__all__ = ["Partial", "Task", "tree_sum"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything a shard needs in one round besides its blocks.
+
+    theta: (P,).  slots: (K, P), the optimiser's moments, where there is training.  step: steps taken before this round.
+    round / rounds: which slice of the epoch this is.  shards: S; a shard owns the blocks with id mod S = s.
+    weight: sum of the row weights that all shards together see in this round.
+    """
+
+    objective: Objective
+    theta: Array
+    slots: Array | None = None
+    optimizer: Optimizer = SGD()
+    batch_size: int = 32
+    seed: int = 0
+    epoch: int = 0
+    round: int = 0
+    rounds: int = 1
+    step: int = 0
+    shards: int = 1
+    shuffle: bool = True
+    weight: float = 1.0
+    version: str = __version__
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What one shard sends up.
+
+    vectors: (K', P), a gradient or weighted parameters and moments; (0, P) from an evaluation.
+    sums: float64, the objective's sums.  steps: optimiser steps taken, the most of any shard after adding.
+    seconds: of computing, the most of any shard after adding.  machines: what CPUs and libraries computed it.
+    """
+
+    vectors: Array
+    sums: npt.NDArray[np.float64]
+    steps: int = 0
+    seconds: float = 0.0
+    machines: frozenset[str] = frozenset()
+
+    def __add__(self, other: "Partial") -> "Partial":
+        return Partial(
+            self.vectors + other.vectors,
+            self.sums + other.sums,
+            max(self.steps, other.steps),
+            max(self.seconds, other.seconds),
+            self.machines | other.machines,
+        )
+
+
+Sum = TypeVar("Sum", Partial, Array)
+
+
+def tree_sum(parts: Sequence[Sum | None]) -> Sum | None:
+    """Add neighbours, then neighbours of those, and so on; None adds nothing.
+
+    >>> tree_sum([np.array([1.0]), None, np.array([2.0])])
+    array([3.])
+    """
+    level = list(parts)
+    while len(level) > 1:
+        level = [
+            _plus(level[i], level[i + 1] if i + 1 < len(level) else None) for i in range(0, len(level), 2)
+        ]
+    return level[0] if level else None
+
+
+def _plus(a: Sum | None, b: Sum | None) -> Sum | None:
+    if a is None:
+        return b
+    return a if b is None else a + b

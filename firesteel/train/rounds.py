@@ -1,0 +1,203 @@
+"""The strategies: pure functions from (task, blocks of one shard) to a Partial, the same on every engine.
+
+`average` is everyday training: each shard runs mini-batches over its blocks, and parameters are averaged.  `gradient`
+sums gradients for one step on the driver.  `evaluate` and `predict` use the network as it is.  Rows meet the
+mathematics in fixed sub-batches, whose shape is part of the result; `run` may map them over threads without moving a
+bit.  `engine.py` says who calls these, `loop.py` what is done with what they return.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.network import Network
+from firesteel.core.seeds import rng_for
+from firesteel.core.types import Array, Views
+from firesteel.train.blocks import Block
+from firesteel.train.partial import Partial, Task, tree_sum
+
+__all__ = ["SUB_BATCH", "Run", "Work", "average", "evaluate", "gradient", "predict", "round_blocks"]
+
+SUB_BATCH = 128
+"""Rows that meet the mathematics together.  Changing it changes float32 bits."""
+PARALLEL_WORK = 2_000_000
+"""Multiplications below which a sub-batch is not worth a thread."""
+
+Piece = tuple[Block, npt.NDArray[np.intp] | slice]
+Rows = tuple[Array, Array, Array]
+
+
+class Run(Protocol):
+    """Like the built-in map, perhaps over threads; results come in order."""
+
+    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]: ...
+
+
+Work = Callable[[Task, Sequence[Block], Run], Partial]
+
+
+# From blocks to sub-batches
+
+
+def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
+    """Return which of a shard's blocks this round is over, in their order: a slice of the epoch's.
+
+    ids: the numbers of all blocks of one shard.
+    """
+    ids = sorted(ids)
+    if task.shuffle and ids:
+        shard = ids[0] % task.shards
+        order = rng_for(task.seed, "blocks", task.epoch, shard).permutation(len(ids))
+        ids = [ids[i] for i in order]
+    return ids[len(ids) * task.round // task.rounds : len(ids) * (task.round + 1) // task.rounds]
+
+
+def _row_order(task: Task, block: Block) -> npt.NDArray[np.intp]:
+    """Return the block's rows in this epoch's order."""
+    if not task.shuffle:
+        return np.arange(len(block))
+    return rng_for(task.seed, "rows", task.epoch, block.id).permutation(len(block))
+
+
+def _batches(pieces: Iterable[tuple[Block, npt.NDArray[np.intp]]], size: int) -> Iterator[list[Piece]]:
+    """Cut a stream of rows into batches of `size` rows, across block borders; the short last one is kept."""
+    batch: list[Piece] = []
+    room = size
+    for block, rows in pieces:
+        at = 0
+        while at < len(rows):
+            part = rows[at : at + room]
+            batch.append((block, part))
+            at += len(part)
+            room -= len(part)
+            if not room:
+                yield batch
+                batch, room = [], size
+    if batch:
+        yield batch
+
+
+def _gather(pieces: Sequence[Piece], dtype: np.dtype[Any]) -> Rows:
+    """Copy the rows of the pieces into arrays x (B, I), y (B, T), w (B,)."""
+    ys, ws = [block.y[rows] for block, rows in pieces], [block.w[rows] for block, rows in pieces]
+    y, w = (ys[0], ws[0]) if len(pieces) == 1 else (np.concatenate(ys), np.concatenate(ws))
+    x = np.empty((len(w), pieces[0][0].x.shape[1]), dtype)
+    at = 0
+    for (block, rows), part in zip(pieces, ws, strict=True):
+        block.features(rows, x[at : at + len(part)])
+        at += len(part)
+    return x, y, w
+
+
+class _Learner:
+    """The working vectors of one shard in one round: views of theta, and a gradient for each sub-batch."""
+
+    def __init__(self, task: Task, theta: Array, run: Run) -> None:
+        self.task, self.theta, self.run = task, theta, run
+        self.layout = task.objective.network.layout
+        self.views = self.layout.views(theta)
+        self.vectors: list[Array] = []
+        self.gradients: list[list[Views]] = []
+        self.parallel = self.layout.size * SUB_BATCH > PARALLEL_WORK
+
+    def learn(self, pieces: Sequence[Piece], weight: float | None, *address: int) -> tuple[Array, Array]:
+        """Return the gradient of the rows' weighted loss, divided by `weight` or their own weight, and the sums.
+
+        The gradient lies in working memory that the next call overwrites.  address: names the rows' random streams.
+        """
+        task = self.task
+        x, y, w = _gather(pieces, self.theta.dtype)
+        scale = 1.0 / (weight or float(np.add.reduce(w, dtype=np.float64)) or 1.0)
+        count = -(-len(w) // SUB_BATCH)
+        while len(self.vectors) < count:
+            self.vectors.append(np.empty(self.layout.size, self.theta.dtype))
+            self.gradients.append(self.layout.views(self.vectors[-1]))
+
+        def sub(number: int) -> Array:
+            rows = slice(number * SUB_BATCH, (number + 1) * SUB_BATCH)
+            self.vectors[number].fill(0)
+
+            def random(op: int) -> np.random.Generator:
+                return rng_for(task.seed, "op", op, task.epoch, *address, number)
+
+            g = self.gradients[number]
+            return task.objective.learn(self.views, x[rows], y[rows], w[rows], scale, random, g)
+
+        if count == 1:
+            return self.vectors[0], sub(0)
+        run = self.run if self.parallel else map
+        sums = tree_sum(list(run(sub, range(count))))
+        return tree_sum(self.vectors[:count]), sums  # type: ignore[return-value]
+
+
+# The strategies
+
+
+def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Run mini-batch training over the shard's slice of this round; return its share of the new theta and moments.
+
+    A shard's share is its weight over the round's, so the driver has only to add.  With one shard this is ordinary
+    mini-batch training.
+
+    Source: parallel SGD of Zinkevich et al. 2010, in rounds as in SparkNet (Moritz et al. 2016) and local SGD.
+    """
+    by_id = {block.id: block for block in blocks}
+    chosen = [by_id[number] for number in round_blocks(task, list(by_id))]
+    shard = blocks[0].id % task.shards
+    assert task.slots is not None
+    theta, slots = task.theta.copy(), task.slots.copy()
+    learner = _Learner(task, theta, run)
+    sums, step = np.zeros(task.objective.size), task.step
+    for batch in _batches(((block, _row_order(task, block)) for block in chosen), task.batch_size):
+        g, batch_sums = learner.learn(batch, None, shard, step)
+        sums += batch_sums
+        step += 1
+        task.optimizer.step(theta, g, slots, step)
+    share = theta.dtype.type(sum(block.weight for block in chosen) / task.weight)
+    return Partial(np.vstack([theta, *slots]) * share, sums, step - task.step)
+
+
+def gradient(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the shard's part of the gradient over this round's sample of rows, for one step on the driver.
+
+    The sample is a slice of every block's rows in this epoch's order, so that an epoch's rounds use each row once.
+    """
+    learner = _Learner(task, task.theta, run)
+    zero = Partial(np.zeros((1, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size), 1)
+    parts = []
+    for block in sorted(blocks, key=lambda block: block.id):
+        rows = _row_order(task, block)
+        rows = rows[len(rows) * task.round // task.rounds : len(rows) * (task.round + 1) // task.rounds]
+        if len(rows):
+            g, sums = learner.learn([(block, rows)], 1.0, block.id, task.round)
+            parts.append(Partial(g[None].copy(), sums, 1))
+    return tree_sum(parts) or zero
+
+
+def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the shard's sums of loss, weight, rows and metrics under task.theta."""
+    objective, dtype = task.objective, task.theta.dtype
+    views = objective.network.layout.views(task.theta)
+
+    def sub(piece: Piece) -> Array:
+        return objective.score(views, *_gather([piece], dtype))
+
+    pieces = [
+        (block, slice(at, at + SUB_BATCH))
+        for block in sorted(blocks, key=lambda block: block.id)
+        for at in range(0, len(block), SUB_BATCH)
+    ]
+    return Partial(np.zeros((0, len(task.theta)), dtype), tree_sum(list(run(sub, pieces))))  # type: ignore[arg-type]
+
+
+def predict(network: Network, theta: Array, x: npt.NDArray[Any], run: Run) -> Array:
+    """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype."""
+    views = network.layout.views(theta)
+
+    def sub(at: int) -> Array:
+        return network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype))[0]
+
+    outputs = list(run(sub, range(0, len(x), SUB_BATCH)))
+    return np.concatenate(outputs) if outputs else np.zeros((0, network.outputs), theta.dtype)

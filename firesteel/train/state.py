@@ -1,0 +1,41 @@
+"""Everything that decides the rest of a training, as one frozen value that is replaced, never changed.
+
+Two states with equal fields train on alike, wherever they are.  `loop.py` advances it.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from firesteel.core.optimizers import Optimizer
+from firesteel.core.types import Array
+
+__all__ = ["TrainState"]
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """theta: (P,).  slots: (K, P), the optimiser's moments.  outer: (P,), the velocity between rounds.
+
+    step: optimiser steps taken.  epoch: epochs finished.
+    """
+
+    theta: Array
+    slots: Array
+    outer: Array
+    step: int = 0
+    epoch: int = 0
+
+    @staticmethod
+    def start(theta: Array, optimizer: Optimizer) -> "TrainState":
+        """Return the state before the first step.
+
+        >>> from firesteel.core.optimizers import Adam
+        >>> TrainState.start(np.zeros(3), Adam()).slots.shape
+        (2, 3)
+        """
+        return TrainState(theta, np.zeros((len(optimizer.slots), len(theta)), theta.dtype), np.zeros_like(theta))
+
+    def with_theta(self, theta: Array) -> "TrainState":
+        """Return this state with other parameters and everything else kept."""
+        return replace(self, theta=theta)

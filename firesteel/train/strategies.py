@@ -1,0 +1,145 @@
+"""What a round is, in numbers: how an epoch is cut, how fast shards learn, and how the driver moves.
+
+A strategy pairs a work function of `rounds.py` with the driver's half of the step.  The defaults of `Average` are
+functions of the number of shards; docs/design/0002-averaging.md shows what they were measured against.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+
+from firesteel.core.optimizers import Optimizer
+from firesteel.core.spec import Spec, resolver
+from firesteel.train.engine import BlockInfo
+from firesteel.train.partial import Partial, Task
+from firesteel.train.rounds import Work, average, gradient, round_blocks
+from firesteel.train.state import TrainState
+
+__all__ = ["STRATEGIES", "Average", "Gradient", "Strategy", "get"]
+
+
+class Strategy(Spec):
+    """Base of strategies."""
+
+    def work(self) -> Work:
+        """Return the function that runs on each shard."""
+        raise NotImplementedError
+
+    def default_batch_size(self) -> int | None:
+        """Return the batch size where the user gave none; None means all rows."""
+        raise NotImplementedError
+
+    def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
+        """Return S for a frame, from the data alone."""
+        raise NotImplementedError
+
+    def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
+        """Return how many rounds make an epoch."""
+        raise NotImplementedError
+
+    def local(self, optimizer: Optimizer, shards: int) -> Optimizer:
+        """Return the optimiser that each shard uses."""
+        return optimizer
+
+    def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
+        """Return the round's task with all that a shard must know, or None if the round has nothing to learn from."""
+        return task
+
+    def advance(self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int) -> TrainState:
+        """Return the state after a round, given the sum of the shards' partials."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Average(Strategy):
+    """Shards train on their own for a round; then parameters and moments are averaged by row weight.
+
+    With one shard it is ordinary mini-batch training, one round an epoch.
+    """
+
+    def work(self) -> Work:
+        return average
+
+    def default_batch_size(self) -> int | None:
+        return 32
+
+    def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
+        """1 below 1,000 steps an epoch, then the power of two that leaves each shard 500 steps or more; at most 64.
+
+        >>> [Average().default_shards(rows, 128, 10**6) for rows in (60_000, 600_000, 60_000_000)]
+        [1, 8, 64]
+        """
+        shards, steps = 1, rows // (batch_size or 32)
+        while steps >= 1000 and 2 * shards <= min(64, blocks):
+            shards, steps = 2 * shards, steps // 2
+        return shards
+
+    def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
+        return 1 if shards == 1 else min(ROUNDS, blocks // shards)
+
+    def local(self, optimizer: Optimizer, shards: int) -> Optimizer:
+        return optimizer.scaled(rate_scale(shards))
+
+    def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
+        weights = {block.id: block.weight for block in blocks}
+        shards = [[number for number in weights if number % task.shards == shard] for shard in range(task.shards)]
+        weight = sum(sum(weights[number] for number in round_blocks(task, ids)) for ids in shards)
+        return replace(task, weight=weight) if weight else None
+
+    def advance(self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int) -> TrainState:
+        theta, slots = total.vectors[0], total.vectors[1:]
+        if shards == 1:
+            return replace(state, theta=theta, slots=slots, step=state.step + total.steps)
+        number = theta.dtype.type
+        moved = theta - state.theta
+        outer = number(OUTER_MOMENTUM) * state.outer + moved
+        step = number(OUTER_RATE) * (moved + number(OUTER_MOMENTUM) * outer)
+        return replace(
+            state, theta=state.theta + step, slots=slots, outer=outer, step=state.step + total.steps
+        )
+
+
+ROUNDS = 4
+OUTER_RATE = 0.7
+OUTER_MOMENTUM = 0.9
+
+
+def rate_scale(shards: int) -> float:
+    """Return the factor on the learning rate of S shards."""
+    return float(min(shards, 4))
+
+
+@dataclass(frozen=True)
+class Gradient(Strategy):
+    """One optimiser step on the driver for each round, along the exact gradient of the round's rows."""
+
+    def work(self) -> Work:
+        return gradient
+
+    def default_batch_size(self) -> int | None:
+        return None
+
+    def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
+        """The power of two that leaves each shard 8 blocks or more; at most 64.
+
+        >>> [Gradient().default_shards(0, None, blocks) for blocks in (1, 90, 10_000)]
+        [1, 8, 64]
+        """
+        shards = 1
+        while 16 * shards <= blocks and shards < 64:
+            shards *= 2
+        return shards
+
+    def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
+        return max(1, round(rows / batch_size)) if batch_size else 1
+
+    def advance(self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int) -> TrainState:
+        theta, slots = state.theta.copy(), state.slots.copy()
+        mean = total.vectors[0] * theta.dtype.type(1.0 / (total.sums[1] or 1.0))
+        optimizer.step(theta, mean, slots, state.step + 1)
+        return replace(state, theta=theta, slots=slots, step=state.step + 1)
+
+
+STRATEGIES: dict[str, Spec] = {"average": Average(), "gradient": Gradient()}
+
+get = resolver("a strategy", Strategy, STRATEGIES)
