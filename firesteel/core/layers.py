@@ -1,4 +1,4 @@
-"""The user's words: layers as frozen specs, named and argued as in Keras, each turned into ops when a network is built.
+"""The user's words: layers as frozen specs, named and argued as in Keras, and turned into ops by the network.
 
 `Dense(10, activation="softmax")` becomes affine and softmax; that is all a layer does.  `network.py` strings the
 ops together.

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from firesteel.core.types import Array, Views
 
 __all__ = ["Layout"]

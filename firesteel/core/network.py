@@ -47,9 +47,7 @@ class Network:
         if self.dtype not in DTYPES:
             raise ConfigError(f"dtype={self.dtype!r}: it must be one of {DTYPES}", code="config-dtype")
         if not self.layers:
-            raise ConfigError(
-                "a network needs at least one layer, and this one has none", code="config-empty"
-            )
+            raise ConfigError("a network needs at least one layer, and this one has none", code="config-empty")
         width = self.inputs
         for number, layer in enumerate(self.layers):
             if layer.input_dim is not None and layer.input_dim != width:
@@ -115,15 +113,8 @@ class Network:
     def from_config(config: Mapping[str, Any]) -> "Network":
         """Make the network that `to_config` described.  Raises ConfigError if it does not describe one."""
         layers, inputs, dtype = config.get("layers"), config.get("inputs"), config.get("dtype")
-        if (
-            not isinstance(layers, list)
-            or not isinstance(inputs, int)
-            or isinstance(inputs, bool)
-            or inputs < 1
-        ):
-            raise ConfigError(
-                "not the description of a network: layers or inputs are missing", code="config-field"
-            )
+        if not isinstance(layers, list) or not isinstance(inputs, int) or isinstance(inputs, bool) or inputs < 1:
+            raise ConfigError("not the description of a network: layers or inputs are missing", code="config-field")
         return Network(tuple(layer_words.get(layer) for layer in layers), inputs, str(dtype))
 
     def fingerprint(self, theta: Array) -> str:
@@ -185,7 +176,9 @@ network ends in Softmax() [config-loss]
 
     def means(self, sums: Array) -> dict[str, float]:
         """Return the weighted means by name."""
-        return {name: float(sums[at] / sums[1]) for name, at in zip(self.names, [0, *range(3, self.size)], strict=True)}
+        return {
+            name: float(sums[at] / sums[1]) for name, at in zip(self.names, [0, *range(3, self.size)], strict=True)
+        }
 
     def score(self, p: Sequence[Views], x: Array, y: Array, w: Array) -> Array:
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,)"""

@@ -52,9 +52,7 @@ it is the fraction of units to drop [config-value]
         known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
         for name in given:
             if name not in known:
-                raise ConfigError(
-                    f"{cls.__name__} has no field {name!r}: it has {known}", code="config-field"
-                )
+                raise ConfigError(f"{cls.__name__} has no field {name!r}: it has {known}", code="config-field")
         try:
             return cls(**given)
         except TypeError as error:

@@ -100,9 +100,7 @@ class _Content:
         return bytes(out)
 
     def damaged(self, what: str, ahead: int) -> DataError:
-        message = (
-            f"{self.path}: gzip, after unpacked byte {self.at + ahead}: expected {what}; fetch the file again"
-        )
+        message = f"{self.path}: gzip, after unpacked byte {self.at + ahead}: expected {what}; fetch the file again"
         return DataError(message, code="data-gzip")
 
     def refuse(self, at: int, expected: str, found: str) -> DataError:
@@ -142,9 +140,7 @@ def _parse(content: _Content) -> tuple[NDArray[Any], str]:
     while done < flat.size:
         piece = content.read(min(PIECE, flat.size - done))
         if not piece:
-            raise content.refuse(
-                content.at, f"{flat.size} bytes of data for dimensions {shape}", f"only {done}"
-            )
+            raise content.refuse(content.at, f"{flat.size} bytes of data for dimensions {shape}", f"only {done}")
         flat[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
         done += len(piece)
     content.must_end()

@@ -56,9 +56,7 @@ def load_mnist() -> tuple[Rows, Rows]:
 def _load(name: str) -> NDArray[Any]:
     if data := os.environ.get("FIRESTEEL_DATA"):
         file = _find(Path(data) / "mnist", name) or _missing(Path(data) / "mnist", name)
-        return read_pinned(
-            file, FILES[name], "put the original file there, or unset FIRESTEEL_DATA to download it"
-        )
+        return read_pinned(file, FILES[name], "put the original file there, or unset FIRESTEEL_DATA to download it")
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "firesteel" / "mnist"
     if cached := _find(folder, name):
         return read_pinned(cached, FILES[name], "delete this file and run again to download it")

@@ -45,8 +45,11 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "null-label": ("label", "no value (null or NaN)", "drop those rows: nothing can be learned from them"),
     "label-infinite": ("label", "an infinite value", "replace or drop it"),
     "label-fractional": ("label", "a number that is not a class", "number the classes 0, 1, 2, ... in whole numbers"),
-    "label-range": ("label", "a class outside the range", "number the classes from 0, and give the last layer as many"
-                    " outputs as there are classes"),
+    "label-range": (
+        "label",
+        "a class outside the range",
+        "number the classes from 0, and give the last layer as many outputs as there are classes",
+    ),
     "label-unit": ("label", "a number outside [0, 1]", "this loss takes probabilities, one-hot rows or 0 and 1"),
     "null-weight": ("weight", "no value (null or NaN)", "fill it in; 0 leaves a row out"),
     "weight-infinite": ("weight", "an infinite value", "replace it"),
@@ -99,7 +102,9 @@ def _shown(value: Any) -> str:
 def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:
     """Return the findings of both; examples come from `a` first."""
     both = dict(b) | a
-    return {code: replace(f, rows=f.rows + b[code].rows) if code in a and code in b else f for code, f in both.items()}
+    return {
+        code: replace(f, rows=f.rows + b[code].rows) if code in a and code in b else f for code, f in both.items()
+    }
 
 
 def refuse(found: Findings, rows: int, names: Mapping[str, str], columns: list[str] | None = None) -> None:

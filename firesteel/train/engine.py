@@ -52,6 +52,10 @@ class Engine(Protocol):
         """Return each shard's partial, in order; None for a shard without blocks."""
         ...
 
+    def close(self) -> None:
+        """Let the blocks go."""
+        ...
+
 
 def check_shards(shards: int, blocks: int) -> None:
     """Raise ConfigError unless 1 <= shards <= blocks."""
@@ -98,7 +102,8 @@ def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partia
     """Call work on a shard's blocks and sign the partial with the time it took and the machine it ran on."""
     start = time.perf_counter()
     partial = work(task, blocks, run)
-    return replace(partial, seconds=time.perf_counter() - start, machines=frozenset([machine()]))
+    seconds = time.perf_counter() - start
+    return replace(partial, seconds=seconds, slowest=seconds, machines=frozenset([machine()]))
 
 
 class LocalEngine:
@@ -125,6 +130,9 @@ class LocalEngine:
             if self.shards == 1:
                 return [work_on(work, task, self._shards[0], run)]
             return list(run(lambda blocks: work_on(work, task, blocks, map) if blocks else None, self._shards))
+
+    def close(self) -> None:
+        self._shards = []
 
 
 @contextlib.contextmanager

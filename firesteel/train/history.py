@@ -1,17 +1,19 @@
 """What happened, as plain rows: one dictionary an epoch that survives JSON.  Who shows them is somebody else's job.
 
 A row holds the epoch, the training sums, `val_` ones if there was validation, the rows seen, and where the time
-went: `seconds` in all, `compute_seconds` inside the slowest shard, and the rest in `engine_seconds`.
+went: `seconds` by the clock; of them `slowest_seconds` inside the slowest shard of each round and `wait_seconds` the
+rest (the engine, the wire, the driver); and `shard_seconds` of computing in all shards together.
 """
 
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["History", "Row"]
+__all__ = ["UNMEASURED", "History", "Row"]
 
 Row = dict[str, Any]
-TIMES = ("seconds", "compute_seconds", "engine_seconds")
+UNMEASURED = ("epoch", "rows", "seconds", "shard_seconds", "slowest_seconds", "wait_seconds")
+"""What a row holds besides losses and metrics."""
 
 
 @dataclass
@@ -39,7 +41,7 @@ class History:
     @property
     def history(self) -> dict[str, list[Any]]:
         """Each measured name with its value of every epoch."""
-        names = [name for name in (self.rows[0] if self.rows else {}) if name not in ("epoch", "rows", *TIMES)]
+        names = [name for name in (self.rows[0] if self.rows else {}) if name not in UNMEASURED]
         return {name: [row[name] for row in self.rows] for name in names}
 
     def to_jsonl(self) -> str:

@@ -63,19 +63,24 @@ def train(
         shuffle=shuffle,
     )
     for epoch in range(epochs):
-        start, compute = time.perf_counter(), 0.0
+        start, shards, slowest = time.perf_counter(), 0.0, 0.0
         sums = np.zeros(objective.size)
         good = state
         for number in range(rounds):
             task = replace(
-                base, theta=read_only(state.theta), slots=state.slots, epoch=state.epoch, round=number, step=state.step
+                base,
+                theta=read_only(state.theta),
+                slots=state.slots,
+                epoch=state.epoch,
+                round=number,
+                step=state.step,
             )
             ready = strategy.ready(task, engine.blocks)
             if ready is None:
                 continue
             total = _total(engine, strategy.work(), ready)
             sums += total.sums
-            compute += total.seconds
+            shards, slowest = shards + total.seconds, slowest + total.slowest
             machines |= total.machines
             state = strategy.advance(state, total, optimizer, engine.shards)
             if not (np.isfinite(sums[0]) and np.isfinite(state.theta).all()):
@@ -83,11 +88,12 @@ def train(
         state = replace(state, epoch=state.epoch + 1)
         row: Row = {"epoch": epoch, **objective.means(sums), "rows": int(sums[2])}
         if validation is not None:
-            means, partial = score(validation, objective, state.theta)
+            means, total = score(validation, objective, state.theta)
             row |= {f"val_{name}": value for name, value in means.items()}
-            compute += partial.seconds
+            shards, slowest = shards + total.seconds, slowest + total.slowest
         seconds = time.perf_counter() - start
-        row |= {"seconds": seconds, "compute_seconds": compute, "engine_seconds": max(0.0, seconds - compute)}
+        row |= {"seconds": seconds, "shard_seconds": shards, "slowest_seconds": slowest}
+        row["wait_seconds"] = max(0.0, seconds - slowest)
         history.rows.append(row)
         for listener in listeners:
             listener(row, state)

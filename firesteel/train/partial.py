@@ -23,7 +23,7 @@ __all__ = ["Partial", "Task", "tree_sum"]
 class Task:
     """Everything a shard needs in one round besides its blocks.
 
-    theta: (P,).  slots: (K, P), the optimiser's moments, where there is training.  step: steps taken before this round.
+    theta: (P,).  slots: (K, P), the optimiser's moments, where there is training.  step: steps taken before.
     round / rounds: which slice of the epoch this is.  shards: S; a shard owns the blocks with id mod S = s.
     weight: sum of the row weights that all shards together see in this round.
     """
@@ -50,13 +50,15 @@ class Partial:
 
     vectors: (K', P), a gradient or weighted parameters and moments; (0, P) from an evaluation.
     sums: float64, the objective's sums.  steps: optimiser steps taken, the most of any shard after adding.
-    seconds: of computing, the most of any shard after adding.  machines: what CPUs and libraries computed it.
+    seconds: of computing, of all shards together.  slowest: those of the slowest shard.
+    machines: what CPUs and libraries computed it.
     """
 
     vectors: Array
     sums: npt.NDArray[np.float64]
     steps: int = 0
     seconds: float = 0.0
+    slowest: float = 0.0
     machines: frozenset[str] = frozenset()
 
     def __add__(self, other: "Partial") -> "Partial":
@@ -64,7 +66,8 @@ class Partial:
             self.vectors + other.vectors,
             self.sums + other.sums,
             max(self.steps, other.steps),
-            max(self.seconds, other.seconds),
+            self.seconds + other.seconds,
+            max(self.slowest, other.slowest),
             self.machines | other.machines,
         )
 
@@ -80,9 +83,7 @@ def tree_sum(parts: Sequence[Sum | None]) -> Sum | None:
     """
     level = list(parts)
     while len(level) > 1:
-        level = [
-            _plus(level[i], level[i + 1] if i + 1 < len(level) else None) for i in range(0, len(level), 2)
-        ]
+        level = [_plus(level[i], level[i + 1] if i + 1 < len(level) else None) for i in range(0, len(level), 2)]
     return level[0] if level else None
 
 

@@ -7,7 +7,6 @@ functions of the number of shards; docs/design/0002-averaging.md shows what they
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import Spec, resolver
 from firesteel.train.engine import BlockInfo
@@ -94,9 +93,7 @@ class Average(Strategy):
         moved = theta - state.theta
         outer = number(OUTER_MOMENTUM) * state.outer + moved
         step = number(OUTER_RATE) * (moved + number(OUTER_MOMENTUM) * outer)
-        return replace(
-            state, theta=state.theta + step, slots=slots, outer=outer, step=state.step + total.steps
-        )
+        return replace(state, theta=state.theta + step, slots=slots, outer=outer, step=state.step + total.steps)
 
 
 ROUNDS = 4

@@ -40,11 +40,7 @@ def refusal(tmp_path, content, code=None):
 def test_every_type_comes_back_in_native_order(tmp_path, code, shape, packed):
     dtype = np.dtype(DTYPES[code])
     limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
-    want = (
-        np.linspace(float(limits.min) / 4, float(limits.max) / 4, math.prod(shape))
-        .reshape(shape)
-        .astype(dtype)
-    )
+    want = np.linspace(float(limits.min) / 4, float(limits.max) / 4, math.prod(shape)).reshape(shape).astype(dtype)
     content = header(code, *shape) + want.astype(dtype.newbyteorder(">")).tobytes()
     path = tmp_path / "named-by-nobody"
     path.write_bytes(gzip.compress(content) if packed else content)

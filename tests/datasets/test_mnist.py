@@ -16,9 +16,7 @@ from firesteel.errors import DataError
 NAMES = list(mnist.FILES)
 RNG = np.random.default_rng(0)
 ARRAYS = {
-    name: RNG.integers(0, 10, (9 if "train" in name else 4, 3, 3)[: 3 if "images" in name else 1]).astype(
-        np.uint8
-    )
+    name: RNG.integers(0, 10, (9 if "train" in name else 4, 3, 3)[: 3 if "images" in name else 1]).astype(np.uint8)
     for name in NAMES
 }
 
@@ -114,9 +112,7 @@ def test_own_folder(tmp_path, monkeypatch, cache, files, suffix):
 
 
 @pytest.mark.parametrize("missing", NAMES)
-def test_a_file_missing_from_the_own_folder_is_looked_for_nowhere_else(
-    tmp_path, monkeypatch, cache, serve, missing
-):
+def test_a_file_missing_from_the_own_folder_is_looked_for_nowhere_else(tmp_path, monkeypatch, cache, serve, missing):
     mirror, asked = serve(GZIP)
     monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
     put(cache, GZIP, ".gz")

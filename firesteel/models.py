@@ -1,0 +1,489 @@
+"""The Keras-shaped face: `Sequential` on arrays and, with the same words, on Spark DataFrames.
+
+It is thin: it keeps the user's layers, weights and settings together, opens what it is given as a source, and hands
+both to the one training loop.  Spark is imported only when a DataFrame comes in.
+"""
+
+import contextlib
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel import store
+from firesteel.core import layers as layer_words
+from firesteel.core import losses, metrics, optimizers
+from firesteel.core.layers import Layer
+from firesteel.core.losses import Loss
+from firesteel.core.metrics import Metric
+from firesteel.core.network import DTYPES, Network, Objective
+from firesteel.core.optimizers import Optimizer
+from firesteel.core.types import Array
+from firesteel.errors import ConfigError, StoreError
+from firesteel.train import loop, strategies
+from firesteel.train.checks import Rule
+from firesteel.train.engine import Engine, one_blas_thread, threads
+from firesteel.train.history import UNMEASURED, History, Row
+from firesteel.train.rounds import predict
+from firesteel.train.source import Arrays, Source, Survey, check_targets, check_width, features_array
+from firesteel.train.state import TrainState
+from firesteel.train.strategies import Strategy
+
+__all__ = ["Sequential", "load_model"]
+
+
+class Sequential:
+    """A network of layers, one after another.
+
+    layers: the layers, the first with `input_dim` if the weights are wanted before the data are seen.
+    dtype: "float32", or "float64" for checks.
+
+    >>> from firesteel.layers import Dense
+    >>> model = Sequential([Dense(8, activation="relu", input_dim=2), Dense(2, activation="softmax")])
+    >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    >>> x = np.random.default_rng(0).normal(size=(200, 2))
+    >>> history = model.fit(x, x[:, 0] > 0, epochs=20, verbose=0)
+    >>> model.evaluate(x, x[:, 0] > 0, verbose=0)[1] > 0.9
+    True
+    """
+
+    def __init__(self, layers: Sequence[Layer] | None = None, *, dtype: str = "float32") -> None:
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
+        self._dtype = dtype
+        self._layers: tuple[Layer, ...] = ()
+        self._network: Network | None = None
+        self._theta: Array | None = None
+        self._state: TrainState | None = None
+        self._chosen = False
+        self._loss: Loss | None = None
+        self._optimizer: Optimizer | None = None
+        self._metrics: tuple[str | Metric, ...] = ()
+        self.history: History | None = None
+        for layer in layers or ():
+            self.add(layer)
+
+    # Building
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return list(self._layers)
+
+    def add(self, layer: Layer) -> None:
+        """Append a layer.  Raises ConfigError once the network has weights, or for what is not a layer."""
+        if self._theta is not None:
+            raise ConfigError("the network has its weights already: add layers before using it", code="config-built")
+        self._layers = (*self._layers, layer_words.get(layer))
+        self._network = None
+
+    def compile(
+        self,
+        optimizer: str | Optimizer = "rmsprop",
+        loss: str | Loss | None = None,
+        metrics: Sequence[str | Metric] | None = None,
+    ) -> None:
+        """Say how to train: the optimiser, the loss and the metrics to report, by name or as objects.
+
+        Raises ConfigError for unknown ones, with the nearest name there is.
+        """
+        if loss is None:
+            raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
+        if isinstance(metrics, str | Metric):
+            raise ConfigError(f"metrics={metrics!r}: give a list, [{metrics!r}]", code="config-metrics")
+        self._optimizer, self._loss = optimizers.get(optimizer), losses.get(loss)
+        self._metrics = tuple(metrics or ())
+        for metric in self._metrics:
+            _metric(metric, self._loss, 1)
+        self._state = None
+
+    @property
+    def network(self) -> Network:
+        """The frozen network.  Raises ConfigError while the number of inputs is unknown."""
+        if self._network is None:
+            self._build(None)
+        assert self._network is not None
+        return self._network
+
+    def _build(self, width: int | None) -> None:
+        inputs = self._layers[0].input_dim if self._layers else 1
+        inputs = width if inputs is None else inputs
+        if inputs is None:
+            raise ConfigError(
+                "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
+            )
+        self._network = Network(self._layers, inputs, self._dtype)
+
+    @property
+    def theta(self) -> Array:
+        """All parameters as one vector, (P,), read-only; drawn from seed 0 at first use."""
+        if self._theta is None:
+            self._put(self.network.init(0))
+        assert self._theta is not None
+        return self._theta
+
+    def _put(self, theta: Array) -> None:
+        theta.flags.writeable = False
+        self._theta = theta
+
+    def _objective(self) -> Objective:
+        if self._loss is None:
+            raise ConfigError(
+                "the model is not compiled: call compile(optimizer, loss, metrics) first", code="config"
+            )
+        outputs = self.network.outputs
+        return Objective(self.network, self._loss, tuple(_metric(m, self._loss, outputs) for m in self._metrics))
+
+    # Training
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        *,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+        weight: str | None = None,
+        strategy: str | Strategy = "average",
+        shards: int | None = None,
+        seed: int = 0,
+        listeners: Sequence[loop.Listener] = (),
+    ) -> History:
+        """Train on arrays `fit(x, y)`, or on a DataFrame `fit(df, features="features", label="label")`.
+
+        x: (n, I) numbers, or a Spark DataFrame.  y: (n,) classes or numbers, or (n, T).
+        batch_size: rows a step, in each shard; 32 if not given, and under `gradient` all rows.
+        epochs: passes over the rows.  verbose: 0 is silent; 1, 2 and "auto" print a line an epoch.
+        validation_split: share of the rows held out: the last ones of arrays, as in Keras; by row key on frames.
+        validation_data: (x, y) or (x, y, weights), or a DataFrame; it goes before validation_split.
+        shuffle: False keeps the order of arrays; frames have none.  sample_weight: (n,), for arrays.
+        features, label, weight: columns of a DataFrame: one of vectors, arrays, bytes or numbers, or a list of
+        numeric columns; "features" and "label" if not given.
+        strategy: "average" trains shards apart and averages them, "gradient" takes one exact step a round.
+        shards: how many parts train apart; 1 on arrays, on frames from the number of rows alone.
+        seed: the root of everything random.  listeners: called after each epoch with (history row, state).
+
+        A second fit goes on from the first.  Losses and metrics are weighted means: they are divided by the sum of
+        the weights (Keras divides by the number of rows).
+
+        Raises ConfigError, DataError, and DivergenceError after putting back the last good weights.
+        """
+        epochs = _count("epochs", epochs)
+        batch_size = None if batch_size is None else _count("batch_size", batch_size)
+        chosen: Strategy = strategies.get(strategy)
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+            raise ConfigError(f"seed={seed!r}: it must be an integer of at least 0", code="config-value")
+        if not 0.0 <= validation_split < 1.0:
+            raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
+        if self._loss is None:
+            self._objective()
+        split = 0.0 if validation_data is not None else validation_split
+        columns = (features, label, weight)
+        source = self._source(x, y, sample_weight, columns, split, shuffle)
+        return self.fit_source(
+            source,
+            validation=None
+            if validation_data is None
+            else self._source(*_validation(validation_data), columns, 0.0, True),
+            batch_size=batch_size,
+            epochs=epochs,
+            strategy=chosen,
+            shards=shards,
+            seed=int(seed),
+            shuffle=shuffle,
+            listeners=[*listeners, *([Printer(epochs)] if verbose else [])],
+        )
+
+    def fit_source(
+        self,
+        source: Source,
+        *,
+        validation: Source | None,
+        batch_size: int | None,
+        epochs: int,
+        strategy: Strategy,
+        shards: int | None,
+        seed: int,
+        shuffle: bool,
+        listeners: Sequence[loop.Listener],
+    ) -> History:
+        """Survey, pack and train; what `fit` does once it knows what it was given."""
+        objective, survey = self._surveyed(source, seed)
+        if validation is not None:
+            self._surveyed(validation, seed)
+        if batch_size is None:
+            batch_size = strategy.default_batch_size()
+        count = source.default_shards(strategy, batch_size) if shards is None else shards
+        assert self._optimizer is not None
+        state = self._state or TrainState.start(self.theta, self._optimizer)
+
+        def keep(row: Row, state: TrainState) -> None:
+            self._put(state.theta)
+            self._state = state
+
+        with contextlib.ExitStack() as stack:
+            engine = stack.enter_context(_open(source.engine(count, shuffle=shuffle)))
+            held: Engine | None = None
+            if validation is not None:
+                held = stack.enter_context(_open(validation.engine()))
+            elif survey.held:
+                held = stack.enter_context(_open(source.engine(held=True)))
+            _, self.history = loop.train(
+                engine,
+                objective,
+                self._optimizer,
+                state,
+                strategy,
+                epochs=epochs,
+                batch_size=batch_size,
+                seed=seed,
+                shuffle=shuffle,
+                validation=held,
+                listeners=[keep, *listeners],
+            )
+        return self.history
+
+    def _surveyed(self, source: Source, seed: int | None) -> tuple[Objective, Survey]:
+        """Pass the third gate: look at the rows, build what they decide, and see that both fit."""
+        assert self._loss is not None
+        known = self._network or (self._layers and self._layers[0].input_dim)
+        if known:
+            objective = self._objective()
+        survey = source.survey(Rule(self._loss.targets, self.network.outputs if known else None))
+        if not known:
+            self._build(survey.width)
+            objective = self._objective()
+            survey = source.survey(Rule(self._loss.targets, self.network.outputs))
+        check_width(survey.width, self.network.inputs, source.names["features"])
+        expected = objective.loss.columns(self.network.outputs)
+        check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
+        if seed is not None and not self._chosen and self._state is None:
+            self._put(self.network.init(seed))
+            self._chosen = True
+        return objective, survey
+
+    def _source(
+        self, x: Any, y: Any, sample_weight: Any, columns: tuple[Any, Any, Any], split: float, shuffle: bool
+    ) -> Source:
+        if is_frame(x):
+            if y is not None or sample_weight is not None or not shuffle:
+                raise ConfigError(
+                    "a DataFrame takes its targets from label=, its weights from weight=, and has no row order for "
+                    "shuffle=False to keep",
+                    code="config-frame",
+                )
+            features, label, weight = columns
+            frame: Source = _frames().Frame(x, features or "features", label or "label", weight, self._dtype, split)
+            return frame
+        if any(column is not None for column in columns):
+            raise ConfigError(
+                "features=, label= and weight= name columns of a DataFrame: give arrays as x, y and sample_weight=",
+                code="config-arrays",
+            )
+        return Arrays(x, y, sample_weight, self._dtype, split)
+
+    # Use
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        verbose: int | str = "auto",
+        *,
+        sample_weight: Any = None,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+        weight: str | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Return [loss, *metrics] over the rows, or a dictionary of them; the arguments are those of `fit`."""
+        if self._loss is None:
+            self._objective()
+        source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
+        objective, _ = self._surveyed(source, None)
+        with _open(source.engine()) as engine:
+            means, _ = loop.score(engine, objective, self.theta)
+        if verbose:
+            print(_shown(means), flush=True)
+        return means if return_dict else list(means.values())
+
+    def predict(self, x: Any, *, features: str | Sequence[str] = "features") -> Any:
+        """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
+
+        The column holds the outputs as an array and is lazy: nothing runs before it is asked for.
+        """
+        if is_frame(x):
+            return _frames().predict(x, self.network, self.theta, features)
+        array = features_array(x)
+        if self._network is None and self._layers and self._layers[0].input_dim is None:
+            self._build(array.shape[1])
+        check_width(array.shape[1], self.network.inputs, "x")
+        with one_blas_thread(), threads() as run:
+            return predict(self.network, self.theta, array, run)
+
+    # Looking
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `evaluate` returns, in order."""
+        return ["loss", *(_name(metric) for metric in self._metrics)]
+
+    def count_params(self) -> int:
+        """Return the number of parameters."""
+        return self.network.layout.size
+
+    def get_weights(self) -> list[npt.NDArray[Any]]:
+        """Return a copy of each array of weights, in order: kernel and bias of each layer that has them."""
+        slices = self.network.layout.slices()
+        return [self.theta[where].reshape(shape).copy() for _, _, shape, where in slices]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set every array of weights, in the order of `get_weights`.  Raises ConfigError if shapes do not fit."""
+        slices = list(self.network.layout.slices())
+        shapes = [np.shape(array) for array in weights]
+        if shapes != [shape for _, _, shape, _ in slices]:
+            raise ConfigError(
+                f"set_weights was given shapes {shapes}, and the network has {[shape for _, _, shape, _ in slices]}",
+                code="config-shape",
+            )
+        theta = np.empty(self.network.layout.size, self._dtype)
+        for array, (_, _, _, where) in zip(weights, slices, strict=True):
+            theta[where] = np.asarray(array).reshape(-1)
+        self._put(theta)
+        self._chosen = True
+        if self._state is not None:
+            self._state = self._state.with_theta(theta)
+
+    def summary(self) -> None:
+        """Print the layers, their output shapes and their numbers of parameters."""
+        rows = [("Layer (type)", "Output Shape", "Param #")]
+        width, total = self.network.inputs, 0
+        for number, layer in enumerate(self._layers):
+            count = 0
+            for op in layer.ops():
+                count += sum(int(np.prod(shape)) for shape in op.shapes(width).values())
+                width = op.outputs(width)
+            name = type(layer).__name__
+            rows.append((f"{name.lower()}_{number} ({name})", f"(None, {width})", f"{count:,}"))
+            total += count
+        sizes = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = ["  ".join([row[0].ljust(sizes[0]), row[1].ljust(sizes[1]), row[2].rjust(sizes[2])]) for row in rows]
+        lines.insert(1, "-" * len(lines[0]))
+        print("\n".join(lines))
+        print(f"Total params: {total:,} ({total * np.dtype(self._dtype).itemsize / 1024:.2f} KB)")
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256, 64 hex digits, of the architecture and the weights."""
+        return self.network.fingerprint(self.theta)
+
+    # Keeping
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file: layers, weights, and what it was compiled with.
+
+        The file is written whole or not at all.  Raises StoreError if it cannot be.
+        """
+        store.write(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return what `save` writes."""
+        compiled = None
+        if self._loss is not None and self._optimizer is not None:
+            compiled = {
+                "loss": self._loss.to_config(),
+                "optimizer": self._optimizer.to_config(),
+                "metrics": [m if isinstance(m, str) else m.to_config() for m in self._metrics],
+            }
+        return store.to_bytes(self.network, self.theta, {"compiled": compiled})
+
+    @staticmethod
+    def from_bytes(data: bytes, name: str = "the model") -> "Sequential":
+        """Return the model whose bytes these are.  Raises StoreError if they are not a model's."""
+        network, theta, header = store.from_bytes(data, name)
+        model = Sequential(network.layers, dtype=network.dtype)
+        model._network = network
+        model._put(theta)
+        model._chosen = True
+        compiled = header.get("compiled")
+        if compiled is not None:
+            try:
+                named = [m if isinstance(m, str) else metrics.get(m) for m in compiled["metrics"]]
+                model.compile(compiled["optimizer"], compiled["loss"], named)
+                model._objective()
+            except (ConfigError, KeyError, TypeError) as error:
+                raise StoreError(f"{name} is damaged: {error}", code="store-damaged") from None
+        return model
+
+
+def load_model(path: str | os.PathLike[str]) -> Sequential:
+    """Return the model that `save` wrote.  Raises StoreError for anything else; nothing in a file is ever run."""
+    return Sequential.from_bytes(store.read(path), str(path))
+
+
+class Printer:
+    """Prints one line an epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def __call__(self, row: Row, state: TrainState) -> None:
+        means = {name: value for name, value in row.items() if name not in UNMEASURED}
+        print(f"Epoch {row['epoch'] + 1}/{self.epochs} - {row['seconds']:.1f}s - {_shown(means)}", flush=True)
+
+
+def _shown(means: Mapping[str, float]) -> str:
+    return " - ".join(f"{name}: {value:.4f}" for name, value in means.items())
+
+
+def is_frame(x: Any) -> bool:
+    """Return whether x is a Spark DataFrame, classic or Connect, without importing Spark."""
+    return type(x).__module__.startswith("pyspark.sql.") and hasattr(x, "mapInArrow")
+
+
+def _frames() -> Any:
+    """Return the module for frames; a DataFrame in hand means that pyspark is there."""
+    return importlib.import_module("firesteel.spark.frames")
+
+
+@contextlib.contextmanager
+def _open(engine: Engine) -> Iterator[Engine]:
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _metric(given: str | Metric, loss: Loss, outputs: int) -> tuple[str, Metric]:
+    if given in ("accuracy", "acc"):
+        return str(given), metrics.suited(loss, outputs)
+    return _name(given), metrics.get(given)
+
+
+def _name(given: str | Metric) -> str:
+    if isinstance(given, str):
+        return given
+    return next(name for name, metric in metrics.METRICS.items() if type(metric) is type(given))
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
+        raise ConfigError(f"{name}={value!r}: it must be an integer of at least 1", code="config-value")
+    return int(value.__index__())
+
+
+def _validation(data: Any) -> tuple[Any, Any, Any]:
+    if is_frame(data):
+        return data, None, None
+    if isinstance(data, tuple | list) and len(data) in (2, 3):
+        return data[0], data[1], data[2] if len(data) == 3 else None
+    raise ConfigError("validation_data must be (x, y), (x, y, weights) or a DataFrame", code="config-validation")

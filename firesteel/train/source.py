@@ -1,0 +1,196 @@
+"""Where rows come from: a source is surveyed (the third gate), then opened as an engine that holds its blocks.
+
+`Arrays` is the source in process; frames have theirs in `firesteel/spark/frames.py`.  The rows held out for
+validation are part of the source, so that both halves are checked in one look.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.errors import ConfigError, DataError
+from firesteel.train.blocks import pack_arrays, pack_in_order
+from firesteel.train.checks import Rule, look, refuse
+from firesteel.train.engine import Engine, LocalEngine
+from firesteel.train.strategies import Strategy
+
+__all__ = ["Arrays", "Source", "Survey", "check_targets", "check_weights", "check_width", "features_array"]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of the rows once they have passed: how many to train on and held out, and their shape.
+
+    width: I.  targets: T.  top: the largest target, which for classes says how many there are.
+    """
+
+    rows: int
+    held: int
+    width: int
+    targets: int
+    top: float
+
+
+class Source(Protocol):
+    """Rows that can be checked, and then packed into blocks.
+
+    names: what "features", "label" and "weight" are called there.
+    """
+
+    @property
+    def names(self) -> Mapping[str, str]: ...
+
+    def survey(self, rule: Rule) -> Survey:
+        """Look at every row; raise DataError for anything that cannot be trained on."""
+        ...
+
+    def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
+        """Return S where the user gave none."""
+        ...
+
+    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Engine:
+        """Pack the rows to train on, or those held out, and return the engine that holds them.
+
+        shards: None where they are only evaluated, and the source may choose.
+        """
+        ...
+
+
+class Arrays:
+    """x: (n, I) numbers.  y: (n,) or (n, T).  weight: (n,) or None.  split: share of the last rows held out.
+
+    Raises DataError for anything but numbers of fitting shapes.
+    """
+
+    names = {"features": "x", "label": "y", "weight": "sample_weight"}
+
+    def __init__(self, x: Any, y: Any, weight: Any, dtype: str, split: float = 0.0) -> None:
+        self.dtype = np.dtype(dtype)
+        self.x = features_array(x)
+        self.y = _numbers("y", y)
+        self.w = np.ones(len(self.x)) if weight is None else _numbers("sample_weight", weight)
+        if self.y.ndim == 1:
+            self.y = self.y[:, None]
+        for name, array, ndim in (("y", self.y, 2), ("sample_weight", self.w, 1)):
+            if array.ndim != ndim:
+                raise DataError(f"{name} has {array.ndim} axes: it must have {ndim}", code="data-shape")
+            if len(array) != len(self.x):
+                raise DataError(
+                    f"x has {len(self.x):,} rows and {name} has {len(array):,}: they must be as many, a row of each "
+                    "belonging together",
+                    code="data-lengths",
+                )
+        self.train = int(len(self.x) * (1.0 - split))
+        if not self.train:
+            raise DataError(
+                f"x has {len(self.x):,} rows and none is left to train on: give some rows"
+                + (f", or a validation_split below {split:g}" if len(self.x) else ""),
+                code="data-empty",
+            )
+        if split and self.train == len(self.x):
+            raise DataError(
+                f"validation_split={split:g} of {len(self.x):,} rows is no row at all: raise it, or leave it out",
+                code="data-empty",
+            )
+
+    def survey(self, rule: Rule) -> Survey:
+        found = look(self.x, self.y, self.w, rule, self.dtype, lambda row: f"row {row}")
+        refuse(found, len(self.x), self.names)
+        check_weights(float(self.w[: self.train].sum()), "sample_weight")
+        n, width = self.x.shape
+        return Survey(self.train, n - self.train, width, self.y.shape[1], float(self.y.max()))
+
+    def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
+        return 1
+
+    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> LocalEngine:
+        rows = slice(self.train, None) if held else slice(0, self.train)
+        pack = pack_arrays if shuffle else pack_in_order
+        return LocalEngine(pack(self.x[rows], self.y[rows], self.w[rows], self.dtype), shards or 1)
+
+
+def features_array(x: Any) -> npt.NDArray[Any]:
+    """Return x as an array of numbers, (n, I); raise DataError where it is none."""
+    array = _numbers("x", x, keep=True)
+    if array.ndim != 2:
+        shape = "x.reshape(len(x), -1)" if array.ndim > 2 else "x.reshape(-1, 1)"
+        raise DataError(
+            f"x has shape {array.shape}: a network takes rows of numbers, (rows, inputs); write {shape}",
+            code="data-shape",
+        )
+    if not array.shape[1]:
+        raise DataError("x has no columns: give at least one", code="data-shape")
+    return array
+
+
+def _numbers(name: str, values: Any, keep: bool = False) -> npt.NDArray[Any]:
+    """Return the values as an array; of float64, or with `keep` of any real dtype."""
+    if values is None:
+        raise ConfigError(f"{name} is missing: arrays are fitted with fit(x, y)", code="config-missing")
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise DataError(
+            f"{name} is ragged: its rows differ in length, and must all have as many values", code="data-shape"
+        ) from None
+    if array.dtype == bool or (array.dtype == object and array.size):
+        array = _converted(name, array)
+    if array.dtype.kind not in "uif":
+        first = array.reshape(-1)[0] if array.size else ""
+        raise DataError(
+            f"{name} holds {array.dtype} values, such as {str(first)!r} at row 0, in all of its {len(array):,} rows: "
+            "turn them into numbers first (a class for each name, a 0/1 column for each category)",
+            code="data-text",
+        )
+    return array if keep and array.dtype != np.float16 else array.astype(np.float64)
+
+
+def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return object or bool values as float64, None as NaN; raise DataError at the first that is no number."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        for row, value in enumerate(array):
+            for item in np.ravel(value):
+                if not isinstance(item, float | int | np.number | None):
+                    raise DataError(
+                        f"{name} holds {item!r} at row {row}: every value must be a number; turn text into numbers "
+                        "first",
+                        code="data-text",
+                    ) from None
+        raise
+
+
+def check_weights(total: float, name: str) -> None:
+    """Raise DataError when all weights are zero."""
+    if not total > 0:
+        raise DataError(
+            f"{name} is 0 in every row to train on: give at least one row a weight above 0", code="data-zero-weight"
+        )
+
+
+def check_width(width: int, inputs: int, name: str) -> None:
+    """Raise DataError when rows do not have as many values as the network has inputs."""
+    if width != inputs:
+        raise DataError(
+            f"{name} has {width} values a row, and the network takes {inputs}: give it rows of {inputs}, or make its "
+            f"first layer with input_dim={width}",
+            code="data-width",
+        )
+
+
+def check_targets(columns: int, expected: int, outputs: int, name: str) -> None:
+    """Raise DataError when the targets do not have the columns that the loss wants."""
+    if columns != expected:
+        remedy = (
+            "give class numbers, or use categorical_crossentropy for one-hot rows"
+            if expected == 1 and outputs > 1
+            else f"give {expected} a row, or change the last layer's {outputs} outputs"
+        )
+        raise DataError(
+            f"{name} has {columns} values a row, and this loss with {outputs} outputs takes {expected}: {remedy}",
+            code="data-label-width",
+        )
