@@ -18,6 +18,7 @@ __all__ = ["Layout"]
 class Layout:
     """Names and shapes of each op's parameters, in the order in which they lie in the vector.
 
+    >>> import numpy as np
     >>> layout = Layout(((("w", (2, 3)), ("b", (3,))), ()))
     >>> layout.size
     9

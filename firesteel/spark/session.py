@@ -84,9 +84,8 @@ def session(
         raise SparkSetupError(problem, code="spark-java")
     scratch = Path(tempfile.mkdtemp(prefix="firesteel-spark-"))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    settings = _settings(master, scratch) | dict(conf or {})
-    settings |= {"spark.master": master, "spark.app.name": app_name}
-    with _environment(master):
+    settings = _settings(master, app_name, scratch) | dict(conf or {})
+    with _environment(settings):
         return _start(settings)
 
 
@@ -100,14 +99,15 @@ def java_problem() -> str | None:
     """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
-    if shutil.which(java) is None:
+    path = shutil.which(java)
+    if path is None:
         where = f"{java} (from JAVA_HOME) cannot be run" if home else "none was found"
         return f"Spark needs Java 17 or 21 and {where}: {REMEDY}"
     try:
         # a file, not a pipe: what a wrapper script leaves running would keep a pipe open
         with tempfile.TemporaryFile() as output:
             subprocess.run(
-                [java, "-version"],
+                [path, "-version"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -128,11 +128,13 @@ def java_problem() -> str | None:
     return None
 
 
-def _settings(master: str, scratch: Path) -> dict[str, str]:
+def _settings(master: str, app_name: str, scratch: Path) -> dict[str, str]:
     log4j = scratch / "log4j2.properties"
     log4j.write_text(LOG4J)
     here = {"spark.driver.host": LOCAL, "spark.driver.bindAddress": LOCAL} if _local(master) else {}
     return here | {
+        "spark.master": master,
+        "spark.app.name": app_name,
         "spark.driver.memory": "4g",
         "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         "spark.ui.showConsoleProgress": "false",
@@ -145,12 +147,13 @@ def _local(master: str) -> bool:
 
 
 @contextmanager
-def _environment(master: str) -> Iterator[None]:
-    """Variables which Spark reads at its start and for which it has no working setting; undone after."""
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """The variables that Spark reads when it starts and for which no setting works; as found afterwards."""
+    python = settings.get("spark.pyspark.python", sys.executable)
     wanted: dict[str, str] = {}
-    if _local(master):
+    if _local(settings["spark.master"]):
         if "PYSPARK_PYTHON" not in os.environ:
-            wanted |= {"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+            wanted |= {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python}
         if "SPARK_LOCAL_IP" not in os.environ:
             wanted["SPARK_LOCAL_IP"] = LOCAL
     before = dict(os.environ)
@@ -168,28 +171,29 @@ def _start(settings: dict[str, str]) -> "SparkSession":
     from py4j.protocol import Py4JError
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
-    from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
     conf = SparkConf().setAll(list(settings.items()))
     gateway = SparkContext._gateway  # there if an earlier session was stopped: its JVM lives on
     relays = [] if gateway else [_Relay(2), _Relay(1)]
     try:
-        if relays:
-            gateway = _launch(launch_gateway, conf, *relays)
-        SparkContext(conf=conf, gateway=gateway)
+        SparkContext(conf=conf, gateway=gateway or _launch(conf, *relays))
         spark = SparkSession.builder.getOrCreate()
     except (Py4JError, PySparkException) as error:
-        said = [line for relay in relays for line in relay.release()]
+        said = [line for relay in relays for line in relay.release(wait=0.5)]
         raise SparkSetupError(f"Spark did not start: {_cause(error, said)}", code="spark-start") from None
     for relay in relays:
-        os.write(relay.target, b"".join(relay.release()))
+        with suppress(OSError):
+            os.write(relay.target, b"".join(relay.release()))
     return spark
 
 
-def _launch(launch_gateway: Any, conf: Any, err: "_Relay", out: "_Relay") -> Any:
+def _launch(conf: Any, err: "_Relay", out: "_Relay") -> Any:
+    from pyspark.java_gateway import launch_gateway
+
     try:
-        return launch_gateway(conf, {"stderr": err.inlet, "stdout": out.inlet})
+        streams = {"stderr": err.inlet, "stdout": out.inlet}
+        return launch_gateway(conf, streams)  # type: ignore[no-untyped-call]
     finally:
         os.close(err.inlet)  # from here on the JVM alone holds the writing ends
         os.close(out.inlet)
@@ -213,8 +217,12 @@ class _Relay:
         self.pump = threading.Thread(target=self._pump, name="spark-output", daemon=True)
         self.pump.start()
 
-    def release(self) -> list[bytes]:
-        """The lines held back, without the JVM's start-up notes; what follows is passed on as it comes."""
+    def release(self, wait: float = 0.0) -> list[bytes]:
+        """The lines held back, without the JVM's own notes; what follows is passed on as it comes.
+
+        wait: seconds to give a JVM that is ending to finish its last words.
+        """
+        self.pump.join(wait)
         with self.lock:
             held, self.held = self.held or b"", None
         return [line for line in held.splitlines(keepends=True) if not line.startswith(JVM_NOISE)]

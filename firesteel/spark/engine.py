@@ -1,0 +1,142 @@
+"""The engine on Spark: persisted blocks, one ordinary mapInArrow job a round, and nothing else on the network.
+
+Tasks travel in the job's closure and partials come back as Arrow rows, on classic Spark and on Spark Connect alike;
+Spark's retries, encryption and scheduling are ours for free.  `worker.py` is what runs on the other side.
+"""
+
+import functools
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from firesteel import errors
+from firesteel.spark import worker
+from firesteel.train.engine import BlockInfo
+from firesteel.train.partial import Partial, Task
+from firesteel.train.rounds import Work
+
+__all__ = ["SparkEngine", "collect", "partition_codes"]
+
+
+def collect(frame: DataFrame) -> pa.Table:
+    """Run a frame and return its rows; firesteel's own errors come back as themselves, without Java or workers."""
+    try:
+        if hasattr(frame, "toArrow"):
+            return frame.toArrow()
+        return pa.Table.from_batches(frame._collect_as_arrow())  # type: ignore[operator]
+    except PySparkException as error:
+        raise _translated(str(error)) or error from None
+
+
+def _translated(text: str) -> Exception | None:
+    """Return the firesteel error that a worker raised, found in the text of Spark's."""
+    own = re.search(r"firesteel\.errors\.(\w+): (.*?) \[([a-z-]+)\]", text, re.DOTALL)
+    if own and (kind := getattr(errors, own[1], None)) is not None:
+        made: Exception = kind(own[2], code=own[3])
+        return made
+    missing = re.search(r"ModuleNotFoundError: No module named '(numpy|pyarrow)[.']", text + "'")
+    if missing:
+        return errors.SparkSetupError(
+            f"the executors' Python has no {missing[1]}: firesteel ships itself, but NumPy and pyarrow must be "
+            "installed there (PYSPARK_PYTHON decides which Python they use)",
+            code="spark-executor",
+        )
+    return None
+
+
+class SparkEngine:
+    """Blocks persisted in a DataFrame with the columns of worker.BLOCK_SCHEMA, a shard in each partition."""
+
+    def __init__(self, frame: DataFrame, shards: int) -> None:
+        self._shards = shards
+        try:
+            self._frame, self._persisted = frame.persist(StorageLevel.MEMORY_AND_DISK), True
+        except PySparkException:
+            self._frame, self._persisted = frame, False
+            warnings.warn(
+                "this Spark session refuses to cache, so every round packs the rows again: slower, same result",
+                stacklevel=2,
+            )
+        try:
+            known = collect(self._frame.select("block", "rows", "weight", "fingerprint")).to_pylist()
+        except BaseException:
+            self.close()
+            raise
+        self._blocks = sorted(
+            (BlockInfo(r["block"], r["rows"], r["weight"], r["fingerprint"] % 2**64) for r in known),
+            key=lambda block: block.id,
+        )
+        self._expected = {block.id: block.fingerprint for block in self._blocks}
+
+    @property
+    def shards(self) -> int:
+        return self._shards
+
+    @property
+    def blocks(self) -> Sequence[BlockInfo]:
+        return self._blocks
+
+    def map(self, work: Work, task: Task) -> list[Partial | None]:
+        function = functools.partial(worker.run_shard, work, task, self._expected)
+        table = collect(self._frame.select("data").mapInArrow(function, worker.PARTIAL_SCHEMA))
+        partials: list[Partial | None] = [None] * self._shards
+        dtype, size = task.theta.dtype, len(task.theta)
+        columns = [table.column(name).to_pylist() for name in ("shard", "steps", "seconds", "slowest", "machines")]
+        for at, (shard, steps, seconds, slowest, machines) in enumerate(zip(*columns, strict=True)):
+            vectors = np.frombuffer(table.column("vectors")[at].as_buffer(), dtype).reshape(-1, size)
+            sums = np.frombuffer(table.column("sums")[at].as_buffer(), np.float64)
+            partials[shard] = Partial(vectors, sums, steps, seconds, slowest, frozenset(json.loads(machines)))
+        return partials
+
+    def close(self) -> None:
+        if self._persisted:
+            self._frame.unpersist()
+            self._persisted = False
+
+
+def partition_codes(partitions: int) -> tuple[int, ...]:
+    """Return, for each partition, a number that Spark's hash partitioning sends there.
+
+    >>> partition_codes(4)
+    (1, 5, 4, 0)
+    """
+    codes: dict[int, int] = {}
+    number = 0
+    while len(codes) < partitions:
+        codes.setdefault(_murmur3(number) % partitions, number)
+        number += 1
+    return tuple(codes[partition] for partition in range(partitions))
+
+
+def _murmur3(number: int) -> int:
+    """Return Spark's hash of a long >= 0, as repartition() uses it, modulo 2^32 as a signed number.
+
+    Source: Austin Appleby's MurmurHash3 for 32 bits, over the two halves of the number, seed 42.
+    """
+    mask = 0xFFFFFFFF
+
+    def rotated(v: int, by: int) -> int:
+        return ((v << by) | (v >> (32 - by))) & mask
+
+    h = 42
+    for half in (number & mask, number >> 32 & mask):
+        h ^= rotated(half * 0xCC9E2D51 & mask, 15) * 0x1B873593 & mask
+        h = (rotated(h, 13) * 5 + 0xE6546B64) & mask
+    h ^= 8
+    h = (h ^ h >> 16) * 0x85EBCA6B & mask
+    h = (h ^ h >> 13) * 0xC2B2AE35 & mask
+    h ^= h >> 16
+    return h - (1 << 32) if h >> 31 else h
+
+
+def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> DataFrame:
+    """Return the frame that a worker function makes of this one."""
+    return frame.mapInArrow(functools.partial(function, *arguments), schema)

@@ -1,0 +1,53 @@
+"""Ships firesteel to the executors by itself: they need only NumPy and pyarrow.
+
+The package is pure Python, so a zip of it (with threadpoolctl, one file) is all there is to send.  It is named after
+its content, because Spark refuses another file under a name it knows.
+"""
+
+import atexit
+import functools
+import hashlib
+import io
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import threadpoolctl
+
+import firesteel
+
+__all__ = ["ship"]
+
+UNSHIPPED = {"cli", "datasets"}
+
+
+@functools.cache
+def archive() -> str:
+    """Write the zip, once a process; return its path."""
+    root = Path(firesteel.__file__).parent
+    sources = {
+        f"firesteel/{path.relative_to(root).as_posix()}": path.read_bytes()
+        for path in sorted(root.rglob("*.py"))
+        if path.relative_to(root).parts[0] not in UNSHIPPED
+    }
+    sources["threadpoolctl.py"] = Path(threadpoolctl.__file__).read_bytes()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in sources.items():
+            file.writestr(zipfile.ZipInfo(name), data)
+    digest = hashlib.sha256(b"".join(name.encode() + data for name, data in sources.items())).hexdigest()
+    folder = tempfile.mkdtemp(prefix="firesteel-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, f"firesteel-{firesteel.__version__}-{digest[:8]}.zip")
+    path.write_bytes(buffer.getvalue())
+    return str(path)
+
+
+def ship(spark: Any) -> None:
+    """Send the package to the session's executors; a second time costs next to nothing."""
+    if hasattr(spark, "addArtifacts"):
+        spark.addArtifacts(archive(), pyfile=True)
+    else:
+        spark.sparkContext.addPyFile(archive())
