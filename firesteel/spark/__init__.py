@@ -3,17 +3,15 @@
 import importlib
 from typing import Any
 
+from firesteel.spark.session import session
+
 __all__ = ["NeuralNetworkClassificationModel", "NeuralNetworkClassifier", "session"]
 
-HOMES = {
-    "NeuralNetworkClassificationModel": "firesteel.spark.estimator",
-    "NeuralNetworkClassifier": "firesteel.spark.estimator",
-    "session": "firesteel.spark.session",
-}
+STAGES = ("NeuralNetworkClassificationModel", "NeuralNetworkClassifier")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that executors need not import Spark's stages."""
-    if name in HOMES:
-        return getattr(importlib.import_module(HOMES[name]), name)
+    """Import Spark's stages when they are first asked for: executors, and a missing pyspark, do without."""
+    if name in STAGES:
+        return getattr(importlib.import_module("firesteel.spark.estimator"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, AtomicType, BinaryType, BooleanType, DataType, NumericType, StringType
 
 from firesteel.core.network import Network
@@ -286,14 +288,19 @@ def _called(columns: Columns) -> str:
 
 
 def scoring(function: worker.Outputs, kind: str) -> Any:
-    """Return a worker's scoring object as a Spark function of one column."""
-
-    def call(column: pa.Array) -> pa.Array:
-        return function(column)
+    """Return a worker's scoring object as a Spark function of one column; before Spark 4.1 it needs pandas there."""
 
     if hasattr(F, "arrow_udf"):
+
+        def call(column: pa.Array) -> pa.Array:
+            return function(column)
+
         return F.arrow_udf(call, kind)
-    raise NotImplementedError
+
+    def call_pandas(series: pd.Series) -> pd.Series:
+        return function(pa.array(series)).to_pandas()
+
+    return pandas_udf(call_pandas, kind)  # type: ignore[call-overload]
 
 
 def predict(frame: DataFrame, network: Network, theta: Array, features: Columns) -> DataFrame:

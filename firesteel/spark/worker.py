@@ -436,6 +436,19 @@ class Outputs:
             return score(x), null
 
 
+class LogitsAndOutputs(Outputs):
+    """Like Outputs, but with what enters the last op before what leaves it: raw predictions, then probabilities."""
+
+    def __call__(self, column: pa.Array) -> pa.Array:
+        return as_lists(*self.scored(column, self.both))
+
+    def both(self, x: npt.NDArray[Any]) -> Array:
+        """Return the logits and the outputs side by side, (n, 2 O), float64."""
+        logits = predict(self.network, self.theta, x, map, len(self.network.ops) - 1)
+        outputs, _ = self.network.ops[-1].apply({}, logits, None)
+        return np.hstack([logits, outputs]).astype(np.float64)
+
+
 def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:
     """Return (n, O) values as a column of lists, with nulls put back."""
     sizes = np.where(null, 0, values.shape[1])

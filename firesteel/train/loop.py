@@ -55,7 +55,7 @@ def train(
     base = Task(
         objective=objective,
         theta=state.theta,
-        optimizer=strategy.local(optimizer, engine.shards),
+        optimizer=strategy.local(optimizer, rows, batch_size, engine.shards),
         batch_size=batch_size or rows,
         seed=seed,
         rounds=rounds,

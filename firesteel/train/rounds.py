@@ -192,12 +192,11 @@ def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     return Partial(np.zeros((0, len(task.theta)), dtype), tree_sum(list(run(sub, pieces))))  # type: ignore[arg-type]
 
 
-def predict(network: Network, theta: Array, x: npt.NDArray[Any], run: Run) -> Array:
-    """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype."""
+def predict(network: Network, theta: Array, x: npt.NDArray[Any], run: Run, last: int | None = None) -> Array:
+    """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype; or those of ops[:last]."""
     views = network.layout.views(theta)
 
     def sub(at: int) -> Array:
-        return network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype))[0]
+        return network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype), last=last)[0]
 
-    outputs = list(run(sub, range(0, len(x), SUB_BATCH)))
-    return np.concatenate(outputs) if outputs else np.zeros((0, network.outputs), theta.dtype)
+    return np.concatenate(list(run(sub, range(0, max(len(x), 1), SUB_BATCH))))

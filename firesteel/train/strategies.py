@@ -36,7 +36,7 @@ class Strategy(Spec):
         """Return how many rounds make an epoch."""
         raise NotImplementedError
 
-    def local(self, optimizer: Optimizer, shards: int) -> Optimizer:
+    def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
         """Return the optimiser that each shard uses."""
         return optimizer
 
@@ -74,10 +74,14 @@ class Average(Strategy):
         return shards
 
     def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
-        return 1 if shards == 1 else min(ROUNDS, blocks // shards)
+        """One for every 500 steps of a shard, so that shards do not drift apart; 1 with one shard."""
+        if shards == 1:
+            return 1
+        return max(1, min(round(shard_steps(rows, batch_size, shards) / 500), blocks // shards))
 
-    def local(self, optimizer: Optimizer, shards: int) -> Optimizer:
-        return optimizer.scaled(rate_scale(shards))
+    def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
+        """Multiply the learning rate: the fewer steps a shard takes between averages, the longer they must be."""
+        return optimizer.scaled(max(1.0, min(shards, 16, 2000 / shard_steps(rows, batch_size, shards))))
 
     def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
         weights = {block.id: block.weight for block in blocks}
@@ -92,18 +96,17 @@ class Average(Strategy):
         number = theta.dtype.type
         moved = theta - state.theta
         outer = number(OUTER_MOMENTUM) * state.outer + moved
-        step = number(OUTER_RATE) * (moved + number(OUTER_MOMENTUM) * outer)
+        step = moved + number(OUTER_MOMENTUM) * outer
         return replace(state, theta=state.theta + step, slots=slots, outer=outer, step=state.step + total.steps)
 
 
-ROUNDS = 4
-OUTER_RATE = 0.7
-OUTER_MOMENTUM = 0.9
+OUTER_MOMENTUM = 0.5
+"""Nesterov momentum of the driver's step along the shards' mean movement, as DiLoCo (Douillard et al. 2023)."""
 
 
-def rate_scale(shards: int) -> float:
-    """Return the factor on the learning rate of S shards."""
-    return float(min(shards, 4))
+def shard_steps(rows: int, batch_size: int | None, shards: int) -> float:
+    """Return how many steps a shard takes in an epoch."""
+    return max(1.0, rows / (shards * (batch_size or rows)))
 
 
 @dataclass(frozen=True)

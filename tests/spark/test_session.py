@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from firesteel.errors import SparkSetupError
-from firesteel.spark import session as module
 from firesteel.spark.session import java_problem, session
+
+module = sys.modules[session.__module__]  # `firesteel.spark.session` may be the function
 
 VERSIONS = {
     "1.8": 'java version "1.8.0_392"',
