@@ -53,7 +53,7 @@ def check_gradient(
         error = abs(slope - gradient @ u) / max(1.0, abs(slope))
         assert error <= tolerance, f"along {u}: the difference is {slope}, the gradient says {gradient @ u}"
         worst = max(worst, error)
-    return worst
+    return float(worst)
 
 
 def check_same_bits(runs: Sequence[Callable[[], str]]) -> str:

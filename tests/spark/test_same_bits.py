@@ -1,0 +1,146 @@
+"""The fifth law: same data, seed and configuration give the same bits, whatever carries the rows."""
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from firesteel.spark.frames import Frame
+from firesteel.train.checks import Rule
+from tests.spark.conftest import Rows, fit, make_rows
+
+
+@pytest.fixture(scope="module")
+def expected(rows):
+    """The fingerprint of the fit in process, which is the reference."""
+    return fit(rows.x, rows.y)
+
+
+@pytest.fixture
+def conf(spark):
+    """Change settings of the session for one test."""
+    before = {}
+
+    def change(name: str, value: str) -> None:
+        before[name] = spark.conf.get(name)
+        spark.conf.set(name, value)
+
+    yield change
+    for name, value in before.items():
+        spark.conf.set(name, value)
+
+
+def test_the_rows_make_enough_blocks_and_shards_for_these_tests_to_fail(spark, rows):
+    source = Frame(rows.frame(spark), "features", "label", None, "float32")
+    source.survey(Rule("class", 3))
+    engine = source.engine(4)
+    assert len(engine.blocks) >= 8
+    assert len({block.id % 4 for block in engine.blocks}) >= 2
+    assert sum(block.rows for block in engine.blocks) == len(rows.y)
+    engine.close()
+
+
+@pytest.mark.parametrize("adaptive", ["true", "false"])
+@pytest.mark.parametrize("partitions", [1, 2, 3, 7, 64])
+def test_partitions_and_adaptive_execution_change_nothing(spark, rows, expected, conf, partitions, adaptive):
+    conf("spark.sql.adaptive.enabled", adaptive)
+    assert fit(rows.frame(spark).repartition(partitions)) == expected
+
+
+@pytest.mark.parametrize("order", ["reversed", "shuffled", "sorted by label"])
+def test_row_order_changes_nothing(spark, rows, expected, order):
+    n = len(rows.y)
+    places = {
+        "reversed": np.arange(n)[::-1],
+        "shuffled": np.random.default_rng(5).permutation(n),
+        "sorted by label": np.argsort(rows.y, kind="stable"),
+    }[order]
+    assert fit(rows.frame(spark, order=places).coalesce(3)) == expected
+    assert fit(rows.x[places], rows.y[places]) == expected
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "mixed", "array<double>", "columns"])
+def test_the_form_of_the_features_changes_nothing(spark, rows, expected, form):
+    features = [f"x{number}" for number in range(6)] if form == "columns" else "features"
+    assert fit(rows.frame(spark, form), features=features) == expected
+
+
+def test_bytes_and_integers_are_the_numbers_they_hold(spark):
+    rows = make_rows(600, seed=3)
+    pixels = np.abs(rows.x * 4).astype(np.uint8)
+    expected = fit(pixels, rows.y)
+    frame = spark.createDataFrame(
+        [(bytearray(p.tobytes()), int(label)) for p, label in zip(pixels, rows.y, strict=True)],
+        "features binary, label long",
+    )
+    assert fit(frame) == expected
+    assert fit(Rows(pixels.astype(float), rows.y, rows.w).frame(spark, "array<int>")) == expected
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_seed_and_dtype_has_its_own_bits(spark, rows, expected, seed, dtype):
+    there = fit(rows.frame(spark, "dense").repartition(5), dtype=dtype, seed=seed)
+    assert there == fit(rows.x, rows.y, dtype=dtype, seed=seed)
+    assert there != expected
+
+
+def test_weights_travel_with_their_rows(spark, rows, expected):
+    there = fit(rows.frame(spark).repartition(5), weight="weight")
+    assert there == fit(rows.x, rows.y, sample_weight=rows.w)
+    assert there != expected
+
+
+def test_empty_partitions_change_nothing(spark, rows, expected):
+    full = rows.frame(spark).coalesce(1)
+    empty = full.filter(F.col("id") < 0).repartition(31)
+    assert fit(full.union(empty)) == expected
+
+
+def test_fewer_rows_than_partitions(spark):
+    rows = make_rows(40)
+    settings = {"shards": 1}
+    assert fit(rows.frame(spark).repartition(64), **settings) == fit(rows.x, rows.y, **settings)
+
+
+@pytest.fixture(scope="module")
+def heavy():
+    """90 % of the rows are one row, and another makes up most of the rest."""
+    rows = make_rows(2000, seed=9)
+    rows.x[200:], rows.y[200:], rows.w[200:] = rows.x[0], rows.y[0], 1.0
+    rows.x[100:180], rows.y[100:180] = rows.x[1], rows.y[1]
+    return rows
+
+
+@pytest.mark.parametrize("partitions", [1, 3, 7])
+def test_heavy_duplicates_change_nothing(spark, heavy, partitions):
+    places = np.random.default_rng(partitions).permutation(len(heavy.y))
+    assert fit(heavy.frame(spark, order=places).repartition(partitions)) == fit(heavy.x, heavy.y)
+
+
+def test_heavy_duplicates_stay_balanced(spark, heavy):
+    source = Frame(heavy.frame(spark).repartition(3), "features", "label", None, "float32")
+    source.survey(Rule("class", 3))
+    engine = source.engine(4)
+    sizes = [block.rows for block in engine.blocks]
+    engine.close()
+    assert sum(sizes) == 2000
+    assert max(sizes) <= 2 * np.mean(sizes)
+
+
+def test_the_gradient_strategy_has_the_same_bits_too(spark, rows):
+    settings = {"strategy": "gradient", "batch_size": 200, "epochs": 2}
+    there = fit(rows.frame(spark).repartition(5), **settings)
+    assert there == fit(rows.x, rows.y, **settings)
+
+
+def test_validation_rows_are_held_out_by_their_values(spark, rows):
+    found = []
+    for partitions in (1, 7):
+        model_rows = rows.frame(spark).repartition(partitions)
+        found.append(fit(model_rows, validation_split=0.2))
+    assert found[0] == found[1] != fit(rows.frame(spark))
+
+
+def test_a_repeated_fit_gives_the_same_bits(spark, rows, expected):
+    frame = rows.frame(spark).repartition(3)
+    assert fit(frame) == fit(frame) == expected
