@@ -1,10 +1,12 @@
 """A model is one safetensors file: named weights, and a header with the JSON that describes the rest.
 
 Nothing in it is code, a path or a name to import: layers, losses and optimisers are looked up in firesteel's own
-registries, every shape must be the one that the description implies, and anything else is refused.  A save is
-written beside the target, flushed and renamed, so that the old file stays whole until the new one is.
+registries, every shape must be the one that the description implies, and anything else is refused.  A checksum over
+both tells a damaged file from a whole one.  A save is written beside the target, flushed and renamed, so that the
+old file stays whole until the new one is.
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -35,9 +37,18 @@ def tensor_names(network: Network) -> list[str]:
 def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any]) -> bytes:
     """Return the file's content: the network, its weights, and `extra`, a JSON-able description of the rest."""
     header = {"format": FORMAT, "network": network.to_config(), **extra}
+    header["sha256"] = checksum(header, theta)
     arrays = (theta[where].reshape(shape) for _, _, shape, where in network.layout.slices())
     tensors = {name: np.ascontiguousarray(array) for name, array in zip(tensor_names(network), arrays, strict=True)}
     return save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
+
+
+def checksum(header: Mapping[str, Any], theta: Array) -> str:
+    """Return the SHA-256 (64 hex digits) of the description, less a checksum in it, and of the weights."""
+    described = {key: value for key, value in header.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(theta, theta.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
 
 
 def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
@@ -60,14 +71,15 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
     names = tensor_names(network)
     if sorted(tensors) != sorted(names):
         raise StoreError(f"{name} is damaged: it holds {sorted(tensors)} instead of {names}", code="store-damaged")
-    theta = np.empty(network.layout.size, network.dtype)
-    for tensor, (_, _, shape, where) in zip((tensors[n] for n in names), network.layout.slices(), strict=True):
-        if tensor.shape != shape or tensor.dtype != theta.dtype:
+    for tensor, (_, _, shape, _) in zip((tensors[n] for n in names), network.layout.slices(), strict=True):
+        if tensor.shape != shape or tensor.dtype != network.dtype:
             raise StoreError(
-                f"{name} is damaged: there is {tensor.dtype} of {tensor.shape} for {theta.dtype} of {shape}",
+                f"{name} is damaged: there is {tensor.dtype} of {tensor.shape} for {network.dtype} of {shape}",
                 code="store-damaged",
             )
-        theta[where] = tensor.reshape(-1)
+    theta = np.concatenate([np.empty(0, network.dtype), *(tensors[n].reshape(-1) for n in names)])
+    if header.get("sha256") != checksum(header, theta):
+        raise StoreError(f"{name} is damaged: its checksum is not that of its content", code="store-damaged")
     return network, theta, header
 
 
@@ -77,6 +89,7 @@ def _header(data: bytes, name: str) -> dict[str, Any]:
     try:
         metadata = json.loads(data[8 : 8 + size])["__metadata__"] if 0 < size <= len(data) - 8 else {}
         header = json.loads(metadata["firesteel"])
+        json.dumps(header)  # what is nested too deep to be written again was not written by us
     except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreError(f"{name} is not a firesteel model, or it is damaged", code="store-damaged") from None
     if not isinstance(header, dict):

@@ -11,6 +11,7 @@ import numpy as np
 
 from firesteel.core.spec import Spec, number, resolver
 from firesteel.core.types import Array
+from firesteel.errors import ConfigError
 
 __all__ = [
     "INITIALIZERS",
@@ -73,6 +74,11 @@ class RandomUniform(Initializer):
 
     minval: float = number(-0.05, why="it is the lower end of the draw")
     maxval: float = number(0.05, why="it is the upper end of the draw")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.minval > self.maxval:
+            raise ConfigError(f"{self}: minval must not be above maxval", code="config-value")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return rng.uniform(self.minval, self.maxval, shape)

@@ -4,12 +4,12 @@
 ops together.
 """
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 
 from firesteel.core import initializers
 from firesteel.core.initializers import Initializer
 from firesteel.core.ops import Affine, Drop, Op, Relu, Scale, Sigmoid, Softmax, Tanh
-from firesteel.core.spec import Spec, choice, flag, integer, number, resolver, unknown
+from firesteel.core.spec import Spec, choice, flag, integer, number, resolver, unknown, whole
 from firesteel.errors import ConfigError
 
 __all__ = ["ACTIVATIONS", "LAYERS", "Activation", "Dense", "Dropout", "Layer", "Rescaling", "get"]
@@ -36,9 +36,10 @@ def input_dim(given: object) -> int | None:
     """Return the number of inputs of a first layer, or None where the data decide."""
     if given is None:
         return None
-    if isinstance(given, bool) or not hasattr(given, "__index__") or given.__index__() < 1:
+    value = whole(given)
+    if value is None or value < 1:
         raise ConfigError(f"input_dim={given!r}: it must be an integer of at least 1", code="config-value")
-    return int(given.__index__())
+    return value
 
 
 class Layer(Spec):
@@ -83,7 +84,7 @@ class Activation(Layer):
     (Tanh(),)
     """
 
-    activation: str | None = choice(..., activation)
+    activation: str | None = choice(MISSING, activation)
     input_dim: int | None = choice(None, input_dim)
 
     def ops(self) -> tuple[Op, ...]:

@@ -6,8 +6,10 @@ and hash, and they go to JSON and back without a line of code per class.  `layer
 
 import difflib
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields
+from numbers import Real
 from typing import Any, Self
 
 from firesteel.errors import ConfigError
@@ -78,9 +80,10 @@ def number(
         left = f"{low} <= " if low > -math.inf else f"{above} < " if above > -math.inf else ""
         right = f" < {below}" if below < math.inf else ""
         need = f"{rule}{left}{name}{right}: {why}" if left or right else f"{rule}: {why}"
-        if isinstance(got, bool | str) or not hasattr(got, "__float__"):
-            raise _refuse(owner, name, got, need)
-        value = float(got)
+        try:
+            value = float(got) if isinstance(got, Real) and not isinstance(got, bool) else math.nan
+        except OverflowError:
+            value = math.nan
         if not (math.isfinite(value) and low <= value and above < value < below):
             raise _refuse(owner, name, got, need)
         return value
@@ -92,11 +95,20 @@ def integer(default: int | Any = MISSING, *, low: int, why: str) -> Any:
     """Declare an integer field with low <= value."""
 
     def check(owner: str, name: str, got: object) -> int:
-        if isinstance(got, bool) or not hasattr(got, "__index__") or got.__index__() < low:
+        value = whole(got)
+        if value is None or value < low:
             raise _refuse(owner, name, got, f"an integer of at least {low}: {why}")
-        return int(got.__index__())
+        return value
 
     return field(default=default, metadata={"check": check})
+
+
+def whole(got: Any) -> int | None:
+    """Return an integer of any kind as an int, and None for everything else, True and False included."""
+    try:
+        return None if isinstance(got, bool) else operator.index(got)
+    except TypeError:
+        return None
 
 
 def flag(default: bool) -> Any:

@@ -32,7 +32,7 @@ def collect(frame: DataFrame) -> pa.Table:
         if hasattr(frame, "toArrow"):
             return frame.toArrow()
         return pa.Table.from_batches(frame._collect_as_arrow())  # type: ignore[operator]
-    except PySparkException as error:
+    except Exception as error:
         raise _translated(str(error)) or error from None
 
 

@@ -1,0 +1,77 @@
+"""The command line: `firesteel train` and `firesteel demo`, and what each failure looks like to the shell.
+
+Everything here imports with the hard dependencies alone; the commands need cyclopts and rich and come in only when
+`main` runs.  Next: `app.py` (the commands), then `train.py`.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import NoReturn
+
+from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError
+
+__all__ = ["main"]
+
+EXIT_CODES: tuple[tuple[type[FiresteelError], int], ...] = ((ConfigError, 2), (DataError, 3), (SparkSetupError, 4))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command in argv (the process's own if not given) and leave with its exit code.
+
+    0 good, 1 failed, 2 usage or settings, 3 data, 4 Spark or Java, 130 interrupted.
+    """
+    _occupy_standard_streams()
+    if any(find_spec(name) is None for name in ("cyclopts", "rich")):
+        _complain('the command line needs two more packages: pip install "firesteel[cli]"')
+        sys.exit(2)
+    logging.getLogger().addHandler(logging.NullHandler())  # py4j logs a traceback when it is interrupted
+    messages, interrupted = os.dup(2), False
+
+    def interrupt(signum: int, frame: object) -> NoReturn:
+        nonlocal interrupted
+        interrupted = True
+        _to_null(2)  # Spark and its workers, interrupted too, print their stacks
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        from firesteel.cli.app import run
+
+        code = run(sys.argv[1:] if argv is None else list(argv))
+    except BaseException as error:
+        if interrupted or isinstance(error, KeyboardInterrupt):
+            os.write(messages, b"firesteel: interrupted\n")
+            code = 130
+        elif isinstance(error, FiresteelError):
+            _complain(" ".join(line.strip() for line in str(error).splitlines()))
+            code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+        elif isinstance(error, BrokenPipeError):  # the reader has left: `| head -1`
+            _to_null(1)
+            code = 1
+        else:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(messages)
+    sys.exit(code)
+
+
+def _complain(text: str) -> None:
+    print(f"firesteel: {text}", file=sys.stderr)
+
+
+def _to_null(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _occupy_standard_streams() -> None:
+    """Put the null device where a standard stream is closed, or the next pipe would take its number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)

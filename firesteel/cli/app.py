@@ -1,0 +1,32 @@
+"""The command line's shape: which commands there are, and how a mistyped one is refused.
+
+Options and their help are the signatures and docstrings of the commands themselves.  Next: `train.py`, `demo.py`.
+"""
+
+from cyclopts import App, CycloptsError, Parameter
+
+from firesteel import __version__
+from firesteel.cli.demo import demo
+from firesteel.cli.train import train
+
+__all__ = ["run"]
+
+app = App(
+    name="firesteel",
+    version=f"firesteel {__version__}",
+    help="Neural networks on plain arrays and on Spark, with the same weights to the last bit.",
+    default_parameter=Parameter(negative=()),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+    exit_on_error=False,
+)
+app.command(demo)
+app.command(train)
+
+
+def run(argv: list[str]) -> int:
+    """Run a command and return its exit code; 2, after an explanation, where there is no such one."""
+    try:
+        return app(argv) or 0
+    except CycloptsError:
+        return 2

@@ -1,0 +1,75 @@
+"""How a training looks while it runs: one live line on a terminal, one plain line an epoch everywhere else.
+
+It only reads the history rows that every fit gives its listeners; `train.py` says where the lines go.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from firesteel.train.history import Row
+from firesteel.train.loop import Listener
+from firesteel.train.state import TrainState
+
+__all__ = ["epochs_shown", "is_live", "waiting"]
+
+BAR_WIDTH = 24
+BESIDE_BAR = 70
+"""Columns that the words of the live line take."""
+
+
+def is_live(console: Console) -> bool:
+    """Return whether lines may be drawn over: a terminal, and nobody asked for plain text."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or console.is_dumb_terminal
+    return console.file.isatty() and not plain
+
+
+@contextmanager
+def waiting(text: str, console: Console, *, live: bool) -> Iterator[None]:
+    """Say what is being waited for; on a terminal only as long as it takes."""
+    if live:
+        with console.status(text):
+            yield
+    else:
+        print(text, file=console.file, flush=True)
+        yield
+
+
+@contextmanager
+def epochs_shown(epochs: int, console: Console, *, live: bool, every: int = 1) -> Iterator[Listener]:
+    """Give the listener that shows each epoch.
+
+    every: without a live line, how many epochs share one line; the last one always has its own.
+    """
+    if not live:
+
+        def tell(row: Row, state: TrainState) -> None:
+            number = row["epoch"] + 1
+            if number % every == 0 or number == epochs:
+                text = f"epoch {number}/{epochs}  {_measured(row)}  {row['seconds']:.1f} s"
+                print(text, file=console.file, flush=True)
+
+        yield tell
+        return
+
+    bar = BarColumn(bar_width=max(4, min(BAR_WIDTH, console.width - BESIDE_BAR)))
+    counter = TextColumn("epoch {task.completed}/{task.total}")
+    with Progress(counter, bar, TextColumn("{task.description}", markup=False), console=console) as progress:
+        task, passed = progress.add_task("preparing the rows", total=epochs), 0.0
+
+        def draw(row: Row, state: TrainState) -> None:
+            nonlocal passed
+            number, passed = row["epoch"] + 1, passed + row["seconds"]
+            left = passed / number * (epochs - number)
+            time = f"{left:.0f} s left" if number < epochs else f"{passed:.1f} s"
+            progress.update(task, completed=number, description=f"{_measured(row)}  {time}")
+
+        yield draw
+
+
+def _measured(row: Row) -> str:
+    speed = row["rows"] / max(row["seconds"], 1e-9)
+    return f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  {speed:,.0f} rows/s"

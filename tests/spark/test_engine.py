@@ -1,0 +1,196 @@
+"""The engine on Spark: what it ships, keeps, detects and leaves behind."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
+
+from firesteel.errors import ConfigError, DataError
+from firesteel.layers import Dense
+from firesteel.models import Sequential
+from firesteel.spark.engine import partition_codes
+from firesteel.spark.frames import Frame
+from firesteel.spark.ship import archive
+from firesteel.train.checks import Rule
+from tests.spark.conftest import fit, make_rows, network
+
+ROOT = Path(__file__).parents[2]
+
+
+def persisted(spark):
+    return spark.sparkContext._jsc.getPersistentRDDs().size()
+
+
+def snapshot(spark):
+    return dict(spark.conf.getAll), persisted(spark), spark.sparkContext.getLocalProperty("spark.job.description")
+
+
+def test_the_session_is_left_as_found(spark, rows):
+    frame = rows.frame(spark)
+    before = snapshot(spark)
+    fit(frame, validation_split=0.2)
+    assert snapshot(spark) == before
+
+
+def test_the_session_is_left_as_found_after_an_error(spark, rows):
+    frame = rows.frame(spark)
+    before = snapshot(spark)
+
+    def fail(row, state):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(frame, listeners=[fail])
+    with pytest.raises(ConfigError):
+        fit(frame, shards=10_000)
+    assert snapshot(spark) == before
+
+
+def test_partition_codes_land_where_spark_puts_them(spark):
+    for partitions in (1, 2, 3, 8, 64):
+        codes = partition_codes(partitions)
+        frame = spark.createDataFrame([(code,) for code in codes], "part long").repartition(partitions, "part")
+        found = dict(frame.select("part", F.spark_partition_id()).collect())
+        assert [found[code] for code in codes] == list(range(partitions))
+
+
+def test_each_shard_is_a_partition_of_its_own(spark, rows):
+    source = Frame(rows.frame(spark), "features", "label", None, "float32")
+    source.survey(Rule("class", 3))
+    engine = source.engine(4)
+    where = engine._frame.select((F.col("block") % 4).alias("shard"), F.spark_partition_id().alias("partition"))
+    assert all(row["shard"] == row["partition"] for row in where.collect())
+    engine.close()
+
+
+def test_a_refused_cache_costs_time_and_nothing_else(spark, rows, monkeypatch):
+    def refuse(self, level=None):
+        raise PySparkException("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST TABLE is not supported")
+
+    frame, expected = rows.frame(spark), fit(rows.x, rows.y)
+    monkeypatch.setattr(type(frame), "persist", refuse)
+    with pytest.warns(UserWarning, match="refuses to cache"):
+        assert fit(frame) == expected
+
+
+def test_a_source_that_shifts_between_looking_and_packing_is_found(spark, rows):
+    frame = rows.frame(spark)
+    drawn = F.udf(lambda: float(np.random.default_rng().random()), "double").asNondeterministic()
+    shifting = frame.withColumn("features", F.concat("features", F.array(drawn().cast("float"))))
+    with pytest.raises(DataError, match=r"other rows were packed .* does not give the same rows each time"):
+        fit(shifting)
+
+
+def test_a_block_that_comes_back_different_is_found(spark, rows, tmp_path):
+    path = str(tmp_path / "rows")
+    rows.frame(spark).write.parquet(path)
+    calls = []
+
+    def shift(row, state):
+        calls.append(row["epoch"])
+        make_rows(900, seed=5).frame(spark).write.mode("overwrite").parquet(path)
+        spark.catalog.clearCache()
+
+    with pytest.raises(DataError, match=r"block \d+ came back with other rows") as caught:
+        fit(spark.read.parquet(path), epochs=3, listeners=[shift])
+    assert calls == [0]
+    assert "org.apache" not in str(caught.value)
+
+
+def test_the_archive_is_named_after_its_content_and_holds_what_workers_need():
+    names = zipfile.ZipFile(archive()).namelist()
+    assert "firesteel/spark/worker.py" in names and "threadpoolctl.py" in names
+    assert not any(name.startswith(("firesteel/cli", "firesteel/datasets")) for name in names)
+    assert archive() == archive()
+
+
+def test_executors_need_only_numpy_and_pyarrow(tmp_path):
+    """Workers run a Python that has nothing else: no pandas, no firesteel, no pyspark of its own."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    site = next((tmp_path / "bare" / "lib").glob("python*")) / "site-packages"
+    for name in ("numpy", "pyarrow"):
+        home = Path(__import__(name).__file__).parent
+        for folder in (home, home.parent / f"{name}.libs"):
+            if folder.exists():
+                (site / folder.name).symlink_to(folder)
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json\n"
+        "from firesteel.spark import session\n"
+        "from tests.spark.conftest import fit, make_rows\n"
+        "spark = session('local[2]', conf={'spark.ui.enabled': 'false'})\n"
+        "rows = make_rows(200)\n"
+        "def look(batches):\n"
+        "    import pyarrow, sys, importlib.util\n"
+        "    list(batches)\n"
+        "    has = [n for n in ('pandas', 'scipy', 'firesteel.cli') if importlib.util.find_spec(n)]\n"
+        "    import firesteel\n"
+        "    yield pyarrow.RecordBatch.from_pydict({'v': [str(has) + firesteel.__file__]})\n"
+        "frame = rows.frame(spark)\n"
+        "found = fit(frame, shards=2)\n"
+        "seen = [r.v for r in frame.select('id').mapInArrow(look, 'v string').collect()]\n"
+        "print(json.dumps([found, fit(rows.x, rows.y, shards=2), seen]))\n"
+        "spark.stop()\n"
+    )
+    environment = os.environ | {"PYSPARK_PYTHON": str(tmp_path / "bare/bin/python")}
+    environment.pop("PYTHONPATH", None)
+    run = f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec(open({str(program)!r}).read())"
+    done = subprocess.run(
+        [sys.executable, "-c", run], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    there, here, seen = json.loads(done.stdout.splitlines()[-1])
+    assert there == here
+    assert all(text.startswith("[]") and ".zip/firesteel" in text for text in seen), seen
+
+
+def test_prediction_is_lazy_and_equals_that_on_arrays(spark, rows):
+    model = network()
+    model.fit(rows.x, rows.y, verbose=0)
+    frame = rows.frame(spark, "dense")
+    predicted = model.predict(frame)
+    assert predicted.columns == [*frame.columns, "prediction"]
+    found = np.array([row.prediction for row in predicted.orderBy("id").collect()])
+    np.testing.assert_allclose(found, model.predict(rows.x), rtol=1e-5, atol=1e-7)
+
+
+def test_rows_without_features_are_predicted_as_null(spark):
+    model = network()
+    model.predict(np.zeros((1, 2)))
+    frame = spark.createDataFrame([(1, [1.0, 2.0]), (2, None), (3, [0.0, 1.0])], "id int, features array<double>")
+    found = [row.prediction for row in model.predict(frame).orderBy("id").collect()]
+    assert found[1] is None and len(found[0]) == len(found[2]) == 3
+
+
+def test_evaluation_on_a_frame_equals_that_on_arrays(spark, rows):
+    model = network()
+    model.fit(rows.x, rows.y, verbose=0)
+    there = model.evaluate(rows.frame(spark).repartition(5), weight="weight", verbose=0)
+    here = model.evaluate(rows.x, rows.y, sample_weight=rows.w, verbose=0)
+    assert there == pytest.approx(here, rel=1e-6)
+
+
+def test_regression_with_several_targets_learns_from_a_frame(spark):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4)).astype(np.float32)
+    y = x @ rng.normal(size=(4, 2))
+
+    def made():
+        model = Sequential([Dense(2)])
+        model.compile("adam", "mse")
+        return model
+
+    frame = spark.createDataFrame(
+        [(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)], "features array<float>, label array<double>"
+    )
+    there, here = made(), made()
+    there.fit(frame, epochs=3, shards=2, verbose=0)
+    here.fit(x, y, epochs=3, shards=2, verbose=0)
+    assert there.fingerprint() == here.fingerprint()
