@@ -71,9 +71,9 @@ class ModelReader(MLReader["NeuralNetworkClassificationModel"]):
 
     def load(self, path: str) -> "NeuralNetworkClassificationModel":
         metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
-        rows = self.sparkSession.read.parquet(f"{path}/data").orderBy("at").collect()
-        if metadata["class"].split(".")[-1] != NeuralNetworkClassificationModel.__name__ or not rows:
+        if metadata["class"].split(".")[-1] != NeuralNetworkClassificationModel.__name__:
             raise StoreError(f"{path} holds no NeuralNetworkClassificationModel", code="store-class")
+        rows = self.sparkSession.read.parquet(f"{path}/data").orderBy("at").collect()
         model = NeuralNetworkClassificationModel()
         model._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(model, metadata)

@@ -1,0 +1,125 @@
+"""The estimator is an ordinary Spark stage: it fits in a Pipeline, transforms, saves and loads."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.feature import VectorAssembler
+
+from firesteel.errors import ConfigError, DataError, StoreError
+from firesteel.spark import NeuralNetworkClassificationModel, NeuralNetworkClassifier
+from tests.spark.conftest import Rows
+
+COLUMNS = [f"x{number}" for number in range(6)]
+
+
+def pipeline() -> Pipeline:
+    stages = [
+        VectorAssembler(inputCols=COLUMNS, outputCol="features"),
+        NeuralNetworkClassifier(hiddenLayers=[8], maxIter=3, seed=1),
+    ]
+    return Pipeline(stages=stages)
+
+
+@pytest.fixture(scope="module")
+def frame(spark, rows: Rows):
+    return rows.frame(spark, "columns").persist()
+
+
+@pytest.fixture(scope="module")
+def fitted(frame):
+    return pipeline().fit(frame)
+
+
+def test_it_transforms_into_the_three_columns_of_sparks_own(fitted, frame, rows):
+    scored = fitted.transform(frame)
+    kinds = {field.name: field.dataType.simpleString() for field in scored.schema.fields}
+    assert kinds["rawPrediction"] == kinds["probability"] == "vector" and kinds["prediction"] == "double"
+    assert scored.columns == [*frame.columns, "features", "rawPrediction", "probability", "prediction"]
+    found = scored.orderBy("id").collect()
+    expected = fitted.stages[-1].network.predict(rows.x)
+    np.testing.assert_allclose([row.probability.toArray() for row in found], expected, rtol=1e-5, atol=1e-7)
+    assert [row.prediction for row in found] == expected.argmax(axis=1).tolist()
+    raw = np.array([row.rawPrediction.toArray() for row in found])
+    softmax = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(softmax, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_it_learns(fitted, frame):
+    evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
+    assert evaluator.evaluate(fitted.transform(frame)) > 0.5
+
+
+def test_a_single_row_is_scored_like_a_frame(fitted, frame):
+    model = fitted.stages[-1]
+    row = fitted.transform(frame).first()
+    assert model.predict(row.features) == row.prediction
+    assert model.predictProbability(row.features).toArray() == pytest.approx(row.probability.toArray(), rel=1e-5)
+    assert model.predictRaw(row.features).toArray() == pytest.approx(row.rawPrediction.toArray(), rel=1e-5)
+    assert (model.numFeatures, model.numClasses) == (6, 3)
+
+
+def test_a_pipeline_comes_back_from_disk_in_a_new_process(fitted, frame, tmp_path):
+    path = str(tmp_path / "pipeline")
+    fitted.write().save(path)
+    fitted.write().overwrite().save(path)
+    back = PipelineModel.load(path)
+    expected = fitted.stages[-1].network.fingerprint()
+    assert back.stages[-1].network.fingerprint() == expected
+    assert (
+        back.transform(frame).select("prediction").collect() == fitted.transform(frame).select("prediction").collect()
+    )
+    program = (
+        "from firesteel.spark import session, NeuralNetworkClassificationModel as M\n"
+        "from pyspark.ml import PipelineModel\n"
+        "spark = session('local[1]', conf={'spark.ui.enabled': 'false'})\n"
+        f"print(PipelineModel.load({path!r}).stages[-1].network.fingerprint())\n"
+        "spark.stop()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == [expected], done.stderr[-2000:]
+
+
+def test_estimator_and_model_keep_their_params_on_disk(fitted, tmp_path):
+    estimator = NeuralNetworkClassifier(hiddenLayers=[5, 4], activation="tanh", maxIter=7, seed=3, labelCol="y")
+    estimator.save(str(tmp_path / "estimator"))
+    back = NeuralNetworkClassifier.load(str(tmp_path / "estimator"))
+    assert back.uid == estimator.uid
+    assert {p.name: v for p, v in back.extractParamMap().items()} == {
+        p.name: v for p, v in estimator.extractParamMap().items()
+    }
+    model = fitted.stages[-1]
+    model.save(str(tmp_path / "model"))
+    again = NeuralNetworkClassificationModel.load(str(tmp_path / "model"))
+    assert again.uid == model.uid and again.getHiddenLayers() == [8]
+    with pytest.raises(StoreError, match="holds no NeuralNetworkClassificationModel"):
+        estimator.write().overwrite().save(str(tmp_path / "model"))
+        NeuralNetworkClassificationModel.load(str(tmp_path / "model"))
+
+
+def test_copy_and_param_maps_work_as_in_spark(frame):
+    stage = VectorAssembler(inputCols=COLUMNS, outputCol="features").transform(frame)
+    estimator = NeuralNetworkClassifier(hiddenLayers=[4], maxIter=1, seed=1)
+    other = estimator.fit(stage, {estimator.hiddenLayers: [3]})
+    assert other.network.layers[0].units == 3
+    assert estimator.getHiddenLayers() == [4]
+    assert NeuralNetworkClassifier().getMaxIter() == 20
+    assert "hiddenLayers" in estimator.explainParams()
+
+
+def test_wrong_params_and_columns_are_refused_in_one_sentence(fitted, frame):
+    stage = VectorAssembler(inputCols=COLUMNS, outputCol="features").transform(frame)
+    with pytest.raises(ConfigError, match="did you mean 'relu'"):
+        NeuralNetworkClassifier(activation="rellu", maxIter=1).fit(stage)
+    with pytest.raises(DataError, match="did you mean 'label'"):
+        NeuralNetworkClassifier(labelCol="labels", maxIter=1).fit(stage)
+    with pytest.raises(DataError, match="column\\(s\\) rawPrediction, probability, prediction already"):
+        fitted.stages[-1].transform(fitted.transform(frame))
+
+
+def test_nothing_runs_before_it_is_asked_for(spark, fitted):
+    broken = spark.range(3).selectExpr("assert_true(id < 0) as a", "array(1.0, 2, 3, 4, 5, 6) as features")
+    assert fitted.stages[-1].transform(broken).columns[-1] == "prediction"
