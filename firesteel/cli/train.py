@@ -160,7 +160,7 @@ def train(
     spark = None
     with ExitStack() as stack:
         if engine == "spark":
-            with waiting(STARTING, Console(stderr=True), live=live):
+            with waiting(STARTING, console, live=live):
                 spark = stack.enter_context(spark_session(master))
         show = stack.enter_context(epochs_shown(epochs, console, live=live))
         result = plan.run(parts, spark, [lambda row, state: _print_json(row), show] if as_json else [show])
@@ -187,14 +187,35 @@ def spark_session(master: str) -> Iterator["SparkSession"]:
 
     pyspark = sys.modules.get("pyspark")
     found = pyspark is not None and pyspark.SparkContext._active_spark_context is not None
-    interrupt = signal.getsignal(signal.SIGINT)
-    spark = session(master)
-    signal.signal(signal.SIGINT, interrupt)  # Spark puts its own in its place, which prints stacks
+    with _interruptible_later():
+        spark = session(master)
     try:
         yield spark
     finally:
         if not found:
             spark.stop()
+
+
+@contextmanager
+def _interruptible_later() -> Iterator[None]:
+    """Hold back a first Ctrl-C: a JVM whose start is cut off would stay behind for ever.
+
+    Also puts our own handler back afterwards, as Spark sets one that prints stacks.
+    """
+    held = False
+
+    def hold(signum: int, frame: object) -> None:
+        nonlocal held
+        held = True
+        signal.signal(signal.SIGINT, interrupt)
+
+    interrupt = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _units(hidden: str) -> tuple[int, ...]:

@@ -181,7 +181,7 @@ network ends in Softmax() [config-loss]
         }
 
     def score(self, p: Sequence[Views], x: Array, y: Array, w: Array) -> Array:
-        """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,)"""
+        """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""
         z, _ = self.network.forward(p, x, last=self.last)
         losses, outputs, _ = self.loss.rows(z, y)
         return self._sums(losses, outputs, y, w)
@@ -199,16 +199,16 @@ network ends in Softmax() [config-loss]
         """Add scale x d(sum of w L)/d(theta) into the zeroed views g; return the sums, as `score` does."""
         z, pulls = self.network.forward(p, x, random, self.last)
         losses, outputs, d = self.loss.rows(z, y)
-        d *= (w * w.dtype.type(scale))[:, None]
+        d *= (w * scale).astype(d.dtype)[:, None]
         for number in range(self.last - 1, -1, -1):
             d = pulls[number](d, g[number], number > 0)  # type: ignore[assignment]
         return self._sums(losses, outputs, y, w)
 
     def _sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
         sums = np.empty(self.size)
-        sums[0] = np.add.reduce(losses * w, dtype=np.float64)
-        sums[1] = np.add.reduce(w, dtype=np.float64)
+        sums[0] = np.dot(losses, w)
+        sums[1] = np.add.reduce(w)
         sums[2] = len(w)
         for number, (_, metric) in enumerate(self.metrics, 3):
-            sums[number] = np.add.reduce(metric.rows(outputs, y) * w, dtype=np.float64)
+            sums[number] = np.dot(metric.rows(outputs, y), w)
         return sums

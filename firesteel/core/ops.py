@@ -39,6 +39,7 @@ class Op:
 
         pull(d_y, g, wants_x) adds the derivative of the loss by the parameters into the views `g`, which
         arrive zeroed, and returns the derivative by x if `wants_x` (the first op of a network need not).
+        It may overwrite d_y.
         """
         raise NotImplementedError
 
@@ -76,7 +77,8 @@ class Relu(Op):
         y = np.maximum(x, x.dtype.type(0))
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            return d_y * (y > 0)
+            d_y *= y > 0
+            return d_y
 
         return y, pull
 
@@ -199,7 +201,7 @@ class Affine(Op):
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             np.matmul(x.T, d_y, out=g["w"])  # g arrives zeroed and w is used once, so "add" is "write"
             if self.use_bias:
-                np.add.reduce(d_y, axis=0, out=g["b"])
+                np.dot(np.ones(len(d_y), d_y.dtype), d_y, out=g["b"])  # the sum over rows, by BLAS
             return d_y @ p["w"].T if wants_x else None
 
         y = x @ p["w"]

@@ -118,20 +118,19 @@ class Adam(Optimizer):
     epsilon: float = number(1e-7, above=0.0, why="it keeps the division finite")
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
+        # the slots are m / (1 - b1) and v / (1 - b2), which saves two passes over the vectors
         m, v, number = s[0], s[1], theta.dtype.type
+        root = math.sqrt(1.0 - self.beta_2)
         rate = self.learning_rate * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
-        # scratch comes from one small allocation; the moments and theta are updated where they lie
-        scratch = g * number(1.0 - self.beta_1)
         m *= number(self.beta_1)
-        m += scratch
-        np.multiply(g, g, out=g)
-        g *= number(1.0 - self.beta_2)
+        m += g
+        g *= g
         v *= number(self.beta_2)
         v += g
         np.sqrt(v, out=g)
-        g += number(self.epsilon)
+        g += number(self.epsilon / root)
         np.divide(m, g, out=g)
-        g *= number(rate)
+        g *= number(rate * (1.0 - self.beta_1) / root)
         theta -= g
 
 

@@ -111,7 +111,7 @@ def survey(task: SurveyTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     found: Findings = {}
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
     rows, held, weight, top = 0, 0, 0.0, -np.inf
-    sums = [np.uint64(0), np.uint64(0)]
+    sums = [0, 0]
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(task.dtype)
     for batch in batches:
@@ -136,7 +136,7 @@ def survey(task: SurveyTask, batches: Batches) -> Iterator[pa.RecordBatch]:
         held += int(out.sum())
         weight += float(w[~out].sum())
         for half, chosen in enumerate((~out, out)):
-            sums[half] += np.add.reduce(keys[chosen], dtype=np.uint64)
+            sums[half] += int(np.add.reduce(keys[chosen], dtype=np.uint64))
         keys_seen, counts, lost = _tallied(keys_seen, counts, keys[~out])
         slack += lost
     report = {
@@ -144,7 +144,7 @@ def survey(task: SurveyTask, batches: Batches) -> Iterator[pa.RecordBatch]:
         "held": held,
         "weight": weight,
         "top": top if np.isfinite(top) else None,
-        "sums": [int(s) for s in sums],
+        "sums": [half % 2**64 for half in sums],
         "slack": slack,
         "widths": {part: list(by_width.items()) for part, by_width in seen.items()},
         "found": {code: asdict(finding) for code, finding in found.items()},

@@ -212,13 +212,17 @@ def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
 
 def _even_steps(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
     """Encode values that are all k / d with k = 0..255: pixels, scaled or not, counts, one-hots."""
-    least = np.where(x > 0, x, np.inf).min(initial=np.inf)
-    d = np.rint(1 / least) if 0 < least <= 1 else x.dtype.type(1)
-    if not (1 <= d <= 2**20 and x.min(initial=0) >= 0 and x.max(initial=0) * d < 256):
-        return None
-    codes = np.rint(x * d).astype(np.uint8)
-    table = np.arange(256).astype(x.dtype) / d
-    return (codes, table) if np.array_equal(codes / d, x) else None
+    flat = x.reshape(-1)
+    for part in (flat[:4096], flat):
+        least = part[part > 0].min(initial=1)
+        d = np.rint(1 / least)
+        with np.errstate(invalid="ignore"):
+            codes = np.rint(x * d).astype(np.uint8)
+        if np.array_equal(codes / d, x):
+            return codes, np.arange(256).astype(x.dtype) / d
+        if len(np.unique(flat[:4096])) > 256:
+            return None
+    return None
 
 
 def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:

@@ -25,6 +25,10 @@ from firesteel.train.rounds import Run, Work
 __all__ = ["BlockInfo", "Engine", "LocalEngine", "machine", "one_blas_thread", "work_on", "worker_threads"]
 
 
+QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}
+"""NumPy's warnings that a diverging fit would print; the loop raises one error instead."""
+
+
 @dataclass(frozen=True)
 class BlockInfo:
     """What the driver knows of a block: its number, rows, summed weight and fingerprint."""
@@ -101,7 +105,8 @@ def worker_threads() -> int:
 def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Call work on a shard's blocks and sign the partial with the time it took and the machine it ran on."""
     start = time.perf_counter()
-    partial = work(task, blocks, run)
+    with np.errstate(**QUIET):
+        partial = work(task, blocks, run)
     seconds = time.perf_counter() - start
     return replace(partial, seconds=seconds, slowest=seconds, machines=frozenset([machine()]))
 
@@ -142,5 +147,5 @@ def threads() -> Iterator[Run]:
     if count == 1:
         yield map
         return
-    with ThreadPoolExecutor(count) as pool:
+    with ThreadPoolExecutor(count, initializer=lambda: np.seterr(**QUIET)) as pool:
         yield pool.map

@@ -25,7 +25,7 @@ SUB_BATCH = 128
 PARALLEL_WORK = 2_000_000
 """Multiplications below which a sub-batch is not worth a thread."""
 
-Piece = tuple[Block, npt.NDArray[np.intp] | slice]
+Piece = tuple[Block, npt.NDArray[np.intp]]
 Rows = tuple[Array, Array, Array]
 
 
@@ -61,7 +61,7 @@ def _row_order(task: Task, block: Block) -> npt.NDArray[np.intp]:
     return rng_for(task.seed, "rows", task.epoch, block.id).permutation(len(block))
 
 
-def _batches(pieces: Iterable[tuple[Block, npt.NDArray[np.intp]]], size: int) -> Iterator[list[Piece]]:
+def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
     """Cut a stream of rows into batches of `size` rows, across block borders; the short last one is kept."""
     batch: list[Piece] = []
     room = size
@@ -79,23 +79,31 @@ def _batches(pieces: Iterable[tuple[Block, npt.NDArray[np.intp]]], size: int) ->
         yield batch
 
 
-def _gather(pieces: Sequence[Piece], dtype: np.dtype[Any]) -> Rows:
-    """Copy the rows of the pieces into arrays x (B, I), y (B, T), w (B,)."""
-    ys, ws = [block.y[rows] for block, rows in pieces], [block.w[rows] for block, rows in pieces]
-    y, w = (ys[0], ws[0]) if len(pieces) == 1 else (np.concatenate(ys), np.concatenate(ws))
-    x = np.empty((len(w), pieces[0][0].x.shape[1]), dtype)
-    at = 0
-    for (block, rows), part in zip(pieces, ws, strict=True):
-        block.features(rows, x[at : at + len(part)])
-        at += len(part)
-    return x, y, w
+class _Buffer:
+    """Memory for the rows of one batch, used again for the next: fresh pages cost as much as filling them."""
+
+    def __init__(self, rows: int, block: Block) -> None:
+        self.x = np.empty((rows, block.x.shape[1]), block.y.dtype)
+        self.y = np.empty((rows, block.y.shape[1]), block.y.dtype)
+        self.w = np.empty(rows)
+
+    def gather(self, pieces: Sequence[Piece]) -> Rows:
+        """Copy the rows of the pieces; return views of x (B, I), y (B, T) and w (B,), the weights as float64."""
+        at = 0
+        for block, rows in pieces:
+            end = at + len(rows)
+            block.features(rows, self.x[at:end])
+            block.y.take(rows, axis=0, out=self.y[at:end], mode="clip")
+            self.w[at:end] = block.w[rows]
+            at = end
+        return self.x[:at], self.y[:at], self.w[:at]
 
 
 class _Learner:
     """The working vectors of one shard in one round: views of theta, and a gradient for each sub-batch."""
 
-    def __init__(self, task: Task, theta: Array, run: Run) -> None:
-        self.task, self.theta, self.run = task, theta, run
+    def __init__(self, task: Task, theta: Array, run: Run, buffer: _Buffer) -> None:
+        self.task, self.theta, self.run, self.buffer = task, theta, run, buffer
         self.layout = task.objective.network.layout
         self.views = self.layout.views(theta)
         self.vectors: list[Array] = []
@@ -108,8 +116,8 @@ class _Learner:
         The gradient lies in working memory that the next call overwrites.  address: names the rows' random streams.
         """
         task = self.task
-        x, y, w = _gather(pieces, self.theta.dtype)
-        scale = 1.0 / (weight or float(np.add.reduce(w, dtype=np.float64)) or 1.0)
+        x, y, w = self.buffer.gather(pieces)
+        scale = 1.0 / (weight or float(np.add.reduce(w)) or 1.0)
         count = -(-len(w) // SUB_BATCH)
         while len(self.vectors) < count:
             self.vectors.append(np.empty(self.layout.size, self.theta.dtype))
@@ -148,7 +156,8 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     shard = blocks[0].id % task.shards
     assert task.slots is not None
     theta, slots = task.theta.copy(), task.slots.copy()
-    learner = _Learner(task, theta, run)
+    rows = min(task.batch_size, sum(len(block) for block in blocks))
+    learner = _Learner(task, theta, run, _Buffer(rows, blocks[0]))
     sums, step = np.zeros(task.objective.size), task.step
     for batch in _batches(((block, _row_order(task, block)) for block in chosen), task.batch_size):
         g, batch_sums = learner.learn(batch, None, shard, step)
@@ -164,7 +173,7 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 
     The sample is a slice of every block's rows in this epoch's order, so that an epoch's rounds use each row once.
     """
-    learner = _Learner(task, task.theta, run)
+    learner = _Learner(task, task.theta, run, _Buffer(max(len(block) for block in blocks), blocks[0]))
     zero = Partial(np.zeros((1, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size), 1)
     parts = []
     for block in sorted(blocks, key=lambda block: block.id):
@@ -181,8 +190,12 @@ def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     objective, dtype = task.objective, task.theta.dtype
     views = objective.network.layout.views(task.theta)
 
-    def sub(piece: Piece) -> Array:
-        return objective.score(views, *_gather([piece], dtype))
+    def sub(piece: tuple[Block, slice]) -> Array:
+        block, rows = piece
+        y = block.y[rows]
+        x = np.empty((len(y), block.x.shape[1]), dtype)
+        block.features(rows, x)
+        return objective.score(views, x, y, block.w[rows].astype(np.float64))
 
     pieces = [
         (block, slice(at, at + SUB_BATCH))

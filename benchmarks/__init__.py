@@ -1,0 +1,1 @@
+"""Speed and learning, measured side by side in one run; `make bench` runs them all, or name some."""

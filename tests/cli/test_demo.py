@@ -1,0 +1,73 @@
+"""`firesteel demo`: equal fingerprints where Spark runs, a sentence where it cannot, and the truth if they differ."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+from firesteel.cli import demo as command
+from firesteel.cli import main
+from firesteel.cli.train import Plan, Result
+
+FIRESTEEL = [sys.executable, "-c", "from firesteel.cli import main; main()"]
+ACCURACY = re.compile(r"^test accuracy (\S+)", re.MULTILINE)
+FINGERPRINT = re.compile("^fingerprint ([0-9a-f]{64})$", re.MULTILINE)
+
+
+def demo(**changes: str | None) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in (os.environ | changes).items() if value is not None}
+    return subprocess.run([*FIRESTEEL, "demo"], capture_output=True, text=True, timeout=200, env=environment)
+
+
+def test_the_whole_demo_on_spark():
+    start = time.perf_counter()
+    done = demo()
+    seconds = time.perf_counter() - start
+    fingerprints = FINGERPRINT.findall(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert len(fingerprints) == 2 and fingerprints[0] == fingerprints[1]
+    assert [float(found) >= 0.96 for found in ACCURACY.findall(done.stdout)] == [True, True]
+    assert "fingerprints are equal" in done.stdout
+    assert seconds < 90
+
+
+def test_without_java_the_first_half_runs_and_a_sentence_says_what_is_missing():
+    done = demo(PATH="", JAVA_HOME=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(FINGERPRINT.findall(done.stdout)) == 1
+    assert float(ACCURACY.findall(done.stdout)[0]) >= 0.96
+    assert "\nSpark needs Java 17 or 21 and none was found" in done.stdout
+    assert "fingerprints" not in done.stdout
+
+
+def test_without_pyspark_it_says_how_to_install_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    with pytest.raises(SystemExit) as end:
+        main(["demo"])
+    out = capsys.readouterr().out
+    assert end.value.code == 0
+    assert len(FINGERPRINT.findall(out)) == 1
+    assert 'Spark needs pyspark, not installed here: pip install "firesteel[spark]"\n' in out
+
+
+def test_fingerprints_that_differ_are_a_failure(monkeypatch, capsys):
+    results = iter([Result(0.1, 0.97, "a" * 64, 1.0), Result(0.1, 0.97, "b" * 64, 1.0)])
+    monkeypatch.setattr(Plan, "run", lambda *_: next(results))
+    monkeypatch.setattr(sys.modules["firesteel.cli.demo"], "spark_session", lambda master: nullcontext())
+    with pytest.raises(SystemExit) as end:
+        main(["demo"])
+    out = capsys.readouterr().out
+    assert end.value.code == 1
+    assert "differ" in out and "equal" not in out
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_its_accuracy_is_no_luck(seed):
+    plan = replace(command.PLAN, seed=seed)
+    assert plan.run(plan.load(), None, []).test_accuracy >= 0.96

@@ -1,0 +1,132 @@
+"""What the shell sees: exit codes, streams that close, a terminal or none; and never a traceback."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from firesteel import __version__
+from firesteel.cli import main
+
+FIRESTEEL = [sys.executable, "-c", "from firesteel.cli import main; main()"]
+ENDLESS = ["train", "--epochs", "1000000"]
+
+
+def shell(*argv: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    command = [*FIRESTEEL, *argv]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | changes)
+
+
+@pytest.mark.parametrize(
+    "argv, said",
+    [
+        (["train", "--epoch", "3"], "Did you mean --epochs?"),
+        (["trian"], 'Did you mean "train"?'),
+        (["train", "--epochs", "0"], "Must be >= 1"),
+        (["train", "--data", "mnits"], 'Did you mean "mnist"?'),
+        (["train", "digits"], "digits"),
+    ],
+)
+def test_a_mistyped_command_is_explained(argv, said):
+    done = shell(*argv, LC_ALL="C", PYTHONIOENCODING="ascii", COLUMNS="200")
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_spark_without_java_is_an_exit_code_of_its_own():
+    done = shell("train", "--engine", "spark", JAVA_HOME="/nowhere")
+    assert done.returncode == 4
+    assert done.stderr.startswith("firesteel: Spark needs Java 17 or 21") and done.stderr.count("\n") == 1
+
+
+def test_a_training_that_diverges_is_a_failure():
+    done = shell("train", "--optimizer", "sgd", "--learning-rate", "1e30")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("firesteel: training diverged in epoch 1")
+    assert "Traceback" not in done.stderr
+
+
+def test_version_and_help():
+    assert shell("--version").stdout == f"firesteel {__version__}\n"
+    done = shell("--help", LC_ALL="C", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "demo " in done.stdout and "train " in done.stdout and done.stdout.isascii()
+
+
+def test_training_works_in_the_c_locale_and_with_stdin_closed():
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", *FIRESTEEL, "train", "--epochs", "1"]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch("fingerprint [0-9a-f]{64}", done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("argv", [ENDLESS, [*ENDLESS, "--json"]])
+def test_a_reader_that_leaves_ends_it_quietly(argv):
+    with subprocess.Popen([*FIRESTEEL, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(60) == 1
+    assert "Traceback" not in err and "BrokenPipe" not in err
+
+
+def test_an_interrupt_is_one_line():
+    with subprocess.Popen(
+        [*FIRESTEEL, *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "firesteel: interrupted\n")
+
+
+def on_terminal(*argv: str, **changes: str) -> str:
+    """What a terminal of 80 columns is sent."""
+    ours, theirs = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "CI")} | {"TERM": "xterm-256color"}
+    environment |= {"COLUMNS": "80"} | changes
+    with subprocess.Popen([*FIRESTEEL, *argv], stdin=theirs, stdout=theirs, stderr=theirs, env=environment):
+        os.close(theirs)
+        sent = b""
+        try:
+            while piece := os.read(ours, 65536):
+                sent += piece
+        except OSError:  # Linux's way to say that the other side has closed
+            pass
+    os.close(ours)
+    return sent.decode()
+
+
+def test_a_terminal_gets_one_line_that_is_drawn_over():
+    sent = on_terminal("train", "--epochs", "5")
+    assert "\x1b[2K" in sent and "epoch 5/5" in sent and "rows/s" in sent
+    assert re.fullmatch("fingerprint [0-9a-f]{64}", sent.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["NO_COLOR", "CI"])
+def test_a_terminal_that_wants_plain_text_gets_it(name):
+    sent = on_terminal("train", "--epochs", "5", **{name: "1"})
+    assert "\x1b[2K" not in sent
+    assert re.findall(r"^epoch (\d)/5  ", sent, re.MULTILINE) == list("12345")
+
+
+def test_importing_it_needs_neither_extra():
+    code = "import sys, firesteel.cli; print({'cyclopts', 'rich', 'pyspark', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("name", ["cyclopts", "rich"])
+def test_without_the_extra_it_says_how_to_install_it(name, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SystemExit) as end:
+        main(["train"])
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (2, "")
+    assert err.count("\n") == 1 and 'pip install "firesteel[cli]"' in err
