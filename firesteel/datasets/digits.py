@@ -25,7 +25,7 @@ def load_digits() -> tuple[Rows, Rows]:
     """Small handwritten digits as `(x_train, y_train), (x_test, y_test)`; no network, no other package.
 
     x_train: (1438, 8, 8), x_test: (359, 8, 8), uint8 in 0..16 (ink per cell); y_train: (1438,),
-    y_test: (359,), uint8 in 0..9.  Every fifth row is a test row, so the same 13 writers are on both sides.
+    y_test: (359,), uint8 in 0..9.  Every fifth row is a test row.
 
     Raises `DataError` when the installed files are missing or differ from those released.
 

@@ -1,0 +1,230 @@
+"""Gradient = finite difference: every op, layer, activation and loss in the registries, and whole networks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from firesteel.core import losses
+from firesteel.core.layers import ACTIVATIONS, LAYERS, Activation, Dense, Dropout, Layer, Rescaling
+from firesteel.core.losses import LOSSES, HalfSumOfSquares
+from firesteel.core.network import Network, Objective
+from firesteel.core.ops import OPS, Affine, Drop, Op, Relu, Scale, Sigmoid, Softmax, Tanh
+from firesteel.testing import check_gradient
+
+SEEDS = [0, 1, 2]
+OP_SAMPLES = {
+    "Affine": [Affine(3), Affine(2, use_bias=False)],
+    "Drop": [Drop(0.4), Drop(0.0)],
+    "Relu": [Relu()],
+    "Scale": [Scale(0.5, 1.0), Scale(-2.0, 0.0)],
+    "Sigmoid": [Sigmoid()],
+    "Softmax": [Softmax()],
+    "Tanh": [Tanh()],
+}
+LAYER_SAMPLES = {
+    "Activation": [Activation(name) for name in ACTIVATIONS],
+    "Dense": [
+        Dense(4, name, use_bias=bias, bias_initializer="normal") for name in ACTIVATIONS for bias in (True, False)
+    ],
+    "Dropout": [Dropout(0.5), Dropout(0.0)],
+    "Rescaling": [Rescaling(0.5, -0.25), Rescaling(3.0)],
+}
+BATCH, WIDTH = 7, 3
+
+
+def targets(loss, outputs, rng, batch=BATCH):
+    """Targets of the kind that the loss declares."""
+    if loss.targets == "real":
+        return rng.normal(size=(batch, outputs))
+    if loss.targets == "unit":
+        return rng.uniform(0.05, 0.95, size=(batch, outputs))
+    if loss.targets == "class":
+        return rng.integers(0, outputs, size=(batch, 1)).astype(float)
+    pytest.fail(f"{loss} declares targets of kind {loss.targets!r}: say here how to draw them")
+
+
+def last_activation(loss):
+    return "linear" if loss.link is None else loss.link.__name__.lower()
+
+
+def away_from_kinks(network, rng):
+    """Weights and rows at which no input of a relu is near 0, where the slope jumps."""
+    for _ in range(100):
+        theta, x = rng.normal(0.1, 0.7, network.layout.size), rng.normal(size=(BATCH, WIDTH))
+        views = network.layout.views(theta)
+        inputs = [network.forward(views, x, last=at)[0] for at, op in enumerate(network.ops) if isinstance(op, Relu)]
+        if all(np.abs(z).min() > 1e-3 for z in inputs):
+            return theta, x
+    raise AssertionError("no point away from the kinks was found")
+
+
+def check(layers, loss, seed):
+    """Check a network of these layers, under weights, at a random point."""
+    rng = np.random.default_rng(seed)
+    network = Network(tuple(layers), WIDTH, "float64")
+    theta, x = away_from_kinks(network, rng)
+    y, w = targets(loss, network.outputs, rng), rng.uniform(0.5, 2.0, BATCH)
+    assert network.layout.size, "a network without weights proves nothing"
+    assert check_gradient(Objective(network, loss), x, y, w, theta=theta) <= 1e-6
+
+
+def test_every_op_and_layer_of_the_registries_has_a_sample_here():
+    assert set(OP_SAMPLES) == set(OPS), "add a sample of the new op to OP_SAMPLES"
+    assert set(LAYER_SAMPLES) == set(LAYERS), "add a sample of the new layer to LAYER_SAMPLES"
+    for name, samples in {**OP_SAMPLES, **LAYER_SAMPLES}.items():
+        assert all(type(sample).__name__ == name for sample in samples)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("op", [op for samples in OP_SAMPLES.values() for op in samples], ids=repr)
+def test_the_pull_back_of_every_op_is_the_derivative_by_its_input_and_its_parameters(op, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.1, 1.5, (BATCH, WIDTH)) * rng.choice([-1, 1], (BATCH, WIDTH))
+    p = {name: rng.normal(size=shape) for name, shape in op.shapes(WIDTH).items()}
+    c = rng.normal(size=(BATCH, op.outputs(WIDTH)))
+
+    def value():
+        return float((c * op.apply(p, x, np.random.default_rng(9))[0]).sum())
+
+    y, pull = op.apply(p, x, np.random.default_rng(9))
+    g = {name: np.zeros_like(array) for name, array in p.items()}
+    d_x = pull(c.copy(), g, True)
+    assert y.shape == c.shape and d_x.shape == x.shape
+    for array, gradient in [(x, d_x), *((p[name], g[name]) for name in p)]:
+        for at in np.ndindex(array.shape):
+            middle = array[at]
+            array[at] = middle + 1e-6
+            above = value()
+            array[at] = middle - 1e-6
+            slope = (above - value()) / 2e-6
+            array[at] = middle
+            assert slope == pytest.approx(gradient[at], rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("layer", [layer for samples in LAYER_SAMPLES.values() for layer in samples], ids=repr)
+def test_the_gradient_through_every_layer_is_the_finite_difference(layer, seed):
+    check([Dense(4, "tanh"), layer, Dense(2)], losses.get("half_sse"), seed)
+
+
+@pytest.mark.parametrize("first", [Rescaling(0.5, 0.1), Dropout(0.3), Activation("tanh")], ids=repr)
+def test_the_gradient_is_right_behind_a_first_layer_without_weights(first):
+    check([first, Dense(3, "sigmoid"), Dense(2)], losses.get("mse"), 0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("outputs", [2, 5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_of_every_loss_with_its_link_is_the_finite_difference(name, outputs, bias, seed):
+    loss = LOSSES[name]
+    last = Dense(outputs, last_activation(loss), use_bias=bias)
+    check([Dense(4, "tanh", use_bias=bias), Dropout(0.3), last], loss, seed)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.link is None])
+def test_a_loss_without_a_link_goes_with_any_last_activation(name, activation):
+    check([Dense(4, "tanh"), Dense(3, activation)], LOSSES[name], 0)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_gradient_of_a_whole_network_is_the_finite_difference(seed):
+    layers = [
+        Rescaling(0.5, 0.1),
+        Dense(6, "relu", kernel_initializer="he_normal"),
+        Dropout(0.25),
+        Dense(5, "sigmoid", use_bias=False),
+        Activation("tanh"),
+        Dropout(0.5),
+        Dense(4, "relu"),
+        Dense(3, "softmax"),
+    ]
+    check(layers, losses.get("sparse_categorical_crossentropy"), seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_derivative_of_every_loss_by_its_input_is_the_finite_difference_row_by_row(name, seed):
+    loss, rng = LOSSES[name], np.random.default_rng(seed)
+    z, y = rng.normal(0, 2, (BATCH, 4)), targets(LOSSES[name], 4, rng)
+    d_z = loss.rows(z.copy(), y)[2]
+    for k in range(4):
+        step = np.zeros(4)
+        step[k] = 1e-6
+        slope = (loss.rows(z + step, y)[0] - loss.rows(z - step, y)[0]) / 2e-6
+        np.testing.assert_allclose(d_z[:, k], slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_a_loss_calls_the_outputs_is_what_its_link_gives(name):
+    loss, rng = LOSSES[name], np.random.default_rng(3)
+    z = rng.normal(0, 3, (BATCH, 4))
+    link = loss.link().apply({}, z, None)[0] if loss.link else z
+    np.testing.assert_allclose(loss.rows(z, targets(loss, 4, rng))[1], link, rtol=1e-12)
+
+
+# The check itself must be able to fail
+
+
+class WrongLoss(HalfSumOfSquares):
+    """Its derivative is 1 % too large."""
+
+    def rows(self, z, y):
+        value, outputs, d_z = super().rows(z, y)
+        return value, outputs, d_z * 1.01
+
+
+@dataclass(frozen=True)
+class WrongOp(Op):
+    """Its pull-back forgets the factor."""
+
+    def apply(self, p, x, rng):
+        return x * 2.0, lambda d_y, g, wants_x: d_y
+
+
+@dataclass(frozen=True)
+class WrongBias(Affine):
+    """Its pull-back loses the derivative by the bias."""
+
+    def apply(self, p, x, rng):
+        y, pull = super().apply(p, x, rng)
+
+        def wrong(d_y, g, wants_x):
+            d_x = pull(d_y, g, wants_x)
+            g["b"][-1] = 0.0
+            return d_x
+
+        return y, wrong
+
+
+@dataclass(frozen=True)
+class NotANumber(Op):
+    """Its pull-back gives NaN."""
+
+    def apply(self, p, x, rng):
+        return x, lambda d_y, g, wants_x: d_y * np.nan
+
+
+@dataclass(frozen=True)
+class Custom(Layer):
+    op: Op = WrongOp()
+
+    def ops(self):
+        return (self.op,)
+
+
+@pytest.mark.parametrize(
+    "layers, loss",
+    [
+        ((Dense(3, "tanh"), Dense(2)), WrongLoss()),
+        ((Dense(3, "tanh"), Custom(WrongOp()), Dense(2)), HalfSumOfSquares()),
+        ((Dense(3, "tanh"), Custom(WrongBias(2))), HalfSumOfSquares()),
+        ((Dense(3, "tanh"), Custom(NotANumber()), Dense(2)), HalfSumOfSquares()),
+    ],
+    ids=["loss", "op", "bias", "nan"],
+)
+def test_a_wrong_derivative_is_caught(layers, loss):
+    with pytest.raises(AssertionError, match="the difference is"):
+        check(layers, loss, 0)

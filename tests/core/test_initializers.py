@@ -1,0 +1,85 @@
+"""Initialisers draw what their docstrings say: mean, variance, limits, and the same numbers every time."""
+
+import math
+
+import numpy as np
+import pytest
+
+from firesteel.core.initializers import INITIALIZERS, RandomNormal, RandomUniform
+from firesteel.errors import ConfigError
+
+FAN_IN, FAN_OUT = 500, 300
+SHAPE = (FAN_IN, FAN_OUT)
+# name: (variance, limit) for a matrix of SHAPE; the limit of an uncut normal is None
+CUT = 2 / 0.87962566103423978
+EXPECTED = {
+    "zeros": (0.0, 0.0),
+    "normal": (0.05**2, None),
+    "random_normal": (0.05**2, None),
+    "uniform": (0.1**2 / 12, 0.05),
+    "random_uniform": (0.1**2 / 12, 0.05),
+    "glorot_uniform": (2 / 800, math.sqrt(6 / 800)),
+    "glorot_normal": (2 / 800, CUT * math.sqrt(2 / 800)),
+    "he_uniform": (2 / 500, math.sqrt(6 / 500)),
+    "he_normal": (2 / 500, CUT * math.sqrt(2 / 500)),
+    "lecun_uniform": (1 / 500, math.sqrt(3 / 500)),
+    "lecun_normal": (1 / 500, CUT * math.sqrt(1 / 500)),
+}
+
+
+def draw(name, seed=0, shape=SHAPE):
+    return INITIALIZERS[name].draw(np.random.default_rng(seed), shape)
+
+
+def test_every_initializer_of_the_registry_is_described_here():
+    assert set(EXPECTED) == set(INITIALIZERS)
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_every_initializer_has_mean_0_and_the_variance_it_says(name):
+    variance, _ = EXPECTED[name]
+    x = draw(name)
+    assert x.shape == SHAPE and x.dtype == np.float64
+    assert abs(x.mean()) <= 5 * math.sqrt(variance / x.size)
+    assert x.var() == pytest.approx(variance, rel=0.02)
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_every_initializer_keeps_its_limit_and_comes_near_it(name):
+    variance, limit = EXPECTED[name]
+    most = np.abs(draw(name)).max()
+    if limit is None:
+        assert most > 3.5 * math.sqrt(variance)
+    else:
+        assert 0.99 * limit <= most <= limit
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_every_initializer_draws_the_same_from_the_same_stream_and_something_else_from_another(name):
+    np.testing.assert_array_equal(draw(name, 7), draw(name, 7))
+    assert name == "zeros" or (draw(name, 7) != draw(name, 8)).mean() > 0.99
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_every_initializer_draws_a_bias_too(name):
+    assert np.isfinite(draw(name, shape=(7,))).all()
+
+
+def test_a_cut_normal_has_the_shape_of_a_normal_inside_its_cut():
+    x = draw("he_normal") / math.sqrt(2 / 500) * 0.87962566103423978
+    share = math.erf(1 / math.sqrt(2)) / math.erf(2 / math.sqrt(2))
+    assert (np.abs(x) < 1).mean() == pytest.approx(share, abs=0.005)
+
+
+def test_the_parameters_of_a_draw_are_obeyed():
+    rng = np.random.default_rng(0)
+    x = RandomNormal(mean=3.0, stddev=0.5).draw(rng, SHAPE)
+    assert x.mean() == pytest.approx(3.0, abs=0.01) and x.std() == pytest.approx(0.5, rel=0.02)
+    x = RandomUniform(2.0, 5.0).draw(rng, SHAPE)
+    assert 2.0 <= x.min() < 2.01 and 4.99 < x.max() < 5.0
+    assert (RandomNormal(1.0, stddev=0.0).draw(rng, (3,)) == 1.0).all()
+
+
+def test_a_uniform_draw_needs_its_ends_in_order():
+    with pytest.raises(ConfigError, match="minval must not be above maxval"):
+        RandomUniform(1.0, 0.0)

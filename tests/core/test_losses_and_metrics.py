@@ -1,0 +1,169 @@
+"""Losses and metrics against naive formulas, and losses where naive formulas break."""
+
+import numpy as np
+import pytest
+
+from firesteel.core.layers import Dense
+from firesteel.core.losses import LOSSES, BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from firesteel.core.metrics import METRICS, CategoricalAccuracy, suited
+from firesteel.core.network import Network, Objective
+
+NAIVE = {
+    "MeanSquaredError": lambda p, y: ((p - y) ** 2).mean(axis=1),
+    "HalfSumOfSquares": lambda p, y: 0.5 * ((p - y) ** 2).sum(axis=1),
+    "BinaryCrossentropy": lambda p, y: -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(axis=1),
+    "CategoricalCrossentropy": lambda p, y: -(y * np.log(p)).sum(axis=1),
+    "SparseCategoricalCrossentropy": lambda p, y: -np.log([row[int(k)] for row, (k,) in zip(p, y, strict=True)]),
+}
+NAIVE_METRICS = {
+    "BinaryAccuracy": lambda p, y: [
+        np.mean([(a > 0.5) == (b > 0.5) for a, b in zip(*r, strict=True)]) for r in zip(p, y, strict=True)
+    ],
+    "CategoricalAccuracy": lambda p, y: [
+        list(a).index(max(a)) == list(b).index(max(b)) for a, b in zip(p, y, strict=True)
+    ],
+    "MeanAbsoluteError": lambda p, y: [sum(abs(a - b)) / len(a) for a, b in zip(p, y, strict=True)],
+    "MeanSquaredError": lambda p, y: [sum((a - b) ** 2) / len(a) for a, b in zip(p, y, strict=True)],
+    "SparseCategoricalAccuracy": lambda p, y: [list(a).index(max(a)) == b[0] for a, b in zip(p, y, strict=True)],
+}
+EDGE = np.array([1e4, -1e4, 1e-40, -1e-40, 0.0, 88.8, -88.8, 709.9, -709.9])
+DTYPES = ["float32", "float64"]
+
+
+def targets(loss, outputs, rows, rng):
+    """Every kind of exact target: 0 and 1, one-hot, a class, or a number."""
+    if loss.targets == "class":
+        return rng.integers(0, outputs, (rows, 1)).astype(float)
+    if loss.targets == "unit":
+        return np.eye(outputs)[rng.integers(0, outputs, rows)]
+    assert loss.targets == "real", f"say here what targets of kind {loss.targets!r} are"
+    return rng.normal(size=(rows, outputs))
+
+
+def test_every_loss_and_metric_of_the_registries_has_a_naive_formula_here():
+    assert {type(loss).__name__ for loss in LOSSES.values()} == set(NAIVE)
+    assert {type(metric).__name__ for metric in METRICS.values()} == set(NAIVE_METRICS)
+
+
+@pytest.mark.parametrize("outputs", [2, 5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_its_naive_formula_on_its_outputs(name, outputs):
+    loss, rng = LOSSES[name], np.random.default_rng(outputs)
+    z = rng.normal(0, 2, (20, outputs))
+    y = targets(loss, outputs, 20, rng)
+    value, p, _ = loss.rows(z, y)
+    np.testing.assert_allclose(value, NAIVE[type(loss).__name__](p, y), rtol=1e-10)
+
+
+def test_soft_targets_count_in_proportion():
+    z, y = np.random.default_rng(0).normal(size=(6, 3)), np.random.default_rng(1).uniform(0, 1, (6, 3))
+    for loss in (BinaryCrossentropy(), CategoricalCrossentropy()):
+        value, p, _ = loss.rows(z, y)
+        np.testing.assert_allclose(value, NAIVE[type(loss).__name__](p, y), rtol=1e-12)
+
+
+def test_the_sparse_and_the_one_hot_cross_entropy_are_the_same():
+    z, k = np.random.default_rng(0).normal(0, 3, (9, 4)), np.arange(9) % 4
+    sparse = SparseCategoricalCrossentropy().rows(z, k[:, None].astype(float))
+    dense = CategoricalCrossentropy().rows(z, np.eye(4)[k])
+    for a, b in zip(sparse, dense, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_and_its_gradient_stay_finite_at_extremes(name, dtype):
+    loss, rng = LOSSES[name], np.random.default_rng(0)
+    z = np.array(np.meshgrid(EDGE, EDGE, EDGE)).reshape(3, -1).T.astype(dtype)
+    for _ in range(3):
+        y = targets(loss, 3, len(z), rng).astype(dtype)
+        with np.errstate(all="raise", under="ignore"):
+            value, outputs, d_z = loss.rows(z.copy(), y)
+        for array in (value, outputs, d_z):
+            assert np.isfinite(array).all() and array.dtype == dtype
+        assert (value >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_confident_mistake_costs_its_logit_and_pulls_with_full_strength(dtype):
+    z = np.array([[1e4], [-1e4], [1e4], [-1e4]], dtype)
+    y = np.array([[0], [1], [1], [0]], dtype)
+    value, _, d_z = BinaryCrossentropy().rows(z, y)
+    assert value.tolist() == [1e4, 1e4, 0, 0] and d_z.ravel().tolist() == [1, -1, 0, 0]
+    value, _, d_z = SparseCategoricalCrossentropy().rows(np.array([[1e4, -1e4]], dtype), np.array([[1]], dtype))
+    assert value.tolist() == [2e4] and d_z.tolist() == [[1, -1]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_whole_network_stays_finite_on_tiny_and_on_large_inputs(name, dtype):
+    loss, rng = LOSSES[name], np.random.default_rng(0)
+    last = "linear" if loss.link is None else loss.link.__name__.lower()
+    network = Network((Dense(4, "tanh"), Dense(3, last)), 2, dtype)
+    theta = network.init(0)
+    x = np.array([[1e-40, -1e-40], [1e4, -1e4], [0, 0], [1e4, 1e-40]], dtype)
+    y, w = targets(loss, 3, 4, rng).astype(dtype), np.array([1, 2, 3, 1e-40])
+    gradient = np.zeros_like(theta)
+    with np.errstate(all="raise", under="ignore"):
+        sums = Objective(network, loss).learn(
+            network.layout.views(theta), x, y, w, 1.0, None, network.layout.views(gradient)
+        )
+    assert np.isfinite(sums).all() and np.isfinite(gradient).all() and gradient.any()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_rows_of_weight_0_contribute_nothing_but_their_count(name):
+    loss, rng = LOSSES[name], np.random.default_rng(5)
+    last = "linear" if loss.link is None else loss.link.__name__.lower()
+    network = Network((Dense(4, "tanh"), Dense(3, last)), 2, "float64")
+    objective = Objective(network, loss, (("mae", METRICS["mae"]),) if loss.targets != "class" else ())
+    views = network.layout.views(network.init(0))
+    x, y, w = rng.normal(size=(10, 2)), targets(loss, 3, 10, rng), np.ones(10)
+    x[6:], w[6:] = 100.0, 0.0
+
+    def learned(rows):
+        g = np.zeros(network.layout.size)
+        sums = objective.learn(views, x[:rows], y[:rows], w[:rows], 1.0, None, network.layout.views(g))
+        return g, sums
+
+    (with_them, sums), (without, fewer) = learned(10), learned(6)
+    np.testing.assert_allclose(with_them, without, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(np.delete(sums, 2), np.delete(fewer, 2), rtol=1e-12)
+    assert (sums[2], fewer[2]) == (10, 6)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_its_naive_formula(name):
+    metric, rng = METRICS[name], np.random.default_rng(0)
+    p = rng.uniform(size=(30, 4))
+    y = np.eye(4)[rng.integers(0, 4, 30)]
+    if "Sparse" in type(metric).__name__:
+        y = y.argmax(axis=1)[:, None].astype(float)
+    value = metric.rows(p, y)
+    assert value.shape == (30,)
+    np.testing.assert_allclose(value, NAIVE_METRICS[type(metric).__name__](p, y), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "loss, outputs, kind",
+    [
+        ("sparse_categorical_crossentropy", 10, "SparseCategoricalAccuracy"),
+        ("categorical_crossentropy", 10, "CategoricalAccuracy"),
+        ("binary_crossentropy", 1, "BinaryAccuracy"),
+        ("binary_crossentropy", 3, "BinaryAccuracy"),
+        ("mse", 1, "BinaryAccuracy"),
+        ("half_sse", 10, "CategoricalAccuracy"),
+    ],
+)
+def test_accuracy_means_the_one_that_suits_the_loss(loss, outputs, kind):
+    assert type(suited(LOSSES[loss], outputs)).__name__ == kind
+
+
+def test_sums_are_weighted_and_divided_by_the_weight_once():
+    network = Network((Dense(2),), 1, "float64")
+    objective = Objective(network, LOSSES["half_sse"], (("hit", CategoricalAccuracy()),))
+    views = network.layout.views(np.array([1.0, 0.0, 0.0, 0.0]))
+    x, y, w = np.array([[1.0], [2.0]]), np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([3.0, 1.0])
+    sums = objective.score(views, x, y, w)
+    assert sums.tolist() == [1 * 0.5 * (4 + 1), 4.0, 2.0, 3.0]
+    assert objective.means(sums) == {"loss": 2.5 / 4, "hit": 0.75} and objective.names == ["loss", "hit"]

@@ -1,0 +1,193 @@
+"""Every member of every registry: to JSON and back, compared, hashed, and refused where it cannot work."""
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from firesteel.core import initializers, layers, losses, metrics, optimizers
+from firesteel.core.layers import ACTIVATIONS, Activation, Dense, Dropout, Rescaling
+from firesteel.core.optimizers import SGD, Adam
+from firesteel.errors import ConfigError
+from firesteel.train import strategies
+
+FAMILIES = {
+    "layers": (layers.get, layers.LAYERS),
+    "initializers": (initializers.get, initializers.INITIALIZERS),
+    "losses": (losses.get, losses.LOSSES),
+    "metrics": (metrics.get, metrics.METRICS),
+    "optimizers": (optimizers.get, optimizers.OPTIMIZERS),
+    "strategies": (strategies.get, strategies.STRATEGIES),
+}
+MEMBERS = [(family, name) for family, (_, names) in FAMILIES.items() for name in names]
+OTHERS = [
+    ("layers", Dense(3, "relu", False, "he_normal", "normal", 5)),
+    ("layers", Dense(3, kernel_initializer=initializers.RandomNormal(1.0, 2.0))),
+    ("layers", Activation("tanh", input_dim=2)),
+    ("layers", Dropout(0.25, input_dim=4)),
+    ("layers", Rescaling(1 / 255, -0.5)),
+    ("optimizers", SGD(0.3, 0.9, True)),
+    ("optimizers", Adam(1e-3, 0.8, 0.99, 1e-5)),
+]
+SPECS = [*((family, FAMILIES[family][1][name]) for family, name in MEMBERS), *OTHERS]
+NUMBERS = [
+    (spec, f.name)
+    for _, spec in SPECS
+    for f in fields(spec)
+    if isinstance(getattr(spec, f.name), int | float)
+    and type(getattr(spec, f.name)) is not bool
+    and f.name != "input_dim"
+]
+FLAGS = [(spec, f.name) for _, spec in SPECS for f in fields(spec) if isinstance(getattr(spec, f.name), bool)]
+NOT_NUMBERS = [
+    float("nan"), float("inf"), float("-inf"), np.nan, True, False, np.True_,
+    "1", "nan", b"1", None, [1.0], (1,), {}, np.array([1.0, 2.0]), 1j, np.complex128(1j), float, int,
+]  # fmt: skip
+
+
+def refused(make):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    return caught.value
+
+
+@pytest.mark.parametrize("family, spec", SPECS, ids=repr)
+def test_a_spec_survives_json(family, spec):
+    get, _ = FAMILIES[family]
+    config = json.loads(json.dumps(spec.to_config()))
+    assert config["type"] == type(spec).__name__
+    for again in (type(spec).from_config(config), get(config)):
+        assert again == spec and hash(again) == hash(spec) and type(again) is type(spec)
+        assert again.to_config() == spec.to_config()
+
+
+@pytest.mark.parametrize("family, spec", SPECS, ids=repr)
+def test_a_spec_stands_for_itself_and_cannot_be_changed(family, spec):
+    assert FAMILIES[family][0](spec) is spec
+    for f in fields(spec):
+        with pytest.raises(AttributeError):
+            setattr(spec, f.name, 0)
+
+
+@pytest.mark.parametrize("family, name", MEMBERS)
+def test_a_name_means_its_registered_spec(family, name):
+    get, names = FAMILIES[family]
+    assert get(name) == names[name]
+
+
+def test_specs_differ_where_their_fields_or_classes_differ():
+    specs = [
+        Dense(1),
+        Dense(2),
+        Dense(1, "relu"),
+        Dropout(0.5),
+        Activation("tanh"),
+        Activation("relu"),
+        SGD(),
+        Adam(),
+    ]
+    assert len(set(specs)) == len(specs)
+    assert Dense(1) == Dense(1, activation=None) == Dense(1, "linear") == Dense(np.int64(1))
+    assert metrics.get("mse") != losses.get("mse")
+
+
+@pytest.mark.parametrize("family, name", MEMBERS)
+def test_a_slip_of_the_pen_is_told_the_name_that_was_meant(family, name):
+    get, names = FAMILIES[family]
+    error = refused(lambda: get(name[:-2] + name[-1:]))
+    assert error.code == "config-unknown" and "did you mean" in str(error)
+    assert all(known in str(error) for known in names)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_misspelt_activation_is_told_the_one_that_was_meant(name):
+    for make in (lambda bad: Dense(1, activation=bad), Activation):
+        assert f"did you mean {name!r}?" in str(refused(lambda make=make: make(name[:-1])))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "given", [None, 3, 1.5, [], object, {"type": "os.system"}, {"type": None}, {"type": []}, {}, "", "zzzzz"]
+)
+def test_what_is_no_member_of_the_family_is_refused(family, given):
+    get, names = FAMILIES[family]
+    error = refused(lambda: get(given))
+    expected = [type(spec).__name__ for spec in names.values()] if isinstance(given, dict) else names
+    assert error.code == "config-unknown" and all(name in str(error) for name in expected)
+
+
+def test_a_member_of_another_family_is_refused():
+    for family, (get, _) in FAMILIES.items():
+        for other, (_, names) in FAMILIES.items():
+            if other != family:
+                for spec in names.values():
+                    assert refused(lambda get=get, spec=spec: get(spec)).code == "config-unknown"
+
+
+@pytest.mark.parametrize("spec, name", NUMBERS, ids=repr)
+def test_a_numeric_field_refuses_all_that_is_no_finite_number(spec, name):
+    for bad in NOT_NUMBERS:
+        error = refused(lambda bad=bad: replace(spec, **{name: bad}))
+        assert error.code == "config-value"
+        assert f"{type(spec).__name__}({name}={bad!r}): {name} must be" in str(error)
+    if isinstance(getattr(spec, name), float):
+        assert refused(lambda: replace(spec, **{name: 10**400})).code == "config-value"
+    else:
+        assert refused(lambda: replace(spec, **{name: 1.5})).code == "config-value"
+
+
+@pytest.mark.parametrize("spec, name", NUMBERS, ids=repr)
+def test_a_numeric_field_takes_numbers_of_any_make_and_keeps_a_plain_one(spec, name):
+    value = getattr(spec, name)
+    for kind in (np.float64, np.float32) if isinstance(value, float) else (np.int64, np.uint8, np.array):
+        kept = getattr(replace(spec, **{name: kind(value)}), name)
+        assert type(kept) is type(value) and kept == pytest.approx(value)
+
+
+@pytest.mark.parametrize("spec, name", FLAGS, ids=repr)
+def test_a_flag_takes_true_and_false_only(spec, name):
+    for bad in (None, 0, 1, "True", 1.0, []):
+        assert f"{name} must be True or False" in str(refused(lambda bad=bad: replace(spec, **{name: bad})))
+
+
+@pytest.mark.parametrize("layer", [Dense(1), Dropout(0.5), Activation("tanh"), Rescaling(1.0)], ids=repr)
+def test_the_number_of_inputs_is_a_whole_number_of_at_least_1(layer):
+    for bad in [b for b in NOT_NUMBERS if b is not None] + [0, -1, 1.5]:
+        assert "input_dim" in str(refused(lambda bad=bad: replace(layer, input_dim=bad)))
+    assert replace(layer, input_dim=np.int32(3)).input_dim == 3
+
+
+@pytest.mark.parametrize(
+    "make, good, bad",
+    [
+        (Dropout, [0.0, 0.999], [1.0, -1e-9, 2]),
+        (SGD, [0.0, 5], [-0.1]),
+        (lambda v: SGD(0.1, momentum=v), [0.0, 0.99], [1.0, -0.1]),
+        (lambda v: Adam(beta_1=v), [0.0, 0.99], [1.0, -0.1]),
+        (lambda v: Adam(beta_2=v), [0.0, 0.99], [1.0, -0.1]),
+        (lambda v: Adam(epsilon=v), [1e-12, 1], [0.0, -1.0]),
+        (Dense, [1, 1000], [0, -1, 1.0]),
+        (lambda v: initializers.RandomNormal(stddev=v), [0.0, 1.0], [-1e-9]),
+    ],
+)
+def test_a_range_includes_and_excludes_the_ends_that_it_should(make, good, bad):
+    for value in good:
+        make(value)
+    for value in bad:
+        assert refused(lambda value=value: make(value)).code == "config-value"
+
+
+def test_a_config_with_a_field_too_many_or_too_few_is_refused():
+    error = refused(lambda: layers.get({"type": "Dense", "units": 1, "unit": 2}))
+    assert error.code == "config-field" and "'unit'" in str(error) and "units" in str(error)
+    assert refused(lambda: layers.get({"type": "Dense"})).code == "config-field"
+    assert refused(lambda: layers.get({"type": "Activation"})).code == "config-field"
+
+
+def test_an_error_says_name_rule_value_and_reason():
+    message = str(refused(lambda: Dropout(1.5)))
+    assert message == (
+        "Dropout(rate=1.5): rate must be a number with 0.0 <= rate < 1.0: it is the fraction of units to drop "
+        "[config-value]"
+    )

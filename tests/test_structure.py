@@ -1,0 +1,282 @@
+"""The floors, the surface and the size of the code are tests."""
+
+import ast
+import importlib
+import io
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import firesteel
+
+PACKAGE = Path(firesteel.__file__).parent
+TESTS = Path(__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FACE = ["models", "layers", "losses", "metrics", "optimizers", "initializers", "utils", "store"]
+BASE = ["__init__", "errors", "testing"]
+BUDGET = 2500
+
+
+def name_of(path):
+    """The module's dotted name, without `firesteel.` and `.__init__`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def floor(path):
+    """What part of the package a file belongs to: a folder's name, or its own."""
+    return name_of(path).split(".")[0]
+
+
+def imports(path, typing=True):
+    """Every module that a file imports, inside functions too; `from a import b` is `a.b` where that is a module.
+
+    typing: whether imports for type checkers alone, which never run, count as well.
+    """
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if not typing and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} imports relatively"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                inside = PACKAGE.parent / whole.replace(".", "/")
+                yield whole if inside.is_dir() or inside.with_suffix(".py").exists() else node.module
+
+
+def outside(path, typing=True):
+    """Imported modules that are neither ours nor the standard library's."""
+    tops = {name.split(".")[0] for name in imports(path, typing)}
+    return tops - set(sys.stdlib_module_names) - {"firesteel"}
+
+
+def ours(path):
+    return {name.removeprefix("firesteel.") for name in imports(path) if name.split(".")[0] == "firesteel"}
+
+
+def under(*floors):
+    return [path for path in MODULES if floor(path) in floors]
+
+
+def ids(paths):
+    return {"argvalues": paths, "ids": [name_of(path) or "firesteel" for path in paths]}
+
+
+def inside(names, *allowed):
+    """Those of the names that do not lie in one of the allowed places."""
+    return {name for name in names if not any(name == a or name.startswith(a + ".") for a in allowed)}
+
+
+# Floors
+
+
+@pytest.mark.parametrize("path", **ids(under("core")))
+def test_core_knows_numpy_the_standard_library_and_itself(path):
+    assert outside(path) <= {"numpy"}
+    assert not inside(ours(path), "core", "errors")
+
+
+@pytest.mark.parametrize("path", **ids(under("train")))
+def test_training_knows_the_core_and_nothing_above(path):
+    assert outside(path) <= {"numpy", "threadpoolctl"}
+    assert not inside(ours(path), "core", "train", "errors", "firesteel")
+
+
+@pytest.mark.parametrize("path", **ids(under(*FACE, "testing")))
+def test_the_face_knows_core_training_and_its_own_words(path):
+    assert outside(path) <= {"numpy", "safetensors"}
+    assert not inside(ours(path), "core", "train", "errors", *FACE)
+
+
+@pytest.mark.parametrize("path", **ids(under("__init__", "errors")))
+def test_the_root_knows_nothing(path):
+    assert not outside(path) and not ours(path)
+
+
+@pytest.mark.parametrize("path", **ids([path for path in MODULES if floor(path) != "spark"]))
+def test_only_the_spark_folder_imports_spark_pandas_or_arrow(path):
+    assert not outside(path, typing=False) & {"pyspark", "pandas", "pyarrow", "py4j", "grpc"}
+
+
+@pytest.mark.parametrize("path", **ids([path for path in MODULES if floor(path) not in ("cli", "report")]))
+def test_only_the_edge_draws_and_takes_commands(path):
+    assert not outside(path) & {"rich", "cyclopts", "jinja2", "matplotlib"}
+
+
+@pytest.mark.parametrize("path", **ids([path for path in MODULES if floor(path) in ("datasets", *FACE, *BASE)]))
+def test_what_lies_below_the_edge_does_not_import_it(path):
+    assert inside({"spark", "cli", "report"}, *ours(path)) == {"spark", "cli", "report"}
+
+
+@pytest.mark.parametrize("path", **ids(under("core")))
+def test_the_core_has_no_files_clock_or_print(path):
+    tree = ast.parse(path.read_text())
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert not names & {"open", "print", "input", "eval", "exec", "__import__"}
+    tops = {name.split(".")[0] for name in imports(path)}
+    assert not tops & {"time", "datetime", "os", "io", "pathlib", "sys", "logging", "random", "threading", "warnings"}
+
+
+@pytest.mark.parametrize("path", **ids(MODULES))
+def test_the_global_generator_is_used_nowhere(path):
+    allowed = {"Generator", "SeedSequence", "PCG64", "default_rng"}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
+            assert node.attr in allowed, f"np.random.{node.attr} at line {node.lineno}"
+            assert node.attr == "Generator" or name_of(path) == "core.seeds", "streams come from core/seeds.py alone"
+
+
+def test_the_import_test_can_see():
+    assert "threadpoolctl" in outside(PACKAGE / "train" / "engine.py")
+    assert ours(PACKAGE / "models.py") >= {"store", "core.network", "train.loop", "train.strategies"}
+    assert outside(PACKAGE / "spark" / "frames.py") & {"pyspark", "pandas", "pyarrow"}
+
+
+# Imports
+
+
+@pytest.mark.parametrize(
+    "words", ["firesteel", *[f"firesteel.{name}" for name in [*FACE, "testing", "datasets", "errors"]]]
+)
+def test_importing_costs_neither_spark_nor_pandas_nor_the_edge(words):
+    code = f"import sys, {words}; print(*sorted(name for name in sys.modules if '.' not in name))"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert "firesteel" in loaded
+    heavy = {
+        "pyspark",
+        "pandas",
+        "pyarrow",
+        "py4j",
+        "grpc",
+        "rich",
+        "cyclopts",
+        "matplotlib",
+        "scipy",
+        "sklearn",
+        "numba",
+    }
+    assert not loaded & heavy
+
+
+# Surface
+
+
+def exported(path):
+    return importlib.import_module(f"firesteel.{name_of(path)}".removesuffix(".__init__").removesuffix("."))
+
+
+SURFACE = [path for path in MODULES if floor(path) in ("core", "train", "errors", "testing", *FACE)]
+
+
+@pytest.mark.parametrize("path", **ids(MODULES))
+def test_every_module_opens_with_a_docstring(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", **ids(SURFACE))
+def test_every_public_name_exists_and_is_documented(path):
+    module = exported(path)
+    if path.name == "__init__.py":
+        return
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        value = getattr(module, name)
+        if (
+            callable(value)
+            and not hasattr(value, "family")
+            and type(value).__module__ in ("builtins", "abc", "typing")
+        ):
+            assert value.__doc__ and value.__doc__.strip(), name
+
+
+@pytest.mark.parametrize("path", **ids(SURFACE))
+def test_every_function_and_class_says_what_it_does(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+@pytest.mark.parametrize("path", **ids(under(*FACE)))
+def test_every_public_method_of_the_face_is_documented(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                    assert ast.get_docstring(method), f"{node.name}.{method.name} has no docstring"
+
+
+@pytest.mark.parametrize("family", ["layers", "losses", "metrics", "optimizers", "initializers"])
+def test_the_face_exports_every_class_of_its_registry_and_the_base(family):
+    core, face = (importlib.import_module(f"firesteel.{where}{family}") for where in ("core.", ""))
+    classes = {type(spec).__name__ for spec in getattr(core, family.upper()).values()}
+    bases = {name for name in core.__all__ if isinstance(getattr(core, name), type)} - {"resolver"}
+    assert set(face.__all__) == classes | {base for base in bases if base[0].isupper()}
+
+
+# Size
+
+
+def code_lines(path):
+    """Lines that hold code: blank lines, comments and docstrings apart."""
+    source = path.read_text()
+    documentation = set()
+    for node in ast.walk(ast.parse(source)):
+        for child in getattr(node, "body", []) if isinstance(getattr(node, "body", None), list) else []:
+            if (
+                isinstance(child, ast.Expr)
+                and isinstance(child.value, ast.Constant)
+                and isinstance(child.value.value, str)
+            ):
+                documentation.update(range(child.lineno, child.end_lineno + 1))
+    empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in empty:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    return len(lines - documentation)
+
+
+def test_core_training_and_face_are_read_in_one_sitting():
+    counted = {name_of(path): code_lines(path) for path in MODULES}
+    sitting = {name: n for name, n in counted.items() if name.split(".")[0] in ("core", "train", *FACE)}
+    for name, lines in counted.items():
+        print(f"{lines:6,}  {name or 'firesteel'}{'' if name in sitting else '  (not counted)'}")
+    print(f"{sum(sitting.values()):6,}  of {BUDGET:,}")
+    assert 500 < sum(sitting.values()) < BUDGET
+
+
+def test_the_count_leaves_docstrings_comments_and_blank_lines_out(tmp_path):
+    path = tmp_path / "m.py"
+    documented = '"""Two\nlines."""\n\n# a comment\n'
+    path.write_text(documented + 'x = """a\nb"""\n\n\ndef f():\n    """Doc."""\n    return (\n        1\n    )\n')
+    assert code_lines(path) == 2 + 1 + 3
+
+
+# Tests
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_test_is_left_out_or_left_to_do(path):
+    source = path.read_text()
+    shelved = {"skip", "skip" + "if", "x" + "fail", "import" + "orskip", "skip" + "Test"}
+    for node in ast.walk(ast.parse(source)):
+        name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+        assert name not in shelved, f"{name} at line {node.lineno}"
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            assert not {"TO" + "DO", "FIX" + "ME", "XX" + "X"} & set(token.string.replace(":", " ").split()), (
+                token.string
+            )
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_test_files_have_names_of_their_own(path):
+    assert [other for other in TESTS.rglob(path.name)] == [path]

@@ -1,0 +1,328 @@
+"""The one loop: what it reports, how it goes on, where it stops, and what strategies decide."""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from firesteel.core import losses, metrics
+from firesteel.core.layers import Dense, Dropout
+from firesteel.core.network import Network, Objective
+from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam
+from firesteel.errors import ConfigError, DivergenceError
+from firesteel.train import engine as engines
+from firesteel.train import loop, rounds
+from firesteel.train.blocks import pack_arrays, pack_in_order
+from firesteel.train.engine import LocalEngine, check_shards
+from firesteel.train.history import UNMEASURED
+from firesteel.train.state import TrainState
+from firesteel.train.strategies import OUTER_MOMENTUM, STRATEGIES, Average, Gradient, shard_steps
+
+RNG = np.random.default_rng(0)
+ROWS = 500
+X = RNG.normal(size=(ROWS, 4))
+Y = (X[:, :1] + X[:, 1:2] > 0).astype(float)
+W = RNG.uniform(0.5, 2, ROWS)
+OBJECTIVE = Objective(
+    Network((Dense(6, "tanh"), Dropout(0.2), Dense(2, "softmax")), 4),
+    losses.get("sparse_categorical_crossentropy"),
+    (("accuracy", metrics.get("sparse_categorical_accuracy")),),
+)
+
+
+def engine(shards=1, x=X, y=Y, w=W, pack=pack_arrays):
+    return LocalEngine(pack(x, y, w, np.dtype("f4")), shards)
+
+
+def start(optimizer):
+    return TrainState.start(OBJECTIVE.network.init(0), optimizer)
+
+
+def train(strategy="average", epochs=3, shards=1, optimizer=None, state=None, **settings):
+    optimizer = Adam(0.01) if optimizer is None else optimizer
+    settings = {"batch_size": 32, "seed": 0} | settings
+    where = settings.pop("engine", None) or engine(shards)
+    strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
+    return loop.train(where, OBJECTIVE, optimizer, state or start(optimizer), strategy, epochs=epochs, **settings)
+
+
+def bits(state):
+    return state.theta.tobytes(), state.slots.tobytes(), state.outer.tobytes(), state.step, state.epoch
+
+
+# What is reported
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_each_epoch_makes_one_row_that_survives_json(strategy, shards):
+    state, history = train(strategy, shards=shards, validation=engine())
+    assert state.epoch == 3 and history.epoch == [0, 1, 2]
+    for row in history.rows:
+        assert json.loads(json.dumps(row)) == row and row["rows"] == ROWS
+        assert set(row) == {"loss", "accuracy", "val_loss", "val_accuracy", *UNMEASURED}
+        assert 0 <= row["slowest_seconds"] <= row["seconds"] and 0 <= row["wait_seconds"] <= row["seconds"]
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert history.machines == {engines.machine()}
+
+
+def test_what_validation_reports_belongs_to_the_weights_after_the_epoch():
+    held, seen = engine(), []
+    _, history = train(validation=held, listeners=[lambda row, state: seen.append((row, state))])
+    assert [row for row, _ in seen] == history.rows and [state.epoch for _, state in seen] == [1, 2, 3]
+    for row, state in seen:
+        means, _ = loop.score(held, OBJECTIVE, state.theta)
+        assert means == {"loss": row["val_loss"], "accuracy": row["val_accuracy"]}
+
+
+def test_the_loss_of_a_round_without_steps_in_between_is_that_of_the_weights_before_it():
+    objective = Objective(Network((Dense(2, "softmax"),), 4), OBJECTIVE.loss)
+    state = TrainState.start(objective.network.init(0), SGD())
+    before, _ = loop.score(engine(), objective, state.theta)
+    _, history = loop.train(engine(), objective, SGD(), state, Gradient(), epochs=1, batch_size=None, seed=0)
+    assert history.rows[0]["loss"] == pytest.approx(before["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_strategy_learns_with_every_optimizer(strategy, name):
+    optimizer = replace(OPTIMIZERS[name], learning_rate=0.1 if name == "sgd" else 0.02)
+    _, history = train(strategy, epochs=10, optimizer=optimizer)
+    assert history.rows[-1]["loss"] < 0.9 * history.rows[0]["loss"]
+
+
+# How it goes on
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_five_epochs_and_five_more_are_ten_bit_for_bit(strategy, shards):
+    ten, _ = train(strategy, 10, shards)
+    five, _ = train(strategy, 5, shards)
+    again, history = train(strategy, 5, shards, state=five)
+    assert bits(again) == bits(ten) and history.epoch == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_state_that_went_in_is_not_written_to(strategy):
+    state = start(Adam(0.01))
+    for array in (state.theta, state.slots, state.outer):
+        array.flags.writeable = False
+    before = bits(state)
+    after, _ = train(strategy, state=state, shards=2)
+    assert bits(state) == before != bits(after)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_number_of_threads_leaves_the_bits_alone(strategy, shards, monkeypatch):
+    found = set()
+    for threads in (1, 2, 7):
+        monkeypatch.setattr(engines, "worker_threads", lambda threads=threads: threads)
+        found.add(bits(train(strategy, 2, shards, batch_size=300)[0]))
+    assert len(found) == 1
+
+
+def test_the_seed_and_the_number_of_shards_are_part_of_the_result():
+    results = [bits(train(**kind)[0]) for kind in ({}, {"seed": 1}, {"shards": 2}, {"shards": 3}, {"batch_size": 31})]
+    assert len(set(results)) == 5
+
+
+def test_what_is_random_in_an_epoch_is_new_in_the_next():
+    optimizer = SGD(0.0)
+    _, history = train(epochs=3, optimizer=optimizer)
+    assert len({row["loss"] for row in history.rows}) == 3  # the masks differ, the weights do not move
+
+
+def test_a_second_kind_of_machine_is_reported():
+    class Mixed(LocalEngine):
+        def map(self, work, task):
+            partials = super().map(work, task)
+            return [replace(partial, machines=frozenset([str(n)])) for n, partial in enumerate(partials)]
+
+    blocks = pack_arrays(X, Y, W, np.dtype("f4"))
+    with pytest.warns(UserWarning, match="more than one kind of CPU or BLAS"):
+        _, history = train(engine=Mixed(blocks, 2))
+    assert history.machines == {"0", "1"}
+    train(engine=Mixed(blocks, 1))
+
+
+def test_each_task_says_which_epoch_round_and_step_it_is_and_cannot_be_written_to():
+    class Listening(LocalEngine):
+        def map(self, work, task):
+            tasks.append(task)
+            return super().map(work, task)
+
+    tasks, blocks = [], pack_arrays(X, Y, W, np.dtype("f4"))
+    state, _ = train(InTwo(), 2, engine=Listening(blocks), batch_size=1)
+    first = sum(len(block) for block in blocks if block.id in rounds.round_blocks(tasks[0], range(len(blocks))))
+    assert [(task.epoch, task.round, task.rounds) for task in tasks] == [(0, 0, 2), (0, 1, 2), (1, 0, 2), (1, 1, 2)]
+    assert [task.step for task in tasks][:3] == [0, first, ROWS] and state.step == 2 * ROWS
+    assert not any(task.theta.flags.writeable for task in tasks)
+    assert [round(task.weight, 2) for task in tasks[:2]] != [round(W.sum(), 2)] * 2
+    assert sum(task.weight for task in tasks) == pytest.approx(2 * W.sum())
+
+
+# Where it stops
+
+
+def test_a_diverged_training_raises_with_the_state_of_the_last_good_epoch():
+    network = Network((Dense(4), Dense(1)), 4)
+    objective = Objective(network, losses.get("mse"))
+    seen, optimizer = [], SGD(0.9)
+    with pytest.raises(DivergenceError, match="Lower the learning rate") as caught:
+        loop.train(
+            engine(),
+            objective,
+            optimizer,
+            TrainState.start(network.init(0), optimizer),
+            Average(),
+            epochs=50,
+            batch_size=250,
+            seed=0,
+            listeners=[lambda row, state: seen.append(state)],
+        )
+    assert caught.value.code == "diverged" and "now 0.9" in str(caught.value)
+    assert seen and caught.value.state is seen[-1] and np.isfinite(caught.value.state.theta).all()
+
+
+@dataclass(frozen=True)
+class InTwo(Average):
+    """Two rounds an epoch."""
+
+    def rounds(self, rows, batch_size, shards, blocks):
+        return 2
+
+
+def test_a_round_of_rows_without_weight_moves_nothing():
+    weights = np.where(np.arange(ROWS) < ROWS // 2, 0.0, 1.0)
+    blocks = pack_in_order(X, Y, weights, np.dtype("f4"))[:14]
+    assert [block.weight > 0 for block in blocks] == [False] * 7 + [True] * 7
+    state, history = train(InTwo(), 1, engine=LocalEngine(blocks), shuffle=False)
+    expected, _ = train(Average(), 1, engine=LocalEngine(blocks[7:]), shuffle=False)
+    assert history.rows[0]["rows"] == sum(map(len, blocks[7:]))
+    np.testing.assert_array_equal(state.theta, expected.theta)
+
+
+def test_shards_must_be_a_number_between_1_and_the_number_of_blocks():
+    for bad in (0, -1, 6, 1.0, True, "2", None):
+        with pytest.raises(ConfigError, match="these rows make 5 block") as caught:
+            check_shards(bad, 5)
+        assert caught.value.code == "config-shards"
+    for good in (1, 5, np.int64(3)):
+        check_shards(good, 5)
+
+
+def test_an_engine_knows_its_blocks_and_gives_each_shard_its_own():
+    blocks = pack_arrays(X, Y, W, np.dtype("f4"))
+    local = LocalEngine(blocks, 4)
+    assert local.shards == 4
+    assert [(b.id, b.rows, b.weight, b.fingerprint) for b in local.blocks] == [
+        (b.id, len(b), b.weight, b.fingerprint) for b in blocks
+    ]
+    seen = []
+    local.map(lambda task, blocks, run: seen.append([b.id for b in blocks]) or replace(EMPTY), None)
+    assert sorted(seen) == [[b.id for b in blocks if b.id % 4 == s] for s in range(4)]
+    assert engine(1, X[:3], Y[:3], W[:3]).shards == 1
+
+
+EMPTY = loop.Partial(np.zeros((0, 0)), np.zeros(3))
+
+
+def test_a_shard_without_blocks_sends_nothing():
+    blocks = [b for b in pack_arrays(X, Y, W, np.dtype("f4")) if b.id % 3 != 1]
+    partials = LocalEngine(blocks, 3).map(lambda task, blocks, run: EMPTY, None)
+    assert [partial is None for partial in partials] == [False, True, False]
+
+
+# What strategies decide
+
+
+@pytest.mark.parametrize(
+    "rows, batch_size, blocks, shards",
+    [
+        (100, 32, 100, 1),
+        (31_999, 32, 1000, 1),
+        (32_000, 32, 1000, 2),
+        (63_999, 32, 1000, 2),
+        (64_000, 32, 1000, 4),
+        (60_000, 128, 10**6, 1),
+        (600_000, 128, 10**6, 8),
+        (60_000_000, 128, 10**6, 64),
+        (60_000_000, 128, 5, 4),
+        (60_000_000, 128, 1, 1),
+        (32_000, None, 1000, 2),
+    ],
+)
+def test_average_has_one_shard_below_1000_steps_and_then_leaves_each_500_or_more(rows, batch_size, blocks, shards):
+    assert Average().default_shards(rows, batch_size, blocks) == shards
+
+
+@pytest.mark.parametrize("blocks, shards", [(1, 1), (15, 1), (16, 2), (31, 2), (32, 4), (90, 8), (10_000, 64)])
+def test_gradient_leaves_each_shard_8_blocks_or_more(blocks, shards):
+    assert Gradient().default_shards(0, None, blocks) == shards
+
+
+def test_defaults_of_the_batch_size_are_32_and_all_rows():
+    assert Average().default_batch_size() == 32 and Gradient().default_batch_size() is None
+
+
+@pytest.mark.parametrize(
+    "rows, batch_size, shards, blocks, rounds",
+    [
+        (10**6, 32, 1, 1000, 1),
+        (1000, 32, 2, 30, 1),
+        (64_000, 32, 4, 1000, 1),
+        (128_000, 32, 4, 1000, 2),
+        (10**6, 32, 4, 1000, 16),
+        (10**6, 32, 4, 20, 5),
+        (10**6, 32, 4, 4, 1),
+    ],
+)
+def test_average_makes_a_round_of_every_500_steps_of_a_shard(rows, batch_size, shards, blocks, rounds):
+    assert Average().rounds(rows, batch_size, shards, blocks) == rounds
+
+
+def test_gradient_makes_a_round_of_every_batch():
+    cases = [(1000, None), (1000, 1000), (1000, 100), (1000, 300), (10, 10_000)]
+    assert [Gradient().rounds(*case, 1, 10) for case in cases] == [1, 1, 10, 3, 1]
+
+
+@pytest.mark.parametrize(
+    "rows, batch_size, shards, factor",
+    [
+        (1000, 32, 1, 1),
+        (1000, 32, 4, 4),
+        (10**5, 32, 32, 16),
+        (64_000, 32, 2, 2),
+        (128_000, 32, 4, 2),
+        (10**7, 32, 4, 1),
+    ],
+)
+def test_the_local_rate_grows_with_the_shards_the_fewer_steps_they_take(rows, batch_size, shards, factor):
+    local = Average().local(SGD(0.1), rows, batch_size, shards)
+    assert local.learning_rate == pytest.approx(0.1 * factor)
+    assert Gradient().local(SGD(0.1), rows, batch_size, shards) == SGD(0.1)
+
+
+def test_a_shard_takes_one_step_at_least():
+    assert shard_steps(10, 32, 4) == 1.0 and shard_steps(10, None, 1) == 1.0 and shard_steps(6400, 32, 2) == 100.0
+
+
+def test_gradient_takes_one_step_along_the_mean_and_average_one_shard_takes_what_comes_back():
+    state = TrainState(np.array([1.0, 2.0]), np.zeros((1, 2)), np.zeros(2))
+    partial = loop.Partial(np.array([[4.0, 8.0]]), np.array([0.0, 2.0, 2.0]), 1)
+    after = Gradient().advance(state, partial, SGD(0.5), 3)
+    assert after.theta.tolist() == [0.0, 0.0] and (after.step, after.epoch) == (1, 0)
+    partial = loop.Partial(np.array([[4.0, 8.0], [1.0, 1.0]]), np.zeros(3), 7)
+    after = Average().advance(state, partial, SGD(0.5), 1)
+    assert after.theta.tolist() == [4.0, 8.0] and after.slots.tolist() == [[1.0, 1.0]] and after.step == 7
+    assert after.outer.tolist() == [0.0, 0.0]
+
+
+def test_average_over_shards_steps_beyond_the_mean_with_nesterov_momentum():
+    state = TrainState(np.array([1.0]), np.zeros((1, 1)), np.array([0.5]))
+    after = Average().advance(state, loop.Partial(np.array([[3.0], [0.0]]), np.zeros(3), 7), SGD(0.5), 2)
+    velocity = OUTER_MOMENTUM * 0.5 + 2.0
+    assert after.outer.tolist() == [velocity] and after.theta.tolist() == [1.0 + 2.0 + OUTER_MOMENTUM * velocity]
