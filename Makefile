@@ -16,7 +16,7 @@ demo: $(READY)
 	@$(BIN)/firesteel demo
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -q firesteel tests README.md
+	@$(BIN)/python -m pytest -q firesteel tests
 
 test-slow: $(READY)
 	@$(BIN)/python -m pytest -q -m slow tests

@@ -1,4 +1,4 @@
-"""A round on Spark against an empty job, and packing, on `local[2]`: 60,000 rows of 784 bytes, 784-64-10, batch 128."""
+"""A round on Spark against an empty job, and packing: `local[2]`, 60,000 rows of 784 bytes, 784-64-10, batch 128."""
 
 import statistics
 import time
@@ -44,5 +44,7 @@ def main() -> None:
     for shards in (1, 2, 8):
         packing, epochs, waits = fitted(shards)
         epoch, wait = statistics.median(epochs), statistics.median(waits)
-        print(f"  {shards} shard(s): packing {packing:.1f} s, epoch {epoch:.2f} s, of which not computing {wait:.2f} s")
+        print(
+            f"  {shards} shard(s): packing {packing:.1f} s, epoch {epoch:.2f} s, of which not computing {wait:.2f} s"
+        )
     spark.stop()

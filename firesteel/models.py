@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError, StoreError
+from firesteel.errors import ConfigError, DataError, StoreError
 from firesteel.train import loop, strategies
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine, one_blas_thread, threads
@@ -94,10 +95,10 @@ class Sequential:
             raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
         if isinstance(metrics, str | Metric):
             raise ConfigError(f"metrics={metrics!r}: give a list, [{metrics!r}]", code="config-metrics")
-        self._optimizer, self._loss = optimizers.get(optimizer), losses.get(loss)
-        self._metrics = tuple(metrics or ())
-        for metric in self._metrics:
-            _metric(metric, self._loss, 1)
+        chosen, function, measured = optimizers.get(optimizer), losses.get(loss), tuple(metrics or ())
+        for metric in measured:
+            _metric(metric, function, 1)
+        self._optimizer, self._loss, self._metrics = chosen, function, measured
         self._state = None
 
     @property
@@ -183,7 +184,7 @@ class Sequential:
         chosen: Strategy = strategies.get(strategy)
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
             raise ConfigError(f"seed={seed!r}: it must be an integer of at least 0", code="config-value")
-        if not 0.0 <= validation_split < 1.0:
+        if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         if self._loss is None:
             self._objective()
@@ -218,14 +219,13 @@ class Sequential:
         listeners: Sequence[loop.Listener],
     ) -> History:
         """Survey, pack and train; what `fit` does once it knows what it was given."""
-        objective, survey = self._surveyed(source, seed)
+        objective, survey = self._surveyed(source)
         if validation is not None:
-            self._surveyed(validation, seed)
+            self._surveyed(validation)
         if batch_size is None:
             batch_size = strategy.default_batch_size()
         count = source.default_shards(strategy, batch_size) if shards is None else shards
         assert self._optimizer is not None
-        state = self._state or TrainState.start(self.theta, self._optimizer)
 
         def keep(row: Row, state: TrainState) -> None:
             self._put(state.theta)
@@ -238,6 +238,10 @@ class Sequential:
                 held = stack.enter_context(_open(validation.engine()))
             elif survey.held:
                 held = stack.enter_context(_open(source.engine(held=True)))
+            if not self._chosen and self._state is None:  # nothing can be refused any more
+                self._put(self.network.init(seed))
+                self._chosen = True
+            state = self._state or TrainState.start(self.theta, self._optimizer)
             _, self.history = loop.train(
                 engine,
                 objective,
@@ -253,7 +257,7 @@ class Sequential:
             )
         return self.history
 
-    def _surveyed(self, source: Source, seed: int | None) -> tuple[Objective, Survey]:
+    def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
         """Pass the third gate: look at the rows, build what they decide, and see that both fit."""
         assert self._loss is not None
         known = self._network or (self._layers and self._layers[0].input_dim)
@@ -262,14 +266,15 @@ class Sequential:
         survey = source.survey(Rule(self._loss.targets, self.network.outputs if known else None))
         if not known:
             self._build(survey.width)
-            objective = self._objective()
-            survey = source.survey(Rule(self._loss.targets, self.network.outputs))
+            try:
+                objective = self._objective()
+                survey = source.survey(Rule(self._loss.targets, self.network.outputs))
+            except (ConfigError, DataError):
+                self._network = None  # rows that are refused decide nothing
+                raise
         check_width(survey.width, self.network.inputs, source.names["features"])
         expected = objective.loss.columns(self.network.outputs)
         check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
-        if seed is not None and not self._chosen and self._state is None:
-            self._put(self.network.init(seed))
-            self._chosen = True
         return objective, survey
 
     def _source(
@@ -310,7 +315,7 @@ class Sequential:
         if self._loss is None:
             self._objective()
         source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
-        objective, _ = self._surveyed(source, None)
+        objective, _ = self._surveyed(source)
         with _open(source.engine()) as engine:
             means, _ = loop.score(engine, objective, self.theta)
         if verbose:
@@ -350,7 +355,11 @@ class Sequential:
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set every array of weights, in the order of `get_weights`.  Raises ConfigError if shapes do not fit."""
         slices = list(self.network.layout.slices())
-        shapes = [np.shape(array) for array in weights]
+        try:
+            weights = [np.asarray(array, np.float64) for array in weights]
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"set_weights takes arrays of numbers: {error}", code="config-value") from None
+        shapes = [array.shape for array in weights]
         if shapes != [shape for _, _, shape, _ in slices]:
             raise ConfigError(
                 f"set_weights was given shapes {shapes}, and the network has {[shape for _, _, shape, _ in slices]}",
@@ -358,7 +367,7 @@ class Sequential:
             )
         theta = np.empty(self.network.layout.size, self._dtype)
         for array, (_, _, _, where) in zip(weights, slices, strict=True):
-            theta[where] = np.asarray(array).reshape(-1)
+            theta[where] = array.reshape(-1)
         self._put(theta)
         self._chosen = True
         if self._state is not None:
@@ -466,13 +475,15 @@ def _open(engine: Engine) -> Iterator[Engine]:
 def _metric(given: str | Metric, loss: Loss, outputs: int) -> tuple[str, Metric]:
     if given in ("accuracy", "acc"):
         return str(given), metrics.suited(loss, outputs)
-    return _name(given), metrics.get(given)
+    metric = metrics.get(given)
+    return _name(given), metric
 
 
 def _name(given: str | Metric) -> str:
     if isinstance(given, str):
         return given
-    return next(name for name, metric in metrics.METRICS.items() if type(metric) is type(given))
+    names = (name for name, metric in metrics.METRICS.items() if type(metric) is type(given))
+    return next(names, type(given).__name__.lower())
 
 
 def _count(name: str, value: Any) -> int:

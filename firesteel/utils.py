@@ -20,18 +20,22 @@ def to_categorical(y: Any, num_classes: int | None = None) -> npt.NDArray[np.flo
     array([[1., 0., 0.],
            [0., 0., 1.]])
     """
-    classes = np.asarray(y)
+    try:
+        classes = np.asarray(y, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"y must hold the numbers of classes: {error}", code="data-text") from None
     if classes.ndim == 2 and classes.shape[1] == 1:
         classes = classes[:, 0]
-    top = int(classes.max(initial=-1)) + 1 if classes.dtype.kind in "uif" else 0
-    count = top if num_classes is None else num_classes
-    wrong = (
-        (classes < 0) | (classes >= count) | (classes != np.floor(classes)) if top else np.ones(len(classes), bool)
-    )
-    if classes.ndim != 1 or wrong.any():
-        row = int(wrong.argmax()) if classes.ndim == 1 else 0
+    if classes.ndim != 1:
+        raise DataError(f"y has shape {classes.shape}: give the number of one class a row", code="data-shape")
+    whole = np.isfinite(classes) & (classes >= 0) & (classes == np.floor(classes))
+    count = int(classes[whole].max(initial=-1)) + 1 if num_classes is None else num_classes
+    wrong = ~whole | (classes >= count)
+    if wrong.any():
+        row = int(wrong.argmax())
+        top = "" if num_classes is None else f" to {count - 1}"
         raise DataError(
-            f"y holds {classes[row]!r} at row {row}: classes must be the integers 0 to {count - 1}, and "
+            f"y holds {classes[row]:g} at row {row}: classes must be whole numbers from 0{top}, and "
             f"{int(wrong.sum()):,} of {len(classes):,} rows hold something else",
             code="data-label-range",
         )

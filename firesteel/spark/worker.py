@@ -22,6 +22,7 @@ from firesteel.errors import DataError, SparkSetupError
 from firesteel.train.blocks import (
     Block,
     Keys,
+    alike,
     block_ids,
     heavy_share,
     pack_block,
@@ -231,7 +232,7 @@ def count_heavy(task: SurveyTask, candidates: Keys, batches: Batches) -> Iterato
         for key in np.unique(keys[np.isin(keys, candidates) & ~is_held(keys, task.split)]):
             rows = np.flatnonzero(keys == key)
             one = rows[:1]
-            same = all((part[rows] == part[one]).all() for part in (x, y, w))
+            same = all(alike(part[rows], dtype) for part in (x, y, w))
             row = pack_block(BY_KEY, x[one], y[one], w[one], keys[one], dtype).to_bytes() if same else b""
             k = int(key)
             count[k] = count.get(k, 0) + len(rows)

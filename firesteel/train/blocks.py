@@ -62,8 +62,9 @@ class Block:
         """The d for which code c means c / d exactly, which decodes faster than a table; None if there is none."""
         if self.table is None or len(self.table) < 2 or self.table[1] <= 0:
             return None
-        d = np.rint(1 / self.table[1])
-        counted = np.arange(len(self.table)).astype(self.table.dtype) / d
+        with np.errstate(all="ignore"):
+            d = np.rint(1 / self.table[1])
+            counted = np.arange(len(self.table)).astype(self.table.dtype) / d
         return d if np.array_equal(counted, self.table) else None
 
     def features(self, rows: npt.NDArray[np.intp] | slice, out: Array) -> None:
@@ -145,7 +146,7 @@ def _hashed(values: npt.NDArray[Any], dtype: np.dtype[Any], constants: Keys) -> 
     rows = max(1, (1 << 16) // max(1, values.shape[1]))
     out = np.empty(len(values), np.uint64)
     for at in range(0, len(values), rows):
-        words = _canonical(values[at : at + rows], dtype).view(word)
+        words = canonical(values[at : at + rows], dtype).view(word)
         out[at : at + rows] = np.einsum("ij,j->i", words, constants, casting="unsafe")
     return out
 
@@ -215,8 +216,8 @@ def _even_steps(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
     flat = x.reshape(-1)
     for part in (flat[:4096], flat):
         least = part[part > 0].min(initial=1)
-        d = np.rint(1 / least)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            d = np.rint(1 / least)
             codes = np.rint(x * d).astype(np.uint8)
         if np.array_equal(codes / d, x):
             return codes, np.arange(256).astype(x.dtype) / d
@@ -256,9 +257,9 @@ def pack_block(
 
     x: (n, I) of any real dtype  y: (n, T)  w: (n,)  keys: (n,)
     """
-    y, w = _canonical(y, dtype), _canonical(w, dtype)
+    y, w = canonical(y, dtype), canonical(w, dtype)
     pixels = x.dtype == np.uint8
-    x = x if pixels else _canonical(x, dtype)
+    x = x if pixels else canonical(x, dtype)
     fingerprint = int(np.add.reduce(keys, dtype=np.uint64))
     if not ordered:
         order = _sorted(keys, x, y, w)
@@ -267,7 +268,7 @@ def pack_block(
     return Block(number, codes, table, y, w, fingerprint)
 
 
-def _canonical(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> Array:
+def canonical(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> Array:
     """Return the values as `dtype`, -0.0 as 0.0, one row after another."""
     return np.ascontiguousarray(values.astype(dtype) + dtype.type(0))
 
@@ -293,7 +294,7 @@ def pack_arrays(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -
     keys = row_keys(x, y, w, dtype)
     blocks = n_blocks(*x.shape)
     ids = block_ids(keys, blocks)
-    for rows in _heavy(keys, x, y, w, heavy_limit(len(keys), blocks)):
+    for rows in _heavy(keys, x, y, w, dtype, heavy_limit(len(keys), blocks)):
         ids[rows] = np.repeat(np.arange(blocks), heavy_share(int(keys[rows[0]]), len(rows), blocks))
     order = np.argsort(ids, kind="stable")
     ends = np.searchsorted(ids[order], np.arange(1, blocks + 1))
@@ -305,13 +306,21 @@ def pack_arrays(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -
     ]
 
 
-def _heavy(keys: Keys, x: npt.NDArray[Any], y: Array, w: Array, limit: int) -> Iterable[npt.NDArray[np.intp]]:
-    """Yield the positions of each row that occurs more than `limit` times."""
-    values, counts = np.unique(keys, return_counts=True)
-    for key in values[counts > limit]:
+def _heavy(
+    keys: Keys, x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], limit: int
+) -> Iterable[npt.NDArray[np.intp]]:
+    """Yield the positions of each row that occurs, as `dtype`, more than `limit` times."""
+    distinct, counts = np.unique(keys, return_counts=True)
+    for key in distinct[counts > limit]:
         rows = np.flatnonzero(keys == key)
-        if all((part[rows] == part[rows[0]]).all() for part in (x, y, w)):
+        if all(alike(part[rows], dtype) for part in (x, y, w)):
             yield rows
+
+
+def alike(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Return whether all rows of these values are one row, as `dtype`."""
+    rows = canonical(values, dtype)
+    return bool((rows == rows[0]).all())
 
 
 def pack_in_order(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -> list[Block]:

@@ -76,13 +76,17 @@ def look(
             value = values[row] if column is None else values[row, column]
             found[code] = Finding(count, where(row), _shown(value), column)
 
-    if x.dtype.kind == "f" and not np.isfinite(x.astype(dtype).sum(dtype=np.float64)):
+    with np.errstate(over="ignore", invalid="ignore"):  # what lies beyond float32 becomes infinite, and is found
+        kept = x.astype(dtype, copy=False) if x.dtype.kind == "f" else np.zeros(0)
+        finite = np.isfinite(kept.sum(dtype=np.float64))
+        y_kept, w_kept = y.astype(dtype), w.astype(dtype)
+    if not finite:
         nan = np.isnan(x)
         note("nan", nan, x)
-        note("infinite", ~np.isfinite(x.astype(dtype)) & ~nan, x)
+        note("infinite", ~np.isfinite(kept) & ~nan, x)
     nan = np.isnan(y)
     note("null-label", nan, y)
-    note("label-infinite", np.isinf(y.astype(dtype)), y)
+    note("label-infinite", np.isinf(y_kept), y)
     if rule.targets == "class":
         fractional = (y != np.floor(y)) & ~nan
         note("label-fractional", fractional, y)
@@ -90,7 +94,7 @@ def look(
     if rule.targets == "unit":
         note("label-unit", (y < 0) | (y > 1), y)
     note("null-weight", np.isnan(w), w)
-    note("weight-infinite", np.isinf(w.astype(dtype)), w)
+    note("weight-infinite", np.isinf(w_kept), w)
     note("negative-weight", w < 0, w)
     return found
 

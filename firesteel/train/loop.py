@@ -82,7 +82,8 @@ def train(
             sums += total.sums
             shards, slowest = shards + total.seconds, slowest + total.slowest
             machines |= total.machines
-            state = strategy.advance(state, total, optimizer, engine.shards)
+            with np.errstate(over="ignore", invalid="ignore"):
+                state = strategy.advance(state, total, optimizer, engine.shards)
             if not (np.isfinite(sums[0]) and np.isfinite(state.theta).all()):
                 raise _diverged(epoch, good, state, objective, optimizer)
         state = replace(state, epoch=state.epoch + 1)

@@ -4,8 +4,10 @@
 validation are part of the source, so that both halves are checked in one look.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any, Protocol
 
 import numpy as np
@@ -100,6 +102,8 @@ class Arrays:
         found = look(self.x, self.y, self.w, rule, self.dtype, lambda row: f"row {row}")
         refuse(found, len(self.x), self.names)
         check_weights(float(self.w[: self.train].sum()), "sample_weight")
+        if self.train < len(self.x):
+            check_weights(float(self.w[self.train :].sum()), "sample_weight", "held out")
         n, width = self.x.shape
         return Survey(self.train, n - self.train, width, self.y.shape[1], float(self.y.max()))
 
@@ -109,7 +113,9 @@ class Arrays:
     def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> LocalEngine:
         rows = slice(self.train, None) if held else slice(0, self.train)
         pack = pack_arrays if shuffle else pack_in_order
-        return LocalEngine(pack(self.x[rows], self.y[rows], self.w[rows], self.dtype), shards or 1)
+        return LocalEngine(
+            pack(self.x[rows], self.y[rows], self.w[rows], self.dtype), 1 if shards is None else shards
+        )
 
 
 def features_array(x: Any) -> npt.NDArray[Any]:
@@ -136,8 +142,16 @@ def _numbers(name: str, values: Any, keep: bool = False) -> npt.NDArray[Any]:
         raise DataError(
             f"{name} is ragged: its rows differ in length, and must all have as many values", code="data-shape"
         ) from None
+    text = array.dtype.kind == "U" and not isinstance(values, np.ndarray)
+    if text:
+        array = np.asarray(values, object)  # so that numbers among text are not called text
+    if not array.ndim and array.dtype.kind not in "uifb":
+        raise DataError(
+            f"{name} is a {type(values).__name__}, and no array of numbers: give an array, or a list of rows",
+            code="data-shape",
+        )
     if array.dtype == bool or (array.dtype == object and array.size):
-        array = _converted(name, array)
+        array = _converted(name, array, text)
     if array.dtype.kind not in "uif":
         first = array.reshape(-1)[0] if array.size else ""
         raise DataError(
@@ -148,27 +162,32 @@ def _numbers(name: str, values: Any, keep: bool = False) -> npt.NDArray[Any]:
     return array if keep and array.dtype != np.float16 else array.astype(np.float64)
 
 
-def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _converted(name: str, array: npt.NDArray[Any], text: bool) -> npt.NDArray[Any]:
     """Return object or bool values as float64, None as NaN; raise DataError at the first that is no number."""
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError):
-        for row, value in enumerate(array):
-            for item in np.ravel(value):
-                if not isinstance(item, float | int | np.number | None):
-                    raise DataError(
-                        f"{name} holds {item!r} at row {row}: every value must be a number; turn text into numbers "
-                        "first",
-                        code="data-text",
-                    ) from None
-        raise
+    with contextlib.suppress(TypeError, ValueError):
+        if not text:
+            return array.astype(np.float64)
+    fine = (Number, list, tuple, type(None))
+    bad = [(row, item) for row, value in enumerate(array) for item in np.ravel(value) if not isinstance(item, fine)]
+    if bad:
+        row, item = bad[0]
+        count = len({row for row, _ in bad})
+        raise DataError(
+            f"{name} holds {str(item)!r} at row {row}, and {count:,} of {len(array):,} rows hold something like it: "
+            "turn them into numbers first (a class for each name, a 0/1 column for each category)",
+            code="data-text",
+        )
+    raise DataError(
+        f"{name} is ragged: its rows are lists, and must all have as many values; np.stack makes one array of them",
+        code="data-shape",
+    )
 
 
-def check_weights(total: float, name: str) -> None:
-    """Raise DataError when all weights are zero."""
+def check_weights(total: float, name: str, rows: str = "to train on") -> None:
+    """Raise DataError when all weights are zero.  rows: which rows, in words."""
     if not total > 0:
         raise DataError(
-            f"{name} is 0 in every row to train on: give at least one row a weight above 0", code="data-zero-weight"
+            f"{name} is 0 in every row {rows}: give at least one row a weight above 0", code="data-zero-weight"
         )
 
 

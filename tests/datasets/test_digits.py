@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+import sklearn.datasets
 
 from firesteel.datasets import digits, load_digits
 from firesteel.errors import DataError
@@ -16,7 +17,7 @@ def test_shapes_types_and_ranges():
 
 
 def test_the_rows_are_those_of_scikit_learn_in_order():
-    theirs = pytest.importorskip("sklearn.datasets").load_digits()
+    theirs = sklearn.datasets.load_digits()
     (x_train, y_train), (x_test, y_test) = load_digits()
     rows = [row for row in range(1797) if row % 5 == 4]
     np.testing.assert_array_equal(x_test, theirs.images[rows])
