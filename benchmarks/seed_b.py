@@ -25,7 +25,7 @@ def pixels() -> tuple[np.ndarray, np.ndarray]:
     return (x / 255).astype(np.float32), rng.integers(0, 10, ROWS)
 
 
-def model() -> Sequential:
+def model(metrics: list[str]) -> Sequential:
     made = Sequential(
         [
             Dense(20, "relu", kernel_initializer="normal", input_dim=784),
@@ -33,18 +33,22 @@ def model() -> Sequential:
             Dense(10, "softmax", kernel_initializer="normal"),
         ]
     )
-    made.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    made.compile("adam", "sparse_categorical_crossentropy", metrics)
     return made
 
 
-def products() -> float:
-    """Return the seconds of one epoch of the matrix products that training cannot do without, on one thread."""
+def products(x: np.ndarray) -> float:
+    """Return the seconds of one epoch of the matrix products that training cannot do without, on one thread.
+
+    The rows of x are taken as they lie, batch by batch: no gathering, no activations, no loss, no optimiser.
+    """
     rng = np.random.default_rng(0)
     widths = (784, *HIDDEN, 10)
     weights = [rng.normal(size=shape).astype(np.float32) for shape in zip(widths, widths[1:], strict=False)]
     layers = [rng.normal(size=(BATCH, width)).astype(np.float32) for width in widths]
     start = time.perf_counter()
-    for _ in range(ROWS // BATCH):
+    for at in range(0, ROWS, BATCH):
+        layers[0] = x[at : at + BATCH]
         for number, w in enumerate(weights):
             layers[number] @ w
             layers[number].T @ layers[number + 1]
@@ -54,9 +58,10 @@ def products() -> float:
 
 
 def ours(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Return (seconds of a warm epoch, seconds of a fit of ten, packing included)."""
+    """Return (seconds of a warm epoch with accuracy, seconds of a fit of ten without, packing included)."""
+    history = model(["accuracy"]).fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
     start = time.perf_counter()
-    history = model().fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    model([]).fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
     return statistics.median(row["seconds"] for row in history.rows[1:]), time.perf_counter() - start
 
 
@@ -73,11 +78,11 @@ def scikit(x: np.ndarray, y: np.ndarray) -> float:
 def main() -> None:
     x, y = pixels()
     with one_blas_thread():
-        products()
+        products(x)
     floors, epochs, fits, others = [], [], [], []
     for repeat in range(REPEATS):
         with one_blas_thread():
-            floors.append(products())
+            floors.append(products(x))
         epoch, fit = ours(x, y)
         epochs.append(epoch)
         fits.append(fit)

@@ -5,13 +5,15 @@ nothing is cached on an object and nothing can be called in the wrong order.  `l
 into these.  Shapes: B rows, I inputs, O outputs.
 """
 
+import functools
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from firesteel.core import initializers
 from firesteel.core.initializers import Initializer
+from firesteel.core.layout import read_only
 from firesteel.core.types import Array, Pull, Views
 
 __all__ = ["OPS", "Affine", "Drop", "Op", "Relu", "Scale", "Sigmoid", "Softmax", "Tanh"]
@@ -98,6 +100,12 @@ class Tanh(Op):
             return d_y * (1 - y * y)
 
         return y, pull
+
+
+@functools.lru_cache(maxsize=64)
+def ones(count: int, dtype: np.dtype[Any]) -> Array:
+    """Return a vector of ones that is made once: the products with it are the fastest sums of short rows."""
+    return read_only(np.ones(count, dtype))
 
 
 def logistic(x: Array) -> Array:
@@ -201,7 +209,7 @@ class Affine(Op):
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             np.matmul(x.T, d_y, out=g["w"])  # g arrives zeroed and w is used once, so "add" is "write"
             if self.use_bias:
-                np.dot(np.ones(len(d_y), d_y.dtype), d_y, out=g["b"])  # the sum over rows, by BLAS
+                np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])  # the sum over rows, by BLAS
             return d_y @ p["w"].T if wants_x else None
 
         y = x @ p["w"]

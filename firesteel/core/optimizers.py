@@ -55,16 +55,16 @@ class SGD(Optimizer):
     nesterov: bool = flag(False)
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
-        v, number = s[0], theta.dtype.type
-        g *= number(-self.learning_rate)
+        v = s[0]
+        g *= -self.learning_rate
         if not self.momentum:
             theta += g
             return
-        v *= number(self.momentum)
+        v *= self.momentum
         v += g
         if self.nesterov:
             theta += g
-            theta += np.multiply(v, number(self.momentum), out=g)
+            theta += np.multiply(v, self.momentum, out=g)
         else:
             theta += v
 
@@ -86,15 +86,15 @@ class RMSprop(Optimizer):
     epsilon: float = number(1e-7, above=0.0, why="it keeps the division finite")
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
-        v, number = s[0], theta.dtype.type
-        v *= number(self.rho)
+        v = s[0]
+        v *= self.rho
         square = g * g
-        square *= number(1.0 - self.rho)
+        square *= 1.0 - self.rho
         v += square
-        np.add(v, number(self.epsilon), out=square)
+        np.add(v, self.epsilon, out=square)
         np.sqrt(square, out=square)
         g /= square
-        g *= number(self.learning_rate)
+        g *= self.learning_rate
         theta -= g
 
 
@@ -119,18 +119,18 @@ class Adam(Optimizer):
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
         # the slots are m / (1 - b1) and v / (1 - b2), which saves two passes over the vectors
-        m, v, number = s[0], s[1], theta.dtype.type
+        m, v = s
         root = math.sqrt(1.0 - self.beta_2)
         rate = self.learning_rate * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
-        m *= number(self.beta_1)
+        m *= self.beta_1
         m += g
         g *= g
-        v *= number(self.beta_2)
+        v *= self.beta_2
         v += g
         np.sqrt(v, out=g)
-        g += number(self.epsilon / root)
+        g += self.epsilon / root
         np.divide(m, g, out=g)
-        g *= number(rate * (1.0 - self.beta_1) / root)
+        g *= rate * (1.0 - self.beta_1) / root
         theta -= g
 
 

@@ -1,12 +1,12 @@
 """The few names that types share across the mathematics: arrays, views, and what an op gives back."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Pull", "Random", "Views"]
+__all__ = ["Array", "Pull", "Random", "Run", "Views"]
 
 Array = npt.NDArray[Any]
 Views = dict[str, Array]
@@ -14,3 +14,9 @@ Pull = Callable[[Array, Views, bool], Array | None]
 """pull(d_y, g, wants_x) adds d(loss)/d(parameters) into the zeroed views g and returns d(loss)/dx if wanted."""
 Random = Callable[[int], np.random.Generator]
 """random(op number) gives the generator of that op for the rows at hand; None where nothing may be random."""
+
+
+class Run(Protocol):
+    """Like the built-in map, perhaps over threads; results come in order."""
+
+    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]: ...

@@ -78,7 +78,7 @@ def look(
 
     with np.errstate(over="ignore", invalid="ignore"):  # what lies beyond float32 becomes infinite, and is found
         kept = x.astype(dtype, copy=False) if x.dtype.kind == "f" else np.zeros(0)
-        finite = np.isfinite(kept.sum(dtype=np.float64))
+        finite = np.isfinite(kept.sum())  # one sum says that all is well; only if not, each value is looked at
         y_kept, w_kept = y.astype(dtype), w.astype(dtype)
     if not finite:
         nan = np.isnan(x)

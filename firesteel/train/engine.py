@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from firesteel.core.types import Run
 from firesteel.errors import ConfigError
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task
-from firesteel.train.rounds import Run, Work
+from firesteel.train.rounds import Work
 
 __all__ = ["BlockInfo", "Engine", "LocalEngine", "machine", "one_blas_thread", "work_on", "worker_threads"]
 

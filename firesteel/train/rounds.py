@@ -7,18 +7,18 @@ bit.  `engine.py` says who calls these, `loop.py` what is done with what they re
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.network import Network
 from firesteel.core.seeds import rng_for
-from firesteel.core.types import Array, Views
+from firesteel.core.types import Array, Run, Views
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
 
-__all__ = ["SUB_BATCH", "Run", "Work", "average", "evaluate", "gradient", "predict", "round_blocks"]
+__all__ = ["SUB_BATCH", "Work", "average", "evaluate", "gradient", "predict", "round_blocks"]
 
 SUB_BATCH = 128
 """Rows that meet the mathematics together.  Changing it changes float32 bits."""
@@ -27,12 +27,6 @@ PARALLEL_WORK = 2_000_000
 
 Piece = tuple[Block, npt.NDArray[np.intp]]
 Rows = tuple[Array, Array, Array]
-
-
-class Run(Protocol):
-    """Like the built-in map, perhaps over threads; results come in order."""
-
-    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]: ...
 
 
 Work = Callable[[Task, Sequence[Block], Run], Partial]
@@ -52,13 +46,6 @@ def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
         order = rng_for(task.seed, "blocks", task.epoch, shard).permutation(len(ids))
         ids = [ids[i] for i in order]
     return ids[len(ids) * task.round // task.rounds : len(ids) * (task.round + 1) // task.rounds]
-
-
-def _row_order(task: Task, block: Block) -> npt.NDArray[np.intp]:
-    """Return the block's rows in this epoch's order."""
-    if not task.shuffle:
-        return np.arange(len(block))
-    return rng_for(task.seed, "rows", task.epoch, block.id).permutation(len(block))
 
 
 def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
@@ -84,6 +71,7 @@ class _Buffer:
 
     def __init__(self, rows: int, block: Block) -> None:
         self.x = np.empty((rows, block.x.shape[1]), block.y.dtype)
+        self.codes = np.empty(self.x.shape, np.uint8)
         self.y = np.empty((rows, block.y.shape[1]), block.y.dtype)
         self.w = np.empty(rows)
 
@@ -92,7 +80,7 @@ class _Buffer:
         at = 0
         for block, rows in pieces:
             end = at + len(rows)
-            block.features(rows, self.x[at:end])
+            block.features(rows, self.x[at:end], self.codes[at:end])
             block.y.take(rows, axis=0, out=self.y[at:end], mode="clip")
             self.w[at:end] = block.w[rows]
             at = end
@@ -125,13 +113,13 @@ class _Learner:
 
         def sub(number: int) -> Array:
             rows = slice(number * SUB_BATCH, (number + 1) * SUB_BATCH)
+            part = (x, y, w) if count == 1 else (x[rows], y[rows], w[rows])
             self.vectors[number].fill(0)
 
             def random(op: int) -> np.random.Generator:
                 return rng_for(task.seed, "op", op, task.epoch, *address, number)
 
-            g = self.gradients[number]
-            return task.objective.learn(self.views, x[rows], y[rows], w[rows], scale, random, g)
+            return task.objective.learn(self.views, *part, scale, random, self.gradients[number])
 
         if count == 1:
             return self.vectors[0], sub(0)
@@ -153,13 +141,20 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """
     by_id = {block.id: block for block in blocks}
     chosen = [by_id[number] for number in round_blocks(task, list(by_id))]
+    if not chosen:
+        return Partial(
+            np.zeros((1 + len(task.optimizer.slots), len(task.theta)), task.theta.dtype),
+            np.zeros(task.objective.size),
+        )
     shard = blocks[0].id % task.shards
     assert task.slots is not None
     theta, slots = task.theta.copy(), task.slots.copy()
     rows = min(task.batch_size, sum(len(block) for block in blocks))
     learner = _Learner(task, theta, run, _Buffer(rows, blocks[0]))
     sums, step = np.zeros(task.objective.size), task.step
-    for batch in _batches(((block, _row_order(task, block)) for block in chosen), task.batch_size):
+    rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
+    orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
+    for batch in _batches(zip(chosen, orders, strict=True), task.batch_size):
         g, batch_sums = learner.learn(batch, None, shard, step)
         sums += batch_sums
         step += 1
@@ -177,7 +172,9 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     zero = Partial(np.zeros((1, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size), 1)
     parts = []
     for block in sorted(blocks, key=lambda block: block.id):
-        rows = _row_order(task, block)
+        rows = np.arange(len(block))
+        if task.shuffle and task.rounds > 1:
+            rows = rng_for(task.seed, "rows", task.epoch, block.id).permutation(len(block))
         rows = rows[len(rows) * task.round // task.rounds : len(rows) * (task.round + 1) // task.rounds]
         if len(rows):
             g, sums = learner.learn([(block, rows)], 1.0, block.id, task.round)

@@ -113,9 +113,8 @@ class Arrays:
     def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> LocalEngine:
         rows = slice(self.train, None) if held else slice(0, self.train)
         pack = pack_arrays if shuffle else pack_in_order
-        return LocalEngine(
-            pack(self.x[rows], self.y[rows], self.w[rows], self.dtype), 1 if shards is None else shards
-        )
+        blocks = pack(self.x[rows], self.y[rows], self.w[rows], self.dtype)
+        return LocalEngine(blocks, 1 if shards is None else shards)
 
 
 def features_array(x: Any) -> npt.NDArray[Any]:

@@ -259,11 +259,11 @@ def by_hand(task, blocks, shard=0):
     order = np.arange(len(blocks))
     if task.shuffle:
         order = rng_for(task.seed, "blocks", task.epoch, shard).permutation(len(blocks))
-    parts = []
+    parts, rng = [], rng_for(task.seed, "rows", task.epoch, shard, task.round)
     for block in (blocks[number] for number in order):
         rows = np.arange(len(block))
         if task.shuffle:
-            rows = rng_for(task.seed, "rows", task.epoch, block.id).permutation(len(block))
+            rows = rng.permutation(len(block))
         parts.append((features(block, rows), block.y[rows], block.w[rows].astype("f8")))
     x, y, w = (np.concatenate(column) for column in zip(*parts, strict=True))
     step = task.step
