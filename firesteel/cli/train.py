@@ -111,7 +111,7 @@ def train(
     hidden: str = "64",
     activation: str = "relu",
     epochs: Count = 10,
-    batch_size: Count = 128,
+    batch_size: Count = 32,
     learning_rate: float | None = None,
     optimizer: str = "adam",
     shards: Count | None = None,

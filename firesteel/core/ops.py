@@ -207,12 +207,12 @@ class Affine(Op):
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            np.matmul(x.T, d_y, out=g["w"])  # g arrives zeroed and w is used once, so "add" is "write"
+            np.dot(x.T, d_y, out=g["w"])  # g arrives zeroed and w is used once, so "add" is "write"
             if self.use_bias:
                 np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])  # the sum over rows, by BLAS
-            return d_y @ p["w"].T if wants_x else None
+            return np.dot(d_y, p["w"].T) if wants_x else None
 
-        y = x @ p["w"]
+        y = np.dot(x, p["w"])
         if self.use_bias:
             y += p["b"]
         return y, pull

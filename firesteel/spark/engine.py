@@ -53,7 +53,7 @@ def _translated(text: str) -> Exception | None:
 
 
 class SparkEngine:
-    """Blocks persisted in a DataFrame with the columns of worker.BLOCK_SCHEMA, a shard in each partition."""
+    """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, a shard in each partition."""
 
     def __init__(self, frame: DataFrame, shards: int) -> None:
         self._shards = shards

@@ -1,7 +1,7 @@
 """DataFrames as a source of rows: columns are resolved, surveyed and packed into blocks, by ordinary Spark jobs.
 
 Two passes over the user's plan, whatever its layout: one looks at every row (the third gate), one packs.  Both run
-the functions of `worker.py`; the engine that holds the result is in `engine.py`.
+the functions of `packing.py`; the engine that holds the result is in `engine.py`.
 """
 
 import difflib
@@ -22,7 +22,7 @@ from pyspark.sql.types import ArrayType, AtomicType, BinaryType, BooleanType, Da
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
-from firesteel.spark import worker
+from firesteel.spark import packing, worker
 from firesteel.spark.engine import SparkEngine, collect, mapped, partition_codes
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import heavy_limit, n_blocks
@@ -166,8 +166,8 @@ class Frame:
             known = self.rule.classes == rule.classes or self.surveyed.top < (rule.classes or np.inf)
             if known:
                 return self.surveyed
-        task = worker.SurveyTask(rule, self.dtype, self.split, self.where)
-        table = collect(mapped(self.told, worker.survey, worker.SURVEY_SCHEMA, task))
+        task = packing.SurveyTask(rule, self.dtype, self.split, self.where)
+        table = collect(mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, task))
         reports = [json.loads(report) for report in table.column("report").to_pylist()]
         rows = sum(report["rows"] for report in reports)
         if not rows:
@@ -230,17 +230,17 @@ class Frame:
         blocks = self._blocks(held)
         count = Gradient().default_shards(0, None, blocks) if shards is None else shards
         check_shards(count, blocks)
-        task = worker.PackTask(self.dtype, blocks, partition_codes(count), self.split, held)
+        task = packing.PackTask(self.dtype, blocks, partition_codes(count), self.split, held)
         heavy = None if held else self._heavy(blocks)
         if heavy is not None:
             keys = heavy.column("key").to_numpy().view(np.uint64)
-            task = worker.PackTask(self.dtype, blocks, task.codes, self.split, held, tuple(int(key) for key in keys))
-        packs = mapped(self.rows, worker.mini_packs, worker.MINI_SCHEMA, task)
+            task = packing.PackTask(self.dtype, blocks, task.codes, self.split, held, tuple(int(key) for key in keys))
+        packs = mapped(self.rows, packing.mini_packs, packing.MINI_SCHEMA, task)
         if heavy is not None:
             spark = self.frame.sparkSession
-            few = spark.createDataFrame([tuple(row.values()) for row in heavy.to_pylist()], worker.HEAVY_SCHEMA)
-            packs = packs.union(mapped(few, worker.explode, worker.MINI_SCHEMA, task))
-        merged = mapped(packs.repartition(count, "part"), worker.merge_packs, worker.BLOCK_SCHEMA, task)
+            few = spark.createDataFrame([tuple(row.values()) for row in heavy.to_pylist()], packing.HEAVY_SCHEMA)
+            packs = packs.union(mapped(few, packing.explode, packing.MINI_SCHEMA, task))
+        merged = mapped(packs.repartition(count, "part"), packing.merge_packs, packing.BLOCK_SCHEMA, task)
         engine = SparkEngine(merged, count)
         packed = sum(block.fingerprint for block in engine.blocks) % 2**64
         if packed != self.key_sums[held]:
@@ -260,8 +260,8 @@ class Frame:
         likely = values[np.bincount(where, counts, len(values)) + slack > limit]
         if not len(likely):
             return None
-        task = worker.SurveyTask(Rule(), self.dtype, self.split, ())
-        table = collect(mapped(self.rows, worker.count_heavy, worker.HEAVY_SCHEMA, task, likely))
+        task = packing.SurveyTask(Rule(), self.dtype, self.split, ())
+        table = collect(mapped(self.rows, packing.count_heavy, packing.HEAVY_SCHEMA, task, likely))
         count: dict[int, int] = {}
         pack: dict[int, bytes] = {}
         for row in table.to_pylist():

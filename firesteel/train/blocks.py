@@ -3,7 +3,7 @@
 A row's key is a hash of its values; the key says the block, and inside a block rows are sorted by (key, bytes).  So
 no partitioning, arrival order or encoding can move a row, and equal rows may change places without a bit changing.
 The same functions pack arrays in process and mini-batches of rows on executors; `checks.py` looks at the values
-before, `partial.py` says what comes back from a block.
+before, `encoding.py` makes them small, `partial.py` says what comes back from a block.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.types import Array
+from firesteel.train.encoding import all_coded, canonical, encode
 
 __all__ = [
     "Block",
@@ -56,6 +57,11 @@ class Block:
     def weight(self) -> float:
         """Sum of the rows' weights."""
         return float(np.add.reduce(self.w, dtype=np.float64))
+
+    @cached_property
+    def unit(self) -> bool:
+        """Whether every row's weight is 1."""
+        return bool((self.w == 1).all())
 
     @cached_property
     def divisor(self) -> np.floating[Any] | None:
@@ -210,47 +216,6 @@ def heavy_share(key: int, count: int, blocks: int) -> npt.NDArray[np.int64]:
 # Packing
 
 
-def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
-    """Return (codes, table) if x, (n, I), holds at most 256 distinct values, one byte a value, else (x, None).
-
-    Nothing is lost: table[codes] has the bits of x.
-    """
-    return _even_steps(x) or _few_values(x) or (x, None)
-
-
-def _even_steps(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
-    """Encode values that are all k / d with k = 0..255: pixels, scaled or not, counts, one-hots."""
-    flat = x.reshape(-1)
-    for part in (flat[:4096], flat):
-        least = part[part > 0].min(initial=1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            d = np.rint(1 / least)
-            codes = np.rint(x * d).astype(np.uint8)
-        if np.array_equal(codes / d, x):
-            return codes, np.arange(256).astype(x.dtype) / d
-        if len(np.unique(flat[:4096])) > 256:
-            return None
-    return None
-
-
-def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
-    """Encode at most 256 values of any kind, through a hash of their bits that keeps them apart."""
-    if x.size == 0 or len(np.unique(x.reshape(-1)[:4096])) > 256:
-        return None
-    words = x.view(f"u{x.dtype.itemsize}").reshape(-1)
-    values = np.unique(words)
-    if len(values) > 256:
-        return None
-    shift = words.dtype.type(8 * words.itemsize - 16)
-    for odd in _odd(64, 3).astype(words.dtype):
-        buckets = (values * odd) >> shift
-        if len(np.unique(buckets)) == len(values):
-            code_of = np.zeros(1 << 16, np.uint8)
-            code_of[buckets] = np.arange(len(values))
-            return code_of.take((words * odd) >> shift).reshape(x.shape), values.view(x.dtype)
-    return None
-
-
 def pack_block(
     number: int,
     x: npt.NDArray[Any],
@@ -280,11 +245,6 @@ def pack_block(
     return Block(number, x, table, y, w, fingerprint)
 
 
-def canonical(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> Array:
-    """Return the values as `dtype`, -0.0 as 0.0, one row after another."""
-    return np.ascontiguousarray(np.add(values, dtype.type(0), dtype=dtype, casting="unsafe"))
-
-
 def _sorted(keys: Keys, x: Array, y: Array, w: Array) -> npt.NDArray[np.intp] | None:
     """Return the order by (key, bytes), or None if that is theirs already.
 
@@ -311,7 +271,7 @@ def pack_arrays(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -
     ids = block_ids(keys, blocks)
     for rows in _heavy(keys, x, y, w, dtype, heavy_limit(len(keys), blocks)):
         ids[rows] = np.repeat(np.arange(blocks), heavy_share(int(keys[rows[0]]), len(rows), blocks))
-    x, table = _all_coded(x, dtype) or (x, None)
+    x, table = all_coded(x, dtype) or (x, None)
     order = np.lexsort((keys, ids))
     parts = np.split(order, np.searchsorted(ids[order], np.arange(1, blocks)))
     return [
@@ -319,23 +279,6 @@ def pack_arrays(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -
         for number, rows in enumerate(parts)
         if len(rows)
     ]
-
-
-def _all_coded(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[np.uint8], Array] | None:
-    """Encode all rows at once if they are even steps: a quarter of the bytes are then gathered and sorted."""
-    few = 64
-    if x.dtype.kind != "f" or not (found := _even_steps(canonical(x[:few], dtype))):
-        return None
-    codes, table = np.empty(x.shape, np.uint8), found[1]
-    d = np.rint(1 / table[1])
-
-    def coded(at: int) -> bool:
-        rows, out = canonical(x[at : at + few], dtype), codes[at : at + few]
-        with np.errstate(over="ignore", invalid="ignore"):
-            out[:] = np.rint(rows * d)
-        return np.array_equal(out / d, rows)
-
-    return (codes, table) if all(map(coded, range(0, len(x), few))) else None
 
 
 def _heavy(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.network import Network
+from firesteel.core.ops import ones
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run, Views
 from firesteel.train.blocks import Block
@@ -77,14 +78,15 @@ class _Buffer:
 
     def gather(self, pieces: Sequence[Piece]) -> Rows:
         """Copy the rows of the pieces; return views of x (B, I), y (B, T) and w (B,), the weights as float64."""
-        at = 0
+        at, unit = 0, all(block.unit for block, _ in pieces)
         for block, rows in pieces:
             end = at + len(rows)
             block.features(rows, self.x[at:end], self.codes[at:end])
             block.y.take(rows, axis=0, out=self.y[at:end], mode="clip")
-            self.w[at:end] = block.w[rows]
+            if not unit:
+                self.w[at:end] = block.w[rows]
             at = end
-        return self.x[:at], self.y[:at], self.w[:at]
+        return self.x[:at], self.y[:at], ones(at, self.w.dtype) if unit else self.w[:at]
 
 
 class _Learner:

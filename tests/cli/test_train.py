@@ -43,7 +43,7 @@ def by_hand(*layers: Dense, optimizer="adam", **fit) -> tuple[str, float, float]
 
 def test_the_defaults_train_the_promised_network(run):
     code, out, err = run("train")
-    fingerprint, loss, accuracy = by_hand(Dense(64, "relu"), epochs=10, batch_size=128)
+    fingerprint, loss, accuracy = by_hand(Dense(64, "relu"), epochs=10, batch_size=32)
     *epochs, test, last = out.splitlines()
     assert (code, err) == (0, "")
     assert [EPOCH.fullmatch(line).groups() for line in epochs] == [(str(n), "10") for n in range(1, 11)]
@@ -64,13 +64,13 @@ def test_every_option_reaches_the_training(run):
 @pytest.mark.parametrize("spelling", [["--hidden", ""], ["--hidden="]])
 def test_empty_hidden_means_no_hidden_layer(run, spelling):
     _, out, _ = run("train", "--epochs", "1", *spelling)
-    assert out.splitlines()[-1] == f"fingerprint {by_hand(epochs=1, batch_size=128)[0]}"
+    assert out.splitlines()[-1] == f"fingerprint {by_hand(epochs=1, batch_size=32)[0]}"
 
 
 def test_json_is_all_there_is_on_stdout(run):
     code, out, err = run("train", "--epochs", "3", "--json")
     *rows, result = map(json.loads, out.splitlines())
-    fingerprint, loss, accuracy = by_hand(Dense(64, "relu"), epochs=3, batch_size=128)
+    fingerprint, loss, accuracy = by_hand(Dense(64, "relu"), epochs=3, batch_size=32)
     assert code == 0
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert all({"loss", "accuracy", "rows", "seconds"} <= row.keys() for row in rows)

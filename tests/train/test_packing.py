@@ -7,7 +7,6 @@ from firesteel.datasets import load_digits
 from firesteel.train.blocks import (
     Block,
     block_ids,
-    encode,
     heavy_limit,
     heavy_share,
     n_blocks,
@@ -16,6 +15,7 @@ from firesteel.train.blocks import (
     pack_in_order,
     row_keys,
 )
+from firesteel.train.encoding import encode
 
 F4, F8 = np.dtype("f4"), np.dtype("f8")
 DTYPES = [F4, F8]

@@ -1,0 +1,95 @@
+"""Between Arrow and NumPy, on executors: columns become matrices without copies where that can be, and back.
+
+Nothing here knows what the numbers mean; `packing.py` and `worker.py` do.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute  # noqa: F401  (pa.compute)
+
+import firesteel
+from firesteel.core.types import Array
+from firesteel.errors import SparkSetupError
+
+__all__ = [
+    "Batches",
+    "Rows",
+    "as_lists",
+    "binary_views",
+    "check_version",
+    "clean_rows",
+    "matrix",
+    "record_batch",
+    "widths",
+]
+
+Batches = Iterator[pa.RecordBatch]
+Rows = tuple[npt.NDArray[Any], Array, Array]
+
+
+def binary_views(column: pa.Array) -> list[npt.NDArray[np.uint8]]:
+    """Return each value of a binary column as a view of Arrow's own memory."""
+    large = pa.types.is_large_binary(column.type)
+    _, offsets_buffer, data = column.buffers()
+    if data is None:
+        return [np.empty(0, np.uint8)] * len(column)
+    offsets = np.frombuffer(offsets_buffer, "i8" if large else "i4")[column.offset : column.offset + len(column) + 1]
+    bytes_ = np.frombuffer(data, np.uint8)
+    return [bytes_[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+
+
+def matrix(column: pa.Array) -> npt.NDArray[Any]:
+    """Return a column of equally long lists or bytes, without nulls, as (n, width)."""
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        views = binary_views(column)
+        return np.concatenate(views).reshape(len(views), -1) if views else np.empty((0, 0), np.uint8)
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), -1) if len(column) else np.empty((0, 0), values.dtype)
+
+
+def widths(column: pa.Array) -> npt.NDArray[Any]:
+    """Return how many values each list or bytes value holds; 0 for a null."""
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        counted = pa.compute.binary_length(column)
+    else:
+        counted = pa.compute.list_value_length(column)
+    return counted.fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def clean_rows(batch: pa.RecordBatch) -> Rows:
+    """Return x (n, I), y (n, T), w (n,) of a batch that has passed the survey."""
+    return matrix(batch.column(0)), matrix(batch.column(1)), batch.column(2).to_numpy(zero_copy_only=False)
+
+
+def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:
+    """Return (n, O) values as a column of lists, with nulls put back."""
+    sizes = np.where(null, 0, values.shape[1])
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    mask = pa.array(np.append(null, False)) if null.any() else None
+    starts = (
+        pa.array(offsets, pa.int32()) if mask is None else pa.array(offsets, pa.int32(), mask=np.append(null, False))
+    )
+    return pa.ListArray.from_arrays(starts, pa.array(values.reshape(-1)))
+
+
+def record_batch(**columns: Any) -> pa.RecordBatch:
+    """Return a batch of these columns; lists of bytes become binary."""
+    arrays = [
+        pa.array(values, pa.binary()) if len(values) and isinstance(values[0], bytes) else pa.array(values)
+        for values in columns.values()
+    ]
+    return pa.RecordBatch.from_arrays(arrays, list(columns))
+
+
+def check_version(version: str) -> None:
+    """Raise SparkSetupError when this Python worker runs another firesteel than the driver."""
+    if version != firesteel.__version__:
+        raise SparkSetupError(
+            f"the driver has firesteel {version} and an executor's Python still holds {firesteel.__version__}: "
+            "start a new Spark session",
+            code="spark-version",
+        )
