@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow test-mnist lint format bench clean
+.PHONY: demo test test-mnist lint format bench clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "firesteel needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run `make PYTHON=python3.12 ...`" % sys.version_info[:2])'
@@ -17,9 +17,6 @@ demo: $(READY)
 
 test: $(READY) lint
 	@$(BIN)/python -m pytest -q firesteel tests
-
-test-slow: $(READY)
-	@$(BIN)/python -m pytest -q -m slow tests
 
 test-mnist: $(READY)
 	@$(BIN)/python -m pytest -q -m mnist tests

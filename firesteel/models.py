@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel import store
-from firesteel.core import layers as layer_words
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.layers import Layer
 from firesteel.core.losses import Loss
@@ -78,7 +77,9 @@ class Sequential:
         """Append a layer.  Raises ConfigError once the network has weights, or for what is not a layer."""
         if self._theta is not None:
             raise ConfigError("the network has its weights already: add layers before using it", code="config-built")
-        self._layers = (*self._layers, layer_words.get(layer))
+        if not isinstance(layer, Layer):
+            raise ConfigError(f"{layer!r} is not a layer: give one of firesteel.layers", code="config-layer")
+        self._layers = (*self._layers, layer)
         self._network = None
 
     def compile(

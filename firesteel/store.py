@@ -121,8 +121,8 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
                 os.unlink(temporary)
             raise
         _flush_folder(target.parent)
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror or error}", code="store-write") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{target} cannot be written: {_reason(error)}", code="store-write") from None
 
 
 def _umask() -> int:
@@ -145,5 +145,9 @@ def read(path: str | os.PathLike[str]) -> bytes:
     """Return a file's content.  Raises StoreError if it cannot be read."""
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}", code="store-read") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {_reason(error)}", code="store-read") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)

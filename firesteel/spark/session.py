@@ -63,7 +63,7 @@ def session(
     Raises SparkSetupError: `spark-missing` without pyspark, pandas or pyarrow, `spark-java` without a Java that
     fits, `spark-start` when Spark does not start.
 
-    >>> spark = session("local[4]", conf={"spark.driver.memory": "8g"})  # doctest: +SKIP
+    For example `spark = session("local[4]", conf={"spark.driver.memory": "8g"})`.
     """
     missing = [name for name in ("pyspark", "pandas", "pyarrow") if find_spec(name) is None]
     if missing:
