@@ -78,7 +78,9 @@ class Sequential:
         if self._theta is not None:
             raise ConfigError("the network has its weights already: add layers before using it", code="config-built")
         if not isinstance(layer, Layer):
-            raise ConfigError(f"{layer!r} is not a layer: give one of firesteel.layers", code="config-layer")
+            raise ConfigError(
+                f"{layer!r} is not a layer: give the object itself, such as Dense(10)", code="config-layer"
+            )
         self._layers = (*self._layers, layer)
         self._network = None
 

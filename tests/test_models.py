@@ -478,8 +478,12 @@ MISSPELT = [
     (lambda: Dense(1, activation="rellu"), "'relu'"),
     (lambda: Dense(1, kernel_initializer="glorot_unifrom"), "'glorot_uniform'"),
     (lambda: fitted(strategy="averge"), "'average'"),
-    (lambda: Sequential(["Dens"]), "'Dense'"),
 ]
+
+
+@pytest.mark.parametrize("given", ["Dense", Dense, 10, None])
+def test_only_layers_are_layers(given):
+    refusal(lambda: Sequential([given]), "is not a layer: give the object itself, such as Dense")
 
 
 @pytest.mark.parametrize("make, meant", MISSPELT)

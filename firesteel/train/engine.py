@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import platform
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,9 +93,34 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_blas_thread() -> contextlib.AbstractContextManager[Any]:
-    """Return a context in which BLAS uses one thread: the number of threads is part of the result."""
-    return _blas().limit(limits=1, user_api="blas")
+class _OneBlasThread:
+    """One limit for the whole process, taken by the first fit that wants it and lifted by the last."""
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.limit = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.users:
+                self.limit = _blas().limit(limits=1, user_api="blas")
+            self.users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if not self.users and self.limit is not None:
+                self.limit.restore_original_limits()
+
+
+_ONE_BLAS_THREAD = _OneBlasThread()
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which BLAS uses one thread: the number of threads is part of the result.
+
+    Contexts may overlap, in one thread or several.
+    """
+    return _ONE_BLAS_THREAD
 
 
 def worker_threads() -> int:
