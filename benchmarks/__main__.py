@@ -4,6 +4,7 @@ import importlib
 import platform
 import sys
 
+from firesteel.errors import FiresteelError
 from firesteel.train.engine import machine, worker_threads
 
 NAMES = ("seed_b", "rounds", "shards")
@@ -14,4 +15,7 @@ if __name__ == "__main__":
         sys.exit(f"no benchmark is called {', '.join(unknown)}: there are {', '.join(NAMES)}")
     print(f"{machine()}, {worker_threads()} cores, Python {platform.python_version()}")
     for name in sys.argv[1:] or NAMES:
-        importlib.import_module(f"benchmarks.{name}").main()
+        try:
+            importlib.import_module(f"benchmarks.{name}").main()
+        except FiresteelError as error:
+            sys.exit(f"benchmark {name}: {error}")

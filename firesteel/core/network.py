@@ -63,6 +63,11 @@ class Network:
         """The ops of all layers, in order."""
         return tuple(op for layer in self.layers for op in layer.ops())
 
+    def layer_of(self, op: int) -> str:
+        """Return in words which layer an op belongs to, as "layer 2 (Dense)"."""
+        owners = [number for number, layer in enumerate(self.layers) for _ in layer.ops()]
+        return f"layer {owners[op]} ({type(self.layers[owners[op]]).__name__})"
+
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """Number of values that enter each op, and after them the number that leave the last."""

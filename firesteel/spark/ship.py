@@ -47,7 +47,7 @@ def archive() -> str:
 
 def ship(spark: Any) -> None:
     """Send the package to the session's executors; a second time costs next to nothing."""
-    if hasattr(spark, "addArtifacts"):
-        spark.addArtifacts(archive(), pyfile=True)
-    else:
+    if spark.version < "4":
         spark.sparkContext.addPyFile(archive())
+    else:
+        spark.addArtifacts(archive(), pyfile=True)

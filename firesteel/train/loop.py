@@ -124,7 +124,7 @@ def _diverged(epoch: int, good: TrainState, bad: TrainState, objective: Objectiv
     layout = objective.network.layout
     finite = (np.isfinite(bad.theta[where]).all() for _, _, _, where in layout.slices())
     broken = next((number for (number, *_), ok in zip(layout.slices(), finite, strict=True) if not ok), None)
-    place = "the loss" if broken is None else f"the weights of op {broken}, {objective.network.ops[broken]},"
+    place = "the loss" if broken is None else f"the weights of {objective.network.layer_of(broken)}"
     error = DivergenceError(
         f"training diverged in epoch {epoch + 1}: {place} became infinite or NaN.  The weights of the epoch before "
         f"are kept.  Lower the learning rate (now {optimizer.learning_rate:g}), or bring the features to a scale "
