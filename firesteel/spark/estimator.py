@@ -42,6 +42,11 @@ CHUNK = 64 << 20
 """Bytes of a model in one row of its saved data."""
 
 
+def _context(io: MLWriter | MLReader[Any]) -> Any:
+    """Return what Spark's own metadata functions want: the session, and before Spark 4 the context."""
+    return io.sc if io.sparkSession.version < "4" else io.sparkSession
+
+
 class NetworkWriter(MLWriter):
     """Saves Params as Spark does, and a model's bytes beside them as rows."""
 
@@ -50,7 +55,7 @@ class NetworkWriter(MLWriter):
         self.instance = instance
 
     def saveImpl(self, path: str) -> None:
-        DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession)
+        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self))
         if isinstance(self.instance, NeuralNetworkClassificationModel):
             data = self.instance.network.to_bytes()
             rows = [(at, bytearray(data[at : at + CHUNK])) for at in range(0, len(data), CHUNK)]
@@ -70,7 +75,7 @@ class ModelReader(MLReader["NeuralNetworkClassificationModel"]):
     """Reads what NetworkWriter wrote; it imports nothing that the files name."""
 
     def load(self, path: str) -> "NeuralNetworkClassificationModel":
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        metadata = DefaultParamsReader.loadMetadata(path, _context(self))
         if metadata["class"].split(".")[-1] != NeuralNetworkClassificationModel.__name__:
             raise StoreError(f"{path} holds no NeuralNetworkClassificationModel", code="store-class")
         rows = self.sparkSession.read.parquet(f"{path}/data").orderBy("at").collect()
@@ -214,7 +219,7 @@ class NeuralNetworkClassificationModel(
         both = f"{self.uid}__outputs"
         count = self.numClasses
         raw, probability = F.slice(F.col(both), 1, count), F.slice(F.col(both), count + 1, count)
-        best = F.array_position(probability, F.array_max(probability)) - 1
+        best = F.call_function("array_position", probability, F.array_max(probability)) - 1
         columns = zip(names, [array_to_vector(raw), array_to_vector(probability), best.cast("double")], strict=True)
         scored = dataset.withColumn(both, scoring(self._outputs(), "array<double>")(x))
         return scored.select("*", *(column.alias(name) for name, column in columns if name)).drop(both)
