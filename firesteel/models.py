@@ -168,7 +168,8 @@ class Sequential:
         x: (n, I) numbers, or a Spark DataFrame.  y: (n,) classes or numbers, or (n, T).
         batch_size: rows a step, in each shard; 32 if not given, and under `gradient` all rows.
         epochs: passes over the rows.  verbose: 0 is silent; 1, 2 and "auto" print a line an epoch.
-        validation_split: share of the rows held out: the last ones of arrays, as in Keras; by row key on frames.
+        validation_split: share of the rows held out: the last ones of arrays, as in Keras; by row key on frames,
+        where equal rows go to one side.
         validation_data: (x, y) or (x, y, weights), or a DataFrame; it goes before validation_split.
         shuffle: False keeps the order of arrays; frames have none.  sample_weight: (n,), for arrays.
         features, label, weight: columns of a DataFrame: one of vectors, arrays, bytes or numbers, or a list of
@@ -182,11 +183,7 @@ class Sequential:
 
         Raises ConfigError, DataError, and DivergenceError after putting back the last good weights.
         """
-        epochs = _count("epochs", epochs)
-        batch_size = None if batch_size is None else _count("batch_size", batch_size)
         chosen: Strategy = strategies.get(strategy)
-        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-            raise ConfigError(f"seed={seed!r}: it must be an integer of at least 0", code="config-value")
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         if self._loss is None:
@@ -203,7 +200,7 @@ class Sequential:
             epochs=epochs,
             strategy=chosen,
             shards=shards,
-            seed=int(seed),
+            seed=seed,
             shuffle=shuffle,
             listeners=[*listeners, *([Printer(epochs)] if verbose else [])],
         )
@@ -222,6 +219,9 @@ class Sequential:
         listeners: Sequence[loop.Listener],
     ) -> History:
         """Survey, pack and train; what `fit` does once it knows what it was given."""
+        epochs = whole_number("epochs", epochs, 1)
+        batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
+        seed = whole_number("seed", seed, 0)
         objective, survey = self._surveyed(source)
         if validation is not None:
             self._surveyed(validation)
@@ -291,7 +291,14 @@ class Sequential:
                     code="config-frame",
                 )
             features, label, weight = columns
-            frame: Source = _frames().Frame(x, features or "features", label or "label", weight, self._dtype, split)
+            frame: Source = _frames().Frame(
+                x,
+                "features" if features is None else features,
+                "label" if label is None else label,
+                weight,
+                self._dtype,
+                split,
+            )
             return frame
         if any(column is not None for column in columns):
             raise ConfigError(
@@ -489,9 +496,10 @@ def _name(given: str | Metric) -> str:
     return next(names, type(given).__name__.lower())
 
 
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
-        raise ConfigError(f"{name}={value!r}: it must be an integer of at least 1", code="config-value")
+def whole_number(name: str, value: Any, low: int) -> int:
+    """Return the value as an int; raise ConfigError unless it is a whole number of at least `low`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < low:
+        raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
     return int(value.__index__())
 
 

@@ -9,13 +9,13 @@ import json
 import re
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from firesteel import errors
 from firesteel.spark import worker
@@ -31,7 +31,8 @@ def collect(frame: DataFrame) -> pa.Table:
     try:
         if hasattr(frame, "toArrow"):
             return frame.toArrow()
-        return pa.Table.from_batches(frame._collect_as_arrow())  # type: ignore[operator]
+        batches = frame._collect_as_arrow()  # type: ignore[operator]
+        return pa.Table.from_batches(batches, to_arrow_schema(frame.schema))
     except Exception as error:
         raise _translated(str(error)) or error from None
 
@@ -135,8 +136,3 @@ def _murmur3(number: int) -> int:
     h = (h ^ h >> 13) * 0xC2B2AE35 & mask
     h ^= h >> 16
     return h - (1 << 32) if h >> 31 else h
-
-
-def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> DataFrame:
-    """Return the frame that a worker function makes of this one."""
-    return frame.mapInArrow(functools.partial(function, *arguments), schema)

@@ -25,11 +25,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from firesteel.core.optimizers import Adam
-from firesteel.errors import DataError, StoreError
+from firesteel.errors import ConfigError, DataError, StoreError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark import worker
-from firesteel.spark.frames import Frame, feature_column, scoring
+from firesteel.spark.frames import Frame, feature_column, matching, scoring
 from firesteel.spark.params import NetworkParams
 from firesteel.spark.ship import ship
 from firesteel.train.checks import Rule
@@ -126,9 +126,16 @@ class NeuralNetworkClassifier(
         self._set(**{name: value for name, value in self._input_kwargs.items() if value is not None})
 
     def _fit(self, dataset: DataFrame) -> "NeuralNetworkClassificationModel":
-        weight = self.getWeightCol() if self.isDefined(self.weightCol) else None
+        weight = self.getWeightCol() or None if self.isDefined(self.weightCol) else None
         source = Frame(dataset, self.getFeaturesCol(), self.getLabelCol(), weight, "float32")
-        classes = max(2, int(source.survey(Rule("class")).top) + 1)
+        survey = source.survey(Rule("class"))
+        classes = max(2, int(survey.top) + 1)
+        if classes > max(2, survey.rows):
+            raise DataError(
+                f"{source.names['label']} goes up to {survey.top:,.0f}, which would make more classes than the "
+                f"{survey.rows:,} rows: number the classes 0, 1, 2, ... (StringIndexer does it)",
+                code="data-label-range",
+            )
         hidden = [Dense(units, self.getActivation()) for units in self.getHiddenLayers()]
         network = Sequential([*hidden, Dense(classes, "softmax")])
         network.compile(Adam(self.getLearningRate()), "sparse_categorical_crossentropy", ["accuracy"])
@@ -139,7 +146,7 @@ class NeuralNetworkClassifier(
             epochs=self.getMaxIter(),
             strategy=Average(),
             shards=None,
-            seed=self.getSeed(),
+            seed=self.getSeed() % 2**63,
             shuffle=True,
             listeners=[],
         )
@@ -207,20 +214,23 @@ class NeuralNetworkClassificationModel(
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         names = [self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()]
-        clash = [name for name in names if name in dataset.columns]
+        clash = [name for name in names if matching(dataset, name)]
         if clash:
             raise DataError(
                 f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
                 "predictionCol, probabilityCol and rawPredictionCol",
                 code="data-column",
             )
+        if self.isDefined(self.thresholds):
+            raise ConfigError("thresholds are not supported yet: clear them", code="config-thresholds")
         ship(dataset.sparkSession)
         x = feature_column(dataset, self.getFeaturesCol(), "float32")
         both = f"{self.uid}__outputs"
         count = self.numClasses
         raw, probability = F.slice(F.col(both), 1, count), F.slice(F.col(both), count + 1, count)
+        vectors = [F.when(F.col(both).isNotNull(), array_to_vector(part)) for part in (raw, probability)]
         best = F.call_function("array_position", probability, F.array_max(probability)) - 1
-        columns = zip(names, [array_to_vector(raw), array_to_vector(probability), best.cast("double")], strict=True)
+        columns = zip(names, [*vectors, best.cast("double")], strict=True)
         scored = dataset.withColumn(both, scoring(self._outputs(), "array<double>")(x))
         return scored.select("*", *(column.alias(name) for name, column in columns if name)).drop(both)
 

@@ -5,8 +5,10 @@ the functions of `packing.py`; the engine that holds the result is in `engine.py
 """
 
 import difflib
+import functools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,22 @@ from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
-from pyspark.sql.types import ArrayType, AtomicType, BinaryType, BooleanType, DataType, NumericType, StringType
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    NumericType,
+    StringType,
+    TimestampType,
+)
 
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.spark import packing, worker
-from firesteel.spark.engine import SparkEngine, collect, mapped, partition_codes
+from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import heavy_limit, n_blocks
 from firesteel.train.checks import Finding, Findings, Rule, merge, refuse
@@ -36,37 +47,45 @@ __all__ = ["Frame", "feature_column", "predict"]
 Columns = str | Sequence[str]
 LEADING = 3
 """How many leading columns tell one row from another in a message."""
+TELLING = (StringType, NumericType, BooleanType, DateType, TimestampType)
 
 
 # Columns
 
 
-def named(frame: DataFrame, name: Any, role: str) -> Column:
-    """Return the column of this exact name.  Raises DataError if there is none, or more than one."""
-    if not isinstance(name, str):
-        raise ConfigError(f"{role}={name!r}: it must be a column's name", code="config-column")
-    count = frame.columns.count(name)
-    if count == 0:
+def check_names(columns: Any, role: str) -> None:
+    """Raise ConfigError unless this is a column's name, or a list of at least one."""
+    names = [columns] if isinstance(columns, str) else columns
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{role}={columns!r}: it must be a column's name, or a list of names", code="config-column")
+
+
+def matching(frame: DataFrame, name: str) -> list[str]:
+    """Return the columns that Spark would take this name for: case counts only if the session says so."""
+    if frame.sparkSession.conf.get("spark.sql.caseSensitive") == "true":
+        return [column for column in frame.columns if column == name]
+    return [column for column in frame.columns if column.lower() == name.lower()]
+
+
+def resolved(frame: DataFrame, name: str, role: str) -> tuple[Column, DataType]:
+    """Return the column of this name and its type.  Raises DataError if there is none, or more than one."""
+    found = matching(frame, name)
+    if not found:
         near = difflib.get_close_matches(name, frame.columns, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise DataError(
             f"there is no column {name!r} for {role}=: {hint}the DataFrame has {', '.join(frame.columns)}",
             code="data-column",
         )
-    if count > 1:
+    if len(found) > 1:
         raise DataError(
-            f"{count} columns are called {name!r}: rename them, so that {role}= means one", code="data-column"
+            f"{len(found)} columns are called {name!r}: rename them, so that {role}= means one", code="data-column"
         )
-    return F.col("`" + name.replace("`", "``") + "`")
-
-
-def _type(frame: DataFrame, name: str) -> DataType:
-    kind: DataType = frame.schema[name].dataType
-    return kind
+    return F.col("`" + found[0].replace("`", "``") + "`"), frame.schema[found[0]].dataType
 
 
 def _number(frame: DataFrame, name: str, role: str) -> Column:
-    column, kind = named(frame, name, role), _type(frame, name)
+    column, kind = resolved(frame, name, role)
     if isinstance(kind, NumericType | BooleanType):
         return column.cast("double")
     if isinstance(kind, StringType):
@@ -94,11 +113,8 @@ def feature_column(frame: DataFrame, features: Columns, dtype: str) -> Column:
     Raises DataError for any other column.
     """
     if not isinstance(features, str):
-        names = list(features)
-        if not names:
-            raise ConfigError("features=[]: name at least one column", code="config-column")
-        return F.array(*(_number(frame, name, "features") for name in names))
-    column, kind = named(frame, features, "features"), _type(frame, features)
+        return F.array(*(_number(frame, name, "features") for name in features))
+    column, kind = resolved(frame, features, "features")
     if isinstance(kind, VectorUDT):
         return F.when(column.isNotNull(), vector_to_array(column, dtype))
     if isinstance(kind, BinaryType):
@@ -116,7 +132,7 @@ def _plain(column: Column, kind: ArrayType) -> Column:
 def _label_column(frame: DataFrame, label: Columns) -> Column:
     if not isinstance(label, str):
         return F.array(*(_number(frame, name, "label") for name in label))
-    column, kind = named(frame, label, "label"), _type(frame, label)
+    column, kind = resolved(frame, label, "label")
     if isinstance(kind, VectorUDT):
         return F.when(column.isNotNull(), vector_to_array(column, "float64"))
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
@@ -125,6 +141,11 @@ def _label_column(frame: DataFrame, label: Columns) -> Column:
 
 
 # The source
+
+
+def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> DataFrame:
+    """Return the frame that a worker function makes of this one."""
+    return frame.mapInArrow(functools.partial(function, *arguments), schema)
 
 
 class Frame:
@@ -136,6 +157,8 @@ class Frame:
     def __init__(
         self, frame: DataFrame, features: Columns, label: Columns, weight: str | None, dtype: str, split: float = 0.0
     ) -> None:
+        check_names(features, "features")
+        check_names(label, "label")
         self.names: Mapping[str, str] = {
             "features": _called(features),
             "label": _called(label),
@@ -145,15 +168,15 @@ class Frame:
         self.dtype, self.split = dtype, split
         w = F.lit(1.0) if weight is None else _number(frame, weight, "weight")
         leading = [
-            name
-            for name, kind in ((field.name, field.dataType) for field in frame.schema.fields)
-            if isinstance(kind, AtomicType) and not isinstance(kind, BinaryType) and frame.columns.count(name) == 1
+            field.name
+            for field in frame.schema.fields
+            if isinstance(field.dataType, TELLING) and len(matching(frame, field.name)) == 1
         ][:LEADING]
         self.where = tuple(leading)
         self.frame = frame
         x, y = feature_column(frame, features, dtype), _label_column(frame, label)
         self.rows = frame.select(x.alias("x"), y.alias("y"), w.alias("w"))
-        told = [named(frame, name, "leading").alias(f"where{number}") for number, name in enumerate(leading)]
+        told = [resolved(frame, name, "leading")[0].alias(f"where{number}") for number, name in enumerate(leading)]
         self.told = frame.select(x.alias("x"), y.alias("y"), w.alias("w"), *told)
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -163,8 +186,7 @@ class Frame:
 
     def survey(self, rule: Rule) -> Survey:
         if self.surveyed is not None and self.rule is not None and self.rule.targets == rule.targets:
-            known = self.rule.classes == rule.classes or self.surveyed.top < (rule.classes or np.inf)
-            if known:
+            if rule.targets != "class" or self.surveyed.top < (rule.classes or np.inf):
                 return self.surveyed
         task = packing.SurveyTask(rule, self.dtype, self.split, self.where)
         table = collect(mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, task))
@@ -186,6 +208,8 @@ class Frame:
                 code="data-empty",
             )
         check_weights(sum(report["weight"] for report in reports), self.names["weight"])
+        if held:
+            check_weights(sum(report["held_weight"] for report in reports), self.names["weight"], "held out")
         self.key_sums = [sum(report["sums"][half] for report in reports) % 2**64 for half in (0, 1)]
         self.candidates = (
             np.concatenate([np.frombuffer(b, np.uint64) for b in table.column("heavy_keys").to_pylist()]),
@@ -234,7 +258,7 @@ class Frame:
         heavy = None if held else self._heavy(blocks)
         if heavy is not None:
             keys = heavy.column("key").to_numpy().view(np.uint64)
-            task = packing.PackTask(self.dtype, blocks, task.codes, self.split, held, tuple(int(key) for key in keys))
+            task = replace(task, heavy=tuple(int(key) for key in keys))
         packs = mapped(self.rows, packing.mini_packs, packing.MINI_SCHEMA, task)
         if heavy is not None:
             spark = self.frame.sparkSession
@@ -305,12 +329,14 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
 
 def predict(frame: DataFrame, network: Network, theta: Array, features: Columns) -> DataFrame:
     """Return the frame with the network's outputs as an array in the column `prediction`; nothing runs yet."""
-    if "prediction" in frame.columns:
+    check_names(features, "features")
+    if clash := matching(frame, "prediction"):
         raise DataError(
-            "the DataFrame has a column 'prediction' already: drop or rename it before predicting", code="data-column"
+            f"the DataFrame has a column {clash[0]!r} already: drop or rename it before predicting",
+            code="data-column",
         )
     x = feature_column(frame, features, network.dtype)
     ship(frame.sparkSession)
     outputs = worker.Outputs(network, theta, _called(features))
     kind = "array<float>" if network.dtype == "float32" else "array<double>"
-    return frame.withColumn("prediction", scoring(outputs, kind)(x))
+    return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))

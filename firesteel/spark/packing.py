@@ -68,7 +68,7 @@ def survey(task: SurveyTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     check_version(task.version)
     found: Findings = {}
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
-    rows, held, weight, top = 0, 0, 0.0, -np.inf
+    rows, held, weight, held_weight, top = 0, 0, 0.0, 0.0, -np.inf
     sums = [0, 0]
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(task.dtype)
@@ -92,7 +92,8 @@ def survey(task: SurveyTask, batches: Batches) -> Iterator[pa.RecordBatch]:
         keys = row_keys(x, y, w, dtype)
         out = is_held(keys, task.split)
         held += int(out.sum())
-        weight += float(w[~out].sum())
+        weight += float(w[~out].astype(dtype).sum(dtype=np.float64))
+        held_weight += float(w[out].astype(dtype).sum(dtype=np.float64))
         for half, chosen in enumerate((~out, out)):
             sums[half] += int(np.add.reduce(keys[chosen], dtype=np.uint64))
         keys_seen, counts, lost = _tallied(keys_seen, counts, keys[~out])
@@ -101,6 +102,7 @@ def survey(task: SurveyTask, batches: Batches) -> Iterator[pa.RecordBatch]:
         "rows": rows,
         "held": held,
         "weight": weight,
+        "held_weight": held_weight,
         "top": top if np.isfinite(top) else None,
         "sums": [half % 2**64 for half in sums],
         "slack": slack,

@@ -91,6 +91,8 @@ class Outputs:
         """Return the outputs (n, O) of the rows that are not null, and which rows are null."""
         null = column.is_null().to_numpy(zero_copy_only=False)
         column = column.drop_null()
+        if not len(column):
+            return score(np.zeros((0, self.network.inputs))), null
         wrong = widths(column) != self.network.inputs
         if wrong.any():
             raise DataError(
@@ -98,9 +100,8 @@ class Outputs:
                 f"{self.network.inputs}; {int(wrong.sum()):,} of {len(column):,} rows in this batch are like that",
                 code="data-width",
             )
-        x = matrix(column) if len(column) else np.zeros((0, self.network.inputs))
         with one_blas_thread():
-            return score(x), null
+            return score(matrix(column)), null
 
 
 class LogitsAndOutputs(Outputs):

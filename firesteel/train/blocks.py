@@ -160,6 +160,9 @@ def _hashed(values: npt.NDArray[Any], dtype: np.dtype[Any], constants: Keys) -> 
     out = np.empty(len(values), np.uint64)
     for at in range(0, len(values), rows):
         words = canonical(values[at : at + rows], dtype).view(word)
+        if word.itemsize == 8:  # whole numbers leave the low bits empty, and a product would lose the high ones
+            words ^= words >> np.uint64(32)
+            words ^= words >> np.uint64(16)
         out[at : at + rows] = np.einsum("ij,j->i", words, constants, casting="unsafe")
     return out
 
@@ -237,7 +240,7 @@ def pack_block(
         x = canonical(x, dtype)
     fingerprint = int(np.add.reduce(keys, dtype=np.uint64))
     if not ordered:
-        order = _sorted(keys, x, y, w)
+        order = _sorted(keys, x, table, y, w)
         if order is not None:
             x, y, w = x[order], y[order], w[order]
     if table is None:
@@ -245,7 +248,7 @@ def pack_block(
     return Block(number, x, table, y, w, fingerprint)
 
 
-def _sorted(keys: Keys, x: Array, y: Array, w: Array) -> npt.NDArray[np.intp] | None:
+def _sorted(keys: Keys, x: npt.NDArray[Any], table: Array | None, y: Array, w: Array) -> npt.NDArray[np.intp] | None:
     """Return the order by (key, bytes), or None if that is theirs already.
 
     Bytes are looked at only where keys are equal and rows are not.
@@ -255,8 +258,9 @@ def _sorted(keys: Keys, x: Array, y: Array, w: Array) -> npt.NDArray[np.intp] | 
     a, b = order[same], order[same + 1]
     if all(np.array_equal(part[a], part[b]) for part in (x, y, w)):
         return None if (np.diff(order) == 1).all() else order
+    values = x if table is None else table[x]
     return np.array(
-        sorted(range(len(keys)), key=lambda i: (keys[i], x[i].tobytes(), y[i].tobytes(), w[i].tobytes())),
+        sorted(range(len(keys)), key=lambda i: (keys[i], values[i].tobytes(), y[i].tobytes(), w[i].tobytes())),
         np.intp,
     )
 

@@ -139,13 +139,9 @@ def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partia
 
 
 class LocalEngine:
-    """Blocks in this process's memory; shards, or the sub-batches of a single one, run over threads.
-
-    Raises ConfigError for more shards than blocks.
-    """
+    """Blocks in this process's memory; shards, or the sub-batches of a single one, run over threads."""
 
     def __init__(self, blocks: Sequence[Block], shards: int = 1) -> None:
-        check_shards(shards, blocks[-1].id + 1)
         self._shards = [[b for b in blocks if b.id % shards == s] for s in range(shards)]
         self._blocks = [BlockInfo(b.id, len(b), b.weight, b.fingerprint) for b in blocks]
 

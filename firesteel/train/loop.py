@@ -79,6 +79,8 @@ def train(
             if ready is None:
                 continue
             total = _total(engine, strategy.work(), ready)
+            if not total.sums[1]:
+                continue
             sums += total.sums
             shards, slowest = shards + total.seconds, slowest + total.slowest
             machines |= total.machines

@@ -168,16 +168,19 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 def gradient(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Return the shard's part of the gradient over this round's sample of rows, for one step on the driver.
 
-    The sample is a slice of every block's rows in this epoch's order, so that an epoch's rounds use each row once.
+    The sample is a slice of every block's rows in this epoch's order, so that an epoch's rounds use each row once;
+    where the cuts fall differs from block to block, so that rounds are of a size.
     """
     learner = _Learner(task, task.theta, run, _Buffer(max(len(block) for block in blocks), blocks[0]))
     zero = Partial(np.zeros((1, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size), 1)
     parts = []
     for block in sorted(blocks, key=lambda block: block.id):
-        rows = np.arange(len(block))
+        rows, phase = np.arange(len(block)), 0
         if task.shuffle and task.rounds > 1:
-            rows = rng_for(task.seed, "rows", task.epoch, block.id).permutation(len(block))
-        rows = rows[len(rows) * task.round // task.rounds : len(rows) * (task.round + 1) // task.rounds]
+            rng = rng_for(task.seed, "rows", task.epoch, block.id)
+            rows, phase = rng.permutation(len(block)), int(rng.integers(task.rounds))
+        start, end = ((len(rows) * r + phase) // task.rounds for r in (task.round, task.round + 1))
+        rows = rows[start:end]
         if len(rows):
             g, sums = learner.learn([(block, rows)], 1.0, block.id, task.round)
             parts.append(Partial(g[None].copy(), sums, 1))

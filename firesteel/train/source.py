@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.errors import ConfigError, DataError
-from firesteel.train.blocks import pack_arrays, pack_in_order
+from firesteel.train.blocks import n_blocks, pack_arrays, pack_in_order
 from firesteel.train.checks import Rule, look, refuse
-from firesteel.train.engine import Engine, LocalEngine
+from firesteel.train.engine import Engine, LocalEngine, check_shards
 from firesteel.train.strategies import Strategy
 
 __all__ = ["Arrays", "Source", "Survey", "check_targets", "check_weights", "check_width", "features_array"]
@@ -101,9 +101,10 @@ class Arrays:
     def survey(self, rule: Rule) -> Survey:
         found = look(self.x, self.y, self.w, rule, self.dtype, lambda row: f"row {row}")
         refuse(found, len(self.x), self.names)
-        check_weights(float(self.w[: self.train].sum()), "sample_weight")
+        w = self.w.astype(self.dtype)
+        check_weights(float(w[: self.train].sum(dtype=np.float64)), "sample_weight")
         if self.train < len(self.x):
-            check_weights(float(self.w[self.train :].sum()), "sample_weight", "held out")
+            check_weights(float(w[self.train :].sum(dtype=np.float64)), "sample_weight", "held out")
         n, width = self.x.shape
         return Survey(self.train, n - self.train, width, self.y.shape[1], float(self.y.max()))
 
@@ -113,8 +114,10 @@ class Arrays:
     def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> LocalEngine:
         rows = slice(self.train, None) if held else slice(0, self.train)
         pack = pack_arrays if shuffle else pack_in_order
-        blocks = pack(self.x[rows], self.y[rows], self.w[rows], self.dtype)
-        return LocalEngine(blocks, 1 if shards is None else shards)
+        count = 1 if shards is None else shards
+        x = self.x[rows]
+        check_shards(count, n_blocks(*x.shape))
+        return LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype), count)
 
 
 def features_array(x: Any) -> npt.NDArray[Any]:

@@ -160,3 +160,30 @@ def test_rows_of_another_width_are_refused_at_prediction(spark):
     frame = spark.createDataFrame([([1.0, 2.0, 3.0],)], "features array<double>")
     with pytest.raises(Exception, match="has 3 values in a row, and the network takes 2"):
         model.predict(frame).collect()
+
+
+def test_columns_that_differ_only_by_case_are_spark_s_to_tell_apart(spark):
+    frame = spark.createDataFrame(
+        [(i, [1.0, 2.0], i % 3, -i) for i in range(9)], "id int, f array<double>, y int, q int"
+    )
+    twins = frame.withColumnRenamed("q", "ID")
+    model = network()
+    model.fit(twins, features="F", label="Y", verbose=0)
+    with pytest.raises(DataError, match="2 columns are called 'id'"):
+        model.fit(twins, features="f", label="id", verbose=0)
+    with pytest.raises(DataError, match="has a column 'Prediction' already"):
+        model.predict(frame.withColumnRenamed("q", "Prediction"), features="f")
+
+
+@pytest.mark.parametrize("wrong", [{"features": []}, {"features": [1]}, {"features": 5}, {"label": []}])
+def test_what_is_no_column_name_is_refused(spark, wrong):
+    frame = spark.createDataFrame([([1.0], 0)], "features array<double>, label int")
+    with pytest.raises(ConfigError, match="must be a column's name, or a list of names"):
+        network().fit(frame, verbose=0, **wrong)
+
+
+def test_weights_that_vanish_in_the_networks_dtype_are_refused(spark):
+    frame = spark.createDataFrame(
+        [([float(i), 1.0], float(i % 3), 1e-60) for i in range(40)], SCHEMA.rsplit(",", 1)[0]
+    )
+    assert "column 'weight' is 0 in every row to train on" in refused(frame, weight="weight")

@@ -123,3 +123,32 @@ def test_wrong_params_and_columns_are_refused_in_one_sentence(fitted, frame):
 def test_nothing_runs_before_it_is_asked_for(spark, fitted):
     broken = spark.range(3).selectExpr("assert_true(id < 0) as a", "array(1.0, 2, 3, 4, 5, 6) as features")
     assert fitted.stages[-1].transform(broken).columns[-1] == "prediction"
+
+
+def test_rows_without_features_are_scored_as_null(spark, fitted):
+    frame = spark.createDataFrame([(1, [1.0] * 6), (2, None)], "id int, features array<double>")
+    found = fitted.stages[-1].transform(frame).orderBy("id").collect()
+    assert found[0].prediction is not None and found[0].probability is not None
+    assert found[1].prediction is None and found[1].probability is None and found[1].rawPrediction is None
+
+
+@pytest.mark.parametrize("params", [{"batchSize": 0}, {"batchSize": -1}, {"maxIter": 0}, {"maxIter": -1}])
+def test_params_out_of_range_are_refused_by_name(frame, params):
+    stage = VectorAssembler(inputCols=COLUMNS, outputCol="features").transform(frame)
+    with pytest.raises(ConfigError, match=r"must be an integer of at least 1"):
+        NeuralNetworkClassifier(**params).fit(stage)
+
+
+def test_a_negative_seed_is_a_seed_as_in_spark(frame):
+    stage = VectorAssembler(inputCols=COLUMNS, outputCol="features").transform(frame)
+    found = {NeuralNetworkClassifier(maxIter=1, seed=seed).fit(stage).network.fingerprint() for seed in (-1, -1, 1)}
+    assert len(found) == 2
+
+
+def test_labels_that_are_no_classes_and_thresholds_are_refused(spark, fitted, frame):
+    years = spark.createDataFrame([([1.0], 2020), ([2.0], 2021)], "features array<double>, label int")
+    with pytest.raises(DataError, match="goes up to 2,021, which would make more classes than the 2 rows"):
+        NeuralNetworkClassifier(maxIter=1).fit(years)
+    model = fitted.stages[-1].copy().setThresholds([0.1, 0.2, 0.3])
+    with pytest.raises(ConfigError, match="thresholds are not supported yet"):
+        model.transform(frame)

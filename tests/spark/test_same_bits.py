@@ -76,6 +76,19 @@ def test_bytes_and_integers_are_the_numbers_they_hold(spark):
     assert fit(Rows(pixels.astype(float), rows.y, rows.w).frame(spark, "array<int>")) == expected
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_whole_numbers_have_the_same_bits_in_every_form_and_dtype(spark, dtype):
+    """Whole numbers leave low bits empty, where a weak hash would let keys collide and encodings break ties."""
+    rng = np.random.default_rng(4)
+    pixels, y = rng.integers(0, 3, (700, 6), dtype=np.uint8), rng.integers(0, 3, 700)
+    rows = Rows(pixels.astype(float), y, np.ones(700))
+    expected = fit(pixels, y, dtype=dtype)
+    for x in (pixels.astype(np.int64), pixels.astype(np.float64)):
+        assert fit(x, y, dtype=dtype) == expected
+    for form in ("array<int>", "sparse"):
+        assert fit(rows.frame(spark, form).repartition(3), dtype=dtype) == expected
+
+
 @pytest.mark.parametrize("seed", [0, 7])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_seed_and_dtype_has_its_own_bits(spark, rows, expected, seed, dtype):

@@ -379,3 +379,10 @@ def test_what_was_given_is_not_written_to():
     pack_arrays(x, y, w, F8)
     pack_in_order(x, y, w, F8)
     assert (x.tobytes(), y.tobytes(), w.tobytes()) == copies
+
+
+@pytest.mark.parametrize("dtype", [F4, F8], ids=str)
+@pytest.mark.parametrize("top", [1, 16, 255])
+def test_rows_of_whole_numbers_have_keys_of_their_own(dtype, top):
+    x = np.unique(np.random.default_rng(0).integers(0, top + 1, (20_000, 64), dtype=np.uint8), axis=0)
+    assert len(np.unique(keys_of(x, dtype=dtype))) == len(x)

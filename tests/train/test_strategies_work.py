@@ -324,3 +324,10 @@ def test_shards_are_averaged_by_their_weight():
         for s, (shard, weight) in enumerate(zip(shards, weights, strict=True))
     )
     close(total(average, task, blocks).vectors, expected)
+
+
+def test_the_rounds_of_the_gradient_are_of_a_size():
+    x = np.random.default_rng(0).normal(size=(1440, 4)).astype("f4")
+    blocks, task = setup("float32", x=x, y=np.zeros((1440, 1)), w=np.ones(1440))
+    sizes = [gradient(replace(task, rounds=45, round=number), blocks, map).sums[2] for number in range(45)]
+    assert sum(sizes) == 1440 and min(sizes) >= 16 and max(sizes) <= 50
