@@ -26,7 +26,8 @@ def test_the_python_blocks_print_what_stands_under_them(spark, tmp_path, monkeyp
     for code, expected in BLOCKS:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(code, names)
+            # a path without a scheme is relative to where Spark was started, not to this test's folder
+            exec(code.replace('"wide-or-high"', repr(str(tmp_path / "wide-or-high"))), names)
         found = printed.getvalue().strip()
         assert NUMBER.sub("#", found) == NUMBER.sub("#", expected.strip())
         numbers = [[float(number) for number in NUMBER.findall(text)] for text in (found, expected)]
