@@ -7,7 +7,7 @@ both to the one training loop.  Spark is imported only when a DataFrame comes in
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -21,6 +21,7 @@ from firesteel.core.losses import Loss
 from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.optimizers import Optimizer
+from firesteel.core.spec import whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError, StoreError
 from firesteel.train import loop, strategies
@@ -235,12 +236,12 @@ class Sequential:
             self._state = state
 
         with contextlib.ExitStack() as stack:
-            engine = stack.enter_context(_open(source.engine(count, shuffle=shuffle)))
+            engine = stack.enter_context(contextlib.closing(source.engine(count, shuffle=shuffle)))
             held: Engine | None = None
             if validation is not None:
-                held = stack.enter_context(_open(validation.engine()))
+                held = stack.enter_context(contextlib.closing(validation.engine()))
             elif survey.held:
-                held = stack.enter_context(_open(source.engine(held=True)))
+                held = stack.enter_context(contextlib.closing(source.engine(held=True)))
             if not self._chosen and self._state is None:  # nothing can be refused any more
                 self._put(self.network.init(seed))
                 self._chosen = True
@@ -326,7 +327,7 @@ class Sequential:
             self._objective()
         source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
         objective, _ = self._surveyed(source)
-        with _open(source.engine()) as engine:
+        with contextlib.closing(source.engine()) as engine:
             means, _ = loop.score(engine, objective, self.theta)
         if verbose:
             print(_shown(means), flush=True)
@@ -474,14 +475,6 @@ def _frames() -> Any:
     return importlib.import_module("firesteel.spark.frames")
 
 
-@contextlib.contextmanager
-def _open(engine: Engine) -> Iterator[Engine]:
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
 def _metric(given: str | Metric, loss: Loss, outputs: int) -> tuple[str, Metric]:
     if given in ("accuracy", "acc"):
         return str(given), metrics.suited(loss, outputs)
@@ -498,9 +491,10 @@ def _name(given: str | Metric) -> str:
 
 def whole_number(name: str, value: Any, low: int) -> int:
     """Return the value as an int; raise ConfigError unless it is a whole number of at least `low`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < low:
+    number = whole(value)
+    if number is None or number < low:
         raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
-    return int(value.__index__())
+    return number
 
 
 def _validation(data: Any) -> tuple[Any, Any, Any]:

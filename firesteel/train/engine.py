@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from firesteel.core.spec import whole
 from firesteel.core.types import Run
 from firesteel.errors import ConfigError
 from firesteel.train.blocks import Block
@@ -65,7 +66,7 @@ class Engine(Protocol):
 
 def check_shards(shards: int, blocks: int) -> None:
     """Raise ConfigError unless 1 <= shards <= blocks."""
-    if isinstance(shards, bool) or not hasattr(shards, "__index__") or not 1 <= shards <= blocks:
+    if whole(shards) is None or not 1 <= shards <= blocks:
         raise ConfigError(
             f"shards={shards!r}: these rows make {blocks} block(s), and each shard needs one at least; "
             f"give an integer between 1 and {blocks}",
