@@ -7,6 +7,7 @@ from firesteel.core.losses import (
     Loss,
     MeanSquaredError,
     SparseCategoricalCrossentropy,
+    Standardized,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "Loss",
     "MeanSquaredError",
     "SparseCategoricalCrossentropy",
+    "Standardized",
 ]

@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -29,8 +30,9 @@ from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine, one_blas_thread, threads
 from firesteel.train.history import UNMEASURED, History, Row
 from firesteel.train.rounds import predict
-from firesteel.train.source import Arrays, Source, Survey, check_targets, check_width, features_array
+from firesteel.train.source import Arrays, Source, Survey, check_kind, check_targets, check_width, features_array
 from firesteel.train.state import TrainState
+from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
 
 __all__ = ["Sequential", "load_model"]
@@ -223,42 +225,71 @@ class Sequential:
         epochs = whole_number("epochs", epochs, 1)
         batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
         seed = whole_number("seed", seed, 0)
-        objective, survey = self._surveyed(source)
+        _, survey = self._surveyed(source)
         if validation is not None:
             self._surveyed(validation)
         if batch_size is None:
             batch_size = strategy.default_batch_size()
         count = source.default_shards(strategy, batch_size) if shards is None else shards
+        with contextlib.ExitStack() as stack:
+            engine = stack.enter_context(source.engine(count, shuffle=shuffle))
+            held: Engine | None = None
+            if validation is not None:
+                held = stack.enter_context(validation.engine())
+            elif survey.held:
+                held = stack.enter_context(source.engine(held=True))
+            return self.fit_blocks(
+                engine,
+                held,
+                epochs=epochs,
+                batch_size=batch_size,
+                strategy=strategy,
+                seed=seed,
+                shuffle=shuffle,
+                listeners=listeners,
+            )
+
+    def fit_blocks(
+        self,
+        engine: Engine,
+        validation: Engine | None,
+        *,
+        epochs: int,
+        batch_size: int | None,
+        strategy: Strategy,
+        seed: int,
+        shuffle: bool = True,
+        listeners: Sequence[loop.Listener] = (),
+        stopping: Stopping | None = None,
+        class_weight: tuple[float, ...] | None = None,
+    ) -> History:
+        """Train on rows that have been looked at and packed; the last step of every fit."""
         assert self._optimizer is not None
+        objective = replace(self._objective(), class_weight=class_weight)
+        if not self._chosen and self._state is None:  # nothing can be refused any more
+            self._put(self.network.init(seed))
+            self._chosen = True
 
         def keep(row: Row, state: TrainState) -> None:
             self._put(state.theta)
             self._state = state
 
-        with contextlib.ExitStack() as stack:
-            engine = stack.enter_context(contextlib.closing(source.engine(count, shuffle=shuffle)))
-            held: Engine | None = None
-            if validation is not None:
-                held = stack.enter_context(contextlib.closing(validation.engine()))
-            elif survey.held:
-                held = stack.enter_context(contextlib.closing(source.engine(held=True)))
-            if not self._chosen and self._state is None:  # nothing can be refused any more
-                self._put(self.network.init(seed))
-                self._chosen = True
-            state = self._state or TrainState.start(self.theta, self._optimizer)
-            _, self.history = loop.train(
-                engine,
-                objective,
-                self._optimizer,
-                state,
-                strategy,
-                epochs=epochs,
-                batch_size=batch_size,
-                seed=seed,
-                shuffle=shuffle,
-                validation=held,
-                listeners=[keep, *listeners],
-            )
+        state, self.history = loop.train(
+            engine,
+            objective,
+            self._optimizer,
+            self._state or TrainState.start(self.theta, self._optimizer),
+            strategy,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            validation=validation,
+            listeners=[keep, *listeners],
+            stopping=stopping,
+        )
+        self._put(state.theta)
+        self._state = state
         return self.history
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
@@ -267,15 +298,16 @@ class Sequential:
         known = self._network or (self._layers and self._layers[0].input_dim)
         if known:
             objective = self._objective()
-        survey = source.survey(Rule(self._loss.targets, self.network.outputs if known else None))
+        survey = source.survey()
         if not known:
             self._build(survey.width)
-            try:
-                objective = self._objective()
-                survey = source.survey(Rule(self._loss.targets, self.network.outputs))
-            except (ConfigError, DataError):
+        try:
+            objective = self._objective()
+            check_kind(survey, Rule(self._loss.targets, self.network.outputs), source.names["label"])
+        except (ConfigError, DataError):
+            if not known:
                 self._network = None  # rows that are refused decide nothing
-                raise
+            raise
         check_width(survey.width, self.network.inputs, source.names["features"])
         expected = objective.loss.columns(self.network.outputs)
         check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
@@ -292,21 +324,34 @@ class Sequential:
                     code="config-frame",
                 )
             features, label, weight = columns
-            frame: Source = _frames().Frame(
-                x,
-                "features" if features is None else features,
-                "label" if label is None else label,
-                weight,
-                self._dtype,
-                split,
-            )
+            frames = _frames()
+            features, label = "features" if features is None else features, "label" if label is None else label
+            chosen = frames.Columns(frames.listed(features), frames.listed(label), weight, split)
+            frame: Source = frames.Frame(x, chosen, self._dtype)
             return frame
+        if isinstance(x, Source):
+            return self._packed(x, split, y is not None or sample_weight is not None or any(columns) or not shuffle)
         if any(column is not None for column in columns):
             raise ConfigError(
                 "features=, label= and weight= name columns of a DataFrame: give arrays as x, y and sample_weight=",
                 code="config-arrays",
             )
         return Arrays(x, y, sample_weight, self._dtype, split)
+
+    def _packed(self, source: Source, split: float, more: bool) -> Source:
+        """Return packed rows as they are; raise ConfigError where they were packed for something else."""
+        if more or (split and split != source.split):
+            raise ConfigError(
+                "packed rows have their columns, weights and validation rows already: name them in pack(...)",
+                code="config-packed",
+            )
+        if source.dtype != self._dtype:
+            raise ConfigError(
+                f"these rows were packed as {source.dtype}, and the network is {self._dtype}: pack(..., "
+                f"dtype={self._dtype!r})",
+                code="config-packed",
+            )
+        return source
 
     # Use
 
@@ -327,7 +372,7 @@ class Sequential:
             self._objective()
         source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
         objective, _ = self._surveyed(source)
-        with contextlib.closing(source.engine()) as engine:
+        with source.engine() as engine:
             means, _ = loop.score(engine, objective, self.theta)
         if verbose:
             print(_shown(means), flush=True)

@@ -4,15 +4,17 @@
 ops together.
 """
 
+import math
 from dataclasses import MISSING, dataclass
 
-from firesteel.core import initializers
+from firesteel.core import initializers, regularizers
 from firesteel.core.initializers import Initializer
-from firesteel.core.ops import Affine, Drop, Op, Relu, Scale, Sigmoid, Softmax, Tanh
-from firesteel.core.spec import Spec, choice, flag, integer, number, resolver, unknown, whole
+from firesteel.core.ops import Affine, Drop, Op, Relu, Scale, Sigmoid, Softmax, Standardize, Tanh
+from firesteel.core.regularizers import Regularizer
+from firesteel.core.spec import Spec, choice, flag, integer, number, numbers, resolver, unknown, whole
 from firesteel.errors import ConfigError
 
-__all__ = ["ACTIVATIONS", "LAYERS", "Activation", "Dense", "Dropout", "Layer", "Rescaling", "get"]
+__all__ = ["ACTIVATIONS", "LAYERS", "Activation", "Dense", "Dropout", "Layer", "Normalization", "Rescaling", "get"]
 
 ACTIVATIONS: dict[str, Op | None] = {
     "linear": None,
@@ -42,6 +44,11 @@ def input_dim(given: object) -> int | None:
     return value
 
 
+def regularizer(given: object) -> Regularizer | None:
+    """Return the regulariser that was given in any form; None means none."""
+    return None if given is None else regularizers.get(given)
+
+
 class Layer(Spec):
     """Base of layers.  `input_dim` may be given on the first one."""
 
@@ -57,6 +64,7 @@ class Dense(Layer):
     """A fully connected layer: activation(x w + b).
 
     units: number of outputs.  activation: one of relu, tanh, sigmoid, softmax, linear (None means linear).
+    kernel_regularizer: price on the weights w, such as "l2" or L1L2(l2=1e-4); None for none.
     Raises ConfigError for anything else.
 
     >>> Dense(64, activation="relu", input_dim=784).ops()[1]
@@ -68,12 +76,14 @@ class Dense(Layer):
     use_bias: bool = flag(True)
     kernel_initializer: Initializer | str = choice("glorot_uniform", initializers.get)
     bias_initializer: Initializer | str = choice("zeros", initializers.get)
+    kernel_regularizer: Regularizer | str | None = choice(None, regularizer)
     input_dim: int | None = choice(None, input_dim)
 
     def ops(self) -> tuple[Op, ...]:
         kernel, bias = initializers.get(self.kernel_initializer), initializers.get(self.bias_initializer)
         op = ACTIVATIONS[activation(self.activation)]
-        return (Affine(self.units, self.use_bias, kernel, bias), *([op] if op else []))
+        price = regularizer(self.kernel_regularizer)
+        return (Affine(self.units, self.use_bias, kernel, bias, price), *([op] if op else []))
 
 
 @dataclass(frozen=True)
@@ -125,10 +135,45 @@ class Rescaling(Layer):
         return (Scale(self.scale, self.offset),)
 
 
+@dataclass(frozen=True)
+class Normalization(Layer):
+    """Shifts and scales each input to mean 0 and variance 1: (x - mean) / sqrt(variance); or back again.
+
+    mean, variance: one number for each input, or one for all.  A variance of 0, of an input that never changed, is
+    taken as 1 (Keras divides by 1e-7 there).  invert: x sqrt(variance) + mean.
+    Raises ConfigError where they are no finite numbers, or of different lengths.
+
+    >>> Normalization([1.0, 0.0], [4.0, 0.0]).ops()[0].factor
+    (0.5, 1.0)
+    """
+
+    mean: tuple[float, ...] = numbers(why="it is taken from the inputs")
+    variance: tuple[float, ...] = numbers(low=0.0, why="its root divides the inputs")
+    invert: bool = flag(False)
+    input_dim: int | None = choice(None, input_dim)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.mean) != len(self.variance):
+            raise ConfigError(
+                f"Normalization has {len(self.mean)} means and {len(self.variance)} variances: give one each",
+                code="config-shape",
+            )
+
+    def ops(self) -> tuple[Op, ...]:
+        deviation = [math.sqrt(v) or 1.0 for v in self.variance]
+        if self.invert:
+            pairs = [(-m / d, d) for m, d in zip(self.mean, deviation, strict=True)]
+        else:
+            pairs = [(m, 1 / d) for m, d in zip(self.mean, deviation, strict=True)]
+        return (Standardize(*zip(*pairs, strict=True)),)
+
+
 LAYERS: dict[str, Spec] = {
     "Activation": Activation("linear"),
     "Dense": Dense(1),
     "Dropout": Dropout(0.5),
+    "Normalization": Normalization((0.0,), (1.0,)),
     "Rescaling": Rescaling(1.0),
 }
 """One example of each layer type: what a saved model may name, and what the test tables run over."""

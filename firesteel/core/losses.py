@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.ops import Op, Sigmoid, Softmax, logistic, ones
-from firesteel.core.spec import Spec, resolver
+from firesteel.core.spec import Spec, choice, numbers, resolver
 from firesteel.core.types import Array
+from firesteel.errors import ConfigError
 
 __all__ = [
     "LOSSES",
@@ -24,6 +25,7 @@ __all__ = [
     "Loss",
     "MeanSquaredError",
     "SparseCategoricalCrossentropy",
+    "Standardized",
     "get",
 ]
 
@@ -140,6 +142,36 @@ class SparseCategoricalCrossentropy(Loss):
         return losses, p, d_z
 
 
+def measured(given: object) -> Loss:
+    """Return a loss of plain numbers, given in any form: one without a link."""
+    loss: Loss = given if isinstance(given, Loss) else get(given)
+    if loss.link is not None or loss.targets != "real" or isinstance(loss, Standardized):
+        raise ConfigError(f"{type(loss).__name__} has no units to standardize", code="config-loss")
+    return loss
+
+
+@dataclass(frozen=True)
+class Standardized(Loss):
+    """Another loss L, in units of the targets' spread: L((z - mean) / deviation, (y - mean) / deviation).
+
+    loss: a loss without a link.  mean, deviation: one number for each output, or one for all.
+    With it outputs of any scale weigh alike, and learning rates mean the same whatever the targets' unit.
+
+    >>> Standardized("mse", 0.0, 10.0).rows(np.array([[30.0]]), np.array([[10.0]]))[0]
+    array([4.])
+    """
+
+    loss: Loss | str = choice(MeanSquaredError(), measured)
+    mean: tuple[float, ...] = numbers((0.0,), why="it is taken from outputs and targets")
+    deviation: tuple[float, ...] = numbers((1.0,), low=1e-300, why="it divides outputs and targets")
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        mean = np.array(self.mean, z.dtype)
+        factor = 1 / np.array(self.deviation, z.dtype)
+        losses, _, d = measured(self.loss).rows((z - mean) * factor, (y - mean) * factor)
+        return losses, z, d * factor
+
+
 @functools.lru_cache(maxsize=64)
 def row_starts(rows: int, columns: int) -> npt.NDArray[np.intp]:
     """Return where each row begins in the flattened matrix."""
@@ -164,6 +196,7 @@ LOSSES: dict[str, Spec] = {
     "mean_squared_error": MeanSquaredError(),
     "mse": MeanSquaredError(),
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy(),
+    "standardized": Standardized(),
 }
 
 get = resolver("a loss", Loss, LOSSES)

@@ -20,6 +20,7 @@ from firesteel.core.layout import Layout
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import Metric
 from firesteel.core.ops import Op
+from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Pull, Random, Views
 from firesteel.errors import ConfigError
@@ -109,6 +110,19 @@ class Network:
             pulls.append(pull)
         return x, pulls
 
+    @cached_property
+    def priced(self) -> tuple[tuple[int, str, Regularizer], ...]:
+        """The parameters that have a regulariser: (op number, name, regulariser)."""
+        named = ((number, name, self.ops[number].regularizer(name)) for number, name, _, _ in self.layout.slices())
+        return tuple((number, name, price) for number, name, price in named if price is not None)
+
+    def penalty(self, p: Sequence[Views], g: Sequence[Views] | None = None) -> float:
+        """Return the price of the weights, and add its derivative into the views g if given."""
+        prices = (
+            price.add(p[number][name], None if g is None else g[number][name]) for number, name, price in self.priced
+        )
+        return sum(prices, 0.0)
+
     def to_config(self) -> dict[str, Any]:
         """Return the JSON-able description."""
         layers = [layer.to_config() for layer in self.layers]
@@ -133,6 +147,9 @@ class Network:
 class Objective:
     """What training makes small, and what it counts on the way: sums of (loss, weight, rows, metrics...).
 
+    class_weight: what a row's weight is multiplied by in training, by its class; None for 1.
+    The price of the weights is not in the sums: it belongs to the update, not to the rows.
+
     >>> from firesteel.core import losses
     >>> from firesteel.core.layers import Dense
     >>> network = Network((Dense(2, activation="softmax"),), inputs=3)
@@ -147,6 +164,7 @@ network ends in Softmax() [config-loss]
     network: Network
     loss: Loss
     metrics: tuple[tuple[str, Metric], ...] = ()
+    class_weight: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         link, ops = self.loss.link, self.network.ops
@@ -184,6 +202,12 @@ network ends in Softmax() [config-loss]
         return {
             name: float(sums[at] / sums[1]) for name, at in zip(self.names, [0, *range(3, self.size)], strict=True)
         }
+
+    def weighted(self, y: Array, w: Array) -> Array:
+        """Return the rows' weights in training, (B,).  y: (B, T), with one column if there are class weights."""
+        if self.class_weight is None:
+            return w
+        return w * np.array(self.class_weight).take(y[:, 0].astype(np.intp))
 
     def score(self, p: Sequence[Views], x: Array, y: Array, w: Array) -> Array:
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""

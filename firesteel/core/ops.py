@@ -6,7 +6,7 @@ into these.  Shapes: B rows, I inputs, O outputs.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +14,11 @@ import numpy as np
 from firesteel.core import initializers
 from firesteel.core.initializers import Initializer
 from firesteel.core.layout import read_only
+from firesteel.core.regularizers import Regularizer
 from firesteel.core.types import Array, Pull, Views
+from firesteel.errors import ConfigError
 
-__all__ = ["OPS", "Affine", "Drop", "Op", "Relu", "Scale", "Sigmoid", "Softmax", "Tanh"]
+__all__ = ["OPS", "Affine", "Drop", "Op", "Relu", "Scale", "Sigmoid", "Softmax", "Standardize", "Tanh"]
 
 
 class Op:
@@ -35,6 +37,10 @@ class Op:
     def init(self, name: str) -> Initializer:
         """Return how the parameter `name` is drawn."""
         raise KeyError(name)
+
+    def regularizer(self, name: str) -> Regularizer | None:
+        """Return the price of the parameter `name`, if it has one."""
+        return None
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
         """Return y and its pull-back.  x: (B, I), y: (B, O); rng is None where nothing may be random.
@@ -65,6 +71,36 @@ class Scale(Op):
         if self.offset:
             y += y.dtype.type(self.offset)
         return y, pull
+
+
+@dataclass(frozen=True)
+class Standardize(Op):
+    """y_i = (x_i - mean_i) factor_i, with one mean and factor for each input, or one for all.
+
+    >>> Standardize((1.0, 0.0), (2.0, 1.0)).apply({}, np.array([[2.0, 2.0]]), None)[0]
+    array([[2., 2.]])
+    """
+
+    mean: tuple[float, ...] = field(repr=False)
+    factor: tuple[float, ...] = field(repr=False)
+
+    def outputs(self, inputs: int) -> int:
+        if len(self.mean) not in (1, inputs):
+            raise ConfigError(
+                f"a normalization has {len(self.mean)} means, and {inputs} values reach it", code="config-shape"
+            )
+        return inputs
+
+    @functools.cached_property
+    def vectors(self) -> dict[str, tuple[Array, Array]]:
+        """Mean and factor as arrays of each dtype."""
+        return {dtype: (np.array(self.mean, dtype), np.array(self.factor, dtype)) for dtype in ("float32", "float64")}
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        mean, factor = self.vectors[x.dtype.name]
+        y = x - mean
+        y *= factor
+        return y, lambda d_y, g, wants_x: d_y * factor
 
 
 @dataclass(frozen=True)
@@ -194,6 +230,7 @@ class Affine(Op):
     use_bias: bool = True
     kernel_initializer: Initializer = initializers.GlorotUniform()
     bias_initializer: Initializer = initializers.Zeros()
+    kernel_regularizer: Regularizer | None = None
 
     def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         kernel: dict[str, tuple[int, ...]] = {"w": (inputs, self.units)}
@@ -204,6 +241,9 @@ class Affine(Op):
 
     def init(self, name: str) -> Initializer:
         return self.kernel_initializer if name == "w" else self.bias_initializer
+
+    def regularizer(self, name: str) -> Regularizer | None:
+        return self.kernel_regularizer if name == "w" else None
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -218,4 +258,6 @@ class Affine(Op):
         return y, pull
 
 
-OPS: dict[str, type[Op]] = {op.__name__: op for op in (Affine, Drop, Relu, Scale, Sigmoid, Softmax, Tanh)}
+OPS: dict[str, type[Op]] = {
+    op.__name__: op for op in (Affine, Drop, Relu, Scale, Sigmoid, Softmax, Standardize, Tanh)
+}

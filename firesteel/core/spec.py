@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from firesteel.errors import ConfigError
 
-__all__ = ["Spec", "choice", "flag", "integer", "number", "resolver"]
+__all__ = ["Spec", "choice", "flag", "integer", "number", "numbers", "resolver"]
 
 
 class Spec:
@@ -89,6 +89,27 @@ def number(
         return value
 
     return field(default=default, metadata={"check": check})
+
+
+def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
+    """Declare a tuple of finite floats with low <= value; sequences, arrays and a single number are taken too."""
+
+    def check(owner: str, name: str, got: Any) -> tuple[float, ...]:
+        try:
+            items = [got] if isinstance(got, Real) else list(got)
+            values = tuple(math.nan if isinstance(item, bool | str) else float(item) for item in items)
+        except (TypeError, ValueError, OverflowError):
+            values = ()
+        if not values or not all(math.isfinite(value) and value >= low for value in values):
+            least = f" of at least {low}" if low > -math.inf else ""
+            shown = repr(got) if len(values) < 5 else f"{len(values)} values"
+            raise ConfigError(
+                f"{owner}({name}={shown}): {name} must be one or more finite numbers{least}: {why}",
+                code="config-value",
+            )
+        return values
+
+    return field(default=default, metadata={"check": check}, repr=False)
 
 
 def integer(default: int | Any = MISSING, *, low: int, why: str) -> Any:

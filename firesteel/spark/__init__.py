@@ -6,16 +6,25 @@ from typing import Any
 from firesteel.errors import SparkSetupError
 from firesteel.spark.session import session
 
-__all__ = ["NeuralNetworkClassificationModel", "NeuralNetworkClassifier", "session"]
+LATER = {
+    "NeuralNetworkClassifier": "estimator",
+    "NeuralNetworkClassifierModel": "model",
+    "NeuralNetworkRegressor": "estimator",
+    "NeuralNetworkRegressorModel": "model",
+    "Packed": "packed",
+    "load_pack": "packed",
+    "pack": "packed",
+}
+"""What is imported when it is first asked for: executors, and a missing pyspark, do without."""
 
-STAGES = ("NeuralNetworkClassificationModel", "NeuralNetworkClassifier")
+__all__ = ["session", *LATER]
 
 
 def __getattr__(name: str) -> Any:
-    """Import Spark's stages when they are first asked for: executors, and a missing pyspark, do without."""
-    if name in STAGES:
+    """Import what needs pyspark when it is first asked for."""
+    if name in LATER:
         try:
-            return getattr(importlib.import_module("firesteel.spark.estimator"), name)
+            return getattr(importlib.import_module(f"firesteel.spark.{LATER[name]}"), name)
         except ModuleNotFoundError as error:
             raise SparkSetupError(
                 f'{name} needs {error.name}, not installed here: pip install "firesteel[spark]"', code="spark-missing"

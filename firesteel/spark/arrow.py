@@ -61,8 +61,8 @@ def widths(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def clean_rows(batch: pa.RecordBatch) -> Rows:
-    """Return x (n, I), y (n, T), w (n,) of a batch that has passed the survey."""
-    return matrix(batch.column(0)), matrix(batch.column(1)), batch.column(2).to_numpy(zero_copy_only=False)
+    """Return x (n, I), y (n, T), w (n,) of a batch without nulls, with rows of one length."""
+    return matrix(batch.column("x")), matrix(batch.column("y")), batch.column("w").to_numpy(zero_copy_only=False)
 
 
 def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:

@@ -23,7 +23,7 @@ from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work
 
-__all__ = ["SparkEngine", "collect", "partition_codes"]
+__all__ = ["SparkEngine", "collect", "known_blocks", "partition_codes"]
 
 
 def collect(frame: DataFrame) -> pa.Table:
@@ -54,27 +54,27 @@ def _translated(text: str) -> Exception | None:
 
 
 class SparkEngine:
-    """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, a shard in each partition."""
+    """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, a shard in each partition.
 
-    def __init__(self, frame: DataFrame, shards: int) -> None:
+    blocks: what is known of them already; if nothing is, they are asked.
+    """
+
+    def __init__(self, frame: DataFrame, shards: int, blocks: Sequence[BlockInfo] | None = None) -> None:
         self._shards = shards
         try:
-            self._frame, self._persisted = frame.persist(StorageLevel.MEMORY_AND_DISK), True
+            self.frame, self._persisted = frame.persist(StorageLevel.MEMORY_AND_DISK), True
         except PySparkException:
-            self._frame, self._persisted = frame, False
+            self.frame, self._persisted = frame, False
             warnings.warn(
-                "this Spark session refuses to cache, so every round packs the rows again: slower, same result",
+                "this Spark session refuses to cache, so every round packs the rows again: slower, same result.  "
+                "firesteel.spark.pack(df, path=...) packs them once, on storage",
                 stacklevel=2,
             )
         try:
-            known = collect(self._frame.select("block", "rows", "weight", "fingerprint")).to_pylist()
+            self._blocks = known_blocks(self.frame) if blocks is None else blocks
         except BaseException:
             self.close()
             raise
-        self._blocks = sorted(
-            (BlockInfo(r["block"], r["rows"], r["weight"], r["fingerprint"] % 2**64) for r in known),
-            key=lambda block: block.id,
-        )
         self._expected = {block.id: block.fingerprint for block in self._blocks}
 
     @property
@@ -87,20 +87,28 @@ class SparkEngine:
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
         function = functools.partial(worker.run_shard, work, task, self._expected)
-        table = collect(self._frame.select("data").mapInArrow(function, worker.PARTIAL_SCHEMA))
+        table = collect(self.frame.select("data").mapInArrow(function, worker.PARTIAL_SCHEMA))
         partials: list[Partial | None] = [None] * self._shards
         dtype, size = task.theta.dtype, len(task.theta)
         columns = [table.column(name).to_pylist() for name in ("shard", "steps", "seconds", "slowest", "machines")]
         for at, (shard, steps, seconds, slowest, machines) in enumerate(zip(*columns, strict=True)):
-            vectors = np.frombuffer(table.column("vectors")[at].as_buffer(), dtype).reshape(-1, size)
+            vectors = np.frombuffer(table.column("vectors")[at].as_buffer(), dtype)
+            vectors = vectors.reshape(-1 if size else 0, size)
             sums = np.frombuffer(table.column("sums")[at].as_buffer(), np.float64)
             partials[shard] = Partial(vectors, sums, steps, seconds, slowest, frozenset(json.loads(machines)))
         return partials
 
     def close(self) -> None:
         if self._persisted:
-            self._frame.unpersist()
+            self.frame.unpersist()
             self._persisted = False
+
+
+def known_blocks(frame: DataFrame) -> list[BlockInfo]:
+    """Return what the driver must know of the blocks in a frame, in order of their numbers."""
+    known = collect(frame.select("block", "rows", "weight", "fingerprint")).to_pylist()
+    infos = (BlockInfo(r["block"], r["rows"], r["weight"], r["fingerprint"] % 2**64) for r in known)
+    return sorted(infos, key=lambda block: block.id)
 
 
 def partition_codes(partitions: int) -> tuple[int, ...]:

@@ -1,244 +1,476 @@
-"""Spark ML stages: estimators and models that pass for Spark's own, and own no mathematics.
+"""Spark ML stages that train: adaptors between Params and the one training loop, without mathematics of their own.
 
-An estimator reads its Params, opens the DataFrame as a source and has a `Sequential` fitted; a model scores with the
-function that `frames.py` scores with.  Both are saved through Spark, to any path it can write.
+`_fit` reads the Params (the first gate), opens the DataFrame as a source or takes rows packed already, sees what the
+rows decide (classes, their weights, means and variances), and has a `Sequential` fitted.  The fitted stages are in
+`model.py`, the Params in `params.py`.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
-from pyspark import keyword_only
-from pyspark.ml.classification import ProbabilisticClassificationModel, ProbabilisticClassifier
-from pyspark.ml.functions import array_to_vector
-from pyspark.ml.linalg import DenseVector, Vector, Vectors
-from pyspark.ml.util import (
-    DefaultParamsReadable,
-    DefaultParamsReader,
-    DefaultParamsWriter,
-    MLReadable,
-    MLReader,
-    MLWritable,
-    MLWriter,
-)
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.utils import is_remote
+import numpy as np
+from pyspark.ml.base import Estimator
+from pyspark.ml.classification import ProbabilisticClassifier
+from pyspark.ml.regression import Regressor
+from pyspark.ml.util import DefaultParamsReadable, MLWritable, MLWriter
 
-from firesteel.core.optimizers import Adam
-from firesteel.errors import ConfigError, DataError, StoreError
-from firesteel.layers import Dense
-from firesteel.models import Sequential
-from firesteel.spark import worker
-from firesteel.spark.frames import Frame, feature_column, matching, scoring
-from firesteel.spark.params import NetworkParams
-from firesteel.spark.ship import ship
+from firesteel.core import layers as layer_words
+from firesteel.core import losses, metrics, optimizers
+from firesteel.core.layers import Dense, Dropout, Layer
+from firesteel.core.losses import Loss, Standardized
+from firesteel.core.network import Network, Objective
+from firesteel.core.optimizers import Optimizer
+from firesteel.core.regularizers import L1L2
+from firesteel.errors import ConfigError, DataError
+from firesteel.models import Sequential, whole_number
+from firesteel.spark.frames import Columns, Frame
+from firesteel.spark.model import NetworkModel, NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
+from firesteel.spark.packed import Packed, packed
+from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
+from firesteel.spark.persistence import StageWriter
+from firesteel.spark.summary import ClassificationSummary, RegressionSummary
+from firesteel.train import strategies
 from firesteel.train.checks import Rule
+from firesteel.train.engine import Engine
 from firesteel.train.history import History
-from firesteel.train.strategies import Average
+from firesteel.train.loop import score
+from firesteel.train.moments import measure
+from firesteel.train.partial import Task, tree_sum
+from firesteel.train.rounds import confusion
+from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
+from firesteel.train.stopping import Stopping
+from firesteel.train.strategies import Strategy
 
-__all__ = ["NeuralNetworkClassificationModel", "NeuralNetworkClassifier"]
-
-CHUNK = 64 << 20
-"""Bytes of a model in one row of its saved data."""
-
-
-def _context(io: MLWriter | MLReader[Any]) -> Any:
-    """Return what Spark's own metadata functions want: the session, and before Spark 4 the context."""
-    return io.sc if io.sparkSession.version < "4" else io.sparkSession
+__all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]
 
 
-class NetworkWriter(MLWriter):
-    """Saves Params as Spark does, and a model's bytes beside them as rows."""
+@dataclass(frozen=True)
+class Plan:
+    """The Params as the objects they mean; making it is the first gate.
 
-    def __init__(self, instance: Any) -> None:
-        super().__init__()
-        self.instance = instance
-
-    def saveImpl(self, path: str) -> None:
-        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self))
-        if isinstance(self.instance, NeuralNetworkClassificationModel):
-            data = self.instance.network.to_bytes()
-            rows = [(at, bytearray(data[at : at + CHUNK])) for at in range(0, len(data), CHUNK)]
-            frame = self.sparkSession.createDataFrame(rows, "at long, bytes binary")
-            frame.coalesce(1).write.parquet(f"{path}/data")
-
-    def _handleOverwrite(self, path: str) -> None:
-        if is_remote():
-            from pyspark.ml.connect.readwrite import RemoteMLWriter
-
-            RemoteMLWriter.handleOverwrite(path, True)
-        else:
-            super()._handleOverwrite(path)
-
-
-class ModelReader(MLReader["NeuralNetworkClassificationModel"]):
-    """Reads what NetworkWriter wrote; it imports nothing that the files name."""
-
-    def load(self, path: str) -> "NeuralNetworkClassificationModel":
-        metadata = DefaultParamsReader.loadMetadata(path, _context(self))
-        if metadata["class"].split(".")[-1] != NeuralNetworkClassificationModel.__name__:
-            raise StoreError(f"{path} holds no NeuralNetworkClassificationModel", code="store-class")
-        rows = self.sparkSession.read.parquet(f"{path}/data").orderBy("at").collect()
-        model = NeuralNetworkClassificationModel()
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        model._network = Sequential.from_bytes(b"".join(bytes(row["bytes"]) for row in rows), path)
-        return model
-
-
-class NeuralNetworkClassifier(
-    ProbabilisticClassifier,
-    NetworkParams,
-    MLWritable,
-    DefaultParamsReadable["NeuralNetworkClassifier"],
-):
-    """A feed-forward network for two or more classes, as a Spark ML stage.
-
-    Features are one column of vectors (dense or sparse), arrays, bytes or numbers; labels are 0, 1, 2, ...
-    Raises DataError for anything else, before the first update.
-
-    >>> classifier = NeuralNetworkClassifier(hiddenLayers=[64], maxIter=10, seed=1)
-    >>> classifier.getHiddenLayers()
-    [64]
+    sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
     """
 
-    _input_kwargs: dict[str, Any]
+    columns: Columns
+    hidden: tuple[Layer, ...]
+    sizes: tuple[int, ...] | None
+    whole: tuple[Layer, ...] | None
+    price: L1L2 | None
+    optimizer: Optimizer
+    rate: float
+    loss: Loss | None
+    stopping: Stopping
+    strategy: Strategy
+    batch_size: int | None
+    epochs: int
+    shards: int | None
+    seed: int
+    standardize: bool
 
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        featuresCol: str = "features",
-        labelCol: str = "label",
-        predictionCol: str = "prediction",
-        probabilityCol: str = "probability",
-        rawPredictionCol: str = "rawPrediction",
-        weightCol: str | None = None,
-        hiddenLayers: Sequence[int] = (64,),
-        activation: str = "relu",
-        maxIter: int = 20,
-        batchSize: int = 32,
-        learningRate: float = 0.001,
-        seed: int = 0,
-    ) -> None:
+    def paced(self, rows: int) -> Optimizer:
+        """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
+        steps = max(1.0, rows / (self.batch_size or rows))
+        usual = self.optimizer.learning_rate * min(max(30 / steps, 1.0), 10.0)
+        return replace(self.optimizer, learning_rate=self.rate or usual)  # type: ignore[type-var]
+
+
+class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable):
+    """What the estimators have in common.  METRICS: what is counted in training, and whether more of it is better."""
+
+    METRICS: dict[str, bool] = {}
+
+    def __init__(self, **params: Any) -> None:
         super().__init__()
-        self._setDefault(hiddenLayers=[64], activation="relu", maxIter=20, batchSize=32, learningRate=0.001, seed=0)
-        self._set(**{name: value for name, value in self._input_kwargs.items() if value is not None})
+        self._start(params)
 
-    def _fit(self, dataset: DataFrame) -> "NeuralNetworkClassificationModel":
-        weight = self.getWeightCol() or None if self.isDefined(self.weightCol) else None
-        source = Frame(dataset, self.getFeaturesCol(), self.getLabelCol(), weight, "float32")
-        survey = source.survey(Rule("class"))
-        classes = max(2, int(survey.top) + 1)
-        if classes > max(2, survey.rows):
-            raise DataError(
-                f"{source.names['label']} goes up to {survey.top:,.0f}, which would make more classes than the "
-                f"{survey.rows:,} rows: number the classes 0, 1, 2, ... (StringIndexer does it)",
-                code="data-label-range",
-            )
-        hidden = [Dense(units, self.getActivation()) for units in self.getHiddenLayers()]
-        network = Sequential([*hidden, Dense(classes, "softmax")])
-        network.compile(Adam(self.getLearningRate()), "sparse_categorical_crossentropy", ["accuracy"])
-        network.fit_source(
-            source,
-            validation=None,
-            batch_size=self.getBatchSize(),
-            epochs=self.getMaxIter(),
-            strategy=Average(),
-            shards=None,
-            seed=self.getSeed() % 2**63,
-            shuffle=True,
-            listeners=[],
-        )
-        model = NeuralNetworkClassificationModel()
-        model._network = network
-        model._resetUid(self.uid)
-        fitted: NeuralNetworkClassificationModel = self._copyValues(model)
-        return fitted
+    def setParams(self, **params: Any) -> Self:
+        """Set any of the Params by keyword; None leaves one as it is.  Raises ConfigError for what is no Param."""
+        return self._given(params)
 
     def write(self) -> MLWriter:
         """Return the writer of this stage."""
-        return NetworkWriter(self)
+        return StageWriter(self)
 
+    def fitMultiple(self, dataset: Any, paramMaps: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Fit a model for each map of Params; rows that they share are looked at and packed once.
 
-class NeuralNetworkClassificationModel(
-    ProbabilisticClassificationModel,
-    NetworkParams,
-    MLWritable,
-    MLReadable["NeuralNetworkClassificationModel"],
-):
-    """A fitted NeuralNetworkClassifier.  `network` is the same network on arrays, which needs no Spark."""
+        Returns a thread-safe iterator of (index, model).  The packed rows go when the last model is there.
+        """
+        return SharedFits(self.copy(), dataset, paramMaps)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._network: Sequential | None = None
+    # The first gate
 
-    @property
-    def network(self) -> Sequential:
-        """The fitted network."""
-        assert self._network is not None, "a model comes from fit or load"
-        return self._network
+    def _plan(self) -> Plan:
+        """Return what the Params mean.  Raises ConfigError for values that cannot work, before any job."""
+        get = self.getOrDefault
+        for name in ("learningRate", "regParam", "tol"):
+            if not 0.0 <= get(name) < np.inf:
+                raise _wrong(name, get(name), "it must be a number of at least 0")
+        for name in ("dropout", "validationFraction"):
+            if not 0.0 <= get(name) < 1.0:
+                raise _wrong(name, get(name), "it must be in [0, 1)")
+        if not 0.0 <= get("elasticNetParam") <= 1.0:
+            raise _wrong("elasticNetParam", get("elasticNetParam"), "it must be in [0, 1]")
+        for name, low in (("batchSize", 1), ("maxIter", 1), ("shards", 0), ("earlyStoppingRounds", 0)):
+            whole_number(name, get(name), low)
+        if get("handleInvalid") not in ("error", "skip", "keep"):
+            raise _wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
+        sizes, whole = self._layers()
+        r, e = get("regParam"), get("elasticNetParam")
+        price = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
+        hidden: list[Layer] = []
+        for units in sizes[1:-1] if sizes else get("hiddenLayers"):
+            hidden += [Dense(units, get("activation"), kernel_regularizer=price)]
+            hidden += [Dropout(get("dropout"))] if get("dropout") else []
+        loss = None if get("loss") == "auto" else losses.get(get("loss"))
+        strategy: Strategy = strategies.get(get("strategy"))
+        return Plan(
+            self._source_columns(),
+            tuple(hidden),
+            sizes,
+            whole,
+            price,
+            optimizers.get(get("solver")),
+            self._rate(),
+            loss,
+            self._stopping(),
+            strategy,
+            get("batchSize") if self.isSet("batchSize") else strategy.default_batch_size(),
+            get("maxIter"),
+            get("shards") or None,
+            get("seed") % 2**63,
+            get("standardization"),
+        )
 
-    @property
-    def history(self) -> History | None:
-        """What happened in training, epoch by epoch; None for a loaded model."""
-        return self.network.history
-
-    @property
-    def numFeatures(self) -> int:
-        """Number of features."""
-        return self.network.network.inputs
-
-    @property
-    def numClasses(self) -> int:
-        """Number of classes."""
-        return self.network.network.outputs
-
-    def predictRaw(self, value: Vector) -> DenseVector:
-        """Return the logits of one row of features."""
-        return Vectors.dense(self._scored(value)[: self.numClasses])
-
-    def predictProbability(self, value: Vector) -> DenseVector:
-        """Return the probability of each class for one row of features."""
-        return Vectors.dense(self._scored(value)[self.numClasses :])
-
-    def predict(self, value: Vector) -> float:
-        """Return the most probable class of one row of features."""
-        return float(self._scored(value)[self.numClasses :].argmax())
-
-    def _scored(self, value: Vector) -> Any:
-        return self._outputs().both(value.toArray()[None])[0]
-
-    def _outputs(self) -> worker.LogitsAndOutputs:
-        return worker.LogitsAndOutputs(self.network.network, self.network.theta, f"column {self.getFeaturesCol()!r}")
-
-    def _transform(self, dataset: DataFrame) -> DataFrame:
-        names = [self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()]
-        clash = [name for name in names if matching(dataset, name)]
-        if clash:
-            raise DataError(
-                f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
-                "predictionCol, probabilityCol and rawPredictionCol",
-                code="data-column",
+    def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
+        """Return the Param `layers` as sizes, or as layers."""
+        given = self._if_set("layers")
+        if given is None:
+            return None, None
+        both = [name for name in ("hiddenLayers", "dropout") if self.isSet(name)]
+        if isinstance(given[0], int):
+            if len(given) < 2 or min(given) < 1:
+                raise _wrong("layers", given, "sizes go from the inputs to the outputs, each at least 1")
+            if "hiddenLayers" in both:
+                raise _wrong("layers", given, "hiddenLayers is set too: set one of them")
+            return tuple(given), None
+        both += [name for name in ("activation", "regParam") if self.isSet(name)]
+        if both:
+            raise _wrong(
+                "layers", "...", f"layers decide everything, and {', '.join(both)} is set too: set one of them"
             )
-        if self.isDefined(self.thresholds):
-            raise ConfigError("thresholds are not supported yet: clear them", code="config-thresholds")
-        ship(dataset.sparkSession)
-        x = feature_column(dataset, self.getFeaturesCol(), "float32")
-        both = f"{self.uid}__outputs"
-        count = self.numClasses
-        raw, probability = F.slice(F.col(both), 1, count), F.slice(F.col(both), count + 1, count)
-        vectors = [F.when(F.col(both).isNotNull(), array_to_vector(part)) for part in (raw, probability)]
-        best = F.call_function("array_position", probability, F.array_max(probability)) - 1
-        columns = zip(names, [*vectors, best.cast("double")], strict=True)
-        scored = dataset.withColumn(both, scoring(self._outputs(), "array<double>")(x))
-        return scored.select("*", *(column.alias(name) for name, column in columns if name)).drop(both)
+        return None, tuple(layer_words.get(item) for item in given)
 
-    def write(self) -> MLWriter:
-        """Return the writer of this model."""
-        return NetworkWriter(self)
+    def _rate(self) -> float:
+        rate, step = self.getOrDefault("learningRate"), self._if_set("stepSize")
+        if step is None:
+            return float(rate)
+        if not 0.0 <= step < np.inf:
+            raise _wrong("stepSize", step, "it must be a number of at least 0")
+        if self.isSet("learningRate") and rate != step:
+            raise _wrong(
+                "stepSize", step, f"learningRate is set too, to {rate:g}: they are one thing, set one of them"
+            )
+        return float(step)
 
-    @classmethod
-    def read(cls) -> ModelReader:
-        """Return the reader of such models."""
-        return ModelReader()
+    def _stopping(self) -> Stopping:
+        watched, known = self.getOrDefault("evalMetric"), {"loss": False} | self.METRICS
+        if watched not in known:
+            raise _wrong("evalMetric", watched, f"it must be one of {', '.join(known)}")
+        held = self.getOrDefault("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
+        rounds, tol = self.getOrDefault("earlyStoppingRounds"), self.getOrDefault("tol")
+        return Stopping(f"val_{watched}" if held else watched, known[watched], rounds, tol)
+
+    def _source_columns(self) -> Columns:
+        held = self._if_set("validationIndicatorCol")
+        split = self.getOrDefault("validationFraction")
+        if held is not None and split:
+            raise _wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
+        return Columns(
+            self._columns(),
+            self.getOrDefault("labelCol"),
+            self._if_set("weightCol"),
+            split,
+            held,
+            self._if_set("idCol"),
+            self.getOrDefault("handleInvalid") != "error",
+        )
+
+    # Fitting
+
+    def _fit(self, dataset: Any) -> Any:
+        plan = self._plan()
+        if isinstance(dataset, Packed):
+            _check_packed(dataset, plan.columns)
+            return self._fitted(dataset, plan)
+        return self._fitted(Frame(dataset, plan.columns, "float32"), plan)
+
+    def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
+        survey = source.survey()
+        shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
+        fit = self._fit_of(source, survey, plan)
+        with contextlib.ExitStack() as stack:
+            engine = stack.enter_context(source.engine(shards))
+            held = stack.enter_context(source.engine(held=True)) if survey.held else None
+            network, summary = fit(engine, held)
+        model = self._model()
+        model.hold(network, {"features": source.feature_names, "classes": source.class_names})
+        model._summary = summary
+        model._resetUid(self.uid)
+        return self._copyValues(model)
+
+    def _fit_of(self, source: Source, survey: Survey, plan: Plan) -> Any:
+        """Return what trains on packed rows, (engine, held) -> (network, summary), once the rows allow it."""
+        raise NotImplementedError
+
+    def _model(self) -> NetworkModel[Any]:
+        raise NotImplementedError
+
+    def _train(
+        self,
+        layers: Sequence[Layer],
+        loss: Loss,
+        plan: Plan,
+        width: int,
+        engine: Engine,
+        held: Engine | None,
+        class_weight: tuple[float, ...] | None = None,
+    ) -> tuple[Sequential, History]:
+        """Train a network of these layers on packed rows."""
+        first = replace(layers[0], input_dim=width)  # type: ignore[type-var]
+        network = Sequential([first, *layers[1:]])
+        rows = sum(block.rows for block in engine.blocks)
+        network.compile(plan.paced(rows), loss, list(self.METRICS))
+        history = network.fit_blocks(
+            engine,
+            held,
+            epochs=plan.epochs,
+            batch_size=plan.batch_size,
+            strategy=plan.strategy,
+            seed=plan.seed,
+            stopping=plan.stopping,
+            class_weight=class_weight,
+        )
+        return network, history
+
+
+def _wrong(name: str, value: Any, why: str) -> ConfigError:
+    return ConfigError(f"{name}={value!r}: {why}", code="config-param")
+
+
+def _check_packed(rows: Packed, columns: Columns) -> None:
+    """Raise ConfigError where rows were packed from other columns than the Params name."""
+    if rows.columns != columns:
+        raise ConfigError(
+            f"the rows were packed as {rows.columns}, and the Params say {columns}: set them to what was packed",
+            code="config-packed",
+        )
+
+
+class SharedFits(Iterator[tuple[int, Any]]):
+    """Models for several maps of Params, with the rows of candidates that read the same columns packed once."""
+
+    def __init__(self, estimator: NetworkEstimator, dataset: Any, maps: Sequence[Any]) -> None:
+        self.candidates = [estimator.copy(one) for one in maps]
+        self.dataset, self.next, self.left = dataset, 0, len(maps)
+        self.lock = threading.Lock()
+        self.packs: dict[Columns, Packed] = {}
+        self.busy: dict[Columns, threading.Lock] = {}
+        self.finalizer = weakref.finalize(self, _let_go, self.packs)
+
+    def __next__(self) -> tuple[int, Any]:
+        with self.lock:
+            number = self.next
+            if number >= len(self.candidates):
+                raise StopIteration
+            self.next += 1
+        candidate = self.candidates[number]
+        try:
+            return number, candidate.fit(self._packed(candidate._plan()))
+        finally:
+            with self.lock:
+                self.left -= 1
+                if not self.left:
+                    self.finalizer()
+
+    def _packed(self, plan: Plan) -> Any:
+        """Return the rows that a candidate trains on, packed by whoever wants them first."""
+        if isinstance(self.dataset, Packed):
+            return self.dataset
+        with self.lock:
+            busy = self.busy.setdefault(plan.columns, threading.Lock())
+        with busy:
+            if plan.columns not in self.packs:
+                source = Frame(self.dataset, plan.columns, "float32")
+                source.survey()
+                shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
+                self.packs[plan.columns] = packed(source, shards)
+        return self.packs[plan.columns]
+
+
+def _let_go(packs: dict[Columns, Packed]) -> None:
+    for rows in packs.values():
+        rows.unpersist()
+    packs.clear()
+
+
+# Classification
+
+
+@with_params
+class NeuralNetworkClassifier(
+    ClassifierParams, NetworkEstimator, ProbabilisticClassifier, DefaultParamsReadable["NeuralNetworkClassifier"]
+):
+    """A feed-forward network for two or more classes, as a Spark ML stage.
+
+    Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; labels are
+    0, 1, 2, ...  Features are brought to mean 0 and variance 1 inside the model, so that they need no scaling before.
+    Every Param is a keyword; `explainParams()` tells what each means.
+    Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
+
+    >>> classifier = NeuralNetworkClassifier(hiddenLayers=[64, 32], dropout=0.2, maxIter=10, seed=1)
+    >>> classifier.getHiddenLayers()
+    [64, 32]
+    """
+
+    METRICS = {"accuracy": True}
+
+    def _model(self) -> NeuralNetworkClassifierModel:
+        return NeuralNetworkClassifierModel()
+
+    def _fit_of(self, source: Any, survey: Survey, plan: Plan) -> Any:
+        name = source.names["label"]
+        check_targets(survey.targets, 1, 1, name)
+        check_kind(survey, Rule("class"), name)
+        classes = self._count(source.class_names, survey, name, plan)
+        last: tuple[Layer, ...] = (Dense(classes, "softmax", kernel_regularizer=plan.price),)
+        layers = plan.whole or (*plan.hidden, *last)
+        loss = plan.loss or losses.get("sparse_categorical_crossentropy")
+        inner = Network(layers, survey.width)
+        if plan.whole and plan.loss is None and inner.outputs == 1:
+            loss = losses.get("binary_crossentropy")
+        Objective(inner, loss)
+        if plan.sizes:
+            check_width(survey.width, plan.sizes[0], source.names["features"])
+        check_kind(survey, Rule(loss.targets, max(2, inner.outputs)), name)
+        check_kind(survey, Rule("class", max(2, inner.outputs)), name)
+        check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
+        weights = self._class_weights(survey, max(2, inner.outputs))
+
+        def fit(engine: Engine, held: Engine | None) -> tuple[Sequential, ClassificationSummary]:
+            front: tuple[Layer, ...] = ()
+            if plan.standardize:
+                features, _ = measure(engine, survey.width, survey.targets, "float32")
+                front = (features.normalization(),)
+            network, history = self._train((*front, *layers), loss, plan, survey.width, engine, held, weights)
+            NeuralNetworkClassifierModel.check(network)
+            objective = Objective(network.network, loss)
+            total = tree_sum(engine.map(confusion, Task(objective, network.theta, shards=engine.shards)))
+            means, _ = score(engine, objective, network.theta)
+            assert total is not None
+            found = total.sums.reshape(2 * [max(2, inner.outputs)])
+            return network, ClassificationSummary(history, means["loss"], found)
+
+        return fit
+
+    def _count(self, names: list[str] | None, survey: Survey, name: str, plan: Plan) -> int:
+        """Return the number of classes: what the metadata say, or one more than the largest; at least 2."""
+        top = max(survey.classes)
+        if names is None and top + 1 > max(2, survey.rows + survey.held):
+            raise DataError(
+                f"{name} goes up to {top:,}, which would make more classes than the {survey.rows + survey.held:,} "
+                "rows: number the classes 0, 1, 2, ... (StringIndexer does it)",
+                code="data-label-range",
+            )
+        unseen = [number for number, one in survey.classes.items() if not one.rows]
+        if unseen:
+            one = survey.classes[unseen[0]]
+            raise DataError(
+                f"{name} has class {unseen[0]} among the rows held out for validation alone ({one.held:,} of them, "
+                f"such as {one.where}): a network cannot learn what it never sees.  To do: hold out other rows, or "
+                "drop that class",
+                code="data-class-missing",
+            )
+        if plan.sizes:
+            return plan.sizes[-1]
+        return max(2, top + 1, len(names or ()))
+
+    def _class_weights(self, survey: Survey, classes: int) -> tuple[float, ...] | None:
+        given = self._if_set("classWeights")
+        if given is None:
+            return None
+        if given == "balanced":
+            rows = [survey.classes[number].rows if number in survey.classes else 0 for number in range(classes)]
+            seen = sum(1 for count in rows if count)
+            return tuple(survey.rows / (seen * count) if count else 1.0 for count in rows)
+        outside = [key for key in given if not 0 <= int(key) < classes]
+        if outside:
+            raise _wrong("classWeights", given, f"there is no class {outside[0]}: they are 0 to {classes - 1}")
+        if not all(0.0 <= weight < np.inf for weight in given.values()) or not any(given.values()):
+            raise _wrong("classWeights", given, "weights are 0 or more, and not all 0")
+        return tuple(given.get(str(number), 1.0) for number in range(classes))
+
+
+# Regression
+
+
+@with_params
+class NeuralNetworkRegressor(
+    NetworkEstimator, Regressor[NeuralNetworkRegressorModel], DefaultParamsReadable["NeuralNetworkRegressor"]
+):
+    """A feed-forward network for one number or several, as a Spark ML stage.
+
+    Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; the label is a
+    number, or an array or vector of several targets.  Features and targets are brought to mean 0 and variance 1
+    inside the model: the history's loss is in units of the targets' variance, predictions are in their own.
+    Every Param is a keyword; `explainParams()` tells what each means.
+    Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
+
+    >>> regressor = NeuralNetworkRegressor(hiddenLayers=[32], maxIter=20, seed=1)
+    >>> regressor.getMaxIter()
+    20
+    """
+
+    METRICS = {"mse": False, "mae": False}
+
+    def _model(self) -> NeuralNetworkRegressorModel:
+        return NeuralNetworkRegressorModel()
+
+    def _fit_of(self, source: Any, survey: Survey, plan: Plan) -> Any:
+        loss = plan.loss or losses.get("mse")
+        check_kind(survey, Rule(loss.targets), source.names["label"])
+        layers = plan.whole or (*plan.hidden, Dense(survey.targets, kernel_regularizer=plan.price))
+        inner = Network(layers, survey.width)
+        objective = Objective(inner, loss)
+        if plan.sizes:
+            check_width(survey.width, plan.sizes[0], source.names["features"])
+            check_targets(survey.targets, plan.sizes[-1], plan.sizes[-1], source.names["label"])
+        check_targets(survey.targets, objective.loss.columns(inner.outputs), inner.outputs, source.names["label"])
+
+        def fit(engine: Engine, held: Engine | None) -> tuple[Sequential, RegressionSummary]:
+            features, targets = measure(engine, survey.width, survey.targets, "float32")
+            front: tuple[Layer, ...] = ()
+            back: tuple[Layer, ...] = ()
+            trained = loss
+            if plan.standardize:
+                front = (features.normalization(),)
+            if plan.standardize and loss.link is None and loss.targets == "real":
+                back = (targets.normalization(invert=True),)
+                trained = Standardized(loss, targets.mean, _deviation(back[0]))  # type: ignore[arg-type]
+            network, history = self._train((*front, *layers, *back), trained, plan, survey.width, engine, held)
+            measured = tuple((name, metrics.get(name)) for name in self.METRICS)
+            means, _ = score(engine, Objective(network.network, trained, measured), network.theta)
+            variance = float(targets.variance.mean())
+            r2 = 1.0 - means["mse"] / variance if variance else float("nan")
+            return network, RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)
+
+        return fit
+
+
+def _deviation(layer: Any) -> list[float]:
+    """Return what a Normalization divides by."""
+    return [np.sqrt(variance) or 1.0 for variance in layer.variance]

@@ -4,11 +4,12 @@ Two passes over the user's plan, whatever its layout: one looks at every row (th
 the functions of `packing.py`; the engine that holds the result is in `engine.py`.
 """
 
+import contextlib
 import difflib
 import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,24 @@ from firesteel.spark import packing, worker
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import heavy_limit, n_blocks
-from firesteel.train.checks import Finding, Findings, Rule, merge, refuse
+from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import check_shards
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient, Strategy
 
-__all__ = ["Frame", "feature_column", "predict"]
+__all__ = [
+    "Columns",
+    "Frame",
+    "feature_column",
+    "feature_names",
+    "feature_size",
+    "listed",
+    "matching",
+    "predict",
+    "scoring",
+]
 
-Columns = str | Sequence[str]
+Names = str | Sequence[str]
 LEADING = 3
 """How many leading columns tell one row from another in a message."""
 TELLING = (StringType, NumericType, BooleanType, DateType, TimestampType)
@@ -58,6 +69,11 @@ def check_names(columns: Any, role: str) -> None:
     names = [columns] if isinstance(columns, str) else columns
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{role}={columns!r}: it must be a column's name, or a list of names", code="config-column")
+
+
+def listed(names: Any) -> Any:
+    """Return a list of names as a tuple, and anything else as it is."""
+    return tuple(names) if isinstance(names, list) else names
 
 
 def matching(frame: DataFrame, name: str) -> list[str]:
@@ -106,7 +122,7 @@ def _number(frame: DataFrame, name: str, role: str) -> Column:
     )
 
 
-def feature_column(frame: DataFrame, features: Columns, dtype: str) -> Column:
+def feature_column(frame: DataFrame, features: Names, dtype: str) -> Column:
     """Return the features as one column of lists or bytes, whatever they are stored as.
 
     features: a column of vectors, arrays, bytes (one value each) or numbers; or a list of numeric columns.
@@ -129,7 +145,49 @@ def _plain(column: Column, kind: ArrayType) -> Column:
     return column.cast("array<double>") if kind.elementType.typeName().startswith("decimal") else column
 
 
-def _label_column(frame: DataFrame, label: Columns) -> Column:
+def feature_names(frame: DataFrame, features: Names) -> list[str] | None:
+    """Return a name for each feature: those of a list of columns, or what Spark's metadata say of a vector."""
+    if not isinstance(features, str):
+        return list(features)
+    about = frame.schema[matching(frame, features)[0]].metadata.get("ml_attr", {})
+    named = {
+        attribute["idx"]: attribute["name"]
+        for attributes in about.get("attrs", {}).values()
+        for attribute in attributes
+        if "idx" in attribute and "name" in attribute
+    }
+    count = about.get("num_attrs", len(named))
+    return [named[number] for number in range(count)] if named and set(named) == set(range(count)) else None
+
+
+def feature_size(frame: DataFrame, features: Names) -> int | None:
+    """Return the number of features as far as it is known without reading a row."""
+    if not isinstance(features, str):
+        return len(features)
+    about = frame.schema[matching(frame, features)[0]].metadata.get("ml_attr", {})
+    size = about.get("num_attrs") or sum(len(attributes) for attributes in about.get("attrs", {}).values())
+    return size or None
+
+
+def class_names(frame: DataFrame, label: Names) -> list[str] | None:
+    """Return the names of the classes that StringIndexer left in the label's metadata."""
+    if not isinstance(label, str) or not (found := matching(frame, label)):
+        return None
+    names = frame.schema[found[0]].metadata.get("ml_attr", {}).get("vals")
+    return list(names) if names else None
+
+
+def _boolean(frame: DataFrame, name: str, role: str) -> Column:
+    column, kind = resolved(frame, name, role)
+    if not isinstance(kind, BooleanType):
+        raise DataError(
+            f"column {name!r} is {kind.simpleString()}: {role}= takes booleans, true for the rows held out",
+            code="data-type",
+        )
+    return column
+
+
+def _label_column(frame: DataFrame, label: Names) -> Column:
     if not isinstance(label, str):
         return F.array(*(_number(frame, name, "label") for name in label))
     column, kind = resolved(frame, label, "label")
@@ -143,68 +201,104 @@ def _label_column(frame: DataFrame, label: Columns) -> Column:
 # The source
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a DataFrame are what, and which rows are held out.
+
+    features, label: a column's name, or a tuple of names.  weight, held, id: names, or None.  held: of a column that
+    is true for the rows held out; else the share `split` is, by key.  id: identifies rows and makes their keys.
+    skip: whether rows with nulls, NaN or infinite values are left out instead of refused.
+    """
+
+    features: str | tuple[str, ...] = "features"
+    label: str | tuple[str, ...] = "label"
+    weight: str | None = None
+    split: float = 0.0
+    held: str | None = None
+    id: str | None = None
+    skip: bool = False
+
+    def names(self) -> dict[str, str]:
+        """Return what to call each part in messages."""
+        named = {"features": self.features, "label": self.label, "weight": self.weight, "held": self.held}
+        return {
+            part: f"column {name!r}" if isinstance(name, str | None) else f"columns {', '.join(name)}"
+            for part, name in named.items()
+        }
+
+
 def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> DataFrame:
     """Return the frame that a worker function makes of this one."""
     return frame.mapInArrow(functools.partial(function, *arguments), schema)
 
 
 class Frame:
-    """Rows of a DataFrame.  split: share of them held out for validation, chosen by row key.
+    """Rows of a DataFrame.
 
     Raises ConfigError and DataError where columns are missing or of the wrong type.
     """
 
-    def __init__(
-        self, frame: DataFrame, features: Columns, label: Columns, weight: str | None, dtype: str, split: float = 0.0
-    ) -> None:
-        check_names(features, "features")
-        check_names(label, "label")
-        self.names: Mapping[str, str] = {
-            "features": _called(features),
-            "label": _called(label),
-            "weight": f"column {weight!r}",
+    def __init__(self, frame: DataFrame, columns: Columns, dtype: str) -> None:
+        check_names(columns.features, "features")
+        check_names(columns.label, "label")
+        self.columns, self.dtype, self.split = columns, dtype, columns.split
+        self.names: Mapping[str, str] = columns.names()
+        self.frame = frame
+        parts = {
+            "x": feature_column(frame, columns.features, dtype),
+            "y": _label_column(frame, columns.label),
+            "w": F.lit(1.0) if columns.weight is None else _number(frame, columns.weight, "weight"),
         }
-        self.columns = None if isinstance(features, str) else list(features)
-        self.dtype, self.split = dtype, split
-        w = F.lit(1.0) if weight is None else _number(frame, weight, "weight")
+        if columns.id is not None:
+            parts["key"] = F.xxhash64(resolved(frame, columns.id, "id")[0])
+        if columns.held is not None:
+            parts["held"] = _boolean(frame, columns.held, "held")
+        self.rows = frame.select(*(column.alias(name) for name, column in parts.items()))
+        self.feature_names = feature_names(frame, columns.features)
+        self.class_names = class_names(frame, columns.label)
         leading = [
             field.name
             for field in frame.schema.fields
             if isinstance(field.dataType, TELLING) and len(matching(frame, field.name)) == 1
         ][:LEADING]
-        self.where = tuple(leading)
-        self.frame = frame
-        x, y = feature_column(frame, features, dtype), _label_column(frame, label)
-        self.rows = frame.select(x.alias("x"), y.alias("y"), w.alias("w"))
-        told = [resolved(frame, name, "leading")[0].alias(f"where{number}") for number, name in enumerate(leading)]
-        self.told = frame.select(x.alias("x"), y.alias("y"), w.alias("w"), *told)
+        told = {f"where{number}": resolved(frame, name, "leading")[0] for number, name in enumerate(leading)}
+        parts["x"] = feature_column(frame, columns.features, "float64")  # so that what is rounded can be seen
+        self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
+        self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
         self.surveyed: Survey | None = None
-        self.rule: Rule | None = None
         ship(frame.sparkSession)
 
-    def survey(self, rule: Rule) -> Survey:
-        if self.surveyed is not None and self.rule is not None and self.rule.targets == rule.targets:
-            if rule.targets != "class" or self.surveyed.top < (rule.classes or np.inf):
-                return self.surveyed
-        task = packing.SurveyTask(rule, self.dtype, self.split, self.where)
-        table = collect(mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, task))
+    def survey(self) -> Survey:
+        if self.surveyed is not None:
+            return self.surveyed
+        table = collect(mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, self.reading))
         reports = [json.loads(report) for report in table.column("report").to_pylist()]
         rows = sum(report["rows"] for report in reports)
         if not rows:
-            raise DataError("the DataFrame is empty: there are no rows to train on", code="data-empty")
+            skipped = sum(report["skipped"] for report in reports)
+            raise DataError(
+                f"all {skipped:,} rows of the DataFrame are left out, for nulls, NaN or infinite values in "
+                f"{self.names['features']} or {self.names['label']}"
+                if skipped
+                else "the DataFrame is empty: there are no rows to train on",
+                code="data-empty",
+            )
         found: Findings = {}
+        classes: Classes = {}
         for report in reports:
             found = merge(found, {code: Finding(**f) for code, f in report["found"].items()})
-        refuse(found, rows, self.names, self.columns)
+            classes = merge_classes(classes, {number: Class(*one) for number, *one in report["classes"]})
+        refuse(found, rows, self.names, self.feature_names)
         width = self._one_width(reports, "features", rows)
         targets = self._one_width(reports, "label", rows)
         held = sum(report["held"] for report in reports)
-        if held == rows or (self.split and not held):
+        if held == rows or ((self.split or self.columns.held is not None) and not held):
+            share = f"validation_split={self.split:g}" if self.columns.held is None else self.names["held"]
             raise DataError(
-                f"validation_split={self.split:g} of {rows:,} rows leaves {rows - held:,} to train on and {held:,} "
-                "to validate: give more rows, or another share",
+                f"{share} of {rows:,} rows leaves {rows - held:,} to train on and {held:,} to validate: give more "
+                "rows, or another share",
                 code="data-empty",
             )
         check_weights(sum(report["weight"] for report in reports), self.names["weight"])
@@ -216,8 +310,7 @@ class Frame:
             np.concatenate([np.frombuffer(b, np.int64) for b in table.column("heavy_counts").to_pylist()]),
             sum(report["slack"] for report in reports),
         )
-        tops = [report["top"] for report in reports if report["top"] is not None]
-        self.surveyed, self.rule = Survey(rows - held, held, width, targets, max(tops)), rule
+        self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())))
         return self.surveyed
 
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
@@ -249,13 +342,20 @@ class Frame:
         assert self.surveyed is not None
         return strategy.default_shards(self.surveyed.rows, batch_size, self._blocks(False))
 
-    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> SparkEngine:
-        assert self.surveyed is not None and shuffle
+    @contextlib.contextmanager
+    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[SparkEngine]:
+        with contextlib.closing(self.packed(shards, held)) as engine:
+            yield engine
+
+    def packed(self, shards: int | None, held: bool) -> SparkEngine:
+        """Pack the rows; return the engine that holds them until it is closed."""
+        assert self.surveyed is not None
         blocks = self._blocks(held)
         count = Gradient().default_shards(0, None, blocks) if shards is None else shards
         check_shards(count, blocks)
-        task = packing.PackTask(self.dtype, blocks, partition_codes(count), self.split, held)
-        heavy = None if held else self._heavy(blocks)
+        reading = replace(self.reading, where=())
+        task = packing.PackTask(reading, blocks, partition_codes(count), held, self.columns.id is not None)
+        heavy = None if held else self._heavy(blocks, reading)
         if heavy is not None:
             keys = heavy.column("key").to_numpy().view(np.uint64)
             task = replace(task, heavy=tuple(int(key) for key in keys))
@@ -275,7 +375,7 @@ class Frame:
             )
         return engine
 
-    def _heavy(self, blocks: int) -> pa.Table | None:
+    def _heavy(self, blocks: int, reading: packing.Reading) -> pa.Table | None:
         """Return (key, count, row) of each row with so many copies that they must be spread, or None."""
         assert self.surveyed is not None and self.candidates is not None
         limit = heavy_limit(self.surveyed.rows, blocks)
@@ -284,8 +384,7 @@ class Frame:
         likely = values[np.bincount(where, counts, len(values)) + slack > limit]
         if not len(likely):
             return None
-        task = packing.SurveyTask(Rule(), self.dtype, self.split, ())
-        table = collect(mapped(self.rows, packing.count_heavy, packing.HEAVY_SCHEMA, task, likely))
+        table = collect(mapped(self.rows, packing.count_heavy, packing.HEAVY_SCHEMA, reading, likely))
         count: dict[int, int] = {}
         pack: dict[int, bytes] = {}
         for row in table.to_pylist():
@@ -302,10 +401,6 @@ class Frame:
                 "pack": pa.array([pack[key] for key in heavy], pa.binary()),
             }
         )
-
-
-def _called(columns: Columns) -> str:
-    return f"column {columns!r}" if isinstance(columns, str) else f"columns {', '.join(columns)}"
 
 
 # Prediction
@@ -327,7 +422,7 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
     return pandas_udf(call_pandas, kind)  # type: ignore[call-overload]
 
 
-def predict(frame: DataFrame, network: Network, theta: Array, features: Columns) -> DataFrame:
+def predict(frame: DataFrame, network: Network, theta: Array, features: Names) -> DataFrame:
     """Return the frame with the network's outputs as an array in the column `prediction`; nothing runs yet."""
     check_names(features, "features")
     if clash := matching(frame, "prediction"):
@@ -337,6 +432,7 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: Columns)
         )
     x = feature_column(frame, features, network.dtype)
     ship(frame.sparkSession)
-    outputs = worker.Outputs(network, theta, _called(features))
+    named = Columns(features if isinstance(features, str) else tuple(features)).names()["features"]
+    outputs = worker.Outputs(network, theta, named)
     kind = "array<float>" if network.dtype == "float32" else "array<double>"
     return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))

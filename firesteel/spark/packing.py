@@ -1,13 +1,15 @@
 """Rows become blocks on executors: surveyed, gathered into mini-packs by shard, merged into blocks.
 
-Every function is pure and reads its input to the end; which partition it gets decides nothing.  `frames.py` strings
-them into jobs; `worker.py` reads the blocks that come out.
+What is read are batches with the columns x, y and w and, where the user has them, `key`, a hash of an identifier,
+`held`, whether a row is for validation, and `where0`, ..., what tells a row from another in a message.  Every
+function is pure and reads its input to the end; which partition it gets decides nothing.  `frames.py` strings them
+into jobs; `worker.py` reads the blocks that come out.
 """
 
 import functools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import firesteel
+from firesteel.core.types import Array
 from firesteel.spark.arrow import Batches, Rows, binary_views, check_version, clean_rows, record_batch, widths
-from firesteel.train.blocks import Block, Keys, alike, block_ids, heavy_share, pack_block, row_keys
-from firesteel.train.checks import Finding, Findings, Rule, look, merge
+from firesteel.train.blocks import Block, Keys, alike, block_ids, heavy_share, id_keys, pack_block, row_keys
+from firesteel.train.checks import Classes, Finding, Findings, count_classes, look, merge, merge_classes
 
 __all__ = [
     "BLOCK_SCHEMA",
@@ -25,7 +28,7 @@ __all__ = [
     "MINI_SCHEMA",
     "SURVEY_SCHEMA",
     "PackTask",
-    "SurveyTask",
+    "Reading",
     "count_heavy",
     "explode",
     "merge_packs",
@@ -41,44 +44,92 @@ PACK_BYTES = 32 << 20
 """How much a partition gathers before it sends mini-packs."""
 
 
-def is_held(keys: Keys, split: float) -> npt.NDArray[np.bool_]:
-    """Return which rows are held out for validation: those whose key, read as a fraction, is below `split`."""
+# Reading
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How rows are read.  split: the share held out, by key, where no column says which.
+
+    skip: whether rows with nulls, NaN or infinite values are left out.  where: names behind where0, where1, ...
+    """
+
+    dtype: str
+    split: float = 0.0
+    skip: bool = False
+    where: tuple[str, ...] = ()
+    version: str = firesteel.__version__
+
+
+@dataclass(frozen=True)
+class Read:
+    """Sound rows of one batch: x (n, I), y (n, T), w (n,); their keys; which are held out; hashes of their values."""
+
+    x: npt.NDArray[Any]
+    y: Array
+    w: Array
+    keys: Keys
+    held: npt.NDArray[np.bool_]
+    prints: Keys
+
+    def __getitem__(self, rows: Any) -> "Read":
+        return Read(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+def read(batch: pa.RecordBatch, reading: Reading) -> Read:
+    """Return the rows of a batch that has passed the survey."""
+    if reading.skip:
+        batch, _ = _without_invalid(_without_nulls(batch, reading)[0], reading)
+    x, y, w = clean_rows(batch)
+    prints = row_keys(x, y, w, np.dtype(reading.dtype))
+    names = batch.schema.names
+    keys = id_keys(batch.column("key").to_numpy(zero_copy_only=False)) if "key" in names else prints
+    held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in names else _below(keys, reading.split)
+    return Read(x, y, w, keys, held, prints)
+
+
+def _below(keys: Keys, split: float) -> npt.NDArray[np.bool_]:
+    """Return which keys, read as fractions, are below `split`."""
     return (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < split
+
+
+def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBatch, int]:
+    """Return the rows whose features and targets are finite numbers, and how many others there were."""
+    if len(np.unique(widths(batch.column("x")))) > 1 or len(np.unique(widths(batch.column("y")))) > 1:
+        return batch, 0
+    x, y, _ = clean_rows(batch)
+    with np.errstate(over="ignore"):
+        fine = np.isfinite(x.astype(reading.dtype, copy=False)).all(axis=1) & np.isfinite(y).all(axis=1)
+    return (batch, 0) if fine.all() else (batch.filter(pa.array(fine)), int((~fine).sum()))
 
 
 # The survey: the third gate, and what packing must know
 
 
-@dataclass(frozen=True)
-class SurveyTask:
-    """rule: what targets must be.  where: names of the columns by which a row is told from another."""
-
-    rule: Rule
-    dtype: str
-    split: float
-    where: tuple[str, ...]
-    version: str = firesteel.__version__
-
-
 SURVEY_SCHEMA = "report string, heavy_keys binary, heavy_counts binary"
 
 
-def survey(task: SurveyTask, batches: Batches) -> Iterator[pa.RecordBatch]:
+def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Look at every row of a partition; yield one report of what was found, and how often keys occur."""
-    check_version(task.version)
+    check_version(reading.version)
     found: Findings = {}
+    classes: Classes = {}
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
-    rows, held, weight, held_weight, top = 0, 0, 0.0, 0.0, -np.inf
+    rows, skipped, held, weight, held_weight = 0, 0, 0, 0.0, 0.0
     sums = [0, 0]
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
-    dtype = np.dtype(task.dtype)
+    dtype = np.dtype(reading.dtype)
     for batch in batches:
         rows += batch.num_rows
-        batch, nulls = _without_nulls(batch, task.where)
+        batch, nulls = _without_nulls(batch, reading)
+        if reading.skip:
+            skipped += sum(nulls.pop(code).rows for code in SKIPPED if code in nulls)
+            batch, more = _without_invalid(batch, reading)
+            skipped += more
         found = merge(found, nulls)
-        where = functools.partial(_where, batch, task.where)
+        where = functools.partial(_where, batch, reading.where)
         mixed = False
-        for part, column in (("features", 0), ("label", 1)):
+        for part, column in (("features", "x"), ("label", "y")):
             lengths, first, count = np.unique(widths(batch.column(column)), return_index=True, return_counts=True)
             mixed |= len(lengths) > 1
             for length, at, n in zip(lengths.tolist(), first.tolist(), count.tolist(), strict=True):
@@ -86,24 +137,23 @@ def survey(task: SurveyTask, batches: Batches) -> Iterator[pa.RecordBatch]:
                 seen[part][length] = (known[0] + n, known[1])
         if mixed or not batch.num_rows:
             continue
-        x, y, w = clean_rows(batch)
-        found = merge(found, look(x, y, w, task.rule, dtype, where))
-        top = max(top, float(y.max(initial=-np.inf)))
-        keys = row_keys(x, y, w, dtype)
-        out = is_held(keys, task.split)
-        held += int(out.sum())
-        weight += float(w[~out].astype(dtype).sum(dtype=np.float64))
-        held_weight += float(w[out].astype(dtype).sum(dtype=np.float64))
-        for half, chosen in enumerate((~out, out)):
-            sums[half] += int(np.add.reduce(keys[chosen], dtype=np.uint64))
-        keys_seen, counts, lost = _tallied(keys_seen, counts, keys[~out])
+        here = read(batch, replace(reading, skip=False))
+        found = merge(found, look(here.x, here.y, here.w, dtype, where))
+        classes = merge_classes(classes, count_classes(here.y, here.held, where))
+        held += int(here.held.sum())
+        weight += float(here.w[~here.held].astype(dtype).sum(dtype=np.float64))
+        held_weight += float(here.w[here.held].astype(dtype).sum(dtype=np.float64))
+        for half, chosen in enumerate((~here.held, here.held)):
+            sums[half] += int(np.add.reduce(here.prints[chosen], dtype=np.uint64))
+        keys_seen, counts, lost = _tallied(keys_seen, counts, here.keys[~here.held])
         slack += lost
     report = {
-        "rows": rows,
+        "rows": rows - skipped,
+        "skipped": skipped,
         "held": held,
         "weight": weight,
         "held_weight": held_weight,
-        "top": top if np.isfinite(top) else None,
+        "classes": [[number, *astuple(one)] for number, one in classes.items()],
         "sums": [half % 2**64 for half in sums],
         "slack": slack,
         "widths": {part: list(by_width.items()) for part, by_width in seen.items()},
@@ -127,17 +177,23 @@ def _tallied(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Key
     return both[kept], total[kept] - least, least
 
 
-def _without_nulls(batch: pa.RecordBatch, names: Sequence[str]) -> tuple[pa.RecordBatch, Findings]:
+SKIPPED = ("null-features", "null-item", "null-label")
+"""What is found of rows with nulls that may be left out."""
+
+
+def _without_nulls(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBatch, Findings]:
     """Return the rows without nulls in any place, and what was found wrong with the others."""
     found: Findings = {}
+    names = reading.where
     good = np.ones(batch.num_rows, bool)
-    for code, column in (("null-features", 0), ("null-label", 1), ("null-weight", 2)):
-        null = batch.column(column).is_null().to_numpy(zero_copy_only=False)
-        found = merge(found, _noted(code, null & good, batch, names))
-        good &= ~null
+    for code, column in (("null-features", "x"), ("null-label", "y"), ("null-weight", "w"), ("null-held", "held")):
+        if column in batch.schema.names:
+            null = batch.column(column).is_null().to_numpy(zero_copy_only=False)
+            found = merge(found, _noted(code, null & good, batch, names))
+            good &= ~null
     batch = batch.filter(pa.array(good))
     good = np.ones(batch.num_rows, bool)
-    for code, column in (("null-item", 0), ("null-label", 1)):
+    for code, column in (("null-item", "x"), ("null-label", "y")):
         items = batch.column(column)
         if pa.types.is_list(items.type) or pa.types.is_large_list(items.type):
             flat = items.flatten()
@@ -150,7 +206,7 @@ def _without_nulls(batch: pa.RecordBatch, names: Sequence[str]) -> tuple[pa.Reco
 
 
 def _noted(
-    code: str, bad: npt.NDArray[np.bool_], batch: pa.RecordBatch, names: Sequence[str], items: int | None = None
+    code: str, bad: npt.NDArray[np.bool_], batch: pa.RecordBatch, names: Sequence[str], items: str | None = None
 ) -> Findings:
     if not bad.any():
         return {}
@@ -163,7 +219,7 @@ def _where(batch: pa.RecordBatch, names: Sequence[str], row: int) -> str:
     """Say which row this is, by its leading columns."""
     if not names:
         return "a row"
-    values = (batch.column(3 + number)[row].as_py() for number in range(len(names)))
+    values = (batch.column(f"where{number}")[row].as_py() for number in range(len(names)))
     return "the row with " + ", ".join(f"{name}={_short(value)}" for name, value in zip(names, values, strict=True))
 
 
@@ -178,23 +234,23 @@ def _short(value: Any) -> str:
 HEAVY_SCHEMA = "key long, count long, pack binary"
 
 
-def count_heavy(task: SurveyTask, candidates: Keys, batches: Batches) -> Iterator[pa.RecordBatch]:
+def count_heavy(reading: Reading, candidates: Keys, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Count the rows with one of these keys; yield each key's count and row, or an empty row if they differ."""
-    dtype = np.dtype(task.dtype)
+    dtype = np.dtype(reading.dtype)
     count: dict[int, int] = {}
     pack: dict[int, bytes] = {}
     for batch in batches:
-        x, y, w = clean_rows(batch)
-        if not len(w):
+        if not batch.num_rows:
             continue
-        keys = row_keys(x, y, w, dtype)
-        for key in np.unique(keys[np.isin(keys, candidates) & ~is_held(keys, task.split)]):
-            rows = np.flatnonzero(keys == key)
-            one = rows[:1]
-            same = all(alike(part[rows], dtype) for part in (x, y, w))
-            row = pack_block(BY_KEY, x[one], y[one], w[one], keys[one], dtype).to_bytes() if same else b""
+        here = read(batch, reading)
+        here = here[~here.held]
+        for key in np.unique(here.keys[np.isin(here.keys, candidates)]):
+            same = here[here.keys == key]
+            row = b""
+            if all(alike(part, dtype) for part in (same.x, same.y, same.w)):
+                row = pack_block(BY_KEY, same.x[:1], same.y[:1], same.w[:1], same.keys[:1], dtype).to_bytes()
             k = int(key)
-            count[k] = count.get(k, 0) + len(rows)
+            count[k] = count.get(k, 0) + len(same.w)
             pack[k] = row if pack.get(k, row) == row else b""
     signed = np.array(list(count), np.uint64).view(np.int64)
     yield record_batch(key=signed, count=np.array(list(count.values()), np.int64), pack=list(pack.values()))
@@ -205,55 +261,62 @@ def count_heavy(task: SurveyTask, candidates: Keys, batches: Batches) -> Iterato
 
 @dataclass(frozen=True)
 class PackTask:
-    """codes: what to write into `part` so that Spark puts shard s into partition s.  heavy: keys of spread rows."""
+    """codes: what to write into `part` so that Spark puts shard s into partition s.  heavy: keys of spread rows.
 
-    dtype: str
+    held: whether it is the rows held out that are packed.  keyed: whether rows have keys other than their values'.
+    """
+
+    reading: Reading
     blocks: int
     codes: tuple[int, ...]
-    split: float
     held: bool
+    keyed: bool
     heavy: tuple[int, ...] = ()
 
 
-MINI_SCHEMA = "part long, pack binary"
+MINI_SCHEMA = "part long, pack binary, keys binary"
 BLOCK_SCHEMA = "block long, rows long, weight double, fingerprint long, data binary"
 
 
 def mini_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Yield the partition's rows as few fat rows, one for each shard that some of them go to."""
-    dtype, shards = np.dtype(task.dtype), len(task.codes)
     heavy = np.array(task.heavy, np.uint64)
-    gathered: list[tuple[Rows, Keys]] = []
+    gathered: list[Read] = []
     size = 0
     for batch in batches:
-        x, y, w = clean_rows(batch)
-        if not len(w):
+        if not batch.num_rows:
             continue
-        keys = row_keys(x, y, w, dtype)
-        keep = is_held(keys, task.split) == task.held
+        here = read(batch, task.reading)
+        keep = here.held == task.held
         if len(heavy):
-            keep &= ~np.isin(keys, heavy)
+            keep &= ~np.isin(here.keys, heavy)
         if not keep.all():
-            x, y, w, keys = x[keep], y[keep], w[keep], keys[keep]
-        gathered.append(((x, y, w), keys))
-        size += x.nbytes
+            here = here[keep]
+        gathered.append(here)
+        size += here.x.nbytes
         if size >= PACK_BYTES:
-            yield from _sent(gathered, task, dtype, shards)
+            yield from _sent(gathered, task)
             gathered, size = [], 0
     if gathered:
-        yield from _sent(gathered, task, dtype, shards)
+        yield from _sent(gathered, task)
 
 
-def _sent(
-    gathered: Sequence[tuple[Rows, Keys]], task: PackTask, dtype: np.dtype[Any], shards: int
-) -> Iterator[pa.RecordBatch]:
-    x, y, w = (np.concatenate([rows[i] for rows, _ in gathered]) for i in range(3))
-    keys = np.concatenate([k for _, k in gathered])
+def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
+    x, y, w, keys = (np.concatenate([getattr(rows, part) for rows in gathered]) for part in ("x", "y", "w", "keys"))
+    shards = len(task.codes)
     shard = block_ids(keys, task.blocks) % shards
     for number, rows in enumerate(_groups(shard, shards)):
         if len(rows):
-            pack = pack_block(BY_KEY, x[rows], y[rows], w[rows], keys[rows], dtype, ordered=True)
-            yield record_batch(part=[task.codes[number]], pack=[pack.to_bytes()])
+            yield _mini_pack(task, number, BY_KEY, x[rows], y[rows], w[rows], keys[rows])
+
+
+def _mini_pack(
+    task: PackTask, shard: int, block: int, x: npt.NDArray[Any], y: Array, w: Array, keys: Keys
+) -> pa.RecordBatch:
+    """Return rows as one fat row on its way to a shard; their keys go along where values do not give them."""
+    pack = pack_block(block, x, y, w, keys, np.dtype(task.reading.dtype), ordered=True)
+    carried = keys.tobytes() if task.keyed else b""
+    return record_batch(part=[task.codes[shard]], pack=[pack.to_bytes()], keys=[carried])
 
 
 def _groups(ids: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.intp]]:
@@ -264,7 +327,7 @@ def _groups(ids: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.intp]
 
 def explode(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Yield each heavy row's copies, spread over all blocks."""
-    dtype = np.dtype(task.dtype)
+    dtype = np.dtype(task.reading.dtype)
     for batch in batches:
         packs = binary_views(batch.column(2))
         keys = batch.column(0).to_numpy().view(np.uint64)
@@ -275,8 +338,7 @@ def explode(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
                 if copies:
                     ks = np.full(copies, key)
                     xs, ys, ws = (np.repeat(part, copies, axis=0) for part in (x, y, w))
-                    full = pack_block(block, xs, ys, ws, ks, dtype, ordered=True)
-                    yield record_batch(part=[task.codes[block % len(task.codes)]], pack=[full.to_bytes()])
+                    yield _mini_pack(task, block % len(task.codes), block, xs, ys, ws, ks)
 
 
 def _decoded(packs: Sequence[Block], dtype: np.dtype[Any]) -> Rows:
@@ -290,19 +352,23 @@ def _decoded(packs: Sequence[Block], dtype: np.dtype[Any]) -> Rows:
 
 def merge_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Yield the blocks of the shards whose mini-packs these are."""
-    packs = [Block.from_bytes(view) for batch in batches for view in binary_views(batch.column(1))]
+    packs, carried = [], []
+    for batch in batches:
+        packs += [Block.from_bytes(view) for view in binary_views(batch.column("pack"))]
+        carried += [view.view(np.uint64) for view in binary_views(batch.column("keys"))]
     if not packs:
         return
-    dtype = np.dtype(task.dtype)
+    dtype = np.dtype(task.reading.dtype)
     x, y, w = _decoded(packs, dtype)
-    keys = row_keys(x, y, w, dtype)
+    prints = row_keys(x, y, w, dtype)
+    keys = np.concatenate(carried) if task.keyed else prints
     ids = block_ids(keys, task.blocks)
     fixed = np.repeat([pack.id for pack in packs], [len(pack) for pack in packs])
     ids = np.where(fixed == BY_KEY, ids, fixed)
     del packs
     for number, rows in enumerate(_groups(ids, task.blocks)):
         if len(rows):
-            block = pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype)
+            block = pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, prints=prints[rows])
             yield record_batch(
                 block=[number],
                 rows=[len(block)],

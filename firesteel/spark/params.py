@@ -1,31 +1,347 @@
-"""The estimator's parameters, in Spark's spelling; those that Spark has already are taken from it."""
+"""The stages' parameters, in Spark's spelling; those that Spark has already are taken from it.
+
+Each Param brings its own `getX` and `setX`, and the constructor takes each by keyword: `with_params` writes them all
+from the Params themselves, so that none can be forgotten and a misspelt one is told what was meant.  What the values
+mean for a network is decided in `estimator.py`.
+"""
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.param.shared import HasBatchSize, HasLearningRate, HasMaxIter, HasSeed, HasWeightCol
+from pyspark.ml.param.shared import (
+    HasBatchSize,
+    HasBlockSize,
+    HasElasticNetParam,
+    HasHandleInvalid,
+    HasLearningRate,
+    HasLoss,
+    HasMaxIter,
+    HasRegParam,
+    HasSeed,
+    HasSolver,
+    HasStandardization,
+    HasStepSize,
+    HasTol,
+    HasValidationIndicatorCol,
+    HasWeightCol,
+)
 
-__all__ = ["NetworkParams"]
+from firesteel.core import layers
+from firesteel.core.layers import Layer
+from firesteel.errors import ConfigError
+
+__all__ = ["ClassifierParams", "NetworkParams", "with_params"]
+
+ELSEWHERE = {
+    "hidden_layer_sizes": "hiddenLayers",
+    "units": "hiddenLayers",
+    "optimizer": "solver",
+    "learning_rate_init": "learningRate",
+    "epochs": "maxIter",
+    "n_epochs": "maxIter",
+    "max_iter": "maxIter",
+    "alpha": "regParam",
+    "l2": "regParam",
+    "kernel_regularizer": "regParam",
+    "validation_split": "validationFraction",
+    "early_stopping": "earlyStoppingRounds",
+    "n_iter_no_change": "earlyStoppingRounds",
+    "patience": "earlyStoppingRounds",
+    "random_state": "seed",
+    "num_workers": "shards",
+    "numTrainWorkers": "shards",
+    "class_weight": "classWeights",
+    "metrics": "evalMetric",
+    "featuresCols": "featuresCol",
+}
+"""What other libraries call it."""
 
 
-class NetworkParams(HasMaxIter, HasSeed, HasWeightCol, HasBatchSize, HasLearningRate):
+# Converters
+
+
+def to_layers(value: Any) -> list[Any]:
+    """Return layer sizes as integers, or layers as their configurations."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise TypeError(
+            "layers takes a list of sizes, from the inputs to the outputs, or a list of firesteel's layers"
+        )
+    if all(isinstance(item, Layer | Mapping) for item in value):
+        return [layers.get(item).to_config() for item in value]
+    return TypeConverters.toListInt(value)
+
+
+def to_class_weights(value: Any) -> Any:
+    """Return "balanced", or a mapping from class to weight with text keys, as JSON has them."""
+    if value == "balanced":
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise TypeError('classWeights takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
+    return {str(int(float(key))): TypeConverters.toFloat(weight) for key, weight in value.items()}
+
+
+def to_columns(value: Any) -> Any:
+    """Return a column's name, or a list of names."""
+    return TypeConverters.toString(value) if isinstance(value, str) else TypeConverters.toListString(value)
+
+
+def param(name: str, doc: str, converter: Any) -> Param[Any]:
+    """Declare a Param."""
+    return Param(Params._dummy(), name, doc, converter)
+
+
+# Params
+
+
+class NetworkParams(
+    HasMaxIter,
+    HasSeed,
+    HasTol,
+    HasWeightCol,
+    HasBatchSize,
+    HasBlockSize,
+    HasLearningRate,
+    HasStepSize,
+    HasSolver,
+    HasLoss,
+    HasRegParam,
+    HasElasticNetParam,
+    HasStandardization,
+    HasValidationIndicatorCol,
+    HasHandleInvalid,
+):
     """What shapes and trains a network."""
 
-    hiddenLayers: Param[list[int]] = Param(
-        Params._dummy(),
+    featuresCol = param(
+        "featuresCol",
+        "features: a column of vectors, of arrays, of bytes (one value each) or of numbers; or a list of columns of "
+        "numbers.",
+        to_columns,
+    )
+    hiddenLayers = param(
         "hiddenLayers",
-        "numbers of units of the hidden layers, from the inputs on; an empty list makes a linear model",
+        "numbers of units of the hidden layers, from the inputs on; an empty list makes a linear model.",
         TypeConverters.toListInt,
     )
-    activation: Param[str] = Param(
-        Params._dummy(),
+    layers = param(
+        "layers",
+        "the whole network, in place of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10], or "
+        'a list of firesteel\'s layers, such as [Dense(64, "relu"), Dense(10, "softmax")].',
+        to_layers,
+    )
+    activation = param(
         "activation",
-        "activation of the hidden layers: relu, tanh or sigmoid",
+        "activation of the hidden layers: relu, tanh, sigmoid or linear.",
         TypeConverters.toString,
     )
+    dropout = param(
+        "dropout",
+        "share of the units of each hidden layer that is dropped at random in training, in [0, 1).",
+        TypeConverters.toFloat,
+    )
+    solver = param(
+        "solver",
+        "the optimiser: adam, rmsprop or sgd.",
+        TypeConverters.toString,
+    )
+    learningRate = param(
+        "learningRate",
+        "size of a step of the optimiser, > 0; stepSize is another word for it.  0 for one from the number of steps "
+        "in a pass: 0.001 (sgd: 0.01) from 30 steps on, up to ten times as much with fewer.",
+        TypeConverters.toFloat,
+    )
+    stepSize = param(
+        "stepSize",
+        "another word for learningRate, which it sets; set one of them.",
+        TypeConverters.toFloat,
+    )
+    batchSize = param(
+        "batchSize",
+        "rows in a step of the optimiser, in each shard, > 0; if it is not set, strategy gradient takes all rows.",
+        TypeConverters.toInt,
+    )
+    blockSize = param(
+        "blockSize",
+        "taken for programs written for MultilayerPerceptronClassifier, and without effect: firesteel sizes its "
+        "blocks of rows by itself.",
+        TypeConverters.toInt,
+    )
+    maxIter = param("maxIter", "passes over the training rows, > 0.", TypeConverters.toInt)
+    tol = param(
+        "tol",
+        "training ends when its loss changes by no more than this share of itself from one pass to the next; 0 for "
+        "never.",
+        TypeConverters.toFloat,
+    )
+    regParam = param(
+        "regParam",
+        "price r of the weights, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), e being elasticNetParam.",
+        TypeConverters.toFloat,
+    )
+    loss = param(
+        "loss",
+        "what training makes small, by firesteel's name for it; auto takes the one that goes with the last layer.",
+        TypeConverters.toString,
+    )
+    validationFraction = param(
+        "validationFraction",
+        "share of the rows held out for validation, chosen by their key, in [0, 1); 0 for none.",
+        TypeConverters.toFloat,
+    )
+    validationIndicatorCol = param(
+        "validationIndicatorCol",
+        "column of booleans, true for the rows held out for validation.",
+        TypeConverters.toString,
+    )
+    earlyStoppingRounds = param(
+        "earlyStoppingRounds",
+        "training ends after so many passes without a better evalMetric, and the best pass's weights are kept; 0 for "
+        "never.  It is measured on the rows held out, or on the training rows if there are none.",
+        TypeConverters.toInt,
+    )
+    evalMetric = param(
+        "evalMetric",
+        "what earlyStoppingRounds watches, and what the history shows beside the loss: loss, or one of firesteel's "
+        "metrics, such as accuracy or mae.",
+        TypeConverters.toString,
+    )
+    handleInvalid = param(
+        "handleInvalid",
+        "what to do with rows that hold null, NaN or infinite values: error refuses them; skip leaves them out, of "
+        "training and of what is scored; keep leaves them out of training and scores them as null.",
+        TypeConverters.toString,
+    )
+    idCol = param(
+        "idCol",
+        "column that identifies a row, of any type: it decides which rows are held out and where they are packed, in "
+        "place of their values, so that both stay the same when the features change.",
+        TypeConverters.toString,
+    )
+    strategy = param(
+        "strategy",
+        "average: shards train on their own for a while and are averaged; gradient: one step of the optimiser a "
+        "round, along the exact gradient.",
+        TypeConverters.toString,
+    )
+    shards = param(
+        "shards",
+        "how many parts of the rows train on their own; 0 for a number from the rows alone, never from the cluster.",
+        TypeConverters.toInt,
+    )
 
-    def getHiddenLayers(self) -> list[int]:
-        """Return the numbers of units of the hidden layers."""
-        return self.getOrDefault(self.hiddenLayers)
+    DEFAULTS: Mapping[str, Any] = {
+        "featuresCol": "features",
+        "labelCol": "label",
+        "predictionCol": "prediction",
+        "hiddenLayers": [64],
+        "activation": "relu",
+        "dropout": 0.0,
+        "solver": "adam",
+        "learningRate": 0.0,
+        "batchSize": 32,
+        "maxIter": 50,
+        "tol": 1e-6,
+        "regParam": 0.0,
+        "elasticNetParam": 0.0,
+        "standardization": True,
+        "loss": "auto",
+        "validationFraction": 0.0,
+        "earlyStoppingRounds": 0,
+        "evalMetric": "loss",
+        "handleInvalid": "error",
+        "strategy": "average",
+        "shards": 0,
+        "seed": 0,
+    }
 
-    def getActivation(self) -> str:
-        """Return the activation of the hidden layers."""
-        return self.getOrDefault(self.activation)
+    _input_kwargs: dict[str, Any]
+
+    def _start(self, given: Mapping[str, Any]) -> None:
+        """Set the defaults, then what the constructor was given."""
+        self._setDefault(**{name: value for name, value in self.DEFAULTS.items() if self.hasParam(name)})
+        self._given(given)
+
+    def _given(self, given: Mapping[str, Any]) -> Self:
+        """Set each Param that was given; None leaves one alone.  Raises ConfigError for what is no Param."""
+        known = {p.name for p in self.params}
+        for name in given:
+            if name not in known:
+                camel = name.split("_")[0] + "".join(word.title() for word in name.split("_")[1:])
+                near = ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(camel, known, n=1)), None)
+                hint = f"did you mean {near}? " if near else ""
+                raise ConfigError(
+                    f"{type(self).__name__} has no parameter {name!r}: {hint}it has {', '.join(sorted(known))}",
+                    code="config-param",
+                )
+        try:
+            return self._set(**{name: value for name, value in given.items() if value is not None})
+        except TypeError as error:
+            raise ConfigError(f"{type(self).__name__}: {error}", code="config-param") from None
+
+    def _columns(self) -> tuple[str, ...] | str:
+        """Return the features' column, or columns."""
+        found = self.getOrDefault("featuresCol")
+        return found if isinstance(found, str) else tuple(found)
+
+    def _if_set(self, name: str) -> Any:
+        """Return the Param's value, or None where it has none or an empty one."""
+        return (self.getOrDefault(name) or None) if self.isDefined(name) else None
+
+
+class ClassifierParams(NetworkParams):
+    """What a classifier has besides."""
+
+    classWeights = param(
+        "classWeights",
+        "what the weight of a row is multiplied by in training, by its class: a map such as {0: 1.0, 1: 5.0}, or "
+        '"balanced" for rows / (classes x rows of the class).',
+        to_class_weights,
+    )
+
+    DEFAULTS = dict(NetworkParams.DEFAULTS) | {
+        "probabilityCol": "probability",
+        "rawPredictionCol": "rawPrediction",
+        "evalMetric": "loss",
+    }
+
+
+# Accessors
+
+
+def with_params(stage: Any) -> Any:
+    """Give a stage `getX` and `setX` for each of its Params, and a constructor whose signature shows them all."""
+    found = {name: value for name, value in inspect.getmembers(stage) if isinstance(value, Param)}
+    for name, about in found.items():
+        capital = name[0].upper() + name[1:]
+        for accessor in (_getter(name, about), _setter(name, about)):
+            accessor.__name__ = accessor.__name__[:3] + capital
+            accessor.__qualname__ = f"{stage.__qualname__}.{accessor.__name__}"
+            setattr(stage, accessor.__name__, accessor)
+    defaults = stage.DEFAULTS
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in sorted(found)
+    ]
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    for method in (stage.__init__, getattr(stage, "setParams", None)):
+        if method is not None:
+            method.__signature__ = inspect.Signature([own, *keywords])
+    return stage
+
+
+def _getter(name: str, about: Param[Any]) -> Any:
+    def get(self: Any) -> Any:
+        return self.getOrDefault(name)
+
+    get.__doc__ = f"Return {name}: {about.doc}"
+    return get
+
+
+def _setter(name: str, about: Param[Any]) -> Any:
+    def set(self: Any, value: Any) -> Any:
+        return self._given({name: value})
+
+    set.__doc__ = f"Set {name}: {about.doc}"
+    return set

@@ -4,7 +4,7 @@ Each reads its input to the end and is pure; the driver's side is `engine.py` fo
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,11 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, matrix, record_batch, widths
 from firesteel.train.blocks import Block
-from firesteel.train.engine import one_blas_thread, work_on
+from firesteel.train.engine import QUIET, one_blas_thread, work_on
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work, predict
 
-__all__ = ["PARTIAL_SCHEMA", "SHIFTING", "LogitsAndOutputs", "Outputs", "run_shard"]
+__all__ = ["PARTIAL_SCHEMA", "SHIFTING", "Classes", "Outputs", "run_shard"]
 
 SHIFTING = (
     "the DataFrame does not give the same rows each time it is computed (an unseeded rand(), a changing file or "
@@ -76,23 +76,22 @@ def partial_batch(shard: int, partial: Partial) -> pa.RecordBatch:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a scoring function returns for a batch of rows: lists of the network's outputs, null for null rows."""
+    """What a scoring function returns for a batch of rows: lists of the network's outputs, float64.
+
+    name: what to call the features.  invalid: what a row with null, NaN or infinite values comes to: "error" raises
+    DataError, "skip" and "keep" give null.  With "nan" only rows of null give null, and NaN goes through the network.
+    """
 
     network: Network
     theta: Array
     name: str
+    invalid: str = "nan"
 
     def __call__(self, column: pa.Array) -> pa.Array:
-        return as_lists(*self.scored(column, lambda x: predict(self.network, self.theta, x, map)))
-
-    def scored(
-        self, column: pa.Array, score: Callable[[npt.NDArray[Any]], Array]
-    ) -> tuple[Array, npt.NDArray[np.bool_]]:
-        """Return the outputs (n, O) of the rows that are not null, and which rows are null."""
         null = column.is_null().to_numpy(zero_copy_only=False)
+        if null.any() and self.invalid == "error":
+            raise self._refused("no value (null)", int(null.sum()), len(null))
         column = column.drop_null()
-        if not len(column):
-            return score(np.zeros((0, self.network.inputs))), null
         wrong = widths(column) != self.network.inputs
         if wrong.any():
             raise DataError(
@@ -100,18 +99,51 @@ class Outputs:
                 f"{self.network.inputs}; {int(wrong.sum()):,} of {len(column):,} rows in this batch are like that",
                 code="data-width",
             )
-        with one_blas_thread():
-            return score(matrix(column)), null
+        x = matrix(column) if len(column) else np.zeros((0, self.network.inputs))
+        if self.invalid != "nan" and x.dtype.kind == "f" and not np.isfinite(x.sum()):
+            bad = ~np.isfinite(x).all(axis=1)
+            if bad.any() and self.invalid == "error":
+                raise self._refused("NaN, an infinite value or a null inside", int(bad.sum()), len(x))
+            null[np.flatnonzero(~null)[bad]] = True
+            x = x[~bad]
+        with one_blas_thread(), np.errstate(**QUIET):
+            return as_lists(self.score(x), null)
+
+    def score(self, x: npt.NDArray[Any]) -> Array:
+        """Return what is wanted of each row, (n, K), for rows x, (n, I), of numbers."""
+        return predict(self.network, self.theta, x, map).astype(self.kind)
+
+    @property
+    def kind(self) -> str:
+        """The dtype of what is returned: float64 for Spark's columns, the network's own for arrays of outputs."""
+        return self.network.dtype if self.invalid == "nan" else "float64"
+
+    def _refused(self, what: str, rows: int, total: int) -> DataError:
+        return DataError(
+            f"{self.name} holds {what}; {rows:,} of {total:,} rows in this batch are like that.  To do: fill them in "
+            'first, or set handleInvalid to "skip" (leave them out) or "keep" (score them as null)',
+            code="data-invalid",
+        )
 
 
-class LogitsAndOutputs(Outputs):
-    """Like Outputs, but with what enters the last op before what leaves it: raw predictions, then probabilities."""
+@dataclass(frozen=True)
+class Classes(Outputs):
+    """Like Outputs, with K logits, K probabilities and then the predicted class in each list.
 
-    def __call__(self, column: pa.Array) -> pa.Array:
-        return as_lists(*self.scored(column, self.both))
+    thresholds: t, K of them: the class of the largest p / t is predicted.
+    """
 
-    def both(self, x: npt.NDArray[Any]) -> Array:
-        """Return the logits and the outputs side by side, (n, 2 O), float64."""
+    thresholds: tuple[float, ...] | None = None
+
+    def score(self, x: npt.NDArray[Any]) -> Array:
         logits = predict(self.network, self.theta, x, map, len(self.network.ops) - 1)
         outputs, _ = self.network.ops[-1].apply({}, logits, None)
-        return np.hstack([logits, outputs]).astype(np.float64)
+        if outputs.shape[1] == 1:  # one sigmoid stands for two classes
+            logits, outputs = np.hstack([-logits, logits]), np.hstack([1 - outputs, outputs])
+        probability = outputs.astype(np.float64)
+        scaled = probability
+        if self.thresholds is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                scaled = probability / self.thresholds
+            scaled[np.isnan(scaled)] = -np.inf
+        return np.hstack([logits.astype(np.float64), probability, scaled.argmax(axis=1)[:, None]])

@@ -23,6 +23,7 @@ __all__ = [
     "block_ids",
     "heavy_limit",
     "heavy_share",
+    "id_keys",
     "n_blocks",
     "pack_arrays",
     "pack_block",
@@ -183,6 +184,11 @@ def row_keys(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -> K
     return _mixed(keys)
 
 
+def id_keys(hashes: npt.NDArray[np.int64]) -> Keys:
+    """Return the keys of rows that a user's own identifier names, from its 64-bit hash, (n,)."""
+    return _mixed(hashes.view(np.uint64))
+
+
 # Which block
 
 
@@ -228,17 +234,19 @@ def pack_block(
     dtype: np.dtype[Any],
     ordered: bool = False,
     table: Array | None = None,
+    prints: Keys | None = None,
 ) -> Block:
     """Return the block of these rows, sorted by (key, bytes) unless their order is given.
 
     x: (n, I) of any real dtype, or uint8 codes into `table`  y: (n, T)  w: (n,)  keys: (n,)
+    prints: the hashes of the rows' values, where the keys are something else.
     """
     y, w = canonical(y, dtype), canonical(w, dtype)
     if x.dtype == np.uint8:
         table = np.arange(256).astype(dtype) if table is None else table
     else:
         x = canonical(x, dtype)
-    fingerprint = int(np.add.reduce(keys, dtype=np.uint64))
+    fingerprint = int(np.add.reduce(keys if prints is None else prints, dtype=np.uint64))
     if not ordered:
         order = _sorted(keys, x, table, y, w)
         if order is not None:

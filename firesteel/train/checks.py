@@ -1,10 +1,12 @@
 """The third gate: what the rows themselves must be, looked at before the first update, alike on arrays and on frames.
 
-`look` counts what is wrong in some rows and keeps the first example of each kind; findings add up over batches, and
-`refuse` turns them into one error that says what, where, how many and what to do.
+`look` counts what is wrong in some rows and keeps the first example of each kind, `count_classes` how often each
+class occurs; both add up over batches, and neither knows what the rows are for.  `refuse` turns the findings that
+matter for a loss into one error that says what, where, how many and what to do.
 """
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +16,20 @@ import numpy.typing as npt
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 
-__all__ = ["Finding", "Findings", "Rule", "look", "merge", "refuse"]
+__all__ = [
+    "MOST_CLASSES",
+    "Class",
+    "Classes",
+    "Finding",
+    "Findings",
+    "Rule",
+    "beyond",
+    "count_classes",
+    "look",
+    "merge",
+    "merge_classes",
+    "refuse",
+]
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,11 @@ class Finding:
 
 
 Findings = dict[str, Finding]
+MOST_EXACT = {4: 2.0**24, 8: 2.0**53}
+"""Up to here every whole number has a place in a float of so many bytes."""
 
+OUTSIDE = "a class outside the range"
+FROM_ZERO = "number the classes from 0, and give the last layer as many outputs as there are classes"
 KINDS: dict[str, tuple[str, str, str]] = {
     "null-features": ("features", "no value (null)", "drop those rows, or fill them in"),
     "null-item": ("features", "a null inside", "fill it in, or drop those rows"),
@@ -45,22 +64,21 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "null-label": ("label", "no value (null or NaN)", "drop those rows: nothing can be learned from them"),
     "label-infinite": ("label", "an infinite value", "replace or drop it"),
     "label-fractional": ("label", "a number that is not a class", "number the classes 0, 1, 2, ... in whole numbers"),
-    "label-range": (
-        "label",
-        "a class outside the range",
-        "number the classes from 0, and give the last layer as many outputs as there are classes",
-    ),
+    "label-range": ("label", OUTSIDE, FROM_ZERO),
     "label-unit": ("label", "a number outside [0, 1]", "this loss takes probabilities, one-hot rows or 0 and 1"),
+    "null-held": ("held", "no value (null)", "fill it in: true for validation, false for training"),
     "null-weight": ("weight", "no value (null or NaN)", "fill it in; 0 leaves a row out"),
     "weight-infinite": ("weight", "an infinite value", "replace it"),
     "negative-weight": ("weight", "a negative number", "weights are counts or importances: 0 or more"),
 }
 """code: (which column, what is there, what to do)."""
+ONLY_FOR = {"label-fractional": "class", "label-range": "class", "label-unit": "unit"}
+"""Findings that matter for one kind of targets alone."""
+INEXACT = "inexact"
+"""Code of the finding that is only warned of: whole numbers that the network's dtype cannot hold."""
 
 
-def look(
-    x: npt.NDArray[Any], y: Array, w: Array, rule: Rule, dtype: np.dtype[Any], where: Callable[[int], str]
-) -> Findings:
+def look(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
     """Return what is wrong with these rows.
 
     x: (n, I) of any real dtype  y: (n, T)  w: (n,)  where: says in words which row the n-th is.
@@ -77,22 +95,23 @@ def look(
             found[code] = Finding(count, where(row), _shown(value), column)
 
     with np.errstate(over="ignore", invalid="ignore"):  # what lies beyond float32 becomes infinite, and is found
-        kept = x.astype(dtype, copy=False) if x.dtype.kind == "f" else np.zeros(0)
+        small = x.dtype.kind != "f" and x.dtype.itemsize < 4
+        kept = np.zeros(0, dtype) if small else x.astype(dtype, copy=False)
         finite = np.isfinite(kept.sum())  # one sum says that all is well; only if not, each value is looked at
         y_kept, w_kept = y.astype(dtype), w.astype(dtype)
     if not finite:
         nan = np.isnan(x)
         note("nan", nan, x)
         note("infinite", ~np.isfinite(kept) & ~nan, x)
+    elif float(np.abs(kept).max(initial=0)) >= MOST_EXACT[dtype.itemsize]:
+        note(INEXACT, (x == np.rint(x)) & (x != kept), x)
     nan = np.isnan(y)
     note("null-label", nan, y)
     note("label-infinite", np.isinf(y_kept), y)
-    if rule.targets == "class":
-        fractional = (y != np.floor(y)) & ~nan
-        note("label-fractional", fractional, y)
-        note("label-range", ~fractional & ((y < 0) | (y >= (rule.classes or 2**24))), y)
-    if rule.targets == "unit":
-        note("label-unit", (y < 0) | (y > 1), y)
+    fractional = (y != np.floor(y)) & ~nan
+    note("label-fractional", fractional, y)
+    note("label-range", ~fractional & ((y < 0) | (y >= 2**24)), y)
+    note("label-unit", (y < 0) | (y > 1), y)
     note("null-weight", np.isnan(w), w)
     note("weight-infinite", np.isinf(w_kept), w)
     note("negative-weight", w < 0, w)
@@ -111,25 +130,96 @@ def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:
     }
 
 
-def refuse(found: Findings, rows: int, names: Mapping[str, str], columns: list[str] | None = None) -> None:
-    """Raise the DataError that describes the worst finding, if there is one.
+def refuse(
+    found: Findings, rows: int, names: Mapping[str, str], columns: Sequence[str] | None = None, targets: str = ""
+) -> None:
+    """Raise the DataError that describes the worst finding, if there is one; warn of what only loses precision.
 
     rows: how many rows there are.  names: what "features", "label" and "weight" are called here.
-    columns: names of the features, where they have names.
+    columns: names of the features, where they have names.  targets: what targets must be, "" where that is open.
     """
+    found = {code: f for code, f in found.items() if ONLY_FOR.get(code, targets) == targets}
     for code, (part, what, remedy) in KINDS.items():
         if code not in found:
             continue
         f = found[code]
-        name = names[part]
-        if part == "features" and f.column is not None:
-            name += f" ({columns[f.column]})" if columns else f", position {f.column},"
-        elif part == "label" and f.column:
-            name += f", position {f.column},"
-        others = [KINDS[other][1] for other in found if other != code]
+        others = [KINDS[other][1] for other in found if other not in (code, INEXACT)]
         also = f"  There is also {', '.join(others)}." if others else ""
         raise DataError(
-            f"{name} holds {what}: {f.value} at {f.where}; {f.rows:,} of {rows:,} rows are like that.  "
-            f"To do: {remedy}.{also}",
+            f"{_called(part, f, names, columns)} holds {what}: {f.value} at {f.where}; {f.rows:,} of {rows:,} rows "
+            f"are like that.  To do: {remedy}.{also}",
             code=f"data-{code}",
+        )
+    if INEXACT in found and "features" in names:
+        f = found[INEXACT]
+        warnings.warn(
+            f"{_called('features', f, names, columns)} holds whole numbers that are rounded in the network's dtype: "
+            f"{f.value} at {f.where}; {f.rows:,} of {rows:,} rows are like that.  To do: subtract an offset, or "
+            "leave the column out if it only tells rows apart",
+            stacklevel=2,
+        )
+
+
+def _called(part: str, f: Finding, names: Mapping[str, str], columns: Sequence[str] | None) -> str:
+    if part == "features" and f.column is not None:
+        return names[part] + (f" ({columns[f.column]})" if columns else f", position {f.column},")
+    return names[part] + (f", position {f.column}," if part == "label" and f.column else "")
+
+
+# Classes
+
+
+@dataclass(frozen=True)
+class Class:
+    """How many of the rows to train on, and of those held out, are of a class; where: one of them."""
+
+    rows: int
+    held: int
+    where: str
+
+
+Classes = dict[int, Class]
+MOST_CLASSES = 1 << 16
+"""More are not counted: what has more is no class."""
+
+
+def count_classes(y: Array, held: npt.NDArray[np.bool_], where: Callable[[int], str]) -> Classes:
+    """Return how often each class occurs; none where the targets are several columns.  y: (n, T)  held: (n,)
+
+    >>> count_classes(np.array([[0.0], [2.0], [2.5], [2.0]]), np.array([False, True, False, False]), str)
+    {0: Class(rows=1, held=0, where='0'), 2: Class(rows=1, held=1, where='1')}
+    """
+    if y.shape[1] != 1:
+        return {}
+    rows = np.flatnonzero((y[:, 0] == np.floor(y[:, 0])) & (y[:, 0] >= 0) & (y[:, 0] < 2**24))
+    found, first, which = np.unique(y[rows, 0], return_index=True, return_inverse=True)
+    total, out = (np.bincount(which, weights, len(found)) for weights in (None, held[rows]))
+    return {
+        int(number): Class(int(n - h), int(h), where(int(rows[at])))
+        for number, at, n, h in zip(found[: MOST_CLASSES + 1], first, total, out, strict=False)
+    }
+
+
+def merge_classes(a: Classes, b: Classes) -> Classes:
+    """Return the counts of both; examples come from `a` first."""
+    both = {
+        number: Class(one.rows + b[number].rows, one.held + b[number].held, one.where) if number in b else one
+        for number, one in a.items()
+    }
+    for number in b:
+        if len(both) <= MOST_CLASSES:
+            both.setdefault(number, b[number])
+    return both
+
+
+def beyond(classes: Classes, outputs: int, rows: int, name: str) -> None:
+    """Raise DataError where there are classes that a network of so many outputs has none for."""
+    outside = {number: one for number, one in classes.items() if number >= outputs}
+    if outside:
+        number, one = next(iter(outside.items()))
+        count = sum(one.rows + one.held for one in outside.values())
+        raise DataError(
+            f"{name} holds {OUTSIDE}: {number} at {one.where}; {count:,} of {rows:,} rows are like that.  "
+            f"To do: {FROM_ZERO}.",
+            code="data-label-range",
         )

@@ -21,6 +21,7 @@ class History:
     """The rows of one fit.
 
     history: {name: [value of each epoch]}, as Keras has it.  epoch: the epochs' numbers, from 0.
+    best: the epoch whose weights were kept, where training watched for the best one.
 
     >>> h = History([{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.5}])
     >>> h.history["loss"], h.epoch
@@ -32,6 +33,7 @@ class History:
 
     rows: list[Row] = field(default_factory=list)
     machines: frozenset[str] = frozenset()
+    best: int | None = None
 
     @property
     def epoch(self) -> list[int]:

@@ -21,6 +21,7 @@ from firesteel.train.history import History, Row
 from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.rounds import Work, evaluate
 from firesteel.train.state import TrainState
+from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
 
 __all__ = ["Listener", "score", "train"]
@@ -42,8 +43,9 @@ def train(
     shuffle: bool = True,
     validation: Engine | None = None,
     listeners: Sequence[Listener] = (),
+    stopping: Stopping | None = None,
 ) -> tuple[TrainState, History]:
-    """Train for so many more epochs; return the new state and what happened.
+    """Train for so many more epochs, or until `stopping` says so; return the new state and what happened.
 
     Raises DivergenceError when the loss or the weights are no longer finite; its `state` attribute and the last
     one given to the listeners is that of the last good epoch.
@@ -52,6 +54,7 @@ def train(
     rounds = strategy.rounds(rows, batch_size, engine.shards, len(engine.blocks))
     history = History()
     machines: frozenset[str] = frozenset()
+    best: TrainState | None = None
     base = Task(
         objective=objective,
         theta=state.theta,
@@ -78,7 +81,7 @@ def train(
             ready = strategy.ready(task, engine.blocks)
             if ready is None:
                 continue
-            total = _total(engine, strategy.work(), ready)
+            total = strategy.priced(_total(engine, strategy.work(), ready), ready)
             if not total.sums[1]:
                 continue
             sums += total.sums
@@ -100,6 +103,11 @@ def train(
         history.rows.append(row)
         for listener in listeners:
             listener(row, state)
+        if stopping is not None and stopping.patience and stopping.best(history.rows) == len(history.rows) - 1:
+            history.best, best = len(history.rows) - 1, state
+        if stopping is not None and stopping.ended(history.rows):
+            break
+    state = best or state
     history.machines = machines
     if len(machines) > 1:
         warnings.warn(
@@ -113,7 +121,9 @@ def train(
 def score(engine: Engine, objective: Objective, theta: Array) -> tuple[dict[str, float], Partial]:
     """Return the loss and metrics of theta over the engine's rows, by name, and the sums they come from."""
     total = _total(engine, evaluate, Task(objective=objective, theta=read_only(theta), shards=engine.shards))
-    return objective.means(total.sums), total
+    means = objective.means(total.sums)
+    means["loss"] += objective.network.penalty(objective.network.layout.views(theta))
+    return means, total
 
 
 def _total(engine: Engine, work: Work, task: Task) -> Partial:

@@ -19,7 +19,7 @@ from firesteel.core.types import Array, Run, Views
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
 
-__all__ = ["SUB_BATCH", "Work", "average", "evaluate", "gradient", "predict", "round_blocks"]
+__all__ = ["SUB_BATCH", "Work", "average", "confusion", "evaluate", "gradient", "moments", "predict", "round_blocks"]
 
 SUB_BATCH = 128
 """Rows that meet the mathematics together.  Changing it changes float32 bits."""
@@ -107,6 +107,7 @@ class _Learner:
         """
         task = self.task
         x, y, w = self.buffer.gather(pieces)
+        w = task.objective.weighted(y, w)
         scale = 1.0 / (weight or float(np.add.reduce(w)) or 1.0)
         count = -(-len(w) // SUB_BATCH)
         while len(self.vectors) < count:
@@ -148,7 +149,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
             np.zeros((1 + len(task.optimizer.slots), len(task.theta)), task.theta.dtype),
             np.zeros(task.objective.size),
         )
-    shard = blocks[0].id % task.shards
+    shard, network = blocks[0].id % task.shards, task.objective.network
     assert task.slots is not None
     theta, slots = task.theta.copy(), task.slots.copy()
     rows = min(task.batch_size, sum(len(block) for block in blocks))
@@ -158,6 +159,8 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
     for batch in _batches(zip(chosen, orders, strict=True), task.batch_size):
         g, batch_sums = learner.learn(batch, None, shard, step)
+        if network.priced:
+            batch_sums[0] += batch_sums[1] * network.penalty(learner.views, network.layout.views(g))
         sums += batch_sums
         step += 1
         task.optimizer.step(theta, g, slots, step)
@@ -189,22 +192,58 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 
 def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Return the shard's sums of loss, weight, rows and metrics under task.theta."""
-    objective, dtype = task.objective, task.theta.dtype
+    objective = task.objective
     views = objective.network.layout.views(task.theta)
+    return _summed(lambda piece: objective.score(views, *_rows(piece, task.theta.dtype)), task, blocks, run)
+
+
+def confusion(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the shard's K x K sums of weights by (class, predicted class), flattened; y: (B, 1), class numbers."""
+    network, classes = task.objective.network, max(2, task.objective.network.outputs)
+    views = network.layout.views(task.theta)
 
     def sub(piece: tuple[Block, slice]) -> Array:
-        block, rows = piece
-        y = block.y[rows]
-        x = np.empty((len(y), block.x.shape[1]), dtype)
-        block.features(rows, x)
-        return objective.score(views, x, y, block.w[rows].astype(np.float64))
+        x, y, w = _rows(piece, task.theta.dtype)
+        outputs, _ = network.forward(views, x)
+        chosen = outputs.argmax(axis=1) if network.outputs > 1 else outputs[:, 0] > 0.5
+        return np.bincount(y[:, 0].astype(np.intp) * classes + chosen, w, classes * classes)
 
+    return _summed(sub, task, blocks, run)
+
+
+def moments(centre: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the shard's sums of w, then w (v - c) and w (v - c)^2 for the features and targets v of each row.
+
+    centre: c, (I + T,).  The first call's means make the second call's centre, so that no digits cancel.
+    """
+
+    def sub(piece: tuple[Block, slice]) -> Array:
+        x, y, w = _rows(piece, task.theta.dtype)
+        v = np.hstack([x, y]).astype(np.float64)
+        v -= centre
+        return np.concatenate([[w.sum()], w @ v, w @ (v * v)])
+
+    return _summed(sub, task, blocks, run)
+
+
+def _rows(piece: tuple[Block, slice], dtype: np.dtype[Any]) -> Rows:
+    """Return x (B, I), y (B, T) and w (B,), the weights as float64."""
+    block, rows = piece
+    y = block.y[rows]
+    x = np.empty((len(y), block.x.shape[1]), dtype)
+    block.features(rows, x)
+    return x, y, block.w[rows].astype(np.float64)
+
+
+def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Add what `sub` returns for each sub-batch of the blocks, in a fixed order."""
     pieces = [
         (block, slice(at, at + SUB_BATCH))
         for block in sorted(blocks, key=lambda block: block.id)
         for at in range(0, len(block), SUB_BATCH)
     ]
-    return Partial(np.zeros((0, len(task.theta)), dtype), tree_sum(list(run(sub, pieces))))  # type: ignore[arg-type]
+    vectors = np.zeros((0, len(task.theta)), task.theta.dtype)
+    return Partial(vectors, tree_sum(list(run(sub, pieces))))  # type: ignore[arg-type]
 
 
 def predict(network: Network, theta: Array, x: npt.NDArray[Any], run: Run, last: int | None = None) -> Array:

@@ -5,60 +5,93 @@ validation are part of the source, so that both halves are checked in one look.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Number
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from firesteel.errors import ConfigError, DataError
 from firesteel.train.blocks import n_blocks, pack_arrays, pack_in_order
-from firesteel.train.checks import Rule, look, refuse
+from firesteel.train.checks import MOST_CLASSES, Classes, Findings, Rule, beyond, count_classes, look, refuse
 from firesteel.train.engine import Engine, LocalEngine, check_shards
 from firesteel.train.strategies import Strategy
 
-__all__ = ["Arrays", "Source", "Survey", "check_targets", "check_weights", "check_width", "features_array"]
+__all__ = [
+    "Arrays",
+    "Source",
+    "Survey",
+    "check_kind",
+    "check_targets",
+    "check_weights",
+    "check_width",
+    "features_array",
+]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of the rows once they have passed: how many to train on and held out, and their shape.
+    """What is known of the rows once they have been looked at: how many to train on and held out, and their shape.
 
-    width: I.  targets: T.  top: the largest target, which for classes says how many there are.
+    width: I.  targets: T.  found: what is wrong with the targets, if they are meant for one kind of loss or another.
+    classes: how often each occurs, if the targets can be classes.
     """
 
     rows: int
     held: int
     width: int
     targets: int
-    top: float
+    found: Findings
+    classes: Classes
 
 
+@runtime_checkable
 class Source(Protocol):
     """Rows that can be checked, and then packed into blocks.
 
-    names: what "features", "label" and "weight" are called there.
+    names: what "features", "label" and "weight" are called there.  dtype: of the networks they are for.
+    split: the share of them that is held out.
     """
 
     @property
     def names(self) -> Mapping[str, str]: ...
 
-    def survey(self, rule: Rule) -> Survey:
-        """Look at every row; raise DataError for anything that cannot be trained on."""
+    @property
+    def dtype(self) -> Any: ...
+
+    @property
+    def split(self) -> float: ...
+
+    def survey(self) -> Survey:
+        """Look at every row, once; raise DataError for anything that no network can be trained on."""
         ...
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         """Return S where the user gave none."""
         ...
 
-    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Engine:
-        """Pack the rows to train on, or those held out, and return the engine that holds them.
+    def engine(
+        self, shards: int | None = None, *, held: bool = False, shuffle: bool = True
+    ) -> contextlib.AbstractContextManager[Engine]:
+        """Give the engine that holds the rows to train on, or those held out, packed.
 
         shards: None where they are only evaluated, and the source may choose.
         """
         ...
+
+
+def check_kind(survey: Survey, rule: Rule, name: str) -> None:
+    """Raise DataError unless the targets are what a loss and its network take.  name: what they are called."""
+    rows = survey.rows + survey.held
+    refuse(survey.found, rows, {"label": name}, targets=rule.targets)
+    if rule.targets == "class" and len(survey.classes) > MOST_CLASSES:
+        raise DataError(
+            f"{name} has more than {MOST_CLASSES:,} classes: is it a number to predict?", code="data-label-range"
+        )
+    if rule.targets == "class" and rule.classes is not None:
+        beyond(survey.classes, rule.classes, rows, name)
 
 
 class Arrays:
@@ -70,7 +103,7 @@ class Arrays:
     names = {"features": "x", "label": "y", "weight": "sample_weight"}
 
     def __init__(self, x: Any, y: Any, weight: Any, dtype: str, split: float = 0.0) -> None:
-        self.dtype = np.dtype(dtype)
+        self.dtype, self.split = np.dtype(dtype), split
         self.x = features_array(x)
         self.y = _numbers("y", y)
         self.w = np.ones(len(self.x)) if weight is None else _numbers("sample_weight", weight)
@@ -98,26 +131,32 @@ class Arrays:
                 code="data-empty",
             )
 
-    def survey(self, rule: Rule) -> Survey:
-        found = look(self.x, self.y, self.w, rule, self.dtype, lambda row: f"row {row}")
+    def survey(self) -> Survey:
+        found = look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
         refuse(found, len(self.x), self.names)
         w = self.w.astype(self.dtype)
         check_weights(float(w[: self.train].sum(dtype=np.float64)), "sample_weight")
         if self.train < len(self.x):
             check_weights(float(w[self.train :].sum(dtype=np.float64)), "sample_weight", "held out")
         n, width = self.x.shape
-        return Survey(self.train, n - self.train, width, self.y.shape[1], float(self.y.max()))
+        classes = count_classes(self.y, np.arange(n) >= self.train, lambda row: f"row {row}")
+        return Survey(self.train, n - self.train, width, self.y.shape[1], found, classes)
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         return 1
 
-    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> LocalEngine:
+    @contextlib.contextmanager
+    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[LocalEngine]:
         rows = slice(self.train, None) if held else slice(0, self.train)
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards
         x = self.x[rows]
         check_shards(count, n_blocks(*x.shape))
-        return LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype), count)
+        engine = LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype), count)
+        try:
+            yield engine
+        finally:
+            engine.close()
 
 
 def features_array(x: Any) -> npt.NDArray[Any]:

@@ -7,6 +7,8 @@ functions of the number of shards; docs/design/0002-averaging.md shows what they
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import Spec, resolver
 from firesteel.train.engine import BlockInfo
@@ -43,6 +45,10 @@ class Strategy(Spec):
     def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
         """Return the round's task with all that a shard must know, or None if the round has nothing to learn from."""
         return task
+
+    def priced(self, total: Partial, task: Task) -> Partial:
+        """Return the sum of the shards' partials with the price of the weights in it."""
+        return total
 
     def advance(self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int) -> TrainState:
         """Return the state after a round, given the sum of the shards' partials."""
@@ -132,6 +138,15 @@ class Gradient(Strategy):
 
     def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
         return max(1, round(rows / batch_size)) if batch_size else 1
+
+    def priced(self, total: Partial, task: Task) -> Partial:
+        network = task.objective.network
+        if not network.priced:
+            return total
+        weight, views = total.sums[1], network.layout.views
+        g, sums = np.zeros_like(task.theta), total.sums.copy()
+        sums[0] += weight * network.penalty(views(task.theta), views(g))
+        return replace(total, vectors=total.vectors + g * g.dtype.type(weight), sums=sums)
 
     def advance(self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int) -> TrainState:
         theta, slots = state.theta.copy(), state.slots.copy()

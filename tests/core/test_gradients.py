@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from firesteel.core import losses
-from firesteel.core.layers import ACTIVATIONS, LAYERS, Activation, Dense, Dropout, Layer, Rescaling
-from firesteel.core.losses import LOSSES, HalfSumOfSquares
+from firesteel.core.layers import ACTIVATIONS, LAYERS, Activation, Dense, Dropout, Layer, Normalization, Rescaling
+from firesteel.core.losses import LOSSES, HalfSumOfSquares, Standardized
 from firesteel.core.network import Network, Objective
-from firesteel.core.ops import OPS, Affine, Drop, Op, Relu, Scale, Sigmoid, Softmax, Tanh
+from firesteel.core.ops import OPS, Affine, Drop, Op, Relu, Scale, Sigmoid, Softmax, Standardize, Tanh
+from firesteel.core.regularizers import L1L2, REGULARIZERS
 from firesteel.testing import check_gradient
 
 SEEDS = [0, 1, 2]
@@ -20,6 +21,7 @@ OP_SAMPLES = {
     "Scale": [Scale(0.5, 1.0), Scale(-2.0, 0.0)],
     "Sigmoid": [Sigmoid()],
     "Softmax": [Softmax()],
+    "Standardize": [Standardize((0.5, -1.0, 2.0), (2.0, 0.5, 1.0)), Standardize((1.0,), (-3.0,))],
     "Tanh": [Tanh()],
 }
 LAYER_SAMPLES = {
@@ -28,6 +30,10 @@ LAYER_SAMPLES = {
         Dense(4, name, use_bias=bias, bias_initializer="normal") for name in ACTIVATIONS for bias in (True, False)
     ],
     "Dropout": [Dropout(0.5), Dropout(0.0)],
+    "Normalization": [
+        Normalization([1.0, 0.0, -1.0, 0.5], [4.0, 1.0, 0.0, 0.01]),
+        Normalization(2.0, 9.0, invert=True),
+    ],
     "Rescaling": [Rescaling(0.5, -0.25), Rescaling(3.0)],
 }
 BATCH, WIDTH = 7, 3
@@ -163,6 +169,36 @@ def test_what_a_loss_calls_the_outputs_is_what_its_link_gives(name):
     z = rng.normal(0, 3, (BATCH, 4))
     link = loss.link().apply({}, z, None)[0] if loss.link else z
     np.testing.assert_allclose(loss.rows(z, targets(loss, 4, rng))[1], link, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("inner", ["mse", "half_sse"])
+def test_the_gradient_of_a_loss_in_units_of_the_targets_is_the_finite_difference(inner, seed):
+    loss = Standardized(inner, [1.0, -3.0], [0.5, 20.0])
+    check([Dense(4, "tanh"), Dense(2), Normalization([1.0, -3.0], [0.25, 400.0], invert=True)], loss, seed)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_the_derivative_of_every_regularizer_is_the_finite_difference(name):
+    price, rng = REGULARIZERS[name], np.random.default_rng(0)
+    w = rng.uniform(0.1, 2.0, (4, 3)) * rng.choice([-1, 1], (4, 3))
+    g = np.ones_like(w)
+    assert price.add(w, g) == price.add(w, None) > 0
+    for at in np.ndindex(w.shape):
+        step = np.zeros_like(w)
+        step[at] = 1e-6
+        slope = (price.add(w + step, None) - price.add(w - step, None)) / 2e-6
+        assert slope == pytest.approx(g[at] - 1, rel=1e-6)
+
+
+def test_a_network_prices_its_kernels_and_nothing_else():
+    layers = (Dense(2, kernel_regularizer=L1L2(0.5, 2.0), bias_initializer="normal"), Dense(1))
+    network = Network(layers, 2, "float64")
+    views, g = network.layout.views(network.init(3)), network.layout.views(np.zeros(network.layout.size))
+    w = views[0]["w"]
+    assert network.penalty(views, g) == pytest.approx(0.5 * np.abs(w).sum() + 2.0 * (w * w).sum())
+    np.testing.assert_allclose(g[0]["w"], 0.5 * np.sign(w) + 4.0 * w)
+    assert not g[0]["b"].any() and not g[1]["w"].any()
 
 
 # The check itself must be able to fail

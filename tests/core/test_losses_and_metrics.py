@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from firesteel.core.layers import Dense
-from firesteel.core.losses import LOSSES, BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
+from firesteel.core.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    Standardized,
+)
 from firesteel.core.metrics import METRICS, CategoricalAccuracy, suited
 from firesteel.core.network import Network, Objective
 
@@ -13,6 +19,7 @@ NAIVE = {
     "HalfSumOfSquares": lambda p, y: 0.5 * ((p - y) ** 2).sum(axis=1),
     "BinaryCrossentropy": lambda p, y: -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(axis=1),
     "CategoricalCrossentropy": lambda p, y: -(y * np.log(p)).sum(axis=1),
+    "Standardized": lambda p, y: ((p - y) ** 2).mean(axis=1),
     "SparseCategoricalCrossentropy": lambda p, y: -np.log([row[int(k)] for row, (k,) in zip(p, y, strict=True)]),
 }
 NAIVE_METRICS = {
@@ -109,6 +116,25 @@ def test_a_whole_network_stays_finite_on_tiny_and_on_large_inputs(name, dtype):
             network.layout.views(theta), x, y, w, 1.0, None, network.layout.views(gradient)
         )
     assert np.isfinite(sums).all() and np.isfinite(gradient).all() and gradient.any()
+
+
+def test_a_standardized_loss_is_the_loss_of_standardized_numbers():
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=(9, 2)), rng.normal(size=(9, 2))
+    mean, deviation = np.array([1.0, -5.0]), np.array([0.1, 300.0])
+    value, outputs, _ = Standardized("mse", mean, deviation).rows(z * deviation + mean, y * deviation + mean)
+    np.testing.assert_allclose(value, NAIVE["MeanSquaredError"](z, y), rtol=1e-9)
+    np.testing.assert_allclose(outputs, z * deviation + mean)
+
+
+def test_class_weights_multiply_the_weights_of_rows_in_training_and_nowhere_else():
+    network = Network((Dense(3, "softmax"),), 2, "float64")
+    plain = Objective(network, SparseCategoricalCrossentropy())
+    weighted = Objective(network, SparseCategoricalCrossentropy(), class_weight=(1.0, 0.0, 2.5))
+    y, w = np.array([[0.0], [1.0], [2.0], [2.0]]), np.array([1.0, 2.0, 3.0, 4.0])
+    assert weighted.weighted(y, w).tolist() == [1.0, 0.0, 7.5, 10.0] and plain.weighted(y, w) is w
+    views, x = network.layout.views(network.init(0)), np.ones((4, 2))
+    assert weighted.score(views, x, y, w).tolist() == plain.score(views, x, y, w).tolist()
 
 
 @pytest.mark.parametrize("name", LOSSES)

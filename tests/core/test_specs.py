@@ -6,9 +6,11 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from firesteel.core import initializers, layers, losses, metrics, optimizers
-from firesteel.core.layers import ACTIVATIONS, Activation, Dense, Dropout, Rescaling
+from firesteel.core import initializers, layers, losses, metrics, optimizers, regularizers
+from firesteel.core.layers import ACTIVATIONS, Activation, Dense, Dropout, Normalization, Rescaling
+from firesteel.core.losses import Standardized
 from firesteel.core.optimizers import SGD, Adam
+from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError
 from firesteel.train import strategies
 
@@ -18,15 +20,19 @@ FAMILIES = {
     "losses": (losses.get, losses.LOSSES),
     "metrics": (metrics.get, metrics.METRICS),
     "optimizers": (optimizers.get, optimizers.OPTIMIZERS),
+    "regularizers": (regularizers.get, regularizers.REGULARIZERS),
     "strategies": (strategies.get, strategies.STRATEGIES),
 }
 MEMBERS = [(family, name) for family, (_, names) in FAMILIES.items() for name in names]
 OTHERS = [
-    ("layers", Dense(3, "relu", False, "he_normal", "normal", 5)),
+    ("layers", Dense(3, "relu", False, "he_normal", "normal", L1L2(0.1, 0.2), input_dim=5)),
     ("layers", Dense(3, kernel_initializer=initializers.RandomNormal(1.0, 2.0))),
     ("layers", Activation("tanh", input_dim=2)),
     ("layers", Dropout(0.25, input_dim=4)),
     ("layers", Rescaling(1 / 255, -0.5)),
+    ("layers", Normalization([1.0, -2.0], [0.25, 0.0])),
+    ("layers", Normalization(0.5, 4, invert=True, input_dim=3)),
+    ("losses", Standardized("half_sse", [1.0, 2.0], [0.5, 3.0])),
     ("optimizers", SGD(0.3, 0.9, True)),
     ("optimizers", Adam(1e-3, 0.8, 0.99, 1e-5)),
 ]
@@ -176,6 +182,24 @@ def test_a_range_includes_and_excludes_the_ends_that_it_should(make, good, bad):
         make(value)
     for value in bad:
         assert refused(lambda value=value: make(value)).code == "config-value"
+
+
+@pytest.mark.parametrize(
+    "bad", [[], [float("nan")], [1.0, float("inf")], "1", ["1"], [True], None, [None], [[1.0]], object(), 10**400]
+)
+def test_a_field_of_several_numbers_refuses_what_is_not_one_or_more_finite_ones(bad):
+    for make in (lambda: Normalization(bad, 1.0), lambda: Standardized("mse", mean=bad)):
+        error = refused(make)
+        assert error.code == "config-value" and "one or more finite numbers" in str(error)
+
+
+def test_several_numbers_are_taken_from_arrays_and_must_fit_each_other():
+    assert Normalization(np.array([1.0, 2.0]), np.array([1, 1])) == Normalization((1.0, 2.0), [1.0, 1.0])
+    assert refused(lambda: Normalization([1.0, 2.0], [1.0])).code == "config-shape"
+    assert refused(lambda: Normalization(0.0, -1.0)).code == "config-value"
+    assert refused(lambda: Standardized("mse", 0.0, 0.0)).code == "config-value"
+    for loss in ("binary_crossentropy", "sparse_categorical_crossentropy", Standardized()):
+        assert refused(lambda loss=loss: Standardized(loss)).code == "config-loss"
 
 
 def test_a_config_with_a_field_too_many_or_too_few_is_refused():

@@ -16,9 +16,8 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark.engine import partition_codes
-from firesteel.spark.frames import Frame
+from firesteel.spark.frames import Columns, Frame
 from firesteel.spark.ship import archive
-from firesteel.train.checks import Rule
 from tests.spark.conftest import fit, make_rows, network
 
 ROOT = Path(__file__).parents[2]
@@ -62,10 +61,10 @@ def test_partition_codes_land_where_spark_puts_them(spark):
 
 
 def test_each_shard_is_a_partition_of_its_own(spark, rows):
-    source = Frame(rows.frame(spark), "features", "label", None, "float32")
-    source.survey(Rule("class", 3))
-    engine = source.engine(4)
-    where = engine._frame.select((F.col("block") % 4).alias("shard"), F.spark_partition_id().alias("partition"))
+    source = Frame(rows.frame(spark), Columns(), "float32")
+    source.survey()
+    engine = source.packed(4, False)
+    where = engine.frame.select((F.col("block") % 4).alias("shard"), F.spark_partition_id().alias("partition"))
     assert all(row["shard"] == row["partition"] for row in where.collect())
     engine.close()
 

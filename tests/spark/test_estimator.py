@@ -10,7 +10,7 @@ from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
 
 from firesteel.errors import ConfigError, DataError, StoreError
-from firesteel.spark import NeuralNetworkClassificationModel, NeuralNetworkClassifier
+from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel
 from tests.spark.conftest import Rows
 
 COLUMNS = [f"x{number}" for number in range(6)]
@@ -73,7 +73,7 @@ def test_a_pipeline_comes_back_from_disk_in_a_new_process(fitted, frame, tmp_pat
         back.transform(frame).select("prediction").collect() == fitted.transform(frame).select("prediction").collect()
     )
     program = (
-        "from firesteel.spark import session, NeuralNetworkClassificationModel as M\n"
+        "from firesteel.spark import session, NeuralNetworkClassifierModel as M\n"
         "from pyspark.ml import PipelineModel\n"
         "spark = session('local[1]', conf={'spark.ui.enabled': 'false'})\n"
         f"print(PipelineModel.load({path!r}).stages[-1].network.fingerprint())\n"
@@ -93,20 +93,19 @@ def test_estimator_and_model_keep_their_params_on_disk(fitted, tmp_path):
     }
     model = fitted.stages[-1]
     model.save(str(tmp_path / "model"))
-    again = NeuralNetworkClassificationModel.load(str(tmp_path / "model"))
+    again = NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
     assert again.uid == model.uid and again.getHiddenLayers() == [8]
-    with pytest.raises(StoreError, match="holds no NeuralNetworkClassificationModel"):
+    with pytest.raises(StoreError, match="holds no NeuralNetworkClassifierModel"):
         estimator.write().overwrite().save(str(tmp_path / "model"))
-        NeuralNetworkClassificationModel.load(str(tmp_path / "model"))
+        NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
 
 
 def test_copy_and_param_maps_work_as_in_spark(frame):
     stage = VectorAssembler(inputCols=COLUMNS, outputCol="features").transform(frame)
     estimator = NeuralNetworkClassifier(hiddenLayers=[4], maxIter=1, seed=1)
     other = estimator.fit(stage, {estimator.hiddenLayers: [3]})
-    assert other.network.layers[0].units == 3
+    assert other.network.layers[1].units == 3
     assert estimator.getHiddenLayers() == [4]
-    assert NeuralNetworkClassifier().getMaxIter() == 20
     assert "hiddenLayers" in estimator.explainParams()
 
 
@@ -127,7 +126,8 @@ def test_nothing_runs_before_it_is_asked_for(spark, fitted):
 
 def test_rows_without_features_are_scored_as_null(spark, fitted):
     frame = spark.createDataFrame([(1, [1.0] * 6), (2, None)], "id int, features array<double>")
-    found = fitted.stages[-1].transform(frame).orderBy("id").collect()
+    model = fitted.stages[-1].copy().setHandleInvalid("keep")
+    found = model.transform(frame).orderBy("id").collect()
     assert found[0].prediction is not None and found[0].probability is not None
     assert found[1].prediction is None and found[1].probability is None and found[1].rawPrediction is None
 
@@ -149,6 +149,7 @@ def test_labels_that_are_no_classes_and_thresholds_are_refused(spark, fitted, fr
     years = spark.createDataFrame([([1.0], 2020), ([2.0], 2021)], "features array<double>, label int")
     with pytest.raises(DataError, match="goes up to 2,021, which would make more classes than the 2 rows"):
         NeuralNetworkClassifier(maxIter=1).fit(years)
-    model = fitted.stages[-1].copy().setThresholds([0.1, 0.2, 0.3])
-    with pytest.raises(ConfigError, match="thresholds are not supported yet"):
-        model.transform(frame)
+    for wrong in ([0.1, 0.2], [0.1, 0.0, 0.0], [-0.1, 0.5, 0.5]):
+        model = fitted.stages[-1].copy().setThresholds(wrong)
+        with pytest.raises(ConfigError, match="there must be 3, one a class, all above 0 but at most one"):
+            model.transform(frame)

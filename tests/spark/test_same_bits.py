@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from firesteel.spark.frames import Frame
-from firesteel.train.checks import Rule
+from firesteel.spark.frames import Columns, Frame
 from tests.spark.conftest import Rows, fit, make_rows
 
 
@@ -30,9 +29,9 @@ def conf(spark):
 
 
 def test_the_rows_make_enough_blocks_and_shards_for_these_tests_to_fail(spark, rows):
-    source = Frame(rows.frame(spark), "features", "label", None, "float32")
-    source.survey(Rule("class", 3))
-    engine = source.engine(4)
+    source = Frame(rows.frame(spark), Columns(), "float32")
+    source.survey()
+    engine = source.packed(4, False)
     assert len(engine.blocks) >= 8
     assert len({block.id % 4 for block in engine.blocks}) >= 2
     assert sum(block.rows for block in engine.blocks) == len(rows.y)
@@ -131,9 +130,9 @@ def test_heavy_duplicates_change_nothing(spark, heavy, partitions):
 
 
 def test_heavy_duplicates_stay_balanced(spark, heavy):
-    source = Frame(heavy.frame(spark).repartition(3), "features", "label", None, "float32")
-    source.survey(Rule("class", 3))
-    engine = source.engine(4)
+    source = Frame(heavy.frame(spark).repartition(3), Columns(), "float32")
+    source.survey()
+    engine = source.packed(4, False)
     sizes = [block.rows for block in engine.blocks]
     engine.close()
     assert sum(sizes) == 2000

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train.checks import KINDS, Rule, look, merge, refuse
+from firesteel.train.checks import KINDS, look, merge, refuse
 from firesteel.train.source import Arrays
 
 ROWS = 100
@@ -102,9 +102,9 @@ def test_a_large_finite_value_is_welcome_where_the_dtype_holds_it():
 
 
 def test_several_kinds_of_fault_are_told_together():
-    message = str(refusal(trained(), put(put(X, [(3, 1)], NAN), [(4, 1)], INF), put(Y, [7], 9)))
+    message = str(refusal(trained(), put(put(X, [(3, 1)], NAN), [(4, 1)], INF), put(Y.astype(float), [7], NAN)))
     assert message.startswith("x, position 1, holds NaN: nan at row 3; 1 of 100 rows")
-    assert "There is also an infinite value, a class outside the range." in message
+    assert "There is also an infinite value, no value (null or NaN)." in message
 
 
 def test_numbers_mixed_with_text_in_a_list_show_the_text():
@@ -224,7 +224,7 @@ def test_predict_refuses_what_are_not_rows_of_numbers_of_the_right_width(bad):
 
 def scan(rows):
     x, y, w = (array[rows] for array in FAULTY)
-    return look(x, y, w, Rule("class", 2), np.dtype("f4"), lambda row: f"row {rows.start + row}")
+    return look(x, y, w, np.dtype("f4"), lambda row: f"row {rows.start + row}")
 
 
 FAULTY = (
@@ -242,7 +242,7 @@ def test_findings_in_batches_add_up_to_those_of_all_rows(size):
     assert found == scan(slice(0, ROWS))
     assert {code: finding.rows for code, finding in found.items()} == {
         "nan": 3,
-        "label-range": 2,
+        "label-unit": 2,
         "negative-weight": 1,
     }
 
@@ -255,7 +255,7 @@ def test_sound_rows_give_no_findings_and_no_error():
 @pytest.mark.parametrize("code", KINDS)
 def test_every_kind_of_finding_has_a_column_a_description_and_a_remedy(code):
     part, what, remedy = KINDS[code]
-    assert part in Arrays.names and what and remedy
+    assert part in (*Arrays.names, "held") and what and remedy
 
 
 def test_features_with_names_are_called_by_them():

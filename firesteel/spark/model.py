@@ -1,0 +1,279 @@
+"""Fitted stages: networks that score DataFrames like Spark's own models, lazily, streaming ones too.
+
+Only the features go to Python, as Arrow, through the scoring functions of `worker.py`; a plan puts what comes back
+into Spark's columns.  `estimator.py` makes these, `persistence.py` writes and reads them; `network` is the same
+network on arrays, which needs no Spark.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+from pyspark.ml.classification import ProbabilisticClassificationModel
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.linalg import DenseVector, Vector, Vectors
+from pyspark.ml.regression import RegressionModel
+from pyspark.ml.util import MLReadable, MLWritable, MLWriter
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from firesteel.core.ops import Sigmoid, Softmax
+from firesteel.errors import ConfigError, DataError
+from firesteel.models import Sequential
+from firesteel.spark import worker
+from firesteel.spark.frames import Columns, feature_column, feature_names, feature_size, matching, scoring
+from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
+from firesteel.spark.persistence import ModelReader, ModelWriter
+from firesteel.spark.ship import ship
+from firesteel.spark.summary import ClassificationSummary, RegressionSummary, TrainingSummary
+from firesteel.train.history import History
+
+__all__ = ["NeuralNetworkClassifierModel", "NeuralNetworkRegressorModel"]
+
+Summary = TypeVar("Summary", bound=TrainingSummary)
+
+
+class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary]):
+    """What fitted stages have in common."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start({})
+        self._network: Sequential | None = None
+        self._summary: Summary | None = None
+        self._features: list[str] | None = None
+
+    @classmethod
+    def fromNetwork(cls, network: Sequential) -> Self:
+        """Return a stage that scores with a network trained elsewhere.
+
+        Raises ConfigError for a network whose outputs are not what such a stage gives.
+        """
+        cls.check(network)
+        model = cls()
+        model.hold(Sequential.from_bytes(network.to_bytes()), {})
+        return model
+
+    @classmethod
+    def check(cls, network: Sequential) -> None:
+        """Raise ConfigError unless the network's outputs are what this stage gives."""
+
+    def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
+        """Take a network, and what is known of its columns."""
+        self._network = network
+        self._features = about.get("features")
+
+    def about(self) -> dict[str, Any]:
+        """Return what is known of the columns, as JSON."""
+        return {"features": self._features}
+
+    @property
+    def network(self) -> Sequential:
+        """The fitted network, which needs no Spark: `model.network.save(path)` is all that serving takes."""
+        if self._network is None:
+            raise ConfigError(
+                f"{type(self).__name__} holds no network: it comes from fit, load or fromNetwork", code="config-model"
+            )
+        return self._network
+
+    @property
+    def history(self) -> History | None:
+        """What happened in training, epoch by epoch; None for a model that was loaded."""
+        return self._summary.history if self._summary else None
+
+    @property
+    def hasSummary(self) -> bool:
+        """Whether there is a summary: not in a model that was loaded."""
+        return self._summary is not None
+
+    @property
+    def summary(self) -> Summary:
+        """What the fit came to.  Raises ConfigError for a model that was loaded: a summary is not saved."""
+        if self._summary is None:
+            raise ConfigError("there is no summary: this model was loaded, not fitted here", code="config-summary")
+        return self._summary
+
+    @property
+    def numFeatures(self) -> int:
+        """Number of features."""
+        return self.network.network.inputs
+
+    def write(self) -> MLWriter:
+        """Return the writer of this model."""
+        return ModelWriter(self)
+
+    @classmethod
+    def read(cls) -> ModelReader:
+        """Return the reader of such models."""
+        return ModelReader(cls)
+
+    def _row(self, value: Vector) -> np.ndarray[Any, Any]:
+        """Return one row of features, (1, I).  Raises DataError for a row of another length."""
+        row = np.asarray(value.toArray() if isinstance(value, Vector) else value, np.float64)
+        if row.shape != (self.numFeatures,):
+            raise DataError(
+                f"a row of {row.size} values was given, and the network takes {self.numFeatures}", code="data-width"
+            )
+        return row[None]
+
+    def _scored(
+        self,
+        dataset: DataFrame,
+        outputs: worker.Outputs,
+        columns: Mapping[str, tuple[Column, Mapping[str, Any] | None]],
+    ) -> DataFrame:
+        """Return the dataset with these columns, {name: (column made of OUTPUTS, metadata)}; nothing runs yet."""
+        if clash := [name for name in columns if matching(dataset, name)]:
+            raise DataError(
+                f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
+                "predictionCol, probabilityCol and rawPredictionCol",
+                code="data-column",
+            )
+        x = feature_column(dataset, self._columns(), "float32")
+        self._check_schema(dataset)
+        ship(dataset.sparkSession)
+        scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(x))
+        if self.getOrDefault("handleInvalid") == "skip":
+            scored = scored.filter(F.col(self._outputs).isNotNull())
+        made = [
+            column.alias(name) if about is None else column.alias(name, metadata=dict(about))
+            for name, (column, about) in columns.items()
+        ]
+        return scored.select("*", *made).drop(self._outputs)
+
+    @property
+    def _outputs(self) -> str:
+        return f"{self.uid}__outputs"
+
+    def _check_schema(self, dataset: DataFrame) -> None:
+        """Raise DataError where the features are known to be others than in training, before anything runs."""
+        features = self._columns()
+        size, names = feature_size(dataset, features), feature_names(dataset, features)
+        if size is not None and size != self.numFeatures:
+            raise DataError(
+                f"{Columns(features).names()['features']} has {size} features ({_listed(names)}), and the model was "
+                f"trained on {self.numFeatures} ({_listed(self._features)})",
+                code="data-schema",
+            )
+        if names and self._features and names != self._features:
+            raise DataError(
+                f"{Columns(features).names()['features']} has the features {_listed(names)}, and the model was "
+                f"trained on {_listed(self._features)}: give the same ones, in that order",
+                code="data-schema",
+            )
+
+    def _invalid(self) -> str:
+        given: str = self.getOrDefault("handleInvalid")
+        if given not in ("error", "skip", "keep"):
+            raise ConfigError(f"handleInvalid={given!r}: it must be error, skip or keep", code="config-param")
+        return given
+
+
+def _listed(names: list[str] | None) -> str:
+    if names is None:
+        return "without names"
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])}, ... {names[-1]}"
+
+
+@with_params
+class NeuralNetworkClassifierModel(
+    ClassifierParams, NetworkModel[ClassificationSummary], ProbabilisticClassificationModel
+):
+    """A fitted NeuralNetworkClassifier; `network` is the same network on arrays, which needs no Spark."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._labels: list[str] | None = None
+
+    @classmethod
+    def check(cls, network: Sequential) -> None:
+        """Raise ConfigError unless the network ends in softmax, or in one sigmoid."""
+        inner = network.network
+        last = inner.ops[-1] if inner.ops else None
+        if not isinstance(last, Softmax) and not (isinstance(last, Sigmoid) and inner.outputs == 1):
+            raise ConfigError(
+                "a classifier's network ends in softmax, or in one output with sigmoid, and this one ends in "
+                f"{inner.outputs} output(s) of {last}",
+                code="config-loss",
+            )
+
+    def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
+        """Take a network, and what is known of its columns."""
+        super().hold(network, about)
+        self._labels = about.get("classes")
+
+    def about(self) -> dict[str, Any]:
+        """Return what is known of the columns, as JSON."""
+        return super().about() | {"classes": self._labels}
+
+    @property
+    def numClasses(self) -> int:
+        """Number of classes."""
+        return max(2, self.network.network.outputs)
+
+    def predictRaw(self, value: Vector) -> DenseVector:
+        """Return the logits of one row of features; of two classes with one sigmoid, -z and z."""
+        return Vectors.dense(self._classes().score(self._row(value))[0, : self.numClasses])
+
+    def predictProbability(self, value: Vector) -> DenseVector:
+        """Return the probability of each class for one row of features."""
+        return Vectors.dense(self._classes().score(self._row(value))[0, self.numClasses : -1])
+
+    def predict(self, value: Vector) -> float:
+        """Return the most probable class of one row of features, by `thresholds` if there are any."""
+        return float(self._classes().score(self._row(value))[0, -1])
+
+    def _classes(self) -> worker.Classes:
+        thresholds = self._if_set("thresholds")
+        if thresholds is not None:
+            wrong = len(thresholds) != self.numClasses or min(thresholds) < 0 or thresholds.count(0.0) > 1
+            if wrong:
+                raise ConfigError(
+                    f"thresholds={thresholds}: there must be {self.numClasses}, one a class, all above 0 but at most "
+                    "one",
+                    code="config-thresholds",
+                )
+        named = Columns(self._columns()).names()["features"]
+        network = self.network
+        return worker.Classes(
+            network.network, network.theta, named, self._invalid(), tuple(thresholds) if thresholds else None
+        )
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        count, outputs = self.numClasses, F.col(self._outputs)
+
+        def vector(part: Column) -> Column:
+            return F.when(outputs.isNotNull(), array_to_vector(part))
+
+        about: dict[str, Any] | None = None
+        if self._labels:
+            name = self.getOrDefault("predictionCol")
+            about = {"ml_attr": {"type": "nominal", "name": name, "vals": self._labels}}
+        columns = {
+            self.getOrDefault("rawPredictionCol"): (vector(F.slice(outputs, 1, count)), None),
+            self.getOrDefault("probabilityCol"): (vector(F.slice(outputs, count + 1, count)), None),
+            self.getOrDefault("predictionCol"): (F.element_at(outputs, -1), about),
+        }
+        return self._scored(dataset, self._classes(), {name: made for name, made in columns.items() if name})
+
+
+@with_params
+class NeuralNetworkRegressorModel(NetworkModel[RegressionSummary], RegressionModel[Vector]):
+    """A fitted NeuralNetworkRegressor; `network` is the same network on arrays, which needs no Spark.
+
+    `prediction` is a number, and an array of numbers where there is more than one target.
+    """
+
+    def predict(self, value: Vector) -> Any:
+        """Return the prediction for one row of features: a number, or an array of one for each target."""
+        found = self._numbers().score(self._row(value))[0]
+        return float(found[0]) if len(found) == 1 else found
+
+    def _numbers(self) -> worker.Outputs:
+        named = Columns(self._columns()).names()["features"]
+        return worker.Outputs(self.network.network, self.network.theta, named, self._invalid())
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        outputs = F.col(self._outputs)
+        made = F.element_at(outputs, 1) if self.network.network.outputs == 1 else outputs
+        return self._scored(dataset, self._numbers(), {self.getOrDefault("predictionCol"): (made, None)})

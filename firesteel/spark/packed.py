@@ -1,0 +1,197 @@
+"""Rows packed once, to fit many networks on: the blocks of a DataFrame, kept in Spark's cache or written to storage.
+
+What `pack` returns is a source like a DataFrame, without its first two passes.  It keeps the blocks by themselves, so
+that each number of shards is one cheap shuffle of few fat rows away; `engine.py` then trains on them.
+"""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Self
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firesteel.errors import ConfigError, StoreError
+from firesteel.spark.engine import SparkEngine, collect, known_blocks, partition_codes
+from firesteel.spark.frames import Columns, Frame, listed
+from firesteel.spark.ship import ship
+from firesteel.train.blocks import n_blocks
+from firesteel.train.checks import Class, Finding
+from firesteel.train.engine import check_shards
+from firesteel.train.source import Survey
+from firesteel.train.strategies import Gradient, Strategy
+
+__all__ = ["Packed", "load_pack", "pack"]
+
+FORMAT = 1
+"""Number of the layout on storage."""
+
+
+class Packed:
+    """Packed rows, accepted wherever a DataFrame is trained on.  Let them go with `unpersist()` or a `with` block."""
+
+    def __init__(
+        self, frames: Mapping[bool, DataFrame], survey: Survey, columns: Columns, dtype: str, about: Mapping[str, Any]
+    ) -> None:
+        self.columns, self.dtype, self.split = columns, dtype, columns.split
+        self.names: Mapping[str, str] = columns.names()
+        self.feature_names: list[str] | None = about["features"]
+        self.class_names: list[str] | None = about["classes"]
+        self._frames, self._survey = dict(frames), survey
+        self._engines: dict[tuple[int, bool], SparkEngine] = {}
+        self._lock = threading.Lock()
+
+    def survey(self) -> Survey:
+        """Return what was found when the rows were packed."""
+        return self._survey
+
+    def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
+        """Return S where the user gave none."""
+        return strategy.default_shards(self._survey.rows, batch_size, self._blocks(False))
+
+    def _blocks(self, held: bool) -> int:
+        return n_blocks(self._survey.held if held else self._survey.rows, self._survey.width)
+
+    @contextlib.contextmanager
+    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[SparkEngine]:
+        """Give the engine over these blocks in so many shards; it stays for the next fit."""
+        blocks = self._blocks(held)
+        count = Gradient().default_shards(0, None, blocks) if shards is None else shards
+        check_shards(count, blocks)
+        with self._lock:
+            if not self._frames:
+                raise ConfigError("these packed rows were let go already: pack them again", code="config-packed")
+            if (count, held) not in self._engines:
+                codes = F.array(*(F.lit(code) for code in partition_codes(count)))
+                frame = self._frames[held]
+                part = codes[(F.col("block") % count).cast("int")]
+                self._engines[count, held] = SparkEngine(frame.repartition(count, part), count, known_blocks(frame))
+            engine = self._engines[count, held]
+        yield engine
+
+    def adopt(self, engine: SparkEngine, held: bool) -> None:
+        """Keep an engine that has packed the rows; its blocks are the ones of this object."""
+        self._frames[held] = engine.frame
+        self._engines[engine.shards, held] = engine
+
+    def unpersist(self) -> None:
+        """Let the rows go from Spark's cache; what lies on storage stays."""
+        with self._lock:
+            for engine in self._engines.values():
+                engine.close()
+            self._engines, self._frames = {}, {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.unpersist()
+
+    def __repr__(self) -> str:
+        survey = self._survey
+        held = f", {survey.held:,} held out" if survey.held else ""
+        return f"Packed({survey.rows:,} rows of {survey.width:,} features{held})"
+
+
+def pack(
+    frame: DataFrame,
+    features: str | Sequence[str] = "features",
+    label: str | Sequence[str] = "label",
+    *,
+    weight: str | None = None,
+    validation_split: float = 0.0,
+    validation_indicator: str | None = None,
+    id: str | None = None,
+    path: str | None = None,
+    dtype: str = "float32",
+) -> Packed:
+    """Look at the rows of a DataFrame and pack them, once; fit as many networks on the result as you like.
+
+    features, label, weight: as in `Sequential.fit`.  validation_split: share of the rows held out, by key;
+    validation_indicator: a column that is true for them.  id: a column that identifies rows: it decides who is held
+    out and where a row is packed, in place of the row's values.  dtype: of the networks to be fitted.
+    path: where to write the blocks as Parquet, on any file system of Spark's: for sessions that refuse to cache.
+
+    Raises DataError for rows that no network can be trained on, StoreError where `path` is taken already.
+    For example `with pack(df) as rows: NeuralNetworkClassifier(maxIter=5).fit(rows)`.
+    """
+    columns = Columns(listed(features), listed(label), weight, validation_split, validation_indicator, id)
+    return packed(Frame(frame, columns, dtype), None, path)
+
+
+def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed:
+    """Pack a source's rows; shards: how many of them to expect, None for a number from the rows alone."""
+    survey = source.survey()
+    about = {"features": source.feature_names, "classes": source.class_names}
+    made = Packed({}, survey, source.columns, source.dtype, about)
+    try:
+        made.adopt(source.packed(shards, False), False)
+        if survey.held:
+            made.adopt(source.packed(None, True), True)
+        if path is None:
+            return made
+        _write(made, path, about)
+    except BaseException:
+        made.unpersist()
+        raise
+    made.unpersist()
+    return load_pack(path)
+
+
+def _write(made: Packed, path: str, about: Mapping[str, Any]) -> None:
+    spark = next(iter(made._frames.values())).sparkSession
+    description = {
+        "format": FORMAT,
+        "dtype": made.dtype,
+        "columns": asdict(made.columns),
+        "survey": asdict(made.survey()),
+        "about": dict(about),
+    }
+    try:
+        for held, frame in made._frames.items():
+            frame.write.parquet(f"{path}/{'held' if held else 'rows'}")
+        spark.createDataFrame([(json.dumps(description),)], "description string").coalesce(1).write.parquet(
+            f"{path}/description"
+        )
+    except Exception as error:
+        if "PATH_ALREADY_EXISTS" not in str(error):
+            raise
+        raise StoreError(f"{path} holds something already: give a path that is free", code="store-taken") from None
+
+
+def load_pack(path: str) -> Packed:
+    """Return the rows that `pack(..., path=...)` wrote, through the Spark session in use.
+
+    Raises StoreError where there are none.
+    """
+    spark = SparkSession.getActiveSession()
+    if spark is None:
+        raise ConfigError("there is no Spark session: make one first", code="config-session")
+    try:
+        rows = collect(spark.read.parquet(f"{path}/description")).to_pylist()
+        description = json.loads(rows[0]["description"])
+        if description["format"] != FORMAT:
+            raise StoreError(
+                f"{path} has format {description['format']!r}, and this firesteel reads {FORMAT}", code="store-format"
+            )
+        columns, survey = description["columns"], description["survey"]
+        columns = {name: tuple(value) if isinstance(value, list) else value for name, value in columns.items()}
+        survey["found"] = {code: Finding(**finding) for code, finding in survey["found"].items()}
+        survey["classes"] = {int(number): Class(**one) for number, one in survey["classes"].items()}
+        made = Survey(**survey)
+        frames = {False: spark.read.parquet(f"{path}/rows")}
+        if made.held:
+            frames[True] = spark.read.parquet(f"{path}/held")
+    except StoreError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"{path} holds no packed rows, or they are damaged: {reason}", code="store-pack") from None
+    ship(spark)
+    return Packed(frames, made, Columns(**columns), description["dtype"], description["about"])

@@ -1,0 +1,73 @@
+"""Stages on storage: Params as Spark writes them, and beside them the bytes of the network as rows.
+
+Anything that Spark can write to will do, through Spark Connect too.  Nothing that a file names is imported or run:
+`load` on one of our classes makes that class, and the network comes from `firesteel.store`.
+"""
+
+from typing import Any
+
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.sql.utils import is_remote
+
+from firesteel.errors import StoreError
+from firesteel.models import Sequential
+
+__all__ = ["ModelReader", "ModelWriter", "StageWriter"]
+
+CHUNK = 64 << 20
+"""Bytes of a network in one row of its saved data."""
+
+
+def _context(io: Any) -> Any:
+    """Return what Spark's own metadata functions want: the session, and before Spark 4 the context."""
+    return io.sc if io.sparkSession.version < "4" else io.sparkSession
+
+
+class StageWriter(MLWriter):
+    """Saves the Params of a stage."""
+
+    def __init__(self, instance: Any) -> None:
+        super().__init__()
+        self.instance = instance
+
+    def saveImpl(self, path: str) -> None:
+        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self))
+
+    def _handleOverwrite(self, path: str) -> None:
+        if is_remote():
+            from pyspark.ml.connect.readwrite import RemoteMLWriter
+
+            RemoteMLWriter.handleOverwrite(path, True)
+        else:
+            super()._handleOverwrite(path)
+
+
+class ModelWriter(StageWriter):
+    """Saves the Params of a model, what it knows of the columns, and its network."""
+
+    def saveImpl(self, path: str) -> None:
+        about = {"firesteel": self.instance.about()}
+        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about)
+        data = self.instance.network.to_bytes()
+        rows = [(at, bytearray(data[at : at + CHUNK])) for at in range(0, len(data), CHUNK)]
+        frame = self.sparkSession.createDataFrame(rows, "at long, bytes binary")
+        frame.coalesce(1).write.parquet(f"{path}/data")
+
+
+class ModelReader(MLReader[Any]):
+    """Reads what ModelWriter wrote of one class of models."""
+
+    def __init__(self, kind: type) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def load(self, path: str) -> Any:
+        metadata = DefaultParamsReader.loadMetadata(path, _context(self))
+        if metadata["class"].split(".")[-1] != self.kind.__name__:
+            raise StoreError(f"{path} holds no {self.kind.__name__}", code="store-class")
+        rows = self.sparkSession.read.parquet(f"{path}/data").orderBy("at").collect()
+        model = self.kind()
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        model.hold(Sequential.from_bytes(b"".join(bytes(row["bytes"]) for row in rows), path), metadata["firesteel"])
+        return model

@@ -1,0 +1,51 @@
+"""Means and variances of packed rows, by two rounds over the blocks: the same bits on any layout and engine.
+
+A mean taken while rows are first read would depend on the order in which they come; blocks have an order of their
+own.  What is done with the result is the caller's business: a `Normalization` in front, or behind.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from firesteel.core.layers import Activation, Normalization
+from firesteel.core.losses import MeanSquaredError
+from firesteel.core.network import Network, Objective
+from firesteel.core.types import Array
+from firesteel.train.engine import Engine
+from firesteel.train.partial import Task, tree_sum
+from firesteel.train.rounds import moments
+
+__all__ = ["Moments", "measure"]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """mean, variance: of some columns, weighted, float64.
+
+    A variance within the rounding of float32 is 0: that column does not change.
+    """
+
+    mean: Array
+    variance: Array
+
+    def normalization(self, invert: bool = False) -> Normalization:
+        """Return the layer that brings such columns to mean 0 and variance 1, or back."""
+        return Normalization(self.mean, self.variance, invert)  # type: ignore[arg-type]
+
+
+def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Moments, Moments]:
+    """Return the moments of the features, I of them, and of the targets, T, over all rows of an engine."""
+    idle = Objective(Network((Activation("linear"),), width, dtype), MeanSquaredError())
+    centre, variance = np.zeros(width + targets), np.zeros(width + targets)
+    for _ in range(2):
+        task = Task(idle, np.zeros(0, dtype), shards=engine.shards)
+        total = tree_sum(engine.map(functools.partial(moments, centre), task))
+        assert total is not None, "an engine holds at least one block"
+        shift, square = (part / total.sums[0] for part in np.split(total.sums[1:], 2))
+        centre = centre + shift
+        variance = np.maximum(square - shift * shift, 0.0)
+    variance[variance <= (np.finfo(np.float32).eps * centre) ** 2] = 0.0
+    features, labels = (Moments(centre[part], variance[part]) for part in (slice(width), slice(width, None)))
+    return features, labels
