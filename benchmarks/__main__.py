@@ -7,7 +7,7 @@ import sys
 from firesteel.errors import FiresteelError
 from firesteel.train.engine import machine, worker_threads
 
-NAMES = ("seed_b", "rounds", "shards")
+NAMES = ("seed_b", "rounds", "shards", "perceptron")
 
 if __name__ == "__main__":
     unknown = [name for name in sys.argv[1:] if name not in NAMES]

@@ -373,7 +373,7 @@ class Sequential:
         source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
         objective, _ = self._surveyed(source)
         with source.engine() as engine:
-            means, _ = loop.score(engine, objective, self.theta)
+            means = loop.score(engine, objective, self.theta)
         if verbose:
             print(_shown(means), flush=True)
         return means if return_dict else list(means.values())

@@ -370,7 +370,7 @@ class NeuralNetworkClassifier(
             NeuralNetworkClassifierModel.check(network)
             objective = Objective(network.network, loss)
             total = tree_sum(engine.map(confusion, Task(objective, network.theta, shards=engine.shards)))
-            means, _ = score(engine, objective, network.theta)
+            means = score(engine, objective, network.theta)
             assert total is not None
             found = total.sums.reshape(2 * [max(2, inner.outputs)])
             return network, ClassificationSummary(history, means["loss"], found)
@@ -463,7 +463,7 @@ class NeuralNetworkRegressor(
                 trained = Standardized(loss, targets.mean, _deviation(back[0]))  # type: ignore[arg-type]
             network, history = self._train((*front, *layers, *back), trained, plan, survey.width, engine, held)
             measured = tuple((name, metrics.get(name)) for name in self.METRICS)
-            means, _ = score(engine, Objective(network.network, trained, measured), network.theta)
+            means = score(engine, Objective(network.network, trained, measured), network.theta)
             variance = float(targets.variance.mean())
             r2 = 1.0 - means["mse"] / variance if variance else float("nan")
             return network, RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)

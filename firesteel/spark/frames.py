@@ -38,7 +38,7 @@ from firesteel.spark import packing, worker
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import heavy_limit, n_blocks
-from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
+from firesteel.train.checks import MOST_EXACT, Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import check_shards
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient, Strategy
@@ -262,8 +262,9 @@ class Frame:
             if isinstance(field.dataType, TELLING) and len(matching(frame, field.name)) == 1
         ][:LEADING]
         told = {f"where{number}": resolved(frame, name, "leading")[0] for number, name in enumerate(leading)}
-        parts["x"] = feature_column(frame, columns.features, "float64")  # so that what is rounded can be seen
         self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
+        parts["x"] = feature_column(frame, columns.features, "float64")
+        self.exact = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
         self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -273,8 +274,9 @@ class Frame:
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
-        table = collect(mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, self.reading))
-        reports = [json.loads(report) for report in table.column("report").to_pylist()]
+        table, reports = self._reports(self.told)
+        if max(report["largest"] for report in reports) >= MOST_EXACT[np.dtype(self.dtype).itemsize]:
+            table, reports = self._reports(self.exact)  # large numbers: look again, before Spark rounds them
         rows = sum(report["rows"] for report in reports)
         if not rows:
             skipped = sum(report["skipped"] for report in reports)
@@ -312,6 +314,10 @@ class Frame:
         )
         self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())))
         return self.surveyed
+
+    def _reports(self, rows: DataFrame) -> tuple[pa.Table, list[dict[str, Any]]]:
+        table = collect(mapped(rows, packing.survey, packing.SURVEY_SCHEMA, self.reading))
+        return table, [json.loads(report) for report in table.column("report").to_pylist()]
 
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
         """Return the number of values that every row has; raise DataError where they differ."""

@@ -20,7 +20,7 @@ import firesteel
 from firesteel.core.types import Array
 from firesteel.spark.arrow import Batches, Rows, binary_views, check_version, clean_rows, record_batch, widths
 from firesteel.train.blocks import Block, Keys, alike, block_ids, heavy_share, id_keys, pack_block, row_keys
-from firesteel.train.checks import Classes, Finding, Findings, count_classes, look, merge, merge_classes
+from firesteel.train.checks import Classes, Finding, Findings, count_classes, largest, look, merge, merge_classes
 
 __all__ = [
     "BLOCK_SCHEMA",
@@ -100,7 +100,7 @@ def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.Record
     x, y, _ = clean_rows(batch)
     with np.errstate(over="ignore"):
         fine = np.isfinite(x.astype(reading.dtype, copy=False)).all(axis=1) & np.isfinite(y).all(axis=1)
-    return (batch, 0) if fine.all() else (batch.filter(pa.array(fine)), int((~fine).sum()))
+    return _those(batch, fine), int((~fine).sum())
 
 
 # The survey: the third gate, and what packing must know
@@ -115,7 +115,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     found: Findings = {}
     classes: Classes = {}
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
-    rows, skipped, held, weight, held_weight = 0, 0, 0, 0.0, 0.0
+    rows, skipped, held, weight, held_weight, most = 0, 0, 0, 0.0, 0.0, 0.0
     sums = [0, 0]
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(reading.dtype)
@@ -139,6 +139,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
             continue
         here = read(batch, replace(reading, skip=False))
         found = merge(found, look(here.x, here.y, here.w, dtype, where))
+        most = max(most, largest(here.x))
         classes = merge_classes(classes, count_classes(here.y, here.held, where))
         held += int(here.held.sum())
         weight += float(here.w[~here.held].astype(dtype).sum(dtype=np.float64))
@@ -151,6 +152,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         "rows": rows - skipped,
         "skipped": skipped,
         "held": held,
+        "largest": most,
         "weight": weight,
         "held_weight": held_weight,
         "classes": [[number, *astuple(one)] for number, one in classes.items()],
@@ -191,7 +193,7 @@ def _without_nulls(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBa
             null = batch.column(column).is_null().to_numpy(zero_copy_only=False)
             found = merge(found, _noted(code, null & good, batch, names))
             good &= ~null
-    batch = batch.filter(pa.array(good))
+    batch = _those(batch, good)
     good = np.ones(batch.num_rows, bool)
     for code, column in (("null-item", "x"), ("null-label", "y")):
         items = batch.column(column)
@@ -202,7 +204,12 @@ def _without_nulls(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBa
                 null = np.isin(np.arange(len(items)), row)
                 found = merge(found, _noted(code, null & good, batch, names, column))
                 good &= ~null
-    return batch.filter(pa.array(good)), found
+    return _those(batch, good), found
+
+
+def _those(batch: pa.RecordBatch, rows: npt.NDArray[np.bool_]) -> pa.RecordBatch:
+    """Return the chosen rows; without a copy if that is all of them."""
+    return batch if rows.all() else batch.filter(pa.array(rows))
 
 
 def _noted(

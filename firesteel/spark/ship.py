@@ -10,6 +10,7 @@ import hashlib
 import io
 import shutil
 import tempfile
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import firesteel
 __all__ = ["ship"]
 
 UNSHIPPED = {"cli", "datasets"}
+ONE = threading.Lock()
 
 
 @functools.cache
@@ -46,8 +48,12 @@ def archive() -> str:
 
 
 def ship(spark: Any) -> None:
-    """Send the package to the session's executors; a second time costs next to nothing."""
-    if spark.version < "4":
-        spark.sparkContext.addPyFile(archive())
-    else:
-        spark.addArtifacts(archive(), pyfile=True)
+    """Send the package to the session's executors; a second time costs next to nothing.
+
+    One at a time: a Connect server fails when two threads bring it the same file at once.
+    """
+    with ONE:
+        if spark.version < "4":
+            spark.sparkContext.addPyFile(archive())
+        else:
+            spark.addArtifacts(archive(), pyfile=True)

@@ -18,6 +18,7 @@ from firesteel.errors import DataError
 
 __all__ = [
     "MOST_CLASSES",
+    "MOST_EXACT",
     "Class",
     "Classes",
     "Finding",
@@ -25,6 +26,7 @@ __all__ = [
     "Rule",
     "beyond",
     "count_classes",
+    "largest",
     "look",
     "merge",
     "merge_classes",
@@ -103,7 +105,7 @@ def look(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], where: C
         nan = np.isnan(x)
         note("nan", nan, x)
         note("infinite", ~np.isfinite(kept) & ~nan, x)
-    elif float(np.abs(kept).max(initial=0)) >= MOST_EXACT[dtype.itemsize]:
+    elif largest(kept) >= MOST_EXACT[dtype.itemsize]:
         note(INEXACT, (x == np.rint(x)) & (x != kept), x)
     nan = np.isnan(y)
     note("null-label", nan, y)
@@ -116,6 +118,11 @@ def look(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], where: C
     note("weight-infinite", np.isinf(w_kept), w)
     note("negative-weight", w < 0, w)
     return found
+
+
+def largest(x: npt.NDArray[Any]) -> float:
+    """Return the largest magnitude in x."""
+    return max(float(x.max()), -float(x.min())) if x.size else 0.0
 
 
 def _shown(value: Any) -> str:

@@ -4,6 +4,7 @@ It knows neither arrays nor frames, only an engine that maps; so every strategy 
 runs in process is the reference for what runs on Spark.
 """
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from firesteel.errors import DivergenceError
 from firesteel.train.engine import Engine
 from firesteel.train.history import History, Row
 from firesteel.train.partial import Partial, Task, tree_sum
-from firesteel.train.rounds import Work, evaluate
+from firesteel.train.rounds import Work, evaluate_each, passes
 from firesteel.train.state import TrainState
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
@@ -51,62 +52,50 @@ def train(
     one given to the listeners is that of the last good epoch.
     """
     rows = sum(block.rows for block in engine.blocks)
-    rounds = strategy.rounds(rows, batch_size, engine.shards, len(engine.blocks))
     history = History()
     machines: frozenset[str] = frozenset()
     best: TrainState | None = None
+    ahead = 1
     base = Task(
         objective=objective,
         theta=state.theta,
         optimizer=strategy.local(optimizer, rows, batch_size, engine.shards),
         batch_size=batch_size or rows,
         seed=seed,
-        rounds=rounds,
+        rounds=strategy.rounds(rows, batch_size, engine.shards, len(engine.blocks)),
         shards=engine.shards,
         shuffle=shuffle,
     )
-    for epoch in range(epochs):
-        start, shards, slowest = time.perf_counter(), 0.0, 0.0
-        sums = np.zeros(objective.size)
-        good = state
-        for number in range(rounds):
-            task = replace(
-                base,
-                theta=read_only(state.theta),
-                slots=state.slots,
-                epoch=state.epoch,
-                round=number,
-                step=state.step,
-            )
-            ready = strategy.ready(task, engine.blocks)
-            if ready is None:
-                continue
-            total = strategy.priced(_total(engine, strategy.work(), ready), ready)
-            if not total.sums[1]:
-                continue
-            sums += total.sums
-            shards, slowest = shards + total.seconds, slowest + total.slowest
-            machines |= total.machines
-            with np.errstate(over="ignore", invalid="ignore"):
-                state = strategy.advance(state, total, optimizer, engine.shards)
-            if not (np.isfinite(sums[0]) and np.isfinite(state.theta).all()):
-                raise _diverged(epoch, good, state, objective, optimizer)
-        state = replace(state, epoch=state.epoch + 1)
-        row: Row = {"epoch": epoch, **objective.means(sums), "rows": int(sums[2])}
-        if validation is not None:
-            means, total = score(validation, objective, state.theta)
-            row |= {f"val_{name}": value for name, value in means.items()}
-            shards, slowest = shards + total.seconds, slowest + total.slowest
+    while len(history.rows) < epochs:
+        start = time.perf_counter()
+        count = min(ahead, epochs - len(history.rows)) if strategy.alone(engine.shards) else 1
+        job = _Job(engine, objective, optimizer, strategy)
+        ended = job.epochs(base, state, count)
+        finite = [now.theta for now, sums in ended if np.isfinite(sums[0]) and np.isfinite(now.theta).all()]
+        validated = [] if validation is None or not finite else _scores(validation, objective, finite, job)
         seconds = time.perf_counter() - start
-        row |= {"seconds": seconds, "shard_seconds": shards, "slowest_seconds": slowest}
-        row["wait_seconds"] = max(0.0, seconds - slowest)
-        history.rows.append(row)
-        for listener in listeners:
-            listener(row, state)
-        if stopping is not None and stopping.patience and stopping.best(history.rows) == len(history.rows) - 1:
-            history.best, best = len(history.rows) - 1, state
-        if stopping is not None and stopping.ended(history.rows):
-            break
+        for number, (now, sums) in enumerate(ended):
+            epoch = len(history.rows)
+            if number >= len(finite):
+                raise _diverged(epoch, state, now, objective, optimizer)
+            state = now
+            row: Row = {"epoch": epoch, **objective.means(sums), "rows": int(sums[2])}
+            if validated:
+                row |= {f"val_{name}": value for name, value in validated[number].items()}
+            parts = {"seconds": seconds, "shard_seconds": job.seconds, "slowest_seconds": job.slowest}
+            row |= {name: value / count for name, value in parts.items()}
+            row["wait_seconds"] = max(0.0, row["seconds"] - row["slowest_seconds"])
+            history.rows.append(row)
+            for listener in listeners:
+                listener(row, state)
+            if stopping is not None and stopping.patience and stopping.best(history.rows) == epoch:
+                history.best, best = epoch, state
+            if stopping is not None and stopping.ended(history.rows):
+                epochs = len(history.rows)
+                break
+        machines |= job.machines
+        if seconds > 2 * job.slowest and 2 * count * (1 + len(state.slots)) * state.theta.nbytes <= AHEAD_BYTES:
+            ahead = min(2 * count, AHEAD)
     state = best or state
     history.machines = machines
     if len(machines) > 1:
@@ -118,12 +107,83 @@ def train(
     return state, history
 
 
-def score(engine: Engine, objective: Objective, theta: Array) -> tuple[dict[str, float], Partial]:
-    """Return the loss and metrics of theta over the engine's rows, by name, and the sums they come from."""
-    total = _total(engine, evaluate, Task(objective=objective, theta=read_only(theta), shards=engine.shards))
-    means = objective.means(total.sums)
-    means["loss"] += objective.network.penalty(objective.network.layout.views(theta))
-    return means, total
+AHEAD = 64
+"""The most epochs in one job, where a shard is alone and jobs cost more than they compute."""
+AHEAD_BYTES = 8 << 20
+"""The most that the states of such epochs may take on their way to the driver."""
+
+
+class _Job:
+    """Runs epochs on an engine, and adds up what they cost."""
+
+    def __init__(self, engine: Engine, objective: Objective, optimizer: Optimizer, strategy: Strategy) -> None:
+        self.engine, self.objective, self.optimizer, self.strategy = engine, objective, optimizer, strategy
+        self.seconds, self.slowest = 0.0, 0.0
+        self.machines: frozenset[str] = frozenset()
+
+    def epochs(self, base: Task, state: TrainState, count: int) -> list[tuple[TrainState, Array]]:
+        """Return the state after each of so many epochs, and each one's sums; the last may be infinite or NaN."""
+        if count == 1:
+            return [self.epoch(base, state)]
+        task = self.strategy.ready(self.task(base, state, 0), self.engine.blocks)
+        if task is None:
+            return [self.epoch(base, state)]
+        total = self.total(functools.partial(passes, self.strategy.work(), count), task)
+        ended = []
+        for vectors, sums in zip(np.split(total.vectors, count), np.split(total.sums, count), strict=True):
+            one = replace(total, vectors=vectors, sums=sums, steps=total.steps // count)
+            state = self.strategy.advance(state, one, self.optimizer, 1)
+            state = replace(state, epoch=state.epoch + 1)
+            ended.append((state, sums))
+        return ended
+
+    def epoch(self, base: Task, state: TrainState) -> tuple[TrainState, Array]:
+        """Return the state after one epoch, and its sums."""
+        sums = np.zeros(self.objective.size)
+        for number in range(base.rounds):
+            task = self.strategy.ready(self.task(base, state, number), self.engine.blocks)
+            if task is None:
+                continue
+            total = self.strategy.priced(self.total(self.strategy.work(), task), task)
+            if not total.sums[1]:
+                continue
+            sums += total.sums
+            with np.errstate(over="ignore", invalid="ignore"):
+                state = self.strategy.advance(state, total, self.optimizer, self.engine.shards)
+            if not (np.isfinite(sums[0]) and np.isfinite(state.theta).all()):
+                break
+        return replace(state, epoch=state.epoch + 1), sums
+
+    def task(self, base: Task, state: TrainState, number: int) -> Task:
+        """Return the task of a round."""
+        theta = read_only(state.theta)
+        return replace(base, theta=theta, slots=state.slots, epoch=state.epoch, round=number, step=state.step)
+
+    def total(self, work: Work, task: Task) -> Partial:
+        """Run one round; return the sum of its partials."""
+        total = _total(self.engine, work, task)
+        self.seconds, self.slowest = self.seconds + total.seconds, self.slowest + total.slowest
+        self.machines |= total.machines
+        return total
+
+
+def score(engine: Engine, objective: Objective, theta: Array) -> dict[str, float]:
+    """Return the loss and metrics of theta over the engine's rows, by name."""
+    return _scores(engine, objective, [theta])[0]
+
+
+def _scores(
+    engine: Engine, objective: Objective, thetas: Sequence[Array], job: _Job | None = None
+) -> list[dict[str, float]]:
+    """Return the loss and metrics of each theta, from one job; what it cost is added to `job`."""
+    task = Task(objective=objective, theta=read_only(thetas[0]), shards=engine.shards)
+    total = _total(engine, functools.partial(evaluate_each, np.array(thetas)), task)
+    if job is not None:
+        job.seconds, job.slowest = job.seconds + total.seconds, job.slowest + total.slowest
+    found = [objective.means(sums) for sums in np.split(total.sums, len(thetas))]
+    for means, theta in zip(found, thetas, strict=True):
+        means["loss"] += objective.network.penalty(objective.network.layout.views(theta))
+    return found
 
 
 def _total(engine: Engine, work: Work, task: Task) -> Partial:

@@ -7,6 +7,7 @@ bit.  `engine.py` says who calls these, `loop.py` what is done with what they re
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,19 @@ from firesteel.core.types import Array, Run, Views
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
 
-__all__ = ["SUB_BATCH", "Work", "average", "confusion", "evaluate", "gradient", "moments", "predict", "round_blocks"]
+__all__ = [
+    "SUB_BATCH",
+    "Work",
+    "average",
+    "confusion",
+    "evaluate",
+    "evaluate_each",
+    "gradient",
+    "moments",
+    "passes",
+    "predict",
+    "round_blocks",
+]
 
 SUB_BATCH = 128
 """Rows that meet the mathematics together.  Changing it changes float32 bits."""
@@ -164,8 +177,25 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
         sums += batch_sums
         step += 1
         task.optimizer.step(theta, g, slots, step)
-    share = theta.dtype.type(sum(block.weight for block in chosen) / task.weight)
-    return Partial(np.vstack([theta, *slots]) * share, sums, step - task.step)
+    vectors = np.vstack([theta, *slots])
+    if task.shards > 1:
+        vectors *= theta.dtype.type(sum(block.weight for block in chosen) / task.weight)
+    return Partial(vectors, sums, step - task.step)
+
+
+def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Run so many epochs of a shard that is alone, each from where the one before ended; what each gives, stacked.
+
+    The numbers are those of as many rounds, without the way to the driver and back between them.
+    """
+    parts: list[Partial] = []
+    for _ in range(count):
+        part = work(task, blocks, run)
+        parts.append(part)
+        theta, slots = part.vectors[0], part.vectors[1:]
+        task = replace(task, theta=theta, slots=slots, epoch=task.epoch + 1, step=task.step + part.steps)
+    vectors, sums = np.concatenate([p.vectors for p in parts]), np.concatenate([p.sums for p in parts])
+    return Partial(vectors, sums, sum(p.steps for p in parts))
 
 
 def gradient(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
@@ -195,6 +225,12 @@ def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     objective = task.objective
     views = objective.network.layout.views(task.theta)
     return _summed(lambda piece: objective.score(views, *_rows(piece, task.theta.dtype)), task, blocks, run)
+
+
+def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Evaluate under each of several thetas, (E, P); return their sums, one after another."""
+    parts = [evaluate(replace(task, theta=theta), blocks, run) for theta in thetas]
+    return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 
 def confusion(task: Task, blocks: Sequence[Block], run: Run) -> Partial:

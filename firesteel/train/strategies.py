@@ -38,6 +38,10 @@ class Strategy(Spec):
         """Return how many rounds make an epoch."""
         raise NotImplementedError
 
+    def alone(self, shards: int) -> bool:
+        """Return whether a shard could go on to the next epoch without hearing from the driver."""
+        return False
+
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
         """Return the optimiser that each shard uses."""
         return optimizer
@@ -84,6 +88,9 @@ class Average(Strategy):
         if shards == 1:
             return 1
         return max(1, min(round(shard_steps(rows, batch_size, shards) / 500), blocks // shards))
+
+    def alone(self, shards: int) -> bool:
+        return shards == 1
 
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
         """Multiply the learning rate: the fewer steps a shard takes between averages, the longer they must be."""

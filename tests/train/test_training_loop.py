@@ -1,6 +1,7 @@
 """The one loop: what it reports, how it goes on, where it stops, and what strategies decide."""
 
 import json
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,13 +11,16 @@ from firesteel.core import losses, metrics
 from firesteel.core.layers import Dense, Dropout
 from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam
+from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.train import engine as engines
 from firesteel.train import loop, rounds
 from firesteel.train.blocks import pack_arrays, pack_in_order
 from firesteel.train.engine import LocalEngine, check_shards
 from firesteel.train.history import UNMEASURED
+from firesteel.train.moments import measure
 from firesteel.train.state import TrainState
+from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import OUTER_MOMENTUM, STRATEGIES, Average, Gradient, shard_steps
 
 RNG = np.random.default_rng(0)
@@ -72,14 +76,14 @@ def test_what_validation_reports_belongs_to_the_weights_after_the_epoch():
     _, history = train(validation=held, listeners=[lambda row, state: seen.append((row, state))])
     assert [row for row, _ in seen] == history.rows and [state.epoch for _, state in seen] == [1, 2, 3]
     for row, state in seen:
-        means, _ = loop.score(held, OBJECTIVE, state.theta)
+        means = loop.score(held, OBJECTIVE, state.theta)
         assert means == {"loss": row["val_loss"], "accuracy": row["val_accuracy"]}
 
 
 def test_the_loss_of_a_round_without_steps_in_between_is_that_of_the_weights_before_it():
     objective = Objective(Network((Dense(2, "softmax"),), 4), OBJECTIVE.loss)
     state = TrainState.start(objective.network.init(0), SGD())
-    before, _ = loop.score(engine(), objective, state.theta)
+    before = loop.score(engine(), objective, state.theta)
     _, history = loop.train(engine(), objective, SGD(), state, Gradient(), epochs=1, batch_size=None, seed=0)
     assert history.rows[0]["loss"] == pytest.approx(before["loss"], rel=1e-5)
 
@@ -326,3 +330,197 @@ def test_average_over_shards_steps_beyond_the_mean_with_nesterov_momentum():
     after = Average().advance(state, loop.Partial(np.array([[3.0], [0.0]]), np.zeros(3), 7), SGD(0.5), 2)
     velocity = OUTER_MOMENTUM * 0.5 + 2.0
     assert after.outer.tolist() == [velocity] and after.theta.tolist() == [1.0 + 2.0 + OUTER_MOMENTUM * velocity]
+
+
+# Several epochs in one job
+
+
+class FarAway(LocalEngine):
+    """An engine on which a job costs far more than what it computes; it remembers the jobs."""
+
+    def __init__(self, blocks, shards=1):
+        super().__init__(blocks, shards)
+        self.jobs = 0
+
+    def map(self, work, task):
+        self.jobs += 1
+        time.sleep(0.02)
+        return super().map(work, task)
+
+
+def far_away(shards=1, dtype="f4"):
+    return FarAway(pack_arrays(X, Y, W, np.dtype(dtype)), shards)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("validated", [True, False])
+def test_epochs_that_share_a_job_have_the_same_bits_and_the_same_history(validated, dtype, monkeypatch):
+    network = replace(OBJECTIVE.network, dtype=dtype)
+    objective, optimizer = replace(OBJECTIVE, network=network), Adam(0.01)
+    found = []
+    for most in (loop.AHEAD, 1):
+        monkeypatch.setattr(loop, "AHEAD", most)
+        where, held = far_away(dtype=dtype), engine(pack=lambda *rows: pack_arrays(*rows[:3], np.dtype(dtype)))
+        seen = []
+        state, history = loop.train(
+            where,
+            objective,
+            optimizer,
+            TrainState.start(network.init(0), optimizer),
+            Average(),
+            epochs=13,
+            batch_size=32,
+            seed=0,
+            validation=held if validated else None,
+            listeners=[lambda row, state, seen=seen: seen.append(bits(state))],
+        )
+        measured = [{k: v for k, v in row.items() if k not in UNMEASURED[2:]} for row in history.rows]
+        found.append((bits(state), seen, measured, where.jobs))
+    assert found[0][:3] == found[1][:3]
+    assert found[0][3] < found[1][3] == 13
+
+
+def test_epochs_after_the_one_that_stopped_training_do_not_count(monkeypatch):
+    found = []
+    for most in (loop.AHEAD, 1):
+        monkeypatch.setattr(loop, "AHEAD", most)
+        stopping = Stopping("val_loss", False, 3)
+        settings = {"optimizer": Adam(0.2), "epochs": 40, "validation": engine(), "stopping": stopping}
+        state, history = train(engine=far_away(), **settings)
+        found.append((bits(state), len(history.rows), history.best))
+    assert found[0] == found[1] and found[0][1] < 40 and found[0][1] == found[0][2] + 4
+
+
+def test_a_divergence_among_shared_epochs_keeps_the_last_good_one():
+    objective, optimizer, seen = Objective(Network((Dense(1),), 4), losses.get("mse")), SGD(1.0), []
+    state, where = TrainState.start(objective.network.init(0), optimizer), far_away()
+    with pytest.raises(DivergenceError, match="training diverged in epoch 45") as caught:
+        loop.train(
+            where,
+            objective,
+            optimizer,
+            state,
+            Average(),
+            epochs=60,
+            batch_size=100,
+            seed=0,
+            listeners=[lambda row, state: seen.append(state)],
+        )
+    assert where.jobs < len(seen) == 44 and bits(caught.value.state) == bits(seen[-1])
+
+
+def test_shards_that_must_meet_each_epoch_share_no_job():
+    where = far_away(shards=2)
+    train(engine=where, epochs=6)
+    assert where.jobs == 6
+
+
+# Stopping
+
+
+ROW = [{"loss": 5.0 - n, "val_accuracy": a} for n, a in enumerate((0.5, 0.7, 0.7, 0.6, 0.8))]
+
+
+def test_the_best_row_is_the_first_of_the_best():
+    assert Stopping("val_accuracy", True, 2).best(ROW[:4]) == 1
+    assert Stopping("loss").best(ROW) == 4
+    assert Stopping("loss", patience=1).best([{"loss": float("nan")}, {"loss": 1.0}]) == 1
+
+
+def test_training_ends_when_patience_does():
+    watch = Stopping("val_accuracy", True, 2)
+    assert [watch.ended(ROW[:n]) for n in range(1, 6)] == [False, False, False, True, False]
+    assert not any(Stopping("val_accuracy", True, 0).ended(ROW[:n]) for n in range(1, 6))
+
+
+def test_training_ends_when_the_loss_has_settled():
+    rows = [{"loss": value} for value in (1.0, 0.5, 0.4999)]
+    assert [Stopping(tolerance=1e-3).ended(rows[:n]) for n in (1, 2, 3)] == [False, False, True]
+    assert not Stopping(tolerance=0.0).ended([{"loss": 1.0}, {"loss": 1.0}])
+
+
+# Penalties and class weights
+
+
+PRICED = replace(OBJECTIVE, network=Network((Dense(2, "softmax", kernel_regularizer=L1L2(0.01, 0.1)),), 4))
+
+
+def test_a_penalty_is_in_the_loss_and_in_the_step_once_whatever_the_shards():
+    optimizer, losses_, thetas = SGD(0.1), [], []
+    for shards in (1, 3):
+        state = TrainState.start(PRICED.network.init(0), optimizer)
+        state, history = loop.train(
+            engine(shards), PRICED, optimizer, state, Gradient(), epochs=2, batch_size=None, seed=0
+        )
+        losses_.append(history.history["loss"])
+        thetas.append(state.theta)
+    np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-5)
+    np.testing.assert_allclose(losses_[0], losses_[1], rtol=1e-6)
+    first = PRICED.network.init(0)
+    plain = replace(PRICED, network=Network((Dense(2, "softmax"),), 4))
+    price = PRICED.network.penalty(PRICED.network.layout.views(first))
+    assert losses_[0][0] == pytest.approx(loop.score(engine(), plain, first)["loss"] + price, rel=1e-6)
+    assert loop.score(engine(), PRICED, first)["loss"] == pytest.approx(losses_[0][0], rel=1e-6)
+
+
+def test_one_batch_of_averaging_is_one_step_along_the_priced_gradient():
+    optimizer = SGD(0.1)
+    found = []
+    for strategy, batch in ((Average(), ROWS), (Gradient(), None)):
+        state = TrainState.start(PRICED.network.init(0), optimizer)
+        state, history = loop.train(
+            engine(), PRICED, optimizer, state, strategy, epochs=1, batch_size=batch, seed=0, shuffle=False
+        )
+        found.append((state.theta, history.rows[0]["loss"]))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-4, atol=1e-6)
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-6)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_class_weights_are_weights_of_rows(strategy):
+    weights = np.where(Y[:, 0] == 1, 3.0, 0.5)
+    optimizer = SGD(0.1)
+    found = []
+    for objective, w in ((replace(PRICED, class_weight=(0.5, 3.0)), np.ones(ROWS)), (PRICED, weights)):
+        state = TrainState.start(objective.network.init(0), optimizer)
+        state, history = loop.train(
+            engine(w=w, pack=pack_in_order),
+            objective,
+            optimizer,
+            state,
+            STRATEGIES[strategy],
+            epochs=2,
+            batch_size=50,
+            seed=0,
+            shuffle=False,
+        )
+        found.append((state.theta, history.history["loss"]))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-6)
+
+
+# Means and variances
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_moments_are_those_of_the_weighted_rows_whatever_the_order(dtype):
+    rng = np.random.default_rng(1)
+    x = np.hstack([X * 1e-3 + 1e3, np.full((ROWS, 1), 0.1), rng.integers(0, 2, (ROWS, 1))])
+    kept, w = x.astype(dtype).astype(float), W.astype(dtype).astype(float)
+    found = []
+    for order in (np.arange(ROWS), rng.permutation(ROWS)):
+        blocks = pack_arrays(x[order], Y[order] * 1e5, W[order], np.dtype(dtype))
+        found.append(measure(LocalEngine(blocks, 2), 6, 1, np.dtype(dtype).name))
+    features, targets = found[0]
+    for one, other in zip(*found, strict=True):
+        assert one.mean.tobytes() == other.mean.tobytes() and one.variance.tobytes() == other.variance.tobytes()
+    mean = np.average(kept, axis=0, weights=w)
+    np.testing.assert_allclose(features.mean, mean, rtol=1e-12)
+    variance = np.average((kept - mean) ** 2, axis=0, weights=w)
+    np.testing.assert_allclose(np.delete(features.variance, 4), np.delete(variance, 4), rtol=1e-9)
+    assert features.variance[4] == 0.0
+    assert targets.mean[0] == pytest.approx(1e5 * np.average(Y[:, 0], weights=w), rel=1e-6)
+    scaled = features.normalization().ops()[0].apply({}, kept, None)[0]
+    np.testing.assert_allclose(np.average(scaled, axis=0, weights=w), 0, atol=1e-6)
+    back = features.normalization(invert=True).ops()[0].apply({}, scaled, None)[0]
+    np.testing.assert_allclose(back, kept, rtol=1e-9, atol=1e-9)

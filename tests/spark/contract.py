@@ -1,0 +1,455 @@
+"""What a first-class stage of Spark ML does, as functions of a session: run on classic Spark and on Spark Connect.
+
+Each returns what `test_contract.py` looks at, as JSON.  Run as a program on a remote, it prints them all.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.classification import OneVsRest, OneVsRestModel
+from pyspark.ml.evaluation import (
+    BinaryClassificationEvaluator,
+    MulticlassClassificationEvaluator,
+    RegressionEvaluator,
+)
+from pyspark.ml.feature import IndexToString, OneHotEncoder, StringIndexer, VectorAssembler
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder, TrainValidationSplit
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firesteel.layers import Dense
+from firesteel.models import Sequential
+from firesteel.spark import (
+    NeuralNetworkClassifier,
+    NeuralNetworkClassifierModel,
+    NeuralNetworkRegressor,
+    NeuralNetworkRegressorModel,
+    load_pack,
+    pack,
+)
+from firesteel.spark.frames import Frame
+
+
+def rows(spark: SparkSession, n: int = 240) -> DataFrame:
+    """Three kinds of fruit, told apart by colour, weight and diameter, which have very different scales."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, n)
+    made = [
+        (
+            number,
+            ["lemon", "apple", "melon"][k],
+            ["yellow", "red", "green"][(k + (rng.random() < 0.2)) % 3],
+            float(100 * (1 + 9 * (k == 2)) + 20 * rng.normal()),
+            float(0.07 + 0.1 * (k == 2) + 0.01 * rng.normal()),
+            float(k),
+            float(1 + number % 3),
+            bool(rng.random() < 0.25),
+        )
+        for number, k in enumerate(kind.tolist())
+    ]
+    schema = "id long, fruit string, colour string, grams double, metres double, kind double, w double, held boolean"
+    return spark.createDataFrame(made, schema)
+
+
+def numeric(spark: SparkSession) -> DataFrame:
+    assembler = VectorAssembler(inputCols=["grams", "metres"], outputCol="features")
+    return assembler.transform(rows(spark)).withColumn("label", F.col("kind"))
+
+
+def small(**params: Any) -> NeuralNetworkClassifier:
+    return NeuralNetworkClassifier(**({"hiddenLayers": [8], "maxIter": 12, "seed": 1} | params))
+
+
+def predictions(scored: DataFrame, name: str = "prediction") -> list[Any]:
+    return [row[name] for row in scored.select("id", name).orderBy("id").collect()]
+
+
+def mixed_pipeline(spark: SparkSession, folder: str) -> Any:
+    frame = rows(spark)
+    stages = [
+        StringIndexer(inputCol="fruit", outputCol="label"),
+        StringIndexer(inputCol="colour", outputCol="colour_index"),
+        OneHotEncoder(inputCol="colour_index", outputCol="colour_vector"),
+        VectorAssembler(inputCols=["colour_vector", "grams", "metres"], outputCol="features"),
+        small(maxIter=25),
+        IndexToString(inputCol="prediction", outputCol="named"),
+    ]
+    fitted = Pipeline(stages=stages).fit(frame)
+    path = f"{folder}/fruit"
+    fitted.write().overwrite().save(path)
+    fitted.write().overwrite().save(path)
+    scored = fitted.transform(frame)
+    back = PipelineModel.load(path)
+    named = predictions(scored, "named")
+    return {
+        "columns": scored.columns,
+        "types": {f.name: f.dataType.simpleString() for f in scored.schema.fields},
+        "right": float(np.mean([a == b for a, b in zip(named, predictions(frame, "fruit"), strict=True)])),
+        "fingerprints": [model.stages[4].network.fingerprint() for model in (fitted, back)],
+        "same": predictions(back.transform(frame)) == predictions(scored),
+        "features": back.stages[4]._features,
+        "path": path,
+        "predictions": predictions(scored),
+    }
+
+
+def new_process(spark: SparkSession, folder: str) -> Any:
+    """Predictions of the pipeline that mixed_pipeline saved, loaded by a process of its own, on classic Spark."""
+    program = (
+        "import json\nfrom pyspark.ml import PipelineModel\nfrom firesteel.spark import session\n"
+        "spark = session('local[1]', conf={'spark.ui.enabled': 'false'})\n"
+        "from tests.spark.contract import predictions, rows\n"
+        f"model = PipelineModel.load({folder + '/fruit'!r})\n"
+        "print(json.dumps(predictions(model.transform(rows(spark)))))\n"
+        "spark.stop()\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=150
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def packings(work: Any) -> tuple[Any, int]:
+    """Return what work returns, and how often rows were packed meanwhile."""
+    original, count, lock = Frame.packed, [0], threading.Lock()
+
+    def counted(self: Frame, shards: int | None, held: bool) -> Any:
+        with lock:
+            count[0] += 1
+        return original(self, shards, held)
+
+    Frame.packed = counted  # type: ignore[method-assign]
+    try:
+        return work(), count[0]
+    finally:
+        Frame.packed = original  # type: ignore[method-assign]
+
+
+def cross_validator(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark).cache()
+    estimator = small()
+    grid = ParamGridBuilder().addGrid(estimator.hiddenLayers, [[], [4], [8, 4]])
+    grid = grid.addGrid(estimator.learningRate, [0.0, 0.05]).build()
+    evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
+    tuned = CrossValidator(
+        estimator=estimator, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2, parallelism=2, seed=1
+    )
+    found, packed = packings(lambda: tuned.fit(frame))
+    found.write().overwrite().save(f"{folder}/tuned")
+    back = CrossValidatorModel.load(f"{folder}/tuned")
+    alone = estimator.copy(grid[int(np.argmax(found.avgMetrics))]).fit(frame)
+    frame.unpersist()
+    return {
+        "metrics": found.avgMetrics,
+        "packed": packed,
+        "best": found.bestModel.network.fingerprint(),
+        "alone": alone.network.fingerprint(),
+        "loaded": back.bestModel.network.fingerprint(),
+    }
+
+
+def train_validation_split(spark: SparkSession, folder: str) -> Any:
+    frame = rows(spark).withColumn("target", F.col("grams") / 10 + 3 * F.col("kind"))
+    estimator = NeuralNetworkRegressor(featuresCol=["grams", "metres", "kind"], labelCol="target", maxIter=15, seed=1)
+    grid = (
+        ParamGridBuilder().addGrid(estimator.hiddenLayers, [[4], [16]]).addGrid(estimator.regParam, [0, 10]).build()
+    )
+    tuned = TrainValidationSplit(
+        estimator=estimator, estimatorParamMaps=grid, evaluator=RegressionEvaluator(labelCol="target"), seed=1
+    )
+    found, packed = packings(lambda: tuned.fit(frame))
+    return {"metrics": found.validationMetrics, "packed": packed, "sizes": found.bestModel.getHiddenLayers()}
+
+
+def one_vs_rest(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+    fitted = OneVsRest(classifier=small(), weightCol="w").fit(frame)
+    fitted.write().overwrite().save(f"{folder}/rest")
+    back = OneVsRestModel.load(f"{folder}/rest")
+    scored = fitted.transform(frame)
+    return {
+        "accuracy": MulticlassClassificationEvaluator(metricName="accuracy").evaluate(scored),
+        "models": len(fitted.models),
+        "same": predictions(back.transform(frame)) == predictions(scored),
+    }
+
+
+def evaluators(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+    two = frame.withColumn("label", (F.col("kind") > 1).cast("double"))
+    three, binary = small(maxIter=25).fit(frame), small(maxIter=25).fit(two)
+    several = {
+        name: MulticlassClassificationEvaluator(metricName=name).evaluate(three.transform(frame))
+        for name in ("accuracy", "f1", "logLoss")
+    }
+    areas = {
+        name: BinaryClassificationEvaluator(metricName=name).evaluate(binary.transform(two))
+        for name in ("areaUnderROC", "areaUnderPR")
+    }
+    number = NeuralNetworkRegressor(labelCol="grams", maxIter=25, seed=1).fit(frame)
+    fits = {
+        n: RegressionEvaluator(labelCol="grams", metricName=n).evaluate(number.transform(frame))
+        for n in ("r2", "rmse")
+    }
+    summary = three.summary
+    return (
+        several
+        | areas
+        | fits
+        | {
+            "loss": summary.loss,
+            "summary": [
+                summary.accuracy,
+                summary.weightedFMeasure(),
+                len(summary.objectiveHistory),
+                summary.totalIterations,
+            ],
+            "regression": [number.summary.r2, number.summary.rootMeanSquaredError],
+        }
+    )
+
+
+def thresholds(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+    model = small().fit(frame)
+    always = model.copy().setThresholds([0.0, 1.0, 1.0])
+    even = model.copy().setThresholds([0.5, 0.5, 0.5])
+    kept = small(thresholds=[1.0, 1.0, 0.0]).fit(frame)
+    row = frame.orderBy("id").first().features
+    return {
+        "always": sorted(set(predictions(always.transform(frame)))),
+        "one row": always.predict(row),
+        "even": predictions(even.transform(frame)) == predictions(model.transform(frame)),
+        "from the estimator": sorted(set(predictions(kept.transform(frame)))),
+    }
+
+
+def weights(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+    rare = frame.filter("kind > 0 or id % 10 = 0").withColumn("label", (F.col("kind") > 0).cast("double"))
+    rare = rare.withColumn("features", array_to_vector(F.array(F.rand(1))))
+
+    def recall(**params: Any) -> float:
+        return float(small(hiddenLayers=[], maxIter=20, **params).fit(rare).summary.recallByLabel[0])
+
+    frame = frame.withColumn("none", F.when(F.col("kind") == 0, 0.0).otherwise(1.0))
+    return {
+        "plain": recall(),
+        "balanced": recall(classWeights="balanced"),
+        "map": recall(classWeights={0: 100.0, 1: 1.0}),
+        "no weight for lemons": small(maxIter=30, weightCol="none").fit(frame).summary.confusion.sum(axis=1).tolist(),
+    }
+
+
+def forms(spark: SparkSession, folder: str) -> Any:
+    """The same rows as dense and sparse vectors, arrays, columns and bytes give the same network."""
+    rng = np.random.default_rng(0)
+    pixels, y = rng.integers(0, 4, (200, 5), dtype=np.uint8), rng.integers(0, 3, 200)
+    data = [(*p.tolist(), bytearray(p.tobytes()), int(k)) for p, k in zip(pixels, y, strict=True)]
+    names = [f"p{number}" for number in range(5)]
+    frame = spark.createDataFrame(data, ", ".join(f"{n} int" for n in names) + ", bytes binary, label int")
+    array = F.array(*names)
+    frame = (
+        VectorAssembler(inputCols=names, outputCol="assembled")
+        .transform(frame)
+        .withColumn("array", array)
+        .withColumn("dense", array_to_vector(array.cast("array<double>")))
+    )
+    found = {}
+    for name in ("assembled", "array", "dense", "bytes", names):
+        fitted = small(featuresCol=name, maxIter=2).fit(frame.repartition(3))
+        scored = fitted.transform(frame).select("probability").collect()
+        found[str(name)] = [fitted.network.fingerprint(), scored[0][0].toArray().tolist()]
+    return found
+
+
+def validation(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+    by_column = small(validationIndicatorCol="held").fit(frame)
+    by_share = small(validationFraction=0.3, maxIter=200, earlyStoppingRounds=5, evalMetric="accuracy").fit(frame)
+    by_id = [
+        small(validationFraction=0.3, idCol="id", maxIter=2).fit(frame.repartition(n)).network.fingerprint()
+        for n in (1, 5)
+    ]
+    history = by_share.history
+    converged = small(tol=0.5, maxIter=50).fit(frame)
+    return {
+        "rows": by_column.history.rows[0]["rows"],
+        "held": frame.filter("held").count(),
+        "val_loss": by_column.history.history["val_loss"],
+        "epochs": by_share.summary.totalIterations,
+        "best": history.best,
+        "val_accuracy": history.history["val_accuracy"],
+        "by id": by_id,
+        "converged": converged.summary.totalIterations,
+    }
+
+
+def regularised(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+
+    def kernels(**params: Any) -> list[float]:
+        model = small(maxIter=40, learningRate=0.01, **params).fit(frame)
+        return [float(np.abs(w).sum()) for w in model.network.get_weights() if w.ndim == 2]
+
+    return {
+        "free": kernels(),
+        "l2": kernels(regParam=0.1),
+        "l1": kernels(regParam=0.1, elasticNetParam=1.0),
+        "gradient": kernels(regParam=0.1, strategy="gradient"),
+        "dropout": kernels(dropout=0.5),
+    }
+
+
+def several_targets(spark: SparkSession, folder: str) -> Any:
+    frame = rows(spark).withColumn("both", F.array(F.col("grams"), F.col("metres") * 1000))
+    estimator = NeuralNetworkRegressor(featuresCol=["kind", "grams"], labelCol="both", maxIter=60, seed=1)
+    model = estimator.fit(frame)
+    model.write().overwrite().save(f"{folder}/both")
+    back = NeuralNetworkRegressorModel.load(f"{folder}/both")
+    scored = predictions(back.transform(frame))
+    wanted = predictions(frame, "both")
+    one = model.predict(np.array([2.0, 1000.0]))
+    return {
+        "r2": model.summary.r2,
+        "errors": np.abs(np.array(scored) - np.array(wanted)).mean(axis=0).tolist(),
+        "type": back.transform(frame).schema["prediction"].dataType.simpleString(),
+        "one": one.tolist(),
+    }
+
+
+def packed(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+    direct = small(weightCol="w").fit(frame).network.fingerprint()
+    rates = (0.01, 0.02)
+    several = [small(weightCol="w", learningRate=rate).fit(frame).network.fingerprint() for rate in rates]
+
+    def fits() -> Any:
+        with pack(frame, weight="w") as kept:
+            shown = repr(kept)
+            found = [small(weightCol="w").fit(kept), *(small(weightCol="w", learningRate=r).fit(kept) for r in rates)]
+            model = Sequential([Dense(4, "relu"), Dense(3, "softmax")])
+            model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+            model.fit(kept, epochs=2, verbose=0)
+            return [one.network.fingerprint() for one in found], shown, model.evaluate(kept, verbose=0)
+
+    (found, shown, scores), count = packings(fits)
+    stored = pack(frame, weight="w", validation_split=0.25, path=f"{folder}/packed-{time.time_ns()}")
+    with stored:
+        held = [small(weightCol="w", validationFraction=0.25).fit(rows).history.rows[-1] for rows in (stored, frame)]
+    return {
+        "direct": [direct, *several],
+        "packed": found,
+        "count": count,
+        "shown": shown,
+        "scores": scores,
+        "held": [[row["loss"], row["val_loss"]] for row in held],
+    }
+
+
+def stored_pack(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+    path = f"{folder}/stored-{time.time_ns()}"
+    pack(frame, path=path).unpersist()
+    with load_pack(path) as again:
+        found = [small().fit(rows).network.fingerprint() for rows in (again, frame)]
+    errors = []
+    for wrong in (
+        lambda: pack(frame, path=path),
+        lambda: load_pack(f"{folder}/nothing"),
+        lambda: small(labelCol="kind").fit(again),
+    ):
+        try:
+            wrong()
+        except ValueError as error:
+            errors.append(f"{type(error).__name__}: {error}")
+    return {"found": found, "errors": errors}
+
+
+def networks(spark: SparkSession, folder: str) -> Any:
+    frame = numeric(spark)
+    model = small().fit(frame)
+    again = NeuralNetworkClassifierModel.fromNetwork(model.network)
+    layers = [Dense(6, "tanh"), Dense(1, "sigmoid")]
+    two = frame.withColumn("label", (F.col("kind") > 1).cast("double"))
+    sigmoid = NeuralNetworkClassifier(layers=layers, maxIter=20, seed=1)
+    sigmoid.write().overwrite().save(f"{folder}/sigmoid")
+    one = NeuralNetworkClassifier.load(f"{folder}/sigmoid").fit(two)
+    row = frame.orderBy("id").first().features
+    scored = model.transform(frame).orderBy("id").first()
+    return {
+        "same": predictions(again.transform(frame)) == predictions(model.transform(frame)),
+        "one row": [
+            np.abs(model.predictRaw(row).toArray() - scored.rawPrediction.toArray()).max(),
+            np.abs(model.predictProbability(row).toArray() - scored.probability.toArray()).max(),
+            model.predict(row) - scored.prediction,
+        ],
+        "sizes": [model.numFeatures, model.numClasses, one.numFeatures, one.numClasses],
+        "sigmoid": float(one.summary.accuracy),
+        "two probabilities": float(one.transform(two).first().probability.toArray().sum()),
+    }
+
+
+def streaming(spark: SparkSession, folder: str) -> Any:
+    model = small().fit(numeric(spark))
+    stream = spark.readStream.format("rate").option("rowsPerSecond", 50).load()
+    features = array_to_vector(F.array((F.col("value") % 1000).cast("double"), F.lit(0.1)))
+    scored = model.transform(stream.withColumn("features", features))
+    name = f"scores{time.time_ns()}"
+    query = scored.select("value", "prediction").writeStream.format("memory").queryName(name).start()
+    try:
+        for _ in range(120):
+            time.sleep(0.5)
+            found = spark.table(name).collect()
+            if found:
+                break
+        at = np.array([[row.value % 1000, 0.1] for row in found])
+        expected = model.network.predict(at).argmax(axis=1) if found else []
+        return {"rows": len(found), "same": [row.prediction for row in found] == [float(k) for k in expected]}
+    finally:
+        query.stop()
+        spark.sql(f"DROP VIEW IF EXISTS {name}")
+
+
+ALL = (
+    mixed_pipeline,
+    new_process,
+    cross_validator,
+    train_validation_split,
+    one_vs_rest,
+    evaluators,
+    thresholds,
+    weights,
+    forms,
+    validation,
+    regularised,
+    several_targets,
+    packed,
+    stored_pack,
+    networks,
+    streaming,
+)
+
+
+def main(remote: str) -> None:
+    spark = SparkSession.builder.remote(remote).getOrCreate()
+    folder = tempfile.mkdtemp()
+    found = {function.__name__: function(spark, folder) for function in ALL}
+    found["connect"] = "connect" in type(spark).__module__
+    print(json.dumps(found, default=float))
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

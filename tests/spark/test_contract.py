@@ -1,0 +1,152 @@
+"""The estimators pass for Spark's own, on classic Spark and on a Spark Connect server from pyspark's own jars."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.spark import contract
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", params=["classic", "connect"])
+def found(request, tmp_path_factory):
+    """Return a function that gives what the contract's functions return, by name, on either kind of session."""
+    if request.param == "connect":
+        environment = os.environ | {"PYSPARK_PYTHON": sys.executable}
+        program = [sys.executable, "-W", "error::UserWarning", "-m", "tests.spark.contract", "local[2]"]
+        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stderr[-3000:]
+        everything = json.loads(done.stdout.splitlines()[-1])
+        assert everything["connect"]
+        return everything.__getitem__
+    spark, folder, kept = request.getfixturevalue("spark"), str(tmp_path_factory.mktemp("contract")), {}
+
+    def run(name):
+        if name not in kept:
+            kept[name] = json.loads(json.dumps(getattr(contract, name)(spark, folder), default=float))
+        return kept[name]
+
+    return run
+
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
+    got = found("mixed_pipeline")
+    assert got["right"] > 0.9
+    assert got["types"]["rawPrediction"] == got["types"]["probability"] == "vector"
+    assert got["types"]["prediction"] == "double" and got["types"]["named"] == "string"
+    assert got["columns"][-4:] == ["rawPrediction", "probability", "prediction", "named"]
+    assert len(set(got["fingerprints"])) == 1 and got["same"]
+    assert got["features"] == ["colour_vector_green", "colour_vector_yellow", "grams", "metres"]
+
+
+def test_a_saved_pipeline_predicts_the_same_in_a_new_process(found):
+    assert found("new_process") == found("mixed_pipeline")["predictions"]
+
+
+def test_cross_validation_packs_each_fold_once(found):
+    got = found("cross_validator")
+    assert len(got["metrics"]) == 6 and max(got["metrics"]) > 0.7
+    assert got["packed"] == 3, "two folds and the last fit"
+    assert got["best"] == got["alone"] == got["loaded"]
+
+
+def test_train_validation_split_packs_the_rows_once(found):
+    got = found("train_validation_split")
+    assert got["packed"] == 2, "the split and the last fit"
+    assert got["metrics"][2] == min(got["metrics"]) < 5 and got["sizes"] == [16]
+
+
+def test_one_vs_rest(found):
+    got = found("one_vs_rest")
+    assert got["accuracy"] > 0.6 and got["models"] == 3 and got["same"]
+
+
+def test_all_three_evaluators_and_the_summaries_agree(found):
+    got = found("evaluators")
+    assert got["accuracy"] > 0.7 and got["areaUnderROC"] > 0.99 and got["areaUnderPR"] > 0.99 and got["r2"] > 0.99
+    assert got["logLoss"] == pytest.approx(got["loss"], rel=1e-4)
+    assert got["summary"] == [pytest.approx(got["accuracy"]), pytest.approx(got["f1"]), 25, 25]
+    assert got["regression"] == [pytest.approx(got["r2"], rel=1e-4), pytest.approx(got["rmse"], rel=1e-4)]
+
+
+def test_thresholds_move_the_prediction_and_pass_from_estimator_to_model(found):
+    got = found("thresholds")
+    assert got["always"] == [0.0] and got["one row"] == 0.0 and got["even"] and got["from the estimator"] == [2.0]
+
+
+def test_weights_of_classes_and_rows_count(found):
+    got = found("weights")
+    assert got["plain"] < 0.1 < got["balanced"] and got["map"] > 0.3
+    assert got["no weight for lemons"][0] == 0.0 < min(got["no weight for lemons"][1:])
+
+
+def test_every_form_of_the_features_gives_the_same_network_and_scores(found):
+    got = found("forms")
+    assert len(got) == 5 and len({fingerprint for fingerprint, _ in got.values()}) == 1
+    first = next(iter(got.values()))[1]
+    assert all(probability == pytest.approx(first) for _, probability in got.values())
+
+
+def test_validation_rows_by_column_share_and_identifier(found):
+    got = found("validation")
+    assert got["rows"] + got["held"] == 240 and 0 < got["held"] and len(got["val_loss"]) == 12
+    assert got["epochs"] == got["best"] + 6 < 200
+    assert got["best"] == got["val_accuracy"].index(max(got["val_accuracy"]))
+    assert len(set(got["by id"])) == 1
+    assert got["converged"] < 50
+
+
+def test_penalties_make_weights_small_on_either_strategy(found):
+    got = found("regularised")
+    for name in ("l2", "l1", "gradient"):
+        assert sum(got[name]) < 0.7 * sum(got["free"]), name
+    assert got["dropout"] != got["free"]
+
+
+def test_a_regressor_of_several_targets(found):
+    got = found("several_targets")
+    assert got["r2"] > 0.99 and got["type"] == "array<double>" and max(got["errors"]) < 20
+    assert got["one"] == pytest.approx([1000, 170], rel=0.1)
+
+
+def test_packed_rows_serve_many_fits_with_the_same_bits(found):
+    got = found("packed")
+    assert got["packed"] == got["direct"] and len(set(got["packed"])) == 3
+    assert got["count"] == 1
+    assert got["shown"] == "Packed(240 rows of 2 features)"
+    assert got["held"][0] == got["held"][1]
+
+
+def test_packed_rows_lie_on_storage_and_come_back(found):
+    got = found("stored_pack")
+    assert len(set(got["found"])) == 1
+    taken, missing, other = got["errors"]
+    assert taken.startswith("StoreError") and "give a path that is free" in taken
+    assert missing.startswith("StoreError") and "holds no packed rows" in missing
+    assert other.startswith("ConfigError") and "label='kind'" in other
+
+
+def test_networks_come_out_of_stages_and_go_in(found):
+    got = found("networks")
+    assert got["same"] and max(got["one row"]) < 1e-5
+    assert got["sizes"] == [2, 3, 2, 2]
+    assert got["sigmoid"] > 0.95 and got["two probabilities"] == pytest.approx(1)
+
+
+def test_a_streaming_query_scores(found):
+    got = found("streaming")
+    assert got["rows"] and got["same"]
+
+
+def test_the_contract_leaves_nothing_out():
+    """Every function is run on Connect, so each must be looked at here."""
+    source = Path(__file__).read_text()
+    assert all(f'found("{function.__name__}")' in source for function in contract.ALL)
