@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-mnist lint format bench clean
+MATRIX ?= 3.5 4.3
+STAGES := tests/spark/test_estimator.py tests/spark/test_contract.py tests/spark/test_bad_rows.py tests/spark/test_same_bits.py
+
+.PHONY: demo test test-mnist test-matrix lint format bench clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "firesteel needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run `make PYTHON=python3.12 ...`" % sys.version_info[:2])'
@@ -21,6 +24,19 @@ test: $(READY) lint
 test-mnist: $(READY)
 	@$(BIN)/python -m pytest -q -m mnist tests
 
+# the stages' tests on several versions of Spark, classic, each in an environment of its own
+test-matrix: $(READY)
+	@for spark in $(MATRIX); do \
+	  place=.matrix/spark-$$spark; \
+	  test -x $$place/bin/pytest || { \
+	    echo "setting up $$place (once)"; \
+	    $(PYTHON) -m venv $$place && \
+	    $$place/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' "pyspark==$$spark.*"; \
+	  } || exit 1; \
+	  echo "Spark $$spark"; \
+	  $$place/bin/python -m pytest -q -p no:cacheprovider -k "not connect" $(STAGES) || exit 1; \
+	done
+
 lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -34,4 +50,4 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .matrix .pytest_cache .mypy_cache .ruff_cache

@@ -19,7 +19,7 @@ from firesteel.datasets import load_mnist
 from firesteel.spark import NeuralNetworkClassifier, session
 
 LAYERS, REPEATS = [784, 64, 10], 3
-ITERATIONS, EPOCHS = 100, 8
+ITERATIONS, EPOCHS = 100, 6
 GOAL = 0.967
 
 

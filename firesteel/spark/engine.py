@@ -23,7 +23,7 @@ from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work
 
-__all__ = ["SparkEngine", "collect", "known_blocks", "partition_codes"]
+__all__ = ["SparkEngine", "collect", "known_blocks", "partition_codes", "translated"]
 
 
 def collect(frame: DataFrame) -> pa.Table:
@@ -34,11 +34,12 @@ def collect(frame: DataFrame) -> pa.Table:
         batches = frame._collect_as_arrow()  # type: ignore[operator]
         return pa.Table.from_batches(batches, to_arrow_schema(frame.schema))
     except Exception as error:
-        raise _translated(str(error)) or error from None
+        raise translated(error) from None
 
 
-def _translated(text: str) -> Exception | None:
-    """Return the firesteel error that a worker raised, found in the text of Spark's."""
+def translated(error: Exception) -> Exception:
+    """Return the firesteel error that a worker raised, found in the text of Spark's; else the error itself."""
+    text = str(error)
     own = re.search(r"firesteel\.errors\.(\w+): (.*?) \[([a-z-]+)\]", text, re.DOTALL)
     if own and (kind := getattr(errors, own[1], None)) is not None:
         made: Exception = kind(own[2], code=own[3])
@@ -50,26 +51,30 @@ def _translated(text: str) -> Exception | None:
             "installed there (PYSPARK_PYTHON decides which Python they use)",
             code="spark-executor",
         )
-    return None
+    return error
 
 
 class SparkEngine:
     """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, a shard in each partition.
 
-    blocks: what is known of them already; if nothing is, they are asked.
+    blocks: what is known of them already; if nothing is, they are asked.  stored: whether the frame only reads
+    packed blocks from storage, which costs little where a session refuses to cache.
     """
 
-    def __init__(self, frame: DataFrame, shards: int, blocks: Sequence[BlockInfo] | None = None) -> None:
+    def __init__(
+        self, frame: DataFrame, shards: int, blocks: Sequence[BlockInfo] | None = None, stored: bool = False
+    ) -> None:
         self._shards = shards
         try:
             self.frame, self._persisted = frame.persist(StorageLevel.MEMORY_AND_DISK), True
         except PySparkException:
             self.frame, self._persisted = frame, False
-            warnings.warn(
-                "this Spark session refuses to cache, so every round packs the rows again: slower, same result.  "
-                "firesteel.spark.pack(df, path=...) packs them once, on storage",
-                stacklevel=2,
-            )
+            if not stored:
+                warnings.warn(
+                    "this Spark session refuses to cache, so every round packs the rows again: slower, same result.  "
+                    "firesteel.spark.pack(df, path=...) packs them once, on storage",
+                    stacklevel=2,
+                )
         try:
             self._blocks = known_blocks(self.frame) if blocks is None else blocks
         except BaseException:

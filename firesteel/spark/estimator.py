@@ -8,7 +8,7 @@ rows decide (classes, their weights, means and variances), and has a `Sequential
 import contextlib
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import numpy as np
 from pyspark.ml.base import Estimator
 from pyspark.ml.classification import ProbabilisticClassifier
 from pyspark.ml.regression import Regressor
-from pyspark.ml.util import DefaultParamsReadable, MLWritable, MLWriter
+from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, metrics, optimizers
@@ -31,7 +31,7 @@ from firesteel.spark.frames import Columns, Frame
 from firesteel.spark.model import NetworkModel, NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
-from firesteel.spark.persistence import StageWriter
+from firesteel.spark.persistence import StageReader, StageWriter
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
 from firesteel.train import strategies
 from firesteel.train.checks import Rule
@@ -40,8 +40,8 @@ from firesteel.train.history import History
 from firesteel.train.loop import score
 from firesteel.train.moments import measure
 from firesteel.train.partial import Task, tree_sum
-from firesteel.train.rounds import confusion
-from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
+from firesteel.train.rounds import tallies
+from firesteel.train.source import Source, Survey, check_kind, check_targets
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
 
@@ -78,7 +78,7 @@ class Plan:
         return replace(self.optimizer, learning_rate=self.rate or usual)  # type: ignore[type-var]
 
 
-class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable):
+class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any]):
     """What the estimators have in common.  METRICS: what is counted in training, and whether more of it is better."""
 
     METRICS: dict[str, bool] = {}
@@ -94,6 +94,11 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable):
     def write(self) -> MLWriter:
         """Return the writer of this stage."""
         return StageWriter(self)
+
+    @classmethod
+    def read(cls) -> StageReader:
+        """Return the reader of such stages."""
+        return StageReader(cls)
 
     def fitMultiple(self, dataset: Any, paramMaps: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """Fit a model for each map of Params; rows that they share are looked at and packed once.
@@ -119,6 +124,11 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable):
             whole_number(name, get(name), low)
         if get("handleInvalid") not in ("error", "skip", "keep"):
             raise _wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
+        if get("solver") not in optimizers.OPTIMIZERS:
+            known = ", ".join(optimizers.OPTIMIZERS)
+            raise _wrong(
+                "solver", get("solver"), f"it must be one of {known} (l-bfgs and gd are Spark's perceptron's)"
+            )
         sizes, whole = self._layers()
         r, e = get("regParam"), get("elasticNetParam")
         price = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
@@ -129,21 +139,21 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable):
         loss = None if get("loss") == "auto" else losses.get(get("loss"))
         strategy: Strategy = strategies.get(get("strategy"))
         return Plan(
-            self._source_columns(),
-            tuple(hidden),
-            sizes,
-            whole,
-            price,
-            optimizers.get(get("solver")),
-            self._rate(),
-            loss,
-            self._stopping(),
-            strategy,
-            get("batchSize") if self.isSet("batchSize") else strategy.default_batch_size(),
-            get("maxIter"),
-            get("shards") or None,
-            get("seed") % 2**63,
-            get("standardization"),
+            columns=self._source_columns(),
+            hidden=tuple(hidden),
+            sizes=sizes,
+            whole=whole,
+            price=price,
+            optimizer=optimizers.get(get("solver")),
+            rate=self._rate(),
+            loss=loss,
+            stopping=self._stopping(),
+            strategy=strategy,
+            batch_size=get("batchSize") if self.isSet("batchSize") else strategy.default_batch_size(),
+            epochs=get("maxIter"),
+            shards=get("shards") or None,
+            seed=get("seed") % 2**63,
+            standardize=get("standardization"),
         )
 
     def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
@@ -198,6 +208,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable):
             held,
             self._if_set("idCol"),
             self.getOrDefault("handleInvalid") != "error",
+            stage=True,
         )
 
     # Fitting
@@ -271,6 +282,14 @@ def _check_packed(rows: Packed, columns: Columns) -> None:
         )
 
 
+def _check_sizes(plan: Plan, survey: Survey, names: Mapping[str, str]) -> None:
+    """Raise ConfigError where `layers` starts with another number of inputs than there are features."""
+    if plan.sizes and plan.sizes[0] != survey.width:
+        raise _wrong(
+            "layers", list(plan.sizes), f"{names['features']} has {survey.width} features, so it must start with that"
+        )
+
+
 class SharedFits(Iterator[tuple[int, Any]]):
     """Models for several maps of Params, with the rows of candidates that read the same columns packed once."""
 
@@ -322,9 +341,7 @@ def _let_go(packs: dict[Columns, Packed]) -> None:
 
 
 @with_params
-class NeuralNetworkClassifier(
-    ClassifierParams, NetworkEstimator, ProbabilisticClassifier, DefaultParamsReadable["NeuralNetworkClassifier"]
-):
+class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticClassifier):
     """A feed-forward network for two or more classes, as a Spark ML stage.
 
     Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; labels are
@@ -338,6 +355,10 @@ class NeuralNetworkClassifier(
     """
 
     METRICS = {"accuracy": True}
+
+    def _plan(self) -> Plan:
+        self.check_columns()
+        return super()._plan()
 
     def _model(self) -> NeuralNetworkClassifierModel:
         return NeuralNetworkClassifierModel()
@@ -354,8 +375,7 @@ class NeuralNetworkClassifier(
         if plan.whole and plan.loss is None and inner.outputs == 1:
             loss = losses.get("binary_crossentropy")
         Objective(inner, loss)
-        if plan.sizes:
-            check_width(survey.width, plan.sizes[0], source.names["features"])
+        _check_sizes(plan, survey, source.names)
         check_kind(survey, Rule(loss.targets, max(2, inner.outputs)), name)
         check_kind(survey, Rule("class", max(2, inner.outputs)), name)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
@@ -369,18 +389,17 @@ class NeuralNetworkClassifier(
             network, history = self._train((*front, *layers), loss, plan, survey.width, engine, held, weights)
             NeuralNetworkClassifierModel.check(network)
             objective = Objective(network.network, loss)
-            total = tree_sum(engine.map(confusion, Task(objective, network.theta, shards=engine.shards)))
-            means = score(engine, objective, network.theta)
+            total = tree_sum(engine.map(tallies, Task(objective, network.theta, shards=engine.shards)))
             assert total is not None
-            found = total.sums.reshape(2 * [max(2, inner.outputs)])
-            return network, ClassificationSummary(history, means["loss"], found)
+            sums, counts = np.split(total.sums, [objective.size])
+            return network, ClassificationSummary(history, objective.means(sums)["loss"], *np.split(counts, 3))
 
         return fit
 
     def _count(self, names: list[str] | None, survey: Survey, name: str, plan: Plan) -> int:
         """Return the number of classes: what the metadata say, or one more than the largest; at least 2."""
         top = max(survey.classes)
-        if names is None and top + 1 > max(2, survey.rows + survey.held):
+        if names is None and not plan.sizes and not plan.whole and top + 1 > max(2, survey.rows + survey.held):
             raise DataError(
                 f"{name} goes up to {top:,}, which would make more classes than the {survey.rows + survey.held:,} "
                 "rows: number the classes 0, 1, 2, ... (StringIndexer does it)",
@@ -419,9 +438,7 @@ class NeuralNetworkClassifier(
 
 
 @with_params
-class NeuralNetworkRegressor(
-    NetworkEstimator, Regressor[NeuralNetworkRegressorModel], DefaultParamsReadable["NeuralNetworkRegressor"]
-):
+class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorModel]):
     """A feed-forward network for one number or several, as a Spark ML stage.
 
     Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; the label is a
@@ -443,12 +460,11 @@ class NeuralNetworkRegressor(
     def _fit_of(self, source: Any, survey: Survey, plan: Plan) -> Any:
         loss = plan.loss or losses.get("mse")
         check_kind(survey, Rule(loss.targets), source.names["label"])
-        layers = plan.whole or (*plan.hidden, Dense(survey.targets, kernel_regularizer=plan.price))
+        outputs = plan.sizes[-1] if plan.sizes else survey.targets
+        layers = plan.whole or (*plan.hidden, Dense(outputs, kernel_regularizer=plan.price))
         inner = Network(layers, survey.width)
         objective = Objective(inner, loss)
-        if plan.sizes:
-            check_width(survey.width, plan.sizes[0], source.names["features"])
-            check_targets(survey.targets, plan.sizes[-1], plan.sizes[-1], source.names["label"])
+        _check_sizes(plan, survey, source.names)
         check_targets(survey.targets, objective.loss.columns(inner.outputs), inner.outputs, source.names["label"])
 
         def fit(engine: Engine, held: Engine | None) -> tuple[Sequential, RegressionSummary]:

@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import heavy_limit, n_blocks
 from firesteel.train.checks import MOST_EXACT, Class, Classes, Finding, Findings, merge, merge_classes, refuse
-from firesteel.train.engine import check_shards
+from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient, Strategy
 
@@ -68,7 +68,9 @@ def check_names(columns: Any, role: str) -> None:
     """Raise ConfigError unless this is a column's name, or a list of at least one."""
     names = [columns] if isinstance(columns, str) else columns
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{role}={columns!r}: it must be a column's name, or a list of names", code="config-column")
+        raise ConfigError(
+            f"{role.rstrip('=')}={columns!r}: it must be a column's name, or a list of names", code="config-column"
+        )
 
 
 def listed(names: Any) -> Any:
@@ -90,12 +92,12 @@ def resolved(frame: DataFrame, name: str, role: str) -> tuple[Column, DataType]:
         near = difflib.get_close_matches(name, frame.columns, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise DataError(
-            f"there is no column {name!r} for {role}=: {hint}the DataFrame has {', '.join(frame.columns)}",
+            f"there is no column {name!r} for {role}: {hint}the DataFrame has {', '.join(frame.columns)}",
             code="data-column",
         )
     if len(found) > 1:
         raise DataError(
-            f"{len(found)} columns are called {name!r}: rename them, so that {role}= means one", code="data-column"
+            f"{len(found)} columns are called {name!r}: rename them, so that {role} means one", code="data-column"
         )
     return F.col("`" + found[0].replace("`", "``") + "`"), frame.schema[found[0]].dataType
 
@@ -107,37 +109,37 @@ def _number(frame: DataFrame, name: str, role: str) -> Column:
     if isinstance(kind, StringType):
         remedy = (
             f'StringIndexer(inputCol={name!r}, outputCol="{name}_index")'
-            if role == "label"
+            if role.startswith("label")
             else f'StringIndexer(inputCol={name!r}, outputCol="{name}_index"), then OneHotEncoder'
         )
-        example = frame.select(column).filter(column.isNotNull()).head()
-        shown = f", such as {example[0]!r} in its first row" if example else ""
+        example = None if frame.isStreaming else frame.select(column).head()
+        shown = f", such as {example[0]!r} in its first row" if example and example[0] is not None else ""
         raise DataError(
             f"column {name!r} holds text{shown}, in all of its rows: a network takes numbers.  To do: {remedy}",
             code="data-text",
         )
     raise DataError(
-        f"column {name!r} is {kind.simpleString()}: {role}= takes numbers, arrays or vectors of them",
+        f"column {name!r} is {kind.simpleString()}: {role} takes numbers, arrays or vectors of them",
         code="data-type",
     )
 
 
-def feature_column(frame: DataFrame, features: Names, dtype: str) -> Column:
+def feature_column(frame: DataFrame, features: Names, dtype: str, role: str = "features=") -> Column:
     """Return the features as one column of lists or bytes, whatever they are stored as.
 
     features: a column of vectors, arrays, bytes (one value each) or numbers; or a list of numeric columns.
     Raises DataError for any other column.
     """
     if not isinstance(features, str):
-        return F.array(*(_number(frame, name, "features") for name in features))
-    column, kind = resolved(frame, features, "features")
+        return F.array(*(_number(frame, name, role) for name in features))
+    column, kind = resolved(frame, features, role)
     if isinstance(kind, VectorUDT):
         return F.when(column.isNotNull(), vector_to_array(column, dtype))
     if isinstance(kind, BinaryType):
         return column
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
         return _plain(column, kind)
-    return F.array(_number(frame, features, "features"))
+    return F.array(_number(frame, features, role))
 
 
 def _plain(column: Column, kind: ArrayType) -> Column:
@@ -181,24 +183,34 @@ def _boolean(frame: DataFrame, name: str, role: str) -> Column:
     column, kind = resolved(frame, name, role)
     if not isinstance(kind, BooleanType):
         raise DataError(
-            f"column {name!r} is {kind.simpleString()}: {role}= takes booleans, true for the rows held out",
+            f"column {name!r} is {kind.simpleString()}: {role} takes booleans, true for the rows held out",
             code="data-type",
         )
     return column
 
 
-def _label_column(frame: DataFrame, label: Names) -> Column:
+def _label_column(frame: DataFrame, label: Names, role: str) -> Column:
     if not isinstance(label, str):
-        return F.array(*(_number(frame, name, "label") for name in label))
-    column, kind = resolved(frame, label, "label")
+        return F.array(*(_number(frame, name, role) for name in label))
+    column, kind = resolved(frame, label, role)
     if isinstance(kind, VectorUDT):
         return F.when(column.isNotNull(), vector_to_array(column, "float64"))
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
         return column.cast("array<double>")
-    return F.array(_number(frame, label, "label"))
+    return F.array(_number(frame, label, role))
 
 
 # The source
+
+
+WORDS = {
+    "features": ("features=", "featuresCol"),
+    "label": ("label=", "labelCol"),
+    "weight": ("weight=", "weightCol"),
+    "held": ("validation_indicator=", "validationIndicatorCol"),
+    "id": ("id=", "idCol"),
+    "split": ("validation_split", "validationFraction"),
+}
 
 
 @dataclass(frozen=True)
@@ -208,6 +220,7 @@ class Columns:
     features, label: a column's name, or a tuple of names.  weight, held, id: names, or None.  held: of a column that
     is true for the rows held out; else the share `split` is, by key.  id: identifies rows and makes their keys.
     skip: whether rows with nulls, NaN or infinite values are left out instead of refused.
+    stage: whether the user speaks in Params.
     """
 
     features: str | tuple[str, ...] = "features"
@@ -217,6 +230,11 @@ class Columns:
     held: str | None = None
     id: str | None = None
     skip: bool = False
+    stage: bool = field(default=False, compare=False, repr=False)
+
+    def word(self, part: str) -> str:
+        """Return what the user calls a part: an argument of `fit` and `pack`, or a stage's Param."""
+        return WORDS[part][self.stage]
 
     def names(self) -> dict[str, str]:
         """Return what to call each part in messages."""
@@ -239,20 +257,21 @@ class Frame:
     """
 
     def __init__(self, frame: DataFrame, columns: Columns, dtype: str) -> None:
-        check_names(columns.features, "features")
-        check_names(columns.label, "label")
+        word = columns.word
+        check_names(columns.features, word("features"))
+        check_names(columns.label, word("label"))
         self.columns, self.dtype, self.split = columns, dtype, columns.split
         self.names: Mapping[str, str] = columns.names()
         self.frame = frame
         parts = {
-            "x": feature_column(frame, columns.features, dtype),
-            "y": _label_column(frame, columns.label),
-            "w": F.lit(1.0) if columns.weight is None else _number(frame, columns.weight, "weight"),
+            "x": feature_column(frame, columns.features, dtype, word("features")),
+            "y": _label_column(frame, columns.label, word("label")),
+            "w": F.lit(1.0) if columns.weight is None else _number(frame, columns.weight, word("weight")),
         }
         if columns.id is not None:
-            parts["key"] = F.xxhash64(resolved(frame, columns.id, "id")[0])
+            parts["key"] = F.xxhash64(resolved(frame, columns.id, word("id"))[0])
         if columns.held is not None:
-            parts["held"] = _boolean(frame, columns.held, "held")
+            parts["held"] = _boolean(frame, columns.held, word("held"))
         self.rows = frame.select(*(column.alias(name) for name, column in parts.items()))
         self.feature_names = feature_names(frame, columns.features)
         self.class_names = class_names(frame, columns.label)
@@ -263,8 +282,11 @@ class Frame:
         ][:LEADING]
         told = {f"where{number}": resolved(frame, name, "leading")[0] for number, name in enumerate(leading)}
         self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
-        parts["x"] = feature_column(frame, columns.features, "float64")
-        self.exact = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
+        parts["x"] = feature_column(frame, columns.features, "float64", word("features"))
+        vectors = isinstance(columns.features, str) and isinstance(
+            resolved(frame, columns.features, word("features"))[1], VectorUDT
+        )
+        self.exact = frame.select(*(c.alias(name) for name, c in (parts | told).items())) if vectors else None
         self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -275,7 +297,8 @@ class Frame:
         if self.surveyed is not None:
             return self.surveyed
         table, reports = self._reports(self.told)
-        if max(report["largest"] for report in reports) >= MOST_EXACT[np.dtype(self.dtype).itemsize]:
+        most = max((report["largest"] for report in reports), default=0.0)
+        if self.exact is not None and MOST_EXACT[np.dtype(self.dtype).itemsize] <= most < np.inf:
             table, reports = self._reports(self.exact)  # large numbers: look again, before Spark rounds them
         rows = sum(report["rows"] for report in reports)
         if not rows:
@@ -284,7 +307,7 @@ class Frame:
                 f"all {skipped:,} rows of the DataFrame are left out, for nulls, NaN or infinite values in "
                 f"{self.names['features']} or {self.names['label']}"
                 if skipped
-                else "the DataFrame is empty: there are no rows to train on",
+                else "the DataFrame is empty: there are no rows to train on; look at how it was read or filtered",
                 code="data-empty",
             )
         found: Findings = {}
@@ -297,7 +320,7 @@ class Frame:
         targets = self._one_width(reports, "label", rows)
         held = sum(report["held"] for report in reports)
         if held == rows or ((self.split or self.columns.held is not None) and not held):
-            share = f"validation_split={self.split:g}" if self.columns.held is None else self.names["held"]
+            share = self.names["held"] if self.columns.held else f"{self.columns.word('split')}={self.split:g}"
             raise DataError(
                 f"{share} of {rows:,} rows leaves {rows - held:,} to train on and {held:,} to validate: give more "
                 "rows, or another share",
@@ -355,6 +378,22 @@ class Frame:
 
     def packed(self, shards: int | None, held: bool) -> SparkEngine:
         """Pack the rows; return the engine that holds them until it is closed."""
+        count, frame = self.planned(shards, held)
+        engine = SparkEngine(frame, count)
+        try:
+            self.check_packed(engine.blocks, held)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    def check_packed(self, blocks: Sequence[BlockInfo], held: bool) -> None:
+        """Raise DataError where blocks hold other rows than the survey saw."""
+        if sum(block.fingerprint for block in blocks) % 2**64 != self.key_sums[held]:
+            raise DataError(f"other rows were packed than were looked at: {worker.SHIFTING}", code="data-shifting")
+
+    def planned(self, shards: int | None, held: bool) -> tuple[int, DataFrame]:
+        """Return the number of shards, and the frame that packs the rows when it is computed."""
         assert self.surveyed is not None
         blocks = self._blocks(held)
         count = Gradient().default_shards(0, None, blocks) if shards is None else shards
@@ -371,15 +410,7 @@ class Frame:
             few = spark.createDataFrame([tuple(row.values()) for row in heavy.to_pylist()], packing.HEAVY_SCHEMA)
             packs = packs.union(mapped(few, packing.explode, packing.MINI_SCHEMA, task))
         merged = mapped(packs.repartition(count, "part"), packing.merge_packs, packing.BLOCK_SCHEMA, task)
-        engine = SparkEngine(merged, count)
-        packed = sum(block.fingerprint for block in engine.blocks) % 2**64
-        if packed != self.key_sums[held]:
-            engine.close()
-            raise DataError(
-                f"other rows were packed than were looked at: {worker.SHIFTING}",
-                code="data-shifting",
-            )
-        return engine
+        return count, merged
 
     def _heavy(self, blocks: int, reading: packing.Reading) -> pa.Table | None:
         """Return (key, count, row) of each row with so many copies that they must be spread, or None."""

@@ -123,14 +123,14 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         columns: Mapping[str, tuple[Column, Mapping[str, Any] | None]],
     ) -> DataFrame:
         """Return the dataset with these columns, {name: (column made of OUTPUTS, metadata)}; nothing runs yet."""
-        if clash := [name for name in columns if matching(dataset, name)]:
+        if clash := [name for name in (*columns, self._outputs) if matching(dataset, name)]:
             raise DataError(
                 f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
                 "predictionCol, probabilityCol and rawPredictionCol",
                 code="data-column",
             )
-        x = feature_column(dataset, self._columns(), "float32")
         self._check_schema(dataset)
+        x = feature_column(dataset, self._columns(), "float32", "featuresCol")
         ship(dataset.sparkSession)
         scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(x))
         if self.getOrDefault("handleInvalid") == "skip":
@@ -148,6 +148,13 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def _check_schema(self, dataset: DataFrame) -> None:
         """Raise DataError where the features are known to be others than in training, before anything runs."""
         features = self._columns()
+        missing = [name for name in _several(features) if not matching(dataset, name)]
+        if missing:
+            raise DataError(
+                f"there is no column {missing[0]!r} for featuresCol: the DataFrame has {', '.join(dataset.columns)}, "
+                f"and the model was trained on {_listed(self._features)}",
+                code="data-schema",
+            )
         size, names = feature_size(dataset, features), feature_names(dataset, features)
         if size is not None and size != self.numFeatures:
             raise DataError(
@@ -156,7 +163,9 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
                 code="data-schema",
             )
         if names and self._features and names != self._features:
+            at = next(i for i, (a, b) in enumerate(zip(names, self._features, strict=True)) if a != b)
             raise DataError(
+                f"feature {at} is {names[at]!r} where the model was trained on {self._features[at]!r}: "
                 f"{Columns(features).names()['features']} has the features {_listed(names)}, and the model was "
                 f"trained on {_listed(self._features)}: give the same ones, in that order",
                 code="data-schema",
@@ -167,6 +176,10 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         if given not in ("error", "skip", "keep"):
             raise ConfigError(f"handleInvalid={given!r}: it must be error, skip or keep", code="config-param")
         return given
+
+
+def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
 
 
 def _listed(names: list[str] | None) -> str:
@@ -212,7 +225,7 @@ class NeuralNetworkClassifierModel(
         return max(2, self.network.network.outputs)
 
     def predictRaw(self, value: Vector) -> DenseVector:
-        """Return the logits of one row of features; of two classes with one sigmoid, -z and z."""
+        """Return the logarithms of the probabilities for one row of features; with one sigmoid, -z and z."""
         return Vectors.dense(self._classes().score(self._row(value))[0, : self.numClasses])
 
     def predictProbability(self, value: Vector) -> DenseVector:
@@ -245,13 +258,15 @@ class NeuralNetworkClassifierModel(
         def vector(part: Column) -> Column:
             return F.when(outputs.isNotNull(), array_to_vector(part))
 
+        self.check_columns()
         about: dict[str, Any] | None = None
         if self._labels:
             name = self.getOrDefault("predictionCol")
             about = {"ml_attr": {"type": "nominal", "name": name, "vals": self._labels}}
+        size = {"ml_attr": {"num_attrs": count}}
         columns = {
-            self.getOrDefault("rawPredictionCol"): (vector(F.slice(outputs, 1, count)), None),
-            self.getOrDefault("probabilityCol"): (vector(F.slice(outputs, count + 1, count)), None),
+            self.getOrDefault("rawPredictionCol"): (vector(F.slice(outputs, 1, count)), size),
+            self.getOrDefault("probabilityCol"): (vector(F.slice(outputs, count + 1, count)), size),
             self.getOrDefault("predictionCol"): (F.element_at(outputs, -1), about),
         }
         return self._scored(dataset, self._classes(), {name: made for name, made in columns.items() if name})

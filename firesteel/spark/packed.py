@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firesteel.errors import ConfigError, StoreError
-from firesteel.spark.engine import SparkEngine, collect, known_blocks, partition_codes
+from firesteel.spark.engine import SparkEngine, collect, known_blocks, partition_codes, translated
 from firesteel.spark.frames import Columns, Frame, listed
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import n_blocks
@@ -41,7 +41,7 @@ class Packed:
         self.names: Mapping[str, str] = columns.names()
         self.feature_names: list[str] | None = about["features"]
         self.class_names: list[str] | None = about["classes"]
-        self._frames, self._survey = dict(frames), survey
+        self._frames, self._survey, self._stored = dict(frames), survey, bool(frames)
         self._engines: dict[tuple[int, bool], SparkEngine] = {}
         self._lock = threading.Lock()
 
@@ -69,7 +69,8 @@ class Packed:
                 codes = F.array(*(F.lit(code) for code in partition_codes(count)))
                 frame = self._frames[held]
                 part = codes[(F.col("block") % count).cast("int")]
-                self._engines[count, held] = SparkEngine(frame.repartition(count, part), count, known_blocks(frame))
+                placed = frame.repartition(count, part)
+                self._engines[count, held] = SparkEngine(placed, count, known_blocks(frame), self._stored)
             engine = self._engines[count, held]
         yield engine
 
@@ -129,39 +130,41 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
     """Pack a source's rows; shards: how many of them to expect, None for a number from the rows alone."""
     survey = source.survey()
     about = {"features": source.feature_names, "classes": source.class_names}
+    if path is not None:
+        _write(source, path, about)
+        return load_pack(path)
     made = Packed({}, survey, source.columns, source.dtype, about)
     try:
         made.adopt(source.packed(shards, False), False)
         if survey.held:
             made.adopt(source.packed(None, True), True)
-        if path is None:
-            return made
-        _write(made, path, about)
     except BaseException:
         made.unpersist()
         raise
-    made.unpersist()
-    return load_pack(path)
+    return made
 
 
-def _write(made: Packed, path: str, about: Mapping[str, Any]) -> None:
-    spark = next(iter(made._frames.values())).sparkSession
+def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
+    """Write a source's blocks, and last what describes them, so that half a pack is none."""
+    survey, spark = source.survey(), source.frame.sparkSession
     description = {
         "format": FORMAT,
-        "dtype": made.dtype,
-        "columns": asdict(made.columns),
-        "survey": asdict(made.survey()),
+        "dtype": source.dtype,
+        "columns": asdict(source.columns),
+        "survey": asdict(survey),
         "about": dict(about),
     }
     try:
-        for held, frame in made._frames.items():
-            frame.write.parquet(f"{path}/{'held' if held else 'rows'}")
+        for held in (False, True)[: 1 + bool(survey.held)]:
+            where = f"{path}/{'held' if held else 'rows'}"
+            source.planned(None, held)[1].write.parquet(where)
+            source.check_packed(known_blocks(spark.read.parquet(where)), held)
         spark.createDataFrame([(json.dumps(description),)], "description string").coalesce(1).write.parquet(
             f"{path}/description"
         )
     except Exception as error:
         if "PATH_ALREADY_EXISTS" not in str(error):
-            raise
+            raise translated(error) from None
         raise StoreError(f"{path} holds something already: give a path that is free", code="store-taken") from None
 
 

@@ -99,7 +99,8 @@ def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.Record
         return batch, 0
     x, y, _ = clean_rows(batch)
     with np.errstate(over="ignore"):
-        fine = np.isfinite(x.astype(reading.dtype, copy=False)).all(axis=1) & np.isfinite(y).all(axis=1)
+        parts = [part.astype(reading.dtype, copy=False) for part in (x, y)]
+    fine = np.logical_and(*(np.isfinite(part).all(axis=1) for part in parts))
     return _those(batch, fine), int((~fine).sum())
 
 

@@ -55,7 +55,6 @@ ELSEWHERE = {
     "numTrainWorkers": "shards",
     "class_weight": "classWeights",
     "metrics": "evalMetric",
-    "featuresCols": "featuresCol",
 }
 """What other libraries call it."""
 
@@ -210,8 +209,9 @@ class NetworkParams(
     )
     handleInvalid = param(
         "handleInvalid",
-        "what to do with rows that hold null, NaN or infinite values: error refuses them; skip leaves them out, of "
-        "training and of what is scored; keep leaves them out of training and scores them as null.",
+        "what to do with rows whose features or label hold null, NaN or infinite values: error refuses them; skip "
+        "leaves them out, of training and of what is scored; keep leaves them out of training and scores them as "
+        "null.",
         TypeConverters.toString,
     )
     idCol = param(
@@ -257,8 +257,6 @@ class NetworkParams(
         "seed": 0,
     }
 
-    _input_kwargs: dict[str, Any]
-
     def _start(self, given: Mapping[str, Any]) -> None:
         """Set the defaults, then what the constructor was given."""
         self._setDefault(**{name: value for name, value in self.DEFAULTS.items() if self.hasParam(name)})
@@ -270,7 +268,9 @@ class NetworkParams(
         for name in given:
             if name not in known:
                 camel = name.split("_")[0] + "".join(word.title() for word in name.split("_")[1:])
-                near = ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(camel, known, n=1)), None)
+                near = ELSEWHERE.get(name) or next(
+                    iter(difflib.get_close_matches(camel, known, n=1, cutoff=0.75)), None
+                )
                 hint = f"did you mean {near}? " if near else ""
                 raise ConfigError(
                     f"{type(self).__name__} has no parameter {name!r}: {hint}it has {', '.join(sorted(known))}",
@@ -304,8 +304,17 @@ class ClassifierParams(NetworkParams):
     DEFAULTS = dict(NetworkParams.DEFAULTS) | {
         "probabilityCol": "probability",
         "rawPredictionCol": "rawPrediction",
-        "evalMetric": "loss",
     }
+
+    def check_columns(self) -> None:
+        """Raise ConfigError where two of the columns to be made have one name."""
+        names = [self.getOrDefault(name) for name in ("rawPredictionCol", "probabilityCol", "predictionCol")]
+        given = [name.lower() for name in names if name]
+        if len(set(given)) < len(given):
+            raise ConfigError(
+                f"rawPredictionCol, probabilityCol and predictionCol are {', '.join(names)}: they must differ",
+                code="config-param",
+            )
 
 
 # Accessors
@@ -324,10 +333,8 @@ def with_params(stage: Any) -> Any:
     keywords = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in sorted(found)
     ]
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    for method in (stage.__init__, getattr(stage, "setParams", None)):
-        if method is not None:
-            method.__signature__ = inspect.Signature([own, *keywords])
+    if hasattr(stage, "setParams"):
+        stage.__signature__ = inspect.Signature(keywords)
     return stage
 
 

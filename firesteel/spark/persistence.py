@@ -12,7 +12,7 @@ from pyspark.sql.utils import is_remote
 from firesteel.errors import StoreError
 from firesteel.models import Sequential
 
-__all__ = ["ModelReader", "ModelWriter", "StageWriter"]
+__all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter"]
 
 CHUNK = 64 << 20
 """Bytes of a network in one row of its saved data."""
@@ -54,20 +54,34 @@ class ModelWriter(StageWriter):
         frame.coalesce(1).write.parquet(f"{path}/data")
 
 
-class ModelReader(MLReader[Any]):
-    """Reads what ModelWriter wrote of one class of models."""
+class StageReader(MLReader[Any]):
+    """Reads what StageWriter wrote of one class."""
 
     def __init__(self, kind: type) -> None:
         super().__init__()
         self.kind = kind
 
     def load(self, path: str) -> Any:
+        return self.made(path)[0]
+
+    def made(self, path: str) -> tuple[Any, dict[str, Any]]:
+        """Return a stage with its Params, and all that was written with them."""
         metadata = DefaultParamsReader.loadMetadata(path, _context(self))
         if metadata["class"].split(".")[-1] != self.kind.__name__:
-            raise StoreError(f"{path} holds no {self.kind.__name__}", code="store-class")
+            raise StoreError(f"{path} holds a {metadata['class']}, and no {self.kind.__name__}", code="store-class")
+        stage = self.kind()
+        stage._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(stage, metadata)
+        return stage, metadata
+
+
+class ModelReader(StageReader):
+    """Reads what ModelWriter wrote of one class of models."""
+
+    def load(self, path: str) -> Any:
+        model, metadata = self.made(path)
         rows = self.sparkSession.read.parquet(f"{path}/data").orderBy("at").collect()
-        model = self.kind()
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        model.hold(Sequential.from_bytes(b"".join(bytes(row["bytes"]) for row in rows), path), metadata["firesteel"])
+        model.hold(
+            Sequential.from_bytes(b"".join(bytes(row["bytes"]) for row in rows), path), metadata.get("firesteel", {})
+        )
         return model

@@ -35,34 +35,37 @@ class TrainingSummary:
 
 @dataclass(frozen=True)
 class ClassificationSummary(TrainingSummary):
-    """confusion: (K, K), the summed weight of the training rows by (class, predicted class).
+    """hits, actual, predicted: (K,), the weight of the training rows that are of a class and predicted as it, that
+    are of it, and that are predicted as it.
 
-    >>> made = ClassificationSummary(History(), 0.5, np.array([[3.0, 1.0], [0.0, 4.0]]))
+    >>> made = ClassificationSummary(History(), 0.5, *np.array([[3.0, 4.0], [4.0, 4.0], [3.0, 5.0]]))
     >>> made.accuracy, made.recallByLabel, made.weightedPrecision
     (0.875, [0.75, 1.0], 0.9)
     """
 
-    confusion: npt.NDArray[np.float64]
+    hits: npt.NDArray[np.float64]
+    actual: npt.NDArray[np.float64]
+    predicted: npt.NDArray[np.float64]
 
     @property
     def labels(self) -> list[float]:
         """The classes."""
-        return [float(number) for number in range(len(self.confusion))]
+        return [float(number) for number in range(len(self.hits))]
 
     @property
     def accuracy(self) -> float:
         """Share of the rows whose most probable class is their own."""
-        return float(self.confusion.trace() / self.confusion.sum())
+        return float(self.hits.sum() / self.actual.sum())
 
     @property
     def precisionByLabel(self) -> list[float]:
         """For each class, the share of the rows predicted as it that are of it; 0 where none were predicted."""
-        return _ratios(self.confusion.diagonal(), self.confusion.sum(axis=0))
+        return _ratios(self.hits, self.predicted)
 
     @property
     def recallByLabel(self) -> list[float]:
         """For each class, the share of its rows that were predicted as it; 0 where it has no rows."""
-        return _ratios(self.confusion.diagonal(), self.confusion.sum(axis=1))
+        return _ratios(self.hits, self.actual)
 
     @property
     def truePositiveRateByLabel(self) -> list[float]:
@@ -72,8 +75,7 @@ class ClassificationSummary(TrainingSummary):
     @property
     def falsePositiveRateByLabel(self) -> list[float]:
         """For each class, the share of the other classes' rows that were predicted as it."""
-        wrong = self.confusion.sum(axis=0) - self.confusion.diagonal()
-        return _ratios(wrong, self.confusion.sum() - self.confusion.sum(axis=1))
+        return _ratios(self.predicted - self.hits, self.actual.sum() - self.actual)
 
     def fMeasureByLabel(self, beta: float = 1.0) -> list[float]:
         """For each class, (1 + b^2) p r / (b^2 p + r) of its precision p and recall r; b weighs the recall."""
@@ -105,7 +107,7 @@ class ClassificationSummary(TrainingSummary):
         return self._weighted(self.fMeasureByLabel(beta))
 
     def _weighted(self, values: list[float]) -> float:
-        return float(self.confusion.sum(axis=1) @ values / self.confusion.sum())
+        return float(self.actual @ values / self.actual.sum())
 
 
 @dataclass(frozen=True)

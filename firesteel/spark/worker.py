@@ -100,6 +100,8 @@ class Outputs:
                 code="data-width",
             )
         x = matrix(column) if len(column) else np.zeros((0, self.network.inputs))
+        with np.errstate(over="ignore"):
+            x = x.astype(self.network.dtype, copy=False) if x.dtype.kind == "f" else x
         if self.invalid != "nan" and x.dtype.kind == "f" and not np.isfinite(x.sum()):
             bad = ~np.isfinite(x).all(axis=1)
             if bad.any() and self.invalid == "error":
@@ -128,8 +130,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Classes(Outputs):
-    """Like Outputs, with K logits, K probabilities and then the predicted class in each list.
+    """Like Outputs, with K raw predictions, K probabilities and then the predicted class in each list.
 
+    Raw predictions are logarithms of the probabilities, so that one of them alone ranks rows, as Spark's evaluators
+    take for granted of two classes; a logit alone does not.  One sigmoid's are -z and z.
     thresholds: t, K of them: the class of the largest p / t is predicted.
     """
 
@@ -138,12 +142,16 @@ class Classes(Outputs):
     def score(self, x: npt.NDArray[Any]) -> Array:
         logits = predict(self.network, self.theta, x, map, len(self.network.ops) - 1)
         outputs, _ = self.network.ops[-1].apply({}, logits, None)
+        raw = logits.astype(np.float64)
         if outputs.shape[1] == 1:  # one sigmoid stands for two classes
-            logits, outputs = np.hstack([-logits, logits]), np.hstack([1 - outputs, outputs])
+            raw, outputs = np.hstack([-raw, raw]), np.hstack([1 - outputs, outputs])
+        else:
+            raw -= raw.max(axis=1, keepdims=True)
+            raw -= np.log(np.exp(raw).sum(axis=1, keepdims=True))
         probability = outputs.astype(np.float64)
         scaled = probability
         if self.thresholds is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 scaled = probability / self.thresholds
             scaled[np.isnan(scaled)] = -np.inf
-        return np.hstack([logits.astype(np.float64), probability, scaled.argmax(axis=1)[:, None]])
+        return np.hstack([raw, probability, scaled.argmax(axis=1)[:, None]])

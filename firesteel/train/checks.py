@@ -105,8 +105,9 @@ def look(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], where: C
         nan = np.isnan(x)
         note("nan", nan, x)
         note("infinite", ~np.isfinite(kept) & ~nan, x)
-    elif largest(kept) >= MOST_EXACT[dtype.itemsize]:
-        note(INEXACT, (x == np.rint(x)) & (x != kept), x)
+    if not found and largest(kept) >= MOST_EXACT[dtype.itemsize]:
+        size = np.abs(x)  # beyond 2^63 there are no whole numbers in Spark, only large ones
+        note(INEXACT, (x == np.rint(x)) & ((x != kept) | (size >= 2.0**53)) & (size < 2.0**63), x)
     nan = np.isnan(y)
     note("null-label", nan, y)
     note("label-infinite", np.isinf(y_kept), y)
@@ -126,7 +127,7 @@ def largest(x: npt.NDArray[Any]) -> float:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)
+    return str(value).removesuffix(".0")
 
 
 def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:

@@ -20,7 +20,8 @@ MULTIPLIERS = rng_for(0, "encoding").integers(0, 2**63, 64, dtype=np.uint64) | n
 
 def canonical(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> Array:
     """Return the values as `dtype`, -0.0 as 0.0, one row after another."""
-    return np.ascontiguousarray(np.add(values, dtype.type(0), dtype=dtype, casting="unsafe"))
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(np.add(values, dtype.type(0), dtype=dtype, casting="unsafe"))
 
 
 def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:

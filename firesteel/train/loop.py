@@ -94,7 +94,8 @@ def train(
                 epochs = len(history.rows)
                 break
         machines |= job.machines
-        if seconds > 2 * job.slowest and 2 * count * (1 + len(state.slots)) * state.theta.nbytes <= AHEAD_BYTES:
+        size = 2 * count * (1 + len(state.slots)) * state.theta.nbytes
+        if seconds > 1.2 * job.slowest and 2 * job.slowest <= AHEAD_SECONDS and size <= AHEAD_BYTES:
             ahead = min(2 * count, AHEAD)
     state = best or state
     history.machines = machines
@@ -108,7 +109,9 @@ def train(
 
 
 AHEAD = 64
-"""The most epochs in one job, where a shard is alone and jobs cost more than they compute."""
+"""The most epochs in one job, where a shard is alone and a job costs much beside what it computes."""
+AHEAD_SECONDS = 5.0
+"""The most that they may compute: what a lost worker costs, and how long nothing is heard."""
 AHEAD_BYTES = 8 << 20
 """The most that the states of such epochs may take on their way to the driver."""
 
@@ -145,9 +148,9 @@ class _Job:
             if task is None:
                 continue
             total = self.strategy.priced(self.total(self.strategy.work(), task), task)
+            sums += total.sums
             if not total.sums[1]:
                 continue
-            sums += total.sums
             with np.errstate(over="ignore", invalid="ignore"):
                 state = self.strategy.advance(state, total, self.optimizer, self.engine.shards)
             if not (np.isfinite(sums[0]) and np.isfinite(state.theta).all()):

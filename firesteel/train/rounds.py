@@ -24,7 +24,6 @@ __all__ = [
     "SUB_BATCH",
     "Work",
     "average",
-    "confusion",
     "evaluate",
     "evaluate_each",
     "gradient",
@@ -32,6 +31,7 @@ __all__ = [
     "passes",
     "predict",
     "round_blocks",
+    "tallies",
 ]
 
 SUB_BATCH = 128
@@ -233,16 +233,22 @@ def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) 
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 
-def confusion(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the shard's K x K sums of weights by (class, predicted class), flattened; y: (B, 1), class numbers."""
-    network, classes = task.objective.network, max(2, task.objective.network.outputs)
+def tallies(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return what `evaluate` does and then, for each of K classes, the weight of the shard's rows that are of it and
+    predicted as it, that are of it, and that are predicted as it: 3 K sums.  y: (B, 1), class numbers.
+    """
+    objective, network = task.objective, task.objective.network
+    classes = max(2, network.outputs)
     views = network.layout.views(task.theta)
 
     def sub(piece: tuple[Block, slice]) -> Array:
         x, y, w = _rows(piece, task.theta.dtype)
         outputs, _ = network.forward(views, x)
         chosen = outputs.argmax(axis=1) if network.outputs > 1 else outputs[:, 0] > 0.5
-        return np.bincount(y[:, 0].astype(np.intp) * classes + chosen, w, classes * classes)
+        actual = y[:, 0].astype(np.intp)
+        hit = w * (actual == chosen)
+        counts = (np.bincount(k, by, classes) for k, by in ((actual, hit), (actual, w), (chosen, w)))
+        return np.concatenate([objective.score(views, x, y, w), *counts])
 
     return _summed(sub, task, blocks, run)
 

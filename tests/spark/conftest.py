@@ -25,7 +25,9 @@ from firesteel.spark import session
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    found = session("local[2]", conf={"spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false"})
+    conf = {"spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false"}
+    # short programs gain nothing from the last of the JVM's compilers, and it costs half of their time
+    found = session("local[2]", conf=conf | {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"})
     yield found
     found.stop()
 

@@ -1,9 +1,5 @@
 """The engine on Spark: what it ships, keeps, detects and leaves behind."""
 
-import json
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -108,46 +104,6 @@ def test_the_archive_is_named_after_its_content_and_holds_what_workers_need():
     assert "firesteel/spark/worker.py" in names and "threadpoolctl.py" in names
     assert not any(name.startswith(("firesteel/cli", "firesteel/datasets")) for name in names)
     assert archive() == archive()
-
-
-def test_executors_need_only_numpy_and_pyarrow(tmp_path):
-    """Workers run a Python that has nothing else: no pandas, no firesteel, no pyspark of its own."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
-    site = next((tmp_path / "bare" / "lib").glob("python*")) / "site-packages"
-    for name in ("numpy", "pyarrow"):
-        home = Path(__import__(name).__file__).parent
-        for folder in (home, home.parent / f"{name}.libs"):
-            if folder.exists():
-                (site / folder.name).symlink_to(folder)
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import json\n"
-        "from firesteel.spark import session\n"
-        "from tests.spark.conftest import fit, make_rows\n"
-        "spark = session('local[2]', conf={'spark.ui.enabled': 'false'})\n"
-        "rows = make_rows(200)\n"
-        "def look(batches):\n"
-        "    import pyarrow, sys, importlib.util\n"
-        "    list(batches)\n"
-        "    has = [n for n in ('pandas', 'scipy', 'firesteel.cli') if importlib.util.find_spec(n)]\n"
-        "    import firesteel\n"
-        "    yield pyarrow.RecordBatch.from_pydict({'v': [str(has) + firesteel.__file__]})\n"
-        "frame = rows.frame(spark)\n"
-        "found = fit(frame, shards=2)\n"
-        "seen = [r.v for r in frame.select('id').mapInArrow(look, 'v string').collect()]\n"
-        "print(json.dumps([found, fit(rows.x, rows.y, shards=2), seen]))\n"
-        "spark.stop()\n"
-    )
-    environment = os.environ | {"PYSPARK_PYTHON": str(tmp_path / "bare/bin/python")}
-    environment.pop("PYTHONPATH", None)
-    run = f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec(open({str(program)!r}).read())"
-    done = subprocess.run(
-        [sys.executable, "-c", run], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    there, here, seen = json.loads(done.stdout.splitlines()[-1])
-    assert there == here
-    assert all(text.startswith("[]") and ".zip/firesteel" in text for text in seen), seen
 
 
 def test_prediction_is_lazy_and_equals_that_on_arrays(spark, rows):

@@ -2,15 +2,14 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyspark
 import pytest
 
+from tests.spark.clusters import standalone
 from tests.spark.faults import STRAGGLE_SECONDS
 
 ROOT = Path(__file__).parents[2]
@@ -49,25 +48,8 @@ def test_a_killed_executor_changes_nothing(tmp_path):
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
     """A standalone master with two workers on hosts of their own, where Spark will start speculative copies."""
-    home = Path(pyspark.__file__).parent
-    environment = os.environ | {"SPARK_HOME": str(home), "FIRESTEEL_FAULT_MARKER": str(tmp_path / "marker")}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def start(kind: str, *arguments: str) -> subprocess.Popen[bytes]:
-        program = [str(home / "bin/spark-class"), f"org.apache.spark.deploy.{kind}", *arguments]
-        return subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    master = f"spark://127.0.0.1:{port}"
-    started = [start("master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")]
-    for number in (1, 2):
-        place = ["--host", f"127.0.0.{number}", "--webui-port", "0", "--work-dir", str(tmp_path / str(number))]
-        started.append(start("worker.Worker", *place, "--cores", "1", "--memory", "1g", master))
-    yield master
-    for process in started:
-        process.kill()
-        process.wait()
+    with standalone(tmp_path, FIRESTEEL_FAULT_MARKER=str(tmp_path / "marker")) as master:
+        yield master
 
 
 @pytest.mark.timeout(420)

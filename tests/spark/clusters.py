@@ -1,0 +1,49 @@
+"""A standalone cluster on this machine, and a Python for its executors that has nothing but NumPy and pyarrow."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyspark
+
+
+@contextlib.contextmanager
+def standalone(folder: Path, **variables: str) -> Iterator[str]:
+    """Give the address of a standalone master with two workers, on hosts of their own."""
+    home = Path(pyspark.__file__).parent
+    environment = os.environ | {"SPARK_HOME": str(home)} | variables
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def start(kind: str, *arguments: str) -> subprocess.Popen[bytes]:
+        program = [str(home / "bin/spark-class"), f"org.apache.spark.deploy.{kind}", *arguments]
+        return subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    master = f"spark://127.0.0.1:{port}"
+    started = [start("master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")]
+    for number in (1, 2):
+        place = ["--host", f"127.0.0.{number}", "--webui-port", "0", "--work-dir", str(folder / str(number))]
+        started.append(start("worker.Worker", *place, "--cores", "1", "--memory", "1g", master))
+    try:
+        yield master
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def bare_python(folder: Path) -> Path:
+    """Make a Python that has NumPy and pyarrow and nothing else: no pandas, no firesteel, no pyspark of its own."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next((folder / "lib").glob("python*")) / "site-packages"
+    for name in ("numpy", "pyarrow"):
+        home = Path(__import__(name).__file__).parent
+        for part in (home, home.parent / f"{name}.libs"):
+            if part.exists():
+                (site / part.name).symlink_to(part)
+    return folder / "bin/python"
