@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def found(request, tmp_path_factory):
     """Return a function that gives what the contract's functions return, by name, on either kind of session."""
     if request.param == "connect":
-        environment = os.environ | {"PYSPARK_PYTHON": sys.executable}
+        environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
         program = [sys.executable, "-W", "error::UserWarning", "-m", "tests.spark.contract", "local[2]"]
         done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
         assert done.returncode == 0, done.stderr[-3000:]
