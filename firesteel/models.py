@@ -5,6 +5,7 @@ both to the one training loop.  Spark is imported only when a DataFrame comes in
 """
 
 import contextlib
+import functools
 import importlib
 import os
 from collections.abc import Mapping, Sequence
@@ -26,12 +27,13 @@ from firesteel.core.spec import whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError, StoreError
 from firesteel.train import loop, strategies
+from firesteel.train.checkpoints import Checkpoints, identity
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine, one_blas_thread, threads
 from firesteel.train.history import UNMEASURED, History, Row
 from firesteel.train.rounds import predict
 from firesteel.train.source import Arrays, Source, Survey, check_kind, check_targets, check_width, features_array
-from firesteel.train.state import TrainState
+from firesteel.train.state import Progress, TrainState
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
 
@@ -262,8 +264,12 @@ class Sequential:
         listeners: Sequence[loop.Listener] = (),
         stopping: Stopping | None = None,
         class_weight: tuple[float, ...] | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> History:
-        """Train on rows that have been looked at and packed; the last step of every fit."""
+        """Train on rows that have been looked at and packed; the last step of every fit.
+
+        checkpoints: where progress is kept, until training ends; if there is some of this very training, it goes on.
+        """
         assert self._optimizer is not None
         objective = replace(self._objective(), class_weight=class_weight)
         if not self._chosen and self._state is None:  # nothing can be refused any more
@@ -274,11 +280,19 @@ class Sequential:
             self._put(state.theta)
             self._state = state
 
+        first = self._state or TrainState.start(self.theta, self._optimizer)
+        start, name, save = Progress(first), "", None
+        if checkpoints is not None:
+            engines = [engine] if validation is None else [engine, validation]
+            settings = [batch_size, seed, shuffle, str(stopping)]
+            name = identity(objective, self._optimizer, strategy, engines, first, settings)
+            start = checkpoints.load(name, first) or start
+            save = functools.partial(checkpoints.save, name)
         state, self.history = loop.train(
             engine,
             objective,
             self._optimizer,
-            self._state or TrainState.start(self.theta, self._optimizer),
+            start,
             strategy,
             epochs=epochs,
             batch_size=batch_size,
@@ -287,9 +301,12 @@ class Sequential:
             validation=validation,
             listeners=[keep, *listeners],
             stopping=stopping,
+            keep=save,
         )
         self._put(state.theta)
         self._state = state
+        if checkpoints is not None:
+            checkpoints.clear(name)
         return self.history
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:

@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from safetensors.numpy import load, save
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, StoreError
+from firesteel.train.state import Progress, TrainState
 
-__all__ = ["FORMAT", "from_bytes", "read", "to_bytes", "write"]
+__all__ = ["FORMAT", "from_bytes", "progress_from_bytes", "progress_to_bytes", "read", "to_bytes", "write"]
 
+VECTORS = ("theta", "slots", "outer")
 FORMAT = 1
 """Number of the file format; it grows when a reader of an older one would misread a file."""
 
@@ -43,12 +46,57 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any]) -> bytes:
     return save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
 
 
-def checksum(header: Mapping[str, Any], theta: Array) -> str:
-    """Return the SHA-256 (64 hex digits) of the description, less a checksum in it, and of the weights."""
+def checksum(header: Mapping[str, Any], *arrays: Array) -> str:
+    """Return the SHA-256 (64 hex digits) of the description, less a checksum in it, and of the arrays."""
     described = {key: value for key, value in header.items() if key != "sha256"}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(theta, theta.dtype.newbyteorder("<")).tobytes())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
+
+
+def progress_to_bytes(progress: Progress, identity: str) -> bytes:
+    """Return a checkpoint's content.  identity: names the training that it belongs to."""
+    states = [state for state in (progress.state, progress.best) if state is not None]
+    vectors = {f"{n}.{name}": getattr(state, name) for n, state in enumerate(states) for name in VECTORS}
+    header = {
+        "format": FORMAT,
+        "identity": identity,
+        "counts": [[state.step, state.epoch] for state in states],
+        "rows": progress.rows,
+    }
+    header["sha256"] = checksum(header, *vectors.values())
+    tensors = {name: np.ascontiguousarray(vector) for name, vector in vectors.items()}
+    return save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
+
+
+def progress_from_bytes(data: bytes, identity: str, like: TrainState, name: str) -> Progress:
+    """Return the progress in a checkpoint's content.  Raises StoreError if it is not one of this training.
+
+    like: a state of the training, whose shapes and dtype a checkpoint must have.  name: of the file, for messages.
+    """
+    header = _header(data, name)
+    try:
+        if header["format"] != FORMAT or header["identity"] != identity:
+            raise StoreError(f"{name} is a checkpoint of another training", code="store-checkpoint")
+        tensors, counts = load(data), header["counts"]
+        names = [f"{n}.{part}" for n in range(len(counts)) for part in VECTORS]
+        whole = sorted(tensors) == sorted(names) and len(counts) in (1, 2)
+        if not whole or header["sha256"] != checksum(header, *(tensors[n] for n in names)):
+            raise StoreError(f"{name} is damaged: its checksum is not that of its content", code="store-damaged")
+        states = []
+        for n, (step, epoch) in enumerate(counts):
+            vectors = [tensors[f"{n}.{part}"] for part in VECTORS]
+            for part, vector in zip(VECTORS, vectors, strict=True):
+                known = getattr(like, part)
+                if (vector.shape, vector.dtype) != (known.shape, known.dtype):
+                    raise StoreError(f"{name} is damaged: {part} has shape {vector.shape}", code="store-damaged")
+            states.append(replace(like, **dict(zip(VECTORS, vectors, strict=True)), step=step, epoch=epoch))
+        return Progress(states[0], header["rows"], states[1] if len(states) > 1 else None)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{name} is damaged: {error}", code="store-damaged") from None
 
 
 def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:

@@ -27,6 +27,8 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential, whole_number
+from firesteel.spark.checkpoints import SparkCheckpoints
+from firesteel.spark.engine import SparkEngine
 from firesteel.spark.frames import Columns, Frame
 from firesteel.spark.model import NetworkModel, NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.packed import Packed, packed
@@ -35,7 +37,6 @@ from firesteel.spark.persistence import StageReader, StageWriter
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
 from firesteel.train import strategies
 from firesteel.train.checks import Rule
-from firesteel.train.engine import Engine
 from firesteel.train.history import History
 from firesteel.train.loop import score
 from firesteel.train.moments import measure
@@ -70,6 +71,7 @@ class Plan:
     shards: int | None
     seed: int
     standardize: bool
+    folder: str | None
 
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
@@ -154,6 +156,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             shards=get("shards") or None,
             seed=get("seed") % 2**63,
             standardize=get("standardization"),
+            folder=self._if_set("checkpointDir"),
         )
 
     def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
@@ -247,8 +250,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         loss: Loss,
         plan: Plan,
         width: int,
-        engine: Engine,
-        held: Engine | None,
+        engine: SparkEngine,
+        held: SparkEngine | None,
         class_weight: tuple[float, ...] | None = None,
     ) -> tuple[Sequential, History]:
         """Train a network of these layers on packed rows."""
@@ -265,6 +268,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             seed=plan.seed,
             stopping=plan.stopping,
             class_weight=class_weight,
+            checkpoints=SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None,
         )
         return network, history
 
@@ -381,7 +385,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
         weights = self._class_weights(survey, max(2, inner.outputs))
 
-        def fit(engine: Engine, held: Engine | None) -> tuple[Sequential, ClassificationSummary]:
+        def fit(engine: SparkEngine, held: SparkEngine | None) -> tuple[Sequential, ClassificationSummary]:
             front: tuple[Layer, ...] = ()
             if plan.standardize:
                 features, _ = measure(engine, survey.width, survey.targets, "float32")
@@ -467,7 +471,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         _check_sizes(plan, survey, source.names)
         check_targets(survey.targets, objective.loss.columns(inner.outputs), inner.outputs, source.names["label"])
 
-        def fit(engine: Engine, held: Engine | None) -> tuple[Sequential, RegressionSummary]:
+        def fit(engine: SparkEngine, held: SparkEngine | None) -> tuple[Sequential, RegressionSummary]:
             features, targets = measure(engine, survey.width, survey.targets, "float32")
             front: tuple[Layer, ...] = ()
             back: tuple[Layer, ...] = ()

@@ -220,6 +220,12 @@ class NetworkParams(
         "place of their values, so that both stay the same when the features change.",
         TypeConverters.toString,
     )
+    checkpointDir = param(
+        "checkpointDir",
+        "folder, on any path of Spark's, in which progress is kept until training ends: the same fit, interrupted "
+        "and called again, goes on from there with the same bits.  Each save is a small Spark job.",
+        TypeConverters.toString,
+    )
     strategy = param(
         "strategy",
         "average: shards train on their own for a while and are averaged; gradient: one step of the optimiser a "

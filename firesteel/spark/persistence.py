@@ -7,15 +7,39 @@ Anything that Spark can write to will do, through Spark Connect too.  Nothing th
 from typing import Any
 
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
 from firesteel.errors import StoreError
 from firesteel.models import Sequential
 
-__all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter"]
+__all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter", "read_bytes", "remove", "write_bytes"]
 
 CHUNK = 64 << 20
-"""Bytes of a network in one row of its saved data."""
+"""Bytes in one row of what is saved."""
+
+
+def write_bytes(spark: SparkSession, path: str, data: bytes, mode: str = "error") -> None:
+    """Write bytes as rows of a Parquet file, on any path of Spark's."""
+    rows = [(at, bytearray(data[at : at + CHUNK])) for at in range(0, len(data), CHUNK)]
+    spark.createDataFrame(rows, "at long, bytes binary").coalesce(1).write.mode(mode).parquet(path)
+
+
+def read_bytes(spark: SparkSession, path: str) -> bytes:
+    """Return what write_bytes wrote."""
+    rows = spark.read.parquet(path).orderBy("at").collect()
+    return b"".join(bytes(row["bytes"]) for row in rows)
+
+
+def remove(spark: SparkSession, path: str) -> None:
+    """Remove whatever lies at a path of Spark's."""
+    if is_remote():
+        from pyspark.ml.connect.readwrite import RemoteMLWriter
+
+        RemoteMLWriter.handleOverwrite(path, True)
+    else:
+        place = spark._jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
+        place.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()).delete(place, True)
 
 
 def _context(io: Any) -> Any:
@@ -34,12 +58,7 @@ class StageWriter(MLWriter):
         DefaultParamsWriter.saveMetadata(self.instance, path, _context(self))
 
     def _handleOverwrite(self, path: str) -> None:
-        if is_remote():
-            from pyspark.ml.connect.readwrite import RemoteMLWriter
-
-            RemoteMLWriter.handleOverwrite(path, True)
-        else:
-            super()._handleOverwrite(path)
+        remove(self.sparkSession, path)
 
 
 class ModelWriter(StageWriter):
@@ -48,10 +67,7 @@ class ModelWriter(StageWriter):
     def saveImpl(self, path: str) -> None:
         about = {"firesteel": self.instance.about()}
         DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about)
-        data = self.instance.network.to_bytes()
-        rows = [(at, bytearray(data[at : at + CHUNK])) for at in range(0, len(data), CHUNK)]
-        frame = self.sparkSession.createDataFrame(rows, "at long, bytes binary")
-        frame.coalesce(1).write.parquet(f"{path}/data")
+        write_bytes(self.sparkSession, f"{path}/data", self.instance.network.to_bytes())
 
 
 class StageReader(MLReader[Any]):
@@ -80,8 +96,6 @@ class ModelReader(StageReader):
 
     def load(self, path: str) -> Any:
         model, metadata = self.made(path)
-        rows = self.sparkSession.read.parquet(f"{path}/data").orderBy("at").collect()
-        model.hold(
-            Sequential.from_bytes(b"".join(bytes(row["bytes"]) for row in rows), path), metadata.get("firesteel", {})
-        )
+        network = Sequential.from_bytes(read_bytes(self.sparkSession, f"{path}/data"), path)
+        model.hold(network, metadata.get("firesteel", {}))
         return model

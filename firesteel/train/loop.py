@@ -21,7 +21,7 @@ from firesteel.train.engine import Engine
 from firesteel.train.history import History, Row
 from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.rounds import Work, evaluate_each, passes
-from firesteel.train.state import TrainState
+from firesteel.train.state import Progress, TrainState
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
 
@@ -35,7 +35,7 @@ def train(
     engine: Engine,
     objective: Objective,
     optimizer: Optimizer,
-    state: TrainState,
+    start: Progress,
     strategy: Strategy,
     *,
     epochs: int,
@@ -45,16 +45,23 @@ def train(
     validation: Engine | None = None,
     listeners: Sequence[Listener] = (),
     stopping: Stopping | None = None,
+    keep: Callable[[Progress], None] | None = None,
 ) -> tuple[TrainState, History]:
     """Train for so many more epochs, or until `stopping` says so; return the new state and what happened.
+
+    start: from a state, or from where a training was interrupted, whose epochs count.  keep: is given the progress
+    after each job.
 
     Raises DivergenceError when the loss or the weights are no longer finite; its `state` attribute and the last
     one given to the listeners is that of the last good epoch.
     """
     rows = sum(block.rows for block in engine.blocks)
-    history = History()
+    state, best, history = start.state, start.best, History(list(start.rows))
+    if best is not None and stopping is not None:
+        history.best = stopping.best(history.rows)
+    if history.rows and stopping is not None and stopping.ended(history.rows):
+        epochs = len(history.rows)
     machines: frozenset[str] = frozenset()
-    best: TrainState | None = None
     ahead = 1
     base = Task(
         objective=objective,
@@ -67,13 +74,13 @@ def train(
         shuffle=shuffle,
     )
     while len(history.rows) < epochs:
-        start = time.perf_counter()
+        clock = time.perf_counter()
         count = min(ahead, epochs - len(history.rows)) if strategy.alone(engine.shards) else 1
         job = _Job(engine, objective, optimizer, strategy)
         ended = job.epochs(base, state, count)
         finite = [now.theta for now, sums in ended if np.isfinite(sums[0]) and np.isfinite(now.theta).all()]
         validated = [] if validation is None or not finite else _scores(validation, objective, finite, job)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - clock
         for number, (now, sums) in enumerate(ended):
             epoch = len(history.rows)
             if number >= len(finite):
@@ -94,6 +101,8 @@ def train(
                 epochs = len(history.rows)
                 break
         machines |= job.machines
+        if keep is not None:
+            keep(Progress(state, history.rows, best))
         size = 2 * count * (1 + len(state.slots)) * state.theta.nbytes
         if seconds > 1.2 * job.slowest and 2 * job.slowest <= AHEAD_SECONDS and size <= AHEAD_BYTES:
             ahead = min(2 * count, AHEAD)

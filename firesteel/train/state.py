@@ -3,14 +3,15 @@
 Two states with equal fields train on alike, wherever they are.  `loop.py` advances it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
+from firesteel.train.history import Row
 
-__all__ = ["TrainState"]
+__all__ = ["Progress", "TrainState"]
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,15 @@ class TrainState:
     def with_theta(self, theta: Array) -> "TrainState":
         """Return this state with other parameters and everything else kept."""
         return replace(self, theta=theta)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an interrupted training goes on from, to the bit.
+
+    state: after the last epoch.  rows: its history so far.  best: the state to be kept, if one is watched for.
+    """
+
+    state: TrainState
+    rows: list[Row] = field(default_factory=list)
+    best: TrainState | None = None

@@ -36,6 +36,7 @@ from firesteel.spark import (
     load_pack,
     pack,
 )
+from firesteel.spark.engine import SparkEngine
 from firesteel.spark.frames import Frame
 
 
@@ -377,6 +378,47 @@ def stored_pack(spark: SparkSession, folder: str) -> Any:
     return {"found": found, "errors": errors}
 
 
+def interrupted_fits(
+    spark: SparkSession, folder: str, rounds: tuple[int, ...], finish: bool = True, **params: Any
+) -> Any:
+    """Interrupt a fit in each of these rounds in turn, let it end, and compare with one that was left alone."""
+    frame, original = numeric(spark), SparkEngine.map
+    left, done = [0], []
+
+    def counted(self: SparkEngine, work: Any, task: Any) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        return original(self, work, task)
+
+    estimator = small(checkpointDir=folder, **params)
+    SparkEngine.map = counted  # type: ignore[method-assign]
+    try:
+        for number in rounds:
+            left[0] = 2 + number  # two rounds measure the features
+            try:
+                estimator.fit(frame)
+            except KeyboardInterrupt:
+                done.append(number)
+        left[0] = 0
+        again = estimator.fit(frame) if finish else None
+        run_again, left[0] = -left[0], 0
+        whole = small(**params).fit(frame)
+    finally:
+        SparkEngine.map = original  # type: ignore[method-assign]
+    return {
+        "interrupted": len(done),
+        "whole": whole.network.fingerprint(),
+        "again": again.network.fingerprint() if again else None,
+        "history": bool(again) and again.summary.objectiveHistory == whole.summary.objectiveHistory,
+        "rounds": [run_again, -left[0]],
+    }
+
+
+def checkpoints(spark: SparkSession, folder: str) -> Any:
+    return interrupted_fits(spark, f"{folder}/kept", (1, 2))
+
+
 def networks(spark: SparkSession, folder: str) -> Any:
     frame = numeric(spark)
     model = small().fit(frame)
@@ -437,6 +479,7 @@ ALL = (
     several_targets,
     packed,
     stored_pack,
+    checkpoints,
     networks,
     streaming,
 )

@@ -134,6 +134,11 @@ def test_packed_rows_lie_on_storage_and_come_back(found):
     assert other.startswith("ConfigError") and "label='kind'" in other
 
 
+def test_an_interrupted_fit_goes_on_from_its_checkpoints(found):
+    got = found("checkpoints")
+    assert got["again"] == got["whole"] and got["history"] and got["interrupted"] == 2
+
+
 def test_networks_come_out_of_stages_and_go_in(found):
     got = found("networks")
     assert got["same"] and max(got["one row"]) < 1e-5

@@ -12,14 +12,16 @@ from firesteel.core.layers import Dense, Dropout
 from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam
 from firesteel.core.regularizers import L1L2
-from firesteel.errors import ConfigError, DivergenceError
+from firesteel.errors import ConfigError, DivergenceError, StoreError
+from firesteel.store import progress_from_bytes, progress_to_bytes
 from firesteel.train import engine as engines
 from firesteel.train import loop, rounds
 from firesteel.train.blocks import pack_arrays, pack_in_order
+from firesteel.train.checkpoints import identity
 from firesteel.train.engine import LocalEngine, check_shards
 from firesteel.train.history import UNMEASURED
 from firesteel.train.moments import measure
-from firesteel.train.state import TrainState
+from firesteel.train.state import Progress, TrainState
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import OUTER_MOMENTUM, STRATEGIES, Average, Gradient, shard_steps
 
@@ -48,7 +50,8 @@ def train(strategy="average", epochs=3, shards=1, optimizer=None, state=None, **
     settings = {"batch_size": 32, "seed": 0} | settings
     where = settings.pop("engine", None) or engine(shards)
     strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
-    return loop.train(where, OBJECTIVE, optimizer, state or start(optimizer), strategy, epochs=epochs, **settings)
+    begun = settings.pop("begun", None) or Progress(state or start(optimizer))
+    return loop.train(where, OBJECTIVE, optimizer, begun, strategy, epochs=epochs, **settings)
 
 
 def bits(state):
@@ -84,7 +87,7 @@ def test_the_loss_of_a_round_without_steps_in_between_is_that_of_the_weights_bef
     objective = Objective(Network((Dense(2, "softmax"),), 4), OBJECTIVE.loss)
     state = TrainState.start(objective.network.init(0), SGD())
     before = loop.score(engine(), objective, state.theta)
-    _, history = loop.train(engine(), objective, SGD(), state, Gradient(), epochs=1, batch_size=None, seed=0)
+    _, history = loop.train(engine(), objective, SGD(), Progress(state), Gradient(), epochs=1, batch_size=None, seed=0)
     assert history.rows[0]["loss"] == pytest.approx(before["loss"], rel=1e-5)
 
 
@@ -180,7 +183,7 @@ def test_a_diverged_training_raises_with_the_state_of_the_last_good_epoch():
             engine(),
             objective,
             optimizer,
-            TrainState.start(network.init(0), optimizer),
+            Progress(TrainState.start(network.init(0), optimizer)),
             Average(),
             epochs=50,
             batch_size=250,
@@ -366,7 +369,7 @@ def test_epochs_that_share_a_job_have_the_same_bits_and_the_same_history(validat
             where,
             objective,
             optimizer,
-            TrainState.start(network.init(0), optimizer),
+            Progress(TrainState.start(network.init(0), optimizer)),
             Average(),
             epochs=13,
             batch_size=32,
@@ -399,7 +402,7 @@ def test_a_divergence_among_shared_epochs_keeps_the_last_good_one():
             where,
             objective,
             optimizer,
-            state,
+            Progress(state),
             Average(),
             epochs=60,
             batch_size=100,
@@ -450,7 +453,7 @@ def test_a_penalty_is_in_the_loss_and_in_the_step_once_whatever_the_shards():
     for shards in (1, 3):
         state = TrainState.start(PRICED.network.init(0), optimizer)
         state, history = loop.train(
-            engine(shards), PRICED, optimizer, state, Gradient(), epochs=2, batch_size=None, seed=0
+            engine(shards), PRICED, optimizer, Progress(state), Gradient(), epochs=2, batch_size=None, seed=0
         )
         losses_.append(history.history["loss"])
         thetas.append(state.theta)
@@ -469,7 +472,7 @@ def test_one_batch_of_averaging_is_one_step_along_the_priced_gradient():
     for strategy, batch in ((Average(), ROWS), (Gradient(), None)):
         state = TrainState.start(PRICED.network.init(0), optimizer)
         state, history = loop.train(
-            engine(), PRICED, optimizer, state, strategy, epochs=1, batch_size=batch, seed=0, shuffle=False
+            engine(), PRICED, optimizer, Progress(state), strategy, epochs=1, batch_size=batch, seed=0, shuffle=False
         )
         found.append((state.theta, history.rows[0]["loss"]))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-4, atol=1e-6)
@@ -487,7 +490,7 @@ def test_class_weights_are_weights_of_rows(strategy):
             engine(w=w, pack=pack_in_order),
             objective,
             optimizer,
-            state,
+            Progress(state),
             STRATEGIES[strategy],
             epochs=2,
             batch_size=50,
@@ -524,3 +527,72 @@ def test_moments_are_those_of_the_weighted_rows_whatever_the_order(dtype):
     np.testing.assert_allclose(np.average(scaled, axis=0, weights=w), 0, atol=1e-6)
     back = features.normalization(invert=True).ops()[0].apply({}, scaled, None)[0]
     np.testing.assert_allclose(back, kept, rtol=1e-9, atol=1e-9)
+
+
+# Going on
+
+
+def run(most, seen, begun=None, shards=1, **settings):
+    """Train for so many epochs with dropout, validation and a watch for the best; remember all progress."""
+    settings = {"validation": engine(), "stopping": Stopping("val_loss", False, 4)} | settings
+    return train(shards=shards, epochs=most, begun=begun, keep=seen.append, **settings)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("optimizer", [Adam(0.1), SGD(0.5, momentum=0.9)], ids=repr)
+def test_a_training_that_goes_on_from_any_progress_ends_as_if_never_interrupted(shards, optimizer, monkeypatch):
+    monkeypatch.setattr(loop, "AHEAD", 1)
+    seen = []
+    whole, history = run(30, seen, shards=shards, optimizer=optimizer)
+    assert history.best is not None and len(seen) == len(history.rows) > 4
+    measured = [{k: v for k, v in row.items() if k not in UNMEASURED[2:]} for row in history.rows]
+    for progress in seen:
+        data = progress_to_bytes(replace(progress, rows=list(progress.rows[: progress.state.epoch])), "me")
+        back = progress_from_bytes(data, "me", start(optimizer), "x")
+        again, more = run(30, [], begun=back, shards=shards, optimizer=optimizer)
+        assert bits(again) == bits(whole) and more.best == history.best
+        assert [{k: v for k, v in row.items() if k not in UNMEASURED[2:]} for row in more.rows] == measured
+
+
+def test_progress_survives_its_bytes_and_nothing_else_passes_for_it():
+    seen = []
+    run(6, seen)
+    data = progress_to_bytes(seen[-1], "me")
+    back = progress_from_bytes(data, "me", start(Adam()), "x")
+    assert bits(back.state) == bits(seen[-1].state) and bits(back.best) == bits(seen[-1].best)
+    assert back.rows == seen[-1].rows
+    with pytest.raises(StoreError, match="another training"):
+        progress_from_bytes(data, "you", start(Adam()), "x")
+    with pytest.raises(StoreError, match="theta has shape"):
+        progress_from_bytes(data, "me", TrainState.start(np.zeros(3, "f4"), Adam()), "x")
+    rng = np.random.default_rng(0)
+    for at in rng.integers(0, len(data), 300):
+        damaged = bytearray(data)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        with pytest.raises(StoreError):
+            progress_from_bytes(bytes(damaged), "me", start(Adam()), "x")
+    for at in (0, 7, 8, 100, len(data) // 2, len(data) - 1):
+        with pytest.raises(StoreError):
+            progress_from_bytes(data[:at], "me", start(Adam()), "x")
+
+
+def test_a_training_is_known_by_all_that_decides_its_bits_and_by_nothing_else():
+    def name(**other):
+        parts = {"objective": OBJECTIVE, "optimizer": Adam(), "strategy": Average(), "engines": [engine()]}
+        parts |= {"start": start(Adam()), "settings": [32, 0]} | other
+        return identity(**parts)
+
+    others = [
+        {"objective": replace(OBJECTIVE, class_weight=(1.0, 2.0))},
+        {"objective": PRICED},
+        {"optimizer": Adam(0.1)},
+        {"strategy": Gradient()},
+        {"engines": [engine(2)]},
+        {"engines": [engine(), engine()]},
+        {"engines": [engine(w=W + 1)]},
+        {"start": replace(start(Adam()), step=1)},
+        {"start": start(Adam()).with_theta(start(Adam()).theta + 1)},
+        {"settings": [32, 1]},
+    ]
+    assert len({name(), *(name(**other) for other in others)}) == len(others) + 1
+    assert name() == name(engines=[engine(x=X[::-1], y=Y[::-1], w=W[::-1])])

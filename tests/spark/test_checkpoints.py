@@ -1,0 +1,66 @@
+"""A fit that was interrupted goes on with the same bits from what lies in checkpointDir."""
+
+import shutil
+
+import pytest
+
+from firesteel.spark.checkpoints import SparkCheckpoints
+from firesteel.spark.engine import SparkEngine
+from firesteel.train import loop
+from tests.spark.contract import interrupted_fits, numeric, small
+
+
+@pytest.fixture
+def one_epoch_a_job(monkeypatch):
+    monkeypatch.setattr(loop, "AHEAD", 1)
+
+
+@pytest.mark.parametrize("params", [{}, {"shards": 2, "dropout": 0.3}, {"strategy": "gradient", "batchSize": 100}])
+def test_an_interrupted_fit_goes_on_with_the_same_bits(spark, tmp_path, one_epoch_a_job, params):
+    found = interrupted_fits(spark, (tmp_path / "kept").as_uri(), (2, 3, 4), **params)
+    assert found["interrupted"] == 3 and found["again"] == found["whole"] and found["history"]
+    assert found["rounds"][0] < found["rounds"][1]
+    assert not list((tmp_path / "kept").glob("firesteel-*")), "nothing is left when training has ended"
+
+
+def test_another_fit_does_not_take_it_up(spark, tmp_path, one_epoch_a_job, monkeypatch):
+    frame, folder = numeric(spark), (tmp_path / "kept").as_uri()
+    interrupted_fits(spark, folder, (4,), finish=False)
+    for other in ({"seed": 2}, {"learningRate": 0.02}, {"hiddenLayers": [7]}):
+        expected = small(**other).fit(frame).network.fingerprint()
+        assert small(checkpointDir=folder, **other).fit(frame).network.fingerprint() == expected
+    changed = frame.filter("id > 0")
+    expected = small().fit(changed).network.fingerprint()
+    assert small(checkpointDir=folder).fit(changed).network.fingerprint() == expected
+
+
+def test_a_save_that_was_cut_short_leaves_the_one_before(spark, tmp_path, one_epoch_a_job):
+    frame, folder = numeric(spark), tmp_path / "kept"
+    whole = small().fit(frame).network.fingerprint()
+    for damage in ("nothing", "half", "bytes"):
+        interrupted_fits(spark, folder.as_uri(), (6,), finish=False)
+        kept = next(folder.glob("firesteel-*"))
+        places = sorted(kept.iterdir(), key=lambda place: place.stat().st_mtime)
+        assert [place.name for place in sorted(places)] == ["a", "b"]
+        if damage == "nothing":
+            shutil.rmtree(places[-1])
+        if damage == "half":
+            (next(places[-1].glob("*.parquet"))).unlink()
+        if damage == "bytes":
+            file = next(places[-1].glob("*.parquet"))
+            file.write_bytes(file.read_bytes()[:200])
+        assert small(checkpointDir=folder.as_uri()).fit(frame).network.fingerprint() == whole
+
+
+def test_progress_is_saved_by_turns(spark, tmp_path, one_epoch_a_job, monkeypatch):
+    paths = []
+    original = SparkCheckpoints.save
+
+    def save(self, identity, progress):
+        original(self, identity, progress)
+        paths.append(self.newest)
+
+    monkeypatch.setattr(SparkCheckpoints, "save", save)
+    rounds = SparkEngine.map
+    small(maxIter=4, checkpointDir=(tmp_path / "kept").as_uri()).fit(numeric(spark))
+    assert paths == ["a", "b", "a", "b"] and SparkEngine.map is rounds
