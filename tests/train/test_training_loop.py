@@ -87,7 +87,8 @@ def test_the_loss_of_a_round_without_steps_in_between_is_that_of_the_weights_bef
     objective = Objective(Network((Dense(2, "softmax"),), 4), OBJECTIVE.loss)
     state = TrainState.start(objective.network.init(0), SGD())
     before = loop.score(engine(), objective, state.theta)
-    _, history = loop.train(engine(), objective, SGD(), Progress(state), Gradient(), epochs=1, batch_size=None, seed=0)
+    settings = {"epochs": 1, "batch_size": None, "seed": 0}
+    _, history = loop.train(engine(), objective, SGD(), Progress(state), Gradient(), **settings)
     assert history.rows[0]["loss"] == pytest.approx(before["loss"], rel=1e-5)
 
 
