@@ -278,8 +278,16 @@ def _wrong(name: str, value: Any, why: str) -> ConfigError:
 
 
 def _check_packed(rows: Packed, columns: Columns) -> None:
-    """Raise ConfigError where rows were packed from other columns than the Params name."""
-    if rows.columns != columns:
+    """Raise ConfigError where rows were packed from other columns than the Params name.
+
+    What `handleInvalid` says of rows with gaps does not matter: packed rows have none.
+    """
+    if rows.dtype != "float32":
+        raise ConfigError(
+            f"the rows were packed as {rows.dtype}, and stages train in float32: pack(...) without dtype",
+            code="config-packed",
+        )
+    if rows.columns != replace(columns, skip=rows.columns.skip):
         raise ConfigError(
             f"the rows were packed as {rows.columns}, and the Params say {columns}: set them to what was packed",
             code="config-packed",

@@ -454,7 +454,9 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
         return F.arrow_udf(call, kind)
 
     def call_pandas(series: pd.Series) -> pd.Series:
-        return function(pa.array(series)).to_pandas()
+        column = pa.array(series)
+        empty = pa.types.is_null(column.type)  # what pandas tells of a batch of nulls
+        return function(column.cast(pa.list_(pa.float64())) if empty else column).to_pandas()
 
     return pandas_udf(call_pandas, kind)  # type: ignore[call-overload]
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from firesteel.core.network import DTYPES
 from firesteel.errors import ConfigError, StoreError
 from firesteel.spark.engine import SparkEngine, collect, known_blocks, partition_codes, translated
 from firesteel.spark.frames import Columns, Frame, listed
@@ -119,9 +120,17 @@ def pack(
     out and where a row is packed, in place of the row's values.  dtype: of the networks to be fitted.
     path: where to write the blocks as Parquet, on any file system of Spark's: for sessions that refuse to cache.
 
-    Raises DataError for rows that no network can be trained on, StoreError where `path` is taken already.
+    Raises ConfigError for settings that cannot be, DataError for rows that no network can be trained on, StoreError
+    where `path` is taken already.
     For example `with pack(df) as rows: NeuralNetworkClassifier(maxIter=5).fit(rows)`.
     """
+    if not 0.0 <= validation_split < 1.0 or (validation_split and validation_indicator is not None):
+        raise ConfigError(
+            f"validation_split={validation_split!r}: it must be in [0, 1), and 0 beside validation_indicator",
+            code="config-value",
+        )
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
     columns = Columns(listed(features), listed(label), weight, validation_split, validation_indicator, id)
     return packed(Frame(frame, columns, dtype), None, path)
 

@@ -103,6 +103,23 @@ def test_packed_rows_stay_until_they_are_let_go(left_as_found, spark, frame):
         small(maxIter=1).fit(rows)
 
 
+def test_packed_rows_are_refused_where_they_do_not_fit(left_as_found, frame):
+    for wrong in (
+        {"validation_split": 1.0},
+        {"validation_split": 0.1, "validation_indicator": "held"},
+        {"dtype": "f2"},
+    ):
+        with pytest.raises(ConfigError, match="must be"):
+            pack(frame, **wrong)
+    with pack(frame, dtype="float64") as rows, pytest.raises(ConfigError, match="packed as float64"):
+        small().fit(rows)
+    with pack(frame) as rows:
+        expected = small(maxIter=1).fit(rows).network.fingerprint()
+        assert small(maxIter=1, handleInvalid="keep").fit(rows).network.fingerprint() == expected
+        with pytest.raises(ConfigError, match="weight='w'"):
+            small(weightCol="w").fit(rows)
+
+
 def test_two_fits_at_once_are_each_as_if_alone(left_as_found, frame):
     settings = [{"seed": 1, "hiddenLayers": [8]}, {"seed": 2, "hiddenLayers": [4, 4], "solver": "rmsprop"}]
     alone = [small(**one).fit(frame).network.fingerprint() for one in settings]
