@@ -26,6 +26,7 @@ from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuil
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from firesteel.errors import DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark import (
@@ -38,6 +39,7 @@ from firesteel.spark import (
 )
 from firesteel.spark.engine import SparkEngine
 from firesteel.spark.frames import Frame
+from tests.spark.conftest import fit, make_rows
 
 
 def rows(spark: SparkSession, n: int = 240) -> DataFrame:
@@ -140,7 +142,7 @@ def packings(work: Any) -> tuple[Any, int]:
 def cross_validator(spark: SparkSession, folder: str) -> Any:
     frame = numeric(spark).cache()
     estimator = small()
-    grid = ParamGridBuilder().addGrid(estimator.hiddenLayers, [[], [4], [8, 4]])
+    grid = ParamGridBuilder().addGrid(estimator.hiddenLayers, [[], [8, 4]])
     grid = grid.addGrid(estimator.learningRate, [0.0, 0.05]).build()
     evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
     tuned = CrossValidator(
@@ -301,7 +303,7 @@ def regularised(spark: SparkSession, folder: str) -> Any:
     frame = numeric(spark)
 
     def kernels(**params: Any) -> list[float]:
-        model = small(maxIter=40, learningRate=0.01, **params).fit(frame)
+        model = small(maxIter=20, learningRate=0.02, **params).fit(frame)
         return [float(np.abs(w).sum()) for w in model.network.get_weights() if w.ndim == 2]
 
     return {
@@ -311,6 +313,21 @@ def regularised(spark: SparkSession, folder: str) -> Any:
         "gradient": kernels(regParam=0.1, strategy="gradient"),
         "dropout": kernels(dropout=0.5),
     }
+
+
+def sequential(spark: SparkSession, folder: str) -> Any:
+    """A `Sequential` on a frame of sparse vectors, with weights and rows held out, against the same in process."""
+    made = make_rows()
+    settings = {"weight": "weight", "validation_split": 0.2}
+    there = fit(made.frame(spark, "sparse").repartition(5), **settings)
+    with pack(made.frame(spark), **settings) as kept:
+        here = fit(kept)
+    try:
+        fit(made.frame(spark, "columns"), features=["x0", "x1"], label="nothing")
+        refused = ""
+    except DataError as error:
+        refused = f"{type(error).__name__}: {error}"
+    return {"there": there, "here": here, "refused": refused}
 
 
 def several_targets(spark: SparkSession, folder: str) -> Any:
@@ -476,6 +493,7 @@ ALL = (
     forms,
     validation,
     regularised,
+    sequential,
     several_targets,
     packed,
     stored_pack,

@@ -25,20 +25,20 @@ def test_an_interrupted_fit_goes_on_with_the_same_bits(spark, tmp_path, one_epoc
 
 def test_another_fit_does_not_take_it_up(spark, tmp_path, one_epoch_a_job, monkeypatch):
     frame, folder = numeric(spark), (tmp_path / "kept").as_uri()
-    interrupted_fits(spark, folder, (4,), finish=False)
+    interrupted_fits(spark, folder, (3,), finish=False, maxIter=5)
     for other in ({"seed": 2}, {"learningRate": 0.02}, {"hiddenLayers": [7]}):
-        expected = small(**other).fit(frame).network.fingerprint()
-        assert small(checkpointDir=folder, **other).fit(frame).network.fingerprint() == expected
+        expected = small(maxIter=5, **other).fit(frame).network.fingerprint()
+        assert small(maxIter=5, checkpointDir=folder, **other).fit(frame).network.fingerprint() == expected
     changed = frame.filter("id > 0")
-    expected = small().fit(changed).network.fingerprint()
-    assert small(checkpointDir=folder).fit(changed).network.fingerprint() == expected
+    expected = small(maxIter=5).fit(changed).network.fingerprint()
+    assert small(maxIter=5, checkpointDir=folder).fit(changed).network.fingerprint() == expected
 
 
 def test_a_save_that_was_cut_short_leaves_the_one_before(spark, tmp_path, one_epoch_a_job):
     frame, folder = numeric(spark), tmp_path / "kept"
-    whole = small().fit(frame).network.fingerprint()
+    whole = small(maxIter=6).fit(frame).network.fingerprint()
     for damage in ("nothing", "half", "bytes"):
-        interrupted_fits(spark, folder.as_uri(), (6,), finish=False)
+        interrupted_fits(spark, folder.as_uri(), (4,), finish=False, maxIter=6)
         kept = next(folder.glob("firesteel-*"))
         places = sorted(kept.iterdir(), key=lambda place: place.stat().st_mtime)
         assert [place.name for place in sorted(places)] == ["a", "b"]
@@ -49,7 +49,7 @@ def test_a_save_that_was_cut_short_leaves_the_one_before(spark, tmp_path, one_ep
         if damage == "bytes":
             file = next(places[-1].glob("*.parquet"))
             file.write_bytes(file.read_bytes()[:200])
-        assert small(checkpointDir=folder.as_uri()).fit(frame).network.fingerprint() == whole
+        assert small(maxIter=6, checkpointDir=folder.as_uri()).fit(frame).network.fingerprint() == whole
 
 
 def test_progress_is_saved_by_turns(spark, tmp_path, one_epoch_a_job, monkeypatch):
