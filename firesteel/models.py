@@ -281,19 +281,12 @@ class Sequential:
             self._state = state
 
         first = self._state or TrainState.start(self.theta, self._optimizer)
-        start, name, save = Progress(first), "", None
-        if checkpoints is not None:
-            engines = [engine] if validation is None else [engine, validation]
-            settings = [batch_size, seed, shuffle, str(stopping)]
-            name = identity(objective, self._optimizer, strategy, engines, first, settings)
-            start = checkpoints.load(name, first) or start
-            save = functools.partial(checkpoints.save, name)
-        state, self.history = loop.train(
+        train = functools.partial(
+            loop.train,
             engine,
             objective,
             self._optimizer,
-            start,
-            strategy,
+            strategy=strategy,
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
@@ -301,12 +294,19 @@ class Sequential:
             validation=validation,
             listeners=[keep, *listeners],
             stopping=stopping,
-            keep=save,
         )
+        if checkpoints is None:
+            state, self.history = train(start=Progress(first))
+        else:
+            engines = [engine] if validation is None else [engine, validation]
+            settings = [epochs, batch_size, seed, shuffle, str(stopping)]
+            name = identity(objective, self._optimizer, strategy, engines, first, settings)
+            with checkpoints.alone(name):
+                start = checkpoints.load(name, first) or Progress(first)
+                state, self.history = train(start=start, keep=functools.partial(checkpoints.save, name))
+                checkpoints.clear(name)
         self._put(state.theta)
         self._state = state
-        if checkpoints is not None:
-            checkpoints.clear(name)
         return self.history
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:

@@ -23,6 +23,7 @@ from firesteel.core import losses, metrics, optimizers
 from firesteel.core.layers import Dense, Dropout, Layer
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.network import Network, Objective
+from firesteel.core.ops import Affine
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DataError
@@ -38,10 +39,9 @@ from firesteel.spark.summary import ClassificationSummary, RegressionSummary
 from firesteel.train import strategies
 from firesteel.train.checks import Rule
 from firesteel.train.history import History
-from firesteel.train.loop import score
 from firesteel.train.moments import measure
 from firesteel.train.partial import Task, tree_sum
-from firesteel.train.rounds import tallies
+from firesteel.train.rounds import evaluate, tallies
 from firesteel.train.source import Source, Survey, check_kind, check_targets
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
@@ -139,6 +139,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             hidden += [Dense(units, get("activation"), kernel_regularizer=price)]
             hidden += [Dropout(get("dropout"))] if get("dropout") else []
         loss = None if get("loss") == "auto" else losses.get(get("loss"))
+        if isinstance(loss, Standardized):
+            raise _wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
         strategy: Strategy = strategies.get(get("strategy"))
         return Plan(
             columns=self._source_columns(),
@@ -307,11 +309,12 @@ class SharedFits(Iterator[tuple[int, Any]]):
 
     def __init__(self, estimator: NetworkEstimator, dataset: Any, maps: Sequence[Any]) -> None:
         self.candidates = [estimator.copy(one) for one in maps]
-        self.dataset, self.next, self.left = dataset, 0, len(maps)
+        self.dataset, self.next, self.busy_fits = dataset, 0, 0
         self.lock = threading.Lock()
         self.packs: dict[Columns, Packed] = {}
         self.busy: dict[Columns, threading.Lock] = {}
         self.finalizer = weakref.finalize(self, _let_go, self.packs)
+        self.finalizer.atexit = False  # then there may be no session left
 
     def __next__(self) -> tuple[int, Any]:
         with self.lock:
@@ -319,13 +322,17 @@ class SharedFits(Iterator[tuple[int, Any]]):
             if number >= len(self.candidates):
                 raise StopIteration
             self.next += 1
+            self.busy_fits += 1
         candidate = self.candidates[number]
         try:
             return number, candidate.fit(self._packed(candidate._plan()))
+        except BaseException:
+            self.next = len(self.candidates)  # whoever asked for all of them will not go on
+            raise
         finally:
             with self.lock:
-                self.left -= 1
-                if not self.left:
+                self.busy_fits -= 1
+                if not self.busy_fits and self.next >= len(self.candidates):
                     self.finalizer()
 
     def _packed(self, plan: Plan) -> Any:
@@ -475,9 +482,9 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         outputs = plan.sizes[-1] if plan.sizes else survey.targets
         layers = plan.whole or (*plan.hidden, Dense(outputs, kernel_regularizer=plan.price))
         inner = Network(layers, survey.width)
-        objective = Objective(inner, loss)
+        Objective(inner, loss)
         _check_sizes(plan, survey, source.names)
-        check_targets(survey.targets, objective.loss.columns(inner.outputs), inner.outputs, source.names["label"])
+        check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, source.names["label"])
 
         def fit(engine: SparkEngine, held: SparkEngine | None) -> tuple[Sequential, RegressionSummary]:
             features, targets = measure(engine, survey.width, survey.targets, "float32")
@@ -486,12 +493,15 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             trained = loss
             if plan.standardize:
                 front = (features.normalization(),)
-            if plan.standardize and loss.link is None and loss.targets == "real":
+            if plan.standardize and isinstance(inner.ops[-1], Affine):  # only sums reach any number
                 back = (targets.normalization(invert=True),)
                 trained = Standardized(loss, targets.mean, _deviation(back[0]))  # type: ignore[arg-type]
             network, history = self._train((*front, *layers, *back), trained, plan, survey.width, engine, held)
             measured = tuple((name, metrics.get(name)) for name in self.METRICS)
-            means = score(engine, Objective(network.network, trained, measured), network.theta)
+            objective = Objective(network.network, trained, measured)
+            total = tree_sum(engine.map(evaluate, Task(objective, network.theta, shards=engine.shards)))
+            assert total is not None
+            means = objective.means(total.sums)
             variance = float(targets.variance.mean())
             r2 = 1.0 - means["mse"] / variance if variance else float("nan")
             return network, RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)

@@ -291,4 +291,5 @@ class NeuralNetworkRegressorModel(NetworkModel[RegressionSummary], RegressionMod
     def _transform(self, dataset: DataFrame) -> DataFrame:
         outputs = F.col(self._outputs)
         made = F.element_at(outputs, 1) if self.network.network.outputs == 1 else outputs
-        return self._scored(dataset, self._numbers(), {self.getOrDefault("predictionCol"): (made, None)})
+        name = self.getOrDefault("predictionCol")
+        return self._scored(dataset, self._numbers(), {name: (made, None)} if name else {})

@@ -67,9 +67,11 @@ class Packed:
             if not self._frames:
                 raise ConfigError("these packed rows were let go already: pack them again", code="config-packed")
             if (count, held) not in self._engines:
-                codes = F.array(*(F.lit(code) for code in partition_codes(count)))
+                codes = F.array(*(F.lit(code).cast("long") for code in partition_codes(count)))
                 frame = self._frames[held]
-                part = codes[(F.col("block") % count).cast("int")]
+                part = codes[(F.col("block") % count).cast("int")].cast(
+                    "long"
+                )  # codes are for Spark's hash of a long
                 placed = frame.repartition(count, part)
                 self._engines[count, held] = SparkEngine(placed, count, known_blocks(frame), self._stored)
             engine = self._engines[count, held]

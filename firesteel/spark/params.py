@@ -203,8 +203,7 @@ class NetworkParams(
     )
     evalMetric = param(
         "evalMetric",
-        "what earlyStoppingRounds watches, and what the history shows beside the loss: loss, or one of firesteel's "
-        "metrics, such as accuracy or mae.",
+        "what earlyStoppingRounds watches: loss; or accuracy, of a classifier; or mse or mae, of a regressor.",
         TypeConverters.toString,
     )
     handleInvalid = param(

@@ -7,6 +7,7 @@ is somebody else's business: `firesteel/spark/checkpoints.py` keeps it on Spark'
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from firesteel.core.network import Objective
@@ -20,6 +21,10 @@ __all__ = ["Checkpoints", "identity"]
 
 class Checkpoints(Protocol):
     """A place for the progress of trainings."""
+
+    def alone(self, identity: str) -> AbstractContextManager[Any]:
+        """Keep another thread that trains the very same out, from load to clear."""
+        ...
 
     def load(self, identity: str, like: TrainState) -> Progress | None:
         """Return the newest progress of this training that is whole, if there is any; its states are as `like`."""
@@ -44,8 +49,7 @@ def identity(
 ) -> str:
     """Return the SHA-256 (64 hex digits) of all that decides a training's bits, its rows included.
 
-    engines: with the rows to train on, and those held out.  settings: further ones, as JSON has them.  The number of
-    epochs is no part of it: a longer training begins like a shorter one.
+    engines: with the rows to train on, and those held out.  settings: further ones, as JSON has them.
     """
     described = [
         objective.network.to_config(),

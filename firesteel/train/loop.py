@@ -5,6 +5,7 @@ runs in process is the reference for what runs on Spark.
 """
 
 import functools
+import itertools
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -78,7 +79,7 @@ def train(
         count = min(ahead, epochs - len(history.rows)) if strategy.alone(engine.shards) else 1
         job = _Job(engine, objective, optimizer, strategy)
         ended = job.epochs(base, state, count)
-        finite = [now.theta for now, sums in ended if np.isfinite(sums[0]) and np.isfinite(now.theta).all()]
+        finite = [now.theta for now, _ in itertools.takewhile(_is_finite, ended)]
         validated = [] if validation is None or not finite else _scores(validation, objective, finite, job)
         seconds = time.perf_counter() - clock
         for number, (now, sums) in enumerate(ended):
@@ -162,7 +163,7 @@ class _Job:
                 continue
             with np.errstate(over="ignore", invalid="ignore"):
                 state = self.strategy.advance(state, total, self.optimizer, self.engine.shards)
-            if not (np.isfinite(sums[0]) and np.isfinite(state.theta).all()):
+            if not _is_finite((state, sums)):
                 break
         return replace(state, epoch=state.epoch + 1), sums
 
@@ -196,6 +197,10 @@ def _scores(
     for means, theta in zip(found, thetas, strict=True):
         means["loss"] += objective.network.penalty(objective.network.layout.views(theta))
     return found
+
+
+def _is_finite(ended: tuple[TrainState, Array]) -> bool:
+    return bool(np.isfinite(ended[1][0]) and np.isfinite(ended[0].theta).all())
 
 
 def _total(engine: Engine, work: Work, task: Task) -> Partial:

@@ -339,11 +339,18 @@ def several_targets(spark: SparkSession, folder: str) -> Any:
     scored = predictions(back.transform(frame))
     wanted = predictions(frame, "both")
     one = model.predict(np.array([2.0, 1000.0]))
+    share = rows(spark).withColumn("share", F.col("kind") / 2)
+    layers = [Dense(4, "tanh"), Dense(1, "sigmoid")]
+    bounded = NeuralNetworkRegressor(
+        featuresCol=["grams"], labelCol="share", layers=layers, maxIter=60, regParam=None, learningRate=0.05, seed=1
+    ).fit(share)
     return {
         "r2": model.summary.r2,
         "errors": np.abs(np.array(scored) - np.array(wanted)).mean(axis=0).tolist(),
         "type": back.transform(frame).schema["prediction"].dataType.simpleString(),
         "one": one.tolist(),
+        "between 0 and 1": [min(predictions(bounded.transform(share))), max(predictions(bounded.transform(share)))],
+        "loss": [bounded.summary.loss, bounded.summary.meanSquaredError],
     }
 
 

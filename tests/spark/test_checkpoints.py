@@ -1,6 +1,8 @@
 """A fit that was interrupted goes on with the same bits from what lies in checkpointDir."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 
@@ -49,7 +51,28 @@ def test_a_save_that_was_cut_short_leaves_the_one_before(spark, tmp_path, one_ep
         if damage == "bytes":
             file = next(places[-1].glob("*.parquet"))
             file.write_bytes(file.read_bytes()[:200])
-        assert small(maxIter=6, checkpointDir=folder.as_uri()).fit(frame).network.fingerprint() == whole
+        warned = pytest.warns(UserWarning, match="is left aside") if damage == "bytes" else nullcontext()
+        with warned:
+            assert small(maxIter=6, checkpointDir=folder.as_uri()).fit(frame).network.fingerprint() == whole
+
+
+def test_candidates_that_train_alike_do_not_disturb_each_other(spark, tmp_path):
+    estimator = small(checkpointDir=(tmp_path / "kept").as_uri(), maxIter=2)
+    grid = [{estimator.maxIter: 2}, {estimator.maxIter: 6}, {estimator.predictionCol: "p"}, {estimator.maxIter: 2}]
+    models = estimator.fitMultiple(numeric(spark), grid)
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(pool.map(lambda _: next(models), grid))
+    assert [len(found[number].history.rows) for number in range(4)] == [2, 6, 2, 2]
+    assert len({found[number].network.fingerprint() for number in (0, 2, 3)}) == 1
+
+
+def test_a_checkpoint_that_cannot_be_removed_costs_a_warning_and_not_the_model(spark, tmp_path, monkeypatch):
+    def refuse(spark, path):
+        raise OSError("no permission")
+
+    monkeypatch.setattr("firesteel.spark.checkpoints.remove", refuse)
+    with pytest.warns(UserWarning, match="no longer needed and stays: no permission"):
+        assert small(maxIter=2, checkpointDir=(tmp_path / "kept").as_uri()).fit(numeric(spark)).hasSummary
 
 
 def test_progress_is_saved_by_turns(spark, tmp_path, one_epoch_a_job, monkeypatch):

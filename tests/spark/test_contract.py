@@ -132,6 +132,9 @@ def test_a_regressor_of_several_targets(found):
     got = found("several_targets")
     assert got["r2"] > 0.99 and got["type"] == "array<double>" and max(got["errors"]) < 20
     assert got["one"] == pytest.approx([1000, 170], rel=0.1)
+    low, high = got["between 0 and 1"]
+    assert 0 <= low < 0.4 and 0.8 < high <= 1, "layers that end in sigmoid reach what sigmoid reaches"
+    assert got["loss"][0] == pytest.approx(got["loss"][1])
 
 
 def test_packed_rows_serve_many_fits_with_the_same_bits(found):

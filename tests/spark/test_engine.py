@@ -11,12 +11,21 @@ from pyspark.sql import functions as F
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
+from firesteel.spark import pack
 from firesteel.spark.engine import partition_codes
 from firesteel.spark.frames import Columns, Frame
 from firesteel.spark.ship import archive
 from tests.spark.conftest import fit, make_rows, network
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("shards", [2, 5, 8])
+def test_packed_rows_lie_a_shard_in_each_partition_whatever_they_were_packed_for(spark, rows, shards):
+    with pack(rows.frame(spark)) as kept, kept.engine(shards) as engine:
+        where = engine.frame.select((F.col("block") % shards).alias("shard"), F.spark_partition_id().alias("part"))
+        found = {(row.shard, row.part) for row in where.distinct().collect()}
+    assert found == {(shard, shard) for shard in range(shards)}
 
 
 def persisted(spark):
