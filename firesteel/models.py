@@ -268,7 +268,7 @@ class Sequential:
     ) -> History:
         """Train on rows that have been looked at and packed; the last step of every fit.
 
-        checkpoints: where progress is kept, until training ends; if there is some of this very training, it goes on.
+        checkpoints: where progress is kept; if there is some of this very training, it goes on.
         """
         assert self._optimizer is not None
         objective = replace(self._objective(), class_weight=class_weight)
@@ -301,10 +301,8 @@ class Sequential:
             engines = [engine] if validation is None else [engine, validation]
             settings = [epochs, batch_size, seed, shuffle, str(stopping)]
             name = identity(objective, self._optimizer, strategy, engines, first, settings)
-            with checkpoints.alone(name):
-                start = checkpoints.load(name, first) or Progress(first)
-                state, self.history = train(start=start, keep=functools.partial(checkpoints.save, name))
-                checkpoints.clear(name)
+            start = checkpoints.load(name, first) or Progress(first)
+            state, self.history = train(start=start, keep=functools.partial(checkpoints.save, name))
         self._put(state.theta)
         self._state = state
         return self.history
@@ -340,11 +338,7 @@ class Sequential:
                     "shuffle=False to keep",
                     code="config-frame",
                 )
-            features, label, weight = columns
-            frames = _frames()
-            features, label = "features" if features is None else features, "label" if label is None else label
-            chosen = frames.Columns(frames.listed(features), frames.listed(label), weight, split)
-            frame: Source = frames.Frame(x, chosen, self._dtype)
+            frame: Source = _frames().source(x, *columns, split, self._dtype)
             return frame
         if isinstance(x, Source):
             return self._packed(x, split, y is not None or sample_weight is not None or any(columns) or not shuffle)

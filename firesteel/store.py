@@ -64,6 +64,7 @@ def progress_to_bytes(progress: Progress, identity: str) -> bytes:
         "identity": identity,
         "counts": [[state.step, state.epoch] for state in states],
         "rows": progress.rows,
+        "machines": sorted(progress.machines),
     }
     header["sha256"] = checksum(header, *vectors.values())
     tensors = {name: np.ascontiguousarray(vector) for name, vector in vectors.items()}
@@ -92,7 +93,8 @@ def progress_from_bytes(data: bytes, identity: str, like: TrainState, name: str)
                 if (vector.shape, vector.dtype) != (known.shape, known.dtype):
                     raise StoreError(f"{name} is damaged: {part} has shape {vector.shape}", code="store-damaged")
             states.append(replace(like, **dict(zip(VECTORS, vectors, strict=True)), step=step, epoch=epoch))
-        return Progress(states[0], header["rows"], states[1] if len(states) > 1 else None)
+        best = states[1] if len(states) > 1 else None
+        return Progress(states[0], header["rows"], best, frozenset(header["machines"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, StoreError):
             raise

@@ -7,6 +7,7 @@ Spark's retries, encryption and scheduling are ours for free.  `worker.py` is wh
 import functools
 import json
 import re
+import uuid
 import warnings
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from firesteel import errors
@@ -65,6 +67,9 @@ class SparkEngine:
         self, frame: DataFrame, shards: int, blocks: Sequence[BlockInfo] | None = None, stored: bool = False
     ) -> None:
         self._shards = shards
+        # Spark keeps one cache for equal plans: without a name of its own, a fit of the same rows at the same time
+        # would share it, and the first to end would drop it under the other.
+        frame = frame.withColumn("engine", F.lit(uuid.uuid4().hex))
         try:
             self.frame, self._persisted = frame.persist(StorageLevel.MEMORY_AND_DISK), True
         except PySparkException:

@@ -29,8 +29,9 @@ from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential, whole_number
 from firesteel.spark.checkpoints import SparkCheckpoints
+from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
-from firesteel.spark.frames import Columns, Frame
+from firesteel.spark.frames import Frame
 from firesteel.spark.model import NetworkModel, NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
@@ -232,7 +233,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         with contextlib.ExitStack() as stack:
             engine = stack.enter_context(source.engine(shards))
             held = stack.enter_context(source.engine(held=True)) if survey.held else None
-            network, summary = fit(engine, held)
+            kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
+            network, summary = fit(engine, held, stack.enter_context(kept) if kept else None)
         model = self._model()
         model.hold(network, {"features": source.feature_names, "classes": source.class_names})
         model._summary = summary
@@ -240,7 +242,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         return self._copyValues(model)
 
     def _fit_of(self, source: Source, survey: Survey, plan: Plan) -> Any:
-        """Return what trains on packed rows, (engine, held) -> (network, summary), once the rows allow it."""
+        """Return what trains on packed rows, once they allow it: (engine, held, kept) -> (network, summary)."""
         raise NotImplementedError
 
     def _model(self) -> NetworkModel[Any]:
@@ -254,6 +256,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         width: int,
         engine: SparkEngine,
         held: SparkEngine | None,
+        checkpoints: SparkCheckpoints | None,
         class_weight: tuple[float, ...] | None = None,
     ) -> tuple[Sequential, History]:
         """Train a network of these layers on packed rows."""
@@ -270,7 +273,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             seed=plan.seed,
             stopping=plan.stopping,
             class_weight=class_weight,
-            checkpoints=SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None,
+            checkpoints=checkpoints,
         )
         return network, history
 
@@ -310,6 +313,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
     def __init__(self, estimator: NetworkEstimator, dataset: Any, maps: Sequence[Any]) -> None:
         self.candidates = [estimator.copy(one) for one in maps]
         self.dataset, self.next, self.busy_fits = dataset, 0, 0
+        self.failed: str | None = None
         self.lock = threading.Lock()
         self.packs: dict[Columns, Packed] = {}
         self.busy: dict[Columns, threading.Lock] = {}
@@ -318,6 +322,8 @@ class SharedFits(Iterator[tuple[int, Any]]):
 
     def __next__(self) -> tuple[int, Any]:
         with self.lock:
+            if self.failed is not None:  # and not StopIteration, which a pool of threads would take for the end
+                raise ConfigError(f"another candidate failed: {self.failed}", code="config-candidate")
             number = self.next
             if number >= len(self.candidates):
                 raise StopIteration
@@ -326,13 +332,15 @@ class SharedFits(Iterator[tuple[int, Any]]):
         candidate = self.candidates[number]
         try:
             return number, candidate.fit(self._packed(candidate._plan()))
-        except BaseException:
-            self.next = len(self.candidates)  # whoever asked for all of them will not go on
+        except BaseException as error:
+            with self.lock:
+                self.failed = self.failed or str(error) or type(error).__name__
             raise
         finally:
             with self.lock:
                 self.busy_fits -= 1
-                if not self.busy_fits and self.next >= len(self.candidates):
+                ended = self.next >= len(self.candidates) or self.failed is not None
+                if not self.busy_fits and ended:
                     self.finalizer()
 
     def _packed(self, plan: Plan) -> Any:
@@ -394,19 +402,21 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         if plan.whole and plan.loss is None and inner.outputs == 1:
             loss = losses.get("binary_crossentropy")
         Objective(inner, loss)
+        NeuralNetworkClassifierModel.check(inner)
         _check_sizes(plan, survey, source.names)
-        check_kind(survey, Rule(loss.targets, max(2, inner.outputs)), name)
         check_kind(survey, Rule("class", max(2, inner.outputs)), name)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
         weights = self._class_weights(survey, max(2, inner.outputs))
 
-        def fit(engine: SparkEngine, held: SparkEngine | None) -> tuple[Sequential, ClassificationSummary]:
+        def fit(
+            engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
+        ) -> tuple[Sequential, ClassificationSummary]:
             front: tuple[Layer, ...] = ()
             if plan.standardize:
                 features, _ = measure(engine, survey.width, survey.targets, "float32")
                 front = (features.normalization(),)
-            network, history = self._train((*front, *layers), loss, plan, survey.width, engine, held, weights)
-            NeuralNetworkClassifierModel.check(network)
+            whole = (*front, *layers)
+            network, history = self._train(whole, loss, plan, survey.width, engine, held, kept, weights)
             objective = Objective(network.network, loss)
             total = tree_sum(engine.map(tallies, Task(objective, network.theta, shards=engine.shards)))
             assert total is not None
@@ -486,17 +496,20 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         _check_sizes(plan, survey, source.names)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, source.names["label"])
 
-        def fit(engine: SparkEngine, held: SparkEngine | None) -> tuple[Sequential, RegressionSummary]:
+        def fit(
+            engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
+        ) -> tuple[Sequential, RegressionSummary]:
             features, targets = measure(engine, survey.width, survey.targets, "float32")
             front: tuple[Layer, ...] = ()
             back: tuple[Layer, ...] = ()
             trained = loss
             if plan.standardize:
                 front = (features.normalization(),)
-            if plan.standardize and isinstance(inner.ops[-1], Affine):  # only sums reach any number
+            if plan.standardize and inner.ops and isinstance(inner.ops[-1], Affine):  # only sums reach any number
                 back = (targets.normalization(invert=True),)
-                trained = Standardized(loss, targets.mean, _deviation(back[0]))  # type: ignore[arg-type]
-            network, history = self._train((*front, *layers, *back), trained, plan, survey.width, engine, held)
+                trained = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
+            whole = (*front, *layers, *back)
+            network, history = self._train(whole, trained, plan, survey.width, engine, held, kept)
             measured = tuple((name, metrics.get(name)) for name in self.METRICS)
             objective = Objective(network.network, trained, measured)
             total = tree_sum(engine.map(evaluate, Task(objective, network.theta, shards=engine.shards)))
@@ -507,8 +520,3 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             return network, RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)
 
         return fit
-
-
-def _deviation(layer: Any) -> list[float]:
-    """Return what a Normalization divides by."""
-    return [np.sqrt(variance) or 1.0 for variance in layer.variance]

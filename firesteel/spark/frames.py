@@ -5,26 +5,20 @@ the functions of `packing.py`; the engine that holds the result is in `engine.py
 """
 
 import contextlib
-import difflib
 import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyspark.ml.functions import vector_to_array
-from pyspark.ml.linalg import VectorUDT
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import (
-    ArrayType,
-    BinaryType,
     BooleanType,
-    DataType,
     DateType,
     NumericType,
     StringType,
@@ -33,8 +27,9 @@ from pyspark.sql.types import (
 
 from firesteel.core.network import Network
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError, DataError
+from firesteel.errors import DataError
 from firesteel.spark import packing, worker
+from firesteel.spark.columns import Columns, Table, check_names, listed
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import heavy_limit, n_blocks
@@ -43,211 +38,22 @@ from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient, Strategy
 
-__all__ = [
-    "Columns",
-    "Frame",
-    "feature_column",
-    "feature_names",
-    "feature_size",
-    "listed",
-    "matching",
-    "predict",
-    "scoring",
-]
+__all__ = ["Frame", "predict", "scoring", "source"]
 
-Names = str | Sequence[str]
 LEADING = 3
 """How many leading columns tell one row from another in a message."""
 TELLING = (StringType, NumericType, BooleanType, DateType, TimestampType)
 
 
-# Columns
-
-
-def check_names(columns: Any, role: str) -> None:
-    """Raise ConfigError unless this is a column's name, or a list of at least one."""
-    names = [columns] if isinstance(columns, str) else columns
-    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
-        raise ConfigError(
-            f"{role.rstrip('=')}={columns!r}: it must be a column's name, or a list of names", code="config-column"
-        )
-
-
-def listed(names: Any) -> Any:
-    """Return a list of names as a tuple, and anything else as it is."""
-    return tuple(names) if isinstance(names, list) else names
-
-
-def matching(frame: DataFrame, name: str) -> list[str]:
-    """Return the columns that Spark would take this name for: case counts only if the session says so."""
-    if frame.sparkSession.conf.get("spark.sql.caseSensitive") == "true":
-        return [column for column in frame.columns if column == name]
-    return [column for column in frame.columns if column.lower() == name.lower()]
-
-
-def resolved(frame: DataFrame, name: str, role: str) -> tuple[Column, DataType]:
-    """Return the column of this name and its type.  Raises DataError if there is none, or more than one."""
-    found = matching(frame, name)
-    if not found:
-        near = difflib.get_close_matches(name, frame.columns, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DataError(
-            f"there is no column {name!r} for {role}: {hint}the DataFrame has {', '.join(frame.columns)}",
-            code="data-column",
-        )
-    if len(found) > 1:
-        raise DataError(
-            f"{len(found)} columns are called {name!r}: rename them, so that {role} means one", code="data-column"
-        )
-    return F.col("`" + found[0].replace("`", "``") + "`"), frame.schema[found[0]].dataType
-
-
-def _number(frame: DataFrame, name: str, role: str) -> Column:
-    column, kind = resolved(frame, name, role)
-    if isinstance(kind, NumericType | BooleanType):
-        return column.cast("double")
-    if isinstance(kind, StringType):
-        remedy = (
-            f'StringIndexer(inputCol={name!r}, outputCol="{name}_index")'
-            if role.startswith("label")
-            else f'StringIndexer(inputCol={name!r}, outputCol="{name}_index"), then OneHotEncoder'
-        )
-        example = None if frame.isStreaming else frame.select(column).head()
-        shown = f", such as {example[0]!r} in its first row" if example and example[0] is not None else ""
-        raise DataError(
-            f"column {name!r} holds text{shown}, in all of its rows: a network takes numbers.  To do: {remedy}",
-            code="data-text",
-        )
-    raise DataError(
-        f"column {name!r} is {kind.simpleString()}: {role} takes numbers, arrays or vectors of them",
-        code="data-type",
-    )
-
-
-def feature_column(frame: DataFrame, features: Names, dtype: str, role: str = "features=") -> Column:
-    """Return the features as one column of lists or bytes, whatever they are stored as.
-
-    features: a column of vectors, arrays, bytes (one value each) or numbers; or a list of numeric columns.
-    Raises DataError for any other column.
-    """
-    if not isinstance(features, str):
-        return F.array(*(_number(frame, name, role) for name in features))
-    column, kind = resolved(frame, features, role)
-    if isinstance(kind, VectorUDT):
-        return F.when(column.isNotNull(), vector_to_array(column, dtype))
-    if isinstance(kind, BinaryType):
-        return column
-    if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
-        return _plain(column, kind)
-    return F.array(_number(frame, features, role))
-
-
-def _plain(column: Column, kind: ArrayType) -> Column:
-    """Return an array column with elements that NumPy knows."""
-    return column.cast("array<double>") if kind.elementType.typeName().startswith("decimal") else column
-
-
-def feature_names(frame: DataFrame, features: Names) -> list[str] | None:
-    """Return a name for each feature: those of a list of columns, or what Spark's metadata say of a vector."""
-    if not isinstance(features, str):
-        return list(features)
-    about = frame.schema[matching(frame, features)[0]].metadata.get("ml_attr", {})
-    named = {
-        attribute["idx"]: attribute["name"]
-        for attributes in about.get("attrs", {}).values()
-        for attribute in attributes
-        if "idx" in attribute and "name" in attribute
-    }
-    count = about.get("num_attrs", len(named))
-    return [named[number] for number in range(count)] if named and set(named) == set(range(count)) else None
-
-
-def feature_size(frame: DataFrame, features: Names) -> int | None:
-    """Return the number of features as far as it is known without reading a row."""
-    if not isinstance(features, str):
-        return len(features)
-    about = frame.schema[matching(frame, features)[0]].metadata.get("ml_attr", {})
-    size = about.get("num_attrs") or sum(len(attributes) for attributes in about.get("attrs", {}).values())
-    return size or None
-
-
-def class_names(frame: DataFrame, label: Names) -> list[str] | None:
-    """Return the names of the classes that StringIndexer left in the label's metadata."""
-    if not isinstance(label, str) or not (found := matching(frame, label)):
-        return None
-    names = frame.schema[found[0]].metadata.get("ml_attr", {}).get("vals")
-    return list(names) if names else None
-
-
-def _boolean(frame: DataFrame, name: str, role: str) -> Column:
-    column, kind = resolved(frame, name, role)
-    if not isinstance(kind, BooleanType):
-        raise DataError(
-            f"column {name!r} is {kind.simpleString()}: {role} takes booleans, true for the rows held out",
-            code="data-type",
-        )
-    return column
-
-
-def _label_column(frame: DataFrame, label: Names, role: str) -> Column:
-    if not isinstance(label, str):
-        return F.array(*(_number(frame, name, role) for name in label))
-    column, kind = resolved(frame, label, role)
-    if isinstance(kind, VectorUDT):
-        return F.when(column.isNotNull(), vector_to_array(column, "float64"))
-    if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
-        return column.cast("array<double>")
-    return F.array(_number(frame, label, role))
-
-
-# The source
-
-
-WORDS = {
-    "features": ("features=", "featuresCol"),
-    "label": ("label=", "labelCol"),
-    "weight": ("weight=", "weightCol"),
-    "held": ("validation_indicator=", "validationIndicatorCol"),
-    "id": ("id=", "idCol"),
-    "split": ("validation_split", "validationFraction"),
-}
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which columns of a DataFrame are what, and which rows are held out.
-
-    features, label: a column's name, or a tuple of names.  weight, held, id: names, or None.  held: of a column that
-    is true for the rows held out; else the share `split` is, by key.  id: identifies rows and makes their keys.
-    skip: whether rows with nulls, NaN or infinite values are left out instead of refused.
-    stage: whether the user speaks in Params.
-    """
-
-    features: str | tuple[str, ...] = "features"
-    label: str | tuple[str, ...] = "label"
-    weight: str | None = None
-    split: float = 0.0
-    held: str | None = None
-    id: str | None = None
-    skip: bool = False
-    stage: bool = field(default=False, compare=False, repr=False)
-
-    def word(self, part: str) -> str:
-        """Return what the user calls a part: an argument of `fit` and `pack`, or a stage's Param."""
-        return WORDS[part][self.stage]
-
-    def names(self) -> dict[str, str]:
-        """Return what to call each part in messages."""
-        named = {"features": self.features, "label": self.label, "weight": self.weight, "held": self.held}
-        return {
-            part: f"column {name!r}" if isinstance(name, str | None) else f"columns {', '.join(name)}"
-            for part, name in named.items()
-        }
-
-
 def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> DataFrame:
     """Return the frame that a worker function makes of this one."""
     return frame.mapInArrow(functools.partial(function, *arguments), schema)
+
+
+def source(frame: DataFrame, features: Any, label: Any, weight: str | None, split: float, dtype: str) -> "Frame":
+    """Return what `Sequential` trains on; features and label are "features" and "label" where they are None."""
+    features, label = "features" if features is None else features, "label" if label is None else label
+    return Frame(frame, Columns(listed(features), listed(label), weight, split), dtype)
 
 
 class Frame:
@@ -263,30 +69,27 @@ class Frame:
         self.columns, self.dtype, self.split = columns, dtype, columns.split
         self.names: Mapping[str, str] = columns.names()
         self.frame = frame
+        table = Table(frame)
         parts = {
-            "x": feature_column(frame, columns.features, dtype, word("features")),
-            "y": _label_column(frame, columns.label, word("label")),
-            "w": F.lit(1.0) if columns.weight is None else _number(frame, columns.weight, word("weight")),
+            "x": table.features(columns.features, dtype, word("features")),
+            "y": table.label(columns.label, word("label")),
+            "w": F.lit(1.0) if columns.weight is None else table.number(columns.weight, word("weight")),
         }
         if columns.id is not None:
-            parts["key"] = F.xxhash64(resolved(frame, columns.id, word("id"))[0])
+            identifier = table.column(columns.id, word("id"))[0]
+            parts["key"] = F.when(identifier.isNotNull(), F.xxhash64(identifier))
         if columns.held is not None:
-            parts["held"] = _boolean(frame, columns.held, word("held"))
+            parts["held"] = table.boolean(columns.held, word("held"))
         self.rows = frame.select(*(column.alias(name) for name, column in parts.items()))
-        self.feature_names = feature_names(frame, columns.features)
-        self.class_names = class_names(frame, columns.label)
-        leading = [
-            field.name
-            for field in frame.schema.fields
-            if isinstance(field.dataType, TELLING) and len(matching(frame, field.name)) == 1
-        ][:LEADING]
-        told = {f"where{number}": resolved(frame, name, "leading")[0] for number, name in enumerate(leading)}
+        self.feature_names = table.feature_names(columns.features)
+        self.class_names = table.class_names(columns.label)
+        leading = table.leading(TELLING, LEADING)
+        told = {f"where{number}": table.column(name, "leading")[0] for number, name in enumerate(leading)}
         self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
-        parts["x"] = feature_column(frame, columns.features, "float64", word("features"))
-        vectors = isinstance(columns.features, str) and isinstance(
-            resolved(frame, columns.features, word("features"))[1], VectorUDT
-        )
-        self.exact = frame.select(*(c.alias(name) for name, c in (parts | told).items())) if vectors else None
+        self.exact: DataFrame | None = None
+        if table.holds_vectors(columns.features):
+            parts["x"] = table.features(columns.features, "float64", word("features"))
+            self.exact = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
         self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -461,15 +264,16 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
     return pandas_udf(call_pandas, kind)  # type: ignore[call-overload]
 
 
-def predict(frame: DataFrame, network: Network, theta: Array, features: Names) -> DataFrame:
+def predict(frame: DataFrame, network: Network, theta: Array, features: str | Sequence[str]) -> DataFrame:
     """Return the frame with the network's outputs as an array in the column `prediction`; nothing runs yet."""
     check_names(features, "features")
-    if clash := matching(frame, "prediction"):
+    table = Table(frame)
+    if clash := table.matching("prediction"):
         raise DataError(
-            f"the DataFrame has a column {clash[0]!r} already: drop or rename it before predicting",
+            f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",
             code="data-column",
         )
-    x = feature_column(frame, features, network.dtype)
+    x = table.features(features, network.dtype)
     ship(frame.sparkSession)
     named = Columns(features if isinstance(features, str) else tuple(features)).names()["features"]
     outputs = worker.Outputs(network, theta, named)

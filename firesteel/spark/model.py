@@ -17,11 +17,13 @@ from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from firesteel.core.network import Network
 from firesteel.core.ops import Sigmoid, Softmax
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.spark import worker
-from firesteel.spark.frames import Columns, feature_column, feature_names, feature_size, matching, scoring
+from firesteel.spark.columns import Columns, Table
+from firesteel.spark.frames import scoring
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
 from firesteel.spark.persistence import ModelReader, ModelWriter
 from firesteel.spark.ship import ship
@@ -49,13 +51,13 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
 
         Raises ConfigError for a network whose outputs are not what such a stage gives.
         """
-        cls.check(network)
+        cls.check(network.network)
         model = cls()
         model.hold(Sequential.from_bytes(network.to_bytes()), {})
         return model
 
     @classmethod
-    def check(cls, network: Sequential) -> None:
+    def check(cls, network: Network) -> None:
         """Raise ConfigError unless the network's outputs are what this stage gives."""
 
     def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
@@ -123,14 +125,15 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         columns: Mapping[str, tuple[Column, Mapping[str, Any] | None]],
     ) -> DataFrame:
         """Return the dataset with these columns, {name: (column made of OUTPUTS, metadata)}; nothing runs yet."""
-        if clash := [name for name in (*columns, self._outputs) if matching(dataset, name)]:
+        table = Table(dataset)
+        if clash := [name for name in (*columns, self._outputs) if table.matching(name)]:
             raise DataError(
                 f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
                 "predictionCol, probabilityCol and rawPredictionCol",
                 code="data-column",
             )
-        self._check_schema(dataset)
-        x = feature_column(dataset, self._columns(), "float32", "featuresCol")
+        self._check_schema(table)
+        x = table.features(self._columns(), self.network.network.dtype, "featuresCol")
         ship(dataset.sparkSession)
         scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(x))
         if self.getOrDefault("handleInvalid") == "skip":
@@ -145,17 +148,17 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def _outputs(self) -> str:
         return f"{self.uid}__outputs"
 
-    def _check_schema(self, dataset: DataFrame) -> None:
+    def _check_schema(self, table: Table) -> None:
         """Raise DataError where the features are known to be others than in training, before anything runs."""
         features = self._columns()
-        missing = [name for name in _several(features) if not matching(dataset, name)]
+        missing = [name for name in _several(features) if not table.matching(name)]
         if missing:
             raise DataError(
-                f"there is no column {missing[0]!r} for featuresCol: the DataFrame has {', '.join(dataset.columns)}, "
+                f"there is no column {missing[0]!r} for featuresCol: the DataFrame has {', '.join(table.names)}, "
                 f"and the model was trained on {_listed(self._features)}",
                 code="data-schema",
             )
-        size, names = feature_size(dataset, features), feature_names(dataset, features)
+        size, names = table.feature_size(features), table.feature_names(features)
         if size is not None and size != self.numFeatures:
             raise DataError(
                 f"{Columns(features).names()['features']} has {size} features ({_listed(names)}), and the model was "
@@ -199,14 +202,13 @@ class NeuralNetworkClassifierModel(
         self._labels: list[str] | None = None
 
     @classmethod
-    def check(cls, network: Sequential) -> None:
+    def check(cls, network: Network) -> None:
         """Raise ConfigError unless the network ends in softmax, or in one sigmoid."""
-        inner = network.network
-        last = inner.ops[-1] if inner.ops else None
-        if not isinstance(last, Softmax) and not (isinstance(last, Sigmoid) and inner.outputs == 1):
+        last = network.ops[-1] if network.ops else None
+        if not isinstance(last, Softmax) and not (isinstance(last, Sigmoid) and network.outputs == 1):
             raise ConfigError(
                 "a classifier's network ends in softmax, or in one output with sigmoid, and this one ends in "
-                f"{inner.outputs} output(s) of {last}",
+                f"{network.outputs} output(s) of {last}",
                 code="config-loss",
             )
 

@@ -17,8 +17,10 @@ from pyspark.sql import functions as F
 
 from firesteel.core.network import DTYPES
 from firesteel.errors import ConfigError, StoreError
+from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, known_blocks, partition_codes, translated
-from firesteel.spark.frames import Columns, Frame, listed
+from firesteel.spark.frames import Frame
+from firesteel.spark.persistence import remove
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import n_blocks
 from firesteel.train.checks import Class, Finding
@@ -175,6 +177,7 @@ def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
         )
     except Exception as error:
         if "PATH_ALREADY_EXISTS" not in str(error):
+            remove(spark, path)  # half a pack is none, and its path is to be free again
             raise translated(error) from None
         raise StoreError(f"{path} holds something already: give a path that is free", code="store-taken") from None
 
@@ -205,7 +208,7 @@ def load_pack(path: str) -> Packed:
     except StoreError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise StoreError(f"{path} holds no packed rows, or they are damaged: {reason}", code="store-pack") from None
     ship(spark)
     return Packed(frames, made, Columns(**columns), description["dtype"], description["about"])

@@ -180,6 +180,8 @@ def _tallied(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Key
     return both[kept], total[kept] - least, least
 
 
+NULLS = {"null-features": "x", "null-label": "y", "null-weight": "w", "null-held": "held", "null-id": "key"}
+"""What a null is called, by its column."""
 SKIPPED = ("null-features", "null-item", "null-label")
 """What is found of rows with nulls that may be left out."""
 
@@ -189,7 +191,7 @@ def _without_nulls(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBa
     found: Findings = {}
     names = reading.where
     good = np.ones(batch.num_rows, bool)
-    for code, column in (("null-features", "x"), ("null-label", "y"), ("null-weight", "w"), ("null-held", "held")):
+    for code, column in NULLS.items():
         if column in batch.schema.names:
             null = batch.column(column).is_null().to_numpy(zero_copy_only=False)
             found = merge(found, _noted(code, null & good, batch, names))

@@ -79,7 +79,14 @@ def to_class_weights(value: Any) -> Any:
         return value
     if not isinstance(value, Mapping) or not value:
         raise TypeError('classWeights takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
-    return {str(int(float(key))): TypeConverters.toFloat(weight) for key, weight in value.items()}
+    try:
+        classes = [float(key) for key in value]
+    except (TypeError, ValueError):
+        classes = [0.5]
+    if not all(number.is_integer() for number in classes):
+        raise TypeError(f"classWeights names classes by their numbers 0, 1, 2, ..., and not {list(value)}")
+    weights = map(TypeConverters.toFloat, value.values())
+    return {str(int(number)): weight for number, weight in zip(classes, weights, strict=True)}
 
 
 def to_columns(value: Any) -> Any:

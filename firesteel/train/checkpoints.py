@@ -7,9 +7,9 @@ is somebody else's business: `firesteel/spark/checkpoints.py` keeps it on Spark'
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from firesteel import __version__
 from firesteel.core.network import Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.train.engine import Engine
@@ -20,11 +20,7 @@ __all__ = ["Checkpoints", "identity"]
 
 
 class Checkpoints(Protocol):
-    """A place for the progress of trainings."""
-
-    def alone(self, identity: str) -> AbstractContextManager[Any]:
-        """Keep another thread that trains the very same out, from load to clear."""
-        ...
+    """A place for the progress of one training, until whoever opened it lets it go."""
 
     def load(self, identity: str, like: TrainState) -> Progress | None:
         """Return the newest progress of this training that is whole, if there is any; its states are as `like`."""
@@ -32,10 +28,6 @@ class Checkpoints(Protocol):
 
     def save(self, identity: str, progress: Progress) -> None:
         """Keep progress; the one before stays until this one is whole."""
-        ...
-
-    def clear(self, identity: str) -> None:
-        """Let this training's progress go."""
         ...
 
 
@@ -52,6 +44,7 @@ def identity(
     engines: with the rows to train on, and those held out.  settings: further ones, as JSON has them.
     """
     described = [
+        __version__,
         objective.network.to_config(),
         objective.loss.to_config(),
         objective.names,

@@ -68,6 +68,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "label-fractional": ("label", "a number that is not a class", "number the classes 0, 1, 2, ... in whole numbers"),
     "label-range": ("label", OUTSIDE, FROM_ZERO),
     "label-unit": ("label", "a number outside [0, 1]", "this loss takes probabilities, one-hot rows or 0 and 1"),
+    "null-id": ("id", "no value (null)", "fill it in, or name a column that identifies every row"),
     "null-held": ("held", "no value (null)", "fill it in: true for validation, false for training"),
     "null-weight": ("weight", "no value (null or NaN)", "fill it in; 0 leaves a row out"),
     "weight-infinite": ("weight", "an infinite value", "replace it"),

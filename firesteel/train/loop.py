@@ -62,7 +62,7 @@ def train(
         history.best = stopping.best(history.rows)
     if history.rows and stopping is not None and stopping.ended(history.rows):
         epochs = len(history.rows)
-    machines: frozenset[str] = frozenset()
+    machines = start.machines
     ahead = 1
     base = Task(
         objective=objective,
@@ -103,7 +103,7 @@ def train(
                 break
         machines |= job.machines
         if keep is not None:
-            keep(Progress(state, history.rows, best))
+            keep(Progress(state, history.rows, best, machines))
         size = 2 * count * (1 + len(state.slots)) * state.theta.nbytes
         if seconds > 1.2 * job.slowest and 2 * job.slowest <= AHEAD_SECONDS and size <= AHEAD_BYTES:
             ahead = min(2 * count, AHEAD)

@@ -30,6 +30,12 @@ class Moments:
     mean: Array
     variance: Array
 
+    @property
+    def deviation(self) -> Array:
+        """The square root of the variance, and 1 where that is 0: what a Normalization divides by."""
+        deviation = np.sqrt(self.variance)
+        return np.where(deviation > 0, deviation, 1.0)
+
     def normalization(self, invert: bool = False) -> Normalization:
         """Return the layer that brings such columns to mean 0 and variance 1, or back."""
         return Normalization(self.mean, self.variance, invert)  # type: ignore[arg-type]

@@ -47,8 +47,10 @@ class Progress:
     """What an interrupted training goes on from, to the bit.
 
     state: after the last epoch.  rows: its history so far.  best: the state to be kept, if one is watched for.
+    machines: what has computed it.
     """
 
     state: TrainState
     rows: list[Row] = field(default_factory=list)
     best: TrainState | None = None
+    machines: frozenset[str] = frozenset()

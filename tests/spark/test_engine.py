@@ -12,8 +12,9 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark import pack
+from firesteel.spark.columns import Columns
 from firesteel.spark.engine import partition_codes
-from firesteel.spark.frames import Columns, Frame
+from firesteel.spark.frames import Frame
 from firesteel.spark.ship import archive
 from tests.spark.conftest import fit, make_rows, network
 

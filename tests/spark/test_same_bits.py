@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
-from firesteel.spark.frames import Columns, Frame
+from firesteel.spark.columns import Columns
+from firesteel.spark.frames import Frame
 from tests.spark.conftest import Rows, fit, make_rows
 
 

@@ -6,8 +6,10 @@ import warnings
 import pytest
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.sql import functions as F
 
 from firesteel.errors import ConfigError, DataError
+from firesteel.layers import Dense
 from firesteel.spark import NeuralNetworkClassifier, pack
 from firesteel.spark.engine import SparkEngine
 from tests.spark.contract import numeric, small
@@ -58,7 +60,7 @@ def test_after_candidates_of_which_one_fails(left_as_found, frame):
     assert next(models)[0] == 0
     with pytest.raises(ConfigError, match="did you mean 'relu'"):
         next(models)
-    with pytest.raises(StopIteration):
+    with pytest.raises(ConfigError, match="another candidate failed: .*did you mean 'relu'"):
         next(models)
 
 
@@ -191,6 +193,10 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
         ({"stepSize": 0.1, "learningRate": 0.2}, "learningRate is set too, to 0.2"),
         ({"predictionCol": "probability"}, "they must differ"),
         ({"classWeights": {7: 1.0}}, "there is no class 7"),
+        ({"classWeights": {0.5: 1.0}}, "names classes by their numbers"),
+        ({"classWeights": {"lemon": 1.0}}, "names classes by their numbers"),
+        ({"layers": [Dense(1)], "loss": "mse", "hiddenLayers": None}, "a classifier's network ends in softmax"),
+        ({"idCol": "id_of_some"}, "column 'id_of_some' holds no value"),
         ({"classWeights": {0: -1.0}}, "weights are 0 or more"),
         ({"shards": 1000}, "each shard needs one at least"),
         ({"seed": None, "tol": float("nan")}, "tol=nan"),
@@ -198,7 +204,7 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
 )
 def test_params_that_cannot_work_are_refused_in_one_sentence(left_as_found, frame, params, message):
     with pytest.raises((ConfigError, DataError), match=message) as caught:
-        small(**params).fit(frame)
+        small(**params).fit(frame.withColumn("id_of_some", F.when(F.col("id") != 7, F.col("id"))))
     assert len(str(caught.value)) < 400
 
 

@@ -255,7 +255,7 @@ def test_sound_rows_give_no_findings_and_no_error():
 @pytest.mark.parametrize("code", KINDS)
 def test_every_kind_of_finding_has_a_column_a_description_and_a_remedy(code):
     part, what, remedy = KINDS[code]
-    assert part in (*Arrays.names, "held") and what and remedy
+    assert part in (*Arrays.names, "held", "id") and what and remedy
 
 
 def test_features_with_names_are_called_by_them():

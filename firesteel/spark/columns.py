@@ -1,0 +1,217 @@
+"""The columns of a DataFrame: which is meant by a name, what it holds, and how it becomes lists of numbers.
+
+`Columns` says which columns a user means, `Table` what they are; a `Table` asks the DataFrame once, since on Spark
+Connect each question goes to the server.  `frames.py` reads rows through them, `model.py` scores through them.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.ml.functions import vector_to_array
+from pyspark.ml.linalg import VectorUDT
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BinaryType, BooleanType, DataType, NumericType, StringType, StructField
+
+from firesteel.errors import ConfigError, DataError
+
+__all__ = ["Columns", "Table", "check_names", "listed"]
+
+Names = str | Sequence[str]
+
+
+def check_names(columns: Any, role: str) -> None:
+    """Raise ConfigError unless this is a column's name, or a list of at least one."""
+    names = [columns] if isinstance(columns, str) else columns
+    if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"{role.rstrip('=')}={columns!r}: it must be a column's name, or a list of names", code="config-column"
+        )
+
+
+def listed(names: Any) -> Any:
+    """Return a list of names as a tuple, and anything else as it is."""
+    return tuple(names) if isinstance(names, list) else names
+
+
+WORDS = {
+    "features": ("features=", "featuresCol"),
+    "label": ("label=", "labelCol"),
+    "weight": ("weight=", "weightCol"),
+    "held": ("validation_indicator=", "validationIndicatorCol"),
+    "id": ("id=", "idCol"),
+    "split": ("validation_split", "validationFraction"),
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a DataFrame are what, and which rows are held out.
+
+    features, label: a column's name, or a tuple of names.  weight, held, id: names, or None.  held: of a column that
+    is true for the rows held out; else the share `split` is, by key.  id: identifies rows and makes their keys.
+    skip: whether rows with nulls, NaN or infinite values are left out instead of refused.
+    stage: whether the user speaks in Params.
+    """
+
+    features: str | tuple[str, ...] = "features"
+    label: str | tuple[str, ...] = "label"
+    weight: str | None = None
+    split: float = 0.0
+    held: str | None = None
+    id: str | None = None
+    skip: bool = False
+    stage: bool = field(default=False, compare=False, repr=False)
+
+    def word(self, part: str) -> str:
+        """Return what the user calls a part: an argument of `fit` and `pack`, or a stage's Param."""
+        return WORDS[part][self.stage]
+
+    def names(self) -> dict[str, str]:
+        """Return what to call each part in messages."""
+        named = {part: getattr(self, part) for part in ("features", "label", "weight", "held", "id")}
+        return {
+            part: f"column {name!r}" if isinstance(name, str | None) else f"columns {', '.join(name)}"
+            for part, name in named.items()
+        }
+
+
+class Table:
+    """A DataFrame's columns, as Spark resolves names."""
+
+    def __init__(self, frame: DataFrame) -> None:
+        self.frame = frame
+        self.names = frame.columns
+        self._same = str if frame.sparkSession.conf.get("spark.sql.caseSensitive") == "true" else str.lower
+        self._fields: dict[str, list[StructField]] = {}
+        for known in frame.schema.fields:
+            self._fields.setdefault(self._same(known.name), []).append(known)
+
+    def matching(self, name: str) -> list[StructField]:
+        """Return the columns that Spark would take this name for: case counts only if the session says so."""
+        return self._fields.get(self._same(name), [])
+
+    def leading(self, kinds: tuple[type, ...], count: int) -> list[str]:
+        """Return the names of the first columns of these types that a name means alone."""
+        alone = (found[0] for found in self._fields.values() if len(found) == 1)
+        return [known.name for known in alone if isinstance(known.dataType, kinds)][:count]
+
+    def column(self, name: str, role: str) -> tuple[Column, DataType]:
+        """Return the column of this name and its type.  Raises DataError if there is none, or more than one.
+
+        role: what the user calls the column's part.
+        """
+        found = self.matching(name)
+        if not found:
+            near = difflib.get_close_matches(name, self.names, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise DataError(
+                f"there is no column {name!r} for {role}: {hint}the DataFrame has {', '.join(self.names)}",
+                code="data-column",
+            )
+        if len(found) > 1:
+            raise DataError(
+                f"{len(found)} columns are called {name!r}: rename them, so that {role} means one", code="data-column"
+            )
+        return F.col("`" + found[0].name.replace("`", "``") + "`"), found[0].dataType
+
+    def number(self, name: str, role: str) -> Column:
+        """Return a column of numbers as doubles.  Raises DataError for any other column."""
+        column, kind = self.column(name, role)
+        if isinstance(kind, NumericType | BooleanType):
+            return column.cast("double")
+        if isinstance(kind, StringType):
+            remedy = (
+                f'StringIndexer(inputCol={name!r}, outputCol="{name}_index")'
+                if role.startswith("label")
+                else f'StringIndexer(inputCol={name!r}, outputCol="{name}_index"), then OneHotEncoder'
+            )
+            example = None if self.frame.isStreaming else self.frame.select(column).head()
+            shown = f", such as {example[0]!r} in its first row" if example and example[0] is not None else ""
+            raise DataError(
+                f"column {name!r} holds text{shown}, in all of its rows: a network takes numbers.  To do: {remedy}",
+                code="data-text",
+            )
+        raise DataError(
+            f"column {name!r} is {kind.simpleString()}: {role} takes numbers, arrays or vectors of them",
+            code="data-type",
+        )
+
+    def boolean(self, name: str, role: str) -> Column:
+        """Return a column of booleans.  Raises DataError for any other column."""
+        column, kind = self.column(name, role)
+        if not isinstance(kind, BooleanType):
+            raise DataError(
+                f"column {name!r} is {kind.simpleString()}: {role} takes booleans, true for the rows held out",
+                code="data-type",
+            )
+        return column
+
+    def features(self, features: Names, dtype: str, role: str = "features=") -> Column:
+        """Return the features as one column of lists or bytes, whatever they are stored as.
+
+        features: a column of vectors, arrays, bytes (one value each) or numbers; or a list of numeric columns.
+        Raises DataError for any other column.
+        """
+        if not isinstance(features, str):
+            return F.array(*(self.number(name, role) for name in features))
+        column, kind = self.column(features, role)
+        if isinstance(kind, VectorUDT):
+            return F.when(column.isNotNull(), vector_to_array(column, dtype))
+        if isinstance(kind, BinaryType):
+            return column
+        if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
+            decimal = kind.elementType.typeName().startswith("decimal")  # which NumPy does not know
+            return column.cast("array<double>") if decimal else column
+        return F.array(self.number(features, role))
+
+    def label(self, label: Names, role: str) -> Column:
+        """Return the label, or labels, as one column of lists.  Raises DataError for what are no numbers."""
+        if not isinstance(label, str):
+            return F.array(*(self.number(name, role) for name in label))
+        column, kind = self.column(label, role)
+        if isinstance(kind, VectorUDT):
+            return F.when(column.isNotNull(), vector_to_array(column, "float64"))
+        if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
+            return column.cast("array<double>")
+        return F.array(self.number(label, role))
+
+    def holds_vectors(self, names: Names) -> bool:
+        """Return whether this is one column of Spark's vectors."""
+        return isinstance(names, str) and isinstance(self.matching(names)[0].dataType, VectorUDT)
+
+    def _about(self, name: str) -> dict[str, Any]:
+        """Return what Spark's metadata say of a column."""
+        found = self.matching(name)
+        about: dict[str, Any] = found[0].metadata.get("ml_attr", {}) if found else {}
+        return about
+
+    def feature_names(self, features: Names) -> list[str] | None:
+        """Return a name for each feature: those of a list of columns, or what Spark's metadata say of a vector."""
+        if not isinstance(features, str):
+            return list(features)
+        about = self._about(features)
+        named = {
+            attribute["idx"]: attribute["name"]
+            for attributes in about.get("attrs", {}).values()
+            for attribute in attributes
+            if "idx" in attribute and "name" in attribute
+        }
+        count = about.get("num_attrs", len(named))
+        return [named[number] for number in range(count)] if named and set(named) == set(range(count)) else None
+
+    def feature_size(self, features: Names) -> int | None:
+        """Return the number of features as far as it is known without reading a row."""
+        if not isinstance(features, str):
+            return len(features)
+        about = self._about(features)
+        return (
+            about.get("num_attrs") or sum(len(attributes) for attributes in about.get("attrs", {}).values()) or None
+        )
+
+    def class_names(self, label: Names) -> list[str] | None:
+        """Return the names of the classes that StringIndexer left in the label's metadata."""
+        names = self._about(label).get("vals") if isinstance(label, str) else None
+        return list(names) if names else None
