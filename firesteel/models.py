@@ -8,6 +8,8 @@ import contextlib
 import functools
 import importlib
 import os
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -16,21 +18,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firesteel import store
+from firesteel import console, store
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.layers import Layer
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
+from firesteel.core.ops import Softmax
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError, StoreError
 from firesteel.train import loop, strategies
+from firesteel.train.callbacks import BackupAndRestore, Callback, Conductor
 from firesteel.train.checkpoints import Checkpoints, identity
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine, one_blas_thread, threads
-from firesteel.train.history import UNMEASURED, History, Row
+from firesteel.train.history import History
 from firesteel.train.rounds import predict
 from firesteel.train.source import Arrays, Source, Survey, check_kind, check_targets, check_width, features_array
 from firesteel.train.state import Progress, TrainState
@@ -68,6 +72,7 @@ class Sequential:
         self._optimizer: Optimizer | None = None
         self._metrics: tuple[str | Metric, ...] = ()
         self.history: History | None = None
+        self.stop_training = False
         for layer in layers or ():
             self.add(layer)
 
@@ -138,11 +143,46 @@ class Sequential:
         theta.flags.writeable = False
         self._theta = theta
 
-    def _objective(self) -> Objective:
-        if self._loss is None:
+    @property
+    def state(self) -> TrainState:
+        """The weights with all else that decides how training goes on: moments, steps taken, learning rate."""
+        if self._state is None:
+            self._state = TrainState.start(self.theta, self._compiled())
+        return self._state
+
+    def keep(self, state: TrainState) -> None:
+        """Take a state of this model's training, its weights included."""
+        self._put(state.theta)
+        self._state = state
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """What the model was compiled with; `learning_rate` is what can be changed of it."""
+        return self._optimizer
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step; it can be set, to a number of 0 or more."""
+        return self.state.used(self._compiled()).learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self._compiled()
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0.0 <= float(rate) < np.inf:
+            raise ConfigError(f"learning_rate={rate!r}: it must be a number of 0 or more", code="config-value")
+        if self.state.learning_rate != float(rate):
+            self._state = replace(self.state, learning_rate=float(rate))
+
+    def _compiled(self) -> Optimizer:
+        if self._optimizer is None:
             raise ConfigError(
                 "the model is not compiled: call compile(optimizer, loss, metrics) first", code="config"
             )
+        return self._optimizer
+
+    def _objective(self) -> Objective:
+        self._compiled()
+        assert self._loss is not None
         outputs = self.network.outputs
         return Objective(self.network, self._loss, tuple(_metric(m, self._loss, outputs) for m in self._metrics))
 
@@ -155,33 +195,39 @@ class Sequential:
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
-        *,
+        callbacks: Sequence[Callback] | None = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
+        class_weight: Mapping[int, float] | str | None = None,
         sample_weight: Any = None,
+        initial_epoch: int = 0,
+        *,
         features: str | Sequence[str] | None = None,
         label: str | Sequence[str] | None = None,
         weight: str | None = None,
         strategy: str | Strategy = "average",
         shards: int | None = None,
         seed: int = 0,
-        listeners: Sequence[loop.Listener] = (),
     ) -> History:
         """Train on arrays `fit(x, y)`, or on a DataFrame `fit(df, features="features", label="label")`.
 
         x: (n, I) numbers, or a Spark DataFrame.  y: (n,) classes or numbers, or (n, T).
         batch_size: rows a step, in each shard; 32 if not given, and under `gradient` all rows.
-        epochs: passes over the rows.  verbose: 0 is silent; 1, 2 and "auto" print a line an epoch.
+        epochs: passes over the rows, or with initial_epoch the number of the pass to end before.
+        verbose: 0 is silent, 1 and "auto" draw a bar for each epoch, 2 prints a line.
+        callbacks: objects of `firesteel.callbacks`.
         validation_split: share of the rows held out: the last ones of arrays, as in Keras; by row key on frames,
         where equal rows go to one side.
         validation_data: (x, y) or (x, y, weights), or a DataFrame; it goes before validation_split.
-        shuffle: False keeps the order of arrays; frames have none.  sample_weight: (n,), for arrays.
+        shuffle: False keeps the order of arrays; frames have none.
+        class_weight: {class: what its rows weigh in training}, 1 for classes left out; or "balanced": n / (k n_c).
+        sample_weight: (n,), for arrays.
         features, label, weight: columns of a DataFrame: one of vectors, arrays, bytes or numbers, or a list of
         numeric columns; "features" and "label" if not given.
         strategy: "average" trains shards apart and averages them, "gradient" takes one exact step a round.
         shards: how many parts train apart; 1 on arrays, on frames from the number of rows alone.
-        seed: the root of everything random.  listeners: called after each epoch with (history row, state).
+        seed: the root of everything random.
 
         A second fit goes on from the first.  Losses and metrics are weighted means: they are divided by the sum of
         the weights (Keras divides by the number of rows).
@@ -207,7 +253,9 @@ class Sequential:
             shards=shards,
             seed=seed,
             shuffle=shuffle,
-            listeners=[*listeners, *([Printer(epochs)] if verbose else [])],
+            class_weight=class_weight,
+            initial_epoch=initial_epoch,
+            callbacks=[*_printers(verbose), *_callbacks(callbacks)],
         )
 
     def fit_source(
@@ -221,13 +269,17 @@ class Sequential:
         shards: int | None,
         seed: int,
         shuffle: bool,
-        listeners: Sequence[loop.Listener],
+        class_weight: Mapping[int, float] | str | None,
+        initial_epoch: int,
+        callbacks: Sequence[Callback],
     ) -> History:
         """Survey, pack and train; what `fit` does once it knows what it was given."""
-        epochs = whole_number("epochs", epochs, 1)
+        initial_epoch = whole_number("initial_epoch", initial_epoch, 0)
+        epochs = whole_number("epochs", epochs, initial_epoch + 1)
         batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
         seed = whole_number("seed", seed, 0)
-        _, survey = self._surveyed(source)
+        objective, survey = self._surveyed(source)
+        weights = None if class_weight is None else class_weights(class_weight, survey, objective)
         if validation is not None:
             self._surveyed(validation)
         if batch_size is None:
@@ -248,7 +300,9 @@ class Sequential:
                 strategy=strategy,
                 seed=seed,
                 shuffle=shuffle,
-                listeners=listeners,
+                class_weight=weights,
+                initial_epoch=initial_epoch,
+                callbacks=callbacks,
             )
 
     def fit_blocks(
@@ -261,7 +315,8 @@ class Sequential:
         strategy: Strategy,
         seed: int,
         shuffle: bool = True,
-        listeners: Sequence[loop.Listener] = (),
+        callbacks: Sequence[Callback] = (),
+        initial_epoch: int = 0,
         stopping: Stopping | None = None,
         class_weight: tuple[float, ...] | None = None,
         checkpoints: Checkpoints | None = None,
@@ -270,41 +325,49 @@ class Sequential:
 
         checkpoints: where progress is kept; if there is some of this very training, it goes on.
         """
-        assert self._optimizer is not None
+        optimizer = self._compiled()
         objective = replace(self._objective(), class_weight=class_weight)
-        if not self._chosen and self._state is None:  # nothing can be refused any more
-            self._put(self.network.init(seed))
+        names = [*objective.names, *(f"val_{name}" for name in objective.names if validation is not None)]
+        rows = sum(block.rows for block in engine.blocks)
+        steps = -(-rows // (batch_size or rows))
+        conductor = Conductor(self, callbacks, objective, names, {"epochs": epochs, "steps": steps})
+        rules = (*conductor.stopping, *([] if stopping is None else [stopping]))
+        if not self._chosen:  # nothing can be refused any more
+            self.keep(self.state.with_theta(self.network.init(seed)))
             self._chosen = True
 
-        def keep(row: Row, state: TrainState) -> None:
-            self._put(state.theta)
-            self._state = state
-
-        first = self._state or TrainState.start(self.theta, self._optimizer)
-        train = functools.partial(
-            loop.train,
-            engine,
-            objective,
-            self._optimizer,
-            strategy=strategy,
-            epochs=epochs,
-            batch_size=batch_size,
-            seed=seed,
-            shuffle=shuffle,
-            validation=validation,
-            listeners=[keep, *listeners],
-            stopping=stopping,
-        )
-        if checkpoints is None:
-            state, self.history = train(start=Progress(first))
-        else:
-            engines = [engine] if validation is None else [engine, validation]
-            settings = [epochs, batch_size, seed, shuffle, str(stopping)]
-            name = identity(objective, self._optimizer, strategy, engines, first, settings)
-            start = checkpoints.load(name, first) or Progress(first)
-            state, self.history = train(start=start, keep=functools.partial(checkpoints.save, name))
-        self._put(state.theta)
-        self._state = state
+        with contextlib.ExitStack() as stack:
+            for backup in callbacks:
+                if isinstance(backup, BackupAndRestore):
+                    checkpoints = stack.enter_context(
+                        store.FileCheckpoints(backup.backup_dir, backup.delete_checkpoint)
+                    )
+            start, save = Progress(self.state), None
+            if checkpoints is not None:
+                engines = [engine] if validation is None else [engine, validation]
+                told = [type(callback).__name__ for callback in callbacks]
+                settings = [epochs, initial_epoch, batch_size, seed, shuffle, str(rules), told]
+                name = identity(objective, optimizer, strategy, engines, self.state, settings)
+                start = checkpoints.load(name, self.state) or start
+                save = functools.partial(checkpoints.save, name)
+            state, self.history = loop.train(
+                engine,
+                objective,
+                optimizer,
+                strategy=strategy,
+                start=replace(start, state=conductor.start(start.state, start.rows)),
+                epochs=epochs - initial_epoch,
+                batch_size=batch_size,
+                seed=seed,
+                shuffle=shuffle,
+                validation=validation,
+                watcher=conductor,
+                stopping=rules,
+                initial_epoch=initial_epoch,
+                keep=save,
+            )
+            self.keep(state)
+            conductor.finish()
         return self.history
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
@@ -386,7 +449,7 @@ class Sequential:
         with source.engine() as engine:
             means = loop.score(engine, objective, self.theta)
         if verbose:
-            print(_shown(means), flush=True)
+            print(console.shown(means), flush=True)
         return means if return_dict else list(means.values())
 
     def predict(self, x: Any, *, features: str | Sequence[str] = "features") -> Any:
@@ -442,21 +505,19 @@ class Sequential:
 
     def summary(self) -> None:
         """Print the layers, their output shapes and their numbers of parameters."""
-        rows = [("Layer (type)", "Output Shape", "Param #")]
-        width, total = self.network.inputs, 0
-        for number, layer in enumerate(self._layers):
+        rows: list[tuple[str, str, int]] = []
+        seen: Counter[str] = Counter()
+        width = self.network.inputs
+        for layer in self._layers:
             count = 0
             for op in layer.ops():
                 count += sum(int(np.prod(shape)) for shape in op.shapes(width).values())
                 width = op.outputs(width)
-            name = type(layer).__name__
-            rows.append((f"{name.lower()}_{number} ({name})", f"(None, {width})", f"{count:,}"))
-            total += count
-        sizes = [max(len(row[i]) for row in rows) for i in range(3)]
-        lines = ["  ".join([row[0].ljust(sizes[0]), row[1].ljust(sizes[1]), row[2].rjust(sizes[2])]) for row in rows]
-        lines.insert(1, "-" * len(lines[0]))
-        print("\n".join(lines))
-        print(f"Total params: {total:,} ({total * np.dtype(self._dtype).itemsize / 1024:.2f} KB)")
+            kind = type(layer).__name__
+            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
+            rows.append((f"{name}{f'_{seen[name]}' if seen[name] else ''} ({kind})", f"(None, {width})", count))
+            seen[name] += 1
+        print(console.table(rows, self.network.layout.size, 0, np.dtype(self._dtype).itemsize))
 
     def fingerprint(self) -> str:
         """Return the SHA-256, 64 hex digits, of the architecture and the weights."""
@@ -506,19 +567,54 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
     return Sequential.from_bytes(store.read(path), str(path))
 
 
-class Printer:
-    """Prints one line an epoch."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def __call__(self, row: Row, state: TrainState) -> None:
-        means = {name: value for name, value in row.items() if name not in UNMEASURED}
-        print(f"Epoch {row['epoch'] + 1}/{self.epochs} - {row['seconds']:.1f}s - {_shown(means)}", flush=True)
+def _printers(verbose: int | str) -> list[Callback]:
+    """Return what prints, as Keras's `verbose` says it."""
+    known: dict[int | str, list[Callback]] = {0: [], 1: [console.Progbar()], 2: [console.Quiet()]}
+    chosen = 1 if verbose == "auto" else verbose
+    if chosen not in known:
+        raise ConfigError(f"verbose={verbose!r}: it must be 0, 1, 2 or 'auto'", code="config-value")
+    return known[chosen]
 
 
-def _shown(means: Mapping[str, float]) -> str:
-    return " - ".join(f"{name}: {value:.4f}" for name, value in means.items())
+def _callbacks(given: Any) -> Sequence[Callback]:
+    """Return the callbacks that were given, one or several."""
+    if given is None or isinstance(given, Callback):
+        return [] if given is None else [given]
+    return list(given)
+
+
+def class_weights(given: Mapping[int, float] | str, survey: Survey, objective: Objective) -> tuple[float, ...]:
+    """Return what the rows of each class weigh.  Raises ConfigError for what is no weight, or no class."""
+    classes = max(2, objective.network.outputs)
+    columns = objective.loss.columns(objective.network.outputs)
+    if objective.loss.targets == "real" or (columns > 1 and objective.loss.link is not Softmax):
+        raise ConfigError(
+            f"class_weight is for targets that are classes, and not for {type(objective.loss).__name__} with "
+            f"{objective.network.outputs} outputs: give sample_weight",
+            code="config-class-weight",
+        )
+    if given == "balanced":
+        if columns > 1:
+            raise ConfigError(
+                "class_weight='balanced' counts classes: give their numbers and sparse_categorical_crossentropy",
+                code="config-class-weight",
+            )
+        rows = [survey.classes[number].rows if number in survey.classes else 0 for number in range(classes)]
+        seen = sum(1 for count in rows if count)
+        return tuple(survey.rows / (seen * count) if count else 1.0 for count in rows)
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"class_weight={given!r}: give {{class: weight}} or 'balanced'", code="config-class-weight")
+    outside = [key for key in given if whole(key) is None or not 0 <= key < classes]
+    if outside:
+        raise ConfigError(
+            f"class_weight has a class {outside[0]!r}: they are 0 to {classes - 1}", code="config-class-weight"
+        )
+    fine = [isinstance(weight, Real) and 0.0 <= float(weight) < np.inf for weight in given.values()]
+    if not all(fine) or not any(given.get(number, 1.0) for number in range(classes)):
+        raise ConfigError(
+            f"class_weight={dict(given)!r}: weights are 0 or more, and not all 0", code="config-class-weight"
+        )
+    return tuple(float(given.get(number, 1.0)) for number in range(classes))
 
 
 def is_frame(x: Any) -> bool:

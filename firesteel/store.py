@@ -25,7 +25,16 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError, StoreError
 from firesteel.train.state import Progress, TrainState
 
-__all__ = ["FORMAT", "from_bytes", "progress_from_bytes", "progress_to_bytes", "read", "to_bytes", "write"]
+__all__ = [
+    "FORMAT",
+    "FileCheckpoints",
+    "from_bytes",
+    "progress_from_bytes",
+    "progress_to_bytes",
+    "read",
+    "to_bytes",
+    "write",
+]
 
 VECTORS = ("theta", "slots", "outer")
 FORMAT = 1
@@ -62,7 +71,7 @@ def progress_to_bytes(progress: Progress, identity: str) -> bytes:
     header = {
         "format": FORMAT,
         "identity": identity,
-        "counts": [[state.step, state.epoch] for state in states],
+        "counts": [[state.step, state.epoch, state.learning_rate] for state in states],
         "rows": progress.rows,
         "machines": sorted(progress.machines),
     }
@@ -86,13 +95,14 @@ def progress_from_bytes(data: bytes, identity: str, like: TrainState, name: str)
         if not whole or header["sha256"] != checksum(header, *(tensors[n] for n in names)):
             raise StoreError(f"{name} is damaged: its checksum is not that of its content", code="store-damaged")
         states = []
-        for n, (step, epoch) in enumerate(counts):
+        for n, (step, epoch, rate) in enumerate(counts):
             vectors = [tensors[f"{n}.{part}"] for part in VECTORS]
             for part, vector in zip(VECTORS, vectors, strict=True):
                 known = getattr(like, part)
                 if (vector.shape, vector.dtype) != (known.shape, known.dtype):
                     raise StoreError(f"{name} is damaged: {part} has shape {vector.shape}", code="store-damaged")
-            states.append(replace(like, **dict(zip(VECTORS, vectors, strict=True)), step=step, epoch=epoch))
+            parts = dict(zip(VECTORS, vectors, strict=True))
+            states.append(replace(like, **parts, step=step, epoch=epoch, learning_rate=rate))
         best = states[1] if len(states) > 1 else None
         return Progress(states[0], header["rows"], best, frozenset(header["machines"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -173,6 +183,38 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         _flush_folder(target.parent)
     except (OSError, ValueError) as error:
         raise StoreError(f"{target} cannot be written: {_reason(error)}", code="store-write") from None
+
+
+class FileCheckpoints:
+    """Progress of one training in a file of a folder of its own; a save replaces it whole.
+
+    delete: whether the file goes when training has ended.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], delete: bool) -> None:
+        self.folder, self.delete = Path(folder), delete
+        self.path: Path | None = None
+
+    def load(self, identity: str, like: TrainState) -> Progress | None:
+        """Return the progress of this training, if there is some.  Raises StoreError if it is damaged."""
+        self.path = self.folder / f"{identity[:16]}.progress"
+        if not self.path.exists():
+            return None
+        return progress_from_bytes(read(self.path), identity, like, str(self.path))
+
+    def save(self, identity: str, progress: Progress) -> None:
+        """Keep progress; the one before stays until this one is whole.  Raises StoreError if it cannot be written."""
+        assert self.path is not None
+        with suppress(FileExistsError):
+            self.folder.mkdir(parents=True)
+        write(self.path, progress_to_bytes(progress, identity))
+
+    def __enter__(self) -> "FileCheckpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None and self.delete and self.path is not None:
+            self.path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -1,11 +1,13 @@
 """The Keras-shaped face: what it does with layers, weights, rows and words, and what it refuses."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from firesteel.callbacks import LambdaCallback
 from firesteel.core.losses import LOSSES
 from firesteel.core.metrics import METRICS
 from firesteel.core.optimizers import OPTIMIZERS
@@ -39,6 +41,11 @@ def fitted(*args, x=X, y=Y, model=None, **settings):
     model = model or build()
     model.fit(x, y, *args, **{"verbose": 0} | settings)
     return model
+
+
+def seen(hear):
+    """Callbacks that hear of the end of each epoch."""
+    return [LambdaCallback(on_epoch_end=lambda epoch, logs: hear())]
 
 
 def refusal(make, match):
@@ -80,14 +87,19 @@ def test_the_number_of_inputs_may_come_with_the_data():
 
 def test_summary_tells_layers_shapes_and_parameters(capsys):
     Sequential([Dense(8, "relu", input_dim=784), Dropout(0.5), Dense(10, "softmax", use_bias=False)]).summary()
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0] == ["Layer", "(type)", "Output", "Shape", "Param", "#"]
-    assert lines[2:5] == [
-        ["dense_0", "(Dense)", "(None,", "8)", "6,280"],
-        ["dropout_1", "(Dropout)", "(None,", "8)", "0"],
-        ["dense_2", "(Dense)", "(None,", "10)", "80"],
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'Model: "sequential"' and len({len(line) for line in lines[1:-3]}) == 1
+    assert [line.strip("┃│ ").replace("┃", "│").split("│") for line in lines[2:-4:2]] == [
+        ["Layer (type)                    ", " Output Shape           ", "       Param #"],
+        ["dense (Dense)                   ", " (None, 8)              ", "         6,280"],
+        ["dropout (Dropout)               ", " (None, 8)              ", "             0"],
+        ["dense_1 (Dense)                 ", " (None, 10)             ", "            80"],
     ]
-    assert lines[5] == ["Total", "params:", "6,360", "(24.84", "KB)"]
+    assert lines[-3:] == [
+        " Total params: 6,360 (24.84 KB)",
+        " Trainable params: 6,360 (24.84 KB)",
+        " Non-trainable params: 0 (0.00 B)",
+    ]
 
 
 def test_the_network_of_the_textbook_compiles_and_learns():
@@ -355,7 +367,9 @@ def test_a_diverged_fit_raises_and_keeps_the_last_good_weights():
     model.compile(SGD(0.9), "mse")
     states = []
     with pytest.raises(DivergenceError, match="Lower the learning rate") as caught:
-        model.fit(X, X[:, 0], epochs=100, batch_size=400, verbose=0, listeners=[lambda r, s: states.append(s)])
+        model.fit(
+            X, X[:, 0], epochs=100, batch_size=400, verbose=0, callbacks=seen(lambda: states.append(model.state))
+        )
     assert states and np.isfinite(model.theta).all()
     assert model.theta.tobytes() == states[-1].theta.tobytes() == caught.value.state.theta.tobytes()
 
@@ -368,18 +382,6 @@ def test_a_fit_that_diverges_at_once_keeps_the_first_weights():
     assert model.theta.tobytes() == model.network.init(0).tobytes()
 
 
-def test_listeners_hear_of_each_epoch_when_the_model_has_its_weights():
-    model, heard = build(), []
-    model.fit(
-        X,
-        Y,
-        epochs=3,
-        verbose=0,
-        listeners=[lambda row, state: heard.append((row["epoch"], model.theta is state.theta))],
-    )
-    assert heard == [(0, True), (1, True), (2, True)]
-
-
 # Printing
 
 
@@ -389,18 +391,21 @@ def test_verbose_prints_a_line_an_epoch_and_0_is_silent(capsys):
     for verbose in (1, 2, "auto"):
         model = fitted(epochs=2, validation_split=0.1, verbose=verbose)
         lines = capsys.readouterr().out.splitlines()
-        assert len(lines) == 2
-        for number, (line, row) in enumerate(zip(lines, model.history.rows, strict=True), 1):
-            parts = line.split(" - ")
-            assert parts[0] == f"Epoch {number}/2" and parts[1].endswith("s")
-            names = ["loss", "accuracy", "val_loss", "val_accuracy"]
-            assert parts[2:] == [f"{name}: {row[name]:.4f}" for name in names]
+        assert lines[::2] == ["Epoch 1/2", "Epoch 2/2"] and len(lines) == 4
+        for line, row in zip(lines[1::2], model.history.rows, strict=True):
+            first, *parts = line.split(" - ")
+            time = r" - 0s - \d+[um]s/step" if verbose == 2 else r" ━{20} 0s \d+[um]s/step"
+            assert re.fullmatch("12/12" + time, " - ".join([first, *parts[: 2 * (verbose == 2)]]))
+            names = ["accuracy", "loss", "val_accuracy", "val_loss"]
+            assert parts[2 * (verbose == 2) :] == [f"{name}: {row[name]:.4f}" for name in names]
+    for verbose in (3, "loud", None):
+        assert refusal(lambda verbose=verbose: fitted(verbose=verbose), "verbose=").code == "config-value"
 
 
 def test_evaluate_prints_one_line_or_none(capsys):
     model = build()
     values = model.evaluate(X, Y)
-    assert capsys.readouterr().out == f"loss: {values[0]:.4f} - accuracy: {values[1]:.4f}\n"
+    assert capsys.readouterr().out == f"accuracy: {values[1]:.4f} - loss: {values[0]:.4f}\n"
     model.evaluate(X, Y, verbose=0)
     assert capsys.readouterr().out == ""
 

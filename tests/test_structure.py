@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import io
 import subprocess
 import sys
@@ -15,9 +16,21 @@ import firesteel
 PACKAGE = Path(firesteel.__file__).parent
 TESTS = Path(__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-FACE = ["models", "layers", "losses", "metrics", "optimizers", "initializers", "regularizers", "utils", "store"]
+FACE = [
+    "callbacks",
+    "console",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "regularizers",
+    "store",
+    "utils",
+]
 BASE = ["__init__", "errors", "testing"]
-BUDGET = 3200
+BUDGET = 4500
 
 
 def name_of(path):
@@ -210,7 +223,8 @@ def test_every_public_method_of_the_face_is_documented(path):
         if isinstance(node, ast.ClassDef):
             for method in node.body:
                 if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
-                    assert ast.get_docstring(method), f"{node.name}.{method.name} has no docstring"
+                    made = getattr(getattr(exported(path), node.name), method.name)
+                    assert inspect.getdoc(made), f"{node.name}.{method.name} has no docstring, nor had its base"
 
 
 @pytest.mark.parametrize("family", ["layers", "losses", "metrics", "optimizers", "initializers", "regularizers"])

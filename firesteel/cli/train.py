@@ -19,13 +19,13 @@ from cyclopts.validators import Number
 from numpy.typing import NDArray
 from rich.console import Console
 
-from firesteel.cli.progress import epochs_shown, is_live, waiting
+from firesteel.callbacks import Callback
+from firesteel.cli.progress import EachRow, epochs_shown, is_live, waiting
 from firesteel.core import optimizers
 from firesteel.datasets import load_digits, load_mnist
 from firesteel.errors import ConfigError
 from firesteel.layers import Dense, Rescaling
 from firesteel.models import Sequential
-from firesteel.train.loop import Listener
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -87,7 +87,7 @@ class Plan:
         """Return the training and the test part.  Raises DataError."""
         return DATA[self.data][0]()
 
-    def run(self, parts: tuple[Part, Part], spark: "SparkSession | None", listeners: Sequence[Listener]) -> Result:
+    def run(self, parts: tuple[Part, Part], spark: "SparkSession | None", callbacks: Sequence[Callback]) -> Result:
         """Train on the first part and score on the second, on Spark if a session is given."""
         model, (training, test) = self.model(), parts
         start = time.perf_counter()
@@ -98,7 +98,7 @@ class Plan:
             shards=self.shards,
             seed=self.seed,
             verbose=0,
-            listeners=listeners,
+            callbacks=callbacks,
         )
         seconds = time.perf_counter() - start
         loss, accuracy = model.evaluate(**_rows(test, spark), verbose=0)
@@ -163,7 +163,7 @@ def train(
             with waiting(STARTING, console, live=live):
                 spark = stack.enter_context(spark_session(master))
         show = stack.enter_context(epochs_shown(epochs, console, live=live))
-        result = plan.run(parts, spark, [lambda row, state: _print_json(row), show] if as_json else [show])
+        result = plan.run(parts, spark, [EachRow(_print_json), show] if as_json else [show])
     print_result(result, console)
     if as_json:
         _print_json(asdict(result))

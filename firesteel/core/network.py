@@ -204,10 +204,11 @@ network ends in Softmax() [config-loss]
         }
 
     def weighted(self, y: Array, w: Array) -> Array:
-        """Return the rows' weights in training, (B,).  y: (B, T), with one column if there are class weights."""
+        """Return the rows' weights in training, (B,).  y: (B, T), class numbers or one-hot rows if classes weigh."""
         if self.class_weight is None:
             return w
-        return w * np.array(self.class_weight).take(y[:, 0].astype(np.intp))
+        number = y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
+        return w * np.array(self.class_weight).take(number)
 
     def score(self, p: Sequence[Views], x: Array, y: Array, w: Array) -> Array:
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""

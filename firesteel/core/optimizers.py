@@ -34,6 +34,10 @@ class Optimizer(Spec):
         """
         raise NotImplementedError
 
+    def at_rate(self, learning_rate: float) -> Self:
+        """Return this optimiser with another learning rate."""
+        return replace(self, learning_rate=learning_rate)  # type: ignore[type-var]
+
     def scaled(self, factor: float) -> Self:
         """Return this optimiser with its learning rate multiplied."""
         return replace(self, learning_rate=self.learning_rate * factor)  # type: ignore[type-var]

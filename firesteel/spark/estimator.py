@@ -199,7 +199,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             raise _wrong("evalMetric", watched, f"it must be one of {', '.join(known)}")
         held = self.getOrDefault("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
         rounds, tol = self.getOrDefault("earlyStoppingRounds"), self.getOrDefault("tol")
-        return Stopping(f"val_{watched}" if held else watched, known[watched], rounds, tol)
+        return Stopping(f"val_{watched}" if held else watched, known[watched], rounds or None, tol)
 
     def _source_columns(self) -> Columns:
         held = self._if_set("validationIndicatorCol")

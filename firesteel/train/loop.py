@@ -18,18 +18,35 @@ from firesteel.core.network import Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
 from firesteel.errors import DivergenceError
-from firesteel.train.engine import Engine
+from firesteel.train.engine import Engine, LocalEngine
 from firesteel.train.history import History, Row
-from firesteel.train.partial import Partial, Task, tree_sum
+from firesteel.train.partial import Partial, Task, Watch, tree_sum
 from firesteel.train.rounds import Work, evaluate_each, passes
 from firesteel.train.state import Progress, TrainState
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
 
-__all__ = ["Listener", "score", "train"]
+__all__ = ["Watcher", "score", "train"]
 
-Listener = Callable[[Row, TrainState], None]
-"""Called after each epoch with its history row and the state that the row describes."""
+
+class Watcher:
+    """Hears of a training as it goes on; what its hooks return is the state that it goes on from.
+
+    stop: whether the epoch that has ended is the last one.
+    batches: called with a number and the sums of each step where that can be seen, and of each round elsewhere; with
+    None for the sums before it.
+    """
+
+    stop: bool = False
+    batches: Watch | None = None
+
+    def begin(self, epoch: int, state: TrainState) -> TrainState:
+        """Hear that an epoch begins."""
+        return state
+
+    def end(self, row: Row, state: TrainState) -> TrainState:
+        """Hear that an epoch has ended: its history row, and the state that the row describes."""
+        return state
 
 
 def train(
@@ -44,68 +61,90 @@ def train(
     seed: int,
     shuffle: bool = True,
     validation: Engine | None = None,
-    listeners: Sequence[Listener] = (),
-    stopping: Stopping | None = None,
+    watcher: Watcher | None = None,
+    stopping: Sequence[Stopping] = (),
+    initial_epoch: int = 0,
     keep: Callable[[Progress], None] | None = None,
 ) -> tuple[TrainState, History]:
-    """Train for so many more epochs, or until `stopping` says so; return the new state and what happened.
+    """Train for so many more epochs, or until one of `stopping` or the watcher says so; return the new state and
+    what happened.
 
-    start: from a state, or from where a training was interrupted, whose epochs count.  keep: is given the progress
-    after each job.
+    start: from a state, or from where a training was interrupted, whose epochs count.  initial_epoch: the number of
+    the first one.  keep: is given the progress after each job.
 
     Raises DivergenceError when the loss or the weights are no longer finite; its `state` attribute and the last
-    one given to the listeners is that of the last good epoch.
+    one given to the watcher is that of the last good epoch.
     """
     rows = sum(block.rows for block in engine.blocks)
     state, best, history = start.state, start.best, History(list(start.rows))
-    if best is not None and stopping is not None:
-        history.best = stopping.best(history.rows)
-    if history.rows and stopping is not None and stopping.ended(history.rows):
+    watcher = watcher or Watcher()
+    keeper = next((rule for rule in stopping if rule.keeps), None)
+    if best is not None and keeper is not None:
+        history.best = history.rows[keeper.best(history.rows) or 0]["epoch"]
+    if history.rows and any(rule.ended(history.rows) for rule in stopping):
         epochs = len(history.rows)
     machines = start.machines
     ahead = 1
+    inside = strategy.alone(engine.shards) and isinstance(engine, LocalEngine)
+    local = functools.partial(strategy.local, rows=rows, batch_size=batch_size, shards=engine.shards)
     base = Task(
         objective=objective,
         theta=state.theta,
-        optimizer=strategy.local(optimizer, rows, batch_size, engine.shards),
         batch_size=batch_size or rows,
         seed=seed,
         rounds=strategy.rounds(rows, batch_size, engine.shards, len(engine.blocks)),
         shards=engine.shards,
         shuffle=shuffle,
+        watch=watcher.batches if inside else None,
     )
+    begun = False
     while len(history.rows) < epochs:
+        if not begun:
+            state = watcher.begin(initial_epoch + len(history.rows), state)
+        begun = False
         clock = time.perf_counter()
-        count = min(ahead, epochs - len(history.rows)) if strategy.alone(engine.shards) else 1
-        job = _Job(engine, objective, optimizer, strategy)
-        ended = job.epochs(base, state, count)
+        alone = strategy.alone(engine.shards) and watcher.batches is None
+        count = min(ahead, epochs - len(history.rows)) if alone else 1
+        chosen = state.used(optimizer)
+        job = _Job(engine, objective, chosen, strategy, None if inside else watcher.batches)
+        ended = job.epochs(replace(base, optimizer=local(chosen)), state, count)
         finite = [now.theta for now, _ in itertools.takewhile(_is_finite, ended)]
         validated = [] if validation is None or not finite else _scores(validation, objective, finite, job)
         seconds = time.perf_counter() - clock
         for number, (now, sums) in enumerate(ended):
-            epoch = len(history.rows)
+            at = len(history.rows)
+            epoch = initial_epoch + at
+            if number:
+                before, state = state, watcher.begin(epoch, state)
+                if state is not before:  # the epochs ahead were computed from what no longer holds
+                    begun = True
+                    break
             if number >= len(finite):
-                raise _diverged(epoch, state, now, objective, optimizer)
-            state = now
+                raise _diverged(epoch, state, now, objective, chosen)
             row: Row = {"epoch": epoch, **objective.means(sums), "rows": int(sums[2])}
             if validated:
                 row |= {f"val_{name}": value for name, value in validated[number].items()}
             parts = {"seconds": seconds, "shard_seconds": job.seconds, "slowest_seconds": job.slowest}
             row |= {name: value / count for name, value in parts.items()}
             row["wait_seconds"] = max(0.0, row["seconds"] - row["slowest_seconds"])
+            if now.learning_rate is not None:
+                row["learning_rate"] = now.learning_rate
             history.rows.append(row)
-            for listener in listeners:
-                listener(row, state)
-            if stopping is not None and stopping.patience and stopping.best(history.rows) == epoch:
-                history.best, best = epoch, state
-            if stopping is not None and stopping.ended(history.rows):
+            state = watcher.end(row, now)
+            if keeper is not None and keeper.best(history.rows) == at:
+                history.best, best = epoch, now
+            if watcher.stop or any(rule.ended(history.rows) for rule in stopping):
                 epochs = len(history.rows)
+                break
+            if state is not now:
                 break
         machines |= job.machines
         if keep is not None:
             keep(Progress(state, history.rows, best, machines))
         size = 2 * count * (1 + len(state.slots)) * state.theta.nbytes
-        if seconds > 1.2 * job.slowest and 2 * job.slowest <= AHEAD_SECONDS and size <= AHEAD_BYTES:
+        if state is not ended[count - 1][0]:
+            ahead = 1
+        elif seconds > 1.2 * job.slowest and 2 * job.slowest <= AHEAD_SECONDS and size <= AHEAD_BYTES:
             ahead = min(2 * count, AHEAD)
     state = best or state
     history.machines = machines
@@ -129,8 +168,11 @@ AHEAD_BYTES = 8 << 20
 class _Job:
     """Runs epochs on an engine, and adds up what they cost."""
 
-    def __init__(self, engine: Engine, objective: Objective, optimizer: Optimizer, strategy: Strategy) -> None:
+    def __init__(
+        self, engine: Engine, objective: Objective, optimizer: Optimizer, strategy: Strategy, watch: Watch | None
+    ) -> None:
         self.engine, self.objective, self.optimizer, self.strategy = engine, objective, optimizer, strategy
+        self.watch = watch
         self.seconds, self.slowest = 0.0, 0.0
         self.machines: frozenset[str] = frozenset()
 
@@ -157,8 +199,12 @@ class _Job:
             task = self.strategy.ready(self.task(base, state, number), self.engine.blocks)
             if task is None:
                 continue
+            if self.watch is not None:
+                self.watch(number, None)
             total = self.strategy.priced(self.total(self.strategy.work(), task), task)
             sums += total.sums
+            if self.watch is not None:
+                self.watch(number, total.sums)
             if not total.sums[1]:
                 continue
             with np.errstate(over="ignore", invalid="ignore"):

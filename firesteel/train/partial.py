@@ -4,7 +4,7 @@ Partials add up, in a tree whose shape depends on the number of shards alone, be
 sum is part of its result.  `rounds.py` holds the functions from one to the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,10 @@ from firesteel.core.network import Objective
 from firesteel.core.optimizers import SGD, Optimizer
 from firesteel.core.types import Array
 
-__all__ = ["Partial", "Task", "tree_sum"]
+__all__ = ["Partial", "Task", "Watch", "tree_sum"]
+
+Watch = Callable[[int, Array | None], None]
+"""Called with the number of a step and None before it, and with its sums after it."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Task:
 
     theta: (P,).  slots: (K, P), the optimiser's moments, where there is training.  step: steps taken before.
     round / rounds: which slice of the epoch this is.  shards: S; a shard owns the blocks with id mod S = s.
-    weight: sum of the row weights that all shards together see in this round.
+    weight: sum of the row weights that all shards together see in this round.  watch: hears of each step, where that
+    is in the driver's process.
     """
 
     objective: Objective
@@ -41,6 +45,7 @@ class Task:
     shards: int = 1
     shuffle: bool = True
     weight: float = 1.0
+    watch: Watch | None = None
     version: str = __version__
 
 

@@ -171,12 +171,16 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
     orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
     for batch in _batches(zip(chosen, orders, strict=True), task.batch_size):
+        if task.watch is not None:
+            task.watch(step - task.step, None)
         g, batch_sums = learner.learn(batch, None, shard, step)
         if network.priced:
             batch_sums[0] += batch_sums[1] * network.penalty(learner.views, network.layout.views(g))
         sums += batch_sums
         step += 1
         task.optimizer.step(theta, g, slots, step)
+        if task.watch is not None:
+            task.watch(step - task.step - 1, batch_sums)
     vectors = np.vstack([theta, *slots])
     if task.shards > 1:
         vectors *= theta.dtype.type(sum(block.weight for block in chosen) / task.weight)

@@ -18,7 +18,7 @@ __all__ = ["Progress", "TrainState"]
 class TrainState:
     """theta: (P,).  slots: (K, P), the optimiser's moments.  outer: (P,), the velocity between rounds.
 
-    step: optimiser steps taken.  epoch: epochs finished.
+    step: optimiser steps taken.  epoch: epochs finished.  learning_rate: what it was set to, or None.
     """
 
     theta: Array
@@ -26,6 +26,7 @@ class TrainState:
     outer: Array
     step: int = 0
     epoch: int = 0
+    learning_rate: float | None = None
 
     @staticmethod
     def start(theta: Array, optimizer: Optimizer) -> "TrainState":
@@ -36,6 +37,10 @@ class TrainState:
         (2, 3)
         """
         return TrainState(theta, np.zeros((len(optimizer.slots), len(theta)), theta.dtype), np.zeros_like(theta))
+
+    def used(self, optimizer: Optimizer) -> Optimizer:
+        """Return the optimiser with the learning rate that this state has set, if it has."""
+        return optimizer if self.learning_rate is None else optimizer.at_rate(self.learning_rate)
 
     def with_theta(self, theta: Array) -> "TrainState":
         """Return this state with other parameters and everything else kept."""

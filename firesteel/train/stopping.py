@@ -9,15 +9,29 @@ from dataclasses import dataclass
 
 from firesteel.train.history import Row
 
-__all__ = ["Stopping"]
+__all__ = ["Stopping", "better"]
+
+
+def better(now: float, before: float | None, larger: bool, min_delta: float = 0.0) -> bool:
+    """Return whether a value beats another by more than `min_delta`; NaN beats nothing, and everything but NaN beats
+    None.
+
+    larger: whether larger is better.
+    """
+    if before is None:
+        return not math.isnan(now)
+    return now - min_delta > before if larger else now + min_delta < before
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """Stops after `patience` epochs without a better `monitor`, and then the best epoch's state is the result; or
-    when the training loss has changed by at most `tolerance` of itself from one epoch to the next.
+    """Stops after `patience` epochs without a better `monitor`, or when the training loss has changed by at most
+    `tolerance` of itself from one epoch to the next.
 
-    monitor: a name in the history's rows.  larger: whether larger is better.  patience, tolerance: 0 for never.
+    monitor: a name in the history's rows.  larger: whether larger is better.  patience: None for never.
+    tolerance: 0 for never.  min_delta: what a better value must be better by.  baseline: what it must also beat for
+    the waiting to start again.  start: the first epoch that counts.
+    restore: whether the best epoch's state is the result, where there is patience.
 
     >>> stopping = Stopping("val_loss", patience=2)
     >>> rows = [{"loss": 9.0, "val_loss": value} for value in (3.0, 1.0, 2.0, 1.0)]
@@ -27,18 +41,41 @@ class Stopping:
 
     monitor: str = "loss"
     larger: bool = False
-    patience: int = 0
+    patience: int | None = None
     tolerance: float = 0.0
+    min_delta: float = 0.0
+    baseline: float | None = None
+    start: int = 0
+    restore: bool = True
 
-    def best(self, rows: Sequence[Row]) -> int:
-        """Return the place of the best row; of equal ones the first."""
-        sign = -1.0 if self.larger else 1.0
-        values = [sign * row[self.monitor] for row in rows]
-        return min(range(len(values)), key=lambda at: math.inf if math.isnan(values[at]) else values[at])
+    @property
+    def keeps(self) -> bool:
+        """Whether the best epoch's state is to be kept."""
+        return self.restore and self.patience is not None
+
+    def best(self, rows: Sequence[Row]) -> int | None:
+        """Return the place of the best row, of equal ones the first; None while none counts."""
+        return self._watched(rows)[0]
 
     def ended(self, rows: Sequence[Row]) -> bool:
         """Return whether these rows are enough."""
-        if self.patience and len(rows) - 1 - self.best(rows) >= self.patience:
+        if self.patience is not None and len(rows) > 1 and self._watched(rows)[1] >= max(1, self.patience):
             return True
         before, now = rows[-2]["loss"] if len(rows) > 1 else math.inf, rows[-1]["loss"]
         return self.tolerance > 0 and abs(before - now) <= self.tolerance * abs(before) < math.inf
+
+    def _watched(self, rows: Sequence[Row]) -> tuple[int | None, int]:
+        """Return the place of the best row, and how many rows have been waited for a better one."""
+        best, value, waited, improved = None, None, 0, False
+        for at, row in enumerate(rows):
+            if self.start and row["epoch"] < self.start:
+                continue
+            now = row[self.monitor]
+            best = at if best is None else best
+            waited += 1
+            improved = better(now, value, self.larger, self.min_delta)
+            if improved:
+                best, value = at, now
+                if self.baseline is None or better(now, self.baseline, self.larger, self.min_delta):
+                    waited = 0
+        return best, 0 if improved else waited

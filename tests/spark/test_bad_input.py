@@ -7,6 +7,7 @@ import pytest
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
+from firesteel.callbacks import LambdaCallback
 from firesteel.errors import ConfigError, DataError
 from tests.spark.conftest import network
 
@@ -30,7 +31,13 @@ def refused(frame, **settings):
         before = model.fingerprint()
     seen = []
     with pytest.raises(DataError) as caught:
-        model.fit(frame, shards=1, verbose=0, listeners=[lambda row, state: seen.append(row)], **settings)
+        model.fit(
+            frame,
+            shards=1,
+            verbose=0,
+            callbacks=LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch)),
+            **settings,
+        )
     assert not seen
     if before is not None:
         assert model.fingerprint() == before

@@ -8,6 +8,7 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
+from firesteel.callbacks import LambdaCallback
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
@@ -48,11 +49,11 @@ def test_the_session_is_left_as_found_after_an_error(spark, rows):
     frame = rows.frame(spark)
     before = snapshot(spark)
 
-    def fail(row, state):
+    def fail(epoch, logs):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(frame, listeners=[fail])
+        fit(frame, callbacks=LambdaCallback(on_epoch_end=fail))
     with pytest.raises(ConfigError):
         fit(frame, shards=10_000)
     assert snapshot(spark) == before
@@ -98,13 +99,13 @@ def test_a_block_that_comes_back_different_is_found(spark, rows, tmp_path):
     rows.frame(spark).write.parquet(path)
     calls = []
 
-    def shift(row, state):
-        calls.append(row["epoch"])
+    def shift(epoch, logs):
+        calls.append(epoch)
         make_rows(900, seed=5).frame(spark).write.mode("overwrite").parquet(path)
         spark.catalog.clearCache()
 
     with pytest.raises(DataError, match=r"block \d+ came back with other rows") as caught:
-        fit(spark.read.parquet(path), epochs=3, listeners=[shift])
+        fit(spark.read.parquet(path), epochs=3, callbacks=LambdaCallback(on_epoch_end=shift))
     assert calls == [0]
     assert "org.apache" not in str(caught.value)
 

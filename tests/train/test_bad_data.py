@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from firesteel.callbacks import LambdaCallback
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
@@ -32,7 +33,13 @@ def refusal(model, x, y=Y, error=DataError, **settings):
     """The message with which fit, and alike evaluate, refuse the rows: nothing has moved and nothing was printed."""
     before, history, epochs = model.fingerprint(), model.history, []
     with pytest.raises(error) as caught:
-        model.fit(x, y, epochs=3, listeners=[lambda row, state: epochs.append(row)], **settings)
+        model.fit(
+            x,
+            y,
+            epochs=3,
+            callbacks=LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch)),
+            **settings,
+        )
     assert model.fingerprint() == before and model.history is history and not epochs
     with pytest.raises(error):
         model.evaluate(x, y, **settings)

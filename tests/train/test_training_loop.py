@@ -58,6 +58,17 @@ def bits(state):
     return state.theta.tobytes(), state.slots.tobytes(), state.outer.tobytes(), state.step, state.epoch
 
 
+class Seen(loop.Watcher):
+    """Calls a function after each epoch."""
+
+    def __init__(self, hear):
+        self.hear = hear
+
+    def end(self, row, state):
+        self.hear(row, state)
+        return state
+
+
 # What is reported
 
 
@@ -76,7 +87,7 @@ def test_each_epoch_makes_one_row_that_survives_json(strategy, shards):
 
 def test_what_validation_reports_belongs_to_the_weights_after_the_epoch():
     held, seen = engine(), []
-    _, history = train(validation=held, listeners=[lambda row, state: seen.append((row, state))])
+    _, history = train(validation=held, watcher=Seen(lambda row, state: seen.append((row, state))))
     assert [row for row, _ in seen] == history.rows and [state.epoch for _, state in seen] == [1, 2, 3]
     for row, state in seen:
         means = loop.score(held, OBJECTIVE, state.theta)
@@ -189,7 +200,7 @@ def test_a_diverged_training_raises_with_the_state_of_the_last_good_epoch():
             epochs=50,
             batch_size=250,
             seed=0,
-            listeners=[lambda row, state: seen.append(state)],
+            watcher=Seen(lambda row, state: seen.append(state)),
         )
     assert caught.value.code == "diverged" and "now 0.9" in str(caught.value)
     assert seen and caught.value.state is seen[-1] and np.isfinite(caught.value.state.theta).all()
@@ -376,7 +387,7 @@ def test_epochs_that_share_a_job_have_the_same_bits_and_the_same_history(validat
             batch_size=32,
             seed=0,
             validation=held if validated else None,
-            listeners=[lambda row, state, seen=seen: seen.append(bits(state))],
+            watcher=Seen(lambda row, state, seen=seen: seen.append(bits(state))),
         )
         measured = [{k: v for k, v in row.items() if k not in UNMEASURED[2:]} for row in history.rows]
         found.append((bits(state), seen, measured, where.jobs))
@@ -389,7 +400,7 @@ def test_epochs_after_the_one_that_stopped_training_do_not_count(monkeypatch):
     for most in (loop.AHEAD, 1):
         monkeypatch.setattr(loop, "AHEAD", most)
         stopping = Stopping("val_loss", False, 3)
-        settings = {"optimizer": Adam(0.2), "epochs": 40, "validation": engine(), "stopping": stopping}
+        settings = {"optimizer": Adam(0.2), "epochs": 40, "validation": engine(), "stopping": [stopping]}
         state, history = train(engine=far_away(), **settings)
         found.append((bits(state), len(history.rows), history.best))
     assert found[0] == found[1] and found[0][1] < 40 and found[0][1] == found[0][2] + 4
@@ -408,7 +419,7 @@ def test_a_divergence_among_shared_epochs_keeps_the_last_good_one():
             epochs=60,
             batch_size=100,
             seed=0,
-            listeners=[lambda row, state: seen.append(state)],
+            watcher=Seen(lambda row, state: seen.append(state)),
         )
     assert where.jobs < len(seen) == 44 and bits(caught.value.state) == bits(seen[-1])
 
@@ -434,7 +445,7 @@ def test_the_best_row_is_the_first_of_the_best():
 def test_training_ends_when_patience_does():
     watch = Stopping("val_accuracy", True, 2)
     assert [watch.ended(ROW[:n]) for n in range(1, 6)] == [False, False, False, True, False]
-    assert not any(Stopping("val_accuracy", True, 0).ended(ROW[:n]) for n in range(1, 6))
+    assert not any(Stopping("val_accuracy", True).ended(ROW[:n]) for n in range(1, 6))
 
 
 def test_training_ends_when_the_loss_has_settled():
@@ -535,7 +546,7 @@ def test_moments_are_those_of_the_weighted_rows_whatever_the_order(dtype):
 
 def run(most, seen, begun=None, shards=1, **settings):
     """Train for so many epochs with dropout, validation and a watch for the best; remember all progress."""
-    settings = {"validation": engine(), "stopping": Stopping("val_loss", False, 4)} | settings
+    settings = {"validation": engine(), "stopping": [Stopping("val_loss", False, 4)]} | settings
     return train(shards=shards, epochs=most, begun=begun, keep=seen.append, **settings)
 
 
