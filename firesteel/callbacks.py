@@ -2,6 +2,7 @@
 
 from firesteel.train.callbacks import (
     BackupAndRestore,
+    BoldDriver,
     Callback,
     CSVLogger,
     EarlyStopping,
@@ -14,6 +15,7 @@ from firesteel.train.callbacks import (
 
 __all__ = [
     "BackupAndRestore",
+    "BoldDriver",
     "CSVLogger",
     "Callback",
     "EarlyStopping",

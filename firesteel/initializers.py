@@ -1,6 +1,7 @@
 """How weights are first drawn, under Keras's names."""
 
 from firesteel.core.initializers import (
+    Constant,
     GlorotNormal,
     GlorotUniform,
     HeNormal,
@@ -8,12 +9,17 @@ from firesteel.core.initializers import (
     Initializer,
     LecunNormal,
     LecunUniform,
+    Ones,
+    Orthogonal,
     RandomNormal,
     RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
     Zeros,
 )
 
 __all__ = [
+    "Constant",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
@@ -21,7 +27,11 @@ __all__ = [
     "Initializer",
     "LecunNormal",
     "LecunUniform",
+    "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
     "Zeros",
 ]

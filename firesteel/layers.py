@@ -1,5 +1,37 @@
 """Layers under the names and arguments that Keras gave them; their mathematics is in `firesteel.core.ops`."""
 
-from firesteel.core.layers import Activation, Dense, Dropout, Layer, Normalization, Rescaling
+from firesteel.core.layers import (
+    ELU,
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GaussianNoise,
+    Input,
+    Layer,
+    LayerNormalization,
+    LeakyReLU,
+    Normalization,
+    ReLU,
+    Rescaling,
+)
 
-__all__ = ["Activation", "Dense", "Dropout", "Layer", "Normalization", "Rescaling"]
+__all__ = [
+    "ELU",
+    "Activation",
+    "BatchNormalization",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GaussianNoise",
+    "Input",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "Normalization",
+    "ReLU",
+    "Rescaling",
+]

@@ -1,12 +1,20 @@
-"""Losses under Keras's names, and the half sum of squares of the textbooks."""
+"""Losses under Keras's names, and beside them the half sum of squares, quantiles and standardized losses."""
 
 from firesteel.core.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
     HalfSumOfSquares,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
     Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
+    Poisson,
+    Quantile,
     SparseCategoricalCrossentropy,
+    SquaredHinge,
     Standardized,
 )
 
@@ -14,8 +22,16 @@ __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
     "HalfSumOfSquares",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
+    "Poisson",
+    "Quantile",
     "SparseCategoricalCrossentropy",
+    "SquaredHinge",
     "Standardized",
 ]

@@ -20,12 +20,12 @@ import numpy.typing as npt
 
 from firesteel import console, store
 from firesteel.core import losses, metrics, optimizers
-from firesteel.core.layers import Layer
+from firesteel.core.layers import Flatten, Input, Layer, Normalization
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
-from firesteel.core.ops import Softmax
 from firesteel.core.optimizers import Optimizer
+from firesteel.core.schedules import Schedule
 from firesteel.core.spec import whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError, StoreError
@@ -35,11 +35,13 @@ from firesteel.train.checkpoints import Checkpoints, identity
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine, one_blas_thread, threads
 from firesteel.train.history import History
+from firesteel.train.moments import measure
 from firesteel.train.rounds import predict
 from firesteel.train.source import Arrays, Source, Survey, check_kind, check_targets, check_width, features_array
 from firesteel.train.state import Progress, TrainState
 from firesteel.train.stopping import Stopping
-from firesteel.train.strategies import Strategy
+from firesteel.train.strategies import Gradient, Strategy
+from firesteel.train.weights import class_weights
 
 __all__ = ["Sequential", "load_model"]
 
@@ -122,9 +124,27 @@ class Sequential:
         assert self._network is not None
         return self._network
 
+    @property
+    def _inputs(self) -> int | None:
+        """The number of inputs that the first layer says, if it does."""
+        return self._layers[0].inputs if self._layers else 1
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Say the number of inputs where no layer does: (None, 784), None being the rows.
+
+        Raises ConfigError where a layer says another.
+        """
+        width = whole(input_shape[-1]) if isinstance(input_shape, tuple) and len(input_shape) == 2 else None
+        if width is None or width < 1:
+            raise ConfigError(f"input_shape={input_shape!r}: give (None, inputs)", code="config-value")
+        if self._inputs not in (None, width):
+            raise ConfigError(
+                f"input_shape={input_shape!r}, and the first layer is for {self._inputs} inputs", code="config-shape"
+            )
+        self._build(width)
+
     def _build(self, width: int | None) -> None:
-        inputs = self._layers[0].input_dim if self._layers else 1
-        inputs = width if inputs is None else inputs
+        inputs = width if self._inputs is None else self._inputs
         if inputs is None:
             raise ConfigError(
                 "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
@@ -163,7 +183,7 @@ class Sequential:
     @property
     def learning_rate(self) -> float:
         """The rate of the next step; it can be set, to a number of 0 or more."""
-        return self.state.used(self._compiled()).learning_rate
+        return self.state.used(self._compiled()).rate(self.state.step + 1)
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
@@ -184,7 +204,8 @@ class Sequential:
         self._compiled()
         assert self._loss is not None
         outputs = self.network.outputs
-        return Objective(self.network, self._loss, tuple(_metric(m, self._loss, outputs) for m in self._metrics))
+        measured = (_metric(metric, self._loss, outputs) for metric in self._metrics)
+        return Objective(self.network, self._loss, tuple(zip(_names(self._metrics), measured, strict=True)))
 
     # Training
 
@@ -206,7 +227,7 @@ class Sequential:
         features: str | Sequence[str] | None = None,
         label: str | Sequence[str] | None = None,
         weight: str | None = None,
-        strategy: str | Strategy = "average",
+        strategy: str | Strategy | None = None,
         shards: int | None = None,
         seed: int = 0,
     ) -> History:
@@ -225,16 +246,19 @@ class Sequential:
         sample_weight: (n,), for arrays.
         features, label, weight: columns of a DataFrame: one of vectors, arrays, bytes or numbers, or a list of
         numeric columns; "features" and "label" if not given.
-        strategy: "average" trains shards apart and averages them, "gradient" takes one exact step a round.
+        strategy: "average" trains shards apart and averages them, "gradient" takes one exact step a round; the former
+        unless the optimiser searches, as LBFGS does.
         shards: how many parts train apart; 1 on arrays, on frames from the number of rows alone.
         seed: the root of everything random.
 
         A second fit goes on from the first.  Losses and metrics are weighted means: they are divided by the sum of
-        the weights (Keras divides by the number of rows).
+        the weights (Keras divides by the number of rows).  Metrics of the order of rows, such as "auc", are reported
+        of validation rows alone.
 
         Raises ConfigError, DataError, and DivergenceError after putting back the last good weights.
         """
-        chosen: Strategy = strategies.get(strategy)
+        usual = "gradient" if self._optimizer is not None and self._optimizer.searches else "average"
+        chosen: Strategy = strategies.get(usual if strategy is None else strategy)
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         if self._loss is None:
@@ -279,6 +303,7 @@ class Sequential:
         batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
         seed = whole_number("seed", seed, 0)
         objective, survey = self._surveyed(source)
+        strategy.check(self.network, self._compiled(), batch_size)
         weights = None if class_weight is None else class_weights(class_weight, survey, objective)
         if validation is not None:
             self._surveyed(validation)
@@ -326,11 +351,17 @@ class Sequential:
         checkpoints: where progress is kept; if there is some of this very training, it goes on.
         """
         optimizer = self._compiled()
+        self._adapt(engine)
         objective = replace(self._objective(), class_weight=class_weight)
         names = [*objective.names, *(f"val_{name}" for name in objective.names if validation is not None)]
         rows = sum(block.rows for block in engine.blocks)
         steps = -(-rows // (batch_size or rows))
         conductor = Conductor(self, callbacks, objective, names, {"epochs": epochs, "steps": steps})
+        bold = conductor.bold
+        if bold is not None and (optimizer.searches or isinstance(optimizer.learning_rate, Schedule)):
+            raise ConfigError("a BoldDriver needs an optimizer whose rate is a number", code="config-callback")
+        if bold is not None and bold.form == "seed" and not isinstance(strategy, Gradient):
+            raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
         rules = (*conductor.stopping, *([] if stopping is None else [stopping]))
         if not self._chosen:  # nothing can be refused any more
             self.keep(self.state.with_theta(self.network.init(seed)))
@@ -346,7 +377,7 @@ class Sequential:
             if checkpoints is not None:
                 engines = [engine] if validation is None else [engine, validation]
                 told = [type(callback).__name__ for callback in callbacks]
-                settings = [epochs, initial_epoch, batch_size, seed, shuffle, str(rules), told]
+                settings = [epochs, initial_epoch, batch_size, seed, shuffle, str(rules), str(bold), told]
                 name = identity(objective, optimizer, strategy, engines, self.state, settings)
                 start = checkpoints.load(name, self.state) or start
                 save = functools.partial(checkpoints.save, name)
@@ -364,16 +395,36 @@ class Sequential:
                 watcher=conductor,
                 stopping=rules,
                 initial_epoch=initial_epoch,
+                bold=bold,
                 keep=save,
             )
             self.keep(state)
             conductor.finish()
         return self.history
 
+    def _adapt(self, engine: Engine) -> None:
+        """Give a Normalization that has none the mean and variance of the rows to train on."""
+        waiting = [layer for layer in self._layers if isinstance(layer, Normalization) and layer.mean is None]
+        if not waiting:
+            return
+        first = next(layer for layer in self._layers if not isinstance(layer, Input | Flatten))
+        if len(waiting) > 1 or waiting[0] is not first or waiting[0].invert:
+            raise ConfigError(
+                "a Normalization without mean and variance takes them from the rows, and must be the first layer",
+                code="config-layer",
+            )
+        assert self._loss is not None
+        inputs, targets = self.network.inputs, self._loss.columns(self.network.outputs)
+        features, _ = measure(engine, inputs, targets, self._dtype)
+        mean, variance = (tuple(part.tolist()) for part in (features.mean, features.variance))
+        adapted = replace(waiting[0], mean=mean, variance=variance)
+        self._layers = tuple(adapted if layer is first else layer for layer in self._layers)
+        self._build(inputs)
+
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
         """Pass the third gate: look at the rows, build what they decide, and see that both fit."""
         assert self._loss is not None
-        known = self._network or (self._layers and self._layers[0].input_dim)
+        known = self._network or (self._layers and self._inputs)
         if known:
             objective = self._objective()
         survey = source.survey()
@@ -410,7 +461,12 @@ class Sequential:
                 "features=, label= and weight= name columns of a DataFrame: give arrays as x, y and sample_weight=",
                 code="config-arrays",
             )
-        return Arrays(x, y, sample_weight, self._dtype, split)
+        return Arrays(self._flat(x), y, sample_weight, self._dtype, split)
+
+    def _flat(self, x: Any) -> Any:
+        """Return rows of pictures as rows of numbers, where a layer is there to flatten them."""
+        pictures = any(isinstance(layer, Flatten) for layer in self._layers) and np.ndim(x) > 2
+        return np.reshape(x, (len(x), -1)) if pictures else x
 
     def _packed(self, source: Source, split: float, more: bool) -> Source:
         """Return packed rows as they are; raise ConfigError where they were packed for something else."""
@@ -459,8 +515,8 @@ class Sequential:
         """
         if is_frame(x):
             return _frames().predict(x, self.network, self.theta, features)
-        array = features_array(x)
-        if self._network is None and self._layers and self._layers[0].input_dim is None:
+        array = features_array(self._flat(x))
+        if self._network is None and self._inputs is None:
             self._build(array.shape[1])
         check_width(array.shape[1], self.network.inputs, "x")
         with one_blas_thread(), threads() as run:
@@ -471,7 +527,7 @@ class Sequential:
     @property
     def metrics_names(self) -> list[str]:
         """What `evaluate` returns, in order."""
-        return ["loss", *(_name(metric) for metric in self._metrics)]
+        return ["loss", *_names(self._metrics)]
 
     def count_params(self) -> int:
         """Return the number of parameters."""
@@ -509,6 +565,8 @@ class Sequential:
         seen: Counter[str] = Counter()
         width = self.network.inputs
         for layer in self._layers:
+            if isinstance(layer, Input):
+                continue
             count = 0
             for op in layer.ops():
                 count += sum(int(np.prod(shape)) for shape in op.shapes(width).values())
@@ -517,7 +575,8 @@ class Sequential:
             name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
             rows.append((f"{name}{f'_{seen[name]}' if seen[name] else ''} ({kind})", f"(None, {width})", count))
             seen[name] += 1
-        print(console.table(rows, self.network.layout.size, 0, np.dtype(self._dtype).itemsize))
+        other = sum(where.stop - where.start for where, _ in self.network.statistics)
+        print(console.table(rows, self.count_params() - other, other, np.dtype(self._dtype).itemsize))
 
     def fingerprint(self) -> str:
         """Return the SHA-256, 64 hex digits, of the architecture and the weights."""
@@ -583,40 +642,6 @@ def _callbacks(given: Any) -> Sequence[Callback]:
     return list(given)
 
 
-def class_weights(given: Mapping[int, float] | str, survey: Survey, objective: Objective) -> tuple[float, ...]:
-    """Return what the rows of each class weigh.  Raises ConfigError for what is no weight, or no class."""
-    classes = max(2, objective.network.outputs)
-    columns = objective.loss.columns(objective.network.outputs)
-    if objective.loss.targets == "real" or (columns > 1 and objective.loss.link is not Softmax):
-        raise ConfigError(
-            f"class_weight is for targets that are classes, and not for {type(objective.loss).__name__} with "
-            f"{objective.network.outputs} outputs: give sample_weight",
-            code="config-class-weight",
-        )
-    if given == "balanced":
-        if columns > 1:
-            raise ConfigError(
-                "class_weight='balanced' counts classes: give their numbers and sparse_categorical_crossentropy",
-                code="config-class-weight",
-            )
-        rows = [survey.classes[number].rows if number in survey.classes else 0 for number in range(classes)]
-        seen = sum(1 for count in rows if count)
-        return tuple(survey.rows / (seen * count) if count else 1.0 for count in rows)
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"class_weight={given!r}: give {{class: weight}} or 'balanced'", code="config-class-weight")
-    outside = [key for key in given if whole(key) is None or not 0 <= key < classes]
-    if outside:
-        raise ConfigError(
-            f"class_weight has a class {outside[0]!r}: they are 0 to {classes - 1}", code="config-class-weight"
-        )
-    fine = [isinstance(weight, Real) and 0.0 <= float(weight) < np.inf for weight in given.values()]
-    if not all(fine) or not any(given.get(number, 1.0) for number in range(classes)):
-        raise ConfigError(
-            f"class_weight={dict(given)!r}: weights are 0 or more, and not all 0", code="config-class-weight"
-        )
-    return tuple(float(given.get(number, 1.0)) for number in range(classes))
-
-
 def is_frame(x: Any) -> bool:
     """Return whether x is a Spark DataFrame, classic or Connect, without importing Spark."""
     return type(x).__module__.startswith("pyspark.sql.") and hasattr(x, "mapInArrow")
@@ -627,11 +652,17 @@ def _frames() -> Any:
     return importlib.import_module("firesteel.spark.frames")
 
 
-def _metric(given: str | Metric, loss: Loss, outputs: int) -> tuple[str, Metric]:
+def _metric(given: str | Metric, loss: Loss, outputs: int) -> Metric:
     if given in ("accuracy", "acc"):
-        return str(given), metrics.suited(loss, outputs)
-    metric = metrics.get(given)
-    return _name(given), metric
+        return metrics.suited(loss, outputs)
+    metric: Metric = metrics.get(given)
+    return metric
+
+
+def _names(given: Sequence[str | Metric]) -> list[str]:
+    """Return the name of each metric; the second of a name ends in _1, as in Keras."""
+    names = [_name(metric) for metric in given]
+    return [f"{name}_{n}" if (n := names[:at].count(name)) else name for at, name in enumerate(names)]
 
 
 def _name(given: str | Metric) -> str:

@@ -71,7 +71,7 @@ def progress_to_bytes(progress: Progress, identity: str) -> bytes:
     header = {
         "format": FORMAT,
         "identity": identity,
-        "counts": [[state.step, state.epoch, state.learning_rate] for state in states],
+        "counts": [[state.step, state.epoch, state.learning_rate, state.cost] for state in states],
         "rows": progress.rows,
         "machines": sorted(progress.machines),
     }
@@ -95,14 +95,14 @@ def progress_from_bytes(data: bytes, identity: str, like: TrainState, name: str)
         if not whole or header["sha256"] != checksum(header, *(tensors[n] for n in names)):
             raise StoreError(f"{name} is damaged: its checksum is not that of its content", code="store-damaged")
         states = []
-        for n, (step, epoch, rate) in enumerate(counts):
+        for n, (step, epoch, rate, cost) in enumerate(counts):
             vectors = [tensors[f"{n}.{part}"] for part in VECTORS]
             for part, vector in zip(VECTORS, vectors, strict=True):
                 known = getattr(like, part)
                 if (vector.shape, vector.dtype) != (known.shape, known.dtype):
                     raise StoreError(f"{name} is damaged: {part} has shape {vector.shape}", code="store-damaged")
             parts = dict(zip(VECTORS, vectors, strict=True))
-            states.append(replace(like, **parts, step=step, epoch=epoch, learning_rate=rate))
+            states.append(replace(like, **parts, step=step, epoch=epoch, learning_rate=rate, cost=cost))
         best = states[1] if len(states) > 1 else None
         return Progress(states[0], header["rows"], best, frozenset(header["machines"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

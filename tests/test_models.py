@@ -15,7 +15,7 @@ from firesteel.datasets import load_digits
 from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.layers import Activation, Dense, Dropout, Rescaling
 from firesteel.losses import MeanSquaredError
-from firesteel.metrics import MeanAbsoluteError, Metric
+from firesteel.metrics import MeanAbsoluteError, Precision, Ranking, RowMetric
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD, Adam
 from firesteel.testing import check_same_bits
@@ -117,11 +117,10 @@ def test_the_network_of_the_textbook_compiles_and_learns():
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_loss_and_optimizer_can_be_compiled_by_name_and_as_an_object(loss, optimizer):
-    link = LOSSES[loss].link
     for words in ((optimizer, loss), (OPTIMIZERS[optimizer], LOSSES[loss])):
-        model = Sequential([Dense(2, link.__name__.lower() if link else "linear", input_dim=4)])
+        model = Sequential([Dense(2, LOSSES[loss].natural, input_dim=4)])
         model.compile(*words, metrics=[])
-        y = {"class": Y, "unit": to_categorical(Y), "real": to_categorical(Y)}[LOSSES[loss].targets]
+        y = Y if LOSSES[loss].targets == "class" else to_categorical(Y)
         history = model.fit(X, y, epochs=1, verbose=0)
         assert np.isfinite(history.history["loss"]).all()
 
@@ -133,7 +132,8 @@ def test_every_metric_is_reported_under_the_name_it_was_asked_for_by(name):
     assert model.metrics_names == ["loss", name]
     y = to_categorical(Y)
     history = model.fit(X, y, verbose=0, validation_split=0.1)
-    assert list(history.history) == ["loss", name, "val_loss", f"val_{name}"]
+    trained = [] if isinstance(METRICS.get(name), Ranking) else [name]
+    assert list(history.history) == ["loss", *trained, "val_loss", f"val_{name}"]
     assert list(model.evaluate(X, y, verbose=0, return_dict=True)) == ["loss", name]
 
 
@@ -142,9 +142,28 @@ def test_a_metric_given_as_an_object_is_reported_under_its_name():
     assert model.metrics_names[1] in METRICS and METRICS[model.metrics_names[1]] == MeanAbsoluteError()
 
 
+def test_metrics_of_one_name_are_told_apart_by_number_and_keep_their_order():
+    names = ["auc", Precision(class_id=0), "confusion_matrix", Precision(class_id=1), "precision", "accuracy"]
+    model = build(metrics=names)
+    expected = ["loss", "auc", "precision", "confusion_matrix", "precision_1", "precision_2", "accuracy"]
+    means = model.evaluate(X, Y, verbose=0, return_dict=True)
+    assert model.metrics_names == expected == list(means)
+    assert means["precision_2"] == pytest.approx((means["precision"] + means["precision_1"]) / 2)
+    assert model.evaluate(X, Y, verbose=0) == list(means.values())
+
+
+def test_lists_are_reported_in_history_and_not_on_the_screen(capsys):
+    model = build(metrics=["confusion_matrix", "accuracy"])
+    history = model.fit(X, Y, epochs=2, verbose=1, validation_split=0.1)
+    assert "confusion" not in capsys.readouterr().out
+    assert [np.sum(matrix) for matrix in history.history["confusion_matrix"]] == [len(X) * 0.9] * 2
+    assert json.loads(history.to_jsonl().splitlines()[1])["val_confusion_matrix"]
+    assert "accuracy" in model.evaluate(X, Y, return_dict=True) and "confusion" not in capsys.readouterr().out
+
+
 def test_a_metric_of_ones_own_can_be_reported():
     @dataclass(frozen=True)
-    class Largest(Metric):
+    class Largest(RowMetric):
         def rows(self, p, y):
             return p.max(axis=1)
 
@@ -540,7 +559,7 @@ REFUSED = {
     "shards False": (lambda: fitted(shards=False), "give an integer between 1 and 12"),
     "shards -1": (lambda: fitted(shards=-1), "give an integer between 1 and 12"),
     "shards text": (lambda: fitted(shards="2"), "give an integer between 1 and 12"),
-    "strategy": (lambda: fitted(strategy=None), "None is not a strategy"),
+    "strategy": (lambda: fitted(strategy=1), "1 is not a strategy"),
 }
 
 

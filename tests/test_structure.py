@@ -19,6 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FACE = [
     "callbacks",
     "console",
+    "constraints",
     "initializers",
     "layers",
     "losses",
@@ -30,7 +31,13 @@ FACE = [
     "utils",
 ]
 BASE = ["__init__", "errors", "testing"]
-BUDGET = 4500
+BUDGET = 3200
+CATALOGUES = [
+    *["core.activations", "core.constraints", "core.embedding", "core.initializers", "core.layers", "core.losses"],
+    *["core.metrics", "core.norms", "core.optimizers", "core.regularizers", "core.schedules", "train.callbacks"],
+    *[name for name in FACE if name not in ("models", "console", "store", "utils")],
+]
+"""Modules that are lists of things alike, each on a screen of its own: one is read for one of its things."""
 
 
 def name_of(path):
@@ -227,12 +234,14 @@ def test_every_public_method_of_the_face_is_documented(path):
                     assert inspect.getdoc(made), f"{node.name}.{method.name} has no docstring, nor had its base"
 
 
-@pytest.mark.parametrize("family", ["layers", "losses", "metrics", "optimizers", "initializers", "regularizers"])
+@pytest.mark.parametrize(
+    "family", ["constraints", "initializers", "layers", "losses", "metrics", "optimizers", "regularizers"]
+)
 def test_the_face_exports_every_class_of_its_registry_and_the_base(family):
     core, face = (importlib.import_module(f"firesteel.{where}{family}") for where in ("core.", ""))
     classes = {type(spec).__name__ for spec in getattr(core, family.upper()).values()}
     bases = {name for name in core.__all__ if isinstance(getattr(core, name), type)} - {"resolver"}
-    assert set(face.__all__) == classes | {base for base in bases if base[0].isupper()}
+    assert set(face.__all__) - {"schedules"} == classes | {base for base in bases if base[0].isupper()}
 
 
 # Size
@@ -261,6 +270,8 @@ def code_lines(path):
 def test_core_training_and_face_are_read_in_one_sitting():
     counted = {name_of(path): code_lines(path) for path in MODULES}
     sitting = {name: n for name, n in counted.items() if name.split(".")[0] in ("core", "train", *FACE)}
+    listed = [name for name in sitting if name in CATALOGUES or name.startswith("optimizers.")]
+    assert all(sitting.pop(name) < 400 for name in listed)
     for name, lines in counted.items():
         print(f"{lines:6,}  {name or 'firesteel'}{'' if name in sitting else '  (not counted)'}")
     print(f"{sum(sitting.values()):6,}  of {BUDGET:,}")

@@ -132,7 +132,7 @@ def train(
     hidden
         Units of the hidden layers, such as 64,32; "" for none.
     activation
-        Of the hidden layers: relu, tanh, sigmoid, softmax or linear.
+        Of the hidden layers, such as relu, gelu or tanh.
     epochs
         Passes over the training rows.
     batch_size

@@ -5,16 +5,18 @@ to keep their variance.  Which stream feeds a draw is decided in `network.py`.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from firesteel.core.spec import Spec, number, resolver
+from firesteel.core.spec import Spec, choice, number, resolver, unknown
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
 __all__ = [
     "INITIALIZERS",
+    "Constant",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
@@ -22,8 +24,12 @@ __all__ = [
     "Initializer",
     "LecunNormal",
     "LecunUniform",
+    "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
     "Zeros",
     "get",
 ]
@@ -47,6 +53,32 @@ class Zeros(Initializer):
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return np.zeros(shape)
+
+
+@dataclass(frozen=True)
+class Ones(Initializer):
+    """All ones.
+
+    >>> Ones().draw(np.random.default_rng(0), (2,))
+    array([1., 1.])
+    """
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return np.ones(shape)
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """One value everywhere.
+
+    >>> Constant(0.5).draw(np.random.default_rng(0), (2,))
+    array([0.5, 0.5])
+    """
+
+    value: float = number(0.0, why="it is the value of every weight")
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return np.full(shape, self.value)
 
 
 @dataclass(frozen=True)
@@ -96,21 +128,100 @@ def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return x
 
 
+@dataclass(frozen=True)
+class TruncatedNormal(Initializer):
+    """Normal, cut at two standard deviations; `stddev` is that before the cut.
+
+    >>> TruncatedNormal(stddev=0.1).draw(np.random.default_rng(0), (1,)).round(4)
+    array([0.0126])
+    """
+
+    mean: float = number(0.0, why="it is the centre of the draw")
+    stddev: float = number(0.05, low=0.0, why="it is the standard deviation before the cut")
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return self.mean + self.stddev * truncated_normal(rng, shape)
+
+
+MODES = ("fan_avg", "fan_in", "fan_out")
+DISTRIBUTIONS = ("truncated_normal", "uniform", "untruncated_normal")
+
+
 class _Scaled(Initializer):
-    """Variance `scale / fan`, fan being a function of the matrix's two sides."""
+    """Variance scale / fan, fan being a function of the matrix's two sides."""
 
     scale: float
-    fan: str
-    uniform: bool
+    mode: str
+    distribution: str
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         fan_in, fan_out = shape[0], shape[-1]
-        fan = fan_in if self.fan == "in" else (fan_in + fan_out) / 2
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(fan, 1.0)
-        if self.uniform:
+        if self.distribution == "uniform":
             limit = math.sqrt(3.0 * variance)
             return rng.uniform(-limit, limit, shape)
+        if self.distribution == "untruncated_normal":
+            return rng.normal(0.0, math.sqrt(variance), shape)
         return truncated_normal(rng, shape) * (math.sqrt(variance) / TRUNCATED_STDDEV)
+
+
+def one_of(what: str, names: tuple[str, ...]) -> Callable[[object], str]:
+    """Return what lets only these names pass, and raises ConfigError for others."""
+
+    def resolve(given: object) -> str:
+        if not isinstance(given, str) or given not in names:
+            raise unknown(what, given, dict.fromkeys(names))
+        return given
+
+    return resolve
+
+
+@dataclass(frozen=True)
+class VarianceScaling(_Scaled):
+    """Variance scale / fan: the family of which the glorot, he and lecun draws are members.
+
+    mode: "fan_in" (I), "fan_out" (O) or "fan_avg" (their mean).  distribution: "truncated_normal" (cut at two
+    standard deviations and widened to keep its variance), "untruncated_normal" or "uniform".
+    Raises ConfigError for anything else.
+
+    >>> drawn = [i.draw(np.random.default_rng(0), (3, 3)) for i in (VarianceScaling(2.0), HeNormal())]
+    >>> np.array_equal(*drawn)
+    True
+    """
+
+    scale: float = number(1.0, above=0.0, why="it is the variance times the fan")
+    mode: str = choice("fan_in", one_of("a mode of VarianceScaling", MODES))
+    distribution: str = choice("truncated_normal", one_of("a distribution of VarianceScaling", DISTRIBUTIONS))
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """gain q, q being random with orthonormal columns, or orthonormal rows if they are fewer.
+
+    A normal draw is made orthogonal row after row, without BLAS, whose number of threads would decide the last bits.
+    Raises ConfigError for an array that is no matrix.
+
+    >>> q = Orthogonal().draw(np.random.default_rng(0), (3, 2))
+    >>> bool(np.allclose(q.T @ q, np.eye(2)))
+    True
+
+    Source: Saxe et al. 2014; modified Gram-Schmidt.
+    """
+
+    gain: float = number(1.0, why="it is the length of a column")
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        if len(shape) != 2:
+            raise ConfigError(
+                f"Orthogonal draws matrices, and this array has {len(shape)} axis: give biases another initializer",
+                code="config-shape",
+            )
+        q = rng.standard_normal((min(shape), max(shape)))
+        for k, row in enumerate(q):
+            row /= math.sqrt(np.square(row).sum())
+            q[k + 1 :] -= np.einsum("ij,j->i", q[k + 1 :], row)[:, None] * row
+        return self.gain * (q if shape[0] < shape[1] else q.T)
 
 
 @dataclass(frozen=True)
@@ -123,7 +234,7 @@ class GlorotUniform(_Scaled):
     Source: Glorot and Bengio 2010, equation 16.
     """
 
-    scale, fan, uniform = 1.0, "average", True
+    scale, mode, distribution = 1.0, "fan_avg", "uniform"
 
 
 @dataclass(frozen=True)
@@ -136,7 +247,7 @@ class GlorotNormal(_Scaled):
     Source: Glorot and Bengio 2010, equation 12.
     """
 
-    scale, fan, uniform = 1.0, "average", False
+    scale, mode, distribution = 1.0, "fan_avg", "truncated_normal"
 
 
 @dataclass(frozen=True)
@@ -149,7 +260,7 @@ class HeUniform(_Scaled):
     Source: He et al. 2015, equation 10.
     """
 
-    scale, fan, uniform = 2.0, "in", True
+    scale, mode, distribution = 2.0, "fan_in", "uniform"
 
 
 @dataclass(frozen=True)
@@ -162,7 +273,7 @@ class HeNormal(_Scaled):
     Source: He et al. 2015, equation 10.
     """
 
-    scale, fan, uniform = 2.0, "in", False
+    scale, mode, distribution = 2.0, "fan_in", "truncated_normal"
 
 
 @dataclass(frozen=True)
@@ -175,7 +286,7 @@ class LecunUniform(_Scaled):
     Source: LeCun et al. 1998, "Efficient BackProp", section 4.6.
     """
 
-    scale, fan, uniform = 1.0, "in", True
+    scale, mode, distribution = 1.0, "fan_in", "uniform"
 
 
 @dataclass(frozen=True)
@@ -188,10 +299,11 @@ class LecunNormal(_Scaled):
     Source: LeCun et al. 1998, "Efficient BackProp", section 4.6.
     """
 
-    scale, fan, uniform = 1.0, "in", False
+    scale, mode, distribution = 1.0, "fan_in", "truncated_normal"
 
 
 INITIALIZERS: dict[str, Spec] = {
+    "constant": Constant(),
     "glorot_normal": GlorotNormal(),
     "glorot_uniform": GlorotUniform(),
     "he_normal": HeNormal(),
@@ -199,9 +311,13 @@ INITIALIZERS: dict[str, Spec] = {
     "lecun_normal": LecunNormal(),
     "lecun_uniform": LecunUniform(),
     "normal": RandomNormal(),
+    "ones": Ones(),
+    "orthogonal": Orthogonal(),
     "random_normal": RandomNormal(),
     "random_uniform": RandomUniform(),
+    "truncated_normal": TruncatedNormal(),
     "uniform": RandomUniform(),
+    "variance_scaling": VarianceScaling(),
     "zeros": Zeros(),
 }
 

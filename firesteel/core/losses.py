@@ -2,7 +2,8 @@
 
 A loss that is the negative log-likelihood of a link (cross-entropy of softmax or sigmoid) is computed on the logits
 that enter the link, which is exact where the two apart would overflow; `network.py` fuses the pair.  Everything here
-is per row; weights and sums are applied in `network.py`.  Shapes: B rows, O outputs, T target columns.
+is per row; weights and sums are applied in `network.py`.  Shapes: B rows, O outputs, T target columns; in formulas
+z_k is an output, y_k its target and r_k = z_k - y_k.
 """
 
 import functools
@@ -12,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.ops import Op, Sigmoid, Softmax, logistic, ones
-from firesteel.core.spec import Spec, choice, numbers, resolver
+from firesteel.core.activations import ACTIVATIONS, logistic
+from firesteel.core.ops import Op, ones
+from firesteel.core.spec import Spec, choice, flag, number, numbers, resolver
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
@@ -22,23 +24,40 @@ __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
     "HalfSumOfSquares",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
+    "MeanAbsoluteError",
     "MeanSquaredError",
+    "Poisson",
+    "Quantile",
     "SparseCategoricalCrossentropy",
+    "SquaredHinge",
     "Standardized",
     "get",
 ]
+
+EPSILON = 1e-7
+"""What Keras keeps logarithms away from 0 by."""
 
 
 class Loss(Spec):
     """Base of losses.
 
-    link: the op that must come last and is fused into the loss, or None where any output will do.
-    targets: what the targets must be: "real", "unit" (numbers in [0, 1]) or "class" (integers 0..O-1, T = 1).
+    targets: what the targets must be: "real", "unit" (numbers in [0, 1]), "class" (integers 0..O-1, T = 1), "count"
+    (numbers of at least 0) or "sign" (-1 and 1, or 0 and 1).
+    natural: the activation whose outputs suit the loss.
     """
 
-    link: ClassVar[type[Op] | None] = None
     targets: ClassVar[str] = "real"
+    natural: ClassVar[str] = "linear"
+
+    @property
+    def link(self) -> type[Op] | None:
+        """The op that must come last and is fused into the loss, or None where any output will do."""
+        return None
 
     def columns(self, outputs: int) -> int:
         """Return T, the number of target columns, for a network of so many outputs."""
@@ -78,8 +97,179 @@ class HalfSumOfSquares(Loss):
         return (r * r).sum(axis=1) * r.dtype.type(0.5), z, r
 
 
+def _mean(values: Array, z: Array, slopes: Array) -> tuple[Array, Array, Array]:
+    """Return what `rows` returns for the mean over a row's outputs of values with these slopes, all (B, O)."""
+    return values.mean(axis=1), z, slopes * z.dtype.type(1.0 / z.shape[1])
+
+
 @dataclass(frozen=True)
-class BinaryCrossentropy(Loss):
+class MeanAbsoluteError(Loss):
+    """L = 1/O sum_k |r_k|; the derivative at r = 0 is taken as 0.
+
+    >>> MeanAbsoluteError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))[0]
+    array([1.])
+    """
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        r = z - y
+        return _mean(np.abs(r), z, np.sign(r))
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """L = 1/O sum_k of r_k^2 / 2 where |r_k| <= delta, else delta (|r_k| - delta / 2): squares, but for outliers.
+
+    >>> Huber(delta=1.0).rows(np.array([[3.0, 0.0]]), np.array([[0.0, 0.0]]))[0]
+    array([1.25])
+
+    Source: Huber 1964.
+    """
+
+    delta: float = number(1.0, above=0.0, why="it is where squares become straight lines")
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        r = z - y
+        near = np.clip(r, -self.delta, self.delta)
+        return _mean(near * (r - 0.5 * near), z, near)
+
+
+@dataclass(frozen=True)
+class LogCosh(Loss):
+    """L = 1/O sum_k log cosh r_k, about r^2 / 2 near 0 and |r| - log 2 far off; the derivative is tanh(r) / O.
+
+    Computed as |r| + log(1 + (exp(-2 |r|) - 1) / 2), which neither overflows nor loses small r.
+
+    >>> LogCosh().rows(np.array([[1000.0]]), np.array([[0.0]]))[0].round(4)
+    array([999.3069])
+    """
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        r = z - y
+        size = np.abs(r)
+        return _mean(size + np.log1p(0.5 * np.expm1(-2 * size)), z, np.tanh(r))
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """L = 1/O sum_k of q (y_k - z_k) below the target, (1 - q) (z_k - y_k) above it: smallest at the q-quantile.
+
+    q: in (0, 1); 0.5 is half the absolute error.  The derivative at r = 0 is taken as 0.
+
+    >>> Quantile(q=0.9).rows(np.array([[0.0]]), np.array([[10.0]]))[0]
+    array([9.])
+
+    Source: Koenker and Bassett 1978.
+    """
+
+    q: float = number(0.5, above=0.0, below=1.0, why="it is the share of targets below the output")
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        r = z - y
+        slopes = (np.sign(r) + (1 - 2 * self.q) * (r != 0).astype(r.dtype)) * 0.5
+        return _mean(r * slopes, z, slopes)
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """L = 1/O sum_k (z_k - y_k log(z_k + 1e-7)): the output is the rate of the target, a count of at least 0.
+
+    It is the negative log-likelihood but for log y_k!, so it may be negative.  An output below 0 counts as 0, with
+    derivative 0; at 0 the derivative is that from above.
+
+    >>> Poisson().rows(np.array([[1.0, 3.0]]), np.array([[5.0, 0.0]]))[0].round(6)
+    array([2.])
+    """
+
+    targets = "count"
+    natural = "exponential"
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        rate = np.maximum(z, 0)
+        return _mean(rate - y * np.log(rate + EPSILON), z, (z >= 0) * (1 - y / (rate + EPSILON)))
+
+
+@dataclass(frozen=True)
+class KLDivergence(Loss):
+    """L = sum_k y_k log(y_k / z_k), with y and z cut to [1e-7, 1]; z and y are distributions over the outputs.
+
+    The derivative is -y_k / z_k inside the cut, ends included, and 0 beyond it.
+
+    >>> KLDivergence().rows(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]))[0].round(4)
+    array([0.6931])
+
+    Source: Kullback and Leibler 1951.
+    """
+
+    targets = "unit"
+    natural = "softmax"
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        t, p = np.clip(y, EPSILON, 1), np.clip(z, EPSILON, 1)
+        return (t * np.log(t / p)).sum(axis=1), z, (z == p) * (-t / p)
+
+
+def _margins(z: Array, y: Array) -> tuple[Array, Array]:
+    """Return the signs, -1 and 1, and what each output lacks to lie beyond 1 on the side of its sign."""
+    sign = np.where(y == 0, -1, y)
+    return sign, np.maximum(1 - sign * z, 0)
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """L = 1/O sum_k max(1 - s_k z_k, 0) with s_k the target, -1 or 1; a target of 0 is read as -1.
+
+    The derivative at s z = 1 is taken as 0.
+
+    >>> Hinge().rows(np.array([[0.5], [0.5]]), np.array([[1.0], [0.0]]))[0]
+    array([0.5, 1.5])
+
+    Source: Cortes and Vapnik 1995.
+    """
+
+    targets = "sign"
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        sign, lack = _margins(z, y)
+        return _mean(lack, z, -sign * (lack > 0))
+
+
+@dataclass(frozen=True)
+class SquaredHinge(Loss):
+    """L = 1/O sum_k max(1 - s_k z_k, 0)^2 with s_k the target, -1 or 1; a target of 0 is read as -1.
+
+    >>> SquaredHinge().rows(np.array([[0.5], [0.5]]), np.array([[1.0], [0.0]]))[0]
+    array([0.25, 2.25])
+    """
+
+    targets = "sign"
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        sign, lack = _margins(z, y)
+        return _mean(lack * lack, z, -2 * sign * lack)
+
+
+@dataclass(frozen=True)
+class Crossentropy(Loss):
+    """Base of the cross-entropies, which take logits and fuse the link that would make probabilities of them.
+
+    from_logits: whether the network gives logits itself; then there is no link, and it predicts logits, as in Keras.
+    label_smoothing: share of each target that is spread over all classes.
+    """
+
+    from_logits: bool = flag(False)
+    label_smoothing: float = number(0.0, low=0.0, below=1.0, why="it is the share spread over all classes")
+
+    @property
+    def link(self) -> type[Op] | None:
+        return None if self.from_logits else type(ACTIVATIONS[self.natural])  # type: ignore[return-value]
+
+    def smoothed(self, y: Array, classes: int) -> Array:
+        """Return the targets with the share spread."""
+        return y * (1 - self.label_smoothing) + self.label_smoothing / classes if self.label_smoothing else y
+
+
+@dataclass(frozen=True)
+class BinaryCrossentropy(Crossentropy):
     """L = -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)) with p = sigmoid(z), as Keras.
 
     Computed as max(z, 0) - z y + log(1 + exp(-|z|)); the derivative is (p - y) / O.
@@ -88,64 +278,71 @@ class BinaryCrossentropy(Loss):
     0.6931
     """
 
-    link = Sigmoid
     targets = "unit"
+    natural = "sigmoid"
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
-        p = logistic(z)
+        p, y = logistic(z), self.smoothed(y, 2)
         losses = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
-        return losses, p, (p - y) * z.dtype.type(1.0 / z.shape[1])
+        return losses, z if self.from_logits else p, (p - y) * z.dtype.type(1.0 / z.shape[1])
 
 
 @dataclass(frozen=True)
-class CategoricalCrossentropy(Loss):
+class CategoricalCrossentropy(Crossentropy):
     """L = -sum_k y_k log p_k with p = softmax(z); y is one-hot or a distribution, (B, O).
 
     The derivative is p sum_k y_k - y.
 
     >>> float(CategoricalCrossentropy().rows(np.zeros((1, 2)), np.array([[0.0, 1.0]]))[0][0].round(4))
     0.6931
+
+    Source of label smoothing: Szegedy et al. 2016, section 7.
     """
 
-    link = Softmax
     targets = "unit"
+    natural = "softmax"
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        y = self.smoothed(y, z.shape[1])
         p, shifted, total = _softmax_parts(z)
         mass = y.sum(axis=1)
         losses = np.log(total) * mass - (y * shifted).sum(axis=1)
-        return losses, p, p * mass[:, None] - y
+        return losses, z if self.from_logits else p, p * mass[:, None] - y
 
 
 @dataclass(frozen=True)
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(Crossentropy):
     """L = -log p_y with p = softmax(z) and y the number of the class, (B, 1).
 
-    The derivative is p, less 1 at the class.
+    The derivative is p, less 1 at the class.  Smoothed, it is the CategoricalCrossentropy of one-hot targets.
 
     >>> float(SparseCategoricalCrossentropy().rows(np.zeros((1, 2)), np.array([[1.0]]))[0][0].round(4))
     0.6931
     """
 
-    link = Softmax
     targets = "class"
+    natural = "softmax"
 
     def columns(self, outputs: int) -> int:
         return 1
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
-        p, shifted, total = _softmax_parts(z)
         at = row_starts(*z.shape) + y[:, 0].astype(np.intp)
+        if self.label_smoothing:
+            one_hot = np.zeros_like(z)
+            one_hot.reshape(-1)[at] = 1
+            return CategoricalCrossentropy(self.from_logits, self.label_smoothing).rows(z, one_hot)
+        p, shifted, total = _softmax_parts(z)
         losses = np.log(total) - shifted.reshape(-1)[at]
         d_z = p.copy()
         d_z.reshape(-1)[at] -= 1
-        return losses, p, d_z
+        return losses, z if self.from_logits else p, d_z
 
 
 def measured(given: object) -> Loss:
-    """Return a loss of plain numbers, given in any form: one without a link."""
+    """Return a loss of plain numbers, given in any form."""
     loss: Loss = given if isinstance(given, Loss) else get(given)
-    if loss.link is not None or loss.targets != "real" or isinstance(loss, Standardized):
+    if loss.targets != "real" or isinstance(loss, Standardized):
         raise ConfigError(f"{type(loss).__name__} has no units to standardize", code="config-loss")
     return loss
 
@@ -154,7 +351,7 @@ def measured(given: object) -> Loss:
 class Standardized(Loss):
     """Another loss L, in units of the targets' spread: L((z - mean) / deviation, (y - mean) / deviation).
 
-    loss: a loss without a link.  mean, deviation: one number for each output, or one for all.
+    loss: a loss of real targets.  mean, deviation: one number for each output, or one for all.
     With it outputs of any scale weigh alike, and learning rates mean the same whatever the targets' unit.
 
     >>> Standardized("mse", 0.0, 10.0).rows(np.array([[30.0]]), np.array([[10.0]]))[0]
@@ -190,12 +387,23 @@ def _softmax_parts(z: Array) -> tuple[Array, Array, Array]:
 
 
 LOSSES: dict[str, Spec] = {
+    "bce": BinaryCrossentropy(),
     "binary_crossentropy": BinaryCrossentropy(),
     "categorical_crossentropy": CategoricalCrossentropy(),
     "half_sse": HalfSumOfSquares(),
+    "hinge": Hinge(),
+    "huber": Huber(),
+    "kl_divergence": KLDivergence(),
+    "kld": KLDivergence(),
+    "log_cosh": LogCosh(),
+    "mae": MeanAbsoluteError(),
+    "mean_absolute_error": MeanAbsoluteError(),
     "mean_squared_error": MeanSquaredError(),
     "mse": MeanSquaredError(),
+    "poisson": Poisson(),
+    "quantile": Quantile(),
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy(),
+    "squared_hinge": SquaredHinge(),
     "standardized": Standardized(),
 }
 

@@ -1,39 +1,160 @@
-"""Metrics as weighted sums over rows: they add up across batches and shards, and are divided once, at the end.
+"""Metrics as sums over rows: they add up across batches, blocks and shards, and become a value once, at the end.
 
-Each metric gives one number a row.  "accuracy" means the one that suits the loss, as in Keras.
+A metric that means something else beside another loss is told by `suited`: what the outputs are, probabilities or
+logits, classes that exclude each other or labels of their own, is known to the loss alone.  `network.py` keeps the
+sums; `Ranking` metrics are no sums of rows, and `train/ranking.py` measures them.
+Shapes: B rows, O outputs, T target columns, K classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from firesteel.core.losses import BinaryCrossentropy, Loss
-from firesteel.core.spec import Spec, resolver
+from firesteel.core.spec import Spec, flag, integer, number, optional, resolver, word
 from firesteel.core.types import Array
+from firesteel.errors import ConfigError
 
 __all__ = [
+    "AUC",
     "METRICS",
+    "AveragePrecision",
     "BinaryAccuracy",
     "CategoricalAccuracy",
+    "ConfusionMatrix",
+    "F1Score",
+    "LogLoss",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
+    "Precision",
+    "R2Score",
+    "Ranking",
+    "Recall",
+    "RootMeanSquaredError",
+    "RowMetric",
     "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "Value",
     "get",
     "suited",
 ]
 
+Value = float | list[Any]
+"""What a metric comes to: a number, or a list of numbers or of such lists."""
+
+
+# What outputs and targets mean
+
+
+def exclusive(loss: Loss, outputs: int) -> bool:
+    """Return whether the outputs are classes that exclude each other, and not labels of their own."""
+    return outputs > 1 and not isinstance(loss, BinaryCrossentropy)
+
+
+def on_logits(loss: Loss) -> bool:
+    """Return whether the loss takes a network that ends in logits."""
+    return bool(getattr(loss, "from_logits", False))
+
+
+def middle(loss: Loss) -> float:
+    """Return the output of a network that is undecided about a label."""
+    return 0.0 if on_logits(loss) or loss.targets == "sign" else 0.5
+
+
+def labels(p: Array, y: Array) -> npt.NDArray[np.bool_]:
+    """Return which labels each row has, (B, O).  y: (B, 1), class numbers for O > 1, or (B, O)."""
+    return y == np.arange(p.shape[1]) if y.shape[1] < p.shape[1] else y > 0.5
+
+
+def numbered(y: Array) -> npt.NDArray[np.intp]:
+    """Return the class of each row, (B,), whether targets are class numbers, (B, 1), or one-hot."""
+    return y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
+
+
+def told(p: Array, y: Array, threshold: float | None) -> tuple[Array, Array]:
+    """Return each row's class and the one its outputs tell, two (B,): the largest output's, or of one, 0 or 1."""
+    if p.shape[1] > 1:
+        return numbered(y), p.argmax(axis=1)
+    return y[:, 0] > 0.5, p[:, 0] > (0.5 if threshold is None else threshold)
+
+
+# The families
+
 
 class Metric(Spec):
-    """Base of metrics."""
+    """Base of metrics: some sums over rows, and what they come to."""
 
-    def rows(self, p: Array, y: Array) -> Array:
-        """Return one value a row.  p: (B, O), the network's outputs.  y: (B, T), the targets."""
+    def suited(self, loss: Loss, outputs: int) -> "Metric":
+        """Return this metric as it is meant beside a loss, for a network of so many outputs."""
+        return self
+
+    def size(self, outputs: int) -> int:
+        """Return the number of sums.  Raises ConfigError where the metric does not fit so many outputs."""
+        raise NotImplementedError
+
+    def sums(self, p: Array, y: Array, w: Array) -> Array:
+        """Return the sums over the rows, (size,), float64.
+
+        p: (B, O), the network's outputs.  y: (B, T), the targets.  w: (B,), the rows' weights, float64.
+        """
+        raise NotImplementedError
+
+    def result(self, sums: Array, weight: np.float64) -> Value:
+        """Return the value.  sums: (size,).  weight: the sum of the rows' weights."""
         raise NotImplementedError
 
 
+class RowMetric(Metric):
+    """Base of metrics that are the weighted mean of one number a row."""
+
+    def rows(self, p: Array, y: Array) -> Array:
+        """Return one value a row, (B,).  p: (B, O), the network's outputs.  y: (B, T), the targets."""
+        raise NotImplementedError
+
+    def size(self, outputs: int) -> int:
+        return 1
+
+    def sums(self, p: Array, y: Array, w: Array) -> Array:
+        return np.array([np.dot(self.rows(p, y), w)])
+
+    def result(self, sums: Array, weight: np.float64) -> Value:
+        return float(sums[0] / weight)
+
+
+class Ranking(Metric):
+    """Base of metrics of the order in which outputs put the rows.
+
+    They need the scores of all rows under the same weights: `evaluate` and validation report them, an epoch's
+    training row does not.  One output is one problem, and so is the second of two that exclude each other; of more,
+    each is a problem of its own against the rest, and the mean over those that are defined is reported.
+    Within one problem equal scores are one group, and groups come from the largest score to the smallest.
+    """
+
+    def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
+        """Return whether it matters in what order the rows of each group stand; the arguments are those of `gain`."""
+        raise NotImplementedError
+
+    def gain(self, positive: Array, negative: Array, tp: Array, fp: Array) -> Array:
+        """Return what each of G groups adds, (G,).
+
+        positive, negative: (G,), the weights in each group.  tp, fp: (G,), their sums so far, the group included.
+        """
+        raise NotImplementedError
+
+    def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
+        """Return the value of each problem, (K,), from what its groups add up to; NaN where there is none."""
+        raise NotImplementedError
+
+
+# Means over rows
+
+
 @dataclass(frozen=True)
-class SparseCategoricalAccuracy(Metric):
+class SparseCategoricalAccuracy(RowMetric):
     """1 where the largest output is the target's class, else 0; y holds class numbers, (B, 1).
 
     >>> SparseCategoricalAccuracy().rows(np.array([[0.2, 0.8]]), np.array([[1.0]]))
@@ -45,7 +166,7 @@ class SparseCategoricalAccuracy(Metric):
 
 
 @dataclass(frozen=True)
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(RowMetric):
     """1 where the largest output is at the largest target, else 0; y is one-hot, (B, O).
 
     >>> CategoricalAccuracy().rows(np.array([[0.2, 0.8]]), np.array([[0.0, 1.0]]))
@@ -57,19 +178,90 @@ class CategoricalAccuracy(Metric):
 
 
 @dataclass(frozen=True)
-class BinaryAccuracy(Metric):
-    """The share of a row's outputs that lie on the target's side of 0.5.
+class BinaryAccuracy(RowMetric):
+    """The share of a row's outputs that lie on the target's side: above `threshold` where y is above 0.5.
 
     >>> BinaryAccuracy().rows(np.array([[0.2, 0.8]]), np.array([[0.0, 0.0]]))
     array([0.5])
     """
 
+    threshold: float = number(0.5, why="outputs above it say yes")
+
     def rows(self, p: Array, y: Array) -> Array:
-        return ((p > 0.5) == (y > 0.5)).mean(axis=1)
+        return ((p > self.threshold) == (y > 0.5)).mean(axis=1)
+
+
+def _among(p: Array, at: Array, k: int) -> Array:
+    """Return whether fewer than k outputs are larger than the one at each row's class, (B,)."""
+    own = np.take_along_axis(p, at[:, None], axis=1)
+    return np.count_nonzero(~(p <= own), axis=1) < k
 
 
 @dataclass(frozen=True)
-class MeanAbsoluteError(Metric):
+class SparseTopKCategoricalAccuracy(RowMetric):
+    """1 where fewer than k outputs are larger than that of the target's class; y holds class numbers, (B, 1).
+
+    >>> SparseTopKCategoricalAccuracy(k=2).rows(np.array([[0.2, 0.5, 0.3]]), np.array([[2.0]]))
+    array([ True])
+    """
+
+    k: int = integer(5, low=1, why="it is how many of the largest outputs count as right")
+
+    def rows(self, p: Array, y: Array) -> Array:
+        return _among(p, y[:, 0].astype(np.intp), self.k)
+
+
+@dataclass(frozen=True)
+class TopKCategoricalAccuracy(RowMetric):
+    """1 where fewer than k outputs are larger than the one at the largest target; y is one-hot, (B, O).
+
+    >>> TopKCategoricalAccuracy(k=1).rows(np.array([[0.2, 0.5, 0.3]]), np.array([[0.0, 0.0, 1.0]]))
+    array([False])
+    """
+
+    k: int = integer(5, low=1, why="it is how many of the largest outputs count as right")
+
+    def rows(self, p: Array, y: Array) -> Array:
+        return _among(p, y.argmax(axis=1), self.k)
+
+
+@dataclass(frozen=True)
+class LogLoss(RowMetric):
+    """-sum_k y_k log p_k; and for labels of their own -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)).
+
+    It is the cross-entropy whatever the loss is, without the price of the weights.  y: class numbers or (B, O).
+    multi_label: outputs are labels of their own; so they are beside binary cross-entropy, and so is a single one.
+    from_logits: outputs are logits; so they are beside a loss on logits.
+    Probabilities are kept from 0 and 1 by the dtype's rounding, as in scikit-learn.
+
+    >>> LogLoss().rows(np.array([[0.5, 0.5], [0.75, 0.25]]), np.array([[0.0], [1.0]])).round(4)
+    array([0.6931, 1.3863])
+    """
+
+    multi_label: bool = flag(False)
+    from_logits: bool = flag(False)
+
+    def suited(self, loss: Loss, outputs: int) -> "LogLoss":
+        return LogLoss(self.multi_label or not exclusive(loss, outputs), self.from_logits or on_logits(loss))
+
+    def rows(self, p: Array, y: Array) -> Array:
+        yes = labels(p, y) if y.shape[1] < p.shape[1] else y
+        least = np.finfo(p.dtype).eps
+        kept = np.clip(p, least, 1 - least)
+        if self.multi_label or p.shape[1] == 1:
+            log_p = -np.logaddexp(0, -p) if self.from_logits else np.log(kept)
+            log_not = log_p - p if self.from_logits else np.log1p(-kept)
+            return -(yes * log_p + (1 - yes) * log_not).mean(axis=1)
+        return -(yes * (log_softmax(p) if self.from_logits else np.log(kept))).sum(axis=1)
+
+
+def log_softmax(z: Array) -> Array:
+    """Return z_k - log sum_j exp z_j.  z: (B, O), logits."""
+    return z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(RowMetric):
     """1/O sum_k |p_k - y_k|.
 
     >>> MeanAbsoluteError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
@@ -81,7 +273,7 @@ class MeanAbsoluteError(Metric):
 
 
 @dataclass(frozen=True)
-class MeanSquaredError(Metric):
+class MeanSquaredError(RowMetric):
     """1/O sum_k (p_k - y_k)^2.
 
     >>> MeanSquaredError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
@@ -93,14 +285,263 @@ class MeanSquaredError(Metric):
         return (r * r).mean(axis=1)
 
 
+# Sums of other kinds
+
+
+@dataclass(frozen=True)
+class RootMeanSquaredError(Metric):
+    """The square root of the mean squared error, of all rows and outputs together.
+
+    >>> RootMeanSquaredError().result(np.array([18.0]), np.float64(2.0))
+    3.0
+    """
+
+    def size(self, outputs: int) -> int:
+        return 1
+
+    def sums(self, p: Array, y: Array, w: Array) -> Array:
+        return MeanSquaredError().sums(p, y, w)
+
+    def result(self, sums: Array, weight: np.float64) -> Value:
+        return float(np.sqrt(sums[0] / weight))
+
+
+@dataclass(frozen=True)
+class R2Score(Metric):
+    """1 - sum w (y - p)^2 / sum w (y - mean y)^2 of each output, and the mean over outputs.
+
+    class_aggregation: "uniform_average"; "variance_weighted_average", where outputs weigh by the variance of their
+    targets; or None for one value an output.
+    Targets that do not vary beyond the rounding of float32 give 1 where they are met and 0 where not, as in
+    scikit-learn.  The variance is a difference of float64 sums, with a relative error of about
+    1e-16 (mean / deviation)^2, which is less than float32 targets lose by their own rounding.
+
+    >>> metric, y = R2Score(), np.array([[1.0], [2.0], [3.0]])
+    >>> metric.result(metric.sums(y + 0.5, y, np.ones(3)), np.float64(3.0))
+    0.625
+    """
+
+    class_aggregation: str | None = word("uniform_average", "variance_weighted_average", None)
+
+    def size(self, outputs: int) -> int:
+        return 3 * outputs
+
+    def sums(self, p: Array, y: Array, w: Array) -> Array:
+        v = np.broadcast_to(y, p.shape).astype(np.float64)
+        r = v - p
+        return np.concatenate([w @ v, w @ (v * v), w @ (r * r)])
+
+    def result(self, sums: Array, weight: np.float64) -> Value:
+        first, second, missed = np.split(sums, 3)
+        spread = second - first * first / weight
+        spread[spread <= np.finfo(np.float32).eps ** 2 * second] = 0.0
+        met = np.where(missed > 0, 0.0, 1.0)
+        scores = np.where(spread > 0, 1.0 - missed / np.where(spread > 0, spread, 1.0), met)
+        if self.class_aggregation is None:
+            return scores.tolist()
+        if self.class_aggregation == "uniform_average" or not spread.any():
+            return float(scores.mean())
+        return float(scores @ spread / spread.sum())
+
+
+@dataclass(frozen=True)
+class Counted(Metric):
+    """Base of ratios of what `sums` counts of each class: the weights of hits, of rows in it, of rows told to be.
+
+    threshold: outputs above it say yes; None for what suits the loss: the largest output tells the class, and where
+    outputs are labels of their own, 0.5 on probabilities and 0 on logits decide.
+    average: over classes, "macro" (each alike), "micro" (from the summed counts), "weighted" (each by its rows), or
+    None for a list.  class_id: the class to report alone; of a single output it is 1, the positive one.
+    A ratio without a divisor is 0, and all classes count, with rows or without.
+    Raises ConfigError, when the network is built, for a class_id that it does not have.
+    """
+
+    threshold: float | None = optional(number(why="outputs above it say yes"))
+    average: str | None = word("macro", "micro", "weighted", None)
+    class_id: int | None = optional(integer(low=0, why="it is the number of a class"))
+
+    def suited(self, loss: Loss, outputs: int) -> "Counted":
+        threshold, one = self.threshold, self.class_id
+        if threshold is None and not exclusive(loss, outputs):
+            threshold = middle(loss)
+        return replace(self, threshold=threshold, class_id=1 if one is None and outputs == 1 else one)
+
+    def size(self, outputs: int) -> int:
+        classes = max(2, outputs)
+        if self.class_id is not None and self.class_id >= classes:
+            raise ConfigError(
+                f"{type(self).__name__}(class_id={self.class_id}): the network tells {classes} classes, 0 to "
+                f"{classes - 1}",
+                code="config-metrics",
+            )
+        return 3 * classes
+
+    def sums(self, p: Array, y: Array, w: Array) -> Array:
+        if self.threshold is not None and p.shape[1] > 1:
+            actual, chosen = labels(p, y), p > self.threshold
+            return np.concatenate([w @ (actual & chosen), w @ actual, w @ chosen])
+        actual, chosen = told(p, y, self.threshold)
+        hit, classes = w * (actual == chosen), max(2, p.shape[1])
+        return np.concatenate([np.bincount(k, by, classes) for k, by in ((actual, hit), (actual, w), (chosen, w))])
+
+    def result(self, sums: Array, weight: np.float64) -> Value:
+        hits, actual, predicted = np.split(sums, 3)
+        if self.class_id is not None:
+            at = slice(self.class_id, self.class_id + 1)
+            return float(self.ratio(hits[at], actual[at], predicted[at])[0])
+        if self.average == "micro":
+            return float(self.ratio(*(part.sum(keepdims=True) for part in (hits, actual, predicted)))[0])
+        ratios = self.ratio(hits, actual, predicted)
+        if self.average is None:
+            return ratios.tolist()
+        return float(ratios.mean() if self.average == "macro" else _ratio(actual @ ratios, actual.sum()))
+
+    def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
+        """Return the value of each class, (K,), from the weights of K classes."""
+        raise NotImplementedError
+
+
+def _ratio(above: Array, below: Array) -> Array:
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+@dataclass(frozen=True)
+class Precision(Counted):
+    """hits / told: the share of the rows told to be of a class that are of it.
+
+    >>> Precision(class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 5.0]), np.float64(9.0))
+    0.6
+    """
+
+    def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
+        return _ratio(hits, predicted)
+
+
+@dataclass(frozen=True)
+class Recall(Counted):
+    """hits / rows: the share of a class's rows that are told to be of it.
+
+    >>> Recall(class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 5.0]), np.float64(9.0))
+    0.75
+    """
+
+    def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
+        return _ratio(hits, actual)
+
+
+@dataclass(frozen=True)
+class F1Score(Counted):
+    """2 hits / (rows + told): the harmonic mean of precision and recall.
+
+    >>> F1Score(class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 6.0]), np.float64(9.0))
+    0.6
+    """
+
+    def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
+        return _ratio(2 * hits, actual + predicted)
+
+
+@dataclass(frozen=True)
+class ConfusionMatrix(Metric):
+    """The weight of the rows of each class (a list) that are told to be of each class (a number in it).
+
+    Of several outputs the largest tells the class, of a single one whether it lies above `threshold`; None for what
+    suits the loss, 0.5 on probabilities and 0 on logits.  Of K classes K^2 sums travel with every partial.
+
+    >>> metric, p, y = ConfusionMatrix(), np.array([[0.2], [0.7], [0.9]]), np.array([[0.0], [0.0], [1.0]])
+    >>> metric.result(metric.sums(p, y, np.ones(3)), np.float64(3.0))
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
+
+    threshold: float | None = optional(number(why="an output above it says yes"))
+
+    def suited(self, loss: Loss, outputs: int) -> "ConfusionMatrix":
+        return ConfusionMatrix(middle(loss)) if self.threshold is None and outputs == 1 else self
+
+    def size(self, outputs: int) -> int:
+        return max(2, outputs) ** 2
+
+    def sums(self, p: Array, y: Array, w: Array) -> Array:
+        actual, chosen = told(p, y, self.threshold)
+        classes = max(2, p.shape[1])
+        return np.bincount(actual * classes + chosen, w, classes**2)
+
+    def result(self, sums: Array, weight: np.float64) -> Value:
+        classes = round(len(sums) ** 0.5)
+        return sums.reshape(classes, classes).tolist()
+
+
+# Of the order of rows
+
+
+@dataclass(frozen=True)
+class AUC(Ranking):
+    """The area under the ROC curve: the chance that a positive row scores above a negative one, ties as a half.
+
+    Rows weigh by their weights.  It is exact: there are no thresholds.  NaN without positives or negatives.
+
+    >>> AUC().gain(*np.array([[2.0, 1.0], [0.0, 4.0], [2.0, 3.0], [0.0, 4.0]]))
+    array([ 0., 10.])
+    """
+
+    def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
+        return (positive > 0) & (negative > 0)
+
+    def gain(self, positive: Array, negative: Array, tp: Array, fp: Array) -> Array:
+        return negative * (tp - 0.5 * positive)
+
+    def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
+        pairs = positive * negative
+        return np.divide(total, pairs, out=np.full_like(total, np.nan), where=pairs > 0)
+
+
+@dataclass(frozen=True)
+class AveragePrecision(Ranking):
+    """sum_g (R_g - R_{g-1}) P_g over the groups of equal scores, with precision P_g and recall R_g after each.
+
+    scikit-learn's definition, by steps and not by trapezoids.  It is exact.  NaN without positives.
+
+    >>> AveragePrecision().gain(*np.array([[2.0, 1.0], [0.0, 3.0], [2.0, 3.0], [0.0, 3.0]]))
+    array([2. , 0.5])
+    """
+
+    def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
+        return (positive > 0) & (fp > 0)
+
+    def gain(self, positive: Array, negative: Array, tp: Array, fp: Array) -> Array:
+        return positive * _ratio(tp, tp + fp)
+
+    def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
+        return np.divide(total, positive, out=np.full_like(total, np.nan), where=positive > 0)
+
+
 METRICS: dict[str, Spec] = {
+    "auc": AUC(),
+    "AUC": AUC(),
+    "average_precision": AveragePrecision(),
     "binary_accuracy": BinaryAccuracy(),
     "categorical_accuracy": CategoricalAccuracy(),
+    "confusion_matrix": ConfusionMatrix(),
+    "f1_score": F1Score(),
+    "F1Score": F1Score(),
+    "log_loss": LogLoss(),
+    "binary_crossentropy": LogLoss(multi_label=True),
+    "categorical_crossentropy": LogLoss(),
+    "sparse_categorical_crossentropy": LogLoss(),
     "mae": MeanAbsoluteError(),
     "mean_absolute_error": MeanAbsoluteError(),
     "mean_squared_error": MeanSquaredError(),
     "mse": MeanSquaredError(),
+    "precision": Precision(),
+    "Precision": Precision(),
+    "r2_score": R2Score(),
+    "recall": Recall(),
+    "Recall": Recall(),
+    "root_mean_squared_error": RootMeanSquaredError(),
+    "rmse": RootMeanSquaredError(),
     "sparse_categorical_accuracy": SparseCategoricalAccuracy(),
+    "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy(),
+    "top_k_categorical_accuracy": TopKCategoricalAccuracy(),
 }
 
 get = resolver("a metric", Metric, METRICS)
@@ -115,6 +556,4 @@ def suited(loss: Loss, outputs: int) -> Metric:
     """
     if loss.targets == "class":
         return SparseCategoricalAccuracy()
-    if outputs > 1 and not isinstance(loss, BinaryCrossentropy):
-        return CategoricalAccuracy()
-    return BinaryAccuracy()
+    return CategoricalAccuracy() if exclusive(loss, outputs) else BinaryAccuracy(middle(loss))

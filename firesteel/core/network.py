@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from firesteel.core import layers as layer_words
+from firesteel.core.activations import ACTIVATIONS
+from firesteel.core.constraints import Constraint
 from firesteel.core.layers import Layer
 from firesteel.core.layout import Layout
-from firesteel.core.losses import Loss
-from firesteel.core.metrics import Metric
+from firesteel.core.losses import Crossentropy, Loss
+from firesteel.core.metrics import Metric, Ranking, Value
 from firesteel.core.ops import Op
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
@@ -51,9 +53,9 @@ class Network:
             raise ConfigError("a network needs at least one layer, and this one has none", code="config-empty")
         width = self.inputs
         for number, layer in enumerate(self.layers):
-            if layer.input_dim is not None and layer.input_dim != width:
+            if layer.inputs is not None and layer.inputs != width:
                 raise ConfigError(
-                    f"layer {number}, {layer}, says input_dim={layer.input_dim}, but {width} values reach it",
+                    f"layer {number}, {layer}, is for {layer.inputs} inputs, but {width} values reach it",
                     code="config-shape",
                 )
             for op in layer.ops():
@@ -116,6 +118,21 @@ class Network:
         named = ((number, name, self.ops[number].regularizer(name)) for number, name, _, _ in self.layout.slices())
         return tuple((number, name, price) for number, name, price in named if price is not None)
 
+    @cached_property
+    def constrained(self) -> tuple[tuple[slice, tuple[int, ...], Constraint], ...]:
+        """The parameters that must satisfy something: (slice of theta, shape, constraint)."""
+        named = ((where, shape, self.ops[n].constraint(name)) for n, name, shape, where in self.layout.slices())
+        return tuple((where, shape, constraint) for where, shape, constraint in named if constraint is not None)
+
+    @cached_property
+    def statistics(self) -> tuple[tuple[slice, float], ...]:
+        """The running averages: (slice of theta, what is kept of the old one at an update)."""
+        return tuple(
+            (where, self.ops[number].momentum)  # type: ignore[attr-defined]
+            for number, name, _, where in self.layout.slices()
+            if name in self.ops[number].statistics
+        )
+
     def penalty(self, p: Sequence[Views], g: Sequence[Views] | None = None) -> float:
         """Return the price of the weights, and add its derivative into the views g if given."""
         prices = (
@@ -147,6 +164,7 @@ class Network:
 class Objective:
     """What training makes small, and what it counts on the way: sums of (loss, weight, rows, metrics...).
 
+    metrics: (name, metric) each; a `Ranking` has no sums and is measured by `train/ranking.py`.
     class_weight: what a row's weight is multiplied by in training, by its class; None for 1.
     The price of the weights is not in the sums: it belongs to the update, not to the rows.
 
@@ -171,8 +189,14 @@ network ends in Softmax() [config-loss]
         end = ops[-1] if ops else "nothing"
         if link is not None and not isinstance(end, link):
             raise ConfigError(
-                f"{type(self.loss).__name__} goes with a last layer of activation {link.__name__.lower()!r}, "
+                f"{type(self.loss).__name__} goes with a last layer of activation {self.loss.natural!r}, "
                 f"and this network ends in {end}",
+                code="config-loss",
+            )
+        if isinstance(self.loss, Crossentropy) and link is None and end == ACTIVATIONS[self.loss.natural]:
+            raise ConfigError(
+                f"{type(self.loss).__name__}(from_logits=True) goes with a last layer that gives logits, and this "
+                f"network ends in {end}: leave out from_logits, or the activation",
                 code="config-loss",
             )
         if self.loss.targets == "class" and self.network.outputs < 2:
@@ -181,27 +205,43 @@ network ends in Softmax() [config-loss]
                 f"{self.network.outputs}: for two classes use 2 outputs, or 1 with sigmoid and binary_crossentropy",
                 code="config-loss",
             )
+        _ = self.size  # where a metric does not fit the outputs, it says so now
 
     @cached_property
     def last(self) -> int:
         """Number of ops that run before the loss: a link is fused into the loss."""
         return len(self.network.ops) - (self.loss.link is not None)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of sums."""
-        return 3 + len(self.metrics)
+        return 3 + sum(where.stop - where.start for _, _, where in self.summed)
+
+    @cached_property
+    def summed(self) -> tuple[tuple[str, Metric, slice], ...]:
+        """The metrics that are sums over rows, as they are meant beside the loss, and where their sums lie."""
+        outputs, at, found = self.network.outputs, 3, []
+        for name, metric in self.metrics:
+            if not isinstance(metric, Ranking):
+                metric = metric.suited(self.loss, outputs)
+                found.append((name, metric, slice(at, at + metric.size(outputs))))
+                at = found[-1][2].stop
+        return tuple(found)
+
+    @property
+    def ranked(self) -> list[tuple[str, Ranking]]:
+        """The metrics that need the order of all rows."""
+        return [(name, metric) for name, metric in self.metrics if isinstance(metric, Ranking)]
 
     @property
     def names(self) -> list[str]:
         """What is measured: "loss", then the metrics."""
         return ["loss", *(name for name, _ in self.metrics)]
 
-    def means(self, sums: Array) -> dict[str, float]:
-        """Return the weighted means by name."""
-        return {
-            name: float(sums[at] / sums[1]) for name, at in zip(self.names, [0, *range(3, self.size)], strict=True)
-        }
+    def means(self, sums: Array) -> dict[str, Any]:
+        """Return the weighted mean of the loss and the values of the metrics that are sums, by name."""
+        values: dict[str, Value] = {"loss": float(sums[0] / sums[1])}
+        return values | {name: metric.result(sums[where], sums[1]) for name, metric, where in self.summed}
 
     def weighted(self, y: Array, w: Array) -> Array:
         """Return the rows' weights in training, (B,).  y: (B, T), class numbers or one-hot rows if classes weigh."""
@@ -239,6 +279,6 @@ network ends in Softmax() [config-loss]
         sums[0] = np.dot(losses, w)
         sums[1] = np.add.reduce(w)
         sums[2] = len(w)
-        for number, (_, metric) in enumerate(self.metrics, 3):
-            sums[number] = np.dot(metric.rows(outputs, y), w)
+        for _, metric, where in self.summed:
+            sums[where] = metric.sums(outputs, y, w)
         return sums

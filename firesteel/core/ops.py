@@ -1,8 +1,8 @@
 """The mathematician's words: what a network computes, each op on one screen, in order of difficulty.
 
 An op's `apply` returns its output and its own pull-back, a function that holds what the backward pass needs; so
-nothing is cached on an object and nothing can be called in the wrong order.  `layers.py` turns the user's words
-into these.  Shapes: B rows, I inputs, O outputs.
+nothing is cached on an object and nothing can be called in the wrong order.  `activations.py` goes on with the
+curves between layers, `layers.py` turns the user's words into both.  Shapes: B rows, I inputs, O outputs.
 """
 
 import functools
@@ -12,19 +12,23 @@ from typing import Any, ClassVar
 import numpy as np
 
 from firesteel.core import initializers
+from firesteel.core.constraints import Constraint
 from firesteel.core.initializers import Initializer
 from firesteel.core.layout import read_only
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.types import Array, Pull, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["OPS", "Affine", "Drop", "Op", "Relu", "Scale", "Sigmoid", "Softmax", "Standardize", "Tanh"]
+__all__ = ["Affine", "Drop", "Noise", "Op", "Scale", "Standardize"]
 
 
 class Op:
     """Base of ops: elementwise, without parameters and not random unless it says otherwise."""
 
     random: ClassVar[bool] = False
+    """Whether training differs from use, where `apply` is given no generator."""
+    statistics: ClassVar[tuple[str, ...]] = ()
+    """Parameters that are running averages: in training a pull-back writes there what was met, and no gradient."""
 
     def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the parameters, given the number of inputs."""
@@ -40,6 +44,10 @@ class Op:
 
     def regularizer(self, name: str) -> Regularizer | None:
         """Return the price of the parameter `name`, if it has one."""
+        return None
+
+    def constraint(self, name: str) -> Constraint | None:
+        """Return what the parameter `name` must satisfy, if anything."""
         return None
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
@@ -103,94 +111,10 @@ class Standardize(Op):
         return y, lambda d_y, g, wants_x: d_y * factor
 
 
-@dataclass(frozen=True)
-class Relu(Op):
-    """y = max(x, 0); the derivative at 0 is taken as 0.
-
-    >>> Relu().apply({}, np.array([[-1.0, 2.0]]), None)[0]
-    array([[0., 2.]])
-    """
-
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
-        y = np.maximum(x, x.dtype.type(0))
-
-        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            d_y *= y > 0
-            return d_y
-
-        return y, pull
-
-
-@dataclass(frozen=True)
-class Tanh(Op):
-    """y = tanh x; dy/dx = 1 - y^2.
-
-    >>> Tanh().apply({}, np.array([[0.0]]), None)[0]
-    array([[0.]])
-    """
-
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
-        y = np.tanh(x)
-
-        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            return d_y * (1 - y * y)
-
-        return y, pull
-
-
 @functools.lru_cache(maxsize=64)
 def ones(count: int, dtype: np.dtype[Any]) -> Array:
     """Return a vector of ones that is made once: the products with it are the fastest sums of short rows."""
     return read_only(np.ones(count, dtype))
-
-
-def logistic(x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)) without overflow, as (1 + tanh(x / 2)) / 2."""
-    y = np.tanh(x * x.dtype.type(0.5))
-    y += 1
-    y *= y.dtype.type(0.5)
-    return y
-
-
-@dataclass(frozen=True)
-class Sigmoid(Op):
-    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y).
-
-    >>> Sigmoid().apply({}, np.array([[0.0]]), None)[0]
-    array([[0.5]])
-    """
-
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
-        y = logistic(x)
-
-        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            return d_y * (y * (1 - y))
-
-        return y, pull
-
-
-def softmax(x: Array) -> Array:
-    """Return exp(x) / sum exp(x) of each row, shifted by the row's maximum.  x: (B, O)."""
-    y = np.exp(x - x.max(axis=1, keepdims=True))
-    y /= y.sum(axis=1, keepdims=True)
-    return y
-
-
-@dataclass(frozen=True)
-class Softmax(Op):
-    """y_k = exp(x_k) / sum_j exp(x_j) in each row; dy_k/dx_j = y_k (1[j = k] - y_j).
-
-    >>> Softmax().apply({}, np.array([[0.0, 0.0]]), None)[0]
-    array([[0.5, 0.5]])
-    """
-
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
-        y = softmax(x)
-
-        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            return y * (d_y - (d_y * y).sum(axis=1, keepdims=True))
-
-        return y, pull
 
 
 @dataclass(frozen=True)
@@ -219,6 +143,23 @@ class Drop(Op):
 
 
 @dataclass(frozen=True)
+class Noise(Op):
+    """In training y = x + n with n_i drawn from N(0, stddev^2); in use y = x.
+
+    >>> Noise(0.5).apply({}, np.array([[1.0, 2.0]]), None)[0]
+    array([[1., 2.]])
+    """
+
+    random = True
+    stddev: float
+
+    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+        if rng is not None and self.stddev:
+            x = x + rng.standard_normal(x.shape, np.float32).astype(x.dtype) * x.dtype.type(self.stddev)
+        return x, lambda d_y, g, wants_x: d_y
+
+
+@dataclass(frozen=True)
 class Affine(Op):
     """y = x w + b.    x: (B, I)   w: (I, O)   b: (O,)   y: (B, O)
 
@@ -231,6 +172,9 @@ class Affine(Op):
     kernel_initializer: Initializer = initializers.GlorotUniform()
     bias_initializer: Initializer = initializers.Zeros()
     kernel_regularizer: Regularizer | None = None
+    bias_regularizer: Regularizer | None = None
+    kernel_constraint: Constraint | None = None
+    bias_constraint: Constraint | None = None
 
     def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         kernel: dict[str, tuple[int, ...]] = {"w": (inputs, self.units)}
@@ -243,7 +187,10 @@ class Affine(Op):
         return self.kernel_initializer if name == "w" else self.bias_initializer
 
     def regularizer(self, name: str) -> Regularizer | None:
-        return self.kernel_regularizer if name == "w" else None
+        return self.kernel_regularizer if name == "w" else self.bias_regularizer
+
+    def constraint(self, name: str) -> Constraint | None:
+        return self.kernel_constraint if name == "w" else self.bias_constraint
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -256,8 +203,3 @@ class Affine(Op):
         if self.use_bias:
             y += p["b"]
         return y, pull
-
-
-OPS: dict[str, type[Op]] = {
-    op.__name__: op for op in (Affine, Drop, Relu, Scale, Sigmoid, Softmax, Standardize, Tanh)
-}

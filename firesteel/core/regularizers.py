@@ -11,7 +11,7 @@ import numpy as np
 from firesteel.core.spec import Spec, number, resolver
 from firesteel.core.types import Array
 
-__all__ = ["REGULARIZERS", "L1L2", "Regularizer", "get"]
+__all__ = ["L1", "L1L2", "L2", "REGULARIZERS", "Regularizer", "get"]
 
 
 class Regularizer(Spec):
@@ -46,10 +46,38 @@ class L1L2(Regularizer):
         return float(self.l1 * np.abs(flat).sum() + self.l2 * (flat * flat).sum())
 
 
+@dataclass(frozen=True)
+class L1(Regularizer):
+    """l1 sum |w|: L1L2 without its second half.
+
+    >>> L1(0.5).add(np.array([2.0, -1.0]), None)
+    1.5
+    """
+
+    l1: float = number(0.01, low=0.0, why="it is the price of a unit of |w|")
+
+    def add(self, w: Array, g: Array | None) -> float:
+        return L1L2(l1=self.l1).add(w, g)
+
+
+@dataclass(frozen=True)
+class L2(Regularizer):
+    """l2 sum w^2: L1L2 without its first half.
+
+    >>> L2(0.5).add(np.array([2.0, -1.0]), None)
+    2.5
+    """
+
+    l2: float = number(0.01, low=0.0, why="it is the price of a unit of w^2")
+
+    def add(self, w: Array, g: Array | None) -> float:
+        return L1L2(l2=self.l2).add(w, g)
+
+
 REGULARIZERS: dict[str, Spec] = {
-    "l1": L1L2(l1=0.01),
+    "l1": L1(),
     "l1_l2": L1L2(l1=0.01, l2=0.01),
-    "l2": L1L2(l2=0.01),
+    "l2": L2(),
 }
 
 get = resolver("a regularizer", Regularizer, REGULARIZERS)

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from firesteel.errors import ConfigError
 
-__all__ = ["Spec", "choice", "flag", "integer", "number", "numbers", "resolver"]
+__all__ = ["Spec", "choice", "flag", "integer", "number", "numbers", "optional", "resolver", "word"]
 
 
 class Spec:
@@ -33,6 +33,18 @@ class Spec:
     firesteel.errors.ConfigError: Dropout(rate=1.5): rate must be a number with 0.0 <= rate < 1.0: \
 it is the fraction of units to drop [config-value]
     """
+
+    def __init_subclass__(cls) -> None:
+        cls.__repr__ = Spec._shown  # type: ignore[assignment]  # which dataclass() leaves
+
+    def _shown(self) -> str:
+        """Return the call that makes it, without what is as usual."""
+        parts = []
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if f.repr and value != f.default:
+                parts.append(f"{f.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
@@ -72,11 +84,20 @@ def number(
     above: float = -math.inf,
     below: float = math.inf,
     why: str,
+    other: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Declare a finite float field with low <= value, above < value and value < below."""
+    """Declare a finite float field with low <= value, above < value and value < below; None is taken where it is the
+    default.
+
+    other: resolves a spec, or the config of one, that may be given in place of a number.
+    """
     rule = "a number with " if max(low, above) > -math.inf or below < math.inf else "a finite number"
 
-    def check(owner: str, name: str, got: object) -> float:
+    def check(owner: str, name: str, got: object) -> Any:
+        if got is None and default is None:
+            return None
+        if other is not None and (isinstance(got, Spec) or (isinstance(got, Mapping) and "type" in got)):
+            return other(got)
         left = f"{low} <= " if low > -math.inf else f"{above} < " if above > -math.inf else ""
         right = f" < {below}" if below < math.inf else ""
         need = f"{rule}{left}{name}{right}: {why}" if left or right else f"{rule}: {why}"
@@ -92,9 +113,13 @@ def number(
 
 
 def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
-    """Declare a tuple of finite floats with low <= value; sequences, arrays and a single number are taken too."""
+    """Declare a tuple of finite floats with low <= value; sequences, arrays and a single number are taken too, and
+    None where that is the default.
+    """
 
-    def check(owner: str, name: str, got: Any) -> tuple[float, ...]:
+    def check(owner: str, name: str, got: Any) -> tuple[float, ...] | None:
+        if got is None and default is None:
+            return None
         try:
             items = [got] if isinstance(got, Real) else list(got)
             values = tuple(math.nan if isinstance(item, bool | str) else float(item) for item in items)
@@ -143,6 +168,28 @@ def flag(default: bool) -> Any:
     return field(default=default, metadata={"check": check})
 
 
+def optional(declared: Any) -> Any:
+    """Declare a field that is None, which is also its default, or what another declaration allows."""
+    check = declared.metadata["check"]
+
+    def unless_none(owner: str, name: str, got: object) -> Any:
+        return None if got is None else check(owner, name, got)
+
+    return field(default=None, metadata={"check": unless_none})
+
+
+def word(default: str, *others: str | None) -> Any:
+    """Declare a field that is one of a few words, or None where that is among them."""
+    known = (default, *others)
+
+    def check(owner: str, name: str, got: object) -> object:
+        if not (got is None or isinstance(got, str)) or got not in known:
+            raise _refuse(owner, name, got, f"one of {', '.join(map(repr, known))}")
+        return got
+
+    return field(default=default, metadata={"check": check})
+
+
 def choice(default: Any, resolve: Callable[[Any], Any]) -> Any:
     """Declare a field that holds another spec, given as the spec, its name or its config."""
     return field(default=default, metadata={"check": lambda owner, name, got: resolve(got)})
@@ -178,8 +225,9 @@ class resolver:  # noqa: N801  (used as a function)
 
 def unknown(family: str, given: object, names: Mapping[str, object]) -> ConfigError:
     """Return the error for a name nobody registered, with the nearest one that was."""
-    near = difflib.get_close_matches(str(given).lower(), list(names), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    known = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(str(given).lower(), list(known), n=1, cutoff=0.5)
+    hint = f"did you mean {known[near[0]]!r}? " if near else ""
     return ConfigError(
         f"{given!r} is not {family}: {hint}there are {', '.join(sorted(names))}", code="config-unknown"
     )

@@ -42,10 +42,11 @@ from firesteel.train.checks import Rule
 from firesteel.train.history import History
 from firesteel.train.moments import measure
 from firesteel.train.partial import Task, tree_sum
-from firesteel.train.rounds import evaluate, tallies
+from firesteel.train.rounds import evaluate
 from firesteel.train.source import Source, Survey, check_kind, check_targets
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
+from firesteel.train.weights import class_weights
 
 __all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]
 
@@ -77,8 +78,9 @@ class Plan:
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
         steps = max(1.0, rows / (self.batch_size or rows))
-        usual = self.optimizer.learning_rate * min(max(30 / steps, 1.0), 10.0)
-        return replace(self.optimizer, learning_rate=self.rate or usual)  # type: ignore[type-var]
+        if self.rate or self.optimizer.searches:
+            return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
+        return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0))
 
 
 class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any]):
@@ -127,11 +129,11 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             whole_number(name, get(name), low)
         if get("handleInvalid") not in ("error", "skip", "keep"):
             raise _wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
-        if get("solver") not in optimizers.OPTIMIZERS:
+        solver = get("solver").replace("l-bfgs", "lbfgs")
+        if solver not in optimizers.OPTIMIZERS:
             known = ", ".join(optimizers.OPTIMIZERS)
-            raise _wrong(
-                "solver", get("solver"), f"it must be one of {known} (l-bfgs and gd are Spark's perceptron's)"
-            )
+            raise _wrong("solver", get("solver"), f"it must be one of {known} (gd is Spark's perceptron's)")
+        optimizer: Optimizer = optimizers.get(solver)
         sizes, whole = self._layers()
         r, e = get("regParam"), get("elasticNetParam")
         price = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
@@ -142,14 +144,15 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         loss = None if get("loss") == "auto" else losses.get(get("loss"))
         if isinstance(loss, Standardized):
             raise _wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
-        strategy: Strategy = strategies.get(get("strategy"))
+        alone = optimizer.searches and not self.isSet("strategy")
+        strategy: Strategy = strategies.get("gradient" if alone else get("strategy"))
         return Plan(
             columns=self._source_columns(),
             hidden=tuple(hidden),
             sizes=sizes,
             whole=whole,
             price=price,
-            optimizer=optimizers.get(get("solver")),
+            optimizer=optimizer,
             rate=self._rate(),
             loss=loss,
             stopping=self._stopping(),
@@ -260,8 +263,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         class_weight: tuple[float, ...] | None = None,
     ) -> tuple[Sequential, History]:
         """Train a network of these layers on packed rows."""
-        first = replace(layers[0], input_dim=width)  # type: ignore[type-var]
-        network = Sequential([first, *layers[1:]])
+        network = Sequential(layers)
+        network.build((None, width))
         rows = sum(block.rows for block in engine.blocks)
         network.compile(plan.paced(rows), loss, list(self.METRICS))
         history = network.fit_blocks(
@@ -401,12 +404,13 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         inner = Network(layers, survey.width)
         if plan.whole and plan.loss is None and inner.outputs == 1:
             loss = losses.get("binary_crossentropy")
-        Objective(inner, loss)
+        objective = Objective(inner, loss)
         NeuralNetworkClassifierModel.check(inner)
         _check_sizes(plan, survey, source.names)
+        plan.strategy.check(inner, plan.optimizer, plan.batch_size)
         check_kind(survey, Rule("class", max(2, inner.outputs)), name)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
-        weights = self._class_weights(survey, max(2, inner.outputs))
+        weights = self._class_weights(survey, objective)
 
         def fit(
             engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
@@ -417,11 +421,11 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
                 front = (features.normalization(),)
             whole = (*front, *layers)
             network, history = self._train(whole, loss, plan, survey.width, engine, held, kept, weights)
-            objective = Objective(network.network, loss)
-            total = tree_sum(engine.map(tallies, Task(objective, network.theta, shards=engine.shards)))
+            objective = Objective(network.network, loss, (("recall", metrics.Recall()),))
+            total = tree_sum(engine.map(evaluate, Task(objective, network.theta, shards=engine.shards)))
             assert total is not None
-            sums, counts = np.split(total.sums, [objective.size])
-            return network, ClassificationSummary(history, objective.means(sums)["loss"], *np.split(counts, 3))
+            counts = np.split(total.sums[objective.summed[0][2]], 3)
+            return network, ClassificationSummary(history, objective.means(total.sums)["loss"], *counts)
 
         return fit
 
@@ -447,20 +451,12 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             return plan.sizes[-1]
         return max(2, top + 1, len(names or ()))
 
-    def _class_weights(self, survey: Survey, classes: int) -> tuple[float, ...] | None:
+    def _class_weights(self, survey: Survey, objective: Objective) -> tuple[float, ...] | None:
         given = self._if_set("classWeights")
         if given is None:
             return None
-        if given == "balanced":
-            rows = [survey.classes[number].rows if number in survey.classes else 0 for number in range(classes)]
-            seen = sum(1 for count in rows if count)
-            return tuple(survey.rows / (seen * count) if count else 1.0 for count in rows)
-        outside = [key for key in given if not 0 <= int(key) < classes]
-        if outside:
-            raise _wrong("classWeights", given, f"there is no class {outside[0]}: they are 0 to {classes - 1}")
-        if not all(0.0 <= weight < np.inf for weight in given.values()) or not any(given.values()):
-            raise _wrong("classWeights", given, "weights are 0 or more, and not all 0")
-        return tuple(given.get(str(number), 1.0) for number in range(classes))
+        named = given if isinstance(given, str) else {int(number): weight for number, weight in given.items()}
+        return class_weights(named, survey, objective, "classWeights")
 
 
 # Regression
@@ -472,7 +468,9 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
 
     Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; the label is a
     number, or an array or vector of several targets.  Features and targets are brought to mean 0 and variance 1
-    inside the model: the history's loss is in units of the targets' variance, predictions are in their own.
+    inside the model: the history's loss is in units of the targets' variance, predictions are in their own.  A loss
+    of other targets than any number leaves them as they are, and the last layer gets the activation that suits it:
+    exponential for poisson, sigmoid for binary_crossentropy.
     Every Param is a keyword; `explainParams()` tells what each means.
     Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
 
@@ -488,12 +486,15 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
 
     def _fit_of(self, source: Any, survey: Survey, plan: Plan) -> Any:
         loss = plan.loss or losses.get("mse")
+        if loss.targets == "class":
+            raise _wrong("loss", self.getOrDefault("loss"), "a regressor predicts numbers, and this loss classes")
         check_kind(survey, Rule(loss.targets), source.names["label"])
         outputs = plan.sizes[-1] if plan.sizes else survey.targets
-        layers = plan.whole or (*plan.hidden, Dense(outputs, kernel_regularizer=plan.price))
+        layers = plan.whole or (*plan.hidden, Dense(outputs, loss.natural, kernel_regularizer=plan.price))
         inner = Network(layers, survey.width)
         Objective(inner, loss)
         _check_sizes(plan, survey, source.names)
+        plan.strategy.check(inner, plan.optimizer, plan.batch_size)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, source.names["label"])
 
         def fit(
@@ -505,7 +506,8 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             trained = loss
             if plan.standardize:
                 front = (features.normalization(),)
-            if plan.standardize and inner.ops and isinstance(inner.ops[-1], Affine):  # only sums reach any number
+            # only sums reach any number, and only a loss of any number has units
+            if plan.standardize and loss.targets == "real" and inner.ops and isinstance(inner.ops[-1], Affine):
                 back = (targets.normalization(invert=True),)
                 trained = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
             whole = (*front, *layers, *back)

@@ -17,8 +17,8 @@ from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from firesteel.core.activations import Sigmoid, Softmax
 from firesteel.core.network import Network
-from firesteel.core.ops import Sigmoid, Softmax
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.spark import worker

@@ -140,7 +140,7 @@ class NetworkParams(
     )
     activation = param(
         "activation",
-        "activation of the hidden layers: relu, tanh, sigmoid or linear.",
+        "activation of the hidden layers, by firesteel's name for it, such as relu, gelu or tanh.",
         TypeConverters.toString,
     )
     dropout = param(
@@ -150,7 +150,7 @@ class NetworkParams(
     )
     solver = param(
         "solver",
-        "the optimiser: adam, rmsprop or sgd.",
+        "the optimiser: adam, adamw, rmsprop, sgd and so on, by Keras's names; l-bfgs takes all rows at once.",
         TypeConverters.toString,
     )
     learningRate = param(

@@ -17,11 +17,13 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.train.history import UNMEASURED, History, Row
 from firesteel.train.loop import Watcher
+from firesteel.train.search import Bold
 from firesteel.train.state import TrainState
 from firesteel.train.stopping import Stopping, better
 
 __all__ = [
     "BackupAndRestore",
+    "BoldDriver",
     "CSVLogger",
     "Callback",
     "Conductor",
@@ -308,6 +310,33 @@ class CSVLogger(Callback):
             writer.writerow(values)
 
 
+class BoldDriver(Callback):
+    """Multiplies the learning rate by `up` while the cost falls and by `down` where it does not; the bold driver.
+
+    form: "safe" compares the loss of fixed rows, of all or of the first 32 blocks, after each epoch with the last one
+    accepted; an epoch that made it worse by more than `tolerance` of itself, or infinite, is taken back.  "seed"
+    compares, before each step of strategy="gradient", the loss of the rows sampled for it with that of the step
+    before, and takes nothing back.  It goes with any optimiser whose rate is a number, momentum included.
+    Raises ConfigError for anything else.
+
+    >>> BoldDriver().rule.up
+    1.05
+
+    Source: Vogl et al. 1988; Battiti 1989, "Accelerated backpropagation learning: two optimization methods".
+    """
+
+    def __init__(self, form: str = "safe", up: float = 1.05, down: float = 0.5, tolerance: float = 0.0) -> None:
+        if form not in ("safe", "seed"):
+            raise ConfigError(f"form={form!r}: it must be 'safe' or 'seed'", code="config-value")
+        if not (up >= 1.0 > down > 0.0 and tolerance >= 0.0 and up < math.inf):
+            raise ConfigError(
+                f"BoldDriver(up={up!r}, down={down!r}, tolerance={tolerance!r}): up must be at least 1, down "
+                "between 0 and 1, tolerance at least 0",
+                code="config-value",
+            )
+        self.rule = Bold(form, up, down, tolerance)
+
+
 class TerminateOnNaN(Callback):
     """Raises DivergenceError at the first step with a loss that is infinite or NaN.
 
@@ -384,6 +413,10 @@ class Conductor(Watcher):
             raise ConfigError("two EarlyStopping cannot both restore their best weights", code="config-callback")
         self.model, self.callbacks, self.objective = model, callbacks, objective
         self.stopping = tuple(callback.rule() for callback in early)
+        drivers = [callback.rule for callback in callbacks if isinstance(callback, BoldDriver)]
+        if len(drivers) > 1:
+            raise ConfigError("one BoldDriver can drive, not several", code="config-callback")
+        self.bold = drivers[0] if drivers else None
         self.params = params
         self.sums: Array | None = None
         if any(_overrides(one, f"on_train_batch_{end}") for one in callbacks for end in ("begin", "end")):

@@ -52,7 +52,7 @@ def identity(
         optimizer.to_config(),
         strategy.to_config(),
         [[engine.shards, [[b.id, b.rows, b.fingerprint] for b in engine.blocks]] for engine in engines],
-        [start.step, start.epoch, start.learning_rate],
+        [start.step, start.epoch, start.learning_rate, start.cost],
         list(settings),
     ]
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())

@@ -36,7 +36,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Rule:
-    """What targets must be: "real", "unit" (in [0, 1]) or "class" (integers, below `classes` if that is known)."""
+    """What targets must be: "real", "unit" (in [0, 1]), "count" (at least 0), "sign" (-1, 0 or 1) or "class".
+
+    Classes are integers, below `classes` if that is known.
+    """
 
     targets: str = "real"
     classes: int | None = None
@@ -68,6 +71,8 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "label-fractional": ("label", "a number that is not a class", "number the classes 0, 1, 2, ... in whole numbers"),
     "label-range": ("label", OUTSIDE, FROM_ZERO),
     "label-unit": ("label", "a number outside [0, 1]", "this loss takes probabilities, one-hot rows or 0 and 1"),
+    "label-count": ("label", "a negative number", "this loss takes counts, or other amounts of at least 0"),
+    "label-sign": ("label", "a number other than -1, 0 and 1", "this loss takes -1 and 1, or 0 and 1"),
     "null-id": ("id", "no value (null)", "fill it in, or name a column that identifies every row"),
     "null-held": ("held", "no value (null)", "fill it in: true for validation, false for training"),
     "null-weight": ("weight", "no value (null or NaN)", "fill it in; 0 leaves a row out"),
@@ -75,7 +80,13 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "negative-weight": ("weight", "a negative number", "weights are counts or importances: 0 or more"),
 }
 """code: (which column, what is there, what to do)."""
-ONLY_FOR = {"label-fractional": "class", "label-range": "class", "label-unit": "unit"}
+ONLY_FOR = {
+    "label-fractional": "class",
+    "label-range": "class",
+    "label-unit": "unit",
+    "label-count": "count",
+    "label-sign": "sign",
+}
 """Findings that matter for one kind of targets alone."""
 INEXACT = "inexact"
 """Code of the finding that is only warned of: whole numbers that the network's dtype cannot hold."""
@@ -116,6 +127,8 @@ def look(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], where: C
     note("label-fractional", fractional, y)
     note("label-range", ~fractional & ((y < 0) | (y >= 2**24)), y)
     note("label-unit", (y < 0) | (y > 1), y)
+    note("label-count", y < 0, y)
+    note("label-sign", ~np.isin(y, (-1, 0, 1)) & ~nan, y)
     note("null-weight", np.isnan(w), w)
     note("weight-infinite", np.isinf(w_kept), w)
     note("negative-weight", w < 0, w)

@@ -10,18 +10,21 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from firesteel.core.layout import read_only
 from firesteel.core.network import Objective
-from firesteel.core.optimizers import Optimizer
+from firesteel.core.optimizers import LBFGS, Optimizer
 from firesteel.core.types import Array
 from firesteel.errors import DivergenceError
+from firesteel.train import ranking
 from firesteel.train.engine import Engine, LocalEngine
 from firesteel.train.history import History, Row
 from firesteel.train.partial import Partial, Task, Watch, tree_sum
-from firesteel.train.rounds import Work, evaluate_each, passes
+from firesteel.train.rounds import Work, evaluate_each, evaluate_first, passes
+from firesteel.train.search import Bold, search
 from firesteel.train.state import Progress, TrainState
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
@@ -64,13 +67,14 @@ def train(
     watcher: Watcher | None = None,
     stopping: Sequence[Stopping] = (),
     initial_epoch: int = 0,
+    bold: Bold | None = None,
     keep: Callable[[Progress], None] | None = None,
 ) -> tuple[TrainState, History]:
     """Train for so many more epochs, or until one of `stopping` or the watcher says so; return the new state and
     what happened.
 
     start: from a state, or from where a training was interrupted, whose epochs count.  initial_epoch: the number of
-    the first one.  keep: is given the progress after each job.
+    the first one.  bold: drives the learning rate.  keep: is given the progress after each job.
 
     Raises DivergenceError when the loss or the weights are no longer finite; its `state` attribute and the last
     one given to the watcher is that of the last good epoch.
@@ -103,11 +107,13 @@ def train(
             state = watcher.begin(initial_epoch + len(history.rows), state)
         begun = False
         clock = time.perf_counter()
-        alone = strategy.alone(engine.shards) and watcher.batches is None
+        alone = strategy.alone(engine.shards) and watcher.batches is None and bold is None
         count = min(ahead, epochs - len(history.rows)) if alone else 1
         chosen = state.used(optimizer)
-        job = _Job(engine, objective, chosen, strategy, None if inside else watcher.batches)
+        job = _Job(engine, objective, chosen, strategy, None if inside else watcher.batches, bold)
         ended = job.epochs(replace(base, optimizer=local(chosen)), state, count)
+        if bold is not None and bold.form == "safe":
+            ended = [job.judged(state, *ended[0])]
         finite = [now.theta for now, _ in itertools.takewhile(_is_finite, ended)]
         validated = [] if validation is None or not finite else _scores(validation, objective, finite, job)
         seconds = time.perf_counter() - clock
@@ -165,14 +171,24 @@ AHEAD_BYTES = 8 << 20
 """The most that the states of such epochs may take on their way to the driver."""
 
 
+PROBED = 32
+"""Blocks whose rows a bold driver looks at: some 64 MB at most."""
+
+
 class _Job:
     """Runs epochs on an engine, and adds up what they cost."""
 
     def __init__(
-        self, engine: Engine, objective: Objective, optimizer: Optimizer, strategy: Strategy, watch: Watch | None
+        self,
+        engine: Engine,
+        objective: Objective,
+        optimizer: Optimizer,
+        strategy: Strategy,
+        watch: Watch | None,
+        bold: Bold | None,
     ) -> None:
         self.engine, self.objective, self.optimizer, self.strategy = engine, objective, optimizer, strategy
-        self.watch = watch
+        self.watch, self.bold = watch, bold
         self.seconds, self.slowest = 0.0, 0.0
         self.machines: frozenset[str] = frozenset()
 
@@ -187,14 +203,17 @@ class _Job:
         ended = []
         for vectors, sums in zip(np.split(total.vectors, count), np.split(total.sums, count), strict=True):
             one = replace(total, vectors=vectors, sums=sums, steps=total.steps // count)
-            state = self.strategy.advance(state, one, self.optimizer, 1)
+            state = self.strategy.advance(state, one, self.optimizer, 1, self.objective.network)
             state = replace(state, epoch=state.epoch + 1)
             ended.append((state, sums))
         return ended
 
     def epoch(self, base: Task, state: TrainState) -> tuple[TrainState, Array]:
         """Return the state after one epoch, and its sums."""
-        sums = np.zeros(self.objective.size)
+        sums, network = np.zeros(self.objective.size), self.objective.network
+        if isinstance(self.optimizer, LBFGS):
+            state, total = search(self.optimizer, state, network, functools.partial(self.look, base))
+            return replace(state, epoch=state.epoch + 1), total.sums
         for number in range(base.rounds):
             task = self.strategy.ready(self.task(base, state, number), self.engine.blocks)
             if task is None:
@@ -207,11 +226,41 @@ class _Job:
                 self.watch(number, total.sums)
             if not total.sums[1]:
                 continue
+            optimizer = self.optimizer
+            if self.bold is not None and self.bold.form == "seed":
+                rate = state.used(optimizer).rate(state.step + 1)
+                state = self.bold.paced(state, float(total.sums[0] / total.sums[1]), rate)
+                optimizer = state.used(optimizer)
             with np.errstate(over="ignore", invalid="ignore"):
-                state = self.strategy.advance(state, total, self.optimizer, self.engine.shards)
+                state = self.strategy.advance(state, total, optimizer, self.engine.shards, network)
             if not _is_finite((state, sums)):
                 break
         return replace(state, epoch=state.epoch + 1), sums
+
+    def look(self, base: Task, state: TrainState) -> Partial:
+        """Return the sums and the gradient over all rows at a state, with the price of the weights."""
+        task = self.task(base, state, 0)
+        return self.strategy.priced(self.total(self.strategy.work(), task), task)
+
+    def judged(self, before: TrainState, after: TrainState, sums: Array) -> tuple[TrainState, Array]:
+        """Return the state to go on from after an epoch, as a bold driver sees it, and the sums to report."""
+        assert self.bold is not None
+        if before.cost is None:
+            before = replace(before, cost=self.cost(before.theta, self.probe(before.theta)))
+        whole = _is_finite((after, sums))
+        cost = self.cost(after.theta, self.probe(after.theta)) if whole else np.inf
+        rate = self.optimizer.rate(before.step + 1)
+        return self.bold.judged(before, after, cost, rate), sums if whole else self.probe(before.theta)
+
+    def probe(self, theta: Array) -> Array:
+        """Return the sums of theta over rows that are always the same: those of the first blocks."""
+        task = Task(objective=self.objective, theta=read_only(theta), shards=self.engine.shards)
+        return self.total(functools.partial(evaluate_first, PROBED), task).sums
+
+    def cost(self, theta: Array, sums: Array) -> float:
+        """Return the loss that sums tell, with the price of the weights."""
+        network = self.objective.network
+        return float(sums[0] / sums[1]) + network.penalty(network.layout.views(theta))
 
     def task(self, base: Task, state: TrainState, number: int) -> Task:
         """Return the task of a round."""
@@ -226,23 +275,37 @@ class _Job:
         return total
 
 
-def score(engine: Engine, objective: Objective, theta: Array) -> dict[str, float]:
+def score(engine: Engine, objective: Objective, theta: Array) -> dict[str, Any]:
     """Return the loss and metrics of theta over the engine's rows, by name."""
     return _scores(engine, objective, [theta])[0]
 
 
 def _scores(
     engine: Engine, objective: Objective, thetas: Sequence[Array], job: _Job | None = None
-) -> list[dict[str, float]]:
-    """Return the loss and metrics of each theta, from one job; what it cost is added to `job`."""
+) -> list[dict[str, Any]]:
+    """Return the loss and metrics of each theta, from one job or a few; what they cost is added to `job`."""
     task = Task(objective=objective, theta=read_only(thetas[0]), shards=engine.shards)
-    total = _total(engine, functools.partial(evaluate_each, np.array(thetas)), task)
-    if job is not None:
-        job.seconds, job.slowest = job.seconds + total.seconds, job.slowest + total.slowest
+
+    def call(work: Work) -> list[Partial | None]:
+        partials = engine.map(work, task)
+        if job is not None:
+            seconds = [partial.seconds for partial in partials if partial is not None]
+            job.seconds, job.slowest = job.seconds + sum(seconds), job.slowest + max(seconds)
+        return partials
+
+    total = tree_sum(call(functools.partial(evaluate_each, np.array(thetas))))
+    assert total is not None, "an engine holds at least one block"
     found = [objective.means(sums) for sums in np.split(total.sums, len(thetas))]
     for means, theta in zip(found, thetas, strict=True):
         means["loss"] += objective.network.penalty(objective.network.layout.views(theta))
-    return found
+    if not objective.ranked:
+        return found
+    rows = sum(block.rows for block in engine.blocks)
+    ranks = ranking.measure(call, objective, np.array(thetas), rows, engine.shards)
+    for means, ranked in zip(found, ranks, strict=True):
+        broken = np.isnan(means["loss"])  # then outputs may be NaN, and have no order
+        means |= {name: np.nan if broken else value for name, value in ranked.items()}
+    return [{name: means[name] for name in objective.names} for means in found]
 
 
 def _is_finite(ended: tuple[TrainState, Array]) -> bool:
@@ -262,8 +325,8 @@ def _diverged(epoch: int, good: TrainState, bad: TrainState, objective: Objectiv
     place = "the loss" if broken is None else f"the weights of {objective.network.layer_of(broken)}"
     error = DivergenceError(
         f"training diverged in epoch {epoch + 1}: {place} became infinite or NaN.  The weights of the epoch before "
-        f"are kept.  Lower the learning rate (now {optimizer.learning_rate:g}), or bring the features to a scale "
-        "near 1"
+        f"are kept.  Lower the learning rate (now {optimizer.rate(good.step + 1):g}), or bring the features to a "
+        "scale near 1"
     )
     error.state = good
     return error

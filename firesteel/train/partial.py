@@ -4,7 +4,7 @@ Partials add up, in a tree whose shape depends on the number of shards alone, be
 sum is part of its result.  `rounds.py` holds the functions from one to the other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -80,16 +80,22 @@ class Partial:
 Sum = TypeVar("Sum", Partial, Array)
 
 
-def tree_sum(parts: Sequence[Sum | None]) -> Sum | None:
-    """Add neighbours, then neighbours of those, and so on; None adds nothing.
+def tree_sum(parts: Iterable[Sum | None]) -> Sum | None:
+    """Add neighbours, then neighbours of those, and so on, as they come; None adds nothing.
 
     >>> tree_sum([np.array([1.0]), None, np.array([2.0])])
     array([3.])
     """
-    level = list(parts)
-    while len(level) > 1:
-        level = [_plus(level[i], level[i + 1] if i + 1 < len(level) else None) for i in range(0, len(level), 2)]
-    return level[0] if level else None
+    whole: list[tuple[int, Sum | None]] = []  # subtrees with 2^height leaves, from the left, ever lower
+    for part in parts:
+        height = 0
+        while whole and whole[-1][0] == height:
+            part, height = _plus(whole.pop()[1], part), height + 1
+        whole.append((height, part))
+    total = None
+    for _, part in reversed(whole):
+        total = _plus(part, total)
+    return total
 
 
 def _plus(a: Sum | None, b: Sum | None) -> Sum | None:

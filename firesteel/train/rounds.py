@@ -17,6 +17,7 @@ from firesteel.core.network import Network
 from firesteel.core.ops import ones
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run, Views
+from firesteel.core.update import update
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
 
@@ -26,12 +27,14 @@ __all__ = [
     "average",
     "evaluate",
     "evaluate_each",
+    "evaluate_first",
     "gradient",
     "moments",
     "passes",
     "predict",
     "round_blocks",
-    "tallies",
+    "rows_of",
+    "sub_batches",
 ]
 
 SUB_BATCH = 128
@@ -111,6 +114,7 @@ class _Learner:
         self.views = self.layout.views(theta)
         self.vectors: list[Array] = []
         self.gradients: list[list[Views]] = []
+        self.whole = bool(task.objective.network.statistics)  # which are over the batch, whatever its size
         self.parallel = self.layout.size * SUB_BATCH > PARALLEL_WORK
 
     def learn(self, pieces: Sequence[Piece], weight: float | None, *address: int) -> tuple[Array, Array]:
@@ -122,7 +126,7 @@ class _Learner:
         x, y, w = self.buffer.gather(pieces)
         w = task.objective.weighted(y, w)
         scale = 1.0 / (weight or float(np.add.reduce(w)) or 1.0)
-        count = -(-len(w) // SUB_BATCH)
+        count = 1 if self.whole else -(-len(w) // SUB_BATCH)
         while len(self.vectors) < count:
             self.vectors.append(np.empty(self.layout.size, self.theta.dtype))
             self.gradients.append(self.layout.views(self.vectors[-1]))
@@ -178,7 +182,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
             batch_sums[0] += batch_sums[1] * network.penalty(learner.views, network.layout.views(g))
         sums += batch_sums
         step += 1
-        task.optimizer.step(theta, g, slots, step)
+        update(network, task.optimizer, theta, g, slots, step)
         if task.watch is not None:
             task.watch(step - task.step - 1, batch_sums)
     vectors = np.vstack([theta, *slots])
@@ -228,33 +232,21 @@ def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Return the shard's sums of loss, weight, rows and metrics under task.theta."""
     objective = task.objective
     views = objective.network.layout.views(task.theta)
-    return _summed(lambda piece: objective.score(views, *_rows(piece, task.theta.dtype)), task, blocks, run)
+    return _summed(lambda piece: objective.score(views, *rows_of(piece, task.theta.dtype)), task, blocks, run)
+
+
+def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Evaluate on those of the blocks whose numbers are below `most`."""
+    chosen = [block for block in blocks if block.id < most]
+    if not chosen:
+        return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size))
+    return evaluate(task, chosen, run)
 
 
 def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Evaluate under each of several thetas, (E, P); return their sums, one after another."""
     parts = [evaluate(replace(task, theta=theta), blocks, run) for theta in thetas]
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
-
-
-def tallies(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return what `evaluate` does and then, for each of K classes, the weight of the shard's rows that are of it and
-    predicted as it, that are of it, and that are predicted as it: 3 K sums.  y: (B, 1), class numbers.
-    """
-    objective, network = task.objective, task.objective.network
-    classes = max(2, network.outputs)
-    views = network.layout.views(task.theta)
-
-    def sub(piece: tuple[Block, slice]) -> Array:
-        x, y, w = _rows(piece, task.theta.dtype)
-        outputs, _ = network.forward(views, x)
-        chosen = outputs.argmax(axis=1) if network.outputs > 1 else outputs[:, 0] > 0.5
-        actual = y[:, 0].astype(np.intp)
-        hit = w * (actual == chosen)
-        counts = (np.bincount(k, by, classes) for k, by in ((actual, hit), (actual, w), (chosen, w)))
-        return np.concatenate([objective.score(views, x, y, w), *counts])
-
-    return _summed(sub, task, blocks, run)
 
 
 def moments(centre: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
@@ -264,7 +256,7 @@ def moments(centre: Array, task: Task, blocks: Sequence[Block], run: Run) -> Par
     """
 
     def sub(piece: tuple[Block, slice]) -> Array:
-        x, y, w = _rows(piece, task.theta.dtype)
+        x, y, w = rows_of(piece, task.theta.dtype)
         v = np.hstack([x, y]).astype(np.float64)
         v -= centre
         return np.concatenate([[w.sum()], w @ v, w @ (v * v)])
@@ -272,7 +264,7 @@ def moments(centre: Array, task: Task, blocks: Sequence[Block], run: Run) -> Par
     return _summed(sub, task, blocks, run)
 
 
-def _rows(piece: tuple[Block, slice], dtype: np.dtype[Any]) -> Rows:
+def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any]) -> Rows:
     """Return x (B, I), y (B, T) and w (B,), the weights as float64."""
     block, rows = piece
     y = block.y[rows]
@@ -281,15 +273,19 @@ def _rows(piece: tuple[Block, slice], dtype: np.dtype[Any]) -> Rows:
     return x, y, block.w[rows].astype(np.float64)
 
 
-def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Add what `sub` returns for each sub-batch of the blocks, in a fixed order."""
-    pieces = [
+def sub_batches(blocks: Sequence[Block]) -> list[tuple[Block, slice]]:
+    """Return the sub-batches of the blocks, in a fixed order."""
+    return [
         (block, slice(at, at + SUB_BATCH))
         for block in sorted(blocks, key=lambda block: block.id)
         for at in range(0, len(block), SUB_BATCH)
     ]
+
+
+def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Add what `sub` returns for each sub-batch of the blocks, in a fixed order."""
     vectors = np.zeros((0, len(task.theta)), task.theta.dtype)
-    return Partial(vectors, tree_sum(list(run(sub, pieces))))  # type: ignore[arg-type]
+    return Partial(vectors, tree_sum(run(sub, sub_batches(blocks))))  # type: ignore[arg-type]
 
 
 def predict(network: Network, theta: Array, x: npt.NDArray[Any], run: Run, last: int | None = None) -> Array:

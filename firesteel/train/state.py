@@ -19,6 +19,7 @@ class TrainState:
     """theta: (P,).  slots: (K, P), the optimiser's moments.  outer: (P,), the velocity between rounds.
 
     step: optimiser steps taken.  epoch: epochs finished.  learning_rate: what it was set to, or None.
+    cost: the last loss that a search or a bold driver has accepted; None before it.
     """
 
     theta: Array
@@ -27,6 +28,7 @@ class TrainState:
     step: int = 0
     epoch: int = 0
     learning_rate: float | None = None
+    cost: float | None = None
 
     @staticmethod
     def start(theta: Array, optimizer: Optimizer) -> "TrainState":
@@ -44,7 +46,7 @@ class TrainState:
 
     def with_theta(self, theta: Array) -> "TrainState":
         """Return this state with other parameters and everything else kept."""
-        return replace(self, theta=theta)
+        return replace(self, theta=theta, cost=None)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from firesteel.core.network import Network
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import Spec, resolver
+from firesteel.core.update import constrain, update
+from firesteel.errors import ConfigError
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work, average, gradient, round_blocks
@@ -25,6 +28,14 @@ class Strategy(Spec):
     def work(self) -> Work:
         """Return the function that runs on each shard."""
         raise NotImplementedError
+
+    def check(self, network: Network, optimizer: Optimizer, batch_size: int | None) -> None:
+        """Raise ConfigError for what cannot be trained so."""
+        if optimizer.searches:
+            raise ConfigError(
+                f"{type(optimizer).__name__} needs all rows at once: fit(..., strategy='gradient')",
+                code="config-strategy",
+            )
 
     def default_batch_size(self) -> int | None:
         """Return the batch size where the user gave none; None means all rows."""
@@ -54,7 +65,9 @@ class Strategy(Spec):
         """Return the sum of the shards' partials with the price of the weights in it."""
         return total
 
-    def advance(self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int) -> TrainState:
+    def advance(
+        self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int, network: Network
+    ) -> TrainState:
         """Return the state after a round, given the sum of the shards' partials."""
         raise NotImplementedError
 
@@ -94,7 +107,7 @@ class Average(Strategy):
 
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
         """Multiply the learning rate: the fewer steps a shard takes between averages, the longer they must be."""
-        return optimizer.scaled(max(1.0, min(shards, 16, 2000 / shard_steps(rows, batch_size, shards))))
+        return optimizer.scaled(max(1.0, min(shards, 16, 2000 / shard_steps(rows, batch_size, shards))), shards)
 
     def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
         weights = {block.id: block.weight for block in blocks}
@@ -102,7 +115,9 @@ class Average(Strategy):
         weight = sum(sum(weights[number] for number in round_blocks(task, ids)) for ids in shards)
         return replace(task, weight=weight) if weight else None
 
-    def advance(self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int) -> TrainState:
+    def advance(
+        self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int, network: Network
+    ) -> TrainState:
         theta, slots = total.vectors[0], total.vectors[1:]
         if shards == 1:
             return replace(state, theta=theta, slots=slots, step=state.step + total.steps)
@@ -110,7 +125,11 @@ class Average(Strategy):
         moved = theta - state.theta
         outer = number(OUTER_MOMENTUM) * state.outer + moved
         step = moved + number(OUTER_MOMENTUM) * outer
-        return replace(state, theta=state.theta + step, slots=slots, outer=outer, step=state.step + total.steps)
+        beyond = state.theta + step
+        for where, _ in network.statistics:  # an average beyond the averages may be no variance any more
+            beyond[where] = theta[where]
+        constrain(network, beyond)
+        return replace(state, theta=beyond, slots=slots, outer=outer, step=state.step + total.steps)
 
 
 OUTER_MOMENTUM = 0.5
@@ -128,6 +147,18 @@ class Gradient(Strategy):
 
     def work(self) -> Work:
         return gradient
+
+    def check(self, network: Network, optimizer: Optimizer, batch_size: int | None) -> None:
+        if optimizer.searches and batch_size is not None:
+            raise ConfigError(
+                f"{type(optimizer).__name__} needs all rows at once: leave batch_size out", code="config-strategy"
+            )
+        if network.statistics:
+            raise ConfigError(
+                "strategy='gradient' has no batches to normalize: take strategy='average', or LayerNormalization in "
+                "place of BatchNormalization",
+                code="config-strategy",
+            )
 
     def default_batch_size(self) -> int | None:
         return None
@@ -155,10 +186,12 @@ class Gradient(Strategy):
         sums[0] += weight * network.penalty(views(task.theta), views(g))
         return replace(total, vectors=total.vectors + g * g.dtype.type(weight), sums=sums)
 
-    def advance(self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int) -> TrainState:
+    def advance(
+        self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int, network: Network
+    ) -> TrainState:
         theta, slots = state.theta.copy(), state.slots.copy()
         mean = total.vectors[0] * theta.dtype.type(1.0 / (total.sums[1] or 1.0))
-        optimizer.step(theta, mean, slots, state.step + 1)
+        update(network, optimizer, theta, mean, slots, state.step + 1)
         return replace(state, theta=theta, slots=slots, step=state.step + 1)
 
 

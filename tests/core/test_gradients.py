@@ -6,37 +6,119 @@ import numpy as np
 import pytest
 
 from firesteel.core import losses
-from firesteel.core.layers import ACTIVATIONS, LAYERS, Activation, Dense, Dropout, Layer, Normalization, Rescaling
-from firesteel.core.losses import LOSSES, HalfSumOfSquares, Standardized
+from firesteel.core.activations import (
+    Curve,
+    Elu,
+    Exponential,
+    Gelu,
+    HardSigmoid,
+    LogSoftmax,
+    Mish,
+    Rectify,
+    Relu,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from firesteel.core.embedding import Lookup
+from firesteel.core.layers import (
+    ACTIVATIONS,
+    ELU,
+    LAYERS,
+    OPS,
+    Activation,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GaussianNoise,
+    Input,
+    Layer,
+    LayerNormalization,
+    LeakyReLU,
+    Normalization,
+    ReLU,
+    Rescaling,
+)
+from firesteel.core.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    HalfSumOfSquares,
+    Huber,
+    Quantile,
+    SparseCategoricalCrossentropy,
+    Standardized,
+)
 from firesteel.core.network import Network, Objective
-from firesteel.core.ops import OPS, Affine, Drop, Op, Relu, Scale, Sigmoid, Softmax, Standardize, Tanh
+from firesteel.core.norms import BatchNorm, LayerNorm
+from firesteel.core.ops import Affine, Drop, Noise, Op, Scale, Standardize
 from firesteel.core.regularizers import L1L2, REGULARIZERS
 from firesteel.testing import check_gradient
 
 SEEDS = [0, 1, 2]
 OP_SAMPLES = {
     "Affine": [Affine(3), Affine(2, use_bias=False)],
+    "BatchNorm": [BatchNorm(), BatchNorm(center=False), BatchNorm(0.5, 0.1, scale=False)],
     "Drop": [Drop(0.4), Drop(0.0)],
+    "Elu": [Elu(), Elu(0.5, 3.0)],
+    "Exponential": [Exponential()],
+    "Gelu": [Gelu()],
+    "HardSigmoid": [HardSigmoid()],
+    "LayerNorm": [LayerNorm(), LayerNorm(0.1, center=False), LayerNorm(scale=False)],
+    "LogSoftmax": [LogSoftmax()],
+    "Lookup": [Lookup(4, 2), Lookup(9, 1)],
+    "Mish": [Mish()],
+    "Noise": [Noise(0.5), Noise(0.0)],
+    "Rectify": [Rectify(), Rectify(0.2), Rectify(max_value=1.0), Rectify(0.3, 1.2, 0.5)],
     "Relu": [Relu()],
     "Scale": [Scale(0.5, 1.0), Scale(-2.0, 0.0)],
     "Sigmoid": [Sigmoid()],
+    "Silu": [Silu()],
     "Softmax": [Softmax()],
+    "Softplus": [Softplus()],
+    "Softsign": [Softsign()],
     "Standardize": [Standardize((0.5, -1.0, 2.0), (2.0, 0.5, 1.0)), Standardize((1.0,), (-3.0,))],
     "Tanh": [Tanh()],
 }
 LAYER_SAMPLES = {
     "Activation": [Activation(name) for name in ACTIVATIONS],
+    "BatchNormalization": [BatchNormalization(), BatchNormalization(0.5, 0.1, center=False, scale=False)],
     "Dense": [
         Dense(4, name, use_bias=bias, bias_initializer="normal") for name in ACTIVATIONS for bias in (True, False)
     ],
     "Dropout": [Dropout(0.5), Dropout(0.0)],
+    "ELU": [ELU(), ELU(0.5)],
+    "Embedding": [Embedding(4, 2), Embedding(9, 1, "normal")],
+    "Flatten": [Flatten()],
+    "GaussianNoise": [GaussianNoise(0.3)],
+    "Input": [Input((3,)), Input((3, 2))],
+    "LayerNormalization": [LayerNormalization(), LayerNormalization(0.1, center=False)],
+    "LeakyReLU": [LeakyReLU(), LeakyReLU(0.1)],
     "Normalization": [
         Normalization([1.0, 0.0, -1.0, 0.5], [4.0, 1.0, 0.0, 0.01]),
         Normalization(2.0, 9.0, invert=True),
     ],
+    "ReLU": [ReLU(), ReLU(0.75, 0.1, 0.25)],
     "Rescaling": [Rescaling(0.5, -0.25), Rescaling(3.0)],
 }
+LOSS_SAMPLES = LOSSES | {
+    "binary of logits": BinaryCrossentropy(from_logits=True),
+    "categorical of logits": CategoricalCrossentropy(from_logits=True),
+    "sparse of logits": SparseCategoricalCrossentropy(from_logits=True),
+    "smoothed binary": BinaryCrossentropy(label_smoothing=0.2),
+    "smoothed categorical": CategoricalCrossentropy(label_smoothing=0.2),
+    "smoothed sparse": SparseCategoricalCrossentropy(label_smoothing=0.2),
+    "narrow huber": Huber(0.3),
+    "high quantile": Quantile(0.9),
+}
 BATCH, WIDTH = 7, 3
+KINKS = np.array([-3.0, 0.0, 0.25, 0.75, 3.0, 6.0])
+"""Where the activations of these samples bend."""
 
 
 def targets(loss, outputs, rng, batch=BATCH):
@@ -47,20 +129,27 @@ def targets(loss, outputs, rng, batch=BATCH):
         return rng.uniform(0.05, 0.95, size=(batch, outputs))
     if loss.targets == "class":
         return rng.integers(0, outputs, size=(batch, 1)).astype(float)
+    if loss.targets == "count":
+        return rng.poisson(2.0, size=(batch, outputs)).astype(float)
+    if loss.targets == "sign":
+        return rng.choice([-1.0, 1.0], size=(batch, outputs))
     pytest.fail(f"{loss} declares targets of kind {loss.targets!r}: say here how to draw them")
 
 
 def last_activation(loss):
-    return "linear" if loss.link is None else loss.link.__name__.lower()
+    """The one that suits the loss; behind logits there is none."""
+    return "linear" if getattr(loss, "from_logits", False) else loss.natural
 
 
 def away_from_kinks(network, rng):
-    """Weights and rows at which no input of a relu is near 0, where the slope jumps."""
+    """Weights and rows at which no input of an activation is near a point where the slope may jump."""
     for _ in range(100):
-        theta, x = rng.normal(0.1, 0.7, network.layout.size), rng.normal(size=(BATCH, WIDTH))
+        theta, x = rng.normal(0.1, 0.7, network.layout.size), rng.normal(size=(BATCH, network.inputs))
+        if isinstance(network.ops[0], Lookup):
+            x = rng.integers(0, network.ops[0].categories, x.shape).astype(float)
         views = network.layout.views(theta)
-        inputs = [network.forward(views, x, last=at)[0] for at, op in enumerate(network.ops) if isinstance(op, Relu)]
-        if all(np.abs(z).min() > 1e-3 for z in inputs):
+        inputs = [network.forward(views, x, last=at)[0] for at, op in enumerate(network.ops) if isinstance(op, Curve)]
+        if all(np.abs(z[..., None] - KINKS).min() > 1e-4 for z in inputs):
             return theta, x
     raise AssertionError("no point away from the kinks was found")
 
@@ -68,7 +157,7 @@ def away_from_kinks(network, rng):
 def check(layers, loss, seed):
     """Check a network of these layers, under weights, at a random point."""
     rng = np.random.default_rng(seed)
-    network = Network(tuple(layers), WIDTH, "float64")
+    network = Network(tuple(layers), layers[0].inputs or WIDTH, "float64")
     theta, x = away_from_kinks(network, rng)
     y, w = targets(loss, network.outputs, rng), rng.uniform(0.5, 2.0, BATCH)
     assert network.layout.size, "a network without weights proves nothing"
@@ -87,6 +176,8 @@ def test_every_op_and_layer_of_the_registries_has_a_sample_here():
 def test_the_pull_back_of_every_op_is_the_derivative_by_its_input_and_its_parameters(op, seed):
     rng = np.random.default_rng(seed)
     x = rng.uniform(0.1, 1.5, (BATCH, WIDTH)) * rng.choice([-1, 1], (BATCH, WIDTH))
+    if isinstance(op, Lookup):
+        x = rng.integers(0, op.categories, x.shape).astype(float)
     p = {name: rng.normal(size=shape) for name, shape in op.shapes(WIDTH).items()}
     c = rng.normal(size=(BATCH, op.outputs(WIDTH)))
 
@@ -97,7 +188,8 @@ def test_the_pull_back_of_every_op_is_the_derivative_by_its_input_and_its_parame
     g = {name: np.zeros_like(array) for name, array in p.items()}
     d_x = pull(c.copy(), g, True)
     assert y.shape == c.shape and d_x.shape == x.shape
-    for array, gradient in [(x, d_x), *((p[name], g[name]) for name in p)]:
+    varied = [(p[name], g[name]) for name in p if name not in op.statistics]
+    for array, gradient in [*([] if isinstance(op, Lookup) else [(x, d_x)]), *varied]:
         for at in np.ndindex(array.shape):
             middle = array[at]
             array[at] = middle + 1e-6
@@ -111,7 +203,8 @@ def test_the_pull_back_of_every_op_is_the_derivative_by_its_input_and_its_parame
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("layer", [layer for samples in LAYER_SAMPLES.values() for layer in samples], ids=repr)
 def test_the_gradient_through_every_layer_is_the_finite_difference(layer, seed):
-    check([Dense(4, "tanh"), layer, Dense(2)], losses.get("half_sse"), seed)
+    before = [] if isinstance(layer, Embedding | Input) else [Dense(4, "tanh")]
+    check([*before, layer, Dense(2)], losses.get("half_sse"), seed)
 
 
 @pytest.mark.parametrize("first", [Rescaling(0.5, 0.1), Dropout(0.3), Activation("tanh")], ids=repr)
@@ -122,9 +215,9 @@ def test_the_gradient_is_right_behind_a_first_layer_without_weights(first):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("outputs", [2, 5])
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_SAMPLES)
 def test_the_gradient_of_every_loss_with_its_link_is_the_finite_difference(name, outputs, bias, seed):
-    loss = LOSSES[name]
+    loss = LOSS_SAMPLES[name]
     last = Dense(outputs, last_activation(loss), use_bias=bias)
     check([Dense(4, "tanh", use_bias=bias), Dropout(0.3), last], loss, seed)
 
@@ -151,10 +244,11 @@ def test_the_gradient_of_a_whole_network_is_the_finite_difference(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_SAMPLES)
 def test_the_derivative_of_every_loss_by_its_input_is_the_finite_difference_row_by_row(name, seed):
-    loss, rng = LOSSES[name], np.random.default_rng(seed)
-    z, y = rng.normal(0, 2, (BATCH, 4)), targets(LOSSES[name], 4, rng)
+    loss, rng = LOSS_SAMPLES[name], np.random.default_rng(seed)
+    z = rng.normal(0, 2, (BATCH, 4))
+    y = targets(loss, 4, rng)
     d_z = loss.rows(z.copy(), y)[2]
     for k in range(4):
         step = np.zeros(4)
@@ -163,9 +257,9 @@ def test_the_derivative_of_every_loss_by_its_input_is_the_finite_difference_row_
         np.testing.assert_allclose(d_z[:, k], slope, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_SAMPLES)
 def test_what_a_loss_calls_the_outputs_is_what_its_link_gives(name):
-    loss, rng = LOSSES[name], np.random.default_rng(3)
+    loss, rng = LOSS_SAMPLES[name], np.random.default_rng(3)
     z = rng.normal(0, 3, (BATCH, 4))
     link = loss.link().apply({}, z, None)[0] if loss.link else z
     np.testing.assert_allclose(loss.rows(z, targets(loss, 4, rng))[1], link, rtol=1e-12)

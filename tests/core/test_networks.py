@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from firesteel.core import losses
-from firesteel.core.layers import LAYERS, Activation, Dense, Dropout, Rescaling
+from firesteel.core.layers import LAYERS, Activation, Dense, Dropout, Embedding, Input, Rescaling
 from firesteel.core.layout import Layout, read_only
 from firesteel.core.network import Network, Objective
 from firesteel.core.seeds import rng_for
@@ -82,14 +82,14 @@ def test_float32_weights_are_the_float64_ones_rounded():
 
 
 def test_shapes_that_do_not_compose_are_refused():
-    with pytest.raises(ConfigError, match=r"layer 1, Dense.*says input_dim=5, but 4 values reach it") as caught:
+    with pytest.raises(ConfigError, match=r"layer 1, Dense.*is for 5 inputs, but 4 values reach it") as caught:
         network(Dense(4), Dense(2, input_dim=5))
     assert caught.value.code == "config-shape"
     network(Dense(4), Dense(2, input_dim=4))
 
 
 def test_the_first_layer_must_take_what_the_network_is_given():
-    with pytest.raises(ConfigError, match="says input_dim=7, but 3 values reach it"):
+    with pytest.raises(ConfigError, match="is for 7 inputs, but 3 values reach it"):
         network(Dense(4, input_dim=7), inputs=3)
 
 
@@ -110,13 +110,13 @@ def test_an_unknown_dtype_is_refused():
 def test_a_loss_with_a_link_refuses_every_other_last_activation(name, activation):
     loss = losses.get(name)
     for layers in ((Dense(3, activation),), (Dense(3), Activation(activation))):
-        if loss.link is None or loss.link.__name__.lower() == activation:
+        if loss.link is None or loss.natural == activation:
             Objective(network(*layers), loss)
             continue
         with pytest.raises(ConfigError) as caught:
             Objective(network(*layers), loss)
         assert caught.value.code == "config-loss"
-        assert type(loss).__name__ in str(caught.value) and repr(loss.link.__name__.lower()) in str(caught.value)
+        assert type(loss).__name__ in str(caught.value) and repr(loss.natural) in str(caught.value)
 
 
 def test_a_dropout_after_the_link_is_refused():
@@ -171,13 +171,23 @@ def test_a_mask_is_the_same_in_both_dtypes():
     np.testing.assert_array_equal(one == 0, other == 0)
 
 
+FIRST = (Embedding, Input)
+"""Layers that come before all others."""
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=repr)
 def test_every_layer_keeps_dtype_and_composes_on_one_row(layer, dtype):
-    net = network(Dense(4, "tanh"), layer, Dense(2), dtype=dtype)
+    before = [] if type(layer) in FIRST else [Dense(4, "tanh")]
+    net = Network((*before, layer, Dense(2)), 3 if layer.inputs is None else layer.inputs, dtype)
     views = net.layout.views(net.init(0))
     for rows in (1, 5):
-        y = net.forward(views, np.ones((rows, 3), dtype), masks())[0]
+        x = (
+            np.zeros((rows, net.inputs), dtype)
+            if isinstance(layer, Embedding)
+            else np.ones((rows, net.inputs), dtype)
+        )
+        y = net.forward(views, x, masks())[0]
         assert y.shape == (rows, 2) and y.dtype == dtype
 
 

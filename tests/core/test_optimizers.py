@@ -1,50 +1,21 @@
-"""Optimisers against the formulas of their papers, in plain Python floats, ten steps deep."""
+"""Optimisers and schedules against Keras's, twenty steps deep, and what they all must do."""
 
 import json
-import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from firesteel.core import optimizers
-from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam, RMSprop
+from firesteel.core import optimizers, schedules
+from firesteel.core.layers import LAYERS, Dense
+from firesteel.core.network import Network
+from firesteel.core.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
+from firesteel.core.schedules import SCHEDULES
+from firesteel.core.update import update
+from firesteel.errors import ConfigError
 from firesteel.train.state import TrainState
 
-
-def sgd(o, grad, theta, steps):
-    """Keras 3: v = mu v - rate g; then w += v, or with Nesterov w += mu v - rate g."""
-    v = 0.0
-    for _ in range(steps):
-        g = grad(theta)
-        v = o["momentum"] * v - o["learning_rate"] * g
-        theta = theta + (o["momentum"] * v - o["learning_rate"] * g if o["nesterov"] else v)
-    return theta
-
-
-def rmsprop(o, grad, theta, steps):
-    """Keras 3: epsilon is added inside the root."""
-    v = 0.0
-    for _ in range(steps):
-        g = grad(theta)
-        v = o["rho"] * v + (1 - o["rho"]) * g**2
-        theta = theta - o["learning_rate"] * g / math.sqrt(v + o["epsilon"])
-    return theta
-
-
-def adam(o, grad, theta, steps):
-    """Keras 3 (Kingma and Ba, end of section 2): epsilon outside the root, beside the uncorrected sqrt(v)."""
-    m = v = 0.0
-    for t in range(1, steps + 1):
-        g = grad(theta)
-        m = o["beta_1"] * m + (1 - o["beta_1"]) * g
-        v = o["beta_2"] * v + (1 - o["beta_2"]) * g**2
-        rate = o["learning_rate"] * math.sqrt(1 - o["beta_2"] ** t) / (1 - o["beta_1"] ** t)
-        theta = theta - rate * m / (math.sqrt(v) + o["epsilon"])
-    return theta
-
-
-REFERENCES = {"SGD": sgd, "RMSprop": rmsprop, "Adam": adam}
 VARIANTS = [
     SGD(0.05, momentum=0.9),
     SGD(0.05, momentum=0.9, nesterov=True),
@@ -53,8 +24,18 @@ VARIANTS = [
     RMSprop(0.01, rho=0.0),
     Adam(0.1, beta_1=0.5, beta_2=0.7, epsilon=0.3),
     Adam(0.1, beta_1=0.0, beta_2=0.0),
+    Adam(0.1, amsgrad=True),
+    RMSprop(0.05, momentum=0.5, centered=True),
+    Adagrad(0.1),
+    Adadelta(1.0, epsilon=0.01),
+    Adamax(0.1),
+    AdamW(0.1),
+    Nadam(0.1),
+    Lion(0.02),
 ]
-ALL = [*OPTIMIZERS.values(), *VARIANTS]
+STEPPING = {name: optimizer for name, optimizer in OPTIMIZERS.items() if not optimizer.searches}
+"""Those that take a step along each gradient; the others are tried in tests/train/test_search.py."""
+ALL = [*STEPPING.values(), *VARIANTS]
 START = [1.5, -0.7, 0.01, 0.0]
 
 
@@ -70,18 +51,76 @@ def run(optimizer, theta, steps, grad=grad):
     return theta, state.slots
 
 
-def test_every_optimizer_of_the_registry_has_a_reference_here():
-    kinds = {type(optimizer).__name__ for optimizer in OPTIMIZERS.values()}
-    assert kinds == set(REFERENCES), "write the new optimiser's formulas into REFERENCES"
+GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("optimizers.json").read_text())
+NETWORK = {dtype: Network((Dense(2),), 3, dtype) for dtype in ("float32", "float64")}
 
 
-@pytest.mark.parametrize("steps", [1, 2, 10])
-@pytest.mark.parametrize("optimizer", ALL, ids=repr)
-def test_every_optimizer_follows_its_formula_step_by_step(optimizer, steps):
-    reference = REFERENCES[type(optimizer).__name__]
-    expected = [reference(optimizer.to_config(), grad, theta, steps) for theta in START]
-    theta, _ = run(optimizer, np.array(START), steps)
-    np.testing.assert_allclose(theta, expected, rtol=1e-12, atol=1e-15)
+def made(kind, settings):
+    """The optimiser that golden numbers name."""
+    settings = dict(settings)
+    if isinstance(settings.get("learning_rate"), dict):
+        named = settings["learning_rate"]
+        settings["learning_rate"] = getattr(schedules, named["type"])(*named["arguments"])
+    return getattr(optimizers, kind)(**settings)
+
+
+def test_every_optimizer_and_schedule_of_the_registries_has_golden_numbers():
+    assert {case[0] for case in GOLDEN["optimizers"]} == {type(one).__name__ for one in STEPPING.values()}
+    named = {type(one).__name__ for one in SCHEDULES.values()}
+    assert {case[0] for case in GOLDEN["schedules"]} | {"Stretched"} == named
+
+
+@pytest.mark.parametrize("kind, settings, dtype, expected", GOLDEN["optimizers"])
+def test_every_optimizer_goes_where_that_of_keras_does(kind, settings, dtype, expected):
+    optimizer, theta = made(kind, settings), np.concatenate(GOLDEN["start"]).astype(dtype)
+    slots = np.zeros((len(optimizer.slots), len(theta)), dtype)
+    for t in range(1, 21):
+        update(NETWORK[dtype], optimizer, theta, theta**3 - 2 * theta + theta.dtype.type(0.2), slots, t)
+    assert theta.dtype == slots.dtype == dtype
+    exact = dtype == "float64" and not isinstance(settings.get("learning_rate"), dict)  # its schedules are float32
+    np.testing.assert_allclose(theta, expected, **({"rtol": 1e-10} if exact else {"rtol": 1e-5, "atol": 1e-5}))
+
+
+@pytest.mark.parametrize("kind, arguments, settings, expected", GOLDEN["schedules"])
+def test_every_schedule_gives_the_rates_of_keras(kind, arguments, settings, expected):
+    schedule = getattr(schedules, kind)(*arguments, **settings)
+    assert [schedule.at(step) for step, _ in expected] == pytest.approx([rate for _, rate in expected], rel=1e-6)
+    assert schedules.get(json.loads(json.dumps(schedule.to_config()))) == schedule
+    stretched = SGD(schedule).scaled(3.0, 2.0)
+    assert stretched.rate(4) == 3.0 * schedule.at(6.0)
+    assert optimizers.get(json.loads(json.dumps(stretched.to_config()))) == stretched
+
+
+def test_boundaries_must_rise_and_have_a_value_more():
+    for boundaries, values in (([2, 1], [1, 2, 3]), ([1, 1], [1, 2, 3]), ([1], [1]), ([1], [1, 2, 3])):
+        with pytest.raises(ConfigError, match="boundaries"):
+            schedules.PiecewiseConstantDecay(boundaries, values)
+
+
+def test_one_way_of_clipping_at_most():
+    with pytest.raises(ConfigError, match="give one of"):
+        Adam(clipnorm=1.0, clipvalue=1.0)
+
+
+def test_every_parameter_that_trains_has_a_kind_that_can_be_left_out_of_decay():
+    for layer in LAYERS.values():
+        for op in layer.ops():
+            assert set(op.shapes(3)) - set(op.statistics) <= set(optimizers.WORDS.values())
+
+
+def test_kinds_of_parameters_are_known_by_name():
+    assert Adam(exclude_from_weight_decay="bias") == Adam(exclude_from_weight_decay=["bias"])
+    with pytest.raises(ConfigError, match="did you mean 'kernel'"):
+        Adam(exclude_from_weight_decay="kernels")
+
+
+@pytest.mark.parametrize("optimizer", [Nadam(0.1), Nadam(0.01, beta_1=0.999)], ids=repr)
+def test_the_momenta_of_nadam_are_products_however_far_on(optimizer):
+    product = 1.0
+    for t in range(1, 9000):
+        product *= optimizer.beta_1 * (1 - 0.5 * 0.96**t)
+        if t in (1, 2, 4096, 4097, 8192, 8999):
+            assert optimizers._warmed(optimizer.beta_1, t) == pytest.approx(product, rel=1e-9, abs=1e-300)
 
 
 @pytest.mark.parametrize("optimizer", ALL, ids=repr)
@@ -92,9 +131,9 @@ def test_every_optimizer_does_the_same_in_float32_and_stays_in_it(optimizer):
     np.testing.assert_allclose(narrow, wide, rtol=2e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", STEPPING)
 def test_every_optimizer_goes_to_the_bottom_of_a_bowl(name):
-    optimizer = replace(OPTIMIZERS[name], learning_rate=0.02)
+    optimizer = replace(OPTIMIZERS[name], learning_rate={"adagrad": 1.0, "adadelta": 30.0}.get(name, 0.02))
     theta, _ = run(optimizer, np.array([9.0, -7.0]), 2000, lambda theta: theta - 1.0)
     np.testing.assert_allclose(theta, 1.0, atol=0.05)
 
@@ -123,12 +162,9 @@ def test_a_step_over_a_vector_is_that_of_each_number_by_itself(optimizer):
 
 def test_defaults_are_those_of_keras():
     adam = {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
-    assert optimizers.get("adam").to_config() == {"type": "Adam"} | adam
-    assert optimizers.get("rmsprop").to_config() == {
-        "type": "RMSprop",
-        "learning_rate": 0.001,
-        "rho": 0.9,
-        "epsilon": 1e-7,
-    }
-    sgd = {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False}
-    assert json.loads(json.dumps(optimizers.get("sgd").to_config())) == {"type": "SGD"} | sgd
+    rmsprop = {"learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False}
+    sgd = {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False, "weight_decay": None, "clipnorm": None}
+    for name, known in (("adam", adam), ("rmsprop", rmsprop), ("sgd", sgd)):
+        config = json.loads(json.dumps(optimizers.get(name).to_config()))
+        assert known.items() <= config.items()
+    assert AdamW(0.1, 0.2) == AdamW(learning_rate=0.1, weight_decay=0.2)

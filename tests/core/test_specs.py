@@ -7,10 +7,21 @@ import numpy as np
 import pytest
 
 from firesteel.core import initializers, layers, losses, metrics, optimizers, regularizers
-from firesteel.core.layers import ACTIVATIONS, Activation, Dense, Dropout, Normalization, Rescaling
-from firesteel.core.losses import Standardized
+from firesteel.core.initializers import Constant, Orthogonal, VarianceScaling
+from firesteel.core.layers import (
+    ACTIVATIONS,
+    ELU,
+    Activation,
+    Dense,
+    Dropout,
+    LeakyReLU,
+    Normalization,
+    ReLU,
+    Rescaling,
+)
+from firesteel.core.losses import BinaryCrossentropy, Huber, Quantile, Standardized
 from firesteel.core.optimizers import SGD, Adam
-from firesteel.core.regularizers import L1L2
+from firesteel.core.regularizers import L1, L1L2, L2
 from firesteel.errors import ConfigError
 from firesteel.train import strategies
 
@@ -32,6 +43,10 @@ OTHERS = [
     ("layers", Rescaling(1 / 255, -0.5)),
     ("layers", Normalization([1.0, -2.0], [0.25, 0.0])),
     ("layers", Normalization(0.5, 4, invert=True, input_dim=3)),
+    ("layers", ReLU(6, 0.1, 0.5, input_dim=3)),
+    ("initializers", VarianceScaling(2.0, "fan_out", "uniform")),
+    ("losses", BinaryCrossentropy(True, 0.1)),
+    ("losses", Huber(2.0)),
     ("losses", Standardized("half_sse", [1.0, 2.0], [0.5, 3.0])),
     ("optimizers", SGD(0.3, 0.9, True)),
     ("optimizers", Adam(1e-3, 0.8, 0.99, 1e-5)),
@@ -43,7 +58,7 @@ NUMBERS = [
     for f in fields(spec)
     if isinstance(getattr(spec, f.name), int | float)
     and type(getattr(spec, f.name)) is not bool
-    and f.name != "input_dim"
+    and f.name not in ("input_dim", "max_value")  # None is one of their values
 ]
 FLAGS = [(spec, f.name) for _, spec in SPECS for f in fields(spec) if isinstance(getattr(spec, f.name), bool)]
 NOT_NUMBERS = [
@@ -109,7 +124,7 @@ def test_a_slip_of_the_pen_is_told_the_name_that_was_meant(family, name):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_misspelt_activation_is_told_the_one_that_was_meant(name):
     for make in (lambda bad: Dense(1, activation=bad), Activation):
-        assert f"did you mean {name!r}?" in str(refused(lambda make=make: make(name[:-1])))
+        assert f"did you mean {name!r}?" in str(refused(lambda make=make: make(name + "x")))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -157,7 +172,9 @@ def test_a_flag_takes_true_and_false_only(spec, name):
         assert f"{name} must be True or False" in str(refused(lambda bad=bad: replace(spec, **{name: bad})))
 
 
-@pytest.mark.parametrize("layer", [Dense(1), Dropout(0.5), Activation("tanh"), Rescaling(1.0)], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [Dense(1), Dropout(0.5), Activation("tanh"), Rescaling(1.0), ReLU(), LeakyReLU(), ELU()], ids=repr
+)
 def test_the_number_of_inputs_is_a_whole_number_of_at_least_1(layer):
     for bad in [b for b in NOT_NUMBERS if b is not None] + [0, -1, 1.5]:
         assert "input_dim" in str(refused(lambda bad=bad: replace(layer, input_dim=bad)))
@@ -175,6 +192,20 @@ def test_the_number_of_inputs_is_a_whole_number_of_at_least_1(layer):
         (lambda v: Adam(epsilon=v), [1e-12, 1], [0.0, -1.0]),
         (Dense, [1, 1000], [0, -1, 1.0]),
         (lambda v: initializers.RandomNormal(stddev=v), [0.0, 1.0], [-1e-9]),
+        (lambda v: initializers.TruncatedNormal(stddev=v), [0.0, 1.0], [-1e-9]),
+        (VarianceScaling, [1e-9, 2], [0.0, -1.0]),
+        (Constant, [-1.0, 0], []),
+        (Orthogonal, [-1.0, 0], []),
+        (ReLU, [None, 0, 0.5, np.float32(6)], [-1e-9, "6", True, float("nan"), float("inf"), [6]]),
+        (lambda v: ReLU(negative_slope=v), [0.0, 2.0], [-1e-9]),
+        (lambda v: ReLU(threshold=v), [0.0, 2.0], [-1e-9]),
+        (LeakyReLU, [0.0, 2.0], [-1e-9]),
+        (ELU, [0.0, -1.0, 2.0], []),
+        (Huber, [1e-9, 5], [0.0, -1.0]),
+        (Quantile, [1e-9, 0.999], [0.0, 1.0]),
+        (lambda v: BinaryCrossentropy(label_smoothing=v), [0.0, 0.999], [1.0, -0.1]),
+        (L1, [0.0, 1.0], [-1e-9]),
+        (L2, [0.0, 1.0], [-1e-9]),
     ],
 )
 def test_a_range_includes_and_excludes_the_ends_that_it_should(make, good, bad):
@@ -188,9 +219,17 @@ def test_a_range_includes_and_excludes_the_ends_that_it_should(make, good, bad):
     "bad", [[], [float("nan")], [1.0, float("inf")], "1", ["1"], [True], None, [None], [[1.0]], object(), 10**400]
 )
 def test_a_field_of_several_numbers_refuses_what_is_not_one_or_more_finite_ones(bad):
-    for make in (lambda: Normalization(bad, 1.0), lambda: Standardized("mse", mean=bad)):
+    unknown = [] if bad is None else [lambda: Normalization(bad, bad)]
+    for make in (*unknown, lambda: Standardized("mse", mean=bad)):
         error = refused(make)
         assert error.code == "config-value" and "one or more finite numbers" in str(error)
+
+
+def test_a_slip_in_how_variance_is_scaled_is_told_what_was_meant():
+    assert "did you mean 'fan_in'?" in str(refused(lambda: VarianceScaling(1.0, "fan_inn")))
+    assert "did you mean 'uniform'?" in str(refused(lambda: VarianceScaling(1.0, distribution="unifrom")))
+    for bad in (None, 3, ["fan_in"]):
+        assert refused(lambda bad=bad: VarianceScaling(1.0, bad)).code == "config-unknown"
 
 
 def test_several_numbers_are_taken_from_arrays_and_must_fit_each_other():
@@ -198,7 +237,7 @@ def test_several_numbers_are_taken_from_arrays_and_must_fit_each_other():
     assert refused(lambda: Normalization([1.0, 2.0], [1.0])).code == "config-shape"
     assert refused(lambda: Normalization(0.0, -1.0)).code == "config-value"
     assert refused(lambda: Standardized("mse", 0.0, 0.0)).code == "config-value"
-    for loss in ("binary_crossentropy", "sparse_categorical_crossentropy", Standardized()):
+    for loss in ("binary_crossentropy", BinaryCrossentropy(True), "poisson", "hinge", "kld", Standardized()):
         assert refused(lambda loss=loss: Standardized(loss)).code == "config-loss"
 
 

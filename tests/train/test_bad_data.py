@@ -19,6 +19,8 @@ Y = np.arange(ROWS) % 2
 CLASSES = ("softmax", 2, "sparse_categorical_crossentropy")
 UNIT = ("sigmoid", 1, "binary_crossentropy")
 REAL = ("linear", 1, "mse")
+COUNT = ("exponential", 1, "poisson")
+SIGN = ("linear", 1, "hinge")
 
 
 def trained(kind=CLASSES, dtype="float32"):
@@ -72,6 +74,12 @@ FAULTS = {
     "fractional label": (CLASSES, "y", [12, 13], 0.5, 12, "0.5", 2),
     "label above 1": (UNIT, "y", [6], 1.5, 6, "1.5", 1),
     "label below 0": (UNIT, "y", [6], -0.25, 6, "-0.25", 1),
+    "negative count": (COUNT, "y", [6, 9], -0.5, 6, "-0.5", 2),
+    "NaN count": (COUNT, "y", [6], NAN, 6, "nan", 1),
+    "label that is no sign": (SIGN, "y", [6, 7], 0.5, 6, "0.5", 2),
+    "label beyond a sign": (SIGN, "y", [6], -2, 6, "-2", 1),
+    "NaN sign": (SIGN, "y", [6], NAN, 6, "nan", 1),
+    "share above 1": (("sigmoid", 1, "kl_divergence"), "y", [6], 1.5, 6, "1.5", 1),
     "negative weight": (CLASSES, "sample_weight", [2, 3], -0.5, 2, "-0.5", 2),
     "NaN weight": (CLASSES, "sample_weight", [2], NAN, 2, "nan", 1),
     "None weight": (CLASSES, "sample_weight", [2], NONE, 2, "nan", 1),
@@ -92,6 +100,11 @@ def test_a_bad_value_is_refused_with_its_name_row_value_count_and_remedy(name):
     assert re.search(rf"{re.escape(shown)} at row {row}\b", message), message
     assert f"{count} of {ROWS} rows" in message, message
     assert re.search(r"To do: \w+|turn \w+ into numbers", message), message
+
+
+def test_what_one_loss_refuses_another_takes():
+    for kind, y in ((COUNT, np.array(Y) + 0.5), (SIGN, 2 * Y - 1), (SIGN, Y), (REAL, Y - 7.5)):
+        trained(kind).fit(X, y, verbose=0)
 
 
 def test_both_infinities_in_one_column_are_found():
@@ -250,6 +263,7 @@ def test_findings_in_batches_add_up_to_those_of_all_rows(size):
     assert {code: finding.rows for code, finding in found.items()} == {
         "nan": 3,
         "label-unit": 2,
+        "label-sign": 2,
         "negative-weight": 1,
     }
 

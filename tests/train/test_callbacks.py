@@ -11,6 +11,7 @@ import pytest
 from firesteel import callbacks as face
 from firesteel.callbacks import (
     BackupAndRestore,
+    BoldDriver,
     Callback,
     CSVLogger,
     EarlyStopping,
@@ -32,6 +33,7 @@ Y = (X[:, 0] + 0.5 * RNG.normal(size=320) > 0).astype(int)
 GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("callbacks.json").read_text())
 EVERY = {
     "BackupAndRestore": lambda folder: BackupAndRestore(folder / "backup"),
+    "BoldDriver": lambda folder: BoldDriver(),
     "CSVLogger": lambda folder: CSVLogger(folder / "log.csv"),
     "EarlyStopping": lambda folder: EarlyStopping(patience=5, restore_best_weights=True),
     "LambdaCallback": lambda folder: LambdaCallback(on_epoch_end=lambda epoch, logs: None),

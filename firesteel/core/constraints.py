@@ -1,0 +1,79 @@
+"""Constraints: what weights must satisfy, brought about after each update by changing them in place.
+
+Like the price of a regulariser it belongs to the parameters and not to the rows.  `update.py` says when.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from firesteel.core.spec import Spec, integer, number, resolver
+from firesteel.core.types import Array
+
+__all__ = ["CONSTRAINTS", "Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get"]
+
+EPSILON = 1e-7
+"""Keeps the division by a norm finite, as in Keras."""
+
+
+class Constraint(Spec):
+    """Base of constraints."""
+
+    def apply(self, w: Array) -> None:
+        """Change the weights w, of any shape, so that they satisfy it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MaxNorm(Constraint):
+    """Scales down the weights that enter a unit where their Euclidean norm is above `max_value`.
+
+    axis: along which norms are taken; 0 for the kernel of a Dense layer.
+
+    >>> w = np.array([[3.0, 0.3], [4.0, 0.4]]); MaxNorm(1.0).apply(w); w.round(4)
+    array([[0.6, 0.3],
+           [0.8, 0.4]])
+
+    Source: Srebro, Rennie and Jaakkola 2004; with dropout, Srivastava et al. 2014, section 5.1.
+    """
+
+    max_value: float = number(2.0, above=0.0, why="it is the largest norm")
+    axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
+
+    def apply(self, w: Array) -> None:
+        norms = np.sqrt(np.square(w).sum(axis=self.axis, keepdims=True))
+        w *= np.clip(norms, 0, w.dtype.type(self.max_value)) / (norms + w.dtype.type(EPSILON))
+
+
+@dataclass(frozen=True)
+class NonNeg(Constraint):
+    """Sets weights below 0 to 0.
+
+    >>> w = np.array([-1.0, 2.0]); NonNeg().apply(w); w
+    array([0., 2.])
+    """
+
+    def apply(self, w: Array) -> None:
+        np.maximum(w, 0, out=w)
+
+
+@dataclass(frozen=True)
+class UnitNorm(Constraint):
+    """Scales the weights that enter a unit to Euclidean norm 1.
+
+    axis: along which norms are taken; 0 for the kernel of a Dense layer.
+
+    >>> w = np.array([[3.0], [4.0]]); UnitNorm().apply(w); w.round(4)
+    array([[0.6],
+           [0.8]])
+    """
+
+    axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
+
+    def apply(self, w: Array) -> None:
+        w /= np.sqrt(np.square(w).sum(axis=self.axis, keepdims=True)) + w.dtype.type(EPSILON)
+
+
+CONSTRAINTS: dict[str, Spec] = {"max_norm": MaxNorm(), "non_neg": NonNeg(), "unit_norm": UnitNorm()}
+
+get = resolver("a constraint", Constraint, CONSTRAINTS)

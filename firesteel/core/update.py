@@ -1,0 +1,74 @@
+"""One update of the parameters, in the order of Keras 3: clip, decay, step; then running averages and constraints.
+
+Whoever takes steps calls it: each shard that trains on its own, or the driver.  What is done once an update and not
+once a row is done here, but for prices on weights, which are part of the loss.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from firesteel.core.network import Network
+from firesteel.core.optimizers import WORDS, Optimizer
+from firesteel.core.types import Array
+
+__all__ = ["constrain", "update"]
+
+
+def update(network: Network, optimizer: Optimizer, theta: Array, g: Array, slots: Array, t: int) -> None:
+    """Move theta (P,) along the gradient g (P,), in place; slots: (K, P), t counts steps from 1.
+
+    g is used as scratch.  Where theta holds running averages, g holds what was met.
+
+    >>> from firesteel.core.layers import Dense
+    >>> from firesteel.core.optimizers import SGD
+    >>> theta, g = np.ones(3), np.full(3, 4.0)
+    >>> network = Network((Dense(1, kernel_constraint="non_neg"),), inputs=2, dtype="float64")
+    >>> update(network, SGD(0.5, clipvalue=3.0), theta, g, np.zeros((1, 3)), 1); theta
+    array([ 0. ,  0. , -0.5])
+    """
+    averages = []
+    for where, kept in network.statistics:
+        averages.append(theta[where] * theta.dtype.type(kept) + g[where] * theta.dtype.type(1.0 - kept))
+        g[where] = 0
+    _clip(network, optimizer, g)
+    if optimizer.weight_decay:
+        left = theta.dtype.type(1.0 - optimizer.rate(t) * optimizer.weight_decay)
+        for where in _decaying(network, optimizer):
+            theta[where] *= left
+    optimizer.step(theta, g, slots, t)
+    for (where, _), average in zip(network.statistics, averages, strict=True):
+        theta[where] = average
+    constrain(network, theta)
+
+
+def constrain(network: Network, theta: Array) -> None:
+    """Change theta (P,), in place, so that every parameter satisfies its constraint."""
+    for where, shape, constraint in network.constrained:
+        constraint.apply(theta[where].reshape(shape))
+
+
+def _clip(network: Network, optimizer: Optimizer, g: Array) -> None:
+    """Make the gradient no larger than the optimiser allows."""
+    if optimizer.clipnorm is not None:
+        for _, _, _, where in network.layout.slices():
+            _shorten(g[where], optimizer.clipnorm)
+    elif optimizer.global_clipnorm is not None:
+        _shorten(g, optimizer.global_clipnorm)
+    elif optimizer.clipvalue is not None:
+        np.clip(g, -optimizer.clipvalue, optimizer.clipvalue, out=g)
+
+
+def _shorten(g: Array, most: float) -> None:
+    norm = math.sqrt(np.square(g, dtype=np.float64).sum())
+    if norm > most:
+        g *= g.dtype.type(most / norm)
+
+
+def _decaying(network: Network, optimizer: Optimizer) -> Iterator[slice]:
+    """Yield the slices of theta that decay: those that train, but for the kinds left out."""
+    letters = {WORDS[word] for word in optimizer.exclude_from_weight_decay}
+    for number, name, _, where in network.layout.slices():
+        if name not in letters and name not in network.ops[number].statistics:
+            yield where

@@ -1,0 +1,209 @@
+"""Metrics of the order of all rows (`Ranking`), exact, and in memory that does not grow with the rows.
+
+Such a metric needs each distinct score with the weights of its positive and negative rows.  Few rows send theirs in
+one round.  Of many, a round first counts the rows by the leading 16 bits of their scores, again inside what is still
+too large; then further rounds fetch the scores themselves, a range of at most `MOST` rows at a time, where their
+order matters at all.  The driver folds them from the largest score down, so that shards move only the last bits of
+the weights' sums.  `loop.py` calls `measure` where weights stand still; `core/metrics.py` says what is folded.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.metrics import exclusive, labels, log_softmax, on_logits
+from firesteel.core.network import Objective
+from firesteel.core.types import Array, Run, Views
+from firesteel.train.blocks import Block
+from firesteel.train.partial import Partial, Task
+from firesteel.train.rounds import Work, rows_of, sub_batches
+
+__all__ = ["MOST", "count", "keys", "measure"]
+
+MOST = 2_000_000
+"""Cells that the driver asks for at a time."""
+HELD = 1 << 18
+"""Cells that a worker gathers before it adds up equal ones."""
+STEP = 16
+"""Bits of a score that one round tells apart."""
+
+CELL = np.dtype(
+    [(name, "<i8") for name in ("problem", "bits")]
+    + [("start", "<u8")]
+    + [(name, "<f8") for name in ("rows", "positive", "negative")]
+)
+"""A cell: the rows of a problem whose keys, less their lowest `bits` bits, are `start`, with their weights.
+
+A problem is one column of scores under one theta: their numbers are theta by theta, column by column.
+"""
+Cells = npt.NDArray[Any]
+MASKS = np.array([(1 << bits) - 1 for bits in range(65)], np.uint64)
+
+
+def keys(scores: Array) -> npt.NDArray[np.uint64]:
+    """Return whole numbers in the order of the scores, float32 or float64, with as many bits; -0.0 is 0.0.
+
+    >>> keys(np.array([-np.inf, -1.0, -0.0, 0.0, 1e-300])).argsort(kind="stable").tolist()
+    [0, 1, 2, 3, 4]
+    """
+    word = np.dtype(f"u{scores.itemsize}").type
+    bits = np.ascontiguousarray(scores + scores.dtype.type(0)).view(word)
+    top = word(1 << (8 * scores.itemsize - 1))
+    return np.where(bits & top, ~bits, bits | top).astype(np.uint64)
+
+
+def columns(objective: Objective) -> int:
+    """Return the number of problems under one theta."""
+    outputs = objective.network.outputs
+    return 1 if outputs == 2 and exclusive(objective.loss, outputs) else outputs
+
+
+def scored(objective: Objective, views: Sequence[Views], x: Array, y: Array) -> tuple[Array, Array]:
+    """Return the score of each row in each problem, and whether it is positive there, two (B, K)."""
+    p, _ = objective.network.forward(views, x)
+    positive = labels(p, y)
+    if exclusive(objective.loss, p.shape[1]) and on_logits(objective.loss):
+        p = log_softmax(p)
+    few = columns(objective)
+    return p[:, -few:], positive[:, -few:]
+
+
+def count(thetas: Array, cells: Cells, step: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the cells that the shard's rows make inside given ones, `step` bits finer, as float64 words.
+
+    thetas: (E, P).  cells: from the largest score to the smallest in each problem.
+    """
+    objective = task.objective
+    layout, few = objective.network.layout, columns(objective)
+    wanted = [cells[at][::-1] for at in np.split(np.arange(len(cells)), _starts(cells)[1:])]
+    views = {number: layout.views(thetas[number]) for number in sorted({int(c["problem"][0]) // few for c in wanted})}
+
+    def sub(piece: tuple[Block, slice]) -> Cells:
+        x, y, w = rows_of(piece, task.theta.dtype)
+        found, made = [], {number: scored(objective, view, x, y) for number, view in views.items()}
+        for inside in wanted:
+            problem = int(inside["problem"][0])
+            scores, positive = (part[:, problem % few] for part in made[problem // few])
+            found.append(_inside(inside, step, keys(scores), positive, w))
+        return np.concatenate(found)
+
+    held: list[Cells] = [np.zeros(0, CELL)]
+    size, limit = 0, HELD
+    for part in run(sub, sub_batches(blocks)):
+        held.append(part)
+        size += len(part)
+        if size > limit:
+            held = [added(np.concatenate(held))]
+            size = len(held[0])
+            limit = 2 * size + HELD
+    vectors = np.zeros((0, len(task.theta)), task.theta.dtype)
+    return Partial(vectors, added(np.concatenate(held)).view(np.float64))
+
+
+def _inside(cells: Cells, step: int, key: Array, positive: Array, w: Array) -> Cells:
+    """Return a finer cell for each row that lies in one of a problem's cells, which come in ascending order."""
+    at = np.searchsorted(cells["start"], key, side="right") - 1
+    rows = np.flatnonzero((at >= 0) & (key <= (cells["start"] | MASKS[cells["bits"]])[at]))
+    found, at, yes = np.zeros(len(rows), CELL), at[rows], positive[rows]
+    found["problem"] = cells["problem"][0]
+    found["bits"] = np.maximum(cells["bits"][at] - step, 0)
+    found["start"] = key[rows] & ~MASKS[found["bits"]]
+    found["rows"] = 1
+    found["positive"], found["negative"] = w[rows] * yes, w[rows] * ~yes
+    return found
+
+
+def _starts(cells: Cells) -> npt.NDArray[np.intp]:
+    """Return where each problem's cells begin."""
+    return np.flatnonzero(np.diff(cells["problem"], prepend=-1))
+
+
+def added(cells: Cells) -> Cells:
+    """Return the cells by problem and from the largest score to the smallest, with equal ones added up in order."""
+    cells = cells[np.lexsort((~cells["start"], cells["problem"]))]
+    new = np.ones(len(cells), bool)
+    new[1:] = (cells["start"][1:] != cells["start"][:-1]) | (cells["problem"][1:] != cells["problem"][:-1])
+    first = np.flatnonzero(new)
+    total = cells[first]
+    for name in ("rows", "positive", "negative") if len(cells) else ():
+        total[name] = np.add.reduceat(cells[name], first)
+    return total
+
+
+# The driver's half
+
+
+def measure(
+    call: Callable[[Work], list[Partial | None]], objective: Objective, thetas: Array, rows: int, shards: int
+) -> list[dict[str, float]]:
+    """Return the value of each ranking metric under each theta, (E, P), by name.
+
+    call: maps a work function over the shards that hold the rows.
+    """
+    few, bits = columns(objective), 8 * thetas.itemsize
+    metrics = [metric for _, metric in objective.ranked]
+    cells = np.zeros(len(thetas) * few, CELL)
+    cells["problem"], cells["bits"], cells["rows"] = np.arange(len(cells)), bits, rows
+    cells["positive"] = cells["negative"] = 1  # not known yet, so that they are looked into
+    gains, sums = np.zeros((len(metrics), len(cells))), np.zeros((2, len(cells)))
+
+    def fetch(chosen: Cells, step: int) -> list[Cells]:
+        partials = call(functools.partial(count, thetas, chosen, step))
+        return [partial.sums.view(CELL) for partial in partials if partial is not None]
+
+    def sizes() -> Array:
+        """The most cells that each cell, looked into, can send; 0 where it need not be."""
+        matters = np.zeros(len(cells), bool)
+        for group, (tp, fp) in _running(cells, np.zeros_like(sums)):
+            weights = cells["positive"][group], cells["negative"][group]
+            matters[group] = np.any([metric.undecided(*weights, tp, fp) for metric in metrics], axis=0)
+        return np.where(matters, np.minimum(cells["rows"], shards * 2.0 ** cells["bits"]), 0)
+
+    while len(large := np.flatnonzero((sizes() > MOST) & (cells["bits"] > STEP))):
+        chosen = large[: max(1, MOST // (shards << STEP))]
+        cells = added(np.concatenate([np.delete(cells, chosen), *fetch(cells[chosen], STEP)]))
+    for part, wanted in _runs(cells, sizes()):
+        if wanted.any():
+            part = added(np.concatenate([part[~wanted], *fetch(part[wanted], bits)]))
+        for group, (tp, fp) in _running(part, sums):
+            inner = part[group]
+            for number, metric in enumerate(metrics):
+                gain = metric.gain(inner["positive"], inner["negative"], tp, fp)
+                gains[number, inner["problem"][0]] += np.add.reduce(gain)
+    values = np.array([metric.ratio(gain, *sums) for metric, gain in zip(metrics, gains, strict=True)])
+    names = [name for name, _ in objective.ranked]
+    return [
+        {name: _mean(row[number * few : (number + 1) * few]) for name, row in zip(names, values, strict=True)}
+        for number in range(len(thetas))
+    ]
+
+
+def _running(cells: Cells, sums: Array) -> Iterator[tuple[slice, tuple[Array, Array]]]:
+    """Give where each problem's cells lie, and the running sums of their weights on top of `sums`, which go on."""
+    starts = _starts(cells)
+    for start, end in zip(starts, [*starts[1:], len(cells)], strict=True):
+        problem = cells["problem"][start]
+        tp, fp = (
+            np.cumsum(cells[name][start:end]) + sums[number, problem]
+            for number, name in enumerate(("positive", "negative"))
+        )
+        sums[:, problem] = tp[-1], fp[-1]
+        yield slice(start, end), (tp, fp)
+
+
+def _runs(cells: Cells, sizes: Array) -> Iterator[tuple[Cells, Array]]:
+    """Cut the cells into runs that send at most `MOST`, or are one cell; give each, and which of it must be asked."""
+    start, total = 0, 0.0
+    for at, size in enumerate([*sizes, MOST + 1.0]):
+        if total + size > MOST and at > start:
+            yield cells[start:at], sizes[start:at] > 0
+            start, total = at, 0.0
+        total += size
+
+
+def _mean(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

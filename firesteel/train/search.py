@@ -1,0 +1,87 @@
+"""Training that looks before it goes on: the line search of L-BFGS, and the bold driver's judgement of an epoch.
+
+Both need nothing but losses and gradients of rounds, so they run on any engine.  `loop.py` asks them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from firesteel.core.network import Network
+from firesteel.core.optimizers import LBFGS
+from firesteel.core.types import Array
+from firesteel.core.update import constrain
+from firesteel.train.partial import Partial
+from firesteel.train.state import TrainState
+
+__all__ = ["Bold", "search"]
+
+ENOUGH = 1e-4
+"""The share of what the slope promises that the loss must fall by."""
+TRIALS = 30
+"""How often a step is halved before the place is taken for a minimum."""
+
+
+def search(
+    optimizer: LBFGS, state: TrainState, network: Network, look: Callable[[TrainState], Partial]
+) -> tuple[TrainState, Partial]:
+    """Return the state after one step that has lowered the loss, or as it was if none does; and what is there.
+
+    look: runs a round at a state, and gives sums and gradient with the price of the weights in them.
+    """
+
+    def at(theta: Array) -> tuple[float, Array, Partial]:
+        total = look(state.with_theta(theta))
+        g = total.vectors[0] * theta.dtype.type(1.0 / (total.sums[1] or 1.0))
+        return float(total.sums[0] / (total.sums[1] or 1.0)), g, total
+
+    cost, slots = state.cost, state.slots.copy()
+    here = None
+    if cost is None:
+        cost, slots[0], here = at(state.theta)
+    direction = optimizer.direction(slots, slots[0])
+    slope = float(np.multiply(slots[0], direction, dtype=np.float64).sum())
+    size = optimizer.rate(state.step + 1)
+    promising = -slope > np.finfo(state.theta.dtype).eps * abs(cost)
+    for _ in range(TRIALS if promising else 0):
+        theta = state.theta + direction * state.theta.dtype.type(size)
+        constrain(network, theta)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found, g, there = at(theta)
+        if found <= cost + ENOUGH * size * slope and np.isfinite(g).all():
+            optimizer.remember(slots, theta - state.theta, g - slots[0])
+            slots[0] = g
+            return replace(state, theta=theta, slots=slots, cost=found, step=state.step + 1), there
+        size /= 2
+    return replace(state, slots=slots, cost=cost, step=state.step + 1), here or at(state.theta)[2]
+
+
+@dataclass(frozen=True)
+class Bold:
+    """The bold driver: a rate that grows while the cost falls, and shrinks where it does not.
+
+    form "seed": before each step under `gradient`, the cost of its rows is compared with that of the step before.
+    form "safe": after each epoch the cost of fixed rows is compared with the last one accepted; an epoch that made it
+    worse by more than `tolerance` of itself, or broke it, is taken back.
+
+    Source: Vogl et al. 1988; Battiti 1989.
+    """
+
+    form: str = "safe"
+    up: float = 1.05
+    down: float = 0.5
+    tolerance: float = 0.0
+
+    def paced(self, state: TrainState, cost: float, rate: float) -> TrainState:
+        """Return the state with the rate of the step that is now taken.  cost: of its rows.  rate: the last one."""
+        if state.cost is not None:
+            rate *= self.up if cost < state.cost else self.down
+        return replace(state, learning_rate=rate, cost=cost)
+
+    def judged(self, before: TrainState, after: TrainState, cost: float, rate: float) -> TrainState:
+        """Return the state to go on from.  before.cost: the last one accepted.  cost: after the epoch."""
+        assert before.cost is not None
+        if cost <= before.cost + self.tolerance * abs(before.cost) and np.isfinite(after.theta).all():
+            return replace(after, cost=cost, learning_rate=rate * self.up)
+        return replace(before, epoch=after.epoch, learning_rate=rate * self.down)

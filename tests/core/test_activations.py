@@ -1,0 +1,83 @@
+"""The error function against the standard library's, and activations where naive formulas break."""
+
+import math
+
+import numpy as np
+import pytest
+
+from firesteel.core.activations import Curve, erfc
+from firesteel.core.layers import ACTIVATIONS, OPS, ReLU
+from firesteel.core.ops import Op
+
+NAMES = [name for name, op in ACTIVATIONS.items() if op]
+GRID = np.concatenate(
+    [
+        np.linspace(-7, 27, 34001),
+        [0.46875, np.nextafter(0.46875, 1), 4.0, np.nextafter(4.0, 5)],
+        10.0 ** -np.arange(1, 20),
+    ]
+)
+EXTREMES = [1e30, -1e30, 1e4, -1e4, 88.8, -88.8, 709.9, -709.9, 1e-40, -1e-40, 0.0, -0.0]
+
+
+def test_the_registry_of_ops_holds_every_op_there_is():
+    def below(kind):
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    ours = {kind for kind in below(Op) if kind.__module__.startswith("firesteel.") and kind.__name__[0] != "_"}
+    assert ours == {*OPS.values(), Op, Curve}
+
+
+def test_the_error_function_is_the_standard_library_s_to_the_last_digits():
+    ours, exact = erfc(GRID), np.array([math.erfc(x) for x in GRID])
+    normal = exact > np.finfo(float).tiny
+    np.testing.assert_allclose(ours[normal], exact[normal], rtol=1.5e-15)
+    np.testing.assert_allclose(1 - ours, [math.erf(x) for x in GRID], rtol=0, atol=1e-15)
+
+
+def test_the_error_function_in_32_bits_keeps_them_and_their_precision():
+    x = GRID.astype(np.float32)
+    exact = np.array([math.erfc(value) for value in x.tolist()])
+    normal = exact > np.finfo(np.float32).tiny
+    assert erfc(x).dtype == np.float32
+    np.testing.assert_allclose(erfc(x)[normal], exact[normal], rtol=1e-6)
+
+
+def test_the_error_function_has_tails():
+    with np.errstate(all="raise", under="ignore"):
+        far = erfc(np.array([28.0, 1e300, np.inf, -6.0, -1e300, -np.inf, np.nan]))
+    assert far[:6].tolist() == [0, 0, 0, 2, 2, 2] and np.isnan(far[6])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_activation_keeps_the_dtype_and_is_quiet_and_finite_at_extremes(name, dtype):
+    x = np.array(np.meshgrid(EXTREMES, EXTREMES)).reshape(2, -1).T.astype(dtype)
+    kept = x.copy()
+    with np.errstate(all="raise", under="ignore"):
+        y, pull = ACTIVATIONS[name].apply({}, x, None)
+        d_x = pull(np.ones_like(y), {}, True)
+    assert y.dtype == d_x.dtype == dtype and np.array_equal(x, kept)
+    if name != "exponential":
+        assert np.isfinite(y).all() and np.isfinite(d_x).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_activation_is_in_32_bits_what_it_is_in_64(name, dtype):
+    x = np.random.default_rng(0).normal(0, 2, (50, 4)).astype(dtype)
+    y, pull = ACTIVATIONS[name].apply({}, x, None)
+    exact, exact_pull = ACTIVATIONS[name].apply({}, x.astype(float), None)
+    np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(pull(np.ones_like(y), {}, True), exact_pull(np.ones((50, 4)), {}, True), atol=2e-6)
+
+
+def test_where_a_slope_jumps_it_is_the_one_that_is_documented():
+    def slope(op, at):
+        return float(op.apply({}, np.array([[at]]), None)[1](np.ones((1, 1)), {}, True)[0, 0])
+
+    assert slope(ACTIVATIONS["relu"], 0.0) == 0 and slope(ACTIVATIONS["leaky_relu"], 0.0) == 0.2
+    assert slope(ACTIVATIONS["relu6"], 0.0) == slope(ACTIVATIONS["relu6"], 6.0) == 0
+    assert slope(ACTIVATIONS["hard_sigmoid"], -3.0) == slope(ACTIVATIONS["hard_sigmoid"], 3.0) == 0
+    assert slope(ACTIVATIONS["selu"], 0.0) == pytest.approx(1.0507009873554805 * 1.6732632423543772)
+    assert slope(ReLU(threshold=2.0, negative_slope=0.5).ops()[0], 2.0) == 0.5

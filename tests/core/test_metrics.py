@@ -1,0 +1,296 @@
+"""Every metric against scikit-learn and Keras, and its sums against themselves, however the rows are cut."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from firesteel.core import metrics
+from firesteel.core.layers import Dense
+from firesteel.core.losses import LOSSES, BinaryCrossentropy, CategoricalCrossentropy
+from firesteel.core.metrics import (
+    METRICS,
+    AveragePrecision,
+    BinaryAccuracy,
+    ConfusionMatrix,
+    F1Score,
+    LogLoss,
+    Precision,
+    R2Score,
+    Ranking,
+    Recall,
+    RowMetric,
+    TopKCategoricalAccuracy,
+)
+from firesteel.core.network import Network, Objective
+from firesteel.errors import ConfigError
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
+RNG = np.random.default_rng(0)
+ROWS, K = 60, 4
+P = RNG.dirichlet(np.ones(K), ROWS)
+CLASS = RNG.integers(0, K, ROWS)
+MANY = RNG.integers(0, 2, (ROWS, K)).astype(float)
+W = RNG.uniform(0.1, 3.0, ROWS)
+SUMMED = {name: metric for name, metric in METRICS.items() if not isinstance(metric, Ranking)}
+LABELS = {"labels": np.arange(K), "zero_division": 0, "sample_weight": W}
+ORACLES = {  # of probabilities p, one-hot targets y and weights
+    "BinaryAccuracy": lambda p, y, w: np.average(((p > 0.5) == y).mean(axis=1), weights=w),
+    "CategoricalAccuracy": lambda p, y, w: sk.accuracy_score(y.argmax(1), p.argmax(1), sample_weight=w),
+    "ConfusionMatrix": lambda p, y, w: sk.confusion_matrix(y.argmax(1), p.argmax(1), sample_weight=w).tolist(),
+    "F1Score": lambda p, y, w: sk.f1_score(y.argmax(1), p.argmax(1), average="macro", sample_weight=w),
+    "LogLoss": lambda p, y, w: sk.log_loss(y, p, sample_weight=w),
+    "MeanAbsoluteError": lambda p, y, w: sk.mean_absolute_error(y, p, sample_weight=w),
+    "MeanSquaredError": lambda p, y, w: sk.mean_squared_error(y, p, sample_weight=w),
+    "Precision": lambda p, y, w: sk.precision_score(y.argmax(1), p.argmax(1), average="macro", sample_weight=w),
+    "R2Score": lambda p, y, w: sk.r2_score(y, p, sample_weight=w),
+    "Recall": lambda p, y, w: sk.recall_score(y.argmax(1), p.argmax(1), average="macro", sample_weight=w),
+    "RootMeanSquaredError": lambda p, y, w: sk.mean_squared_error(y, p, sample_weight=w) ** 0.5,
+    "SparseCategoricalAccuracy": lambda p, y, w: sk.accuracy_score(y.argmax(1), p.argmax(1), sample_weight=w),
+    "SparseTopKCategoricalAccuracy": lambda p, y, w: sk.top_k_accuracy_score(y.argmax(1), p, k=3, sample_weight=w),
+    "TopKCategoricalAccuracy": lambda p, y, w: sk.top_k_accuracy_score(y.argmax(1), p, k=3, sample_weight=w),
+}
+
+
+def targets(metric):
+    return CLASS[:, None].astype(float) if "Sparse" in type(metric).__name__ else np.eye(K)[CLASS]
+
+
+def value(metric, p, y, w=W, loss="categorical_crossentropy"):
+    """What an objective makes of a metric and rows."""
+    p, y = (part[:, None] if part.ndim == 1 else part for part in (np.asarray(p), np.asarray(y, float)))
+    metric = metric.suited(LOSSES[loss] if isinstance(loss, str) else loss, p.shape[1])
+    sums = metric.sums(p, y, w)
+    assert sums.shape == (metric.size(p.shape[1]),) and sums.dtype == np.float64
+    return metric.result(sums, np.float64(w.sum()))
+
+
+def close(got, expected, rel=1e-12):
+    assert np.shape(got) == np.shape(expected)
+    np.testing.assert_allclose(got, expected, rtol=rel, atol=1e-14)
+
+
+# Every member of the registry
+
+
+def test_every_metric_that_is_sums_has_an_oracle_here():
+    assert {type(metric).__name__ for metric in SUMMED.values()} == set(ORACLES)
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_every_metric_is_that_of_scikit_learn(name):
+    metric = SUMMED[name]
+    if hasattr(metric, "k"):
+        metric = type(metric)(k=3)
+    if name == "binary_crossentropy":
+        losses = [sk.log_loss(np.eye(K)[CLASS][:, k], P[:, k], sample_weight=W) for k in range(K)]
+        close(value(metric, P, targets(metric)), np.mean(losses))
+    else:
+        close(value(metric, P, targets(metric)), ORACLES[type(metric).__name__](P, np.eye(K)[CLASS], W))
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "binary_crossentropy"])
+@pytest.mark.parametrize("name", SUMMED)
+def test_the_sums_of_any_parts_add_up_to_those_of_the_whole(name, loss):
+    metric, rng = SUMMED[name].suited(LOSSES[loss], K), np.random.default_rng(1)
+    y = targets(metric)
+    whole = metric.sums(P, y, W)
+    for parts in (1, 2, 7, ROWS):
+        cuts = np.sort(rng.integers(0, ROWS + 1, parts - 1))
+        pieces = zip(*(np.split(array, cuts) for array in (P, y, W)), strict=True)
+        close(sum(metric.sums(*piece) for piece in pieces), whole)
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_no_rows_give_sums_of_zero_and_weights_count_like_copies(name):
+    metric = SUMMED[name].suited(LOSSES["categorical_crossentropy"], K)
+    y, copies = targets(metric), np.arange(ROWS) % 4
+    assert not metric.sums(P[:0], y[:0], W[:0]).any()
+    rows = np.repeat(np.arange(ROWS), copies)
+    close(metric.sums(P, y, copies.astype(float)), metric.sums(P[rows], y[rows], np.ones(len(rows))))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", SUMMED)
+def test_values_are_plain_numbers_or_lists_and_finite_on_hard_outputs(name, dtype):
+    metric = SUMMED[name]
+    got = value(metric, np.eye(K, dtype=dtype)[CLASS[::-1]], targets(metric).astype(dtype))
+    assert np.isfinite(got).all() and json.loads(json.dumps(got)) == got and type(got) in (float, list)
+
+
+@pytest.mark.parametrize("name", [name for name, metric in SUMMED.items() if isinstance(metric, RowMetric)])
+def test_a_metric_of_rows_is_one_dot_product(name):
+    metric, p = SUMMED[name], P.astype(np.float32)
+    y = targets(metric).astype(np.float32)
+    assert metric.sums(p, y, W).tolist() == [np.dot(metric.rows(p, y), W)] and metric.rows(p, y).shape == (ROWS,)
+
+
+# Keras
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['metric']} {case['rows']}")
+def test_keras_says_the_same(case):
+    data, w = GOLDEN["data"][case["rows"]], np.array(GOLDEN["weights"])
+    loss = "mse" if case["rows"] == "numbers" else "categorical_crossentropy"
+    got = value(metrics.get(case["metric"]), data["p"], data["y"], w, loss)
+    close(got, case["value"], 3e-7)  # Keras divides by a little more than it should
+
+
+# Averages
+
+
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted", None])
+@pytest.mark.parametrize(
+    "ours, theirs", [(Precision, sk.precision_score), (Recall, sk.recall_score), (F1Score, sk.f1_score)]
+)
+def test_ratios_of_classes_and_of_labels_are_those_of_scikit_learn(ours, theirs, average):
+    settings = LABELS | {"average": average}
+    chosen = np.where(P.argmax(axis=1) == 2, 0, P.argmax(axis=1))  # nobody is told to be of class 2
+    p, y = np.eye(K)[chosen] * 0.9, np.eye(K)[CLASS]
+    expected = theirs(CLASS, chosen, **settings)
+    close(value(ours(average=average), p, CLASS, loss="sparse_categorical_crossentropy"), expected)
+    close(value(ours(average=average), p, y), expected)
+    close(value(ours(average=average), P, MANY, loss="binary_crossentropy"), theirs(MANY, P > 0.5, **settings))
+    close(value(ours(0.2, average), P, MANY), theirs(MANY, P > 0.2, **settings))
+    close(value(ours(0.2, average), P, CLASS), theirs(y, P > 0.2, **settings))
+    one = {"sample_weight": W}
+    close(value(ours(average=average), P[:, :1], MANY[:, :1], loss="mse"), theirs(MANY[:, 0], P[:, 0] > 0.5, **one))
+    for k in range(K):
+        close(value(ours(class_id=k, average=average), p, y), theirs(CLASS, chosen, **LABELS, average=None)[k])
+
+
+def test_one_output_tells_two_classes():
+    p, y, w = np.array([0.2, 0.7, 0.9, 0.4]), [0, 0, 1, 1], np.array([1.0, 2.0, 4.0, 8.0])
+    loss = "binary_crossentropy"
+    assert value(ConfusionMatrix(), p, y, w, loss) == [[1.0, 2.0], [8.0, 4.0]]
+    assert value(Precision(), p, y, w, loss) == 4 / 6 and value(Recall(), p, y, w, loss) == 4 / 12
+    assert value(Precision(class_id=0), p, y, w, loss) == 1 / 9 and value(Recall(0.1), p, y, w, loss) == 1.0
+
+
+def test_ratios_of_nothing_are_0():
+    for metric in (Precision(), Recall(), F1Score()):
+        assert value(metric, [0.1, 0.2], [0, 0], np.ones(2), "binary_crossentropy") == 0.0
+        for average in ("macro", "micro", "weighted"):
+            assert type(metric)(average=average).result(np.zeros(6), np.float64(0)) == 0.0
+
+
+def test_a_class_that_the_network_does_not_have_is_refused_when_it_is_built():
+    for outputs, last, loss in ((3, "softmax", "categorical_crossentropy"), (1, "sigmoid", "binary_crossentropy")):
+        network, most = Network((Dense(outputs, last),), 2), max(2, outputs) - 1
+        Objective(network, LOSSES[loss], (("recall", Recall(class_id=most)),))
+        with pytest.raises(ConfigError, match=rf"Recall\(class_id={most + 1}\).* 0 to {most}") as caught:
+            Objective(network, LOSSES[loss], (("recall", Recall(class_id=most + 1)),))
+        assert caught.value.code == "config-metrics"
+
+
+# What suits the loss
+
+ON_LOGITS, CLASSES_ON_LOGITS = BinaryCrossentropy(from_logits=True), CategoricalCrossentropy(from_logits=True)
+
+
+def test_logits_are_told_by_their_sign():
+    z, y = np.log(P / (1 - P)), MANY
+    for metric in (Precision(), Recall(), F1Score(None, "micro"), Recall(average=None)):
+        close(
+            value(metric, z, y, loss=ON_LOGITS),
+            value(metric, P, y, loss="binary_crossentropy"),
+        )
+    for metric in (ConfusionMatrix(), F1Score()):
+        one = value(metric, P[:, :1], y[:, :1], loss="binary_crossentropy")
+        close(value(metric, z[:, :1], y[:, :1], loss=ON_LOGITS), one)
+    assert metrics.suited(BinaryCrossentropy(from_logits=True), 3) == BinaryAccuracy(threshold=0.0)
+    assert metrics.suited(CategoricalCrossentropy(from_logits=True), 3) == metrics.CategoricalAccuracy()
+
+
+def test_the_log_loss_of_logits_is_that_of_their_probabilities():
+    y, soft = np.eye(K)[CLASS], RNG.dirichlet(np.ones(K), ROWS)
+    for target in (y, soft, CLASS):
+        close(
+            value(LogLoss(), np.log(P) + 3, target, loss=CLASSES_ON_LOGITS),
+            value(LogLoss(), P, target),
+        )
+    z = np.log(P / (1 - P))
+    close(
+        value(LogLoss(), z, MANY, loss=ON_LOGITS),
+        value(LogLoss(), P, MANY, loss="binary_crossentropy"),
+    )
+    assert value(LogLoss(from_logits=True), [[1e4, -1e4]], [1], np.ones(1)) == 2e4
+
+
+def test_given_fields_are_kept_whatever_the_loss():
+    given = F1Score(threshold=0.3, average=None, class_id=0)
+    assert given.suited(LOSSES["binary_crossentropy"], 1) == given == given.suited(ON_LOGITS, 3)
+    assert ConfusionMatrix(0.3).suited(BinaryCrossentropy(from_logits=True), 1) == ConfusionMatrix(0.3)
+    for metric in METRICS.values():
+        assert type(metric.suited(LOSSES["mse"], 3)) is type(metric)
+
+
+# R2
+
+
+@pytest.mark.parametrize(
+    "ours, theirs",
+    [
+        ("uniform_average", "uniform_average"),
+        ("variance_weighted_average", "variance_weighted"),
+        (None, "raw_values"),
+    ],
+)
+def test_r2_is_that_of_scikit_learn_for_targets_that_vary_and_that_do_not(ours, theirs):
+    y = np.column_stack([RNG.normal(size=(ROWS, 2)) * [1, 30], np.full((ROWS, 2), 0.5)])
+    p = y + RNG.normal(size=y.shape) * [0.5, 9, 0, 1]
+    for columns in ([0, 1], [0, 1, 2], [1, 3], [2], [3]):
+        close(
+            value(R2Score(ours), p[:, columns], y[:, columns], loss="mse"),
+            sk.r2_score(y[:, columns], p[:, columns], sample_weight=W, multioutput=theirs),
+        )
+
+
+@pytest.mark.parametrize("ratio, rel", [(1e2, 1e-11), (1e4, 1e-7), (1e5, 1e-5)])
+def test_r2_loses_as_many_digits_as_the_square_of_mean_over_deviation(ratio, rel):
+    y = (RNG.normal(size=(2000, 1)) + ratio).astype(np.float32)
+    p, w = y + RNG.normal(0, 0.3, y.shape).astype(np.float32), np.ones(len(y))
+    exact = sk.r2_score(y.astype(np.float64) - ratio, p.astype(np.float64) - ratio)
+    assert value(R2Score(), p, y, w, "mse") == pytest.approx(exact, rel=rel)
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        BinaryAccuracy(0.25),
+        ConfusionMatrix(0.0),
+        F1Score(0.5, None, 3),
+        LogLoss(True, True),
+        R2Score(None),
+        TopKCategoricalAccuracy(2),
+        AveragePrecision(),
+    ],
+    ids=repr,
+)
+def test_fields_survive_json(metric):
+    again = metrics.get(json.loads(json.dumps(metric.to_config())))
+    assert again == metric and hash(again) == hash(metric)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: F1Score(average="mean"), r"average must be one of 'macro', 'micro', 'weighted', None"),
+        (lambda: F1Score(average=[]), "average must be one of"),
+        (lambda: F1Score(threshold="0.5"), "threshold must be a finite number"),
+        (lambda: F1Score(threshold=float("nan")), "threshold must be a finite number"),
+        (lambda: F1Score(class_id=-1), "class_id must be an integer of at least 0"),
+        (lambda: F1Score(class_id=True), "class_id must be an integer of at least 0"),
+        (lambda: R2Score("none"), "class_aggregation must be one of 'uniform_average'"),
+        (lambda: TopKCategoricalAccuracy(0), "k must be an integer of at least 1"),
+    ],
+)
+def test_fields_that_cannot_be_are_refused(make, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        make()
+    assert caught.value.code == "config-value"
