@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel import console, store
+from firesteel.advice import advice
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
 from firesteel.core.losses import Loss
@@ -402,9 +403,13 @@ class Sequential:
             conductor.finish()
         return self.history
 
+    def _waiting(self) -> list[Normalization]:
+        """Return the layers that are to learn means and variances from the rows."""
+        return [layer for layer in self._layers if isinstance(layer, Normalization) and layer.mean is None]
+
     def _adapt(self, engine: Engine) -> None:
         """Give a Normalization that has none the mean and variance of the rows to train on."""
-        waiting = [layer for layer in self._layers if isinstance(layer, Normalization) and layer.mean is None]
+        waiting = self._waiting()
         if not waiting:
             return
         first = next(layer for layer in self._layers if not isinstance(layer, Input | Flatten))
@@ -482,6 +487,29 @@ class Sequential:
                 code="config-packed",
             )
         return source
+
+    def advise(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+    ) -> list[str]:
+        """Return short hints on the network, the loss and these rows together; an empty list where there are none.
+
+        They are rules of thumb: inputs far from 1, a loss that does not suit the output, a loss at the start far
+        above guessing, classes without rows, layers that gain nothing, many parameters for few rows.
+        Raises ConfigError and DataError for what no training could begin with.
+        """
+        self._compiled()
+        source = self._source(x, y, None, (features, label, None), 0.0, True)
+        objective, survey = self._surveyed(source)
+        with source.engine() as engine:
+            moments = measure(engine, survey.width, survey.targets, self._dtype)
+            fresh = not self.state.step and not self._waiting()
+            start = loop.score(engine, objective, self.theta)["loss"] if fresh else None
+        return advice(objective, survey, *moments, start)
 
     # Use
 

@@ -17,6 +17,7 @@ PACKAGE = Path(firesteel.__file__).parent
 TESTS = Path(__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FACE = [
+    "advice",
     "callbacks",
     "console",
     "constraints",

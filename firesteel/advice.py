@@ -1,0 +1,122 @@
+"""Short hints before a training: what a teacher would say who looked at the network, the rows and the loss.
+
+Each is a rule of thumb and not an error; what cannot work is refused elsewhere.  `Sequential.advise` gathers what is
+known of the rows, on arrays and on DataFrames.
+"""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from firesteel.core.activations import Relu, Sigmoid, Softmax, Tanh
+from firesteel.core.embedding import Lookup
+from firesteel.core.losses import Crossentropy
+from firesteel.core.network import Network, Objective
+from firesteel.core.norms import BatchNorm, LayerNorm
+from firesteel.core.ops import Affine, Drop, Noise, Scale, Standardize
+from firesteel.train.moments import Moments
+from firesteel.train.source import Survey
+
+__all__ = ["advice"]
+
+WIDE = 10.0
+"""How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
+FEW = 20
+"""How many whole numbers targets may take and still look like classes."""
+
+
+def advice(
+    objective: Objective, survey: Survey, features: Moments, targets: Moments, start: float | None
+) -> list[str]:
+    """Return the hints, the weightiest first.
+
+    features, targets: their means and variances.  start: the loss of the weights; None if they have been trained.
+    """
+    network = objective.network
+    return [
+        *_scale(network, features),
+        *_classes(objective, survey, targets),
+        *_output(objective, survey),
+        *_start(objective, start),
+        *_layers(network),
+        *_capacity(network, survey.rows),
+    ]
+
+
+def _scale(network: Network, features: Moments) -> list[str]:
+    if not network.ops or isinstance(network.ops[0], Scale | Standardize | BatchNorm | LayerNorm | Lookup):
+        return []
+    size = np.maximum(np.abs(features.mean), np.sqrt(features.variance))
+    if size.max() <= WIDE:
+        return []
+    wide = int((size > WIDE).sum())
+    return [
+        f"{wide} of {len(size)} inputs are far from 1 in size, up to {size.max():.3g}: put Normalization() first, or "
+        "Rescaling(1 / 255) for pixels"
+    ]
+
+
+def _classes(objective: Objective, survey: Survey, targets: Moments) -> list[str]:
+    outputs = objective.network.outputs
+    if objective.loss.targets == "class":
+        missing = [number for number in range(outputs) if number not in survey.classes]
+    elif isinstance(objective.loss, Crossentropy) and outputs > 1:
+        missing = [number for number, mean in enumerate(targets.mean) if mean == 0.0]
+    else:
+        missing = []
+    named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    return [f"{len(missing)} of {outputs} classes have no row: {named}"] if missing else []
+
+
+def _output(objective: Objective, survey: Survey) -> list[str]:
+    loss, network = objective.loss, objective.network
+    found = []
+    seen = survey.classes
+    if loss.targets == "real" and network.outputs == 1 and 2 <= len(seen) <= FEW and max(seen) < FEW:
+        found.append(
+            f"the targets take {len(seen)} whole numbers: if they are classes, end in Dense({max(seen) + 1}, "
+            "activation='softmax') with sparse_categorical_crossentropy"
+        )
+    end = network.ops[-1] if network.ops else None
+    if loss.natural == "linear" and isinstance(end, Relu | Sigmoid | Softmax | Tanh) and loss.targets == "real":
+        reach = {"Relu": "at least 0", "Tanh": "between -1 and 1"}.get(type(end).__name__, "between 0 and 1")
+        found.append(
+            f"the last activation gives numbers {reach} only: for a number to predict leave it out, for classes take "
+            "cross-entropy"
+        )
+    return found
+
+
+def _start(objective: Objective, start: float | None) -> list[str]:
+    if start is None or not isinstance(objective.loss, Crossentropy):
+        return []
+    ways = objective.network.outputs if objective.loss.natural == "softmax" else 2
+    if start <= 2 * math.log(ways):
+        return []
+    return [
+        f"the loss before training is {start:.2f}, and guessing would cost ln {ways} = {math.log(ways):.2f}: the "
+        "inputs or the first weights are too large"
+    ]
+
+
+def _layers(network: Network) -> list[str]:
+    found = []
+    ops = [op for op in network.ops if not isinstance(op, Drop | Noise)]
+    if any(isinstance(a, Affine) and isinstance(b, Affine) for a, b in pairwise(ops)):
+        found.append(
+            "two Dense layers without an activation between them are no more than one: give the first 'relu'"
+        )
+    if any(isinstance(op, Sigmoid | Softmax) for op in ops[:-1]):
+        found.append("a hidden sigmoid or softmax lets little of the gradient through: when in doubt take 'relu'")
+    return found
+
+
+def _capacity(network: Network, rows: int) -> list[str]:
+    guarded = network.priced or any(isinstance(op, Drop | Noise) for op in network.ops)
+    if guarded or network.layout.size <= rows:
+        return []
+    return [
+        f"{network.layout.size:,} parameters for {rows:,} rows: hold rows out and watch them with "
+        "EarlyStopping(restore_best_weights=True), or use Dropout or a kernel_regularizer"
+    ]
