@@ -1,0 +1,103 @@
+"""Several labels a row, each present or not: on arrays, and on a Spark frame with the labels in one array column.
+
+    python examples/multi_label/multi_label.py              (needs scikit-learn, which makes the rows)
+    python examples/multi_label/multi_label.py --spark      (the same fit on a frame as well)
+
+One sigmoid output for each of 5 labels and binary cross-entropy, which lets labels be present together where softmax
+would have them compete.  3,000 rows of word counts to learn, 1,000 to test.  Beside it: always telling the label's
+more frequent side, and a logistic regression for each label.
+
+Expect accuracy 0.823, AUC 0.891 and F1 0.750, where the more frequent side has accuracy 0.622, AUC 0.5 and F1 0 (to
+tell every label: F1 0.548), and logistic regressions 0.792, 0.853 and 0.705.  1 s on arrays; the frame's fit ends in
+the same fingerprint.  Of three sizes tried on these test rows it is the middle one.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import make_multilabel_classification
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from firesteel.layers import Dense, Normalization
+from firesteel.models import Sequential
+
+TRAIN = 3_000
+
+
+def rows() -> tuple[np.ndarray, np.ndarray]:
+    """Return 4,000 rows of 20 counts, and for each of 5 labels whether they have it."""
+    x, y = make_multilabel_classification(4_000, n_features=20, n_classes=5, n_labels=2, random_state=0)
+    return x.astype(np.float32), y
+
+
+def network() -> Sequential:
+    model = Sequential([Normalization(), Dense(32, "relu"), Dense(5, "sigmoid")])
+    model.compile("adam", "binary_crossentropy", metrics=["binary_accuracy", "auc", "f1_score"])
+    return model
+
+
+def on_arrays(x: np.ndarray, y: np.ndarray) -> Sequential:
+    model = network()
+    model.fit(x, y, epochs=20, shards=1, verbose=0)
+    return model
+
+
+def on_spark(frame: Any) -> Sequential:
+    """Fit on a frame with a column `features` and a column `labels`, arrays both."""
+    model = network()
+    model.fit(frame, features="features", label="labels", epochs=20, shards=1, verbose=0)
+    return model
+
+
+def frame_of(spark: Any, x: np.ndarray, y: np.ndarray) -> Any:
+    return spark.createDataFrame(
+        list(zip(x.tolist(), y.tolist(), strict=True)), "features array<float>, labels array<int>"
+    )
+
+
+def simpler(x: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> dict[str, list[float]]:
+    """Return accuracy, AUC and F1 of the more frequent side, of telling every label, and of logistic regressions."""
+    often = np.tile(y.mean(axis=0) > 0.5, (len(test), 1))
+    straight = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression())).fit(x, y)
+    told = {
+        "the more frequent side": often.astype(float),
+        "every label": np.ones(truth.shape),
+        "logistic regressions": straight.predict_proba(test),
+    }
+    return {
+        name: [
+            float(((p > 0.5) == truth).mean()),
+            float(roc_auc_score(truth, p, average="macro")),
+            float(f1_score(truth, p > 0.5, average="macro", zero_division=0)),
+        ]
+        for name, p in told.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
+    parser = argparse.ArgumentParser(description="Several labels a row.")
+    parser.add_argument("--spark", action="store_true", help="fit on a Spark frame as well")
+    given = parser.parse_args(arguments)
+    x, y = rows()
+    model = on_arrays(x[:TRAIN], y[:TRAIN])
+    figures = {"the network": model.evaluate(x[TRAIN:], y[TRAIN:], verbose=0)[1:]}
+    figures |= simpler(x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:])
+    print("1,000 test rows           accuracy    AUC     F1")
+    for name, numbers in figures.items():
+        print(f"  {name:23}" + "".join(f"{number:8.3f}" for number in numbers))
+    if given.spark:
+        from firesteel.spark import session
+
+        other = on_spark(frame_of(session("local[2]"), x[:TRAIN], y[:TRAIN]))
+        print(f"on arrays {model.fingerprint()}\non Spark  {other.fingerprint()}")
+    return figures
+
+
+if __name__ == "__main__":
+    main()
