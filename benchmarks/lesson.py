@@ -23,6 +23,7 @@ from firesteel.datasets import load_mnist
 from firesteel.layers import Dense, Dropout, Rescaling
 from firesteel.models import Sequential
 from firesteel.regularizers import L1L2
+from firesteel.train.engine import one_blas_thread
 
 BATCH, HELD_OUT, SEEDS = 100, 0.1, 5
 HEAD = ("", "test accuracy", "test loss", "best validation epoch", "seconds an epoch")
@@ -133,7 +134,7 @@ def other(name: str, training: Part, test: Part) -> tuple[str, ...]:
     rows = len(training[0]) - int(len(training[0]) * HELD_OUT)
     x, x_test = training[0][:rows].astype(np.float32), test[0].astype(np.float32)
     model = OTHERS[name]()
-    with warnings.catch_warnings():
+    with one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         start = time.perf_counter()
         model.fit(x, training[1][:rows])
