@@ -1,4 +1,4 @@
-"""The command line: `firesteel train` and `firesteel demo`, and what each failure looks like to the shell.
+"""The command line: `firesteel train`, `demo` and `data`, and what each failure looks like to the shell.
 
 Everything here imports with the hard dependencies alone; the commands need cyclopts and rich and come in only when
 `main` runs.  Next: `app.py` (the commands), then `train.py`.

@@ -1,11 +1,13 @@
 """The command line's shape: which commands there are, and how a mistyped one is refused.
 
-Options and their help are the signatures and docstrings of the commands themselves.  Next: `train.py`, `demo.py`.
+Options and their help are the signatures and docstrings of the commands themselves.  Next: `train.py`, `demo.py`,
+`data.py`.
 """
 
 from cyclopts import App, CycloptsError, Parameter
 
 from firesteel import __version__
+from firesteel.cli.data import data
 from firesteel.cli.demo import demo
 from firesteel.cli.train import train
 
@@ -20,6 +22,7 @@ app = App(
     suppress_keyboard_interrupt=False,
     exit_on_error=False,
 )
+app.command(data)
 app.command(demo)
 app.command(train)
 

@@ -1,4 +1,4 @@
-"""Data sets to try firesteel on: small digits carried in the package, MNIST, and a reader for IDX files.
+"""Data sets to try firesteel on: small digits carried in the package, MNIST, a reader of IDX, a writer of LIBSVM.
 
 They live apart from the networks because nothing in training needs to know where rows come from.  Start with
 `load_digits`, which needs no network; `idx` is where a file's bytes become an array.
@@ -6,6 +6,7 @@ They live apart from the networks because nothing in training needs to know wher
 
 from firesteel.datasets.digits import load_digits
 from firesteel.datasets.idx import read_idx
+from firesteel.datasets.libsvm import write_libsvm
 from firesteel.datasets.mnist import load_mnist
 
-__all__ = ["load_digits", "load_mnist", "read_idx"]
+__all__ = ["load_digits", "load_mnist", "read_idx", "write_libsvm"]

@@ -55,7 +55,7 @@ def test_version_and_help():
     assert shell("--version").stdout == f"firesteel {__version__}\n"
     done = shell("--help", LC_ALL="C", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
-    assert "demo " in done.stdout and "train " in done.stdout and done.stdout.isascii()
+    assert all(f" {name} " in done.stdout for name in ("data", "demo", "train")) and done.stdout.isascii()
 
 
 def test_training_works_in_the_c_locale_and_with_stdin_closed():

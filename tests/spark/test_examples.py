@@ -17,9 +17,11 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted(path for path in EXAMPLES.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 PIPELINE = EXAMPLES / "spark_pipeline" / "spark_pipeline.ipynb"
+LESSON = EXAMPLES / "hands_on_mnist_mlp" / "hands_on_mnist_mlp.ipynb"
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 PLACE = re.compile(r"(?<![\w.)])(?:file:/*)?/(?:work|tmp|root|home|Users|var|usr|opt|mnt|private)\b|[A-Z]:\\\\")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+self_contained = [path for path in NOTEBOOKS if path != LESSON]  # which needs MNIST: tests/test_lesson.py
 
 Played = tuple[dict[str, Any], list[str]]
 
@@ -77,7 +79,7 @@ def close(found: str, saved: str) -> bool:
 
 
 def test_there_are_examples():
-    assert PIPELINE in NOTEBOOKS
+    assert {PIPELINE, LESSON} <= set(NOTEBOOKS)
 
 
 # What is saved
@@ -128,7 +130,7 @@ def test_it_uses_plain_python(path):
 
 
 @pytest.mark.timeout(900)
-@each_notebook
+@pytest.mark.parametrize("path", self_contained, ids=lambda path: path.stem)
 def test_it_runs_and_prints_what_is_saved(play, path):
     _, printed = play(path)
     for cell, found in zip(cells(path), printed, strict=True):

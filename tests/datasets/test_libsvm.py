@@ -1,0 +1,95 @@
+import io
+import os
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_svmlight_file
+
+from firesteel.datasets import libsvm, load_digits, write_libsvm
+from firesteel.errors import DataError
+
+X = np.random.default_rng(0).integers(0, 256, (50, 3, 4), dtype=np.uint8)
+X[::3] = 0
+X[1::3, 1] = 0
+Y = np.arange(50, dtype=np.uint8) * np.uint8(5)
+
+
+def by_hand(x, y):
+    for row, label in zip(x.reshape(len(x), -1).tolist(), y.tolist(), strict=True):
+        yield " ".join([str(label), *(f"{at}:{value}" for at, value in enumerate(row, 1) if value)]) + "\n"
+
+
+@pytest.mark.parametrize("chunk", [1, 37, 2**20])
+def test_it_writes_a_line_a_row(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(libsvm, "CHUNK", chunk)
+    write_libsvm(tmp_path / "x.txt", X, Y)
+    assert (tmp_path / "x.txt").read_bytes() == "".join(by_hand(X, Y)).encode()
+    assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_every_value_of_a_byte_is_written_and_read(tmp_path):
+    x = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 3)
+    write_libsvm(tmp_path / "x.txt", x, np.arange(256, dtype=np.uint8))
+    found, labels = load_svmlight_file(str(tmp_path / "x.txt"), n_features=3)
+    np.testing.assert_array_equal(found.toarray(), x)
+    np.testing.assert_array_equal(labels, np.arange(256))
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0), (1, 1)])
+def test_small_shapes(tmp_path, shape):
+    write_libsvm(tmp_path / "x.txt", np.zeros(shape, np.uint8), np.full(shape[0], 7, np.uint8))
+    assert (tmp_path / "x.txt").read_text() == "7\n" * shape[0]
+
+
+def test_the_digits_come_back_from_the_reader_of_the_lesson(tmp_path):
+    (x, y), _ = load_digits()
+    write_libsvm(tmp_path / "x.txt", x, y)
+    found, labels = load_svmlight_file(str(tmp_path / "x.txt"), n_features=64)
+    np.testing.assert_array_equal(found.toarray(), x.reshape(-1, 64))
+    np.testing.assert_array_equal(labels, y)
+
+
+@pytest.mark.parametrize("x, y", [(X / 255, Y), (X.astype(int), Y), (X, Y.astype(float)), (X, Y[:1])])
+def test_anything_but_bytes_is_refused(tmp_path, x, y):
+    with pytest.raises(DataError, match="both must be uint8, one label a row"):
+        write_libsvm(tmp_path / "x.txt", x, y)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_is_there_is_left_alone(tmp_path):
+    (tmp_path / "x.txt").write_text("mine")
+    with pytest.raises(DataError, match="is there already; delete it") as caught:
+        write_libsvm(tmp_path / "x.txt", X, Y)
+    assert caught.value.code == "data-exists"
+    assert (tmp_path / "x.txt").read_text() == "mine" and os.listdir(tmp_path) == ["x.txt"]
+
+
+@pytest.mark.parametrize("place", ["no folder/x.txt", "file/x.txt"])
+def test_a_place_that_cannot_be_written_to(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written") as caught:
+        write_libsvm(tmp_path / place, X, Y)
+    assert caught.value.code == "data-write"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_half_a_file_is_never_left(tmp_path, monkeypatch, error):
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell():
+                raise error
+            return super().write(data)
+
+    real = libsvm.Path.open
+
+    def opened(path, mode):
+        real(path, mode).close()
+        return Full()
+
+    monkeypatch.setattr(libsvm, "CHUNK", 100)
+    monkeypatch.setattr(libsvm.Path, "open", opened)
+    with pytest.raises((DataError, KeyboardInterrupt)) as caught:
+        write_libsvm(tmp_path / "x.txt", X, Y)
+    assert isinstance(caught.value, KeyboardInterrupt) or "No space left" in str(caught.value)
+    assert os.listdir(tmp_path) == []
