@@ -16,7 +16,7 @@ from firesteel.datasets import load_digits, load_mnist, write_libsvm
 SCRIPT = Path(__file__).parents[1] / "examples" / "hands_on_mnist_mlp" / "hands_on_mnist_mlp.py"
 BOOK = SCRIPT.with_suffix(".ipynb")
 LESSON = "85a3f177b453c1a5de9a11b48e7e54f1318ede7d4702e05de2619fd9f20691df"
-EPOCH = re.compile(r"^Epoch (\d+)/\d+ - [\d.]+s - (.*)$", re.MULTILINE)
+EPOCH = re.compile(r"^Epoch (\d+)/\d+\n\d+/\d+ - \d+s - \w+/step - (.*)$", re.MULTILINE)
 VALUE = re.compile(r"\d\.\d{4}\b")
 
 
