@@ -2,7 +2,8 @@
 
 A row holds the epoch, the training sums, `val_` ones if there was validation, the rows seen, and where the time
 went: `seconds` by the clock; of them `slowest_seconds` inside the slowest shard of each round and `wait_seconds` the
-rest (the engine, the wire, the driver); and `shard_seconds` of computing in all shards together.
+rest (the engine, the wire, the driver); and `shard_seconds` of computing in all shards together.  `learning_rate` is
+there where something sets it from outside.
 """
 
 import json

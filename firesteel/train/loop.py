@@ -133,8 +133,9 @@ def train(
             parts = {"seconds": seconds, "shard_seconds": job.seconds, "slowest_seconds": job.slowest}
             row |= {name: value / count for name, value in parts.items()}
             row["wait_seconds"] = max(0.0, row["seconds"] - row["slowest_seconds"])
-            if now.learning_rate is not None:
-                row["learning_rate"] = now.learning_rate
+            rate = chosen.rate(1) if bold is not None and bold.form == "safe" else now.learning_rate
+            if rate is not None:
+                row["learning_rate"] = rate
             history.rows.append(row)
             state = watcher.end(row, now)
             if keeper is not None and keeper.best(history.rows) == at:
