@@ -19,7 +19,7 @@ demo: $(READY)
 	@$(BIN)/firesteel demo
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -q firesteel tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile firesteel tests
 
 test-mnist: $(READY)
 	@$(BIN)/python -m pytest -q -m mnist tests
