@@ -6,7 +6,7 @@ READY := .venv/.ready
 MATRIX ?= 3.5 4.3
 STAGES := tests/spark/test_estimator.py tests/spark/test_contract.py tests/spark/test_bad_rows.py tests/spark/test_same_bits.py
 
-.PHONY: demo test test-mnist test-diamonds test-matrix lint format bench clean
+.PHONY: demo test test-slow test-mnist test-diamonds test-matrix lint format bench clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "firesteel needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run `make PYTHON=python3.12 ...`" % sys.version_info[:2])'
@@ -20,6 +20,10 @@ demo: $(READY)
 
 test: $(READY) lint
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile firesteel tests
+
+# what takes longest: executors killed and bare, speculation, checkpoints, every optimiser on Spark
+test-slow: $(READY)
+	@$(BIN)/python -m pytest -q -m slow tests
 
 test-mnist: $(READY)
 	@$(BIN)/python -m pytest -q -m mnist tests

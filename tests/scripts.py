@@ -5,7 +5,8 @@ from pathlib import Path
 from types import ModuleType
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SCRIPTS = sorted(EXAMPLES.rglob("*.py"))
+SCRIPTS = sorted(path for path in EXAMPLES.glob("*/*.py") if not path.with_suffix(".ipynb").exists())
+"""Those that are no notebooks."""
 
 
 def example(name: str) -> ModuleType:

@@ -13,6 +13,7 @@ from tests.spark.clusters import bare_python, standalone
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_stages_fit_and_score_on_executors_with_a_bare_python(tmp_path):
     program = "import sys; sys.path.insert(0, sys.argv[1]); from tests.spark.bare import main; main(sys.argv[2])"

@@ -25,6 +25,7 @@ def test_an_interrupted_fit_goes_on_with_the_same_bits(spark, tmp_path, one_epoc
     assert not list((tmp_path / "kept").glob("firesteel-*")), "nothing is left when training has ended"
 
 
+@pytest.mark.slow
 def test_another_fit_does_not_take_it_up(spark, tmp_path, one_epoch_a_job, monkeypatch):
     frame, folder = numeric(spark), (tmp_path / "kept").as_uri()
     interrupted_fits(spark, folder, (3,), finish=False, maxIter=5)
@@ -36,6 +37,7 @@ def test_another_fit_does_not_take_it_up(spark, tmp_path, one_epoch_a_job, monke
     assert small(maxIter=5, checkpointDir=folder).fit(changed).network.fingerprint() == expected
 
 
+@pytest.mark.slow
 def test_a_save_that_was_cut_short_leaves_the_one_before(spark, tmp_path, one_epoch_a_job):
     frame, folder = numeric(spark), tmp_path / "kept"
     whole = small(maxIter=6).fit(frame).network.fingerprint()

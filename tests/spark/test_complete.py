@@ -117,7 +117,14 @@ def test_embeddings_of_categories(spark):
     )
 
 
-@pytest.mark.parametrize("name", [name for name, one in OPTIMIZERS.items() if not one.searches])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "nadam" else pytest.param(name, marks=pytest.mark.slow)
+        for name, one in OPTIMIZERS.items()
+        if not one.searches
+    ],
+)
 def test_every_optimizer_with_a_schedule(spark, rows, name):
     schedule = CosineDecay(0.01, 40, warmup_target=0.05, warmup_steps=5)
     compare(

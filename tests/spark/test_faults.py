@@ -40,6 +40,7 @@ def test_a_killed_python_worker_changes_nothing(tmp_path):
     check(run(tmp_path, "local[2,4]", "kill_worker"), ["kill_worker"])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_a_killed_executor_changes_nothing(tmp_path):
     check(run(tmp_path, "local-cluster[2,1,1024]", "kill_executor"), ["kill_executor"])
@@ -52,6 +53,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
         yield master
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_a_speculative_copy_changes_nothing(tmp_path, cluster):
     found = run(tmp_path, cluster, "straggle")
