@@ -103,7 +103,7 @@ def test_it_names_no_place_on_the_machine_it_ran_on(path):
     assert not PLACE.findall(json.dumps(book))
 
 
-@pytest.mark.parametrize("place", ["/work/main", "at /tmp/x", '"/root/.cache', "file:///home/me", "C:\\\\Users"])
+@pytest.mark.parametrize("place", ["/mnt/jobs", "at /tmp/x", '"/root/.cache', "file:///home/me", "C:\\\\Users"])
 def test_a_place_would_be_found(place):
     assert PLACE.search(place)
 
