@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 from firesteel.datasets import load_mnist, write_libsvm
-from firesteel.datasets.libsvm import must_not_exist
+from firesteel.datasets.files import must_not_exist
 from firesteel.errors import DataError
 
 __all__ = ["data"]
