@@ -90,9 +90,8 @@ def build(config: Config, task: Task, width: int, moments: tuple[Moments, Moment
             loss = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
     model = Sequential(whole, dtype=config.model.dtype)
     names = METRICS[task.kind] if config.training.metrics is None else config.training.metrics
-    model.compile(
-        optimizer_of(config), loss, [name if isinstance(name, str) else metrics.get(name) for name in names]
-    )
+    measured = [name if isinstance(name, str) else metrics.get(name) for name in names]
+    model.compile(optimizer_of(config), loss, measured)
     model.build((None, width))
     if config.model.initial is not None:
         beside = config.file.parent if config.file is not None else Path()
@@ -106,7 +105,7 @@ def _front(config: Config, width: int, moments: tuple[Moments, Moments] | None) 
         return [moments[0].normalization()]
     if scale == "standard":
         return [layers.Normalization(input_dim=width)]
-    return [] if scale in (None, 1.0) else [Rescaling(scale, input_dim=width)]
+    return [] if scale is None or scale == 1 else [Rescaling(float(scale), input_dim=width)]
 
 
 def _hidden(config: Config) -> list[Layer]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from firesteel.callbacks import Callback
+from firesteel.train.callbacks import measured
 from firesteel.train.history import Row
 
 __all__ = ["EachRow", "epochs_shown", "is_live", "waiting"]
@@ -82,4 +83,6 @@ class EachRow(Callback):
 
 def _measured(row: Row) -> str:
     speed = row["rows"] / max(row["seconds"], 1e-9)
-    return f"loss {row['loss']:.4f}  accuracy {row['accuracy']:.4f}  {speed:,.0f} rows/s"
+    names = [name for name in measured(row) if name not in ("loss", "learning_rate") and not name.startswith("val_")]
+    shown = "  ".join(f"{name} {row[name]:.4f}" for name in ["loss", *names] if isinstance(row[name], float))
+    return f"{shown}  {speed:,.0f} rows/s"

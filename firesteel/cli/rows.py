@@ -34,6 +34,7 @@ ENDINGS = {
 }
 TABLES = ("csv", "parquet")
 """Formats whose columns have names."""
+NO_TEXT = "a network takes numbers: turn it into numbers, or name other columns with --features"
 
 
 @dataclass(frozen=True)
@@ -222,10 +223,7 @@ def _csv(wanted: Ask) -> Rows:
 
     def text(name: str) -> str:
         line, cell, count, rows = find_cell(path, name, lambda cell: not is_number(cell))
-        return (
-            f", line {line}: column {name!r} holds {cell!r}, and {count:,} of {rows:,} rows hold text there: a network "
-            "takes numbers: turn it into numbers, or name other columns with --features"
-        )
+        return f", line {line}: column {name!r} holds {cell!r}, and {count:,} of {rows:,} rows hold text there: {NO_TEXT}"
 
     return _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
 
@@ -236,10 +234,7 @@ def _parquet(wanted: Ask) -> Rows:
     path = Path(wanted.path)
 
     def text(name: str) -> str:
-        return (
-            f": column {name!r} holds text: a network takes numbers: turn it into numbers, or name other columns with "
-            "--features"
-        )
+        return f": column {name!r} holds text: {NO_TEXT}"
 
     return _table(wanted, parquet_columns(path), lambda columns: read_parquet(path, columns), text)
 
@@ -298,8 +293,8 @@ def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> Rows:
             )
         if len(y) != len(x):
             raise DataError(
-                f"{wanted.path} has {len(x):,} rows and {wanted.labels or 'y'} has {len(y):,} labels: they must be as "
-                "many, in the same order: is it the right pair?",
+                f"{wanted.path} has {len(x):,} rows and {wanted.labels or 'y'} has {len(y):,} labels: they must be "
+                "as many, in the same order: is it the right pair?",
                 code="data-lengths",
             )
     picture = x.shape[1:] if x.ndim == 3 else None

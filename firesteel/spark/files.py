@@ -89,7 +89,7 @@ def array_frame(
         columns["weight"] = pa.array(w)
     table = pa.table(columns)
     if hasattr(DataFrame, "toArrow"):  # Spark 4 takes Arrow as it is
-        return spark.createDataFrame(table)  # type: ignore[call-overload]
+        return spark.createDataFrame(table)
     kinds = {"features": "binary" if x.dtype == np.uint8 else "array<double>", "weight": "double"}
     kinds["label"] = "double" if y is None or y.ndim == 1 else "array<double>"
     rows = [tuple(row.values()) for row in table.to_pylist()]

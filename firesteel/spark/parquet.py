@@ -77,8 +77,8 @@ def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
     if column.null_count:
         row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
         raise DataError(
-            f"{path}: column {name!r} has no value (null) at row {row}; {column.null_count:,} of {len(column):,} rows "
-            "are like that: fill it in, drop those rows, or name other columns with --features",
+            f"{path}: column {name!r} has no value (null) at row {row}; {column.null_count:,} of {len(column):,} "
+            "rows are like that: fill it in, drop those rows, or name other columns with --features",
             code="data-missing-value",
         )
     if pa.types.is_dictionary(kind):
