@@ -27,7 +27,7 @@ from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.schedules import Schedule
-from firesteel.core.spec import whole
+from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError, StoreError
 from firesteel.train import loop, strategies
@@ -62,6 +62,7 @@ class Sequential:
     True
     """
 
+    @spelled
     def __init__(self, layers: Sequence[Layer] | None = None, *, dtype: str = "float32") -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
@@ -97,6 +98,7 @@ class Sequential:
         self._layers = (*self._layers, layer)
         self._network = None
 
+    @spelled
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
@@ -210,6 +212,7 @@ class Sequential:
 
     # Training
 
+    @spelled
     def fit(
         self,
         x: Any,
@@ -513,6 +516,7 @@ class Sequential:
 
     # Use
 
+    @spelled
     def evaluate(
         self,
         x: Any,
@@ -536,6 +540,7 @@ class Sequential:
             print(console.shown(means), flush=True)
         return means if return_dict else list(means.values())
 
+    @spelled
     def predict(self, x: Any, *, features: str | Sequence[str] = "features") -> Any:
         """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
 

@@ -10,9 +10,10 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from firesteel.core.network import Objective
+from firesteel.core.spec import check_arguments
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.train.history import UNMEASURED, History, Row
@@ -53,6 +54,12 @@ class Callback:
 
     model: Any = None
     params: Mapping[str, Any] = {}
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        parameters = inspect.signature(cls.__init__).parameters
+        if all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+            check_arguments(cls.__name__, given, list(parameters)[1:])
+        return super().__new__(cls)
 
     def set_model(self, model: Any) -> None:
         """Take the model that is going to train."""
