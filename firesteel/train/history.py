@@ -2,8 +2,8 @@
 
 A row holds the epoch, the training sums, `val_` ones if there was validation, the rows seen, and where the time
 went: `seconds` by the clock; of them `slowest_seconds` inside the slowest shard of each round and `wait_seconds` the
-rest (the engine, the wire, the driver); and `shard_seconds` of computing in all shards together.  `learning_rate` is
-there where something sets it from outside.
+rest (the engine, the wire, the driver); `shard_seconds` of computing in all shards together, `by_shard` those of
+training in each.  `learning_rate` is there where something sets it from outside.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["UNMEASURED", "History", "Row"]
 
 Row = dict[str, Any]
-UNMEASURED = ("epoch", "rows", "seconds", "shard_seconds", "slowest_seconds", "wait_seconds")
+UNMEASURED = ("epoch", "rows", "seconds", "shard_seconds", "slowest_seconds", "wait_seconds", "by_shard")
 """What a row holds besides losses and metrics."""
 
 
