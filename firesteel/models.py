@@ -346,10 +346,12 @@ class Sequential:
         stopping: Stopping | None = None,
         class_weight: tuple[float, ...] | None = None,
         checkpoints: Checkpoints | None = None,
+        run: str = "firesteel",
     ) -> History:
         """Train on rows that have been looked at and packed; the last step of every fit.
 
-        checkpoints: where progress is kept; if there is some of this very training, it goes on.
+        checkpoints: where progress is kept; if there is some of this very training, it goes on.  run: what the
+        training is called.
         """
         optimizer = self._compiled()
         self._adapt(engine)
@@ -357,7 +359,8 @@ class Sequential:
         names = [*objective.names, *(f"val_{name}" for name in objective.names if validation is not None)]
         rows = sum(block.rows for block in engine.blocks)
         steps = -(-rows // (batch_size or rows))
-        conductor = Conductor(self, callbacks, objective, names, {"epochs": epochs, "steps": steps})
+        params = {"epochs": epochs, "steps": steps, "shards": engine.shards}
+        conductor = Conductor(self, callbacks, objective, names, params, run)
         bold = conductor.bold
         if bold is not None and (optimizer.searches or isinstance(optimizer.learning_rate, Schedule)):
             raise ConfigError("a BoldDriver needs an optimizer whose rate is a number", code="config-callback")

@@ -42,7 +42,8 @@ class Callback:
     """Base of callbacks: override the hooks that are wanted.
 
     model: the model that trains; `model.stop_training = True` ends the training with this epoch, and
-    `model.learning_rate` can be read and set.  params: {"epochs": n, "steps": n, "verbose": v}.
+    `model.learning_rate` can be read and set.  params: {"epochs": n, "steps": n, "shards": n}.
+    run_name: what to call the training where Spark lists its jobs.
     Epoch hooks are called on every engine.  Batch hooks only observe: they are called for each step where one shard
     trains in this process, and for each round elsewhere.
 
@@ -53,6 +54,7 @@ class Callback:
 
     model: Any = None
     params: Mapping[str, Any] = {}
+    run_name: str | None = None
 
     def set_model(self, model: Any) -> None:
         """Take the model that is going to train."""
@@ -383,7 +385,8 @@ class Conductor(Watcher):
     """Tells callbacks of a training, and the loop what they have made of it.
 
     model: has `keep(state)`, which takes a state, and `state`, the one that it has after the hooks.
-    names: what the logs will hold.  Raises ConfigError for what is no callback, or watches what is not measured.
+    names: what the logs will hold.  run: what the training is called if no callback says.
+    Raises ConfigError for what is no callback, or watches what is not measured.
     """
 
     def __init__(
@@ -393,6 +396,7 @@ class Conductor(Watcher):
         objective: Objective,
         names: Sequence[str],
         params: Mapping[str, Any],
+        run: str,
     ) -> None:
         for callback in callbacks:
             if not isinstance(callback, Callback):
@@ -418,6 +422,7 @@ class Conductor(Watcher):
             raise ConfigError("one BoldDriver can drive, not several", code="config-callback")
         self.bold = drivers[0] if drivers else None
         self.params = params
+        self.run = next((callback.run_name for callback in callbacks if callback.run_name), run)
         self.sums: Array | None = None
         if any(_overrides(one, f"on_train_batch_{end}") for one in callbacks for end in ("begin", "end")):
             self.batches = self.batch
