@@ -137,6 +137,7 @@ def train(
             row |= {name: value / count for name, value in parts.items()}
             computing = max(row["slowest_seconds"], row["shard_seconds"] / engine.lanes)
             row["wait_seconds"] = max(0.0, row["seconds"] - computing)
+            row["by_shard"] = (job.by_shard / count).tolist()
             rate = chosen.rate(1) if bold is not None and bold.form == "safe" else now.learning_rate
             if rate is not None:
                 row["learning_rate"] = rate
@@ -195,7 +196,7 @@ class _Job:
     ) -> None:
         self.engine, self.objective, self.optimizer, self.strategy = engine, objective, optimizer, strategy
         self.watch, self.bold, self.title = watch, bold, title
-        self.seconds, self.slowest = 0.0, 0.0
+        self.seconds, self.slowest, self.by_shard = 0.0, 0.0, np.zeros(engine.shards)
         self.machines: frozenset[str] = frozenset()
 
     def epochs(self, base: Task, state: TrainState, count: int) -> list[tuple[TrainState, Array]]:
@@ -275,7 +276,10 @@ class _Job:
 
     def total(self, work: Work, task: Task) -> Partial:
         """Run one round; return the sum of its partials."""
-        total = _total(self.engine, work, task)
+        partials = self.engine.map(work, task)
+        self.by_shard += [0.0 if partial is None else partial.seconds for partial in partials]
+        total = tree_sum(partials)
+        assert total is not None, "an engine holds at least one block"
         self.seconds, self.slowest = self.seconds + total.seconds, self.slowest + total.slowest
         self.machines |= total.machines
         return total
@@ -324,12 +328,6 @@ def _title(run: str, rows: Sequence[Row], initial: int, epochs: int, count: int)
 
 def _is_finite(ended: tuple[TrainState, Array]) -> bool:
     return bool(np.isfinite(ended[1][0]) and np.isfinite(ended[0].theta).all())
-
-
-def _total(engine: Engine, work: Work, task: Task) -> Partial:
-    total = tree_sum(engine.map(work, task))
-    assert total is not None, "an engine holds at least one block"
-    return total
 
 
 def _diverged(epoch: int, good: TrainState, bad: TrainState, objective: Objective, optimizer: Optimizer) -> Exception:
