@@ -367,10 +367,11 @@ class Sequential:
         class_weight: tuple[float, ...] | None = None,
         checkpoints: Checkpoints | None = None,
         told: Mapping[str, Any] | None = None,
+        run: str = "firesteel",
     ) -> History:
         """Train on rows that have been looked at and packed; the last step of every fit.
 
-        told: what callbacks shall know beside the rest.
+        told: what callbacks shall know beside the rest.  run: what the training is called.
         checkpoints: where progress is kept; if there is some of this very training, it goes on.
         """
         optimizer = self._compiled()
@@ -394,7 +395,7 @@ class Sequential:
             "drawn": not self._chosen,
             **(told or {}),
         }
-        conductor = Conductor(self, callbacks, objective, names, params, (engine, validation))
+        conductor = Conductor(self, callbacks, objective, names, params, (engine, validation), run)
         bold = conductor.bold
         if bold is not None and (optimizer.searches or isinstance(optimizer.learning_rate, Schedule)):
             raise ConfigError("a BoldDriver needs an optimizer whose rate is a number", code="config-callback")

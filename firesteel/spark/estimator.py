@@ -277,6 +277,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             stopping=plan.stopping,
             class_weight=class_weight,
             checkpoints=checkpoints,
+            run=self.uid,
         )
         return network, history
 
@@ -422,7 +423,8 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             whole = (*front, *layers)
             network, history = self._train(whole, loss, plan, survey.width, engine, held, kept, weights)
             objective = Objective(network.network, loss, (("recall", metrics.Recall()),))
-            total = tree_sum(engine.map(evaluate, Task(objective, network.theta, shards=engine.shards)))
+            task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
+            total = tree_sum(engine.map(evaluate, task))
             assert total is not None
             counts = np.split(total.sums[objective.summed[0][2]], 3)
             return network, ClassificationSummary(history, objective.means(total.sums)["loss"], *counts)
@@ -514,7 +516,8 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             network, history = self._train(whole, trained, plan, survey.width, engine, held, kept)
             measured = tuple((name, metrics.get(name)) for name in self.METRICS)
             objective = Objective(network.network, trained, measured)
-            total = tree_sum(engine.map(evaluate, Task(objective, network.theta, shards=engine.shards)))
+            task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
+            total = tree_sum(engine.map(evaluate, task))
             assert total is not None
             means = objective.means(total.sums)
             variance = float(targets.variance.mean())

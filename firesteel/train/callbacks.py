@@ -45,7 +45,8 @@ class Callback:
 
     model: the model that trains; `model.stop_training = True` ends the training with this epoch, and
     `model.learning_rate` can be read and set.  params: what `fit` was given or chose, "epochs" and "steps" among it.
-    given: the arguments that the callback was made with.
+    given: the arguments that the callback was made with.  run_name: what to call the training where Spark lists its
+    jobs.
     Epoch hooks are called on every engine.  Batch hooks only observe: they are called for each step where one shard
     trains in this process, and for each round elsewhere.
 
@@ -57,6 +58,7 @@ class Callback:
     model: Any = None
     params: Mapping[str, Any] = {}
     given: Mapping[str, Any] = {}
+    run_name: str | None = None
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         signature = inspect.signature(cls.__init__)
@@ -402,6 +404,7 @@ class Conductor(Watcher):
 
     model: has `keep(state)`, which takes a state, and `state`, the one that it has after the hooks.
     names: what the logs will hold.  engines: of the rows to train on, and of those held out.
+    run: what the training is called if no callback says.
     Raises ConfigError for what is no callback, or watches what is not measured.
     """
 
@@ -413,6 +416,7 @@ class Conductor(Watcher):
         names: Sequence[str],
         params: Mapping[str, Any],
         engines: tuple[Engine, Engine | None],
+        run: str,
     ) -> None:
         for callback in callbacks:
             if not isinstance(callback, Callback):
@@ -438,6 +442,7 @@ class Conductor(Watcher):
             raise ConfigError("one BoldDriver can drive, not several", code="config-callback")
         self.bold = drivers[0] if drivers else None
         self.params, self.engines = params, engines
+        self.run = next((callback.run_name for callback in callbacks if callback.run_name), run)
         self.sums: Array | None = None
         if any(_overrides(one, f"on_train_batch_{end}") for one in callbacks for end in ("begin", "end")):
             self.batches = self.batch

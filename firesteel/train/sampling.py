@@ -36,7 +36,7 @@ def sample(engine: Engine, objective: Objective, theta: Array) -> tuple[Array, A
         if most:
             wanted[block.id] = min(block.rows, most)
             most -= wanted[block.id]
-    task = Task(objective=objective, theta=read_only(theta), shards=engine.shards)
+    task = Task(objective, read_only(theta), shards=engine.shards, title="firesteel: a sample of rows")
     found = {}
     for shard, partial in enumerate(engine.map(functools.partial(_rows, wanted), task)):
         if partial is None:
