@@ -20,7 +20,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.patches import PathPatch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from firesteel.core.types import Array
 
@@ -56,8 +56,11 @@ SETTINGS = {
 }
 WIDTH, HEIGHT = 4.4, 2.9
 """Inches; small, so that letters stay readable where the page is narrow."""
-MOST_LINES = 24
+STYLES = {"training": "o-", "validation": "s--"}
+MARKED = 24
 """Points on a line up to which each has its marker."""
+APART = 0.1
+"""How far apart two names stand at least, as a share of the height."""
 LOG = 20.0
 """How far apart values of a loss lie that are drawn on a log scale."""
 
@@ -103,7 +106,7 @@ def _inline(svg: str, name: str, told: str) -> str:
     view = re.search(r'viewBox="[^"]*"', body)
     assert view is not None
     body = body[body.index(">") + 1 :]
-    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', body))
     kept = {one or other for one, other in used}
     body = re.sub(
@@ -113,7 +116,9 @@ def _inline(svg: str, name: str, told: str) -> str:
     body = re.sub(r"font(-family)?: ([^;\"']*?)(?:'[^']*',? ?)+[^;\"]*", _letters, body)
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
-    body = re.sub(r"\n\s*", "\n", body).strip()
+    body = re.sub(r' transform="rotate\(-0 [^"]*"|<defs>\s*</defs>', "", body)
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", tag[0]), body)
+    body = re.sub(r"\s*\n\s*", "\n", body).strip()
     return f'<svg {view[0]} role="img" aria-label="{told}">\n{body}'
 
 
@@ -139,36 +144,32 @@ def curves(
     epochs: from 0.  best: the epoch to mark.  loss: whether it may stand on a log scale.
     """
     at = np.array(epochs, float) + 1
-    lines = [
-        (label, colour, dash, marker, _numbers(values))
-        for label, colour, dash, marker, values in (
-            ("training", FIRST, "-", "o", training),
-            ("validation", SECOND, (0, (4, 2)), "s", validation),
-        )
-    ]
+    named = (("training", FIRST, training), ("validation", SECOND, validation))
+    lines = [(label, colour, _floats(values)) for label, colour, values in named]
     lines = [line for line in lines if np.isfinite(line[-1]).any()]
     told = "; ".join(f"{line[0]} ends at {line[-1][np.isfinite(line[-1])][-1]:.4g}" for line in lines)
     chart = _Chart(name, f"Line chart over {len(at)} epochs: {told}")
     with chart as axes:
-        for label, colour, dash, marker, y in lines:
-            shown = marker if len(at) <= MOST_LINES else None
-            axes.plot(at, y, color=colour, linestyle=dash, marker=shown, label=label)
+        for label, colour, y in lines:
+            axes.plot(at, y, STYLES[label] if len(at) <= MARKED else STYLES[label][1:], color=colour)
         values = np.concatenate([line[-1] for line in lines])
         values = values[np.isfinite(values)]
         if loss and values.min() > 0 and values.max() > LOG * values.min():
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set_ylabel("log scale")
         if best is not None and epochs[0] <= best <= epochs[-1]:
             axes.axvline(best + 1, color=INK, linestyle=":", linewidth=1.2)
-            left = best + 1 > (at[0] + at[-1]) / 2
+            left, falling = best + 1 > (at[0] + at[-1]) / 2, values[0] >= values[-1]
             axes.annotate(
                 f"best: {best + 1}",
-                (best + 1, 1),
+                (best + 1, 1 if falling else 0),
                 xycoords=("data", "axes fraction"),
-                xytext=(-4 if left else 4, -2),
+                xytext=(-4 if left else 4, -2 if falling else 3),
                 textcoords="offset points",
                 ha="right" if left else "left",
-                va="top",
+                va="top" if falling else "bottom",
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
         axes.set_xlabel("epoch")
@@ -176,30 +177,23 @@ def curves(
     return chart.svg
 
 
-def _named(axes: Axes, end: float, lines: Sequence[tuple[object, ...]]) -> None:
+def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> None:
     """Write each line's name at its end, apart from each other."""
+    axes.get_ylim()  # which settles the limits
     places = []
-    for label, colour, _, _, y in lines:
-        last = y[np.isfinite(y)][-1]  # type: ignore[index, call-overload]
-        place = axes.transAxes.inverted().transform(axes.transData.transform((end, last)))[1]
-        places.append([min(max(float(place), 0.0), 1.0), label, colour])
-    places.sort(key=lambda item: item[0])  # type: ignore[arg-type, return-value]
-    if len(places) == 2 and places[1][0] - places[0][0] < 0.1:  # type: ignore[operator]
-        middle = min(max((places[0][0] + places[1][0]) / 2, 0.05), 0.95)  # type: ignore[operator]
-        places[0][0], places[1][0] = middle - 0.05, middle + 0.05
-    for place, label, colour in places:
-        axes.annotate(
-            str(label),
-            (1, place),  # type: ignore[arg-type]
-            xycoords="axes fraction",
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=colour,
-        )
+    for _, _, y in lines:
+        at = axes.transData.transform((end, y[np.isfinite(y)][-1]))
+        places.append(min(max(float(axes.transAxes.inverted().transform(at)[1]), 0.0), 1.0))
+    if len(places) == 2 and abs(places[1] - places[0]) < APART:
+        middle = min(max(sum(places) / 2, APART / 2), 1 - APART / 2)
+        up = APART / 2 if places[0] > places[1] else -APART / 2
+        places = [middle + up, middle - up]
+    for place, (label, colour, _) in zip(places, lines, strict=True):
+        style = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "color": colour}
+        axes.annotate(label, (1, place), xytext=(4, 0), **style)
 
 
-def _numbers(values: Sequence[float | None]) -> Array:
+def _floats(values: Sequence[float | None]) -> Array:
     return np.array([value if isinstance(value, int | float) else math.nan for value in values], float)
 
 
@@ -250,7 +244,7 @@ def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str
     """Return the chart of how many rows are off by how much.  edges: one more than counts."""
     chart = _Chart(name, f"Histogram of predicted less true values, from {edges[0]:.4g} to {edges[-1]:.4g}")
     with chart as axes:
-        axes.stairs(counts, edges, fill=True, facecolor="none", edgecolor=FIRST, hatch="////")
+        axes.bar(edges[:-1], counts, np.diff(edges), align="edge", facecolor="none", edgecolor=FIRST, hatch="////")
         axes.axvline(0, color=INK, linestyle=":", linewidth=1.2)
         axes.grid(axis="x", visible=False)
         axes.set_xlabel("predicted less true")
