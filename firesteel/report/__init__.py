@@ -1,5 +1,9 @@
-"""What a training leaves for people to look at: evidence in numbers, its verdict in words, and one page that shows both.
+"""Runs that people can look at: a folder for each training, and one page that shows it.
 
-`evidence.py` asks a trained model questions, `verdict.py` says the answers in three sentences, `charts.py` draws them
-and `page.py` puts a run folder on one page.
+Writing a run needs the packages of `pip install "firesteel[cli]"`; importing this needs NumPy alone.  Next:
+`folder.py` (what is written, and when), then `evidence.py` (what the network does with rows) and `page.py`.
 """
+
+from firesteel.report.folder import RunFolder, next_folder
+
+__all__ = ["RunFolder", "next_folder"]

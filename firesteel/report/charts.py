@@ -18,8 +18,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.path import Path
 from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from firesteel.core.types import Array
@@ -91,7 +91,7 @@ class _Chart:
             if kind is None:
                 file = io.StringIO()
                 about = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-                self.figure.savefig(file, format="svg", metadata=about)  # type: ignore[arg-type]
+                self.figure.savefig(file, format="svg", metadata=about)
                 self.svg = _inline(file.getvalue(), self.name, self.told)
         finally:
             self.context.__exit__(None, None, None)
@@ -109,9 +109,7 @@ def _inline(svg: str, name: str, told: str) -> str:
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', body))
     kept = {one or other for one, other in used}
-    body = re.sub(
-        r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in kept else "", body
-    )
+    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in kept else "", body)
     body = re.sub(r'(?:xlink:)?href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
     body = re.sub(r"font(-family)?: ([^;\"']*?)(?:'[^']*',? ?)+[^;\"]*", _letters, body)
     for colour, variable in VARIABLES.items():
@@ -189,7 +187,12 @@ def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> N
         up = APART / 2 if places[0] > places[1] else -APART / 2
         places = [middle + up, middle - up]
     for place, (label, colour, _) in zip(places, lines, strict=True):
-        style = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "color": colour}
+        style: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "textcoords": "offset points",
+            "va": "center",
+            "color": colour,
+        }
         axes.annotate(label, (1, place), xytext=(4, 0), **style)
 
 
@@ -228,7 +231,7 @@ def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
         axes.plot([low, high], [low, high], color=INK, linestyle=":", linewidth=1.2)
         stops = np.repeat(xy, 2, axis=0)
         codes = [Path.MOVETO, Path.LINETO] * len(xy)
-        dots = Path(stops, codes)  # type: ignore[arg-type]
+        dots = Path(stops, codes)
         axes.add_patch(PathPatch(dots, fill=False, edgecolor=FIRST, linewidth=3, alpha=0.5, capstyle="round"))
         axes.set_xlim(low - edge, high + edge)
         axes.set_ylim(low - edge, high + edge)
@@ -253,7 +256,7 @@ def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str
 
 
 def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
-    """Return a chart of one bar for each of the numbered things, such as shards.  what: one of them.  unit: of values."""
+    """Return a chart of a bar for each of numbered things, such as shards.  what: one of them.  unit: of values."""
     least, most = min(values), max(values)
     chart = _Chart(name, f"Bar chart, {len(values)} bars from {least:.3g} to {most:.3g} {unit}")
     with chart as axes:
@@ -288,6 +291,7 @@ def png(values: Array, ramp: str, low: float, high: float) -> str:
         (b"IEND", b""),
     )
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
     )
     return "data:image/png;base64," + base64.b64encode(data).decode()

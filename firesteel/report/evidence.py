@@ -1,7 +1,7 @@
 """What a trained model is worth, in numbers: asked of a sample of rows, beside baselines that know far less.
 
-Everything comes back as plain JSON values, so that a page can be drawn again from files alone.  It needs NumPy and the
-face, no drawing.  Next: `verdict.py` says it in words, `page.py` shows it.
+Everything comes back as plain JSON values, so that a page can be drawn again from files alone.  It needs NumPy and
+the face, no drawing.  Next: `verdict.py` says it in words, `page.py` shows it.
 Shapes: n rows, I inputs, T target columns, O outputs, K classes.
 """
 
@@ -84,7 +84,8 @@ class Names:
             )
         if self.classes is not None and len(self.classes) not in ({1, 2} if outputs == 1 else {outputs}):
             raise ConfigError(
-                f"class_names has {len(self.classes)} names, and the network has {outputs} outputs: name each, or none",
+                f"class_names has {len(self.classes)} names, and the network has {outputs} outputs: name each, or "
+                "none",
                 code="config-names",
             )
         if self.picture is not None and (len(self.picture) != 2 or math.prod(self.picture) != inputs):
@@ -443,7 +444,8 @@ def _numbers(
     some = np.sort(rng_for(0, "report", "points").permutation(len(w))[:POINTS])
     for k, output in enumerate(outputs[:DRAWN]):
         output["points"] = [_short(pair) for pair in np.stack([truth[some, k], told[some, k]], axis=1)]
-        counts, edges = np.histogram(r[:, k], STRIPES, weights=w) if np.isfinite(r[:, k]).all() else ([], [])
+        fine = np.isfinite(r[:, k]).all()
+        counts, edges = np.histogram(r[:, k], STRIPES, weights=w) if fine else (np.zeros(0), np.zeros(0))
         output["histogram"] = {"edges": edges, "counts": [_count(value) for value in counts]}
     far = np.abs(r) / np.where(rmse > 0, rmse, 1.0)
     worst = far.max(axis=1) * (w > 0)
@@ -529,7 +531,7 @@ def _layers(objective: Objective, theta: Array, x: Array, y: Array, w: Array) ->
         d = d * share[at : at + SUB_BATCH, None]
         part.fill(0)
         for number in range(objective.last - 1, -1, -1):
-            d = pulls[number](d, g[number], True)
+            d = pulls[number](d, g[number], True)  # type: ignore[assignment]
             if d is None:
                 break
         gradient += part

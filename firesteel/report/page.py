@@ -150,7 +150,7 @@ def _seconds(value: float | None) -> str:
     """Return a time.
 
     >>> _seconds(0.0123), _seconds(75.0), _seconds(7300.0)
-    ('0.012 s', '1 min 15 s', '2 h 2 min')
+    ('0.012 s', '1 min 15 s', '2 h 1 min')
     """
     if value is None or not math.isfinite(value):
         return "–"
@@ -213,17 +213,19 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
     if not history:
         return []
     epochs = [row["epoch"] for row in history]
-    names = list(dict.fromkeys(name.removeprefix("val_") for row in history for name in row if name not in UNMEASURED))
+    names = list(
+        dict.fromkeys(name.removeprefix("val_") for row in history for name in row if name not in UNMEASURED)
+    )
     if len({row.get("learning_rate") for row in history}) == 1:
         names = [name for name in names if name != "learning_rate"]
     best = metrics.get("best_epoch")
     if best is None:
         held = [row for row in history if _scalar(row.get("val_loss")) and math.isfinite(row["val_loss"])]
         best = min(held, key=lambda row: row["val_loss"])["epoch"] if len(held) > 1 else None
-    found = []
+    found: list[dict[str, Any]] = []
     for name in sorted(names, key=lambda name: (name != "loss", name == "learning_rate")):
         training, validation = ([row.get(before + name) for row in history] for before in ("", "val_"))
-        finite = [v for v in training + validation if _scalar(v) and math.isfinite(v)]
+        finite = [v for v in training + validation if v is not None and _scalar(v) and math.isfinite(v)]
         if not finite or len(found) > MEASURES:
             continue
         chart = charts.curves(
@@ -280,7 +282,7 @@ def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequenc
 
 
 def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the matrix as a table of counts and shares of their row; of many classes a picture and its worst pairs."""
+    """Return the matrix as a table of counts and shares of their row; of many classes a picture and worst pairs."""
     counts, names = np.array(e["confusion"], float), [row["class"] for row in e["per_class"]]
     rows = np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     shares = counts / rows

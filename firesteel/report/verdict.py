@@ -1,6 +1,7 @@
 """The three sentences that a report begins with: how good, beside what, and what to worry about.
 
-They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures the figures.
+They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures the
+figures.
 """
 
 import math
@@ -170,7 +171,9 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
     if weak:
         worst = min(weak, key=lambda row: row["recall"])
         more = f", and {len(weak) - 1} more are weak" if len(weak) > 1 else ""
-        found.append(f"of the {worst['rows']:,.6g} rows of “{worst['class']}” only {_share(worst['recall'])} are found{more}")
+        found.append(
+            f"of the {worst['rows']:,.6g} rows of “{worst['class']}” only {_share(worst['recall'])} are found{more}"
+        )
     error = evidence.get("calibration", {}).get("error")
     if error is not None and error > max(CROOKED, _unsure(evidence, score)):
         bins = evidence["calibration"]["bins"]

@@ -226,6 +226,12 @@ class NetworkParams(
         "place of their values, so that both stay the same when the features change.",
         TypeConverters.toString,
     )
+    runDir = param(
+        "runDir",
+        "folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings, history, "
+        "scores, model, and a report to look at.",
+        TypeConverters.toString,
+    )
     checkpointDir = param(
         "checkpointDir",
         "folder, on any path of Spark's, in which progress is kept until training ends: the same fit, interrupted "
