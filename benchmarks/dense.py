@@ -1,31 +1,34 @@
 """How well a dense network alone reads MNIST: no convolution, no further or distorted images.  Needs MNIST.
 
-784-1024-1024-10 with relu; dropout on the pixels and between layers, label smoothing and a cosine decay of the rate
-against over-fitting.  All 60,000 training rows; nothing is chosen on the test rows but the settings themselves.
+784-1024-1024-10 with relu; batch normalisation, dropout on the pixels and between layers, label smoothing, and a rate
+that rises and then decays as a cosine.  All 60,000 training rows; nothing is chosen on the test rows but the settings
+themselves.
 """
 
 import statistics
 import time
 
 from firesteel.datasets import load_mnist
-from firesteel.layers import Dense, Dropout, Rescaling
+from firesteel.layers import Activation, BatchNormalization, Dense, Dropout, Rescaling
 from firesteel.losses import SparseCategoricalCrossentropy
 from firesteel.models import Sequential
 from firesteel.optimizers import Adam
 from firesteel.optimizers.schedules import CosineDecay
 
-WIDTH, BATCH, EPOCHS, SEEDS = 1024, 128, 40, 3
+WIDTH, BATCH, EPOCHS, SEEDS = 1024, 256, 60, 3
 
 
 def model(rows: int) -> Sequential:
     """Return the network, compiled for so many rows."""
     steps = EPOCHS * (rows // BATCH)
-    made = Sequential([Rescaling(1 / 255, input_dim=784), Dropout(0.1)])
+    made = Sequential([Rescaling(1 / 255, input_dim=784), Dropout(0.2)])
     for _ in range(2):
-        made.add(Dense(WIDTH, "relu", kernel_initializer="he_normal"))
-        made.add(Dropout(0.4))
+        made.add(Dense(WIDTH, kernel_initializer="he_normal", use_bias=False))
+        made.add(BatchNormalization())
+        made.add(Activation("relu"))
+        made.add(Dropout(0.5))
     made.add(Dense(10, "softmax"))
-    rate = CosineDecay(0.0, steps, warmup_target=0.0015, warmup_steps=steps // 20)
+    rate = CosineDecay(0.0, steps, warmup_target=0.002, warmup_steps=steps // 20)
     made.compile(Adam(rate), SparseCategoricalCrossentropy(label_smoothing=0.1), ["accuracy"])
     return made
 

@@ -10,7 +10,7 @@ import importlib
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -27,7 +27,7 @@ from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.schedules import Schedule
-from firesteel.core.spec import whole
+from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError, StoreError
 from firesteel.train import loop, strategies
@@ -62,6 +62,7 @@ class Sequential:
     True
     """
 
+    @spelled
     def __init__(self, layers: Sequence[Layer] | None = None, *, dtype: str = "float32") -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
@@ -97,6 +98,7 @@ class Sequential:
         self._layers = (*self._layers, layer)
         self._network = None
 
+    @spelled
     def compile(
         self,
         optimizer: str | Optimizer = "rmsprop",
@@ -116,6 +118,16 @@ class Sequential:
             _metric(metric, function, 1)
         self._optimizer, self._loss, self._metrics = chosen, function, measured
         self._state = None
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Return what `compile` was given, as JSON-able descriptions; None before."""
+        if self._loss is None or self._optimizer is None:
+            return None
+        return {
+            "optimizer": self._optimizer.to_config(),
+            "loss": self._loss.to_config(),
+            "metrics": [m if isinstance(m, str) else m.to_config() for m in self._metrics],
+        }
 
     @property
     def network(self) -> Network:
@@ -210,6 +222,7 @@ class Sequential:
 
     # Training
 
+    @spelled
     def fit(
         self,
         x: Any,
@@ -281,6 +294,7 @@ class Sequential:
             class_weight=class_weight,
             initial_epoch=initial_epoch,
             callbacks=[*_printers(verbose), *_callbacks(callbacks)],
+            told={"columns": columns},
         )
 
     def fit_source(
@@ -297,8 +311,12 @@ class Sequential:
         class_weight: Mapping[int, float] | str | None,
         initial_epoch: int,
         callbacks: Sequence[Callback],
+        told: Mapping[str, Any],
     ) -> History:
-        """Survey, pack and train; what `fit` does once it knows what it was given."""
+        """Survey, pack and train; what `fit` does once it knows what it was given.
+
+        told: what callbacks shall know beside the rest.
+        """
         initial_epoch = whole_number("initial_epoch", initial_epoch, 0)
         epochs = whole_number("epochs", epochs, initial_epoch + 1)
         batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
@@ -311,6 +329,7 @@ class Sequential:
         if batch_size is None:
             batch_size = strategy.default_batch_size()
         count = source.default_shards(strategy, batch_size) if shards is None else shards
+        told = {**told, "validation_split": source.split, "class_weight": class_weight}
         with contextlib.ExitStack() as stack:
             engine = stack.enter_context(source.engine(count, shuffle=shuffle))
             held: Engine | None = None
@@ -329,6 +348,7 @@ class Sequential:
                 class_weight=weights,
                 initial_epoch=initial_epoch,
                 callbacks=callbacks,
+                told=told,
             )
 
     def fit_blocks(
@@ -346,9 +366,12 @@ class Sequential:
         stopping: Stopping | None = None,
         class_weight: tuple[float, ...] | None = None,
         checkpoints: Checkpoints | None = None,
+        told: Mapping[str, Any] | None = None,
+        run: str = "firesteel",
     ) -> History:
         """Train on rows that have been looked at and packed; the last step of every fit.
 
+        told: what callbacks shall know beside the rest.  run: what the training is called.
         checkpoints: where progress is kept; if there is some of this very training, it goes on.
         """
         optimizer = self._compiled()
@@ -357,7 +380,22 @@ class Sequential:
         names = [*objective.names, *(f"val_{name}" for name in objective.names if validation is not None)]
         rows = sum(block.rows for block in engine.blocks)
         steps = -(-rows // (batch_size or rows))
-        conductor = Conductor(self, callbacks, objective, names, {"epochs": epochs, "steps": steps})
+        params = {
+            "epochs": epochs,
+            "steps": steps,
+            "rows": rows,
+            "batch_size": batch_size,
+            "strategy": strategy,
+            "shards": engine.shards,
+            "seed": seed,
+            "shuffle": shuffle,
+            "initial_epoch": initial_epoch,
+            "stopping": stopping,
+            "callbacks": tuple(callbacks),
+            "drawn": not self._chosen,
+            **(told or {}),
+        }
+        conductor = Conductor(self, callbacks, objective, names, params, (engine, validation), run)
         bold = conductor.bold
         if bold is not None and (optimizer.searches or isinstance(optimizer.learning_rate, Schedule)):
             raise ConfigError("a BoldDriver needs an optimizer whose rate is a number", code="config-callback")
@@ -377,28 +415,32 @@ class Sequential:
             start, save = Progress(self.state), None
             if checkpoints is not None:
                 engines = [engine] if validation is None else [engine, validation]
-                told = [type(callback).__name__ for callback in callbacks]
-                settings = [epochs, initial_epoch, batch_size, seed, shuffle, str(rules), str(bold), told]
+                kinds = [type(callback).__name__ for callback in callbacks]
+                settings = [epochs, initial_epoch, batch_size, seed, shuffle, str(rules), str(bold), kinds]
                 name = identity(objective, optimizer, strategy, engines, self.state, settings)
                 start = checkpoints.load(name, self.state) or start
                 save = functools.partial(checkpoints.save, name)
-            state, self.history = loop.train(
-                engine,
-                objective,
-                optimizer,
-                strategy=strategy,
-                start=replace(start, state=conductor.start(start.state, start.rows)),
-                epochs=epochs - initial_epoch,
-                batch_size=batch_size,
-                seed=seed,
-                shuffle=shuffle,
-                validation=validation,
-                watcher=conductor,
-                stopping=rules,
-                initial_epoch=initial_epoch,
-                bold=bold,
-                keep=save,
-            )
+            try:
+                state, self.history = loop.train(
+                    engine,
+                    objective,
+                    optimizer,
+                    strategy=strategy,
+                    start=replace(start, state=conductor.start(start.state, start.rows)),
+                    epochs=epochs - initial_epoch,
+                    batch_size=batch_size,
+                    seed=seed,
+                    shuffle=shuffle,
+                    validation=validation,
+                    watcher=conductor,
+                    stopping=rules,
+                    initial_epoch=initial_epoch,
+                    bold=bold,
+                    keep=save,
+                )
+            except BaseException as error:
+                conductor.fail(error)
+                raise
             self.keep(state)
             conductor.finish()
         return self.history
@@ -513,6 +555,25 @@ class Sequential:
 
     # Use
 
+    @contextlib.contextmanager
+    def opened(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+        weight: str | None = None,
+    ) -> Iterator[tuple[Objective, Engine]]:
+        """Give what scores these rows, and the engine that holds them; the arguments are those of `fit`."""
+        self._compiled()
+        source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
+        objective, _ = self._surveyed(source)
+        with source.engine() as engine:
+            yield objective, engine
+
+    @spelled
     def evaluate(
         self,
         x: Any,
@@ -526,16 +587,14 @@ class Sequential:
         return_dict: bool = False,
     ) -> Any:
         """Return [loss, *metrics] over the rows, or a dictionary of them; the arguments are those of `fit`."""
-        if self._loss is None:
-            self._objective()
-        source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
-        objective, _ = self._surveyed(source)
-        with source.engine() as engine:
+        opened = self.opened(x, y, sample_weight=sample_weight, features=features, label=label, weight=weight)
+        with opened as (objective, engine):
             means = loop.score(engine, objective, self.theta)
         if verbose:
             print(console.shown(means), flush=True)
         return means if return_dict else list(means.values())
 
+    @spelled
     def predict(self, x: Any, *, features: str | Sequence[str] = "features") -> Any:
         """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
 
@@ -621,14 +680,7 @@ class Sequential:
 
     def to_bytes(self) -> bytes:
         """Return what `save` writes."""
-        compiled = None
-        if self._loss is not None and self._optimizer is not None:
-            compiled = {
-                "loss": self._loss.to_config(),
-                "optimizer": self._optimizer.to_config(),
-                "metrics": [m if isinstance(m, str) else m.to_config() for m in self._metrics],
-            }
-        return store.to_bytes(self.network, self.theta, {"compiled": compiled})
+        return store.to_bytes(self.network, self.theta, {"compiled": self.get_compile_config()})
 
     @staticmethod
     def from_bytes(data: bytes, name: str = "the model") -> "Sequential":

@@ -1,16 +1,20 @@
 """The Keras-shaped face: what it does with layers, weights, rows and words, and what it refuses."""
 
+import inspect
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
 
-from firesteel.callbacks import LambdaCallback
+from firesteel.callbacks import EarlyStopping, LambdaCallback
+from firesteel.core.layers import LAYERS
 from firesteel.core.losses import LOSSES
 from firesteel.core.metrics import METRICS
 from firesteel.core.optimizers import OPTIMIZERS
+from firesteel.core.regularizers import REGULARIZERS
+from firesteel.core.spec import ELSEWHERE
 from firesteel.datasets import load_digits
 from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.layers import Activation, Dense, Dropout, Rescaling
@@ -625,3 +629,30 @@ def test_what_is_no_class_does_not_become_a_one_hot_row(y, classes, shown):
     with pytest.raises(DataError, match="^y ") as caught:
         to_categorical(y, classes)
     assert shown in str(caught.value) and "0 to -1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["__init__", "compile", "fit", "evaluate", "predict"])
+def test_a_misspelt_argument_of_the_model_is_told_the_one_that_was_meant(method):
+    for name in list(inspect.signature(getattr(Sequential, method)).parameters)[1:]:
+        error = refusal(lambda name=name: getattr(Sequential(), method)(**{name + "_": 1}), f"did you mean {name!r}")
+        assert error.code == "config-argument"
+
+
+def test_what_others_call_an_argument_is_known_and_so_is_what_it_is_called_here():
+    model = Sequential([Dense(1, input_dim=1)])
+    for make, meant in [
+        (lambda: model.fit([[1]], [1], max_iter=3), "epochs"),
+        (lambda: model.compile(solver="adam"), "optimizer"),
+        (lambda: Adam(lr=0.1), "learning_rate"),
+        (lambda: Dense(out_features=3), "units"),
+        (lambda: EarlyStopping(n_iter_no_change=3), "patience"),
+    ]:
+        assert refusal(make, f"did you mean {meant!r}").code == "config-argument"
+    registries = (LAYERS, OPTIMIZERS, REGULARIZERS)
+    known = {f.name for names in registries for spec in names.values() for f in fields(spec)}
+    known |= {
+        name
+        for made in (Sequential.fit, Sequential.compile, EarlyStopping)
+        for name in inspect.signature(made).parameters
+    }
+    assert set(ELSEWHERE.values()) <= known

@@ -1,25 +1,35 @@
-"""How a training looks while it runs: one live line on a terminal, one plain line an epoch everywhere else.
+"""How a training looks while it runs: a board of three lines on a terminal, one plain line an epoch everywhere else.
 
-It is a callback that only reads the history's rows; `train.py` says where the lines go.
+Both are callbacks that only read the history's rows; `train.py` says where the lines go.  The board fits into 60
+columns or more: where there is less room, what matters less is left out.
 """
 
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from firesteel.callbacks import Callback
 from firesteel.train.callbacks import measured
 from firesteel.train.history import Row
 
-__all__ = ["EachRow", "epochs_shown", "is_live", "waiting"]
+__all__ = ["Board", "EachRow", "epochs_shown", "is_live", "sparkline", "time_split", "waiting"]
 
-BAR_WIDTH = 24
-BESIDE_BAR = 70
-"""Columns that the words of the live line take."""
+BAR_WIDTH = 40
+"""Columns of the bar of epochs, at most."""
+SPARK_WIDTH = (12, 32)
+"""Columns of the line of losses, at least and at most."""
+LEVELS = "▁▂▃▄▅▆▇█"
+REDRAWN = 4
+"""How often a second the board is drawn."""
 
 
 def is_live(console: Console) -> bool:
@@ -43,32 +53,28 @@ def waiting(text: str, console: Console, *, live: bool) -> Iterator[None]:
 def epochs_shown(epochs: int, console: Console, *, live: bool, every: int = 1) -> Iterator[Callback]:
     """Give the callback that shows each epoch.
 
-    every: without a live line, how many epochs share one line; the last one always has its own.
+    every: without a board, how many epochs share one line; the last one always has its own.
     """
     if not live:
 
         def tell(row: Row) -> None:
             number = row["epoch"] + 1
             if number % every == 0 or number == epochs:
-                text = f"epoch {number}/{epochs}  {_measured(row)}  {row['seconds']:.1f} s"
+                values = "  ".join(f"{name} {_number(value)}" for name, value in _numbers(row).items())
+                speed = row["rows"] / max(row["seconds"], 1e-9)
+                text = f"epoch {number}/{epochs}  {values}  {speed:,.0f} rows/s  {row['seconds']:.1f} s"
                 print(text, file=console.file, flush=True)
 
         yield EachRow(tell)
         return
 
-    bar = BarColumn(bar_width=max(4, min(BAR_WIDTH, console.width - BESIDE_BAR)))
-    counter = TextColumn("epoch {task.completed}/{task.total}")
-    with Progress(counter, bar, TextColumn("{task.description}", markup=False), console=console) as progress:
-        task, passed = progress.add_task("preparing the rows", total=epochs), 0.0
-
-        def draw(row: Row) -> None:
-            nonlocal passed
-            number, passed = row["epoch"] + 1, passed + row["seconds"]
-            left = passed / number * (epochs - number)
-            time = f"{left:.0f} s left" if number < epochs else f"{passed:.1f} s"
-            progress.update(task, completed=number, description=f"{_measured(row)}  {time}")
-
-        yield EachRow(draw)
+    board = Board(epochs)
+    with Live(board, console=console, refresh_per_second=REDRAWN) as drawn:
+        try:
+            yield board
+        finally:
+            board.ended = True
+            drawn.refresh()
 
 
 class EachRow(Callback):
@@ -81,8 +87,123 @@ class EachRow(Callback):
         self.show(self.model.history.rows[-1])
 
 
-def _measured(row: Row) -> str:
-    speed = row["rows"] / max(row["seconds"], 1e-9)
-    names = [name for name in measured(row) if name not in ("loss", "learning_rate") and not name.startswith("val_")]
-    shown = "  ".join(f"{name} {row[name]:.4f}" for name in ["loss", *names] if isinstance(row[name], float))
-    return f"{shown}  {speed:,.0f} rows/s"
+class Board(Callback):
+    """What is known of a training so far, drawn to fit: its progress, its losses and metrics, where the time goes.
+
+    ended: whether nothing more is to come, so that there is nothing left to foretell.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs, self.ended, self.heard = epochs, False, 0.0
+        self.rows: list[Row] = []
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.rows.append(self.model.history.rows[-1])
+        self.heard = time.perf_counter()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        number = self.rows[-1]["epoch"] + 1 if self.rows else 0
+        head = f"epoch {number}/{self.epochs}"
+        tail = self._tail() if self.rows else "preparing the rows"
+        room = max(4, min(BAR_WIDTH, width - len(head) - len(tail) - 4))
+        bar = ProgressBar(self.epochs, number, width=room, pulse=not self.rows and not self.ended)
+        line = Table.grid(padding=(0, 2, 0, 0))
+        line.add_row(Text(head, no_wrap=True), bar, Text(tail, no_wrap=True, style="cyan"))
+        yield line
+        if self.rows:
+            yield self._losses(width, plain=options.ascii_only)
+            yield self._times(width)
+
+    def _tail(self) -> str:
+        seconds = sum(row["seconds"] for row in self.rows)
+        speed = sum(row["rows"] for row in self.rows) / max(seconds, 1e-9)
+        ahead = 0 if self.ended else self.epochs - self.rows[-1]["epoch"] - 1
+        if not ahead:
+            return f"{speed:,.0f} rows/s  {_duration(seconds)}"
+        left = seconds / len(self.rows) * ahead - (time.perf_counter() - self.heard)
+        return f"{speed:,.0f} rows/s  {_duration(max(left, 0.0))} left"
+
+    def _losses(self, width: int, plain: bool) -> Text:
+        """Return the line of losses, of the validation rows if there are any, and the last value of each name."""
+        values = _numbers(self.rows[-1])
+        first = next(name for name in ("val_loss", "loss") if name in values)
+        names = [first, *(name for name in values if name != first)]
+        parts = [f"{name} {_number(values[name])}" for name in names]
+        least, most = SPARK_WIDTH
+        while len(parts) > 1 and len("  ".join(parts)) + (0 if plain else least + 1) > width:
+            parts.pop()
+        text = Text(no_wrap=True, overflow="crop")
+        if not plain:
+            room = max(least, min(most, width - len("  ".join(parts)) - 1))
+            text.append(sparkline([row[first] for row in self.rows], room), style="magenta").append(" ")
+        text.append(parts[0], style="bold")
+        return text.append("".join(f"  {part}" for part in parts[1:]))
+
+    def _times(self, width: int) -> Text:
+        shares = time_split(self.rows, self.params.get("shards", 1))
+        words = "  ".join(f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.005)
+        return Text(f"time  {words}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return the values as bars of a height each, from the least to the largest; the last ones where room is short.
+
+    >>> sparkline([4.0, 2.0, 1.0, 0.5, 0.5], 8)
+    '█▄▂▁▁'
+    >>> sparkline([float(n) for n in range(100)], 4)
+    '▁▃▆█'
+    """
+    if len(values) > width:  # every value would be too narrow: take those at even distances, the last among them
+        last = len(values) - 1
+        values = [values[round(last * at / max(width - 1, 1))] for at in range(width)]
+    finite = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    scale = (len(LEVELS) - 1) / (high - low) if high > low else 0.0
+    return "".join(LEVELS[round((value - low) * scale)] if math.isfinite(value) else " " for value in values)
+
+
+def time_split(rows: Sequence[Row], shards: int) -> dict[str, float]:
+    """Return which shares of the time went into computing, into the engine, and into waiting for the slowest shard.
+
+    They are whole hundredths, and add up to 1.
+
+    >>> time_split([{"seconds": 2.0, "shard_seconds": 1.5, "slowest_seconds": 1.0, "wait_seconds": 1.0}], 2)
+    {'computing': 0.38, 'engine': 0.5, 'waiting': 0.12}
+    """
+    names = ("seconds", "shard_seconds", "slowest_seconds", "wait_seconds")
+    whole, computed, slowest, engine = (sum(row[name] for row in rows) for name in names)
+    lost = max(0.0, min(slowest - computed / shards, whole - engine))
+    engine, lost = (round(100 * part / max(whole, 1e-9)) for part in (engine, lost))
+    return {"computing": (100 - engine - lost) / 100, "engine": engine / 100, "waiting": lost / 100}
+
+
+def _numbers(row: Row) -> dict[str, float]:
+    """Return the losses and metrics that are a number each: those of training, then those of validation."""
+    values = {name: value for name, value in measured(row).items() if isinstance(value, float)}
+    return dict(sorted(values.items(), key=lambda item: (item[0] == "learning_rate", item[0].startswith("val_"))))
+
+
+def _number(value: float) -> str:
+    """Return a number in few characters: four decimals, unless it is too large or too small for them.
+
+    >>> [_number(value) for value in (0.25, 0.0, 3275.13871, 51234567.0, 1e-5, float("inf"))]
+    ['0.2500', '0.0000', '3,275.14', '5.123e+07', '1e-05', 'inf']
+    """
+    if not 1e-3 <= abs(value) < 1e6 and value:
+        return f"{value:.4g}"
+    return f"{value:.4f}" if abs(value) < 1e3 else f"{value:,.2f}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> [_duration(seconds) for seconds in (0.34, 8.2, 75.0, 600.0, 4980.0)]
+    ['0.3 s', '8 s', '1 min 15 s', '10 min 00 s', '1 h 23 min']
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 3 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

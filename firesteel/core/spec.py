@@ -5,16 +5,31 @@ and hash, and they go to JSON and back without a line of code per class.  `layer
 """
 
 import difflib
+import functools
+import inspect
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, field, fields
 from numbers import Real
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 from firesteel.errors import ConfigError
 
-__all__ = ["Spec", "choice", "flag", "integer", "number", "numbers", "optional", "resolver", "word"]
+__all__ = [
+    "Spec",
+    "check_arguments",
+    "choice",
+    "flag",
+    "integer",
+    "nearest",
+    "number",
+    "numbers",
+    "optional",
+    "resolver",
+    "spelled",
+    "word",
+]
 
 
 class Spec:
@@ -36,6 +51,10 @@ it is the fraction of units to drop [config-value]
 
     def __init_subclass__(cls) -> None:
         cls.__repr__ = Spec._shown  # type: ignore[assignment]  # which dataclass() leaves
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        check_arguments(cls.__name__, given, [f.name for f in fields(cls)])  # type: ignore[arg-type]
+        return super().__new__(cls)
 
     def _shown(self) -> str:
         """Return the call that makes it, without what is as usual."""
@@ -63,10 +82,6 @@ it is the fraction of units to drop [config-value]
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Make the spec that `to_config` described.  Raises ConfigError for unknown or missing fields."""
         given = {name: value for name, value in config.items() if name != "type"}
-        known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-        for name in given:
-            if name not in known:
-                raise ConfigError(f"{cls.__name__} has no field {name!r}: it has {known}", code="config-field")
         try:
             return cls(**given)
         except TypeError as error:
@@ -225,9 +240,75 @@ class resolver:  # noqa: N801  (used as a function)
 
 def unknown(family: str, given: object, names: Mapping[str, object]) -> ConfigError:
     """Return the error for a name nobody registered, with the nearest one that was."""
-    known = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(str(given).lower(), list(known), n=1, cutoff=0.5)
-    hint = f"did you mean {known[near[0]]!r}? " if near else ""
     return ConfigError(
-        f"{given!r} is not {family}: {hint}there are {', '.join(sorted(names))}", code="config-unknown"
+        f"{given!r} is not {family}: {nearest(str(given), names)}there are {', '.join(sorted(names))}",
+        code="config-unknown",
     )
+
+
+def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
+    """Return "did you mean ...? " with the known name that is nearest, and nothing where none is near.
+
+    elsewhere: {what other libraries call it: its name here}.
+    """
+    lower = {word.lower(): word for word in known}
+    near = [name for name in [(elsewhere or {}).get(name)] if name in lower.values()]
+    near = near or [lower[word] for word in difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.5)]
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+ELSEWHERE = {
+    "maxIter": "epochs",
+    "max_iter": "epochs",
+    "n_epochs": "epochs",
+    "nb_epoch": "epochs",
+    "blockSize": "batch_size",
+    "validation_fraction": "validation_split",
+    "featuresCol": "features",
+    "labelCol": "label",
+    "weightCol": "weight",
+    "sample_weights": "sample_weight",
+    "random_state": "seed",
+    "num_workers": "shards",
+    "lr": "learning_rate",
+    "learning_rate_init": "learning_rate",
+    "stepSize": "learning_rate",
+    "criterion": "loss",
+    "solver": "optimizer",
+    "out_features": "units",
+    "in_features": "input_dim",
+    "input_shape": "input_dim",
+    "p": "rate",
+    "eps": "epsilon",
+    "betas": "beta_1",
+    "alpha": "l2",
+    "n_iter_no_change": "patience",
+}
+"""What other libraries call an argument: its name here."""
+
+
+def check_arguments(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ConfigError for a keyword argument that there is not, with the nearest that there is."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"{owner} has no argument {name!r}: {nearest(name, known, ELSEWHERE)}it has {', '.join(known)}",
+                code="config-argument",
+            )
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def spelled(method: Callable[P, R]) -> Callable[P, R]:
+    """Return the method, which raises ConfigError for a keyword argument that it does not have."""
+    known = list(inspect.signature(method).parameters)[1:]
+
+    @functools.wraps(method)
+    def checked(*args: P.args, **given: P.kwargs) -> R:
+        check_arguments(method.__qualname__, given, known)
+        return method(*args, **given)
+
+    return checked

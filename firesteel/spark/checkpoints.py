@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from firesteel import store
 from firesteel.errors import StoreError
+from firesteel.spark.engine import described
 from firesteel.spark.persistence import read_bytes, remove, write_bytes
 from firesteel.train.state import Progress, TrainState
 
@@ -44,7 +45,9 @@ class SparkCheckpoints:
         for place in PLACES:
             at = f"{path}/{place}"
             try:
-                found[place] = store.progress_from_bytes(read_bytes(self.spark, at), identity, like, at)
+                with described(self.spark, "firesteel: looking for a checkpoint"):
+                    data = read_bytes(self.spark, at)
+                found[place] = store.progress_from_bytes(data, identity, like, at)
             except Exception as error:
                 text = str(error) or type(error).__name__
                 if any(sign in text for sign in NOTHING_THERE):
@@ -62,7 +65,8 @@ class SparkCheckpoints:
         """Keep progress; the one before stays until this one is whole."""
         place = PLACES[1 - PLACES.index(self.newest)]
         data = store.progress_to_bytes(progress, identity)
-        write_bytes(self.spark, f"{self.path}/{place}", data, "overwrite")
+        with described(self.spark, "firesteel: saving a checkpoint"):
+            write_bytes(self.spark, f"{self.path}/{place}", data, "overwrite")
         self.newest = place
 
     def __enter__(self) -> Self:

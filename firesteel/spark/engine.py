@@ -4,18 +4,19 @@ Tasks travel in the job's closure and partials come back as Arrow rows, on class
 Spark's retries, encryption and scheduling are ours for free.  `worker.py` is what runs on the other side.
 """
 
+import contextlib
 import functools
 import json
 import re
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-from pyspark import StorageLevel
+from pyspark import SparkContext, StorageLevel
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
@@ -25,18 +26,50 @@ from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work
 
-__all__ = ["SparkEngine", "collect", "known_blocks", "partition_codes", "translated"]
+__all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "translated"]
+
+DESCRIPTION = "spark.job.description"
 
 
-def collect(frame: DataFrame) -> pa.Table:
-    """Run a frame and return its rows; firesteel's own errors come back as themselves, without Java or workers."""
+def collect(frame: DataFrame, title: str) -> pa.Table:
+    """Run a frame and return its rows; firesteel's own errors come back as themselves, without Java or workers.
+
+    title: what Spark's pages call the job.
+    """
     try:
-        if hasattr(frame, "toArrow"):
-            return frame.toArrow()
-        batches = frame._collect_as_arrow()  # type: ignore[operator]
-        return pa.Table.from_batches(batches, to_arrow_schema(frame.schema))
+        with described(frame.sparkSession, title):
+            if hasattr(frame, "toArrow"):
+                return frame.toArrow()
+            batches = frame._collect_as_arrow()  # type: ignore[operator]
+            return pa.Table.from_batches(batches, to_arrow_schema(frame.schema))
     except Exception as error:
         raise translated(error) from None
+
+
+@contextlib.contextmanager
+def described(spark: SparkSession, title: str) -> Iterator[None]:
+    """Let Spark's pages call the jobs of this thread by a title, after the description that they have already.
+
+    Afterwards the description is as it was.  Spark Connect has none, and there nothing happens.
+    """
+    context = _context(spark)
+    if context is None:
+        yield
+        return
+    before = context.getLocalProperty(DESCRIPTION)
+    context.setLocalProperty(DESCRIPTION, f"{before}: {title}" if before else title)
+    try:
+        yield
+    finally:
+        context.setLocalProperty(DESCRIPTION, before)  # type: ignore[arg-type]
+
+
+def _context(spark: SparkSession) -> SparkContext | None:
+    """Return the context of a classic session; None where there is none to be had, as on Spark Connect."""
+    try:
+        return spark.sparkContext
+    except Exception:
+        return None
 
 
 def translated(error: Exception) -> Exception:
@@ -95,9 +128,14 @@ class SparkEngine:
     def blocks(self) -> Sequence[BlockInfo]:
         return self._blocks
 
+    @property
+    def lanes(self) -> int:
+        context = _context(self.frame.sparkSession)
+        return self._shards if context is None else min(self._shards, context.defaultParallelism)
+
     def map(self, work: Work, task: Task) -> list[Partial | None]:
         function = functools.partial(worker.run_shard, work, task, self._expected)
-        table = collect(self.frame.select("data").mapInArrow(function, worker.PARTIAL_SCHEMA))
+        table = collect(self.frame.select("data").mapInArrow(function, worker.PARTIAL_SCHEMA), task.title)
         partials: list[Partial | None] = [None] * self._shards
         dtype, size = task.theta.dtype, len(task.theta)
         columns = [table.column(name).to_pylist() for name in ("shard", "steps", "seconds", "slowest", "machines")]
@@ -116,7 +154,7 @@ class SparkEngine:
 
 def known_blocks(frame: DataFrame) -> list[BlockInfo]:
     """Return what the driver must know of the blocks in a frame, in order of their numbers."""
-    known = collect(frame.select("block", "rows", "weight", "fingerprint")).to_pylist()
+    known = collect(frame.select("block", "rows", "weight", "fingerprint"), "firesteel: packing the rows").to_pylist()
     infos = (BlockInfo(r["block"], r["rows"], r["weight"], r["fingerprint"] % 2**64) for r in known)
     return sorted(infos, key=lambda block: block.id)
 

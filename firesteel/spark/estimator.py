@@ -6,6 +6,7 @@ rows decide (classes, their weights, means and variances), and has a `Sequential
 """
 
 import contextlib
+import importlib
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from pyspark.ml.classification import ProbabilisticClassifier
 from pyspark.ml.regression import Regressor
 from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
+from firesteel.callbacks import Callback
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.layers import Dense, Dropout, Layer
@@ -74,6 +76,8 @@ class Plan:
     seed: int
     standardize: bool
     folder: str | None
+    runs: str | None
+    callbacks: tuple[Callback, ...] = ()
 
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
@@ -163,6 +167,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             seed=get("seed") % 2**63,
             standardize=get("standardization"),
             folder=self._if_set("checkpointDir"),
+            runs=self._if_set("runDir"),
         )
 
     def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
@@ -231,6 +236,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
         survey = source.survey()
+        if plan.runs is not None:
+            plan = replace(plan, callbacks=(_run_folder(plan.runs, source),))
         shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
         fit = self._fit_of(source, survey, plan)
         with contextlib.ExitStack() as stack:
@@ -277,8 +284,20 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             stopping=plan.stopping,
             class_weight=class_weight,
             checkpoints=checkpoints,
+            run=self.uid,
+            callbacks=plan.callbacks,
+            told={"validation_split": plan.columns.split, "class_weight": dict(enumerate(class_weight or ()))},
         )
         return network, history
+
+
+def _run_folder(parent: str, source: Frame | Packed) -> Callback:
+    """Return what writes a fit's run, into a new folder; the edge is looked for by name where it is asked for."""
+    report = importlib.import_module("firesteel.report")
+    made: Callback = report.RunFolder(
+        report.next_folder(parent), class_names=source.class_names, feature_names=source.feature_names
+    )
+    return made
 
 
 def _wrong(name: str, value: Any, why: str) -> ConfigError:
@@ -422,7 +441,8 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             whole = (*front, *layers)
             network, history = self._train(whole, loss, plan, survey.width, engine, held, kept, weights)
             objective = Objective(network.network, loss, (("recall", metrics.Recall()),))
-            total = tree_sum(engine.map(evaluate, Task(objective, network.theta, shards=engine.shards)))
+            task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
+            total = tree_sum(engine.map(evaluate, task))
             assert total is not None
             counts = np.split(total.sums[objective.summed[0][2]], 3)
             return network, ClassificationSummary(history, objective.means(total.sums)["loss"], *counts)
@@ -514,7 +534,8 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             network, history = self._train(whole, trained, plan, survey.width, engine, held, kept)
             measured = tuple((name, metrics.get(name)) for name in self.METRICS)
             objective = Objective(network.network, trained, measured)
-            total = tree_sum(engine.map(evaluate, Task(objective, network.theta, shards=engine.shards)))
+            task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
+            total = tree_sum(engine.map(evaluate, task))
             assert total is not None
             means = objective.means(total.sums)
             variance = float(targets.variance.mean())

@@ -142,7 +142,8 @@ class Frame:
         return self.surveyed
 
     def _reports(self, rows: DataFrame) -> tuple[pa.Table, list[dict[str, Any]]]:
-        table = collect(mapped(rows, packing.survey, packing.SURVEY_SCHEMA, self.reading))
+        surveyed = mapped(rows, packing.survey, packing.SURVEY_SCHEMA, self.reading)
+        table = collect(surveyed, "firesteel: looking at the rows")
         return table, [json.loads(report) for report in table.column("report").to_pylist()]
 
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
@@ -224,7 +225,8 @@ class Frame:
         likely = values[np.bincount(where, counts, len(values)) + slack > limit]
         if not len(likely):
             return None
-        table = collect(mapped(self.rows, packing.count_heavy, packing.HEAVY_SCHEMA, reading, likely))
+        counted = mapped(self.rows, packing.count_heavy, packing.HEAVY_SCHEMA, reading, likely)
+        table = collect(counted, "firesteel: counting rows that occur often")
         count: dict[int, int] = {}
         pack: dict[int, bytes] = {}
         for row in table.to_pylist():

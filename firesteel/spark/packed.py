@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from firesteel.core.network import DTYPES
 from firesteel.errors import ConfigError, StoreError
 from firesteel.spark.columns import Columns, listed
-from firesteel.spark.engine import SparkEngine, collect, known_blocks, partition_codes, translated
+from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, partition_codes, translated
 from firesteel.spark.frames import Frame
 from firesteel.spark.persistence import remove
 from firesteel.spark.ship import ship
@@ -32,6 +32,7 @@ __all__ = ["Packed", "load_pack", "pack"]
 
 FORMAT = 1
 """Number of the layout on storage."""
+WRITING, READING = "firesteel: writing packed rows", "firesteel: reading packed rows"
 
 
 class Packed:
@@ -169,12 +170,14 @@ def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
     }
     try:
         for held in (False, True)[: 1 + bool(survey.held)]:
-            where = f"{path}/{'held' if held else 'rows'}"
-            source.planned(None, held)[1].write.parquet(where)
-            source.check_packed(known_blocks(spark.read.parquet(where)), held)
-        spark.createDataFrame([(json.dumps(description),)], "description string").coalesce(1).write.parquet(
-            f"{path}/description"
-        )
+            where, rows = f"{path}/{'held' if held else 'rows'}", source.planned(None, held)[1]
+            with described(spark, WRITING):
+                rows.write.parquet(where)
+                stored = spark.read.parquet(where)
+            source.check_packed(known_blocks(stored), held)
+        with described(spark, WRITING):
+            last = spark.createDataFrame([(json.dumps(description),)], "description string").coalesce(1)
+            last.write.parquet(f"{path}/description")
     except Exception as error:
         if "PATH_ALREADY_EXISTS" not in str(error):
             remove(spark, path)  # half a pack is none, and its path is to be free again
@@ -191,7 +194,9 @@ def load_pack(path: str) -> Packed:
     if spark is None:
         raise ConfigError("there is no Spark session: make one first", code="config-session")
     try:
-        rows = collect(spark.read.parquet(f"{path}/description")).to_pylist()
+        with described(spark, READING):
+            written = spark.read.parquet(f"{path}/description")
+        rows = collect(written, READING).to_pylist()
         description = json.loads(rows[0]["description"])
         if description["format"] != FORMAT:
             raise StoreError(
@@ -202,9 +207,10 @@ def load_pack(path: str) -> Packed:
         survey["found"] = {code: Finding(**finding) for code, finding in survey["found"].items()}
         survey["classes"] = {int(number): Class(**one) for number, one in survey["classes"].items()}
         made = Survey(**survey)
-        frames = {False: spark.read.parquet(f"{path}/rows")}
-        if made.held:
-            frames[True] = spark.read.parquet(f"{path}/held")
+        with described(spark, READING):
+            frames = {False: spark.read.parquet(f"{path}/rows")}
+            if made.held:
+                frames[True] = spark.read.parquet(f"{path}/held")
     except StoreError:
         raise
     except Exception as error:

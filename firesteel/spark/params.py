@@ -5,7 +5,6 @@ from the Params themselves, so that none can be forgotten and a misspelt one is 
 mean for a network is decided in `estimator.py`.
 """
 
-import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -31,6 +30,7 @@ from pyspark.ml.param.shared import (
 
 from firesteel.core import layers
 from firesteel.core.layers import Layer
+from firesteel.core.spec import nearest
 from firesteel.errors import ConfigError
 
 __all__ = ["ClassifierParams", "NetworkParams", "with_params"]
@@ -226,6 +226,12 @@ class NetworkParams(
         "place of their values, so that both stay the same when the features change.",
         TypeConverters.toString,
     )
+    runDir = param(
+        "runDir",
+        "folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings, history, "
+        "scores, model, and a report to look at.",
+        TypeConverters.toString,
+    )
     checkpointDir = param(
         "checkpointDir",
         "folder, on any path of Spark's, in which progress is kept until training ends: the same fit, interrupted "
@@ -280,10 +286,7 @@ class NetworkParams(
         for name in given:
             if name not in known:
                 camel = name.split("_")[0] + "".join(word.title() for word in name.split("_")[1:])
-                near = ELSEWHERE.get(name) or next(
-                    iter(difflib.get_close_matches(camel, known, n=1, cutoff=0.75)), None
-                )
-                hint = f"did you mean {near}? " if near else ""
+                hint = nearest(name if name in ELSEWHERE else camel, known, ELSEWHERE)
                 raise ConfigError(
                     f"{type(self).__name__} has no parameter {name!r}: {hint}it has {', '.join(sorted(known))}",
                     code="config-param",

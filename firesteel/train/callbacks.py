@@ -10,11 +10,13 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from firesteel.core.network import Objective
+from firesteel.core.spec import check_arguments
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
+from firesteel.train.engine import Engine
 from firesteel.train.history import UNMEASURED, History, Row
 from firesteel.train.loop import Watcher
 from firesteel.train.search import Bold
@@ -42,7 +44,9 @@ class Callback:
     """Base of callbacks: override the hooks that are wanted.
 
     model: the model that trains; `model.stop_training = True` ends the training with this epoch, and
-    `model.learning_rate` can be read and set.  params: {"epochs": n, "steps": n, "verbose": v}.
+    `model.learning_rate` can be read and set.  params: what `fit` was given or chose, "epochs" and "steps" among it.
+    given: the arguments that the callback was made with.  run_name: what to call the training where Spark lists its
+    jobs.
     Epoch hooks are called on every engine.  Batch hooks only observe: they are called for each step where one shard
     trains in this process, and for each round elsewhere.
 
@@ -53,6 +57,16 @@ class Callback:
 
     model: Any = None
     params: Mapping[str, Any] = {}
+    given: Mapping[str, Any] = {}
+    run_name: str | None = None
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        signature = inspect.signature(cls.__init__)
+        if all(one.kind is not one.VAR_KEYWORD for one in signature.parameters.values()):
+            check_arguments(cls.__name__, given, list(signature.parameters)[1:])
+        made = super().__new__(cls)
+        made.given = dict(zip(list(signature.parameters)[1:], args, strict=False)) | given
+        return made
 
     def set_model(self, model: Any) -> None:
         """Take the model that is going to train."""
@@ -62,11 +76,17 @@ class Callback:
         """Take what is known of the training."""
         self.params = params
 
+    def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
+        """Take what scores the rows, and the engines that hold them while training goes on."""
+
     def on_train_begin(self, logs: Logs = None) -> None:
         """Hear that training begins."""
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Hear that training has ended, with the last epoch's logs."""
+
+    def on_train_error(self, error: BaseException) -> None:
+        """Hear that training was ended by an error or an interrupt; the model has the last good weights."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Hear that an epoch begins, counted from 0."""
@@ -383,7 +403,9 @@ class Conductor(Watcher):
     """Tells callbacks of a training, and the loop what they have made of it.
 
     model: has `keep(state)`, which takes a state, and `state`, the one that it has after the hooks.
-    names: what the logs will hold.  Raises ConfigError for what is no callback, or watches what is not measured.
+    names: what the logs will hold.  engines: of the rows to train on, and of those held out.
+    run: what the training is called if no callback says.
+    Raises ConfigError for what is no callback, or watches what is not measured.
     """
 
     def __init__(
@@ -393,6 +415,8 @@ class Conductor(Watcher):
         objective: Objective,
         names: Sequence[str],
         params: Mapping[str, Any],
+        engines: tuple[Engine, Engine | None],
+        run: str,
     ) -> None:
         for callback in callbacks:
             if not isinstance(callback, Callback):
@@ -417,7 +441,8 @@ class Conductor(Watcher):
         if len(drivers) > 1:
             raise ConfigError("one BoldDriver can drive, not several", code="config-callback")
         self.bold = drivers[0] if drivers else None
-        self.params = params
+        self.params, self.engines = params, engines
+        self.run = next((callback.run_name for callback in callbacks if callback.run_name), run)
         self.sums: Array | None = None
         if any(_overrides(one, f"on_train_batch_{end}") for one in callbacks for end in ("begin", "end")):
             self.batches = self.batch
@@ -430,6 +455,7 @@ class Conductor(Watcher):
         for callback in self.callbacks:
             callback.set_model(self.model)
             callback.set_params(self.params)
+            callback.set_rows(self.objective, *self.engines)
         return self._tell("on_train_begin", {})
 
     def begin(self, epoch: int, state: TrainState) -> TrainState:
@@ -453,6 +479,11 @@ class Conductor(Watcher):
         """Tell that training has ended."""
         rows = self.model.history.rows
         self._tell("on_train_end", measured(rows[-1]) if rows else {})
+
+    def fail(self, error: BaseException) -> None:
+        """Tell that an error has ended the training."""
+        for callback in self.callbacks:
+            callback.on_train_error(error)
 
     def batch(self, number: int, sums: Array | None) -> None:
         """Tell of a step that begins, or with its sums that it has ended."""

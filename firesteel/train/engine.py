@@ -1,6 +1,6 @@
 """An engine only maps: it holds the blocks of one data set, shard by shard, and calls a work function on each shard.
 
-`LocalEngine` is the one in process, over threads; the one on Spark has the same three members and calls the same
+`LocalEngine` is the one in process, over threads; the one on Spark has the same members and calls the same
 functions.  Which numbers come out is decided by the blocks and the task, never here.  `loop.py` drives either.
 """
 
@@ -53,6 +53,11 @@ class Engine(Protocol):
     @property
     def blocks(self) -> Sequence[BlockInfo]:
         """All blocks, in order of their numbers."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """How many shards can compute at the same time, as far as that is known."""
         ...
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
@@ -153,6 +158,10 @@ class LocalEngine:
     @property
     def blocks(self) -> Sequence[BlockInfo]:
         return self._blocks
+
+    @property
+    def lanes(self) -> int:
+        return min(self.shards, worker_threads())
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
         with one_blas_thread(), threads() as run:

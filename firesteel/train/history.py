@@ -1,9 +1,10 @@
 """What happened, as plain rows: one dictionary an epoch that survives JSON.  Who shows them is somebody else's job.
 
 A row holds the epoch, the training sums, `val_` ones if there was validation, the rows seen, and where the time
-went: `seconds` by the clock; of them `slowest_seconds` inside the slowest shard of each round and `wait_seconds` the
-rest (the engine, the wire, the driver); and `shard_seconds` of computing in all shards together.  `learning_rate` is
-there where something sets it from outside.
+went: `seconds` by the clock; `shard_seconds` of computing in all shards together, `by_shard` those of training in
+each; `slowest_seconds` in the slowest shard of each round; and `wait_seconds`, those by the clock in which none of
+them computed (the engine, the wire, the driver), where shards that share a core are taken to do so evenly.
+`learning_rate` is there where something sets it from outside.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 __all__ = ["UNMEASURED", "History", "Row"]
 
 Row = dict[str, Any]
-UNMEASURED = ("epoch", "rows", "seconds", "shard_seconds", "slowest_seconds", "wait_seconds")
+UNMEASURED = ("epoch", "rows", "seconds", "shard_seconds", "slowest_seconds", "wait_seconds", "by_shard")
 """What a row holds besides losses and metrics."""
 
 

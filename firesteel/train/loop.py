@@ -35,11 +35,13 @@ __all__ = ["Watcher", "score", "train"]
 class Watcher:
     """Hears of a training as it goes on; what its hooks return is the state that it goes on from.
 
+    run: what the training is called.
     stop: whether the epoch that has ended is the last one.
     batches: called with a number and the sums of each step where that can be seen, and of each round elsewhere; with
     None for the sums before it.
     """
 
+    run: str = "firesteel"
     stop: bool = False
     batches: Watch | None = None
 
@@ -110,8 +112,9 @@ def train(
         alone = strategy.alone(engine.shards) and watcher.batches is None and bold is None
         count = min(ahead, epochs - len(history.rows)) if alone else 1
         chosen = state.used(optimizer)
-        job = _Job(engine, objective, chosen, strategy, None if inside else watcher.batches, bold)
-        ended = job.epochs(replace(base, optimizer=local(chosen)), state, count)
+        title = _title(watcher.run, history.rows, initial_epoch, epochs, count)
+        job = _Job(engine, objective, chosen, strategy, None if inside else watcher.batches, bold, title)
+        ended = job.epochs(replace(base, optimizer=local(chosen), title=title), state, count)
         if bold is not None and bold.form == "safe":
             ended = [job.judged(state, *ended[0])]
         finite = [now.theta for now, _ in itertools.takewhile(_is_finite, ended)]
@@ -132,7 +135,9 @@ def train(
                 row |= {f"val_{name}": value for name, value in validated[number].items()}
             parts = {"seconds": seconds, "shard_seconds": job.seconds, "slowest_seconds": job.slowest}
             row |= {name: value / count for name, value in parts.items()}
-            row["wait_seconds"] = max(0.0, row["seconds"] - row["slowest_seconds"])
+            computing = max(row["slowest_seconds"], row["shard_seconds"] / engine.lanes)
+            row["wait_seconds"] = max(0.0, row["seconds"] - computing)
+            row["by_shard"] = (job.by_shard / count).tolist()
             rate = chosen.rate(1) if bold is not None and bold.form == "safe" else now.learning_rate
             if rate is not None:
                 row["learning_rate"] = rate
@@ -187,10 +192,11 @@ class _Job:
         strategy: Strategy,
         watch: Watch | None,
         bold: Bold | None,
+        title: str,
     ) -> None:
         self.engine, self.objective, self.optimizer, self.strategy = engine, objective, optimizer, strategy
-        self.watch, self.bold = watch, bold
-        self.seconds, self.slowest = 0.0, 0.0
+        self.watch, self.bold, self.title = watch, bold, title
+        self.seconds, self.slowest, self.by_shard = 0.0, 0.0, np.zeros(engine.shards)
         self.machines: frozenset[str] = frozenset()
 
     def epochs(self, base: Task, state: TrainState, count: int) -> list[tuple[TrainState, Array]]:
@@ -255,7 +261,7 @@ class _Job:
 
     def probe(self, theta: Array) -> Array:
         """Return the sums of theta over rows that are always the same: those of the first blocks."""
-        task = Task(objective=self.objective, theta=read_only(theta), shards=self.engine.shards)
+        task = Task(self.objective, read_only(theta), shards=self.engine.shards, title=self.title)
         return self.total(functools.partial(evaluate_first, PROBED), task).sums
 
     def cost(self, theta: Array, sums: Array) -> float:
@@ -270,7 +276,10 @@ class _Job:
 
     def total(self, work: Work, task: Task) -> Partial:
         """Run one round; return the sum of its partials."""
-        total = _total(self.engine, work, task)
+        partials = self.engine.map(work, task)
+        self.by_shard += [0.0 if partial is None else partial.seconds for partial in partials]
+        total = tree_sum(partials)
+        assert total is not None, "an engine holds at least one block"
         self.seconds, self.slowest = self.seconds + total.seconds, self.slowest + total.slowest
         self.machines |= total.machines
         return total
@@ -285,7 +294,8 @@ def _scores(
     engine: Engine, objective: Objective, thetas: Sequence[Array], job: _Job | None = None
 ) -> list[dict[str, Any]]:
     """Return the loss and metrics of each theta, from one job or a few; what they cost is added to `job`."""
-    task = Task(objective=objective, theta=read_only(thetas[0]), shards=engine.shards)
+    title = "firesteel: evaluation" if job is None else f"{job.title}, validation"
+    task = Task(objective, read_only(thetas[0]), shards=engine.shards, title=title)
 
     def call(work: Work) -> list[Partial | None]:
         partials = engine.map(work, task)
@@ -309,14 +319,15 @@ def _scores(
     return [{name: means[name] for name in objective.names} for means in found]
 
 
+def _title(run: str, rows: Sequence[Row], initial: int, epochs: int, count: int) -> str:
+    """Return what people are told of a job: the run, its epochs, and the loss so far."""
+    first = initial + len(rows) + 1
+    which = f"epoch {first}" if count == 1 else f"epochs {first} to {first + count - 1}"
+    return f"{run}: {which} of {initial + epochs}" + (f", loss {rows[-1]['loss']:.4g}" if rows else "")
+
+
 def _is_finite(ended: tuple[TrainState, Array]) -> bool:
     return bool(np.isfinite(ended[1][0]) and np.isfinite(ended[0].theta).all())
-
-
-def _total(engine: Engine, work: Work, task: Task) -> Partial:
-    total = tree_sum(engine.map(work, task))
-    assert total is not None, "an engine holds at least one block"
-    return total
 
 
 def _diverged(epoch: int, good: TrainState, bad: TrainState, objective: Objective, optimizer: Optimizer) -> Exception:

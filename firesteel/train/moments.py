@@ -46,7 +46,7 @@ def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Momen
     idle = Objective(Network((Activation("linear"),), width, dtype), MeanSquaredError())
     centre, variance = np.zeros(width + targets), np.zeros(width + targets)
     for _ in range(2):
-        task = Task(idle, np.zeros(0, dtype), shards=engine.shards)
+        task = Task(idle, np.zeros(0, dtype), shards=engine.shards, title="firesteel: means and variances")
         total = tree_sum(engine.map(functools.partial(moments, centre), task))
         assert total is not None, "an engine holds at least one block"
         shift, square = (part / total.sums[0] for part in np.split(total.sums[1:], 2))

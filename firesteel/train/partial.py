@@ -29,7 +29,7 @@ class Task:
     theta: (P,).  slots: (K, P), the optimiser's moments, where there is training.  step: steps taken before.
     round / rounds: which slice of the epoch this is.  shards: S; a shard owns the blocks with id mod S = s.
     weight: sum of the row weights that all shards together see in this round.  watch: hears of each step, where that
-    is in the driver's process.
+    is in the driver's process.  title: what people are told that this is, where an engine can tell them.
     """
 
     objective: Objective
@@ -46,6 +46,7 @@ class Task:
     shuffle: bool = True
     weight: float = 1.0
     watch: Watch | None = None
+    title: str = "firesteel"
     version: str = __version__
 
 

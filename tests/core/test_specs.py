@@ -121,6 +121,14 @@ def test_a_slip_of_the_pen_is_told_the_name_that_was_meant(family, name):
     assert all(known in str(error) for known in names)
 
 
+@pytest.mark.parametrize(
+    "kind, name", sorted({(type(spec), f.name) for _, spec in SPECS for f in fields(spec)}, key=str)
+)
+def test_a_misspelt_argument_is_told_the_one_that_was_meant(kind, name):
+    error = refused(lambda: kind(**{name + "_": 1}))
+    assert error.code == "config-argument" and f"did you mean {name!r}?" in str(error)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_misspelt_activation_is_told_the_one_that_was_meant(name):
     for make in (lambda bad: Dense(1, activation=bad), Activation):
@@ -243,7 +251,7 @@ def test_several_numbers_are_taken_from_arrays_and_must_fit_each_other():
 
 def test_a_config_with_a_field_too_many_or_too_few_is_refused():
     error = refused(lambda: layers.get({"type": "Dense", "units": 1, "unit": 2}))
-    assert error.code == "config-field" and "'unit'" in str(error) and "units" in str(error)
+    assert error.code == "config-argument" and "'unit'" in str(error) and "units" in str(error)
     assert refused(lambda: layers.get({"type": "Dense"})).code == "config-field"
     assert refused(lambda: layers.get({"type": "Activation"})).code == "config-field"
 

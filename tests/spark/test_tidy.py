@@ -163,9 +163,9 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
     for param in stage.params:
         capital = param.name[0].upper() + param.name[1:]
         assert param.doc and callable(getattr(stage, f"get{capital}")) and callable(getattr(stage, f"set{capital}"))
-    with pytest.raises(ConfigError, match="did you mean hiddenLayers"):
+    with pytest.raises(ConfigError, match="did you mean 'hiddenLayers'"):
         NeuralNetworkClassifier(hidden_layer_sizes=[3])
-    with pytest.raises(ConfigError, match="did you mean learningRate"):
+    with pytest.raises(ConfigError, match="did you mean 'learningRate'"):
         NeuralNetworkClassifier(learning_rate=0.1)
     with pytest.raises(ConfigError, match="hiddenLayers"):
         NeuralNetworkClassifier(hiddenLayers="64")

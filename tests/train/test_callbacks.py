@@ -418,3 +418,43 @@ def test_numbers_to_predict_have_no_classes():
     model.compile("adam", "mse")
     with pytest.raises(ConfigError, match="is for targets that are classes"):
         model.fit(X, Y, class_weight={0: 1.0})
+
+
+def test_a_callback_knows_what_it_was_made_with_and_what_the_training_was_given():
+    stop = EarlyStopping("loss", patience=3)
+    assert stop.given == {"monitor": "loss", "patience": 3}
+    fit(build(), [stop], epochs=1, batch_size=50, seed=4, validation_split=0.5)
+    known = {"epochs": 1, "steps": 4, "rows": 160, "batch_size": 50, "shards": 1, "seed": 4, "initial_epoch": 0}
+    assert known.items() <= stop.params.items() and stop.params["validation_split"] == 0.5 and stop.params["drawn"]
+
+
+def test_a_callback_is_given_the_rows_while_training_goes_on():
+    seen = []
+
+    class Look(Callback):
+        def set_rows(self, objective, training, validation):
+            seen.append([sum(block.rows for block in engine.blocks) for engine in (training, validation)])
+            assert objective.names[0] == "loss"
+
+    fit(build(), [Look()], epochs=1, validation_split=0.25)
+    assert seen == [[240, 80]]
+
+
+@pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError])
+def test_a_callback_hears_of_what_ended_the_training(error):
+    heard = []
+
+    class Hear(Callback):
+        def on_train_error(self, error):
+            heard.append((type(error), len(self.model.history.rows)))
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise error
+
+    with pytest.raises(error):
+        fit(build(), [Hear()], epochs=5)
+    assert heard == [(error, 2)]
+    with pytest.raises(DivergenceError):
+        fit(build(SGD(3e38)), [Hear()], epochs=1)
+    assert heard[1][0] is DivergenceError

@@ -88,6 +88,21 @@ def test_each_epoch_makes_one_row_that_survives_json(strategy, shards):
     assert history.machines == {engines.machine()}
 
 
+def test_shards_that_wait_for_a_core_are_not_the_engines_time():
+    class TwoCores(LocalEngine):
+        lanes = 2
+
+        def map(self, work, task):
+            return [replace(part, seconds=1e-4, slowest=1e-4) for part in super().map(work, task)]
+
+    shared, cores = TwoCores(pack_arrays(X, Y, W, np.dtype("f4")), 4), engines.worker_threads()
+    (row,) = train(epochs=1, engine=shared)[1].rows
+    rounds = row["slowest_seconds"] / 1e-4
+    assert row["shard_seconds"] == pytest.approx(4e-4 * rounds)
+    assert row["wait_seconds"] == pytest.approx(row["seconds"] - 2e-4 * rounds)
+    assert [LocalEngine([], shards).lanes for shards in (1, 99)] == [1, min(99, cores)]
+
+
 def test_what_validation_reports_belongs_to_the_weights_after_the_epoch():
     held, seen = engine(), []
     _, history = train(validation=held, watcher=Seen(lambda row, state: seen.append((row, state))))

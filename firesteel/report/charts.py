@@ -1,0 +1,297 @@
+"""Pictures for a page: line charts as inline SVG that takes the page's colours, and small images as inline PNG.
+
+matplotlib draws in marker colours, which become the page's CSS variables, so that a chart follows light and dark.
+Nothing is told by colour alone: lines differ in dash and marker and carry their names.  The same numbers give the
+same bytes.  No text of a user's enters a chart: names stand in the page around it, in `page.py`.
+"""
+
+import base64
+import io
+import math
+import re
+import struct
+import zlib
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+
+from firesteel.core.types import Array
+
+__all__ = ["bars", "calibration", "curves", "png", "predicted", "residuals"]
+
+INK, FAINT, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
+VARIABLES = {INK: "--ink", FAINT: "--faint", FIRST: "--first", SECOND: "--second"}
+SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "firesteel",
+    "font.size": 9.0,
+    "font.family": "DejaVu Sans",
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.limits": (-4, 5),
+    "figure.facecolor": "none",
+    "grid.color": FAINT,
+    "grid.linewidth": 0.4,
+    "hatch.color": FIRST,
+    "hatch.linewidth": 0.7,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.0,
+    "path.simplify": False,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}
+WIDTH, HEIGHT = 4.4, 2.9
+"""Inches; small, so that letters stay readable where the page is narrow."""
+STYLES = {"training": "o-", "validation": "s--"}
+MARKED = 24
+"""Points on a line up to which each has its marker."""
+APART = 0.1
+"""How far apart two names stand at least, as a share of the height."""
+LOG = 20.0
+"""How far apart values of a loss lie that are drawn on a log scale."""
+
+RAMPS = {
+    "grey": ((0, 0, 0), (255, 255, 255)),
+    "heat": ((13, 17, 48), (122, 40, 90), (226, 104, 40), (255, 232, 140)),
+    "signed": ((16, 42, 92), (98, 126, 168), (128, 128, 128), (214, 148, 92), (255, 226, 178)),
+}
+"""Colours from the least value to the largest; each grows lighter all the way, so grey print tells them apart."""
+
+
+class _Chart:
+    """One chart: `with _Chart() as axes` draws, `svg` is the result."""
+
+    def __init__(self, name: str, told: str, height: float = HEIGHT) -> None:
+        self.name, self.told, self.height = name, told, height
+        self.svg = ""
+
+    def __enter__(self) -> Axes:
+        self.context = matplotlib.rc_context(SETTINGS)  # type: ignore[arg-type]
+        self.context.__enter__()
+        self.figure = Figure((WIDTH, self.height), layout="constrained")
+        FigureCanvasSVG(self.figure)
+        return self.figure.add_subplot()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                file = io.StringIO()
+                about = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+                self.figure.savefig(file, format="svg", metadata=about)
+                self.svg = _inline(file.getvalue(), self.name, self.told)
+        finally:
+            self.context.__exit__(None, None, None)
+
+
+def _inline(svg: str, name: str, told: str) -> str:
+    """Return a picture that can stand in a page: its own identifiers, the page's colours and letters.
+
+    name: a word that no other picture of the page has.  told: what it shows, for those who do not see it.
+    """
+    body = svg[svg.index("<svg") :]
+    view = re.search(r'viewBox="[^"]*"', body)
+    assert view is not None
+    body = body[body.index(">") + 1 :]
+    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', body))
+    kept = {one or other for one, other in used}
+    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in kept else "", body)
+    body = re.sub(r'(?:xlink:)?href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
+    body = re.sub(r"font(-family)?: ([^;\"']*?)(?:'[^']*',? ?)+[^;\"]*", _letters, body)
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, f"var({variable})")
+    body = re.sub(r' transform="rotate\(-0 [^"]*"|<defs>\s*</defs>', "", body)
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", tag[0]), body)
+    body = re.sub(r"\s*\n\s*", "\n", body).strip()
+    return f'<svg {view[0]} role="img" aria-label="{told}">\n{body}'
+
+
+def _letters(found: re.Match[str]) -> str:
+    """Return a font without its family, which the page gives."""
+    return f"font: {found[2]}var(--letters)" if found[1] is None else "font-family: var(--letters)"
+
+
+# Lines
+
+
+def curves(
+    name: str,
+    epochs: Sequence[int],
+    training: Sequence[float | None],
+    validation: Sequence[float | None],
+    best: int | None,
+    *,
+    loss: bool,
+) -> str:
+    """Return the chart of one measure over the epochs, of training rows and, where there are some, of others.
+
+    epochs: from 0.  best: the epoch to mark.  loss: whether it may stand on a log scale.
+    """
+    at = np.array(epochs, float) + 1
+    named = (("training", FIRST, training), ("validation", SECOND, validation))
+    lines = [(label, colour, _floats(values)) for label, colour, values in named]
+    lines = [line for line in lines if np.isfinite(line[-1]).any()]
+    told = "; ".join(f"{line[0]} ends at {line[-1][np.isfinite(line[-1])][-1]:.4g}" for line in lines)
+    chart = _Chart(name, f"Line chart over {len(at)} epochs: {told}")
+    with chart as axes:
+        for label, colour, y in lines:
+            axes.plot(at, y, STYLES[label] if len(at) <= MARKED else STYLES[label][1:], color=colour)
+        values = np.concatenate([line[-1] for line in lines])
+        values = values[np.isfinite(values)]
+        if loss and values.min() > 0 and values.max() > LOG * values.min():
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.set_ylabel("log scale")
+        if best is not None and epochs[0] <= best <= epochs[-1]:
+            axes.axvline(best + 1, color=INK, linestyle=":", linewidth=1.2)
+            left, falling = best + 1 > (at[0] + at[-1]) / 2, values[0] >= values[-1]
+            axes.annotate(
+                f"best: {best + 1}",
+                (best + 1, 1 if falling else 0),
+                xycoords=("data", "axes fraction"),
+                xytext=(-4 if left else 4, -2 if falling else 3),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                va="top" if falling else "bottom",
+            )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+        axes.set_xlabel("epoch")
+        _named(axes, at[-1], lines)
+    return chart.svg
+
+
+def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> None:
+    """Write each line's name at its end, apart from each other."""
+    axes.get_ylim()  # which settles the limits
+    places = []
+    for _, _, y in lines:
+        at = axes.transData.transform((end, y[np.isfinite(y)][-1]))
+        places.append(min(max(float(axes.transAxes.inverted().transform(at)[1]), 0.0), 1.0))
+    if len(places) == 2 and abs(places[1] - places[0]) < APART:
+        middle = min(max(sum(places) / 2, APART / 2), 1 - APART / 2)
+        up = APART / 2 if places[0] > places[1] else -APART / 2
+        places = [middle + up, middle - up]
+    for place, (label, colour, _) in zip(places, lines, strict=True):
+        style: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "textcoords": "offset points",
+            "va": "center",
+            "color": colour,
+        }
+        axes.annotate(label, (1, place), xytext=(4, 0), **style)
+
+
+def _floats(values: Sequence[float | None]) -> Array:
+    return np.array([value if isinstance(value, int | float) else math.nan for value in values], float)
+
+
+# Points
+
+
+def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float], rows: Sequence[float]) -> str:
+    """Return the chart of how often answers of each confidence are right; larger points stand for more rows."""
+    told = "; ".join(f"at {c:.2f} right in {a:.2f}" for c, a in zip(confidence, accuracy, strict=True))
+    chart = _Chart(name, f"Calibration curve: {told}")
+    with chart as axes:
+        axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2)
+        axes.annotate("as it should be", (0.03, 0.03), xytext=(0.1, 0.02), va="bottom")
+        axes.plot(confidence, accuracy, color=FIRST)
+        share = np.sqrt(np.array(rows, float) / max(rows))
+        for c, a, size in zip(confidence, accuracy, share, strict=True):
+            axes.plot([c], [a], color=FIRST, marker="o", markersize=3 + 7 * float(size), linestyle="")
+        axes.set_xlim(0, 1.03)
+        axes.set_ylim(0, 1.05)
+        axes.set_xlabel("what it says")
+        axes.set_ylabel("how often it is so")
+    return chart.svg
+
+
+def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
+    """Return the chart of predictions over true values, (true, predicted) each."""
+    xy = np.array(points, float)
+    chart = _Chart(name, f"Predicted over true values, {len(xy):,} rows; on the dotted line both are equal")
+    with chart as axes:
+        low, high = float(xy.min()), float(xy.max())
+        edge = 0.03 * (high - low) or 1.0
+        axes.plot([low, high], [low, high], color=INK, linestyle=":", linewidth=1.2)
+        stops = np.repeat(xy, 2, axis=0)
+        codes = [Path.MOVETO, Path.LINETO] * len(xy)
+        dots = Path(stops, codes)
+        axes.add_patch(PathPatch(dots, fill=False, edgecolor=FIRST, linewidth=3, alpha=0.5, capstyle="round"))
+        axes.set_xlim(low - edge, high + edge)
+        axes.set_ylim(low - edge, high + edge)
+        axes.set_xlabel("true")
+        axes.set_ylabel("predicted")
+    return chart.svg
+
+
+# Bars
+
+
+def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str:
+    """Return the chart of how many rows are off by how much.  edges: one more than counts."""
+    chart = _Chart(name, f"Histogram of predicted less true values, from {edges[0]:.4g} to {edges[-1]:.4g}")
+    with chart as axes:
+        axes.bar(edges[:-1], counts, np.diff(edges), align="edge", facecolor="none", edgecolor=FIRST, hatch="////")
+        axes.axvline(0, color=INK, linestyle=":", linewidth=1.2)
+        axes.grid(axis="x", visible=False)
+        axes.set_xlabel("predicted less true")
+        axes.set_ylabel("rows")
+    return chart.svg
+
+
+def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
+    """Return a chart of a bar for each of numbered things, such as shards.  what: one of them.  unit: of values."""
+    least, most = min(values), max(values)
+    chart = _Chart(name, f"Bar chart, {len(values)} bars from {least:.3g} to {most:.3g} {unit}")
+    with chart as axes:
+        axes.bar(range(len(values)), values, facecolor="none", edgecolor=FIRST, hatch="////")
+        axes.grid(axis="x", visible=False)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        axes.set_xlabel(what)
+        axes.set_ylabel(unit)
+    return chart.svg
+
+
+# Images
+
+
+def png(values: Array, ramp: str, low: float, high: float) -> str:
+    """Return an image, (h, w), as a data URI, one pixel a value: from `low` to `high` along a ramp of colours.
+
+    >>> png(np.array([[0.0, 1.0]]), "grey", 0.0, 1.0)[:26]
+    'data:image/png;base64,iVBO'
+    """
+    stops = np.array(RAMPS[ramp], float)
+    along = np.linspace(0, len(stops) - 1, 256)
+    palette = np.stack([np.interp(along, np.arange(len(stops)), stops[:, k]) for k in range(3)], axis=1)
+    scaled = (np.nan_to_num(values.astype(float), nan=low) - low) / ((high - low) or 1.0)
+    codes = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+    height, width = codes.shape
+    lines = np.hstack([np.zeros((height, 1), np.uint8), codes]).tobytes()
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
+        (b"PLTE", np.rint(palette).astype(np.uint8).tobytes()),
+        (b"IDAT", zlib.compress(lines, 9)),
+        (b"IEND", b""),
+    )
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    )
+    return "data:image/png;base64," + base64.b64encode(data).decode()

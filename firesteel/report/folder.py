@@ -1,0 +1,270 @@
+"""A training as a folder: its settings, an epoch a line, its scores, the model, and a page to look at.
+
+`RunFolder` is a callback, so every entrance can write one; it reads the history and the rows and changes nothing.
+The settings are those that `firesteel train FILE` reads, and train the same network again.  Next: `settings.py`.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firesteel import __version__, store
+from firesteel.callbacks import Callback
+from firesteel.core.network import Objective
+from firesteel.errors import ConfigError, DivergenceError, StoreError
+from firesteel.report import settings
+from firesteel.report.evidence import Names, Rows, examine, task_of
+from firesteel.train import loop
+from firesteel.train.engine import Engine, LocalEngine
+from firesteel.train.sampling import sample
+
+__all__ = ["FILES", "RunFolder", "next_folder"]
+
+FILES = ("config.toml", "history.jsonl", "metrics.json", "model.firesteel", "report.html", "env.json")
+FORMAT = 1
+"""Number of metrics.json's form; it grows when a reader of an older one would misread it."""
+PAUSE = 5.0
+"""Seconds between two drawings of the page while training goes on, at least; and ten times as long as one takes."""
+
+Logs = Mapping[str, Any] | None
+
+
+class RunFolder(Callback):
+    """Writes a training into a folder: its settings, history, scores, model, surroundings, and a report.
+
+    folder: made if need be; one that holds a finished run, or other files, is refused.
+    test: rows to score at the end, (x, y), (x, y, weights), or a DataFrame with the columns that were trained on;
+    without them the report looks at validation rows, and without these at the training rows.
+    class_names: of the numbers 0, 1, ...  feature_names: of the columns.  picture: (height, width) where the features
+    are the pixels of one.  config: sections and what to put into them that a training does not know itself, such as
+    {"data": {"train": "digits.parquet"}}.
+
+    The files: config.toml, history.jsonl, metrics.json, model.firesteel, env.json, report.html.  The history grows by
+    a line an epoch; the page is drawn again while training goes on, and then shows itself anew every few seconds.
+    The training's bits are the same with and without it.
+    Raises ConfigError where a package is missing, the folder is not free, or names do not fit the network.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from firesteel.layers import Dense
+    >>> from firesteel.models import Sequential
+    >>> model = Sequential([Dense(2, "softmax", input_dim=1)])
+    >>> model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    >>> x = np.linspace(-1, 1, 64)[:, None]
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     run = RunFolder(os.path.join(place, "run"), class_names=["below", "above"])
+    ...     _ = model.fit(x, x[:, 0] > 0, epochs=2, verbose=0, callbacks=[run])
+    ...     print(*sorted(os.listdir(run.folder)))
+    config.toml env.json history.jsonl metrics.json model.firesteel report.html
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        test: Any = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        feature_names: Sequence[str] | None = None,
+        picture: tuple[int, int] | None = None,
+        config: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        missing = [name for name in ("jinja2", "matplotlib", "tomli_w") if find_spec(name) is None]
+        if missing:
+            raise ConfigError(
+                f'a run folder needs {" and ".join(missing)}: pip install "firesteel[cli]"', code="config-package"
+            )
+        self.folder, self.test = Path(folder), test
+        named = [None if names is None else [str(name) for name in names] for names in (class_names, feature_names)]
+        self.names = Names(named[0], named[1], picture)
+        self.config = config or {}
+
+    # What a training tells
+
+    def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
+        self.objective, self.training, self.validation = objective, training, validation
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.names.check(self.model.network.inputs, self.model.network.outputs)
+        self._take_folder()
+        self.begun, self.started = time.perf_counter(), datetime.now(UTC)
+        self.drawn, self.pause = -PAUSE, PAUSE
+        self.sample = self._rows("training", self.objective, self.training)
+        self.task = task_of(self.model, self.sample.y)
+        start = None
+        if not self.params["drawn"] and not self.model.state.step:
+            start = "start.firesteel"
+            self.model.save(self.folder / start)
+        config = settings.described(self.model, self.params, self._on_spark, self.config, start)
+        self._write("config.toml", settings.to_toml(config))
+        self._write("history.jsonl", self.model.history.to_jsonl())
+        self._put("training")
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        row = json.dumps(self.model.history.rows[-1])
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(row + "\n")
+        if time.perf_counter() - self.drawn >= self.pause:
+            self._put("training")
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        scores, evidence = self._looked_at()
+        self._put("finished", scores, evidence)
+
+    def on_train_error(self, error: BaseException) -> None:
+        if hasattr(self, "begun"):
+            self._put("diverged" if isinstance(error, DivergenceError) else "interrupted")
+
+    # What is written
+
+    @property
+    def _on_spark(self) -> bool:
+        return not isinstance(self.training, LocalEngine)
+
+    def _put(self, status: str, scores: Mapping[str, Any] | None = None, evidence: Any = None) -> None:
+        """Write all that there is to say by now, and draw the page."""
+        from firesteel.report.page import render
+
+        at, over = time.perf_counter(), status != "training"
+        fingerprint = self.model.fingerprint() if over else None
+        if over:
+            self.model.save(self.folder / "model.firesteel")
+        metrics = {
+            "format": FORMAT,
+            "status": status,
+            "task": self.task,
+            "epochs": self.params["epochs"],
+            "best_epoch": self.model.history.best,
+            "parameters": self.model.count_params(),
+            "seconds": at - self.begun,
+            "engine": "Spark" if self._on_spark else "in process",
+            "shards": self.params["shards"],
+            "rows": self.params["rows"],
+            "fingerprint": fingerprint,
+            "class_names": self.names.classes,
+            "feature_names": self.names.features,
+            "picture": self.names.picture,
+            "shard_seconds": np.sum([row["by_shard"] for row in self.model.history.rows] or [[]], axis=0).tolist(),
+            "scores": scores or {},
+        }
+        if evidence is not None:
+            metrics["evidence"] = evidence
+        self._write("metrics.json", _json(metrics))
+        self._write("env.json", _json(self._environment(fingerprint)))
+        self._write("report.html", render(self.folder))
+        self.drawn = time.perf_counter()
+        self.pause = max(PAUSE, 10 * (self.drawn - at))
+
+    def _write(self, name: str, text: str) -> None:
+        store.write(self.folder / name, text.encode())
+
+    def _looked_at(self) -> tuple[dict[str, Any], Any]:
+        """Return the scores of every set of rows, and what the network does with some of the last of them."""
+        history, theta = self.model.history, self.model.theta
+        kept = next((row for row in history.rows if row["epoch"] == history.best), history.rows[-1])
+        scores = {"training": {name: kept[name] for name in self.objective.names if name in kept}}
+        looked = self.sample
+        if self.validation is not None:
+            scores["validation"] = {name: kept[f"val_{name}"] for name in self.objective.names}
+            looked = self._rows("validation", self.objective, self.validation)
+        if self.test is not None:
+            names = ("features", "label", "weight")
+            given = self.test if isinstance(self.test, tuple) else (self.test,)
+            columns = zip(names, self.params["columns"], strict=True) if len(given) == 1 else ()
+            x, y, weight = (*given, None, None)[:3]
+            with self.model.opened(x, y, sample_weight=weight, **dict(columns)) as (objective, engine):
+                looked = self._rows("test", objective, engine)
+                scores["test"] = {"rows": looked.of, **loop.score(engine, objective, theta)}
+        return scores, examine(self.model, looked, self.sample, self.names)
+
+    def _rows(self, name: str, objective: Objective, engine: Engine) -> Rows:
+        x, y, weight = sample(engine, objective, self.model.theta)
+        return Rows(name, x, y.astype(np.float64), weight.astype(np.float64), sum(b.rows for b in engine.blocks))
+
+    def _environment(self, fingerprint: str | None) -> dict[str, Any]:
+        """Return what decides the last bits, and where the code was."""
+        return {
+            "firesteel": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pyspark": _version("pyspark") if self._on_spark else None,
+            "system": f"{platform.system()} {platform.release()}",
+            "machines": sorted(self.model.history.machines),
+            "git": _git(),
+            "started": self.started.isoformat(timespec="seconds"),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": fingerprint,
+        }
+
+    # What is refused
+
+    def _take_folder(self) -> None:
+        """Make the folder; raise ConfigError where it holds a finished run, or anything else."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            there = {path.name for path in self.folder.iterdir()}
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be made: {error.strerror or error}", code="store-write") from None
+        others = sorted(there - {*FILES, "start.firesteel"})
+        if others:
+            raise ConfigError(
+                f"{self.folder} holds {others[0]!r}, which is no run's: name another folder", code="config-folder"
+            )
+        status = ""
+        with suppress(OSError, ValueError, AttributeError):
+            status = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8")).get("status")
+        if status == "finished":
+            raise ConfigError(
+                f"{self.folder} holds a finished run: name another folder, or delete it", code="config-folder"
+            )
+        for name in there:
+            (self.folder / name).unlink()
+
+
+def next_folder(parent: str | os.PathLike[str]) -> Path:
+    """Make and return the first free folder of 001, 002, ... in a folder.  Raises StoreError if it cannot."""
+    number = 1
+    while True:
+        made = Path(parent) / f"{number:03d}"
+        try:
+            made.mkdir(parents=True)
+            return made
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise StoreError(f"{made} cannot be made: {error.strerror or error}", code="store-write") from None
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=1, allow_nan=False) + "\n"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return getattr(sys.modules.get(package), "__version__", None)
+
+
+def _git() -> dict[str, Any] | None:
+    """Return the commit of the working folder, and whether files differ from it; None outside a repository."""
+
+    def asked(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": asked("rev-parse", "HEAD"), "changed": bool(asked("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

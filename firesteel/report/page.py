@@ -1,0 +1,342 @@
+"""One page that shows a run: made of the files of its folder alone, so that it can be made again at any time.
+
+The page is a single file without scripts or references to others; `page.html.j2` is its shape, `charts.py` draws its
+pictures, `verdict.py` writes its first sentences.  Whatever a run does not have is left out.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+from markupsafe import Markup
+
+from firesteel.errors import StoreError
+from firesteel.report import charts
+from firesteel.report.verdict import verdict
+from firesteel.train.history import UNMEASURED
+
+__all__ = ["FORMAT", "render"]
+
+FORMAT = 1
+"""Number of the format of metrics.json; it grows when a reader of an older one would misread a file."""
+TABLE, LISTED, COLUMNS, PAIRS, MEASURES = 20, 30, 6, 10, 5
+"""At most: classes of a matrix that is a table, classes and outputs listed, inputs beside a mistake, pairs of classes
+listed, measures drawn as curves."""
+STATES = {
+    "training": "training goes on",
+    "finished": "finished",
+    "diverged": "diverged",
+    "interrupted": "interrupted",
+}
+TIMES = (
+    ("computing", "in the average shard"),
+    ("waiting for the slowest shard", "shards that had finished before"),
+    ("engine and driver", "starting jobs, moving weights, callbacks"),
+)
+
+
+def render(folder: str | Path) -> str:
+    """Return the page, HTML, of a run folder: of its metrics.json, history.jsonl, config.toml and env.json.
+
+    Only metrics.json must be there.  While the run's status is "training" the page asks to be read again every 5 s.
+    Raises StoreError where a file cannot be read, is damaged or of another version, with its name.
+    """
+    folder = Path(folder)
+    path = folder / "metrics.json"
+    metrics = _object(path)
+    if metrics.get("format") != FORMAT or metrics.get("status") not in STATES:
+        raise StoreError(
+            f"{path} has format {metrics.get('format')!r} and status {metrics.get('status')!r}: this firesteel reads "
+            f"format {FORMAT}, with a status of {', '.join(STATES)}",
+            code="store-format",
+        )
+    history = _history(folder / "history.jsonl", metrics["status"] == "training")
+    config = _text(folder / "config.toml") if (folder / "config.toml").exists() else None
+    env = _flat(_object(folder / "env.json")) if (folder / "env.json").exists() else []
+    try:
+        parts = _parts(metrics, history)
+        names = {"name": folder.resolve().name, "state": STATES[metrics["status"]]}
+        return _template().render(names | parts, m=metrics, e=metrics.get("evidence"), config=config, env=env)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, UndefinedError) as error:
+        raise StoreError(
+            f"{path} or history.jsonl beside it is damaged: {type(error).__name__}, {error}", code="store-damaged"
+        ) from None
+
+
+# Files
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        hint = ": is this a run folder?" if isinstance(error, FileNotFoundError | NotADirectoryError) else ""
+        raise StoreError(f"{path} cannot be read: {error.strerror}{hint}", code="store-read") from None
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path} is damaged: it is not UTF-8 at byte {error.start}", code="store-damaged") from None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file."""
+    try:
+        value = json.loads(_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged: it is not JSON: {error}", code="store-damaged") from None
+    if not isinstance(value, dict):
+        raise StoreError(f"{path} is damaged: it holds no JSON object", code="store-damaged")
+    return value
+
+
+def _history(path: Path, growing: bool) -> list[dict[str, Any]]:
+    """Return the rows of a history, if there is one; a last line that is being written does not count yet."""
+    if not path.exists():
+        return []
+    lines = _text(path).split("\n")
+    if growing:
+        lines = lines[:-1]
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            whole = isinstance(row, dict) and isinstance(row["epoch"], int) and not isinstance(row["epoch"], bool)
+        except (json.JSONDecodeError, KeyError, RecursionError):
+            whole = False
+        if not whole:
+            raise StoreError(
+                f"{path} is damaged: line {number} of {len(lines):,} is not the JSON of an epoch: {line[:40]!r}",
+                code="store-damaged",
+            )
+        rows.append(row)
+    return rows
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Return nested values as pairs of a dotted name and a text."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{before}{key}.")
+        elif value is not None:
+            pairs.append((f"{before}{key}", value if isinstance(value, str) else json.dumps(value)))
+    return pairs
+
+
+# Numbers for people
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: Any) -> str:
+    """Return a number in four digits, whole ones with commas.
+
+    >>> _number(1438), _number(0.03125), _number(1.5e-7), _number(None)
+    ('1,438', '0.03125', '1.5e-07', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    whole = isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15)
+    return f"{value:,.0f}" if whole else f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _seconds(value: float | None) -> str:
+    """Return a time.
+
+    >>> _seconds(0.0123), _seconds(75.0), _seconds(7300.0)
+    ('0.012 s', '1 min 15 s', '2 h 1 min')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value < 60:
+        return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+    minutes, seconds = divmod(round(value), 60)
+    return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _template() -> Any:
+    shapes = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    shapes.filters |= {"percent": _percent, "number": _number, "seconds": _seconds}
+    return shapes.get_template("page.html.j2")
+
+
+# Parts
+
+
+def _parts(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    evidence, picture = metrics.get("evidence"), metrics.get("picture")
+    parts: dict[str, Any] = {
+        "sentences": verdict(metrics, history),
+        "done": len(history),
+        "curves": _curves(metrics, history),
+        "time": _time(metrics, history),
+        "scores": _scores(metrics),
+        "shards": None,
+    }
+    shards = metrics.get("shard_seconds")
+    if shards and len(shards) > 1:
+        parts["shards"] = _drawn(charts.bars("shards", shards, "shard", "seconds"))
+    return parts if evidence is None else parts | _evidence(metrics, evidence, picture)
+
+
+def _drawn(svg: str) -> Markup:
+    return Markup(svg)  # of charts.py, which knows no text but its own
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the table of measures: a row for each set that was scored."""
+    scores = {name: row for name, row in (metrics.get("scores") or {}).items() if row}
+    columns = list(dict.fromkeys(key for row in scores.values() for key, value in row.items() if _scalar(value)))
+    columns = [name for name in columns if name != "rows"]
+    rows = {name: [row.get(column) for column in columns] for name, row in scores.items()}
+    return {"columns": columns, "rows": rows} if columns else None
+
+
+def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the charts over the epochs: the loss first, then other measures, then the learning rate if it moved."""
+    if not history:
+        return []
+    epochs = [row["epoch"] for row in history]
+    names = list(
+        dict.fromkeys(name.removeprefix("val_") for row in history for name in row if name not in UNMEASURED)
+    )
+    if len({row.get("learning_rate") for row in history}) == 1:
+        names = [name for name in names if name != "learning_rate"]
+    best = metrics.get("best_epoch")
+    if best is None:
+        held = [row for row in history if _scalar(row.get("val_loss")) and math.isfinite(row["val_loss"])]
+        best = min(held, key=lambda row: row["val_loss"])["epoch"] if len(held) > 1 else None
+    found: list[dict[str, Any]] = []
+    for name in sorted(names, key=lambda name: (name != "loss", name == "learning_rate")):
+        training, validation = ([row.get(before + name) for row in history] for before in ("", "val_"))
+        finite = [v for v in training + validation if v is not None and _scalar(v) and math.isfinite(v)]
+        if not finite or len(found) > MEASURES:
+            continue
+        chart = charts.curves(
+            f"curve{len(found)}", epochs, training, validation, best, loss=name in ("loss", "learning_rate")
+        )
+        found.append({"name": name.replace("_", " "), "svg": _drawn(chart)})
+    return found
+
+
+def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return where the seconds of all epochs went."""
+    timed = [row for row in history if "seconds" in row]
+    total, slowest, wait, shard = (
+        sum(float(row.get(name, 0)) for row in timed)
+        for name in ("seconds", "slowest_seconds", "wait_seconds", "shard_seconds")
+    )
+    if total <= 0:
+        return None
+    computing = min(shard / max(1, metrics.get("shards") or 1), slowest)
+    seconds = (computing, slowest - computing, wait)
+    rows = sum(row.get("rows", 0) for row in timed)
+    parts = [
+        {"name": name, "what": what, "seconds": part, "share": part / total}
+        for (name, what), part in zip(TIMES, seconds, strict=True)
+    ]
+    return {"parts": parts, "total": total, "rate": rows / total}
+
+
+def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
+    parts: dict[str, Any] = {"calibration": None, "confusion": None, "weakest": None, "numbers": []}
+    if e.get("calibration") and e["calibration"]["bins"]:
+        bins = e["calibration"]["bins"]
+        columns = ([b[key] for b in bins] for key in ("confidence", "accuracy", "rows"))
+        parts["calibration"] = _drawn(charts.calibration("calibration", *columns))
+    if e.get("confusion"):
+        parts["confusion"] = _confusion(e)
+    if e.get("per_class"):
+        rows = e["per_class"]
+        few = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:LISTED] if len(rows) > LISTED else rows
+        parts["weakest"] = {"rows": few, "all": len(rows)}
+    for number, output in enumerate(e.get("outputs") or []):
+        if len(parts["numbers"]) < LISTED:
+            parts["numbers"].append(output | {"drawn": _residuals(number, output)})
+    parts["mistakes"] = _mistakes(metrics, e, picture)
+    parts["importance"] = _importance(metrics, e["importance"], picture)
+    parts["weights"] = []
+    if picture and e.get("first_layer"):
+        most = max(1e-12, max(abs(value) for unit in e["first_layer"] for value in unit))
+        parts["weights"] = [
+            charts.png(np.array(unit).reshape(picture), "signed", -most, most) for unit in e["first_layer"]
+        ]
+        parts["strongest"] = most
+    return parts
+
+
+def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the matrix as a table of counts and shares of their row; of many classes a picture and worst pairs."""
+    counts, names = np.array(e["confusion"], float), [row["class"] for row in e["per_class"]]
+    rows = np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
+    shares = counts / rows
+    if len(names) <= TABLE:
+        cells = [list(zip(e["confusion"][k], shares[k].tolist(), strict=True)) for k in range(len(names))]
+        return {"names": names, "rows": list(zip(names, cells, strict=True)), "image": None}
+    off = counts * (1 - np.eye(len(names)))
+    order = [divmod(int(at), len(names)) for at in np.argsort(-off, axis=None, kind="stable")[:PAIRS]]
+    pairs = [(names[i], names[k], counts[i, k], shares[i, k]) for i, k in order if off[i, k] > 0]
+    return {"names": names, "image": charts.png(np.sqrt(shares), "heat", 0, 1), "pairs": pairs}
+
+
+def _residuals(number: int, output: Mapping[str, Any]) -> list[Markup]:
+    """Return an output's charts: predicted over true, and residuals."""
+    points = [pair for pair in output.get("points") or [] if None not in pair]
+    histogram, found = output.get("histogram"), []
+    if points:
+        found.append(_drawn(charts.predicted(f"points{number}", points)))
+    if histogram and histogram["counts"]:
+        found.append(_drawn(charts.residuals(f"residuals{number}", histogram["edges"], histogram["counts"])))
+    return found
+
+
+def _mistakes(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
+    """Return the worst mistakes: as images where inputs are pictures, else with the inputs that matter most."""
+    rows = []
+    for mistake in e["mistakes"]:
+        row = {"class": None, "output": None, "confidence": None} | mistake
+        values = [value if value is not None else math.nan for value in mistake["input"]]
+        row["image"] = None
+        if picture:
+            pixels = np.array(values, float).reshape(picture)
+            row["image"] = charts.png(pixels, "grey", float(np.nanmin(pixels)), float(np.nanmax(pixels)))
+        row["input"] = values[:COLUMNS]
+        rows.append(row)
+    columns = [_input(item) for item in e["importance"]["inputs"][:COLUMNS]]
+    numbered = e["rows"] == e["of"]
+    return {"rows": rows, "columns": [] if picture else columns, "numbered": numbered, "wrong": e.get("wrong")}
+
+
+def _input(item: Mapping[str, Any]) -> str:
+    return item.get("name") or f"input {item['index']}"
+
+
+def _importance(
+    metrics: Mapping[str, Any], importance: Mapping[str, Any], picture: Sequence[int] | None
+) -> dict[str, Any]:
+    drops = np.array([item["drop"] for item in importance["inputs"]], float)
+    most = float(drops.max(initial=0.0))
+    if picture and len(drops) == math.prod(picture):
+        image = charts.png(drops.reshape(picture), "heat", 0, most)
+        return {"image": image, "most": most, "rows": []}
+    rows = [
+        {"name": _input(item), "drop": item["drop"], "share": max(0.0, item["drop"]) / most if most else 0.0}
+        for item in importance["inputs"]
+    ]
+    return {"image": None, "most": most, "rows": rows}

@@ -1,0 +1,116 @@
+"""A training's settings as TOML, in the form that `firesteel train FILE` reads.
+
+What is code (a function, a callback of one's own) cannot be written down: it is named, so that nobody takes the file
+for the whole.  `folder.py` writes them; `firesteel/cli/config.py` reads them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from firesteel.callbacks import (
+    BoldDriver,
+    Callback,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+)
+from firesteel.core.spec import Spec
+from firesteel.models import Sequential
+from firesteel.train.stopping import Stopping
+
+__all__ = ["DECIDING", "described", "to_toml"]
+
+DECIDING = {kind.__name__: kind for kind in (BoldDriver, EarlyStopping, ReduceLROnPlateau)}
+"""Callbacks that decide how a training goes on, and are numbers alone."""
+
+
+def described(
+    model: Sequential,
+    params: Mapping[str, Any],
+    spark: bool,
+    more: Mapping[str, Mapping[str, Any]],
+    start: str | None,
+) -> dict[str, Any]:
+    """Return the sections of a training's settings.
+
+    params: what callbacks are told.  spark: whether the rows are there.  more: what goes before it, by section.
+    start: the file of the weights that the training began from, if they were not drawn.
+    """
+    compiled = model.get_compile_config() or {}
+    data = {"train": "frame" if spark else "arrays", "rows": params["rows"], "inputs": model.network.inputs}
+    training = {
+        **compiled,
+        "epochs": params["epochs"],
+        "batch_size": params["batch_size"],
+        "validation_split": params.get("validation_split"),
+        "shuffle": params["shuffle"],
+        "class_weight": params.get("class_weight"),
+        "initial_epoch": params["initial_epoch"],
+        "strategy": params["strategy"],
+        "shards": params["shards"],
+        "seed": params["seed"],
+        "callbacks": [*_rules(params), *(_callback(one) for one in params["callbacks"] if _decides(one))],
+        "code": [type(one).__name__ for one in params["callbacks"] if _is_code(one)],
+        "went_on": True if model.state.step else None,
+    }
+    sections = {
+        "data": data,
+        "model": {"dtype": model.network.dtype, "initial": start, "layers": list(model.layers)},
+        "training": training,
+        "engine": {"name": "spark" if spark else "local"},
+    }
+    for name, values in more.items():
+        sections[name] = dict(values) if name == "data" else {**sections.get(name, {}), **values}
+    plain: dict[str, Any] = _plain(sections)
+    return plain
+
+
+def to_toml(sections: Mapping[str, Any]) -> str:
+    """Return settings as TOML."""
+    import tomli_w
+
+    head = "# What this run was trained with.  firesteel train config.toml trains it again.\n\n"
+    return head + tomli_w.dumps(sections)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as TOML takes it: specs as tables, without what is None or empty."""
+    if isinstance(value, Spec):
+        value = value.to_config()
+    if isinstance(value, Mapping):
+        items = ((str(name), _plain(item)) for name, item in value.items())
+        return {name: item for name, item in items if item is not None and item != []}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _rules(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a stage's own rule of when to stop, as the callback that says the same."""
+    rule: Stopping | None = params["stopping"]
+    if rule is None or (rule.patience is None and not rule.tolerance):
+        return []
+    found: dict[str, Any] = {
+        "type": "EarlyStopping",
+        "monitor": rule.monitor,
+        "mode": "max" if rule.larger else "min",
+    }
+    found |= {"patience": rule.patience or params["epochs"], "min_delta": rule.min_delta, "baseline": rule.baseline}
+    return [found | {"start_from_epoch": rule.start, "restore_best_weights": rule.restore}]
+
+
+def _decides(callback: Callback) -> bool:
+    return type(callback) in DECIDING.values()
+
+
+def _callback(callback: Callback) -> dict[str, Any]:
+    """Return a callback as a table: its type, and what it was given beside the defaults."""
+    given = dict(callback.given)
+    return {"type": type(callback).__name__, **given}
+
+
+def _is_code(callback: Callback) -> bool:
+    """Return whether what a callback does is not known to firesteel."""
+    own = type(callback).__module__.startswith("firesteel.")
+    return isinstance(callback, LambdaCallback | LearningRateScheduler) or not own

@@ -1,0 +1,207 @@
+"""The three sentences that a report begins with: how good, beside what, and what to worry about.
+
+They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures the
+figures.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["verdict"]
+
+MOST_WORRIES = 3
+GAP, R2_GAP = 0.05, 0.1
+"""How much better training rows may do than others before it is called over-fitting."""
+NEAR = 0.02
+"""r2 that is as good as equal."""
+UNSURE, CROOKED, WEAK, DEAD, FEW = 0.03, 0.05, 0.7, 0.2, 10
+"""Of accuracy's uncertainty, calibration error, a class's recall beside accuracy, the share of dead units, and the
+rows that a class needs to be judged: beyond these they are worth a word."""
+LATE = 2.0
+"""How many times longer than to its best epoch a training may go on."""
+
+UNSEEN = {"test": "test rows that it never saw", "validation": "validation rows that it did not learn from"}
+
+
+def verdict(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ()) -> tuple[str, str, str]:
+    """Return three sentences for people who decide: how good, beside what baseline, what to worry about.
+
+    metrics: the content of metrics.json.  history: the rows of the training, one an epoch.
+
+    >>> verdict({"status": "training", "epochs": 20}, [{"epoch": 4, "loss": 0.31}])[0]
+    'Training is under way: epoch 5 of 20 is done.'
+    """
+    evidence = metrics.get("evidence")
+    if evidence is None:
+        return _unmeasured(metrics, history)
+    return _how_good(metrics, evidence), _beside(metrics, evidence), _worries(metrics, evidence, history)
+
+
+def _unmeasured(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    last = history[-1] if history else {}
+    done = last["epoch"] + 1 if last else 0
+    under_way = metrics["status"] == "training"
+    how = f"epoch {done} of {metrics['epochs']} is done" if last else "no epoch is done yet"
+    first = f"Training is under way: {how}." if under_way else f"Training has ended ({metrics['status']}): {how}."
+    losses = [
+        f"{last[name]:.4g} on {rows} rows"
+        for name, rows in (("loss", "training"), ("val_loss", "validation"))
+        if isinstance(last.get(name), float) and math.isfinite(last[name])
+    ]
+    second = f"The loss is {' and '.join(losses)}." if losses else "There is no loss to show yet."
+    third = "How good that is, beside simple baselines, is measured when training has ended."
+    return first, second, third if under_way else "It was not measured beside any baseline, so judge it with care."
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _rows(evidence: Mapping[str, Any]) -> str:
+    count, kind = f"{evidence['rows']:,}", evidence["set"]
+    if evidence["rows"] < evidence["of"]:
+        count += f" of {evidence['of']:,}"
+    return f"{count} {UNSEEN.get(kind, 'rows that it learned from')}"
+
+
+def _how_good(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
+    score, rows = evidence["score"], _rows(evidence)
+    if score is None:
+        return f"How good the network is on {rows} cannot be told: its outputs are not numbers."
+    if metrics["task"] == "classification":
+        return f"The network names the right class for {_share(score)} of {rows}."
+    if metrics["task"] == "multilabel":
+        return f"The network gets {_share(score)} of the yes-or-no labels right, in {rows}."
+    outputs = evidence["outputs"]
+    off = f", and misses by {outputs[0]['rmse']:.4g} (root mean square)" if len(outputs) == 1 else ""
+    if score <= 0:
+        return f"The network explains nothing of how the target varies in {rows}{off}."
+    return f"The network explains {_share(score)} of how the target varies in {rows}{off}."
+
+
+def _unsure(evidence: Mapping[str, Any], score: float) -> float:
+    """Return half the width of the 95 % interval of an accuracy; for r2, what is as good as equal."""
+    if evidence["metric"] == "r2":
+        return NEAR
+    p = min(max(score, 0.0), 1.0)
+    return 1.96 * math.sqrt(max(p * (1 - p), 0.25 / evidence["rows"]) / evidence["rows"])
+
+
+def _beside(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
+    score, baseline, linear = evidence["score"], evidence["baseline"], evidence["linear"]
+    if evidence["metric"] == "r2":
+        said = f"predicting {baseline['name']} explains {_amount(baseline['score'])}"
+    else:
+        said = f"answering {baseline['name']} gets {_share(baseline['score'])} right"
+    if linear is not None and linear["score"] is not None:
+        amount = _amount(linear["score"]) if evidence["metric"] == "r2" else _share(linear["score"])
+        said += f" and a linear model {amount}"
+    said = f"For comparison, {said}"
+    if score is None:
+        return f"{said}."
+    return f"{said}: {_gain(evidence)}."
+
+
+def _amount(r2: float) -> str:
+    return "nothing" if r2 <= 0.0005 else _share(r2)
+
+
+def _gain(evidence: Mapping[str, Any]) -> str:
+    """Return what the network adds to the baselines, in words."""
+    score, linear = evidence["score"], (evidence["linear"] or {}).get("score")
+    unsure = _unsure(evidence, score)
+    if score <= evidence["baseline"]["score"] + unsure:
+        return "the network is not clearly better than that, and so has learned next to nothing"
+    if linear is None:
+        return f"the network leaves {_left(score, evidence['baseline']['score'])} of the baseline's errors"
+    if score < linear - unsure:
+        return "the linear model is the better one here"
+    if score <= linear + unsure:
+        return "the network is not clearly better than the linear model"
+    return f"the network leaves {_left(score, linear)} of the linear model's errors"
+
+
+def _left(score: float, other: float) -> str:
+    return f"{100 * (1 - score) / (1 - other):.0f} %"
+
+
+def _worries(metrics: Mapping[str, Any], evidence: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
+    found = [*_of_the_run(metrics, evidence), *_of_the_rows(evidence), *_of_the_network(evidence)]
+    found += _of_the_epochs(metrics, history)
+    if not found:
+        return "Nothing stands out to worry about: " + _good_signs(evidence) + "."
+    return "Worry about this: " + "; ".join(found[:MOST_WORRIES]) + "."
+
+
+def _good_signs(evidence: Mapping[str, Any]) -> str:
+    signs = ["it does nearly as well on new rows as on those it learned from"]
+    if "calibration" in evidence:
+        error = 100 * evidence["calibration"]["error"]
+        signs.append(f"its stated confidence is off by only {error:.1f} points on average")
+    return " and ".join(signs)
+
+
+def _of_the_run(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> list[str]:
+    found = []
+    if metrics["status"] == "diverged":
+        found.append("training diverged, and these are the weights of its last good epoch")
+    if metrics["status"] == "interrupted":
+        found.append("training was interrupted before its end")
+    if evidence["set"] == "training":
+        found.append("no rows were held out, so over-fitting would not be seen")
+    return found
+
+
+def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
+    found, score, learned = [], evidence["score"], evidence["training"]["score"]
+    accuracy = evidence["metric"] == "accuracy"
+    if score is None:
+        return ["the network's outputs are not finite"]
+    gap = None if learned is None or evidence["set"] == "training" else learned - score
+    if gap is not None and gap > (max(GAP, 2 * _unsure(evidence, score)) if accuracy else R2_GAP):
+        found.append(f"over-fitting: it reaches {_share(learned)} on rows that it learned from, {_share(score)} here")
+    if accuracy and (unsure := _unsure(evidence, score)) > UNSURE:
+        found.append(f"few rows: the {_share(score)} may be off by {100 * unsure:.0f} points by chance alone")
+    weak = [
+        row
+        for row in evidence.get("per_class", [])
+        if row["rows"] >= FEW and row["recall"] is not None and row["recall"] < WEAK * score
+    ]
+    if weak:
+        worst = min(weak, key=lambda row: row["recall"])
+        more = f", and {len(weak) - 1} more are weak" if len(weak) > 1 else ""
+        found.append(
+            f"of the {worst['rows']:,.6g} rows of “{worst['class']}” only {_share(worst['recall'])} are found{more}"
+        )
+    error = evidence.get("calibration", {}).get("error")
+    if error is not None and error > max(CROOKED, _unsure(evidence, score)):
+        bins = evidence["calibration"]["bins"]
+        over = sum(b["rows"] * (b["confidence"] - b["accuracy"]) for b in bins) > 0
+        side = "more" if over else "less"
+        found.append(f"calibration: it is {side} confident than right, by {100 * error:.0f} points on average")
+    return found
+
+
+def _of_the_network(evidence: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{layer['dead']:,} of the {layer['units']:,} units of {layer['name']} are dead"
+        for layer in evidence["layers"]
+        if layer["dead"] is not None and layer["dead"] > DEAD * layer["units"]
+    ][:1]
+
+
+def _of_the_epochs(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
+    best, done = metrics.get("best_epoch"), len(history)
+    if best is None:
+        losses = [row.get("val_loss") for row in history]
+        fine = [at for at, loss in enumerate(losses) if isinstance(loss, float) and math.isfinite(loss)]
+        if len(fine) < 10:
+            return []
+        lowest = min(fine, key=lambda at: losses[at])  # type: ignore[arg-type, return-value]
+        if LATE * (lowest + 1) < done:
+            return [f"the validation loss was lowest after epoch {lowest + 1} of {done}, and grew since"]
+        return []
+    if done == metrics["epochs"] > 1 and best == history[-1]["epoch"]:
+        return ["the last epoch was the best one, so longer training may do better"]
+    return []
