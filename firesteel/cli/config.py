@@ -153,7 +153,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Training:
-    """How to train, with the meanings that `Sequential.fit` and `compile` give these words."""
+    """How to train, with the meanings that `Sequential.fit` and `compile` give these words.
+
+    code: the names of callbacks that are code, and not in the file.  went_on: whether it went on from an earlier one.
+    """
 
     optimizer: str | dict[str, Any] = _key(NAMED, "adam")
     learning_rate: float | None = _key(RATE)
@@ -170,6 +173,7 @@ class Training:
     seed: int = _key(_whole(0), 0)
     callbacks: tuple[dict[str, Any], ...] = _key(TABLES, ())
     code: tuple[str, ...] = _key(TEXTS, ())
+    went_on: bool = _key(FLAG, False)
 
 
 @dataclass(frozen=True)

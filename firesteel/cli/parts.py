@@ -81,13 +81,13 @@ class Part:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What `fit`, `evaluate` and `advise` take for all these rows."""
+        """What `fit` and `evaluate` take for all these rows."""
         if self.columns is None:
             return {"x": self.x, "y": self.y, "sample_weight": self.w}
         return {"x": self.x, **self.columns}
 
-    def opened(self, split: float, dtype: str) -> tuple[Source, "Part", "Part | None"]:
-        """Return the rows to train on as a source, and as a part; and those held out, where they are arrays.
+    def opened(self, split: float, dtype: str) -> tuple[Source, Arrays | None]:
+        """Return the rows as a source, and apart from it those held out, where they are arrays.
 
         split: the share held out, by the rows' values.
         """
@@ -95,9 +95,12 @@ class Part:
             from firesteel.spark.frames import source
 
             named = self.columns
-            return source(self.x, named["features"], named["label"], named["weight"], split, dtype), self, None
+            return source(self.x, named["features"], named["label"], named["weight"], split, dtype), None
         training, held = self._split(split, dtype)
-        return Arrays(training.x, training.y, training.w, dtype), training, held
+        return training._arrays(dtype), None if held is None else held._arrays(dtype)
+
+    def _arrays(self, dtype: str) -> Arrays:
+        return Arrays(self.x, self.y, self.w, dtype)
 
     def _split(self, split: float, dtype: str) -> tuple["Part", "Part | None"]:
         if not split:

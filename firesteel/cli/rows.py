@@ -223,7 +223,8 @@ def _csv(wanted: Ask) -> Rows:
 
     def text(name: str) -> str:
         line, cell, count, rows = find_cell(path, name, lambda cell: not is_number(cell))
-        return f", line {line}: column {name!r} holds {cell!r}, and {count:,} of {rows:,} rows hold text there: {NO_TEXT}"
+        many = f"{count:,} of {rows:,} rows hold text there"
+        return f", line {line}: column {name!r} holds {cell!r}, and {many}: {NO_TEXT}"
 
     return _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
 

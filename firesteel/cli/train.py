@@ -178,8 +178,9 @@ def train(
             print(json.dumps(facts) if as_json else told(facts))
             return
         shown = is_live(console) and not as_json
+        keep = run_folder(plan)
         show = stack.enter_context(epochs_shown(plan.config.training.epochs, console, live=shown))
-        result = plan.run([*([EachRow(print_json)] if as_json else []), show, *run_folder(plan)])
+        result = plan.run([*([EachRow(print_json)] if as_json else []), show, *keep])
     print_result(result, console)
     if as_json:
         scores = {f"test_{name}": value for name, value in (result.test or {}).items()}
@@ -188,9 +189,7 @@ def train(
 
 def _settings(file: Path | None, given: dict[str, tuple[str, Any]]) -> Config:
     if file is not None and str(file) in SETS:
-        raise ConfigError(
-            f"{file} is a data set, and a TOML file goes there: write --data {file}", code="config-file"
-        )
+        raise ConfigError(f"{file} is a data set, and there goes a TOML file: use --data {file}", code="config-file")
     config = resolve(file, given)
     folder = config.run.folder
     if file is None or folder is None or given["--run"][1] is not None:

@@ -6,12 +6,12 @@ runs one configuration on both engines.
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from firesteel.callbacks import Callback
-from firesteel.cli.config import Config
+from firesteel.cli.config import Config, Training
 from firesteel.cli.network import build, callbacks_of, check, measures_targets
 from firesteel.cli.parts import Part, labels, part, read
 from firesteel.cli.rows import Ask, ask
@@ -21,7 +21,7 @@ from firesteel.errors import ConfigError
 from firesteel.models import Sequential
 from firesteel.train import strategies
 from firesteel.train.moments import measure
-from firesteel.train.source import Source, Survey
+from firesteel.train.source import Arrays, Source, Survey
 from firesteel.train.strategies import Strategy
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Plan:
     source: Source
     survey: Survey
     training: Part
-    held: Part | None
+    held: Arrays | None
     test: Part | None
     names: tuple[str, ...] | None
     picture: tuple[int, ...] | None
@@ -81,26 +81,21 @@ class Plan:
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
         """Train, and score on the test part.  Raises what `fit` raises."""
         how = self.config.training
-        if self.training.columns is not None:
-            rows: dict[str, Any] = {"x": self.source}
-            if how.validation_split:
-                rows["validation_split"] = how.validation_split
-        else:
-            rows = self.training.arguments | {"shuffle": how.shuffle}
-            if self.held is not None:
-                rows["validation_data"] = (self.held.x, self.held.y, self.held.w)
+        columns = self.training.columns or {}
         start = time.perf_counter()
-        self.model.fit(
-            **rows,
-            epochs=how.epochs,
+        self.model.fit_source(
+            self.source,
+            validation=self.held,
             batch_size=self.batch_size,
-            class_weight=how.class_weight,
-            initial_epoch=how.initial_epoch,
+            epochs=how.epochs,
             strategy=self.strategy,
             shards=self.shards,
             seed=how.seed,
-            verbose=0,
-            callbacks=[*callbacks, *callbacks_of(self.config)],
+            shuffle=how.shuffle,
+            class_weight=how.class_weight,
+            initial_epoch=how.initial_epoch,
+            callbacks=[*callbacks_of(self.config), *callbacks],
+            told={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
         )
         seconds = time.perf_counter() - start
         test = None
@@ -127,17 +122,14 @@ def planned(config: Config, spark: "SparkSession | None") -> Plan:
     check(config)
     if spark is not None and not config.training.shuffle:
         raise ConfigError("shuffle = false keeps the order of rows, and frames have none", code="config-frame")
-    for name in config.training.code:
-        print(
-            f"firesteel: warning: {name} is Python code and no part of the file: this training goes without it",
-            file=sys.stderr,
-        )
+    for warning in _warnings(config.training):
+        print(f"firesteel: warning: {warning}", file=sys.stderr)
     wanted = _wanted(config, 0)
     rows = read(wanted, spark)
     task = decide(labels(rows), config.training.loss, config.data.class_names)
-    whole = part(rows, task, spark)
+    training = part(rows, task, spark)
     split, dtype = config.training.validation_split, config.model.dtype
-    source, training, held = whole.opened(split, dtype)
+    source, held = training.opened(split, dtype)
     survey = source.survey()
     moments = None
     if measures_targets(config, task):
@@ -162,6 +154,14 @@ def planned(config: Config, spark: "SparkSession | None") -> Plan:
     )
     how = replace(config.training, shards=plan.shards)
     return replace(plan, config=replace(plan.config, training=how))
+
+
+def _warnings(how: Training) -> Iterator[str]:
+    """Yield what the file cannot say of the training that it is a record of."""
+    for name in how.code:
+        yield f"{name} is Python code and not in the file: this training goes without it"
+    if how.went_on:
+        yield "the training on record went on from an earlier one, and not from its first weights alone"
 
 
 def _wanted(config: Config, number: int) -> Ask:

@@ -23,7 +23,7 @@ def described(plan: Plan) -> dict[str, Any]:
     survey, network, how = plan.survey, plan.model.network, plan.config.training
     optimizer, size = plan.model.optimizer, np.dtype(plan.config.model.dtype).itemsize
     assert optimizer is not None
-    held = survey.held or (len(plan.held.x) if plan.held is not None else 0)
+    held = survey.held or (0 if plan.held is None else len(plan.held.x))
     steps = -(-survey.rows // (plan.shards * plan.batch_size)) if plan.batch_size else 1
     spark = plan.training.columns is not None
     return {
@@ -48,7 +48,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "epochs": how.epochs - how.initial_epoch,
         "steps": steps,
         "jobs": _jobs(plan, held) if spark else None,
-        "advice": plan.model.advise(**plan.training.arguments),
+        "advice": plan.model.advise(plan.source),
     }
 
 
