@@ -51,7 +51,7 @@ Where = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Paired:
-    """Rows of two text files.  frame: `features`, an array of `inputs` floats, and `label`, a class below `classes`."""
+    """Rows of two text files.  frame: `features`, arrays of `inputs` floats, and `label`, classes below `classes`."""
 
     frame: DataFrame
     rows: int
@@ -66,9 +66,9 @@ def paired(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
     images, labels: any path that Spark reads: a file, plain or gzipped, or a folder of them in the order of their
     names.  What is parsed is kept until the end of the `with` block.
 
-    Raises DataError, with file and line: no such file (`data-file`), no lines (`data-empty`), what is no finite number
-    (`data-number`), lines of different lengths (`data-ragged`), a label that is not one-hot (`data-label`), as many
-    images as labels there are not (`data-rows`).
+    Raises DataError, with file and line, for no such file (`data-file`), no lines (`data-empty`), what is no finite
+    number (`data-number`), lines of different lengths (`data-ragged`), a label that is not one-hot (`data-label`) and
+    another number of images than of labels (`data-rows`).
     """
     ship(spark)
     with contextlib.ExitStack() as stack:
@@ -77,9 +77,10 @@ def paired(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
         if x.rows != y.rows:
             few, many = sorted((x, y), key=lambda one: one.rows)
             raise DataError(
-                f"{many.path}, line {few.rows + 1:,}: nothing stands in line {few.rows + 1:,} of {few.path}, which has "
-                f"{few.rows:,} lines where the other has {many.rows:,}; lines without a partner: {many.rows - few.rows:,}.  "
-                "To do: name files that belong together, an image and its label in lines of the same number",
+                f"{many.path}, line {few.rows + 1:,}: nothing stands in line {few.rows + 1:,} of {few.path}, which "
+                f"has {few.rows:,} lines where the other has {many.rows:,}; lines without a partner: "
+                f"{many.rows - few.rows:,}.  To do: name files that belong together, an image and its label in lines "
+                "of the same number",
                 code="data-rows",
             )
         yield Paired(_joined(spark, x, y), x.rows, x.width, y.width)
