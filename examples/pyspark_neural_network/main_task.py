@@ -114,15 +114,15 @@ def read(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
 
 def must_suit(train: Paired, test: Paired, given: argparse.Namespace) -> None:
     """Raise DataError where the test rows are not for a network that learns from these."""
-    for what, had, wanted, places in (
-        ("images of {} values", test.inputs, train.inputs, (given.test_images, given.train_images)),
-        ("labels of {} classes", test.classes, train.classes, (given.test_labels, given.train_labels)),
+    text = given.test_images != given.test_labels  # whose labels tell of all classes, seen or not
+    for what, had, wanted, places, wrong in (
+        ("values an image", test.inputs, train.inputs, (given.test_images, given.train_images), True),
+        ("classes", test.classes, train.classes, (given.test_labels, given.train_labels), text),
     ):
-        parquet = places[0] in (given.test_images, given.test_labels) and given.test_images == given.test_labels
-        if had > wanted or (had != wanted and not (parquet and "classes" in what)):
+        if had > wanted or (had < wanted and wrong):
             raise DataError(
-                f"{places[0]}, line 1: {what.format(f'{had:,}')}, where {places[1]} has {what.format(f'{wanted:,}')}; "
-                f"all {test.rows:,} rows are like that.  To do: name files of the same kind",
+                f"{places[0]}: {had:,} {what}, where {places[1]} has {wanted:,}; all {test.rows:,} rows are like that.  "
+                "To do: name files of the same kind",
                 code="data-width",
             )
 
