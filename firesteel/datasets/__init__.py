@@ -7,13 +7,16 @@ They live apart from the networks because nothing in training needs to know wher
 from firesteel.datasets.arrays import read_npy, read_npz
 from firesteel.datasets.delimited import read_csv, write_csv
 from firesteel.datasets.digits import load_digits
+from firesteel.datasets.fashion_mnist import load_fashion_mnist
 from firesteel.datasets.idx import read_idx, write_idx
 from firesteel.datasets.libsvm import read_libsvm, write_libsvm
 from firesteel.datasets.mnist import load_mnist
 from firesteel.datasets.numbers import read_numbers
+from firesteel.datasets.text import write_text
 
 __all__ = [
     "load_digits",
+    "load_fashion_mnist",
     "load_mnist",
     "read_csv",
     "read_idx",
@@ -24,4 +27,5 @@ __all__ = [
     "write_csv",
     "write_idx",
     "write_libsvm",
+    "write_text",
 ]
