@@ -12,6 +12,7 @@ import re
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
