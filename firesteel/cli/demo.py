@@ -64,7 +64,8 @@ def demo() -> int:
 
 def _trained(console: Console, spark: "SparkSession | None") -> Result:
     with epochs_shown(SETTINGS.training.epochs, console, live=is_live(console), every=10) as show:
-        result = planned(SETTINGS, spark).run([show])
+        with planned(SETTINGS, spark) as plan:
+            result = plan.run([show])
     print_result(result, console)
     return result
 

@@ -4,6 +4,7 @@ Both give `fit` and `evaluate` their arguments, and a held-out share that is dra
 two engines see the same rows on each side.
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Framed", "Part", "labels", "part", "read"]
 
-BY_SPARK = (*TABLES, "libsvm")
+BY_SPARK = (*TABLES, "libsvm", "text")
 """Formats that Spark reads; the others are read here and handed over."""
 CLASS = "firesteel_class"
 """The column for the number of a class."""
@@ -41,12 +42,17 @@ class Framed:
     picture: tuple[int, ...] | None = None
 
 
-def read(wanted: Ask, spark: "SparkSession | None") -> Rows | Framed:
-    """Return the rows asked for, through Spark if a session is given.  Raises DataError."""
-    if spark is None or wanted.format not in BY_SPARK:
+def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | Framed:
+    """Return the rows asked for, through Spark if a session is given.  Raises DataError.
+
+    stack: what closes what Spark must hold on to.
+    """
+    if spark is None or wanted.format not in BY_SPARK or (wanted.format == "text" and wanted.labels is None):
         return load(wanted)
     from firesteel.spark.files import read_files
 
+    if wanted.format == "text":
+        return _pair(wanted, spark, stack)
     frame = read_files(spark, wanted.path, wanted.format, wanted.inputs)
     if wanted.format == "libsvm":
         return Framed(wanted.path, frame, ("features",), ("label",), None, None, by_value=True)
@@ -55,6 +61,17 @@ def read(wanted: Ask, spark: "SparkSession | None") -> Rows | Framed:
     wide = len(picked.features) == 1 and kinds[picked.features[0]].startswith(("array", "binary", "vector", "struct"))
     names = None if wide else picked.features
     return Framed(wanted.path, frame, picked.features, picked.label, picked.weight, names)
+
+
+def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
+    """Return the rows of two text files, whose labels are one-hot."""
+    from firesteel.spark.files import explained
+    from firesteel.spark.lines import paired
+
+    assert wanted.labels is not None
+    with explained(wanted.path):
+        rows = stack.enter_context(paired(spark, wanted.path, wanted.labels))
+    return Framed(wanted.path, rows.frame, ("features",), ("label",), None, None)
 
 
 def labels(rows: Rows | Framed) -> Labels:

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 
-from firesteel.cli.config import Config, Run, resolve, to_toml
+from firesteel.cli.config import Config, Engine, Run, resolve, to_toml
 from firesteel.cli.progress import EachRow, epochs_shown, is_live, waiting
 from firesteel.cli.record import run_folder
 from firesteel.cli.sets import SETS
@@ -172,7 +172,8 @@ def train(
         return
     console = Console(stderr=as_json)
     with ExitStack() as stack:
-        plan = planned(config, stack.enter_context(session_of(config, console, as_json)))
+        spark = stack.enter_context(session_of(config.engine, console, as_json))
+        plan = stack.enter_context(planned(config, spark))
         if dry_run:
             facts = described(plan)
             print(json.dumps(facts) if as_json else told(facts))
@@ -215,17 +216,17 @@ def print_json(values: dict[str, Any]) -> None:
 
 
 @contextmanager
-def session_of(config: Config, console: Console, quiet: bool) -> Iterator["SparkSession | None"]:
+def session_of(engine: Engine, console: Console, quiet: bool) -> Iterator["SparkSession | None"]:
     """Give the Spark session that the settings ask for, and None where they ask for none.
 
     quiet: whether not even a terminal gets a live line.
     """
-    if config.engine.name == "local":
+    if engine.name == "local":
         yield None
         return
     with ExitStack() as stack:
         with waiting(STARTING, console, live=is_live(console) and not quiet):
-            spark = stack.enter_context(spark_session(config.engine.master))
+            spark = stack.enter_context(spark_session(engine.master))
         yield spark
 
 

@@ -7,6 +7,7 @@ runs one configuration on both engines.
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -113,11 +114,17 @@ def settled(config: Config) -> Config:
     return replace(config, model=replace(config.model, scale=scale))
 
 
-def planned(config: Config, spark: "SparkSession | None") -> Plan:
-    """Read the rows, see what is to be learned, and build the network.
+@contextmanager
+def planned(config: Config, spark: "SparkSession | None") -> Iterator[Plan]:
+    """Give the training that settings describe: read the rows, see what is to be learned, build the network.
 
     Raises ConfigError and DataError for all that can be known before the first update.
     """
+    with ExitStack() as stack:
+        yield _planned(config, spark, stack)
+
+
+def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> Plan:
     config = settled(config)
     check(config)
     if spark is not None and not config.training.shuffle:
@@ -125,7 +132,7 @@ def planned(config: Config, spark: "SparkSession | None") -> Plan:
     for warning in _warnings(config.training):
         print(f"firesteel: warning: {warning}", file=sys.stderr)
     wanted = _wanted(config, 0)
-    rows = read(wanted, spark)
+    rows = read(wanted, spark, stack)
     task = decide(labels(rows), config.training.loss, config.data.class_names)
     training = part(rows, task, spark)
     split, dtype = config.training.validation_split, config.model.dtype
@@ -141,7 +148,7 @@ def planned(config: Config, spark: "SparkSession | None") -> Plan:
         like = replace(_wanted(config, 1), inputs=survey.width)
         if like.format in ("csv", "parquet"):
             like = replace(like, features=rows.columns, label=rows.targets)
-        test = part(read(like, spark), task, spark)
+        test = part(read(like, spark, stack), task, spark)
     data = replace(
         config.data,
         features=rows.columns if wanted.format in ("csv", "parquet") else config.data.features,

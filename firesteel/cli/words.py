@@ -55,9 +55,13 @@ def described(plan: Plan) -> dict[str, Any]:
 def _layers(network: Network) -> list[str]:
     shown = []
     for layer in network.layers:
-        text = repr(layer)
-        shown.append(text if len(text) < 60 else f"{type(layer).__name__}(...)")
+        numbers = (getattr(layer, name, None) for name in ("units", "activation", "rate", "scale"))
+        shown.append(" ".join([type(layer).__name__, *(_short(value) for value in numbers if value is not None)]))
     return shown
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _count(x: Any) -> int:
