@@ -1,4 +1,4 @@
-"""`python -m firesteel`, and `spark-submit .../firesteel/__main__.py`: the command line where there is no script for it.
+"""`python -m firesteel` and `spark-submit .../firesteel/__main__.py`: the command line without its script.
 
 Under spark-submit the session that Spark has set up is the one that is used.
 """

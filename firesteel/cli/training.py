@@ -106,12 +106,14 @@ class Plan:
 
 
 def settled(config: Config) -> Config:
-    """Return the settings with the scale of inputs decided: a set's own, and "standard" for rows of any file."""
-    if config.model.layers is not None or config.model.scale is not None:
-        return config
+    """Return the settings with what a data set says of itself, and inputs of any file brought to one scale."""
     known = SETS.get(config.data.train)
-    scale = "standard" if known is None else 1 / known.ink
-    return replace(config, model=replace(config.model, scale=scale))
+    data, model = config.data, config.model
+    if known is not None and data.class_names is None:
+        data = replace(data, class_names=known.classes)
+    if model.layers is None and model.scale is None:
+        model = replace(model, scale="standard" if known is None else 1 / known.ink)
+    return replace(config, data=data, model=model)
 
 
 @contextmanager
