@@ -18,10 +18,6 @@ from firesteel.errors import ConfigError
 
 __all__ = ["Config", "Data", "Engine", "Model", "Run", "Training", "resolve", "to_toml"]
 
-MEMORY = ("arrays", "frame")
-"""What a run folder says of rows that no file holds."""
-
-
 # Kinds of values
 
 
@@ -239,14 +235,7 @@ def resolve(
             found[section, key] = Given(_shell(section, key, value), flag, 2)
     _settle(found)
     sections = {name: _section(name, kind, found) for name, kind in SECTIONS.items()}
-    config = Config(**sections, file=file)
-    if config.data.train in MEMORY:
-        raise ConfigError(
-            f"{found['data', 'train'].where}: this training's rows were {config.data.train} in memory, and no file "
-            "holds them: save them and name the file with --data",
-            code="config-memory",
-        )
-    return config
+    return Config(**sections, file=file)
 
 
 def to_toml(config: Config) -> str:

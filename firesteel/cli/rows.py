@@ -32,6 +32,8 @@ ENDINGS = {
     ".svm": "libsvm",
     ".svmlight": "libsvm",
 }
+MEMORY = ("arrays", "frame")
+"""What a run folder says of rows that no file holds."""
 TABLES = ("csv", "parquet")
 """Formats whose columns have names."""
 NO_TEXT = "a network takes numbers: turn it into numbers, or name other columns with --features"
@@ -85,6 +87,12 @@ def ask(data: Data, part: int = 0, *, labelled: bool = True) -> Ask | None:
     Raises ConfigError for what is neither a set nor looks like a file.
     """
     path = data.train if part == 0 or data.test is None else data.test
+    if path in MEMORY and part == 0:
+        raise ConfigError(
+            f"the rows of this training were {path} in memory, and no file holds them: save them, and name the file "
+            "with --data",
+            code="config-memory",
+        )
     if path in SETS and (part == 0 or data.test is None or data.test in SETS):
         return Ask(path, "set", part=part)
     if part == 1 and data.test is None:

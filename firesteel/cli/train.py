@@ -227,7 +227,10 @@ def session_of(engine: Engine, console: Console, quiet: bool) -> Iterator["Spark
     with ExitStack() as stack:
         with waiting(STARTING, console, live=is_live(console) and not quiet):
             spark = stack.enter_context(spark_session(engine.master))
-        yield spark
+        from firesteel.spark.files import explained
+
+        with explained():
+            yield spark
 
 
 @contextmanager

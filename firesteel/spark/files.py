@@ -20,13 +20,22 @@ from pyspark.sql.types import ArrayType, BooleanType, FractionalType, IntegralTy
 from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.columns import Table
 
-__all__ = ["array_frame", "encoded", "explained", "label_kind", "one_hot_class", "read_files", "write_files"]
+__all__ = [
+    "array_frame",
+    "encoded",
+    "explained",
+    "label_kind",
+    "named_predictions",
+    "one_hot_class",
+    "read_files",
+    "write_files",
+]
 
 Values = tuple[Any, ...]
 
 
 @contextmanager
-def explained(path: str) -> Iterator[None]:
+def explained(path: str = "the rows") -> Iterator[None]:
     """Turn Spark's errors into one line without Java.  path: what is being read or written, for messages.
 
     Raises DataError for files that are missing or broken, FiresteelError for what else a job failed of.
@@ -161,3 +170,25 @@ def encoded(frame: DataFrame, name: str, values: Sequence[Any], numbers: Sequenc
     at = F.array_position(F.array(*(F.lit(value) for value in values)), column)
     classes = F.array(*(F.lit(float(number)) for number in numbers))
     return frame.withColumn(into, F.when(at > 0, F.element_at(classes, at.cast("int"))))
+
+
+def named_predictions(
+    frame: DataFrame, kind: str, classes: Sequence[str], edge: float, outputs: int, word: str
+) -> DataFrame:
+    """Return a frame with the outputs in `prediction` told apart: a column for each output, and the class by name.
+
+    kind: "classification", "multilabel" or "regression".  edge: the output of a network that is undecided.
+    word: what outputs for classes are called.
+    """
+    given = F.col("prediction")
+    columns = {name: given[number] for number, name in enumerate(classes[-outputs:])}
+    frame = frame.withColumns({f"output_{name}": column for name, column in columns.items()})
+    if kind == "regression":
+        return frame.drop("prediction") if outputs > 1 else frame.drop("output_0").withColumn("prediction", given[0])
+    if kind == "multilabel":
+        return frame.withColumns({f"prediction_{n}": column > edge for n, column in columns.items()}).drop(
+            "prediction"
+        )
+    best = F.array_position(given, F.array_max(given)) if outputs > 1 else F.when(given[0] > edge, 2).otherwise(1)
+    names = F.array(*(F.lit(name) for name in classes))
+    return frame.withColumn("prediction", F.element_at(names, best.cast("int")))
