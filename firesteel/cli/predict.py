@@ -103,11 +103,6 @@ def columns_of(known: Trained, outputs: NDArray[Any]) -> Columns:
             return {"prediction": outputs[:, 0]}
         return {f"prediction_{name}": outputs[:, number] for number, name in enumerate(known.classes)}
     loss, names = known.loss, np.array(known.classes)
-    word = (
-        "probability"
-        if loss.natural in ("softmax", "sigmoid") and not getattr(loss, "from_logits", False)
-        else "score"
-    )
     if known.kind == "multilabel":
         chosen = {f"prediction_{name}": outputs[:, n] > middle(loss) for n, name in enumerate(names)}
     elif outputs.shape[1] == 1:

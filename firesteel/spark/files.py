@@ -182,13 +182,14 @@ def named_predictions(
     """
     given = F.col("prediction")
     columns = {name: given[number] for number, name in enumerate(classes[-outputs:])}
-    frame = frame.withColumns({f"output_{name}": column for name, column in columns.items()})
+    if kind == "regression" and outputs == 1:
+        return frame.withColumn("prediction", given[0])
     if kind == "regression":
-        return frame.drop("prediction") if outputs > 1 else frame.drop("output_0").withColumn("prediction", given[0])
+        return frame.withColumns({f"prediction_{name}": one for name, one in columns.items()}).drop("prediction")
+    frame = frame.withColumns({f"{word}_{name}": one for name, one in columns.items()})
     if kind == "multilabel":
-        return frame.withColumns({f"prediction_{n}": column > edge for n, column in columns.items()}).drop(
-            "prediction"
-        )
+        marks = {f"prediction_{name}": one > edge for name, one in columns.items()}
+        return frame.withColumns(marks).drop("prediction")
     best = F.array_position(given, F.array_max(given)) if outputs > 1 else F.when(given[0] > edge, 2).otherwise(1)
     names = F.array(*(F.lit(name) for name in classes))
     return frame.withColumn("prediction", F.element_at(names, best.cast("int")))
