@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 from firesteel import __version__
 from firesteel.cli.data import data
 from firesteel.cli.demo import demo
+from firesteel.cli.doctor import doctor
 from firesteel.cli.evaluate import evaluate
 from firesteel.cli.inspect import inspect
 from firesteel.cli.predict import predict
@@ -28,6 +29,7 @@ app = App(
 )
 app.command(data)
 app.command(demo)
+app.command(doctor)
 app.command(evaluate)
 app.command(inspect)
 app.command(predict)
