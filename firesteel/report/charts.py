@@ -18,8 +18,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.path import Path
 from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from firesteel.core.types import Array
@@ -109,9 +109,7 @@ def _inline(svg: str, name: str, told: str) -> str:
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', body))
     kept = {one or other for one, other in used}
-    body = re.sub(
-        r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in kept else "", body
-    )
+    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in kept else "", body)
     body = re.sub(r'(?:xlink:)?href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
     body = re.sub(r"font(-family)?: ([^;\"']*?)(?:'[^']*',? ?)+[^;\"]*", _letters, body)
     for colour, variable in VARIABLES.items():
@@ -206,7 +204,6 @@ def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float
     chart = _Chart(name, f"Calibration curve: {told}")
     with chart as axes:
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2)
-        axes.annotate("as it should be", (0.03, 0.03), xytext=(0.1, 0.02), va="bottom")
         axes.plot(confidence, accuracy, color=FIRST)
         share = np.sqrt(np.array(rows, float) / max(rows))
         for c, a, size in zip(confidence, accuracy, share, strict=True):
@@ -288,6 +285,7 @@ def png(values: Array, ramp: str, low: float, high: float) -> str:
         (b"IEND", b""),
     )
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
     )
     return "data:image/png;base64," + base64.b64encode(data).decode()

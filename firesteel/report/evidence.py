@@ -154,7 +154,7 @@ class Reading:
 
     def chances(self, p: Array) -> Array | None:
         """Return the probability of each class, (n, K), or of each label, (n, O); None where there are none."""
-        if self.task == "regression":
+        if self.task == "regression" or self.loss.targets == "sign":
             return None
         p = p.astype(np.float64)
         alone = self.task == "multilabel" or self.outputs == 1

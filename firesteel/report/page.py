@@ -48,7 +48,7 @@ def render(folder: str | Path) -> str:
     folder = Path(folder)
     path = folder / "metrics.json"
     metrics = _object(path)
-    if metrics.get("format") != FORMAT or metrics.get("status") not in STATES:
+    if metrics.get("format") != FORMAT or metrics.get("status") not in list(STATES):
         raise StoreError(
             f"{path} has format {metrics.get('format')!r} and status {metrics.get('status')!r}: this firesteel reads "
             f"format {FORMAT}, with a status of {', '.join(STATES)}",
@@ -131,26 +131,27 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return "–" if value is None else f"{100 * value:.1f}\u00a0%"
 
 
 def _number(value: Any) -> str:
     """Return a number in four digits, whole ones with commas.
 
     >>> _number(1438), _number(0.03125), _number(1.5e-7), _number(None)
-    ('1,438', '0.03125', '1.5e-07', '–')
+    ('1,438', '0.03125', '1.5e−07', '–')
     """
     if value is None or not math.isfinite(value):
         return "–"
     whole = isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15)
-    return f"{value:,.0f}" if whole else f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    text = f"{value:,.0f}" if whole else f"{value:,.1f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"
+    return text.replace("-", "−")
 
 
 def _seconds(value: float | None) -> str:
     """Return a time.
 
     >>> _seconds(0.0123), _seconds(75.0), _seconds(7300.0)
-    ('0.012 s', '1 min 15 s', '2 h 2 min')
+    ('0.012 s', '1 min 15 s', '2 h 1 min')
     """
     if value is None or not math.isfinite(value):
         return "–"
@@ -213,7 +214,9 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
     if not history:
         return []
     epochs = [row["epoch"] for row in history]
-    names = list(dict.fromkeys(name.removeprefix("val_") for row in history for name in row if name not in UNMEASURED))
+    names = list(
+        dict.fromkeys(name.removeprefix("val_") for row in history for name in row if name not in UNMEASURED)
+    )
     if len({row.get("learning_rate") for row in history}) == 1:
         names = [name for name in names if name != "learning_rate"]
     best = metrics.get("best_epoch")
@@ -254,6 +257,10 @@ def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> d
 
 def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
     parts: dict[str, Any] = {"calibration": None, "confusion": None, "weakest": None, "numbers": []}
+    linear = [("a linear model", e["linear"]["score"])] if e["linear"] else []
+    parts["scored"] = [("the network", e["score"]), *linear, (e["baseline"]["name"], e["baseline"]["score"])]
+    if e["set"] != "training":
+        parts["scored"].append(("the network, on rows that it learned from", e["training"]["score"]))
     if e.get("calibration") and e["calibration"]["bins"]:
         bins = e["calibration"]["bins"]
         columns = ([b[key] for b in bins] for key in ("confidence", "accuracy", "rows"))

@@ -16,7 +16,9 @@ CONFIG = '[data]\ntrain = "digits"\n\n[training]\nepochs = 12\n'
 def rows(name, x, y, weight=None):
     y = np.asarray(y, float)
     y = y[:, None] if y.ndim == 1 else y
-    return Rows(name, np.asarray(x, float), y, np.ones(len(x)) if weight is None else np.asarray(weight, float), len(x))
+    return Rows(
+        name, np.asarray(x, float), y, np.ones(len(x)) if weight is None else np.asarray(weight, float), len(x)
+    )
 
 
 def write(folder, model, history, training, test, names=None, status="finished", **more):
@@ -72,7 +74,9 @@ def numbers(folder: Path, **more):
     model.compile("adam", "mse", ["mae"])
     history = model.fit(x[:400], y[:400], epochs=30, validation_split=0.2, verbose=0)
     names = Names(classes=["height", "price"], features=["a", "b", "c", "d"])
-    return write(folder, model, history, rows("training", x[:400], y[:400]), rows("test", x[400:], y[400:]), names, **more)
+    return write(
+        folder, model, history, rows("training", x[:400], y[:400]), rows("test", x[400:], y[400:]), names, **more
+    )
 
 
 def labels(folder: Path, names=None, **more):
@@ -82,4 +86,6 @@ def labels(folder: Path, names=None, **more):
     model = Sequential([Dense(16, activation="relu"), Dense(3, activation="sigmoid")])
     model.compile("adam", "binary_crossentropy", ["binary_accuracy"])
     history = model.fit(x[:400], y[:400], epochs=10, validation_split=0.2, verbose=0)
-    return write(folder, model, history, rows("training", x[:400], y[:400]), rows("test", x[400:], y[400:]), names, **more)
+    return write(
+        folder, model, history, rows("training", x[:400], y[:400]), rows("test", x[400:], y[400:]), names, **more
+    )
