@@ -12,6 +12,7 @@ import re
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -91,7 +92,7 @@ class _Chart:
             if kind is None:
                 file = io.StringIO()
                 about = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-                self.figure.savefig(file, format="svg", metadata=about)  # type: ignore[arg-type]
+                self.figure.savefig(file, format="svg", metadata=about)
                 self.svg = _inline(file.getvalue(), self.name, self.told)
         finally:
             self.context.__exit__(None, None, None)
@@ -187,8 +188,8 @@ def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> N
         up = APART / 2 if places[0] > places[1] else -APART / 2
         places = [middle + up, middle - up]
     for place, (label, colour, _) in zip(places, lines, strict=True):
-        style = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "color": colour}
-        axes.annotate(label, (1, place), xytext=(4, 0), **style)
+        style: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center"}
+        axes.annotate(label, (1, place), xytext=(4, 0), color=colour, **style)
 
 
 def _floats(values: Sequence[float | None]) -> Array:
@@ -225,7 +226,7 @@ def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
         axes.plot([low, high], [low, high], color=INK, linestyle=":", linewidth=1.2)
         stops = np.repeat(xy, 2, axis=0)
         codes = [Path.MOVETO, Path.LINETO] * len(xy)
-        dots = Path(stops, codes)  # type: ignore[arg-type]
+        dots = Path(stops, codes)
         axes.add_patch(PathPatch(dots, fill=False, edgecolor=FIRST, linewidth=3, alpha=0.5, capstyle="round"))
         axes.set_xlim(low - edge, high + edge)
         axes.set_ylim(low - edge, high + edge)
@@ -250,7 +251,7 @@ def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str
 
 
 def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
-    """Return a chart of one bar for each of the numbered things, such as shards.  what: one of them.  unit: of values."""
+    """Return a chart of one bar for each of some numbered things.  what: one of them.  unit: of the values."""
     least, most = min(values), max(values)
     chart = _Chart(name, f"Bar chart, {len(values)} bars from {least:.3g} to {most:.3g} {unit}")
     with chart as axes:

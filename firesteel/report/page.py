@@ -200,6 +200,10 @@ def _scalar(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _finite(value: Any) -> bool:
+    return _scalar(value) and math.isfinite(value)
+
+
 def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the table of measures: a row for each set that was scored."""
     scores = {name: row for name, row in (metrics.get("scores") or {}).items() if row}
@@ -221,12 +225,12 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
         names = [name for name in names if name != "learning_rate"]
     best = metrics.get("best_epoch")
     if best is None:
-        held = [row for row in history if _scalar(row.get("val_loss")) and math.isfinite(row["val_loss"])]
+        held = [row for row in history if _finite(row.get("val_loss"))]
         best = min(held, key=lambda row: row["val_loss"])["epoch"] if len(held) > 1 else None
-    found = []
+    found: list[dict[str, Any]] = []
     for name in sorted(names, key=lambda name: (name != "loss", name == "learning_rate")):
         training, validation = ([row.get(before + name) for row in history] for before in ("", "val_"))
-        finite = [v for v in training + validation if _scalar(v) and math.isfinite(v)]
+        finite = [value for value in (*training, *validation) if _finite(value)]
         if not finite or len(found) > MEASURES:
             continue
         chart = charts.curves(
@@ -287,7 +291,7 @@ def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequenc
 
 
 def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the matrix as a table of counts and shares of their row; of many classes a picture and its worst pairs."""
+    """Return the matrix as counts and shares of their rows; of many classes, a picture and its worst pairs."""
     counts, names = np.array(e["confusion"], float), [row["class"] for row in e["per_class"]]
     rows = np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     shares = counts / rows

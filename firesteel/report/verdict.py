@@ -1,6 +1,7 @@
 """The three sentences that a report begins with: how good, beside what, and what to worry about.
 
-They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures the figures.
+They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures those
+figures.
 """
 
 import math
@@ -159,9 +160,7 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
         return ["the network's outputs are not finite"]
     linear = (evidence["linear"] or {}).get("score")
     if score <= evidence["baseline"]["score"] + _unsure(evidence, score):
-        found.append(
-            "it has learned next to nothing, so look at its scaling, its rate and its number of epochs first"
-        )
+        found.append("it has learned next to nothing, so look at scaling, learning rate and epochs first")
     elif linear is not None and score < linear - _unsure(evidence, score):
         found.append("a linear model does better, so this network is not yet chosen or trained well")
     gap = None if learned is None or evidence["set"] == "training" else learned - score

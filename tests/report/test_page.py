@@ -1,4 +1,4 @@
-"""The page of a run: its figures are those of metrics.json, it needs nothing else, and it survives what it is given."""
+"""The page of a run: its figures are those of metrics.json, it needs nothing else and survives what it is given."""
 
 import html
 import json
