@@ -115,9 +115,8 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         """Return what else is known of the model, in words."""
         if self._summary is None:
             return {}
-        figures = [
-            name for name in ("loss", "accuracy", "rootMeanSquaredError", "r2") if hasattr(self._summary, name)
-        ]
+        known = ("loss", "accuracy", "rootMeanSquaredError", "r2")
+        figures = [name for name in known if hasattr(self._summary, name)]
         return {f"training {name}": notebook.number(getattr(self._summary, name)) for name in figures}
 
     def write(self) -> MLWriter:

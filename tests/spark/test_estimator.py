@@ -152,8 +152,7 @@ def test_a_notebook_shows_a_fitted_stage(spark, fitted):
     scored = NeuralNetworkClassifierModel.fromNetwork(model.network)._repr_html_()
     assert "<td" in scored and "History" not in scored and "training" not in scored
     assert "no network yet" in NeuralNetworkClassifierModel()._repr_html_()
-    numbers = spark.createDataFrame(
-        [([float(n)], float(n)) for n in range(9)], "features array<double>, label double"
-    )
+    rows = [([float(n)], float(n)) for n in range(9)]
+    numbers = spark.createDataFrame(rows, "features array<double>, label double")
     regressor = NeuralNetworkRegressor(maxIter=2).fit(numbers)
     assert "training rootMeanSquaredError" in regressor._repr_html_()
