@@ -121,8 +121,8 @@ def must_suit(train: Paired, test: Paired, given: argparse.Namespace) -> None:
     ):
         if had > wanted or (had < wanted and wrong):
             raise DataError(
-                f"{places[0]}: {had:,} {what}, where {places[1]} has {wanted:,}; all {test.rows:,} rows are like that.  "
-                "To do: name files of the same kind",
+                f"{places[0]}: {had:,} {what}, where {places[1]} has {wanted:,}; all {test.rows:,} rows are like "
+                "that.  To do: name files of the same kind",
                 code="data-width",
             )
 
