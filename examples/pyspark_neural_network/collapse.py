@@ -37,12 +37,13 @@ def network(inputs: int, hidden: str) -> Sequential:
 
 
 def with_weights(weights: Sequence[np.ndarray], hidden: str) -> Sequential:
+    """Return the network that has these weights."""
     model = network(len(weights[0]), hidden)
     model.set_weights(weights)
     return model
 
 
-def told(tanh: Sequence[np.ndarray]) -> list[np.ndarray]:
+def translated(tanh: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return weights that make of a network with the sigmoid the very one that these make with tanh.
 
     tanh(z) = 2 sigmoid(2 z) - 1, so the first layer is doubled, and the second doubled and shifted.
@@ -52,6 +53,7 @@ def told(tanh: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
+    """Return the place of each value in their order."""
     return np.argsort(np.argsort(values)).astype(float)
 
 
@@ -108,10 +110,11 @@ def measure(data: str, seeds: int) -> list[dict[str, object]]:
             for rows, (x, y) in sets.items()
             for hidden in ("tanh", "sigmoid")
         }
-        mended = with_weights(told(weights), "sigmoid").predict(sets["test"][0])
+        mended = with_weights(translated(weights), "sigmoid").predict(sets["test"][0])
         assert np.allclose(mended, seen["test", "tanh"].outputs), "the identity of tanh and the sigmoid does not hold"
         offset = weights[2].sum(axis=0) / 2
-        correlation = float(np.corrcoef(ranks(offset), ranks(seen["test", "sigmoid"].share))[0, 1])
+        said = seen["test", "sigmoid"].outputs.mean(axis=0)
+        correlation = float(np.corrcoef(ranks(offset), ranks(said))[0, 1])
         cells = [f"{seen[rows, hidden].accuracy:.4f}" for hidden in ("tanh", "sigmoid") for rows in sets]
         print(f"| {seed} | {sample:.4f} | {' | '.join(cells)} | {correlation:.2f} |", flush=True)
         found.append({"sample": sample, "seen": seen, "offset": offset, "correlation": correlation})
@@ -126,10 +129,8 @@ def measure(data: str, seeds: int) -> list[dict[str, object]]:
             print(f"| {digit} | {' | '.join(parts)} | {after.share[digit]:.3f} | {one['offset'][digit]:+.2f} |")
         for name, part in (("tanh", before), ("sigmoid", after)):
             none, single, more = (int(np.sum(c)) for c in (part.fired == 0, part.fired == 1, part.fired > 1))
-            print(
-                f"{name}, each digit asked on its own: {part.fired.sum():,} times yes; {none:,} images none, {single:,} "
-                f"one, {more:,} several digits"
-            )
+            said = f"{none:,} images are none, {single:,} are one, {more:,} are several digits"
+            print(f"{name}, each digit asked on its own: {part.fired.sum():,} times yes; {said}")
     return found
 
 
