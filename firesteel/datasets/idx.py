@@ -1,7 +1,7 @@
 """Reads IDX files, the container MNIST comes in, gzipped or plain, and refuses whatever is not exactly one.
 
 A half-read image file trains a network on noise without complaint, so every size is checked here, once, and
-the loaders behind trust the array.  `digits` and `mnist` come next: they add a pinned checksum.
+the loaders behind trust the array.  `digits` and `cache` come next: they add a pinned checksum.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from firesteel.errors import DataError
 
-__all__ = ["read_idx", "read_pinned"]
+__all__ = ["read_idx", "read_packed", "read_pinned"]
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMENSIONS = 8
@@ -59,6 +59,18 @@ def read_pinned(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
             code="data-hash",
         )
     return array
+
+
+def read_packed(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
+    """Like `read_pinned`, for a file that must itself have the given SHA-256, its gzip wrapper included."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from error
+    if found != sha256:
+        raise DataError(f"{path}: expected a file with SHA-256 {sha256}, found {found}; {remedy}", code="data-hash")
+    return read_idx(path)
 
 
 def _read(path: Path) -> tuple[NDArray[Any], str]:

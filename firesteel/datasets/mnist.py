@@ -1,20 +1,11 @@
-"""MNIST: 70,000 handwritten digits, from a folder of yours, from the cache, or from a mirror, in that order.
+"""MNIST: 70,000 handwritten digits.
 
-Its licence (CC BY-SA 3.0) keeps it out of this package, so it has to be fetched; whatever the way, the
-content must match a pinned SHA-256, and nothing else is ever put in its place.  `digits` needs no network.
+Its licence (CC BY-SA 3.0) keeps it out of this package, so it has to be fetched: `cache` says how.  `digits` needs no
+network.
 """
 
-import http.client
-import os
-import urllib.request
-from pathlib import Path
-from typing import Any, NoReturn
-
-import numpy as np
-from numpy.typing import NDArray
-
+from firesteel.datasets.cache import Pinned, Rows
 from firesteel.datasets.idx import read_pinned
-from firesteel.errors import DataError
 
 __all__ = ["load_mnist"]
 
@@ -28,10 +19,6 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
-TIMEOUT_SECONDS = 30
-MAX_DOWNLOAD = 16 * 2**20
-
-Rows = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def load_mnist() -> tuple[Rows, Rows]:
@@ -49,65 +36,4 @@ def load_mnist() -> tuple[Rows, Rows]:
 
     Source: Y. LeCun and C. Cortes, CC BY-SA 3.0.
     """
-    x_train, y_train, x_test, y_test = map(_load, FILES)
-    return (x_train, y_train), (x_test, y_test)
-
-
-def _load(name: str) -> NDArray[Any]:
-    if data := os.environ.get("FIRESTEEL_DATA"):
-        file = _find(Path(data) / "mnist", name) or _missing(Path(data) / "mnist", name)
-        return read_pinned(file, FILES[name], "put the original file there, or unset FIRESTEEL_DATA to download it")
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "firesteel" / "mnist"
-    if cached := _find(folder, name):
-        return read_pinned(cached, FILES[name], "delete this file and run again to download it")
-    return _download(name, folder)
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    return next((file for file in (folder / name, folder / f"{name}.gz") if file.exists()), None)
-
-
-def _missing(folder: Path, name: str) -> NoReturn:
-    found = f"no {name} or {name}.gz in it" if folder.is_dir() else "no such folder"
-    raise DataError(
-        f"{folder}: {found}; FIRESTEEL_DATA is set, so MNIST is read from there and nowhere else: put the "
-        "four MNIST files there, or unset FIRESTEEL_DATA to download them",
-        code="data-missing",
-    )
-
-
-def _download(name: str, folder: Path) -> NDArray[Any]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: the cache folder cannot be made: {error.strerror}; set XDG_CACHE_HOME to a folder "
-            "that can be written to",
-            code="data-download",
-        ) from error
-    part = folder / f"{name}.gz.{os.getpid()}.part"
-    causes = []
-    for mirror in MIRRORS:
-        try:
-            part.write_bytes(_fetch(f"{mirror}{name}.gz"))
-            array = read_pinned(part, FILES[name], "this mirror serves another file")
-            part.replace(folder / f"{name}.gz")
-            return array
-        except (OSError, http.client.HTTPException, DataError) as error:
-            causes.append(f"  {mirror}: {' '.join(str(error).split()) or type(error).__name__}")
-        finally:
-            part.unlink(missing_ok=True)
-    raise DataError(
-        "\n".join([f"{name}.gz could not be downloaded:", *causes])
-        + "\nuse load_digits() (`--data digits`), which needs no network, or set FIRESTEEL_DATA to a folder "
-        "that holds mnist/ with the four files",
-        code="data-download",
-    )
-
-
-def _fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
-        content: bytes = answer.read(MAX_DOWNLOAD + 1)
-    if len(content) > MAX_DOWNLOAD:
-        raise DataError(f"{url}: expected at most {MAX_DOWNLOAD} bytes, found more", code="data-download")
-    return content
+    return Pinned("MNIST", "mnist", FILES, MIRRORS, read_pinned).load()

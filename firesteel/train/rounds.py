@@ -6,6 +6,7 @@ mathematics in fixed sub-batches, whose shape is part of the result; `run` may m
 bit.  `engine.py` says who calls these, `loop.py` what is done with what they return.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -206,11 +207,12 @@ def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run
     return Partial(vectors, sums, sum(p.steps for p in parts))
 
 
-def gradient(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the shard's part of the gradient over this round's sample of rows, for one step on the driver.
+def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0) -> Partial:
+    """Return the shard's part of the gradient over this round's rows, for one step on the driver.
 
-    The sample is a slice of every block's rows in this epoch's order, so that an epoch's rounds use each row once;
+    They are a slice of every block's rows in this epoch's order, so that an epoch's rounds use each row once;
     where the cuts fall differs from block to block, so that rounds are of a size.
+    sample: the share of each block's rows, drawn anew each epoch, that the epoch is over.
     """
     learner = _Learner(task, task.theta, run, _Buffer(max(len(block) for block in blocks), blocks[0]))
     zero = Partial(np.zeros((1, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size), 1)
@@ -220,6 +222,9 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
         if task.shuffle and task.rounds > 1:
             rng = rng_for(task.seed, "rows", task.epoch, block.id)
             rows, phase = rng.permutation(len(block)), int(rng.integers(task.rounds))
+        if sample < 1.0:
+            drawn = rng_for(task.seed, "sample", task.epoch, block.id).permutation(len(block))
+            rows = drawn[: math.ceil(sample * len(block))]
         start, end = ((len(rows) * r + phase) // task.rounds for r in (task.round, task.round + 1))
         rows = rows[start:end]
         if len(rows):

@@ -4,6 +4,7 @@ A strategy pairs a work function of `rounds.py` with the driver's half of the st
 functions of the number of shards; docs/design/0002-averaging.md shows what they were measured against.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from firesteel.core.network import Network
 from firesteel.core.optimizers import Optimizer
-from firesteel.core.spec import Spec, resolver
+from firesteel.core.spec import Spec, number, resolver
 from firesteel.core.update import constrain, update
 from firesteel.errors import ConfigError
 from firesteel.train.engine import BlockInfo
@@ -143,15 +144,33 @@ def shard_steps(rows: int, batch_size: int | None, shards: int) -> float:
 
 @dataclass(frozen=True)
 class Gradient(Strategy):
-    """One optimiser step on the driver for each round, along the exact gradient of the round's rows."""
+    """One optimiser step on the driver for each round, along the exact gradient of the round's rows.
+
+    sample: the share of all rows that an epoch's one step is over, drawn anew each epoch; 1 is all of them.
+
+    >>> Gradient(sample=0.7)
+    Gradient(sample=0.7)
+    """
+
+    sample: float = number(1.0, above=0.0, why="it is the share of the rows that a step is over")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sample > 1.0:
+            raise ConfigError(f"{self}: sample must be at most 1", code="config-value")
 
     def work(self) -> Work:
-        return gradient
+        return gradient if self.sample == 1.0 else functools.partial(gradient, sample=self.sample)
 
     def check(self, network: Network, optimizer: Optimizer, batch_size: int | None) -> None:
-        if optimizer.searches and batch_size is not None:
+        if optimizer.searches and (batch_size is not None or self.sample < 1.0):
             raise ConfigError(
-                f"{type(optimizer).__name__} needs all rows at once: leave batch_size out", code="config-strategy"
+                f"{type(optimizer).__name__} needs all rows at once: leave batch_size and sample out",
+                code="config-strategy",
+            )
+        if self.sample < 1.0 and batch_size is not None:
+            raise ConfigError(
+                f"{self} takes one step an epoch, over its sample: leave batch_size out", code="config-strategy"
             )
         if network.statistics:
             raise ConfigError(

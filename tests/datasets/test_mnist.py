@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from firesteel.datasets import cache as cached
 from firesteel.datasets import load_mnist, mnist
 from firesteel.errors import DataError
 
@@ -177,7 +178,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_a_bad_download_leaves_nothing_and_the_next_run_recovers(monkeypatch, cache, serve, bad):
-    monkeypatch.setattr(mnist, "MAX_DOWNLOAD", 2**16)
+    monkeypatch.setattr(cached, "MAX_DOWNLOAD", 2**16)
     files = GZIP | {LABELS: bad}
     mirror, _ = serve(files)
     monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
@@ -192,7 +193,7 @@ def test_a_bad_download_leaves_nothing_and_the_next_run_recovers(monkeypatch, ca
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_the_second_mirror_steps_in(monkeypatch, cache, serve, bad):
-    monkeypatch.setattr(mnist, "MAX_DOWNLOAD", 2**16)
+    monkeypatch.setattr(cached, "MAX_DOWNLOAD", 2**16)
     first, _ = serve(GZIP | {LABELS: bad})
     second, asked = serve(GZIP)
     monkeypatch.setattr(mnist, "MIRRORS", (first, second))
@@ -209,14 +210,14 @@ def test_a_dead_mirror(monkeypatch, serve):
 
 
 def test_a_download_has_a_bound(monkeypatch, serve):
-    monkeypatch.setattr(mnist, "MAX_DOWNLOAD", len(GZIP[NAMES[0]]) - 1)
+    monkeypatch.setattr(cached, "MAX_DOWNLOAD", len(GZIP[NAMES[0]]) - 1)
     mirror, _ = serve(GZIP)
     monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
-    assert f"at most {mnist.MAX_DOWNLOAD} bytes" in refusal("data-download")
+    assert f"at most {cached.MAX_DOWNLOAD} bytes" in refusal("data-download")
 
 
 def test_a_silent_mirror_is_given_up(monkeypatch):
-    monkeypatch.setattr(mnist, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(cached, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{silent.getsockname()[1]}/",))
         started = time.perf_counter()

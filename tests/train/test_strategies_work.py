@@ -19,7 +19,7 @@ from firesteel.train.engine import LocalEngine
 from firesteel.train.partial import Task, tree_sum
 from firesteel.train.rounds import SUB_BATCH, average, evaluate, gradient, predict, round_blocks
 from firesteel.train.state import TrainState
-from firesteel.train.strategies import STRATEGIES
+from firesteel.train.strategies import STRATEGIES, Gradient
 
 ROWS = 430
 RNG = np.random.default_rng(0)
@@ -324,6 +324,29 @@ def test_shards_are_averaged_by_their_weight():
         for s, (shard, weight) in enumerate(zip(shards, weights, strict=True))
     )
     close(total(average, task, blocks).vectors, expected)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_sample_is_the_share_of_each_block_s_rows_that_was_asked_for(shards):
+    blocks, task = setup(shards=shards, w=np.ones(ROWS))
+    work = Gradient(sample=0.7).work()
+    sizes = sum(int(np.ceil(0.7 * len(block))) for block in blocks)
+    draws = [total(work, replace(task, epoch=epoch), blocks) for epoch in range(3)]
+    assert [draw.sums[2] for draw in draws] == [sizes] * 3 and 0.69 * ROWS < sizes < 0.75 * ROWS
+    assert len({draw.vectors.tobytes() for draw in draws}) == 3
+    same_bits(total(work, task, blocks), draws[0])
+    assert len({total(work, replace(task, seed=seed), blocks).sums[0] for seed in (0, 1)}) == 2
+
+
+def test_samples_over_many_epochs_see_every_row_alike():
+    x = np.eye(40, dtype="f4")
+    blocks, task = setup("float32", layers=(Dense(3, "softmax"),), x=x, y=np.zeros((40, 1)), w=np.ones(40))
+    seen = np.zeros(40)
+    for epoch in range(100):
+        g = gradient(replace(task, epoch=epoch), blocks, map, sample=0.5).vectors[0][: 40 * 3].reshape(40, 3)
+        seen += (g != 0).any(axis=1)  # a row touches only the weights of its own input
+    assert seen.sum() == 100 * sum(-(-len(block) // 2) for block in blocks)
+    assert 30 < seen.min() and seen.max() < 70
 
 
 def test_the_rounds_of_the_gradient_are_of_a_size():

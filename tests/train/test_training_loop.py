@@ -10,7 +10,7 @@ import pytest
 from firesteel.core import losses, metrics
 from firesteel.core.layers import Dense, Dropout
 from firesteel.core.network import Network, Objective
-from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam
+from firesteel.core.optimizers import LBFGS, OPTIMIZERS, SGD, Adam
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DivergenceError, StoreError
 from firesteel.store import progress_from_bytes, progress_to_bytes
@@ -496,6 +496,20 @@ def test_a_penalty_is_in_the_loss_and_in_the_step_once_whatever_the_shards():
     price = PRICED.network.penalty(PRICED.network.layout.views(first))
     assert losses_[0][0] == pytest.approx(loop.score(engine(), plain, first)["loss"] + price, rel=1e-6)
     assert loop.score(engine(), PRICED, first)["loss"] == pytest.approx(losses_[0][0], rel=1e-6)
+
+
+@pytest.mark.parametrize("sample", [0.0, -0.5, 1.5, float("nan"), "0.7", True])
+def test_a_sample_is_a_share(sample):
+    with pytest.raises(ConfigError, match="sample"):
+        Gradient(sample=sample)
+
+
+def test_a_sample_is_one_step_of_an_optimizer_that_does_not_search():
+    for optimizer, batch in ((LBFGS(), None), (SGD(), 10)):
+        with pytest.raises(ConfigError, match="leave batch_size"):
+            Gradient(sample=0.7).check(PLAIN, optimizer, batch)
+    Gradient(sample=0.7).check(PLAIN, SGD(), None)
+    assert Gradient.from_config(Gradient(sample=0.7).to_config()) == Gradient(sample=0.7) != Gradient()
 
 
 def test_one_batch_of_averaging_is_one_step_along_the_priced_gradient():

@@ -1,0 +1,80 @@
+"""Draws the cost and the accuracy of a training: `python generate_plots.py COST_FILE ACC_FILE OUT_DIR`.
+
+The files are what main_task.py wrote, OUTPUT/cost_history/part-00000 and OUTPUT/accuracy_history/part-00000: a number
+a line, one for each epoch.  OUT_DIR gets cost_history.png and accuracy_history.png; with the word None for ACC_FILE
+only the first.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from firesteel.errors import DataError
+
+COLOURS = {"cost": "#b5443a", "accuracy": "#2a6f97"}
+
+
+def read(path: Path) -> list[float]:
+    """Return the numbers in a file, one a line.  Raises DataError."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read: {error}", code="data-file") from error
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values.append(float(line))
+        except ValueError:
+            raise DataError(
+                f"{path}, line {number}: {line[:40]!r} is no number.  To do: name a file with a number in each line",
+                code="data-number",
+            ) from None
+    if not values:
+        raise DataError(f"{path}: there are no lines in it; name the part-00000 of a history", code="data-empty")
+    return values
+
+
+def draw(what: str, values: Sequence[float], path: Path) -> None:
+    """Write a picture of one value an epoch."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    place = figure.add_subplot()
+    epochs = range(1, len(values) + 1)
+    place.plot(
+        epochs, values, color=COLOURS[what], linewidth=2, marker="o" if len(values) < 30 else None, markersize=4
+    )
+    place.set(title=f"{what.capitalize()} per epoch", xlabel="epoch", ylabel=what)
+    place.annotate(
+        f"{values[-1]:.4f}", (len(values), values[-1]), xytext=(0, 8), textcoords="offset points", ha="right"
+    )
+    place.grid(alpha=0.3)
+    place.spines[["top", "right"]].set_visible(False)
+    try:
+        figure.savefig(path, dpi=100)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}", code="data-write") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run with these arguments, or the process's own; return the exit code: 0 good, 2 usage, 3 data."""
+    parser = argparse.ArgumentParser(prog="generate_plots.py", description="Draw the history of a training.")
+    parser.add_argument("cost", metavar="COST_FILE", type=Path)
+    parser.add_argument("accuracy", metavar="ACC_FILE", type=Path, help="or None")
+    parser.add_argument("folder", metavar="OUT_DIR", type=Path)
+    given = parser.parse_args(argv)
+    wanted = {"cost": given.cost} | ({} if str(given.accuracy) == "None" else {"accuracy": given.accuracy})
+    try:
+        for what, values in {what: read(path) for what, path in wanted.items()}.items():
+            path = given.folder / f"{what}_history.png"
+            draw(what, values, path)
+            print(path)
+    except DataError as error:
+        print(f"generate_plots.py: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

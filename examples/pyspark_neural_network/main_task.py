@@ -1,0 +1,341 @@
+"""Trains a network on images and labels in text files, on a Spark cluster, and tests it on others.
+
+    spark-submit main_task.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS OUTPUT
+    spark-submit main_task.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS OUTPUT --like-the-original
+
+The arguments are any paths that Spark reads and writes.  A Parquet file with the columns `features` and `label` is
+named twice, as images and as labels.  OUTPUT must not be there; it is whole or not there.  README.md tells the rest.
+"""
+
+import argparse
+import contextlib
+import re
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firesteel.callbacks import BoldDriver, Callback, EarlyStopping
+from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError
+from firesteel.initializers import RandomUniform
+from firesteel.layers import Dense, Dropout
+from firesteel.models import Sequential
+from firesteel.optimizers import SGD
+from firesteel.spark import session
+from firesteel.spark.lines import Paired, paired
+from firesteel.train.strategies import Gradient
+
+EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (ConfigError, 2),
+    (DataError, 3),
+    (SparkSetupError, 4),
+    (FiresteelError, 1),
+    (PySparkException, 4),
+    (Py4JError, 4),
+)
+SAMPLES = 15
+"""How many test images are printed one by one."""
+
+
+# What to train
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network, and how it is trained.  one_hot: whether it learns labels as rows of 0 and 1."""
+
+    model: Sequential
+    one_hot: bool
+    settings: dict[str, Any]
+
+
+def recommended(inputs: int, classes: int) -> Recipe:
+    """Return what does well: relu and dropout, cross-entropy, Adam on mini-batches, the best epoch kept."""
+    layers = [Dense(128, "relu", input_dim=inputs), Dropout(0.2), Dense(classes, "softmax")]
+    model = Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    keep = EarlyStopping(patience=5, restore_best_weights=True)
+    settings = {"epochs": 15, "batch_size": 64, "validation_split": 0.1, "callbacks": [keep]}
+    return Recipe(model, False, settings)
+
+
+def original(inputs: int, classes: int) -> Recipe:
+    """Return what the original does: 100 steps down the gradient of a sample each, at the bold driver's rate."""
+    drawn = RandomUniform(-0.5, 0.5)
+    layers = [
+        Dense(64, "tanh", kernel_initializer=drawn, bias_initializer=drawn, input_dim=inputs),
+        Dense(classes, "sigmoid", kernel_initializer=drawn, bias_initializer=drawn),
+    ]
+    model = Sequential(layers, dtype="float64")
+    model.compile(SGD(0.1), "half_sse", ["categorical_accuracy"])
+    settings = {"epochs": 100, "strategy": Gradient(sample=0.7), "callbacks": [BoldDriver("seed")]}
+    return Recipe(model, True, settings)
+
+
+class Told(Callback):
+    """Prints a line an epoch: the cost and the accuracy of the rows that it was over, and how many those were."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        row = self.model.history.rows[-1]
+        cost, accuracy = (row[name] for name in self.model.metrics_names)
+        rate = f"  rate {row['learning_rate']:.4f}" if "learning_rate" in row else ""
+        held = f"  held out {row['val_loss']:.4f}" if "val_loss" in row else ""
+        line = f"epoch {epoch + 1:3}/{self.params['epochs']}  cost {cost:.4f}  accuracy {accuracy:.4f}"
+        print(f"{line}{held}  {row['rows']:,} rows{rate}", flush=True)
+
+
+# Where rows come from
+
+
+@contextlib.contextmanager
+def read(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
+    """Give the rows of two text files, or of one Parquet file that is named twice."""
+    if images != labels:
+        with paired(spark, images, labels) as rows:
+            yield rows
+        return
+    try:
+        frame = spark.read.parquet(images).select("features", F.col("label").cast("long"))
+        told = frame.agg(F.count("*"), F.max(F.size("features")), F.max("label")).head()
+    except (PySparkException, Py4JError) as error:
+        raise DataError(f"{images}: cannot be read as Parquet: {first_line(error)}", code="data-file") from None
+    assert told is not None
+    count, inputs, most = told
+    if not count or inputs is None or most is None:
+        raise DataError(f"{images}: there are no rows in it; look at how it was made", code="data-empty")
+    yield Paired(frame, count, inputs, most + 1)
+
+
+def must_suit(train: Paired, test: Paired, given: argparse.Namespace) -> None:
+    """Raise DataError where the test rows are not for a network that learns from these."""
+    text = given.test_images != given.test_labels  # whose labels tell of all classes, seen or not
+    for what, had, wanted, places, wrong in (
+        ("values an image", test.inputs, train.inputs, (given.test_images, given.train_images), True),
+        ("classes", test.classes, train.classes, (given.test_labels, given.train_labels), text),
+    ):
+        if had > wanted or (had < wanted and wrong):
+            raise DataError(
+                f"{places[0]}: {had:,} {what}, where {places[1]} has {wanted:,}; all {test.rows:,} rows are like "
+                "that.  To do: name files of the same kind",
+                code="data-width",
+            )
+
+
+def learned(frame: DataFrame, recipe: Recipe, classes: int) -> DataFrame:
+    """Return the rows with their labels as the network learns them."""
+    if not recipe.one_hot:
+        return frame
+    numbers = F.sequence(F.lit(0), F.lit(classes - 1))
+    return frame.withColumn("label", F.transform(numbers, lambda number: (number == F.col("label")).cast("double")))
+
+
+# What comes out
+
+
+class Output:
+    """A new folder on any file system that Spark names by a path: it appears whole, at the end of the `with` block.
+
+    Raises DataError where there is such a folder already.
+    """
+
+    def __init__(self, spark: SparkSession, path: str) -> None:
+        assert spark._jvm is not None
+        self.paths = spark._jvm.org.apache.hadoop.fs.Path
+        self.whole = self.paths(path)
+        self.part = self.paths(self.whole.getParent(), f".{self.whole.getName()}.{uuid.uuid4().hex[:8]}.part")
+        self.files = self.whole.getFileSystem(spark._jsc.hadoopConfiguration())
+        self.check()
+
+    def check(self) -> None:
+        """Raise DataError if something is there."""
+        if self.files.exists(self.whole):
+            raise DataError(
+                f"{self.whole}: is there already, and nothing is ever overwritten; delete it, or name another folder",
+                code="data-exists",
+            )
+
+    def __enter__(self) -> "Output":
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        try:
+            if kind is None:
+                self.check()
+                if not self.files.rename(self.part, self.whole):
+                    raise DataError(f"{self.whole}: cannot be written", code="data-write")
+        finally:
+            self.files.delete(self.part, True)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file."""
+        stream = self.files.create(self.paths(self.part, name))
+        try:
+            stream.write(bytearray(content))
+        finally:
+            stream.close()
+
+    def text(self, name: str, lines: Sequence[Any]) -> None:
+        """Write lines as Spark's saveAsTextFile does where there is one partition."""
+        self.write(f"{name}/part-00000", "".join(f"{line}\n" for line in lines).encode())
+        self.write(f"{name}/_SUCCESS", b"")
+
+
+def confusion(model: Sequential, test: Paired) -> np.ndarray:
+    """Return how many test rows of each class, (truth, predicted), the network takes for which."""
+    best = F.expr("array_position(prediction, array_max(prediction)) - 1")
+    counted = model.predict(test.frame).groupBy("label", best.alias("predicted")).count().collect()
+    table = np.zeros((model.network.outputs,) * 2, int)
+    for truth, predicted, count in counted:
+        table[truth, predicted] = count
+    return table
+
+
+@dataclass(frozen=True)
+class Digit:
+    """How well one class is told from the others, each row counting for the class that it is most likely of."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @property
+    def precision(self) -> float:
+        return self.tp / max(1, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        return self.tp / max(1, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.tp / max(1, 2 * self.tp + self.fp + self.fn)
+
+
+def digits(table: np.ndarray) -> list[Digit]:
+    """Return the counts of each class in a confusion matrix."""
+    tp, fp, fn = np.diag(table), table.sum(axis=0) - np.diag(table), table.sum(axis=1) - np.diag(table)
+    return [Digit(*(int(n) for n in counts)) for counts in zip(tp, fp, fn, table.sum() - tp - fp - fn, strict=True)]
+
+
+def summary(table: np.ndarray) -> list[str]:
+    """Return what is told of a test in lines: a row for each class, then the accuracy over all rows."""
+    lines = ["digit     TP     FP     FN     TN  precision  recall      F1"]
+    for digit, one in enumerate(digits(table)):
+        counts = "".join(f"{count:7}" for count in (one.tp, one.fp, one.fn, one.tn))
+        lines.append(f"{digit:5}{counts}{one.precision:11.4f}{one.recall:8.4f}{one.f1:8.4f}")
+    right, rows = int(np.trace(table)), int(table.sum())
+    return [*lines, f"test accuracy {right / rows:.4f}: {right:,} of {rows:,}"]
+
+
+def samples(model: Sequential, test: Paired, seed: int) -> list[tuple[int, float, int]]:
+    """Return (predicted, probability, truth) of some test rows, the same ones for the same seed."""
+    few = test.frame.orderBy(F.xxhash64("features", F.lit(seed))).limit(SAMPLES)
+    found = model.predict(few).select("prediction", "label").collect()
+    return [(int(np.argmax(outputs)), float(np.max(outputs)), truth) for outputs, truth in found]
+
+
+# From the first to the last
+
+
+def run(given: argparse.Namespace) -> None:
+    """Read, train, test and write.  Raises FiresteelError before anything is trained, and what Spark raises."""
+    spark = session(app_name="pyspark-neural-network")
+    spark.sparkContext.setLogLevel("FATAL")
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(Output(spark, given.output))
+        print("Loading data ...", flush=True)
+        train = stack.enter_context(read(spark, given.train_images, given.train_labels))
+        test = stack.enter_context(read(spark, given.test_images, given.test_labels))
+        must_suit(train, test, given)
+        recipe = (original if given.like_the_original else recommended)(train.inputs, train.classes)
+        model = recipe.model
+        rows, unseen = (learned(one.frame, recipe, train.classes) for one in (train, test))
+        before = model.evaluate(unseen, verbose=0, return_dict=True)
+        print(f"{train.rows:,} rows to learn, {test.rows:,} to test; {model.count_params():,} parameters")
+        print(f"test accuracy before training {before[model.metrics_names[1]]:.4f}", flush=True)
+
+        changes = {name: getattr(given, name) for name in ("epochs", "shards") if getattr(given, name) is not None}
+        settings = recipe.settings | changes | {"seed": given.seed, "verbose": 0}
+        settings["callbacks"] = [*settings["callbacks"], Told()]
+        history = model.fit(rows, **settings)
+        if history.best is not None:
+            print(f"kept: the weights of epoch {history.best + 1}")
+
+        table, shown = confusion(model, test), samples(model, test, given.seed)
+        print("\n".join(["", *summary(table), ""]))
+        for predicted, probability, truth in shown:
+            print(f"pred: {predicted}, prob: {probability:.2f} true: {truth}")
+        cost, accuracy = (history.history[name] for name in model.metrics_names)
+        output.text("cost_history", cost)
+        output.text("accuracy_history", accuracy)
+        output.text("metrics", [(one.precision, one.recall, one.f1) for one in digits(table)])
+        output.text("tests", [(predicted, truth) for predicted, _, truth in shown])
+        output.text("summary", summary(table))
+        output.write("model.firesteel", model.to_bytes())
+    print(f"\nwritten to {given.output}; fingerprint {model.fingerprint()}")
+
+
+def whole(low: int) -> Any:
+    """Return what makes an option's text an integer of at least `low`."""
+
+    def integer(text: str) -> int:
+        if (value := int(text)) < low:
+            raise ValueError
+        return value
+
+    return integer
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="main_task.py",
+        description="Train a network on images and labels in text files, on Spark, and test it on others.",
+        epilog="Exit codes: 0 good, 1 training failed, 2 usage or settings, 3 data, 4 Spark.",
+        allow_abbrev=False,
+    )
+    about = "{} images: text, a line of numbers each; or Parquet with columns features and label"
+    parser.add_argument("train_images", metavar="TRAIN_IMAGES", help=about.format("training"))
+    parser.add_argument("train_labels", metavar="TRAIN_LABELS", help="their labels, one-hot; or the same Parquet")
+    parser.add_argument("test_images", metavar="TEST_IMAGES", help=about.format("test"))
+    parser.add_argument("test_labels", metavar="TEST_LABELS", help="their labels, one-hot; or the same Parquet")
+    parser.add_argument("output", metavar="OUTPUT", help="a folder that is not there yet")
+    parser.add_argument(
+        "--like-the-original",
+        action="store_true",
+        help="784-64-10, tanh and sigmoid, half the sum of squares, 100 steps each over 0.7 of the rows, bold driver",
+    )
+    parser.add_argument("--epochs", type=whole(1), metavar="N", help="passes at most (15; like the original 100)")
+    parser.add_argument("--shards", type=whole(1), metavar="N", help="parts that train apart (from the rows)")
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="root of all that is random (0)")
+    return parser
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error of Spark's says, without Java's stack."""
+    java = getattr(error, "java_exception", None)
+    said = java.toString() if java is not None else str(error)
+    return re.sub(r"^[\w.$]+(Exception|Error): ", "", said.strip().splitlines()[0])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run with these arguments, or the process's own; return the exit code."""
+    given = arguments().parse_args(argv)
+    try:
+        run(given)
+    except tuple(kind for kind, _ in EXIT_CODES) as error:
+        said = str(error) if isinstance(error, FiresteelError) else first_line(error)
+        print(f"main_task.py: {said}", file=sys.stderr, flush=True)
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,315 @@
+"""Images and labels in two text files, paired by line number: numbers with spaces between them, labels one-hot.
+
+Spark gives lines no number, but each comes with its file and its place in it, and a task sees them in order: so lines
+are parsed where they lie into packed chunks, counted, and looked at.  Labels, which are small, then go to the chunks
+of images; the pixels stay where they are.  Parsed is once, and nothing is trained on before every line was looked at.
+`datasets/text.py` writes such files; `frames.py` takes what comes out.
+"""
+
+import contextlib
+import functools
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark import StorageLevel
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+import firesteel
+from firesteel.errors import DataError
+from firesteel.spark.arrow import Batches, binary_views, check_version, record_batch
+from firesteel.spark.engine import collect
+from firesteel.spark.ship import ship
+
+__all__ = ["Paired", "paired"]
+
+CHUNK = 4096
+"""The most lines in a chunk, and how many lines lie between two places where labels are cut."""
+WIDTHS = 64
+"""How many different lengths of lines a task counts apart."""
+SHOWN = 40
+"""The most characters of a bad value in a message."""
+PARSED = "file string, start long, at long, rows long, data binary, report string"
+CUT = "pack long, label_line long, label_rows long, labels binary"
+PAIRED = "features array<float>, label long"
+
+Place = tuple[str, int]
+"""A file, and the byte of it at which what a task reads of it begins."""
+Where = tuple[str, int, int]
+"""A line: its file, that byte, and its number from there, from 0."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Rows of two text files.  frame: `features`, arrays of `inputs` floats, and `label`, classes below `classes`."""
+
+    frame: DataFrame
+    rows: int
+    inputs: int
+    classes: int
+
+
+@contextlib.contextmanager
+def paired(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
+    """Give the rows whose features are the lines of one text file and whose labels are those of another.
+
+    images, labels: any path that Spark reads: a file, plain or gzipped, or a folder of them in the order of their
+    names.  What is parsed is kept until the end of the `with` block.
+
+    Raises DataError, with file and line, for no such file (`data-file`), no lines (`data-empty`), what is no finite
+    number (`data-number`), lines of different lengths (`data-ragged`), a label that is not one-hot (`data-label`) and
+    another number of images than of labels (`data-rows`).
+    """
+    ship(spark)
+    with contextlib.ExitStack() as stack:
+        x = stack.enter_context(_parsed(spark, images, one_hot=False))
+        y = stack.enter_context(_parsed(spark, labels, one_hot=True))
+        if x.rows != y.rows:
+            few, many = sorted((x, y), key=lambda one: one.rows)
+            raise DataError(
+                f"{many.path}, line {few.rows + 1:,}: nothing stands in line {few.rows + 1:,} of {few.path}, which "
+                f"has {few.rows:,} lines where the other has {many.rows:,}; lines without a partner: "
+                f"{many.rows - few.rows:,}.  To do: name files that belong together, an image and its label in lines "
+                "of the same number",
+                code="data-rows",
+            )
+        yield Paired(_joined(spark, x, y), x.rows, x.width, y.width)
+
+
+# On the driver
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """A parsed file.  first: the number of the line, from 0 over all files, with which each split begins."""
+
+    path: str
+    frame: DataFrame
+    first: Mapping[Place, int]
+    rows: int
+    width: int
+
+
+@contextlib.contextmanager
+def _parsed(spark: SparkSession, path: str, *, one_hot: bool) -> Iterator[_Lines]:
+    try:
+        text = spark.read.text(path)
+    except AnalysisException as error:
+        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}", code="data-file") from None
+    lines = text.select("value", "_metadata.file_path", "_metadata.file_block_start")
+    work = functools.partial(parse, firesteel.__version__, one_hot)
+    frame = lines.mapInArrow(work, PARSED).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        told = collect(frame.where(F.col("report").isNotNull()).select("report")).column("report").to_pylist()
+        yield _looked_at(path, frame, [json.loads(report) for report in told])
+    finally:
+        frame.unpersist()
+
+
+def _looked_at(path: str, frame: DataFrame, reports: list[dict[str, Any]]) -> _Lines:
+    """Return what the reports tell of a file; raise the DataError that describes the worst of it."""
+    splits = {(file, start): rows for report in reports for file, start, rows in report["splits"]}
+    first, rows = {}, 0
+    for place in sorted(splits):
+        first[place], rows = rows, rows + splits[place]
+    if not rows:
+        raise DataError(f"{path}: there are no lines in it; look at how it was made", code="data-empty")
+    files = {file for file, _ in splits}
+
+    def line(where: Where) -> str:
+        file, start, number = where
+        at = first[file, start] + number - min(first[place] for place in first if place[0] == file)
+        return f"{path if len(files) == 1 else unquote(file)}, line {at + 1:,}"
+
+    def earliest(found: list[list[Any]]) -> tuple[int, Where, str]:
+        """Return how many lines were found, where the first of them is, and what it holds."""
+        count, where = sum(one[0] for one in found), min((one[1:] for one in found), key=lambda one: one[:3])
+        return count, (where[0], where[1], where[2]), where[3]
+
+    def refuse(code: str, what: str, remedy: str, found: list[list[Any]]) -> DataError:
+        count, where, shown = earliest(found)
+        return DataError(
+            f"{line(where)}: {what.format(shown)}; {count:,} of {rows:,} lines are like that.  To do: {remedy}",
+            code=code,
+        )
+
+    if found := [report["numbers"] for report in reports if report["numbers"]]:
+        raise refuse("data-number", "{} is no finite number", "write numbers, with spaces between them", found)
+    widths: dict[int, list[list[Any]]] = {}
+    for report in reports:
+        for width, *one in report["widths"]:
+            widths.setdefault(width, []).append([*one, width])
+    usual = max(widths, key=lambda width: sum(one[0] for one in widths[width]))
+    if found := [one for width, ones in widths.items() if width != usual for one in ones]:
+        what = f"{{}} values, where most lines have {usual:,}"
+        raise refuse("data-ragged", what, f"give every line {usual:,} values", found)
+    if found := [report["labels"] for report in reports if report["labels"]]:
+        what = "{} is no one-hot label"
+        raise refuse("data-label", what, "write a 1 in the place of the class and 0 in all others", found)
+    return _Lines(path, frame, first, rows, usual)
+
+
+def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
+    """Return the rows: chunks of images stay where they are, and the labels of their lines come to them."""
+    first = spark.createDataFrame(
+        [(*place, line) for place, line in x.first.items()], "file string, start long, n long"
+    )
+    images = x.frame.where(F.col("report").isNull()).join(F.broadcast(first), ["file", "start"])
+    line = F.col("n") + F.col("at")
+    images = images.select(line.alias("line"), "rows", "data", F.floor(line / CHUNK).alias("pack"))
+    version = firesteel.__version__
+    labels = y.frame.where(F.col("report").isNull()).mapInArrow(functools.partial(cut, version, y.first), CUT)
+    return images.join(labels, "pack").mapInArrow(functools.partial(pair, version, x.width), PAIRED)
+
+
+# On executors
+
+
+@dataclass
+class _Report:
+    """What a task tells of its lines: how many in each split, their lengths, and what is wrong with some."""
+
+    splits: dict[Place, int] = field(default_factory=dict)
+    widths: dict[int, list[Any]] = field(default_factory=dict)
+    wrong: dict[str, list[Any]] = field(default_factory=lambda: {"numbers": [], "labels": []})
+
+    def width(self, width: int, count: int, where: Where) -> None:
+        """Count lines of a length."""
+        if width not in self.widths and len(self.widths) == WIDTHS:
+            width = next(reversed(self.widths))
+        self.widths.setdefault(width, [0, *where])[0] += count
+
+    def add(self, kind: str, count: int, where: Where, shown: str) -> None:
+        """Count lines with something wrong, of which the first is there and holds that."""
+        if not self.wrong[kind]:
+            self.wrong[kind] = [0, *where, repr(shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "...")]
+        self.wrong[kind][0] += count
+
+    def to_json(self) -> str:
+        splits = [[*place, rows] for place, rows in self.splits.items()]
+        widths = [[width, *one] for width, one in self.widths.items()]
+        return json.dumps({"splits": splits, "widths": widths} | self.wrong)
+
+
+def parse(version: str, one_hot: bool, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Turn lines into chunks: float32 values, or int32 classes where they are one-hot labels; then yield a report."""
+    check_version(version)
+    report = _Report()
+    for batch in batches:
+        lines, files, starts = batch.columns
+        at = 0
+        for place, run in itertools.groupby(zip(files.to_pylist(), starts.to_pylist(), strict=True)):
+            end = at + sum(1 for _ in run)
+            for begin in range(at, end, CHUNK):
+                part = lines.slice(begin, min(CHUNK, end - begin))
+                number = report.splits.get(place, 0)
+                report.splits[place] = number + len(part)
+                data = _chunk(part, (*place, number), one_hot, report)
+                if data is not None:
+                    yield _row(*place, number, len(part), data.tobytes(), None)
+            at = end
+    yield _row(None, None, None, None, None, report.to_json())
+
+
+def _row(*values: Any) -> pa.RecordBatch:
+    kinds = (pa.string(), pa.int64(), pa.int64(), pa.int64(), pa.binary(), pa.string())
+    names = ("file", "start", "at", "rows", "data", "report")
+    arrays = [pa.array([value], kind) for value, kind in zip(values, kinds, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names)
+
+
+def _chunk(lines: pa.Array, where: Where, one_hot: bool, report: _Report) -> npt.NDArray[Any] | None:
+    """Return the values of lines, or the classes; None, and something in the report, where they are not sound."""
+    file, start, number = where
+    lines = pc.ascii_trim_whitespace(lines)
+    words = pc.ascii_split_whitespace(lines)
+    widths = pc.list_value_length(words).to_numpy(zero_copy_only=False)
+    widths = np.where(pc.binary_length(lines).to_numpy(zero_copy_only=False) == 0, 0, widths)  # "" splits into [""]
+    lengths, firsts, counts = np.unique(widths, return_index=True, return_counts=True)
+    for width, line, count in zip(lengths.tolist(), firsts.tolist(), counts.tolist(), strict=True):
+        report.width(width, count, (file, start, number + line))
+    values = _floats(words.flatten())
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        ends = np.cumsum(pc.list_value_length(words).to_numpy(zero_copy_only=False))
+        holding = np.searchsorted(ends, bad, side="right")
+        bad, holding = (part[widths[holding] > 0] for part in (bad, holding))
+    if len(bad):
+        word = words.flatten().cast(pa.binary())[int(bad[0])].as_py().decode(errors="replace")
+        report.add("numbers", len(np.unique(holding)), (file, start, number + int(holding[0])), word)
+        return None
+    if len(lengths) > 1 or not lengths[0]:
+        return None
+    table = values.reshape(len(lines), -1)
+    if not one_hot:
+        return table
+    sound = ((table == 0) | (table == 1)).all(axis=1) & (table.sum(axis=1) == 1) & (table.shape[1] > 1)
+    if not sound.all():
+        line = int(np.argmin(sound))
+        shown = " ".join(f"{value:g}" for value in table[line].tolist())
+        report.add("labels", int((~sound).sum()), (file, start, number + line), shown)
+        return None
+    return table.argmax(axis=1).astype(np.int32)
+
+
+def _floats(words: pa.Array) -> npt.NDArray[np.float32]:
+    """Return the numbers that words spell, infinite and NaN where they spell none that float32 has."""
+    try:
+        values = words.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        values = np.array([_float(word) for word in words.cast(pa.binary()).to_pylist()])
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def _float(word: bytes) -> float:
+    try:
+        return math.nan if b"_" in word else float(word)
+    except ValueError:
+        return math.nan
+
+
+def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Cut labels into packs: pack p holds lines p CHUNK to (p + 2) CHUNK, all that an image chunk beginning in the
+    first half of them can need.
+    """
+    check_version(version)
+    for batch in batches:
+        data = binary_views(batch.column("data"))
+        for row, bytes_ in zip(batch.select(["file", "start", "at"]).to_pylist(), data, strict=True):
+            labels = bytes_.view(np.int32)
+            begin = first[row["file"], row["start"]] + row["at"]
+            end = begin + len(labels)
+            for pack in range(max(0, begin // CHUNK - 1), (end - 1) // CHUNK + 1):
+                low, high = max(begin, pack * CHUNK), min(end, (pack + 2) * CHUNK)
+                if low < high:
+                    part = labels[low - begin : high - begin].tobytes()
+                    yield record_batch(pack=[pack], label_line=[low], label_rows=[high - low], labels=[part])
+
+
+def pair(version: str, width: int, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Give the rows that a chunk of images and a part of a label pack have in common."""
+    check_version(version)
+    for batch in batches:
+        chunks, packs = binary_views(batch.column("data")), binary_views(batch.column("labels"))
+        lines, starts = batch.column("line").to_pylist(), batch.column("label_line").to_pylist()
+        for line, chunk, start, pack in zip(lines, chunks, starts, packs, strict=True):
+            x, y = chunk.view(np.float32).reshape(-1, width), pack.view(np.int32)
+            low, high = max(line, start), min(line + len(x), start + len(y))
+            if low < high:
+                features = pa.ListArray.from_arrays(
+                    pa.array(np.arange(high - low + 1, dtype=np.int32) * width),
+                    pa.array(x[low - line : high - line].reshape(-1)),
+                )
+                label = pa.array(y[low - start : high - start].astype(np.int64))
+                yield pa.RecordBatch.from_arrays([features, label], ["features", "label"])
