@@ -110,7 +110,11 @@ def _parsed(spark: SparkSession, path: str, *, one_hot: bool) -> Iterator[_Lines
     work = functools.partial(parse, firesteel.__version__, one_hot)
     frame = lines.mapInArrow(work, PARSED).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        told = collect(frame.where(F.col("report").isNotNull()).select("report")).column("report").to_pylist()
+        told = (
+            collect(frame.where(F.col("report").isNotNull()).select("report"), f"firesteel: {path}")
+            .column("report")
+            .to_pylist()
+        )
         yield _looked_at(path, frame, [json.loads(report) for report in told])
     finally:
         frame.unpersist()
