@@ -22,6 +22,7 @@ def task_of(model: Sequential, y: Array) -> str:
     The loss decides; where it measures numbers, targets that are all one-hot are classes, and so are those of a
     sigmoid that are all 0 and 1.
 
+    >>> from firesteel.layers import Dense
     >>> model = Sequential([Dense(3, activation="sigmoid", input_dim=2)])
     >>> model.compile(loss="mse")
     >>> task_of(model, np.eye(3)), task_of(model, np.ones((1, 3))), task_of(model, np.full((1, 3), 0.5))

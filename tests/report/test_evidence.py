@@ -172,7 +172,14 @@ def test_numbers_as_scikit_learn_measures_them(outputs):
     )
     assert sum(found["outputs"][0]["histogram"]["counts"]) == pytest.approx(w.sum())
     if outputs == 1:
-        assert found["linear"]["score"] > 0.95
+        assert found["linear"]["score"] > 0.99
+
+
+def test_the_linear_model_does_not_mind_the_targets_scale():
+    y = 1e4 + 100 * X @ [1.0, 2.0, 3.0, 4.0]
+    model = fitted([Dense(1, input_dim=4)], "mse", X, y, 1)
+    found = examine(model, rows("test", X, y), rows("training", X, y))
+    assert found["linear"]["score"] > 0.999 and found["score"] < 0
 
 
 def test_an_autoencoder_is_not_held_against_a_copy():
