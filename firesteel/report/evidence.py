@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from firesteel.core import losses
 from firesteel.core.layers import Dense, Normalization
-from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import R2Score
 from firesteel.core.optimizers import Adam
 from firesteel.core.schedules import CosineDecay
@@ -27,8 +27,8 @@ from firesteel.train.engine import one_blas_thread, threads
 
 __all__ = ["Names", "Rows", "examine", "task_of"]
 
-BATCH, STEPS, FEWEST_STEPS = 64, 2000, 200
-"""How the linear model is trained: rows a step, and steps."""
+BATCH, STEPS, FEWEST_STEPS, RATE = 64, 2000, 200, 0.005
+"""How the linear model is trained: rows a step, steps, and the learning rate at first."""
 MISTAKES, CLASSES, DRAWN, POINTS = 24, 100, 4, 1000
 """At most: mistakes, classes in a matrix, outputs drawn, points of each."""
 BINS, STRIPES = 10, 30
@@ -136,9 +136,7 @@ def _examined(model: Sequential, rows: Rows, training: Rows, names: Names) -> di
         "linear": _linear(reading, rows, truth, w, training),
     }
     found |= (_numbers if task == "regression" else _classes)(reading, truth, told, reading.chances(p), w, called)
-    shown = (
-        list(range(network.inputs)) if names.picture is not None else [item["index"] for item in importance["inputs"]]
-    )
+    shown = [item["index"] for item in importance["inputs"]]  # of a picture all, in order
     for mistake in found["mistakes"]:
         mistake["input"] = short(rows.x[mistake["row"], shown])
     found |= {"importance": importance, "layers": layers}
@@ -193,33 +191,38 @@ def _baseline(reading: Reading, truth: Array, w: Array, training: Rows, called: 
 def _linear(reading: Reading, rows: Rows, truth: Array, w: Array, training: Rows) -> dict[str, Any] | None:
     """Return how right a linear model is: one Dense layer on standardised inputs, trained on the training rows.
 
-    Steps of Adam over 64 rows each, its rate going from 0.02 to 0 along a cosine; as many as 2e10 multiplications
-    allow, between 200 and 2,000.  None for targets that are the inputs themselves, which it could copy, and where it
-    cannot be trained.
+    Steps of Adam over 64 rows each, its rate going from 0.005 to 0 along a cosine; as many as 2e10 multiplications
+    allow, between 200 and 2,000.  Targets that are numbers are standardised for it, too.  None for targets that are
+    the inputs themselves, which it could copy, and where it cannot be trained.
     """
     if training.x.shape == training.y.shape and np.array_equal(training.x, training.y):
         return None
     y, inputs = reading.truth(training.y), training.x.shape[1]
-    several = reading.task == "classification" and reading.classes > 2
-    outputs = reading.classes if several or reading.task != "classification" else 1
-    activation, loss = ("softmax", "sparse_categorical_crossentropy") if several else ("sigmoid", "bce")
-    chosen: str | Loss = loss
+    mean, spread, outputs = np.zeros(1), np.ones(1), reading.classes
+    activation, loss = "sigmoid", losses.get("binary_crossentropy")
     if reading.task == "regression":
         v = positive(training.weight)
         mean = v @ y / v.sum()
         spread = np.sqrt(v @ (y - mean) ** 2 / v.sum())
-        activation, chosen = "linear", Standardized("mse", tuple(mean), tuple(np.where(spread > 0, spread, 1.0)))
+        spread[spread == 0] = 1.0
+        y = (y - mean) / spread
+        activation, loss = "linear", losses.get("mse")
+    elif reading.task == "classification" and outputs > 2:
+        activation, loss = "softmax", losses.get("sparse_categorical_crossentropy")
+    elif reading.task == "classification":
+        outputs = 1
     wanted = min(STEPS, max(FEWEST_STEPS, int(WORK / (3 * BATCH * inputs * outputs))))
     epochs = -(-wanted // -(-len(y) // BATCH))
     steps = epochs * -(-len(y) // BATCH)
     model = Sequential([Normalization(input_dim=inputs), Dense(outputs, activation=activation)])
-    model.compile(Adam(CosineDecay(0.02, steps)), chosen)
+    model.compile(Adam(CosineDecay(RATE, steps)), loss)
     try:
         model.fit(training.x, y, BATCH, epochs, 0, sample_weight=training.weight)
     except (DataError, DivergenceError):
         return None
-    assert model._loss is not None
-    told = Reading(reading.task, model._loss, outputs).told(model.predict(rows.x))
+    told = Reading(reading.task, loss, outputs).told(model.predict(rows.x))
+    if reading.task == "regression":
+        told = mean + spread * told
     kind = "linear regression" if reading.task == "regression" else "logistic regression"
     name = f"{kind}: one Dense layer on standardised inputs, {steps:,} steps of Adam"
     return {"name": name, "score": reading.score(truth, told, w)}
@@ -326,9 +329,9 @@ def _numbers(
     some = np.sort(rng_for(0, "report", "points").permutation(len(w))[:POINTS])
     for k, output in enumerate(outputs[:DRAWN]):
         output["points"] = [short(pair) for pair in np.stack([truth[some, k], told[some, k]], axis=1)]
-        fine = np.isfinite(r[:, k]).all()
-        counts, edges = np.histogram(r[:, k], STRIPES, weights=w) if fine else (np.zeros(0), np.zeros(0))
-        output["histogram"] = {"edges": edges, "counts": [_count(value) for value in counts]}
+        if np.isfinite(r[:, k]).all():
+            counts, edges = np.histogram(r[:, k], STRIPES, weights=w)
+            output["histogram"] = {"edges": edges, "counts": [_count(value) for value in counts]}
     far = np.abs(r) / np.where(rmse > 0, rmse, 1.0)
     worst = far.max(axis=1) * (w > 0)
     mistakes = []

@@ -163,6 +163,8 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
         found.append("it has learned next to nothing, so look at scaling, learning rate and epochs first")
     elif linear is not None and score < linear - _unsure(evidence, score):
         found.append("a linear model does better, so this network is not yet chosen or trained well")
+    elif linear is not None and score <= linear + _unsure(evidence, score):
+        found.append("a linear model, which is simpler, does about as well")
     gap = None if learned is None or evidence["set"] == "training" else learned - score
     if gap is not None and gap > (max(GAP, 2 * _unsure(evidence, score)) if accuracy else R2_GAP):
         found.append(f"over-fitting: it reaches {_share(learned)} on rows that it learned from, {_share(score)} here")

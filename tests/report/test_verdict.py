@@ -83,6 +83,7 @@ def test_a_good_regression():
         (changed(CLEAR, set="training"), "no rows were held out"),
         (changed(CLEAR, score=0.12), "it has learned next to nothing"),
         (changed(CLEAR, linear={"name": "", "score": 0.99}), "a linear model does better"),
+        (changed(CLEAR, linear={"name": "", "score": 0.969}), "a linear model, which is simpler, does about as well"),
         (CLEAR | {"status": "diverged"}, "training diverged"),
         (CLEAR | {"status": "interrupted"}, "interrupted before its end"),
         (changed(CLEAR, score=None), "outputs are not finite"),
