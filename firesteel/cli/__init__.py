@@ -1,4 +1,4 @@
-"""The command line: `firesteel train`, `demo` and `data`, and what each failure looks like to the shell.
+"""The command line: `firesteel train` and its sisters, and what each failure looks like to the shell.
 
 Everything here imports with the hard dependencies alone; the commands need cyclopts and rich and come in only when
 `main` runs.  Next: `app.py` (the commands), then `train.py`.
@@ -12,17 +12,22 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import NoReturn
 
-from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError
+from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError, StoreError
 
 __all__ = ["main"]
 
-EXIT_CODES: tuple[tuple[type[FiresteelError], int], ...] = ((ConfigError, 2), (DataError, 3), (SparkSetupError, 4))
+EXIT_CODES: tuple[tuple[type[FiresteelError], int], ...] = (
+    (ConfigError, 2),
+    (DataError, 3),
+    (StoreError, 3),
+    (SparkSetupError, 4),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command in argv (the process's own if not given) and leave with its exit code.
 
-    0 good, 1 failed, 2 usage or settings, 3 data, 4 Spark or Java, 130 interrupted.
+    0 good, 1 failed, 2 usage or settings, 3 data or a model file, 4 Spark or Java, 130 interrupted.
     """
     _occupy_standard_streams()
     if any(find_spec(name) is None for name in ("cyclopts", "rich")):

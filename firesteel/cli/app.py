@@ -1,7 +1,7 @@
 """The command line's shape: which commands there are, and how a mistyped one is refused.
 
-Options and their help are the signatures and docstrings of the commands themselves.  Next: `train.py`, `demo.py`,
-`data.py`.
+Options and their help are the signatures and docstrings of the commands themselves.  Next: `train.py`, and the
+others beside it.
 """
 
 from cyclopts import App, CycloptsError, Parameter
@@ -9,6 +9,11 @@ from cyclopts import App, CycloptsError, Parameter
 from firesteel import __version__
 from firesteel.cli.data import data
 from firesteel.cli.demo import demo
+from firesteel.cli.doctor import doctor
+from firesteel.cli.evaluate import evaluate
+from firesteel.cli.inspect import inspect
+from firesteel.cli.predict import predict
+from firesteel.cli.report import report
 from firesteel.cli.train import train
 
 __all__ = ["run"]
@@ -24,6 +29,11 @@ app = App(
 )
 app.command(data)
 app.command(demo)
+app.command(doctor)
+app.command(evaluate)
+app.command(inspect)
+app.command(predict)
+app.command(report)
 app.command(train)
 
 

@@ -1,9 +1,11 @@
-"""`firesteel data`: data sets as files, for programs that read files.
+"""`firesteel data`: the sets there are, fetching them, and files of rows from one format to another.
 
-A data set is a row of `SETS` and a format a row of `FORMATS`; reading and writing are in `firesteel.datasets`.
+A data set is a row of `SETS` and a format that is written a row of `FORMS`; reading is `rows.py`.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,53 +13,224 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
-from firesteel.datasets import load_mnist, write_libsvm
-from firesteel.datasets.libsvm import must_not_exist
+from firesteel.cli.config import Data, resolve
+from firesteel.cli.rows import Ask, Rows, ask, load
+from firesteel.cli.sets import SETS
+from firesteel.cli.task import labels_of
+from firesteel.datasets import write_csv, write_idx, write_libsvm, write_text
+from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import DataError
 
 __all__ = ["data"]
 
-Part = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-SETS: dict[str, tuple[Callable[[], tuple[Part, Part]], str]] = {"mnist": (load_mnist, "mnist-digits")}
-"""name: (loader, how its files' names begin)."""
-FORMATS: dict[str, tuple[Callable[[Path, Any, Any], None], str]] = {"libsvm": (write_libsvm, "txt")}
-"""name: (writer, how its files' names end)."""
+data = App(name="data", help="Data sets, and files of rows.")
 
-data = App(name="data", help="Make files of data sets.")
+
+# The formats that are written
+
+
+@dataclass(frozen=True)
+class Form:
+    """endings: of the files that a table of rows becomes.  write: takes their paths and the rows."""
+
+    endings: tuple[str, ...]
+    write: Callable[[Sequence[Path], Rows], None]
+    words: str
+
+
+def _columns(rows: Rows) -> dict[str, NDArray[Any]]:
+    """Return rows as columns: each input, and then the label or the labels."""
+    names = rows.names or tuple(f"x{number + 1}" for number in range(rows.x.shape[1]))
+    return {name: rows.x[:, number] for number, name in enumerate(names)} | _targets(rows)
+
+
+def _targets(rows: Rows) -> dict[str, NDArray[Any]]:
+    assert rows.y is not None
+    y = _narrow(rows)
+    if y.ndim == 1:
+        return {rows.targets[0] if rows.targets else "label": y}
+    names = rows.targets or tuple(f"label{number + 1}" for number in range(y.shape[1]))
+    return {name: y[:, number] for number, name in enumerate(names)}
+
+
+def _narrow(rows: Rows) -> NDArray[Any]:
+    """Return the labels, classes as whole numbers where the format they came in had floats alone."""
+    assert rows.y is not None
+    whole = rows.by_value and rows.y.ndim == 1 and labels_of(rows).kind == "whole"
+    return rows.y.astype(np.int64) if whole else rows.y
+
+
+def _numbers(rows: Rows, path: Path) -> NDArray[Any]:
+    """Return the labels as numbers, one a row.  Raises DataError where they are text, or several."""
+    y = _narrow(rows)
+    if y.ndim == 2 and labels_of(rows).kind == "one-hot":
+        y = y.argmax(axis=1)
+    if y.ndim == 2 or y.dtype.kind == "U":
+        held = "several labels a row" if y.ndim == 2 else f"text as labels, such as {str(y[0])!r}"
+        raise DataError(
+            f"{path.name} cannot be written: {rows.source} holds {held}, and this format takes one number: choose "
+            "csv, npz or parquet",
+            code="data-type",
+        )
+    return y.astype(np.uint8) if y.dtype == bool else y
+
+
+def _csv(paths: Sequence[Path], rows: Rows) -> None:
+    write_csv(paths[0], _columns(rows))
+
+
+def _idx(paths: Sequence[Path], rows: Rows) -> None:
+    y = _numbers(rows, paths[1])
+    if y.dtype.kind in "iu" and y.dtype.itemsize > 1:
+        y = y.astype(np.uint8 if y.min() >= 0 and y.max() < 256 else np.int32)
+    x = rows.x if rows.picture is None else rows.x.reshape(len(rows.x), *rows.picture)
+    if x.dtype.kind in "iu" and x.dtype != np.uint8:
+        x = x.astype(np.int32)
+    write_idx(paths[0], x)
+    write_idx(paths[1], y)
+
+
+def _libsvm(paths: Sequence[Path], rows: Rows) -> None:
+    write_libsvm(paths[0], rows.x, _numbers(rows, paths[0]))
+
+
+def _npz(paths: Sequence[Path], rows: Rows) -> None:
+    x = rows.x if rows.picture is None else rows.x.reshape(len(rows.x), *rows.picture)
+    with written(paths[0]) as file:
+        np.savez_compressed(file, x=x, y=_narrow(rows))
+
+
+def _parquet(paths: Sequence[Path], rows: Rows) -> None:
+    from firesteel.spark.parquet import write_parquet
+
+    write_parquet(paths[0], _columns(rows) if rows.names is not None else {"features": rows.x} | _targets(rows))
+
+
+def _text(paths: Sequence[Path], rows: Rows) -> None:
+    ink = SETS[rows.source].ink if rows.source in SETS else 255 if rows.x.dtype == np.uint8 else 1
+    if rows.y is not None and rows.y.ndim == 2:
+        y = rows.y
+    else:
+        y = _numbers(rows, paths[1])
+        if labels_of(rows).kind == "number":
+            y = y[:, None]
+        else:
+            y = (y[:, None] == np.arange(int(y.max()) + 1)).astype(np.uint8)
+    write_text(paths[0], [rows.x / ink])
+    write_text(paths[1], [y])
+
+
+FORMS: dict[str, Form] = {
+    "csv": Form((".csv",), _csv, "a header, a column for each input, and the label last"),
+    "idx": Form(("-images.idx", "-labels.idx"), _idx, "MNIST's own container, images and labels apart"),
+    "libsvm": Form((".txt",), _libsvm, 'a line "label index:value ..." a row, indices from 1, zeros left out'),
+    "npz": Form((".npz",), _npz, 'NumPy\'s, with the arrays "x" and "y"'),
+    "parquet": Form((".parquet",), _parquet, "for Spark: columns, or one of arrays where inputs have no names"),
+    "text": Form(("-images.txt", "-labels.txt"), _text, "numbers in 0..1 with spaces between, and one-hot labels"),
+}
+
+
+# The commands
+
+
+@data.command(name="list")
+def list_(*, as_json: Annotated[bool, Parameter(name="--json", show_default=False)] = False) -> None:
+    """List the data sets that have a name, and the formats that rows are read from and written to.
+
+    Parameters
+    ----------
+    as_json
+        Print JSON.
+    """
+    if as_json:
+        sets = [
+            {"name": name, "holds": one.holds, "comes_from": one.comes_from, "licence": one.licence}
+            for name, one in SETS.items()
+        ]
+        print(json.dumps({"sets": sets, "formats": {name: form.words for name, form in FORMS.items()}}))
+        return
+    print("Sets")
+    for name, one in SETS.items():
+        print(f"  {name:<14}{one.holds}")
+        print(f"  {'':<14}from {one.comes_from}; licence {one.licence}")
+    print("\nFormats: all are read by `firesteel train`, and written by `firesteel data convert`")
+    for name, form in FORMS.items():
+        print(f"  {name:<14}{form.words}")
 
 
 @data.command
-def convert(
-    name: Literal["mnist"],
-    folder: Path,
-    /,
-    *,
-    to: Annotated[Literal["libsvm"], Parameter(show_default=False)],
-) -> None:
-    """Write the training and the test part of a data set to two files of another format.
-
-    MNIST is read from the folder that FIRESTEEL_DATA names, or fetched once.  Files that are there are never
-    overwritten.
+def fetch(name: Literal[tuple(SETS)], /) -> None:  # type: ignore[valid-type]
+    """Fetch a data set into the cache, if it is not there, and check it against its SHA-256.
 
     Parameters
     ----------
     name
         The data set.
+    """
+    for part, (x, _) in zip(("train", "test"), SETS[str(name)].load(), strict=True):
+        print(f"{name} {part}  {len(x):,} rows of {' x '.join(map(str, x.shape[1:]))}, checked", flush=True)
+
+
+@data.command
+def convert(
+    source: str,
+    folder: Path,
+    /,
+    *,
+    to: Annotated[Literal[tuple(FORMS)], Parameter(show_default=False)],  # type: ignore[valid-type]
+    format: str | None = None,
+    label: str | None = None,
+    features: str | None = None,
+) -> None:
+    """Write the two parts of a data set, or the rows of a file, as files of another format.
+
+    A set is read from the folder that FIRESTEEL_DATA names, or fetched once.  Files that are there are never
+    overwritten.
+
+    Parameters
+    ----------
+    source
+        A data set, or a file of rows that `firesteel train --data` would read.
     folder
         Where the files go; it is made if need be.
     to
-        The format: libsvm is text, a line "label index:value ..." a row, indices from 1, zeros left out.
+        The format; `firesteel data list` tells more.
+    format
+        The format of the source, where its ending does not say it.
+    label
+        The column of labels ("label" if there is one); for IDX, .npy and text the file of the labels.
+    features
+        Columns to write, with commas between; all others if not given.
     """
-    load, begin = SETS[name]
-    write, end = FORMATS[to]
-    paths = [folder / f"{begin}-{part}.{end}" for part in ("train", "test")]
-    for path in paths:
+    flags = {
+        "--format": ("data.format", format),
+        "--label": ("data.label", label),
+        "--features": ("data.features", features),
+    }
+    settings = resolve(None, {"SOURCE": ("data.train", source)} | flags, {}).data
+    form = FORMS[str(to)]
+    plan = [([folder / (stem + ending) for ending in form.endings], wanted) for stem, wanted in _parts(settings)]
+    for path in (path for paths, _ in plan for path in paths):
         must_not_exist(path)
-    parts = load()
+    loaded = [(paths, load(wanted)) for paths, wanted in plan]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be made: {error.strerror or error}", code="data-write") from error
-    for path, (x, y) in zip(paths, parts, strict=True):
-        write(path, x, y)
-        print(f"{path}  {len(x):,} rows", flush=True)
+    for paths, rows in loaded:
+        form.write(paths, rows)
+        for path in paths:
+            print(f"{path}  {len(rows.x):,} rows", flush=True)
+
+
+def _parts(settings: Data) -> list[tuple[str, Ask]]:
+    """Return what to read, and how the names of the files made of it begin."""
+    first = ask(settings)
+    assert first is not None
+    if not first.named:
+        stem = Path(settings.train.rstrip("/")).name.removesuffix(".gz")
+        return [(Path(stem).stem, first)]
+    second = ask(settings, 1)
+    assert second is not None
+    begin = SETS[settings.train].files
+    return [(f"{begin}-train", first), (f"{begin}-test", second)]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from firesteel.cli.config import Config, Model, Training
 from firesteel.cli.progress import epochs_shown, is_live, waiting
-from firesteel.cli.train import STARTING, Plan, Result, print_result, spark_session
+from firesteel.cli.train import STARTING, print_result, spark_session
+from firesteel.cli.training import Result, planned
 from firesteel.errors import SparkSetupError
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-PLAN = Plan("digits", (256,), "relu", 20, 16, 0.003, "adam", 2, 0)
+SETTINGS = Config(
+    model=Model(hidden=(256,)), training=Training(learning_rate=0.003, epochs=20, batch_size=16, shards=2)
+)
 CANNOT_RUN = ("spark-missing", "spark-java")
 
 INTRODUCTION = """\
@@ -59,8 +63,9 @@ def demo() -> int:
 
 
 def _trained(console: Console, spark: "SparkSession | None") -> Result:
-    with epochs_shown(PLAN.epochs, console, live=is_live(console), every=10) as show:
-        result = PLAN.run(PLAN.load(), spark, [show])
+    with epochs_shown(SETTINGS.training.epochs, console, live=is_live(console), every=10) as show:
+        with planned(SETTINGS, spark) as plan:
+            result = plan.run([show])
     print_result(result, console)
     return result
 

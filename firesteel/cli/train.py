@@ -1,180 +1,236 @@
 """`firesteel train`: one network on one data set, in process or on Spark, with the same words and the same bits.
 
-A `Plan` is what the options say, `Plan.run` does it, and the command around it prints.  `demo.py` runs one plan on
-both engines.
+The command gathers settings, from a file, the environment and its options; `training.py` does the work.
 """
 
 import json
 import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from numpy.typing import NDArray
 from rich.console import Console
 
-from firesteel.callbacks import Callback
+from firesteel.cli.config import Config, Engine, Run, resolve, to_toml
 from firesteel.cli.progress import EachRow, epochs_shown, is_live, waiting
-from firesteel.core import optimizers
-from firesteel.datasets import load_digits, load_mnist
+from firesteel.cli.record import run_folder
+from firesteel.cli.sets import SETS
+from firesteel.cli.training import Result, planned, settled
+from firesteel.cli.words import described, told
 from firesteel.errors import ConfigError
-from firesteel.layers import Dense, Rescaling
-from firesteel.models import Sequential
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["STARTING", "Plan", "Result", "print_result", "spark_session", "train"]
+__all__ = ["STARTING", "Count", "print_json", "print_result", "session_of", "spark_session", "train"]
 
-Part = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-"""Images and labels."""
-DATA = {"digits": (load_digits, 64, 16), "mnist": (load_mnist, 784, 255)}
-"""name: (loader, pixels in an image, value of full ink)."""
-CLASSES = 10
 STARTING = "starting Spark: some 10 seconds"
 
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0))]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a training ended.  seconds: those of the fit."""
-
-    test_loss: float
-    test_accuracy: float
-    fingerprint: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to train, on what and how; the fields are the options of `firesteel train`."""
-
-    data: str
-    hidden: tuple[int, ...]
-    activation: str
-    epochs: int
-    batch_size: int
-    learning_rate: float | None
-    optimizer: str
-    shards: int | None
-    seed: int
-
-    def model(self) -> Sequential:
-        """Return the network, compiled.  Raises ConfigError for settings that cannot work."""
-        _, pixels, ink = DATA[self.data]
-        optimizer = optimizers.get(self.optimizer)
-        if self.learning_rate is not None:
-            optimizer = replace(optimizer, learning_rate=self.learning_rate)
-        model = Sequential(
-            [
-                Rescaling(1 / ink, input_dim=pixels),
-                *(Dense(units, self.activation) for units in self.hidden),
-                Dense(CLASSES, "softmax"),
-            ]
-        )
-        model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
-        return model
-
-    def load(self) -> tuple[Part, Part]:
-        """Return the training and the test part.  Raises DataError."""
-        return DATA[self.data][0]()
-
-    def run(self, parts: tuple[Part, Part], spark: "SparkSession | None", callbacks: Sequence[Callback]) -> Result:
-        """Train on the first part and score on the second, on Spark if a session is given."""
-        model, (training, test) = self.model(), parts
-        start = time.perf_counter()
-        model.fit(
-            **_rows(training, spark),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            shards=self.shards,
-            seed=self.seed,
-            verbose=0,
-            callbacks=callbacks,
-        )
-        seconds = time.perf_counter() - start
-        loss, accuracy = model.evaluate(**_rows(test, spark), verbose=0)
-        return Result(loss, accuracy, model.fingerprint(), seconds)
+Switch = Annotated[bool, Parameter(show_default=False)]
 
 
 def train(
+    file: Path | None = None,
+    /,
     *,
-    data: Literal["digits", "mnist"] = "digits",
-    hidden: str = "64",
-    activation: str = "relu",
-    epochs: Count = 10,
-    batch_size: Count = 32,
+    data: str | None = None,
+    test: str | None = None,
+    format: str | None = None,
+    label: str | None = None,
+    test_label: str | None = None,
+    features: str | None = None,
+    weight: str | None = None,
+    hidden: str | None = None,
+    activation: str | None = None,
+    dropout: float | None = None,
+    scale: str | None = None,
+    epochs: Count | None = None,
+    batch_size: Count | None = None,
     learning_rate: float | None = None,
-    optimizer: str = "adam",
+    optimizer: str | None = None,
+    loss: str | None = None,
+    metrics: str | None = None,
+    validation_split: float | None = None,
+    class_weight: str | None = None,
+    strategy: str | None = None,
     shards: Count | None = None,
-    seed: Seed = 0,
-    engine: Literal["local", "spark"] = "local",
-    master: str = "local[2]",
+    seed: Seed | None = None,
+    engine: Literal["local", "spark"] | None = None,
+    master: str | None = None,
+    run: str | None = None,
+    dry_run: Switch = False,
+    print_config: Switch = False,
     as_json: Annotated[bool, Parameter(name="--json", show_default=False)] = False,
 ) -> None:
-    """Train a network on handwritten digits and score it on the test part.
+    """Train a network on a data set or on a file of rows, and score it on the test part.
 
-    The last line is the fingerprint of the network: the SHA-256 of its architecture and weights.  The same options
-    give the same fingerprint, and with the same --shards so do both engines.
+    The last line is the fingerprint of the network: the SHA-256 of its architecture and weights.  The same settings
+    give the same fingerprint, and with the same --shards so do both engines.  Options go before environment
+    variables such as FIRESTEEL_TRAINING_EPOCHS, those before FILE, and FILE before the defaults.
 
     Parameters
     ----------
+    file
+        A TOML file with the sections data, model, training, engine and run; --print-config shows one.
     data
-        digits come with the package; mnist is read from $FIRESTEEL_DATA, or fetched once.
+        A set (digits, which is the default and comes with the package, or mnist), or a file of rows: Parquet, CSV
+        with a header, LIBSVM, IDX, .npy, .npz, or text of numbers.
+    test
+        A file of rows to score on; a set has its own.
+    format
+        csv, idx, libsvm, numpy, parquet or text, where the ending of the file does not say it.
+    label
+        The column to predict ("label" if there is one), or several with commas between; for IDX, .npy and text the
+        file of the labels.
+    test_label
+        The file of the test rows' labels, for IDX, .npy and text.
+    features
+        Columns to predict from, with commas between; all others if not given.
+    weight
+        A column that says what each row weighs.
     hidden
-        Units of the hidden layers, such as 64,32; "" for none.
+        Units of the hidden layers, such as 64,32 (64); "" for none.
     activation
-        Of the hidden layers, such as relu, gelu or tanh.
+        Of the hidden layers, such as gelu or tanh (relu).
+    dropout
+        The share of hidden units to drop in training.
+    scale
+        What inputs are multiplied by, or "standard": brought to mean 0 and variance 1.  For a set 1 over full ink;
+        for other files standard, and then numbers to predict are as well; 1 leaves them as they are.
     epochs
-        Passes over the training rows.
+        Passes over the training rows (10).
     batch_size
-        Rows a step, in each shard.
+        Rows a step, in each shard (32).
     learning_rate
         Size of a step; the optimizer's own if not given.
     optimizer
-        adam, rmsprop or sgd.
+        Such as rmsprop or sgd (adam).
+    loss
+        If not given, from the label: whole numbers, text and true/false are classes, other numbers are numbers.
+    metrics
+        What to measure besides the loss, with commas between.
+    validation_split
+        The share of the training rows to hold out, drawn by their values (0).
+    class_weight
+        "balanced", to let rare classes weigh more.
+    strategy
+        "average" or "gradient".
     shards
         Parts that train apart and are averaged; if not given, 1 in process, and on Spark from the number of rows.
     seed
-        The root of everything random.
+        The root of everything random (0).
     engine
-        Where to train: in this process, or on Spark.
+        Where to train: local, in this process (the default), or spark.
     master
-        Spark master, with --engine spark.
+        Spark master, with --engine spark (local[2]).
+    run
+        A folder for what the training leaves behind: the model, its history, its report, and these settings.
+    dry_run
+        Read the rows, show what would be trained, and train nothing.
+    print_config
+        Print the settings as TOML, and do nothing.
     as_json
         Print JSON lines: each epoch's row, then the result.  Text for people goes to stderr.
     """
-    plan = Plan(data, _units(hidden), activation, epochs, batch_size, learning_rate, optimizer, shards, seed)
-    plan.model()  # refuses wrong settings before anything slow begins
-    parts = plan.load()
+    given = {
+        "--data": ("data.train", data),
+        "--test": ("data.test", test),
+        "--format": ("data.format", format),
+        "--label": ("data.label", label),
+        "--test-label": ("data.test_label", test_label),
+        "--features": ("data.features", features),
+        "--weight": ("data.weight", weight),
+        "--hidden": ("model.hidden", hidden),
+        "--activation": ("model.activation", activation),
+        "--dropout": ("model.dropout", dropout),
+        "--scale": ("model.scale", scale),
+        "--epochs": ("training.epochs", epochs),
+        "--batch-size": ("training.batch_size", batch_size),
+        "--learning-rate": ("training.learning_rate", learning_rate),
+        "--optimizer": ("training.optimizer", optimizer),
+        "--loss": ("training.loss", loss),
+        "--metrics": ("training.metrics", metrics),
+        "--validation-split": ("training.validation_split", validation_split),
+        "--class-weight": ("training.class_weight", class_weight),
+        "--strategy": ("training.strategy", strategy),
+        "--shards": ("training.shards", shards),
+        "--seed": ("training.seed", seed),
+        "--engine": ("engine.name", engine),
+        "--master": ("engine.master", master),
+        "--run": ("run.folder", run),
+    }
+    config = _settings(file, given)
+    if print_config:
+        print(to_toml(settled(config)), end="")
+        return
     console = Console(stderr=as_json)
-    live = is_live(console) and not as_json
-    spark = None
     with ExitStack() as stack:
-        if engine == "spark":
-            with waiting(STARTING, console, live=live):
-                spark = stack.enter_context(spark_session(master))
-        show = stack.enter_context(epochs_shown(epochs, console, live=live))
-        result = plan.run(parts, spark, [EachRow(_print_json), show] if as_json else [show])
+        spark = stack.enter_context(session_of(config.engine, console, as_json))
+        plan = stack.enter_context(planned(config, spark))
+        if dry_run:
+            facts = described(plan)
+            print(json.dumps(facts) if as_json else told(facts))
+            return
+        shown = is_live(console) and not as_json
+        keep = run_folder(plan)
+        show = stack.enter_context(epochs_shown(plan.config.training.epochs, console, live=shown))
+        result = plan.run([*([EachRow(print_json)] if as_json else []), show, *keep])
     print_result(result, console)
     if as_json:
-        _print_json(asdict(result))
+        scores = {f"test_{name}": value for name, value in (result.test or {}).items()}
+        print_json(scores | {"fingerprint": result.fingerprint, "seconds": result.seconds})
+
+
+def _settings(file: Path | None, given: dict[str, tuple[str, Any]]) -> Config:
+    if file is not None and str(file) in SETS:
+        raise ConfigError(f"{file} is a data set, and there goes a TOML file: use --data {file}", code="config-file")
+    config = resolve(file, given)
+    folder = config.run.folder
+    if file is None or folder is None or given["--run"][1] is not None:
+        return config
+    repeats = file.parent.resolve() == Path(folder).resolve() and file.with_name("metrics.json").exists()
+    return replace(config, run=Run()) if repeats else config  # a run that is repeated stays as it was
 
 
 def print_result(result: Result, console: Console) -> None:
     """Print the scores and, as the last line, the fingerprint."""
-    console.print(
-        f"test accuracy [bold green]{result.test_accuracy:.4f}[/]  loss {result.test_loss:.4f}", highlight=False
-    )
+    if result.test is not None:
+        first, *others = [name for name in result.test if name != "loss"] or ["loss"]
+        words = [f"test {first} [bold green]{result.test[first]:.4f}[/]"]
+        words += [f"{name} {result.test[name]:.4f}" for name in others]
+        words += [f"loss {result.test['loss']:.4f}"] if first != "loss" else []
+        console.print("  ".join(words), highlight=False, soft_wrap=True)
     console.print(f"fingerprint {result.fingerprint}", highlight=False, soft_wrap=True)
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print one line of JSON."""
+    print(json.dumps(values), flush=True)
+
+
+@contextmanager
+def session_of(engine: Engine, console: Console, quiet: bool) -> Iterator["SparkSession | None"]:
+    """Give the Spark session that the settings ask for, and None where they ask for none.
+
+    quiet: whether not even a terminal gets a live line.
+    """
+    if engine.name == "local":
+        yield None
+        return
+    with ExitStack() as stack:
+        with waiting(STARTING, console, live=is_live(console) and not quiet):
+            spark = stack.enter_context(spark_session(engine.master))
+        from firesteel.spark.files import explained
+
+        with explained():
+            yield spark
 
 
 @contextmanager
@@ -216,26 +272,3 @@ def _interruptible_later() -> Iterator[None]:
         signal.signal(signal.SIGINT, interrupt)
     if held:
         signal.raise_signal(signal.SIGINT)
-
-
-def _units(hidden: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(units) for units in hidden.split(",")) if hidden.strip() else ()
-    except ValueError:
-        raise ConfigError(
-            f"--hidden {hidden!r}: give whole numbers with commas between, such as 64,32", code="config-hidden"
-        ) from None
-
-
-def _rows(part: Part, spark: "SparkSession | None") -> dict[str, Any]:
-    """Return what `fit` and `evaluate` take: arrays, or a DataFrame whose features are the pixels' bytes."""
-    images, labels = part[0].reshape(len(part[0]), -1), part[1]
-    if spark is None:
-        return {"x": images, "y": labels}
-    rows = [(image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)]
-    frame = spark.createDataFrame(rows, "features binary, label int")
-    return {"x": frame, "features": "features", "label": "label"}
-
-
-def _print_json(values: dict[str, Any]) -> None:
-    print(json.dumps(values), flush=True)

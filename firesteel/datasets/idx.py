@@ -1,4 +1,4 @@
-"""Reads IDX files, the container MNIST comes in, gzipped or plain, and refuses whatever is not exactly one.
+"""Reads and writes IDX files, the container MNIST comes in, and refuses whatever is not exactly one.
 
 A half-read image file trains a network on noise without complaint, so every size is checked here, once, and
 the loaders behind trust the array.  `digits` and `cache` come next: they add a pinned checksum.
@@ -15,9 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel.datasets.files import written
 from firesteel.errors import DataError
 
-__all__ = ["read_idx", "read_packed", "read_pinned"]
+__all__ = ["read_idx", "read_packed", "read_pinned", "write_idx"]
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMENSIONS = 8
@@ -45,6 +46,27 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Source: the format note on Y. LeCun's MNIST page.
     """
     return _read(Path(path))[0]
+
+
+def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
+    """Write an array of 1 to 8 dimensions as an IDX file, plain; the file is whole or not there.
+
+    array: of uint8, int8, int16, int32, float32 or float64.
+
+    Raises `DataError` for any other (`data-shape`), where the file is there already (`data-exists`) or cannot be
+    written (`data-write`).
+    """
+    kinds = {np.dtype(name): code for code, name in TYPES.items()}
+    kind = array.dtype.newbyteorder(">")
+    if kind not in kinds or not 1 <= array.ndim <= MAX_DIMENSIONS:
+        known = ", ".join(str(kind.newbyteorder("=")) for kind in kinds)
+        raise DataError(
+            f"{path}: IDX holds 1 to {MAX_DIMENSIONS} dimensions of {known}, and not {array.dtype} of {array.shape}",
+            code="data-shape",
+        )
+    with written(Path(path)) as file:
+        file.write(struct.pack(f">BBBB{array.ndim}I", 0, 0, kinds[kind], array.ndim, *array.shape))
+        file.write(np.ascontiguousarray(array, kind).data)
 
 
 def read_pinned(path: Path, sha256: str, remedy: str) -> NDArray[Any]:

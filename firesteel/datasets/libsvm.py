@@ -1,28 +1,123 @@
-"""Writes LIBSVM text, `label index:value ...` with zeros left out: what Spark, scikit-learn and lessons read.
+"""Reads and writes LIBSVM text, `label index:value ...` with zeros left out: what Spark and lessons read.
 
-Only a writer: Spark's `libsvm` reader and scikit-learn's `load_svmlight_file` read such files well.
+The reader makes whole rows of it, zeros included, so it refuses what would not fit; Spark's own keeps them sparse.
 """
 
 import math
 import os
-from contextlib import suppress
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel.datasets.files import written
 from firesteel.errors import DataError
 
-__all__ = ["write_libsvm"]
+__all__ = ["read_libsvm", "write_libsvm"]
 
 CHUNK = 2**20
 """Values turned into text at a time."""
+MOST_BYTES = 2**32
+"""The largest array that is made of a file."""
+NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+LINE = re.compile(rb"\s*(?P<label>" + NUMBER + rb")(?:[ \t]+\d+:" + NUMBER + rb")*\s*")
 
 
-def write_libsvm(path: str | os.PathLike[str], x: NDArray[np.uint8], y: NDArray[np.uint8]) -> None:
+def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x, (n, I), and y, (n,), of a LIBSVM file; I is the largest index in it unless `inputs` says more.
+
+    Indices count from 1 and rise within a line; blank lines and those that begin with # are passed over.
+
+    Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a line is anything else
+    or an index is above `inputs` (`data-libsvm`), or all rows would take more than 4 GiB (`data-size`).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "two.txt"
+    ...     _ = path.write_text("3 2:7 3:0.5\\n-1\\n")
+    ...     read_libsvm(path)
+    (array([[0. , 7. , 0.5],
+           [0. , 0. , 0. ]]), array([ 3., -1.]))
+
+    Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
+    """
+    labels: list[float] = []
+    columns: list[NDArray[np.int64]] = []
+    values: list[NDArray[np.float64]] = []
+    width, line = 0, 0
+    try:
+        with path.open("rb") as file:
+            for line, text in enumerate(file, 1):  # noqa: B007
+                if not text.strip() or text.startswith(b"#"):
+                    continue
+                label, at, value = _parsed(text, path, line)
+                if len(at):
+                    width = max(width, int(at[-1]))
+                    if inputs is not None and width > inputs:
+                        raise _refused(path, line, f"index {width}, and there are {inputs} inputs")
+                    if 8 * width * (len(labels) + 1) > MOST_BYTES:
+                        raise DataError(
+                            f"{path}, line {line}: with index {width:,} {len(labels) + 1:,} rows take more than "
+                            f"{MOST_BYTES >> 30} GiB, zeros included: give fewer, or use --engine spark",
+                            code="data-size",
+                        )
+                labels.append(label)
+                columns.append(at)
+                values.append(value)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
+    if not labels:
+        raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
+    x = np.zeros((len(labels), width if inputs is None else inputs))
+    for row, (at, value) in enumerate(zip(columns, values, strict=True)):
+        x[row, at - 1] = value
+    return x, np.array(labels)
+
+
+def _parsed(text: bytes, path: Path, line: int) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
+    """Return the label, the indices and the values of a line."""
+    if LINE.fullmatch(text) is None:
+        raise _refused(path, line, _wrong(text))
+    label, *pairs = text.replace(b":", b" ").split()
+    numbers = np.array(pairs, "S").astype(np.float64) if pairs else np.empty(0)
+    at, values = numbers[::2].astype(np.int64), numbers[1::2]
+    if len(at) and at[0] < 1:
+        raise _refused(path, line, "index 0, and LIBSVM counts from 1: add 1 to every index")
+    if (np.diff(at) <= 0).any():
+        where = int((np.diff(at) <= 0).argmax())
+        raise _refused(path, line, f"index {at[where + 1]} comes after {at[where]}: indices must rise within a line")
+    if not np.isfinite(values).all() or not math.isfinite(float(label)):
+        raise _refused(path, line, "a number too large for float64")
+    return float(label), at, values
+
+
+def _wrong(text: bytes) -> str:
+    """Return what is wrong with a line, in words."""
+    words = text.split()
+    number = re.compile(NUMBER)
+    if not number.fullmatch(words[0]):
+        return f"{_shown(words[0])} is not a label: a line is `label index:value ...`, all numbers"
+    for word in words[1:]:
+        if not re.fullmatch(rb"\d+:" + NUMBER, word):
+            return f"{_shown(word)} is not index:value, with a whole number and a finite one"
+    return "the words are not divided by spaces"
+
+
+def _shown(word: bytes) -> str:
+    return repr(word[:30].decode("ascii", "backslashreplace"))
+
+
+def _refused(path: Path, line: int, what: str) -> DataError:
+    return DataError(f"{path}, line {line}: {what}", code="data-libsvm")
+
+
+def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any]) -> None:
     """Write rows as LIBSVM text: a line `label index:value ...` a row, indices from 1 and rising, no zeros.
 
-    x: (n, ...) uint8, each row flattened.  y: (n,) uint8.
+    x: (n, ...) numbers, each row flattened; uint8 is quickest.  y: (n,) numbers.
     The file is written beside its place and renamed, so it is whole or not there.
 
     Raises `DataError` when x and y are anything else (`data-shape`), and when the file is there already
@@ -38,45 +133,45 @@ def write_libsvm(path: str | os.PathLike[str], x: NDArray[np.uint8], y: NDArray[
 
     Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
     """
-    if x.dtype != np.uint8 or y.dtype != np.uint8 or y.shape != x.shape[:1]:
+    if x.dtype.kind not in "uifb" or y.dtype.kind not in "uifb" or y.shape != x.shape[:1]:
         raise DataError(
-            f"x is {x.dtype} of shape {x.shape} and y {y.dtype} of {y.shape}: both must be uint8, one label a row",
+            f"x is {x.dtype} of shape {x.shape} and y {y.dtype} of {y.shape}: both must be numbers, one label a row",
             code="data-shape",
         )
-    path = Path(path)
-    must_not_exist(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     rows = x.reshape(len(x), math.prod(x.shape[1:]))
-    words = _words(rows.shape[1])
+    small = x.dtype == np.uint8 and y.dtype == np.uint8
+    text: Callable[[NDArray[Any], NDArray[Any]], bytes] = _Bytes(rows.shape[1]) if small else _text
     step = max(1, CHUNK // max(1, rows.shape[1]))
-    try:
-        with part.open("wb") as file:
-            for at in range(0, len(rows), step):
-                file.write(_text(words, rows[at : at + step], y[at : at + step]))
-        part.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}", code="data-write") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
+    with written(Path(path)) as file:
+        for at in range(0, len(rows), step):
+            file.write(text(rows[at : at + step], y[at : at + step]))
 
 
-def must_not_exist(path: Path) -> None:
-    """Raise DataError if there is such a file, which is never overwritten."""
-    if os.path.exists(path):  # False where one may not look: writing says why
-        raise DataError(f"{path}: is there already; delete it, or name another folder", code="data-exists")
+def _text(x: NDArray[Any], y: NDArray[Any]) -> bytes:
+    lines = []
+    for row, label in zip(x, y, strict=True):
+        at = np.flatnonzero(row)
+        pairs = (f" {i + 1}:{_number(value)}" for i, value in zip(at.tolist(), row[at].tolist(), strict=True))
+        lines.append(_number(label.item()) + "".join(pairs) + "\n")
+    return "".join(lines).encode()
 
 
-def _words(width: int) -> NDArray[np.bytes_]:
-    """Return what stands for each value in each column, (width, 256): nothing for 0."""
-    words = [b" %d:%d" % (at + 1, value) if value else b"" for at in range(width) for value in range(256)]
-    return np.array(words, "S").reshape(width, 256)
+def _number(value: float) -> str:
+    return repr(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)
 
 
-def _text(words: NDArray[np.bytes_], x: NDArray[np.uint8], y: NDArray[np.uint8]) -> bytes:
-    """Return the lines: the words in a table of fixed width, and then without the zero bytes that fill it."""
-    table = np.empty((len(x), len(words) + 2), np.promote_types(words.dtype, "S3"))
-    table[:, 0], table[:, -1] = y.astype("S3"), b"\n"
-    table[:, 1:-1] = words[np.arange(len(words)), x]
-    flat = table.reshape(-1).view(np.uint8)
-    return flat[flat != 0].tobytes()
+class _Bytes:
+    """Turns uint8 rows into text: a table of what stands for each value in each column, ("" for 0), is looked up."""
+
+    def __init__(self, width: int) -> None:
+        words = [b" %d:%d" % (at + 1, value) if value else b"" for at in range(width) for value in range(256)]
+        self.words = np.array(words, "S").reshape(width, 256)
+
+    def __call__(self, x: NDArray[Any], y: NDArray[Any]) -> bytes:
+        """Return the lines: the words in a table of fixed width, and then without the zero bytes that fill it."""
+        words = self.words
+        table = np.empty((len(x), len(words) + 2), np.promote_types(words.dtype, "S3"))
+        table[:, 0], table[:, -1] = y.astype("S3"), b"\n"
+        table[:, 1:-1] = words[np.arange(len(words)), x]
+        flat = table.reshape(-1).view(np.uint8)
+        return flat[flat != 0].tobytes()

@@ -7,14 +7,13 @@ file, and zeros left out.
 import math
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.libsvm import must_not_exist
+from firesteel.datasets.files import written
 from firesteel.errors import DataError
 
 __all__ = ["write_text"]
@@ -41,24 +40,14 @@ def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> N
     0 0.027450980392156862 1
     0 0 0.2
     """
-    path = Path(path)
-    must_not_exist(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     width: int | None = None
-    try:
-        with part.open("wb") as file:
-            for rows in parts:
-                flat = _flat(rows, width)
-                width = flat.shape[1]
-                step = max(1, CHUNK // width)
-                for at in range(0, len(flat), step):
-                    file.write(_text(flat[at : at + step]))
-        part.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}", code="data-write") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
+    with written(Path(path)) as file:
+        for rows in parts:
+            flat = _flat(rows, width)
+            width = flat.shape[1]
+            step = max(1, CHUNK // width)
+            for at in range(0, len(flat), step):
+                file.write(_text(flat[at : at + step]))
 
 
 def _flat(rows: NDArray[Any], width: int | None) -> NDArray[Any]:

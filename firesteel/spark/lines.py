@@ -111,7 +111,7 @@ def _parsed(spark: SparkSession, path: str, *, one_hot: bool) -> Iterator[_Lines
     frame = lines.mapInArrow(work, PARSED).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         told = (
-            collect(frame.where(F.col("report").isNotNull()).select("report"), f"firesteel: {path}")
+            collect(frame.where(F.col("report").isNotNull()).select("report"), "firesteel: looking at the lines")
             .column("report")
             .to_pylist()
         )

@@ -1,0 +1,219 @@
+"""What goes wrong before anything is trained, one function a trap: each returns what it found, in two lines.
+
+`doctor.py` runs them in order and prints; the last ones look at a small Spark job (`firesteel/spark/probe.py`) and at
+rows.  A finding that stops Spark is told apart from one that only makes things worse.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firesteel.cli.rows import Rows
+from firesteel.cli.task import MOST_VALUES, labels_of, spelled
+from firesteel.spark.session import java_problem
+
+if TYPE_CHECKING:
+    from firesteel.spark.probe import Probe
+
+__all__ = ["Finding", "before_spark", "of_rows", "of_session"]
+
+GIBIBYTE = 2**30
+LEAST_DISK = 2 * GIBIBYTE
+LEAST_MEMORY = 1.5 * GIBIBYTE
+QUIET = ("ERROR", "FATAL", "OFF")
+WIDE = 10.0
+"""How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
+ASK = """\
+import importlib.util, json, sys
+print(json.dumps({"python": "%d.%d" % sys.version_info[:2],
+                  "missing": [n for n in ("numpy", "pyarrow") if importlib.util.find_spec(n) is None]}))
+"""
+"""What a worker's Python is asked."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """what: in one line.  todo: in another, None where all is well.  stops: whether Spark cannot run so."""
+
+    what: str
+    todo: str | None = None
+    stops: bool = False
+
+
+def before_spark() -> Iterator[Finding]:
+    """Yield what can be known without starting Spark."""
+    yield Finding(f"Python {sys.version.split()[0]}, NumPy {np.__version__}, {sys.executable}")
+    yield from _packages()
+    if "SPARK_REMOTE" in os.environ:
+        yield Finding(f"SPARK_REMOTE is set: Spark runs elsewhere, at {os.environ['SPARK_REMOTE'].partition(';')[0]}")
+        return
+    yield _java()
+    yield _worker()
+    yield from _plain_python()
+    yield _disk()
+
+
+def _packages() -> Iterator[Finding]:
+    missing = [name for name in ("pyspark", "pandas", "pyarrow") if find_spec(name) is None]
+    if missing:
+        yield Finding(f"{' and '.join(missing)} not installed", 'pip install "firesteel[spark]"', stops=True)
+        return
+    yield Finding(", ".join(f"{name} {_version(name)}" for name in ("pyspark", "pandas", "pyarrow")))
+    if int(_version("pandas").partition(".")[0]) >= 3:
+        yield Finding(f"pandas {_version('pandas')} is newer than Spark is made for", 'pip install "pandas>=2.2,<3"')
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "0 (of unknown version)"
+
+
+def _java() -> Finding:
+    problem = java_problem()
+    if problem is None:
+        home = os.environ.get("JAVA_HOME")
+        return Finding(f"Java fits: {Path(home, 'bin', 'java') if home else shutil.which('java')}")
+    what, _, remedy = problem.rpartition(": ")
+    return Finding(what, remedy, stops=True)
+
+
+def _worker() -> Finding:
+    """Ask the Python that workers will run, where another one is named, what it is and has."""
+    named = os.environ.get("PYSPARK_PYTHON")
+    if named is None:
+        return Finding("workers run this Python")
+    whose = f"PYSPARK_PYTHON={named}"
+    remedy = f"unset PYSPARK_PYTHON, or export PYSPARK_PYTHON={sys.executable}"
+    told = _asked(named)
+    if isinstance(told, str):
+        return Finding(f"{whose}: workers cannot run it ({told})", remedy, stops=True)
+    if told["missing"]:
+        missing = " and ".join(told["missing"])
+        return Finding(
+            f"{whose}: workers would have no {missing}", f"install {missing} there, or {remedy}", stops=True
+        )
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if told["python"] != here:
+        what = f"{whose} is Python {told['python']}, and the driver is {here}: Spark refuses that"
+        return Finding(what, remedy, stops=True)
+    return Finding(f"workers run {named}, Python {told['python']} with NumPy and pyarrow")
+
+
+def _plain_python() -> Iterator[Finding]:
+    """Look at the Python that Spark takes where nobody names one: `python3` on the PATH."""
+    if "PYSPARK_PYTHON" in os.environ:
+        return
+    found = shutil.which("python3")
+    told = None if found is None else _asked(found)
+    if isinstance(told, dict) and told["missing"]:
+        yield Finding(
+            f"a session that firesteel does not make would run {found}, which has no {' and '.join(told['missing'])}",
+            f"before spark-submit and SparkSession.builder: export PYSPARK_PYTHON={sys.executable}",
+        )
+
+
+def _asked(python: str) -> dict[str, list[str]] | str:
+    """Return what a Python says of itself, or why it says nothing."""
+    try:
+        done = subprocess.run(
+            [python, "-c", ASK], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+        )
+        told: dict[str, list[str]] = json.loads(done.stdout)
+        return told
+    except subprocess.TimeoutExpired:
+        return "no answer within 20 s"
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError:
+        return f"exit code {done.returncode}"
+
+
+def _disk() -> Finding:
+    """Look at where Spark puts shuffled and cached rows."""
+    place = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        remedy = "set SPARK_LOCAL_DIRS to a folder with room"
+        return Finding(f"{place}, where Spark keeps rows, cannot be used: {error.strerror}", remedy, stops=True)
+    if not os.access(place, os.W_OK):
+        remedy = "set SPARK_LOCAL_DIRS to a folder of yours"
+        return Finding(f"{place}, where Spark keeps rows, cannot be written to", remedy, stops=True)
+    room = f"{place}, where Spark keeps rows, has {free / GIBIBYTE:.1f} GiB left"
+    return Finding(room, "free some, or set SPARK_LOCAL_DIRS to a folder with room" if free < LEAST_DISK else None)
+
+
+def of_session(found: "Probe") -> Iterator[Finding]:
+    """Yield what a small job has shown."""
+    worker = found.worker
+    yield Finding(
+        f"Spark {found.version} ran a job; a worker is Python {worker['python']}, NumPy {worker['numpy']}, "
+        f"pyarrow {worker['pyarrow']}"
+    )
+    if found.memory is not None:
+        memory = f"the driver's memory is {found.memory / GIBIBYTE:.1f} GiB"
+        small = found.memory < LEAST_MEMORY
+        yield Finding(
+            memory, "give --driver-memory 4g, or spark.driver.memory before Spark starts" if small else None
+        )
+    if found.log is not None and found.log not in QUIET:
+        remedy = 'spark.sparkContext.setLogLevel("ERROR"), or let firesteel.spark.session() make the session'
+        yield Finding(f"Spark logs from level {found.log}: its lines drown the progress of a training", remedy)
+    if found.progress:
+        yield Finding(
+            "Spark draws a progress bar of its own over ours", "give --conf spark.ui.showConsoleProgress=false"
+        )
+
+
+def of_rows(rows: Rows) -> Iterator[Finding]:
+    """Yield what may go wrong with rows that are trained on as they are."""
+    x = np.asarray(rows.x, np.float64)
+    yield Finding(f"{rows.source}: {len(x):,} rows of {x.shape[1]:,} inputs")
+    bad = ~np.isfinite(x).all(axis=1)
+    if bad.any():
+        yield Finding(
+            f"{rows.source}: {int(bad.sum()):,} rows hold NaN or infinite values, the first in row {bad.argmax()}",
+            "drop those rows, or fill them in",
+        )
+        x = x[~bad]
+    size = np.maximum(np.abs(x.mean(axis=0)), x.std(axis=0)) if len(x) else np.zeros(x.shape[1])
+    if size.max() > WIDE:
+        at = int(size.argmax())
+        name = repr(rows.names[at]) if rows.names else f"input {at}"
+        yield Finding(
+            f"{rows.source}: inputs are not scaled: {int((size > WIDE).sum()):,} of {len(size):,} are far from 1 in "
+            f"size, {name} up to {size[at]:.3g}",
+            "`firesteel train` scales them; in Python put Normalization() first, or Rescaling(1 / 255) for pixels",
+        )
+    if rows.y is not None:
+        yield from _labels(rows)
+
+
+def _labels(rows: Rows) -> Iterator[Finding]:
+    labels = labels_of(rows)
+    if labels.columns > 1 or labels.kind == "number":
+        return
+    if labels.values is None:
+        yield Finding(
+            f"{rows.source}: {labels.name} takes more than {MOST_VALUES:,} values: no classes",
+            "for a number to predict give --loss mean_squared_error",
+        )
+    elif labels.values != tuple(range(len(labels.values))):
+        shown = ", ".join(spelled(value) for value in labels.values[:5]) + (", ..." if len(labels.values) > 5 else "")
+        yield Finding(
+            f"{rows.source}: labels are not 0 to {len(labels.values) - 1}: {labels.name} holds {shown}",
+            "`firesteel train` numbers them; in Python use StringIndexer, or np.unique(y, return_inverse=True)",
+        )

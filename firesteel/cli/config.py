@@ -1,0 +1,394 @@
+"""Everything that `firesteel train` can be told, as the sections of a TOML file and as frozen dataclasses.
+
+A flag goes before an environment variable, that before the file, and the file before the default; `resolve` merges
+them and remembers where each value was found, for messages.  Next: `network.py` and `train.py`, which use the result.
+"""
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from firesteel.errors import ConfigError
+
+__all__ = ["Config", "Data", "Engine", "Model", "Run", "Training", "resolve", "to_toml"]
+
+# Kinds of values
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a value must be, in words, and the function that checks it: it returns the value, or raises ValueError.
+
+    listed: whether a text from the shell is a list, with commas between.
+    """
+
+    words: str
+    check: Callable[[Any], Any]
+    listed: bool = False
+
+
+def _of(*types: type) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise ValueError
+        return value
+
+    return check
+
+
+def _whole(low: int) -> Kind:
+    def check(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise ValueError
+        return value
+
+    return Kind(f"a whole number of at least {low}", check)
+
+
+def _number(words: str, good: Callable[[float], bool]) -> Kind:
+    def check(value: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not good(value):
+            raise ValueError
+        return float(value)
+
+    return Kind(words, check)
+
+
+def _one_of(*names: str) -> Kind:
+    def check(value: Any) -> str:
+        if value not in names:
+            near = difflib.get_close_matches(str(value), names, n=1)
+            raise ValueError(f"did you mean {near[0]!r}?" if near else "")
+        return str(value)
+
+    return Kind("one of " + ", ".join(names), check)
+
+
+def _many(words: str, *types: type, least: float = float("-inf")) -> Kind:
+    def check(value: Any) -> tuple[Any, ...]:
+        given = value if isinstance(value, list | tuple) else [value]
+        items = tuple(_of(*types)(item) for item in given)
+        if any(isinstance(item, int) and item < least for item in items):
+            raise ValueError
+        return items
+
+    return Kind(words, check, listed=True)
+
+
+def _scale(value: Any) -> Any:
+    if value != "standard":
+        value = _number("", lambda number: number != 0).check(value)
+    return value
+
+
+def _class_weight(value: Any) -> Any:
+    if value == "balanced":
+        return value
+    return {int(name): _of(int, float)(weight) for name, weight in _of(dict)(value).items()}
+
+
+TEXT = Kind("a text", _of(str))
+FLAG = Kind("true or false", _of(bool))
+TEXTS = _many("a list of texts", str)
+WHOLES = _many("whole numbers of at least 1, such as [64, 32]", int, least=1)
+NAMED = Kind("a name, or a table with a type", _of(str, dict))
+NAMEDS = _many("a list of names, or of tables with a type", str, dict)
+TABLES = _many("a list of tables with a type", dict)
+RATE = _number("a number above 0", lambda number: number > 0)
+SHARE = _number("a number in [0, 1)", lambda number: 0 <= number < 1)
+SCALE = Kind('"standard", or the number that inputs are multiplied by', _scale)
+WEIGHTS = Kind('"balanced", or a table of classes and their weights', _class_weight)
+FORMATS = ("csv", "idx", "libsvm", "numpy", "parquet", "text")
+
+
+def _key(kind: Kind, default: Any = None) -> Any:
+    return field(default=default, metadata={"kind": kind})
+
+
+# The sections
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the rows are and what their columns are.
+
+    train, test: a set's name or a file.  label: columns; for idx, numpy and text the labels' file.
+    """
+
+    train: str = _key(TEXT, "digits")
+    test: str | None = _key(TEXT)
+    format: str | None = _key(_one_of(*FORMATS))
+    label: tuple[str, ...] | None = _key(TEXTS)
+    test_label: str | None = _key(TEXT)
+    features: tuple[str, ...] | None = _key(TEXTS)
+    weight: str | None = _key(TEXT)
+    picture: tuple[int, ...] | None = _key(WHOLES)
+    class_names: tuple[str, ...] | None = _key(TEXTS)
+    rows: int | None = _key(_whole(1))
+    inputs: int | None = _key(_whole(1))
+
+
+@dataclass(frozen=True)
+class Model:
+    """The network: its layers in full, or the short form `hidden`, `activation`, `dropout` and `scale`."""
+
+    layers: tuple[dict[str, Any], ...] | None = _key(TABLES)
+    hidden: tuple[int, ...] = _key(replace(WHOLES, words="whole numbers with commas between, such as 64,32"), (64,))
+    activation: str = _key(TEXT, "relu")
+    dropout: float | None = _key(SHARE)
+    scale: str | float | None = _key(SCALE)
+    dtype: str = _key(_one_of("float32", "float64"), "float32")
+    initial: str | None = _key(TEXT)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train, with the meanings that `Sequential.fit` and `compile` give these words.
+
+    code: the names of callbacks that are code, and not in the file.  went_on: whether it went on from an earlier one.
+    """
+
+    optimizer: str | dict[str, Any] = _key(NAMED, "adam")
+    learning_rate: float | None = _key(RATE)
+    loss: str | dict[str, Any] | None = _key(NAMED)
+    metrics: tuple[Any, ...] | None = _key(NAMEDS)
+    epochs: int = _key(_whole(1), 10)
+    batch_size: int | None = _key(_whole(1))
+    validation_split: float = _key(SHARE, 0.0)
+    shuffle: bool = _key(FLAG, True)
+    class_weight: Any = _key(WEIGHTS)
+    initial_epoch: int = _key(_whole(0), 0)
+    strategy: str | dict[str, Any] | None = _key(NAMED)
+    shards: int | None = _key(_whole(1))
+    seed: int = _key(_whole(0), 0)
+    callbacks: tuple[dict[str, Any], ...] = _key(TABLES, ())
+    code: tuple[str, ...] = _key(TEXTS, ())
+    went_on: bool = _key(FLAG, False)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where to train."""
+
+    name: str = _key(_one_of("local", "spark"), "local")
+    master: str = _key(TEXT, "local[2]")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to keep."""
+
+    folder: str | None = _key(TEXT)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All sections.  file: the TOML file it came from, if it did."""
+
+    data: Data = Data()
+    model: Model = Model()
+    training: Training = Training()
+    engine: Engine = Engine()
+    run: Run = Run()
+    file: Path | None = None
+
+
+SECTIONS: dict[str, type[Any]] = {"data": Data, "model": Model, "training": Training, "engine": Engine, "run": Run}
+SHORT = ("activation", "dropout", "scale")
+
+
+# Sources
+
+
+@dataclass(frozen=True)
+class Given:
+    """One value and where it was found.  rank: of two, the one of the higher rank counts."""
+
+    value: Any
+    where: str
+    rank: int
+
+
+Found = dict[tuple[str, str], Given]
+
+
+def resolve(
+    file: Path | None, flags: Mapping[str, tuple[str, Any]], environment: Mapping[str, str] | None = None
+) -> Config:
+    """Return what a file, the environment and flags say together.
+
+    flags: {"--epochs": ("training.epochs", value)}; None is a flag that was not given.
+    environment: the process's own if not given; FIRESTEEL_TRAINING_EPOCHS is [training] epochs.
+    Raises ConfigError for what is unknown or of the wrong kind, with where it was found and the nearest known name.
+    """
+    found: Found = {} if file is None else _from_file(file)
+    found |= _from_environment(os.environ if environment is None else environment)
+    for flag, (name, value) in flags.items():
+        if value is not None:
+            section, key = name.split(".")
+            found[section, key] = Given(_shell(section, key, value), flag, 2)
+    _settle(found)
+    sections = {name: _section(name, kind, found) for name, kind in SECTIONS.items()}
+    return Config(**sections, file=file)
+
+
+def to_toml(config: Config) -> str:
+    """Return the text of a file that says all of this; what is not set is left out."""
+    import tomli_w
+
+    return tomli_w.dumps(to_tables(config))
+
+
+def to_tables(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the sections as TOML's tables."""
+    tables = {name: _table(getattr(config, name)) for name in SECTIONS}
+    if config.model.layers is not None:
+        for key in ("hidden", *SHORT):
+            tables["model"].pop(key, None)
+    return {name: table for name, table in tables.items() if table}
+
+
+def _table(section: Any) -> dict[str, Any]:
+    values = {f.name: getattr(section, f.name) for f in fields(section)}
+    return {name: plain(value) for name, value in values.items() if value is not None and value != ()} | (
+        {"hidden": []} if values.get("hidden") == () else {}
+    )
+
+
+def plain(value: Any) -> Any:
+    """Return a value as TOML can hold it: tuples as lists, keys as texts, and what is None left out."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def _section(name: str, kind: type[Any], found: Found) -> Any:
+    values = {}
+    for known in fields(kind):
+        given = found.get((name, known.name))
+        if given is not None:
+            values[known.name] = _checked(name, known, given)
+    return kind(**values)
+
+
+def _checked(section: str, known: dataclasses.Field[Any], given: Given) -> Any:
+    kind: Kind = known.metadata["kind"]
+    try:
+        return kind.check(given.value)
+    except ValueError as error:
+        said = f"{given.where} {_shown(given.value)}"
+        if given.rank < 2:
+            said = f"{given.where}: [{section}] {known.name} = {_shown(given.value)}"
+        hint = f"; {error}" if str(error) else ""
+        raise ConfigError(f"{said}: it must be {kind.words}{hint}", code="config-value") from None
+
+
+def _shown(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return repr(text)
+
+
+def _settle(found: Found) -> None:
+    """Let the network's layers and its short form not contradict each other."""
+    layers = found.get(("model", "layers"))
+    hidden = found.get(("model", "hidden"))
+    if layers is None:
+        return
+    if hidden is not None and hidden.rank > layers.rank:
+        del found["model", "layers"]
+        return
+    for key in ("hidden", *SHORT):
+        other = found.get(("model", key))
+        if other is not None:
+            raise ConfigError(
+                f"{other.where}: {key} belongs to the short form of a network, and {layers.where} gives its layers: "
+                "leave one of them out",
+                code="config-layers",
+            )
+
+
+def _unknown(where: str, what: str, name: str, known: list[str]) -> ConfigError:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ConfigError(f"{where}: {what} {name!r} is unknown: {hint}there are {', '.join(known)}", code="config-key")
+
+
+def _keys(section: str) -> list[str]:
+    return [known.name for known in fields(SECTIONS[section])]
+
+
+def _from_file(path: Path) -> Found:
+    try:
+        text = path.read_bytes().decode()
+        tables = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}", code="config-file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8: is it TOML?", code="config-file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}", code="config-file") from None
+    found: Found = {}
+    for section, table in tables.items():
+        if section not in SECTIONS:
+            raise _unknown(_place(path, text, None, section), "section", section, list(SECTIONS))
+        if not isinstance(table, dict):
+            raise ConfigError(f"{_place(path, text, None, section)}: {section} must be a [table]", code="config-key")
+        for key, value in table.items():
+            where = _place(path, text, section, key)
+            if key not in _keys(section):
+                raise _unknown(f"{where}: [{section}]", "key", key, _keys(section))
+            found[section, key] = Given(value, where, 0)
+    return found
+
+
+def _place(path: Path, text: str, section: str | None, key: str) -> str:
+    """Return a file's name and the line where a key stands, as far as plain looking finds it."""
+    at = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*([\w-]+)\s*[\].]", line)
+        at = header[1] if header else at
+        opens = header and (key == at if section is None else f"{section}.{key}" in line)
+        if opens or (at == (section or "") and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[.=]""", line)):
+            return f"{path}, line {number}"
+    return str(path)
+
+
+def _from_environment(environment: Mapping[str, str]) -> Found:
+    found: Found = {}
+    for name, text in sorted(environment.items()):
+        for section in SECTIONS:
+            prefix = f"FIRESTEEL_{section.upper()}_"
+            if name.startswith(prefix):
+                key = name.removeprefix(prefix).lower()
+                if key not in _keys(section):
+                    names = [prefix + known.upper() for known in _keys(section)]
+                    raise _unknown("the environment", "variable", name, names)
+                found[section, key] = Given(_shell(section, key, text), name, 1)
+    return found
+
+
+def _shell(section: str, key: str, value: Any) -> Any:
+    """Return what a text from the shell means: a list where one is wanted, a TOML value, or itself."""
+    if not isinstance(value, str):
+        return value
+    kind: Kind = next(known for known in fields(SECTIONS[section]) if known.name == key).metadata["kind"]
+    if kind.listed and not value.lstrip().startswith("["):
+        return [_literal(part.strip(), kind) for part in value.split(",")] if value.strip() else []
+    return _literal(value, kind)
+
+
+def _literal(text: str, kind: Kind) -> Any:
+    if kind in (TEXT, TEXTS) and not text.lstrip().startswith("["):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return text

@@ -1,0 +1,99 @@
+"""`firesteel doctor`: every trap that newcomers step into, looked for here and now, with what to do about it.
+
+The checks are in `checks.py`; Spark is started once, for one small job, and only if nothing speaks against it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from firesteel.cli.checks import Finding, before_spark, of_rows, of_session
+from firesteel.cli.config import Engine, resolve
+from firesteel.cli.progress import is_live
+from firesteel.cli.rows import ask, load
+from firesteel.cli.train import print_json, session_of
+from firesteel.errors import FiresteelError
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    *,
+    data: str | None = None,
+    format: str | None = None,
+    label: str | None = None,
+    features: str | None = None,
+    master: str = "local[2]",
+    as_json: Annotated[bool, Parameter(name="--json", show_default=False)] = False,
+) -> int:
+    """Look for what keeps Spark from running here, or makes it run badly, and for what is wrong with rows.
+
+    The exit code is 4 where Spark cannot run.
+
+    Parameters
+    ----------
+    data
+        A set or a file of rows to look at as well.
+    format
+        The format of the rows, where the ending of the file does not say it.
+    label
+        Their column of labels ("label" if there is one); for IDX, .npy and text the file of the labels.
+    features
+        Columns to look at, with commas between; all others if not given.
+    master
+        Spark master to try.
+    as_json
+        Print a line of JSON for each finding.
+    """
+    flags = {
+        "--data": ("data.train", data),
+        "--format": ("data.format", format),
+        "--label": ("data.label", label),
+        "--features": ("data.features", features),
+    }
+    wanted = None if data is None else ask(resolve(None, flags, {}).data)
+    console = Console(highlight=False, soft_wrap=True)
+    stopped = False
+    for finding in _all(console, master, as_json):
+        stopped |= finding.stops
+        _show(finding, console, as_json)
+    if wanted is not None:
+        for finding in of_rows(load(wanted)):
+            _show(finding, console, as_json)
+    return 4 if stopped else 0
+
+
+def _all(console: Console, master: str, as_json: bool) -> Iterator[Finding]:
+    stopped = False
+    for finding in before_spark():
+        stopped |= finding.stops
+        yield finding
+    if stopped:
+        yield Finding("no Spark job was tried")
+        return
+    try:
+        with session_of(Engine("spark", master), Console(stderr=True), as_json or not is_live(console)) as spark:
+            from firesteel.spark.probe import probe
+
+            assert spark is not None
+            found = probe(spark)
+        yield from of_session(found)
+    except FiresteelError as error:
+        what = " ".join(str(error).removesuffix(f" [{error.code}]").split())
+        yield Finding(f"a small Spark job did not run: {what}", "put that right, and run this again", stops=True)
+
+
+def _show(finding: Finding, console: Console, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(finding))
+        return
+    mark, style = ("stop", "bold red") if finding.stops else ("mind", "yellow")
+    if finding.todo is None:
+        mark, style = "ok", "green"
+    console.print(f"[{style}]{mark:<6}[/]", end="")
+    console.print(finding.what, markup=False)
+    if finding.todo is not None:
+        console.print(f"      to do: {finding.todo}", markup=False)

@@ -1,0 +1,167 @@
+"""The training rows or the test rows, read and with their targets encoded: arrays in process, frames on Spark.
+
+Both give `fit` and `evaluate` their arguments, and a held-out share that is drawn by the rows' values, so that the
+two engines see the same rows on each side.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
+from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered
+from firesteel.errors import DataError
+from firesteel.train.blocks import below, row_keys
+from firesteel.train.source import Arrays, Source
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["Framed", "Part", "labels", "part", "read"]
+
+BY_SPARK = (*TABLES, "libsvm", "text")
+"""Formats that Spark reads; the others are read here and handed over."""
+CLASS = "firesteel_class"
+"""The column for the number of a class."""
+
+
+@dataclass(frozen=True)
+class Framed:
+    """Rows that Spark has read.  columns, targets: the names of the features and of the labels."""
+
+    source: str
+    frame: "DataFrame"
+    columns: tuple[str, ...]
+    targets: tuple[str, ...]
+    weight: str | None
+    names: tuple[str, ...] | None
+    by_value: bool = False
+    picture: tuple[int, ...] | None = None
+
+
+def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | Framed:
+    """Return the rows asked for, through Spark if a session is given.  Raises DataError.
+
+    stack: what closes what Spark must hold on to.
+    """
+    if spark is None or wanted.format not in BY_SPARK or (wanted.format == "text" and wanted.labels is None):
+        return load(wanted)
+    from firesteel.spark.files import read_files
+
+    if wanted.format == "text":
+        return _pair(wanted, spark, stack)
+    frame = read_files(spark, wanted.path, wanted.format, wanted.inputs)
+    if wanted.format == "libsvm":
+        return Framed(wanted.path, frame, ("features",), ("label",), None, None, by_value=True)
+    picked = pick(wanted, frame.columns)
+    kinds = dict(frame.dtypes)
+    wide = len(picked.features) == 1 and kinds[picked.features[0]].startswith(("array", "binary", "vector", "struct"))
+    names = None if wide else picked.features
+    return Framed(wanted.path, frame, picked.features, picked.label, picked.weight, names)
+
+
+def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
+    """Return the rows of two text files, whose labels are one-hot."""
+    from firesteel.spark.files import explained
+    from firesteel.spark.lines import paired
+
+    assert wanted.labels is not None
+    with explained(wanted.path):
+        rows = stack.enter_context(paired(spark, wanted.path, wanted.labels))
+    return Framed(wanted.path, rows.frame, ("features",), ("label",), None, None)
+
+
+def labels(rows: Rows | Framed) -> Labels:
+    """Return what is known of the labels."""
+    if isinstance(rows, Rows):
+        return labels_of(rows)
+    from firesteel.spark.files import explained, label_kind
+
+    with explained(rows.source):
+        kind, values = label_kind(rows.frame, rows.targets, MOST_VALUES)
+    found = Labels(", ".join(rows.targets), kind, values, rows.targets, len(rows.targets))
+    return replace(numbered(found, rows.by_value), names=rows.targets)
+
+
+@dataclass(frozen=True)
+class Part:
+    """x: an array (n, I), or a frame whose `columns` are the features, the label and the weight."""
+
+    source: str
+    x: Any
+    y: NDArray[np.float64] | None = None
+    w: NDArray[np.float64] | None = None
+    columns: dict[str, Any] | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `fit` and `evaluate` take for all these rows."""
+        if self.columns is None:
+            return {"x": self.x, "y": self.y, "sample_weight": self.w}
+        return {"x": self.x, **self.columns}
+
+    def opened(self, split: float, dtype: str) -> tuple[Source, Arrays | None]:
+        """Return the rows as a source, and apart from it those held out, where they are arrays.
+
+        split: the share held out, by the rows' values.
+        """
+        if self.columns is not None:
+            from firesteel.spark.frames import source
+
+            named = self.columns
+            return source(self.x, named["features"], named["label"], named["weight"], split, dtype), None
+        training, held = self._split(split, dtype)
+        return training._arrays(dtype), None if held is None else held._arrays(dtype)
+
+    def _arrays(self, dtype: str) -> Arrays:
+        return Arrays(self.x, self.y, self.w, dtype)
+
+    def _split(self, split: float, dtype: str) -> tuple["Part", "Part | None"]:
+        if not split:
+            return self, None
+        y = self.y[:, None] if self.y is not None and self.y.ndim == 1 else self.y
+        w = np.ones(len(self.x)) if self.w is None else self.w
+        assert y is not None
+        out = below(row_keys(self.x, y, w, np.dtype(dtype)), split)
+        if out.all() or not out.any():
+            side = "to train on" if out.all() else "to hold out"
+            raise DataError(
+                f"{self.source}: validation_split={split:g} of {len(self.x):,} rows leaves none {side}: change it",
+                code="data-empty",
+            )
+        return self._those(~out), self._those(out)
+
+    def _those(self, chosen: NDArray[np.bool_]) -> "Part":
+        kept = [None if part is None else part[chosen] for part in (self.x, self.y, self.w)]
+        return replace(self, x=kept[0], y=kept[1], w=kept[2])
+
+
+def part(rows: Rows | Framed, task: Task, spark: "SparkSession | None") -> Part:
+    """Return rows with the targets that the task's loss sees.  Raises DataError for classes that are unknown."""
+    if isinstance(rows, Framed):
+        return _framed(rows, task)
+    targets = encode(task, rows)
+    if spark is None:
+        return Part(rows.source, rows.x, targets, rows.w)
+    from firesteel.spark.files import array_frame
+
+    frame = array_frame(spark, rows.x, targets, rows.w)
+    weight = None if rows.w is None else "weight"
+    return Part(rows.source, frame, columns={"features": "features", "label": "label", "weight": weight})
+
+
+def _framed(rows: Framed, task: Task) -> Part:
+    from firesteel.spark.files import encoded, one_hot_class
+
+    frame, label = rows.frame, rows.targets if len(rows.targets) > 1 else rows.targets[0]
+    if task.one_hot:
+        frame, label = one_hot_class(frame, rows.targets, CLASS), CLASS
+    elif task.codes is not None:
+        frame = encoded(frame, rows.targets[0], list(task.codes), list(task.codes.values()), CLASS)
+        label = CLASS
+    features = rows.columns[0] if rows.names is None else list(rows.columns)
+    named = {"features": features, "label": label if isinstance(label, str) else list(label), "weight": rows.weight}
+    return Part(rows.source, frame, columns=named)

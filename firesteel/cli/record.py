@@ -1,0 +1,39 @@
+"""The run folder of a training from the command line, with settings that `firesteel train` can read again.
+
+`firesteel.report.RunFolder` writes it; what it cannot know, the files that the rows came from, is told here.
+"""
+
+from typing import Any
+
+from firesteel.callbacks import Callback
+from firesteel.cli.config import to_tables
+from firesteel.cli.training import Plan
+
+__all__ = ["run_folder"]
+
+
+def run_folder(plan: Plan) -> list[Callback]:
+    """Return the callback that keeps the run, or none where the settings name no folder."""
+    config = plan.config
+    if config.run.folder is None:
+        return []
+    from firesteel.report import RunFolder
+
+    test: Any = None
+    if plan.test is not None:
+        test = plan.test.x if plan.test.columns is not None else (plan.test.x, plan.test.y)
+    tables = to_tables(config)
+    known = {name: tables[name] for name in ("data", "engine", "run")}
+    if config.training.validation_split:
+        known["training"] = {"validation_split": config.training.validation_split}
+    sides = config.data.picture
+    return [
+        RunFolder(
+            config.run.folder,
+            test,
+            class_names=config.data.class_names,
+            feature_names=plan.names,
+            picture=None if sides is None else (sides[0], sides[1]),
+            config=known,
+        )
+    ]

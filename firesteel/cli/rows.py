@@ -1,0 +1,321 @@
+"""Rows out of files, in process: whatever the format, they become an array of features and one of labels.
+
+`FORMATS` says which function reads what; Spark's reading is in `firesteel/spark/files.py`.  What the labels mean is
+decided in `task.py`.
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firesteel.cli.config import FORMATS, Data
+from firesteel.cli.sets import SETS
+from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
+from firesteel.datasets.delimited import csv_columns, find_cell, is_number
+from firesteel.errors import ConfigError, DataError
+
+__all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "pick"]
+
+ENDINGS = {
+    ".csv": "csv",
+    ".idx": "idx",
+    ".libsvm": "libsvm",
+    ".npy": "numpy",
+    ".npz": "numpy",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".svm": "libsvm",
+    ".svmlight": "libsvm",
+}
+MEMORY = ("arrays", "frame")
+"""What a run folder says of rows that no file holds."""
+TABLES = ("csv", "parquet")
+"""Formats whose columns have names."""
+NO_TEXT = "a network takes numbers: turn it into numbers, or name other columns with --features"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """x: (n, I) numbers.  y: (n,) of any kind, (n, T) numbers, or None.  w: (n,) or None.
+
+    columns: of the file, that are the features.  names: of the inputs.  targets: of the label's columns.
+    by_value: whether the format has but one kind of number, so that whole ones are classes.
+    """
+
+    source: str
+    x: NDArray[Any]
+    y: NDArray[Any] | None
+    w: NDArray[np.float64] | None = None
+    columns: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
+    targets: tuple[str, ...] = ()
+    picture: tuple[int, ...] | None = None
+    by_value: bool = False
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What to read.  labels: the labels' file.  label, features, weight: columns.  inputs: I, if it must be that.
+
+    named: a set of SETS.  part: 0, its training part, or 1.  labelled: whether there must be labels.
+    """
+
+    path: str
+    format: str
+    labels: str | None = None
+    label: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = None
+    weight: str | None = None
+    inputs: int | None = None
+    part: int = 0
+    labelled: bool = True
+
+    @property
+    def named(self) -> bool:
+        """Whether it is a set with a name."""
+        return self.format == "set"
+
+
+def ask(data: Data, part: int = 0, *, labelled: bool = True) -> Ask | None:
+    """Return what the settings say to read as training (0) or test part (1); None where there is no test part.
+
+    Raises ConfigError for what is neither a set nor looks like a file.
+    """
+    path = data.train if part == 0 or data.test is None else data.test
+    if path in MEMORY and part == 0:
+        raise ConfigError(
+            f"the rows of this training were {path} in memory, and no file holds them: save them, and name the file "
+            "with --data",
+            code="config-memory",
+        )
+    if path in SETS and (part == 0 or data.test is None or data.test in SETS):
+        return Ask(path, "set", part=part)
+    if part == 1 and data.test is None:
+        return None
+    label_file = data.label[0] if data.label and part == 0 else data.test_label
+    form = data.format or format_of(path, label_file is not None)
+    if form in TABLES:
+        return Ask(path, form, None, data.label, data.features, data.weight, labelled=labelled)
+    for key in ("features", "weight"):
+        if getattr(data, key):
+            raise ConfigError(
+                f"{key} names columns, and {form} files have none: leave it out, or use CSV or Parquet",
+                code="config-column",
+            )
+    if form != "libsvm" and not path.endswith(".npz") and labelled and label_file is None:
+        flag = "--test-label" if part else "--label"
+        raise ConfigError(f"{path}: name the file that holds its labels with {flag}", code="config-label")
+    return Ask(path, form, label_file, labelled=labelled)
+
+
+def format_of(path: str, has_labels_file: bool) -> str:
+    """Return the format that a file's name says.  Raises ConfigError where it says none.
+
+    >>> format_of("rows.csv", False), format_of("train-images-idx3-ubyte.gz", True)
+    ('csv', 'idx')
+    """
+    name = path.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(".gz")
+    if "-ubyte" in name:
+        return "idx"
+    ending = Path(name).suffix
+    if ending == ".txt":
+        return "text" if has_labels_file else "libsvm"
+    if ending in ENDINGS:
+        return ENDINGS[ending]
+    near = difflib.get_close_matches(path, SETS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(
+        f"{path!r} is no data set, and its ending says no format: {hint}the sets are {', '.join(SETS)}; for a file "
+        f"give --format {'|'.join(FORMATS)}",
+        code="config-data",
+    )
+
+
+def load(wanted: Ask) -> Rows:
+    """Return the rows asked for.  Raises DataError for what cannot be read, with the file and the place in it."""
+    if "://" in wanted.path:
+        raise ConfigError(f"{wanted.path}: only Spark reads from there: add --engine spark", code="config-engine")
+    return READERS[wanted.format](wanted)
+
+
+# Tables
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The columns of a table that are what."""
+
+    features: tuple[str, ...]
+    label: tuple[str, ...]
+    weight: str | None
+
+    @property
+    def all(self) -> list[str]:
+        """Every column in use, once."""
+        return list(dict.fromkeys([*self.features, *self.label, *([self.weight] if self.weight else [])]))
+
+
+def pick(wanted: Ask, columns: Sequence[str]) -> Picked:
+    """Return which of a table's columns are the features, the label and the weight.
+
+    Without a word the label is the column "label", and the features are all that is left.
+    Raises DataError for columns that are not there.
+    """
+    label = wanted.label or (("label",) if "label" in columns else ())
+    if not wanted.labelled and not set(label) <= set(columns):
+        label = ()
+    if wanted.labelled and not label:
+        raise ConfigError(
+            f"{wanted.path}: name the column to predict with --label; there are {', '.join(columns)}",
+            code="config-label",
+        )
+    weight = wanted.weight if wanted.labelled else None
+    taken = {*label, *([wanted.weight] if wanted.weight else []), *(wanted.label or ())}
+    features = wanted.features or tuple(name for name in columns if name not in taken)
+    for name in (*features, *label, *([weight] if weight else [])):
+        if name not in columns:
+            near = difflib.get_close_matches(name, columns, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise DataError(
+                f"{wanted.path}: there is no column {name!r}: {hint}there are {', '.join(columns)}",
+                code="data-column",
+            )
+    if not features:
+        raise DataError(f"{wanted.path}: no column is left for the features", code="data-column")
+    if both := set(features) & set(label):
+        raise ConfigError(f"column {min(both)!r} cannot be both a feature and the label", code="config-column")
+    return Picked(features, label, weight)
+
+
+def _table(
+    wanted: Ask,
+    names: Sequence[str],
+    read: Callable[[list[str]], dict[str, NDArray[Any]]],
+    text: Callable[[str], str],
+) -> Rows:
+    """Return rows out of columns.  text: says of a column of text where it is what."""
+    picked = pick(wanted, names)
+    table = read(picked.all)
+    for name in (*picked.features, *([picked.weight] if picked.weight else [])):
+        if table[name].dtype.kind == "U":
+            raise DataError(f"{wanted.path}{text(name)}", code="data-text")
+        if table[name].ndim > 1 and picked.features != (name,):
+            raise DataError(
+                f"{wanted.path}: column {name!r} holds arrays: it must be the only feature: --features {name}",
+                code="data-type",
+            )
+    wide = table[picked.features[0]].ndim > 1
+    x = table[picked.features[0]] if wide else np.column_stack([table[name] for name in picked.features])
+    if x.dtype == np.bool_:
+        x = x.astype(np.uint8)
+    labels = [table[name] for name in picked.label]
+    if any(label.ndim > 1 for label in labels):
+        raise DataError(
+            f"{wanted.path}: column {picked.label[0]!r} holds arrays: give a column for each target", code="data-type"
+        )
+    if len(labels) > 1 and (bad := [n for n in picked.label if table[n].dtype.kind == "U"]):
+        raise DataError(f"{wanted.path}{text(bad[0])}", code="data-text")
+    y = None if not labels else labels[0] if len(labels) == 1 else np.column_stack(labels)
+    w = table[picked.weight].astype(np.float64) if picked.weight else None
+    inputs = None if wide else picked.features
+    return Rows(wanted.path, x, y, w, picked.features, inputs, picked.label)
+
+
+def _csv(wanted: Ask) -> Rows:
+    path = Path(wanted.path)
+
+    def text(name: str) -> str:
+        line, cell, count, rows = find_cell(path, name, lambda cell: not is_number(cell))
+        many = f"{count:,} of {rows:,} rows hold text there"
+        return f", line {line}: column {name!r} holds {cell!r}, and {many}: {NO_TEXT}"
+
+    return _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
+
+
+def _parquet(wanted: Ask) -> Rows:
+    from firesteel.spark.parquet import parquet_columns, read_parquet
+
+    path = Path(wanted.path)
+
+    def text(name: str) -> str:
+        return f": column {name!r} holds text: {NO_TEXT}"
+
+    return _table(wanted, parquet_columns(path), lambda columns: read_parquet(path, columns), text)
+
+
+# Arrays
+
+
+def _set(wanted: Ask) -> Rows:
+    known = SETS[wanted.path]
+    x, y = known.load()[wanted.part]
+    return Rows(wanted.path, x.reshape(len(x), -1), y, picture=known.picture)
+
+
+def _libsvm(wanted: Ask) -> Rows:
+    x, y = read_libsvm(Path(wanted.path), wanted.inputs)
+    return Rows(wanted.path, x, y, by_value=True)
+
+
+def _idx(wanted: Ask) -> Rows:
+    x = read_idx(wanted.path)
+    return _paired(wanted, x, read_idx(wanted.labels) if wanted.labels else None)
+
+
+def _numpy(wanted: Ask) -> Rows:
+    if wanted.path.endswith(".npz"):
+        x, y = read_npz(Path(wanted.path))
+        if y is None and wanted.labels is None and wanted.labelled:
+            raise DataError(f'{wanted.path}: has no array "y" with the labels', code="data-numpy")
+    else:
+        x, y = read_npy(Path(wanted.path)), None
+    return _paired(wanted, x, read_npy(Path(wanted.labels)) if wanted.labels else y)
+
+
+def _text(wanted: Ask) -> Rows:
+    x = read_numbers(Path(wanted.path))
+    y = read_numbers(Path(wanted.labels)) if wanted.labels else None
+    rows = _paired(wanted, x, y)
+    return replace(rows, by_value=True)
+
+
+def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> Rows:
+    """Return rows out of two arrays, which must be as long."""
+    if x.dtype.kind not in "uifb" or x.ndim < 2:
+        raise DataError(
+            f"{wanted.path}: holds {x.dtype} of shape {x.shape}: rows of numbers are wanted, (rows, inputs)",
+            code="data-shape",
+        )
+    if y is not None:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if y.dtype.kind not in "uifbU" or y.ndim not in (1, 2) or (y.ndim == 2 and y.dtype.kind == "U"):
+            raise DataError(
+                f"{wanted.labels or wanted.path}: labels are {y.dtype} of shape {y.shape}: one a row is wanted, or a "
+                "row of numbers",
+                code="data-shape",
+            )
+        if len(y) != len(x):
+            raise DataError(
+                f"{wanted.path} has {len(x):,} rows and {wanted.labels or 'y'} has {len(y):,} labels: they must be "
+                "as many, in the same order: is it the right pair?",
+                code="data-lengths",
+            )
+    picture = x.shape[1:] if x.ndim == 3 else None
+    return Rows(wanted.path, x.reshape(len(x), -1), y, picture=picture)
+
+
+READERS: dict[str, Callable[[Ask], Rows]] = {
+    "csv": _csv,
+    "idx": _idx,
+    "libsvm": _libsvm,
+    "numpy": _numpy,
+    "parquet": _parquet,
+    "set": _set,
+    "text": _text,
+}

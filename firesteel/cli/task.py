@@ -1,0 +1,219 @@
+"""What is to be predicted, from the labels themselves: classes, several yes or no, or numbers.
+
+Whole numbers, text and true/false are classes, other numbers are to be predicted as numbers; a loss that is given
+decides otherwise.  The same words go for arrays (`rows.py`) and frames (`firesteel/spark/files.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firesteel.cli.rows import Rows
+from firesteel.core import losses
+from firesteel.core.losses import Loss
+from firesteel.errors import ConfigError, DataError
+
+__all__ = ["Labels", "Task", "decide", "encode", "labels_of"]
+
+MOST_VALUES = 1_000
+"""Whole numbers that take more values than this are no classes."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the labels.
+
+    kind: "text", "flag", "whole" or "number"; or of several columns "one-hot", "marks" (0 and 1) or "numbers".
+    values: the distinct ones, sorted; None where they are not counted or too many.  columns: how many there are.
+    """
+
+    name: str
+    kind: str
+    values: tuple[Any, ...] | None = None
+    names: tuple[str, ...] = ()
+    columns: int = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """kind: "classification", "multilabel" or "regression".  outputs: O of the network.
+
+    classes: the names of the classes, in order; None where they are just 0..O-1.
+    codes: the class of each label as it stands in the file; None where labels are what they are.
+    one_hot: whether columns say the class.
+    """
+
+    kind: str
+    loss: Loss
+    outputs: int
+    classes: tuple[str, ...] | None = None
+    codes: Mapping[Any, int] | None = None
+    one_hot: bool = False
+
+
+def labels_of(rows: Rows) -> Labels:
+    """Return what is known of labels in an array."""
+    assert rows.y is not None
+    y, name = rows.y, rows.targets[0] if rows.targets else "the label"
+    if y.ndim == 2:
+        values = np.asarray(y, np.float64)
+        binary = bool(((values == 0) | (values == 1)).all())
+        kind = "numbers" if not binary else "one-hot" if bool((values.sum(axis=1) == 1).all()) else "marks"
+        return Labels(", ".join(rows.targets) or name, kind, None, rows.targets, y.shape[1])
+    distinct = np.unique(y)
+    few = tuple(distinct.tolist()) if len(distinct) <= MOST_VALUES else None
+    kinds = {"U": "text", "b": "flag", "i": "whole", "u": "whole", "f": "number"}
+    return numbered(Labels(name, kinds[y.dtype.kind], few), rows.by_value)
+
+
+def numbered(labels: Labels, by_value: bool) -> Labels:
+    """Return the labels with floats taken for whole numbers, where all are and the format has only floats."""
+    if labels.kind != "number" or labels.values is None:
+        return labels
+    if not all(np.isfinite(value) and value == int(value) for value in labels.values):
+        return Labels(labels.name, "number", None)
+    values = tuple(int(value) for value in labels.values)
+    return Labels(labels.name, "whole" if by_value else "number", values)
+
+
+def spelled(value: Any) -> str:
+    """Return how a class is called.
+
+    >>> [spelled(value) for value in ("cat", True, -1, 2.0)]
+    ['cat', 'true', '-1', '2']
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, float) else str(value)
+
+
+def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = None) -> Task:
+    """Return the task that labels and the loss that was given, if one was, make together.
+
+    Raises ConfigError for a loss that does not go with such labels, and DataError for labels that are no classes.
+    """
+    loss = None if given is None else losses.get(given)
+    if labels.columns > 1:
+        return _columns(labels, loss, class_names)
+    if loss is None:
+        classes = labels.kind != "number"
+    else:
+        classes = loss.targets == "class" or (loss.targets in ("unit", "sign") and labels.values is not None)
+    if classes:
+        return _classes(labels, loss, class_names)
+    if labels.kind == "text":
+        raise ConfigError(
+            f"{labels.name} holds text, such as {labels.values[0]!r}, and {_name(loss)} predicts numbers: leave the "
+            "loss out, and it is taken for classes"
+            if labels.values
+            else f"{labels.name} holds text, and {_name(loss)} predicts numbers",
+            code="config-loss",
+        )
+    return Task("regression", losses.get("mean_squared_error") if loss is None else loss, 1)
+
+
+def _name(loss: Loss | None) -> str:
+    return type(loss).__name__
+
+
+def _columns(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> Task:
+    names = class_names or labels.names or None
+    if class_names is not None and len(class_names) != labels.columns:
+        raise ConfigError(
+            f"class_names holds {len(class_names)} names, and there are {labels.columns} labels a row",
+            code="config-class-names",
+        )
+    if labels.kind == "one-hot" and (loss is None or loss.targets == "class"):
+        sparse = losses.get("sparse_categorical_crossentropy") if loss is None else loss
+        return Task("classification", sparse, labels.columns, names, one_hot=True)
+    if loss is not None and loss.targets == "class":
+        raise ConfigError(
+            f"{_name(loss)} wants one class a row, and {labels.name} are no one-hot columns: leave the loss out",
+            code="config-loss",
+        )
+    if labels.kind in ("one-hot", "marks") and (loss is None or loss.targets == "unit"):
+        chosen = losses.get("binary_crossentropy") if loss is None else loss
+        kind = "classification" if chosen.natural == "softmax" else "multilabel"
+        return Task(kind, chosen, labels.columns, names)
+    chosen = losses.get("mean_squared_error") if loss is None else loss
+    return Task("regression", chosen, labels.columns, labels.names or None)
+
+
+def _classes(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> Task:
+    values = labels.values
+    if values is None:
+        what = "numbers that are not whole" if labels.kind == "number" else f"more than {MOST_VALUES:,} values"
+        raise DataError(
+            f"{labels.name} holds {what}: for a number to predict give --loss mean_squared_error",
+            code="data-label-range",
+        )
+    chosen = losses.get("sparse_categorical_crossentropy") if loss is None else loss
+    codes, names = _coded(labels.name, labels.kind, values, class_names)
+    count = len(values) if names is None else len(names)
+    if count < 2:
+        raise DataError(
+            f"{labels.name} is {spelled(values[0])} in every row: there must be two classes at least",
+            code="data-label-range",
+        )
+    if chosen.targets == "class":
+        return Task("classification", chosen, count, names, codes)
+    if chosen.natural == "softmax":
+        raise ConfigError(
+            f"{_name(chosen)} takes one-hot rows: for one class a row use sparse_categorical_crossentropy",
+            code="config-loss",
+        )
+    if count > 2:
+        raise ConfigError(
+            f"{_name(chosen)} tells two classes apart, and {labels.name} has {count}: use "
+            "sparse_categorical_crossentropy",
+            code="config-loss",
+        )
+    return Task("classification", chosen, 1, names, codes)
+
+
+def _coded(
+    name: str, kind: str, values: tuple[Any, ...], class_names: tuple[str, ...] | None
+) -> tuple[Mapping[Any, int] | None, tuple[str, ...] | None]:
+    """Return the class of each value, or None where values are classes already; and the names of the classes."""
+    counted = kind in ("whole", "number") and all(0 <= value for value in values)
+    if class_names is None:
+        if counted and values == tuple(range(len(values))):
+            return None, None
+        return {value: number for number, value in enumerate(values)}, tuple(spelled(value) for value in values)
+    if all(spelled(value) in class_names for value in values):
+        return {value: class_names.index(spelled(value)) for value in values}, class_names
+    if counted and max(values) < len(class_names):
+        return None, class_names
+    strange = next(value for value in values if spelled(value) not in class_names)
+    raise DataError(
+        f"{name} holds {spelled(strange)!r}, and the classes are {', '.join(class_names)}", code="data-label-range"
+    )
+
+
+def encode(task: Task, rows: Rows) -> NDArray[np.float64]:
+    """Return the targets that the task's loss sees, (n,) or (n, T).
+
+    Raises DataError for a label that the training rows did not have, with its row.
+    """
+    assert rows.y is not None
+    y = rows.y
+    if task.one_hot:
+        return y.argmax(axis=1).astype(np.float64)
+    if task.codes is None:
+        return y.astype(np.float64)
+    distinct, where = np.unique(y, return_inverse=True)
+    classes = [task.codes.get(value, -1) for value in distinct.tolist()]
+    encoded = np.array(classes, np.float64)[where]
+    if -1 in classes:
+        bad = encoded == -1
+        row = int(bad.argmax())
+        raise DataError(
+            f"{rows.source}: {rows.targets[0] if rows.targets else 'the label'} is {spelled(y[row].item())!r} at row "
+            f"{row}, and {int(bad.sum()):,} of {len(y):,} rows have a class that the training rows have not: drop "
+            "those rows, or train on rows that have it",
+            code="data-label-range",
+        )
+    return encoded

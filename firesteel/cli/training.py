@@ -1,0 +1,179 @@
+"""One training as the command line does it: rows are read, the task is seen, the network is built, trained, scored.
+
+`planned` stops before the first update and knows all that `--dry-run` shows; `Plan.run` does the rest.  `demo.py`
+runs one configuration on both engines.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from firesteel.callbacks import Callback
+from firesteel.cli.config import Config, Training
+from firesteel.cli.network import build, callbacks_of, check, measures_targets
+from firesteel.cli.parts import Part, labels, part, read
+from firesteel.cli.rows import Ask, ask
+from firesteel.cli.sets import SETS
+from firesteel.cli.task import Task, decide
+from firesteel.errors import ConfigError
+from firesteel.models import Sequential
+from firesteel.train import strategies
+from firesteel.train.moments import measure
+from firesteel.train.source import Arrays, Source, Survey
+from firesteel.train.strategies import Strategy
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["Plan", "Result", "planned", "settled"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a training ended.  test: loss and metrics, None without a test part.  seconds: those of the fit."""
+
+    test: dict[str, float] | None
+    fingerprint: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that is ready to begin.
+
+    config: with everything settled that the rows decide.  held: the rows held out, where they are arrays.
+    """
+
+    config: Config
+    task: Task
+    model: Sequential
+    source: Source
+    survey: Survey
+    training: Part
+    held: Arrays | None
+    test: Part | None
+    names: tuple[str, ...] | None
+    picture: tuple[int, ...] | None
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy: what is given, or what suits the optimiser."""
+        given = self.config.training.strategy
+        optimizer = self.model.optimizer
+        usual = "gradient" if optimizer is not None and optimizer.searches else "average"
+        chosen: Strategy = strategies.get(usual if given is None else given)
+        return chosen
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows a step; None where a step takes all."""
+        given = self.config.training.batch_size
+        return self.strategy.default_batch_size() if given is None else given
+
+    @property
+    def shards(self) -> int:
+        """Parts that train apart."""
+        given = self.config.training.shards
+        return self.source.default_shards(self.strategy, self.batch_size) if given is None else given
+
+    def run(self, callbacks: Sequence[Callback] = ()) -> Result:
+        """Train, and score on the test part.  Raises what `fit` raises."""
+        how = self.config.training
+        columns = self.training.columns or {}
+        start = time.perf_counter()
+        self.model.fit_source(
+            self.source,
+            validation=self.held,
+            batch_size=self.batch_size,
+            epochs=how.epochs,
+            strategy=self.strategy,
+            shards=self.shards,
+            seed=how.seed,
+            shuffle=how.shuffle,
+            class_weight=how.class_weight,
+            initial_epoch=how.initial_epoch,
+            callbacks=[*callbacks_of(self.config), *callbacks],
+            told={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
+        )
+        seconds = time.perf_counter() - start
+        test = None
+        if self.test is not None:
+            test = self.model.evaluate(**self.test.arguments, verbose=0, return_dict=True)
+        return Result(test, self.model.fingerprint(), seconds)
+
+
+def settled(config: Config) -> Config:
+    """Return the settings with what a data set says of itself, and inputs of any file brought to one scale."""
+    known = SETS.get(config.data.train)
+    data, model = config.data, config.model
+    if known is not None and data.class_names is None:
+        data = replace(data, class_names=known.classes)
+    if model.layers is None and model.scale is None:
+        model = replace(model, scale="standard" if known is None else 1 / known.ink)
+    return replace(config, data=data, model=model)
+
+
+@contextmanager
+def planned(config: Config, spark: "SparkSession | None") -> Iterator[Plan]:
+    """Give the training that settings describe: read the rows, see what is to be learned, build the network.
+
+    Raises ConfigError and DataError for all that can be known before the first update.
+    """
+    with ExitStack() as stack:
+        yield _planned(config, spark, stack)
+
+
+def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> Plan:
+    config = settled(config)
+    check(config)
+    if spark is not None and not config.training.shuffle:
+        raise ConfigError("shuffle = false keeps the order of rows, and frames have none", code="config-frame")
+    for warning in _warnings(config.training):
+        print(f"firesteel: warning: {warning}", file=sys.stderr)
+    wanted = _wanted(config, 0)
+    rows = read(wanted, spark, stack)
+    task = decide(labels(rows), config.training.loss, config.data.class_names)
+    training = part(rows, task, spark)
+    split, dtype = config.training.validation_split, config.model.dtype
+    source, held = training.opened(split, dtype)
+    survey = source.survey()
+    moments = None
+    if measures_targets(config, task):
+        with source.engine() as engine:
+            moments = measure(engine, survey.width, survey.targets, dtype)
+    model = build(config, task, survey.width, moments)
+    test = None
+    if ask(config.data, 1) is not None:
+        like = replace(_wanted(config, 1), inputs=survey.width)
+        if like.format in ("csv", "parquet"):
+            like = replace(like, features=rows.columns, label=rows.targets)
+        test = part(read(like, spark, stack), task, spark)
+    data = replace(
+        config.data,
+        features=rows.columns if wanted.format in ("csv", "parquet") else config.data.features,
+        class_names=task.classes if task.kind != "regression" else None,
+        picture=config.data.picture or rows.picture,
+    )
+    plan = Plan(
+        replace(config, data=data),
+        *(task, model, source, survey, training, held, test, rows.names, data.picture),
+    )
+    how = replace(config.training, shards=plan.shards)
+    return replace(plan, config=replace(plan.config, training=how))
+
+
+def _warnings(how: Training) -> Iterator[str]:
+    """Yield what the file cannot say of the training that it is a record of."""
+    for name in how.code:
+        yield f"{name} is Python code and not in the file: this training goes without it"
+    if how.went_on:
+        yield "the training on record went on from an earlier one, and not from its first weights alone"
+
+
+def _wanted(config: Config, number: int) -> Ask:
+    found = ask(config.data, number)
+    assert found is not None
+    return found

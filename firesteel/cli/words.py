@@ -1,0 +1,126 @@
+"""What a training would be, in numbers and in words: what `firesteel train --dry-run` prints.
+
+Everything is known from the rows and the network; nothing is trained.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from firesteel.cli.training import Plan
+from firesteel.core.network import Network
+from firesteel.train.blocks import n_blocks
+
+__all__ = ["described", "told"]
+
+MEBIBYTE = 2**20
+MOST_SHOWN = 12
+"""Names of columns or classes that are written out."""
+
+
+def described(plan: Plan) -> dict[str, Any]:
+    """Return what is known of a training before it begins, as JSON holds it."""
+    survey, network, how = plan.survey, plan.model.network, plan.config.training
+    optimizer, size = plan.model.optimizer, np.dtype(plan.config.model.dtype).itemsize
+    assert optimizer is not None
+    held = survey.held or (0 if plan.held is None else len(plan.held.x))
+    steps = -(-survey.rows // (plan.shards * plan.batch_size)) if plan.batch_size else 1
+    spark = plan.training.columns is not None
+    return {
+        "data": plan.training.source,
+        "rows": survey.rows,
+        "held": held,
+        "test_rows": None if plan.test is None else _count(plan.test.x),
+        "inputs": survey.width,
+        "features": None if plan.names is None else list(plan.names),
+        "task": plan.task.kind,
+        "outputs": network.outputs,
+        "classes": None if plan.task.classes is None else list(plan.task.classes),
+        "loss": type(plan.task.loss).__name__,
+        "layers": _layers(network),
+        "parameters": network.layout.size,
+        "memory": {
+            "rows": (survey.rows + held) * survey.width * size,
+            "model": network.layout.size * size * (2 + len(optimizer.slots)) * (1 + plan.shards),
+        },
+        "engine": "Spark" if spark else "in process",
+        "shards": plan.shards,
+        "epochs": how.epochs - how.initial_epoch,
+        "steps": steps,
+        "jobs": _jobs(plan, held) if spark else None,
+        "advice": plan.model.advise(plan.source),
+    }
+
+
+def _layers(network: Network) -> list[str]:
+    shown = []
+    for layer in network.layers:
+        numbers = (getattr(layer, name, None) for name in ("units", "activation", "rate", "scale"))
+        shown.append(" ".join([type(layer).__name__, *(_short(value) for value in numbers if value is not None)]))
+    return shown
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _count(x: Any) -> int:
+    return len(x) if isinstance(x, np.ndarray) else int(x.count())
+
+
+def _jobs(plan: Plan, held: int) -> dict[str, int]:
+    """Return how many Spark jobs each part of the training takes."""
+    how, blocks = plan.config.training, n_blocks(plan.survey.rows, plan.survey.width)
+    rounds = plan.strategy.rounds(plan.survey.rows, plan.batch_size, plan.shards, blocks)
+    return {
+        "look at the rows": 1,
+        "pack them": 2 if held else 1,
+        "train": rounds * (how.epochs - how.initial_epoch),
+        "score on the test part": 0 if plan.test is None else 3,
+    }
+
+
+def told(facts: dict[str, Any]) -> str:
+    """Return the description in words."""
+    memory, jobs = facts["memory"], facts["jobs"]
+    held = f" to train on and {facts['held']:,} held out" if facts["held"] else ""
+    test = f"; {facts['test_rows']:,} rows to test on" if facts["test_rows"] is not None else ""
+    lines = {
+        "data": f"{facts['data']}: {facts['rows']:,} rows{held}, {facts['inputs']:,} inputs{test}",
+        "inputs": _some(facts["features"]),
+        "task": f"{facts['task']}, {_outputs(facts)}, {facts['loss']}",
+        "classes": _some(facts["classes"]),
+        "network": " > ".join(facts["layers"]),
+        "parameters": f"{facts['parameters']:,}",
+        "memory": f"rows at most {_mebibytes(memory['rows'])}, weights in training {_mebibytes(memory['model'])}",
+        "training": f"{facts['engine']}, {facts['epochs']} epochs of {facts['steps']:,} steps, {_shards(facts)}",
+        "Spark jobs": None if jobs is None else ", ".join(f"{n} to {what}" for what, n in jobs.items() if n),
+    }
+    told = [f"{name:<12}{text}" for name, text in lines.items() if text]
+    return "\n".join([*told, *(f"{'hint':<12}{hint}" for hint in facts["advice"])])
+
+
+def _outputs(facts: dict[str, Any]) -> str:
+    count = facts["outputs"]
+    return f"{count} output{'' if count == 1 else 's'}"
+
+
+def _shards(facts: dict[str, Any]) -> str:
+    count = facts["shards"]
+    return f"{count} shard{'' if count == 1 else 's'}"
+
+
+def _some(names: list[str] | None) -> str | None:
+    if names is None:
+        return None
+    more = f", ... ({len(names):,})" if len(names) > MOST_SHOWN else ""
+    return ", ".join(names[:MOST_SHOWN]) + more
+
+
+def _mebibytes(size: int) -> str:
+    """Return a size in MiB.
+
+    >>> _mebibytes(3 * 2**19)
+    '1.5 MiB'
+    """
+    return f"{size / MEBIBYTE:,.1f} MiB"

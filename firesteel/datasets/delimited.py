@@ -1,0 +1,228 @@
+"""Reads CSV with a header into columns, and writes it; whatever is not exactly that is refused with its line.
+
+A column is of whole numbers, of numbers, of true and false, or of text, whichever is the narrowest that all its
+cells are; nothing is guessed from names.  `firesteel/cli/rows.py` picks features and labels out of the columns.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firesteel.datasets.files import written
+from firesteel.errors import DataError
+
+__all__ = ["csv_columns", "read_csv", "write_csv"]
+
+CHUNK = 20_000
+"""Rows turned into numbers at a time."""
+WHOLE = re.compile(r"[+-]?\d{1,18}")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+WORDS = {"true": True, "false": False}
+Column = NDArray[Any]
+
+
+def csv_columns(path: Path) -> list[str]:
+    """Return the names in the first line of a CSV file.
+
+    Raises DataError where the file cannot be read (`data-file`), or its first line names no columns (`data-csv`).
+    """
+    with _opened(path) as (file, refuse):
+        return _header(csv.reader(file, strict=True), refuse)
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> dict[str, Column]:
+    """Return the named columns of a CSV file, each (n,): int64, float64, bool or text.
+
+    Lines end in any way, a byte order mark is skipped, blank lines are passed over.  Cells of the columns asked for
+    must not be empty.
+
+    Raises DataError where the file cannot be read (`data-file`), a line has more or fewer cells than the header, a
+    quote stays open or bytes are not UTF-8 (`data-csv`), or a cell is empty (`data-missing-value`); each with the
+    file and the line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "two.csv"
+    ...     _ = path.write_text("size,kind\\n1.5,a\\n2,b\\n")
+    ...     read_csv(path, ["size", "kind"])
+    {'size': array([1.5, 2. ]), 'kind': array(['a', 'b'], dtype='<U1')}
+    """
+    parts: dict[str, list[Column]] = {name: [] for name in columns}
+    with _opened(path) as (file, refuse):
+        reader = csv.reader(file, strict=True)
+        header = _header(reader, refuse)
+        at = [header.index(name) for name in columns]
+        rows = _rows(path, reader, len(header))
+        while chunk := list(islice(rows, CHUNK)):
+            for name, number in zip(columns, at, strict=True):
+                parts[name].append(_typed([row[number] for row in chunk]))
+    if not any(parts.values()):
+        raise DataError(f"{path}: there is no row below the header: give at least one", code="data-empty")
+    return {name: _joined(path, name, arrays) for name, arrays in parts.items()}
+
+
+def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int, str, int, int]:
+    """Return line and text of the first cell of a column that is wrong, how many are, and how many rows there are."""
+    line, cell, count, rows = 0, "", 0, 0
+    with _opened(path) as (file, refuse):
+        reader = csv.reader(file, strict=True)
+        header = _header(reader, refuse)
+        at = header.index(name)
+        for row in _rows(path, reader, len(header)):
+            rows += 1
+            if wrong(row[at]):
+                count += 1
+                if count == 1:
+                    line, cell = reader.line_num, row[at]
+    return line, cell, count, rows
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell holds a finite number, or true or false."""
+    return NUMBER.fullmatch(cell.strip()) is not None or cell.strip().lower() in WORDS
+
+
+def write_csv(path: Path, columns: dict[str, Column]) -> None:
+    """Write columns of one length as CSV with a header; the file is whole or not there.
+
+    Raises DataError where the file is there already (`data-exists`) or cannot be written (`data-write`).
+    """
+    with written(path) as file:
+        text = [",".join(_quoted(name) for name in columns)]
+        arrays = list(columns.values())
+        for start in range(0, len(arrays[0]), CHUNK):
+            cells = [_cells(array[start : start + CHUNK]) for array in arrays]
+            text += [",".join(row) for row in zip(*cells, strict=True)]
+            file.write("".join(line + "\n" for line in text).encode())
+            text = []
+
+
+def _cells(values: Column) -> list[str]:
+    if values.dtype.kind == "U":
+        return [_quoted(value) for value in values.tolist()]
+    if values.dtype.kind == "b":
+        return ["true" if value else "false" for value in values.tolist()]
+    if values.dtype == np.float32:
+        return [str(value) for value in values]
+    return [repr(value) for value in values.tolist()]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]|^\s|\s$|^$', text) else text
+
+
+Refuse = Callable[[int, str], DataError]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[TextIO, Refuse]]:
+    """Give the text of a file, and what makes an error of a line; refuse bytes that are no text."""
+
+    def refuse(line: int, what: str) -> DataError:
+        return DataError(f"{path}, line {line}: {what}", code="data-csv")
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file, refuse
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
+    except UnicodeDecodeError:
+        raise _undecodable(path) from None
+
+
+def _undecodable(path: Path) -> DataError:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return DataError(
+                    f"{path}, line {number}: byte {error.start + 1} is {line[error.start]:02x}, which is not UTF-8: "
+                    "save the file as UTF-8",
+                    code="data-csv",
+                )
+    return DataError(f"{path}: is not UTF-8: save it so", code="data-csv")
+
+
+def _header(reader: Any, refuse: Refuse) -> list[str]:
+    try:
+        names: list[str] = next((row for row in reader if row), [])
+    except csv.Error as error:
+        raise refuse(reader.line_num, f"{error}: is it CSV?") from None
+    if not names:
+        raise refuse(1, "the file is empty, and its first line should name the columns")
+    line = reader.line_num
+    if len(names) == 1 and (other := next((sign for sign in ";\t|" if sign in names[0]), None)):
+        raise refuse(line, f"cells stand between {other!r} and not between commas: write it with commas")
+    if all(is_number(name) for name in names):
+        raise refuse(line, f"the first line holds numbers, {','.join(names)[:40]}, and should name the columns")
+    for number, name in enumerate(names):
+        if not name.strip() or name in names[:number]:
+            what = f"{name!r} names two columns" if name.strip() else f"column {number + 1} has no name"
+            raise refuse(line, f"{what}: give every column a name of its own")
+    return names
+
+
+def _rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
+    """Yield the rows that are not blank; all of one width, or the first that is not is refused, with how many are."""
+    ragged: tuple[int, int] | None = None
+    seen = bad = 0
+    try:
+        for row in reader:
+            if not row:
+                continue
+            seen += 1
+            if len(row) != width:
+                ragged, bad = ragged or (reader.line_num, len(row)), bad + 1
+            elif ragged is None:
+                yield row
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num}: {error}: look for a quote that stays open before there", code="data-csv"
+        ) from None
+    if ragged is not None:
+        line, cells = ragged
+        raise DataError(
+            f"{path}, line {line}: {cells} cells, and the header names {width} columns; {bad:,} of {seen:,} rows are "
+            "like that: quote cells that hold a comma, and give every row as many",
+            code="data-csv",
+        )
+
+
+def _typed(cells: list[str]) -> Column:
+    """Return cells as the narrowest kind that all of them are."""
+    stripped = [cell.strip() for cell in cells]
+    if all(WHOLE.fullmatch(cell) for cell in stripped):
+        return np.array([int(cell) for cell in stripped], np.int64)
+    if all(NUMBER.fullmatch(cell) for cell in stripped):
+        return np.array([float(cell) for cell in stripped], np.float64)
+    if all(cell.lower() in WORDS for cell in stripped):
+        return np.array([WORDS[cell.lower()] for cell in stripped], np.bool_)
+    return np.array(cells, np.str_)
+
+
+def _joined(path: Path, name: str, arrays: list[Column]) -> Column:
+    """Return a column out of its chunks; where one is text and another not, the whole is read again as text."""
+    kinds = {array.dtype.kind for array in arrays}
+    if kinds <= {"i", "f"} or len(kinds) == 1:
+        column = np.concatenate(arrays)
+    else:
+        with _opened(path) as (file, refuse):
+            reader = csv.reader(file, strict=True)
+            at = _header(reader, refuse).index(name)
+            column = np.array([row[at] for row in reader if row], np.str_)
+    if column.dtype.kind == "U" and (column == "").any():
+        line, _, count, rows = find_cell(path, name, lambda cell: not cell)
+        raise DataError(
+            f"{path}, line {line}: column {name!r} is empty; {count:,} of {rows:,} rows are like that: fill it in, "
+            "drop those rows, or name other columns with --features",
+            code="data-missing-value",
+        )
+    return column

@@ -1,0 +1,195 @@
+"""Files as DataFrames, and what must be known of a label before training: for programs that are told a path.
+
+Reading is Spark's own; what it says of a file that is missing or broken is put into one line without Java.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BooleanType, FractionalType, IntegralType, StringType
+
+from firesteel.errors import DataError, FiresteelError
+from firesteel.spark.columns import Table
+
+__all__ = [
+    "array_frame",
+    "encoded",
+    "explained",
+    "label_kind",
+    "named_predictions",
+    "one_hot_class",
+    "read_files",
+    "write_files",
+]
+
+Values = tuple[Any, ...]
+
+
+@contextmanager
+def explained(path: str = "the rows") -> Iterator[None]:
+    """Turn Spark's errors into one line without Java.  path: what is being read or written, for messages.
+
+    Raises DataError for files that are missing or broken, FiresteelError for what else a job failed of.
+    """
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        raise _plain(path, str(error)) from None
+
+
+def _plain(path: str, text: str) -> FiresteelError:
+    if "PATH_NOT_FOUND" in text or "Path does not exist" in text:
+        return DataError(f"{path}: there is no such file", code="data-file")
+    if "PATH_ALREADY_EXISTS" in text or "already exists" in text:
+        return DataError(f"{path}: is there already; delete it, or name another folder", code="data-exists")
+    if "No FileSystem for scheme" in text or "UnsupportedFileSystemException" in text:
+        return DataError(f"{path}: this Spark has no connector for such paths: add its package", code="data-file")
+    if "UNABLE_TO_INFER_SCHEMA" in text:
+        return DataError(f"{path}: there is nothing to read in it", code="data-file")
+    record = re.search(r"MALFORMED_\w*[^\]]*\] .*?: ?\[?(.{0,80})", text)
+    if "MALFORMED" in text:
+        shown = f", such as {record[1].strip()!r}" if record else ""
+        return DataError(f"{path}: a line is not as the others are{shown}: mend it, or drop it", code="data-csv")
+    causes = re.findall(r"Caused by: [\w.$]+: (.+)", text)
+    first = (causes[-1] if causes else text.strip().partition("\n")[0]).strip()
+    return FiresteelError(f"{path}: Spark could not read or write it: {first[:300]}", code="spark-job")
+
+
+def read_files(spark: SparkSession, path: str, form: str, inputs: int | None = None) -> DataFrame:
+    """Return the rows of Parquet, CSV with a header, or LIBSVM.  inputs: I of LIBSVM, if it must be that.
+
+    Raises DataError for what is not there, or is no such file.
+    """
+    with explained(path):
+        if form == "parquet":
+            return spark.read.parquet(path)
+        if form == "csv":
+            return spark.read.csv(path, header=True, inferSchema=True, mode="FAILFAST", enforceSchema=False)
+        reader = spark.read.format("libsvm")
+        return (reader if inputs is None else reader.option("numFeatures", str(inputs))).load(path)
+
+
+def write_files(frame: DataFrame, path: str, form: str) -> None:
+    """Write a frame to a folder of Parquet, or of CSV with a header.  Raises DataError where there is one already."""
+    with explained(path):
+        if form == "csv":
+            frame.write.csv(path, header=True)
+        else:
+            frame.write.parquet(path)
+
+
+def array_frame(
+    spark: SparkSession, x: npt.NDArray[Any], y: npt.NDArray[Any] | None, w: npt.NDArray[Any] | None
+) -> DataFrame:
+    """Return rows in memory as a DataFrame: features, label (an array where y is (n, T)) and weight."""
+    columns: dict[str, Any] = {"features": _lists(x)}
+    if y is not None:
+        columns["label"] = pa.array(y) if y.ndim == 1 else _lists(y)
+    if w is not None:
+        columns["weight"] = pa.array(w)
+    table = pa.table(columns)
+    if hasattr(DataFrame, "toArrow"):  # Spark 4 takes Arrow as it is
+        return spark.createDataFrame(table)
+    kinds = {"features": "binary" if x.dtype == np.uint8 else "array<double>", "weight": "double"}
+    kinds["label"] = "double" if y is None or y.ndim == 1 else "array<double>"
+    rows = [tuple(row.values()) for row in table.to_pylist()]
+    return spark.createDataFrame(rows, ", ".join(f"{name} {kinds[name]}" for name in columns))
+
+
+def _lists(values: npt.NDArray[Any]) -> pa.Array:
+    """Return (n, I) as a column: bytes where a value is one, else arrays of doubles."""
+    if values.dtype == np.uint8:
+        return pa.array([row.tobytes() for row in values], pa.binary())
+    flat = np.ascontiguousarray(values, np.float64).reshape(-1)
+    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+
+
+def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, Values | None]:
+    """Return what kind of labels columns hold, and the distinct ones of a single column, at most `most`.
+
+    The kinds are "text", "flag", "whole" and "number"; of several columns "one-hot", "marks" and "numbers".
+    Raises DataError for columns that are missing or of other types, and for nulls.
+    """
+    table = Table(frame)
+    found = [table.column(name, "label") for name in names]
+    if len(found) > 1:
+        return _marks(frame, table, names), None
+    column, kind = found[0]
+    kinds = {StringType: "text", BooleanType: "flag", IntegralType: "whole", FractionalType: "number"}
+    known = next((word for base, word in kinds.items() if isinstance(kind, base)), None)
+    if known is None:
+        remedy = "give a column for each target" if isinstance(kind, ArrayType) else "name another with --label"
+        raise DataError(f"column {names[0]!r} is {kind.simpleString()}: {remedy}", code="data-type")
+    rows = frame.select(column.alias("value")).groupBy("value").count().limit(most + 2).collect()
+    nulls = sum(row["count"] for row in rows if row["value"] is None)
+    if nulls:
+        raise DataError(
+            f"column {names[0]!r} has no value (null) in {nulls:,} rows: drop them: nothing can be learned from them",
+            code="null-label",
+        )
+    values = [row["value"] for row in rows]
+    if known == "number":
+        values = [float(value) for value in values]
+    return known, tuple(sorted(values)) if len(values) <= most else None
+
+
+def _marks(frame: DataFrame, table: Table, names: Sequence[str]) -> str:
+    columns = [table.number(name, "label") for name in names]
+    binary = F.lit(True)
+    for column in columns:
+        binary = binary & column.isin(0.0, 1.0)
+    one = sum(columns[1:], columns[0]) == 1.0
+    found = frame.agg(F.min(binary).alias("binary"), F.min(one).alias("one")).head()
+    assert found is not None
+    return "numbers" if not found["binary"] else "one-hot" if found["one"] else "marks"
+
+
+def one_hot_class(frame: DataFrame, names: Sequence[str], into: str) -> DataFrame:
+    """Return the frame with the number of the column that holds the 1 in a column of its own."""
+    table = Table(frame)
+    columns = [table.number(name, "label") for name in names]
+    return frame.withColumn(into, F.array_position(F.array(*columns), 1.0).cast("double") - 1.0)
+
+
+def encoded(frame: DataFrame, name: str, values: Sequence[Any], numbers: Sequence[int], into: str) -> DataFrame:
+    """Return the frame with the class of each label in a column of its own: numbers[i] for values[i].
+
+    It is null for a label that is none of the values.
+    """
+    column = Table(frame).column(name, "label")[0]
+    at = F.array_position(F.array(*(F.lit(value) for value in values)), column)
+    classes = F.array(*(F.lit(float(number)) for number in numbers))
+    return frame.withColumn(into, F.when(at > 0, F.element_at(classes, at.cast("int"))))
+
+
+def named_predictions(
+    frame: DataFrame, kind: str, classes: Sequence[str], edge: float, outputs: int, word: str
+) -> DataFrame:
+    """Return a frame with the outputs in `prediction` told apart: a column for each output, and the class by name.
+
+    kind: "classification", "multilabel" or "regression".  edge: the output of a network that is undecided.
+    word: what outputs for classes are called.
+    """
+    given = F.col("prediction")
+    columns = {name: given[number] for number, name in enumerate(classes[-outputs:])}
+    if kind == "regression" and outputs == 1:
+        return frame.withColumn("prediction", given[0])
+    if kind == "regression":
+        return frame.withColumns({f"prediction_{name}": one for name, one in columns.items()}).drop("prediction")
+    frame = frame.withColumns({f"{word}_{name}": one for name, one in columns.items()})
+    if kind == "multilabel":
+        marks = {f"prediction_{name}": one > edge for name, one in columns.items()}
+        return frame.withColumns(marks).drop("prediction")
+    best = F.array_position(given, F.array_max(given)) if outputs > 1 else F.when(given[0] > edge, 2).otherwise(1)
+    names = F.array(*(F.lit(name) for name in classes))
+    return frame.withColumn("prediction", F.element_at(names, best.cast("int")))

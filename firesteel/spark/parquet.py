@@ -1,0 +1,140 @@
+"""Parquet without a session: columns as arrays, and arrays as columns, by pyarrow in this process.
+
+A folder of Parquet files, as Spark leaves it, is read as one; Spark's vectors come back as plain rows of numbers.
+`files.py` reads the same files through Spark.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute  # noqa: F401  (pa.compute)
+import pyarrow.parquet
+
+from firesteel.datasets.files import written
+from firesteel.errors import DataError
+
+__all__ = ["parquet_columns", "read_parquet", "write_parquet"]
+
+VECTOR = {"type", "size", "indices", "values"}
+"""The fields of the struct that Spark stores a vector as."""
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Return the names of the columns.  Raises DataError where this is no Parquet (`data-parquet`)."""
+    return list(_dataset(path).schema.names)
+
+
+def read_parquet(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Return columns of numbers, booleans or text as (n,), and columns of arrays, bytes or vectors as (n, I).
+
+    Raises DataError for no Parquet (`data-parquet`), for nulls (`data-missing-value`) and for columns of other types
+    (`data-type`) or arrays of different lengths (`data-ragged`).
+    """
+    try:
+        table = _dataset(path).read(list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise _refused(path, error) from None
+    if not table.num_rows:
+        raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
+    return {name: _array(path, name, table.column(name).combine_chunks()) for name in columns}
+
+
+def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write columns, (n,) or (n, I), as one Parquet file, which is whole or not there.
+
+    Raises DataError where the file is there already (`data-exists`) or cannot be written (`data-write`).
+    """
+    arrays = {name: pa.array(values) if values.ndim == 1 else _lists(values) for name, values in columns.items()}
+    with written(path) as file:
+        pa.parquet.write_table(pa.table(arrays), file)
+
+
+def _lists(values: npt.NDArray[Any]) -> pa.Array:
+    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1)))
+
+
+def _dataset(path: Path) -> Any:
+    try:
+        return pa.parquet.ParquetDataset(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _refused(path, error) from None
+
+
+def _refused(path: Path, error: Exception) -> DataError:
+    if not path.exists():
+        return DataError(f"{path}: cannot be read: No such file or directory", code="data-file")
+    first = str(error).strip().partition("\n")[0]
+    return DataError(f"{path}: is no Parquet, or it is damaged: {first}", code="data-parquet")
+
+
+def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
+    kind = column.type
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        raise DataError(
+            f"{path}: column {name!r} has no value (null) at row {row}; {column.null_count:,} of {len(column):,} "
+            "rows are like that: fill it in, drop those rows, or name other columns with --features",
+            code="data-missing-value",
+        )
+    if pa.types.is_dictionary(kind):
+        column, kind = column.dictionary_decode(), kind.value_type
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return column.to_numpy(zero_copy_only=False)
+    if pa.types.is_decimal(kind):
+        return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return np.array(column.to_pylist(), np.str_)
+    if pa.types.is_struct(kind) and {field.name for field in kind} == VECTOR:
+        return _stacked(path, name, [_vector(value) for value in column.to_pylist()])
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return _stacked(path, name, [np.frombuffer(value.as_py(), np.uint8) for value in column])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _rows(path, name, column)
+    raise DataError(
+        f"{path}: column {name!r} is {kind}: a network takes numbers, true/false, text as a label, or arrays of "
+        "numbers: name other columns with --features",
+        code="data-type",
+    )
+
+
+def _rows(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
+    widths = pa.compute.list_value_length(column).to_numpy(zero_copy_only=False)
+    values = column.flatten()
+    number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type)
+    if not number or values.null_count:
+        what = f"nulls inside its arrays, {values.null_count:,} of them" if number else f"arrays of {values.type}"
+        raise DataError(f"{path}: column {name!r} holds {what}: a network takes numbers", code="data-type")
+    _check_widths(path, name, widths)
+    return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
+
+
+def _stacked(path: Path, name: str, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    _check_widths(path, name, np.array([len(row) for row in rows]))
+    return np.stack(rows)
+
+
+def _check_widths(path: Path, name: str, widths: npt.NDArray[Any]) -> None:
+    sizes, counts = np.unique(widths, return_counts=True)
+    if len(sizes) > 1:
+        usual = int(sizes[counts.argmax()])
+        row = int((widths != usual).argmax())
+        raise DataError(
+            f"{path}: column {name!r} holds {widths[row]} values at row {row}, where most have {usual}; "
+            f"{int((widths != usual).sum()):,} of {len(widths):,} rows are like that: give every row {usual} values, "
+            "or drop those rows",
+            code="data-ragged",
+        )
+
+
+def _vector(value: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """Return one of Spark's vectors, sparse (type 0) or dense."""
+    if value["type"]:
+        return np.array(value["values"], np.float64)
+    row = np.zeros(value["size"])
+    row[value["indices"]] = value["values"]
+    return row
