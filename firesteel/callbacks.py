@@ -1,5 +1,10 @@
-"""Callbacks under the names and hooks that Keras gave them; `Callback` is the base of one's own."""
+"""Callbacks under the names and hooks that Keras gave them; `Callback` is the base of one's own.
 
+`TensorBoard` and `MlflowCallback` need a package of their own, which is imported when one of them is made.
+"""
+
+from firesteel.mlflow import MlflowCallback
+from firesteel.tensorboard import TensorBoard
 from firesteel.train.callbacks import (
     BackupAndRestore,
     BoldDriver,
@@ -21,7 +26,9 @@ __all__ = [
     "EarlyStopping",
     "LambdaCallback",
     "LearningRateScheduler",
+    "MlflowCallback",
     "ModelCheckpoint",
     "ReduceLROnPlateau",
+    "TensorBoard",
     "TerminateOnNaN",
 ]

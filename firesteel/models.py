@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firesteel import console, store
+from firesteel import console, notebook, store
 from firesteel.advice import advice
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
@@ -648,6 +648,15 @@ class Sequential:
 
     def summary(self) -> None:
         """Print the layers, their output shapes and their numbers of parameters."""
+        other = self._untrained()
+        print(console.table(self._described(), self.count_params() - other, other, np.dtype(self._dtype).itemsize))
+
+    def _untrained(self) -> int:
+        """Return the number of parameters that do not train."""
+        return sum(where.stop - where.start for where, _ in self.network.statistics)
+
+    def _described(self) -> list[tuple[str, str, int]]:
+        """Return each layer's name and type, output shape and number of parameters."""
         rows: list[tuple[str, str, int]] = []
         seen: Counter[str] = Counter()
         width = self.network.inputs
@@ -662,8 +671,18 @@ class Sequential:
             name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
             rows.append((f"{name}{f'_{seen[name]}' if seen[name] else ''} ({kind})", f"(None, {width})", count))
             seen[name] += 1
-        other = sum(where.stop - where.start for where, _ in self.network.statistics)
-        print(console.table(rows, self.count_params() - other, other, np.dtype(self._dtype).itemsize))
+        return rows
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table of `summary`, or the layers and what keeps them from being one."""
+        try:
+            rows = [(name, shape, f"{count:,}") for name, shape, count in self._described()]
+        except ConfigError as error:
+            names = [[type(layer).__name__] for layer in self._layers]
+            return notebook.box("Sequential", notebook.table(["layer"], names, str(error)))
+        other = self._untrained()
+        note = f"{self.count_params():,} parameters" + (f", {other:,} of them do not train" if other else "")
+        return notebook.box("Sequential", notebook.table(["layer (type)", "output shape", "parameters"], rows, note))
 
     def fingerprint(self) -> str:
         """Return the SHA-256, 64 hex digits, of the architecture and the weights."""

@@ -5,13 +5,13 @@ from pathlib import Path
 from types import ModuleType
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SCRIPTS = sorted(path for path in EXAMPLES.glob("*/*.py") if not path.with_suffix(".ipynb").exists())
-"""Those that are no notebooks."""
+SCRIPTS = sorted(path for path in EXAMPLES.glob("*/*.py") if not list(path.parent.glob("*.ipynb")))
+"""Those that stand for themselves; a folder with a notebook has a README."""
 
 
 def example(name: str) -> ModuleType:
     """Return the script of this name, newly run up to its `main`."""
-    (path,) = (path for path in SCRIPTS if path.stem == name)
+    (path,) = EXAMPLES.glob(f"*/{name}.py")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

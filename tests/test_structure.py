@@ -31,7 +31,9 @@ FACE = [
     "store",
     "utils",
 ]
-BASE = ["__init__", "errors", "testing"]
+BASE = ["__init__", "errors", "notebook", "testing"]
+INTEGRATIONS = {"mlflow": "mlflow", "tensorboard": "tensorboardX"}
+"""Modules for somebody else's program, and the package that they import when they are used."""
 BUDGET = 3300
 CATALOGUES = [
     *["core.activations", "core.constraints", "core.embedding", "core.initializers", "core.layers", "core.losses"],
@@ -106,16 +108,27 @@ def test_core_knows_numpy_the_standard_library_and_itself(path):
 @pytest.mark.parametrize("path", **ids(under("train")))
 def test_training_knows_the_core_and_nothing_above(path):
     assert outside(path) <= {"numpy", "threadpoolctl"}
-    assert not inside(ours(path), "core", "train", "errors", "firesteel")
+    assert not inside(ours(path), "core", "train", "errors", "notebook", "firesteel")
 
 
 @pytest.mark.parametrize("path", **ids(under(*FACE, "testing")))
 def test_the_face_knows_core_training_and_its_own_words(path):
     assert outside(path) <= {"numpy", "safetensors"}
-    assert not inside(ours(path), "core", "train", "errors", *FACE)
+    assert not inside(ours(path), "core", "train", "errors", "notebook", *FACE, *INTEGRATIONS)
 
 
-@pytest.mark.parametrize("path", **ids(under("__init__", "errors")))
+@pytest.mark.parametrize("path", **ids(under(*INTEGRATIONS)))
+def test_an_integration_stands_on_the_face_and_imports_its_package_late(path):
+    assert outside(path) <= {"numpy", INTEGRATIONS[floor(path)]}
+    assert not inside(ours(path), "core", "train", "errors", "firesteel", *FACE)
+
+
+@pytest.mark.parametrize("path", **ids(under(*(name for name in FACE if name != "callbacks"))))
+def test_of_the_face_only_the_callbacks_know_the_integrations(path):
+    assert inside(set(INTEGRATIONS), *ours(path)) == set(INTEGRATIONS)
+
+
+@pytest.mark.parametrize("path", **ids(under("__init__", "errors", "notebook")))
 def test_the_root_knows_nothing(path):
     assert not outside(path) and not ours(path)
 
@@ -130,7 +143,7 @@ def test_only_the_edge_draws_and_takes_commands(path):
     assert not outside(path) & {"rich", "cyclopts", "jinja2", "matplotlib"}
 
 
-@pytest.mark.parametrize("path", **ids([path for path in MODULES if floor(path) in ("datasets", *FACE, *BASE)]))
+@pytest.mark.parametrize("path", **ids(under("datasets", *INTEGRATIONS, *FACE, *BASE)))
 def test_what_lies_below_the_edge_does_not_import_it(path):
     assert inside({"spark", "cli", "report"}, *ours(path)) == {"spark", "cli", "report"}
 
@@ -163,7 +176,7 @@ def test_the_import_test_can_see():
 
 
 @pytest.mark.parametrize(
-    "words", ["firesteel", *[f"firesteel.{name}" for name in [*FACE, "testing", "datasets", "errors"]]]
+    "words", ["firesteel", *[f"firesteel.{name}" for name in [*FACE, *INTEGRATIONS, "testing", "datasets", "errors"]]]
 )
 def test_importing_costs_neither_spark_nor_pandas_nor_the_edge(words):
     code = f"import sys, {words}; print(*sorted(name for name in sys.modules if '.' not in name))"
@@ -183,6 +196,7 @@ def test_importing_costs_neither_spark_nor_pandas_nor_the_edge(words):
         "scipy",
         "sklearn",
         "numba",
+        *INTEGRATIONS.values(),
     }
     assert not loaded & heavy
 
@@ -194,7 +208,7 @@ def exported(path):
     return importlib.import_module(f"firesteel.{name_of(path)}".removesuffix(".__init__").removesuffix("."))
 
 
-SURFACE = [path for path in MODULES if floor(path) in ("core", "train", "errors", "testing", *FACE)]
+SURFACE = [path for path in MODULES if floor(path) in ("core", "train", *BASE[1:], *INTEGRATIONS, *FACE)]
 
 
 @pytest.mark.parametrize("path", **ids(MODULES))
@@ -225,7 +239,7 @@ def test_every_function_and_class_says_what_it_does(path):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
 
 
-@pytest.mark.parametrize("path", **ids(under(*FACE)))
+@pytest.mark.parametrize("path", **ids(under(*FACE, *INTEGRATIONS)))
 def test_every_public_method_of_the_face_is_documented(path):
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ClassDef):

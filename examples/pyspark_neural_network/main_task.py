@@ -9,6 +9,7 @@ named twice, as images and as labels.  OUTPUT must not be there; it is whole or 
 
 import argparse
 import contextlib
+import re
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -103,7 +104,7 @@ def read(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
     try:
         frame = spark.read.parquet(images).select("features", F.col("label").cast("long"))
         told = frame.agg(F.count("*"), F.max(F.size("features")), F.max("label")).head()
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
         raise DataError(f"{images}: cannot be read as Parquet: {first_line(error)}", code="data-file") from None
     assert told is not None
     count, inputs, most = told
@@ -121,8 +122,8 @@ def must_suit(train: Paired, test: Paired, given: argparse.Namespace) -> None:
     ):
         if had > wanted or (had < wanted and wrong):
             raise DataError(
-                f"{places[0]}: {had:,} {what}, where {places[1]} has {wanted:,}; all {test.rows:,} rows are like that.  "
-                "To do: name files of the same kind",
+                f"{places[0]}: {had:,} {what}, where {places[1]} has {wanted:,}; all {test.rows:,} rows are like "
+                "that.  To do: name files of the same kind",
                 code="data-width",
             )
 
@@ -247,7 +248,7 @@ def samples(model: Sequential, test: Paired, seed: int) -> list[tuple[int, float
 def run(given: argparse.Namespace) -> None:
     """Read, train, test and write.  Raises FiresteelError before anything is trained, and what Spark raises."""
     spark = session(app_name="pyspark-neural-network")
-    spark.sparkContext.setLogLevel("ERROR")
+    spark.sparkContext.setLogLevel("FATAL")
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(Output(spark, given.output))
         print("Loading data ...", flush=True)
@@ -321,7 +322,7 @@ def first_line(error: Exception) -> str:
     """Return what an error of Spark's says, without Java's stack."""
     java = getattr(error, "java_exception", None)
     said = java.toString() if java is not None else str(error)
-    return said.strip().splitlines()[0]
+    return re.sub(r"^[\w.$]+(Exception|Error): ", "", said.strip().splitlines()[0])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -188,13 +188,8 @@ def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> N
         up = APART / 2 if places[0] > places[1] else -APART / 2
         places = [middle + up, middle - up]
     for place, (label, colour, _) in zip(places, lines, strict=True):
-        style: dict[str, Any] = {
-            "xycoords": "axes fraction",
-            "textcoords": "offset points",
-            "va": "center",
-            "color": colour,
-        }
-        axes.annotate(label, (1, place), xytext=(4, 0), **style)
+        style: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center"}
+        axes.annotate(label, (1, place), xytext=(4, 0), color=colour, **style)
 
 
 def _floats(values: Sequence[float | None]) -> Array:
@@ -210,7 +205,6 @@ def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float
     chart = _Chart(name, f"Calibration curve: {told}")
     with chart as axes:
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2)
-        axes.annotate("as it should be", (0.03, 0.03), xytext=(0.1, 0.02), va="bottom")
         axes.plot(confidence, accuracy, color=FIRST)
         share = np.sqrt(np.array(rows, float) / max(rows))
         for c, a, size in zip(confidence, accuracy, share, strict=True):
@@ -257,7 +251,7 @@ def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str
 
 
 def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
-    """Return a chart of a bar for each of numbered things, such as shards.  what: one of them.  unit: of values."""
+    """Return a chart of one bar for each of some numbered things.  what: one of them.  unit: of the values."""
     least, most = min(values), max(values)
     chart = _Chart(name, f"Bar chart, {len(values)} bars from {least:.3g} to {most:.3g} {unit}")
     with chart as axes:

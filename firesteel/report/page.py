@@ -48,7 +48,7 @@ def render(folder: str | Path) -> str:
     folder = Path(folder)
     path = folder / "metrics.json"
     metrics = _object(path)
-    if metrics.get("format") != FORMAT or metrics.get("status") not in STATES:
+    if metrics.get("format") != FORMAT or metrics.get("status") not in list(STATES):
         raise StoreError(
             f"{path} has format {metrics.get('format')!r} and status {metrics.get('status')!r}: this firesteel reads "
             f"format {FORMAT}, with a status of {', '.join(STATES)}",
@@ -131,19 +131,20 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return "–" if value is None else f"{100 * value:.1f}\u00a0%"
 
 
 def _number(value: Any) -> str:
     """Return a number in four digits, whole ones with commas.
 
     >>> _number(1438), _number(0.03125), _number(1.5e-7), _number(None)
-    ('1,438', '0.03125', '1.5e-07', '–')
+    ('1,438', '0.03125', '1.5e−07', '–')
     """
     if value is None or not math.isfinite(value):
         return "–"
     whole = isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15)
-    return f"{value:,.0f}" if whole else f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    text = f"{value:,.0f}" if whole else f"{value:,.1f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"
+    return text.replace("-", "−")
 
 
 def _seconds(value: float | None) -> str:
@@ -199,6 +200,10 @@ def _scalar(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _finite(value: Any) -> bool:
+    return _scalar(value) and math.isfinite(value)
+
+
 def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the table of measures: a row for each set that was scored."""
     scores = {name: row for name, row in (metrics.get("scores") or {}).items() if row}
@@ -220,12 +225,12 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
         names = [name for name in names if name != "learning_rate"]
     best = metrics.get("best_epoch")
     if best is None:
-        held = [row for row in history if _scalar(row.get("val_loss")) and math.isfinite(row["val_loss"])]
+        held = [row for row in history if _finite(row.get("val_loss"))]
         best = min(held, key=lambda row: row["val_loss"])["epoch"] if len(held) > 1 else None
     found: list[dict[str, Any]] = []
     for name in sorted(names, key=lambda name: (name != "loss", name == "learning_rate")):
         training, validation = ([row.get(before + name) for row in history] for before in ("", "val_"))
-        finite = [v for v in training + validation if v is not None and _scalar(v) and math.isfinite(v)]
+        finite = [value for value in (*training, *validation) if _finite(value)]
         if not finite or len(found) > MEASURES:
             continue
         chart = charts.curves(
@@ -256,6 +261,10 @@ def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> d
 
 def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
     parts: dict[str, Any] = {"calibration": None, "confusion": None, "weakest": None, "numbers": []}
+    linear = [("a linear model", e["linear"]["score"])] if e["linear"] else []
+    parts["scored"] = [("the network", e["score"]), *linear, (e["baseline"]["name"], e["baseline"]["score"])]
+    if e["set"] != "training":
+        parts["scored"].append(("the network, on rows that it learned from", e["training"]["score"]))
     if e.get("calibration") and e["calibration"]["bins"]:
         bins = e["calibration"]["bins"]
         columns = ([b[key] for b in bins] for key in ("confidence", "accuracy", "rows"))
@@ -282,7 +291,7 @@ def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequenc
 
 
 def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the matrix as a table of counts and shares of their row; of many classes a picture and worst pairs."""
+    """Return the matrix as counts and shares of their rows; of many classes, a picture and its worst pairs."""
     counts, names = np.array(e["confusion"], float), [row["class"] for row in e["per_class"]]
     rows = np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     shares = counts / rows

@@ -1,6 +1,6 @@
 """The three sentences that a report begins with: how good, beside what, and what to worry about.
 
-They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures the
+They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures those
 figures.
 """
 
@@ -55,7 +55,7 @@ def _unmeasured(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
 
 
 def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f}\u00a0%"
 
 
 def _rows(evidence: Mapping[str, Any]) -> str:
@@ -112,7 +112,7 @@ def _gain(evidence: Mapping[str, Any]) -> str:
     score, linear = evidence["score"], (evidence["linear"] or {}).get("score")
     unsure = _unsure(evidence, score)
     if score <= evidence["baseline"]["score"] + unsure:
-        return "the network is not clearly better than that, and so has learned next to nothing"
+        return "the network is not clearly better than that"
     if linear is None:
         return f"the network leaves {_left(score, evidence['baseline']['score'])} of the baseline's errors"
     if score < linear - unsure:
@@ -123,7 +123,7 @@ def _gain(evidence: Mapping[str, Any]) -> str:
 
 
 def _left(score: float, other: float) -> str:
-    return f"{100 * (1 - score) / (1 - other):.0f} %"
+    return f"{100 * (1 - score) / (1 - other):.0f}\u00a0%"
 
 
 def _worries(metrics: Mapping[str, Any], evidence: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
@@ -158,6 +158,13 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
     accuracy = evidence["metric"] == "accuracy"
     if score is None:
         return ["the network's outputs are not finite"]
+    linear = (evidence["linear"] or {}).get("score")
+    if score <= evidence["baseline"]["score"] + _unsure(evidence, score):
+        found.append("it has learned next to nothing, so look at scaling, learning rate and epochs first")
+    elif linear is not None and score < linear - _unsure(evidence, score):
+        found.append("a linear model does better, so this network is not yet chosen or trained well")
+    elif linear is not None and score <= linear + _unsure(evidence, score):
+        found.append("a linear model, which is simpler, does about as well")
     gap = None if learned is None or evidence["set"] == "training" else learned - score
     if gap is not None and gap > (max(GAP, 2 * _unsure(evidence, score)) if accuracy else R2_GAP):
         found.append(f"over-fitting: it reaches {_share(learned)} on rows that it learned from, {_share(score)} here")

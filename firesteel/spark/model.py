@@ -17,6 +17,7 @@ from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from firesteel import notebook
 from firesteel.core.activations import Sigmoid, Softmax
 from firesteel.core.network import Network
 from firesteel.errors import ConfigError, DataError
@@ -99,6 +100,24 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def numFeatures(self) -> int:
         """Number of features."""
         return self.network.network.inputs
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what the fit came to, the layers, and the history."""
+        if self._network is None:
+            return notebook.box(f"{self.uid}: no network yet")
+        facts = {"features": _counted(self.numFeatures, self._features), **self._facts()}
+        parts = [notebook.table([], list(facts.items())), self._network._repr_html_()]
+        if self.history is not None:
+            parts.append(self.history._repr_html_())
+        return notebook.box(self.uid, *(f"<div>{part}</div>" for part in parts))
+
+    def _facts(self) -> dict[str, str]:
+        """Return what else is known of the model, in words."""
+        if self._summary is None:
+            return {}
+        known = ("loss", "accuracy", "rootMeanSquaredError", "r2")
+        figures = [name for name in known if hasattr(self._summary, name)]
+        return {f"training {name}": notebook.number(getattr(self._summary, name)) for name in figures}
 
     def write(self) -> MLWriter:
         """Return the writer of this model."""
@@ -191,6 +210,10 @@ def _listed(names: list[str] | None) -> str:
     return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])}, ... {names[-1]}"
 
 
+def _counted(count: int, names: list[str] | None) -> str:
+    return f"{count:,}" if names is None else f"{count:,}: {_listed(names)}"
+
+
 @with_params
 class NeuralNetworkClassifierModel(
     ClassifierParams, NetworkModel[ClassificationSummary], ProbabilisticClassificationModel
@@ -220,6 +243,9 @@ class NeuralNetworkClassifierModel(
     def about(self) -> dict[str, Any]:
         """Return what is known of the columns, as JSON."""
         return super().about() | {"classes": self._labels}
+
+    def _facts(self) -> dict[str, str]:
+        return {"classes": _counted(self.numClasses, self._labels), **super()._facts()}
 
     @property
     def numClasses(self) -> int:

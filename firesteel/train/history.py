@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from firesteel import notebook
+
 __all__ = ["UNMEASURED", "History", "Row"]
 
 Row = dict[str, Any]
@@ -47,6 +49,19 @@ class History:
         """Each measured name with its value of every epoch."""
         names = [name for name in (self.rows[0] if self.rows else {}) if name not in UNMEASURED]
         return {name: [row[name] for row in self.rows] for name in names}
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the lines of losses, and the first and last value of each name."""
+        values = {name: found for name, found in self.history.items() if all(isinstance(v, float) for v in found)}
+        if not values:
+            return notebook.box("History: no epochs")
+        best = None if self.best is None else self.epoch.index(self.best)
+        middle = {} if best is None else {f"best: {self.epoch[best] + 1}": best}
+        places = {"first": 0, **middle, "last": -1}
+        rows = [[name, *(notebook.number(found[at]) for at in places.values())] for name, found in values.items()]
+        losses: dict[str, list[float]] = {name: values[name] for name in ("loss", "val_loss") if name in values}
+        title = f"History of {len(self.rows)} epoch{'s' if len(self.rows) > 1 else ''}"
+        return notebook.box(title, notebook.curves(losses, best), notebook.table(["", *places], rows))
 
     def to_jsonl(self) -> str:
         """Return the rows as JSON, one a line."""

@@ -7,7 +7,7 @@ from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
 
 from firesteel.errors import ConfigError, DataError, StoreError
-from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel
+from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor
 from tests.spark.conftest import Rows
 
 COLUMNS = [f"x{number}" for number in range(6)]
@@ -141,3 +141,18 @@ def test_labels_that_are_no_classes_and_thresholds_are_refused(spark, fitted, fr
         model = fitted.stages[-1].copy().setThresholds(wrong)
         with pytest.raises(ConfigError, match="there must be 3, one a class, all above 0 but at most one"):
             model.transform(frame)
+
+
+def test_a_notebook_shows_a_fitted_stage(spark, fitted):
+    model = fitted.stages[-1]
+    html = model._repr_html_()
+    for said in (model.uid, "6: x0, x1, x2", "training accuracy", "dense_1 (Dense)", "History of", "<polyline"):
+        assert said in html
+    assert len(html) < 10_000
+    scored = NeuralNetworkClassifierModel.fromNetwork(model.network)._repr_html_()
+    assert "<td" in scored and "History" not in scored and "training" not in scored
+    assert "no network yet" in NeuralNetworkClassifierModel()._repr_html_()
+    rows = [([float(n)], float(n)) for n in range(9)]
+    numbers = spark.createDataFrame(rows, "features array<double>, label double")
+    regressor = NeuralNetworkRegressor(maxIter=2).fit(numbers)
+    assert "training rootMeanSquaredError" in regressor._repr_html_()

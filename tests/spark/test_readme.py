@@ -12,7 +12,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_every_python_block_has_its_output():
-    assert len(blocks(README)) == 3
+    assert len(blocks(README)) == 4
 
 
 def test_the_python_blocks_print_what_stands_under_them(spark, tmp_path, monkeypatch):

@@ -615,8 +615,11 @@ def test_progress_survives_its_bytes_and_nothing_else_passes_for_it():
     for at in rng.integers(0, len(data), 300):
         damaged = bytearray(data)
         damaged[at] ^= 1 << int(rng.integers(8))
-        with pytest.raises(StoreError):
-            progress_from_bytes(bytes(damaged), "me", start(Adam()), "x")
+        try:  # another last digit, or E for e, may be the same number
+            same = progress_from_bytes(bytes(damaged), "me", start(Adam()), "x")
+        except StoreError:
+            continue
+        assert progress_to_bytes(same, "me") == data
     for at in (0, 7, 8, 100, len(data) // 2, len(data) - 1):
         with pytest.raises(StoreError):
             progress_from_bytes(data[:at], "me", start(Adam()), "x")

@@ -1,0 +1,167 @@
+"""What a network looks at and what it is like inside: importance of inputs, norms, dead units, first weights.
+
+`evidence.py` puts it beside the rest.  Shapes: n rows, I inputs, T target columns, O outputs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.activations import Rectify, Relu
+from firesteel.core.embedding import Lookup
+from firesteel.core.network import Objective
+from firesteel.core.ops import Affine
+from firesteel.core.seeds import rng_for
+from firesteel.core.types import Array, Run
+from firesteel.report.reading import Reading, positive, short
+from firesteel.train.rounds import SUB_BATCH, predict
+
+__all__ = ["WORK", "Use", "first_layer", "importance_of", "layers_of"]
+
+WORK = 2e10
+"""Multiplications that importance may take: seconds on one core, whatever the network."""
+FEWEST_ROWS, FEWEST_INPUTS = 256, 20
+"""What importance looks at even where that is more work."""
+REPEATS, NAMED, UNITS = 5, 20, 24
+"""At most: how often an input is shuffled, inputs named, units whose weights are shown."""
+
+
+class Use:
+    """A network in use: its outputs and losses for rows."""
+
+    def __init__(self, objective: Objective, theta: Array, run: Run) -> None:
+        self.objective, self.theta, self.run = objective, theta, run
+
+    def outputs(self, x: Array) -> Array:
+        return predict(self.objective.network, self.theta, x, self.run)
+
+    def losses(self, x: Array, y: Array) -> Array:
+        """Return each row's loss, (n,)."""
+        z = predict(self.objective.network, self.theta, x, self.run, self.objective.last)
+        return self.objective.loss.rows(z, y.astype(z.dtype))[0].astype(np.float64)
+
+
+# What it looks at
+
+
+def importance_of(
+    use: Use,
+    reading: Reading,
+    x: Array,
+    y: Array,
+    w: Array,
+    slopes: Array,
+    features: Sequence[str] | None,
+    picture: bool,
+) -> dict[str, Any]:
+    """Return how much worse the metric gets when one input's values are shuffled among the rows.
+
+    Of a picture it is the loss, which feels a single pixel; "drop" is then its rise.  An input that never changes
+    drops nothing.  Where not all inputs fit in the work, those are tried whose slope times spread is largest.
+    x: (n, I)  y: (n, T)  w: (n,)  slopes: (I,), the mean size of d(loss)/dx.  features: the inputs' names.
+
+    Source: Breiman 2001, section 10; Fisher, Rudin and Dominici 2019.
+    """
+    network = use.objective.network
+    spread = x.std(axis=0, dtype=np.float64)
+    moving = np.flatnonzero(x.max(axis=0) > x.min(axis=0))
+    once = max(1, network.layout.size)
+    m = min(len(x), max(FEWEST_ROWS, int(WORK / (once * max(1, len(moving))))))
+    order = np.argsort(-(slopes * spread)[moving], kind="stable")
+    moving = np.sort(moving[order[: max(FEWEST_INPUTS, int(WORK / (once * m)))]])
+    repeats = min(REPEATS, max(1, int(WORK / (once * m * max(1, len(moving))))))
+    some = np.sort(rng_for(0, "report", "rows").permutation(len(x))[:m])
+    x, y, w = x[some].astype(network.dtype), y[some], positive(w[some])
+    truth = reading.truth(y)
+
+    def worth() -> float:
+        if picture:
+            return -float(w @ use.losses(x, y) / w.sum())
+        return reading.score(truth, reading.told(use.outputs(x)), w)
+
+    whole, drops = worth(), np.zeros(network.inputs)
+    for i in moving:
+        column = x[:, i].copy()
+        for repeat in range(repeats):
+            x[:, i] = column[rng_for(0, "report", "shuffle", int(i), repeat).permutation(m)]
+            drops[i] += (whole - worth()) / repeats
+        x[:, i] = column
+    drops[~np.isfinite(drops)] = 0.0
+    shown = np.arange(network.inputs) if picture else np.argsort(-drops, kind="stable")[:NAMED]
+    inputs = [
+        {"index": int(i), **({} if features is None else {"name": str(features[i])}), "drop": drops[i]} for i in shown
+    ]
+    metric = "loss" if picture else reading.metric
+    return {"metric": metric, "rows": m, "repeats": repeats, "tried": len(moving), "inputs": inputs}
+
+
+# Inside
+
+
+def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) -> tuple[list[dict[str, Any]], Array]:
+    """Return each layer's norms and dead units, and the mean size of d(loss)/dx of each input, (I,).
+
+    The gradient is that of the rows' mean loss in use, without the price of the weights.  A unit is dead if it is 0
+    on every row; None where nothing cuts off below 0.
+    """
+    network = objective.network
+    views, ops = network.layout.views(theta), network.ops
+    gradient, part = np.zeros(len(theta)), np.zeros(len(theta), theta.dtype)
+    g = network.layout.views(part)
+    cutting = [isinstance(op, Relu) or (isinstance(op, Rectify) and not op.negative_slope) for op in ops]
+    alive = [np.zeros(width, bool) for width in network.widths[1:]]
+    slopes = np.zeros(network.inputs)
+    share = (w / w.sum()).astype(theta.dtype)
+    for at in range(0, len(x), SUB_BATCH):
+        z, pulls = x[at : at + SUB_BATCH].astype(theta.dtype), []
+        for number, op in enumerate(ops[: objective.last]):
+            z, pull = op.apply(views[number], z, None)
+            pulls.append(pull)
+            if cutting[number]:
+                alive[number] |= (z != 0).any(axis=0)
+        _, _, d = objective.loss.rows(z, y[at : at + SUB_BATCH].astype(theta.dtype))
+        d = d * share[at : at + SUB_BATCH, None]
+        part.fill(0)
+        for number in range(objective.last - 1, -1, -1):
+            d = pulls[number](d, g[number], True)  # type: ignore[assignment]
+        gradient += part
+        slopes += np.abs(d).sum(axis=0)
+    averages = np.zeros(len(theta), bool)
+    for where, _ in network.statistics:
+        averages[where] = True
+    found, first = [], 0
+    for number, layer in enumerate(network.layers):
+        own = range(first, first + len(layer.ops()))
+        first += len(own)
+        cuts = [op for op in own if cutting[op]]
+        slices = [where for op, _, _, where in network.layout.slices() if op in own]
+        if not slices and not cuts:
+            continue
+        kept = np.zeros(len(theta), bool)
+        for where in slices:
+            kept[where] = True
+        kept &= ~averages
+        found.append(
+            {
+                "name": f"layer {number} ({type(layer).__name__})",
+                "parameters": sum(where.stop - where.start for where in slices),
+                "weight_norm": np.linalg.norm(theta[kept].astype(np.float64)) if slices else None,
+                "gradient_norm": np.linalg.norm(gradient[kept]) if slices else None,
+                "units": network.widths[own[-1] + 1],
+                "dead": int((~alive[cuts[-1]]).sum()) if cuts else None,
+            }
+        )
+    return found, slopes
+
+
+def first_layer(objective: Objective, theta: Array) -> list[list[float]] | None:
+    """Return what each unit of the first Dense layer weighs each input with; None where it sees something else."""
+    network = objective.network
+    views = network.layout.views(theta)
+    for number, op in enumerate(network.ops):
+        if isinstance(op, Lookup):
+            return None
+        if isinstance(op, Affine):
+            return [short(unit) for unit in views[number]["w"].T[:UNITS]]
+    return None
