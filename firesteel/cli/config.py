@@ -139,7 +139,7 @@ class Model:
     """The network: its layers in full, or the short form `hidden`, `activation`, `dropout` and `scale`."""
 
     layers: tuple[dict[str, Any], ...] | None = _key(TABLES)
-    hidden: tuple[int, ...] = _key(replace(WHOLES, words="whole numbers with commas between, such as 64,32"), (64,))
+    hidden: tuple[int, ...] = _key(replace(WHOLES, words="whole numbers of at least 1, with commas between, such as 64,32"), (64,))
     activation: str = _key(TEXT, "relu")
     dropout: float | None = _key(SHARE)
     scale: str | float | None = _key(SCALE)
