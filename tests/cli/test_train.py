@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from firesteel.cli import main
 from firesteel.datasets import load_digits
 from firesteel.layers import Dense, Rescaling
 from firesteel.models import Sequential
@@ -16,19 +15,6 @@ from firesteel.optimizers import RMSprop
 
 EPOCH = re.compile(r"epoch (\d+)/(\d+)  loss \d+\.\d{4}  accuracy [01]\.\d{4}  [\d,]+ rows/s  \d+\.\d s")
 FIRESTEEL = [sys.executable, "-c", "from firesteel.cli import main; main()"]
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command line in this process and gives exit code, stdout and stderr."""
-
-    def call(*argv: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main(argv)
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return call
 
 
 def by_hand(*layers: Dense, optimizer="adam", **fit) -> tuple[str, float, float]:
