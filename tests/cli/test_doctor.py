@@ -24,9 +24,9 @@ def doctor(*argv, timeout=200, **changes):
     environment = {name: value for name, value in environment.items() if value is not None}
     done = subprocess.run([*FIRESTEEL, *argv], capture_output=True, text=True, timeout=timeout, env=environment)
     assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, [
-        json.loads(line) for line in done.stdout.splitlines()
-    ] if "--json" in argv else done.stdout
+    if "--json" not in argv:
+        return done.returncode, done.stdout
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def script(place, body):

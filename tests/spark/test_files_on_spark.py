@@ -1,4 +1,4 @@
-"""The command line on Spark: every format gives the bits that it gives in process, and Spark's errors become a line."""
+"""The command line on Spark: the bits that every format gives in process, and Spark's errors in one line."""
 
 import json
 
@@ -37,12 +37,16 @@ def folder(tmp_path_factory):
     write_text(place / "y.txt", [(y[:, None] == np.arange(10)).astype(int)])
     rng = np.random.default_rng(0)
     kind = rng.integers(3, size=300)
-    rows = [
-        f"{rng.normal((4, 15, 1)[k]):.3f},{rng.integers(1, 9)},{'false' if k == 2 else 'true'},{('cat', 'dog', 'fish')[k]}"
-        for k in kind
-    ]
+    weight, age = rng.normal(np.array([4, 15, 1])[kind]), rng.integers(1, 9, 300)
+    words = (("true", "cat"), ("true", "dog"), ("false", "fish"))
+    rows = [f"{w:.3f},{a},{','.join(words[k])}" for w, a, k in zip(weight, age, kind, strict=True)]
     (place / "pets.csv").write_text("\n".join(["weight,age,tail,kind", *rows]) + "\n")
     return place
+
+
+def placed(argv, folder):
+    """The words with files in the folder: Spark's own folder was decided when it started."""
+    return [folder / word if "." in word and not word.startswith(("0", "nowhere:")) else word for word in argv]
 
 
 FORMATS = {
@@ -56,9 +60,9 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_both_engines_give_the_same_network_and_scores(run, folder, monkeypatch, name):
-    monkeypatch.chdir(folder)
-    argv = ["train", "--epochs", "1", "--shards", "2", "--hidden", "8", "--json", "--data", *FORMATS[name]]
+def test_both_engines_give_the_same_network_and_scores(run, folder, name):
+    argv = ["train", "--epochs", "1", "--shards", "2", "--hidden", "8", "--json"]
+    argv += ["--data", *placed(FORMATS[name], folder)]
     results = []
     for engine in ("local", "spark"):
         code, out, err = run(*argv, "--engine", engine)
@@ -97,17 +101,20 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
         (["--data", "ragged.csv"], 3, "a line is not as the others are"),
         (["--data", "broken.libsvm"], 1, "Spark could not read or write it"),
         (["--data", "nowhere://a/b.parquet"], 3, "no connector for such paths"),
-        (["--data", "pets.csv", "--label", "kind", "--test", "birds.csv"], 3, "birds.csv"),
-        (["--data", "gap.csv"], 3, "no value"),
+        (
+            ["--data", "pets.csv", "--label", "kind", "--test", "birds.csv"],
+            3,
+            "birds.csv: kind holds 'bird', a class that the training rows",
+        ),
+        (["--data", "gap.csv"], 3, "holds a null inside: null at the row with a=None, label=0; 1 of 4 rows"),
     ],
 )
-def test_what_spark_cannot_read_is_one_line_without_java(run, folder, monkeypatch, argv, code, said):
-    monkeypatch.chdir(folder)
+def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code, said):
     (folder / "ragged.csv").write_text("a,label\n1,0\n2,1,5\n3,1\n")
     (folder / "broken.libsvm").write_text("1 1:2\n0 0:3\n")
     (folder / "birds.csv").write_text("weight,age,tail,kind\n1,2,true,bird\n")
     (folder / "gap.csv").write_text("a,label\n1,0\n2,1\n,0\n4,1\n")
-    ended, out, err = run("train", *argv, "--engine", "spark", "--epochs", "1")
+    ended, out, err = run("train", *placed(argv, folder), "--engine", "spark", "--epochs", "1")
     told = [line for line in err.splitlines() if line.startswith("firesteel: ")]
     assert ended == code, err
     assert len(told) == 1 and said in told[0], err
