@@ -77,11 +77,16 @@ def done(spark, main, made, tmp_path_factory):
     return output
 
 
+def kept(output):
+    """The model's file in what a training has written."""
+    return (output / "run" / "model.firesteel").read_bytes()
+
+
 # What is written
 
 
 def test_the_files_have_the_original_s_formats(done):
-    assert {path.name for path in done.iterdir() if path.name[0] != "."} == {*FORMATS, "summary", "model.firesteel"}
+    assert {path.name for path in done.iterdir() if path.name[0] != "."} == {*FORMATS, "summary", "run"}
     assert os.listdir(done.parent) == ["OUTPUT"]
     for name, form in FORMATS.items():
         assert all(re.fullmatch(form, line) for line in lines(done, name)), name
@@ -89,7 +94,7 @@ def test_the_files_have_the_original_s_formats(done):
 
 
 def test_the_metrics_are_those_of_the_saved_model_s_choices(done):
-    model = load_model(done / "model.firesteel")
+    model = load_model(done / "run" / "model.firesteel")
     chosen = model.predict(FLAT).argmax(axis=1)
     for digit, line in enumerate(lines(done, "metrics")):
         both, said, there = (
@@ -112,7 +117,9 @@ def test_the_cost_falls_and_the_samples_are_of_the_test(done):
 
 def test_parquet_gives_the_same_model(spark, main, made, done, tmp_path):
     assert main([*parquet(made), str(tmp_path / "OUTPUT")]) == 0
-    assert (tmp_path / "OUTPUT" / "model.firesteel").read_bytes() == (done / "model.firesteel").read_bytes()
+    assert (tmp_path / "OUTPUT" / "run" / "model.firesteel").read_bytes() == (
+        done / "run" / "model.firesteel"
+    ).read_bytes()
     for name in FORMATS:
         assert lines(tmp_path / "OUTPUT", name) == lines(done, name)
 
@@ -128,7 +135,7 @@ def test_like_the_original_is_the_same_training_as_on_arrays(spark, main, made, 
     history = recipe.model.fit(x, np.eye(10)[Y], **settings)
     costs = [float(line) for line in lines(tmp_path / "OUTPUT", "cost_history")]
     assert costs == history.history["loss"]
-    assert recipe.model.to_bytes() == (tmp_path / "OUTPUT" / "model.firesteel").read_bytes()
+    assert recipe.model.to_bytes() == (tmp_path / "OUTPUT" / "run" / "model.firesteel").read_bytes()
     assert {row["rows"] for row in history.rows} == {history.rows[0]["rows"]} and 1006 <= history.rows[0][
         "rows"
     ] < 1060
@@ -338,4 +345,6 @@ def test_spark_submit_on_a_standalone_cluster_whose_executors_have_numpy_and_pya
         assert good.returncode == 0, good.stderr[-3000:]
         assert run(*text(made), "OUTPUT").returncode == 3
         assert run(*text(made)).returncode == 2
-    assert (tmp_path / "OUTPUT" / "model.firesteel").read_bytes() == (done / "model.firesteel").read_bytes()
+    assert (tmp_path / "OUTPUT" / "run" / "model.firesteel").read_bytes() == (
+        done / "run" / "model.firesteel"
+    ).read_bytes()
