@@ -9,10 +9,9 @@ from pathlib import Path
 __all__: list[str] = []
 
 if __name__ == "__main__":
-    here = str(Path(__file__).parent)
-    if here in sys.path:  # as a file is run: the package's own folder would hide others of its modules' names
-        sys.path.remove(here)
-        sys.path.append(str(Path(__file__).parents[1]))
+    here = Path(__file__).parent
+    if str(here) in sys.path:  # run as a file: what can be imported is the package, not the modules in it
+        sys.path[sys.path.index(str(here))] = str(here.parent)
     from firesteel.cli import main
 
     main()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -125,13 +125,13 @@ def _plain_python() -> Iterator[Finding]:
         )
 
 
-def _asked(python: str) -> dict[str, list[str]] | str:
+def _asked(python: str) -> dict[str, Any] | str:
     """Return what a Python says of itself, or why it says nothing."""
     try:
         done = subprocess.run(
             [python, "-c", ASK], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
         )
-        told: dict[str, list[str]] = json.loads(done.stdout)
+        told: dict[str, Any] = json.loads(done.stdout)
         return told
     except subprocess.TimeoutExpired:
         return "no answer within 20 s"
@@ -171,7 +171,7 @@ def of_session(found: "Probe") -> Iterator[Finding]:
         )
     if found.log is not None and found.log not in QUIET:
         remedy = 'spark.sparkContext.setLogLevel("ERROR"), or let firesteel.spark.session() make the session'
-        yield Finding(f"Spark logs from level {found.log}: its lines drown the progress of a training", remedy)
+        yield Finding(f"Spark's log is at level {found.log}: its lines drown the progress of a training", remedy)
     if found.progress:
         yield Finding(
             "Spark draws a progress bar of its own over ours", "give --conf spark.ui.showConsoleProgress=false"

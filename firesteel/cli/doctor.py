@@ -72,7 +72,7 @@ def _all(console: Console, master: str, as_json: bool) -> Iterator[Finding]:
         stopped |= finding.stops
         yield finding
     if stopped:
-        yield Finding("no Spark job was tried")
+        yield Finding("no Spark job was tried", "put right what stops it, and run this again")
         return
     try:
         with session_of(Engine("spark", master), Console(stderr=True), as_json or not is_live(console)) as spark:
