@@ -97,6 +97,7 @@ TEXT = Kind("a text", _of(str))
 FLAG = Kind("true or false", _of(bool))
 TEXTS = _many("a list of texts", str)
 WHOLES = _many("whole numbers of at least 1, such as [64, 32]", int, least=1)
+UNITS = replace(WHOLES, words="whole numbers of at least 1, with commas between, such as 64,32")
 NAMED = Kind("a name, or a table with a type", _of(str, dict))
 NAMEDS = _many("a list of names, or of tables with a type", str, dict)
 TABLES = _many("a list of tables with a type", dict)
@@ -139,7 +140,7 @@ class Model:
     """The network: its layers in full, or the short form `hidden`, `activation`, `dropout` and `scale`."""
 
     layers: tuple[dict[str, Any], ...] | None = _key(TABLES)
-    hidden: tuple[int, ...] = _key(replace(WHOLES, words="whole numbers with commas between, such as 64,32"), (64,))
+    hidden: tuple[int, ...] = _key(UNITS, (64,))
     activation: str = _key(TEXT, "relu")
     dropout: float | None = _key(SHARE)
     scale: str | float | None = _key(SCALE)

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 from firesteel.cli.config import Data, resolve
-from firesteel.cli.rows import Ask, Rows, ask, load
+from firesteel.cli.rows import Ask, Rows, ask, load, parquet
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import labels_of
 from firesteel.datasets import write_csv, write_idx, write_libsvm, write_text
@@ -101,9 +101,9 @@ def _npz(paths: Sequence[Path], rows: Rows) -> None:
 
 
 def _parquet(paths: Sequence[Path], rows: Rows) -> None:
-    from firesteel.spark.parquet import write_parquet
-
-    write_parquet(paths[0], _columns(rows) if rows.names is not None else {"features": rows.x} | _targets(rows))
+    parquet().write_parquet(
+        paths[0], _columns(rows) if rows.names is not None else {"features": rows.x} | _targets(rows)
+    )
 
 
 def _text(paths: Sequence[Path], rows: Rows) -> None:

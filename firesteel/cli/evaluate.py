@@ -12,8 +12,10 @@ from rich.console import Console
 
 from firesteel.cli.config import Engine
 from firesteel.cli.parts import labels, part, read
+from firesteel.cli.rows import Rows
 from firesteel.cli.train import print_json, session_of
 from firesteel.cli.trained import trained
+from firesteel.train.source import check_width
 
 __all__ = ["evaluate"]
 
@@ -60,6 +62,8 @@ def evaluate(
     with ExitStack() as stack:
         spark = stack.enter_context(session_of(Engine(engine, master), console, as_json))
         rows = read(wanted, spark, stack)
+        if isinstance(rows, Rows):
+            check_width(rows.x.shape[1], known.model.network.inputs, rows.source)
         scored = part(rows, known.task(labels(rows)), spark)
         count = len(scored.x) if scored.columns is None else scored.x.count()
         scores = known.model.evaluate(**scored.arguments, verbose=0, return_dict=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered
 from firesteel.errors import DataError
-from firesteel.train.blocks import below, row_keys
+from firesteel.train.blocks import row_keys
 from firesteel.train.source import Arrays, Source
 
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ class Part:
         y = self.y[:, None] if self.y is not None and self.y.ndim == 1 else self.y
         w = np.ones(len(self.x)) if self.w is None else self.w
         assert y is not None
-        out = below(row_keys(self.x, y, w, np.dtype(dtype)), split)
+        keys = row_keys(self.x, y, w, np.dtype(dtype))
+        out = (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < split  # as `packing.read` does on executors
         if out.all() or not out.any():
             side = "to train on" if out.all() else "to hold out"
             raise DataError(

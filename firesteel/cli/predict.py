@@ -15,7 +15,7 @@ from rich.console import Console
 
 from firesteel.cli.config import Engine
 from firesteel.cli.parts import Framed, read
-from firesteel.cli.rows import Rows
+from firesteel.cli.rows import Rows, parquet
 from firesteel.cli.train import session_of
 from firesteel.cli.trained import Trained, trained
 from firesteel.core.losses import Loss
@@ -123,9 +123,7 @@ def _csv(out: Path, known: Trained, outputs: NDArray[Any]) -> None:
 
 
 def _parquet(out: Path, known: Trained, outputs: NDArray[Any]) -> None:
-    from firesteel.spark.parquet import write_parquet
-
-    write_parquet(out, columns_of(known, outputs))
+    parquet().write_parquet(out, columns_of(known, outputs))
 
 
 def _npy(out: Path, known: Trained, outputs: NDArray[Any]) -> None:

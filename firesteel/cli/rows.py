@@ -5,6 +5,7 @@ decided in `task.py`.
 """
 
 import difflib
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +18,9 @@ from firesteel.cli.config import FORMATS, Data
 from firesteel.cli.sets import SETS
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number
-from firesteel.errors import ConfigError, DataError
+from firesteel.errors import ConfigError, DataError, SparkSetupError
 
-__all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "pick"]
+__all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "parquet", "pick"]
 
 ENDINGS = {
     ".csv": "csv",
@@ -237,15 +238,23 @@ def _csv(wanted: Ask) -> Rows:
     return _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
 
 
-def _parquet(wanted: Ask) -> Rows:
-    from firesteel.spark.parquet import parquet_columns, read_parquet
+def parquet() -> Any:
+    """Return the module that reads and writes Parquet.  Raises SparkSetupError without pyarrow."""
+    try:
+        return importlib.import_module("firesteel.spark.parquet")
+    except ModuleNotFoundError:
+        raise SparkSetupError(
+            'Parquet needs pyarrow, not installed here: pip install "firesteel[spark]"', code="spark-missing"
+        ) from None
 
-    path = Path(wanted.path)
+
+def _parquet(wanted: Ask) -> Rows:
+    files, path = parquet(), Path(wanted.path)
 
     def text(name: str) -> str:
         return f": column {name!r} holds text: {NO_TEXT}"
 
-    return _table(wanted, parquet_columns(path), lambda columns: read_parquet(path, columns), text)
+    return _table(wanted, files.parquet_columns(path), lambda columns: files.read_parquet(path, columns), text)
 
 
 # Arrays

@@ -15,7 +15,7 @@ from firesteel.callbacks import Callback
 from firesteel.cli.config import Config, Training
 from firesteel.cli.network import build, callbacks_of, check, measures_targets
 from firesteel.cli.parts import Part, labels, part, read
-from firesteel.cli.rows import Ask, ask
+from firesteel.cli.rows import TABLES, ask
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import Task, decide
 from firesteel.errors import ConfigError
@@ -133,7 +133,8 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
         raise ConfigError("shuffle = false keeps the order of rows, and frames have none", code="config-frame")
     for warning in _warnings(config.training):
         print(f"firesteel: warning: {warning}", file=sys.stderr)
-    wanted = _wanted(config, 0)
+    wanted, second = ask(config.data), ask(config.data, 1)
+    assert wanted is not None
     rows = read(wanted, spark, stack)
     task = decide(labels(rows), config.training.loss, config.data.class_names)
     training = part(rows, task, spark)
@@ -146,14 +147,14 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
             moments = measure(engine, survey.width, survey.targets, dtype)
     model = build(config, task, survey.width, moments)
     test = None
-    if ask(config.data, 1) is not None:
-        like = replace(_wanted(config, 1), inputs=survey.width)
-        if like.format in ("csv", "parquet"):
+    if second is not None:
+        like = replace(second, inputs=survey.width)
+        if like.format in TABLES:
             like = replace(like, features=rows.columns, label=rows.targets)
         test = part(read(like, spark, stack), task, spark)
     data = replace(
         config.data,
-        features=rows.columns if wanted.format in ("csv", "parquet") else config.data.features,
+        features=rows.columns if wanted.format in TABLES else config.data.features,
         class_names=task.classes if task.kind != "regression" else None,
         picture=config.data.picture or rows.picture,
     )
@@ -171,9 +172,3 @@ def _warnings(how: Training) -> Iterator[str]:
         yield f"{name} is Python code and not in the file: this training goes without it"
     if how.went_on:
         yield "the training on record went on from an earlier one, and not from its first weights alone"
-
-
-def _wanted(config: Config, number: int) -> Ask:
-    found = ask(config.data, number)
-    assert found is not None
-    return found

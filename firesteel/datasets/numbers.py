@@ -57,7 +57,7 @@ def _parsed(text: bytes, path: Path, line: int) -> NDArray[np.float64]:
     with warnings.catch_warnings(action="error"):
         try:
             row = np.fromstring(text.decode("ascii"), np.float64, sep=" ")
-            if len(row) and np.isfinite(row).all():
+            if text.strip() and np.isfinite(row).all():  # of nothing but spaces NumPy makes a number
                 return row
         except (DeprecationWarning, ValueError):
             pass

@@ -20,7 +20,6 @@ from firesteel.train.encoding import all_coded, canonical, encode
 __all__ = [
     "Block",
     "Keys",
-    "below",
     "block_ids",
     "heavy_limit",
     "heavy_share",
@@ -191,11 +190,6 @@ def id_keys(hashes: npt.NDArray[np.int64]) -> Keys:
 
 
 # Which block
-
-
-def below(keys: Keys, split: float) -> npt.NDArray[np.bool_]:
-    """Return which keys, read as fractions, are below `split`: the rows held out."""
-    return (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < split
 
 
 def n_blocks(rows: int, width: int) -> int:

@@ -2,13 +2,13 @@
 
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_svmlight_file
 
-from firesteel.cli import data as command
-from firesteel.cli import main
+from firesteel.cli import main, sets
 from firesteel.datasets import load_mnist
 
 RNG = np.random.default_rng(0)
@@ -19,7 +19,7 @@ PARTS = [(RNG.integers(0, 256, (n, 28, 28), dtype=np.uint8), np.arange(n, dtype=
 def convert(capsys, monkeypatch, request):
     """Runs `firesteel data convert mnist` in this process; gives exit code, stdout and stderr."""
     if not request.node.get_closest_marker("mnist"):
-        monkeypatch.setitem(command.SETS, "mnist", (lambda: PARTS, "mnist-digits"))
+        monkeypatch.setitem(sets.SETS, "mnist", replace(sets.SETS["mnist"], load=lambda: PARTS))
 
     def call(*argv: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as end:
@@ -74,7 +74,7 @@ def test_what_cannot_work_writes_nothing(convert, tmp_path, monkeypatch, argv, c
 
 
 def test_without_the_data_set_no_folder_is_made(convert, tmp_path, monkeypatch):
-    monkeypatch.setitem(command.SETS, "mnist", (load_mnist, "mnist-digits"))
+    monkeypatch.setitem(sets.SETS, "mnist", replace(sets.SETS["mnist"], load=load_mnist))
     monkeypatch.setenv("FIRESTEEL_DATA", str(tmp_path / "nothing"))
     code, out, err = convert(str(tmp_path / "folder"), "--to", "libsvm")
     assert (code, out) == (3, "")

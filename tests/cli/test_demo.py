@@ -12,7 +12,7 @@ import pytest
 
 from firesteel.cli import demo as command
 from firesteel.cli import main
-from firesteel.cli.train import Plan, Result
+from firesteel.cli.training import Plan, Result, planned
 
 FIRESTEEL = [sys.executable, "-c", "from firesteel.cli import main; main()"]
 ACCURACY = re.compile(r"^test accuracy (\S+)", re.MULTILINE)
@@ -57,7 +57,8 @@ def test_without_pyspark_it_says_how_to_install_it(monkeypatch, capsys):
 
 
 def test_fingerprints_that_differ_are_a_failure(monkeypatch, capsys):
-    results = iter([Result(0.1, 0.97, "a" * 64, 1.0), Result(0.1, 0.97, "b" * 64, 1.0)])
+    scores = {"loss": 0.1, "accuracy": 0.97}
+    results = iter([Result(scores, "a" * 64, 1.0), Result(scores, "b" * 64, 1.0)])
     monkeypatch.setattr(Plan, "run", lambda *_: next(results))
     monkeypatch.setattr(sys.modules["firesteel.cli.demo"], "spark_session", lambda master: nullcontext())
     with pytest.raises(SystemExit) as end:
@@ -69,5 +70,6 @@ def test_fingerprints_that_differ_are_a_failure(monkeypatch, capsys):
 
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_its_accuracy_is_no_luck(seed):
-    plan = replace(command.PLAN, seed=seed)
-    assert plan.run(plan.load(), None, []).test_accuracy >= 0.96
+    settings = replace(command.SETTINGS, training=replace(command.SETTINGS.training, seed=seed))
+    with planned(settings, None) as plan:
+        assert plan.run().test["accuracy"] >= 0.96

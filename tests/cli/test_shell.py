@@ -27,7 +27,7 @@ def shell(*argv: str, **changes: str) -> subprocess.CompletedProcess[str]:
         (["train", "--epoch", "3"], "Did you mean --epochs?"),
         (["trian"], 'Did you mean "train"?'),
         (["train", "--epochs", "0"], "Must be >= 1"),
-        (["train", "--data", "mnits"], 'Did you mean "mnist"?'),
+        (["train", "--data", "mnits"], "did you mean 'mnist'?"),
         (["train", "digits"], "digits"),
     ],
 )

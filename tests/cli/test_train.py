@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from firesteel.cli import main
 from firesteel.datasets import load_digits
 from firesteel.layers import Dense, Rescaling
 from firesteel.models import Sequential
@@ -16,19 +15,6 @@ from firesteel.optimizers import RMSprop
 
 EPOCH = re.compile(r"epoch (\d+)/(\d+)  loss \d+\.\d{4}  accuracy [01]\.\d{4}  [\d,]+ rows/s  \d+\.\d s")
 FIRESTEEL = [sys.executable, "-c", "from firesteel.cli import main; main()"]
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command line in this process and gives exit code, stdout and stderr."""
-
-    def call(*argv: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main(argv)
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return call
 
 
 def by_hand(*layers: Dense, optimizer="adam", **fit) -> tuple[str, float, float]:
@@ -83,12 +69,12 @@ def test_json_is_all_there_is_on_stdout(run):
     "argv, code, said",
     [
         (["--hidden", "64,x"], 2, "--hidden '64,x'"),
-        (["--hidden", "64,-3"], 2, "units=-3"),
-        (["--hidden", "0"], 2, "units=0"),
+        (["--hidden", "64,-3"], 2, "--hidden '64,-3': it must be whole numbers of at least 1"),
+        (["--hidden", "0"], 2, "--hidden '0'"),
         (["--hidden", ","], 2, "--hidden ','"),
         (["--activation", "rel"], 2, "did you mean 'relu'?"),
         (["--optimizer", "adm"], 2, "did you mean 'adam'?"),
-        (["--learning-rate", "nan"], 2, "learning_rate"),
+        (["--learning-rate", "nan"], 2, "--learning-rate nan: it must be a number above 0"),
         (["--shards", "9999"], 2, "shards=9999"),
         (["--data", "mnist"], 3, "no such folder"),
     ],

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from firesteel.datasets import read_idx
+from firesteel.datasets import read_idx, write_idx
 from firesteel.datasets.idx import MAX_BYTES
 from firesteel.errors import DataError
 
@@ -141,3 +141,19 @@ def test_a_file_that_cannot_be_opened(tmp_path):
         with pytest.raises(DataError, match=word) as caught:
             read_idx(path)
         assert caught.value.code == "data-file" and str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "i4", "f4", "f8"])
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 4)])
+def test_what_is_written_is_read_again(tmp_path, kind, shape):
+    array = (np.arange(np.prod(shape)) % 100).reshape(shape).astype(kind)
+    write_idx(tmp_path / "x.idx", array)
+    found = read_idx(tmp_path / "x.idx")
+    assert found.dtype == array.dtype and found.tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("array", [np.arange(3), np.array(["a"]), np.array(1, np.uint8)])
+def test_what_idx_cannot_hold_is_refused(tmp_path, array):
+    with pytest.raises(DataError, match="IDX holds 1 to 8 dimensions of uint8") as caught:
+        write_idx(tmp_path / "x.idx", array)
+    assert caught.value.code == "data-shape" and not list(tmp_path.iterdir())

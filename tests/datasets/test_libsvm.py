@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_svmlight_file
 
-from firesteel.datasets import libsvm, load_digits, write_libsvm
+from firesteel.datasets import libsvm, load_digits, read_libsvm, write_libsvm
 from firesteel.errors import DataError
 
 X = np.random.default_rng(0).integers(0, 256, (50, 3, 4), dtype=np.uint8)
@@ -49,9 +49,9 @@ def test_the_digits_come_back_from_the_reader_of_the_lesson(tmp_path):
     np.testing.assert_array_equal(labels, y)
 
 
-@pytest.mark.parametrize("x, y", [(X / 255, Y), (X.astype(int), Y), (X, Y.astype(float)), (X, Y[:1])])
-def test_anything_but_bytes_is_refused(tmp_path, x, y):
-    with pytest.raises(DataError, match="both must be uint8, one label a row"):
+@pytest.mark.parametrize("x, y", [(X.astype(str), Y), (X, Y.astype(str)), (X, Y[:1])])
+def test_anything_but_numbers_is_refused(tmp_path, x, y):
+    with pytest.raises(DataError, match="both must be numbers, one label a row"):
         write_libsvm(tmp_path / "x.txt", x, y)
     assert os.listdir(tmp_path) == []
 
@@ -93,3 +93,64 @@ def test_half_a_file_is_never_left(tmp_path, monkeypatch, error):
         write_libsvm(tmp_path / "x.txt", X, Y)
     assert isinstance(caught.value, KeyboardInterrupt) or "No space left" in str(caught.value)
     assert os.listdir(tmp_path) == []
+
+
+# Reading
+
+
+@pytest.mark.parametrize("y", [Y, np.linspace(-2, 2, 50), np.arange(50) % 2 == 1])
+@pytest.mark.parametrize("x", [X, X / 7, X.astype(int) - 100, X / np.float32(3)])
+def test_what_is_written_is_read_again(tmp_path, x, y):
+    write_libsvm(tmp_path / "x.txt", x, y)
+    found, labels = read_libsvm(tmp_path / "x.txt", 12)
+    np.testing.assert_array_equal(found, x.reshape(50, 12))
+    np.testing.assert_array_equal(labels, y)
+
+
+def test_it_reads_what_scikit_learn_reads(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"# a comment\n+1 1:.5 4:-2e-3\n\n-1 2:7 \r\n0.5\n")
+    x, y = read_libsvm(tmp_path / "x.txt")
+    expected, labels = load_svmlight_file(str(tmp_path / "x.txt"), zero_based=False)
+    np.testing.assert_array_equal(x, expected.toarray())
+    np.testing.assert_array_equal(y, labels)
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        (b"1 0:2", "index 0, and LIBSVM counts from 1"),
+        (b"1 3:1 2:1", "index 2 comes after 3"),
+        (b"1 2:1 2:1", "index 2 comes after 2"),
+        (b"1 9:1", "index 9, and there are 5 inputs"),
+        (b"a 1:1", "'a' is not a label"),
+        (b"1 1:x", "'1:x' is not index:value"),
+        (b"1 1:nan", "'1:nan' is not index:value"),
+        (b"1 1", "'1' is not index:value"),
+        (b"1 -1:1", "'-1:1' is not index:value"),
+        (b"1 1:1,5", "'1:1,5' is not index:value"),
+        (b"1 1:1e999", "too large for float64"),
+        (b"1 1:1 # tail", "'#' is not index:value"),
+        (b"1 \xff:1", "is not index:value"),
+        (b"<html>", "'<html>' is not a label"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, line, said):
+    (tmp_path / "x.txt").write_bytes(b"1 1:1\n\n" + line + b"\n")
+    with pytest.raises(DataError) as caught:
+        read_libsvm(tmp_path / "x.txt", 5)
+    assert str(caught.value).startswith(f"{tmp_path / 'x.txt'}, line 3: ") and said in str(caught.value)
+    assert caught.value.code == "data-libsvm"
+
+
+def test_an_index_that_makes_rows_too_wide_is_refused_before_they_are_made(tmp_path):
+    (tmp_path / "x.txt").write_text("1 1:1\n0 2147483647:1\n")
+    with pytest.raises(DataError, match="line 2: with index 2,147,483,647 2 rows take more than 4 GiB"):
+        read_libsvm(tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("content, said", [(None, "No such file"), ("# none\n\n", "no row in it")])
+def test_nothing_to_read(tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "x.txt").write_text(content)
+    with pytest.raises(DataError, match=said):
+        read_libsvm(tmp_path / "x.txt")
