@@ -6,22 +6,19 @@ It trains, writes the run's page, and takes its picture with Chromium.  Where th
 beside this file.  Given a page, it takes that page's picture at two widths in light and dark instead.
 """
 
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from firesteel.callbacks import EarlyStopping
 from firesteel.datasets import load_digits
-from firesteel.layers import Dense, Dropout
+from firesteel.layers import Dense, Dropout, Rescaling
 from firesteel.models import Sequential
-from firesteel.report.evidence import Names, Rows, examine
-from firesteel.report.page import render
+from firesteel.report import RunFolder
 
 HERE = Path(__file__).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -30,38 +27,13 @@ WIDTHS, SCHEMES = (390, 1280), {"light": 1, "dark": 0}
 
 def train(folder: Path) -> None:
     """Train on the digits and leave a run in the folder."""
-    (x, y), (x_test, y_test) = load_digits()
-    x, x_test = x.reshape(-1, 64) / 16, x_test.reshape(-1, 64) / 16
-    model = Sequential([Dense(64, activation="relu"), Dropout(0.2), Dense(10, activation="softmax")])
+    (x, y), (x_test, y_test) = ((x.reshape(-1, 64), y) for x, y in load_digits())
+    layers = [Rescaling(1 / 16, input_dim=64), Dense(64, activation="relu"), Dropout(0.2), Dense(10, "softmax")]
+    model = Sequential(layers)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     stopping = EarlyStopping(patience=10, restore_best_weights=True)
-    history = model.fit(x, y, epochs=60, validation_split=0.1, callbacks=[stopping], verbose=0)
-    training, test = (
-        Rows(name, a, b[:, None].astype(float), np.ones(len(a)), len(a))
-        for name, a, b in (("training", x, y), ("test", x_test, y_test))
-    )
-    metrics = {
-        "format": 1,
-        "status": "finished",
-        "task": "classification",
-        "epochs": 60,
-        "best_epoch": history.best,
-        "parameters": model.count_params(),
-        "seconds": sum(row["seconds"] for row in history.rows),
-        "engine": "in process",
-        "shards": 1,
-        "rows": len(x),
-        "fingerprint": model.fingerprint(),
-        "picture": [8, 8],
-        "scores": {
-            "training": model.evaluate(x, y, verbose=0, return_dict=True),
-            "test": model.evaluate(x_test, y_test, verbose=0, return_dict=True),
-        },
-        "evidence": examine(model, test, training, Names(picture=(8, 8))),
-    }
-    folder.mkdir()
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    (folder / "history.jsonl").write_text(history.to_jsonl())
+    run = RunFolder(folder, (x_test, y_test), picture=(8, 8))
+    model.fit(x, y, epochs=60, validation_split=0.1, callbacks=[stopping, run], verbose=0)
 
 
 def shoot(browser: str, page: Path, picture: Path, width: int, height: int, scheme: str) -> None:
@@ -87,7 +59,6 @@ def main(pages: list[str]) -> None:
         folder = Path(temporary, "digits")
         train(folder)
         page = folder / "report.html"
-        page.write_text(render(folder))
         if browser is None:
             shutil.copy(page, HERE / "report.html")
             print(f"no Chromium found: the page is {HERE / 'report.html'}")

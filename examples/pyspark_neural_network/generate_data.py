@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firesteel.datasets import load_digits, load_fashion_mnist, load_mnist, read_idx, write_text
-from firesteel.datasets.libsvm import must_not_exist
+from firesteel.datasets.files import must_not_exist
 from firesteel.errors import DataError
 
 SETS = {"mnist": (load_mnist, 255), "fashion_mnist": (load_fashion_mnist, 255), "digits": (load_digits, 16)}

@@ -9,11 +9,14 @@ named twice, as images and as labels.  OUTPUT must not be there; it is whole or 
 
 import argparse
 import contextlib
+import math
 import re
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,7 @@ from firesteel.initializers import RandomUniform
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
 from firesteel.optimizers import SGD
+from firesteel.report import RunFolder
 from firesteel.spark import session
 from firesteel.spark.lines import Paired, paired
 from firesteel.train.strategies import Gradient
@@ -264,7 +268,16 @@ def run(given: argparse.Namespace) -> None:
 
         changes = {name: getattr(given, name) for name in ("epochs", "shards") if getattr(given, name) is not None}
         settings = recipe.settings | changes | {"seed": given.seed, "verbose": 0}
-        settings["callbacks"] = [*settings["callbacks"], Told()]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "run"
+        side = math.isqrt(train.inputs)
+        look = RunFolder(
+            folder,
+            unseen,
+            class_names=[str(digit) for digit in range(train.classes)],
+            picture=(side, side) if side > 1 and side * side == train.inputs else None,
+            config={"data": {"train": given.train_images, "label": given.train_labels, "test": given.test_images}},
+        )
+        settings["callbacks"] = [*settings["callbacks"], Told(), look]
         history = model.fit(rows, **settings)
         if history.best is not None:
             print(f"kept: the weights of epoch {history.best + 1}")
@@ -279,7 +292,8 @@ def run(given: argparse.Namespace) -> None:
         output.text("metrics", [(one.precision, one.recall, one.f1) for one in digits(table)])
         output.text("tests", [(predicted, truth) for predicted, _, truth in shown])
         output.text("summary", summary(table))
-        output.write("model.firesteel", model.to_bytes())
+        for file in folder.iterdir():
+            output.write(f"run/{file.name}", file.read_bytes())
     print(f"\nwritten to {given.output}; fingerprint {model.fingerprint()}")
 
 

@@ -106,7 +106,7 @@ def _worker() -> Finding:
             f"{whose}: workers would have no {missing}", f"install {missing} there, or {remedy}", stops=True
         )
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if told["python"] != here:
+    if str(told["python"]) != here:
         what = f"{whose} is Python {told['python']}, and the driver is {here}: Spark refuses that"
         return Finding(what, remedy, stops=True)
     return Finding(f"workers run {named}, Python {told['python']} with NumPy and pyarrow")

@@ -81,8 +81,10 @@ class _Chart:
         self.svg = ""
 
     def __enter__(self) -> Axes:
-        self.context = matplotlib.rc_context(SETTINGS)  # type: ignore[arg-type]
+        self.context = matplotlib.rc_context()
         self.context.__enter__()
+        matplotlib.rcdefaults()  # so that a user's own settings do not count
+        matplotlib.rcParams.update(SETTINGS)  # type: ignore[arg-type]
         self.figure = Figure((WIDTH, self.height), layout="constrained")
         FigureCanvasSVG(self.figure)
         return self.figure.add_subplot()

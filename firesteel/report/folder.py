@@ -86,6 +86,7 @@ class RunFolder(Callback):
                 f'a run folder needs {" and ".join(missing)}: pip install "firesteel[cli]"', code="config-package"
             )
         self.folder, self.test = Path(folder), test
+        self.run_name = self.folder.name
         named = [None if names is None else [str(name) for name in names] for names in (class_names, feature_names)]
         self.names = Names(named[0], named[1], picture)
         self.config = config or {}

@@ -23,6 +23,8 @@ __all__ = ["FORMAT", "render"]
 
 FORMAT = 1
 """Number of the format of metrics.json; it grows when a reader of an older one would misread a file."""
+UPRIGHT, BRIEF = 4, 18
+"""Letters of a class's name beyond which a matrix writes it upright, and beyond which in part."""
 TABLE, LISTED, COLUMNS, PAIRS, MEASURES = 20, 30, 6, 10, 5
 """At most: classes of a matrix that is a table, classes and outputs listed, inputs beside a mistake, pairs of classes
 listed, measures drawn as curves."""
@@ -161,6 +163,15 @@ def _seconds(value: float | None) -> str:
     return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def _brief(name: str) -> str:
+    """Return a name with its middle left out where it is long.
+
+    >>> _brief("a name with a number 17"), _brief("short")
+    ('a name wi…umber 17', 'short')
+    """
+    return name if len(name) <= BRIEF else f"{name[: BRIEF // 2]}…{name[1 - BRIEF // 2 :]}"
+
+
 def _template() -> Any:
     shapes = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -169,7 +180,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    shapes.filters |= {"percent": _percent, "number": _number, "seconds": _seconds}
+    shapes.filters.update(percent=_percent, number=_number, seconds=_seconds, brief=_brief)
     return shapes.get_template("page.html.j2")
 
 
@@ -297,7 +308,9 @@ def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
     shares = counts / rows
     if len(names) <= TABLE:
         cells = [list(zip(e["confusion"][k], shares[k].tolist(), strict=True)) for k in range(len(names))]
-        return {"names": names, "rows": list(zip(names, cells, strict=True)), "image": None}
+        long = max(map(len, names)) > UPRIGHT
+        table = list(zip(names, cells, strict=True))
+        return {"names": names, "rows": table, "image": None, "upright": long, "wide": long or len(names) > 10}
     off = counts * (1 - np.eye(len(names)))
     order = [divmod(int(at), len(names)) for at in np.argsort(-off, axis=None, kind="stable")[:PAIRS]]
     pairs = [(names[i], names[k], counts[i, k], shares[i, k]) for i, k in order if off[i, k] > 0]

@@ -21,7 +21,7 @@ import firesteel
 
 __all__ = ["ship"]
 
-UNSHIPPED = {"cli", "datasets"}
+UNSHIPPED = {"cli", "datasets", "report"}
 ONE = threading.Lock()
 
 

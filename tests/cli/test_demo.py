@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -25,16 +24,13 @@ def demo(**changes: str | None) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_whole_demo_on_spark():
-    start = time.perf_counter()
     done = demo()
-    seconds = time.perf_counter() - start
     fingerprints = FINGERPRINT.findall(done.stdout)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert len(fingerprints) == 2 and fingerprints[0] == fingerprints[1]
     assert [float(found) >= 0.96 for found in ACCURACY.findall(done.stdout)] == [True, True]
     assert "fingerprints are equal" in done.stdout
-    assert seconds < 90
 
 
 def test_without_java_the_first_half_runs_and_a_sentence_says_what_is_missing():

@@ -6,6 +6,7 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 
+import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
@@ -53,6 +54,13 @@ def test_names_of_lines_do_not_lie_on_each_other(other):
     svg = charts.curves("c", list(range(12)), LOSS, [*LOSS[:-1], other], None, loss=False)
     places = [float(y) for y in re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>(?:training|validation)<', svg)]
     assert abs(places[0] - places[1]) >= 15
+
+
+def test_a_users_own_settings_do_not_count_and_stay():
+    plain = MADE["curves"]()
+    with matplotlib.rc_context({"lines.linewidth": 9.0, "xtick.direction": "in", "text.usetex": True}):
+        assert MADE["curves"]() == plain
+        assert matplotlib.rcParams["lines.linewidth"] == 9.0
 
 
 def test_a_thousand_points_are_small():

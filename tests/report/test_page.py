@@ -10,11 +10,21 @@ import numpy as np
 import pytest
 
 from firesteel.errors import StoreError
+from firesteel.layers import Dense
+from firesteel.models import Sequential
 from firesteel.report.evidence import Names
 from firesteel.report.page import render
 from tests.report import runs
 
+X = np.random.default_rng(0).random((40, 4))
 HOSTILE = ["<script>alert(1)</script>", '" onload="x', "$\\frac{1}$ & <b>"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("firesteel.report.evidence.STEPS", 200)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +311,39 @@ def test_the_largest_page_stays_under_its_size(run):
     (run / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in epochs))
     edit(run, picture=[28, 28], evidence=evidence, shard_seconds=rng.random(500).tolist())
     assert len(render(run).encode()) < 1_500_000
+
+
+@pytest.mark.parametrize(
+    "loss, activation, outputs, y",
+    [
+        ("sparse_categorical_crossentropy", "softmax", 3, np.zeros(40)),
+        ("bce", "sigmoid", 1, np.ones(40)),
+        ("mse", "linear", 1, np.full(40, 3.0)),
+        ("bce", "sigmoid", 4, X > 0),
+        ("mse", "sigmoid", 4, X),
+        ("hinge", "linear", 1, np.sign(X[:, 0] - 0.5)),
+        ("categorical_crossentropy", "softmax", 2, np.eye(2)[(X[:, 0] > 0.5).astype(int)]),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+@pytest.mark.parametrize("count, picture", [(1, None), (40, (2, 2))])
+def test_whatever_was_learned_has_a_page(tmp_path, loss, activation, outputs, y, count, picture):
+    model = Sequential([Dense(3, activation="relu"), Dense(outputs, activation=activation)])
+    model.compile("adam", loss)
+    history = model.fit(X, y, epochs=1, verbose=0)
+    test, training = runs.rows("test", X[:count], y[:count]), runs.rows("training", X, y)
+    runs.write(tmp_path, model, history, training, test, Names(picture=picture))
+    assert not Page(render(tmp_path)).open
+
+
+def test_a_matrix_has_room_for_long_names(run):
+    evidence = json.loads((run / "metrics.json").read_text())["evidence"]
+    for row in evidence["per_class"]:
+        row["class"] = f"a class with a long name and number {row['class']}"
+    edit(run, evidence=evidence)
+    source = render(run)
+    assert 'class="upright">a class w…number 3<' in source
+    assert cells(source, "Figures of each class")[4][0] == "a class with a long name and number 3"
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,12 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NOTEBOOKS = sorted(path for path in EXAMPLES.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 PIPELINE = EXAMPLES / "spark_pipeline" / "spark_pipeline.ipynb"
 LESSON = EXAMPLES / "hands_on_mnist_mlp" / "hands_on_mnist_mlp.ipynb"
+NETWORK = EXAMPLES / "pyspark_neural_network" / "neural_network.ipynb"
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 PLACE = re.compile(r"(?<![\w.)])(?:file:/*)?/(?:work|tmp|root|home|Users|var|usr|opt|mnt|private)\b|[A-Z]:\\\\")
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-self_contained = [path for path in NOTEBOOKS if path != LESSON]  # which needs MNIST: tests/test_lesson.py
+self_contained = [path for path in NOTEBOOKS if path not in (LESSON, NETWORK)]
+"""Those that need no MNIST; the others are in test_lesson.py and test_pyspark_neural_network.py."""
 
 Played = tuple[dict[str, Any], list[str]]
 
@@ -79,7 +81,7 @@ def close(found: str, saved: str) -> bool:
 
 
 def test_there_are_examples():
-    assert {PIPELINE, LESSON} <= set(NOTEBOOKS)
+    assert {PIPELINE, LESSON, NETWORK} <= set(NOTEBOOKS)
 
 
 # What is saved

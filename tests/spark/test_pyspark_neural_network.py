@@ -1,11 +1,13 @@
 """PySpark-Neural-Network's three commands: what they write has its formats, and what cannot be is refused whole."""
 
 import ast
+import json
 import os
 import re
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from examples.notebook import cells
 from firesteel.datasets import load_digits
 from firesteel.errors import DataError
 from firesteel.models import load_model
@@ -77,11 +80,16 @@ def done(spark, main, made, tmp_path_factory):
     return output
 
 
+def kept(output):
+    """The model's file in what a training has written."""
+    return (output / "run" / "model.firesteel").read_bytes()
+
+
 # What is written
 
 
 def test_the_files_have_the_original_s_formats(done):
-    assert {path.name for path in done.iterdir() if path.name[0] != "."} == {*FORMATS, "summary", "model.firesteel"}
+    assert {path.name for path in done.iterdir() if path.name[0] != "."} == {*FORMATS, "summary", "run"}
     assert os.listdir(done.parent) == ["OUTPUT"]
     for name, form in FORMATS.items():
         assert all(re.fullmatch(form, line) for line in lines(done, name)), name
@@ -89,7 +97,7 @@ def test_the_files_have_the_original_s_formats(done):
 
 
 def test_the_metrics_are_those_of_the_saved_model_s_choices(done):
-    model = load_model(done / "model.firesteel")
+    model = load_model(done / "run" / "model.firesteel")
     chosen = model.predict(FLAT).argmax(axis=1)
     for digit, line in enumerate(lines(done, "metrics")):
         both, said, there = (
@@ -112,7 +120,9 @@ def test_the_cost_falls_and_the_samples_are_of_the_test(done):
 
 def test_parquet_gives_the_same_model(spark, main, made, done, tmp_path):
     assert main([*parquet(made), str(tmp_path / "OUTPUT")]) == 0
-    assert (tmp_path / "OUTPUT" / "model.firesteel").read_bytes() == (done / "model.firesteel").read_bytes()
+    assert (tmp_path / "OUTPUT" / "run" / "model.firesteel").read_bytes() == (
+        done / "run" / "model.firesteel"
+    ).read_bytes()
     for name in FORMATS:
         assert lines(tmp_path / "OUTPUT", name) == lines(done, name)
 
@@ -128,7 +138,7 @@ def test_like_the_original_is_the_same_training_as_on_arrays(spark, main, made, 
     history = recipe.model.fit(x, np.eye(10)[Y], **settings)
     costs = [float(line) for line in lines(tmp_path / "OUTPUT", "cost_history")]
     assert costs == history.history["loss"]
-    assert recipe.model.to_bytes() == (tmp_path / "OUTPUT" / "model.firesteel").read_bytes()
+    assert recipe.model.to_bytes() == (tmp_path / "OUTPUT" / "run" / "model.firesteel").read_bytes()
     assert {row["rows"] for row in history.rows} == {history.rows[0]["rows"]} and 1006 <= history.rows[0][
         "rows"
     ] < 1060
@@ -314,6 +324,91 @@ def test_what_cannot_be_drawn(done, tmp_path, capsys):
     assert not list(tmp_path.glob("*.png"))
 
 
+# The notebook, and what is measured
+
+
+def like_mnist(part):
+    """Images of 8 x 8 as images of 28 x 28."""
+    x, y = part
+    return np.pad(np.kron(x * np.uint8(15), np.ones((1, 3, 3), np.uint8)), ((0, 0), (2, 2), (2, 2))), y
+
+
+def test_the_notebook_is_its_script_and_runs_on_other_digits(spark, tmp_path, monkeypatch, capsys):
+    script = EXAMPLES / "pyspark_neural_network" / "neural_network.py"
+    book = json.loads(script.with_suffix(".ipynb").read_text())
+    assert [(cell["cell_type"], "".join(cell["source"])) for cell in book["cells"]] == cells(script.read_text())
+
+    source = script.read_text()
+    assert source.count("load = load_mnist  #") == 1
+    names = {"__name__": "__main__", "other": tuple(map(like_mnist, load_digits()))}
+    monkeypatch.setattr(plt, "show", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    before = plt.get_backend()
+    plt.switch_backend("Agg")
+    exec(compile(source.replace("load = load_mnist  #", "load = lambda: other  #"), str(script), "exec"), names)
+    plt.close("all")
+    plt.switch_backend(before)
+    assert names["table"].sum() == np.isin(Y_TEST, (0, 1)).sum() and not list(tmp_path.iterdir())
+    assert np.trace(names["table"]) > 0.9 * names["table"].sum()
+    assert "test accuracy" in capsys.readouterr().out
+
+
+def test_the_collapse_is_there_on_the_rows_learnt_from_too(capsys):
+    (found,) = example("collapse").main(["--data", "digits", "--seeds", "1"])
+    accuracy = {which: seen.accuracy for which, seen in found["seen"].items()}
+    assert accuracy["learnt", "tanh"] > 0.9 and accuracy["test", "tanh"] > 0.9
+    assert accuracy["learnt", "sigmoid"] < 0.5 and accuracy["test", "sigmoid"] < 0.5
+    assert found["correlation"] > 0.85
+    assert (found["seen"]["test", "sigmoid"].recall == 0).any()
+    assert "| 0 | 0.9" in capsys.readouterr().out
+
+
+def test_what_collapses_is_what_like_the_original_trains():
+    ours, theirs = example("collapse").network(784, "tanh"), example("main_task").original(784, 10).model
+    assert ours.network == theirs.network and ours.to_bytes() == theirs.to_bytes()
+    first = example("wish_list").WISHES[0].model(784)
+    assert [layer.to_config() for layer in first.layers] == [layer.to_config() for layer in ours.layers]
+
+
+@pytest.mark.parametrize("number", range(11))
+def test_every_wish_trains(number):
+    wishes = example("wish_list")
+    wish = wishes.WISHES[number]
+    parts = [(x.reshape(len(x), -1).astype("f4") / 16, np.eye(10)[y]) for x, y in load_digits()]
+    found = wishes.score(replace(wish, epochs=3), *parts, 0)
+    assert 0 < found.accuracy < 1 and found.steps == 3 * (23 if wish.batch else 1)
+
+
+def test_sums_are_the_same_however_they_are_added_up_and_a_tree_loses_least():
+    wishes = example("wish_list")
+    x, t = X[:300].reshape(300, -1) / 16, np.eye(10)[Y[:300]]
+    weights = wishes.Wish("").model(64).get_weights()
+    whole = wishes.block_gradient(weights, x, t)
+    np.testing.assert_allclose(wishes.chain(wishes.row_gradients(weights, x, t)), whole, atol=1e-12)
+    np.testing.assert_allclose(wishes.tree(wishes.row_gradients(weights, x, t)), whole, atol=1e-12)
+    errors = wishes.adding(x, t)
+    assert errors["tree"] < errors["chain"] < 1e-5 and errors["times"] > 1
+
+
+@pytest.mark.mnist
+@pytest.mark.timeout(900)
+def test_on_mnist_the_original_collapses_when_asked_with_the_sigmoid():
+    (found,) = example("collapse").main(["--seeds", "1"])
+    accuracy = {which: seen.accuracy for which, seen in found["seen"].items()}
+    assert 0.80 <= found["sample"] <= 0.86 and accuracy["test", "tanh"] > 0.8
+    assert abs(accuracy["learnt", "sigmoid"] - accuracy["test", "sigmoid"]) < 0.02
+    assert accuracy["test", "sigmoid"] < 0.6
+
+
+@pytest.mark.mnist
+@pytest.mark.timeout(900)
+def test_on_mnist_the_default_reaches_97_per_cent(spark, main, tmp_path):
+    assert example("generate_data").main(["--to", "parquet", "--folder", str(tmp_path)]) == 0
+    paths = [str(tmp_path / f"mnist_{part}.parquet") for part in ("train", "train", "test", "test")]
+    assert main([*paths, str(tmp_path / "OUTPUT")]) == 0
+    assert float(lines(tmp_path / "OUTPUT", "summary")[-1].split()[2].rstrip(":")) >= 0.97
+
+
 # On a cluster
 
 
@@ -338,4 +433,6 @@ def test_spark_submit_on_a_standalone_cluster_whose_executors_have_numpy_and_pya
         assert good.returncode == 0, good.stderr[-3000:]
         assert run(*text(made), "OUTPUT").returncode == 3
         assert run(*text(made)).returncode == 2
-    assert (tmp_path / "OUTPUT" / "model.firesteel").read_bytes() == (done / "model.firesteel").read_bytes()
+    assert (tmp_path / "OUTPUT" / "run" / "model.firesteel").read_bytes() == (
+        done / "run" / "model.firesteel"
+    ).read_bytes()

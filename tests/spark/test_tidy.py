@@ -182,7 +182,7 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
         ({"validationFraction": 1.0}, r"validationFraction=1.0: it must be in \[0, 1\)"),
         ({"validationFraction": 0.1, "validationIndicatorCol": "held"}, "validationIndicatorCol is set too"),
         ({"solver": "gd"}, "solver='gd': it must be one of adadelta, adagrad, adam"),
-        ({"solver": "l-bfgs", "batchSize": 8}, "needs all rows at once: leave batch_size out"),
+        ({"solver": "l-bfgs", "batchSize": 8}, "needs all rows at once: leave batch_size and sample out"),
         ({"solver": "l-bfgs", "strategy": "average"}, "needs all rows at once"),
         ({"strategy": "avrage"}, "did you mean 'average'"),
         ({"loss": "mse"}, "label"),
