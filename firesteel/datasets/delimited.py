@@ -7,7 +7,7 @@ cells are; nothing is guessed from names.  `firesteel/cli/rows.py` picks feature
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,7 +22,9 @@ __all__ = ["csv_columns", "read_csv", "write_csv"]
 
 CHUNK = 20_000
 """Rows turned into numbers at a time."""
-WHOLE = re.compile(r"[+-]?\d{1,18}")
+WHOLE = set("0123456789+-")
+NUMERIC = WHOLE | set(".eE")
+"""What numbers are written with, whole ones and any."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 WORDS = {"true": True, "false": False}
 Column = NDArray[Any]
@@ -199,10 +201,13 @@ def _rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
 def _typed(cells: list[str]) -> Column:
     """Return cells as the narrowest kind that all of them are."""
     stripped = [cell.strip() for cell in cells]
-    if all(WHOLE.fullmatch(cell) for cell in stripped):
-        return np.array([int(cell) for cell in stripped], np.int64)
-    if all(NUMBER.fullmatch(cell) for cell in stripped):
-        return np.array([float(cell) for cell in stripped], np.float64)
+    signs = set("".join(stripped))
+    if all(stripped) and signs <= NUMERIC:
+        with suppress(ValueError):
+            if signs <= WHOLE and max(map(len, stripped)) < 19:  # all such numbers are int64
+                return np.array([int(cell) for cell in stripped], np.int64)
+        with suppress(ValueError):
+            return np.array([float(cell) for cell in stripped], np.float64)
     if all(cell.lower() in WORDS for cell in stripped):
         return np.array([WORDS[cell.lower()] for cell in stripped], np.bool_)
     return np.array(cells, np.str_)
