@@ -32,7 +32,7 @@ from firesteel.regularizers import L1L2
 from firesteel.train.strategies import Gradient
 
 DATA = {"mnist": (load_mnist, 255), "digits": (load_digits, 16)}
-FALLING = SGD(ExponentialDecay(5.0, 1, 0.99))
+FALLING = SGD(ExponentialDecay(2.0, 1, 0.99))
 ROWS = 2000
 """How many gradients are added up one by one."""
 
@@ -83,7 +83,7 @@ WISHES = (
     Wish("the original"),
     Wish("L2 0.0001", l2=1e-4),
     Wish("L1 0.00001", l1=1e-5),
-    Wish("rate decay in place of the bold driver, 5 falling by 0.99 a step", optimizer=FALLING, bold=False),
+    Wish("rate decay in place of the bold driver, 2 falling by 0.99 a step", optimizer=FALLING, bold=False),
     Wish("another hidden layer, 64-64", hidden=(64, 64)),
     Wish("dropout 0.2", dropout=0.2),
     Wish("no sampling, all rows each step", sample=1.0),
