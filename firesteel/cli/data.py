@@ -213,12 +213,21 @@ def convert(
     for path in (path for paths, _ in plan for path in paths):
         must_not_exist(path)
     loaded = [(paths, load(wanted)) for paths, wanted in plan]
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be made: {error.strerror or error}", code="data-write") from error
+    try:
+        for paths, rows in loaded:
+            form.write(paths, rows)
+    except BaseException:
+        for path in (path for paths, _ in plan for path in paths):
+            path.unlink(missing_ok=True)
+        if made:
+            folder.rmdir()
+        raise
     for paths, rows in loaded:
-        form.write(paths, rows)
         for path in paths:
             print(f"{path}  {len(rows.x):,} rows", flush=True)
 

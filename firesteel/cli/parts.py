@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
-from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered
+from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered, spelled
 from firesteel.errors import DataError
 from firesteel.train.blocks import row_keys
 from firesteel.train.source import Arrays, Source
@@ -20,7 +20,7 @@ from firesteel.train.source import Arrays, Source
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Framed", "Part", "labels", "part", "read"]
+__all__ = ["Framed", "Part", "labels", "must_be_known", "part", "read"]
 
 BY_SPARK = (*TABLES, "libsvm", "text")
 """Formats that Spark reads; the others are read here and handed over."""
@@ -138,6 +138,17 @@ class Part:
     def _those(self, chosen: NDArray[np.bool_]) -> "Part":
         kept = [None if part is None else part[chosen] for part in (self.x, self.y, self.w)]
         return replace(self, x=kept[0], y=kept[1], w=kept[2])
+
+
+def must_be_known(rows: Framed, task: Task) -> None:
+    """Raise DataError where the labels of a frame hold a class that the training rows did not have."""
+    strange = [value for value in labels(rows).values or () if task.codes is not None and value not in task.codes]
+    if strange:
+        raise DataError(
+            f"{rows.source}: {rows.targets[0]} holds {spelled(strange[0])!r}, a class that the training rows have "
+            "not: drop those rows, or train on rows that have it",
+            code="data-label-range",
+        )
 
 
 def part(rows: Rows | Framed, task: Task, spark: "SparkSession | None") -> Part:

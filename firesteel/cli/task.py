@@ -16,7 +16,7 @@ from firesteel.core import losses
 from firesteel.core.losses import Loss
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["Labels", "Task", "decide", "encode", "labels_of"]
+__all__ = ["Labels", "Task", "decide", "encode", "labels_of", "numbered", "spelled"]
 
 MOST_VALUES = 1_000
 """Whole numbers that take more values than this are no classes."""

@@ -80,8 +80,8 @@ def train(
     file
         A TOML file with the sections data, model, training, engine and run; --print-config shows one.
     data
-        A set (digits, which is the default and comes with the package, or mnist), or a file of rows: Parquet, CSV
-        with a header, LIBSVM, IDX, .npy, .npz, or text of numbers.
+        A set (digits, which is the default and comes with the package, fashion-mnist or mnist), or a file of rows:
+        Parquet, CSV with a header, LIBSVM, IDX, .npy, .npz, or text of numbers.
     test
         A file of rows to score on; a set has its own.
     format

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from firesteel.callbacks import Callback
 from firesteel.cli.config import Config, Training
 from firesteel.cli.network import build, callbacks_of, check, measures_targets
-from firesteel.cli.parts import Part, labels, part, read
+from firesteel.cli.parts import Framed, Part, labels, must_be_known, part, read
 from firesteel.cli.rows import TABLES, ask
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import Task, decide
@@ -151,7 +151,10 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
         like = replace(second, inputs=survey.width)
         if like.format in TABLES:
             like = replace(like, features=rows.columns, label=rows.targets)
-        test = part(read(like, spark, stack), task, spark)
+        others = read(like, spark, stack)
+        if isinstance(others, Framed):
+            must_be_known(others, task)
+        test = part(others, task, spark)
     data = replace(
         config.data,
         features=rows.columns if wanted.format in TABLES else config.data.features,

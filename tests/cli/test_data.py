@@ -1,5 +1,6 @@
 """`firesteel data convert`: two files that other programs read, or one line and an exit code."""
 
+import json
 import os
 import time
 from dataclasses import replace
@@ -88,3 +89,34 @@ def test_the_real_one(convert, tmp_path):
     assert convert(str(tmp_path), "--to", "libsvm")[0] == 0
     assert time.perf_counter() - started < 20
     check(tmp_path, load_mnist())
+
+
+# The other commands
+
+
+@pytest.mark.parametrize("to", ["idx", "libsvm", "text"])
+def test_what_a_format_cannot_hold_leaves_nothing(run, pets, tmp_path, to):
+    code, out, err = run("data", "convert", pets, tmp_path / "made", "--label", "kind", "--to", to)
+    assert (code, out) == (3, "") and "holds text as labels, such as 'cat'" in err and err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["pets.csv"]
+
+
+def test_a_writer_that_fails_halfway_leaves_nothing(convert, tmp_path, monkeypatch):
+    monkeypatch.setattr("firesteel.cli.data.write_idx", lambda path, array: path.write_bytes(b"x") and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["data", "convert", "mnist", str(tmp_path / "made"), "--to", "idx"])
+    assert os.listdir(tmp_path) == []
+
+
+def test_sets_and_formats_are_listed(run):
+    code, out, err = run("data", "list")
+    assert (code, err) == (0, "")
+    assert all(word in out for word in ("fashion-mnist", "CC BY-SA 3.0", "MIT", "UCI", "parquet", "npz"))
+    found = json.loads(run("data", "list", "--json")[1])
+    assert [one["name"] for one in found["sets"]] == ["digits", "fashion-mnist", "mnist"]
+    assert set(found["formats"]) == {"csv", "idx", "libsvm", "npz", "parquet", "text"}
+
+
+def test_a_set_is_fetched(run):
+    code, out, _ = run("data", "fetch", "digits")
+    assert (code, out.splitlines()[0]) == (0, "digits train  1,438 rows of 8 x 8, checked")

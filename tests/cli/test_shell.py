@@ -6,9 +6,12 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import pyspark
 import pytest
 
+import firesteel
 from firesteel import __version__
 from firesteel.cli import main
 
@@ -55,7 +58,13 @@ def test_version_and_help():
     assert shell("--version").stdout == f"firesteel {__version__}\n"
     done = shell("--help", LC_ALL="C", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
-    assert all(f" {name} " in done.stdout for name in ("data", "demo", "train")) and done.stdout.isascii()
+    assert (
+        all(
+            f" {name} " in done.stdout
+            for name in ("data", "demo", "doctor", "evaluate", "inspect", "predict", "report", "train")
+        )
+        and done.stdout.isascii()
+    )
 
 
 def test_training_works_in_the_c_locale_and_with_stdin_closed():
@@ -130,3 +139,27 @@ def test_without_the_extra_it_says_how_to_install_it(name, monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert (end.value.code, out) == (2, "")
     assert err.count("\n") == 1 and 'pip install "firesteel[cli]"' in err
+
+
+@pytest.mark.slow
+def test_under_spark_submit_the_session_is_the_one_that_it_made():
+    submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    program = Path(firesteel.__file__).with_name("__main__.py")
+    argv = ["train", "--epochs", "2", "--shards", "2"]
+    done = subprocess.run(
+        [submit, "--master", "local[2]", "--name", "mine", program, *argv, "--engine", "spark"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"PYSPARK_PYTHON": sys.executable},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Submitted application: mine" in done.stderr
+    assert done.stdout.splitlines()[-1] == shell(*argv).stdout.splitlines()[-1]
+
+
+def test_as_a_module_and_as_a_file_it_is_the_same_command():
+    program = Path(firesteel.__file__).with_name("__main__.py")
+    for command in (["-m", "firesteel"], [str(program)]):
+        done = subprocess.run([sys.executable, *command, "--version"], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout) == (0, f"firesteel {__version__}\n")

@@ -1,0 +1,214 @@
+"""The command line on Spark: the bits that every format gives in process, and Spark's errors in one line."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from firesteel.cli import main
+from firesteel.datasets import load_digits, write_libsvm, write_text
+from firesteel.errors import DataError, FiresteelError
+from firesteel.spark.files import array_frame, explained, label_kind, named_predictions, read_files
+from firesteel.spark.parquet import read_parquet, write_parquet
+
+
+@pytest.fixture
+def run(spark, capsys):
+    """Runs the command line in this process, on the session that is there; gives exit code, stdout and stderr."""
+
+    def call(*argv):
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in argv])
+        return end.value.code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("rows")
+    (x, y), _ = load_digits()
+    x, y = x[:400].reshape(400, 64), y[:400]
+    write_libsvm(place / "digits.libsvm", x, y)
+    write_parquet(place / "digits.parquet", {"features": x, "label": y})
+    np.savez(place / "digits.npz", x=x, y=y)
+    write_text(place / "x.txt", [x / 16])
+    write_text(place / "y.txt", [(y[:, None] == np.arange(10)).astype(int)])
+    rng = np.random.default_rng(0)
+    kind = rng.integers(3, size=300)
+    weight, age = rng.normal(np.array([4, 15, 1])[kind]), rng.integers(1, 9, 300)
+    words = (("true", "cat"), ("true", "dog"), ("false", "fish"))
+    rows = [f"{w:.3f},{a},{','.join(words[k])}" for w, a, k in zip(weight, age, kind, strict=True)]
+    (place / "pets.csv").write_text("\n".join(["weight,age,tail,kind", *rows]) + "\n")
+    return place
+
+
+def placed(argv, folder):
+    """The words with files in the folder: Spark's own folder was decided when it started."""
+    return [folder / word if "." in word and not word.startswith(("0", "nowhere:")) else word for word in argv]
+
+
+FORMATS = {
+    "csv": ["pets.csv", "--label", "kind", "--validation-split", "0.25", "--test", "pets.csv"],
+    "regression": ["pets.csv", "--label", "weight", "--features", "age,tail"],
+    "libsvm": ["digits.libsvm", "--test", "digits.libsvm"],
+    "parquet": ["digits.parquet"],
+    "npz": ["digits.npz", "--validation-split", "0.25"],
+    "text": ["x.txt", "--label", "y.txt"],
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_both_engines_give_the_same_network_and_scores(run, folder, name):
+    argv = ["train", "--epochs", "1", "--shards", "2", "--hidden", "8", "--json"]
+    argv += ["--data", *placed(FORMATS[name], folder)]
+    results = []
+    for engine in ("local", "spark"):
+        code, out, err = run(*argv, "--engine", engine)
+        assert code == 0, err
+        row, result = (json.loads(line) for line in out.splitlines())
+        scores = {key: value for key, value in row.items() if "loss" in key or "acc" in key}
+        results.append((scores, {key: value for key, value in result.items() if key != "seconds"}))
+    assert results[0] == results[1]
+
+
+def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp_path, spark):
+    argv = ["--data", folder / "pets.csv", "--label", "kind", "--epochs", "2", "--engine", "spark"]
+    code, out, err = run("train", *argv, "--test", folder / "pets.csv", "--run", tmp_path / "run")
+    assert code == 0, err
+    last = out.splitlines()[-1]
+    assert run("train", tmp_path / "run" / "config.toml")[1].splitlines()[-1] == last
+    local = run("evaluate", tmp_path / "run", "--json")[1]
+    assert run("evaluate", tmp_path / "run", "--json", "--engine", "spark")[1] == local
+    place = tmp_path / "predicted.parquet"
+    code, out, err = run(
+        "predict", tmp_path / "run", "--data", folder / "pets.csv", "--out", place, "--engine", "spark"
+    )
+    assert (code, out.splitlines()[-1]) == (0, f"{place}  300 rows"), err
+    table = pq.read_table(place)
+    assert table.column_names[4:] == ["prediction", "probability_cat", "probability_dog", "probability_fish"]
+    assert set(table["prediction"].to_pylist()) <= {"cat", "dog", "fish"}
+    assert spark.range(1).count() == 1  # the session is left as it was found
+
+
+@pytest.mark.parametrize(
+    "argv, code, said",
+    [
+        (["--data", "none.parquet"], 3, "none.parquet: there is no such file"),
+        (["--data", "none.csv", "--label", "a"], 3, "none.csv: there is no such file"),
+        (["--data", "pets.csv", "--label", "kidn"], 3, "there is no column 'kidn': did you mean 'kind'?"),
+        (["--data", "ragged.csv"], 3, "a line is not as the others are"),
+        (["--data", "broken.libsvm"], 1, "Spark could not read or write it"),
+        (["--data", "nowhere://a/b.parquet"], 3, "no connector for such paths"),
+        (
+            ["--data", "pets.csv", "--label", "kind", "--test", "birds.csv"],
+            3,
+            "birds.csv: kind holds 'bird', a class that the training rows",
+        ),
+        (["--data", "gap.csv"], 3, "holds a null inside: null at the row with a=None, label=0; 1 of 4 rows"),
+    ],
+)
+def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code, said):
+    (folder / "ragged.csv").write_text("a,label\n1,0\n2,1,5\n3,1\n")
+    (folder / "broken.libsvm").write_text("1 1:2\n0 0:3\n")
+    (folder / "birds.csv").write_text("weight,age,tail,kind\n1,2,true,bird\n")
+    (folder / "gap.csv").write_text("a,label\n1,0\n2,1\n,0\n4,1\n")
+    ended, out, err = run("train", *placed(argv, folder), "--engine", "spark", "--epochs", "1")
+    told = [line for line in err.splitlines() if line.startswith("firesteel: ")]
+    assert ended == code, err
+    assert len(told) == 1 and said in told[0], err
+    assert "Traceback" not in err and "py4j" not in told[0] and "\tat " not in told[0] and "fingerprint" not in out
+
+
+def test_labels_are_seen_as_in_process(spark):
+    frame = spark.createDataFrame(
+        [(1, 0.5, "b", True, 1.0, 0.0), (3, 1.5, "a", False, 0.0, 1.0)],
+        "i int, f double, s string, b boolean, p double, q double",
+    )
+    assert label_kind(frame, ["i"], 9) == ("whole", (1, 3))
+    assert label_kind(frame, ["f"], 9) == ("number", (0.5, 1.5))
+    assert label_kind(frame, ["s"], 9) == ("text", ("a", "b"))
+    assert label_kind(frame, ["b"], 9) == ("flag", (False, True))
+    assert label_kind(frame, ["i"], 1) == ("whole", None)
+    assert label_kind(frame, ["p", "q"], 9) == ("one-hot", None)
+    assert label_kind(frame, ["p", "p"], 9) == ("marks", None)
+    assert label_kind(frame, ["f", "p"], 9) == ("numbers", None)
+    with pytest.raises(DataError, match="column 'a' is array<int>: give a column for each target"):
+        label_kind(spark.sql("select array(1) a"), ["a"], 9)
+    with pytest.raises(DataError, match="no value .null. in 2 rows"):
+        label_kind(spark.createDataFrame([(1,), (None,), (None,)], "i int"), ["i"], 9)
+
+
+def test_predictions_are_told_apart(spark):
+    frame = spark.sql("select array(0.2D, 0.8D) prediction")
+    first = named_predictions(frame, "classification", ["a", "b"], 0.5, 2, "probability").head().asDict()
+    assert first == {"prediction": "b", "probability_a": 0.2, "probability_b": 0.8}
+    marks = named_predictions(frame, "multilabel", ["a", "b"], 0.5, 2, "probability").head().asDict()
+    assert marks["prediction_a"] is False and marks["prediction_b"] is True
+    assert named_predictions(frame, "regression", ["a", "b"], 0, 2, "").columns == ["prediction_a", "prediction_b"]
+    one = spark.sql("select array(0.8D) prediction")
+    assert named_predictions(one, "classification", ["no", "yes"], 0.5, 1, "score").head().asDict() == {
+        "prediction": "yes",
+        "score_yes": 0.8,
+    }
+    assert named_predictions(one, "regression", ["0"], 0, 1, "").head().prediction == 0.8
+
+
+@pytest.mark.parametrize("x", [np.arange(6, dtype=np.uint8), np.arange(6) / 4, np.arange(6)])
+def test_arrays_become_frames(spark, x):
+    x = x.reshape(3, 2)
+    frame = array_frame(spark, x, np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, 2.0]))
+    rows = sorted(frame.collect(), key=lambda row: row.label)
+    assert [list(row.features) for row in rows] == x.tolist() and [row.weight for row in rows] == [1, 1, 2]
+
+
+def test_parquet_is_read_as_spark_writes_it(spark, tmp_path):
+    from pyspark.ml.linalg import Vectors
+
+    rows = [
+        (Vectors.dense([1.0, 0.0]), [1.0, 2.0], bytearray(b"ab"), "x"),
+        (Vectors.sparse(2, {1: 3.0}), [3.0, 4.0], bytearray(b"cd"), "y"),
+    ]
+    frame = spark.createDataFrame(rows, ["vector", "array", "bytes", "text"])
+    frame.coalesce(1).write.parquet(str(tmp_path / "p.parquet"))
+    found = read_parquet(tmp_path / "p.parquet", frame.columns)
+    assert found["vector"].tolist() == [[1, 0], [0, 3]] and found["array"].tolist() == [[1, 2], [3, 4]]
+    assert found["bytes"].tolist() == [[97, 98], [99, 100]] and found["text"].tolist() == ["x", "y"]
+    assert read_files(spark, str(tmp_path / "p.parquet"), "parquet").count() == 2
+
+
+@pytest.mark.parametrize(
+    "columns, said",
+    [
+        ("null as a", "'a' is"),
+        ("cast(null as int) as a", "column 'a' has no value .null. at row 0; 1 of 1 rows"),
+        ("array('x') as a", "holds arrays of string"),
+        ("array(1, null) as a", "holds nulls inside its arrays"),
+        ("date'2020-01-01' as a", "column 'a' is date32"),
+    ],
+)
+def test_parquet_that_no_network_takes_is_refused(spark, tmp_path, columns, said):
+    if columns == "null as a":
+        columns, said = "map('k', 1) as a", "column 'a' is map"
+    spark.sql(f"select {columns}").write.parquet(str(tmp_path / "p"))
+    with pytest.raises(DataError, match=said):
+        read_parquet(tmp_path / "p", ["a"])
+
+
+def test_arrays_of_different_lengths_are_refused(spark, tmp_path):
+    frame = spark.createDataFrame([([1.0, 2.0],), ([1.0],), ([3.0, 4.0],)], "a array<double>").coalesce(1)
+    frame.write.parquet(str(tmp_path / "p"))
+    with pytest.raises(DataError, match="'a' holds 1 values at row 1, where most have 2; 1 of 3 rows"):
+        read_parquet(tmp_path / "p", ["a"])
+
+
+def test_an_error_of_ours_goes_through_and_any_other_job_failure_is_a_line(spark):
+    with pytest.raises(DataError, match="ours"), explained():
+        raise DataError("ours")
+    with (
+        pytest.raises(FiresteelError, match="Spark could not read or write it: .*zero") as caught,
+        explained("the rows"),
+    ):
+        spark.sql("select raise_error('zero') a").collect()
+    assert "\n" not in str(caught.value)
