@@ -97,7 +97,7 @@ def test_the_real_one(convert, tmp_path):
 @pytest.mark.parametrize("to", ["idx", "libsvm", "text"])
 def test_what_a_format_cannot_hold_leaves_nothing(run, pets, tmp_path, to):
     code, out, err = run("data", "convert", pets, tmp_path / "made", "--label", "kind", "--to", to)
-    assert (code, out) == (3, "") and "holds text as labels, such as 'cat'" in err and err.count("\n") == 1
+    assert (code, out) == (3, "") and "holds text as labels, such as 'fish'" in err and err.count("\n") == 1
     assert os.listdir(tmp_path) == ["pets.csv"]
 
 
