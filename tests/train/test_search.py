@@ -123,7 +123,7 @@ def test_shards_are_summed_and_a_second_fit_goes_on_to_the_bit():
 def test_what_it_cannot_do_is_refused():
     for settings, match in (
         ({"strategy": "average"}, r"needs all rows at once: fit\(..., strategy='gradient'\)"),
-        ({"batch_size": 32}, "leave batch_size out"),
+        ({"batch_size": 32}, "leave batch_size and sample out"),
         ({"callbacks": BoldDriver()}, "whose rate is a number"),
     ):
         with pytest.raises(ConfigError, match=match):
