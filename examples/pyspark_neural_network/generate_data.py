@@ -10,10 +10,8 @@ one-hot.  Files that are there are never overwritten, and each appears whole.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from firesteel.datasets import load_digits, load_fashion_mnist, load_mnist, read_idx, write_text
-from firesteel.datasets.files import must_not_exist
+from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import DataError
 
 SETS = {"mnist": (load_mnist, 255), "fashion_mnist": (load_fashion_mnist, 255), "digits": (load_digits, 16)}
@@ -62,22 +60,13 @@ def pieces(values: np.ndarray, path: Path) -> Iterator[np.ndarray]:
 
 def write_parquet(path: Path, x: np.ndarray, y: np.ndarray, ink: int) -> None:
     """Write images and labels to one Parquet file: `features`, float32 in [0, 1], and `label`."""
-    must_not_exist(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with pq.ParquetWriter(part, SCHEMA, compression="zstd") as file:
-            groups = np.split(y, range(PIECE, len(y), PIECE))
-            for rows, labels in zip(pieces(x.reshape(len(x), -1), path), groups, strict=True):
-                flat = pa.array((rows / ink).astype(np.float32).reshape(-1))
-                starts = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1])
-                features = pa.ListArray.from_arrays(starts, flat)
-                file.write_batch(pa.record_batch([features, pa.array(labels.astype(np.int64))], schema=SCHEMA))
-        part.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}", code="data-write") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
+    with written(path) as whole, pq.ParquetWriter(whole, SCHEMA, compression="zstd") as file:
+        groups = np.split(y, range(PIECE, len(y), PIECE))
+        for rows, labels in zip(pieces(x.reshape(len(x), -1), path), groups, strict=True):
+            flat = pa.array((rows / ink).astype(np.float32).reshape(-1))
+            starts = pa.array(np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1])
+            features = pa.ListArray.from_arrays(starts, flat)
+            file.write_batch(pa.record_batch([features, pa.array(labels.astype(np.int64))], schema=SCHEMA))
 
 
 def run(given: argparse.Namespace) -> None:
