@@ -62,6 +62,7 @@ class Lookup(Op):
         y = p["e"][rows].reshape(len(x), -1)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            g["e"].fill(0)
             np.add.at(g["e"], rows, d_y.reshape(*rows.shape, self.units))
             return np.zeros_like(x) if wants_x else None
 

@@ -266,7 +266,7 @@ network ends in Softmax() [config-loss]
         random: Random | None,
         g: list[Views],
     ) -> Array:
-        """Add scale x d(sum of w L)/d(theta) into the zeroed views g; return the sums, as `score` does."""
+        """Write scale x d(sum of w L)/d(theta) into the views g; return the sums, as `score` does."""
         z, pulls = self.network.forward(p, x, random, self.last)
         losses, outputs, d = self.loss.rows(z, y)
         d *= (w * scale).astype(d.dtype)[:, None]

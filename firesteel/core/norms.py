@@ -41,10 +41,10 @@ class _Norm(Op):
     def pulled(self, p: Views, g: Views, xhat: Array, d_y: Array) -> Array:
         """Add the derivatives by gamma and beta into g; return the one by xhat."""
         if self.center:
-            g["beta"] += _over_rows(d_y)
+            g["beta"][:] = _over_rows(d_y)
         if not self.scale:
             return d_y
-        g["gamma"] += _over_rows(d_y * xhat)
+        g["gamma"][:] = _over_rows(d_y * xhat)
         return d_y * p["gamma"]
 
 

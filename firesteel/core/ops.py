@@ -53,8 +53,8 @@ class Op:
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
         """Return y and its pull-back.  x: (B, I), y: (B, O); rng is None where nothing may be random.
 
-        pull(d_y, g, wants_x) adds the derivative of the loss by the parameters into the views `g`, which
-        arrive zeroed, and returns the derivative by x if `wants_x` (the first op of a network need not).
+        pull(d_y, g, wants_x) writes the derivative of the loss by the parameters into the views `g`, all of them,
+        and returns the derivative by x if `wants_x` (the first op of a network need not).
         It may overwrite d_y.
         """
         raise NotImplementedError
@@ -194,7 +194,7 @@ class Affine(Op):
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            np.dot(x.T, d_y, out=g["w"])  # g arrives zeroed and w is used once, so "add" is "write"
+            np.dot(x.T, d_y, out=g["w"])
             if self.use_bias:
                 np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])  # the sum over rows, by BLAS
             return np.dot(d_y, p["w"].T) if wants_x else None

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from firesteel.core import schedules
+from firesteel.core.kernels import adam, compiled
 from firesteel.core.schedules import Schedule, Stretched
 from firesteel.core.spec import Spec, choice, flag, integer, number, resolver, unknown
 from firesteel.core.types import Array
@@ -286,6 +287,10 @@ class Adam(Optimizer):
         m, v = s[0], s[1]
         root = math.sqrt(1.0 - self.beta_2)
         rate = self.rate(t) * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
+        epsilon, rate = self.epsilon / root, rate * (1.0 - self.beta_1) / root
+        if not self.amsgrad and (fast := compiled(adam, theta.size)):
+            fast(theta, g, m, v, *map(theta.dtype.type, (self.beta_1, self.beta_2, epsilon, rate)))
+            return
         m *= self.beta_1
         m += g
         g *= g
@@ -294,9 +299,9 @@ class Adam(Optimizer):
         if self.amsgrad:
             v = np.maximum(s[2], v, out=s[2])
         np.sqrt(v, out=g)
-        g += self.epsilon / root
+        g += epsilon
         np.divide(m, g, out=g)
-        g *= rate * (1.0 - self.beta_1) / root
+        g *= rate
         theta -= g
 
 

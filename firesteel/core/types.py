@@ -11,7 +11,7 @@ __all__ = ["Array", "Pull", "Random", "Run", "Views"]
 Array = npt.NDArray[Any]
 Views = dict[str, Array]
 Pull = Callable[[Array, Views, bool], Array | None]
-"""pull(d_y, g, wants_x) adds d(loss)/d(parameters) into the zeroed views g and returns d(loss)/dx if wanted."""
+"""pull(d_y, g, wants_x) writes d(loss)/d(parameters) into the views g and returns d(loss)/dx if wanted."""
 Random = Callable[[int], np.random.Generator]
 """random(op number) gives the generator of that op for the rows at hand; None where nothing may be random."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.kernels import compiled, gather
 from firesteel.core.types import Array
 from firesteel.train.encoding import all_coded, canonical, encode
 
@@ -78,6 +79,9 @@ class Block:
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:
         """Write the values of the chosen rows into `out`, (len(rows), I); codes: scratch memory of that shape."""
+        if self.divisor is not None and (fast := compiled(gather, out.size)):
+            fast(self.x, np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows, self.divisor, out)
+            return
         if isinstance(rows, slice):
             chosen = self.x[rows]
         else:

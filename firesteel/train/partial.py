@@ -4,6 +4,7 @@ Partials add up, in a tree whose shape depends on the number of shards alone, be
 sum is part of its result.  `rounds.py` holds the functions from one to the other.
 """
 
+import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -78,10 +79,10 @@ class Partial:
         )
 
 
-Sum = TypeVar("Sum", Partial, Array)
+Sum = TypeVar("Sum")
 
 
-def tree_sum(parts: Iterable[Sum | None]) -> Sum | None:
+def tree_sum(parts: Iterable[Sum | None], plus: Callable[[Sum, Sum], Sum] = operator.add) -> Sum | None:
     """Add neighbours, then neighbours of those, and so on, as they come; None adds nothing.
 
     >>> tree_sum([np.array([1.0]), None, np.array([2.0])])
@@ -91,15 +92,15 @@ def tree_sum(parts: Iterable[Sum | None]) -> Sum | None:
     for part in parts:
         height = 0
         while whole and whole[-1][0] == height:
-            part, height = _plus(whole.pop()[1], part), height + 1
+            part, height = _plus(whole.pop()[1], part, plus), height + 1
         whole.append((height, part))
     total = None
     for _, part in reversed(whole):
-        total = _plus(part, total)
+        total = _plus(part, total, plus)
     return total
 
 
-def _plus(a: Sum | None, b: Sum | None) -> Sum | None:
+def _plus(a: Sum | None, b: Sum | None, plus: Callable[[Sum, Sum], Sum]) -> Sum | None:
     if a is None:
         return b
-    return a if b is None else a + b
+    return a if b is None else plus(a, b)

@@ -9,15 +9,17 @@ bit.  `engine.py` says who calls these, `loop.py` what is done with what they re
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.layout import Layout
 from firesteel.core.network import Network
 from firesteel.core.ops import ones
 from firesteel.core.seeds import rng_for
-from firesteel.core.types import Array, Run, Views
+from firesteel.core.types import Array, Run
 from firesteel.core.update import update
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
@@ -40,8 +42,12 @@ __all__ = [
 
 SUB_BATCH = 128
 """Rows that meet the mathematics together.  Changing it changes float32 bits."""
-PARALLEL_WORK = 2_000_000
-"""Multiplications below which a sub-batch is not worth a thread."""
+LARGE = 100_000
+"""Parameters from which a batch that is one sub-batch is cut in two, for two cores.  Changing it changes bits too."""
+PARALLEL = 16_000
+"""Parameters below which a sub-batch is not worth a thread."""
+DESKS = 16
+"""Sub-batches that are worked on, or wait to be added, at a time."""
 
 Piece = tuple[Block, npt.NDArray[np.intp]]
 Rows = tuple[Array, Array, Array]
@@ -84,69 +90,98 @@ def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
         yield batch
 
 
-class _Buffer:
-    """Memory for the rows of one batch, used again for the next: fresh pages cost as much as filling them."""
+class _Desk:
+    """Working memory of one sub-batch, used again for the next: fresh pages cost as much as filling them."""
 
-    def __init__(self, rows: int, block: Block) -> None:
+    def __init__(self, rows: int, block: Block, layout: Layout) -> None:
         self.x = np.empty((rows, block.x.shape[1]), block.y.dtype)
         self.codes = np.empty(self.x.shape, np.uint8)
-        self.y = np.empty((rows, block.y.shape[1]), block.y.dtype)
-        self.w = np.empty(rows)
+        self.gradient = np.empty(layout.size, self.x.dtype)
+        self.views = layout.views(self.gradient)
 
-    def gather(self, pieces: Sequence[Piece]) -> Rows:
-        """Copy the rows of the pieces; return views of x (B, I), y (B, T) and w (B,), the weights as float64."""
-        at, unit = 0, all(block.unit for block, _ in pieces)
+    def features(self, pieces: Sequence[Piece]) -> Array:
+        """Copy the rows' features here; return a view, (B, I)."""
+        at = 0
         for block, rows in pieces:
             end = at + len(rows)
             block.features(rows, self.x[at:end], self.codes[at:end])
-            block.y.take(rows, axis=0, out=self.y[at:end], mode="clip")
-            if not unit:
-                self.w[at:end] = block.w[rows]
             at = end
-        return self.x[:at], self.y[:at], ones(at, self.w.dtype) if unit else self.w[:at]
+        return self.x[:at]
 
 
 class _Learner:
-    """The working vectors of one shard in one round: views of theta, and a gradient for each sub-batch."""
+    """What one shard learns with in one round: views of theta, and desks for the sub-batches."""
 
-    def __init__(self, task: Task, theta: Array, run: Run, buffer: _Buffer) -> None:
-        self.task, self.theta, self.run, self.buffer = task, theta, run, buffer
-        self.layout = task.objective.network.layout
-        self.views = self.layout.views(theta)
-        self.vectors: list[Array] = []
-        self.gradients: list[list[Views]] = []
-        self.whole = bool(task.objective.network.statistics)  # which are over the batch, whatever its size
-        self.parallel = self.layout.size * SUB_BATCH > PARALLEL_WORK
+    def __init__(self, task: Task, theta: Array, run: Run, rows: int, block: Block) -> None:
+        network = task.objective.network
+        self.task, self.run = task, run
+        self.views = network.layout.views(theta)
+        self.whole = bool(network.statistics)  # which are over the batch, whatever its size
+        self.parallel = network.layout.size >= PARALLEL
+        self.large = network.layout.size >= LARGE
+        self.make = partial(_Desk, rows if self.whole else min(rows, SUB_BATCH), block, network.layout)
+        self.free: list[_Desk] = []
+        self.y = np.empty((rows, block.y.shape[1]), block.y.dtype)
+        self.w = np.empty(rows)
 
-    def learn(self, pieces: Sequence[Piece], weight: float | None, *address: int) -> tuple[Array, Array]:
+    def learn(self, pieces: list[Piece], weight: float | None, *address: int) -> tuple[_Desk, Array]:
         """Return the gradient of the rows' weighted loss, divided by `weight` or their own weight, and the sums.
 
-        The gradient lies in working memory that the next call overwrites.  address: names the rows' random streams.
+        Who has read the gradient gives the desk that it lies on back to `free`.  address: names the rows' random
+        streams.
         """
-        task = self.task
-        x, y, w = self.buffer.gather(pieces)
-        w = task.objective.weighted(y, w)
+        task, objective = self.task, self.task.objective
+        y, w = self._targets(pieces)
+        w = objective.weighted(y, w)
         scale = 1.0 / (weight or float(np.add.reduce(w)) or 1.0)
-        count = 1 if self.whole else -(-len(w) // SUB_BATCH)
-        while len(self.vectors) < count:
-            self.vectors.append(np.empty(self.layout.size, self.theta.dtype))
-            self.gradients.append(self.layout.views(self.vectors[-1]))
+        size = self._size(len(w))
+        parts = [pieces] if size >= len(w) else list(_batches(pieces, size))
 
-        def sub(number: int) -> Array:
-            rows = slice(number * SUB_BATCH, (number + 1) * SUB_BATCH)
-            part = (x, y, w) if count == 1 else (x[rows], y[rows], w[rows])
-            self.vectors[number].fill(0)
+        def sub(given: tuple[int, _Desk]) -> tuple[_Desk, Array]:
+            number, desk = given
+            where = slice(number * size, (number + 1) * size)
 
             def random(op: int) -> np.random.Generator:
                 return rng_for(task.seed, "op", op, task.epoch, *address, number)
 
-            return task.objective.learn(self.views, *part, scale, random, self.gradients[number])
+            x = desk.features(parts[number])
+            return desk, objective.learn(self.views, x, y[where], w[where], scale, random, desk.views)
 
-        if count == 1:
-            return self.vectors[0], sub(0)
+        if len(parts) == 1:
+            return sub((0, self._desk()))
+        return tree_sum(self._each(sub, len(parts)), self._plus)  # type: ignore[return-value]
+
+    def _targets(self, pieces: Sequence[Piece]) -> tuple[Array, Array]:
+        """Copy the rows' targets and weights; return views of y (B, T) and w (B,), the weights as float64."""
+        at, unit = 0, all(block.unit for block, _ in pieces)
+        for block, rows in pieces:
+            end = at + len(rows)
+            block.y.take(rows, axis=0, out=self.y[at:end], mode="clip")
+            if not unit:
+                self.w[at:end] = block.w[rows]
+            at = end
+        return self.y[:at], ones(at, self.w.dtype) if unit else self.w[:at]
+
+    def _size(self, rows: int) -> int:
+        """Return how many rows of a batch meet the mathematics together; it decides float32 bits."""
+        if self.whole:
+            return rows
+        return -(-rows // 2) if self.large and rows <= SUB_BATCH else SUB_BATCH
+
+    def _desk(self) -> _Desk:
+        return self.free.pop() if self.free else self.make()
+
+    def _each(self, sub: Callable[[Any], Any], count: int) -> Iterator[tuple[_Desk, Array]]:
+        """Yield what `sub` makes of each sub-batch, some at a time, so that the desks are few."""
         run = self.run if self.parallel else map
-        sums = tree_sum(list(run(sub, range(count))))
-        return tree_sum(self.vectors[:count]), sums  # type: ignore[return-value]
+        for at in range(0, count, DESKS):
+            numbers = range(at, min(at + DESKS, count))
+            yield from list(run(sub, [(number, self._desk()) for number in numbers]))
+
+    def _plus(self, a: tuple[_Desk, Array], b: tuple[_Desk, Array]) -> tuple[_Desk, Array]:
+        np.add(a[0].gradient, b[0].gradient, out=a[0].gradient)
+        self.free.append(b[0])
+        return a[0], a[1] + b[1]
 
 
 # The strategies
@@ -170,20 +205,21 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     shard, network = blocks[0].id % task.shards, task.objective.network
     assert task.slots is not None
     theta, slots = task.theta.copy(), task.slots.copy()
-    rows = min(task.batch_size, sum(len(block) for block in blocks))
-    learner = _Learner(task, theta, run, _Buffer(rows, blocks[0]))
+    rows = min(task.batch_size, sum(map(len, chosen)))
+    learner = _Learner(task, theta, run, rows, chosen[0])
     sums, step = np.zeros(task.objective.size), task.step
     rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
     orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
     for batch in _batches(zip(chosen, orders, strict=True), task.batch_size):
         if task.watch is not None:
             task.watch(step - task.step, None)
-        g, batch_sums = learner.learn(batch, None, shard, step)
+        desk, batch_sums = learner.learn(batch, None, shard, step)
         if network.priced:
-            batch_sums[0] += batch_sums[1] * network.penalty(learner.views, network.layout.views(g))
+            batch_sums[0] += batch_sums[1] * network.penalty(learner.views, desk.views)
         sums += batch_sums
         step += 1
-        update(network, task.optimizer, theta, g, slots, step)
+        update(network, task.optimizer, theta, desk.gradient, slots, step)
+        learner.free.append(desk)
         if task.watch is not None:
             task.watch(step - task.step - 1, batch_sums)
     vectors = np.vstack([theta, *slots])
@@ -214,10 +250,10 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
     where the cuts fall differs from block to block, so that rounds are of a size.
     sample: the share of each block's rows, drawn anew each epoch, that the epoch is over.
     """
-    learner = _Learner(task, task.theta, run, _Buffer(max(len(block) for block in blocks), blocks[0]))
+    learner = _Learner(task, task.theta, run, max(map(len, blocks)), blocks[0])
     zero = Partial(np.zeros((1, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size), 1)
-    parts = []
-    for block in sorted(blocks, key=lambda block: block.id):
+
+    def part(block: Block) -> Partial | None:
         rows, phase = np.arange(len(block)), 0
         if task.shuffle and task.rounds > 1:
             rng = rng_for(task.seed, "rows", task.epoch, block.id)
@@ -227,10 +263,14 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
             rows = drawn[: math.ceil(sample * len(block))]
         start, end = ((len(rows) * r + phase) // task.rounds for r in (task.round, task.round + 1))
         rows = rows[start:end]
-        if len(rows):
-            g, sums = learner.learn([(block, rows)], 1.0, block.id, task.round)
-            parts.append(Partial(g[None].copy(), sums, 1))
-    return tree_sum(parts) or zero
+        if not len(rows):
+            return None
+        desk, sums = learner.learn([(block, rows)], 1.0, block.id, task.round)
+        learner.free.append(desk)
+        return Partial(desk.gradient[None].copy(), sums, 1)
+
+    in_order = sorted(blocks, key=lambda block: block.id)
+    return tree_sum(found for found in map(part, in_order) if found is not None) or zero
 
 
 def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
