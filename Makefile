@@ -53,8 +53,15 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(READY)
-	@$(BIN)/python -m benchmarks
+# speed beside others; they are large (torch, JAX, Keras) and have an environment of their own
+bench: .bench/.ready
+	@.bench/bin/python -m benchmarks
+
+.bench/.ready: pyproject.toml
+	@echo "setting up .bench (once; some minutes, some gigabytes)"
+	@$(PYTHON) -m venv .bench
+	@.bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 clean:
-	rm -rf .venv .matrix .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .bench .matrix .pytest_cache .mypy_cache .ruff_cache

@@ -11,14 +11,22 @@ import numpy as np
 
 from firesteel.core.network import Network
 from firesteel.core.optimizers import WORDS, Optimizer
-from firesteel.core.types import Array
+from firesteel.core.types import Array, Run
 
 __all__ = ["constrain", "update"]
 
 
-def update(network: Network, optimizer: Optimizer, theta: Array, g: Array, slots: Array, t: int) -> None:
+LONG = 100_000
+"""Parameters from which a step is taken in parts, each by whoever is free."""
+PARTS = 8
+
+
+def update(
+    network: Network, optimizer: Optimizer, theta: Array, g: Array, slots: Array, t: int, run: Run = map
+) -> None:
     """Move theta (P,) along the gradient g (P,), in place; slots: (K, P), t counts steps from 1.
 
+    run: who takes the parts of a long step; steps go number by number, so the parts leave the bits alone.
     g is used as scratch.  Where theta holds running averages, g holds what was met.
 
     >>> from firesteel.core.layers import Dense
@@ -37,10 +45,18 @@ def update(network: Network, optimizer: Optimizer, theta: Array, g: Array, slots
         left = theta.dtype.type(1.0 - optimizer.rate(t) * optimizer.weight_decay)
         for where in _decaying(network, optimizer):
             theta[where] *= left
-    optimizer.step(theta, g, slots, t)
+    if len(theta) < LONG:
+        optimizer.step(theta, g, slots, t)
+    else:
+        _ = list(run(lambda part: optimizer.step(theta[part], g[part], slots[:, part], t), _parts(len(theta))))
     for (where, _), average in zip(network.statistics, averages, strict=True):
         theta[where] = average
     constrain(network, theta)
+
+
+def _parts(size: int) -> list[slice]:
+    """Cut a vector of this size."""
+    return [slice(size * part // PARTS, size * (part + 1) // PARTS) for part in range(PARTS)]
 
 
 def constrain(network: Network, theta: Array) -> None:

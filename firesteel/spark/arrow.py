@@ -33,20 +33,26 @@ Rows = tuple[npt.NDArray[Any], Array, Array]
 
 def binary_views(column: pa.Array) -> list[npt.NDArray[np.uint8]]:
     """Return each value of a binary column as a view of Arrow's own memory."""
-    large = pa.types.is_large_binary(column.type)
-    _, offsets_buffer, data = column.buffers()
+    offsets, data = _bytes(column)
+    return [data[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+
+
+def _bytes(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
+    """Return where each value of a binary column begins, and the last ends, and the bytes of all."""
+    kind = "i8" if pa.types.is_large_binary(column.type) else "i4"
+    _, offsets, data = column.buffers()
     if data is None:
-        return [np.empty(0, np.uint8)] * len(column)
-    offsets = np.frombuffer(offsets_buffer, "i8" if large else "i4")[column.offset : column.offset + len(column) + 1]
-    bytes_ = np.frombuffer(data, np.uint8)
-    return [bytes_[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        return np.zeros(len(column) + 1, kind), np.empty(0, np.uint8)
+    return np.frombuffer(offsets, kind)[column.offset : column.offset + len(column) + 1], np.frombuffer(
+        data, np.uint8
+    )
 
 
 def matrix(column: pa.Array) -> npt.NDArray[Any]:
     """Return a column of equally long lists or bytes, without nulls, as (n, width)."""
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        views = binary_views(column)
-        return np.concatenate(views).reshape(len(views), -1) if views else np.empty((0, 0), np.uint8)
+        offsets, data = _bytes(column)
+        return data[offsets[0] : offsets[-1]].reshape(len(column), -1) if len(column) else np.empty((0, 0), np.uint8)
     values = column.flatten().to_numpy(zero_copy_only=False)
     return values.reshape(len(column), -1) if len(column) else np.empty((0, 0), values.dtype)
 

@@ -218,7 +218,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
             batch_sums[0] += batch_sums[1] * network.penalty(learner.views, desk.views)
         sums += batch_sums
         step += 1
-        update(network, task.optimizer, theta, desk.gradient, slots, step)
+        update(network, task.optimizer, theta, desk.gradient, slots, step, run)
         learner.free.append(desk)
         if task.watch is not None:
             task.watch(step - task.step - 1, batch_sums)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from firesteel.core import optimizers, schedules
+from firesteel.core import update as core_update
 from firesteel.core.layers import LAYERS, Dense
 from firesteel.core.network import Network
 from firesteel.core.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
@@ -168,3 +169,20 @@ def test_defaults_are_those_of_keras():
         config = json.loads(json.dumps(optimizers.get(name).to_config()))
         assert known.items() <= config.items()
     assert AdamW(0.1, 0.2) == AdamW(learning_rate=0.1, weight_decay=0.2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", ALL, ids=repr)
+def test_a_step_taken_in_parts_has_the_bits_of_a_whole_one(optimizer, dtype, monkeypatch):
+    def steps(long):
+        monkeypatch.setattr(core_update, "LONG", long)
+        rng = np.random.default_rng(0)
+        network = Network((Dense(13),), inputs=70, dtype=dtype)
+        theta = rng.normal(size=network.layout.size).astype(dtype)
+        slots = np.zeros((len(optimizer.slots), len(theta)), dtype)
+        for t in range(1, 4):
+            g = rng.normal(size=len(theta)).astype(dtype)
+            update(network, optimizer, theta, g, slots, t, lambda step, parts: map(step, parts[::-1]))
+        return theta.tobytes() + slots.tobytes()
+
+    assert steps(10_000) == steps(0)
