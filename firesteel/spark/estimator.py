@@ -29,7 +29,7 @@ from firesteel.core.ops import Affine
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DataError
-from firesteel.models import Sequential, whole_number
+from firesteel.models import Sequential
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
@@ -49,6 +49,7 @@ from firesteel.train.source import Source, Survey, check_kind, check_targets
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
 from firesteel.train.weights import class_weights
+from firesteel.trainable import whole_number
 
 __all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]
 
