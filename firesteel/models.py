@@ -20,7 +20,7 @@ from firesteel.core.layers import Flatten
 from firesteel.core.network import Objective
 from firesteel.core.spec import spelled
 from firesteel.errors import ConfigError, StoreError
-from firesteel.train import loop, strategies
+from firesteel.train import loop
 from firesteel.train.callbacks import Callback
 from firesteel.train.engine import Engine, one_blas_thread, threads
 from firesteel.train.history import History
@@ -28,7 +28,7 @@ from firesteel.train.moments import measure
 from firesteel.train.rounds import predict
 from firesteel.train.source import Arrays, Source, check_width, features_array
 from firesteel.train.strategies import Strategy
-from firesteel.trainable import Trainable
+from firesteel.trainable import Trainable, strategy_of
 
 __all__ = ["Sequential", "load_model"]
 
@@ -99,8 +99,7 @@ class Sequential(Trainable):
 
         Raises ConfigError, DataError, and DivergenceError after putting back the last good weights.
         """
-        usual = "gradient" if self._optimizer is not None and self._optimizer.searches else "average"
-        chosen: Strategy = strategies.get(usual if strategy is None else strategy)
+        chosen = strategy_of(strategy, self._optimizer)
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         if self._loss is None:

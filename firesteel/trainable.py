@@ -13,10 +13,11 @@ from firesteel import store
 from firesteel.built import Built
 from firesteel.core.layers import Flatten, Input, Normalization
 from firesteel.core.network import Objective
+from firesteel.core.optimizers import Optimizer
 from firesteel.core.schedules import Schedule
 from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError
-from firesteel.train import loop
+from firesteel.train import loop, strategies
 from firesteel.train.callbacks import BackupAndRestore, Callback, Conductor
 from firesteel.train.checkpoints import Checkpoints, identity
 from firesteel.train.checks import Rule
@@ -29,7 +30,7 @@ from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Gradient, Strategy
 from firesteel.train.weights import class_weights
 
-__all__ = ["Trainable", "whole_number"]
+__all__ = ["Trainable", "strategy_of", "whole_number"]
 
 
 class Trainable(Built):
@@ -226,6 +227,13 @@ class Trainable(Built):
         expected = objective.loss.columns(self.network.outputs)
         check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
         return objective, survey
+
+
+def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:
+    """Return the strategy that was given; if none was, `gradient` for an optimiser that searches, else `average`."""
+    usual = "gradient" if optimizer is not None and optimizer.searches else "average"
+    chosen: Strategy = strategies.get(usual if given is None else given)
+    return chosen
 
 
 def whole_number(name: str, value: Any, low: int) -> int:

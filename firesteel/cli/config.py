@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firesteel.errors import ConfigError
+from firesteel.report.settings import plain
 
 __all__ = ["Config", "Data", "Engine", "Model", "Run", "Training", "resolve", "to_toml"]
 
@@ -257,18 +258,9 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
 
 def _table(section: Any) -> dict[str, Any]:
     values = {f.name: getattr(section, f.name) for f in fields(section)}
-    return {name: plain(value) for name, value in values.items() if value is not None and value != ()} | (
-        {"hidden": []} if values.get("hidden") == () else {}
-    )
-
-
-def plain(value: Any) -> Any:
-    """Return a value as TOML can hold it: tuples as lists, keys as texts, and what is None left out."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
+    empty = [f.name for f in fields(section) if values[f.name] == f.default == ()]
+    table: dict[str, Any] = plain({name: value for name, value in values.items() if name not in empty})
+    return table
 
 
 def _section(name: str, kind: type[Any], found: Found) -> Any:

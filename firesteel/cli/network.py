@@ -7,7 +7,6 @@ import inspect
 from dataclasses import replace
 from pathlib import Path
 
-from firesteel import callbacks
 from firesteel.callbacks import Callback
 from firesteel.cli.config import Config
 from firesteel.cli.task import Task
@@ -17,13 +16,12 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import unknown
 from firesteel.layers import Dense, Dropout, Layer, Rescaling
 from firesteel.models import Sequential, load_model
+from firesteel.report.settings import NUMBERS_ALONE
 from firesteel.train import strategies
 from firesteel.train.moments import Moments
 
 __all__ = ["build", "callbacks_of", "check", "measures_targets", "optimizer_of"]
 
-NUMBERS_ALONE = ("BoldDriver", "EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")
-"""Callbacks that a file can describe."""
 METRICS = {"classification": ("accuracy",), "multilabel": ("binary_accuracy",), "regression": ("mae", "r2_score")}
 
 
@@ -53,12 +51,12 @@ def optimizer_of(config: Config) -> Optimizer:
 
 def callbacks_of(config: Config) -> list[Callback]:
     """Return the callbacks that the configuration describes."""
-    made = []
+    made: list[Callback] = []
     for table in config.training.callbacks:
         name = table.get("type")
         if name not in NUMBERS_ALONE:
-            raise unknown("a callback that a file can describe", name, dict.fromkeys(NUMBERS_ALONE))
-        kind = getattr(callbacks, str(name))
+            raise unknown("a callback that a file can describe", name, NUMBERS_ALONE)
+        kind = NUMBERS_ALONE[str(name)]
         settings = {key: value for key, value in table.items() if key != "type"}
         known = list(inspect.signature(kind).parameters)
         for key in settings:

@@ -15,6 +15,7 @@ from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered, spelled
 from firesteel.errors import DataError
 from firesteel.train.blocks import row_keys
+from firesteel.train.holdout import held_out
 from firesteel.train.source import Arrays, Source
 
 if TYPE_CHECKING:
@@ -125,8 +126,7 @@ class Part:
         y = self.y[:, None] if self.y is not None and self.y.ndim == 1 else self.y
         w = np.ones(len(self.x)) if self.w is None else self.w
         assert y is not None
-        keys = row_keys(self.x, y, w, np.dtype(dtype))
-        out = (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < split  # as `packing.read` does on executors
+        out = held_out(row_keys(self.x, y, w, np.dtype(dtype)), split)
         if out.all() or not out.any():
             side = "to train on" if out.all() else "to hold out"
             raise DataError(

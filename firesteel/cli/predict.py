@@ -15,8 +15,8 @@ from rich.console import Console
 
 from firesteel.cli.config import Engine
 from firesteel.cli.parts import Framed, read
-from firesteel.cli.rows import Rows, parquet
-from firesteel.cli.train import session_of
+from firesteel.cli.rows import TABLES, Rows, parquet
+from firesteel.cli.sessions import session_of
 from firesteel.cli.trained import Trained, trained
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import middle
@@ -133,7 +133,7 @@ def _npy(out: Path, known: Trained, outputs: NDArray[Any]) -> None:
 
 WRITERS: dict[str, Callable[[Path, Trained, NDArray[Any]], None]] = {".csv": _csv, ".npy": _npy, ".parquet": _parquet}
 ON_SPARK = (".csv", ".parquet")
-FRAMES = ("csv", "libsvm", "parquet")
+FRAMES = (*TABLES, "libsvm")
 
 
 def _on_spark(known: Trained, rows: Framed, out: Path) -> int:

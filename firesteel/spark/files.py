@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, FractionalType, IntegralType, StringType
 
 from firesteel.errors import DataError, FiresteelError
+from firesteel.spark.arrow import lists
 from firesteel.spark.columns import Table
 
 __all__ = [
@@ -90,28 +91,21 @@ def write_files(frame: DataFrame, path: str, form: str) -> None:
 def array_frame(
     spark: SparkSession, x: npt.NDArray[Any], y: npt.NDArray[Any] | None, w: npt.NDArray[Any] | None
 ) -> DataFrame:
-    """Return rows in memory as a DataFrame: features, label (an array where y is (n, T)) and weight."""
-    columns: dict[str, Any] = {"features": _lists(x)}
+    """Return rows in memory as a DataFrame: features (bytes, or arrays), label (an array for y (n, T)) and weight."""
+    bytes_ = x.dtype == np.uint8
+    features = pa.array([row.tobytes() for row in x], pa.binary()) if bytes_ else lists(x.astype(np.float64))
+    columns: dict[str, Any] = {"features": features}
     if y is not None:
-        columns["label"] = pa.array(y) if y.ndim == 1 else _lists(y)
+        columns["label"] = pa.array(y) if y.ndim == 1 else lists(y)
     if w is not None:
         columns["weight"] = pa.array(w)
     table = pa.table(columns)
     if hasattr(DataFrame, "toArrow"):  # Spark 4 takes Arrow as it is
         return spark.createDataFrame(table)
-    kinds = {"features": "binary" if x.dtype == np.uint8 else "array<double>", "weight": "double"}
+    kinds = {"features": "binary" if bytes_ else "array<double>", "weight": "double"}
     kinds["label"] = "double" if y is None or y.ndim == 1 else "array<double>"
     rows = [tuple(row.values()) for row in table.to_pylist()]
     return spark.createDataFrame(rows, ", ".join(f"{name} {kinds[name]}" for name in columns))
-
-
-def _lists(values: npt.NDArray[Any]) -> pa.Array:
-    """Return (n, I) as a column: bytes where a value is one, else arrays of doubles."""
-    if values.dtype == np.uint8:
-        return pa.array([row.tobytes() for row in values], pa.binary())
-    flat = np.ascontiguousarray(values, np.float64).reshape(-1)
-    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
 
 
 def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, Values | None]:

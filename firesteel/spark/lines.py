@@ -27,7 +27,7 @@ from pyspark.sql import functions as F
 
 import firesteel
 from firesteel.errors import DataError
-from firesteel.spark.arrow import Batches, binary_views, check_version, record_batch
+from firesteel.spark.arrow import Batches, binary_views, check_version, lists, record_batch
 from firesteel.spark.engine import collect
 from firesteel.spark.ship import ship
 
@@ -311,9 +311,6 @@ def pair(version: str, width: int, batches: Batches) -> Iterator[pa.RecordBatch]
             x, y = chunk.view(np.float32).reshape(-1, width), pack.view(np.int32)
             low, high = max(line, start), min(line + len(x), start + len(y))
             if low < high:
-                features = pa.ListArray.from_arrays(
-                    pa.array(np.arange(high - low + 1, dtype=np.int32) * width),
-                    pa.array(x[low - line : high - line].reshape(-1)),
-                )
+                features = lists(x[low - line : high - line])
                 label = pa.array(y[low - start : high - start].astype(np.int64))
                 yield pa.RecordBatch.from_arrays([features, label], ["features", "label"])
