@@ -208,7 +208,7 @@ def convert(
     for path in (path for paths, _ in plan for path in paths):
         must_not_exist(path)
     loaded = [(paths, load(wanted)) for paths, wanted in plan]
-    made = not folder.exists()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -219,8 +219,8 @@ def convert(
     except BaseException:
         for path in (path for paths, _ in plan for path in paths):
             path.unlink(missing_ok=True)
-        if made:
-            folder.rmdir()
+        for place in made:
+            place.rmdir()
         raise
     for paths, rows in loaded:
         for path in paths:

@@ -31,7 +31,10 @@ CLASS = "firesteel_class"
 
 @dataclass(frozen=True)
 class Framed:
-    """Rows that Spark has read.  columns, targets: the names of the features and of the labels."""
+    """Rows that Spark has read.  columns, targets: the names of the features and of the labels.
+
+    classes: how many there are, where the labels are numbers of classes for certain.
+    """
 
     source: str
     frame: "DataFrame"
@@ -40,7 +43,8 @@ class Framed:
     weight: str | None
     names: tuple[str, ...] | None
     by_value: bool = False
-    picture: tuple[int, ...] | None = None
+    picture: tuple[int, int] | None = None
+    classes: int | None = None
 
 
 def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | Framed:
@@ -65,20 +69,23 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | 
 
 
 def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
-    """Return the rows of two text files, whose labels are one-hot."""
+    """Return the rows of two text files, whose labels are one-hot, or a number a line."""
     from firesteel.spark.files import explained
     from firesteel.spark.lines import paired
 
     assert wanted.labels is not None
     with explained(wanted.path):
-        rows = stack.enter_context(paired(spark, wanted.path, wanted.labels))
-    return Framed(wanted.path, rows.frame, ("features",), ("label",), None, None)
+        rows = stack.enter_context(paired(spark, wanted.path, wanted.labels, numbers=True))
+    classes = rows.classes if rows.classes > 1 else None
+    return Framed(wanted.path, rows.frame, ("features",), ("label",), None, None, by_value=True, classes=classes)
 
 
 def labels(rows: Rows | Framed) -> Labels:
     """Return what is known of the labels."""
     if isinstance(rows, Rows):
         return labels_of(rows)
+    if rows.classes is not None:
+        return Labels(rows.targets[0], "whole", tuple(range(rows.classes)))
     from firesteel.spark.files import explained, label_kind
 
     with explained(rows.source):

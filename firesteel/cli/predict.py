@@ -23,6 +23,7 @@ from firesteel.core.metrics import middle
 from firesteel.datasets import write_csv
 from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import ConfigError, DataError
+from firesteel.train.source import check_width
 
 __all__ = ["predict"]
 
@@ -83,6 +84,7 @@ def predict(
 
 
 def _here(known: Trained, rows: Rows, out: Path) -> int:
+    check_width(rows.x.shape[1], known.model.network.inputs, rows.source)
     bad = ~np.isfinite(rows.x).all(axis=1)
     if bad.any():
         row = int(bad.argmax())

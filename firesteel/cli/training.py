@@ -56,7 +56,6 @@ class Plan:
     held: Arrays | None
     test: Part | None
     names: tuple[str, ...] | None
-    picture: tuple[int, ...] | None
 
     @property
     def strategy(self) -> Strategy:
@@ -159,7 +158,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     )
     plan = Plan(
         replace(config, data=data),
-        *(task, model, source, survey, training, held, test, rows.names, data.picture),
+        *(task, model, source, survey, training, held, test, rows.names),
     )
     how = replace(config.training, shards=plan.shards)
     return replace(plan, config=replace(plan.config, training=how))

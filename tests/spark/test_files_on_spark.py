@@ -35,7 +35,9 @@ def folder(tmp_path_factory):
     np.savez(place / "digits.npz", x=x, y=y)
     write_text(place / "x.txt", [x / 16])
     write_text(place / "y.txt", [(y[:, None] == np.arange(10)).astype(int)])
+    write_text(place / "wide.txt", [(y[:, None] == np.arange(1, 12) % 11).astype(int)])
     rng = np.random.default_rng(0)
+    write_text(place / "z.txt", [rng.normal(size=(400, 1))])
     kind = rng.integers(3, size=300)
     weight, age = rng.normal(np.array([4, 15, 1])[kind]), rng.integers(1, 9, 300)
     words = (("true", "cat"), ("true", "dog"), ("false", "fish"))
@@ -56,6 +58,8 @@ FORMATS = {
     "parquet": ["digits.parquet"],
     "npz": ["digits.npz", "--validation-split", "0.25"],
     "text": ["x.txt", "--label", "y.txt"],
+    "text with a class that has no row": ["x.txt", "--label", "wide.txt"],
+    "text of numbers": ["x.txt", "--label", "z.txt"],
 }
 
 
