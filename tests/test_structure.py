@@ -4,6 +4,8 @@ import ast
 import importlib
 import inspect
 import io
+import itertools
+import re
 import subprocess
 import sys
 import tokenize
@@ -259,6 +261,33 @@ def test_the_face_exports_every_class_of_its_registry_and_the_base(family):
     classes = {type(spec).__name__ for spec in getattr(core, family.upper()).values()}
     bases = {name for name in core.__all__ if isinstance(getattr(core, name), type)} - {"resolver"}
     assert set(face.__all__) - {"schedules"} == classes | {base for base in bases if base[0].isupper()}
+
+
+# The map
+
+
+def drawn_tree():
+    """The modules that ARCHITECTURE.md draws, as paths in the package: folders by their own line, files below."""
+    tree = (PACKAGE.parent / "ARCHITECTURE.md").read_text().split("```")[1]
+    folder, found = "", set()
+    for line in tree.splitlines()[2:]:
+        words = itertools.takewhile(re.compile(r"\w+(\.py|/)").fullmatch, line.split())
+        if not line.startswith("    "):
+            folder = ""
+        for word in words:
+            folder = word if word.endswith("/") else folder
+            found.add(folder + "__init__.py" if word.endswith("/") else folder + word)
+    return found | {"__init__.py"}
+
+
+def test_the_map_shows_every_module_and_none_that_is_not_there():
+    assert drawn_tree() == {str(path.relative_to(PACKAGE)) for path in MODULES}
+
+
+def test_the_map_leads_to_every_decision():
+    told = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
+    notes = sorted((PACKAGE.parent / "docs" / "design").glob("*.md"))
+    assert notes and all(f"(docs/design/{note.name})" in told for note in notes)
 
 
 # Size

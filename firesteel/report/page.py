@@ -330,10 +330,13 @@ def _mistakes(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequenc
     for mistake in e["mistakes"]:
         row = {"class": None, "output": None, "confidence": None} | mistake
         values = [value if value is not None else math.nan for value in mistake["input"]]
-        row["image"] = None
+        row["image"], row["remade"] = None, None
         if picture:
             pixels = np.array(values, float).reshape(picture)
-            row["image"] = charts.png(pixels, "grey", float(np.nanmin(pixels)), float(np.nanmax(pixels)))
+            low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+            row["image"] = charts.png(pixels, "grey", low, high)
+            if made := mistake.get("made"):
+                row["remade"] = charts.png(np.array(made, float).reshape(picture), "grey", low, high)
         row["input"] = values[:COLUMNS]
         rows.append(row)
     columns = [_input(item) for item in e["importance"]["inputs"][:COLUMNS]]
