@@ -1,6 +1,7 @@
 """The command line on Spark: the bits that every format gives in process, and Spark's errors in one line."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -123,6 +124,20 @@ def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code
     assert ended == code, err
     assert len(told) == 1 and said in told[0], err
     assert "Traceback" not in err and "py4j" not in told[0] and "\tat " not in told[0] and "fingerprint" not in out
+
+
+def test_the_whole_demo(run):
+    code, out, err = run("demo")
+    fingerprints = re.findall("^fingerprint ([0-9a-f]{64})$", out, re.MULTILINE)
+    assert (code, err) == (0, "") and len(fingerprints) == 2 and len(set(fingerprints)) == 1
+    assert [float(found) >= 0.96 for found in re.findall(r"^test accuracy (\S+)", out, re.MULTILINE)] == [True, True]
+    assert "fingerprints are equal" in out
+
+
+def test_the_doctor_runs_a_job_where_all_is_well(run):
+    code, out, _ = run("doctor")
+    assert code == 0 and "stop" not in out
+    assert "Java fits" in out and "ran a job; a worker is Python" in out and "the driver's memory is 4.0 GiB" in out
 
 
 def test_labels_are_seen_as_in_process(spark):

@@ -1,9 +1,11 @@
 """Two text files become rows: paired by line whatever the splits, and refused with file and line."""
 
 import gzip
+import json
 import re
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from firesteel.core.layers import Dense
@@ -155,17 +157,43 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("size", [2000, 10**8])
+def looked_at(path, kind, pieces):
+    """What is told of a file that tasks read in so many pieces, without Spark."""
+    with open(path) as file:
+        every = file.read().splitlines()
+    reports, start = [], 0
+    for part in np.array_split(np.array(every, object), pieces):
+        columns = [pa.array(part, pa.string()), pa.array([path] * len(part)), pa.array([start] * len(part))]
+        batch = pa.RecordBatch.from_arrays(columns, ["value", "file_path", "file_block_start"])
+        *_, report = lines.parse(lines.firesteel.__version__, kind, iter([batch]))
+        reports.append(json.loads(report.column("report")[0].as_py()))
+        start += sum(len(line) + 1 for line in part)
+    return lines._looked_at(path, None, reports)
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
 @pytest.mark.parametrize("which, line, text, code, said", WRONG.values(), ids=WRONG)
-def test_a_wrong_line_is_named(spark, files, cut_files, size, which, line, text, code, said):
-    cut_files(size)
+def test_a_wrong_line_is_named(files, pieces, which, line, text, code, said):
+    kind = ("features", "one-hot")[which]
+    assert looked_at(files[which], kind, pieces).rows == ROWS
+    edit(files[which], line, text)
+    with pytest.raises(DataError) as caught:
+        looked_at(files[which], kind, pieces)
+    message = str(caught.value)
+    assert caught.value.code == code and f"{files[which]}, {said}" in message and "To do: " in message
+
+
+@pytest.mark.parametrize("name", ["a word", "an empty line", "two ones"])
+def test_a_wrong_line_is_named_by_tasks_too(spark, files, cut_files, name):
+    cut_files(2000)
+    which, line, text, code, said = WRONG[name]
     edit(files[which], line, text)
     found, message = refusal(spark, files)
-    assert found == code and f"{files[which]}, {said}" in message and "To do: " in message
+    assert found == code and f"{files[which]}, {said}" in message
 
 
 def test_the_first_of_several_wrong_lines_is_named_and_all_are_counted(spark, files, cut_files):
-    cut_files(1000)
+    cut_files(6000)
     for line in (290, 120, 121, 7):
         edit(files[0], line, "1 2 3 4 y y" if line != 7 else "z 2")
     assert "line 7: 'z' is no finite number; 4 of 300 lines" in refusal(spark, files)[1]
