@@ -52,6 +52,8 @@ def spark_session(master: str) -> Iterator["SparkSession"]:
     found = pyspark is not None and pyspark.SparkContext._active_spark_context is not None
     with _interruptible_later():
         spark = session(master)
+        if not found:
+            spark.sparkContext.setLogLevel("FATAL")  # a job that fails is told of in one line
     try:
         yield spark
     finally:
