@@ -15,10 +15,11 @@ from firesteel.core.losses import Crossentropy
 from firesteel.core.network import Network, Objective
 from firesteel.core.norms import BatchNorm, LayerNorm
 from firesteel.core.ops import Affine, Drop, Noise, Scale, Standardize
+from firesteel.core.types import Array
 from firesteel.train.moments import Moments
 from firesteel.train.source import Survey
 
-__all__ = ["advice"]
+__all__ = ["advice", "sizes"]
 
 WIDE = 10.0
 """How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
@@ -44,13 +45,22 @@ def advice(
     ]
 
 
+def sizes(mean: Array, deviation: Array) -> tuple[Array, int]:
+    """Return how far from 0 each input is, (I,), and how many of them are too far.
+
+    >>> sizes(np.array([0.0, 40.0]), np.array([1.0, 3.0]))[1]
+    1
+    """
+    size = np.maximum(np.abs(mean), deviation)
+    return size, int((size > WIDE).sum())
+
+
 def _scale(network: Network, features: Moments) -> list[str]:
     if not network.ops or isinstance(network.ops[0], Scale | Standardize | BatchNorm | LayerNorm | Lookup):
         return []
-    size = np.maximum(np.abs(features.mean), np.sqrt(features.variance))
-    if size.max() <= WIDE:
+    size, wide = sizes(features.mean, features.deviation)
+    if not wide:
         return []
-    wide = int((size > WIDE).sum())
     return [
         f"{wide} of {len(size)} inputs are far from 1 in size, up to {size.max():.3g}: put Normalization() first, or "
         "Rescaling(1 / 255) for pixels"

@@ -4,6 +4,8 @@ import ast
 import importlib
 import inspect
 import io
+import itertools
+import re
 import subprocess
 import sys
 import tokenize
@@ -18,6 +20,7 @@ TESTS = Path(__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FACE = [
     "advice",
+    "built",
     "callbacks",
     "console",
     "constraints",
@@ -29,6 +32,7 @@ FACE = [
     "optimizers",
     "regularizers",
     "store",
+    "trainable",
     "utils",
 ]
 BASE = ["__init__", "errors", "notebook", "testing"]
@@ -38,7 +42,7 @@ BUDGET = 3500
 CATALOGUES = [
     *["core.activations", "core.constraints", "core.embedding", "core.initializers", "core.layers", "core.losses"],
     *["core.metrics", "core.norms", "core.optimizers", "core.regularizers", "core.schedules", "train.callbacks"],
-    *[name for name in FACE if name not in ("models", "console", "store", "utils")],
+    *[name for name in FACE if name not in ("built", "console", "models", "store", "trainable", "utils")],
 ]
 """Modules that are lists of things alike, each on a screen of its own: one is read for one of its things."""
 
@@ -168,7 +172,7 @@ def test_the_global_generator_is_used_nowhere(path):
 
 def test_the_import_test_can_see():
     assert "threadpoolctl" in outside(PACKAGE / "train" / "engine.py")
-    assert ours(PACKAGE / "models.py") >= {"store", "core.network", "train.loop", "train.strategies"}
+    assert ours(PACKAGE / "trainable.py") >= {"built", "store", "core.network", "train.loop", "train.strategies"}
     assert outside(PACKAGE / "spark" / "frames.py") & {"pyspark", "pandas", "pyarrow"}
 
 
@@ -257,6 +261,33 @@ def test_the_face_exports_every_class_of_its_registry_and_the_base(family):
     classes = {type(spec).__name__ for spec in getattr(core, family.upper()).values()}
     bases = {name for name in core.__all__ if isinstance(getattr(core, name), type)} - {"resolver"}
     assert set(face.__all__) - {"schedules"} == classes | {base for base in bases if base[0].isupper()}
+
+
+# The map
+
+
+def drawn_tree():
+    """The modules that ARCHITECTURE.md draws, as paths in the package: folders by their own line, files below."""
+    tree = (PACKAGE.parent / "ARCHITECTURE.md").read_text().split("```")[1]
+    folder, found = "", set()
+    for line in tree.splitlines()[2:]:
+        words = itertools.takewhile(re.compile(r"\w+(\.py|/)").fullmatch, line.split())
+        if not line.startswith("    "):
+            folder = ""
+        for word in words:
+            folder = word if word.endswith("/") else folder
+            found.add(folder + "__init__.py" if word.endswith("/") else folder + word)
+    return found | {"__init__.py"}
+
+
+def test_the_map_shows_every_module_and_none_that_is_not_there():
+    assert drawn_tree() == {str(path.relative_to(PACKAGE)) for path in MODULES}
+
+
+def test_the_map_leads_to_every_decision():
+    told = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
+    notes = sorted((PACKAGE.parent / "docs" / "design").glob("*.md"))
+    assert notes and all(f"(docs/design/{note.name})" in told for note in notes)
 
 
 # Size

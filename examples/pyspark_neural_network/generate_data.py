@@ -6,7 +6,7 @@
     python generate_data.py --idx IMAGES LABELS --name letters  any two IDX files, gzipped or plain
 
 Text is a line an image, its pixels divided by the value of full ink and with spaces between them, and a line a label,
-one-hot.  Files that are there are never overwritten, and each appears whole.
+one-hot.  Files that are there are never overwritten, and either all appear or none.
 """
 
 import argparse
@@ -84,13 +84,18 @@ def run(given: argparse.Namespace) -> None:
     except OSError as error:
         raise DataError(f"{folder}: cannot be made: {error.strerror or error}", code="data-write") from error
     one_hot = np.eye(max(int(y.max()) for _, y in parts.values()) + 1, dtype=np.uint8)
-    for part, (x, y) in parts.items():
-        if given.to == "parquet":
-            write_parquet(*paths[part], x, y, ink)
-            continue
-        images, labels = paths[part]
-        write_text(images, (rows / ink for rows in pieces(x, images)))
-        write_text(labels, (one_hot[rows] for rows in pieces(y, labels)))
+    try:
+        for part, (x, y) in parts.items():
+            if given.to == "parquet":
+                write_parquet(*paths[part], x, y, ink)
+                continue
+            images, labels = paths[part]
+            write_text(images, (rows / ink for rows in pieces(x, images)))
+            write_text(labels, (one_hot[rows] for rows in pieces(y, labels)))
+    except BaseException:
+        for path in (path for of_part in paths.values() for path in of_part):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,13 +6,15 @@ only the first.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from firesteel.errors import DataError
+from firesteel import store
+from firesteel.errors import DataError, FiresteelError
 
 COLOURS = {"cost": "#b5443a", "accuracy": "#2a6f97"}
 
@@ -37,8 +39,8 @@ def read(path: Path) -> list[float]:
     return values
 
 
-def draw(what: str, values: Sequence[float], path: Path) -> None:
-    """Write a picture of one value an epoch."""
+def draw(what: str, values: Sequence[float]) -> bytes:
+    """Return a picture, PNG, of one value an epoch."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     place = figure.add_subplot()
     epochs = range(1, len(values) + 1)
@@ -51,10 +53,9 @@ def draw(what: str, values: Sequence[float], path: Path) -> None:
     )
     place.grid(alpha=0.3)
     place.spines[["top", "right"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=100)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}", code="data-write") from error
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=100)
+    return picture.getvalue()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,9 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for what, values in {what: read(path) for what, path in wanted.items()}.items():
             path = given.folder / f"{what}_history.png"
-            draw(what, values, path)
+            store.write(path, draw(what, values))
             print(path)
-    except DataError as error:
+    except FiresteelError as error:
         print(f"generate_plots.py: {error}", file=sys.stderr)
         return 3
     return 0

@@ -249,6 +249,14 @@ def samples(model: Sequential, test: Paired, seed: int) -> list[tuple[int, float
 # From the first to the last
 
 
+def named(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the files as `firesteel train` is told of them, for the run folder's settings."""
+    data = {"train": given.train_images, "test": given.test_images}
+    if given.train_images == given.train_labels:
+        return data | {"format": "parquet", "features": ["features"], "label": ["label"]}
+    return data | {"format": "text", "label": [given.train_labels], "test_label": given.test_labels}
+
+
 def run(given: argparse.Namespace) -> None:
     """Read, train, test and write.  Raises FiresteelError before anything is trained, and what Spark raises."""
     spark = session(app_name="pyspark-neural-network")
@@ -275,7 +283,7 @@ def run(given: argparse.Namespace) -> None:
             unseen,
             class_names=[str(digit) for digit in range(train.classes)],
             picture=(side, side) if side > 1 and side * side == train.inputs else None,
-            config={"data": {"train": given.train_images, "label": given.train_labels, "test": given.test_images}},
+            config={"data": named(given)},
         )
         settings["callbacks"] = [*settings["callbacks"], Told(), look]
         history = model.fit(rows, **settings)

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import NoReturn
@@ -52,10 +53,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             os.write(messages, b"firesteel: interrupted\n")
             code = 130
         elif isinstance(error, FiresteelError):
-            _complain(" ".join(line.strip() for line in str(error).splitlines()))
+            _complain(str(error))
             code = next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
         elif isinstance(error, BrokenPipeError):  # the reader has left: `| head -1`
             _to_null(1)
+            code = 1
+        elif isinstance(error, Exception):
+            _complain(_unforeseen(error))
             code = 1
         else:
             raise
@@ -66,7 +70,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _complain(text: str) -> None:
-    print(f"firesteel: {text}", file=sys.stderr)
+    print(f"firesteel: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return one line for what nobody has thought of: what the system says, or where in the code it happened."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'the system'}: {error.strerror}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno}): please report this as a fault"
 
 
 def _to_null(descriptor: int) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firesteel.advice import sizes
 from firesteel.cli.rows import Rows
 from firesteel.cli.task import MOST_VALUES, labels_of, spelled
 from firesteel.spark.session import java_problem
@@ -32,8 +33,6 @@ GIBIBYTE = 2**30
 LEAST_DISK = 2 * GIBIBYTE
 LEAST_MEMORY = 1.5 * GIBIBYTE
 QUIET = ("ERROR", "FATAL", "OFF")
-WIDE = 10.0
-"""How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
 ASK = """\
 import importlib.util, json, sys
 print(json.dumps({"python": "%d.%d" % sys.version_info[:2],
@@ -189,12 +188,12 @@ def of_rows(rows: Rows) -> Iterator[Finding]:
             "drop those rows, or fill them in",
         )
         x = x[~bad]
-    size = np.maximum(np.abs(x.mean(axis=0)), x.std(axis=0)) if len(x) else np.zeros(x.shape[1])
-    if size.max() > WIDE:
+    size, wide = sizes(x.mean(axis=0), x.std(axis=0)) if len(x) else (np.zeros(x.shape[1]), 0)
+    if wide:
         at = int(size.argmax())
         name = repr(rows.names[at]) if rows.names else f"input {at}"
         yield Finding(
-            f"{rows.source}: inputs are not scaled: {int((size > WIDE).sum()):,} of {len(size):,} are far from 1 in "
+            f"{rows.source}: inputs are not scaled: {wide:,} of {len(size):,} are far from 1 in "
             f"size, {name} up to {size[at]:.3g}",
             "`firesteel train` scales them; in Python put Normalization() first, or Rescaling(1 / 255) for pixels",
         )

@@ -10,11 +10,12 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from firesteel.errors import ConfigError
+from firesteel.report.settings import plain
 
 __all__ = ["Config", "Data", "Engine", "Model", "Run", "Training", "resolve", "to_toml"]
 
@@ -70,13 +71,23 @@ def _one_of(*names: str) -> Kind:
     return Kind("one of " + ", ".join(names), check)
 
 
-def _many(words: str, *types: type, least: float = float("-inf")) -> Kind:
+def _named(*types: type) -> Callable[[Any], Any]:
+    """Return what checks a value to be of the types, and a table among them to have a type."""
+
+    def check(value: Any) -> Any:
+        if isinstance(_of(*types)(value), dict) and not isinstance(value.get("type"), str):
+            raise ValueError
+        return value
+
+    return check
+
+
+def _many(words: str, check_one: Callable[[Any], Any], count: Callable[[int], bool] = lambda count: True) -> Kind:
     def check(value: Any) -> tuple[Any, ...]:
         given = value if isinstance(value, list | tuple) else [value]
-        items = tuple(_of(*types)(item) for item in given)
-        if any(isinstance(item, int) and item < least for item in items):
+        if not count(len(given)):
             raise ValueError
-        return items
+        return tuple(check_one(item) for item in given)
 
     return Kind(words, check, listed=True)
 
@@ -90,21 +101,25 @@ def _scale(value: Any) -> Any:
 def _class_weight(value: Any) -> Any:
     if value == "balanced":
         return value
-    return {int(name): _of(int, float)(weight) for name, weight in _of(dict)(value).items()}
+    if not all(str(name).isdecimal() for name in _of(dict)(value)):
+        raise ValueError
+    return {int(name): _of(int, float)(weight) for name, weight in value.items()}
 
 
 TEXT = Kind("a text", _of(str))
 FLAG = Kind("true or false", _of(bool))
-TEXTS = _many("a list of texts", str)
-WHOLES = _many("whole numbers of at least 1, such as [64, 32]", int, least=1)
-UNITS = replace(WHOLES, words="whole numbers of at least 1, with commas between, such as 64,32")
-NAMED = Kind("a name, or a table with a type", _of(str, dict))
-NAMEDS = _many("a list of names, or of tables with a type", str, dict)
-TABLES = _many("a list of tables with a type", dict)
+TEXTS = _many("a list of texts", _of(str))
+SIDES = _many("two whole numbers of at least 1, height and width", _whole(1).check, lambda count: count == 2)
+UNITS = _many("whole numbers of at least 1, with commas between, such as 64,32", _whole(1).check)
+NAMED = Kind("a name, or a table with a type", _named(str, dict))
+NAMEDS = _many("a list of names, or of tables with a type", _named(str, dict))
+TABLES = _many("a list of tables with a type", _named(dict))
+LAYERS = _many("a list of tables with a type, one at least", _named(dict), lambda count: count > 0)
+NUMBER = _number("a number", lambda number: True)
 RATE = _number("a number above 0", lambda number: number > 0)
 SHARE = _number("a number in [0, 1)", lambda number: 0 <= number < 1)
 SCALE = Kind('"standard", or the number that inputs are multiplied by', _scale)
-WEIGHTS = Kind('"balanced", or a table of classes and their weights', _class_weight)
+WEIGHTS = Kind('"balanced", or a table of class numbers and their weights', _class_weight)
 FORMATS = ("csv", "idx", "libsvm", "numpy", "parquet", "text")
 
 
@@ -129,7 +144,7 @@ class Data:
     test_label: str | None = _key(TEXT)
     features: tuple[str, ...] | None = _key(TEXTS)
     weight: str | None = _key(TEXT)
-    picture: tuple[int, ...] | None = _key(WHOLES)
+    picture: tuple[int, int] | None = _key(SIDES)
     class_names: tuple[str, ...] | None = _key(TEXTS)
     rows: int | None = _key(_whole(1))
     inputs: int | None = _key(_whole(1))
@@ -139,7 +154,7 @@ class Data:
 class Model:
     """The network: its layers in full, or the short form `hidden`, `activation`, `dropout` and `scale`."""
 
-    layers: tuple[dict[str, Any], ...] | None = _key(TABLES)
+    layers: tuple[dict[str, Any], ...] | None = _key(LAYERS)
     hidden: tuple[int, ...] = _key(UNITS, (64,))
     activation: str = _key(TEXT, "relu")
     dropout: float | None = _key(SHARE)
@@ -257,18 +272,9 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
 
 def _table(section: Any) -> dict[str, Any]:
     values = {f.name: getattr(section, f.name) for f in fields(section)}
-    return {name: plain(value) for name, value in values.items() if value is not None and value != ()} | (
-        {"hidden": []} if values.get("hidden") == () else {}
-    )
-
-
-def plain(value: Any) -> Any:
-    """Return a value as TOML can hold it: tuples as lists, keys as texts, and what is None left out."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
+    empty = [f.name for f in fields(section) if values[f.name] == f.default == ()]
+    table: dict[str, Any] = plain({name: value for name, value in values.items() if name not in empty})
+    return table
 
 
 def _section(name: str, kind: type[Any], found: Found) -> Any:
@@ -287,7 +293,7 @@ def _checked(section: str, known: dataclasses.Field[Any], given: Given) -> Any:
     except ValueError as error:
         said = f"{given.where} {_shown(given.value)}"
         if given.rank < 2:
-            said = f"{given.where}: [{section}] {known.name} = {_shown(given.value)}"
+            said = f"{given.where}: [{section}] {known.name} = {given.value!r}"
         hint = f"; {error}" if str(error) else ""
         raise ConfigError(f"{said}: it must be {kind.words}{hint}", code="config-value") from None
 

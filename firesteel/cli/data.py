@@ -3,7 +3,6 @@
 A data set is a row of `SETS` and a format that is written a row of `FORMS`; reading is `rows.py`.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 from firesteel.cli.config import Data, resolve
+from firesteel.cli.options import Json, print_json, rows_flags
 from firesteel.cli.rows import Ask, Rows, ask, load, parquet
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import labels_of
@@ -134,7 +134,7 @@ FORMS: dict[str, Form] = {
 
 
 @data.command(name="list")
-def list_(*, as_json: Annotated[bool, Parameter(name="--json", show_default=False)] = False) -> None:
+def list_(*, as_json: Json = False) -> None:
     """List the data sets that have a name, and the formats that rows are read from and written to.
 
     Parameters
@@ -147,7 +147,7 @@ def list_(*, as_json: Annotated[bool, Parameter(name="--json", show_default=Fals
             {"name": name, "holds": one.holds, "comes_from": one.comes_from, "licence": one.licence}
             for name, one in SETS.items()
         ]
-        print(json.dumps({"sets": sets, "formats": {name: form.words for name, form in FORMS.items()}}))
+        print_json({"sets": sets, "formats": {name: form.words for name, form in FORMS.items()}})
         return
     print("Sets")
     for name, one in SETS.items():
@@ -202,18 +202,13 @@ def convert(
     features
         Columns to write, with commas between; all others if not given.
     """
-    flags = {
-        "--format": ("data.format", format),
-        "--label": ("data.label", label),
-        "--features": ("data.features", features),
-    }
-    settings = resolve(None, {"SOURCE": ("data.train", source)} | flags, {}).data
+    settings = resolve(None, rows_flags(source, format, label, features, name="SOURCE"), {}).data
     form = FORMS[str(to)]
     plan = [([folder / (stem + ending) for ending in form.endings], wanted) for stem, wanted in _parts(settings)]
     for path in (path for paths, _ in plan for path in paths):
         must_not_exist(path)
     loaded = [(paths, load(wanted)) for paths, wanted in plan]
-    made = not folder.exists()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -224,8 +219,8 @@ def convert(
     except BaseException:
         for path in (path for paths, _ in plan for path in paths):
             path.unlink(missing_ok=True)
-        if made:
-            folder.rmdir()
+        for place in made:
+            place.rmdir()
         raise
     for paths, rows in loaded:
         for path in paths:

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from firesteel.cli.config import Config, Model, Training
 from firesteel.cli.progress import epochs_shown, is_live, waiting
-from firesteel.cli.train import STARTING, print_result, spark_session
+from firesteel.cli.sessions import STARTING, spark_session
+from firesteel.cli.train import print_result
 from firesteel.cli.training import Result, planned
 from firesteel.errors import SparkSetupError
 

@@ -5,16 +5,15 @@ The checks are in `checks.py`; Spark is started once, for one small job, and onl
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.console import Console
 
 from firesteel.cli.checks import Finding, before_spark, of_rows, of_session
 from firesteel.cli.config import Engine, resolve
+from firesteel.cli.options import Json, print_json, rows_flags
 from firesteel.cli.progress import is_live
 from firesteel.cli.rows import ask, load
-from firesteel.cli.train import print_json, session_of
+from firesteel.cli.sessions import session_of
 from firesteel.errors import FiresteelError
 
 __all__ = ["doctor"]
@@ -27,7 +26,7 @@ def doctor(
     label: str | None = None,
     features: str | None = None,
     master: str = "local[2]",
-    as_json: Annotated[bool, Parameter(name="--json", show_default=False)] = False,
+    as_json: Json = False,
 ) -> int:
     """Look for what keeps Spark from running here, or makes it run badly, and for what is wrong with rows.
 
@@ -48,13 +47,7 @@ def doctor(
     as_json
         Print a line of JSON for each finding.
     """
-    flags = {
-        "--data": ("data.train", data),
-        "--format": ("data.format", format),
-        "--label": ("data.label", label),
-        "--features": ("data.features", features),
-    }
-    wanted = None if data is None else ask(resolve(None, flags, {}).data)
+    wanted = None if data is None else ask(resolve(None, rows_flags(data, format, label, features), {}).data)
     console = Console(highlight=False, soft_wrap=True)
     stopped = False
     for finding in _all(console, master, as_json):

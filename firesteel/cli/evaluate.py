@@ -5,15 +5,15 @@ The columns and classes are those of the run that made the model, where it lies 
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
 from rich.console import Console
 
 from firesteel.cli.config import Engine
+from firesteel.cli.options import Json, print_json
 from firesteel.cli.parts import labels, part, read
 from firesteel.cli.rows import Rows
-from firesteel.cli.train import print_json, session_of
+from firesteel.cli.sessions import session_of
 from firesteel.cli.trained import trained
 from firesteel.train.source import check_width
 
@@ -31,7 +31,7 @@ def evaluate(
     weight: str | None = None,
     engine: Literal["local", "spark"] = "local",
     master: str = "local[2]",
-    as_json: Annotated[bool, Parameter(name="--json", show_default=False)] = False,
+    as_json: Json = False,
 ) -> None:
     """Score a model on rows: its loss and metrics, exact over all of them.
 

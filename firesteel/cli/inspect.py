@@ -4,22 +4,16 @@ The fingerprint is of architecture and weights; the checksum is that of the file
 """
 
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from firesteel import store
-from firesteel.cli.train import print_json
+from firesteel.cli.options import Json, print_json
 from firesteel.cli.trained import trained
 
 __all__ = ["inspect"]
 
-Json = Annotated[bool, Parameter(name="--json", show_default=False)]
 
-
-def inspect(
-    model: Path, /, *, as_json: Annotated[bool, Parameter(name="--json", show_default=False)] = False
-) -> None:
+def inspect(model: Path, /, *, as_json: Json = False) -> None:
     """Show a model: its layers, its parameters, what it was compiled with, its checksum and its fingerprint.
 
     Parameters

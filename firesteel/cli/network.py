@@ -6,24 +6,24 @@ What cannot work is refused by `check` before any row is read; `build` needs the
 import inspect
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from firesteel import callbacks
 from firesteel.callbacks import Callback
-from firesteel.cli.config import Config
+from firesteel.cli.config import FLAG, NUMBER, TEXT, Config, Kind
 from firesteel.cli.task import Task
 from firesteel.core import layers, losses, metrics, optimizers
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import unknown
+from firesteel.errors import ConfigError
 from firesteel.layers import Dense, Dropout, Layer, Rescaling
 from firesteel.models import Sequential, load_model
+from firesteel.report.settings import NUMBERS_ALONE
 from firesteel.train import strategies
 from firesteel.train.moments import Moments
 
 __all__ = ["build", "callbacks_of", "check", "measures_targets", "optimizer_of"]
 
-NUMBERS_ALONE = ("BoldDriver", "EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")
-"""Callbacks that a file can describe."""
 METRICS = {"classification": ("accuracy",), "multilabel": ("binary_accuracy",), "regression": ("mae", "r2_score")}
 
 
@@ -53,19 +53,31 @@ def optimizer_of(config: Config) -> Optimizer:
 
 def callbacks_of(config: Config) -> list[Callback]:
     """Return the callbacks that the configuration describes."""
-    made = []
+    made: list[Callback] = []
     for table in config.training.callbacks:
         name = table.get("type")
         if name not in NUMBERS_ALONE:
-            raise unknown("a callback that a file can describe", name, dict.fromkeys(NUMBERS_ALONE))
-        kind = getattr(callbacks, str(name))
+            raise unknown("a callback that a file can describe", name, NUMBERS_ALONE)
+        kind = NUMBERS_ALONE[str(name)]
         settings = {key: value for key, value in table.items() if key != "type"}
-        known = list(inspect.signature(kind).parameters)
-        for key in settings:
+        known = inspect.signature(kind).parameters
+        for key, value in settings.items():
             if key not in known:
-                raise unknown(f"a setting of {name}", key, dict.fromkeys(known))
+                raise unknown(f"a setting of {name}", key, known)
+            wanted = _kind(known[key].default)
+            try:
+                wanted.check(value)
+            except ValueError:
+                raise ConfigError(
+                    f"{name}: {key} = {value!r}: it must be {wanted.words}", code="config-value"
+                ) from None
         made.append(kind(**settings))
     return made
+
+
+def _kind(default: Any) -> Kind:
+    """Return what a callback's setting must be, by its default."""
+    return FLAG if isinstance(default, bool) else TEXT if isinstance(default, str) else NUMBER
 
 
 def measures_targets(config: Config, task: Task) -> bool:

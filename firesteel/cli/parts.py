@@ -15,6 +15,7 @@ from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered, spelled
 from firesteel.errors import DataError
 from firesteel.train.blocks import row_keys
+from firesteel.train.holdout import held_out
 from firesteel.train.source import Arrays, Source
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ CLASS = "firesteel_class"
 
 @dataclass(frozen=True)
 class Framed:
-    """Rows that Spark has read.  columns, targets: the names of the features and of the labels."""
+    """Rows that Spark has read.  columns, targets: the names of the features and of the labels.
+
+    classes: how many there are, where the labels are numbers of classes for certain.
+    """
 
     source: str
     frame: "DataFrame"
@@ -39,7 +43,8 @@ class Framed:
     weight: str | None
     names: tuple[str, ...] | None
     by_value: bool = False
-    picture: tuple[int, ...] | None = None
+    picture: tuple[int, int] | None = None
+    classes: int | None = None
 
 
 def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | Framed:
@@ -64,20 +69,23 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | 
 
 
 def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
-    """Return the rows of two text files, whose labels are one-hot."""
+    """Return the rows of two text files, whose labels are one-hot, or a number a line."""
     from firesteel.spark.files import explained
     from firesteel.spark.lines import paired
 
     assert wanted.labels is not None
     with explained(wanted.path):
-        rows = stack.enter_context(paired(spark, wanted.path, wanted.labels))
-    return Framed(wanted.path, rows.frame, ("features",), ("label",), None, None)
+        rows = stack.enter_context(paired(spark, wanted.path, wanted.labels, numbers=True))
+    classes = rows.classes if rows.classes > 1 else None
+    return Framed(wanted.path, rows.frame, ("features",), ("label",), None, None, by_value=True, classes=classes)
 
 
 def labels(rows: Rows | Framed) -> Labels:
     """Return what is known of the labels."""
     if isinstance(rows, Rows):
         return labels_of(rows)
+    if rows.classes is not None:
+        return Labels(rows.targets[0], "whole", tuple(range(rows.classes)))
     from firesteel.spark.files import explained, label_kind
 
     with explained(rows.source):
@@ -125,8 +133,7 @@ class Part:
         y = self.y[:, None] if self.y is not None and self.y.ndim == 1 else self.y
         w = np.ones(len(self.x)) if self.w is None else self.w
         assert y is not None
-        keys = row_keys(self.x, y, w, np.dtype(dtype))
-        out = (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < split  # as `packing.read` does on executors
+        out = held_out(row_keys(self.x, y, w, np.dtype(dtype)), split)
         if out.all() or not out.any():
             side = "to train on" if out.all() else "to hold out"
             raise DataError(

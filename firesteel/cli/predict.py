@@ -15,14 +15,15 @@ from rich.console import Console
 
 from firesteel.cli.config import Engine
 from firesteel.cli.parts import Framed, read
-from firesteel.cli.rows import Rows, parquet
-from firesteel.cli.train import session_of
+from firesteel.cli.rows import TABLES, Rows, parquet
+from firesteel.cli.sessions import session_of
 from firesteel.cli.trained import Trained, trained
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import middle
 from firesteel.datasets import write_csv
 from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import ConfigError, DataError
+from firesteel.train.source import check_width
 
 __all__ = ["predict"]
 
@@ -34,7 +35,7 @@ def predict(
     /,
     *,
     data: str | None = None,
-    out: Annotated[Path, Parameter(show_default=False)],
+    out: Annotated[str, Parameter(show_default=False)],
     format: str | None = None,
     features: str | None = None,
     engine: Literal["local", "spark"] = "local",
@@ -66,23 +67,24 @@ def predict(
     """
     known = trained(model)
     writers = ON_SPARK if engine == "spark" else WRITERS
-    if out.suffix not in writers:
+    if Path(out).suffix not in writers:
         raise ConfigError(f"--out {out}: the ending must be one of {', '.join(writers)}", code="config-out")
     wanted = known.ask(data, format, None, features, labelled=False)
     if engine == "spark" and wanted.format not in FRAMES:
         raise ConfigError(
             f"{wanted.path}: rows of this format are read in process: leave --engine spark out", code="config-engine"
         )
-    if "://" not in str(out):
-        must_not_exist(out)
+    if "://" not in out:
+        must_not_exist(Path(out))
     with ExitStack() as stack:
         spark = stack.enter_context(session_of(Engine(engine, master), Console(stderr=True), False))
         rows = read(wanted, spark, stack)
-        count = _on_spark(known, rows, out) if isinstance(rows, Framed) else _here(known, rows, out)
+        count = _on_spark(known, rows, out) if isinstance(rows, Framed) else _here(known, rows, Path(out))
     print(f"{out}  {count:,} rows", flush=True)
 
 
 def _here(known: Trained, rows: Rows, out: Path) -> int:
+    check_width(rows.x.shape[1], known.model.network.inputs, rows.source)
     bad = ~np.isfinite(rows.x).all(axis=1)
     if bad.any():
         row = int(bad.argmax())
@@ -133,18 +135,17 @@ def _npy(out: Path, known: Trained, outputs: NDArray[Any]) -> None:
 
 WRITERS: dict[str, Callable[[Path, Trained, NDArray[Any]], None]] = {".csv": _csv, ".npy": _npy, ".parquet": _parquet}
 ON_SPARK = (".csv", ".parquet")
-FRAMES = ("csv", "libsvm", "parquet")
+FRAMES = (*TABLES, "libsvm")
 
 
-def _on_spark(known: Trained, rows: Framed, out: Path) -> int:
+def _on_spark(known: Trained, rows: Framed, out: str) -> int:
     """Write the rows with their predictions; return how many there are."""
-    from firesteel.spark.files import explained, named_predictions, write_files
+    from firesteel.spark.files import count_sound, named_predictions, write_files
 
     features = rows.columns[0] if rows.names is None else list(rows.columns)
+    count = count_sound(rows.frame, features, known.model.network.inputs, rows.source)
     made = known.model.predict(rows.frame, features=features)
     outputs, edge = known.model.network.outputs, middle(known.loss)
     frame = named_predictions(made, known.kind, known.classes, edge, outputs, _word(known.loss))
-    with explained(rows.source):
-        count: int = rows.frame.count()
-    write_files(frame, str(out), out.suffix.removeprefix("."))
+    write_files(frame, out, Path(out).suffix.removeprefix("."))
     return count

@@ -18,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from firesteel.callbacks import Callback
+from firesteel.report.times import time_split
 from firesteel.train.callbacks import measured
 from firesteel.train.history import Row
 
-__all__ = ["Board", "EachRow", "epochs_shown", "is_live", "sparkline", "time_split", "waiting"]
+__all__ = ["Board", "EachRow", "epochs_shown", "is_live", "shares", "sparkline", "waiting"]
 
 BAR_WIDTH = 40
 """Columns of the bar of epochs, at most."""
@@ -141,8 +142,8 @@ class Board(Callback):
         return text.append("".join(f"  {part}" for part in parts[1:]))
 
     def _times(self, width: int) -> Text:
-        shares = time_split(self.rows, self.params.get("shards", 1))
-        words = "  ".join(f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.005)
+        split = shares(time_split(self.rows, self.params.get("shards", 1)))
+        words = "  ".join(f"{name} {share:.0%}" for name, share in split.items() if share >= 0.005)
         return Text(f"time  {words}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
@@ -163,18 +164,15 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(LEVELS[round((value - low) * scale)] if math.isfinite(value) else " " for value in values)
 
 
-def time_split(rows: Sequence[Row], shards: int) -> dict[str, float]:
+def shares(seconds: tuple[float, float, float]) -> dict[str, float]:
     """Return which shares of the time went into computing, into the engine, and into waiting for the slowest shard.
 
     They are whole hundredths, and add up to 1.
 
-    >>> time_split([{"seconds": 2.0, "shard_seconds": 1.5, "slowest_seconds": 1.0, "wait_seconds": 1.0}], 2)
+    >>> shares((0.75, 0.25, 1.0))
     {'computing': 0.38, 'engine': 0.5, 'waiting': 0.12}
     """
-    names = ("seconds", "shard_seconds", "slowest_seconds", "wait_seconds")
-    whole, computed, slowest, engine = (sum(row[name] for row in rows) for name in names)
-    lost = max(0.0, min(slowest - computed / shards, whole - engine))
-    engine, lost = (round(100 * part / max(whole, 1e-9)) for part in (engine, lost))
+    lost, engine = (round(100 * part / max(sum(seconds), 1e-9)) for part in seconds[1:])
     return {"computing": (100 - engine - lost) / 100, "engine": engine / 100, "waiting": lost / 100}
 
 

@@ -26,14 +26,13 @@ def run_folder(plan: Plan) -> list[Callback]:
     known = {name: tables[name] for name in ("data", "engine", "run")}
     if config.training.validation_split:
         known["training"] = {"validation_split": config.training.validation_split}
-    sides = config.data.picture
     return [
         RunFolder(
             config.run.folder,
             test,
             class_names=config.data.class_names,
             feature_names=plan.names,
-            picture=None if sides is None else (sides[0], sides[1]),
+            picture=config.data.picture,
             config=known,
         )
     ]

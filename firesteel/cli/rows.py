@@ -55,7 +55,7 @@ class Rows:
     columns: tuple[str, ...] | None = None
     names: tuple[str, ...] | None = None
     targets: tuple[str, ...] = ()
-    picture: tuple[int, ...] | None = None
+    picture: tuple[int, int] | None = None
     by_value: bool = False
 
 
@@ -315,7 +315,7 @@ def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> Rows:
                 "as many, in the same order: is it the right pair?",
                 code="data-lengths",
             )
-    picture = x.shape[1:] if x.ndim == 3 else None
+    picture = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
     return Rows(wanted.path, x.reshape(len(x), -1), y, picture=picture)
 
 

@@ -5,17 +5,12 @@ A new one is a row here.  `rows.py` trains on them, `data.py` lists them and mak
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from firesteel.datasets import load_digits, load_fashion_mnist, load_mnist
+from firesteel.datasets.cache import Rows
 from firesteel.datasets.fashion_mnist import CLASSES
 
 __all__ = ["SETS", "DataSet"]
-
-Part = tuple[NDArray[Any], NDArray[Any]]
-"""Images and labels."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +20,7 @@ class DataSet:
     files: how the names of files made of it begin.  classes: what the labels stand for, where they are no digits.
     """
 
-    load: Callable[[], tuple[Part, Part]]
+    load: Callable[[], tuple[Rows, Rows]]
     picture: tuple[int, int]
     ink: int
     files: str

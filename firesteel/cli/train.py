@@ -4,36 +4,24 @@ The command gathers settings, from a file, the environment and its options; `tra
 """
 
 import json
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Literal
 
-from cyclopts import Parameter
-from cyclopts.validators import Number
 from rich.console import Console
 
-from firesteel.cli.config import Config, Engine, Run, resolve, to_toml
-from firesteel.cli.progress import EachRow, epochs_shown, is_live, waiting
+from firesteel.cli.config import Config, Run, resolve, to_toml
+from firesteel.cli.options import Count, Flags, Json, Seed, Switch, print_json, rows_flags
+from firesteel.cli.progress import EachRow, epochs_shown, is_live
 from firesteel.cli.record import run_folder
+from firesteel.cli.sessions import session_of
 from firesteel.cli.sets import SETS
 from firesteel.cli.training import Result, planned, settled
 from firesteel.cli.words import described, told
 from firesteel.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-__all__ = ["STARTING", "Count", "print_json", "print_result", "session_of", "spark_session", "train"]
-
-STARTING = "starting Spark: some 10 seconds"
-
-Count = Annotated[int, Parameter(validator=Number(gte=1))]
-Seed = Annotated[int, Parameter(validator=Number(gte=0))]
-Switch = Annotated[bool, Parameter(show_default=False)]
+__all__ = ["print_result", "train"]
 
 
 def train(
@@ -67,7 +55,7 @@ def train(
     run: str | None = None,
     dry_run: Switch = False,
     print_config: Switch = False,
-    as_json: Annotated[bool, Parameter(name="--json", show_default=False)] = False,
+    as_json: Json = False,
 ) -> None:
     """Train a network on a data set or on a file of rows, and score it on the test part.
 
@@ -139,14 +127,9 @@ def train(
     as_json
         Print JSON lines: each epoch's row, then the result.  Text for people goes to stderr.
     """
-    given = {
-        "--data": ("data.train", data),
+    given: Flags = rows_flags(data, format, label, features, weight) | {
         "--test": ("data.test", test),
-        "--format": ("data.format", format),
-        "--label": ("data.label", label),
         "--test-label": ("data.test_label", test_label),
-        "--features": ("data.features", features),
-        "--weight": ("data.weight", weight),
         "--hidden": ("model.hidden", hidden),
         "--activation": ("model.activation", activation),
         "--dropout": ("model.dropout", dropout),
@@ -188,7 +171,7 @@ def train(
         print_json(scores | {"fingerprint": result.fingerprint, "seconds": result.seconds})
 
 
-def _settings(file: Path | None, given: dict[str, tuple[str, Any]]) -> Config:
+def _settings(file: Path | None, given: Flags) -> Config:
     if file is not None and str(file) in SETS:
         raise ConfigError(f"{file} is a data set, and there goes a TOML file: use --data {file}", code="config-file")
     config = resolve(file, given)
@@ -208,67 +191,3 @@ def print_result(result: Result, console: Console) -> None:
         words += [f"loss {result.test['loss']:.4f}"] if first != "loss" else []
         console.print("  ".join(words), highlight=False, soft_wrap=True)
     console.print(f"fingerprint {result.fingerprint}", highlight=False, soft_wrap=True)
-
-
-def print_json(values: dict[str, Any]) -> None:
-    """Print one line of JSON."""
-    print(json.dumps(values), flush=True)
-
-
-@contextmanager
-def session_of(engine: Engine, console: Console, quiet: bool) -> Iterator["SparkSession | None"]:
-    """Give the Spark session that the settings ask for, and None where they ask for none.
-
-    quiet: whether not even a terminal gets a live line.
-    """
-    if engine.name == "local":
-        yield None
-        return
-    with ExitStack() as stack:
-        with waiting(STARTING, console, live=is_live(console) and not quiet):
-            spark = stack.enter_context(spark_session(engine.master))
-        from firesteel.spark.files import explained
-
-        with explained():
-            yield spark
-
-
-@contextmanager
-def spark_session(master: str) -> Iterator["SparkSession"]:
-    """Give the session in use, or a new one that is stopped at the end.
-
-    Raises SparkSetupError where Spark cannot run.
-    """
-    from firesteel.spark import session
-
-    pyspark = sys.modules.get("pyspark")
-    found = pyspark is not None and pyspark.SparkContext._active_spark_context is not None
-    with _interruptible_later():
-        spark = session(master)
-    try:
-        yield spark
-    finally:
-        if not found:
-            spark.stop()
-
-
-@contextmanager
-def _interruptible_later() -> Iterator[None]:
-    """Hold back a first Ctrl-C: a JVM whose start is cut off would stay behind for ever.
-
-    Also puts our own handler back afterwards, as Spark sets one that prints stacks.
-    """
-    held = False
-
-    def hold(signum: int, frame: object) -> None:
-        nonlocal held
-        held = True
-        signal.signal(signal.SIGINT, interrupt)
-
-    interrupt = signal.signal(signal.SIGINT, hold)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
-    if held:
-        signal.raise_signal(signal.SIGINT)

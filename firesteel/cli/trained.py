@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firesteel.cli.config import Config, Data, resolve
+from firesteel.cli.options import rows_flags
 from firesteel.cli.rows import TABLES, Ask, ask
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import Labels, Task, decide
@@ -93,18 +94,8 @@ class Trained:
             if wanted is None:
                 raise ConfigError("name the rows with --data: no run folder says which to take", code="config-data")
             return replace(wanted, inputs=self.model.network.inputs)
-        flags = {
-            "--data": ("data.train", path),
-            "--format": ("data.format", form),
-            "--label": ("data.label", label),
-            "--features": ("data.features", features),
-            "--weight": ("data.weight", weight),
-        }
-        given = resolve(None, flags, {}).data
-        if path in SETS:
-            wanted = ask(given, 1, labelled=labelled)
-        else:
-            wanted = ask(given, labelled=labelled)
+        given = resolve(None, rows_flags(path, form, label, features, weight), {}).data
+        wanted = ask(given, 1 if path in SETS else 0, labelled=labelled)
         assert wanted is not None
         if wanted.format in TABLES and known.features is not None:
             wanted = replace(

@@ -20,10 +20,10 @@ from firesteel.cli.sets import SETS
 from firesteel.cli.task import Task, decide
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
-from firesteel.train import strategies
 from firesteel.train.moments import measure
 from firesteel.train.source import Arrays, Source, Survey
 from firesteel.train.strategies import Strategy
+from firesteel.trainable import strategy_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -56,16 +56,11 @@ class Plan:
     held: Arrays | None
     test: Part | None
     names: tuple[str, ...] | None
-    picture: tuple[int, ...] | None
 
     @property
     def strategy(self) -> Strategy:
         """The strategy: what is given, or what suits the optimiser."""
-        given = self.config.training.strategy
-        optimizer = self.model.optimizer
-        usual = "gradient" if optimizer is not None and optimizer.searches else "average"
-        chosen: Strategy = strategies.get(usual if given is None else given)
-        return chosen
+        return strategy_of(self.config.training.strategy, self.model.optimizer)
 
     @property
     def batch_size(self) -> int | None:
@@ -163,7 +158,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     )
     plan = Plan(
         replace(config, data=data),
-        *(task, model, source, survey, training, held, test, rows.names, data.picture),
+        *(task, model, source, survey, training, held, test, rows.names),
     )
     how = replace(config.training, shards=plan.shards)
     return replace(plan, config=replace(plan.config, training=how))

@@ -308,7 +308,7 @@ def spelled(method: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(method)
     def checked(*args: P.args, **given: P.kwargs) -> R:
-        check_arguments(method.__qualname__, given, known)
+        check_arguments(f"{type(args[0]).__name__}.{method.__name__}", given, known)
         return method(*args, **given)
 
     return checked

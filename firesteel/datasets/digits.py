@@ -7,8 +7,8 @@ files are IDX like any other, so the same checks notice a damaged installation; 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firesteel.datasets.cache import Rows
 from firesteel.datasets.idx import read_pinned
 
 __all__ = ["load_digits"]
@@ -17,8 +17,6 @@ FOLDER = Path(__file__).with_name("data") / "digits"
 IMAGES = "359cd13f0f514122884198b78a131df597421cbf5e93a76678fa96fc548f0d96"
 LABELS = "ce71631c1f31ce56fa54f31d1d498fafacff59b001e6c30c4a5e29508aa277ad"
 REMEDY = "install firesteel again"
-
-Rows = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def load_digits() -> tuple[Rows, Rows]:

@@ -139,6 +139,8 @@ def _examined(model: Sequential, rows: Rows, training: Rows, names: Names) -> di
     shown = [item["index"] for item in importance["inputs"]]  # of a picture all, in order
     for mistake in found["mistakes"]:
         mistake["input"] = short(rows.x[mistake["row"], shown])
+        if names.picture is not None and p.shape == rows.x.shape:  # a picture out of a picture
+            mistake["made"] = short(p[mistake["row"]])
     found |= {"importance": importance, "layers": layers}
     if names.picture is not None and (weights := first_layer(objective, model.theta)) is not None:
         found["first_layer"] = weights

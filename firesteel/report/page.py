@@ -16,13 +16,13 @@ from markupsafe import Markup
 
 from firesteel.errors import StoreError
 from firesteel.report import charts
-from firesteel.report.verdict import verdict
+from firesteel.report.folder import FORMAT
+from firesteel.report.times import time_split
+from firesteel.report.verdict import share, verdict
 from firesteel.train.history import UNMEASURED
 
-__all__ = ["FORMAT", "render"]
+__all__ = ["render"]
 
-FORMAT = 1
-"""Number of the format of metrics.json; it grows when a reader of an older one would misread a file."""
 UPRIGHT, BRIEF = 4, 18
 """Letters of a class's name beyond which a matrix writes it upright, and beyond which in part."""
 TABLE, LISTED, COLUMNS, PAIRS, MEASURES = 20, 30, 6, 10, 5
@@ -35,7 +35,7 @@ STATES = {
     "interrupted": "interrupted",
 }
 TIMES = (
-    ("computing", "in the average shard"),
+    ("computing", "the work itself"),
     ("waiting for the slowest shard", "shards that had finished before"),
     ("engine and driver", "starting jobs, moving weights, callbacks"),
 )
@@ -133,7 +133,7 @@ def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}\u00a0%"
+    return "–" if value is None else share(value)
 
 
 def _number(value: Any) -> str:
@@ -254,14 +254,10 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
 def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return where the seconds of all epochs went."""
     timed = [row for row in history if "seconds" in row]
-    total, slowest, wait, shard = (
-        sum(float(row.get(name, 0)) for row in timed)
-        for name in ("seconds", "slowest_seconds", "wait_seconds", "shard_seconds")
-    )
+    seconds = time_split(timed, max(1, metrics.get("shards") or 1))
+    total = sum(seconds)
     if total <= 0:
         return None
-    computing = min(shard / max(1, metrics.get("shards") or 1), slowest)
-    seconds = (computing, slowest - computing, wait)
     rows = sum(row.get("rows", 0) for row in timed)
     parts = [
         {"name": name, "what": what, "seconds": part, "share": part / total}
@@ -334,10 +330,13 @@ def _mistakes(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequenc
     for mistake in e["mistakes"]:
         row = {"class": None, "output": None, "confidence": None} | mistake
         values = [value if value is not None else math.nan for value in mistake["input"]]
-        row["image"] = None
+        row["image"], row["remade"] = None, None
         if picture:
             pixels = np.array(values, float).reshape(picture)
-            row["image"] = charts.png(pixels, "grey", float(np.nanmin(pixels)), float(np.nanmax(pixels)))
+            low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+            row["image"] = charts.png(pixels, "grey", low, high)
+            if made := mistake.get("made"):
+                row["remade"] = charts.png(np.array(made, float).reshape(picture), "grey", low, high)
         row["input"] = values[:COLUMNS]
         rows.append(row)
     columns = [_input(item) for item in e["importance"]["inputs"][:COLUMNS]]

@@ -7,6 +7,8 @@ for the whole.  `folder.py` writes them; `firesteel/cli/config.py` reads them.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from firesteel.callbacks import (
     BoldDriver,
     Callback,
@@ -14,15 +16,16 @@ from firesteel.callbacks import (
     LambdaCallback,
     LearningRateScheduler,
     ReduceLROnPlateau,
+    TerminateOnNaN,
 )
 from firesteel.core.spec import Spec
 from firesteel.models import Sequential
 from firesteel.train.stopping import Stopping
 
-__all__ = ["DECIDING", "described", "to_toml"]
+__all__ = ["NUMBERS_ALONE", "described", "plain", "to_toml"]
 
-DECIDING = {kind.__name__: kind for kind in (BoldDriver, EarlyStopping, ReduceLROnPlateau)}
-"""Callbacks that decide how a training goes on, and are numbers alone."""
+NUMBERS_ALONE = {kind.__name__: kind for kind in (BoldDriver, EarlyStopping, ReduceLROnPlateau, TerminateOnNaN)}
+"""Callbacks that decide how a training goes on, and that a file can describe."""
 
 
 def described(
@@ -50,8 +53,8 @@ def described(
         "strategy": params["strategy"],
         "shards": params["shards"],
         "seed": params["seed"],
-        "callbacks": [*_rules(params), *(_callback(one) for one in params["callbacks"] if _decides(one))],
-        "code": [type(one).__name__ for one in params["callbacks"] if _is_code(one)],
+        "callbacks": [*_rules(params), *(_callback(one) for one in params["callbacks"] if _is_known(one))] or None,
+        "code": [type(one).__name__ for one in params["callbacks"] if _is_code(one)] or None,
         "went_on": True if model.state.step else None,
     }
     sections = {
@@ -62,8 +65,8 @@ def described(
     }
     for name, values in more.items():
         sections[name] = dict(values) if name == "data" else {**sections.get(name, {}), **values}
-    plain: dict[str, Any] = _plain(sections)
-    return plain
+    found: dict[str, Any] = plain(sections)
+    return found
 
 
 def to_toml(sections: Mapping[str, Any]) -> str:
@@ -74,16 +77,19 @@ def to_toml(sections: Mapping[str, Any]) -> str:
     return head + tomli_w.dumps(sections)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as TOML takes it: specs as tables, without what is None or empty."""
+def plain(value: Any) -> Any:
+    """Return a value as TOML takes it: specs as tables, keys as texts, NumPy's numbers as Python's, no None.
+
+    >>> plain({0: np.float32(0.5), "seed": None, "shape": (2, 3)})
+    {'0': 0.5, 'shape': [2, 3]}
+    """
     if isinstance(value, Spec):
         value = value.to_config()
     if isinstance(value, Mapping):
-        items = ((str(name), _plain(item)) for name, item in value.items())
-        return {name: item for name, item in items if item is not None and item != []}
+        return {str(name): plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+        return [plain(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _rules(params: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -100,14 +106,13 @@ def _rules(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [found | {"start_from_epoch": rule.start, "restore_best_weights": rule.restore}]
 
 
-def _decides(callback: Callback) -> bool:
-    return type(callback) in DECIDING.values()
+def _is_known(callback: Callback) -> bool:
+    return type(callback) in NUMBERS_ALONE.values()
 
 
 def _callback(callback: Callback) -> dict[str, Any]:
     """Return a callback as a table: its type, and what it was given beside the defaults."""
-    given = dict(callback.given)
-    return {"type": type(callback).__name__, **given}
+    return {"type": type(callback).__name__, **callback.given}
 
 
 def _is_code(callback: Callback) -> bool:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["verdict"]
+__all__ = ["share", "verdict"]
 
 MOST_WORRIES = 3
 GAP, R2_GAP = 0.05, 0.1
@@ -54,7 +54,12 @@ def _unmeasured(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     return first, second, third if under_way else "It was not measured beside any baseline, so judge it with care."
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
+    """Return a part of a whole in percent.
+
+    >>> share(0.974)
+    '97.4\\xa0%'
+    """
     return f"{100 * value:.1f}\u00a0%"
 
 
@@ -70,14 +75,14 @@ def _how_good(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     if score is None:
         return f"How good the network is on {rows} cannot be told: its outputs are not numbers."
     if metrics["task"] == "classification":
-        return f"The network names the right class for {_share(score)} of {rows}."
+        return f"The network names the right class for {share(score)} of {rows}."
     if metrics["task"] == "multilabel":
-        return f"The network gets {_share(score)} of the yes-or-no labels right, in {rows}."
+        return f"The network gets {share(score)} of the yes-or-no labels right, in {rows}."
     outputs = evidence["outputs"]
     off = f", and misses by {outputs[0]['rmse']:.4g} (root mean square)" if len(outputs) == 1 else ""
     if score <= 0:
         return f"The network explains nothing of how the target varies in {rows}{off}."
-    return f"The network explains {_share(score)} of how the target varies in {rows}{off}."
+    return f"The network explains {share(score)} of how the target varies in {rows}{off}."
 
 
 def _unsure(evidence: Mapping[str, Any], score: float) -> float:
@@ -93,9 +98,9 @@ def _beside(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     if evidence["metric"] == "r2":
         said = f"predicting {baseline['name']} explains {_amount(baseline['score'])}"
     else:
-        said = f"answering {baseline['name']} gets {_share(baseline['score'])} right"
+        said = f"answering {baseline['name']} gets {share(baseline['score'])} right"
     if linear is not None and linear["score"] is not None:
-        amount = _amount(linear["score"]) if evidence["metric"] == "r2" else _share(linear["score"])
+        amount = _amount(linear["score"]) if evidence["metric"] == "r2" else share(linear["score"])
         said += f" and a linear model {amount}"
     said = f"For comparison, {said}"
     if score is None:
@@ -104,7 +109,7 @@ def _beside(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
 
 
 def _amount(r2: float) -> str:
-    return "nothing" if r2 <= 0.0005 else _share(r2)
+    return "nothing" if r2 <= 0.0005 else share(r2)
 
 
 def _gain(evidence: Mapping[str, Any]) -> str:
@@ -167,9 +172,9 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
         found.append("a linear model, which is simpler, does about as well")
     gap = None if learned is None or evidence["set"] == "training" else learned - score
     if gap is not None and gap > (max(GAP, 2 * _unsure(evidence, score)) if accuracy else R2_GAP):
-        found.append(f"over-fitting: it reaches {_share(learned)} on rows that it learned from, {_share(score)} here")
+        found.append(f"over-fitting: it reaches {share(learned)} on rows that it learned from, {share(score)} here")
     if accuracy and (unsure := _unsure(evidence, score)) > UNSURE:
-        found.append(f"few rows: the {_share(score)} may be off by {100 * unsure:.0f} points by chance alone")
+        found.append(f"few rows: the {share(score)} may be off by {100 * unsure:.0f} points by chance alone")
     weak = [
         row
         for row in evidence.get("per_class", [])
@@ -179,7 +184,7 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
         worst = min(weak, key=lambda row: row["recall"])
         more = f", and {len(weak) - 1} more are weak" if len(weak) > 1 else ""
         found.append(
-            f"of the {worst['rows']:,.6g} rows of “{worst['class']}” only {_share(worst['recall'])} are found{more}"
+            f"of the {worst['rows']:,.6g} rows of “{worst['class']}” only {share(worst['recall'])} are found{more}"
         )
     error = evidence.get("calibration", {}).get("error")
     if error is not None and error > max(CROOKED, _unsure(evidence, score)):

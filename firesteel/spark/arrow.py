@@ -22,6 +22,7 @@ __all__ = [
     "binary_views",
     "check_version",
     "clean_rows",
+    "lists",
     "matrix",
     "record_batch",
     "widths",
@@ -80,6 +81,12 @@ def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:
         pa.array(offsets, pa.int32()) if mask is None else pa.array(offsets, pa.int32(), mask=np.append(null, False))
     )
     return pa.ListArray.from_arrays(starts, pa.array(values.reshape(-1)))
+
+
+def lists(values: npt.NDArray[Any]) -> pa.Array:
+    """Return (n, I) values as a column of lists."""
+    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1)))
 
 
 def record_batch(**columns: Any) -> pa.RecordBatch:

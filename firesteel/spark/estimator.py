@@ -29,7 +29,7 @@ from firesteel.core.ops import Affine
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DataError
-from firesteel.models import Sequential, whole_number
+from firesteel.models import Sequential
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
@@ -39,7 +39,6 @@ from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
 from firesteel.spark.persistence import StageReader, StageWriter
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
-from firesteel.train import strategies
 from firesteel.train.checks import Rule
 from firesteel.train.history import History
 from firesteel.train.moments import measure
@@ -49,6 +48,7 @@ from firesteel.train.source import Source, Survey, check_kind, check_targets
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
 from firesteel.train.weights import class_weights
+from firesteel.trainable import strategy_of, whole_number
 
 __all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]
 
@@ -148,8 +148,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         loss = None if get("loss") == "auto" else losses.get(get("loss"))
         if isinstance(loss, Standardized):
             raise _wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
-        alone = optimizer.searches and not self.isSet("strategy")
-        strategy: Strategy = strategies.get("gradient" if alone else get("strategy"))
+        strategy = strategy_of(get("strategy") if self.isSet("strategy") else None, optimizer)
         return Plan(
             columns=self._source_columns(),
             hidden=tuple(hidden),

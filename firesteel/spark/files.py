@@ -3,9 +3,10 @@
 Reading is Spark's own; what it says of a file that is missing or broken is put into one line without Java.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,17 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, BooleanType, FractionalType, IntegralType, StringType
+from pyspark.sql.types import ArrayType, BinaryType, BooleanType, FractionalType, IntegralType, StringType
 
+from firesteel import errors
 from firesteel.errors import DataError, FiresteelError
+from firesteel.spark.arrow import lists
 from firesteel.spark.columns import Table
+from firesteel.train.source import check_width
 
 __all__ = [
     "array_frame",
+    "count_sound",
     "encoded",
     "explained",
     "label_kind",
@@ -59,7 +64,11 @@ def _plain(path: str, text: str) -> FiresteelError:
     if "MALFORMED" in text:
         shown = f", such as {record[1].strip()!r}" if record else ""
         return DataError(f"{path}: a line is not as the others are{shown}: mend it, or drop it", code="data-csv")
-    causes = re.findall(r"Caused by: [\w.$]+: (.+)", text)
+    raised = re.findall(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)", text)
+    if raised and (ours := re.fullmatch(r"firesteel\.errors\.(\w+): (.*) \[([\w-]+)\]", raised[-1])):
+        kind: type[FiresteelError] = getattr(errors, ours[1])
+        return kind(f"{path}: {ours[2]}", code=ours[3])
+    causes = raised or re.findall(r"(?:Caused by|^): [\w.$]+: (.+)", text, re.MULTILINE)
     first = (causes[-1] if causes else text.strip().partition("\n")[0]).strip()
     return FiresteelError(f"{path}: Spark could not read or write it: {first[:300]}", code="spark-job")
 
@@ -79,39 +88,81 @@ def read_files(spark: SparkSession, path: str, form: str, inputs: int | None = N
 
 
 def write_files(frame: DataFrame, path: str, form: str) -> None:
-    """Write a frame to a folder of Parquet, or of CSV with a header.  Raises DataError where there is one already."""
+    """Write a frame to a folder of Parquet, or of CSV with a header, which is whole or not there.
+
+    Raises DataError where there is one already.
+    """
+    try:
+        with explained(path):
+            if form == "csv":
+                frame.write.csv(path, header=True)
+            else:
+                frame.write.parquet(path)
+    except FiresteelError as error:
+        if error.code != "data-exists":
+            _remove(frame.sparkSession, path)
+        raise
+
+
+def _remove(spark: SparkSession, path: str) -> None:
+    """Remove what a job that failed has left, if there is something."""
+    jvm: Any = spark._jvm
+    place = jvm.org.apache.hadoop.fs.Path(path)
+    with suppress(Py4JError):
+        place.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()).delete(place, True)
+
+
+def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: str) -> int:
+    """Return how many rows there are.
+
+    Raises DataError where features are missing or not finite, or not as many as the network's inputs.
+    """
+    x = Table(frame).features(features, "float64")
+    if isinstance(frame.select(x.alias("x")).schema["x"].dataType, BinaryType):
+        size, finite = F.octet_length(x), F.lit(True)
+    else:
+        size = F.size(x)
+        finite = F.forall(x, lambda value: F.abs(value.cast("double")) < math.inf)  # Spark's NaN is above all
+    bad = ~F.coalesce(finite & x.isNotNull(), F.lit(False))
     with explained(path):
-        if form == "csv":
-            frame.write.csv(path, header=True)
-        else:
-            frame.write.parquet(path)
+        found = frame.agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.count(F.when(bad, True)).alias("bad"),
+            F.first(F.when(bad, x), ignorenulls=True).alias("one"),
+            F.max(F.when(x.isNotNull() & (size != inputs), size)).alias("width"),
+        ).head()
+    assert found is not None
+    if found["width"] is not None:
+        check_width(found["width"], inputs, path)
+    if found["bad"]:
+        shown = f", such as {found['one']}" if found["one"] else ""
+        raise DataError(
+            f"{path}: features are missing or not finite in {found['bad']:,} of {found['rows']:,} rows{shown}: drop "
+            "those rows, or fill them in",
+            code="nan",
+        )
+    count: int = found["rows"]
+    return count
 
 
 def array_frame(
     spark: SparkSession, x: npt.NDArray[Any], y: npt.NDArray[Any] | None, w: npt.NDArray[Any] | None
 ) -> DataFrame:
-    """Return rows in memory as a DataFrame: features, label (an array where y is (n, T)) and weight."""
-    columns: dict[str, Any] = {"features": _lists(x)}
+    """Return rows in memory as a DataFrame: features (bytes, or arrays), label (an array for y (n, T)) and weight."""
+    bytes_ = x.dtype == np.uint8
+    features = pa.array([row.tobytes() for row in x], pa.binary()) if bytes_ else lists(x.astype(np.float64))
+    columns: dict[str, Any] = {"features": features}
     if y is not None:
-        columns["label"] = pa.array(y) if y.ndim == 1 else _lists(y)
+        columns["label"] = pa.array(y) if y.ndim == 1 else lists(y)
     if w is not None:
         columns["weight"] = pa.array(w)
     table = pa.table(columns)
     if hasattr(DataFrame, "toArrow"):  # Spark 4 takes Arrow as it is
         return spark.createDataFrame(table)
-    kinds = {"features": "binary" if x.dtype == np.uint8 else "array<double>", "weight": "double"}
+    kinds = {"features": "binary" if bytes_ else "array<double>", "weight": "double"}
     kinds["label"] = "double" if y is None or y.ndim == 1 else "array<double>"
     rows = [tuple(row.values()) for row in table.to_pylist()]
     return spark.createDataFrame(rows, ", ".join(f"{name} {kinds[name]}" for name in columns))
-
-
-def _lists(values: npt.NDArray[Any]) -> pa.Array:
-    """Return (n, I) as a column: bytes where a value is one, else arrays of doubles."""
-    if values.dtype == np.uint8:
-        return pa.array([row.tobytes() for row in values], pa.binary())
-    flat = np.ascontiguousarray(values, np.float64).reshape(-1)
-    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
 
 
 def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, Values | None]:

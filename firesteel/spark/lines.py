@@ -1,4 +1,4 @@
-"""Images and labels in two text files, paired by line number: numbers with spaces between them, labels one-hot.
+"""Images and labels in two text files, paired by line number: numbers with spaces, and labels one-hot or numbers.
 
 Spark gives lines no number, but each comes with its file and its place in it, and a task sees them in order: so lines
 are parsed where they lie into packed chunks, counted, and looked at.  Labels, which are small, then go to the chunks
@@ -27,7 +27,7 @@ from pyspark.sql import functions as F
 
 import firesteel
 from firesteel.errors import DataError
-from firesteel.spark.arrow import Batches, binary_views, check_version, record_batch
+from firesteel.spark.arrow import Batches, binary_views, check_version, lists, record_batch
 from firesteel.spark.engine import collect
 from firesteel.spark.ship import ship
 
@@ -41,7 +41,6 @@ SHOWN = 40
 """The most characters of a bad value in a message."""
 PARSED = "file string, start long, at long, rows long, data binary, report string"
 CUT = "pack long, label_line long, label_rows long, labels binary"
-PAIRED = "features array<float>, label long"
 
 Place = tuple[str, int]
 """A file, and the byte of it at which what a task reads of it begins."""
@@ -51,7 +50,10 @@ Where = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Paired:
-    """Rows of two text files.  frame: `features`, arrays of `inputs` floats, and `label`, classes below `classes`."""
+    """Rows of two text files.  frame: `features`, arrays of `inputs` floats, and `label`.
+
+    classes: the labels are classes below that; 1 where they are numbers.
+    """
 
     frame: DataFrame
     rows: int
@@ -60,11 +62,12 @@ class Paired:
 
 
 @contextlib.contextmanager
-def paired(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
+def paired(spark: SparkSession, images: str, labels: str, *, numbers: bool = False) -> Iterator[Paired]:
     """Give the rows whose features are the lines of one text file and whose labels are those of another.
 
     images, labels: any path that Spark reads: a file, plain or gzipped, or a folder of them in the order of their
     names.  What is parsed is kept until the end of the `with` block.
+    numbers: whether a label may also be one number a line, as it is.
 
     Raises DataError, with file and line, for no such file (`data-file`), no lines (`data-empty`), what is no finite
     number (`data-number`), lines of different lengths (`data-ragged`), a label that is not one-hot (`data-label`) and
@@ -72,8 +75,8 @@ def paired(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
     """
     ship(spark)
     with contextlib.ExitStack() as stack:
-        x = stack.enter_context(_parsed(spark, images, one_hot=False))
-        y = stack.enter_context(_parsed(spark, labels, one_hot=True))
+        x = stack.enter_context(_parsed(spark, images, "features"))
+        y = stack.enter_context(_parsed(spark, labels, "numbers" if numbers else "one-hot"))
         if x.rows != y.rows:
             few, many = sorted((x, y), key=lambda one: one.rows)
             raise DataError(
@@ -101,13 +104,13 @@ class _Lines:
 
 
 @contextlib.contextmanager
-def _parsed(spark: SparkSession, path: str, *, one_hot: bool) -> Iterator[_Lines]:
+def _parsed(spark: SparkSession, path: str, kind: str) -> Iterator[_Lines]:
     try:
         text = spark.read.text(path)
     except AnalysisException as error:
         raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}", code="data-file") from None
     lines = text.select("value", "_metadata.file_path", "_metadata.file_block_start")
-    work = functools.partial(parse, firesteel.__version__, one_hot)
+    work = functools.partial(parse, firesteel.__version__, kind)
     frame = lines.mapInArrow(work, PARSED).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         told = (
@@ -173,7 +176,9 @@ def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
     images = images.select(line.alias("line"), "rows", "data", F.floor(line / CHUNK).alias("pack"))
     version = firesteel.__version__
     labels = y.frame.where(F.col("report").isNull()).mapInArrow(functools.partial(cut, version, y.first), CUT)
-    return images.join(labels, "pack").mapInArrow(functools.partial(pair, version, x.width), PAIRED)
+    kind = "double" if y.width == 1 else "long"
+    work = functools.partial(pair, version, x.width, y.width == 1)
+    return images.join(labels, "pack").mapInArrow(work, f"features array<float>, label {kind}")
 
 
 # On executors
@@ -205,8 +210,12 @@ class _Report:
         return json.dumps({"splits": splits, "widths": widths} | self.wrong)
 
 
-def parse(version: str, one_hot: bool, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Turn lines into chunks: float32 values, or int32 classes where they are one-hot labels; then yield a report."""
+def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Turn lines into chunks, then yield a report.
+
+    kind: "features", float32 values; "one-hot", labels that become int64 classes; or "numbers", labels that are
+    such, or one float64 a line.
+    """
     check_version(version)
     report = _Report()
     for batch in batches:
@@ -218,7 +227,7 @@ def parse(version: str, one_hot: bool, batches: Batches) -> Iterator[pa.RecordBa
                 part = lines.slice(begin, min(CHUNK, end - begin))
                 number = report.splits.get(place, 0)
                 report.splits[place] = number + len(part)
-                data = _chunk(part, (*place, number), one_hot, report)
+                data = _chunk(part, (*place, number), kind, report)
                 if data is not None:
                     yield _row(*place, number, len(part), data.tobytes(), None)
             at = end
@@ -232,8 +241,8 @@ def _row(*values: Any) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names)
 
 
-def _chunk(lines: pa.Array, where: Where, one_hot: bool, report: _Report) -> npt.NDArray[Any] | None:
-    """Return the values of lines, or the classes; None, and something in the report, where they are not sound."""
+def _chunk(lines: pa.Array, where: Where, kind: str, report: _Report) -> npt.NDArray[Any] | None:
+    """Return the values of lines, or the labels; None, and something in the report, where they are not sound."""
     file, start, number = where
     lines = pc.ascii_trim_whitespace(lines)
     words = pc.ascii_split_whitespace(lines)
@@ -242,7 +251,7 @@ def _chunk(lines: pa.Array, where: Where, one_hot: bool, report: _Report) -> npt
     lengths, firsts, counts = np.unique(widths, return_index=True, return_counts=True)
     for width, line, count in zip(lengths.tolist(), firsts.tolist(), counts.tolist(), strict=True):
         report.width(width, count, (file, start, number + line))
-    values = _floats(words.flatten())
+    values = _floats(words.flatten(), np.float32 if kind == "features" else np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         ends = np.cumsum(pc.list_value_length(words).to_numpy(zero_copy_only=False))
@@ -255,7 +264,7 @@ def _chunk(lines: pa.Array, where: Where, one_hot: bool, report: _Report) -> npt
     if len(lengths) > 1 or not lengths[0]:
         return None
     table = values.reshape(len(lines), -1)
-    if not one_hot:
+    if kind == "features" or (kind == "numbers" and lengths[0] == 1):
         return table
     sound = ((table == 0) | (table == 1)).all(axis=1) & (table.sum(axis=1) == 1) & (table.shape[1] > 1)
     if not sound.all():
@@ -263,17 +272,17 @@ def _chunk(lines: pa.Array, where: Where, one_hot: bool, report: _Report) -> npt
         shown = " ".join(f"{value:g}" for value in table[line].tolist())
         report.add("labels", int((~sound).sum()), (file, start, number + line), shown)
         return None
-    return table.argmax(axis=1).astype(np.int32)
+    return table.argmax(axis=1)
 
 
-def _floats(words: pa.Array) -> npt.NDArray[np.float32]:
-    """Return the numbers that words spell, infinite and NaN where they spell none that float32 has."""
+def _floats(words: pa.Array, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
+    """Return the numbers that words spell, infinite and NaN where they spell none that the dtype has."""
     try:
         values = words.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         values = np.array([_float(word) for word in words.cast(pa.binary()).to_pylist()])
     with np.errstate(over="ignore"):
-        return values.astype(np.float32)
+        return values.astype(dtype)
 
 
 def _float(word: bytes) -> float:
@@ -291,7 +300,7 @@ def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[
     for batch in batches:
         data = binary_views(batch.column("data"))
         for row, bytes_ in zip(batch.select(["file", "start", "at"]).to_pylist(), data, strict=True):
-            labels = bytes_.view(np.int32)
+            labels = bytes_.view(np.int64)  # or float64: of 8 bytes a label
             begin = first[row["file"], row["start"]] + row["at"]
             end = begin + len(labels)
             for pack in range(max(0, begin // CHUNK - 1), (end - 1) // CHUNK + 1):
@@ -301,19 +310,19 @@ def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[
                     yield record_batch(pack=[pack], label_line=[low], label_rows=[high - low], labels=[part])
 
 
-def pair(version: str, width: int, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Give the rows that a chunk of images and a part of a label pack have in common."""
+def pair(version: str, width: int, numbers: bool, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Give the rows that a chunk of images and a part of a label pack have in common.
+
+    numbers: whether labels are float64, and not int64.
+    """
     check_version(version)
     for batch in batches:
         chunks, packs = binary_views(batch.column("data")), binary_views(batch.column("labels"))
         lines, starts = batch.column("line").to_pylist(), batch.column("label_line").to_pylist()
         for line, chunk, start, pack in zip(lines, chunks, starts, packs, strict=True):
-            x, y = chunk.view(np.float32).reshape(-1, width), pack.view(np.int32)
+            x, y = chunk.view(np.float32).reshape(-1, width), pack.view(np.float64 if numbers else np.int64)
             low, high = max(line, start), min(line + len(x), start + len(y))
             if low < high:
-                features = pa.ListArray.from_arrays(
-                    pa.array(np.arange(high - low + 1, dtype=np.int32) * width),
-                    pa.array(x[low - line : high - line].reshape(-1)),
-                )
-                label = pa.array(y[low - start : high - start].astype(np.int64))
+                features = lists(x[low - line : high - line])
+                label = pa.array(y[low - start : high - start])
                 yield pa.RecordBatch.from_arrays([features, label], ["features", "label"])

@@ -21,6 +21,7 @@ from firesteel.core.types import Array
 from firesteel.spark.arrow import Batches, Rows, binary_views, check_version, clean_rows, record_batch, widths
 from firesteel.train.blocks import Block, Keys, alike, block_ids, heavy_share, id_keys, pack_block, row_keys
 from firesteel.train.checks import Classes, Finding, Findings, count_classes, largest, look, merge, merge_classes
+from firesteel.train.holdout import held_out
 
 __all__ = [
     "BLOCK_SCHEMA",
@@ -84,13 +85,8 @@ def read(batch: pa.RecordBatch, reading: Reading) -> Read:
     prints = row_keys(x, y, w, np.dtype(reading.dtype))
     names = batch.schema.names
     keys = id_keys(batch.column("key").to_numpy(zero_copy_only=False)) if "key" in names else prints
-    held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in names else _below(keys, reading.split)
+    held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in names else held_out(keys, reading.split)
     return Read(x, y, w, keys, held, prints)
-
-
-def _below(keys: Keys, split: float) -> npt.NDArray[np.bool_]:
-    """Return which keys, read as fractions, are below `split`."""
-    return (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < split
 
 
 def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBatch, int]:

@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from firesteel.datasets.files import written
 from firesteel.errors import DataError
+from firesteel.spark.arrow import lists
 
 __all__ = ["parquet_columns", "read_parquet", "write_parquet"]
 
@@ -48,14 +49,9 @@ def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
 
     Raises DataError where the file is there already (`data-exists`) or cannot be written (`data-write`).
     """
-    arrays = {name: pa.array(values) if values.ndim == 1 else _lists(values) for name, values in columns.items()}
+    arrays = {name: pa.array(values) if values.ndim == 1 else lists(values) for name, values in columns.items()}
     with written(path) as file:
         pa.parquet.write_table(pa.table(arrays), file)
-
-
-def _lists(values: npt.NDArray[Any]) -> pa.Array:
-    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1)))
 
 
 def _dataset(path: Path) -> Any:

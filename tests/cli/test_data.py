@@ -103,9 +103,10 @@ def test_what_a_format_cannot_hold_leaves_nothing(run, pets, tmp_path, to):
 
 def test_a_writer_that_fails_halfway_leaves_nothing(convert, tmp_path, monkeypatch):
     monkeypatch.setattr("firesteel.cli.data.write_idx", lambda path, array: path.write_bytes(b"x") and 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        main(["data", "convert", "mnist", str(tmp_path / "made"), "--to", "idx"])
-    assert os.listdir(tmp_path) == []
+    code, out, err = convert(str(tmp_path / "made" / "deep"), "--to", "idx")
+    assert (code, out) == (1, "") and os.listdir(tmp_path) == []
+    assert err.startswith("firesteel: ZeroDivisionError: division by zero (") and "test_data.py, line " in err
+    assert err.endswith("): please report this as a fault\n") and err.count("\n") == 1
 
 
 def test_sets_and_formats_are_listed(run):

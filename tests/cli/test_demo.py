@@ -23,16 +23,6 @@ def demo(**changes: str | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*FIRESTEEL, "demo"], capture_output=True, text=True, timeout=200, env=environment)
 
 
-def test_the_whole_demo_on_spark():
-    done = demo()
-    fingerprints = FINGERPRINT.findall(done.stdout)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert len(fingerprints) == 2 and fingerprints[0] == fingerprints[1]
-    assert [float(found) >= 0.96 for found in ACCURACY.findall(done.stdout)] == [True, True]
-    assert "fingerprints are equal" in done.stdout
-
-
 def test_without_java_the_first_half_runs_and_a_sentence_says_what_is_missing():
     done = demo(PATH="", JAVA_HOME=None)
     assert (done.returncode, done.stderr) == (0, "")

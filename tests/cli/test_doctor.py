@@ -40,6 +40,7 @@ def stops(found):
     return [finding["what"] for finding in found if finding["stops"]]
 
 
+@pytest.mark.slow
 def test_where_all_is_well_a_job_runs_and_it_says_so():
     code, out = doctor()
     assert code == 0 and "stop" not in out

@@ -7,7 +7,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from firesteel.cli.progress import Board, EachRow, epochs_shown, is_live, sparkline, time_split
+from firesteel.cli.progress import Board, EachRow, epochs_shown, is_live, shares, sparkline
+from firesteel.report.times import time_split
 
 TIMES = {"rows": 54_000, "seconds": 1.25, "shard_seconds": 1.6, "slowest_seconds": 0.9, "wait_seconds": 0.25}
 KINDS = {
@@ -84,11 +85,11 @@ def test_a_loss_that_is_no_number_is_a_gap():
 
 def test_the_split_of_time_adds_up_whatever_the_rows_say():
     one = {"seconds": 1.0, "shard_seconds": 0.9, "slowest_seconds": 0.9, "wait_seconds": 0.1}
-    assert time_split([one], 1) == {"computing": 0.9, "engine": 0.1, "waiting": 0.0}
+    assert shares(time_split([one], 1)) == {"computing": 0.9, "engine": 0.1, "waiting": 0.0}
     shared = {"seconds": 1.0, "shard_seconds": 1.8, "slowest_seconds": 0.25, "wait_seconds": 0.1}  # 8 shards, 2 cores
-    assert time_split([shared], 8)["computing"] >= 0.85
+    assert shares(time_split([shared], 8))["computing"] >= 0.85
     none = dict.fromkeys(one, 0.0)
-    assert sum(time_split([none, none], 4).values()) == 1.0
+    assert sum(shares(time_split([none, none], 4)).values()) == 1.0
 
 
 def plain(rows, **settings):

@@ -1,10 +1,13 @@
 """Runs: a file of settings trains the same network every time, and so does what a run leaves behind."""
 
 import json
+import shutil
 import tomllib
 
 import pytest
+from conftest import write_pets
 
+from firesteel.cli import main
 from firesteel.layers import Dense
 from firesteel.models import Sequential, load_model
 
@@ -109,12 +112,30 @@ def test_code_that_a_file_cannot_hold_is_named(run, tmp_path):
         ('[training]\ncallbacks = [{type = "EarlyStopping", patients = 3}]\n', "did you mean 'patience'?"),
         ('[training]\noptimizer = {type = "Adam", learningrate = 3}\n', "did you mean 'learning_rate'?"),
         ('[[model.layers]]\ntype = "Dens"\n', "did you mean 'Dense'?"),
+        ("[model]\nlayers = []\n", "it must be a list of tables with a type, one at least"),
+        ("[data]\npicture = [8]\n", "picture = [8]: it must be two whole numbers of at least 1, height and width"),
+        ("[training]\noptimizer = {}\n", "optimizer = {}: it must be a name, or a table with a type"),
+        ("[training]\nclass_weight = {cat = 2.0}\n", 'it must be "balanced", or a table of class numbers and their'),
+        ('[training]\ncallbacks = [{monitor = "loss"}]\n', "it must be a list of tables with a type"),
+        (
+            '[training]\ncallbacks = [{type = "EarlyStopping", min_delta = "y"}]\n',
+            "EarlyStopping: min_delta = 'y': it must be a number",
+        ),
+        (
+            '[training]\ncallbacks = [{type = "EarlyStopping", restore_best_weights = 1}]\n',
+            "it must be true or false",
+        ),
     ],
 )
 def test_what_a_file_says_wrongly_is_one_line(run, tmp_path, text, said):
     (tmp_path / "run.toml").write_text(text)
     code, out, err = run("train", tmp_path / "run.toml")
     assert (code, out) == (2, "") and said in err and err.count("\n") == 1
+
+
+def test_no_metrics_are_no_metrics_when_printed_too(run, tmp_path):
+    (tmp_path / "run.toml").write_text("[training]\nmetrics = []\n")
+    assert tomllib.loads(run("train", tmp_path / "run.toml", "--print-config")[1])["training"]["metrics"] == []
 
 
 def test_rows_that_were_in_memory_can_be_named(run, tmp_path):
@@ -126,13 +147,20 @@ def test_rows_that_were_in_memory_can_be_named(run, tmp_path):
 # Using a run
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    write_pets(folder / "pets.csv")
+    argv = ["--label", "kind", "--epochs", "20", "--test", folder / "pets.csv", "--run", folder / "r"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "--data", *map(str, [folder / "pets.csv", *argv])])
+    return folder / "r"
+
+
 @pytest.fixture
-def kept(run, pets, tmp_path):
-    assert (
-        run("train", "--data", pets, "--label", "kind", "--epochs", "20", "--test", pets, "--run", tmp_path / "r")[0]
-        == 0
-    )
-    return tmp_path / "r"
+def kept(trained, pets, tmp_path):
+    """A copy of a run that was trained on the pets."""
+    return shutil.copytree(trained, tmp_path / "r")
 
 
 def test_a_model_is_scored_on_any_rows(run, kept, pets):

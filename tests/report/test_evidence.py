@@ -192,7 +192,9 @@ def test_an_autoencoder_is_not_held_against_a_copy():
     model = fitted([Dense(2, activation="relu"), Dense(4, activation="sigmoid")], "mse", x, x)
     found = plain(examine(model, rows("test", x[:50], x[:50]), rows("training", x, x), Names(picture=(2, 2))))
     assert found["linear"] is None and len(found["outputs"]) == 4
-    assert len(found["mistakes"][0]["input"]) == 4 and len(found["first_layer"]) == 2
+    worst = found["mistakes"][0]
+    assert len(worst["input"]) == 4 and len(found["first_layer"]) == 2
+    np.testing.assert_allclose(worst["made"], model.predict(x[worst["row"]][None])[0], rtol=1e-3)
 
 
 # What it looks at

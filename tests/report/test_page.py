@@ -336,6 +336,16 @@ def test_whatever_was_learned_has_a_page(tmp_path, loss, activation, outputs, y,
     assert not Page(render(tmp_path)).open
 
 
+def test_a_picture_that_is_made_stands_beside_the_one_that_was_given(tmp_path):
+    model = Sequential([Dense(3, activation="relu"), Dense(4, activation="sigmoid")])
+    model.compile("adam", "mse")
+    history = model.fit(X, X, epochs=1, verbose=0)
+    runs.write(tmp_path, model, history, runs.rows("training", X, X), runs.rows("test", X, X), Names(picture=(2, 2)))
+    images = [tag[1] for tag in Page(render(tmp_path)).tags if tag[0] == "img"]
+    made = [at for at, image in enumerate(images) if image["alt"] == "What the network makes of it"]
+    assert len(made) == 24 and all(images[at]["src"] != images[at - 1]["src"] for at in made)
+
+
 def test_a_matrix_has_room_for_long_names(run):
     evidence = json.loads((run / "metrics.json").read_text())["evidence"]
     for row in evidence["per_class"]:

@@ -45,7 +45,7 @@ def told(callbacks=(), optimizer="adam", metrics=("accuracy",), **fit):
 @pytest.mark.parametrize("family, name", MEMBERS)
 def test_every_spec_survives_the_way_through_toml(family, name):
     get, names = FAMILIES[family]
-    text = to_toml({"x": settings._plain(names[name])})
+    text = to_toml({"x": settings.plain(names[name])})
     assert get(tomllib.loads(text)["x"]) == names[name]
 
 
@@ -69,12 +69,21 @@ def test_rates_that_change_and_weights_that_balance_are_written_too():
     assert made["training"]["class_weight"] == "balanced"
 
 
+def test_numpy_s_numbers_are_written_as_others_are_and_no_metrics_are_none():
+    weights = {np.int64(0): np.float32(2.0)}
+    made, _ = told(metrics=(), class_weight=weights, validation_split=np.float32(0.25))
+    training = made["training"]
+    assert training["class_weight"] == {"0": 2.0} and training["validation_split"] == 0.25
+    assert training["metrics"] == [] and not {"callbacks", "initial"} & training.keys()
+
+
 def test_callbacks_that_decide_are_written_and_code_is_named():
     stop, plateau = EarlyStopping("loss", patience=3), ReduceLROnPlateau("loss", factor=0.5)
     made, _ = told([stop, plateau, TerminateOnNaN(), LambdaCallback()])
     assert made["training"]["callbacks"] == [
         {"type": "EarlyStopping", "monitor": "loss", "patience": 3},
         {"type": "ReduceLROnPlateau", "monitor": "loss", "factor": 0.5},
+        {"type": "TerminateOnNaN"},
     ]
     assert made["training"]["code"] == ["LambdaCallback", "Hear"]
     made, _ = told([BoldDriver()])

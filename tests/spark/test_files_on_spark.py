@@ -1,6 +1,7 @@
 """The command line on Spark: the bits that every format gives in process, and Spark's errors in one line."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,7 +10,9 @@ import pytest
 from firesteel.cli import main
 from firesteel.datasets import load_digits, write_libsvm, write_text
 from firesteel.errors import DataError, FiresteelError
-from firesteel.spark.files import array_frame, explained, label_kind, named_predictions, read_files
+from firesteel.layers import Dense
+from firesteel.models import Sequential
+from firesteel.spark.files import array_frame, explained, label_kind, named_predictions, read_files, write_files
 from firesteel.spark.parquet import read_parquet, write_parquet
 
 
@@ -35,7 +38,9 @@ def folder(tmp_path_factory):
     np.savez(place / "digits.npz", x=x, y=y)
     write_text(place / "x.txt", [x / 16])
     write_text(place / "y.txt", [(y[:, None] == np.arange(10)).astype(int)])
+    write_text(place / "wide.txt", [(y[:, None] == np.arange(1, 12) % 11).astype(int)])
     rng = np.random.default_rng(0)
+    write_text(place / "z.txt", [rng.normal(size=(400, 1))])
     kind = rng.integers(3, size=300)
     weight, age = rng.normal(np.array([4, 15, 1])[kind]), rng.integers(1, 9, 300)
     words = (("true", "cat"), ("true", "dog"), ("false", "fish"))
@@ -56,6 +61,8 @@ FORMATS = {
     "parquet": ["digits.parquet"],
     "npz": ["digits.npz", "--validation-split", "0.25"],
     "text": ["x.txt", "--label", "y.txt"],
+    "text with a class that has no row": ["x.txt", "--label", "wide.txt"],
+    "text of numbers": ["x.txt", "--label", "z.txt"],
 }
 
 
@@ -119,6 +126,63 @@ def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code
     assert ended == code, err
     assert len(told) == 1 and said in told[0], err
     assert "Traceback" not in err and "py4j" not in told[0] and "\tat " not in told[0] and "fingerprint" not in out
+
+
+@pytest.mark.parametrize(
+    "data, argv, said",
+    [
+        ("gap.csv", [], "features are missing or not finite in 2 of 3 rows, such as [nan, 3.0]: drop those rows"),
+        ("pets.csv", ["--features", "weight"], "pets.csv has 1 values a row, and the network takes 2"),
+        ("short.parquet", ["--features", "f"], "short.parquet has 1 values a row, and the network takes 2"),
+        ("pets.csv", ["--out", "nowhere://bucket/p.csv"], "nowhere://bucket/p.csv: this Spark has no connector"),
+    ],
+)
+def test_predictions_that_cannot_be_leave_nothing(run, folder, tmp_path, spark, data, argv, said):
+    model = Sequential([Dense(3, "softmax", input_dim=2)])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.save(tmp_path / "m.firesteel")
+    (tmp_path / "gap.csv").write_text("weight,age\n1,2\nNaN,3\n3,\n")
+    (tmp_path / "pets.csv").write_text("weight,age\n1,2\n")
+    spark.sql("select array(1D) f").write.parquet(str(tmp_path / "short.parquet"))
+    before = sorted(tmp_path.iterdir())
+    argv = [*argv, *([] if "--out" in argv else ["--out", tmp_path / "p.csv"])]
+    code, out, err = run("predict", tmp_path / "m.firesteel", "--data", tmp_path / data, "--engine", "spark", *argv)
+    assert (code, out) == (3, "") and said in err, err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_a_worker_raises_is_told_and_leaves_nothing(spark, tmp_path):
+    def ours(batches):
+        for _ in batches:
+            raise DataError("a row is bad", code="data-bad")
+        yield
+
+    def other(batches):
+        for _ in batches:
+            raise LookupError("no such thing")
+        yield
+
+    for work, kind, said in (
+        (ours, DataError, "a row is bad"),
+        (other, FiresteelError, "LookupError: no such thing"),
+    ):
+        with pytest.raises(kind, match=said):
+            write_files(spark.range(2).mapInArrow(work, "id long"), str(tmp_path / "out"), "parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_whole_demo(run):
+    code, out, err = run("demo")
+    fingerprints = re.findall("^fingerprint ([0-9a-f]{64})$", out, re.MULTILINE)
+    assert (code, err) == (0, "") and len(fingerprints) == 2 and len(set(fingerprints)) == 1
+    assert [float(found) >= 0.96 for found in re.findall(r"^test accuracy (\S+)", out, re.MULTILINE)] == [True, True]
+    assert "fingerprints are equal" in out
+
+
+def test_the_doctor_runs_a_job_where_all_is_well(run):
+    code, out, _ = run("doctor")
+    assert code == 0 and "stop" not in out
+    assert "Java fits" in out and "ran a job; a worker is Python" in out and "the driver's memory is 4.0 GiB" in out
 
 
 def test_labels_are_seen_as_in_process(spark):

@@ -1,0 +1,83 @@
+"""The Spark session of a command: the one in use, or one that is started for it and stopped at its end.
+
+What a job says when it fails is turned into one line here, for all commands.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from firesteel.cli.config import Engine
+from firesteel.cli.progress import is_live, waiting
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["STARTING", "session_of", "spark_session"]
+
+STARTING = "starting Spark: some 10 seconds"
+
+
+@contextmanager
+def session_of(engine: Engine, console: Console, quiet: bool) -> Iterator["SparkSession | None"]:
+    """Give the Spark session that the settings ask for, and None where they ask for none.
+
+    quiet: whether not even a terminal gets a live line.
+    """
+    if engine.name == "local":
+        yield None
+        return
+    with ExitStack() as stack:
+        with waiting(STARTING, console, live=is_live(console) and not quiet):
+            spark = stack.enter_context(spark_session(engine.master))
+        from firesteel.spark.files import explained
+
+        with explained():
+            yield spark
+
+
+@contextmanager
+def spark_session(master: str) -> Iterator["SparkSession"]:
+    """Give the session in use, or a new one that is stopped at the end.
+
+    Raises SparkSetupError where Spark cannot run.
+    """
+    from firesteel.spark import session
+
+    pyspark = sys.modules.get("pyspark")
+    found = pyspark is not None and pyspark.SparkContext._active_spark_context is not None
+    with _interruptible_later():
+        spark = session(master)
+        if not found:
+            spark.sparkContext.setLogLevel("FATAL")  # a job that fails is told of in one line
+    try:
+        yield spark
+    finally:
+        if not found:
+            spark.stop()
+
+
+@contextmanager
+def _interruptible_later() -> Iterator[None]:
+    """Hold back a first Ctrl-C: a JVM whose start is cut off would stay behind for ever.
+
+    Also puts our own handler back afterwards, as Spark sets one that prints stacks.
+    """
+    held = False
+
+    def hold(signum: int, frame: object) -> None:
+        nonlocal held
+        held = True
+        signal.signal(signal.SIGINT, interrupt)
+
+    interrupt = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+    if held:
+        signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,244 @@
+"""How a model learns: rows pass the third gate, decide what is left open, are packed, and go through the one loop.
+
+`fit` of `models.py` and the stages of Spark ML end here.  Next: `train/loop.py`.
+"""
+
+import contextlib
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from firesteel import store
+from firesteel.built import Built
+from firesteel.core.layers import Flatten, Input, Normalization
+from firesteel.core.network import Objective
+from firesteel.core.optimizers import Optimizer
+from firesteel.core.schedules import Schedule
+from firesteel.core.spec import whole
+from firesteel.errors import ConfigError, DataError
+from firesteel.train import loop, strategies
+from firesteel.train.callbacks import BackupAndRestore, Callback, Conductor
+from firesteel.train.checkpoints import Checkpoints, identity
+from firesteel.train.checks import Rule
+from firesteel.train.engine import Engine
+from firesteel.train.history import History
+from firesteel.train.moments import measure
+from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
+from firesteel.train.state import Progress
+from firesteel.train.stopping import Stopping
+from firesteel.train.strategies import Gradient, Strategy
+from firesteel.train.weights import class_weights
+
+__all__ = ["Trainable", "strategy_of", "whole_number"]
+
+
+class Trainable(Built):
+    """A model that can be trained on any source of rows, and on rows that are packed."""
+
+    def fit_source(
+        self,
+        source: Source,
+        *,
+        validation: Source | None,
+        batch_size: int | None,
+        epochs: int,
+        strategy: Strategy,
+        shards: int | None,
+        seed: int,
+        shuffle: bool,
+        class_weight: Mapping[int, float] | str | None,
+        initial_epoch: int,
+        callbacks: Sequence[Callback],
+        told: Mapping[str, Any],
+    ) -> History:
+        """Survey, pack and train; what `fit` does once it knows what it was given.
+
+        told: what callbacks shall know beside the rest.
+        """
+        initial_epoch = whole_number("initial_epoch", initial_epoch, 0)
+        epochs = whole_number("epochs", epochs, initial_epoch + 1)
+        batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
+        seed = whole_number("seed", seed, 0)
+        objective, survey = self._surveyed(source)
+        strategy.check(self.network, self._compiled(), batch_size)
+        weights = None if class_weight is None else class_weights(class_weight, survey, objective)
+        if validation is not None:
+            self._surveyed(validation)
+        if batch_size is None:
+            batch_size = strategy.default_batch_size()
+        count = source.default_shards(strategy, batch_size) if shards is None else shards
+        told = {**told, "validation_split": source.split, "class_weight": class_weight}
+        with contextlib.ExitStack() as stack:
+            engine = stack.enter_context(source.engine(count, shuffle=shuffle))
+            held: Engine | None = None
+            if validation is not None:
+                held = stack.enter_context(validation.engine())
+            elif survey.held:
+                held = stack.enter_context(source.engine(held=True))
+            return self.fit_blocks(
+                engine,
+                held,
+                epochs=epochs,
+                batch_size=batch_size,
+                strategy=strategy,
+                seed=seed,
+                shuffle=shuffle,
+                class_weight=weights,
+                initial_epoch=initial_epoch,
+                callbacks=callbacks,
+                told=told,
+            )
+
+    def fit_blocks(
+        self,
+        engine: Engine,
+        validation: Engine | None,
+        *,
+        epochs: int,
+        batch_size: int | None,
+        strategy: Strategy,
+        seed: int,
+        shuffle: bool = True,
+        callbacks: Sequence[Callback] = (),
+        initial_epoch: int = 0,
+        stopping: Stopping | None = None,
+        class_weight: tuple[float, ...] | None = None,
+        checkpoints: Checkpoints | None = None,
+        told: Mapping[str, Any] | None = None,
+        run: str = "firesteel",
+    ) -> History:
+        """Train on rows that have been looked at and packed; the last step of every fit.
+
+        told: what callbacks shall know beside the rest.  run: what the training is called.
+        checkpoints: where progress is kept; if there is some of this very training, it goes on.
+        """
+        optimizer = self._compiled()
+        self._adapt(engine)
+        objective = replace(self._objective(), class_weight=class_weight)
+        names = [*objective.names, *(f"val_{name}" for name in objective.names if validation is not None)]
+        rows = sum(block.rows for block in engine.blocks)
+        steps = -(-rows // (batch_size or rows))
+        params = {
+            "epochs": epochs,
+            "steps": steps,
+            "rows": rows,
+            "batch_size": batch_size,
+            "strategy": strategy,
+            "shards": engine.shards,
+            "seed": seed,
+            "shuffle": shuffle,
+            "initial_epoch": initial_epoch,
+            "stopping": stopping,
+            "callbacks": tuple(callbacks),
+            "drawn": not self._chosen,
+            **(told or {}),
+        }
+        conductor = Conductor(self, callbacks, objective, names, params, (engine, validation), run)
+        bold = conductor.bold
+        if bold is not None and (optimizer.searches or isinstance(optimizer.learning_rate, Schedule)):
+            raise ConfigError("a BoldDriver needs an optimizer whose rate is a number", code="config-callback")
+        if bold is not None and bold.form == "seed" and not isinstance(strategy, Gradient):
+            raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
+        rules = (*conductor.stopping, *([] if stopping is None else [stopping]))
+        if not self._chosen:  # nothing can be refused any more
+            self.keep(self.state.with_theta(self.network.init(seed)))
+            self._chosen = True
+
+        with contextlib.ExitStack() as stack:
+            for backup in callbacks:
+                if isinstance(backup, BackupAndRestore):
+                    checkpoints = stack.enter_context(
+                        store.FileCheckpoints(backup.backup_dir, backup.delete_checkpoint)
+                    )
+            start, save = Progress(self.state), None
+            if checkpoints is not None:
+                engines = [engine] if validation is None else [engine, validation]
+                kinds = [type(callback).__name__ for callback in callbacks]
+                settings = [epochs, initial_epoch, batch_size, seed, shuffle, str(rules), str(bold), kinds]
+                name = identity(objective, optimizer, strategy, engines, self.state, settings)
+                start = checkpoints.load(name, self.state) or start
+                save = functools.partial(checkpoints.save, name)
+            try:
+                state, self.history = loop.train(
+                    engine,
+                    objective,
+                    optimizer,
+                    strategy=strategy,
+                    start=replace(start, state=conductor.start(start.state, start.rows)),
+                    epochs=epochs - initial_epoch,
+                    batch_size=batch_size,
+                    seed=seed,
+                    shuffle=shuffle,
+                    validation=validation,
+                    watcher=conductor,
+                    stopping=rules,
+                    initial_epoch=initial_epoch,
+                    bold=bold,
+                    keep=save,
+                )
+            except BaseException as error:
+                conductor.fail(error)
+                raise
+            self.keep(state)
+            conductor.finish()
+        return self.history
+
+    def _waiting(self) -> list[Normalization]:
+        """Return the layers that are to learn means and variances from the rows."""
+        return [layer for layer in self._layers if isinstance(layer, Normalization) and layer.mean is None]
+
+    def _adapt(self, engine: Engine) -> None:
+        """Give a Normalization that has none the mean and variance of the rows to train on."""
+        waiting = self._waiting()
+        if not waiting:
+            return
+        first = next(layer for layer in self._layers if not isinstance(layer, Input | Flatten))
+        if len(waiting) > 1 or waiting[0] is not first or waiting[0].invert:
+            raise ConfigError(
+                "a Normalization without mean and variance takes them from the rows, and must be the first layer",
+                code="config-layer",
+            )
+        assert self._loss is not None
+        inputs, targets = self.network.inputs, self._loss.columns(self.network.outputs)
+        features, _ = measure(engine, inputs, targets, self._dtype)
+        mean, variance = (tuple(part.tolist()) for part in (features.mean, features.variance))
+        adapted = replace(waiting[0], mean=mean, variance=variance)
+        self._layers = tuple(adapted if layer is first else layer for layer in self._layers)
+        self._build(inputs)
+
+    def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
+        """Pass the third gate: look at the rows, build what they decide, and see that both fit."""
+        assert self._loss is not None
+        known = self._network or (self._layers and self._inputs)
+        if known:
+            objective = self._objective()
+        survey = source.survey()
+        if not known:
+            self._build(survey.width)
+        try:
+            objective = self._objective()
+            check_kind(survey, Rule(self._loss.targets, self.network.outputs), source.names["label"])
+        except (ConfigError, DataError):
+            if not known:
+                self._network = None  # rows that are refused decide nothing
+            raise
+        check_width(survey.width, self.network.inputs, source.names["features"])
+        expected = objective.loss.columns(self.network.outputs)
+        check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
+        return objective, survey
+
+
+def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:
+    """Return the strategy that was given; if none was, `gradient` for an optimiser that searches, else `average`."""
+    usual = "gradient" if optimizer is not None and optimizer.searches else "average"
+    chosen: Strategy = strategies.get(usual if given is None else given)
+    return chosen
+
+
+def whole_number(name: str, value: Any, low: int) -> int:
+    """Return the value as an int; raise ConfigError unless it is a whole number of at least `low`."""
+    number = whole(value)
+    if number is None or number < low:
+        raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
+    return number
