@@ -52,12 +52,12 @@ def spark_session(master: str) -> Iterator["SparkSession"]:
     found = pyspark is not None and pyspark.SparkContext._active_spark_context is not None
     with _interruptible_later():
         spark = session(master)
-        if not found:
+        if not found and hasattr(spark, "_jvm"):  # not on Spark Connect
             spark.sparkContext.setLogLevel("FATAL")  # a job that fails is told of in one line
     try:
         yield spark
     finally:
-        if not found:
+        if not found and hasattr(spark, "_jvm"):  # not on Spark Connect
             spark.stop()
 
 

@@ -105,7 +105,9 @@ def write_files(frame: DataFrame, path: str, form: str) -> None:
 
 
 def _remove(spark: SparkSession, path: str) -> None:
-    """Remove what a job that failed has left, if there is something."""
+    """Remove what a job that failed has left, if there is something, and a JVM that can be asked to."""
+    if not hasattr(spark, "_jvm"):  # on Spark Connect
+        return
     jvm: Any = spark._jvm
     place = jvm.org.apache.hadoop.fs.Path(path)
     with suppress(Py4JError):

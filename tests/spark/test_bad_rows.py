@@ -178,8 +178,8 @@ def trains(model, rows=None) -> None:
 
 
 LAYOUTS = {
-    "r16 one full partition before 31 empty ones": [(0, MANY, 1, 1), (MANY, MANY + 62, 1, 31)],
-    "r16 one full partition after 31 empty ones": [(-62, 0, 1, 31), (0, MANY, 1, 1)],
+    "r16 one full partition before 9 empty ones": [(0, MANY, 1, 1), (MANY, MANY + 18, 1, 9)],
+    "r16 one full partition after 9 empty ones": [(-18, 0, 1, 9), (0, MANY, 1, 1)],
     "r18 99 percent in one partition": [(0, 5940, 1, 1), (5940, MANY, 1, 7)],
     "r18 partitions in order": [(0, MANY, 1, 12)],
     "r18 partitions reversed": [(MANY - 1, -1, -1, 12)],
