@@ -34,9 +34,7 @@ def came(monkeypatch):
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 5, 8])
-def test_partials_that_spark_adds_have_the_bits_of_those_that_the_driver_adds(
-    spark, rows, shards, small_pieces, came
-):
+def test_spark_adds_partials_to_the_bits_that_the_driver_adds_them_to(spark, rows, shards, small_pieces, came):
     frame = rows.frame(spark).repartition(3)
     assert fit(frame, shards=shards) == fit(rows.x, rows.y, shards=shards)
     pieces = {shard: [] for shard in range(-1, shards)}
@@ -157,7 +155,7 @@ def test_a_model_that_the_driver_may_not_take_is_refused_before_it_trains(spark,
     monkeypatch.setattr(spark_engine, "_most_result", lambda spark: 500.0)
     model = network()
     with pytest.raises(
-        ConfigError, match=r"3 vector\(s\) of 73 parameters.* maxResultSize allows 0: start Spark"
+        ConfigError, match=r"\(3 times 73 parameters\).*maxResultSize allows 0: start Spark"
     ) as caught:
         model.fit(rows.frame(spark), epochs=1, shards=2, verbose=0)
     assert caught.value.code == "config-result-size"
