@@ -51,7 +51,9 @@ MERGE_BYTES = 64 << 20
 RESULT_SHARE = 0.9
 """How much of spark.driver.maxResultSize the vectors may take: Spark counts what is wrapped around them too."""
 TASK_BYTES = 128 << 20
-"""Aim of how much of them one task of that sum holds."""
+"""The most of them that one task of that sum is to hold."""
+SUM_BYTES = 16 << 20
+"""The most of the sum that it is to return, of which a JVM makes several copies in its heap."""
 
 
 def collect(frame: DataFrame, title: str) -> pa.Table:
@@ -171,7 +173,8 @@ class SparkEngine:
     def _merged(self, frame: DataFrame, task: Task) -> DataFrame:
         """Return the shards' pieces with their vectors added: each piece in one place, and the places of a size."""
         size = task.vectors * task.theta.nbytes
-        count = min(-(-size // PIECE_BYTES), max(self.lanes, -(-self._shards * size // TASK_BYTES)))
+        count = max(self.lanes, -(-self._shards * size // TASK_BYTES), -(-size // SUM_BYTES))
+        count = min(count, -(-size // PIECE_BYTES))
         function = functools.partial(worker.add_pieces, self._shards, task.theta.dtype.str)
         return placed(frame, count, F.col("piece")).mapInArrow(function, PARTIALS)
 
