@@ -1,8 +1,8 @@
 """What a round on Spark costs beside an empty `mapInArrow` job over as many partitions, in one session, `local[2]`.
 
 A network of five parameters on 256 rows, so that a round is nothing but its overhead.  An empty job scans a cached
-frame of the same partitions and passes nothing on, once over numbers and once over the round's own blocks; each builds
-its plan anew, as each round must.  They are taken in turn, so that a busy machine slows all; ratios are medians too.
+frame of the same partitions and passes nothing on, once over numbers and once over the blocks of the round; each
+builds its plan anew, as each round must.  They are taken in turn, so that a busy machine slows all.
 """
 
 import statistics
