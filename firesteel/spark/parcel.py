@@ -11,6 +11,7 @@ import itertools
 import mmap
 import pickle
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,9 +91,9 @@ def context_of(spark: Any) -> SparkContext | None:
 
 
 def _uploaded(spark: Any, buffers: list[pickle.PickleBuffer]) -> str:
-    """Send buffers as a file; return its name, which says the order of those of a process."""
+    """Send buffers as a file; return its name, which says the order of those of a thread: others may train too."""
     with tempfile.TemporaryDirectory(prefix="firesteel-") as folder:
-        path = Path(folder, f"firesteel-{_PROCESS}-{next(_NUMBERS)}.task")
+        path = Path(folder, f"firesteel-{_PROCESS}-{threading.get_ident()}-{next(_NUMBERS)}.task")
         with path.open("wb") as file:
             for buffer in buffers:
                 file.write(buffer.raw())
@@ -103,7 +104,7 @@ def _uploaded(spark: Any, buffers: list[pickle.PickleBuffer]) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _mapped(name: str) -> mmap.mmap:
-    """Return the bytes of a file that was sent, and delete the ones before it from this executor's disk."""
+    """Return the bytes of a file that was sent; delete the ones before it, whose jobs have ended, from the disk."""
     from pyspark import SparkFiles
 
     path = Path(SparkFiles.get(name))
