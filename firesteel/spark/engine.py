@@ -1,34 +1,59 @@
 """The engine on Spark: persisted blocks, one ordinary mapInArrow job a round, and nothing else on the network.
 
 Tasks travel in the job's closure and partials come back as Arrow rows, on classic Spark and on Spark Connect alike;
-Spark's retries, encryption and scheduling are ours for free.  `worker.py` is what runs on the other side.
+Spark's retries, encryption and scheduling are ours for free.  `parcel.py` is how large tasks go out, `worker.py` what
+runs on the other side.
 """
 
 import contextlib
 import functools
 import json
+import math
 import re
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from pyspark import SparkContext, StorageLevel
+from pyspark import StorageLevel
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from firesteel import errors
+from firesteel.core.types import Array
 from firesteel.spark import worker
+from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work
 
-__all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "translated"]
+__all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "placed", "translated"]
 
 DESCRIPTION = "spark.job.description"
+PARTIALS = StructType(
+    [
+        *[StructField(name, LongType()) for name in ("shard", "piece")],
+        *[StructField(name, BinaryType()) for name in ("vectors", "sums")],
+        StructField("steps", LongType()),
+        *[StructField(name, DoubleType()) for name in ("seconds", "slowest")],
+        StructField("machines", StringType()),
+    ]
+)
+PIECE_BYTES = 4 << 20
+"""Vectors travel in pieces of so many bytes: whole, they would have to fit a row, a batch and a JVM's heap."""
+MERGE_BYTES = 64 << 20
+"""Where all shards' vectors together weigh more than this, they are added up on Spark before they come back."""
+RESULT_SHARE = 0.9
+"""How much of spark.driver.maxResultSize the vectors may take: Spark counts what is wrapped around them too."""
+TASK_BYTES = 128 << 20
+"""The most of them that one task of that sum is to hold."""
+SUM_BYTES = 16 << 20
+"""The most of the sum that it is to return, of which a JVM makes several copies in its heap."""
 
 
 def collect(frame: DataFrame, title: str) -> pa.Table:
@@ -52,7 +77,7 @@ def described(spark: SparkSession, title: str) -> Iterator[None]:
 
     Afterwards the description is as it was.  Spark Connect has none, and there nothing happens.
     """
-    context = _context(spark)
+    context = context_of(spark)
     if context is None:
         yield
         return
@@ -62,14 +87,6 @@ def described(spark: SparkSession, title: str) -> Iterator[None]:
         yield
     finally:
         context.setLocalProperty(DESCRIPTION, before)  # type: ignore[arg-type]
-
-
-def _context(spark: SparkSession) -> SparkContext | None:
-    """Return the context of a classic session; None where there is none to be had, as on Spark Connect."""
-    try:
-        return spark.sparkContext
-    except Exception:
-        return None
 
 
 def translated(error: Exception) -> Exception:
@@ -119,6 +136,7 @@ class SparkEngine:
             self.close()
             raise
         self._expected = {block.id: block.fingerprint for block in self._blocks}
+        self._data = self.frame.select("data")
 
     @property
     def shards(self) -> int:
@@ -130,26 +148,76 @@ class SparkEngine:
 
     @property
     def lanes(self) -> int:
-        context = _context(self.frame.sparkSession)
+        context = context_of(self.frame.sparkSession)
         return self._shards if context is None else min(self._shards, context.defaultParallelism)
 
+    def check(self, task: Task) -> None:
+        size, limit = task.vectors * task.theta.nbytes, _most_result(self.frame.sparkSession)
+        if size > RESULT_SHARE * limit:
+            raise errors.ConfigError(
+                f"each round of this network brings {size / 2**20:,.0f} MiB to the driver ({task.vectors} times "
+                f"{len(task.theta):,} parameters), and spark.driver.maxResultSize allows {limit / 2**20:,.0f}: start "
+                f"Spark with spark.driver.maxResultSize={size // 2**30 + 2}g and memory to match for the driver; or "
+                "take an optimizer with fewer moments, or strategy='gradient', which brings one vector",
+                code="config-result-size",
+            )
+
     def map(self, work: Work, task: Task) -> list[Partial | None]:
-        function = functools.partial(worker.run_shard, work, task, self._expected)
-        table = collect(self.frame.select("data").mapInArrow(function, worker.PARTIAL_SCHEMA), task.title)
-        partials: list[Partial | None] = [None] * self._shards
-        dtype, size = task.theta.dtype, len(task.theta)
-        columns = [table.column(name).to_pylist() for name in ("shard", "steps", "seconds", "slowest", "machines")]
-        for at, (shard, steps, seconds, slowest, machines) in enumerate(zip(*columns, strict=True)):
-            vectors = np.frombuffer(table.column("vectors")[at].as_buffer(), dtype)
-            vectors = vectors.reshape(-1 if size else 0, size)
-            sums = np.frombuffer(table.column("sums")[at].as_buffer(), np.float64)
-            partials[shard] = Partial(vectors, sums, steps, seconds, slowest, frozenset(json.loads(machines)))
-        return partials
+        with sent(self.frame.sparkSession, (work, task)) as parcel:
+            function = functools.partial(worker.run_shard, parcel, task.version, self._expected, PIECE_BYTES)
+            frame = self._data.mapInArrow(function, PARTIALS)
+            if self._shards * task.vectors * task.theta.nbytes > MERGE_BYTES:
+                frame = self._merged(frame, task)
+            return _partials(collect(frame, task.title), self._shards, task.theta)
+
+    def _merged(self, frame: DataFrame, task: Task) -> DataFrame:
+        """Return the shards' pieces with their vectors added: each piece in one place, and the places of a size."""
+        size = task.vectors * task.theta.nbytes
+        count = max(self.lanes, -(-self._shards * size // TASK_BYTES), -(-size // SUM_BYTES))
+        count = min(count, -(-size // PIECE_BYTES))
+        function = functools.partial(worker.add_pieces, self._shards, task.theta.dtype.str)
+        return placed(frame, count, F.col("piece")).mapInArrow(function, PARTIALS)
 
     def close(self) -> None:
         if self._persisted:
             self.frame.unpersist()
             self._persisted = False
+
+
+def _most_result(spark: SparkSession) -> float:
+    """Return how many bytes of results a session lets its driver take from one job."""
+    text = (spark.conf.get("spark.driver.maxResultSize", None) or "1g").strip().lower()
+    found = re.fullmatch(r"(\d+)([kmgtp]?)b?", text)
+    if found is None or not int(found[1]):  # 0 is no limit
+        return math.inf
+    return float(int(found[1]) << 10 * " kmgtp".index(found[2] or " "))
+
+
+def _partials(table: pa.Table, shards: int, theta: Array) -> list[Partial | None]:
+    """Return each shard's partial; the first one's vectors are the sum of all."""
+    pieces = worker.Pieces(shards, theta.dtype.str)
+    partials: list[Partial | None] = [None] * shards
+    none = np.zeros((0, len(theta)), theta.dtype)
+    for batch in table.to_batches():
+        pieces.take(batch)
+        told = (batch.column(name).to_pylist() for name in ("shard", "steps", "seconds", "slowest", "machines"))
+        for at, (shard, steps, seconds, slowest, machines) in enumerate(zip(*told, strict=True)):
+            if machines:
+                measured = np.frombuffer(batch.column("sums")[at].as_buffer(), np.float64)
+                partials[shard] = Partial(none, measured, steps, seconds, slowest, frozenset(json.loads(machines)))
+    sums = [total for _, total in pieces.sums()]
+    if sums:
+        first = next(shard for shard, partial in enumerate(partials) if partial is not None)
+        whole = np.concatenate(sums) if len(sums) > 1 else sums[0]
+        partials[first] = replace(partials[first], vectors=whole.reshape(-1, len(theta)))  # type: ignore[type-var]
+    return partials
+
+
+def placed(frame: DataFrame, count: int, number: Column) -> DataFrame:
+    """Return the rows in `count` partitions, each in the one that its number, modulo count, says."""
+    codes = F.array(*(F.lit(code).cast("long") for code in partition_codes(count)))
+    # codes are for Spark's hash of a long
+    return frame.repartition(count, codes[(number % count).cast("int")].cast("long"))
 
 
 def known_blocks(frame: DataFrame) -> list[BlockInfo]:

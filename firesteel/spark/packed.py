@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from firesteel.core.network import DTYPES
 from firesteel.errors import ConfigError, StoreError
 from firesteel.spark.columns import Columns, listed
-from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, partition_codes, translated
+from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed, translated
 from firesteel.spark.frames import Frame
 from firesteel.spark.persistence import remove
 from firesteel.spark.ship import ship
@@ -70,13 +70,9 @@ class Packed:
             if not self._frames:
                 raise ConfigError("these packed rows were let go already: pack them again", code="config-packed")
             if (count, held) not in self._engines:
-                codes = F.array(*(F.lit(code).cast("long") for code in partition_codes(count)))
                 frame = self._frames[held]
-                part = codes[(F.col("block") % count).cast("int")].cast(
-                    "long"
-                )  # codes are for Spark's hash of a long
-                placed = frame.repartition(count, part)
-                self._engines[count, held] = SparkEngine(placed, count, known_blocks(frame), self._stored)
+                rows = placed(frame, count, F.col("block"))
+                self._engines[count, held] = SparkEngine(rows, count, known_blocks(frame), self._stored)
             engine = self._engines[count, held]
         yield engine
 

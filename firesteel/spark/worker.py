@@ -16,12 +16,13 @@ from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, matrix, record_batch, widths
+from firesteel.spark.parcel import Parcel
 from firesteel.train.blocks import Block
 from firesteel.train.engine import QUIET, one_blas_thread, work_on
-from firesteel.train.partial import Partial, Task
-from firesteel.train.rounds import Work, predict
+from firesteel.train.partial import Partial, tree_sum
+from firesteel.train.rounds import predict
 
-__all__ = ["PARTIAL_SCHEMA", "SHIFTING", "Classes", "Outputs", "run_shard"]
+__all__ = ["MERGED", "SHIFTING", "Classes", "Outputs", "Pieces", "add_pieces", "run_shard"]
 
 SHIFTING = (
     "the DataFrame does not give the same rows each time it is computed (an unseeded rand(), a changing file or "
@@ -31,18 +32,20 @@ SHIFTING = (
 
 # Rounds
 
-
-PARTIAL_SCHEMA = (
-    "shard long, vectors binary, sums binary, steps long, seconds double, slowest double, machines string"
-)
+MERGED = -1
+"""The shard of a piece that is the sum of all shards' pieces."""
 
 
-def run_shard(work: Work, task: Task, expected: Mapping[int, int], batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Call work on each shard whose blocks these are; yield its partial.
+def run_shard(
+    parcel: Parcel, version: str, expected: Mapping[int, int], piece: int, batches: Batches
+) -> Iterator[pa.RecordBatch]:
+    """Call work on each shard whose blocks these are, with a task; yield its partial, a row for each piece.
 
-    expected: each block's fingerprint when it was packed.  Raises DataError where a block has another now.
+    parcel: work and task.  expected: each block's fingerprint when it was packed.  piece: bytes of vectors in a row.
+    Raises DataError where a block has another fingerprint now.
     """
-    check_version(task.version)
+    check_version(version)
+    work, task = parcel.open()
     shards: dict[int, list[Block]] = {}
     for batch in batches:
         for view in binary_views(batch.column(0)):
@@ -55,20 +58,64 @@ def run_shard(work: Work, task: Task, expected: Mapping[int, int], batches: Batc
             shards.setdefault(block.id % task.shards, []).append(block)
     with one_blas_thread():
         for shard, blocks in sorted(shards.items()):
-            yield partial_batch(shard, work_on(work, task, blocks, map))
+            partial = work_on(work, task, blocks, map)
+            flat = partial.vectors.reshape(-1).view(np.uint8)
+            yield _row(shard, 0, flat[:piece], partial)
+            for at in range(piece, len(flat), piece):
+                yield _row(shard, at // piece, flat[at : at + piece])
 
 
-def partial_batch(shard: int, partial: Partial) -> pa.RecordBatch:
-    """Return a partial as one Arrow row."""
-    return record_batch(
-        shard=[shard],
-        vectors=[partial.vectors.tobytes()],
-        sums=[partial.sums.tobytes()],
-        steps=[partial.steps],
-        seconds=[partial.seconds],
-        slowest=[partial.slowest],
-        machines=[json.dumps(sorted(partial.machines))],
-    )
+def _row(shard: int, piece: int, vectors: npt.NDArray[Any], partial: Partial | None = None) -> pa.RecordBatch:
+    """Return a piece of a shard's vectors as one Arrow row, with the rest of its partial where that is given."""
+    told = (b"", 0, 0.0, 0.0, "")
+    if partial is not None:
+        machines = json.dumps(sorted(partial.machines))
+        told = (partial.sums.tobytes(), partial.steps, partial.seconds, partial.slowest, machines)
+    row = (shard, piece, vectors.tobytes(), *told)
+    names = ("shard", "piece", "vectors", "sums", "steps", "seconds", "slowest", "machines")
+    return record_batch(**{name: [value] for name, value in zip(names, row, strict=True)})
+
+
+class Pieces:
+    """Pieces of shards' vectors, as they come, and their sums over the shards by the one fixed tree."""
+
+    def __init__(self, shards: int, dtype: str) -> None:
+        self.shards, self.dtype = shards, dtype
+        self._found: dict[int, dict[int, npt.NDArray[np.uint8]]] = {}
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Keep a batch's pieces; they stay in Arrow's memory."""
+        shards, pieces = (batch.column(name).to_pylist() for name in ("shard", "piece"))
+        for shard, piece, view in zip(shards, pieces, binary_views(batch.column("vectors")), strict=True):
+            if len(view):
+                self._found.setdefault(piece, {})[shard] = view
+
+    def sums(self) -> Iterator[tuple[int, Array]]:
+        """Yield each piece's number and sum, in order, and let the piece go."""
+        for piece in sorted(self._found):
+            found = self._found.pop(piece)
+            if MERGED in found:
+                yield piece, found[MERGED].view(self.dtype)
+                continue
+            parts = (found[shard].view(self.dtype) if shard in found else None for shard in range(self.shards))
+            with np.errstate(**QUIET):
+                total = tree_sum(parts)
+            assert total is not None, "there is no piece without a shard"
+            yield piece, total
+
+
+def add_pieces(shards: int, dtype: str, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Add the shards' vectors, of which these are all that there is of some pieces; yield the rest as it is."""
+    pieces = Pieces(shards, dtype)
+    for batch in batches:
+        pieces.take(batch)
+        told = batch.filter(pa.compute.equal(batch.column("piece"), 0))
+        if len(told):
+            at = told.schema.get_field_index("vectors")
+            empty = pa.array([b""] * len(told), told.schema.field(at).type)
+            yield told.set_column(at, "vectors", empty)
+    for piece, total in pieces.sums():
+        yield _row(MERGED, piece, total.view(np.uint8))
 
 
 # Prediction

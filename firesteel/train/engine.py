@@ -60,8 +60,15 @@ class Engine(Protocol):
         """How many shards can compute at the same time, as far as that is known."""
         ...
 
+    def check(self, task: Task) -> None:
+        """Raise ConfigError where such a task, or what comes back from it, is too large to travel."""
+        ...
+
     def map(self, work: Work, task: Task) -> list[Partial | None]:
-        """Return each shard's partial, in order; None for a shard without blocks."""
+        """Return each shard's partial, in order; None for a shard without blocks.
+
+        The vectors may have been added up on their way, by tree_sum: then the first partial has those of all.
+        """
         ...
 
     def close(self) -> None:
@@ -162,6 +169,9 @@ class LocalEngine:
     @property
     def lanes(self) -> int:
         return min(self.shards, worker_threads())
+
+    def check(self, task: Task) -> None:
+        pass
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
         with one_blas_thread(), threads() as run:

@@ -102,7 +102,9 @@ def train(
         shards=engine.shards,
         shuffle=shuffle,
         watch=watcher.batches if inside else None,
+        vectors=strategy.vectors(optimizer),
     )
+    engine.check(base)
     begun = False
     while len(history.rows) < epochs:
         if not begun:
@@ -246,7 +248,8 @@ class _Job:
 
     def look(self, base: Task, state: TrainState) -> Partial:
         """Return the sums and the gradient over all rows at a state, with the price of the weights."""
-        task = self.task(base, state, 0)
+        task = self.strategy.ready(self.task(base, state, 0), self.engine.blocks)
+        assert task is not None, "only a gradient is looked at, and it is always ready"
         return self.strategy.priced(self.total(self.strategy.work(), task), task)
 
     def judged(self, before: TrainState, after: TrainState, sums: Array) -> tuple[TrainState, Array]:

@@ -31,6 +31,7 @@ class Task:
     round / rounds: which slice of the epoch this is.  shards: S; a shard owns the blocks with id mod S = s.
     weight: sum of the row weights that all shards together see in this round.  watch: hears of each step, where that
     is in the driver's process.  title: what people are told that this is, where an engine can tell them.
+    vectors: how many, (P,), come back from each shard.
     """
 
     objective: Objective
@@ -48,6 +49,7 @@ class Task:
     weight: float = 1.0
     watch: Watch | None = None
     title: str = "firesteel"
+    vectors: int = 0
     version: str = __version__
 
 
@@ -55,7 +57,8 @@ class Task:
 class Partial:
     """What one shard sends up.
 
-    vectors: (K', P), a gradient or weighted parameters and moments; (0, P) from an evaluation.
+    vectors: (K', P), a gradient or weighted parameters and moments; (0, P) from an evaluation, and where another
+    shard's partial has this one's in it already: no vectors add nothing.
     sums: float64, the objective's sums.  steps: optimiser steps taken, the most of any shard after adding.
     seconds: of computing, of all shards together.  slowest: those of the slowest shard.
     machines: what CPUs and libraries computed it.
@@ -69,8 +72,9 @@ class Partial:
     machines: frozenset[str] = frozenset()
 
     def __add__(self, other: "Partial") -> "Partial":
+        some = [vectors for vectors in (self.vectors, other.vectors) if len(vectors)]
         return Partial(
-            self.vectors + other.vectors,
+            some[0] + some[1] if len(some) == 2 else some[0] if some else self.vectors,
             self.sums + other.sums,
             max(self.steps, other.steps),
             self.seconds + other.seconds,

@@ -58,6 +58,10 @@ class Strategy(Spec):
         """Return the optimiser that each shard uses."""
         return optimizer
 
+    def vectors(self, optimizer: Optimizer) -> int:
+        """Return how many vectors, (P,), each shard sends up in a round."""
+        raise NotImplementedError
+
     def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
         """Return the round's task with all that a shard must know, or None if the round has nothing to learn from."""
         return task
@@ -109,6 +113,9 @@ class Average(Strategy):
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
         """Multiply the learning rate: the fewer steps a shard takes between averages, the longer they must be."""
         return optimizer.scaled(max(1.0, min(shards, 16, 2000 / shard_steps(rows, batch_size, shards))), shards)
+
+    def vectors(self, optimizer: Optimizer) -> int:
+        return 1 + len(optimizer.slots)
 
     def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
         weights = {block.id: block.weight for block in blocks}
@@ -195,6 +202,12 @@ class Gradient(Strategy):
 
     def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
         return max(1, round(rows / batch_size)) if batch_size else 1
+
+    def vectors(self, optimizer: Optimizer) -> int:
+        return 1
+
+    def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
+        return replace(task, slots=None)  # the moments stay on the driver
 
     def priced(self, total: Partial, task: Task) -> Partial:
         network = task.objective.network

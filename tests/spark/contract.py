@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.classification import OneVsRest, OneVsRestModel
 from pyspark.ml.evaluation import (
@@ -26,7 +27,7 @@ from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuil
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from firesteel.errors import DataError
+from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark import (
@@ -34,8 +35,10 @@ from firesteel.spark import (
     NeuralNetworkClassifierModel,
     NeuralNetworkRegressor,
     NeuralNetworkRegressorModel,
+    engine,
     load_pack,
     pack,
+    parcel,
 )
 from firesteel.spark.engine import SparkEngine
 from firesteel.spark.frames import Frame
@@ -488,6 +491,28 @@ def streaming(spark: SparkSession, folder: str) -> Any:
         spark.sql(f"DROP VIEW IF EXISTS {name}")
 
 
+def big(spark: SparkSession, folder: str) -> Any:
+    rows = make_rows(300)
+    frame, settings = rows.frame(spark), {"shards": 3, "epochs": 3}
+    found, refused = [fit(frame, **settings), fit(rows.x, rows.y, **settings)], ""
+    with pytest.MonkeyPatch.context() as sizes:
+        for module, name, size in [
+            (engine, "PIECE_BYTES", 40),
+            (engine, "MERGE_BYTES", 0),
+            (parcel, "SMALL", 200),
+            (parcel, "BROADCAST_BYTES", 0),
+            (parcel, "FILE_BYTES", 0),
+        ]:
+            sizes.setattr(module, name, size)
+        found.append(fit(frame, **settings))
+        sizes.setattr(engine, "RESULT_SHARE", 1e-7)
+        try:
+            fit(frame, **settings)
+        except ConfigError as error:
+            refused = str(error)
+    return {"found": found, "refused": refused}
+
+
 ALL = (
     mixed_pipeline,
     new_process,
@@ -507,6 +532,7 @@ ALL = (
     checkpoints,
     networks,
     streaming,
+    big,
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +170,12 @@ def test_networks_come_out_of_stages_and_go_in(found):
 def test_a_streaming_query_scores(found):
     got = found("streaming")
     assert got["rows"] and got["same"]
+
+
+def test_big_models_travel_in_pieces_with_the_same_bits_or_are_refused(found):
+    got = found("big")
+    assert len(set(got["found"])) == 1
+    assert re.search(r"\(3 times 73 parameters\).*maxResultSize allows 1,024: start Spark", got["refused"])
 
 
 def test_the_contract_leaves_nothing_out():

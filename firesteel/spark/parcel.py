@@ -1,0 +1,116 @@
+"""How a task reaches the executors, whatever its size: in the job's closure, and its large arrays beside it.
+
+Spark keeps what a large closure holds on the driver's disk until the session ends, and Spark Connect takes no message
+above 128 MiB.  So large arrays travel as a broadcast that is destroyed after the job; on Spark Connect, which has no
+broadcasts, as a file.  `engine.py` sends, `worker.py` opens.
+"""
+
+import contextlib
+import functools
+import itertools
+import mmap
+import pickle
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark import SparkContext, cloudpickle
+
+__all__ = ["Parcel", "context_of", "sent"]
+
+BROADCAST_BYTES = 1 << 20
+"""Arrays that weigh more than this are broadcast on classic Spark, which would do it itself and not clean up."""
+FILE_BYTES = 64 << 20
+"""Arrays that weigh more than this are a file on Spark Connect, whose messages must stay below 128 MiB."""
+SMALL = 1 << 16
+"""Arrays below this stay in the closure always."""
+ALIGNED = 64
+"""Arrays in a file begin at multiples of this: at odd addresses NumPy's sums have other bits."""
+
+_PROCESS = uuid.uuid4().hex
+_NUMBERS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A pickled value.  apart: its large arrays, as a broadcast or as the name of a file, with the size of each."""
+
+    head: bytes
+    sizes: tuple[int, ...] = ()
+    apart: Any = None
+
+    def open(self) -> Any:
+        """Return the value, on an executor; large arrays cannot be written to."""
+        if self.apart is None:
+            return pickle.loads(self.head)
+        if not isinstance(self.apart, str):
+            return pickle.loads(self.head, buffers=self.apart.value)
+        whole = memoryview(_mapped(self.apart))
+        starts = itertools.accumulate((size + -size % ALIGNED for size in self.sizes), initial=0)
+        parts = [whole[start : start + size] for start, size in zip(starts, self.sizes, strict=False)]
+        return pickle.loads(self.head, buffers=parts)
+
+
+@contextlib.contextmanager
+def sent(spark: Any, value: Any) -> Iterator[Parcel]:
+    """Give a value as a parcel that this session's executors can open until the end of the block."""
+    context = context_of(spark)
+    large: list[pickle.PickleBuffer] = []
+
+    def in_closure(buffer: pickle.PickleBuffer) -> bool:
+        if buffer.raw().nbytes >= SMALL:
+            large.append(buffer)
+        return buffer.raw().nbytes < SMALL
+
+    dumps: Any = cloudpickle.dumps
+    head = dumps(value, protocol=5, buffer_callback=in_closure)
+    sizes = tuple(buffer.raw().nbytes for buffer in large)
+    if sum(sizes) <= (FILE_BYTES if context is None else BROADCAST_BYTES):
+        yield Parcel(dumps(value, protocol=5) if large else head)
+    elif context is None:
+        yield Parcel(head, sizes, _uploaded(spark, large))
+    else:
+        broadcast = context.broadcast(large)
+        try:
+            yield Parcel(head, sizes, broadcast)
+        finally:
+            broadcast.destroy()
+
+
+def context_of(spark: Any) -> SparkContext | None:
+    """Return the context of a classic session; None where there is none to be had, as on Spark Connect."""
+    try:
+        found: SparkContext = spark.sparkContext
+        return found
+    except Exception:
+        return None
+
+
+def _uploaded(spark: Any, buffers: list[pickle.PickleBuffer]) -> str:
+    """Send buffers as a file; return its name, which says the order of those of a thread: others may train too."""
+    with tempfile.TemporaryDirectory(prefix="firesteel-") as folder:
+        path = Path(folder, f"firesteel-{_PROCESS}-{threading.get_ident()}-{next(_NUMBERS)}.task")
+        with path.open("wb") as file:
+            for buffer in buffers:
+                file.write(buffer.raw())
+                file.write(bytes(-buffer.raw().nbytes % ALIGNED))
+        spark.addArtifacts(str(path), file=True)
+    return path.name
+
+
+@functools.lru_cache(maxsize=1)
+def _mapped(name: str) -> mmap.mmap:
+    """Return the bytes of a file that was sent; delete the ones before it, whose jobs have ended, from the disk."""
+    from pyspark import SparkFiles
+
+    path = Path(SparkFiles.get(name))
+    stem, _, number = path.stem.rpartition("-")
+    for other in path.parent.glob(f"{stem}-*.task"):
+        if int(other.stem.rpartition("-")[2]) < int(number):
+            other.unlink(missing_ok=True)
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
