@@ -162,7 +162,8 @@ class Sequential:
             raise ConfigError(
                 "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
             )
-        self._network = Network(self._layers, inputs, self._dtype)
+        sparse = self._network is not None and self._network.sparse
+        self._network = Network(self._layers, inputs, self._dtype, sparse)
 
     @property
     def theta(self) -> Array:
@@ -376,6 +377,8 @@ class Sequential:
         """
         optimizer = self._compiled()
         self._adapt(engine)
+        if engine.sparse and not self.network.sparse and self.network.front is not None:
+            self._network = replace(self.network, sparse=True)
         objective = replace(self._objective(), class_weight=class_weight)
         names = [*objective.names, *(f"val_{name}" for name in objective.names if validation is not None)]
         rows = sum(block.rows for block in engine.blocks)

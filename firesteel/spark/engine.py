@@ -23,7 +23,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from firesteel import errors
 from firesteel.spark import worker
 from firesteel.train.engine import BlockInfo
-from firesteel.train.partial import Partial, Task
+from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
 
 __all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "translated"]
@@ -93,13 +93,19 @@ class SparkEngine:
     """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, a shard in each partition.
 
     blocks: what is known of them already; if nothing is, they are asked.  stored: whether the frame only reads
-    packed blocks from storage, which costs little where a session refuses to cache.
+    packed blocks from storage, which costs little where a session refuses to cache.  sparse: whether they hold
+    non-zeros alone.
     """
 
     def __init__(
-        self, frame: DataFrame, shards: int, blocks: Sequence[BlockInfo] | None = None, stored: bool = False
+        self,
+        frame: DataFrame,
+        shards: int,
+        blocks: Sequence[BlockInfo] | None = None,
+        stored: bool = False,
+        sparse: bool = False,
     ) -> None:
-        self._shards = shards
+        self._shards, self.sparse = shards, sparse
         # Spark keeps one cache for equal plans: without a name of its own, a fit of the same rows at the same time
         # would share it, and the first to end would drop it under the other.
         frame = frame.withColumn("engine", F.lit(uuid.uuid4().hex))
@@ -141,9 +147,12 @@ class SparkEngine:
         columns = [table.column(name).to_pylist() for name in ("shard", "steps", "seconds", "slowest", "machines")]
         for at, (shard, steps, seconds, slowest, machines) in enumerate(zip(*columns, strict=True)):
             vectors = np.frombuffer(table.column("vectors")[at].as_buffer(), dtype)
-            vectors = vectors.reshape(-1 if size else 0, size)
             sums = np.frombuffer(table.column("sums")[at].as_buffer(), np.float64)
-            partials[shard] = Partial(vectors, sums, steps, seconds, slowest, frozenset(json.loads(machines)))
+            found = table.column("changed")[at].as_buffer()
+            changed = Changed.from_bytes(np.frombuffer(found, np.uint8)) if found.size else None
+            vectors = vectors.reshape(*((-1 if size else 0, size) if changed is None else (len(changed.values), -1)))
+            known = frozenset(json.loads(machines))
+            partials[shard] = Partial(vectors, sums, steps, seconds, slowest, known, changed)
         return partials
 
     def close(self) -> None:

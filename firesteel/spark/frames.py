@@ -169,7 +169,7 @@ class Frame:
 
     def _blocks(self, held: bool) -> int:
         assert self.surveyed is not None
-        return n_blocks(self.surveyed.held if held else self.surveyed.rows, self.surveyed.width)
+        return n_blocks(self.surveyed.held if held else self.surveyed.rows, self.surveyed.words)
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         assert self.surveyed is not None
@@ -183,7 +183,8 @@ class Frame:
     def packed(self, shards: int | None, held: bool) -> SparkEngine:
         """Pack the rows; return the engine that holds them until it is closed."""
         count, frame = self.planned(shards, held)
-        engine = SparkEngine(frame, count)
+        assert self.surveyed is not None
+        engine = SparkEngine(frame, count, sparse=self.surveyed.sparse)
         try:
             self.check_packed(engine.blocks, held)
         except BaseException:

@@ -58,7 +58,7 @@ class Packed:
         return strategy.default_shards(self._survey.rows, batch_size, self._blocks(False))
 
     def _blocks(self, held: bool) -> int:
-        return n_blocks(self._survey.held if held else self._survey.rows, self._survey.width)
+        return n_blocks(self._survey.held if held else self._survey.rows, self._survey.words)
 
     @contextlib.contextmanager
     def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[SparkEngine]:
@@ -76,7 +76,9 @@ class Packed:
                     "long"
                 )  # codes are for Spark's hash of a long
                 placed = frame.repartition(count, part)
-                self._engines[count, held] = SparkEngine(placed, count, known_blocks(frame), self._stored)
+                self._engines[count, held] = SparkEngine(
+                    placed, count, known_blocks(frame), self._stored, self._survey.sparse
+                )
             engine = self._engines[count, held]
         yield engine
 

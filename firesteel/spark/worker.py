@@ -33,7 +33,8 @@ SHIFTING = (
 
 
 PARTIAL_SCHEMA = (
-    "shard long, vectors binary, sums binary, steps long, seconds double, slowest double, machines string"
+    "shard long, vectors binary, changed binary, sums binary, steps long, seconds double, slowest double, "
+    "machines string"
 )
 
 
@@ -63,6 +64,7 @@ def partial_batch(shard: int, partial: Partial) -> pa.RecordBatch:
     return record_batch(
         shard=[shard],
         vectors=[partial.vectors.tobytes()],
+        changed=[b"" if partial.changed is None else partial.changed.to_bytes()],
         sums=[partial.sums.tobytes()],
         steps=[partial.steps],
         seconds=[partial.seconds],

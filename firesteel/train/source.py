@@ -13,9 +13,20 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.sparse import CSR, Features
 from firesteel.errors import ConfigError, DataError
-from firesteel.train.blocks import n_blocks, pack_arrays, pack_in_order
-from firesteel.train.checks import MOST_CLASSES, Classes, Findings, Rule, beyond, count_classes, look, refuse
+from firesteel.train.blocks import SPARSE_WIDTH, is_sparse, n_blocks, pack_arrays, pack_in_order
+from firesteel.train.checks import (
+    MOST_CLASSES,
+    Classes,
+    Findings,
+    Rule,
+    beyond,
+    count_classes,
+    look,
+    misplaced,
+    refuse,
+)
 from firesteel.train.engine import Engine, LocalEngine, check_shards
 from firesteel.train.strategies import Strategy
 
@@ -27,7 +38,9 @@ __all__ = [
     "check_targets",
     "check_weights",
     "check_width",
+    "count_nonzeros",
     "features_array",
+    "suited",
 ]
 
 
@@ -37,6 +50,7 @@ class Survey:
 
     width: I.  targets: T.  found: what is wrong with the targets, if they are meant for one kind of loss or another.
     classes: how often each occurs, if the targets can be classes.
+    nonzeros: how many of the features of all rows are not 0, if they were counted.
     """
 
     rows: int
@@ -45,6 +59,19 @@ class Survey:
     targets: int
     found: Findings
     classes: Classes
+    nonzeros: int | None = None
+
+    @property
+    def sparse(self) -> bool:
+        """Whether rows are packed as their non-zeros."""
+        return is_sparse(self.width, self.nonzeros, self.rows + self.held)
+
+    @property
+    def words(self) -> int:
+        """How many words of 4 bytes a packed row is counted as."""
+        if not self.sparse or self.nonzeros is None:
+            return self.width
+        return max(1, -(-2 * self.nonzeros // (self.rows + self.held)))
 
 
 @runtime_checkable
@@ -95,7 +122,9 @@ def check_kind(survey: Survey, rule: Rule, name: str) -> None:
 
 
 class Arrays:
-    """x: (n, I) numbers.  y: (n,) or (n, T).  weight: (n,) or None.  split: share of the last rows held out.
+    """x: (n, I) numbers, or a sparse matrix of scipy's.  y: (n,) or (n, T).  weight: (n,) or None.
+
+    split: share of the last rows held out.
 
     Raises DataError for anything but numbers of fitting shapes.
     """
@@ -104,6 +133,7 @@ class Arrays:
 
     def __init__(self, x: Any, y: Any, weight: Any, dtype: str, split: float = 0.0) -> None:
         self.dtype, self.split = np.dtype(dtype), split
+        self.surveyed: Survey | None = None
         self.x = features_array(x)
         self.y = _numbers("y", y)
         self.w = np.ones(len(self.x)) if weight is None else _numbers("sample_weight", weight)
@@ -132,6 +162,10 @@ class Arrays:
             )
 
     def survey(self) -> Survey:
+        if self.surveyed is not None:
+            return self.surveyed
+        if isinstance(self.x, CSR):
+            refuse(misplaced(self.x, lambda row: f"row {row}")[0], len(self.x), self.names)
         found = look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
         refuse(found, len(self.x), self.names)
         w = self.w.astype(self.dtype)
@@ -140,7 +174,9 @@ class Arrays:
             check_weights(float(w[self.train :].sum(dtype=np.float64)), "sample_weight", "held out")
         n, width = self.x.shape
         classes = count_classes(self.y, np.arange(n) >= self.train, lambda row: f"row {row}")
-        return Survey(self.train, n - self.train, width, self.y.shape[1], found, classes)
+        nonzeros = count_nonzeros(self.x, self.dtype)
+        self.surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
+        return self.surveyed
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         return 1
@@ -150,17 +186,41 @@ class Arrays:
         rows = slice(self.train, None) if held else slice(0, self.train)
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards
-        x = self.x[rows]
-        check_shards(count, n_blocks(*x.shape))
-        engine = LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype), count)
+        survey = self.survey()
+        x = suited(self.x[rows], survey.sparse)
+        check_shards(count, n_blocks(len(x), survey.words))
+        engine = LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype, survey.words), count)
         try:
             yield engine
         finally:
             engine.close()
 
 
-def features_array(x: Any) -> npt.NDArray[Any]:
-    """Return x as an array of numbers, (n, I); raise DataError where it is none."""
+def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
+    """Return how many values of x, (n, I), are not 0 as `dtype`; None where rows are too short for it to matter."""
+    if x.shape[1] < SPARSE_WIDTH:
+        return None
+    values = x.values if isinstance(x, CSR) else x
+    with np.errstate(over="ignore"):
+        return int(np.count_nonzero(values.astype(dtype, copy=False)))
+
+
+def suited(x: Features, sparse: bool) -> Features:
+    """Return rows as their non-zeros, or with their zeros."""
+    if isinstance(x, CSR):
+        return x if sparse else x.dense()
+    return CSR.of(x) if sparse else x
+
+
+def features_array(x: Any) -> Features:
+    """Return x as an array of numbers, (n, I), or as its non-zeros if it is a sparse matrix, which `tocsr` tells.
+
+    Raises DataError where it is none of the two.
+    """
+    if hasattr(x, "tocsr") and len(x.shape) == 2:
+        rows = x.tocsr()
+        values = _numbers("x", rows.data, keep=True)
+        return CSR(rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), values, rows.shape[1])
     array = _numbers("x", x, keep=True)
     if array.ndim != 2:
         shape = "x.reshape(len(x), -1)" if array.ndim > 2 else "x.reshape(-1, 1)"
