@@ -8,7 +8,7 @@ import sys
 from firesteel.errors import FiresteelError
 from firesteel.train.engine import machine, worker_threads
 
-NAMES = ("seed_b", "rounds", "shards", "perceptron", "lesson", "dense")
+NAMES = ("seed_b", "rounds", "shards", "perceptron", "lesson", "dense", "sparse")
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

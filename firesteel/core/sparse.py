@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from firesteel.core.network import Network
 
-__all__ = ["CSR", "Features", "entering", "forward", "front", "joined", "narrowed", "product"]
+__all__ = ["CSR", "Features", "entering", "forward", "front", "joined", "narrowed", "product", "suited"]
 
 Rows = npt.NDArray[Any] | slice | list[int]
 
@@ -137,6 +137,13 @@ def joined(parts: "Sequence[Any]") -> Any:
     counts = np.concatenate([np.diff(part.indptr) for part in parts])
     indices, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ("indices", "values"))
     return CSR(_starts(counts), indices, values, parts[0].width)
+
+
+def suited(x: Features, sparse: bool) -> Features:
+    """Return rows as their non-zeros, or with their zeros."""
+    if isinstance(x, CSR):
+        return x if sparse else x.dense()
+    return CSR.of(x) if sparse else x
 
 
 # The product

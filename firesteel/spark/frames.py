@@ -30,15 +30,15 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark import packing, worker
 from firesteel.spark.columns import Columns, Table, check_names, listed
-from firesteel.spark.engine import SparkEngine, collect, partition_codes
+from firesteel.spark.engine import SparkEngine, collect, described, partition_codes, translated
 from firesteel.spark.ship import ship
-from firesteel.train.blocks import heavy_limit, n_blocks
+from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
 from firesteel.train.checks import MOST_EXACT, Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient, Strategy
 
-__all__ = ["Frame", "predict", "scoring", "source"]
+__all__ = ["DIRECT", "Frame", "predict", "scoring", "source"]
 
 LEADING = 3
 """How many leading columns tell one row from another in a message."""
@@ -70,8 +70,9 @@ class Frame:
         self.names: Mapping[str, str] = columns.names()
         self.frame = frame
         table = Table(frame)
+        wide = _wide_vectors(table, columns.features, word("features"))
         parts = {
-            "x": table.features(columns.features, dtype, word("features")),
+            "x": table.features(columns.features, dtype, word("features"), wide),
             "y": table.label(columns.label, word("label")),
             "w": F.lit(1.0) if columns.weight is None else table.number(columns.weight, word("weight")),
         }
@@ -87,7 +88,7 @@ class Frame:
         told = {f"where{number}": table.column(name, "leading")[0] for number, name in enumerate(leading)}
         self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
         self.exact: DataFrame | None = None
-        if table.holds_vectors(columns.features):
+        if table.holds_vectors(columns.features) and not wide:
             parts["x"] = table.features(columns.features, "float64", word("features"))
             self.exact = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
         self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
@@ -138,7 +139,9 @@ class Frame:
             np.concatenate([np.frombuffer(b, np.int64) for b in table.column("heavy_counts").to_pylist()]),
             sum(report["slack"] for report in reports),
         )
-        self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())))
+        counted = [report["nonzeros"] for report in reports if report["nonzeros"] is not None]
+        nonzeros = sum(counted) if counted else None
+        self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros)
         return self.surveyed
 
     def _reports(self, rows: DataFrame) -> tuple[pa.Table, list[dict[str, Any]]]:
@@ -203,7 +206,7 @@ class Frame:
         blocks = self._blocks(held)
         count = Gradient().default_shards(0, None, blocks) if shards is None else shards
         check_shards(count, blocks)
-        reading = replace(self.reading, where=())
+        reading = replace(self.reading, where=(), sparse=self.surveyed.sparse)
         task = packing.PackTask(reading, blocks, partition_codes(count), held, self.columns.id is not None)
         heavy = None if held else self._heavy(blocks, reading)
         if heavy is not None:
@@ -246,7 +249,30 @@ class Frame:
         )
 
 
+def _wide_vectors(table: Table, features: Any, role: str) -> bool:
+    """Return whether this is a column of vectors so long that their zeros must not be written out on the way.
+
+    It asks the first row where Spark's metadata do not tell, and decides how rows travel, nothing else.
+    """
+    column = table.column(features, role)[0] if isinstance(features, str) else None
+    if column is None or not table.holds_vectors(features):
+        return False
+    size = table.feature_size(features)
+    if size is None:
+        with described(table.frame.sparkSession, "firesteel: looking at the first row"):
+            try:
+                first = table.frame.select(column).head()
+            except Exception as error:
+                raise translated(error) from None
+        size = 0 if first is None or first[0] is None else first[0].size
+    return bool(size >= SPARSE_WIDTH)
+
+
 # Prediction
+
+
+DIRECT = hasattr(F, "arrow_udf")
+"""Whether columns reach a scoring function as Arrow has them, from Spark 4.1 on."""
 
 
 def scoring(function: worker.Outputs, kind: str) -> Any:
@@ -276,7 +302,7 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: str | Se
             f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",
             code="data-column",
         )
-    x = table.features(features, network.dtype)
+    x = table.features(features, network.dtype, kept=network.sparse and DIRECT)
     ship(frame.sparkSession)
     named = Columns(features if isinstance(features, str) else tuple(features)).names()["features"]
     outputs = worker.Outputs(network, theta, named)

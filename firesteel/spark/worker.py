@@ -6,17 +6,17 @@ Each reads its input to the end and is pure; the driver's side is `engine.py` fo
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from firesteel.core.network import Network
+from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import DataError
-from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, matrix, record_batch, widths
+from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
 from firesteel.train.blocks import Block
+from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import QUIET, one_blas_thread, work_on
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work, predict
@@ -101,11 +101,16 @@ class Outputs:
                 f"{self.network.inputs}; {int(wrong.sum()):,} of {len(column):,} rows in this batch are like that",
                 code="data-width",
             )
-        x = matrix(column) if len(column) else np.zeros((0, self.network.inputs))
-        with np.errstate(over="ignore"):
-            x = x.astype(self.network.dtype, copy=False) if x.dtype.kind == "f" else x
-        if self.invalid != "nan" and x.dtype.kind == "f" and not np.isfinite(x.sum()):
-            bad = ~np.isfinite(x).all(axis=1)
+        x: Features = features(column) if len(column) else np.zeros((0, self.network.inputs))
+        if isinstance(x, CSR):
+            refuse(misplaced(x, lambda row: f"row {row} of a batch")[0], len(x), {"features": self.name})
+            x = x.cast(np.dtype(self.network.dtype))
+        elif x.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                x = x.astype(self.network.dtype, copy=False)
+        values = x.values if isinstance(x, CSR) else x
+        if self.invalid != "nan" and x.dtype.kind == "f" and not np.isfinite(values.sum()):
+            bad = ~finite_rows(x, self.network.dtype)
             if bad.any() and self.invalid == "error":
                 raise self._refused("NaN, an infinite value or a null inside", int(bad.sum()), len(x))
             null[np.flatnonzero(~null)[bad]] = True
@@ -113,7 +118,7 @@ class Outputs:
         with one_blas_thread(), np.errstate(**QUIET):
             return as_lists(self.score(x), null)
 
-    def score(self, x: npt.NDArray[Any]) -> Array:
+    def score(self, x: Features) -> Array:
         """Return what is wanted of each row, (n, K), for rows x, (n, I), of numbers."""
         return predict(self.network, self.theta, x, map).astype(self.kind)
 
@@ -141,7 +146,7 @@ class Classes(Outputs):
 
     thresholds: tuple[float, ...] | None = None
 
-    def score(self, x: npt.NDArray[Any]) -> Array:
+    def score(self, x: Features) -> Array:
         logits = predict(self.network, self.theta, x, map, len(self.network.ops) - 1)
         outputs, _ = self.network.ops[-1].apply({}, logits, None)
         raw = logits.astype(np.float64)

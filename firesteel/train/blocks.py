@@ -22,6 +22,7 @@ __all__ = [
     "Block",
     "Keys",
     "block_ids",
+    "count_nonzeros",
     "heavy_limit",
     "heavy_share",
     "id_keys",
@@ -236,6 +237,15 @@ def is_sparse(width: int, nonzeros: int | None, rows: int) -> bool:
     (True, False)
     """
     return nonzeros is not None and width >= SPARSE_WIDTH and nonzeros * SPARSE_PART <= width * rows
+
+
+def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
+    """Return how many values of x, (n, I), are not 0 as `dtype`; None where rows are too short for it to matter."""
+    if x.shape[1] < SPARSE_WIDTH:
+        return None
+    values = x.values if isinstance(x, CSR) else x
+    with np.errstate(over="ignore"):
+        return int(np.count_nonzero(values.astype(dtype, copy=False)))
 
 
 def block_ids(keys: Keys, blocks: int) -> npt.NDArray[np.int64]:

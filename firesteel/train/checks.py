@@ -27,6 +27,7 @@ __all__ = [
     "Rule",
     "beyond",
     "count_classes",
+    "finite_rows",
     "largest",
     "look",
     "merge",
@@ -150,6 +151,15 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
     note("weight-infinite", np.isinf(w_kept), w)
     note("negative-weight", w < 0, w)
     return found
+
+
+def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_]:
+    """Return which rows of x, (n, I), hold finite numbers alone, as `dtype`."""
+    if not isinstance(x, CSR):
+        return np.asarray(np.isfinite(x.astype(dtype, copy=False)).all(axis=1))
+    fine = np.ones(len(x), bool)
+    fine[x.rows[~np.isfinite(x.values.astype(dtype))]] = False
+    return fine
 
 
 def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArray[np.bool_]]:

@@ -13,9 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.sparse import CSR, Features
+from firesteel.core.sparse import CSR, Features, suited
 from firesteel.errors import ConfigError, DataError
-from firesteel.train.blocks import SPARSE_WIDTH, is_sparse, n_blocks, pack_arrays, pack_in_order
+from firesteel.train.blocks import count_nonzeros, is_sparse, n_blocks, pack_arrays, pack_in_order
 from firesteel.train.checks import (
     MOST_CLASSES,
     Classes,
@@ -38,9 +38,7 @@ __all__ = [
     "check_targets",
     "check_weights",
     "check_width",
-    "count_nonzeros",
     "features_array",
-    "suited",
 ]
 
 
@@ -194,22 +192,6 @@ class Arrays:
             yield engine
         finally:
             engine.close()
-
-
-def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
-    """Return how many values of x, (n, I), are not 0 as `dtype`; None where rows are too short for it to matter."""
-    if x.shape[1] < SPARSE_WIDTH:
-        return None
-    values = x.values if isinstance(x, CSR) else x
-    with np.errstate(over="ignore"):
-        return int(np.count_nonzero(values.astype(dtype, copy=False)))
-
-
-def suited(x: Features, sparse: bool) -> Features:
-    """Return rows as their non-zeros, or with their zeros."""
-    if isinstance(x, CSR):
-        return x if sparse else x.dense()
-    return CSR.of(x) if sparse else x
 
 
 def features_array(x: Any) -> Features:
