@@ -117,8 +117,13 @@ class Learner:
     def changed(self, share: float) -> Partial:
         """Return the rows that were touched and the rest of the vectors, as the shard's share of the whole."""
         rows, number = np.flatnonzero(self.touched), self.w.dtype.type
-        values = np.stack([matrix[rows] for matrix in (self.w, *self.moments)]) * number(share)
-        tails = np.vstack([self.tail, self.tails]) * number(share)
+        values = np.empty((1 + len(self.moments), len(rows), self.shape[1]), self.w.dtype)
+        for one, matrix in zip(values, (self.w, *self.moments), strict=True):
+            matrix.take(rows, axis=0, out=one, mode="clip")
+        tails = np.vstack([self.tail, self.tails])
+        if share != 1.0:
+            values *= number(share)
+            tails *= number(share)
         return Partial(tails, np.zeros(0), changed=Changed(rows, values, np.full(len(rows), share)))
 
     def _compact(self, x: CSR) -> tuple[Array, CSR]:
@@ -172,7 +177,6 @@ def spread(total: Partial, task: Task) -> Partial:
             before = task.theta if number == 0 else task.slots[number - 1]  # type: ignore[index]
             vector[:cut] = before[:cut]
             left = np.maximum(1.0 - changed.share, 0.0).astype(vector.dtype)
-            matrix[changed.rows] = matrix[changed.rows] * left[:, None] + values
-        else:
-            matrix[changed.rows] = values
+            values = values + matrix[changed.rows] * left[:, None] if left.any() else values
+        matrix[changed.rows] = values
     return replace(total, vectors=vectors, changed=None)
