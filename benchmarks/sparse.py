@@ -19,6 +19,7 @@ from firesteel.layers import Dense
 from firesteel.models import Sequential
 
 ROWS, EACH, EPOCHS = 1_000_000, 50, 1
+ON_SPARK = 100_000
 WIDTHS = (1 << 12, 1 << 18)
 
 
@@ -81,6 +82,34 @@ def one(width: int, count: int) -> None:
     )
 
 
+def on_spark() -> None:
+    """Print the seconds of rows as sparse, hashed from text that Spark makes up, on `local[2]`."""
+    from pyspark.ml.feature import HashingTF  # not above: the memory of a child is measured
+    from pyspark.sql import functions as F
+
+    from firesteel.spark import NeuralNetworkClassifier, session
+
+    spark = session("local[2]")
+    words = F.transform(F.sequence(F.lit(1), F.lit(EACH)), lambda k: F.xxhash64("id", k).cast("string"))
+    text = spark.range(ON_SPARK).select(words.alias("words"), (F.col("id") % 2).alias("label"))
+    taken = {}
+    for width in (WIDTHS[0], *WIDTHS):  # the first one warms the machine up
+        made = HashingTF(numFeatures=width, inputCol="words", outputCol="features").transform(text).persist()
+        made.count()
+        classifier = NeuralNetworkClassifier(hiddenLayers=[32], maxIter=2, seed=1)
+        start = time.perf_counter()
+        model = classifier.fit(made)
+        fitted = time.perf_counter()
+        model.transform(made).agg(F.sum("prediction")).collect()
+        taken[width] = fitted - start, time.perf_counter() - fitted
+        made.unpersist()
+    print(f"on Spark, {ON_SPARK:,} rows, seconds by the clock, of a fit of 2 epochs and of transform")
+    for width, (fit, transform) in taken.items():
+        print(f"{width:7,} {fit:11.1f} {transform:9.1f}")
+    narrow, wide = (sum(taken[width]) for width in WIDTHS)
+    print(f"wide / narrow: {wide / narrow:.2f}")
+
+
 def main(count: int = ROWS) -> None:
     found = {}
     for width in WIDTHS:
@@ -95,6 +124,7 @@ def main(count: int = ROWS) -> None:
         )
     narrow, wide = (found[width] for width in WIDTHS)
     print(f"wide / narrow: time {wide['total'] / narrow['total']:.2f}, memory {wide['peak'] / narrow['peak']:.2f}")
+    on_spark()
 
 
 if __name__ == "__main__":

@@ -224,7 +224,7 @@ def n_blocks(rows: int, width: int) -> int:
 
 
 SPARSE_WIDTH = 1 << 12
-SPARSE_PART = 32
+SPARSE_PART = 64
 """Rows of at least so many values, of which at most one in so many is not 0, are kept and trained on as non-zeros."""
 
 

@@ -6,7 +6,7 @@ validation are part of the source, so that both halves are checked in one look.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Number
 from typing import Any, Protocol, runtime_checkable
 
@@ -162,8 +162,6 @@ class Arrays:
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
-        if isinstance(self.x, CSR):
-            refuse(misplaced(self.x, lambda row: f"row {row}")[0], len(self.x), self.names)
         found = look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
         refuse(found, len(self.x), self.names)
         w = self.w.astype(self.dtype)
@@ -200,9 +198,7 @@ def features_array(x: Any) -> Features:
     Raises DataError where it is none of the two.
     """
     if hasattr(x, "tocsr") and len(x.shape) == 2:
-        rows = x.tocsr()
-        values = _numbers("x", rows.data, keep=True)
-        return CSR(rows.indptr.astype(np.int64), rows.indices.astype(np.int32, copy=False), values, rows.shape[1])
+        return _sparse(x.tocsr())
     array = _numbers("x", x, keep=True)
     if array.ndim != 2:
         shape = "x.reshape(len(x), -1)" if array.ndim > 2 else "x.reshape(-1, 1)"
@@ -213,6 +209,21 @@ def features_array(x: Any) -> Features:
     if not array.shape[1]:
         raise DataError("x has no columns: give at least one", code="data-shape")
     return array
+
+
+def _sparse(x: Any) -> CSR:
+    """Return a matrix's non-zeros; raise DataError where they are no numbers, or not where they should be."""
+    if x.dtype.kind not in "uifb":
+        raise DataError(
+            f"x holds {x.dtype} values, in all of its {x.shape[0]:,} rows: turn them into numbers first",
+            code="data-text",
+        )
+    if not 0 < x.shape[1] < 1 << 31:
+        raise DataError(f"x has {x.shape[1]:,} columns: give at least one, and less than 2^31", code="data-shape")
+    values = x.data.astype(np.float64) if x.dtype.kind == "b" or x.dtype == np.float16 else x.data
+    rows = CSR(x.indptr.astype(np.int64), x.indices, values, x.shape[1])
+    refuse(misplaced(rows, lambda row: f"row {row}")[0], len(rows), {"features": "x"})
+    return replace(rows, indices=x.indices.astype(np.int32, copy=False))
 
 
 def _numbers(name: str, values: Any, keep: bool = False) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array, csr_matrix
 
+from firesteel.callbacks import BackupAndRestore, LambdaCallback
 from firesteel.core import losses
 from firesteel.core import optimizers as catalogue
 from firesteel.core.network import Network, Objective
@@ -317,6 +318,20 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does():
     assert parts.fingerprint() == whole.fingerprint()
 
 
+def test_a_training_that_was_cut_off_goes_on_to_the_bit(tmp_path):
+    def cut(epoch, logs):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    settings = dict(optimizer=SGD(0.1, momentum=0.9), shards=2, epochs=4)
+    with pytest.raises(KeyboardInterrupt):
+        stop = LambdaCallback(on_epoch_end=cut)
+        fitted(X, Y, callbacks=[BackupAndRestore(tmp_path), stop], **settings)
+    assert list(tmp_path.iterdir())
+    went_on = fitted(SCIPY, Y, callbacks=[BackupAndRestore(tmp_path), LambdaCallback()], **settings)
+    assert went_on.fingerprint() == fitted(X, Y, **settings).fingerprint()
+
+
 # Rows that cannot be
 
 
@@ -354,3 +369,23 @@ def test_bad_sparse_rows_are_refused_with_row_and_place(name):
         net.fit(broken(**changes), Y, verbose=0)
     assert caught.value.code == code
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["beyond", "below", "twice"])
+def test_a_prediction_refuses_indices_that_no_row_has(name):
+    changes, code, words = BAD[name]
+    net = model()
+    net.build((None, WIDTH))
+    with pytest.raises(DataError) as caught:
+        net.predict(broken(**changes))
+    assert caught.value.code == code and words[0] in str(caught.value)
+
+
+def test_a_sparse_matrix_of_truths_is_one_of_ones():
+    assert np.array_equal(model_of_all().predict(SCIPY.astype(bool)), model_of_all().predict((X != 0).astype("f4")))
+
+
+def model_of_all():
+    net = model()
+    net.build((None, WIDTH))
+    return net
