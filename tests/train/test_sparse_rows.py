@@ -201,7 +201,8 @@ STEPPING = {name: one for name, one in catalogue.OPTIMIZERS.items() if not one.s
 @pytest.mark.parametrize("name", STEPPING)
 def test_a_step_from_the_start_is_the_dense_one_on_touched_rows_and_none_on_others(name):
     """Decay apart, which AdamW's untouched rows are spared."""
-    target = objective(Dense(4, "tanh"), BatchNormalization(), Dense(3, "softmax"))
+    last = Dense(3, "softmax", kernel_constraint="non_neg")
+    target = objective(Dense(4, "tanh"), BatchNormalization(), last)
     net, optimizer = target.network, STEPPING[name]
     x, y = X[:20].astype("f8"), Y[:20, None].astype("f8")
     blocks = pack_arrays(CSR.of(x), y, np.ones(20), np.dtype("f8"))
