@@ -47,7 +47,10 @@ def binary_views(column: pa.Array) -> list[npt.NDArray[np.uint8]]:
 
 def features(column: pa.Array) -> Features:
     """Return a column of equally long lists, bytes or vectors, without nulls, as (n, width)."""
-    return vectors(column) if pa.types.is_struct(column.type) else matrix(column)
+    if not pa.types.is_struct(column.type):
+        return matrix(column)
+    dense = len(column) and (column.field("type").to_numpy(zero_copy_only=False) == 1).all()
+    return matrix(column.field("values")) if dense else vectors(column)
 
 
 def matrix(column: pa.Array) -> npt.NDArray[Any]:
@@ -60,7 +63,7 @@ def matrix(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def vectors(column: pa.Array) -> CSR:
-    """Return the non-zeros of a column of vectors, sparse or dense ones, of one size and without nulls."""
+    """Return the non-zeros of a column of vectors, sparse or dense ones, without nulls; its width is the largest."""
     sparse = column.field("type").to_numpy(zero_copy_only=False) == 0
     lists = column.field("values")
     counts = pa.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
@@ -69,7 +72,7 @@ def vectors(column: pa.Array) -> CSR:
     indices = (np.arange(starts[-1]) - np.repeat(starts[:-1], counts)).astype(np.int32)
     indices[named] = column.field("indices").filter(pa.array(sparse)).flatten().to_numpy(zero_copy_only=False)
     values = lists.flatten().to_numpy(zero_copy_only=False)
-    return CSR(starts, indices, values, int(widths(column)[0]) if len(column) else 0).cast(values.dtype)
+    return CSR(starts, indices, values, int(widths(column).max(initial=0))).cast(values.dtype)
 
 
 def widths(column: pa.Array) -> npt.NDArray[Any]:

@@ -30,7 +30,7 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark import packing, worker
 from firesteel.spark.columns import Columns, Table, check_names, listed
-from firesteel.spark.engine import SparkEngine, collect, described, partition_codes, translated
+from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
 from firesteel.train.checks import MOST_EXACT, Class, Classes, Finding, Findings, merge, merge_classes, refuse
@@ -70,9 +70,8 @@ class Frame:
         self.names: Mapping[str, str] = columns.names()
         self.frame = frame
         table = Table(frame)
-        wide = _wide_vectors(table, columns.features, word("features"))
         parts = {
-            "x": table.features(columns.features, dtype, word("features"), wide),
+            "x": table.features(columns.features, dtype, word("features")),
             "y": table.label(columns.label, word("label")),
             "w": F.lit(1.0) if columns.weight is None else table.number(columns.weight, word("weight")),
         }
@@ -81,16 +80,21 @@ class Frame:
             parts["key"] = F.when(identifier.isNotNull(), F.xxhash64(identifier))
         if columns.held is not None:
             parts["held"] = table.boolean(columns.held, word("held"))
-        self.rows = frame.select(*(column.alias(name) for name, column in parts.items()))
+        self.rows = self.kept = frame.select(*(column.alias(name) for name, column in parts.items()))
         self.feature_names = table.feature_names(columns.features)
         self.class_names = table.class_names(columns.label)
         leading = table.leading(TELLING, LEADING)
         told = {f"where{number}": table.column(name, "leading")[0] for number, name in enumerate(leading)}
         self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
         self.exact: DataFrame | None = None
-        if table.holds_vectors(columns.features) and not wide:
-            parts["x"] = table.features(columns.features, "float64", word("features"))
-            self.exact = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
+        if table.holds_vectors(columns.features):
+            size = table.feature_size(columns.features)
+            maybe_wide = size is None or size >= SPARSE_WIDTH
+            parts["x"] = table.features(columns.features, "float64", word("features"), maybe_wide)
+            if maybe_wide:
+                self.kept = frame.select(*(column.alias(name) for name, column in parts.items()))
+            seen = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
+            self.told, self.exact = (seen, None) if maybe_wide else (self.told, seen)
         self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -170,6 +174,11 @@ class Frame:
             raise DataError(f"{self.names[part]} holds no values: give at least one a row", code="data-width")
         return usual
 
+    def _packing(self) -> DataFrame:
+        """Return the columns to pack: wide vectors as Spark keeps them, others as lists."""
+        assert self.surveyed is not None
+        return self.kept if self.surveyed.width >= SPARSE_WIDTH else self.rows
+
     def _blocks(self, held: bool) -> int:
         assert self.surveyed is not None
         return n_blocks(self.surveyed.held if held else self.surveyed.rows, self.surveyed.words)
@@ -212,7 +221,7 @@ class Frame:
         if heavy is not None:
             keys = heavy.column("key").to_numpy().view(np.uint64)
             task = replace(task, heavy=tuple(int(key) for key in keys))
-        packs = mapped(self.rows, packing.mini_packs, packing.MINI_SCHEMA, task)
+        packs = mapped(self._packing(), packing.mini_packs, packing.MINI_SCHEMA, task)
         if heavy is not None:
             spark = self.frame.sparkSession
             few = spark.createDataFrame([tuple(row.values()) for row in heavy.to_pylist()], packing.HEAVY_SCHEMA)
@@ -229,7 +238,7 @@ class Frame:
         likely = values[np.bincount(where, counts, len(values)) + slack > limit]
         if not len(likely):
             return None
-        counted = mapped(self.rows, packing.count_heavy, packing.HEAVY_SCHEMA, reading, likely)
+        counted = mapped(self._packing(), packing.count_heavy, packing.HEAVY_SCHEMA, reading, likely)
         table = collect(counted, "firesteel: counting rows that occur often")
         count: dict[int, int] = {}
         pack: dict[int, bytes] = {}
@@ -247,25 +256,6 @@ class Frame:
                 "pack": pa.array([pack[key] for key in heavy], pa.binary()),
             }
         )
-
-
-def _wide_vectors(table: Table, features: Any, role: str) -> bool:
-    """Return whether this is a column of vectors so long that their zeros must not be written out on the way.
-
-    It asks the first row where Spark's metadata do not tell, and decides how rows travel, nothing else.
-    """
-    column = table.column(features, role)[0] if isinstance(features, str) else None
-    if column is None or not table.holds_vectors(features):
-        return False
-    size = table.feature_size(features)
-    if size is None:
-        with described(table.frame.sparkSession, "firesteel: looking at the first row"):
-            try:
-                first = table.frame.select(column).head()
-            except Exception as error:
-                raise translated(error) from None
-        size = 0 if first is None or first[0] is None else first[0].size
-    return bool(size >= SPARSE_WIDTH)
 
 
 # Prediction

@@ -236,7 +236,7 @@ def _without_nulls(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBa
     batch = _those(batch, good)
     good = np.ones(batch.num_rows, bool)
     x = batch.column("x")
-    if pa.types.is_struct(x.type) and len(x):
+    if pa.types.is_struct(x.type) and (x.field("type").to_numpy(zero_copy_only=False) == 0).any():
         wrong, bad = misplaced(vectors(x), functools.partial(_where, batch, names))
         found = merge(found, wrong)
         good &= ~bad

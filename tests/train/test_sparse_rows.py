@@ -212,16 +212,16 @@ def test_a_step_from_the_start_is_the_dense_one_on_touched_rows_and_none_on_othe
     lazy, lazy_slots = theta.copy(), slots.copy()
     Learner(task, lazy, lazy_slots).step([(block, np.arange(len(block))) for block in blocks], 0, 0)
 
-    order = [blocks[0].x.dense()]
+    order = blocks[0].x.dense()
     g = np.zeros_like(theta)
     plain = replace(target, network=replace(net, sparse=False))
     views = net.layout.views
     random = lambda op: np.random.default_rng(0)  # noqa: E731  # batch normalisation asks whether, not what
-    plain.learn(views(theta), order[0], blocks[0].y, np.ones(20), 1 / 20, random, views(g))
+    plain.learn(views(theta), order, blocks[0].y, np.ones(20), 1 / 20, random, views(g))
     dense, dense_slots = theta.copy(), slots.copy()
     update(net, optimizer, dense, g, dense_slots, 1)
     cut = WIDTH * 4
-    touched = (order[0] != 0).any(axis=0)
+    touched = (order != 0).any(axis=0)
     for a, b, before in zip([lazy, *lazy_slots], [dense, *dense_slots], [theta, *slots], strict=True):
         np.testing.assert_allclose(a[cut:], b[cut:], rtol=1e-7, atol=1e-12)
         rows, expected, start = (part[:cut].reshape(WIDTH, 4) for part in (a, b, before))
