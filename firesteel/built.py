@@ -133,7 +133,8 @@ class Built:
             raise ConfigError(
                 "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
             )
-        self._network = Network(self._layers, inputs, self._dtype)
+        sparse = self._network is not None and self._network.sparse
+        self._network = Network(self._layers, inputs, self._dtype, sparse)
 
     @property
     def theta(self) -> Array:

@@ -75,7 +75,8 @@ class Sequential(Trainable):
     ) -> History:
         """Train on arrays `fit(x, y)`, or on a DataFrame `fit(df, features="features", label="label")`.
 
-        x: (n, I) numbers, or a Spark DataFrame.  y: (n,) classes or numbers, or (n, T).
+        x: (n, I) numbers, a sparse matrix as scipy has them, or a Spark DataFrame.
+        y: (n,) classes or numbers, or (n, T).
         batch_size: rows a step, in each shard; 32 if not given, and under `gradient` all rows.
         epochs: passes over the rows, or with initial_epoch the number of the pass to end before.
         verbose: 0 is silent, 1 and "auto" draw a bar for each epoch, 2 prints a line.

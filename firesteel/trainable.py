@@ -115,6 +115,8 @@ class Trainable(Built):
         """
         optimizer = self._compiled()
         self._adapt(engine)
+        if engine.sparse and not self.network.sparse and self.network.front is not None:
+            self._network = replace(self.network, sparse=True)
         objective = replace(self._objective(), class_weight=class_weight)
         names = [*objective.names, *(f"val_{name}" for name in objective.names if validation is not None)]
         rows = sum(block.rows for block in engine.blocks)

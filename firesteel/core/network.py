@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from firesteel.core import layers as layer_words
+from firesteel.core import sparse as sparse_rows
 from firesteel.core.activations import ACTIVATIONS
 from firesteel.core.constraints import Constraint
 from firesteel.core.layers import Layer
@@ -24,6 +25,7 @@ from firesteel.core.metrics import Metric, Ranking, Value
 from firesteel.core.ops import Op
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
+from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array, Pull, Random, Views
 from firesteel.errors import ConfigError
 
@@ -36,6 +38,8 @@ DTYPES = ("float32", "float64")
 class Network:
     """Layers, the number of inputs and the dtype: everything about a network but its weights.
 
+    sparse: whether its first layer multiplies non-zeros only, as it does once it has met sparse rows.
+
     >>> from firesteel.core.layers import Dense
     >>> network = Network((Dense(2, activation="softmax"),), inputs=3)
     >>> network.layout.size, network.outputs
@@ -45,6 +49,7 @@ class Network:
     layers: tuple[Layer, ...]
     inputs: int
     dtype: str = "float32"
+    sparse: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -60,11 +65,22 @@ class Network:
                 )
             for op in layer.ops():
                 width = op.outputs(width)
+        if self.sparse and self.front is None:
+            raise ConfigError(
+                "a network takes sparse rows only if zeros stay zeros up to its first Dense layer, and that one's "
+                "kernel has no constraint",
+                code="config-sparse",
+            )
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:
         """The ops of all layers, in order."""
         return tuple(op for layer in self.layers for op in layer.ops())
+
+    @cached_property
+    def front(self) -> int | None:
+        """The number of the op that sparse rows can enter, if there is one."""
+        return sparse_rows.front(self.ops)
 
     def layer_of(self, op: int) -> str:
         """Return in words which layer an op belongs to, as "layer 2 (Dense)"."""
@@ -99,12 +115,15 @@ class Network:
         return theta
 
     def forward(
-        self, p: Sequence[Views], x: Array, random: Random | None = None, last: int | None = None
+        self, p: Sequence[Views], x: Features, random: Random | None = None, last: int | None = None
     ) -> tuple[Array, list[Pull]]:
         """Run ops[:last] on x (B, I); return the output and the pull-backs, in order.
 
+        x: for a sparse network, what `sparse.entering` gives.
         random: gives each random op its generator, in training; None in use.
         """
+        if isinstance(x, CSR):
+            return sparse_rows.forward(self, p, x, random, last)
         pulls = []
         for number, op in enumerate(self.ops[:last]):
             rng = random(number) if random is not None and op.random else None
@@ -143,7 +162,9 @@ class Network:
     def to_config(self) -> dict[str, Any]:
         """Return the JSON-able description."""
         layers = [layer.to_config() for layer in self.layers]
-        return {"layers": layers, "inputs": self.inputs, "dtype": self.dtype}
+        return {"layers": layers, "inputs": self.inputs, "dtype": self.dtype} | (
+            {"sparse": True} if self.sparse else {}
+        )
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "Network":
@@ -151,7 +172,8 @@ class Network:
         layers, inputs, dtype = config.get("layers"), config.get("inputs"), config.get("dtype")
         if not isinstance(layers, list) or not isinstance(inputs, int) or isinstance(inputs, bool) or inputs < 1:
             raise ConfigError("not the description of a network: layers or inputs are missing", code="config-field")
-        return Network(tuple(layer_words.get(layer) for layer in layers), inputs, str(dtype))
+        made = tuple(layer_words.get(layer) for layer in layers)
+        return Network(made, inputs, str(dtype), bool(config.get("sparse", False)))
 
     def fingerprint(self, theta: Array) -> str:
         """Return the SHA-256 (64 hex digits) of the architecture and the weights."""
@@ -250,7 +272,7 @@ network ends in Softmax() [config-loss]
         number = y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
         return w * np.array(self.class_weight).take(number)
 
-    def score(self, p: Sequence[Views], x: Array, y: Array, w: Array) -> Array:
+    def score(self, p: Sequence[Views], x: Features, y: Array, w: Array) -> Array:
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""
         z, _ = self.network.forward(p, x, last=self.last)
         losses, outputs, _ = self.loss.rows(z, y)
@@ -259,7 +281,7 @@ network ends in Softmax() [config-loss]
     def learn(
         self,
         p: Sequence[Views],
-        x: Array,
+        x: Features,
         y: Array,
         w: Array,
         scale: float,

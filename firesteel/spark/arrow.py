@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute  # noqa: F401  (pa.compute)
 
 import firesteel
+from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import SparkSetupError
 
@@ -22,14 +23,16 @@ __all__ = [
     "binary_views",
     "check_version",
     "clean_rows",
+    "features",
     "lists",
     "matrix",
     "record_batch",
+    "vectors",
     "widths",
 ]
 
 Batches = Iterator[pa.RecordBatch]
-Rows = tuple[npt.NDArray[Any], Array, Array]
+Rows = tuple[Features, Array, Array]
 
 
 def binary_views(column: pa.Array) -> list[npt.NDArray[np.uint8]]:
@@ -49,6 +52,14 @@ def _bytes(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
     )
 
 
+def features(column: pa.Array) -> Features:
+    """Return a column of equally long lists, bytes or vectors, without nulls, as (n, width)."""
+    if not pa.types.is_struct(column.type):
+        return matrix(column)
+    dense = len(column) and (column.field("type").to_numpy(zero_copy_only=False) == 1).all()
+    return matrix(column.field("values")) if dense else vectors(column)
+
+
 def matrix(column: pa.Array) -> npt.NDArray[Any]:
     """Return a column of equally long lists or bytes, without nulls, as (n, width)."""
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
@@ -58,8 +69,25 @@ def matrix(column: pa.Array) -> npt.NDArray[Any]:
     return values.reshape(len(column), -1) if len(column) else np.empty((0, 0), values.dtype)
 
 
+def vectors(column: pa.Array) -> CSR:
+    """Return the non-zeros of a column of vectors, sparse or dense ones, without nulls; its width is the largest."""
+    sparse = column.field("type").to_numpy(zero_copy_only=False) == 0
+    lists = column.field("values")
+    counts = pa.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    named = np.repeat(sparse, counts)
+    indices = (np.arange(starts[-1]) - np.repeat(starts[:-1], counts)).astype(np.int32)
+    indices[named] = column.field("indices").filter(pa.array(sparse)).flatten().to_numpy(zero_copy_only=False)
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    return CSR(starts, indices, values, int(widths(column).max(initial=0))).cast(values.dtype)
+
+
 def widths(column: pa.Array) -> npt.NDArray[Any]:
-    """Return how many values each list or bytes value holds; 0 for a null."""
+    """Return how many values each list, bytes value or vector holds; 0 for a null."""
+    if pa.types.is_struct(column.type):
+        lengths = pa.compute.list_value_length(column.field("values"))
+        counted = pa.compute.coalesce(column.field("size"), lengths)
+        return pa.compute.if_else(column.is_valid(), counted, 0).fill_null(0).to_numpy(zero_copy_only=False)
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         counted = pa.compute.binary_length(column)
     else:
@@ -69,7 +97,7 @@ def widths(column: pa.Array) -> npt.NDArray[Any]:
 
 def clean_rows(batch: pa.RecordBatch) -> Rows:
     """Return x (n, I), y (n, T), w (n,) of a batch without nulls, with rows of one length."""
-    return matrix(batch.column("x")), matrix(batch.column("y")), batch.column("w").to_numpy(zero_copy_only=False)
+    return features(batch.column("x")), matrix(batch.column("y")), batch.column("w").to_numpy(zero_copy_only=False)
 
 
 def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:

@@ -149,17 +149,18 @@ class Table:
             )
         return column
 
-    def features(self, features: Names, dtype: str, role: str = "features=") -> Column:
+    def features(self, features: Names, dtype: str, role: str = "features=", kept: bool = False) -> Column:
         """Return the features as one column of lists or bytes, whatever they are stored as.
 
         features: a column of vectors, arrays, bytes (one value each) or numbers; or a list of numeric columns.
+        kept: whether vectors stay as Spark keeps them, sparse ones without their zeros.
         Raises DataError for any other column.
         """
         if not isinstance(features, str):
             return F.array(*(self.number(name, role) for name in features))
         column, kind = self.column(features, role)
         if isinstance(kind, VectorUDT):
-            return F.when(column.isNotNull(), vector_to_array(column, dtype))
+            return column if kept else F.when(column.isNotNull(), vector_to_array(column, dtype))
         if isinstance(kind, BinaryType):
             return column
         if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):

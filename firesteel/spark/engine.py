@@ -29,7 +29,7 @@ from firesteel.core.types import Array
 from firesteel.spark import worker
 from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
-from firesteel.train.partial import Partial, Task
+from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
 
 __all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "placed", "translated"]
@@ -37,7 +37,7 @@ __all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_cod
 DESCRIPTION = "spark.job.description"
 PARTIALS = StructType(
     [
-        *[StructField(name, LongType()) for name in ("shard", "piece")],
+        *[StructField(name, LongType()) for name in ("shard", "piece", "changed")],
         *[StructField(name, BinaryType()) for name in ("vectors", "sums")],
         StructField("steps", LongType()),
         *[StructField(name, DoubleType()) for name in ("seconds", "slowest")],
@@ -110,13 +110,19 @@ class SparkEngine:
     """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, a shard in each partition.
 
     blocks: what is known of them already; if nothing is, they are asked.  stored: whether the frame only reads
-    packed blocks from storage, which costs little where a session refuses to cache.
+    packed blocks from storage, which costs little where a session refuses to cache.  sparse: whether they hold
+    non-zeros alone.
     """
 
     def __init__(
-        self, frame: DataFrame, shards: int, blocks: Sequence[BlockInfo] | None = None, stored: bool = False
+        self,
+        frame: DataFrame,
+        shards: int,
+        blocks: Sequence[BlockInfo] | None = None,
+        stored: bool = False,
+        sparse: bool = False,
     ) -> None:
-        self._shards = shards
+        self._shards, self.sparse = shards, sparse
         # Spark keeps one cache for equal plans: without a name of its own, a fit of the same rows at the same time
         # would share it, and the first to end would drop it under the other.
         frame = frame.withColumn("engine", F.lit(uuid.uuid4().hex))
@@ -153,6 +159,8 @@ class SparkEngine:
 
     def check(self, task: Task) -> None:
         size, limit = task.vectors * task.theta.nbytes, _most_result(self.frame.sparkSession)
+        if task.objective.network.sparse:  # whose changed rows, all in the worst case, come from each shard
+            size *= self._shards
         if size > RESULT_SHARE * limit:
             raise errors.ConfigError(
                 f"each round of this network brings {size / 2**20:,.0f} MiB to the driver ({task.vectors} times "
@@ -166,7 +174,8 @@ class SparkEngine:
         with sent(self.frame.sparkSession, (work, task)) as parcel:
             function = functools.partial(worker.run_shard, parcel, task.version, self._expected, PIECE_BYTES)
             frame = self._data.mapInArrow(function, PARTIALS)
-            if self._shards * task.vectors * task.theta.nbytes > MERGE_BYTES:
+            sparse = task.objective.network.sparse
+            if not sparse and self._shards * task.vectors * task.theta.nbytes > MERGE_BYTES:
                 frame = self._merged(frame, task)
             return _partials(collect(frame, task.title), self._shards, task.theta)
 
@@ -194,17 +203,24 @@ def _most_result(spark: SparkSession) -> float:
 
 
 def _partials(table: pa.Table, shards: int, theta: Array) -> list[Partial | None]:
-    """Return each shard's partial; the first one's vectors are the sum of all."""
+    """Return each shard's partial: all vectors added up, in the first one; changed rows each shard has of its own."""
     pieces = worker.Pieces(shards, theta.dtype.str)
     partials: list[Partial | None] = [None] * shards
-    none = np.zeros((0, len(theta)), theta.dtype)
+    none, changed = np.zeros((0, len(theta)), theta.dtype), dict[int, int]()
     for batch in table.to_batches():
         pieces.take(batch)
-        told = (batch.column(name).to_pylist() for name in ("shard", "steps", "seconds", "slowest", "machines"))
-        for at, (shard, steps, seconds, slowest, machines) in enumerate(zip(*told, strict=True)):
+        names = ("shard", "changed", "steps", "seconds", "slowest", "machines")
+        told = (batch.column(name).to_pylist() for name in names)
+        for at, (shard, size, steps, seconds, slowest, machines) in enumerate(zip(*told, strict=True)):
             if machines:
                 measured = np.frombuffer(batch.column("sums")[at].as_buffer(), np.float64)
                 partials[shard] = Partial(none, measured, steps, seconds, slowest, frozenset(json.loads(machines)))
+                changed |= {shard: size} if size else {}
+    for shard, size in changed.items():
+        data = pieces.joined(shard)
+        rows = Changed.from_bytes(data[:size])
+        vectors = data[size:].view(theta.dtype).reshape(len(rows.values), -1)
+        partials[shard] = replace(partials[shard], vectors=vectors, changed=rows)  # type: ignore[type-var]
     sums = [total for _, total in pieces.sums()]
     if sums:
         first = next(shard for shard, partial in enumerate(partials) if partial is not None)

@@ -393,7 +393,8 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
     """A feed-forward network for two or more classes, as a Spark ML stage.
 
     Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; labels are
-    0, 1, 2, ...  Features are brought to mean 0 and variance 1 inside the model, so that they need no scaling before.
+    0, 1, 2, ...  Features are brought to mean 0 and variance 1 inside the model, so that they need no scaling before;
+    sparse ones are divided by their largest size, and stay sparse (docs/design/0006-sparse-rows.md).
     Every Param is a keyword; `explainParams()` tells what each means.
     Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
 
@@ -487,9 +488,10 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
 
     Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; the label is a
     number, or an array or vector of several targets.  Features and targets are brought to mean 0 and variance 1
-    inside the model: the history's loss is in units of the targets' variance, predictions are in their own.  A loss
-    of other targets than any number leaves them as they are, and the last layer gets the activation that suits it:
-    exponential for poisson, sigmoid for binary_crossentropy.
+    inside the model (sparse features are only divided by their largest size): the history's loss is in units of the
+    targets' variance, predictions are in their own.  A loss of other targets than any number leaves them as they
+    are, and the last layer gets the activation that suits it: exponential for poisson, sigmoid for
+    binary_crossentropy.
     Every Param is a keyword; `explainParams()` tells what each means.
     Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
 

@@ -32,13 +32,13 @@ from firesteel.spark import packing, worker
 from firesteel.spark.columns import Columns, Table, check_names, listed
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.ship import ship
-from firesteel.train.blocks import heavy_limit, n_blocks
+from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
 from firesteel.train.checks import MOST_EXACT, Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient, Strategy
 
-__all__ = ["Frame", "predict", "scoring", "source"]
+__all__ = ["DIRECT", "Frame", "predict", "scoring", "source"]
 
 LEADING = 3
 """How many leading columns tell one row from another in a message."""
@@ -80,7 +80,7 @@ class Frame:
             parts["key"] = F.when(identifier.isNotNull(), F.xxhash64(identifier))
         if columns.held is not None:
             parts["held"] = table.boolean(columns.held, word("held"))
-        self.rows = frame.select(*(column.alias(name) for name, column in parts.items()))
+        self.rows = self.kept = frame.select(*(column.alias(name) for name, column in parts.items()))
         self.feature_names = table.feature_names(columns.features)
         self.class_names = table.class_names(columns.label)
         leading = table.leading(TELLING, LEADING)
@@ -88,8 +88,13 @@ class Frame:
         self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
         self.exact: DataFrame | None = None
         if table.holds_vectors(columns.features):
-            parts["x"] = table.features(columns.features, "float64", word("features"))
-            self.exact = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
+            size = table.feature_size(columns.features)
+            maybe_wide = size is None or size >= SPARSE_WIDTH
+            parts["x"] = table.features(columns.features, "float64", word("features"), maybe_wide)
+            if maybe_wide:
+                self.kept = frame.select(*(column.alias(name) for name, column in parts.items()))
+            seen = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
+            self.told, self.exact = (seen, None) if maybe_wide else (self.told, seen)
         self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -138,7 +143,9 @@ class Frame:
             np.concatenate([np.frombuffer(b, np.int64) for b in table.column("heavy_counts").to_pylist()]),
             sum(report["slack"] for report in reports),
         )
-        self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())))
+        counted = [report["nonzeros"] for report in reports if report["nonzeros"] is not None]
+        nonzeros = sum(counted) if counted else None
+        self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros)
         return self.surveyed
 
     def _reports(self, rows: DataFrame) -> tuple[pa.Table, list[dict[str, Any]]]:
@@ -167,9 +174,14 @@ class Frame:
             raise DataError(f"{self.names[part]} holds no values: give at least one a row", code="data-width")
         return usual
 
+    def _packing(self) -> DataFrame:
+        """Return the columns to pack: wide vectors as Spark keeps them, others as lists."""
+        assert self.surveyed is not None
+        return self.kept if self.surveyed.width >= SPARSE_WIDTH else self.rows
+
     def _blocks(self, held: bool) -> int:
         assert self.surveyed is not None
-        return n_blocks(self.surveyed.held if held else self.surveyed.rows, self.surveyed.width)
+        return n_blocks(self.surveyed.held if held else self.surveyed.rows, self.surveyed.words)
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         assert self.surveyed is not None
@@ -183,7 +195,8 @@ class Frame:
     def packed(self, shards: int | None, held: bool) -> SparkEngine:
         """Pack the rows; return the engine that holds them until it is closed."""
         count, frame = self.planned(shards, held)
-        engine = SparkEngine(frame, count)
+        assert self.surveyed is not None
+        engine = SparkEngine(frame, count, sparse=self.surveyed.sparse)
         try:
             self.check_packed(engine.blocks, held)
         except BaseException:
@@ -202,13 +215,13 @@ class Frame:
         blocks = self._blocks(held)
         count = Gradient().default_shards(0, None, blocks) if shards is None else shards
         check_shards(count, blocks)
-        reading = replace(self.reading, where=())
+        reading = replace(self.reading, where=(), sparse=self.surveyed.sparse)
         task = packing.PackTask(reading, blocks, partition_codes(count), held, self.columns.id is not None)
         heavy = None if held else self._heavy(blocks, reading)
         if heavy is not None:
             keys = heavy.column("key").to_numpy().view(np.uint64)
             task = replace(task, heavy=tuple(int(key) for key in keys))
-        packs = mapped(self.rows, packing.mini_packs, packing.MINI_SCHEMA, task)
+        packs = mapped(self._packing(), packing.mini_packs, packing.MINI_SCHEMA, task)
         if heavy is not None:
             spark = self.frame.sparkSession
             few = spark.createDataFrame([tuple(row.values()) for row in heavy.to_pylist()], packing.HEAVY_SCHEMA)
@@ -225,7 +238,7 @@ class Frame:
         likely = values[np.bincount(where, counts, len(values)) + slack > limit]
         if not len(likely):
             return None
-        counted = mapped(self.rows, packing.count_heavy, packing.HEAVY_SCHEMA, reading, likely)
+        counted = mapped(self._packing(), packing.count_heavy, packing.HEAVY_SCHEMA, reading, likely)
         table = collect(counted, "firesteel: counting rows that occur often")
         count: dict[int, int] = {}
         pack: dict[int, bytes] = {}
@@ -246,6 +259,10 @@ class Frame:
 
 
 # Prediction
+
+
+DIRECT = hasattr(F, "arrow_udf")
+"""Whether columns reach a scoring function as Arrow has them, from Spark 4.1 on."""
 
 
 def scoring(function: worker.Outputs, kind: str) -> Any:
@@ -275,7 +292,7 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: str | Se
             f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",
             code="data-column",
         )
-    x = table.features(features, network.dtype)
+    x = table.features(features, network.dtype, kept=network.sparse and DIRECT)
     ship(frame.sparkSession)
     named = Columns(features if isinstance(features, str) else tuple(features)).names()["features"]
     outputs = worker.Outputs(network, theta, named)

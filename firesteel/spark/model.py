@@ -24,7 +24,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.spark import worker
 from firesteel.spark.columns import Columns, Table
-from firesteel.spark.frames import scoring
+from firesteel.spark.frames import DIRECT, scoring
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
 from firesteel.spark.persistence import ModelReader, ModelWriter
 from firesteel.spark.ship import ship
@@ -152,7 +152,8 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
                 code="data-column",
             )
         self._check_schema(table)
-        x = table.features(self._columns(), self.network.network.dtype, "featuresCol")
+        network = self.network.network
+        x = table.features(self._columns(), network.dtype, "featuresCol", network.sparse and DIRECT)
         ship(dataset.sparkSession)
         scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(x))
         if self.getOrDefault("handleInvalid") == "skip":

@@ -58,7 +58,7 @@ class Packed:
         return strategy.default_shards(self._survey.rows, batch_size, self._blocks(False))
 
     def _blocks(self, held: bool) -> int:
-        return n_blocks(self._survey.held if held else self._survey.rows, self._survey.width)
+        return n_blocks(self._survey.held if held else self._survey.rows, self._survey.words)
 
     @contextlib.contextmanager
     def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[SparkEngine]:
@@ -72,7 +72,8 @@ class Packed:
             if (count, held) not in self._engines:
                 frame = self._frames[held]
                 rows = placed(frame, count, F.col("block"))
-                self._engines[count, held] = SparkEngine(rows, count, known_blocks(frame), self._stored)
+                known, sparse = known_blocks(frame), self._survey.sparse
+                self._engines[count, held] = SparkEngine(rows, count, known, self._stored, sparse)
             engine = self._engines[count, held]
         yield engine
 

@@ -17,10 +17,41 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import firesteel
+from firesteel.core.sparse import CSR, Features, joined, suited
 from firesteel.core.types import Array
-from firesteel.spark.arrow import Batches, Rows, binary_views, check_version, clean_rows, record_batch, widths
-from firesteel.train.blocks import Block, Keys, alike, block_ids, heavy_share, id_keys, pack_block, row_keys
-from firesteel.train.checks import Classes, Finding, Findings, count_classes, largest, look, merge, merge_classes
+from firesteel.spark.arrow import (
+    Batches,
+    Rows,
+    binary_views,
+    check_version,
+    clean_rows,
+    record_batch,
+    vectors,
+    widths,
+)
+from firesteel.train.blocks import (
+    Block,
+    Keys,
+    alike,
+    block_ids,
+    count_nonzeros,
+    heavy_share,
+    id_keys,
+    pack_block,
+    row_keys,
+)
+from firesteel.train.checks import (
+    Classes,
+    Finding,
+    Findings,
+    count_classes,
+    finite_rows,
+    largest,
+    look,
+    merge,
+    merge_classes,
+    misplaced,
+)
 from firesteel.train.holdout import held_out
 
 __all__ = [
@@ -53,12 +84,14 @@ class Reading:
     """How rows are read.  split: the share held out, by key, where no column says which.
 
     skip: whether rows with nulls, NaN or infinite values are left out.  where: names behind where0, where1, ...
+    sparse: whether rows are packed as their non-zeros; None before that is known.
     """
 
     dtype: str
     split: float = 0.0
     skip: bool = False
     where: tuple[str, ...] = ()
+    sparse: bool | None = None
     version: str = firesteel.__version__
 
 
@@ -66,7 +99,7 @@ class Reading:
 class Read:
     """Sound rows of one batch: x (n, I), y (n, T), w (n,); their keys; which are held out; hashes of their values."""
 
-    x: npt.NDArray[Any]
+    x: Features
     y: Array
     w: Array
     keys: Keys
@@ -82,6 +115,7 @@ def read(batch: pa.RecordBatch, reading: Reading) -> Read:
     if reading.skip:
         batch, _ = _without_invalid(_without_nulls(batch, reading)[0], reading)
     x, y, w = clean_rows(batch)
+    x = x if reading.sparse is None else suited(x, reading.sparse)
     prints = row_keys(x, y, w, np.dtype(reading.dtype))
     names = batch.schema.names
     keys = id_keys(batch.column("key").to_numpy(zero_copy_only=False)) if "key" in names else prints
@@ -95,8 +129,7 @@ def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.Record
         return batch, 0
     x, y, _ = clean_rows(batch)
     with np.errstate(over="ignore"):
-        parts = [part.astype(reading.dtype, copy=False) for part in (x, y)]
-    fine = np.logical_and(*(np.isfinite(part).all(axis=1) for part in parts))
+        fine = np.logical_and(*(finite_rows(part, reading.dtype) for part in (x, y)))
     return _those(batch, fine), int((~fine).sum())
 
 
@@ -114,6 +147,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
     rows, skipped, held, weight, held_weight, most = 0, 0, 0, 0.0, 0.0, 0.0
     sums = [0, 0]
+    nonzeros: int | None = None
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(reading.dtype)
     for batch in batches:
@@ -137,6 +171,8 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         here = read(batch, replace(reading, skip=False))
         found = merge(found, look(here.x, here.y, here.w, dtype, where))
         most = max(most, largest(here.x))
+        counted = count_nonzeros(here.x, dtype)
+        nonzeros = nonzeros if counted is None else counted + (nonzeros or 0)
         classes = merge_classes(classes, count_classes(here.y, here.held, where))
         held += int(here.held.sum())
         weight += float(here.w[~here.held].astype(dtype).sum(dtype=np.float64))
@@ -150,6 +186,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         "skipped": skipped,
         "held": held,
         "largest": most,
+        "nonzeros": nonzeros,
         "weight": weight,
         "held_weight": held_weight,
         "classes": [[number, *astuple(one)] for number, one in classes.items()],
@@ -194,6 +231,11 @@ def _without_nulls(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBa
             good &= ~null
     batch = _those(batch, good)
     good = np.ones(batch.num_rows, bool)
+    x = batch.column("x")
+    if pa.types.is_struct(x.type) and (x.field("type").to_numpy(zero_copy_only=False) == 0).any():
+        wrong, bad = misplaced(vectors(x), functools.partial(_where, batch, names))
+        found = merge(found, wrong)
+        good &= ~bad
     for code, column in (("null-item", "x"), ("null-label", "y")):
         items = batch.column(column)
         if pa.types.is_list(items.type) or pa.types.is_large_list(items.type):
@@ -308,7 +350,7 @@ def mini_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
 
 
 def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
-    x, y, w, keys = (np.concatenate([getattr(rows, part) for rows in gathered]) for part in ("x", "y", "w", "keys"))
+    x, y, w, keys = (joined([getattr(rows, part) for rows in gathered]) for part in ("x", "y", "w", "keys"))
     shards = len(task.codes)
     shard = block_ids(keys, task.blocks) % shards
     for number, rows in enumerate(_groups(shard, shards)):
@@ -316,9 +358,7 @@ def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
             yield _mini_pack(task, number, BY_KEY, x[rows], y[rows], w[rows], keys[rows])
 
 
-def _mini_pack(
-    task: PackTask, shard: int, block: int, x: npt.NDArray[Any], y: Array, w: Array, keys: Keys
-) -> pa.RecordBatch:
+def _mini_pack(task: PackTask, shard: int, block: int, x: Features, y: Array, w: Array, keys: Keys) -> pa.RecordBatch:
     """Return rows as one fat row on its way to a shard; their keys go along where values do not give them."""
     pack = pack_block(block, x, y, w, keys, np.dtype(task.reading.dtype), ordered=True)
     carried = keys.tobytes() if task.keyed else b""
@@ -343,11 +383,13 @@ def explode(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
             for block, copies in enumerate(heavy_share(int(key), int(count), task.blocks)):
                 if copies:
                     ks = np.full(copies, key)
-                    xs, ys, ws = (np.repeat(part, copies, axis=0) for part in (x, y, w))
-                    yield _mini_pack(task, block % len(task.codes), block, xs, ys, ws, ks)
+                    same = np.zeros(copies, np.intp)
+                    yield _mini_pack(task, block % len(task.codes), block, x[same], y[same], w[same], ks)
 
 
 def _decoded(packs: Sequence[Block], dtype: np.dtype[Any]) -> Rows:
+    if isinstance(packs[0].x, CSR):
+        return joined([p.x for p in packs]), joined([p.y for p in packs]), joined([p.w for p in packs])
     x = np.empty((sum(len(p) for p in packs), packs[0].x.shape[1]), dtype)
     at = 0
     for pack in packs:

@@ -13,11 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from firesteel.core.network import Network
+from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import DataError
-from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, matrix, record_batch, widths
+from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
 from firesteel.spark.parcel import Parcel
 from firesteel.train.blocks import Block
+from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import QUIET, one_blas_thread, work_on
 from firesteel.train.partial import Partial, tree_sum
 from firesteel.train.rounds import predict
@@ -59,20 +61,28 @@ def run_shard(
     with one_blas_thread():
         for shard, blocks in sorted(shards.items()):
             partial = work_on(work, task, blocks, map)
+            changed = b"" if partial.changed is None else partial.changed.to_bytes()
             flat = partial.vectors.reshape(-1).view(np.uint8)
-            yield _row(shard, 0, flat[:piece], partial)
+            if changed:
+                flat = np.concatenate([np.frombuffer(changed, np.uint8), flat])
+            yield _row(shard, 0, flat[:piece], partial, len(changed))
             for at in range(piece, len(flat), piece):
                 yield _row(shard, at // piece, flat[at : at + piece])
 
 
-def _row(shard: int, piece: int, vectors: npt.NDArray[Any], partial: Partial | None = None) -> pa.RecordBatch:
-    """Return a piece of a shard's vectors as one Arrow row, with the rest of its partial where that is given."""
+def _row(
+    shard: int, piece: int, vectors: npt.NDArray[Any], partial: Partial | None = None, changed: int = 0
+) -> pa.RecordBatch:
+    """Return a piece of a shard's vectors as one Arrow row, with the rest of its partial where that is given.
+
+    changed: how many bytes of what is cut into pieces are the changed rows of a sparse network.
+    """
     told = (b"", 0, 0.0, 0.0, "")
     if partial is not None:
         machines = json.dumps(sorted(partial.machines))
         told = (partial.sums.tobytes(), partial.steps, partial.seconds, partial.slowest, machines)
-    row = (shard, piece, vectors.tobytes(), *told)
-    names = ("shard", "piece", "vectors", "sums", "steps", "seconds", "slowest", "machines")
+    row = (shard, piece, changed, vectors.tobytes(), *told)
+    names = ("shard", "piece", "changed", "vectors", "sums", "steps", "seconds", "slowest", "machines")
     return record_batch(**{name: [value] for name, value in zip(names, row, strict=True)})
 
 
@@ -90,9 +100,13 @@ class Pieces:
             if len(view):
                 self._found.setdefault(piece, {})[shard] = view
 
+    def joined(self, shard: int) -> npt.NDArray[np.uint8]:
+        """Return all pieces of a shard as one, which then are in no sum."""
+        return np.concatenate([found.pop(shard) for _, found in sorted(self._found.items()) if shard in found])
+
     def sums(self) -> Iterator[tuple[int, Array]]:
         """Yield each piece's number and sum, in order, and let the piece go."""
-        for piece in sorted(self._found):
+        for piece in sorted(number for number, found in self._found.items() if found):
             found = self._found.pop(piece)
             if MERGED in found:
                 yield piece, found[MERGED].view(self.dtype)
@@ -146,11 +160,16 @@ class Outputs:
                 f"{self.network.inputs}; {int(wrong.sum()):,} of {len(column):,} rows in this batch are like that",
                 code="data-width",
             )
-        x = matrix(column) if len(column) else np.zeros((0, self.network.inputs))
-        with np.errstate(over="ignore"):
-            x = x.astype(self.network.dtype, copy=False) if x.dtype.kind == "f" else x
-        if self.invalid != "nan" and x.dtype.kind == "f" and not np.isfinite(x.sum()):
-            bad = ~np.isfinite(x).all(axis=1)
+        x: Features = features(column) if len(column) else np.zeros((0, self.network.inputs))
+        if isinstance(x, CSR):
+            refuse(misplaced(x, lambda row: f"row {row} of a batch")[0], len(x), {"features": self.name})
+            x = x.cast(np.dtype(self.network.dtype))
+        elif x.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                x = x.astype(self.network.dtype, copy=False)
+        values = x.values if isinstance(x, CSR) else x
+        if self.invalid != "nan" and x.dtype.kind == "f" and not np.isfinite(values.sum()):
+            bad = ~finite_rows(x, self.network.dtype)
             if bad.any() and self.invalid == "error":
                 raise self._refused("NaN, an infinite value or a null inside", int(bad.sum()), len(x))
             null[np.flatnonzero(~null)[bad]] = True
@@ -158,7 +177,7 @@ class Outputs:
         with one_blas_thread(), np.errstate(**QUIET):
             return as_lists(self.score(x), null)
 
-    def score(self, x: npt.NDArray[Any]) -> Array:
+    def score(self, x: Features) -> Array:
         """Return what is wanted of each row, (n, K), for rows x, (n, I), of numbers."""
         return predict(self.network, self.theta, x, map).astype(self.kind)
 
@@ -186,7 +205,7 @@ class Classes(Outputs):
 
     thresholds: tuple[float, ...] | None = None
 
-    def score(self, x: npt.NDArray[Any]) -> Array:
+    def score(self, x: Features) -> Array:
         logits = predict(self.network, self.theta, x, map, len(self.network.ops) - 1)
         outputs, _ = self.network.ops[-1].apply({}, logits, None)
         raw = logits.astype(np.float64)

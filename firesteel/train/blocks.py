@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.kernels import compiled, gather
+from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 from firesteel.train.encoding import all_coded, canonical, encode
 
@@ -22,9 +23,11 @@ __all__ = [
     "Block",
     "Keys",
     "block_ids",
+    "count_nonzeros",
     "heavy_limit",
     "heavy_share",
     "id_keys",
+    "is_sparse",
     "n_blocks",
     "pack_arrays",
     "pack_block",
@@ -33,6 +36,8 @@ __all__ = [
 ]
 
 Keys = npt.NDArray[np.uint64]
+SPARSE = 2
+"""What the header of a block says of rows kept as non-zeros; 1 is codes, 0 the values themselves."""
 BLOCK_BYTES = 2 << 20
 """Aim of a block's size with 4 bytes a value; see docs/design/0001-blocks.md."""
 
@@ -41,12 +46,12 @@ BLOCK_BYTES = 2 << 20
 class Block:
     """An immutable chunk of rows.
 
-    x: (n, I), either the values themselves or uint8 codes into `table`.  y: (n, T).  w: (n,).
+    x: (n, I), either the values themselves, uint8 codes into `table`, or non-zeros alone.  y: (n, T).  w: (n,).
     fingerprint: sum of the row keys modulo 2^64, known when packed and compared when read.
     """
 
     id: int
-    x: npt.NDArray[Any]
+    x: Features
     table: Array | None
     y: Array
     w: Array
@@ -79,6 +84,9 @@ class Block:
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:
         """Write the values of the chosen rows into `out`, (len(rows), I); codes: scratch memory of that shape."""
+        if isinstance(self.x, CSR):
+            self.x[rows].fill(out)
+            return
         if self.divisor is not None and (fast := compiled(gather, out.size)):
             fast(self.x, np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows, self.divisor, out)
             return
@@ -101,40 +109,45 @@ class Block:
         """Return the block as one buffer of whole 8-byte words: a header of eight int64, then the arrays."""
         table = np.empty(0, self.y.dtype) if self.table is None else self.table
         n, inputs = self.x.shape
-        coded = self.table is not None
+        kind = SPARSE if isinstance(self.x, CSR) else int(self.table is not None)
         size = self.y.dtype.itemsize
         header = [
             self.id,
             n,
             inputs,
             self.y.shape[1],
-            coded,
+            kind,
             len(table),
             size,
             np.uint64(self.fingerprint).view("i8"),
         ]
-        parts = [np.array(header, "<i8"), table, self.y, self.w, self.x]
+        x = [self.x.indptr, self.x.values, self.x.indices] if isinstance(self.x, CSR) else [self.x]
+        parts = [np.array(header, "<i8"), table, self.y, self.w, *x]
         return b"".join(_padded(np.ascontiguousarray(part).tobytes()) for part in parts)
 
     @staticmethod
     def from_bytes(buffer: npt.NDArray[np.uint8]) -> "Block":
         """Return the block whose bytes these are; its arrays are views of them."""
         header = buffer[:64].view("<i8")
-        number, n, inputs, targets, coded, table_size, itemsize, fingerprint = (int(v) for v in header)
+        number, n, inputs, targets, kind, table_size, itemsize, fingerprint = (int(v) for v in header)
         dtype = np.dtype(f"f{itemsize}")
         at = 64
 
-        def read(count: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+        def read(count: int, of: np.dtype[Any]) -> npt.NDArray[Any]:
             nonlocal at
-            size = count * kind.itemsize
-            view = buffer[at : at + size].view(kind)
+            size = count * of.itemsize
+            view = buffer[at : at + size].view(of)
             at += size + -size % 8
             return view
 
         table, y, w = read(table_size, dtype), read(n * targets, dtype), read(n, dtype)
-        x = read(n * inputs, np.dtype("u1") if coded else dtype)
         fingerprint &= (1 << 64) - 1
-        shaped = x.reshape(n, inputs), table if coded else None, y.reshape(n, targets), w
+        if kind == SPARSE:
+            ptr = read(n + 1, np.dtype("<i8"))
+            values, indices = read(int(ptr[-1]), dtype), read(int(ptr[-1]), np.dtype("<i4"))
+            return Block(number, CSR(ptr, indices, values, inputs), None, y.reshape(n, targets), w, fingerprint)
+        x = read(n * inputs, np.dtype("u1") if kind else dtype)
+        shaped = x.reshape(n, inputs), table if kind else None, y.reshape(n, targets), w
         return Block(number, *shaped, fingerprint)
 
 
@@ -158,24 +171,33 @@ def _odd(count: int, stream: int) -> Keys:
     return _mixed(np.arange(1, count + 1, dtype=np.uint64) + start) | np.uint64(1)
 
 
-def _hashed(values: npt.NDArray[Any], dtype: np.dtype[Any], constants: Keys) -> Keys:
+def _hashed(values: Features, dtype: np.dtype[Any], constants: Keys) -> Keys:
     """Return the multilinear hash of each row's canonical words; zeros contribute nothing."""
     word = np.dtype(f"u{dtype.itemsize}")
+    if isinstance(values, CSR):
+        terms = _words(canonical(values.values, dtype).view(word)) * constants.take(values.indices)
+        ends = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])  # modulo 2^64, so exact
+        return ends[values.indptr[1:]] - ends[values.indptr[:-1]]
     rows = max(1, (1 << 16) // max(1, values.shape[1]))
     out = np.empty(len(values), np.uint64)
     for at in range(0, len(values), rows):
-        words = canonical(values[at : at + rows], dtype).view(word)
-        if word.itemsize == 8:  # whole numbers leave the low bits empty, and a product would lose the high ones
-            words ^= words >> np.uint64(32)
-            words ^= words >> np.uint64(16)
+        words = _words(canonical(values[at : at + rows], dtype).view(word))
         out[at : at + rows] = np.einsum("ij,j->i", words, constants, casting="unsafe")
     return out
 
 
-def row_keys(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -> Keys:
+def _words(words: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Fold the high bits of 8-byte words into the low ones, which whole numbers leave empty."""
+    if words.itemsize == 8:
+        words ^= words >> np.uint64(32)
+        words ^= words >> np.uint64(16)
+    return words
+
+
+def row_keys(x: Features, y: Array, w: Array, dtype: np.dtype[Any]) -> Keys:
     """Return a 64-bit key of each row's values, targets and weight, all taken as `dtype`.
 
-    x: (n, I) of any real dtype  y: (n, T)  w: (n,)
+    x: (n, I) of any real dtype, or its non-zeros  y: (n, T)  w: (n,)
 
     >>> x, y, w = np.array([[1, 0], [0, 1]]), np.zeros((2, 1)), np.ones(2)
     >>> keys = row_keys(x, y, w, np.dtype("f4"))
@@ -205,6 +227,31 @@ def n_blocks(rows: int, width: int) -> int:
     return max(1, -(-4 * rows * width // BLOCK_BYTES), min(64, rows // 32))
 
 
+SPARSE_WIDTH = 1 << 12
+SPARSE_PART = 64
+"""Rows of at least so many values, of which at most one in so many is not 0, are kept and trained on as non-zeros."""
+
+
+def is_sparse(width: int, nonzeros: int | None, rows: int) -> bool:
+    """Return whether so many rows with so many non-zeros altogether are sparse; not if nobody has counted them.
+
+    It is asked of all rows of a data set, never of a column's type: docs/design/0006-sparse-rows.md.
+
+    >>> is_sparse(1 << 18, 50_000, 1_000), is_sparse(784, 50_000, 1_000)
+    (True, False)
+    """
+    return nonzeros is not None and width >= SPARSE_WIDTH and nonzeros * SPARSE_PART <= width * rows
+
+
+def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
+    """Return how many values of x, (n, I), are not 0 as `dtype`; None where rows are too short for it to matter."""
+    if x.shape[1] < SPARSE_WIDTH:
+        return None
+    values = x.values if isinstance(x, CSR) else x
+    with np.errstate(over="ignore"):
+        return int(np.count_nonzero(values.astype(dtype, copy=False)))
+
+
 def block_ids(keys: Keys, blocks: int) -> npt.NDArray[np.int64]:
     """Return the block of each key."""
     return (keys % np.uint64(blocks)).astype(np.int64)
@@ -231,7 +278,7 @@ def heavy_share(key: int, count: int, blocks: int) -> npt.NDArray[np.int64]:
 
 def pack_block(
     number: int,
-    x: npt.NDArray[Any],
+    x: Features,
     y: Array,
     w: Array,
     keys: Keys,
@@ -242,11 +289,13 @@ def pack_block(
 ) -> Block:
     """Return the block of these rows, sorted by (key, bytes) unless their order is given.
 
-    x: (n, I) of any real dtype, or uint8 codes into `table`  y: (n, T)  w: (n,)  keys: (n,)
+    x: (n, I) of any real dtype, its non-zeros, or uint8 codes into `table`  y: (n, T)  w: (n,)  keys: (n,)
     prints: the hashes of the rows' values, where the keys are something else.
     """
     y, w = canonical(y, dtype), canonical(w, dtype)
-    if x.dtype == np.uint8:
+    if isinstance(x, CSR):
+        x = x.cast(dtype)
+    elif x.dtype == np.uint8:
         table = np.arange(256).astype(dtype) if table is None else table
     else:
         x = canonical(x, dtype)
@@ -255,12 +304,12 @@ def pack_block(
         order = _sorted(keys, x, table, y, w)
         if order is not None:
             x, y, w = x[order], y[order], w[order]
-    if table is None:
+    if table is None and not isinstance(x, CSR):
         x, table = encode(x)
     return Block(number, x, table, y, w, fingerprint)
 
 
-def _sorted(keys: Keys, x: npt.NDArray[Any], table: Array | None, y: Array, w: Array) -> npt.NDArray[np.intp] | None:
+def _sorted(keys: Keys, x: Features, table: Array | None, y: Array, w: Array) -> npt.NDArray[np.intp] | None:
     """Return the order by (key, bytes), or None if that is theirs already.
 
     Bytes are looked at only where keys are equal and rows are not.
@@ -268,26 +317,35 @@ def _sorted(keys: Keys, x: npt.NDArray[Any], table: Array | None, y: Array, w: A
     order = np.arange(len(keys)) if (keys[1:] >= keys[:-1]).all() else np.argsort(keys, kind="stable")
     same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
     a, b = order[same], order[same + 1]
-    if all(np.array_equal(part[a], part[b]) for part in (x, y, w)):
+    if all(_equal(part[a], part[b]) for part in (x, y, w)):
         return None if (np.diff(order) == 1).all() else order
-    values = x if table is None else table[x]
+    values: Any = x if table is None else table[x]  # type: ignore[index]
+    if isinstance(x, CSR):
+        values = [np.append(part.indices, part.values) for part in (x[[n]] for n in range(len(x)))]
     return np.array(
         sorted(range(len(keys)), key=lambda i: (keys[i], values[i].tobytes(), y[i].tobytes(), w[i].tobytes())),
         np.intp,
     )
 
 
-def pack_arrays(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -> list[Block]:
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, CSR):
+        return all(np.array_equal(getattr(a, part), getattr(b, part)) for part in ("indptr", "indices", "values"))
+    return np.array_equal(a, b)
+
+
+def pack_arrays(x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None) -> list[Block]:
     """Return the blocks of rows given as arrays, in order of their numbers; empty ones are left out.
 
-    x: (n, I) of any real dtype  y: (n, T)  w: (n,)
+    x: (n, I) of any real dtype, or its non-zeros  y: (n, T)  w: (n,)
+    words: what `n_blocks` counts a row as; I if None.
     """
     keys = row_keys(x, y, w, dtype)
-    blocks = n_blocks(*x.shape)
+    blocks = n_blocks(len(x), words or x.shape[1])
     ids = block_ids(keys, blocks)
     for rows in _heavy(keys, x, y, w, dtype, heavy_limit(len(keys), blocks)):
         ids[rows] = np.repeat(np.arange(blocks), heavy_share(int(keys[rows[0]]), len(rows), blocks))
-    x, table = all_coded(x, dtype) or (x, None)
+    x, table = (None if isinstance(x, CSR) else all_coded(x, dtype)) or (x, None)
     order = np.lexsort((keys, ids))
     parts = np.split(order, np.searchsorted(ids[order], np.arange(1, blocks)))
     return [
@@ -298,7 +356,7 @@ def pack_arrays(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -
 
 
 def _heavy(
-    keys: Keys, x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], limit: int
+    keys: Keys, x: Features, y: Array, w: Array, dtype: np.dtype[Any], limit: int
 ) -> Iterable[npt.NDArray[np.intp]]:
     """Yield the positions of each row that occurs, as `dtype`, more than `limit` times."""
     distinct, counts = np.unique(keys, return_counts=True)
@@ -308,15 +366,20 @@ def _heavy(
             yield rows
 
 
-def alike(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
+def alike(values: Features, dtype: np.dtype[Any]) -> bool:
     """Return whether all rows of these values are one row, as `dtype`."""
+    if isinstance(values, CSR):
+        x, counts = values.cast(dtype), np.diff(values.cast(dtype).indptr)
+        return bool((counts == counts[0]).all()) and all(
+            alike(part.reshape(len(x), -1), part.dtype) for part in (x.indices, x.values)
+        )
     rows = canonical(values, dtype)
     return bool((rows == rows[0]).all())
 
 
-def pack_in_order(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any]) -> list[Block]:
+def pack_in_order(x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None) -> list[Block]:
     """Return blocks that keep the rows in the order given: the position is the key."""
-    blocks = n_blocks(*x.shape)
+    blocks = n_blocks(len(x), words or x.shape[1])
     keys = row_keys(x, y, w, dtype)
     cuts = [len(x) * number // blocks for number in range(blocks + 1)]
     parts = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]

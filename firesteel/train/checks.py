@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 
@@ -26,10 +27,12 @@ __all__ = [
     "Rule",
     "beyond",
     "count_classes",
+    "finite_rows",
     "largest",
     "look",
     "merge",
     "merge_classes",
+    "misplaced",
     "refuse",
 ]
 
@@ -63,6 +66,12 @@ OUTSIDE = "a class outside the range"
 FROM_ZERO = "number the classes from 0, and give the last layer as many outputs as there are classes"
 KINDS: dict[str, tuple[str, str, str]] = {
     "null-features": ("features", "no value (null)", "drop those rows, or fill them in"),
+    "index-range": ("features", "an index outside its row", "make the rows longer, or leave those values out"),
+    "index-order": (
+        "features",
+        "indices that do not ascend",
+        "sort each row's indices, and add up values of one index (x.sum_duplicates() does both in scipy)",
+    ),
     "null-item": ("features", "a null inside", "fill it in, or drop those rows"),
     "nan": ("features", "NaN", "drop those rows, or fill them in"),
     "infinite": ("features", "an infinite value", "replace or drop it; values beyond 3.4e38 do not fit float32"),
@@ -92,12 +101,21 @@ INEXACT = "inexact"
 """Code of the finding that is only warned of: whole numbers that the network's dtype cannot hold."""
 
 
-def look(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
+def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
     """Return what is wrong with these rows.
 
-    x: (n, I) of any real dtype  y: (n, T)  w: (n,)  where: says in words which row the n-th is.
+    x: (n, I) of any real dtype, or its non-zeros  y: (n, T)  w: (n,)  where: says in words which row the n-th is.
     """
     found: Findings = {}
+    sparse, x = (x, x.values) if isinstance(x, CSR) else (None, x)
+
+    def note_features(code: str, bad: npt.NDArray[np.bool_]) -> None:
+        if sparse is None:
+            note(code, bad, x)
+        elif bad.any():
+            at = np.flatnonzero(bad)
+            rows, column = sparse.rows[at], int(sparse.indices[at[0]])
+            found[code] = Finding(len(np.unique(rows)), where(int(rows[0])), _shown(x[at[0]]), column)
 
     def note(code: str, bad: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> None:
         rows = bad if bad.ndim == 1 else bad.any(axis=1)
@@ -115,11 +133,11 @@ def look(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], where: C
         y_kept, w_kept = y.astype(dtype), w.astype(dtype)
     if not finite:
         nan = np.isnan(x)
-        note("nan", nan, x)
-        note("infinite", ~np.isfinite(kept) & ~nan, x)
+        note_features("nan", nan)
+        note_features("infinite", ~np.isfinite(kept) & ~nan)
     if not found and largest(kept) >= MOST_EXACT[dtype.itemsize]:
         size = np.abs(x)  # beyond 2^63 there are no whole numbers in Spark, only large ones
-        note(INEXACT, (x == np.rint(x)) & ((x != kept) | (size >= 2.0**53)) & (size < 2.0**63), x)
+        note_features(INEXACT, (x == np.rint(x)) & ((x != kept) | (size >= 2.0**53)) & (size < 2.0**63))
     nan = np.isnan(y)
     note("null-label", nan, y)
     note("label-infinite", np.isinf(y_kept), y)
@@ -135,8 +153,40 @@ def look(x: npt.NDArray[Any], y: Array, w: Array, dtype: np.dtype[Any], where: C
     return found
 
 
-def largest(x: npt.NDArray[Any]) -> float:
+def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_]:
+    """Return which rows of x, (n, I), hold finite numbers alone, as `dtype`."""
+    if not isinstance(x, CSR):
+        return np.asarray(np.isfinite(x.astype(dtype, copy=False)).all(axis=1))
+    fine = np.ones(len(x), bool)
+    fine[x.rows[~np.isfinite(x.values.astype(dtype))]] = False
+    return fine
+
+
+def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArray[np.bool_]]:
+    """Return what is wrong with the indices of sparse rows, and which rows those are, (n,); the rest can be read.
+
+    where: says in words which row the n-th is.
+
+    >>> x = CSR(np.array([0, 2]), np.array([5, 3], np.int32), np.ones(2), 8)
+    >>> misplaced(x, str)
+    ({'index-order': Finding(rows=1, where='0', value='3 after 5', column=None)}, array([ True]))
+    """
+    found, bad, rows = {}, np.zeros(len(x), bool), x.rows
+    outside = np.flatnonzero((x.indices < 0) | (x.indices >= x.width))
+    after = np.flatnonzero((np.diff(x.indices) <= 0) & (np.diff(rows) == 0)) + 1
+    for code, at in (("index-range", outside), ("index-order", after)):
+        if len(at):
+            k = int(at[0])
+            before = f"{x.indices[k]} after {x.indices[k - 1]}"
+            shown = f"{x.indices[k]}, of {x.width:,} columns," if code == "index-range" else before
+            found[code] = Finding(len(np.unique(rows[at])), where(int(rows[k])), shown)
+            bad[rows[at]] = True
+    return found, bad
+
+
+def largest(x: Features) -> float:
     """Return the largest magnitude in x."""
+    x = x.values if isinstance(x, CSR) else x
     return max(float(x.max()), -float(x.min())) if x.size else 0.0
 
 

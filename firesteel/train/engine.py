@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from firesteel.core.sparse import CSR
 from firesteel.core.spec import whole
 from firesteel.core.types import Run
 from firesteel.errors import ConfigError
@@ -53,6 +54,11 @@ class Engine(Protocol):
     @property
     def blocks(self) -> Sequence[BlockInfo]:
         """All blocks, in order of their numbers."""
+        ...
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the rows are packed as their non-zeros."""
         ...
 
     @property
@@ -157,6 +163,7 @@ class LocalEngine:
     def __init__(self, blocks: Sequence[Block], shards: int = 1) -> None:
         self._shards = [[b for b in blocks if b.id % shards == s] for s in range(shards)]
         self._blocks = [BlockInfo(b.id, len(b), b.weight, b.fingerprint) for b in blocks]
+        self.sparse = any(isinstance(b.x, CSR) for b in blocks)
 
     @property
     def shards(self) -> int:

@@ -20,6 +20,7 @@ from firesteel.core.optimizers import LBFGS, Optimizer
 from firesteel.core.types import Array
 from firesteel.errors import DivergenceError
 from firesteel.train import ranking
+from firesteel.train.csr import spread
 from firesteel.train.engine import Engine, LocalEngine
 from firesteel.train.history import History, Row
 from firesteel.train.partial import Partial, Task, Watch, tree_sum
@@ -285,7 +286,7 @@ class _Job:
         assert total is not None, "an engine holds at least one block"
         self.seconds, self.slowest = self.seconds + total.seconds, self.slowest + total.slowest
         self.machines |= total.machines
-        return total
+        return spread(total, task)
 
 
 def score(engine: Engine, objective: Objective, theta: Array) -> dict[str, Any]:

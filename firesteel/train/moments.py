@@ -15,7 +15,7 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.types import Array
 from firesteel.train.engine import Engine
 from firesteel.train.partial import Task, tree_sum
-from firesteel.train.rounds import moments
+from firesteel.train.rounds import moments, sizes
 
 __all__ = ["Moments", "measure"]
 
@@ -42,16 +42,24 @@ class Moments:
 
 
 def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Moments, Moments]:
-    """Return the moments of the features, I of them, and of the targets, T, over all rows of an engine."""
+    """Return the moments of the features, I of them, and of the targets, T, over all rows of an engine.
+
+    A centre would leave sparse rows no zeros, so theirs is 0, and their deviation the largest size of each column.
+    """
     idle = Objective(Network((Activation("linear"),), width, dtype), MeanSquaredError())
-    centre, variance = np.zeros(width + targets), np.zeros(width + targets)
+    count = targets if engine.sparse else width + targets
+    centre, variance = np.zeros(count), np.zeros(count)
+    task = Task(idle, np.zeros(0, dtype), shards=engine.shards, title="firesteel: means and variances")
     for _ in range(2):
-        task = Task(idle, np.zeros(0, dtype), shards=engine.shards, title="firesteel: means and variances")
         total = tree_sum(engine.map(functools.partial(moments, centre), task))
         assert total is not None, "an engine holds at least one block"
         shift, square = (part / total.sums[0] for part in np.split(total.sums[1:], 2))
         centre = centre + shift
         variance = np.maximum(square - shift * shift, 0.0)
     variance[variance <= (np.finfo(np.float32).eps * centre) ** 2] = 0.0
+    measured = Moments(centre, variance)
+    if engine.sparse:
+        most = np.maximum.reduce([part.sums for part in engine.map(sizes, task) if part is not None])
+        return Moments(np.zeros(width), most * most), measured
     features, labels = (Moments(centre[part], variance[part]) for part in (slice(width), slice(width, None)))
     return features, labels

@@ -17,7 +17,7 @@ from firesteel.core.network import Objective
 from firesteel.core.optimizers import SGD, Optimizer
 from firesteel.core.types import Array
 
-__all__ = ["Partial", "Task", "Watch", "tree_sum"]
+__all__ = ["Changed", "Partial", "Task", "Watch", "tree_sum"]
 
 Watch = Callable[[int, Array | None], None]
 """Called with the number of a step and None before it, and with its sums after it."""
@@ -54,11 +54,51 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """The rows of the first kernel that a round has changed, for theta or a gradient and for each moment.
+
+    rows: (U,), ascending.  values: (K', U, O), already weighted.  share: (U,), how much of the whole changed each
+    row, so that the driver can add what the others left as it was; None for a gradient, which is 0 elsewhere.
+    """
+
+    rows: npt.NDArray[np.intp]
+    values: Array
+    share: Array | None
+
+    def to_bytes(self) -> bytes:
+        """Return the rows as one buffer: a header of five int64, the rows, the shares, the values."""
+        share = np.zeros(0) if self.share is None else self.share
+        header = np.array([*self.values.shape, self.share is not None, self.values.itemsize], "<i8")
+        return b"".join(part.tobytes() for part in (header, self.rows.astype("<i8"), share, self.values))
+
+    @staticmethod
+    def from_bytes(buffer: npt.NDArray[np.uint8]) -> "Changed":
+        """Return what these bytes say."""
+        kinds, rows, units, shared, size = (int(v) for v in buffer[:40].view("<i8"))
+        at = 40 + 8 * rows
+        share = buffer[at : at + 8 * rows].view(np.float64) if shared else None
+        values = buffer[at + 8 * rows * shared :].view(f"f{size}").reshape(kinds, rows, units)
+        return Changed(buffer[40:at].view("<i8").astype(np.intp), values, share)
+
+    def __add__(self, other: "Changed") -> "Changed":
+        rows = np.union1d(self.rows, other.rows)
+        values = np.zeros((len(self.values), len(rows), self.values.shape[2]), self.values.dtype)
+        share = None if self.share is None else np.zeros(len(rows))
+        for one in (self, other):
+            at = np.searchsorted(rows, one.rows)
+            values[:, at] += one.values
+            if share is not None and one.share is not None:
+                share[at] += one.share
+        return Changed(rows, values, share)
+
+
+@dataclass(frozen=True)
 class Partial:
     """What one shard sends up.
 
     vectors: (K', P), a gradient or weighted parameters and moments; (0, P) from an evaluation, and where another
     shard's partial has this one's in it already: no vectors add nothing.
+    changed: for a sparse network, what goes before the vectors, which then hold only what follows its first kernel.
     sums: float64, the objective's sums.  steps: optimiser steps taken, the most of any shard after adding.
     seconds: of computing, of all shards together.  slowest: those of the slowest shard.
     machines: what CPUs and libraries computed it.
@@ -70,9 +110,11 @@ class Partial:
     seconds: float = 0.0
     slowest: float = 0.0
     machines: frozenset[str] = frozenset()
+    changed: Changed | None = None
 
     def __add__(self, other: "Partial") -> "Partial":
         some = [vectors for vectors in (self.vectors, other.vectors) if len(vectors)]
+        both = self.changed is not None and other.changed is not None
         return Partial(
             some[0] + some[1] if len(some) == 2 else some[0] if some else self.vectors,
             self.sums + other.sums,
@@ -80,6 +122,7 @@ class Partial:
             self.seconds + other.seconds,
             max(self.slowest, other.slowest),
             self.machines | other.machines,
+            self.changed + other.changed if both else None,  # type: ignore[operator]
         )
 
 

@@ -82,7 +82,7 @@ def count(thetas: Array, cells: Cells, step: int, task: Task, blocks: Sequence[B
     views = {number: layout.views(thetas[number]) for number in sorted({int(c["problem"][0]) // few for c in wanted})}
 
     def sub(piece: tuple[Block, slice]) -> Cells:
-        x, y, w = rows_of(piece, task.theta.dtype)
+        x, y, w = rows_of(piece, task.theta.dtype, objective.network if objective.network.sparse else None)
         found, made = [], {number: scored(objective, view, x, y) for number, view in views.items()}
         for inside in wanted:
             problem = int(inside["problem"][0])

@@ -19,8 +19,10 @@ from firesteel.core.layout import Layout
 from firesteel.core.network import Network
 from firesteel.core.ops import ones
 from firesteel.core.seeds import rng_for
+from firesteel.core.sparse import CSR, Features, entering
 from firesteel.core.types import Array, Run
 from firesteel.core.update import update
+from firesteel.train import csr
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
 
@@ -37,6 +39,7 @@ __all__ = [
     "predict",
     "round_blocks",
     "rows_of",
+    "sizes",
     "sub_batches",
 ]
 
@@ -50,7 +53,7 @@ DESKS = 16
 """Sub-batches that are worked on, or wait to be added, at a time."""
 
 Piece = tuple[Block, npt.NDArray[np.intp]]
-Rows = tuple[Array, Array, Array]
+Rows = tuple[Any, Array, Array]
 
 
 Work = Callable[[Task, Sequence[Block], Run], Partial]
@@ -183,6 +186,15 @@ class _Learner:
         self.free.append(b[0])
         return a[0], a[1] + b[1]
 
+    def gradient(self, pieces: list[Piece], *address: int) -> Partial:
+        """Return the gradient of the rows' weighted loss; of no rows, that of nothing."""
+        if not pieces:
+            theta = self.task.theta
+            return Partial(np.zeros((1, len(theta)), theta.dtype), np.zeros(self.task.objective.size), 1)
+        desk, sums = self.learn(pieces, 1.0, *address)
+        self.free.append(desk)
+        return Partial(desk.gradient[None].copy(), sums, 1)
+
 
 # The strategies
 
@@ -197,20 +209,25 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """
     by_id = {block.id: block for block in blocks}
     chosen = [by_id[number] for number in round_blocks(task, list(by_id))]
-    if not chosen:
+    network = task.objective.network
+    if not chosen and not network.sparse:
         return Partial(
             np.zeros((1 + len(task.optimizer.slots), len(task.theta)), task.theta.dtype),
             np.zeros(task.objective.size),
         )
-    shard, network = blocks[0].id % task.shards, task.objective.network
+    shard = blocks[0].id % task.shards
     assert task.slots is not None
+    rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
+    orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
+    batches = _batches(zip(chosen, orders, strict=True), task.batch_size)
+    share = 1.0 if task.shards == 1 else sum(block.weight for block in chosen) / task.weight
+    if network.sparse:
+        return csr.average(task, shard, batches, share)
     theta, slots = task.theta.copy(), task.slots.copy()
     rows = min(task.batch_size, sum(map(len, chosen)))
     learner = _Learner(task, theta, run, rows, chosen[0])
     sums, step = np.zeros(task.objective.size), task.step
-    rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
-    orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
-    for batch in _batches(zip(chosen, orders, strict=True), task.batch_size):
+    for batch in batches:
         if task.watch is not None:
             task.watch(step - task.step, None)
         desk, batch_sums = learner.learn(batch, None, shard, step)
@@ -224,7 +241,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
             task.watch(step - task.step - 1, batch_sums)
     vectors = np.vstack([theta, *slots])
     if task.shards > 1:
-        vectors *= theta.dtype.type(sum(block.weight for block in chosen) / task.weight)
+        vectors *= theta.dtype.type(share)
     return Partial(vectors, sums, step - task.step)
 
 
@@ -235,7 +252,7 @@ def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run
     """
     parts: list[Partial] = []
     for _ in range(count):
-        part = work(task, blocks, run)
+        part = csr.spread(work(task, blocks, run), task)
         parts.append(part)
         theta, slots = part.vectors[0], part.vectors[1:]
         task = replace(task, theta=theta, slots=slots, epoch=task.epoch + 1, step=task.step + part.steps)
@@ -250,8 +267,11 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
     where the cuts fall differs from block to block, so that rounds are of a size.
     sample: the share of each block's rows, drawn anew each epoch, that the epoch is over.
     """
-    learner = _Learner(task, task.theta, run, max(map(len, blocks)), blocks[0])
-    zero = Partial(np.zeros((1, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size), 1)
+    learner: _Learner | csr.Learner
+    if task.objective.network.sparse:
+        learner = csr.Learner(task, task.theta)
+    else:
+        learner = _Learner(task, task.theta, run, max(map(len, blocks)), blocks[0])
 
     def part(block: Block) -> Partial | None:
         rows, phase = np.arange(len(block)), 0
@@ -263,21 +283,18 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
             rows = drawn[: math.ceil(sample * len(block))]
         start, end = ((len(rows) * r + phase) // task.rounds for r in (task.round, task.round + 1))
         rows = rows[start:end]
-        if not len(rows):
-            return None
-        desk, sums = learner.learn([(block, rows)], 1.0, block.id, task.round)
-        learner.free.append(desk)
-        return Partial(desk.gradient[None].copy(), sums, 1)
+        return learner.gradient([(block, rows)], block.id, task.round) if len(rows) else None
 
     in_order = sorted(blocks, key=lambda block: block.id)
-    return tree_sum(found for found in map(part, in_order) if found is not None) or zero
+    return tree_sum(found for found in map(part, in_order) if found is not None) or learner.gradient([])
 
 
 def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Return the shard's sums of loss, weight, rows and metrics under task.theta."""
     objective = task.objective
     views = objective.network.layout.views(task.theta)
-    return _summed(lambda piece: objective.score(views, *rows_of(piece, task.theta.dtype)), task, blocks, run)
+    sparse = objective.network if objective.network.sparse else None
+    return _summed(lambda piece: objective.score(views, *rows_of(piece, task.theta.dtype, sparse)), task, blocks, run)
 
 
 def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
@@ -297,22 +314,41 @@ def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) 
 def moments(centre: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Return the shard's sums of w, then w (v - c) and w (v - c)^2 for the features and targets v of each row.
 
-    centre: c, (I + T,).  The first call's means make the second call's centre, so that no digits cancel.
+    centre: c, (I + T,), or (T,) for the targets alone.  The first call's means make the second call's centre, so that
+    no digits cancel.
     """
 
     def sub(piece: tuple[Block, slice]) -> Array:
-        x, y, w = rows_of(piece, task.theta.dtype)
-        v = np.hstack([x, y]).astype(np.float64)
+        block, rows = piece
+        if len(centre) == block.y.shape[1]:
+            v, w = block.y[rows].astype(np.float64), block.w[rows].astype(np.float64)
+        else:
+            x, y, w = rows_of(piece, task.theta.dtype)
+            v = np.hstack([x, y]).astype(np.float64)
         v -= centre
         return np.concatenate([[w.sum()], w @ v, w @ (v * v)])
 
     return _summed(sub, task, blocks, run)
 
 
-def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any]) -> Rows:
-    """Return x (B, I), y (B, T) and w (B,), the weights as float64."""
+def sizes(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the largest size of each column, (I,), in the shard's sparse rows."""
+    most = np.zeros(task.objective.network.inputs, task.theta.dtype)
+    for block in blocks:
+        if isinstance(block.x, CSR):
+            np.maximum.at(most, block.x.indices, np.abs(block.x.values))
+    return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), most.astype(np.float64))
+
+
+def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], sparse: Network | None = None) -> Rows:
+    """Return x (B, I), y (B, T) and w (B,), the weights as float64.
+
+    sparse: the network that the rows are for, where it takes sparse ones.
+    """
     block, rows = piece
     y = block.y[rows]
+    if sparse is not None:
+        return csr.rows_for(sparse, block, rows, dtype), y, block.w[rows].astype(np.float64)
     x = np.empty((len(y), block.x.shape[1]), dtype)
     block.features(rows, x)
     return x, y, block.w[rows].astype(np.float64)
@@ -333,11 +369,19 @@ def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Seq
     return Partial(vectors, tree_sum(run(sub, sub_batches(blocks))))  # type: ignore[arg-type]
 
 
-def predict(network: Network, theta: Array, x: npt.NDArray[Any], run: Run, last: int | None = None) -> Array:
-    """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype; or those of ops[:last]."""
+def predict(network: Network, theta: Array, x: Features, run: Run, last: int | None = None) -> Array:
+    """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype; or those of ops[:last].
+
+    How the rows are stored changes nothing: the network decides whether it multiplies non-zeros only.
+    """
     views = network.layout.views(theta)
 
     def sub(at: int) -> Array:
-        return network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype), last=last)[0]
+        rows = x[at : at + SUB_BATCH]
+        if network.sparse:
+            rows = rows if isinstance(rows, CSR) else CSR.of(rows)
+            return network.forward(views, entering(network, rows, theta.dtype), last=last)[0]
+        dense = rows.dense() if isinstance(rows, CSR) else rows
+        return network.forward(views, dense.astype(theta.dtype), last=last)[0]
 
     return np.concatenate(list(run(sub, range(0, max(len(x), 1), SUB_BATCH))))

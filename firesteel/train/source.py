@@ -6,16 +6,27 @@ validation are part of the source, so that both halves are checked in one look.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Number
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.sparse import CSR, Features, suited
 from firesteel.errors import ConfigError, DataError
-from firesteel.train.blocks import n_blocks, pack_arrays, pack_in_order
-from firesteel.train.checks import MOST_CLASSES, Classes, Findings, Rule, beyond, count_classes, look, refuse
+from firesteel.train.blocks import count_nonzeros, is_sparse, n_blocks, pack_arrays, pack_in_order
+from firesteel.train.checks import (
+    MOST_CLASSES,
+    Classes,
+    Findings,
+    Rule,
+    beyond,
+    count_classes,
+    look,
+    misplaced,
+    refuse,
+)
 from firesteel.train.engine import Engine, LocalEngine, check_shards
 from firesteel.train.strategies import Strategy
 
@@ -37,6 +48,7 @@ class Survey:
 
     width: I.  targets: T.  found: what is wrong with the targets, if they are meant for one kind of loss or another.
     classes: how often each occurs, if the targets can be classes.
+    nonzeros: how many of the features of all rows are not 0, if they were counted.
     """
 
     rows: int
@@ -45,6 +57,19 @@ class Survey:
     targets: int
     found: Findings
     classes: Classes
+    nonzeros: int | None = None
+
+    @property
+    def sparse(self) -> bool:
+        """Whether rows are packed as their non-zeros."""
+        return is_sparse(self.width, self.nonzeros, self.rows + self.held)
+
+    @property
+    def words(self) -> int:
+        """How many words of 4 bytes a packed row is counted as."""
+        if not self.sparse or self.nonzeros is None:
+            return self.width
+        return max(1, -(-2 * self.nonzeros // (self.rows + self.held)))
 
 
 @runtime_checkable
@@ -95,7 +120,9 @@ def check_kind(survey: Survey, rule: Rule, name: str) -> None:
 
 
 class Arrays:
-    """x: (n, I) numbers.  y: (n,) or (n, T).  weight: (n,) or None.  split: share of the last rows held out.
+    """x: (n, I) numbers, or a sparse matrix of scipy's.  y: (n,) or (n, T).  weight: (n,) or None.
+
+    split: share of the last rows held out.
 
     Raises DataError for anything but numbers of fitting shapes.
     """
@@ -104,6 +131,7 @@ class Arrays:
 
     def __init__(self, x: Any, y: Any, weight: Any, dtype: str, split: float = 0.0) -> None:
         self.dtype, self.split = np.dtype(dtype), split
+        self.surveyed: Survey | None = None
         self.x = features_array(x)
         self.y = _numbers("y", y)
         self.w = np.ones(len(self.x)) if weight is None else _numbers("sample_weight", weight)
@@ -132,6 +160,8 @@ class Arrays:
             )
 
     def survey(self) -> Survey:
+        if self.surveyed is not None:
+            return self.surveyed
         found = look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
         refuse(found, len(self.x), self.names)
         w = self.w.astype(self.dtype)
@@ -140,7 +170,9 @@ class Arrays:
             check_weights(float(w[self.train :].sum(dtype=np.float64)), "sample_weight", "held out")
         n, width = self.x.shape
         classes = count_classes(self.y, np.arange(n) >= self.train, lambda row: f"row {row}")
-        return Survey(self.train, n - self.train, width, self.y.shape[1], found, classes)
+        nonzeros = count_nonzeros(self.x, self.dtype)
+        self.surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
+        return self.surveyed
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         return 1
@@ -150,17 +182,23 @@ class Arrays:
         rows = slice(self.train, None) if held else slice(0, self.train)
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards
-        x = self.x[rows]
-        check_shards(count, n_blocks(*x.shape))
-        engine = LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype), count)
+        survey = self.survey()
+        x = suited(self.x[rows], survey.sparse)
+        check_shards(count, n_blocks(len(x), survey.words))
+        engine = LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype, survey.words), count)
         try:
             yield engine
         finally:
             engine.close()
 
 
-def features_array(x: Any) -> npt.NDArray[Any]:
-    """Return x as an array of numbers, (n, I); raise DataError where it is none."""
+def features_array(x: Any) -> Features:
+    """Return x as an array of numbers, (n, I), or as its non-zeros if it is a sparse matrix, which `tocsr` tells.
+
+    Raises DataError where it is none of the two.
+    """
+    if hasattr(x, "tocsr") and len(x.shape) == 2:
+        return _sparse(x.tocsr())
     array = _numbers("x", x, keep=True)
     if array.ndim != 2:
         shape = "x.reshape(len(x), -1)" if array.ndim > 2 else "x.reshape(-1, 1)"
@@ -171,6 +209,21 @@ def features_array(x: Any) -> npt.NDArray[Any]:
     if not array.shape[1]:
         raise DataError("x has no columns: give at least one", code="data-shape")
     return array
+
+
+def _sparse(x: Any) -> CSR:
+    """Return a matrix's non-zeros; raise DataError where they are no numbers, or not where they should be."""
+    if x.dtype.kind not in "uifb":
+        raise DataError(
+            f"x holds {x.dtype} values, in all of its {x.shape[0]:,} rows: turn them into numbers first",
+            code="data-text",
+        )
+    if not 0 < x.shape[1] < 1 << 31:
+        raise DataError(f"x has {x.shape[1]:,} columns: give at least one, and less than 2^31", code="data-shape")
+    values = x.data.astype(np.float64) if x.dtype.kind == "b" or x.dtype == np.float16 else x.data
+    rows = CSR(x.indptr.astype(np.int64), x.indices, values, x.shape[1])
+    refuse(misplaced(rows, lambda row: f"row {row}")[0], len(rows), {"features": "x"})
+    return replace(rows, indices=x.indices.astype(np.int32, copy=False))
 
 
 def _numbers(name: str, values: Any, keep: bool = False) -> npt.NDArray[Any]:

@@ -157,7 +157,7 @@ STRUCTURE = {
     "text y": (dict(x=X, y=["cat"] * ROWS), "y holds", "'cat' at row 0"),
     "dates": (dict(x=np.full((ROWS, 3), "2020-01-01", "M8[D]")), "x holds datetime64[D]", "numbers first"),
     "complex": (dict(x=X * 1j), "x holds complex128", "numbers first"),
-    "sparse": (dict(x=csr_matrix(X)), "x ", ""),
+    "sparse text": (dict(x=csr_matrix(X).astype(complex)), "x holds complex128", "numbers first"),
     "a dictionary": (dict(x={"a": [1, 2]}), "x ", ""),
     "a word": (dict(x="rows.csv"), "x ", ""),
 }

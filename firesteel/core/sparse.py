@@ -1,0 +1,260 @@
+"""Rows of which only the non-zeros are kept, and a first layer that multiplies nothing else.
+
+A row's outputs depend on that row alone, whatever lies beside it: rows of one padded length are multiplied together,
+each as a product of its own.  `narrowed` is the network as the inputs that a batch touches see it, so that a step on
+them is an ordinary step on a smaller network; `firesteel/train/csr.py` takes such steps.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.layout import Layout
+from firesteel.core.ops import Affine, Op, Scale, Standardize, ones
+from firesteel.core.types import Array, Pull, Random, Views
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from firesteel.core.network import Network
+
+__all__ = ["CSR", "Features", "entering", "forward", "front", "joined", "narrowed", "product", "suited"]
+
+Rows = npt.NDArray[Any] | slice | list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class CSR:
+    """n rows of `width` values: row i holds values[k] in column indices[k] for indptr[i] <= k < indptr[i + 1].
+
+    indptr: (n + 1,), from 0.  indices: (N,), ascending in a row.  values: (N,).  What is not named is 0.
+
+    >>> rows = CSR.of(np.array([[0.0, 5.0, 0.0], [7.0, 0.0, 9.0]]))
+    >>> rows.indices, rows[1:].dense()
+    (array([1, 0, 2], dtype=int32), array([[7., 0., 9.]]))
+    """
+
+    indptr: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int32]
+    values: Array
+    width: int
+
+    @staticmethod
+    def of(x: npt.NDArray[Any]) -> "CSR":
+        """Return the non-zeros of x, (n, I)."""
+        some = max(1, (1 << 24) // max(1, x.shape[1]))
+        parts = [np.nonzero(x[at : at + some]) for at in range(0, len(x), some)] or [np.nonzero(x)]
+        counts = [np.bincount(rows, minlength=min(some, len(x) - n * some)) for n, (rows, _) in enumerate(parts)]
+        values = [x[n * some : (n + 1) * some][part] for n, part in enumerate(parts)]
+        indices = np.concatenate([columns.astype(np.int32) for _, columns in parts])
+        return CSR(_starts(np.concatenate(counts)), indices, np.concatenate(values), x.shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, I)."""
+        return len(self), self.width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the values."""
+        return self.values.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.indptr.nbytes + self.indices.nbytes + self.values.nbytes
+
+    @property
+    def rows(self) -> npt.NDArray[np.intp]:
+        """The row of each value, (N,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __getitem__(self, rows: Rows) -> "CSR":
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                ptr = self.indptr[start : max(start, stop) + 1]
+                inside = slice(ptr[0], ptr[-1])
+                return CSR(ptr - ptr[0], self.indices[inside], self.values[inside], self.width)
+        chosen = np.arange(len(self))[rows]
+        counts = np.diff(self.indptr)[chosen]
+        ptr = _starts(counts)
+        at = np.arange(ptr[-1]) + np.repeat(self.indptr[:-1][chosen] - ptr[:-1], counts)
+        return CSR(ptr, self.indices[at], self.values[at], self.width)
+
+    def cast(self, dtype: np.dtype[Any]) -> "CSR":
+        """Return the rows as `dtype`, without values that are 0 in it."""
+        with np.errstate(over="ignore"):
+            values = self.values.astype(dtype, copy=False)
+        kept = values != 0
+        if kept.all():
+            return CSR(self.indptr, self.indices, values, self.width)
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return CSR(before[self.indptr], self.indices[kept], values[kept], self.width)
+
+    def times(self, factor: Array) -> "CSR":
+        """Return the rows with each value multiplied by its column's factor, (I,) or (1,)."""
+        factors = factor if len(factor) == 1 else factor.take(self.indices)
+        return CSR(self.indptr, self.indices, self.values * factors, self.width)
+
+    def fill(self, out: Array) -> None:
+        """Write the rows into out, (n, I)."""
+        out.fill(0)
+        out[self.rows, self.indices] = self.values
+
+    def dense(self) -> Array:
+        """Return the rows with their zeros, (n, I)."""
+        out = np.empty(self.shape, self.dtype)
+        self.fill(out)
+        return out
+
+    def flipped(self) -> "CSR":
+        """Return the transpose, I rows of n values."""
+        small = self.indices.astype(np.uint16) if self.width <= 1 << 16 else self.indices
+        order = small.argsort(kind="stable")
+        ptr = _starts(np.bincount(self.indices, minlength=self.width))
+        return CSR(ptr, self.rows.astype(np.int32)[order], self.values[order], len(self))
+
+
+Features = npt.NDArray[Any] | CSR
+"""Rows with their zeros, or without."""
+
+
+def _starts(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def joined(parts: "Sequence[Any]") -> Any:
+    """Return the rows of several arrays, or of several CSR of one width, one below another."""
+    if len(parts) == 1 or not isinstance(parts[0], CSR):
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    counts = np.concatenate([np.diff(part.indptr) for part in parts])
+    indices, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ("indices", "values"))
+    return CSR(_starts(counts), indices, values, parts[0].width)
+
+
+def suited(x: Features, sparse: bool) -> Features:
+    """Return rows as their non-zeros, or with their zeros."""
+    if isinstance(x, CSR):
+        return x if sparse else x.dense()
+    return CSR.of(x) if sparse else x
+
+
+# The product
+
+
+PRODUCTS = 1 << 18
+"""Values of w that are gathered at a time, so that they stay in the cache."""
+
+
+def product(x: CSR, w: Array) -> Array:
+    """Return x w, (n, O), for w (I, O); each row by itself, over as many terms as its own length rounds up to.
+
+    >>> product(CSR.of(np.array([[0.0, 2.0], [0.0, 0.0]])), np.array([[1.0], [3.0]]))
+    array([[6.],
+           [0.]])
+    """
+    counts = np.diff(x.indptr)
+    sizes = _rounded(counts)
+    out = np.zeros((len(x), w.shape[1]), w.dtype)
+    for size in np.flatnonzero(np.bincount(sizes)):
+        if not size:
+            continue
+        alike = np.flatnonzero(sizes == size)
+        most = max(1, PRODUCTS // (int(size) * w.shape[1]))
+        for some in range(0, len(alike), most):
+            rows = alike[some : some + most]
+            at = x.indptr[rows][:, None] + np.arange(size)
+            inside = np.arange(size) < counts[rows][:, None]
+            np.minimum(at, len(x.values) - 1, out=at)
+            v = x.values.take(at) * inside
+            terms = w.take(x.indices.take(at), axis=0)
+            out[rows] = terms[:, 0] * v if size == 1 else np.matmul(v[:, None, :], terms)[:, 0]
+    return out
+
+
+def _rounded(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return each count rounded up to 0, 1, 2, 4, a multiple of 8, or above 64 to one of four steps an octave."""
+    step = np.maximum(8, 1 << np.maximum(np.frexp(np.maximum(counts - 1, 0))[1] - 3, 0))
+    return np.where(counts <= 2, counts, np.where(counts <= 4, 4, -(-counts // step) * step))
+
+
+# The network
+
+
+def front(ops: "Sequence[Op]") -> int | None:
+    """Return the number of the first affine op, if zeros stay zeros before it and its kernel can change row by row.
+
+    >>> front([Scale(2.0, 0.0), Affine(3)]), front([Scale(2.0, 1.0), Affine(3)])
+    (1, None)
+    """
+    for number, op in enumerate(ops):
+        if isinstance(op, Affine):
+            return number if op.kernel_constraint is None else None
+        keeps = isinstance(op, Scale) and not op.offset
+        if not keeps and not (isinstance(op, Standardize) and not any(op.mean)):
+            return None
+    return None
+
+
+def entering(network: "Network", x: CSR, dtype: np.dtype[Any]) -> CSR:
+    """Return what reaches the first affine op of a sparse network for rows x, (n, I), as `dtype`."""
+    x = x.cast(dtype)
+    for op in network.ops[: network.front]:
+        if isinstance(op, Standardize):
+            x = x.times(op.vectors[dtype.name][1])
+        elif isinstance(op, Scale):
+            x = x.times(np.array([op.scale], dtype))
+    return x
+
+
+def forward(
+    network: "Network", p: "Sequence[Views]", x: CSR, random: Random | None, last: int | None
+) -> tuple[Array, list[Pull]]:
+    """Run ops[:last] of a sparse network on what reaches its first affine op; as `Network.forward` otherwise."""
+    at = network.front
+    assert at is not None, "a network is sparse only where it has such an op"
+    op, views = network.ops[at], p[at]
+    z = product(x, views["w"])
+    if "b" in views:
+        z += views["b"]
+
+    def pull(d_y: Array, g: Views, wants_x: bool) -> None:
+        g["w"][:] = product(x.flipped(), d_y)
+        if "b" in g:
+            np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])
+
+    assert isinstance(op, Affine)
+    pulls: list[Pull] = [*(_nothing for _ in network.ops[:at]), pull]
+    for number, op in enumerate(network.ops[at + 1 : last], at + 1):
+        rng = random(number) if random is not None and op.random else None
+        z, back = op.apply(p[number], z, rng)
+        pulls.append(back)
+    return z, pulls
+
+
+def _nothing(d_y: Any, g: Views, wants_x: bool) -> None:
+    """Pull back through an op before the first affine one, which has no parameters."""
+
+
+def narrowed(network: "Network", inputs: int) -> "Network":
+    """Return a sparse network with the parameters that so many of its inputs have: its layout is another.
+
+    Its ops are the network's own, for rows whose columns are numbered anew.
+    """
+    at = network.front
+    assert at is not None
+    shapes = list(network.layout.shapes)
+    (name, (_, units)), *rest = shapes[at]
+    shapes[at] = ((name, (inputs, units)), *rest)
+    narrow = copy.copy(network)
+    for derived in ("statistics", "constrained"):
+        narrow.__dict__.pop(derived, None)
+    narrow.__dict__["layout"] = Layout(tuple(shapes))
+    return narrow
