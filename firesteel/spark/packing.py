@@ -21,7 +21,6 @@ from firesteel.core.sparse import CSR, Features, joined, suited
 from firesteel.core.types import Array
 from firesteel.spark.arrow import (
     Batches,
-    Rows,
     binary_views,
     check_version,
     clean_rows,
@@ -322,7 +321,7 @@ class PackTask:
     heavy: tuple[int, ...] = ()
 
 
-MINI_SCHEMA = "part long, pack binary, keys binary"
+MINI_SCHEMA = "part long, pack binary, keys binary, prints binary"
 BLOCK_SCHEMA = "block long, rows long, weight double, fingerprint long, data binary"
 
 
@@ -350,19 +349,20 @@ def mini_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
 
 
 def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
-    x, y, w, keys = (joined([getattr(rows, part) for rows in gathered]) for part in ("x", "y", "w", "keys"))
+    x, y, w, keys, held, prints = (joined([getattr(rows, f.name) for rows in gathered]) for f in fields(Read))
     shards = len(task.codes)
     shard = block_ids(keys, task.blocks) % shards
     for number, rows in enumerate(_groups(shard, shards)):
         if len(rows):
-            yield _mini_pack(task, number, BY_KEY, x[rows], y[rows], w[rows], keys[rows])
+            one = Read(x[rows], y[rows], w[rows], keys[rows], held[rows], prints[rows])
+            yield _mini_pack(task, number, BY_KEY, one)
 
 
-def _mini_pack(task: PackTask, shard: int, block: int, x: Features, y: Array, w: Array, keys: Keys) -> pa.RecordBatch:
-    """Return rows as one fat row on its way to a shard; their keys go along where values do not give them."""
-    pack = pack_block(block, x, y, w, keys, np.dtype(task.reading.dtype), ordered=True)
-    carried = keys.tobytes() if task.keyed else b""
-    return record_batch(part=[task.codes[shard]], pack=[pack.to_bytes()], keys=[carried])
+def _mini_pack(task: PackTask, shard: int, block: int, rows: Read) -> pa.RecordBatch:
+    """Return rows as one fat row on its way to a shard, with their keys, and their hashes where those are others."""
+    pack = pack_block(block, rows.x, rows.y, rows.w, rows.keys, np.dtype(task.reading.dtype), ordered=True)
+    prints = rows.prints.tobytes() if task.keyed else b""
+    return record_batch(part=[task.codes[shard]], pack=[pack.to_bytes()], keys=[rows.keys.tobytes()], prints=[prints])
 
 
 def _groups(ids: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.intp]]:
@@ -379,44 +379,50 @@ def explode(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
         keys = batch.column(0).to_numpy().view(np.uint64)
         for key, count, pack in zip(keys, batch.column(1).to_numpy(), packs, strict=True):
             row = Block.from_bytes(pack)
-            x, y, w = _decoded([row], dtype)
+            values = row.x if row.table is None else row.table[row.x]  # type: ignore[index]
+            prints = row_keys(values, row.y, row.w, dtype)
+            one = Read(values, row.y, row.w, np.full(1, key), np.full(1, task.held), prints)
             for block, copies in enumerate(heavy_share(int(key), int(count), task.blocks)):
                 if copies:
-                    ks = np.full(copies, key)
-                    same = np.zeros(copies, np.intp)
-                    yield _mini_pack(task, block % len(task.codes), block, x[same], y[same], w[same], ks)
+                    yield _mini_pack(task, block % len(task.codes), block, one[np.zeros(copies, np.intp)])
 
 
-def _decoded(packs: Sequence[Block], dtype: np.dtype[Any]) -> Rows:
+def _features(packs: Sequence[Block], dtype: np.dtype[Any]) -> tuple[Features, Array | None]:
+    """Return the features of all packs together: codes with their table where it is the same one in all."""
+    table = packs[0].table
     if isinstance(packs[0].x, CSR):
-        return joined([p.x for p in packs]), joined([p.y for p in packs]), joined([p.w for p in packs])
+        return joined([pack.x for pack in packs]), None
+    if table is not None and all(pack.table is not None and np.array_equal(pack.table, table) for pack in packs):
+        return joined([pack.x for pack in packs]), table
     x = np.empty((sum(len(p) for p in packs), packs[0].x.shape[1]), dtype)
     at = 0
     for pack in packs:
         pack.features(slice(None), x[at : at + len(pack)])
         at += len(pack)
-    return x, np.concatenate([p.y for p in packs]), np.concatenate([p.w for p in packs])
+    return x, None
 
 
 def merge_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Yield the blocks of the shards whose mini-packs these are."""
-    packs, carried = [], []
+    packs: list[Block] = []
+    parts: dict[str, list[Keys]] = {"keys": [], "prints": []}
     for batch in batches:
         packs += [Block.from_bytes(view) for view in binary_views(batch.column("pack"))]
-        carried += [view.view(np.uint64) for view in binary_views(batch.column("keys"))]
+        for name, part in parts.items():
+            part += [view.view(np.uint64) for view in binary_views(batch.column(name))]
     if not packs:
         return
     dtype = np.dtype(task.reading.dtype)
-    x, y, w = _decoded(packs, dtype)
-    prints = row_keys(x, y, w, dtype)
-    keys = np.concatenate(carried) if task.keyed else prints
+    x, table = _features(packs, dtype)
+    y, w, keys = (joined(part) for part in ([p.y for p in packs], [p.w for p in packs], parts["keys"]))
+    prints = joined(parts["prints"]) if task.keyed else keys
     ids = block_ids(keys, task.blocks)
     fixed = np.repeat([pack.id for pack in packs], [len(pack) for pack in packs])
     ids = np.where(fixed == BY_KEY, ids, fixed)
     del packs
     for number, rows in enumerate(_groups(ids, task.blocks)):
         if len(rows):
-            block = pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, prints=prints[rows])
+            block = pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, table=table, prints=prints[rows])
             yield record_batch(
                 block=[number],
                 rows=[len(block)],

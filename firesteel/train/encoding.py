@@ -36,11 +36,10 @@ def _even_steps(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
     """Encode values that are all k / d with k = 0..255: pixels, scaled or not, counts, one-hots."""
     flat = x.reshape(-1)
     for part in (flat[:4096], flat):
-        least = part[part > 0].min(initial=1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            d = np.rint(1 / least)
-            codes = np.rint(x * d).astype(np.uint8)
-        if np.array_equal(codes / d, x):
+        with np.errstate(over="ignore"):
+            d = np.rint(1 / part[part > 0].min(initial=1))
+        codes = _coded(x, d, x.dtype)
+        if codes is not None:
             return codes, np.arange(256).astype(x.dtype) / d
         if len(np.unique(flat[:4096])) > 256:
             return None
@@ -65,18 +64,22 @@ def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
     return None
 
 
-def all_coded(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[np.uint8], Array] | None:
-    """Encode all rows at once if they are even steps: a quarter of the bytes are then gathered and sorted."""
-    few = 64
-    if x.dtype.kind != "f" or not (found := _even_steps(canonical(x[:few], dtype))):
-        return None
-    codes, table = np.empty(x.shape, np.uint8), found[1]
-    d = np.rint(1 / table[1])
-
-    def coded(at: int) -> bool:
+def _coded(x: npt.NDArray[Any], d: Any, dtype: np.dtype[Any]) -> npt.NDArray[np.uint8] | None:
+    """Return the codes of values that are, as `dtype`, all k / d with k = 0..255; else None."""
+    codes = np.empty(x.shape, np.uint8)
+    few = max(1, (1 << 16) // max(1, x.shape[1]))  # rows that stay near
+    for at in range(0, len(x), few):
         rows, out = canonical(x[at : at + few], dtype), codes[at : at + few]
         with np.errstate(over="ignore", invalid="ignore"):
             out[:] = np.rint(rows * d)
-        return np.array_equal(out / d, rows)
+        if not np.array_equal(out / d, rows):
+            return None
+    return codes
 
-    return (codes, table) if all(map(coded, range(0, len(x), few))) else None
+
+def all_coded(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[np.uint8], Array] | None:
+    """Encode all rows at once if they are even steps: a quarter of the bytes are then gathered and sorted."""
+    if x.dtype.kind != "f" or not (found := _even_steps(canonical(x[:64], dtype))):
+        return None
+    codes = _coded(x, np.rint(1 / found[1][1]), dtype)
+    return None if codes is None else (codes, found[1])

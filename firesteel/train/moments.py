@@ -1,10 +1,11 @@
-"""Means and variances of packed rows, by two rounds over the blocks: the same bits on any layout and engine.
+"""Means and variances of packed rows, by a round over the blocks: the same bits on any layout and engine.
 
 A mean taken while rows are first read would depend on the order in which they come; blocks have an order of their
 own.  What is done with the result is the caller's business: a `Normalization` in front, or behind.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from firesteel.core.losses import MeanSquaredError
 from firesteel.core.network import Network, Objective
 from firesteel.core.types import Array
 from firesteel.train.engine import Engine
-from firesteel.train.partial import Task, tree_sum
+from firesteel.train.partial import Task
 from firesteel.train.rounds import moments, sizes
 
 __all__ = ["Moments", "measure"]
@@ -48,18 +49,30 @@ def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Momen
     """
     idle = Objective(Network((Activation("linear"),), width, dtype), MeanSquaredError())
     count = targets if engine.sparse else width + targets
-    centre, variance = np.zeros(count), np.zeros(count)
     task = Task(idle, np.zeros(0, dtype), shards=engine.shards, title="firesteel: means and variances")
-    for _ in range(2):
-        total = tree_sum(engine.map(functools.partial(moments, centre), task))
-        assert total is not None, "an engine holds at least one block"
-        shift, square = (part / total.sums[0] for part in np.split(total.sums[1:], 2))
-        centre = centre + shift
-        variance = np.maximum(square - shift * shift, 0.0)
-    variance[variance <= (np.finfo(np.float32).eps * centre) ** 2] = 0.0
-    measured = Moments(centre, variance)
+    partials = engine.map(functools.partial(moments, engine.sparse), task)
+    measured = _pooled([part.sums for part in partials if part is not None], count)
     if engine.sparse:
         most = np.maximum.reduce([part.sums for part in engine.map(sizes, task) if part is not None])
         return Moments(np.zeros(width), most * most), measured
-    features, labels = (Moments(centre[part], variance[part]) for part in (slice(width), slice(width, None)))
-    return features, labels
+    mean, variance = measured.mean, measured.variance
+    return Moments(mean[:width], variance[:width]), Moments(mean[width:], variance[width:])
+
+
+def _pooled(shards: Sequence[Array], count: int) -> Moments:
+    """Return the moments of all rows from what `rounds.moments` found in each shard.
+
+    Source: Chan, Golub and LeVeque 1979, equation 2.1.
+    """
+    weight, mean, square = 0.0, np.zeros(count), np.zeros(count)
+    for sums in shards:
+        centre, here, shift, spread = sums[:count], float(sums[count]), *np.split(sums[count + 1 :], 2)
+        if not here:
+            continue
+        apart = centre + shift / here - mean
+        weight += here
+        mean += apart * (here / weight)
+        square += np.maximum(spread - shift * shift / here, 0.0) + apart * apart * (here * (weight - here) / weight)
+    variance = square / weight
+    variance[variance <= (np.finfo(np.float32).eps * mean) ** 2] = 0.0
+    return Moments(mean, variance)

@@ -311,24 +311,27 @@ def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) 
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 
-def moments(centre: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the shard's sums of w, then w (v - c) and w (v - c)^2 for the features and targets v of each row.
+def moments(sparse: bool, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return c, the sum of w, and the sums of w (v - c) and w (v - c)^2 for the features and targets v of each row.
 
-    centre: c, (I + T,), or (T,) for the targets alone.  The first call's means make the second call's centre, so that
-    no digits cancel.
+    c: the mean of the shard's first rows, so that no digits cancel.  sparse: whether v is the targets alone.
     """
+    dtype = task.theta.dtype
+
+    def values(piece: tuple[Block, slice]) -> Array:
+        block, rows = piece
+        y = block.y[rows]
+        return (y if sparse else np.hstack([rows_of(piece, dtype)[0], y])).astype(np.float64)
+
+    centre = values(sub_batches(blocks)[0]).mean(axis=0)
 
     def sub(piece: tuple[Block, slice]) -> Array:
-        block, rows = piece
-        if len(centre) == block.y.shape[1]:
-            v, w = block.y[rows].astype(np.float64), block.w[rows].astype(np.float64)
-        else:
-            x, y, w = rows_of(piece, task.theta.dtype)
-            v = np.hstack([x, y]).astype(np.float64)
+        v, w = values(piece), piece[0].w[piece[1]].astype(np.float64)
         v -= centre
         return np.concatenate([[w.sum()], w @ v, w @ (v * v)])
 
-    return _summed(sub, task, blocks, run)
+    summed = _summed(sub, task, blocks, run)
+    return replace(summed, sums=np.concatenate([centre, summed.sums]))
 
 
 def sizes(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
