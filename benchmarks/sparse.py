@@ -19,7 +19,7 @@ from firesteel.layers import Dense
 from firesteel.models import Sequential
 
 ROWS, EACH, EPOCHS = 1_000_000, 50, 1
-ON_SPARK = 100_000
+ON_SPARK = 200_000
 WIDTHS = (1 << 12, 1 << 18)
 
 

@@ -185,7 +185,7 @@ class Frame:
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         assert self.surveyed is not None
-        return strategy.default_shards(self.surveyed.rows, batch_size, self._blocks(False))
+        return self.surveyed.shards(strategy.default_shards(self.surveyed.rows, batch_size, self._blocks(False)))
 
     @contextlib.contextmanager
     def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[SparkEngine]:

@@ -55,7 +55,7 @@ class Packed:
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         """Return S where the user gave none."""
-        return strategy.default_shards(self._survey.rows, batch_size, self._blocks(False))
+        return self._survey.shards(strategy.default_shards(self._survey.rows, batch_size, self._blocks(False)))
 
     def _blocks(self, held: bool) -> int:
         return n_blocks(self._survey.held if held else self._survey.rows, self._survey.words)

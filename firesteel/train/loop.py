@@ -94,12 +94,13 @@ def train(
     ahead = 1
     inside = strategy.alone(engine.shards) and isinstance(engine, LocalEngine)
     local = functools.partial(strategy.local, rows=rows, batch_size=batch_size, shards=engine.shards)
+    rounds = strategy.rounds(rows, batch_size, engine.shards, len(engine.blocks))
     base = Task(
         objective=objective,
         theta=state.theta,
         batch_size=batch_size or rows,
         seed=seed,
-        rounds=strategy.rounds(rows, batch_size, engine.shards, len(engine.blocks)),
+        rounds=strategy.sparse_rounds(rounds) if objective.network.sparse else rounds,
         shards=engine.shards,
         shuffle=shuffle,
         watch=watcher.batches if inside else None,

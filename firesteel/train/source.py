@@ -64,6 +64,16 @@ class Survey:
         """Whether rows are packed as their non-zeros."""
         return is_sparse(self.width, self.nonzeros, self.rows + self.held)
 
+    def shards(self, usual: int) -> int:
+        """Return S where the user gave none and a strategy would have so many, a power of two.
+
+        Of sparse rows each shard gets 64 non-zeros or more for each column, on the average: every round it sends back
+        as much of the first kernel as its rows have touched.
+        """
+        while self.sparse and usual > 1 and (self.nonzeros or 0) < 64 * usual * self.width:
+            usual //= 2
+        return usual
+
     @property
     def words(self) -> int:
         """How many words of 4 bytes a packed row is counted as."""

@@ -50,6 +50,10 @@ class Strategy(Spec):
         """Return how many rounds make an epoch."""
         raise NotImplementedError
 
+    def sparse_rounds(self, rounds: int) -> int:
+        """Return how many rounds make an epoch of sparse rows, where so many would make one of others."""
+        return rounds
+
     def alone(self, shards: int) -> bool:
         """Return whether a shard could go on to the next epoch without hearing from the driver."""
         return False
@@ -106,6 +110,10 @@ class Average(Strategy):
         if shards == 1:
             return 1
         return max(1, min(round(shard_steps(rows, batch_size, shards) / 500), blocks // shards))
+
+    def sparse_rounds(self, rounds: int) -> int:
+        """One for every 8,000 steps: a round moves the whole kernel, and a step a few of its rows."""
+        return max(1, rounds // 16)
 
     def alone(self, shards: int) -> bool:
         return shards == 1
