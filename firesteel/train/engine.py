@@ -94,16 +94,17 @@ def check_shards(shards: int, blocks: int) -> None:
 
 @functools.cache
 def machine() -> str:
-    """Return what decides this process's floating-point bits: CPU type, NumPy and BLAS, with its kernel.
+    """Return what decides this process's floating-point bits: CPU type, NumPy and its BLAS, with the kernel.
+
+    Another library's BLAS, such as scipy's, computes nothing here, and one process may have loaded it, another not.
 
     >>> machine().split()[1]
     'numpy'
     """
-    libraries = {
-        f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip()
-        for info in ThreadpoolController().info()
-        if info["user_api"] == "blas"
-    }
+    found = [info for info in ThreadpoolController().info() if info["user_api"] == "blas"]
+    home = os.path.realpath(os.path.dirname(np.__file__))  # beside which wheels keep numpy.libs
+    own = [info for info in found if os.path.realpath(info["filepath"]).startswith(home)] or found
+    libraries = {f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip() for info in own}
     return " ".join([platform.machine(), "numpy", np.__version__, *sorted(libraries)])
 
 

@@ -1,5 +1,7 @@
 """The engine in process: what it promises besides the numbers."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -48,3 +50,14 @@ def test_fits_at_the_same_time_are_each_as_if_alone():
     for thread in threads:
         thread.join()
     assert found == alone
+
+
+def test_another_library_s_blas_does_not_make_another_machine():
+    code = (
+        "from firesteel.train.engine import machine\n"
+        "before = machine()\n"
+        "machine.cache_clear()\n"
+        "import scipy.linalg\n"
+        "assert machine() == before, (before, machine())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
