@@ -68,7 +68,8 @@ def _all(console: Console, master: str, as_json: bool) -> Iterator[Finding]:
         yield Finding("no Spark job was tried", "put right what stops it, and run this again")
         return
     try:
-        with session_of(Engine("spark", master), Console(stderr=True), as_json or not is_live(console)) as spark:
+        quiet = as_json or not is_live(console)
+        with session_of(Engine("spark", master), Console(stderr=True), quiet, silent=False) as spark:
             from firesteel.spark.probe import probe
 
             assert spark is not None

@@ -23,17 +23,17 @@ STARTING = "starting Spark: some 10 seconds"
 
 
 @contextmanager
-def session_of(engine: Engine, console: Console, quiet: bool) -> Iterator["SparkSession | None"]:
+def session_of(engine: Engine, console: Console, quiet: bool, silent: bool = True) -> Iterator["SparkSession | None"]:
     """Give the Spark session that the settings ask for, and None where they ask for none.
 
-    quiet: whether not even a terminal gets a live line.
+    quiet: whether not even a terminal gets a live line.  silent: whether a new session's log is put aside.
     """
     if engine.name == "local":
         yield None
         return
     with ExitStack() as stack:
         with waiting(STARTING, console, live=is_live(console) and not quiet):
-            spark = stack.enter_context(spark_session(engine.master))
+            spark = stack.enter_context(spark_session(engine.master, silent))
         from firesteel.spark.files import explained
 
         with explained():
@@ -41,9 +41,10 @@ def session_of(engine: Engine, console: Console, quiet: bool) -> Iterator["Spark
 
 
 @contextmanager
-def spark_session(master: str) -> Iterator["SparkSession"]:
+def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
     """Give the session in use, or a new one that is stopped at the end.
 
+    silent: whether a new one's log is put aside.
     Raises SparkSetupError where Spark cannot run.
     """
     from firesteel.spark import session
@@ -52,7 +53,7 @@ def spark_session(master: str) -> Iterator["SparkSession"]:
     found = pyspark is not None and pyspark.SparkContext._active_spark_context is not None
     with _interruptible_later():
         spark = session(master)
-        if not found and hasattr(spark, "_jvm"):  # not on Spark Connect
+        if silent and not found and hasattr(spark, "_jvm"):  # not on Spark Connect
             spark.sparkContext.setLogLevel("FATAL")  # a job that fails is told of in one line
     try:
         yield spark
