@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pyspark
 
+MIDDLE = "completedJob.page=2&completedJob.sort=Job+Id&completedJob.desc=true&completedJob.pageSize=20"
+"""Which jobs of the run are shown: before the last 20, which score, come those that train."""
 SECONDS = 120.0
 """How long the server may take to read the run."""
 
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "--window-size=1280,1000",
                 f"--user-data-dir={profile}",
             ]
-            page = f"{address}/history/{runs[0]}/jobs/"
+            page = f"{address}/history/{runs[0]}/jobs/?{MIDDLE}"
             how = ["--headless", "--no-sandbox", "--hide-scrollbars", "--virtual-time-budget=15000"]
             subprocess.run([browser, *how, *shot, page], check=True, timeout=SECONDS, **quiet)
     finally:
