@@ -243,7 +243,7 @@ def main() -> None:
         print(f"{name}, batch {NETWORKS[name][1]}, {ROWS:,} rows: seconds of an epoch, medians of {REPEATS}")
         for peer, words in WORDS.items():
             ratio, aim = median["firesteel"] / median[peer], AIMS[name].get(peer)
-            told = "" if peer in ("plain", "firesteel") else _told(ratio, aim)
+            told = "" if peer in ("plain", "firesteel", "vectors") else _told(ratio, aim)
             print(f"  {words:52} {median[peer]:6.3f} s   {told}")
         if "floor" in AIMS[name]:
             ratio = median["firesteel"] / median["floor"]

@@ -4,15 +4,13 @@ Seconds are of the process's own computing, on all its threads, so that a busy m
 those of a scipy matrix, without scipy; the network is 32 relu units and 2 classes, with Adam and batches of 32.
 """
 
-import json
-import resource
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.children import child, peak, reply
 from firesteel.callbacks import LambdaCallback
 from firesteel.core.seeds import rng_for
 from firesteel.layers import Dense
@@ -32,6 +30,10 @@ class Matrix:
     data: np.ndarray
     shape: tuple[int, int]
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
     def tocsr(self) -> "Matrix":
         return self
 
@@ -50,9 +52,9 @@ def rows(width: int, count: int) -> tuple[Matrix, np.ndarray]:
 
 
 def one(width: int, count: int) -> None:
-    """Fit and predict; print seconds, peak memory and accuracy."""
+    """Fit and predict; reply with seconds, peak memory and accuracy."""
     x, y = rows(width, count)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     model = Sequential([Dense(32, activation="relu"), Dense(2, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     times, epochs = [time.process_time()], []
@@ -66,19 +68,16 @@ def one(width: int, count: int) -> None:
     times.append(time.process_time())
     start, fitted, predicted = times
     epoch = sum(epochs) / EPOCHS
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        json.dumps(
-            {
-                "pack": fitted - start - EPOCHS * epoch,
-                "epoch": epoch,
-                "predict": predicted - fitted,
-                "total": predicted - start,
-                "rows": before / 1024,
-                "peak": peak,
-                "accuracy": history.rows[-1]["accuracy"],
-            }
-        )
+    reply(
+        {
+            "pack": fitted - start - EPOCHS * epoch,
+            "epoch": epoch,
+            "predict": predicted - fitted,
+            "total": predicted - start,
+            "rows": before,
+            "peak": peak(),
+            "accuracy": history.rows[-1]["accuracy"],
+        }
     )
 
 
@@ -111,10 +110,7 @@ def on_spark() -> None:
 
 
 def main(count: int = ROWS) -> None:
-    found = {}
-    for width in WIDTHS:
-        command = [sys.executable, "-m", "benchmarks.sparse", str(width), str(count)]
-        found[width] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    found = {width: child("benchmarks.sparse", width, count) for width in WIDTHS}
     print(f"{count:,} rows of {EACH} non-zeros, {EPOCHS} epochs")
     print("columns   packing s   epoch s   predict s   all s   rows alone MB   peak MB   accuracy")
     for width, it in found.items():

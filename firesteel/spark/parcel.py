@@ -57,7 +57,7 @@ class Parcel:
 
 @contextlib.contextmanager
 def sent(spark: Any, value: Any) -> Iterator[Parcel]:
-    """Give a value as a parcel that this session's executors can open until the end of the block."""
+    """Give a value as a parcel that the executors can open until the end of the block."""
     context = context_of(spark)
     large: list[pickle.PickleBuffer] = []
 
