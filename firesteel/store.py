@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,17 @@ from safetensors.numpy import load, save
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, StoreError
-from firesteel.train.state import Progress, TrainState
 
 __all__ = [
     "FORMAT",
-    "FileCheckpoints",
+    "checksum",
+    "description",
     "from_bytes",
-    "progress_from_bytes",
-    "progress_to_bytes",
     "read",
     "to_bytes",
     "write",
 ]
 
-VECTORS = ("theta", "slots", "outer")
 FORMAT = 1
 """Number of the file format; it grows when a reader of an older one would misread a file."""
 
@@ -64,59 +60,12 @@ def checksum(header: Mapping[str, Any], *arrays: Array) -> str:
     return digest.hexdigest()
 
 
-def progress_to_bytes(progress: Progress, identity: str) -> bytes:
-    """Return a checkpoint's content.  identity: names the training that it belongs to."""
-    states = [state for state in (progress.state, progress.best) if state is not None]
-    vectors = {f"{n}.{name}": getattr(state, name) for n, state in enumerate(states) for name in VECTORS}
-    header = {
-        "format": FORMAT,
-        "identity": identity,
-        "counts": [[state.step, state.epoch, state.learning_rate, state.cost] for state in states],
-        "rows": progress.rows,
-        "machines": sorted(progress.machines),
-    }
-    header["sha256"] = checksum(header, *vectors.values())
-    tensors = {name: np.ascontiguousarray(vector) for name, vector in vectors.items()}
-    return save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
-
-
-def progress_from_bytes(data: bytes, identity: str, like: TrainState, name: str) -> Progress:
-    """Return the progress in a checkpoint's content.  Raises StoreError if it is not one of this training.
-
-    like: a state of the training, whose shapes and dtype a checkpoint must have.  name: of the file, for messages.
-    """
-    header = _header(data, name)
-    try:
-        if header["format"] != FORMAT or header["identity"] != identity:
-            raise StoreError(f"{name} is a checkpoint of another training", code="store-checkpoint")
-        tensors, counts = load(data), header["counts"]
-        names = [f"{n}.{part}" for n in range(len(counts)) for part in VECTORS]
-        whole = sorted(tensors) == sorted(names) and len(counts) in (1, 2)
-        if not whole or header["sha256"] != checksum(header, *(tensors[n] for n in names)):
-            raise StoreError(f"{name} is damaged: its checksum is not that of its content", code="store-damaged")
-        states = []
-        for n, (step, epoch, rate, cost) in enumerate(counts):
-            vectors = [tensors[f"{n}.{part}"] for part in VECTORS]
-            for part, vector in zip(VECTORS, vectors, strict=True):
-                known = getattr(like, part)
-                if (vector.shape, vector.dtype) != (known.shape, known.dtype):
-                    raise StoreError(f"{name} is damaged: {part} has shape {vector.shape}", code="store-damaged")
-            parts = dict(zip(VECTORS, vectors, strict=True))
-            states.append(replace(like, **parts, step=step, epoch=epoch, learning_rate=rate, cost=cost))
-        best = states[1] if len(states) > 1 else None
-        return Progress(states[0], header["rows"], best, frozenset(header["machines"]))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"{name} is damaged: {error}", code="store-damaged") from None
-
-
 def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
     """Return (network, theta, the rest of the header) from a file's content.  Raises StoreError if it is not one.
 
     name: what to call the file in messages.
     """
-    header = _header(data, name)
+    header = description(data, name)
     if header.get("format") != FORMAT:
         raise StoreError(
             f"{name} has format {header.get('format')!r}, and this firesteel reads {FORMAT}: it was written by "
@@ -143,8 +92,8 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
     return network, theta, header
 
 
-def _header(data: bytes, name: str) -> dict[str, Any]:
-    """Return firesteel's own description out of the safetensors header."""
+def description(data: bytes, name: str) -> dict[str, Any]:
+    """Return firesteel's own description out of the safetensors header.  Raises StoreError if there is none."""
     size = int.from_bytes(data[:8], "little")
     try:
         metadata = json.loads(data[8 : 8 + size])["__metadata__"] if 0 < size <= len(data) - 8 else {}
@@ -183,38 +132,6 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         _flush_folder(target.parent)
     except (OSError, ValueError) as error:
         raise StoreError(f"{target} cannot be written: {_reason(error)}", code="store-write") from None
-
-
-class FileCheckpoints:
-    """Progress of one training in a file of a folder of its own; a save replaces it whole.
-
-    delete: whether the file goes when training has ended.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str], delete: bool) -> None:
-        self.folder, self.delete = Path(folder), delete
-        self.path: Path | None = None
-
-    def load(self, identity: str, like: TrainState) -> Progress | None:
-        """Return the progress of this training, if there is some.  Raises StoreError if it is damaged."""
-        self.path = self.folder / f"{identity[:16]}.progress"
-        if not self.path.exists():
-            return None
-        return progress_from_bytes(read(self.path), identity, like, str(self.path))
-
-    def save(self, identity: str, progress: Progress) -> None:
-        """Keep progress; the one before stays until this one is whole.  Raises StoreError if it cannot be written."""
-        assert self.path is not None
-        with suppress(FileExistsError):
-            self.folder.mkdir(parents=True)
-        write(self.path, progress_to_bytes(progress, identity))
-
-    def __enter__(self) -> "FileCheckpoints":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None and self.delete and self.path is not None:
-            self.path.unlink(missing_ok=True)
 
 
 def _umask() -> int:
