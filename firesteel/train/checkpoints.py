@@ -31,16 +31,15 @@ class Identity:
 
     >>> here, there = Identity({"shards": "2", "seed": "0"}), Identity({"shards": "4", "seed": "0"})
     >>> here.name == there.name, here.unlike(there.parts)
-    (True, ['shards is 4 there and 2 here'])
+    (False, ['shards is 4 there and 2 here'])
     """
 
     parts: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        """SHA-256 (64 hex digits) of everything but the number of shards."""
-        parts = {name: text for name, text in self.parts.items() if name != "shards"}
-        return _sha256(json.dumps(parts, sort_keys=True).encode())
+        """SHA-256 (64 hex digits) of all of it."""
+        return _sha256(json.dumps(dict(self.parts), sort_keys=True).encode())
 
     def unlike(self, there: Mapping[str, str]) -> list[str]:
         """Return what is different in another training, in words; an empty list where nothing is."""

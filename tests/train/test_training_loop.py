@@ -613,6 +613,7 @@ def test_a_training_is_known_by_all_that_decides_its_bits_and_by_nothing_else():
         {"objective": PRICED},
         {"optimizer": Adam(0.1)},
         {"strategy": Gradient()},
+        {"engines": [engine(2)]},
         {"engines": [engine(), engine()]},
         {"engines": [engine(w=W + 1)]},
         {"start": replace(start(Adam()), step=1)},
