@@ -294,8 +294,12 @@ def _metric(given: str | Metric, loss: Loss, outputs: int) -> Metric:
 
 def _names(given: Sequence[str | Metric]) -> list[str]:
     """Return the name of each metric; the second of a name ends in _1, as in Keras."""
-    names = [_name(metric) for metric in given]
-    return [f"{name}_{n}" if (n := names[:at].count(name)) else name for at, name in enumerate(names)]
+    seen: Counter[str] = Counter()
+    names = []
+    for name in map(_name, given):
+        names.append(f"{name}_{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return names
 
 
 def _name(given: str | Metric) -> str:

@@ -8,6 +8,7 @@ old file stays whole until the new one is.
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -39,6 +40,10 @@ __all__ = [
 VECTORS = ("theta", "slots", "outer")
 FORMAT = 1
 """Number of the file format; it grows when a reader of an older one would misread a file."""
+KINDS = {"float32": "F32", "float64": "F64"}
+"""What safetensors calls our dtypes."""
+SPARE = 64 << 20
+"""Bytes that reading a file may take beside twice its size."""
 
 
 def tensor_names(network: Network) -> list[str]:
@@ -60,7 +65,7 @@ def checksum(header: Mapping[str, Any], *arrays: Array) -> str:
     described = {key: value for key, value in header.items() if key != "sha256"}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for array in arrays:
-        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
 
 
@@ -116,45 +121,83 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
 
     name: what to call the file in messages.
     """
-    header = _header(data, name)
+    entries, header = _headers(data, name)
     if header.get("format") != FORMAT:
         raise StoreError(
-            f"{name} has format {header.get('format')!r}, and this firesteel reads {FORMAT}: it was written by "
+            f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads {FORMAT}: it was written by "
             "another version",
             code="store-format",
         )
     try:
         network = Network.from_config(_mapping(header, "network"))
-        tensors = load(data)
-    except (ConfigError, SafetensorError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{name} is damaged: {error}", code="store-damaged") from None
-    names = tensor_names(network)
-    if sorted(tensors) != sorted(names):
-        raise StoreError(f"{name} is damaged: it holds {sorted(tensors)} instead of {names}", code="store-damaged")
-    for tensor, (_, _, shape, _) in zip((tensors[n] for n in names), network.layout.slices(), strict=True):
-        if tensor.shape != shape or tensor.dtype != network.dtype:
-            raise StoreError(
-                f"{name} is damaged: there is {tensor.dtype} of {tensor.shape} for {network.dtype} of {shape}",
-                code="store-damaged",
-            )
-    theta = np.concatenate([np.empty(0, network.dtype), *(tensors[n].reshape(-1) for n in names)])
+        theta = _theta(data, entries, network)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(name, error) from None
     if header.get("sha256") != checksum(header, theta):
-        raise StoreError(f"{name} is damaged: its checksum is not that of its content", code="store-damaged")
+        raise damaged(name, "its checksum is not that of its content")
     return network, theta, header
+
+
+def damaged(name: str, what: object) -> StoreError:
+    """Return the error for a file that is not what it should be, with the beginning of what is wrong."""
+    return StoreError(f"{name} is damaged: {str(what)[:300]}", code="store-damaged")
+
+
+def _theta(data: bytes, entries: Mapping[str, Any], network: Network) -> Array:
+    """Return theta out of a file's arrays, which must be the network's and lie one behind the other."""
+    names, dtype = tensor_names(network), np.dtype(network.dtype).newbyteorder("<")
+    start = 8 + _size(data)
+    if sorted(entries) != sorted(names) or len(data) - start != network.layout.size * dtype.itemsize:
+        raise ConfigError(
+            f"its arrays are not the {len(names)} of its description, with {network.layout.size} numbers"
+        )
+    theta, spans = np.empty(network.layout.size, network.dtype), []
+    for name, (_, _, shape, where) in zip(names, network.layout.slices(), strict=True):
+        kind, sides = entries[name]["dtype"], entries[name]["shape"]
+        first, last = entries[name]["data_offsets"]
+        if kind != KINDS[network.dtype] or sides != list(shape) or last - first != dtype.itemsize * math.prod(shape):
+            raise ConfigError(f"array {name} is not {network.dtype} of {shape}")
+        spans += [(first, last)]
+        theta[where] = np.frombuffer(data, dtype, math.prod(shape), start + first)
+    spans.sort()
+    if [0, *(last for _, last in spans)] != [*(first for first, _ in spans), len(data) - start]:
+        raise ConfigError("its arrays do not lie one behind the other")
+    return theta
+
+
+def _size(data: bytes) -> int:
+    """Return the length of a file's header."""
+    return int.from_bytes(data[:8], "little")
+
+
+def _headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return where the arrays lie, and firesteel's own description, out of the safetensors header."""
+    size = _size(data)
+    try:
+        entries = _parsed(data[8 : 8 + size], len(data)) if 0 < size <= len(data) - 8 else {}
+        header = _parsed(entries.pop("__metadata__")["firesteel"].encode(), len(data))
+        json.dumps(header)  # what is nested too deep to be written again was not written by us
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise StoreError(f"{name} is not a firesteel model, or it is damaged", code="store-damaged") from None
+    if not isinstance(header, dict):
+        raise damaged(name, "its description is not one")
+    return entries, header
 
 
 def _header(data: bytes, name: str) -> dict[str, Any]:
     """Return firesteel's own description out of the safetensors header."""
-    size = int.from_bytes(data[:8], "little")
-    try:
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"] if 0 < size <= len(data) - 8 else {}
-        header = json.loads(metadata["firesteel"])
-        json.dumps(header)  # what is nested too deep to be written again was not written by us
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise StoreError(f"{name} is not a firesteel model, or it is damaged", code="store-damaged") from None
-    if not isinstance(header, dict):
-        raise StoreError(f"{name} is damaged: its description is not one", code="store-damaged")
-    return header
+    return _headers(data, name)[1]
+
+
+def _parsed(text: bytes, size: int) -> Any:
+    """Return what JSON says, unless it would take more memory than a file of this size may.
+
+    A number takes up to 40 bytes, and whatever is no number at most 60 for each of its letters and signs.
+    """
+    words = len(text.translate(None, b"0123456789+-., "))
+    if 40 * text.count(b",") + 60 * words > 2 * size + SPARE:
+        raise ValueError("too much is described")
+    return json.loads(text.decode())
 
 
 def _mapping(header: Mapping[str, Any], key: str) -> Mapping[str, Any]:
