@@ -40,8 +40,6 @@ __all__ = [
 VECTORS = ("theta", "slots", "outer")
 FORMAT = 1
 """Number of the file format; it grows when a reader of an older one would misread a file."""
-KINDS = {"float32": "F32", "float64": "F64"}
-"""What safetensors calls our dtypes."""
 SPARE = 64 << 20
 """Bytes that reading a file may take beside twice its size."""
 
@@ -124,14 +122,14 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
     entries, header = _headers(data, name)
     if header.get("format") != FORMAT:
         raise StoreError(
-            f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads {FORMAT}: it was written by "
-            "another version",
+            f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads {FORMAT}: it was written "
+            "by another version",
             code="store-format",
         )
     try:
         network = Network.from_config(_mapping(header, "network"))
         theta = _theta(data, entries, network)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise damaged(name, error) from None
     if header.get("sha256") != checksum(header, theta):
         raise damaged(name, "its checksum is not that of its content")
@@ -145,42 +143,34 @@ def damaged(name: str, what: object) -> StoreError:
 
 def _theta(data: bytes, entries: Mapping[str, Any], network: Network) -> Array:
     """Return theta out of a file's arrays, which must be the network's and lie one behind the other."""
-    names, dtype = tensor_names(network), np.dtype(network.dtype).newbyteorder("<")
-    start = 8 + _size(data)
-    if sorted(entries) != sorted(names) or len(data) - start != network.layout.size * dtype.itemsize:
-        raise ConfigError(
-            f"its arrays are not the {len(names)} of its description, with {network.layout.size} numbers"
-        )
-    theta, spans = np.empty(network.layout.size, network.dtype), []
+    names, dtype, size = tensor_names(network), np.dtype(network.dtype).newbyteorder("<"), network.layout.size
+    start, ends = len(data) - size * dtype.itemsize, {}
+    if sorted(entries) != sorted(names) or start != 8 + int.from_bytes(data[:8], "little"):
+        raise ConfigError(f"its arrays are not the {len(names)} of its description, of {size} numbers")
+    theta = np.empty(size, network.dtype)
     for name, (_, _, shape, where) in zip(names, network.layout.slices(), strict=True):
-        kind, sides = entries[name]["dtype"], entries[name]["shape"]
-        first, last = entries[name]["data_offsets"]
-        if kind != KINDS[network.dtype] or sides != list(shape) or last - first != dtype.itemsize * math.prod(shape):
+        first, count = entries[name]["data_offsets"][0], math.prod(shape)
+        ends[first] = first + count * dtype.itemsize
+        known = {"dtype": f"F{8 * dtype.itemsize}", "shape": list(shape), "data_offsets": [first, ends[first]]}
+        if entries[name] != known:
             raise ConfigError(f"array {name} is not {network.dtype} of {shape}")
-        spans += [(first, last)]
-        theta[where] = np.frombuffer(data, dtype, math.prod(shape), start + first)
-    spans.sort()
-    if [0, *(last for _, last in spans)] != [*(first for first, _ in spans), len(data) - start]:
+        theta[where] = np.frombuffer(data, dtype, count, start + first)
+    if [*sorted(ends), len(data) - start] != [0, *sorted(ends.values())]:
         raise ConfigError("its arrays do not lie one behind the other")
     return theta
 
 
-def _size(data: bytes) -> int:
-    """Return the length of a file's header."""
-    return int.from_bytes(data[:8], "little")
-
-
 def _headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return where the arrays lie, and firesteel's own description, out of the safetensors header."""
-    size = _size(data)
+    size = int.from_bytes(data[:8], "little")
     try:
         entries = _parsed(data[8 : 8 + size], len(data)) if 0 < size <= len(data) - 8 else {}
         header = _parsed(entries.pop("__metadata__")["firesteel"].encode(), len(data))
         json.dumps(header)  # what is nested too deep to be written again was not written by us
+        if not isinstance(header, dict):
+            raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StoreError(f"{name} is not a firesteel model, or it is damaged", code="store-damaged") from None
-    if not isinstance(header, dict):
-        raise damaged(name, "its description is not one")
     return entries, header
 
 

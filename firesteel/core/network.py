@@ -26,7 +26,7 @@ from firesteel.core.ops import Op
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
 from firesteel.core.sparse import CSR, Features
-from firesteel.core.spec import LARGEST, whole
+from firesteel.core.spec import whole
 from firesteel.core.types import Array, Pull, Random, Views
 from firesteel.errors import ConfigError
 
@@ -66,7 +66,7 @@ class Network:
                 )
             for op in layer.ops():
                 width = op.outputs(width)
-            if width >= LARGEST:
+            if whole(width) is None:
                 raise ConfigError(f"layer {number}, {layer}, has more outputs than can be", code="config-shape")
         if self.sparse and self.front is None:
             raise ConfigError(

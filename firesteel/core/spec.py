@@ -17,7 +17,6 @@ from typing import Any, ParamSpec, Self, TypeVar
 from firesteel.errors import ConfigError
 
 __all__ = [
-    "LARGEST",
     "Spec",
     "check_arguments",
     "choice",
@@ -31,9 +30,6 @@ __all__ = [
     "spelled",
     "word",
 ]
-
-LARGEST = 2**63
-"""No size or count is as large."""
 
 
 class Spec:
@@ -174,7 +170,7 @@ def whole(got: Any) -> int | None:
         value = None if isinstance(got, bool) else operator.index(got)
     except TypeError:
         return None
-    return value if value is not None and abs(value) < LARGEST else None
+    return value if value is not None and abs(value) < 2**63 else None
 
 
 def flag(default: bool) -> Any:
