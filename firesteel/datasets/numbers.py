@@ -42,8 +42,8 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
     if bad:
         raise DataError(
-            f"{wrong}; {bad:,} of {bad + len(rows):,} lines are wrong: a line is numbers with spaces between, and all "
-            "have as many",
+            f"{wrong}; {bad:,} of {bad + len(rows):,} lines are wrong: a line is numbers with spaces between, and "
+            "all have as many",
             code="data-numbers",
         )
     if not rows:
