@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from firesteel.cli.rows import Ask, load
+from firesteel.datasets import write_idx
 from firesteel.errors import DataError
 
 READ = {
@@ -144,3 +145,18 @@ def test_r43_the_five_parts_are_there(tmp_path):
         if blamed:
             assert re.search(r"\d[\d,]* of \d[\d,]* (rows|lines)", str(caught.value)), said
             assert re.search(r": .*(correct|drop|fill|turn|name|write|between)", str(caught.value)), said
+
+
+@pytest.mark.parametrize("labels", [0, 1, 5, 7])
+def test_r42_as_many_labels_as_images_are_wanted(tmp_path, labels):
+    write_idx(tmp_path / "x.idx", np.zeros((6, 2, 2), np.uint8))
+    write_idx(tmp_path / "y.idx", np.zeros(labels, np.uint8))
+    with pytest.raises(DataError, match=f"x.idx has 6 rows and .*y.idx has {labels} labels.*right pair") as caught:
+        load(Ask(str(tmp_path / "x.idx"), "idx", str(tmp_path / "y.idx")))
+    assert caught.value.code == "data-lengths"
+
+
+def test_r42_images_in_the_place_of_labels_are_refused(tmp_path):
+    write_idx(tmp_path / "x.idx", np.zeros((6, 2, 2), np.uint8))
+    with pytest.raises(DataError, match=r"labels are uint8 of shape \(6, 2, 2\)"):
+        load(Ask(str(tmp_path / "x.idx"), "idx", str(tmp_path / "x.idx")))
