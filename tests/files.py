@@ -14,16 +14,16 @@ __all__ = ["KINDS", "Kind", "header_size", "model"]
 
 @dataclass(frozen=True)
 class Kind:
-    """data: whole files of one size, an old one and a new one.  large: one of about a megabyte.
+    """small: a whole file.  large: two of about half a megabyte, of one size.
 
     opened: what is in a file, as bytes that are the same only where all of it is; raises StoreError for no such file.
-    save: writes the new one to a path.  load: `opened` of a path.
+    save: writes the large one of this number to a path.  load: `opened` of a path.
     """
 
-    data: tuple[bytes, bytes]
-    large: bytes
+    small: bytes
+    large: tuple[bytes, bytes]
     opened: Callable[[bytes], bytes]
-    save: Callable[[Path], None]
+    save: Callable[[Path, int], None]
     load: Callable[[Path], bytes]
 
 
@@ -51,14 +51,14 @@ def header_size(data: bytes) -> int:
     return 8 + int.from_bytes(data[:8], "little")
 
 
-OLD, NEW, LARGE = model(1), model(2), model(3, 30_000)
+LARGE = model(2, 10_000), model(3, 10_000)
 
 KINDS = {
     "model": Kind(
-        (OLD.to_bytes(), NEW.to_bytes()),
-        LARGE.to_bytes(),
+        model(1).to_bytes(),
+        (LARGE[0].to_bytes(), LARGE[1].to_bytes()),
         lambda data: Sequential.from_bytes(bytes(data), "m.firesteel").to_bytes(),
-        NEW.save,
+        lambda path, number: LARGE[number].save(path),
         lambda path: load_model(path).to_bytes(),
     ),
 }

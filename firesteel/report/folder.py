@@ -91,7 +91,7 @@ class RunFolder(Callback):
         named = [None if names is None else [str(name) for name in names] for names in (class_names, feature_names)]
         self.names = Names(named[0], named[1], picture)
         self.config = config or {}
-        self.lock = ExitStack()
+        self.lock, self.ours = ExitStack(), False
 
     # What a training tells
 
@@ -99,8 +99,10 @@ class RunFolder(Callback):
         self.objective, self.training, self.validation = objective, training, validation
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        self.ours = False
         self.names.check(self.model.network.inputs, self.model.network.outputs)
         self._take_folder()
+        self.ours = True
         self.begun, self.started = time.perf_counter(), datetime.now(UTC)
         self.drawn, self.pause = -PAUSE, PAUSE
         self.sample = self._rows("training", self.objective, self.training)
@@ -126,7 +128,7 @@ class RunFolder(Callback):
 
     def on_train_error(self, error: BaseException) -> None:
         with self.lock, suppress(StoreError):  # a disk that is full must not hide the first cause
-            if hasattr(self, "begun"):
+            if self.ours:
                 self._put("diverged" if isinstance(error, DivergenceError) else "interrupted")
 
     # What is written
