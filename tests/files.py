@@ -42,7 +42,7 @@ def model(seed: int, units: int = 5) -> Sequential:
     )
     made.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     rng = np.random.default_rng(seed)
-    made.set_weights([rng.normal(size=array.shape) for array in made.get_weights()])
+    made.set_weights([abs(rng.normal(size=array.shape)) for array in made.get_weights()])
     return made
 
 

@@ -9,12 +9,16 @@ import signal
 import statistics
 import sys
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from firesteel.errors import StoreError
-from tests.files import KINDS, Kind
+import numpy as np
+
+from firesteel.errors import ConfigError, StoreError
+from firesteel.models import load_model
+from tests.files import KINDS, Kind, model
 
 OLD, NEW = 0, 1
 CALLS = ("open", "fdopen", "fsync", "chmod", "replace", "close")
@@ -118,7 +122,54 @@ def met(kind: Kind, path: Path, count: int) -> Counter[str]:
     return counted
 
 
-WHAT = {"swept": swept, "at each call": at_each_call, "met": met}
+def runs(kind: Kind, path: Path, count: int) -> Counter[str]:
+    """Let two processes train into one folder at the same time; return what became of it, and what each was told."""
+    from firesteel.report import RunFolder
+    from firesteel.report.page import render  # which imports much: before the fork
+
+    assert render
+    x = np.arange(80.0).reshape(20, 4) / 80
+    y = np.arange(20) % 3
+
+    def train(place: Path, seed: int) -> None:
+        made = model(seed)
+        said = "finished"
+        try:
+            made.fit(x, y, epochs=2, batch_size=8, seed=seed, verbose=0, callbacks=[RunFolder(place)])
+        except ConfigError as error:
+            said = str(error)
+        path.with_name(f"{place.name}.{seed}").write_text(f"{os.getpid()}\n{made.fingerprint()}\n{said}")
+
+    counted: Counter[str] = Counter()
+    for number in range(count):
+        place = path.with_name(f"run{number}")
+        for child in [forked(lambda p=place, n=seed: train(p, n)) for seed in (1, 2)]:
+            assert os.waitpid(child, 0)[1] == 0
+        told = [path.with_name(f"{place.name}.{seed}").read_text().split("\n") for seed in (1, 2)]
+        won = [at for at, (_, _, said) in enumerate(told) if said == "finished"]
+        assert len(won) == 1, told
+        (owner, fingerprint, _), (_, _, said) = told[won[0]], told[1 - won[0]]
+        metrics, env = (json.loads((place / name).read_text()) for name in ("metrics.json", "env.json"))
+        config = tomllib.loads((place / "config.toml").read_text())
+        rows = [json.loads(line)["epoch"] for line in (place / "history.jsonl").read_text().splitlines()]
+        whole = (
+            load_model(place / "model.firesteel").fingerprint() == metrics["fingerprint"] == fingerprint
+            and (env["process"], env["fingerprint"]) == (int(owner), fingerprint)
+            and config["training"]["seed"] == won[0] + 1
+            and metrics["status"] == "finished"
+            and rows == [0, 1]
+        )
+        counted["whole" if whole else "mixed"] += 1
+        ways = {
+            "finished": "holds a finished run",
+            "owner": f"by process {owner}:",
+            "no owner": "by process another:",
+        }
+        counted[next((way for way, words in ways.items() if words in said), said)] += 1
+    return counted
+
+
+WHAT = {"swept": swept, "at each call": at_each_call, "met": met, "runs": runs}
 
 if __name__ == "__main__":
     what, kind, folder, *count = sys.argv[1:]

@@ -251,6 +251,7 @@ class RunFolder(Callback):
             )
         for name in there:
             (self.folder / name).unlink()
+        self._write("env.json", _json({"process": os.getpid()}))
 
 
 def next_folder(parent: str | os.PathLike[str]) -> Path:
@@ -276,14 +277,20 @@ def _keep(folder: Path, held: ExitStack) -> None:
         held.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        owner = "another"
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            owner = json.loads((folder / "env.json").read_text(encoding="utf-8"))["process"]
         raise ConfigError(
-            f"{folder} is being written by process {owner}: name another folder", code="config-folder"
+            f"{folder} is being written by process {_owner(folder)}: name another folder", code="config-folder"
         ) from None
     except (ImportError, OSError):
         pass  # not every system can do that
+
+
+def _owner(folder: Path) -> str:
+    """Return the number of the process that writes a folder, once that has said it."""
+    for _ in range(20):
+        time.sleep(0.05)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads((folder / "env.json").read_text(encoding="utf-8"))["process"])
+    return "another"
 
 
 def _json(values: Mapping[str, Any]) -> str:
