@@ -5,9 +5,10 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from numbers import Real
 from typing import Any
 
@@ -294,8 +295,9 @@ def _metric(given: str | Metric, loss: Loss, outputs: int) -> Metric:
 
 def _names(given: Sequence[str | Metric]) -> list[str]:
     """Return the name of each metric; the second of a name ends in _1, as in Keras."""
-    names = [_name(metric) for metric in given]
-    return [f"{name}_{n}" if (n := names[:at].count(name)) else name for at, name in enumerate(names)]
+    before: defaultdict[str, count[int]] = defaultdict(count)
+    numbered = [(name, next(before[name])) for name in map(_name, given)]
+    return [f"{name}_{n}" if n else name for name, n in numbered]
 
 
 def _name(given: str | Metric) -> str:

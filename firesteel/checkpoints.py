@@ -11,11 +11,10 @@ import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from firesteel import store
 from firesteel.errors import ConfigError, StoreError
@@ -25,6 +24,8 @@ from firesteel.train.state import Progress, TrainState
 __all__ = ["FileCheckpoints", "Turns", "UrlCheckpoints", "from_bytes", "place", "to_bytes"]
 
 VECTORS = ("theta", "slots", "outer")
+HEADER = ("counts", "rows", "machines", "round", "finished")
+KINDS = {"F32": "f4", "F64": "f8"}
 
 
 def to_bytes(progress: Progress, identity: Identity) -> bytes:
@@ -52,17 +53,17 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
     like: a state of the training, whose shapes and dtype a checkpoint must have.  name: of the file, for messages.
     Raises StoreError if another training has left off there, or the content is damaged.
     """
-    header = store.description(data, name)
+    entries, header = store.headers(data, name)
     try:
-        tensors, counts = load(data), header["counts"]
-        names = [*(f"{n}.{part}" for n in range(len(counts)) for part in VECTORS), "sums"]
-        whole = sorted(tensors) == sorted(names) and len(counts) in (1, 2)
-        if not whole or header["sha256"] != store.checksum(header, *(tensors[n] for n in sorted(names))):
-            raise _damaged(name, "its checksum is not that of its content")
+        shapes = {part: (KINDS[entry["dtype"]], tuple(entry["shape"])) for part, entry in entries.items()}
+        vectors = dict(zip(shapes, store.arrays(data, entries, shapes), strict=True))
+        if header["sha256"] != store.checksum(header, *(vectors[part] for part in sorted(vectors))):
+            raise ValueError("its checksum is not that of its content")
         unlike = identity.unlike(header["identity"])
         if header["format"] != store.FORMAT:
             unlike = [f"its format is {header['format']!r}, and this firesteel reads {store.FORMAT}"]
-        if unlike and header["finished"] is True:
+        counts, rows, machines, round_, finished = (header[part] for part in HEADER)
+        if unlike and finished is True:
             return None
         if unlike:
             raise StoreError(
@@ -70,31 +71,24 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
                 "on with it; delete it, or name another place, to begin anew",
                 code="store-checkpoint",
             )
-        states = [_state(tensors, n, count, like, name) for n, count in enumerate(counts)]
-        rows, machines, round_, finished = (header[part] for part in ("rows", "machines", "round", "finished"))
-        sums = tensors["sums"] if round_ else None
-        kinds = isinstance(rows, list) and all(isinstance(row, dict) for row in rows) and type(finished) is bool
-        if not kinds or type(round_) is not int or round_ < 0 or tensors["sums"].dtype != np.float64:
-            raise _damaged(name, "it does not describe a training")
+        described = isinstance(rows, list) and all(isinstance(row, dict) for row in rows) and len(counts) in (1, 2)
+        if not described or type(finished) is not bool or type(round_) is not int or round_ < 0:
+            raise ValueError("it does not describe a training")
+        states = []
+        for n, (step, epoch, rate, cost) in enumerate(counts):
+            parts = {part: vectors[f"{n}.{part}"] for part in VECTORS}
+            for part, vector in parts.items():
+                known = getattr(like, part)
+                if (vector.shape, vector.dtype.newbyteorder("=")) != (known.shape, known.dtype):
+                    raise ValueError(f"{part} has shape {vector.shape}")
+                parts[part] = vector.astype(known.dtype)
+            states.append(replace(like, **parts, step=step, epoch=epoch, learning_rate=rate, cost=cost))
+        sums = vectors["sums"].astype(np.float64) if round_ else None
         return Progress(states[0], rows, (*states, None)[1], frozenset(machines), round_, sums, finished)
     except StoreError:
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(name, str(error)) from None
-
-
-def _state(tensors: dict[str, Any], n: int, counts: Any, like: TrainState, name: str) -> TrainState:
-    step, epoch, rate, cost = counts
-    vectors = {part: tensors[f"{n}.{part}"] for part in VECTORS}
-    for part, vector in vectors.items():
-        known = getattr(like, part)
-        if (vector.shape, vector.dtype) != (known.shape, known.dtype):
-            raise _damaged(name, f"{part} has shape {vector.shape}")
-    return replace(like, **vectors, step=step, epoch=epoch, learning_rate=rate, cost=cost)
-
-
-def _damaged(name: str, why: str) -> StoreError:
-    return StoreError(f"{name} is damaged: {why}.  Delete it to begin anew", code="store-damaged")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise store.damaged(name, f"{error}.  Delete it to begin anew") from None
 
 
 def place(path: str | os.PathLike[str], delete: bool) -> "FileCheckpoints | UrlCheckpoints":

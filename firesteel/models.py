@@ -19,7 +19,7 @@ from firesteel.core import metrics
 from firesteel.core.layers import Flatten
 from firesteel.core.network import Objective
 from firesteel.core.spec import spelled
-from firesteel.errors import ConfigError, StoreError
+from firesteel.errors import ConfigError
 from firesteel.train import loop
 from firesteel.train.callbacks import Callback
 from firesteel.train.engine import Engine, one_blas_thread, threads
@@ -271,7 +271,7 @@ class Sequential(Trainable):
                 model.compile(compiled["optimizer"], compiled["loss"], named)
                 model._objective()
             except (ConfigError, KeyError, TypeError) as error:
-                raise StoreError(f"{name} is damaged: {error}", code="store-damaged") from None
+                raise store.damaged(name, error) from None
         return model
 
 

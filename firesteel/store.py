@@ -8,6 +8,7 @@ old file stays whole until the new one is.
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -16,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from firesteel.core.network import Network
 from firesteel.core.types import Array
@@ -25,9 +25,11 @@ from firesteel.errors import ConfigError, StoreError
 
 __all__ = [
     "FORMAT",
+    "arrays",
     "checksum",
-    "description",
+    "damaged",
     "from_bytes",
+    "headers",
     "read",
     "to_bytes",
     "write",
@@ -35,6 +37,8 @@ __all__ = [
 
 FORMAT = 1
 """Number of the file format; it grows when a reader of an older one would misread a file."""
+SPARE = 64 << 20
+"""Bytes that reading a file may take beside twice its size."""
 
 
 def tensor_names(network: Network) -> list[str]:
@@ -56,7 +60,7 @@ def checksum(header: Mapping[str, Any], *arrays: Array) -> str:
     described = {key: value for key, value in header.items() if key != "sha256"}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for array in arrays:
-        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
 
 
@@ -65,45 +69,80 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
 
     name: what to call the file in messages.
     """
-    header = description(data, name)
+    entries, header = headers(data, name)
     if header.get("format") != FORMAT:
         raise StoreError(
-            f"{name} has format {header.get('format')!r}, and this firesteel reads {FORMAT}: it was written by "
-            "another version",
+            f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads {FORMAT}: it was written "
+            "by another version",
             code="store-format",
         )
     try:
         network = Network.from_config(_mapping(header, "network"))
-        tensors = load(data)
-    except (ConfigError, SafetensorError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{name} is damaged: {error}", code="store-damaged") from None
-    names = tensor_names(network)
-    if sorted(tensors) != sorted(names):
-        raise StoreError(f"{name} is damaged: it holds {sorted(tensors)} instead of {names}", code="store-damaged")
-    for tensor, (_, _, shape, _) in zip((tensors[n] for n in names), network.layout.slices(), strict=True):
-        if tensor.shape != shape or tensor.dtype != network.dtype:
-            raise StoreError(
-                f"{name} is damaged: there is {tensor.dtype} of {tensor.shape} for {network.dtype} of {shape}",
-                code="store-damaged",
-            )
-    theta = np.concatenate([np.empty(0, network.dtype), *(tensors[n].reshape(-1) for n in names)])
+        slices = zip(tensor_names(network), network.layout.slices(), strict=True)
+        parts = arrays(data, entries, {name: (network.dtype, shape) for name, (_, _, shape, _) in slices})
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise damaged(name, error) from None
+    theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in parts)])
     if header.get("sha256") != checksum(header, theta):
-        raise StoreError(f"{name} is damaged: its checksum is not that of its content", code="store-damaged")
+        raise damaged(name, "its checksum is not that of its content")
     return network, theta, header
 
 
-def description(data: bytes, name: str) -> dict[str, Any]:
-    """Return firesteel's own description out of the safetensors header.  Raises StoreError if there is none."""
+def damaged(name: str, what: object) -> StoreError:
+    """Return the error for a file that is not what it should be, with the beginning of what is wrong."""
+    return StoreError(f"{name} is damaged: {str(what)[:300]}", code="store-damaged")
+
+
+def arrays(data: bytes, entries: Mapping[str, Any], wanted: Mapping[str, tuple[Any, tuple[int, ...]]]) -> list[Array]:
+    """Return a file's arrays as views of it; raise ValueError unless they are the wanted ones, end to end.
+
+    entries: where they lie.  wanted: dtype and shape of each.
+    """
+    ends = dict[int, int]()
+    sizes = {name: np.dtype(dtype).itemsize * math.prod(shape) for name, (dtype, shape) in wanted.items()}
+    start, found = len(data) - sum(sizes.values()), []
+    if sorted(entries) != sorted(wanted) or start != 8 + int.from_bytes(data[:8], "little"):
+        raise ValueError(f"its arrays are not the {len(wanted)} of its description, of {sum(sizes.values())} bytes")
+    for name, (dtype, shape) in wanted.items():
+        first = entries[name]["data_offsets"][0]
+        end = first + sizes[name]
+        ends |= {first: end} if end > first else {}
+        kind = f"F{8 * np.dtype(dtype).itemsize}"
+        if entries[name] != {"dtype": kind, "shape": list(shape), "data_offsets": [first, end]}:
+            raise ValueError(f"array {name} is not {np.dtype(dtype)} of {shape}")
+        order = np.dtype(dtype).newbyteorder("<")
+        found.append(np.frombuffer(data, order, math.prod(shape), start + first).reshape(shape))
+    if [*sorted(ends), sum(sizes.values())] != [0, *sorted(ends.values())]:
+        raise ValueError("its arrays do not lie one behind the other")
+    return found
+
+
+def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return where the arrays lie, and firesteel's own description, out of the safetensors header.
+
+    Raises StoreError if there is none.
+    """
     size = int.from_bytes(data[:8], "little")
     try:
-        metadata = json.loads(data[8 : 8 + size])["__metadata__"] if 0 < size <= len(data) - 8 else {}
-        header = json.loads(metadata["firesteel"])
+        entries = _parsed(data[8 : 8 + size], len(data)) if 0 < size <= len(data) - 8 else {}
+        header = _parsed(entries.pop("__metadata__")["firesteel"].encode(), len(data))
         json.dumps(header)  # what is nested too deep to be written again was not written by us
-    except (ValueError, KeyError, TypeError, RecursionError):
+        if not isinstance(header, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StoreError(f"{name} is not a firesteel model, or it is damaged", code="store-damaged") from None
-    if not isinstance(header, dict):
-        raise StoreError(f"{name} is damaged: its description is not one", code="store-damaged")
-    return header
+    return entries, header
+
+
+def _parsed(text: bytes, size: int) -> Any:
+    """Return what JSON says, unless it would take more memory than a file of this size may.
+
+    A number takes up to 40 bytes, and whatever is no number at most 60 for each of its letters and signs.
+    """
+    words = len(text.translate(None, b"0123456789+-., "))
+    if 40 * text.count(b",") + 60 * words > 2 * size + SPARE:
+        raise ValueError("too much is described")
+    return json.loads(text.decode())
 
 
 def _mapping(header: Mapping[str, Any], key: str) -> Mapping[str, Any]:

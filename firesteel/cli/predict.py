@@ -3,6 +3,7 @@
 Classes go by their names, with what the network gives each of them; numbers are themselves.
 """
 
+import io
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -129,8 +130,10 @@ def _parquet(out: Path, known: Trained, outputs: NDArray[Any]) -> None:
 
 
 def _npy(out: Path, known: Trained, outputs: NDArray[Any]) -> None:
+    content = io.BytesIO()
+    np.save(content, outputs)  # into a file it would write without saying why it cannot
     with written(out) as file:
-        np.save(file, outputs)
+        file.write(content.getbuffer())
 
 
 WRITERS: dict[str, Callable[[Path, Trained, NDArray[Any]], None]] = {".csv": _csv, ".npy": _npy, ".parquet": _parquet}

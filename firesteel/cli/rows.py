@@ -6,6 +6,7 @@ decided in `task.py`.
 
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from firesteel.cli.config import FORMATS, Data
 from firesteel.cli.sets import SETS
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
-from firesteel.datasets.delimited import csv_columns, find_cell, is_number
+from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
 from firesteel.errors import ConfigError, DataError, SparkSetupError
 
 __all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "parquet", "pick"]
@@ -37,6 +38,8 @@ MEMORY = ("arrays", "frame")
 """What a run folder says of rows that no file holds."""
 TABLES = ("csv", "parquet")
 """Formats whose columns have names."""
+FRACTION = re.compile(r"[+-]?\d*[.,]\d+", re.ASCII)
+"""A number that names no class."""
 NO_TEXT = "a network takes numbers: turn it into numbers, or name other columns with --features"
 
 
@@ -231,11 +234,29 @@ def _csv(wanted: Ask) -> Rows:
     path = Path(wanted.path)
 
     def text(name: str) -> str:
-        line, cell, count, rows = find_cell(path, name, lambda cell: not is_number(cell))
+        line, cell, count, rows = find_cell(path, name, lambda cell: not (is_number(cell) or is_word(cell)))
+        if not count:  # true and false among numbers
+            line, cell, count, rows = find_cell(path, name, is_word)
         many = f"{count:,} of {rows:,} rows hold text there"
-        return f", line {line}: column {name!r} holds {cell!r}, and {many}: {NO_TEXT}"
+        return f", line {line}: column {name!r} holds {cell[:40]!r}, and {many}: {NO_TEXT}"
 
-    return _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
+    table = _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
+    if table.y is not None and table.y.dtype.kind == "U":
+        _check_classes(path, table.targets[0], table.y)
+    return table
+
+
+def _check_classes(path: Path, name: str, labels: NDArray[Any]) -> None:
+    """Raise DataError where a label of text is a column of numbers that could not be read as such."""
+    number = next((label for label in np.unique(labels).tolist() if FRACTION.fullmatch(label.strip())), None)
+    if number is None:
+        return
+    line, cell, count, rows = find_cell(path, name, lambda cell: not is_number(cell))
+    raise DataError(
+        f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is no number, as do {count:,} of {rows:,} "
+        f"rows, while {number[:40]!r} is none to name a class: write numbers as 1.5, or drop those rows",
+        code="data-text",
+    )
 
 
 def parquet() -> Any:

@@ -66,7 +66,7 @@ def input_dim(given: object) -> int | None:
 def shape(given: object) -> tuple[int, ...]:
     """Return the shape of a row, given as a tuple or as one number."""
     sides = [whole(side) for side in (given if isinstance(given, tuple | list) else [given])]
-    if not sides or not all(side is not None and side >= 1 for side in sides):
+    if not 0 < len(sides) <= 32 or not all(side is not None and side >= 1 for side in sides):
         raise ConfigError(f"shape={given!r}: it must be integers of at least 1, such as (784,)", code="config-value")
     return tuple(side for side in sides if side is not None)
 

@@ -26,6 +26,7 @@ from firesteel.core.ops import Op
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
 from firesteel.core.sparse import CSR, Features
+from firesteel.core.spec import whole
 from firesteel.core.types import Array, Pull, Random, Views
 from firesteel.errors import ConfigError
 
@@ -65,6 +66,8 @@ class Network:
                 )
             for op in layer.ops():
                 width = op.outputs(width)
+            if whole(width) is None:
+                raise ConfigError(f"layer {number}, {layer}, has more outputs than can be", code="config-shape")
         if self.sparse and self.front is None:
             raise ConfigError(
                 "a network takes sparse rows only if zeros stay zeros up to its first Dense layer, and that one's "
@@ -169,8 +172,8 @@ class Network:
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "Network":
         """Make the network that `to_config` described.  Raises ConfigError if it does not describe one."""
-        layers, inputs, dtype = config.get("layers"), config.get("inputs"), config.get("dtype")
-        if not isinstance(layers, list) or not isinstance(inputs, int) or isinstance(inputs, bool) or inputs < 1:
+        layers, inputs, dtype = config.get("layers"), whole(config.get("inputs")), config.get("dtype")
+        if not isinstance(layers, list) or inputs is None or inputs < 1:
             raise ConfigError("not the description of a network: layers or inputs are missing", code="config-field")
         made = tuple(layer_words.get(layer) for layer in layers)
         return Network(made, inputs, str(dtype), bool(config.get("sparse", False)))

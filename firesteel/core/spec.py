@@ -136,7 +136,7 @@ def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
         if got is None and default is None:
             return None
         try:
-            items = [got] if isinstance(got, Real) else list(got)
+            items = [got] if isinstance(got, Real | str) else list(got)
             values = tuple(math.nan if isinstance(item, bool | str) else float(item) for item in items)
         except (TypeError, ValueError, OverflowError):
             values = ()
@@ -165,11 +165,12 @@ def integer(default: int | Any = MISSING, *, low: int, why: str) -> Any:
 
 
 def whole(got: Any) -> int | None:
-    """Return an integer of any kind as an int, and None for everything else, True and False included."""
+    """Return an integer of any kind, of at most 64 bits, as an int; None for all else, True and False included."""
     try:
-        return None if isinstance(got, bool) else operator.index(got)
+        value = None if isinstance(got, bool) else operator.index(got)
     except TypeError:
         return None
+    return value if value is not None and abs(value) < 2**63 else None
 
 
 def flag(default: bool) -> Any:
@@ -253,7 +254,8 @@ def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None
     """
     lower = {word.lower(): word for word in known}
     near = [name for name in [(elsewhere or {}).get(name)] if name in lower.values()]
-    near = near or [lower[word] for word in difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.5)]
+    close = difflib.get_close_matches(name[:50].lower(), list(lower), n=1, cutoff=0.5)
+    near = near or [lower[word] for word in close]
     return f"did you mean {near[0]!r}? " if near else ""
 
 

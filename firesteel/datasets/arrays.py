@@ -1,12 +1,14 @@
 """Reads NumPy's own files: an array (.npy), or arrays under names (.npz); Python objects in them are never made.
 
-`idx.py` reads the container that MNIST comes in.
+What a header says is held against the size of the file before memory is taken for it.  `idx.py` reads the container
+that MNIST comes in.
 """
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,48 +17,107 @@ from firesteel.errors import DataError
 
 __all__ = ["read_npy", "read_npz"]
 
+PIECE = 2**20
+UNPACKED = 2**30
+"""Bytes that a packed array may always have; a larger one must not be more than TIMES as large as it was packed."""
+TIMES = 100
+LAST_LETTER = 0x10FFFF
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
 
 def read_npy(path: Path) -> NDArray[Any]:
     """Return the array in a .npy file.
 
     Raises DataError where the file cannot be read (`data-file`), or is not such a file (`data-numpy`).
     """
-    found = _load(path)
-    if not isinstance(found, np.ndarray):
-        raise DataError(f"{path}: holds several arrays: give it the ending .npz", code="data-numpy")
-    return found
+    try:
+        with path.open("rb") as file:
+            if file.read(2) == b"PK":
+                raise DataError(f"{path}: holds several arrays: give it the ending .npz", code="data-numpy")
+            size = file.seek(0, 2)
+            file.seek(0)
+            return _array(file, size, str(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
 
 
 def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Return the arrays "x" and "y" of a .npz file; None where there is no "y".
 
-    Raises DataError where the file cannot be read (`data-file`), is not such a file or has no "x" (`data-numpy`).
+    Raises DataError where the file cannot be read (`data-file`), is not such a file or has no "x" (`data-numpy`), or
+    is packed more tightly than any file of rows (`data-size`).
     """
-    found = _load(path)
-    if isinstance(found, np.ndarray):
-        raise DataError(f"{path}: holds one array: give it the ending .npy", code="data-numpy")
-    with found:
-        if "x" not in found:
-            names = ", ".join(found) or "nothing"
-            raise DataError(f'{path}: holds {names}: the rows must be "x", and their labels "y"', code="data-numpy")
-        try:
-            return found["x"], found["y"] if "y" in found else None
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise _damaged(path, error) from None
-
-
-def _load(path: Path) -> Any:
     try:
-        return np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            if file.read(6) == b"\x93NUMPY":
+                raise DataError(f"{path}: holds one array: give it the ending .npy", code="data-numpy")
+            with zipfile.ZipFile(file) as archive:
+                names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+                if "x" not in names:
+                    held = ", ".join(names)[:200] or "nothing"
+                    raise DataError(
+                        f'{path}: holds {held}: the rows must be "x", and their labels "y"', code="data-numpy"
+                    )
+                if len(set(names)) < len(names):
+                    raise _damaged(str(path), "it holds two arrays of one name")
+                x, y = (_member(archive, name, path) if name in names else None for name in "xy")
+                assert x is not None
+                return x, y
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _damaged(path, error) from None
+    except (zipfile.BadZipFile, ValueError, EOFError, zlib.error, NotImplementedError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise _damaged(str(path), error) from None
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
-    if "pickle" in str(error):
-        return DataError(
-            f"{path}: is not an array of numbers, or it is damaged: save one with np.save", code="data-numpy"
+def _member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
+    """Return one array of a .npz file."""
+    info = next(info for info in archive.infolist() if info.filename.removesuffix(".npy") == name)
+    where = f"{path}, array {name!r}"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+        raise _damaged(where, "it is packed or locked in a way that NumPy does not know")
+    if info.file_size > max(UNPACKED, TIMES * info.compress_size):
+        raise DataError(
+            f"{where}: {info.compress_size:,} bytes would become {info.file_size:,}: write them with np.savez",
+            code="data-size",
         )
-    return DataError(f"{path}: is damaged ({error}): write it again", code="data-numpy")
+    with archive.open(info) as file:
+        return _array(file, info.file_size, where)
+
+
+def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
+    """Return the array in what NumPy wrote, of `size` bytes."""
+    try:
+        shape, fortran, dtype = HEADERS[np.lib.format.read_magic(file)](file)
+    except OSError:
+        raise
+    except Exception as error:  # NumPy takes the header for Python, which can be wrong in many ways
+        raise _damaged(where, error) from None
+    if dtype.kind not in "biufSU" or not dtype.itemsize:
+        raise DataError(
+            f"{where}: is not an array of numbers ({str(dtype)[:60]}), or it is damaged: save one with np.save",
+            code="data-numpy",
+        )
+    there, declared = size - file.tell(), dtype.itemsize * math.prod(shape)
+    if declared != there or not all(side >= 0 for side in shape):
+        raise _damaged(where, f"{str(shape)[:60]} of {dtype} takes {str(declared)[:30]} bytes, and there are {there}")
+    array = np.empty(shape[::-1] if fortran else shape, dtype)
+    flat = array.reshape(-1).view(np.uint8)
+    done = 0
+    while done < flat.size:
+        piece = file.read(min(PIECE, flat.size - done))
+        if not piece:
+            raise _damaged(where, f"it ends after {done} of {flat.size} bytes")
+        flat[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    if dtype.kind == "U":
+        letters = flat.view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+        if ((letters > LAST_LETTER) | (letters >> 11 == 0xD800 >> 11)).any():
+            raise _damaged(where, "it holds what is no letter")
+    return (array.T if fortran else array).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _damaged(where: str, what: object) -> DataError:
+    said = " ".join(str(what).split())[:200]
+    return DataError(f"{where}: is damaged ({said}): write it again", code="data-numpy")

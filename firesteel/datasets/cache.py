@@ -6,6 +6,7 @@ Whatever the way, each file must match a pinned SHA-256, and nothing else is eve
 
 import http.client
 import os
+import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from firesteel.errors import DataError
 __all__ = ["Pinned", "Rows"]
 
 TIMEOUT_SECONDS = 30
+"""For a mirror to say anything."""
+MAX_SECONDS = 600
+"""For a whole file."""
 MAX_DOWNLOAD = 32 * 2**20
 
 Rows = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -106,8 +110,14 @@ class Pinned:
 
 
 def _fetch(url: str) -> bytes:
+    end, content = time.monotonic() + MAX_SECONDS, bytearray()
     with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
-        content: bytes = answer.read(MAX_DOWNLOAD + 1)
-    if len(content) > MAX_DOWNLOAD:
-        raise DataError(f"{url}: expected at most {MAX_DOWNLOAD} bytes, found more", code="data-download")
-    return content
+        while piece := answer.read1(2**16):
+            content += piece
+            if len(content) > MAX_DOWNLOAD:
+                raise DataError(f"{url}: expected at most {MAX_DOWNLOAD} bytes, found more", code="data-download")
+            if time.monotonic() > end:
+                raise DataError(f"{url}: only {len(content)} bytes in {MAX_SECONDS} s", code="data-download")
+        if answer.length:
+            raise DataError(f"{url}: ended {answer.length} bytes before its end", code="data-download")
+    return bytes(content)

@@ -5,6 +5,7 @@ cells are; nothing is guessed from names.  `firesteel/cli/rows.py` picks feature
 """
 
 import csv
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,10 +23,12 @@ __all__ = ["csv_columns", "read_csv", "write_csv"]
 
 CHUNK = 20_000
 """Rows turned into numbers at a time."""
+LETTERS = 200
+"""The longest text that a cell may hold: every cell of a column takes as much memory as its longest."""
 WHOLE = set("0123456789+-")
 NUMERIC = WHOLE | set(".eE")
 """What numbers are written with, whole ones and any."""
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?", re.ASCII)
 WORDS = {"true": True, "false": False}
 Column = NDArray[Any]
 
@@ -46,8 +49,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> dict[str, Column]:
     must not be empty.
 
     Raises DataError where the file cannot be read (`data-file`), a line has more or fewer cells than the header, a
-    quote stays open or bytes are not UTF-8 (`data-csv`), or a cell is empty (`data-missing-value`); each with the
-    file and the line.
+    quote stays open or bytes are not UTF-8 (`data-csv`), a cell is empty (`data-missing-value`) or holds a long text
+    (`data-text`); each with the file and the line.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -64,10 +67,23 @@ def read_csv(path: Path, columns: Sequence[str]) -> dict[str, Column]:
         rows = _rows(path, reader, len(header))
         while chunk := list(islice(rows, CHUNK)):
             for name, number in zip(columns, at, strict=True):
-                parts[name].append(_typed([row[number] for row in chunk]))
+                cells = [row[number] for row in chunk]
+                if max(map(len, cells)) > LETTERS:
+                    raise _too_long(path, name)
+                parts[name].append(_typed(cells))
     if not any(parts.values()):
         raise DataError(f"{path}: there is no row below the header: give at least one", code="data-empty")
     return {name: _joined(path, name, arrays) for name, arrays in parts.items()}
+
+
+def _too_long(path: Path, name: str) -> DataError:
+    line, cell, count, rows = find_cell(path, name, lambda cell: len(cell) > LETTERS)
+    return DataError(
+        f"{path}, line {line}: column {name!r} holds {len(cell):,} letters, {cell[:30]!r} and so on; {count:,} of "
+        f"{rows:,} rows hold more than {LETTERS}: a network takes numbers, and short texts as labels: name other "
+        "columns with --features",
+        code="data-text",
+    )
 
 
 def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int, str, int, int]:
@@ -87,8 +103,13 @@ def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int,
 
 
 def is_number(cell: str) -> bool:
-    """Return whether a cell holds a finite number, or true or false."""
-    return NUMBER.fullmatch(cell.strip()) is not None or cell.strip().lower() in WORDS
+    """Return whether a cell holds a finite number."""
+    return NUMBER.fullmatch(cell.strip()) is not None and math.isfinite(float(cell))
+
+
+def is_word(cell: str) -> bool:
+    """Return whether a cell holds true or false."""
+    return cell.strip().lower() in WORDS
 
 
 def write_csv(path: Path, columns: dict[str, Column]) -> None:
@@ -140,17 +161,18 @@ def _opened(path: Path) -> Iterator[tuple[TextIO, Refuse]]:
 
 
 def _undecodable(path: Path) -> DataError:
+    first, bad, line = "", 0, 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for line, text in enumerate(file, 1):
             try:
-                line.decode()
+                text.decode()
             except UnicodeDecodeError as error:
-                return DataError(
-                    f"{path}, line {number}: byte {error.start + 1} is {line[error.start]:02x}, which is not UTF-8: "
-                    "save the file as UTF-8",
-                    code="data-csv",
-                )
-    return DataError(f"{path}: is not UTF-8: save it so", code="data-csv")
+                first = first or f", line {line}: byte {error.start + 1} is {text[error.start]:02x}"
+                bad += 1
+    return DataError(
+        f"{path}{first}, which is not UTF-8; {bad:,} of {line:,} lines are like that: save the file as UTF-8",
+        code="data-csv",
+    )
 
 
 def _header(reader: Any, refuse: Refuse) -> list[str]:
@@ -207,7 +229,9 @@ def _typed(cells: list[str]) -> Column:
             if signs <= WHOLE and max(map(len, stripped)) < 19:  # all such numbers are int64
                 return np.array([int(cell) for cell in stripped], np.int64)
         with suppress(ValueError):
-            return np.array([float(cell) for cell in stripped], np.float64)
+            values = np.array([float(cell) for cell in stripped], np.float64)
+            if np.isfinite(values).all():
+                return values
     if all(cell.lower() in WORDS for cell in stripped):
         return np.array([WORDS[cell.lower()] for cell in stripped], np.bool_)
     return np.array(cells, np.str_)

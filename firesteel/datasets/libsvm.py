@@ -22,8 +22,9 @@ CHUNK = 2**20
 """Values turned into text at a time."""
 MOST_BYTES = 2**32
 """The largest array that is made of a file."""
-NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-LINE = re.compile(rb"\s*(?P<label>" + NUMBER + rb")(?:[ \t]+\d+:" + NUMBER + rb")*\s*")
+NUMBER = rb"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?"
+PAIR = rb"\d{1,18}+:" + NUMBER
+LINE = re.compile(rb"\s*(?P<label>" + NUMBER + rb")(?:[ \t]+" + PAIR + rb")*\s*")
 
 
 def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -47,17 +48,19 @@ def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float
     labels: list[float] = []
     columns: list[NDArray[np.int64]] = []
     values: list[NDArray[np.float64]] = []
-    width, line = 0, 0
+    width, wrong, bad = 0, "", 0
     try:
         with path.open("rb") as file:
-            for line, text in enumerate(file, 1):  # noqa: B007
+            for line, text in enumerate(file, 1):
                 if not text.strip() or text.startswith(b"#"):
                     continue
-                label, at, value = _parsed(text, path, line)
+                try:
+                    label, at, value = _parsed(text, inputs)
+                except ValueError as error:
+                    wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
+                    continue
                 if len(at):
                     width = max(width, int(at[-1]))
-                    if inputs is not None and width > inputs:
-                        raise _refused(path, line, f"index {width}, and there are {inputs} inputs")
                     if 8 * width * (len(labels) + 1) > MOST_BYTES:
                         raise DataError(
                             f"{path}, line {line}: with index {width:,} {len(labels) + 1:,} rows take more than "
@@ -69,6 +72,11 @@ def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float
                 values.append(value)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
+    if bad:
+        raise DataError(
+            f"{wrong}; {bad:,} of {bad + len(labels):,} lines are wrong: correct them, or drop them",
+            code="data-libsvm",
+        )
     if not labels:
         raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
     x = np.zeros((len(labels), width if inputs is None else inputs))
@@ -77,41 +85,37 @@ def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float
     return x, np.array(labels)
 
 
-def _parsed(text: bytes, path: Path, line: int) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
-    """Return the label, the indices and the values of a line."""
+def _parsed(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
+    """Return the label, the indices and the values of a line.  Raises ValueError with what is wrong with it."""
     if LINE.fullmatch(text) is None:
-        raise _refused(path, line, _wrong(text))
+        raise ValueError(_wrong(text))
     label, *pairs = text.replace(b":", b" ").split()
-    numbers = np.array(pairs, "S").astype(np.float64) if pairs else np.empty(0)
-    at, values = numbers[::2].astype(np.int64), numbers[1::2]
+    at, values = np.array([*map(int, pairs[::2])], np.int64), np.array([*map(float, pairs[1::2])], np.float64)
     if len(at) and at[0] < 1:
-        raise _refused(path, line, "index 0, and LIBSVM counts from 1: add 1 to every index")
+        raise ValueError("index 0, and LIBSVM counts from 1: add 1 to every index")
     if (np.diff(at) <= 0).any():
         where = int((np.diff(at) <= 0).argmax())
-        raise _refused(path, line, f"index {at[where + 1]} comes after {at[where]}: indices must rise within a line")
+        raise ValueError(f"index {at[where + 1]} comes after {at[where]}: indices must rise within a line")
     if not np.isfinite(values).all() or not math.isfinite(float(label)):
-        raise _refused(path, line, "a number too large for float64")
+        raise ValueError("a number too large for float64")
+    if inputs is not None and len(at) and at[-1] > inputs:
+        raise ValueError(f"index {at[-1]}, and there are {inputs} inputs")
     return float(label), at, values
 
 
 def _wrong(text: bytes) -> str:
     """Return what is wrong with a line, in words."""
     words = text.split()
-    number = re.compile(NUMBER)
-    if not number.fullmatch(words[0]):
+    if not re.fullmatch(NUMBER, words[0]):
         return f"{_shown(words[0])} is not a label: a line is `label index:value ...`, all numbers"
     for word in words[1:]:
-        if not re.fullmatch(rb"\d+:" + NUMBER, word):
+        if not re.fullmatch(PAIR, word):
             return f"{_shown(word)} is not index:value, with a whole number and a finite one"
     return "the words are not divided by spaces"
 
 
 def _shown(word: bytes) -> str:
     return repr(word[:30].decode("ascii", "backslashreplace"))
-
-
-def _refused(path: Path, line: int, what: str) -> DataError:
-    return DataError(f"{path}, line {line}: {what}", code="data-libsvm")
 
 
 def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any]) -> None:

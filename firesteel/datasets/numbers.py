@@ -4,6 +4,7 @@ Every line must hold as many numbers as the first.  `arrays.py` reads NumPy's ow
 """
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -29,23 +30,20 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
            [1.  , 0.  , 0.25]])
     """
     rows: list[NDArray[np.float64]] = []
-    ragged: tuple[int, int] | None = None
-    bad = 0
+    wrong, bad = "", 0
     try:
         with path.open("rb") as file:
             for line, text in enumerate(file, 1):
-                row = _parsed(text, path, line)
-                if rows and len(row) != len(rows[0]):
-                    ragged, bad = ragged or (line, len(row)), bad + 1
-                else:
-                    rows.append(row)
+                try:
+                    rows.append(_parsed(text, len(rows[0]) if rows else None))
+                except ValueError as error:
+                    wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
-    if ragged is not None:
-        line, count = ragged
+    if bad:
         raise DataError(
-            f"{path}, line {line}: {count} numbers, and line 1 has {len(rows[0])}; {bad:,} of {len(rows) + bad:,} "
-            "lines are like that: give every line as many",
+            f"{wrong}; {bad:,} of {bad + len(rows):,} lines are wrong: a line is numbers with spaces between, and "
+            "all have as many",
             code="data-numbers",
         )
     if not rows:
@@ -53,19 +51,20 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
     return np.stack(rows)
 
 
-def _parsed(text: bytes, path: Path, line: int) -> NDArray[np.float64]:
-    with warnings.catch_warnings(action="error"):
-        try:
-            row = np.fromstring(text.decode("ascii"), np.float64, sep=" ")
-            if text.strip() and np.isfinite(row).all():  # of nothing but spaces NumPy makes a number
-                return row
-        except (DeprecationWarning, ValueError):
-            pass
+def _parsed(text: bytes, width: int | None) -> NDArray[np.float64]:
+    """Return the numbers of a line, (width,).  Raises ValueError with what is wrong with it."""
+    row = np.empty(0)
+    with warnings.catch_warnings(action="error"), suppress(DeprecationWarning, ValueError):
+        row = np.fromstring(text.decode("ascii"), np.float64, sep=" ")
     words = text.split()
-    wrong = next((word for word in words if not _finite(word)), b"")
-    shown = repr(wrong[:30].decode("ascii", "backslashreplace"))
-    what = f"{shown} is not a finite number" if words else "the line is empty"
-    raise DataError(f"{path}, line {line}: {what}: a line is numbers with spaces between", code="data-numbers")
+    if not words:  # of nothing but spaces NumPy makes a number
+        raise ValueError("the line is empty")
+    if not len(row) or not np.isfinite(row).all():
+        wrong = next((word for word in words if not _finite(word)), b"")
+        raise ValueError(f"{wrong[:30].decode('ascii', 'backslashreplace')!r} is not a finite number")
+    if width is not None and len(row) != width:
+        raise ValueError(f"{len(row)} numbers, and the first line has {width}")
+    return row
 
 
 def _finite(word: bytes) -> bool:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -56,7 +56,8 @@ class RunFolder(Callback):
     The files: config.toml, history.jsonl, metrics.json, model.firesteel, env.json, report.html.  The history grows by
     a line an epoch; the page is drawn again while training goes on, and then shows itself anew every few seconds.
     The training's bits are the same with and without it.
-    Raises ConfigError where a package is missing, the folder is not free, or names do not fit the network.
+    Raises ConfigError where a package is missing, the folder is not free, also because another process is writing
+    it, or names do not fit the network; and StoreError where it cannot be written.
 
     >>> import tempfile
     >>> import numpy as np
@@ -94,6 +95,7 @@ class RunFolder(Callback):
         named = [None if names is None else [str(name) for name in names] for names in (class_names, feature_names)]
         self.names = Names(named[0], named[1], picture)
         self.config = config or {}
+        self.lock, self.ours = ExitStack(), False
 
     # What a training tells
 
@@ -101,8 +103,10 @@ class RunFolder(Callback):
         self.objective, self.training, self.validation = objective, training, validation
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        self.ours = False
         self.names.check(self.model.network.inputs, self.model.network.outputs)
         self._take_folder()
+        self.ours = True
         self.begun, self.started = time.perf_counter(), datetime.now(UTC)
         self.drawn, self.pause = -PAUSE, PAUSE
         self.sample = self._rows("training", self.objective, self.training)
@@ -118,19 +122,19 @@ class RunFolder(Callback):
         self._put("training")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        row = json.dumps(self.model.history.rows[-1])
-        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(row + "\n")
+        self._append(json.dumps(self.model.history.rows[-1]) + "\n")
         if time.perf_counter() - self.drawn >= self.pause:
             self._put("training")
 
     def on_train_end(self, logs: Logs = None) -> None:
-        scores, evidence = self._looked_at()
-        self._put("finished", scores, evidence)
+        with self.lock:
+            scores, evidence = self._looked_at()
+            self._put("finished", scores, evidence)
 
     def on_train_error(self, error: BaseException) -> None:
-        if hasattr(self, "begun"):
-            self._put("diverged" if isinstance(error, DivergenceError) else "interrupted")
+        with self.lock, suppress(StoreError):  # a disk that is full must not hide the first cause
+            if self.ours:
+                self._put("diverged" if isinstance(error, DivergenceError) else "interrupted")
 
     # What is written
 
@@ -175,6 +179,20 @@ class RunFolder(Callback):
     def _write(self, name: str, text: str) -> None:
         store.write(self.folder / name, text.encode())
 
+    def _append(self, line: str) -> None:
+        """Add a line to the history, whole or not at all.  Raises StoreError if it cannot be written."""
+        path = self.folder / "history.jsonl"
+        try:
+            size = path.stat().st_size
+            try:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(line)
+            except OSError:
+                os.truncate(path, size)
+                raise
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror or error}", code="store-write") from None
+
     def _looked_at(self) -> tuple[dict[str, Any], Any]:
         """Return the scores of every set of rows, and what the network does with some of the last of them."""
         history, theta = self.model.history, self.model.theta
@@ -210,15 +228,17 @@ class RunFolder(Callback):
             "git": _git(),
             "started": self.started.isoformat(timespec="seconds"),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "process": os.getpid(),
             "fingerprint": fingerprint,
         }
 
     # What is refused
 
     def _take_folder(self) -> None:
-        """Make the folder; raise ConfigError where it holds a finished run, or anything else."""
+        """Make the folder; raise ConfigError where it holds a finished run, one that goes on, or anything else."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            _keep(self.folder, self.lock)
             there = {path.name for path in self.folder.iterdir()}
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be made: {error.strerror or error}", code="store-write") from None
@@ -234,6 +254,7 @@ class RunFolder(Callback):
         kept = {CHECKPOINT, *(("config.toml", "start.firesteel") if self.params["resumed"] else ())}
         for name in there - kept:
             (self.folder / name).unlink()
+        self._write("env.json", _json({"process": os.getpid()}))
 
 
 def is_finished(folder: Path) -> bool:
@@ -256,6 +277,31 @@ def next_folder(parent: str | os.PathLike[str]) -> Path:
             number += 1
         except OSError as error:
             raise StoreError(f"{made} cannot be made: {error.strerror or error}", code="store-write") from None
+
+
+def _keep(folder: Path, held: ExitStack) -> None:
+    """Keep a folder to this process until `held` is closed.  Raises ConfigError where another has it."""
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+        held.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(
+            f"{folder} is being written by process {_owner(folder)}: name another folder", code="config-folder"
+        ) from None
+    except (ImportError, OSError):
+        pass  # not every system can do that
+
+
+def _owner(folder: Path) -> str:
+    """Return the number of the process that writes a folder, once that has said it."""
+    for _ in range(20):
+        time.sleep(0.05)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads((folder / "env.json").read_text(encoding="utf-8"))["process"])
+    return "another"
 
 
 def _json(values: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pytest
 from firesteel.datasets import read_idx, write_idx
 from firesteel.datasets.idx import MAX_BYTES
 from firesteel.errors import DataError
+from tests.mutations import mutants
 
 ROWS = np.random.default_rng(0).integers(0, 256, (6, 5, 4)).astype(np.uint8)
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}
@@ -76,19 +77,19 @@ def test_a_file_of_several_pieces(tmp_path):
         (header(0x0E, 0, 2**32 - 1, 2**32 - 1), ["byte 4", str(MAX_BYTES)]),
     ],
 )
-def test_not_idx(tmp_path, pack, content, words):
+def test_r42_not_idx(tmp_path, pack, content, words):
     message = refusal(tmp_path, pack(content), "data-idx")
     for word in words:
         assert word in message
 
 
 @pytest.mark.parametrize("content", [PLAIN, GZIP], ids=["plain", "gzip"])
-def test_cut_at_every_percent(tmp_path, content):
+def test_r42_cut_at_every_percent(tmp_path, content):
     for percent in range(100):
         refusal(tmp_path, content[: len(content) * percent // 100])
 
 
-def test_no_flipped_bit_of_a_gzip_changes_the_array(tmp_path):
+def test_r42_no_flipped_bit_of_a_gzip_changes_the_array(tmp_path):
     """Time stamps and the like may differ; whatever is read at all is the array that was written."""
     path = tmp_path / "flipped.gz"
     refused = 0
@@ -105,18 +106,18 @@ def test_no_flipped_bit_of_a_gzip_changes_the_array(tmp_path):
 
 
 @pytest.mark.parametrize("at", range(1, 9))
-def test_bad_checksum_or_length(tmp_path, at):
+def test_r42_bad_checksum_or_length(tmp_path, at):
     broken = bytearray(GZIP)
     broken[-at] ^= 0xFF
     assert "check" in refusal(tmp_path, bytes(broken), "data-gzip")
 
 
 @pytest.mark.parametrize("extra", [b"\0", b"junk", GZIP], ids=["zero", "junk", "second"])
-def test_bytes_behind_the_gzip_stream(tmp_path, extra):
+def test_r42_bytes_behind_the_gzip_stream(tmp_path, extra):
     assert "behind the stream" in refusal(tmp_path, GZIP + extra, "data-gzip")
 
 
-def test_bytes_behind_a_gzip_stream_that_ends_with_a_read(tmp_path):
+def test_r42_bytes_behind_a_gzip_stream_that_ends_with_a_read(tmp_path):
     noise = np.random.default_rng(2).bytes(2**16)
     inner = header(0x08, 2**16 - 41) + noise[: 2**16 - 41]
     packed = gzip.compress(inner, 0)
@@ -124,7 +125,7 @@ def test_bytes_behind_a_gzip_stream_that_ends_with_a_read(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(10,), (2**20,), (2**31 + 1,)])
-def test_a_bomb_is_not_unpacked(tmp_path, shape):
+def test_r42_a_bomb_is_not_unpacked(tmp_path, shape):
     packer = zlib.compressobj(1, wbits=31)
     bomb = packer.compress(header(0x08, *shape)) + packer.compress(bytes(2**26)) + packer.flush()
     tracemalloc.start()
@@ -134,6 +135,56 @@ def test_a_bomb_is_not_unpacked(tmp_path, shape):
     finally:
         tracemalloc.stop()
     assert peak < 2**23
+
+
+CORPUS = {
+    "images": PLAIN,
+    "labels": header(0x08, 60) + ROWS.tobytes()[:60],
+    "floats": header(0x0E, 4, 3) + ROWS.tobytes()[:96],
+    "integers": header(0x0C, 2, 3, 4) + ROWS.tobytes()[:96],
+    "nothing": header(0x09, 0),
+}
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("name", CORPUS)
+def test_r42_no_damage_is_read_in_silence(tmp_path, name, packed):
+    """2,000 mutations in all.  A plain IDX file has no checksum: damage within its data cannot be noticed, and none
+    is looked for; whatever its length or header has become is.
+    """
+    plain = CORPUS[name]
+    front = 4 + 4 * plain[3]
+    whole = gzip.compress(plain, mtime=0) if packed else plain
+    path = tmp_path / "rows"
+    path.write_bytes(whole)
+    array = read_idx(path)
+    refused = 0
+    for number, damaged in enumerate(mutants(whole, 200, 7, 10 if packed else front)):
+        path.write_bytes(damaged)
+        try:
+            found = read_idx(path)
+        except DataError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ") and "byte" in str(error) and "expected" in str(error)
+            continue
+        if packed or damaged[:front] != whole[:front]:
+            same = found.tobytes() == array.tobytes()
+            assert same and (packed or fits(damaged)), f"mutation {number} was read as {found.dtype} of {found.shape}"
+        else:
+            assert len(damaged) == len(whole) and (found.shape, found.dtype) == (array.shape, array.dtype)
+    assert refused > 100
+
+
+def fits(content):
+    """Whether a header that is another one goes with a file of this length all the same: (6, 4) for (4, 6)."""
+    sizes = struct.unpack(f">{content[3]}I", content[4 : 4 + 4 * content[3]])
+    return np.dtype(DTYPES[content[2]]).itemsize * math.prod(sizes) == len(content) - 4 - 4 * content[3]
+
+
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>", b"\n <html><body>", b"<?xml version='1.0'?>"])
+def test_r42_a_web_page_in_the_place_of_a_file_is_called_one(tmp_path, page):
+    for content in (page, gzip.compress(page)):
+        assert "(a web page?)" in refusal(tmp_path, content, "data-idx")
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):

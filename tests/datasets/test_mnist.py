@@ -1,11 +1,17 @@
+import contextlib
 import gzip
 import hashlib
+import json
 import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +55,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def serve():
-    """Starts a mirror that answers from a dict; a value is the body, or (status, body, declared length)."""
+    """Starts a mirror that answers from a dict: the body, or (status, body or pieces, length, where to look)."""
     servers = []
 
     def start(files):
@@ -57,11 +63,15 @@ def serve():
             def do_GET(self):
                 asked.append(self.path)
                 answer = files.get(self.path.removeprefix("/mnist/").removesuffix(".gz"), (404, b"", 0))
-                status, body, length = answer if isinstance(answer, tuple) else (200, answer, len(answer))
+                status, body, length, *to = answer if isinstance(answer, tuple) else (200, answer, len(answer))
                 self.send_response(status)
                 self.send_header("Content-Length", str(length))
+                for place in to:
+                    self.send_header("Location", place)
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(OSError):
+                    for piece in [body] if isinstance(body, bytes) else body:
+                        self.wfile.write(piece)
 
             def log_message(self, *args):
                 pass
@@ -133,7 +143,7 @@ def test_own_folder_without_mnist(tmp_path, monkeypatch, cache):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("where", ["own", "cache"])
-def test_another_set_under_the_same_name_is_refused(tmp_path, monkeypatch, cache, serve, where, name):
+def test_r44_another_set_under_the_same_name_is_refused(tmp_path, monkeypatch, cache, serve, where, name):
     mirror, asked = serve(GZIP)
     monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
     folder = cache if where == "cache" else tmp_path / "own" / "mnist"
@@ -177,7 +187,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_a_bad_download_leaves_nothing_and_the_next_run_recovers(monkeypatch, cache, serve, bad):
+def test_r44_a_bad_download_leaves_nothing_and_the_next_run_recovers(monkeypatch, cache, serve, bad):
     monkeypatch.setattr(cached, "MAX_DOWNLOAD", 2**16)
     files = GZIP | {LABELS: bad}
     mirror, _ = serve(files)
@@ -192,7 +202,7 @@ def test_a_bad_download_leaves_nothing_and_the_next_run_recovers(monkeypatch, ca
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_the_second_mirror_steps_in(monkeypatch, cache, serve, bad):
+def test_r44_the_second_mirror_steps_in(monkeypatch, cache, serve, bad):
     monkeypatch.setattr(cached, "MAX_DOWNLOAD", 2**16)
     first, _ = serve(GZIP | {LABELS: bad})
     second, asked = serve(GZIP)
@@ -209,20 +219,90 @@ def test_a_dead_mirror(monkeypatch, serve):
     assert len(asked) == 4
 
 
-def test_a_download_has_a_bound(monkeypatch, serve):
+def test_r44_a_download_has_a_bound(monkeypatch, serve):
     monkeypatch.setattr(cached, "MAX_DOWNLOAD", len(GZIP[NAMES[0]]) - 1)
     mirror, _ = serve(GZIP)
     monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
     assert f"at most {cached.MAX_DOWNLOAD} bytes" in refusal("data-download")
 
 
-def test_a_silent_mirror_is_given_up(monkeypatch):
+def test_r44_a_silent_mirror_is_given_up(monkeypatch):
     monkeypatch.setattr(cached, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{silent.getsockname()[1]}/",))
         started = time.perf_counter()
         assert "timed out" in refusal("data-download")
         assert time.perf_counter() - started < 3
+
+
+def test_r44_a_mirror_that_drips_is_given_up(monkeypatch, serve):
+    def drips():
+        for byte in GZIP[NAMES[0]]:
+            time.sleep(0.02)
+            yield bytes([byte])
+
+    monkeypatch.setattr(cached, "MAX_SECONDS", 0.3)
+    mirror, _ = serve({NAMES[0]: (200, drips(), len(GZIP[NAMES[0]]))})
+    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    started = time.perf_counter()
+    assert "bytes in 0.3 s" in refusal("data-download")
+    assert time.perf_counter() - started < 3
+
+
+def test_r44_a_mirror_cannot_lead_to_a_file_of_this_machine(tmp_path, monkeypatch, serve):
+    put(tmp_path, GZIP, ".gz")
+    mirror, _ = serve({name: (302, b"", 0, f"file://{tmp_path}/{name}.gz") for name in NAMES})
+    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    assert "is not allowed" in refusal("data-download")
+
+
+KILLED = """
+import json, sys
+from firesteel.datasets import load_mnist, mnist
+mnist.MIRRORS, mnist.FILES = (sys.argv[1],), json.loads(sys.argv[2])
+load_mnist()
+"""
+
+
+def everything(folder):
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def test_r44_a_killed_download_leaves_nothing_outside_and_the_next_run_recovers(tmp_path, monkeypatch, cache, serve):
+    """Killed while the second file comes in, of which it has half."""
+    half, go = threading.Event(), threading.Event()
+
+    def slowly():
+        yield GZIP[LABELS][:20]
+        half.set()
+        go.wait(30)
+
+    mirror, _ = serve(GZIP | {LABELS: (200, slowly(), len(GZIP[LABELS]))})
+    (tmp_path / "mine").write_text("mine")
+    words = [sys.executable, "-c", KILLED, mirror, json.dumps(mnist.FILES)]
+    with subprocess.Popen(words, env=os.environ | {"HOME": str(tmp_path)}, cwd=tmp_path) as child:
+        assert half.wait(60)
+        child.kill()
+        go.set()
+    assert child.returncode == -signal.SIGKILL
+    first = cache / f"{NAMES[0]}.gz"
+    left = everything(tmp_path)
+    assert left.pop(first) == GZIP[NAMES[0]] and left.pop(tmp_path / "mine") == b"mine"
+    assert {path for path in left if path.suffix != ".part"} == {cache.parents[1], cache.parent, cache}
+    again, asked = serve(GZIP)
+    monkeypatch.setattr(mnist, "MIRRORS", (again,))
+    assert_tiny(load_mnist())
+    assert len(asked) == 3
+
+
+def test_r44_no_archive_is_ever_unpacked_into_a_folder():
+    """There is nothing to climb out of: a zip file is read, member by member, in one place, and there are no tars."""
+    package = Path(mnist.__file__).parents[1]
+    for path in package.rglob("*.py"):
+        text = path.read_text()
+        for word in ("tarfile", "unpack_archive", "extractall", ".extract("):
+            assert word not in text, path
+        assert "zipfile" not in text or path.name in ("arrays.py", "ship.py"), path
 
 
 def test_every_mirror_and_cause_is_named_on_one_line_each(monkeypatch, serve):
@@ -235,7 +315,7 @@ def test_every_mirror_and_cause_is_named_on_one_line_each(monkeypatch, serve):
     assert dead in lines[2] and "refused" in lines[2]
 
 
-def test_a_part_left_by_a_killed_run_is_not_taken_for_the_file(monkeypatch, cache, serve):
+def test_r44_a_part_left_by_a_killed_run_is_not_taken_for_the_file(monkeypatch, cache, serve):
     put(cache, {f"{LABELS}.gz.1.part": GZIP[LABELS][:-9], f"{LABELS}.gz.{os.getpid()}.part": b"x" * 999})
     mirror, _ = serve(GZIP)
     monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
@@ -243,7 +323,7 @@ def test_a_part_left_by_a_killed_run_is_not_taken_for_the_file(monkeypatch, cach
     assert (cache / f"{LABELS}.gz").read_bytes() == GZIP[LABELS]
 
 
-def test_a_cut_file_in_the_cache_is_refused_by_name(cache):
+def test_r44_a_cut_file_in_the_cache_is_refused_by_name(cache):
     put(cache, GZIP | {LABELS: GZIP[LABELS][:-9]}, ".gz")
     assert str(cache / f"{LABELS}.gz") in refusal("data-gzip")
 

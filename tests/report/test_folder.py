@@ -1,6 +1,7 @@
 """A run's folder: what is in it while training goes on, when it has ended, and when it ended badly."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from firesteel.errors import ConfigError, DivergenceError, StoreError
 from firesteel.layers import Dense, Rescaling
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD
-from firesteel.report import RunFolder, folder, next_folder
+from firesteel.report import RunFolder, folder, next_folder, page
 
 (X, Y), (X_TEST, Y_TEST) = ((x.reshape(len(x), -1)[:300], y[:300]) for x, y in load_digits())
 
@@ -103,6 +104,39 @@ def test_an_interrupted_run_says_so_and_may_be_run_again(tmp_path):
     assert metrics["status"] == "interrupted" and "evidence" not in metrics
     load_model(tmp_path / "run" / "model.firesteel")
     fit([RunFolder(tmp_path / "run")])
+    assert read(tmp_path / "run", "metrics.json")["status"] == "finished"
+
+
+class Fill(Callback):
+    """Lets files grow by ten bytes more than the history has after the first epoch."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def on_epoch_end(self, epoch, logs=None):
+        size = (self.place / "history.jsonl").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, resource.RLIM_INFINITY))
+
+
+def test_r37_an_epoch_that_cannot_be_written_ends_the_run_and_leaves_whole_lines(tmp_path):
+    place = tmp_path / "run"
+    try:
+        with pytest.raises(StoreError, match=r"history.jsonl cannot be written: File too large") as caught:
+            fit([RunFolder(place), Fill(place)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert caught.value.code == "store-write"
+    assert [json.loads(line)["epoch"] for line in (place / "history.jsonl").read_text().splitlines()] == [0]
+    assert not [path for path in place.iterdir() if path.name not in folder.FILES]
+    page.render(place)
+    fit([RunFolder(place)])
+
+
+def test_a_folder_that_was_written_once_is_not_touched_again(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    fit([run])
+    with pytest.raises(ConfigError, match="holds a finished run"):
+        fit([run])
     assert read(tmp_path / "run", "metrics.json")["status"] == "finished"
 
 
