@@ -34,7 +34,6 @@ def to_bytes(progress: Progress, identity: Identity) -> bytes:
     tensors = {f"{n}.{name}": getattr(state, name) for n, state in enumerate(states) for name in VECTORS}
     tensors["sums"] = np.zeros(0) if progress.sums is None else progress.sums
     header = {
-        "format": store.FORMAT,
         "identity": dict(identity.parts),
         "counts": [[state.step, state.epoch, state.learning_rate, state.cost] for state in states],
         "rows": progress.rows,
@@ -60,8 +59,6 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
         if header["sha256"] != store.checksum(header, *(vectors[part] for part in sorted(vectors))):
             raise ValueError("its checksum is not that of its content")
         unlike = identity.unlike(header["identity"])
-        if header["format"] != store.FORMAT:
-            unlike = [f"its format is {header['format']!r}, and this firesteel reads {store.FORMAT}"]
         counts, rows, machines, round_, finished = (header[part] for part in HEADER)
         if unlike and finished is True:
             return None
@@ -76,12 +73,9 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
             raise ValueError("it does not describe a training")
         states = []
         for n, (step, epoch, rate, cost) in enumerate(counts):
-            parts = {part: vectors[f"{n}.{part}"] for part in VECTORS}
-            for part, vector in parts.items():
-                known = getattr(like, part)
-                if (vector.shape, vector.dtype.newbyteorder("=")) != (known.shape, known.dtype):
-                    raise ValueError(f"{part} has shape {vector.shape}")
-                parts[part] = vector.astype(known.dtype)
+            parts = {part: vectors[f"{n}.{part}"].astype(like.theta.dtype) for part in VECTORS}
+            if any(vector.shape != getattr(like, part).shape for part, vector in parts.items()):
+                raise ValueError("its vectors have other shapes")
             states.append(replace(like, **parts, step=step, epoch=epoch, learning_rate=rate, cost=cost))
         sums = vectors["sums"].astype(np.float64) if round_ else None
         return Progress(states[0], rows, (*states, None)[1], frozenset(machines), round_, sums, finished)

@@ -259,7 +259,7 @@ def test_progress_survives_its_bytes_and_nothing_else_passes_for_it():
     data = to_bytes(whole, ME)
     back = from_bytes(data, ME, start(), "x")
     assert to_bytes(back, ME) == data and back.rows == rows and back.sums.tolist() == [1.0, 2.0]
-    with pytest.raises(StoreError, match="theta has shape"):
+    with pytest.raises(StoreError, match="other shapes"):
         from_bytes(data, ME, start(4), "x")
     rng = np.random.default_rng(0)
     for at in rng.integers(0, len(data), 300):
