@@ -135,6 +135,9 @@ class Turns:
     def __init__(self, path: str) -> None:
         self.path, self.newest = path.rstrip("/"), self.places[1]
 
+    def __enter__(self) -> Self:
+        return self
+
     def read(self, path: str) -> bytes | None:
         """Return what lies at a path, None if nothing does.
 
@@ -199,8 +202,7 @@ class UrlCheckpoints(Turns):
 
     def read(self, path: str) -> bytes | None:
         try:
-            data: bytes = self.files.cat_file(path)
-            return data
+            return bytes(self.files.cat_file(path))
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -217,9 +219,6 @@ class UrlCheckpoints(Turns):
         super().save(identity, progress)
         if progress.finished:  # what came before it is not left off any more
             self._remove(f"{self.path}/{self.places[1 - self.places.index(self.newest)]}")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None and self.delete:

@@ -7,7 +7,6 @@ the bytes, `firesteel/checkpoints.py` makes them and takes the turns.
 import threading
 import warnings
 from types import TracebackType
-from typing import Self
 
 from pyspark.sql import SparkSession
 
@@ -61,9 +60,6 @@ class SparkCheckpoints(Turns):
         except Exception as error:
             reason = _said(error).splitlines()[0]
             raise StoreError(f"the checkpoint at {path} cannot be written: {reason}", code="store-write") from None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
