@@ -10,6 +10,7 @@ import os
 import warnings
 from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -32,18 +33,19 @@ def to_bytes(progress: Progress, identity: Identity) -> bytes:
     """Return a checkpoint's content.  identity: the training that it belongs to."""
     states = [state for state in (progress.state, progress.best) if state is not None]
     tensors = {f"{n}.{name}": getattr(state, name) for n, state in enumerate(states) for name in VECTORS}
+    runs = groupby(progress.rows, tuple)  # of rows with the same names, which are told once
     tensors["sums"] = np.zeros(0) if progress.sums is None else progress.sums
     header = {
         "identity": dict(identity.parts),
         "counts": [[state.step, state.epoch, state.learning_rate, state.cost] for state in states],
-        "rows": progress.rows,
+        "rows": [[names, *zip(*(row.values() for row in run), strict=True)] for names, run in runs],
         "machines": sorted(progress.machines),
         "round": progress.round,
         "finished": progress.finished,
     }
     header["sha256"] = store.checksum(header, *(tensors[name] for name in sorted(tensors)))
     tensors = {name: np.ascontiguousarray(vector) for name, vector in tensors.items()}
-    return save(tensors, {"firesteel": json.dumps(header)})  # as they are: rows keep the order of their names
+    return save(tensors, {"firesteel": json.dumps(header)})
 
 
 def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> Progress | None:
@@ -68,8 +70,8 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
                 "on with it; delete it, or name another place, to begin anew",
                 code="store-checkpoint",
             )
-        described = isinstance(rows, list) and all(isinstance(row, dict) for row in rows) and len(counts) in (1, 2)
-        if not described or type(finished) is not bool or type(round_) is not int or round_ < 0:
+        rows = [dict(zip(names, row, strict=True)) for names, *run in rows for row in zip(*run, strict=True)]
+        if len(counts) not in (1, 2) or type(finished) is not bool or type(round_) is not int or round_ < 0:
             raise ValueError("it does not describe a training")
         states = []
         for n, (step, epoch, rate, cost) in enumerate(counts):

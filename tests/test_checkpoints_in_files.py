@@ -275,6 +275,13 @@ def test_progress_survives_its_bytes_and_nothing_else_passes_for_it():
             from_bytes(data[:at], ME, start(), "x")
 
 
+def test_a_long_history_is_kept_in_the_order_of_its_names():
+    rows = [{"loss": n / 7, "accuracy": n / 9, "seconds": 0.1, "by_shard": [0.1, 0.2]} for n in range(20_000)]
+    rows += [{"epoch": n, "learning_rate": 0.1} for n in range(3)] + rows[:3]
+    back = from_bytes(to_bytes(Progress(start(), rows), ME), ME, start(), "x")
+    assert repr(back.rows) == repr(rows)
+
+
 # R35: killed
 
 CHILD = """
