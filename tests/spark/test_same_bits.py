@@ -97,7 +97,10 @@ def test_row_order_changes_nothing_in_process(rows, expected):
 
 @pytest.mark.parametrize(
     "form",
-    ["mixed", *(pytest.param(form, marks=pytest.mark.slow) for form in ("dense", "sparse", "array<double>", "columns"))],
+    [
+        "mixed",
+        *(pytest.param(form, marks=pytest.mark.slow) for form in ("dense", "sparse", "array<double>", "columns")),
+    ],
 )
 def test_the_form_of_the_features_changes_nothing(spark, rows, expected, form):
     features = [f"x{number}" for number in range(6)] if form == "columns" else "features"
