@@ -20,7 +20,7 @@ demo: $(READY)
 	@$(BIN)/firesteel demo
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile firesteel tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder firesteel tests
 
 # what takes longest: executors killed and bare, speculation, checkpoints, every optimiser on Spark
 test-slow: $(READY)

@@ -40,7 +40,14 @@ def one_epoch_a_job(monkeypatch):
     monkeypatch.setattr(loop, "AHEAD", 1)
 
 
-@pytest.mark.parametrize("params", [{}, {"shards": 2, "dropout": 0.3}, {"strategy": "gradient", "batchSize": 100}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"shards": 2, "dropout": 0.3},
+        pytest.param({"strategy": "gradient", "batchSize": 100}, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_fit_goes_on_with_the_same_bits(spark, tmp_path, one_epoch_a_job, params):
     found = interrupted_fits(spark, (tmp_path / "kept").as_uri(), (2, 3, 4), **params)
     assert found["interrupted"] == 3 and found["again"] == found["whole"] and found["history"]
