@@ -19,7 +19,7 @@ __all__ = ["translated"]
 
 LISTENER_MS = 5000
 """How long Spark may take to have noted what became of its tasks."""
-ATTEMPTS = 100
+ATTEMPTS = 1000
 """How many failed attempts at a stage's tasks are looked through."""
 LONGEST = 300
 """Characters of somebody else's message that are shown."""
@@ -126,19 +126,18 @@ def _first_failure(spark: Any, title: str) -> str | None:
         jobs = store.jobsList(one(api.JobExecutionStatus.FAILED))
         named = [job for job in map(jobs.apply, range(jobs.size())) if _description(job).endswith(title)]
         stages = max(named, key=lambda job: job.jobId()).stageIds()
+        v1 = api.status.api.v1
+        by, failed = v1.TaskSorting.ID, one(v1.TaskStatus.FAILED)
         for number in map(stages.apply, range(stages.size())):
             stage = store.lastStageAttempt(number)
-            told = stage.failureReason()
-            found = re.search(r"Task (\d+) in stage", told.get()) if told.isDefined() else None
-            if found is None:
+            if stage.status().toString() != "FAILED":
                 continue
-            v1 = api.status.api.v1
-            by, failed = v1.TaskSorting.ID, one(v1.TaskStatus.FAILED)
-            tasks = store.taskList(number, stage.attemptId(), 0, ATTEMPTS, by, failed)
-            for task in map(tasks.apply, range(tasks.size())):
-                if task.index() == int(found[1]) and task.errorMessage().isDefined():
-                    text: str = task.errorMessage().get()
-                    return text
+            found = store.taskList(number, stage.attemptId(), 0, ATTEMPTS, by, failed)
+            tasks = [found.apply(at) for at in range(found.size())]
+            if tasks:
+                last = max(tasks, key=lambda task: task.attempt()).index()
+                text: str = next(task for task in tasks if task.index() == last).errorMessage().get()
+                return text
     return None
 
 

@@ -80,7 +80,7 @@ def _at_work(shard: int, task: Task, blocks: Sequence[Block]) -> str:
     """Return what an exception is to tell of the rows that it was raised over."""
     numbers = ", ".join(str(block.id) for block in blocks[:3]) + (", ..." if len(blocks) > 3 else "")
     size = sum(block.x.nbytes for block in blocks) / 2**20
-    return f"{NOTE}shard {shard} of {task.shards}, {len(blocks)} block(s) of {size:.1f} MiB together: {numbers}"
+    return f"{NOTE}shard {shard} of {task.shards}, {len(blocks)} block(s) of {size:,.2f} MiB together: {numbers}"
 
 
 def _row(
