@@ -175,7 +175,7 @@ def train(
 
 
 APART = {"float32": 1e-4, "float64": 1e-10}
-"""How far apart two kinds' weights may be after an epoch, as a share of the largest: what a test holds a network to."""
+"""How far apart two kinds' weights may be after an epoch, as a share of the largest; one network is tested for it."""
 AHEAD = 64
 """The most epochs in one job, where a shard is alone and a job costs much beside what it computes."""
 AHEAD_SECONDS = 5.0

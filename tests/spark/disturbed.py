@@ -3,12 +3,17 @@
 The argument is JSON too: master, conf, and faults, each with `*n` behind it where it is to happen n times.
 """
 
+import collections
+import contextlib
 import functools
 import json
+import os
 import sys
+import threading
 import time
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from pyspark.sql import DataFrame
 
@@ -66,10 +71,75 @@ def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
             counts.append(executors(spark))
 
         return fit(frame, callbacks=LambdaCallback(on_epoch_end=wait)) | {"executors": counts}
+    if fault == "ports":
+        with Listeners() as plain:
+            for _ in range(10):
+                frame.mapInArrow(faults.counted, "n long").toArrow()
+        with Listeners() as ours:
+            told = fit(frame)
+        return told | {"plain": plain.most, "ours": ours.most}
     return fit(frame, strategy=faults.Faulty(fault))
 
 
-def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int = 3) -> None:
+class Listeners:
+    """How many sockets listen in each kind of process of this program, at most, while the block runs."""
+
+    def __init__(self) -> None:
+        self.most: collections.Counter[str] = collections.Counter()
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while not self.ended.wait(0.02):
+            self.most |= self.now()
+
+    def now(self) -> collections.Counter[str]:
+        """Count them; the kinds are python, jvm, executor, daemon and worker."""
+        sockets = set()
+        for table in ("tcp", "tcp6"):
+            lines = [line.split() for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+            sockets |= {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"}
+        found: collections.Counter[str] = collections.Counter()
+        for pid, kind in family().items():
+            with contextlib.suppress(OSError):
+                for opened in Path(f"/proc/{pid}/fd").iterdir():
+                    with contextlib.suppress(OSError):
+                        found[kind] += opened.readlink().name in sockets
+        return found
+
+
+def family() -> dict[int, str]:
+    """Return the kind of each process that this one has started, directly or not, and of itself."""
+    parents, commands = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            parents[int(folder.name)] = int(stat[1])
+            commands[int(folder.name)] = (folder / "cmdline").read_bytes()
+    kinds = {os.getpid(): "python"}
+
+    def kind(pid: int) -> str:
+        if pid not in kinds:
+            above = kind(parents[pid]) if parents.get(pid, 0) > 1 else ""
+            command = commands.get(pid, b"")
+            kinds[pid] = "" if not above else "worker" if above in ("daemon", "worker") else ""
+            if above and not kinds[pid]:
+                daemon, executor = b"pyspark.daemon" in command, b"CoarseGrainedExecutorBackend" in command
+                kinds[pid] = "daemon" if daemon else "executor" if executor else "jvm"
+        return kinds[pid]
+
+    return {pid: found for pid in parents if (found := kind(pid))}
+
+
+def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int = 3, fits: int = 2) -> None:
     usual = {"spark.ui.enabled": "false", "spark.executor.memory": "1g", "spark.log.level": "OFF"}
     start = time.perf_counter()
     spark = session(master, conf=usual | conf)
@@ -77,7 +147,7 @@ def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int 
     frame = rows.frame(spark).repartition(partitions).persist()
     frame.count()
     found: dict[str, Any] = {"start": time.perf_counter() - start, "local": [fit(rows.x, rows.y)]}
-    found["undisturbed"] = [fit(frame) for _ in range(2)]
+    found["undisturbed"] = [fit(frame) for _ in range(fits)]
     for named in faults_:
         fault, _, times = named.partition("*")
         found[fault] = []

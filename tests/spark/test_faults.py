@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import pytest
@@ -150,3 +150,26 @@ def test_r13_fresh_workers_that_are_allowed_eight_threads_change_nothing(tmp_pat
     assert len({one["pid"] for one in told}) == len(told) == 4 * EPOCHS, "workers were used again"
     print("threads allowed and busy beside the task's own:", max((one["allowed"], one["busy"]) for one in told))
     assert all((one["asked"], one["allowed"], one["busy"]) == ("8", 1, 0) for one in told)
+
+
+@pytest.mark.slow
+def test_r45_everything_encrypted_and_no_port_of_our_own(tmp_path):
+    encryption = {
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": "of these tests",
+        "spark.network.crypto.enabled": "true",
+        "spark.network.crypto.cipher": "AES/GCM/NoPadding",
+        "spark.io.encryption.enabled": "true",
+    }
+    seconds = []
+    for conf in ({}, encryption):
+        found = run(tmp_path, CLUSTER, "ports", "kill_worker", conf=conf, fits=5)
+        ports = found["ports"][0]
+        print("listening at most, in a plain job and in a fit:", ports["plain"], ports["ours"])
+        ports["happened"] = ports["ours"]
+        unharmed(found, "ports", "kill_worker")
+        assert {kind for kind, count in ports["ours"].items() if count > ports["plain"][kind]} == set()
+        assert not ports["ours"].get("python") and not ports["ours"].get("worker")
+        assert ports["ours"]["daemon"] and ports["ours"]["jvm"], "nothing was looked at"
+        seconds.append(median(one["seconds"] for one in found["undisturbed"][1:]))
+    print(f"a fit takes {seconds[0]:.2f} s, encrypted {seconds[1]:.2f} s: {seconds[1] / seconds[0] - 1:+.0%}")

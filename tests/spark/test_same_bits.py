@@ -42,9 +42,21 @@ def test_the_rows_make_enough_blocks_and_shards_for_these_tests_to_fail(spark, r
 @pytest.mark.parametrize(
     "partitions, adaptive", [(1, "true"), (2, "false"), (3, "true"), (7, "false"), (24, "true"), (24, "false")]
 )
-def test_partitions_and_adaptive_execution_change_nothing(spark, rows, expected, conf, partitions, adaptive):
+def test_r09_partitions_and_adaptive_execution_change_nothing(spark, rows, expected, conf, partitions, adaptive):
+    """What the session shuffles by itself has so many partitions, or fewer if Spark finds them small."""
     conf("spark.sql.adaptive.enabled", adaptive)
-    assert fit(rows.frame(spark).repartition(partitions)) == expected
+    conf("spark.sql.shuffle.partitions", str(partitions))
+    frame = rows.frame(spark).repartition("id")
+    assert adaptive == "true" or frame.rdd.getNumPartitions() == partitions
+    assert fit(frame) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adaptive", ["true", "false"])
+def test_r09_two_hundred_partitions_change_nothing(spark, rows, expected, conf, adaptive):
+    conf("spark.sql.adaptive.enabled", adaptive)
+    conf("spark.sql.shuffle.partitions", "200")
+    assert fit(rows.frame(spark).repartition("id")) == expected
 
 
 @pytest.mark.parametrize("order", ["reversed", "shuffled", "sorted by label"])
@@ -110,8 +122,8 @@ def test_empty_partitions_change_nothing(spark, rows, expected):
     assert fit(full.union(empty)) == expected
 
 
-def test_fewer_rows_than_partitions(spark):
-    rows = make_rows(40)
+def test_r10_fewer_rows_than_partitions(spark):
+    rows = make_rows(5)
     settings = {"shards": 1}
     assert fit(rows.frame(spark).repartition(64), **settings) == fit(rows.x, rows.y, **settings)
 
