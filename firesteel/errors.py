@@ -5,7 +5,15 @@ Everything that may raise lies behind three gates (a constructor, the build of a
 the code trusts its input.
 """
 
-__all__ = ["ConfigError", "DataError", "DivergenceError", "FiresteelError", "SparkSetupError", "StoreError"]
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DivergenceError",
+    "FiresteelError",
+    "SparkJobError",
+    "SparkSetupError",
+    "StoreError",
+]
 
 
 class FiresteelError(Exception):
@@ -52,3 +60,9 @@ class SparkSetupError(FiresteelError, RuntimeError):
     """Spark cannot run here: no Java, a Java too old, pyspark missing, or executors without what they need."""
 
     default_code = "spark-setup"
+
+
+class SparkJobError(FiresteelError, RuntimeError):
+    """A Spark job failed, in all the attempts that Spark makes; the session is as usable as before."""
+
+    default_code = "spark-job"

@@ -151,7 +151,7 @@ def test_a_parcel_that_was_not_taken_apart_is_its_pickle():
 # What cannot travel
 
 
-def test_a_model_that_the_driver_may_not_take_is_refused_before_it_trains(spark, rows, monkeypatch):
+def test_r11_a_model_that_the_driver_may_not_take_is_refused_before_it_trains(spark, rows, monkeypatch):
     monkeypatch.setattr(spark_engine, "_most_result", lambda spark: 500.0)
     model = network()
     with pytest.raises(

@@ -47,6 +47,24 @@ DIAGONAL = [(PARTITIONS[n], ORDERS[n % 3], SEEDS[n // 2], DTYPES[n % 2]) for n i
 """A few layouts with every value of each in them."""
 
 
+@pytest.mark.parametrize("partitions, adaptive", [(1, "true"), (3, "true"), (24, "false")])
+def test_r09_partitions_and_adaptive_execution_change_nothing(spark, rows, expected, conf, partitions, adaptive):
+    """What the session shuffles by itself has so many partitions, or fewer if Spark finds them small."""
+    conf("spark.sql.adaptive.enabled", adaptive)
+    conf("spark.sql.shuffle.partitions", str(partitions))
+    frame = rows.frame(spark).repartition("id")
+    assert adaptive == "true" or frame.rdd.getNumPartitions() == partitions
+    assert fit(frame) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adaptive", ["true", "false"])
+def test_r09_two_hundred_partitions_change_nothing(spark, rows, expected, conf, adaptive):
+    conf("spark.sql.adaptive.enabled", adaptive)
+    conf("spark.sql.shuffle.partitions", "200")
+    assert fit(rows.frame(spark).repartition("id")) == expected
+
+
 @pytest.fixture(scope="module")
 def alone(rows):
     """Gives the fingerprint of the fit in process of a seed and dtype, computed once."""
@@ -83,11 +101,6 @@ def test_r27_every_layout_has_the_bits_of_the_fit_in_process(spark, rows, alone,
     found = {where: fit(laid(spark, rows, *where), dtype=dtype, seed=seed) for where in layouts}
     print(f"{len(found)} layouts, distinct hashes: {len({*found.values(), alone(seed, dtype)})}")
     assert set(found.values()) == {alone(seed, dtype)}, found
-
-
-def test_without_adaptive_execution_the_bits_are_the_same(spark, rows, expected, conf):
-    conf("spark.sql.adaptive.enabled", "false")
-    assert fit(rows.frame(spark).repartition(7)) == expected
 
 
 def test_row_order_changes_nothing_in_process(rows, expected):
@@ -138,8 +151,8 @@ def test_weights_travel_with_their_rows(spark, rows, expected):
     assert there != expected
 
 
-def test_fewer_rows_than_partitions(spark):
-    rows = make_rows(12)
+def test_r10_fewer_rows_than_partitions(spark):
+    rows = make_rows(5)
     settings = {"shards": 1}
     assert fit(rows.frame(spark).repartition(24), **settings) == fit(rows.x, rows.y, **settings)
 
