@@ -5,6 +5,8 @@ Everything that may raise lies behind three gates (a constructor, the build of a
 the code trusts its input.
 """
 
+import re
+
 __all__ = [
     "ConfigError",
     "DataError",
@@ -13,7 +15,19 @@ __all__ = [
     "SparkJobError",
     "SparkSetupError",
     "StoreError",
+    "without_credentials",
 ]
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without the user names and passwords that addresses in it have before an @.
+
+    Whatever is written down, printed or said goes through here where an address may be in it.
+
+    >>> without_credentials("s3a://key:secret@bucket/rows.csv: there is no such file")
+    's3a://bucket/rows.csv: there is no such file'
+    """
+    return re.sub(r"(\w:/{1,2})[^/\s]*@", r"\1", text)
 
 
 class FiresteelError(Exception):
@@ -28,7 +42,7 @@ class FiresteelError(Exception):
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         self.code = code or self.default_code
-        super().__init__(f"{message} [{self.code}]")
+        super().__init__(f"{without_credentials(message)} [{self.code}]")
 
 
 class ConfigError(FiresteelError, ValueError):

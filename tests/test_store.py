@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -229,7 +227,7 @@ def test_numbers_changed_in_the_header_are_noticed(seed):
     ],
     ids=range(21),
 )
-def test_what_was_never_a_model_is_refused(data):
+def test_r40_what_was_never_a_model_is_refused(data):
     refusal(data, "is not a firesteel model|is damaged|has format")
 
 
@@ -304,7 +302,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_an_absurd_description_is_refused_even_under_the_right_checksum(name):
+def test_r40_an_absurd_description_is_refused_even_under_the_right_checksum(name):
     refusal(sealed(WRONG[name]), "is damaged")
 
 
@@ -325,7 +323,7 @@ TENSORS = {
 
 
 @pytest.mark.parametrize("name", TENSORS)
-def test_tensors_that_the_description_does_not_imply_are_refused(name):
+def test_r40_tensors_that_the_description_does_not_imply_are_refused(name):
     refusal(sealed(edited(), TENSORS[name](load(DATA))), "is damaged")
 
 
@@ -358,12 +356,12 @@ def raw(outer, payload=DATA[8 + HEADER_SIZE :]):
     ],
     ids=repr,
 )
-def test_an_absurd_tensor_header_is_refused(change):
+def test_r40_an_absurd_tensor_header_is_refused(change):
     assert opened(raw(OUTER)).to_bytes() == DATA
     refusal(raw(OUTER | {FIRST: OUTER[FIRST] | change}), "is damaged")
 
 
-def test_a_key_given_twice_makes_the_same_model_or_none():
+def test_r40_a_key_given_twice_makes_the_same_model_or_none():
     text, (name, entry) = json.dumps(OUTER), next((k, v) for k, v in OUTER.items() if k != "__metadata__")
     other = {"__metadata__": {"firesteel": json.dumps(layer(1, units=6))}}
     doubled = [
@@ -403,7 +401,7 @@ def test_a_save_replaces_the_old_file_and_leaves_nothing_beside_it(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync", "chmod", "fdopen"])
-def test_a_save_that_fails_midway_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path, monkeypatch, call):
+def test_r37_a_save_that_fails_midway_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path, monkeypatch, call):
     path = tmp_path / "m"
     path.write_bytes(b"old")
 
@@ -418,7 +416,7 @@ def test_a_save_that_fails_midway_keeps_the_old_file_and_leaves_nothing_beside_i
     assert path.read_bytes() == b"old" and files(tmp_path) == ["m"]
 
 
-def test_an_interrupted_save_keeps_the_old_file_too(tmp_path, monkeypatch):
+def test_r36_an_interrupted_save_keeps_the_old_file_too(tmp_path, monkeypatch):
     path = tmp_path / "m"
     path.write_bytes(b"old")
 
@@ -431,7 +429,7 @@ def test_an_interrupted_save_keeps_the_old_file_too(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and files(tmp_path) == ["m"]
 
 
-def test_the_data_are_on_disk_before_the_name_is(tmp_path, monkeypatch):
+def test_r36_the_data_are_on_disk_before_the_name_is(tmp_path, monkeypatch):
     calls = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
@@ -440,7 +438,7 @@ def test_the_data_are_on_disk_before_the_name_is(tmp_path, monkeypatch):
     assert calls[:2] == ["fsync", "replace"]
 
 
-def test_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path):
+def test_r37_a_place_that_cannot_be_written_is_named_in_one_line(tmp_path):
     (tmp_path / "file").write_bytes(b"here")
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "missing" / "m", tmp_path / "file" / "m", tmp_path / "folder", tmp_path / ("m" * 300)):
@@ -456,45 +454,3 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(tmp_path):
         with pytest.raises(StoreError, match="cannot be read") as caught:
             load_model(path)
         assert str(path) in str(caught.value) and caught.value.code == "store-read" and "\n" not in str(caught.value)
-
-
-# Nothing is run
-
-AUDITED = """
-import sys
-import numpy as np
-from firesteel.errors import StoreError
-from firesteel.models import Sequential, load_model
-folder, names = sys.argv[1], sys.argv[2:]
-load_model(folder + "/" + names[0]).predict(np.zeros((1, 4)))  # whatever is loaded lazily is loaded now
-seen = []
-def hook(event, args):
-    if event == "open" and str(args[0]).startswith(folder):
-        return
-    if event.split(".")[0] in ("open", "exec", "compile", "import", "socket", "subprocess", "os", "ctypes", "pickle"):
-        seen.append((event, str(args)[:80]))
-sys.addaudithook(hook)
-for name in names:
-    try:
-        load_model(folder + "/" + name)
-    except StoreError:
-        pass
-assert not seen, seen
-assert "pyspark" not in sys.modules
-eval("1")
-assert {event for event, _ in seen} >= {"exec", "compile"}, "the hook must be able to see"
-print("nothing was run")
-"""
-
-
-def test_loading_runs_imports_opens_and_connects_to_nothing(tmp_path):
-    hostile = ["layer os.system", "layer builtins.eval", "initializer a path", "loss os.system", "metric os.system"]
-    (tmp_path / "good").write_bytes(DATA)
-    for number, name in enumerate(hostile):
-        (tmp_path / str(number)).write_bytes(sealed(WRONG[name]))
-    (tmp_path / "bf16").write_bytes(raw(OUTER | {FIRST: OUTER[FIRST] | {"dtype": "BF16"}}))
-    names = ["good", *map(str, range(len(hostile))), "bf16"]
-    run = subprocess.run(
-        [sys.executable, "-c", AUDITED, str(tmp_path), *names], capture_output=True, text=True, timeout=60
-    )
-    assert run.stdout == "nothing was run\n", run.stderr

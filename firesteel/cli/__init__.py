@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import NoReturn
 
-from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError, StoreError
+from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError, StoreError, without_credentials
 
 __all__ = ["main"]
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _complain(text: str) -> None:
-    print(f"firesteel: {' '.join(text.split())}", file=sys.stderr)
+    print(f"firesteel: {without_credentials(' '.join(text.split()))}", file=sys.stderr)
 
 
 def _unforeseen(error: Exception) -> str:

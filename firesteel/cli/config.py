@@ -120,6 +120,8 @@ RATE = _number("a number above 0", lambda number: number > 0)
 SHARE = _number("a number in [0, 1)", lambda number: 0 <= number < 1)
 SCALE = Kind('"standard", or the number that inputs are multiplied by', _scale)
 WEIGHTS = Kind('"balanced", or a table of class numbers and their weights', _class_weight)
+MOST = 100
+"""Letters of a name or a value that a message shows."""
 FORMATS = ("csv", "idx", "libsvm", "numpy", "parquet", "text")
 
 
@@ -293,14 +295,14 @@ def _checked(section: str, known: dataclasses.Field[Any], given: Given) -> Any:
     except ValueError as error:
         said = f"{given.where} {_shown(given.value)}"
         if given.rank < 2:
-            said = f"{given.where}: [{section}] {known.name} = {given.value!r}"
+            said = f"{given.where}: [{section}] {known.name} = {repr(given.value)[:MOST]}"
         hint = f"; {error}" if str(error) else ""
         raise ConfigError(f"{said}: it must be {kind.words}{hint}", code="config-value") from None
 
 
 def _shown(value: Any) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return repr(text)
+    return repr(text)[:MOST]
 
 
 def _settle(found: Found) -> None:
@@ -323,9 +325,11 @@ def _settle(found: Found) -> None:
 
 
 def _unknown(where: str, what: str, name: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:MOST], known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return ConfigError(f"{where}: {what} {name!r} is unknown: {hint}there are {', '.join(known)}", code="config-key")
+    return ConfigError(
+        f"{where}: {what} {name[:MOST]!r} is unknown: {hint}there are {', '.join(known)}", code="config-key"
+    )
 
 
 def _keys(section: str) -> list[str]:
@@ -340,7 +344,7 @@ def _from_file(path: Path) -> Found:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}", code="config-file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8: is it TOML?", code="config-file") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}", code="config-file") from None
     found: Found = {}
     for section, table in tables.items():
@@ -359,7 +363,7 @@ def _from_file(path: Path) -> Found:
 def _place(path: Path, text: str, section: str | None, key: str) -> str:
     """Return a file's name and the line where a key stands, as far as plain looking finds it."""
     at = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.splitlines() if len(key) <= MOST else (), 1):
         header = re.match(r"\s*\[+\s*([\w-]+)\s*[\].]", line)
         at = header[1] if header else at
         opens = header and (key == at if section is None else f"{section}.{key}" in line)

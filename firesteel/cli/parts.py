@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered, spelled
-from firesteel.errors import DataError
+from firesteel.errors import DataError, without_credentials
 from firesteel.train.blocks import row_keys
 from firesteel.train.holdout import held_out
 from firesteel.train.source import Arrays, Source
@@ -58,14 +58,14 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | 
 
     if wanted.format == "text":
         return _pair(wanted, spark, stack)
-    frame = read_files(spark, wanted.path, wanted.format, wanted.inputs)
+    frame, source = read_files(spark, wanted.path, wanted.format, wanted.inputs), without_credentials(wanted.path)
     if wanted.format == "libsvm":
-        return Framed(wanted.path, frame, ("features",), ("label",), None, None, by_value=True)
+        return Framed(source, frame, ("features",), ("label",), None, None, by_value=True)
     picked = pick(wanted, frame.columns)
     kinds = dict(frame.dtypes)
     wide = len(picked.features) == 1 and kinds[picked.features[0]].startswith(("array", "binary", "vector", "struct"))
     names = None if wide else picked.features
-    return Framed(wanted.path, frame, picked.features, picked.label, picked.weight, names)
+    return Framed(source, frame, picked.features, picked.label, picked.weight, names)
 
 
 def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
@@ -77,7 +77,16 @@ def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
     with explained(wanted.path):
         rows = stack.enter_context(paired(spark, wanted.path, wanted.labels, numbers=True))
     classes = rows.classes if rows.classes > 1 else None
-    return Framed(wanted.path, rows.frame, ("features",), ("label",), None, None, by_value=True, classes=classes)
+    return Framed(
+        without_credentials(wanted.path),
+        rows.frame,
+        ("features",),
+        ("label",),
+        None,
+        None,
+        by_value=True,
+        classes=classes,
+    )
 
 
 def labels(rows: Rows | Framed) -> Labels:

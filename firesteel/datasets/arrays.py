@@ -100,7 +100,9 @@ def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
             code="data-numpy",
         )
     there, declared = size - file.tell(), dtype.itemsize * math.prod(shape)
-    if declared != there or not all(side >= 0 for side in shape):
+    # an empty dimension counts as 1 here: NumPy too refuses an empty array whose other sizes overflow
+    least = dtype.itemsize * math.prod(max(1, side) for side in shape)
+    if declared != there or least > 2**62 or not all(side >= 0 for side in shape):
         raise _damaged(where, f"{str(shape)[:60]} of {dtype} takes {str(declared)[:30]} bytes, and there are {there}")
     array = np.empty(shape[::-1] if fortran else shape, dtype)
     flat = array.reshape(-1).view(np.uint8)

@@ -24,6 +24,8 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 MAX_DIMENSIONS = 8
 MAX_BYTES = 2**31
 PIECE = 2**20
+TIMES = 1032
+"""As many bytes can come of one, at most, that gzip packed."""
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -110,6 +112,7 @@ class _Content:
         self.file, self.path, self.at = file, path, 0
         self.sum = hashlib.sha256()
         self.gzip = zlib.decompressobj(wbits=31) if file.read(2) == b"\x1f\x8b" else None
+        self.most = file.seek(0, 2) * (TIMES if self.gzip else 1)
         file.seek(0)
 
     def read(self, count: int) -> bytes:
@@ -167,6 +170,10 @@ def _parse(content: _Content) -> tuple[NDArray[Any], str]:
     # an empty dimension counts as 1 here: NumPy too refuses an empty array whose other sizes overflow
     if (declared := dtype.itemsize * math.prod(max(1, size) for size in shape)) > MAX_BYTES:
         raise content.refuse(4, f"dimensions of at most {MAX_BYTES} bytes", f"{shape}, {declared} bytes")
+
+    if declared > content.most and 0 not in shape:
+        less = f"only {content.most - content.at}" if content.gzip is None else "a file that cannot hold as many"
+        raise content.refuse(content.most, f"{declared} bytes of data for dimensions {shape}", less)
 
     array = np.empty(shape, dtype)
     flat = array.reshape(-1).view(np.uint8)

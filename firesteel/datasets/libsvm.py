@@ -24,7 +24,7 @@ MOST_BYTES = 2**32
 """The largest array that is made of a file."""
 NUMBER = rb"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?"
 PAIR = rb"\d{1,18}+:" + NUMBER
-LINE = re.compile(rb"\s*(?P<label>" + NUMBER + rb")(?:[ \t]+" + PAIR + rb")*\s*")
+LINE = re.compile(rb"\s*(?P<label>" + NUMBER + rb")(?:[ \t]++" + PAIR + rb")*+\s*")
 
 
 def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -23,7 +23,7 @@ import numpy as np
 from firesteel import __version__, store
 from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
-from firesteel.errors import ConfigError, DivergenceError, StoreError
+from firesteel.errors import ConfigError, DivergenceError, StoreError, without_credentials
 from firesteel.report import settings
 from firesteel.report.evidence import Names, Rows, examine, task_of
 from firesteel.train import loop
@@ -177,7 +177,7 @@ class RunFolder(Callback):
         self.pause = max(PAUSE, 10 * (self.drawn - at))
 
     def _write(self, name: str, text: str) -> None:
-        store.write(self.folder / name, text.encode())
+        store.write(self.folder / name, without_credentials(text).encode())
 
     def _append(self, line: str) -> None:
         """Add a line to the history, whole or not at all.  Raises StoreError if it cannot be written."""

@@ -4,6 +4,7 @@ The page is a single file without scripts or references to others; `page.html.j2
 pictures, `verdict.py` writes its first sentences.  Whatever a run does not have is left out.
 """
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,9 @@ def render(folder: str | Path) -> str:
 
 
 def _text(path: Path) -> str:
+    """Return a file of the folder; a link is none, for what it leads to would be shown to whoever sees the page."""
+    if path.is_symlink():
+        raise StoreError(f"{path} is a link, and a run folder holds files: copy the file there", code="store-link")
     try:
         return path.read_bytes().decode()
     except OSError as error:
@@ -172,6 +176,7 @@ def _brief(name: str) -> str:
     return name if len(name) <= BRIEF else f"{name[: BRIEF // 2]}…{name[1 - BRIEF // 2 :]}"
 
 
+@functools.cache
 def _template() -> Any:
     shapes = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -12,7 +12,7 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, 
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
-from firesteel.errors import StoreError
+from firesteel.errors import StoreError, without_credentials
 from firesteel.models import Sequential
 
 __all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter", "read_bytes", "remove", "write_bytes"]
@@ -77,7 +77,13 @@ class StageWriter(MLWriter):
         self.instance = instance
 
     def saveImpl(self, path: str) -> None:
-        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self))
+        self.describe(path, {})
+
+    def describe(self, path: str, about: dict[str, Any]) -> None:
+        """Write the Params, and what else is to be known; credentials in addresses stay here."""
+        given = {param.name: value for param, value in self.instance._paramMap.items()}
+        kept = {name: without_credentials(v) if isinstance(v, str) else v for name, v in given.items()}
+        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about, kept)
 
     def save(self, path: str) -> None:
         if not self.shouldOverwrite or is_remote():
@@ -105,8 +111,7 @@ class ModelWriter(StageWriter):
     """Saves the Params of a model, what it knows of the columns, and its network."""
 
     def saveImpl(self, path: str) -> None:
-        about = {"firesteel": self.instance.about()}
-        DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about)
+        self.describe(path, {"firesteel": self.instance.about()})
         write_bytes(self.sparkSession, f"{path}/data", self.instance.network.to_bytes())
 
 

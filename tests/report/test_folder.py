@@ -107,6 +107,18 @@ def test_an_interrupted_run_says_so_and_may_be_run_again(tmp_path):
     assert read(tmp_path / "run", "metrics.json")["status"] == "finished"
 
 
+def test_r46_what_is_secret_in_addresses_and_the_environment_stays_out_of_a_run(tmp_path, monkeypatch):
+    token = "tOkEn0f6e9c4b"
+    address = f"s3a://reader:{token}@bucket/rows.parquet"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", token)
+    model = fit([RunFolder(tmp_path / "run", config={"data": {"train": address, "test": address}})])
+    model.save(tmp_path / "m")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == len(folder.FILES) + 1
+    assert not [path for path in files if token.encode() in path.read_bytes()]
+    assert 'train = "s3a://bucket/rows.parquet"' in (tmp_path / "run" / "config.toml").read_text()
+
+
 class Fill(Callback):
     """Lets files grow by ten bytes more than the history has after the first epoch."""
 
