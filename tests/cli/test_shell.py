@@ -36,7 +36,7 @@ def shell(*argv: str, **changes: str) -> subprocess.CompletedProcess[str]:
         (["train", "digits"], "digits"),
     ],
 )
-def test_a_mistyped_command_is_explained(argv, said):
+def test_r47_a_mistyped_command_is_explained(argv, said):
     done = shell(*argv, LC_ALL="C", PYTHONIOENCODING="ascii", COLUMNS="200")
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr
@@ -69,7 +69,7 @@ def test_version_and_help():
     )
 
 
-def test_training_works_in_the_c_locale_and_with_stdin_closed():
+def test_r47_training_works_in_the_c_locale_and_with_stdin_closed():
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *FIRESTEEL, "train", "--epochs", "1"]
     environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
@@ -78,7 +78,7 @@ def test_training_works_in_the_c_locale_and_with_stdin_closed():
 
 
 @pytest.mark.parametrize("argv", [ENDLESS, [*ENDLESS, "--json"]])
-def test_a_reader_that_leaves_ends_it_quietly(argv):
+def test_r47_a_reader_that_leaves_ends_it_quietly(argv):
     with subprocess.Popen([*FIRESTEEL, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline()
         process.stdout.close()
@@ -87,7 +87,7 @@ def test_a_reader_that_leaves_ends_it_quietly(argv):
     assert "Traceback" not in err and "BrokenPipe" not in err
 
 
-def test_an_interrupt_is_one_line():
+def test_r47_an_interrupt_is_one_line():
     with subprocess.Popen(
         [*FIRESTEEL, *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
