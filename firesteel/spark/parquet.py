@@ -26,7 +26,10 @@ VECTOR = {"type", "size", "indices", "values"}
 
 def parquet_columns(path: Path) -> list[str]:
     """Return the names of the columns.  Raises DataError where this is no Parquet (`data-parquet`)."""
-    return list(_dataset(path).schema.names)
+    try:
+        return list(_dataset(path).schema.names)
+    except UnicodeDecodeError as error:
+        raise _refused(path, error) from None
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
