@@ -127,7 +127,7 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
             code="store-format",
         )
     try:
-        network = Network.from_config(_mapping(header, "network"))
+        network = Network.from_config(header["network"])
         theta = _theta(data, entries, network)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise damaged(name, error) from None
@@ -188,13 +188,6 @@ def _parsed(text: bytes, size: int) -> Any:
     if 40 * text.count(b",") + 60 * words > 2 * size + SPARE:
         raise ValueError("too much is described")
     return json.loads(text.decode())
-
-
-def _mapping(header: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = header.get(key)
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"its {key} is not described")
-    return value
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
