@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-MATRIX ?= 3.5 4.3
-STAGES := tests/spark/test_estimator.py tests/spark/test_contract.py tests/spark/test_bad_rows.py tests/spark/test_same_bits.py
+SECOND ?= python3.13
+MATRIX ?= 3.5:$(PYTHON) 4.0:$(PYTHON) 4.3:$(PYTHON) 4.3:$(SECOND)
+STAGES := tests/spark/test_estimator.py tests/spark/test_contract.py tests/spark/test_bad_rows.py tests/spark/test_same_bits.py tests/spark/test_checkpoints.py
 
 .PHONY: demo test test-slow test-mnist test-diamonds test-matrix lint format bench clean
 
@@ -19,7 +20,7 @@ demo: $(READY)
 	@$(BIN)/firesteel demo
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile firesteel tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder firesteel tests
 
 # what takes longest: executors killed and bare, speculation, checkpoints, every optimiser on Spark
 test-slow: $(READY)
@@ -31,16 +32,18 @@ test-mnist: $(READY)
 test-diamonds: $(READY)
 	@$(BIN)/python -m pytest -q -m diamonds tests
 
-# the stages' tests on several versions of Spark, classic, each in an environment of its own
+# the stages' tests on several versions of Spark and Python, classic, each in an environment of its own
 test-matrix: $(READY)
-	@for spark in $(MATRIX); do \
-	  place=.matrix/spark-$$spark; \
+	@for pair in $(MATRIX); do \
+	  spark=$${pair%%:*} python=$${pair#*:}; \
+	  place=.matrix/spark-$$spark-$$(basename $$python); \
+	  command -v $$python > /dev/null || { echo "there is no $$python here: name another Python with SECOND=..."; exit 1; }; \
 	  test -x $$place/bin/pytest || { \
 	    echo "setting up $$place (once)"; \
-	    $(PYTHON) -m venv $$place && \
+	    $$python -m venv $$place && \
 	    $$place/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' "pyspark==$$spark.*"; \
 	  } || exit 1; \
-	  echo "Spark $$spark"; \
+	  echo "Spark $$spark, $$($$place/bin/python --version)"; \
 	  $$place/bin/python -m pytest -q -p no:cacheprovider -k "not connect" $(STAGES) || exit 1; \
 	done
 

@@ -36,6 +36,8 @@ def _number(value: float) -> str:
 class Quiet(Callback):
     """Prints a line an epoch: steps, time, time a step, losses and metrics; Keras's verbose=2."""
 
+    observes = True
+
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
 

@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "DivergenceError",
     "FiresteelError",
+    "SparkJobError",
     "SparkSetupError",
     "StoreError",
     "without_credentials",
@@ -76,3 +77,9 @@ class SparkSetupError(FiresteelError, RuntimeError):
     """Spark cannot run here: no Java, a Java too old, pyspark missing, or executors without what they need."""
 
     default_code = "spark-setup"
+
+
+class SparkJobError(FiresteelError, RuntimeError):
+    """A Spark job failed, in all the attempts that Spark makes; the session is as usable as before."""
+
+    default_code = "spark-job"

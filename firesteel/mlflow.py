@@ -57,6 +57,8 @@ class MlflowCallback(Callback):
     For example `with mlflow.start_run(): model.fit(x, y, callbacks=[MlflowCallback()])`.
     """
 
+    observes = True
+
     def __init__(self) -> None:
         self.mlflow = _mlflow()
         run = self.mlflow.active_run()

@@ -72,6 +72,7 @@ class Sequential(Trainable):
         strategy: str | Strategy | None = None,
         shards: int | None = None,
         seed: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train on arrays `fit(x, y)`, or on a DataFrame `fit(df, features="features", label="label")`.
 
@@ -93,12 +94,17 @@ class Sequential(Trainable):
         unless the optimiser searches, as LBFGS does.
         shards: how many parts train apart; 1 on arrays, on frames from the number of rows alone.
         seed: the root of everything random.
+        checkpoint: a file, or the URL of a folder (s3://..., by fsspec), in which progress is kept: after each epoch,
+        and in long ones between rounds.  The same fit called again goes on from there, to the bit, also on other
+        partitions or the other engine; a fit that had ended returns at once.  What another training has left
+        unfinished there is refused.
 
         A second fit goes on from the first.  Losses and metrics are weighted means: they are divided by the sum of
         the weights (Keras divides by the number of rows).  Metrics of the order of rows, such as "auc", are reported
         of validation rows alone.
 
-        Raises ConfigError, DataError, and DivergenceError after putting back the last good weights.
+        Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
+        DivergenceError after putting back the last good weights.
         """
         chosen = strategy_of(strategy, self._optimizer)
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
@@ -122,6 +128,7 @@ class Sequential(Trainable):
             class_weight=class_weight,
             initial_epoch=initial_epoch,
             callbacks=[*_printers(verbose), *_callbacks(callbacks)],
+            checkpoint=checkpoint,
             told={"columns": columns},
         )
 

@@ -13,31 +13,28 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from firesteel.core.network import Network
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError, StoreError
-from firesteel.train.state import Progress, TrainState
+from firesteel.errors import StoreError
 
 __all__ = [
     "FORMAT",
-    "FileCheckpoints",
+    "arrays",
+    "checksum",
+    "damaged",
     "from_bytes",
-    "progress_from_bytes",
-    "progress_to_bytes",
+    "headers",
     "read",
     "to_bytes",
     "write",
 ]
 
-VECTORS = ("theta", "slots", "outer")
 FORMAT = 1
 """Number of the file format; it grows when a reader of an older one would misread a file."""
 SPARE = 64 << 20
@@ -67,59 +64,12 @@ def checksum(header: Mapping[str, Any], *arrays: Array) -> str:
     return digest.hexdigest()
 
 
-def progress_to_bytes(progress: Progress, identity: str) -> bytes:
-    """Return a checkpoint's content.  identity: names the training that it belongs to."""
-    states = [state for state in (progress.state, progress.best) if state is not None]
-    vectors = {f"{n}.{name}": getattr(state, name) for n, state in enumerate(states) for name in VECTORS}
-    header = {
-        "format": FORMAT,
-        "identity": identity,
-        "counts": [[state.step, state.epoch, state.learning_rate, state.cost] for state in states],
-        "rows": progress.rows,
-        "machines": sorted(progress.machines),
-    }
-    header["sha256"] = checksum(header, *vectors.values())
-    tensors = {name: np.ascontiguousarray(vector) for name, vector in vectors.items()}
-    return save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
-
-
-def progress_from_bytes(data: bytes, identity: str, like: TrainState, name: str) -> Progress:
-    """Return the progress in a checkpoint's content.  Raises StoreError if it is not one of this training.
-
-    like: a state of the training, whose shapes and dtype a checkpoint must have.  name: of the file, for messages.
-    """
-    header = _header(data, name)
-    try:
-        if header["format"] != FORMAT or header["identity"] != identity:
-            raise StoreError(f"{name} is a checkpoint of another training", code="store-checkpoint")
-        tensors, counts = load(data), header["counts"]
-        names = [f"{n}.{part}" for n in range(len(counts)) for part in VECTORS]
-        whole = sorted(tensors) == sorted(names) and len(counts) in (1, 2)
-        if not whole or header["sha256"] != checksum(header, *(tensors[n] for n in names)):
-            raise StoreError(f"{name} is damaged: its checksum is not that of its content", code="store-damaged")
-        states = []
-        for n, (step, epoch, rate, cost) in enumerate(counts):
-            vectors = [tensors[f"{n}.{part}"] for part in VECTORS]
-            for part, vector in zip(VECTORS, vectors, strict=True):
-                known = getattr(like, part)
-                if (vector.shape, vector.dtype) != (known.shape, known.dtype):
-                    raise StoreError(f"{name} is damaged: {part} has shape {vector.shape}", code="store-damaged")
-            parts = dict(zip(VECTORS, vectors, strict=True))
-            states.append(replace(like, **parts, step=step, epoch=epoch, learning_rate=rate, cost=cost))
-        best = states[1] if len(states) > 1 else None
-        return Progress(states[0], header["rows"], best, frozenset(header["machines"]))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"{name} is damaged: {error}", code="store-damaged") from None
-
-
 def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
     """Return (network, theta, the rest of the header) from a file's content.  Raises StoreError if it is not one.
 
     name: what to call the file in messages.
     """
-    entries, header = _headers(data, name)
+    entries, header = headers(data, name)
     if header.get("format") != FORMAT:
         raise StoreError(
             f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads {FORMAT}: it was written "
@@ -128,9 +78,11 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
         )
     try:
         network = Network.from_config(header["network"])
-        theta = _theta(data, entries, network)
+        slices = zip(tensor_names(network), network.layout.slices(), strict=True)
+        parts = arrays(data, entries, {name: (network.dtype, shape) for name, (_, _, shape, _) in slices})
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise damaged(name, error) from None
+    theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in parts)])
     if header.get("sha256") != checksum(header, theta):
         raise damaged(name, "its checksum is not that of its content")
     return network, theta, header
@@ -141,27 +93,35 @@ def damaged(name: str, what: object) -> StoreError:
     return StoreError(f"{name} is damaged: {str(what)[:300]}", code="store-damaged")
 
 
-def _theta(data: bytes, entries: Mapping[str, Any], network: Network) -> Array:
-    """Return theta out of a file's arrays, which must be the network's and lie one behind the other."""
-    names, dtype, size = tensor_names(network), np.dtype(network.dtype).newbyteorder("<"), network.layout.size
-    start, ends = len(data) - size * dtype.itemsize, {}
-    if sorted(entries) != sorted(names) or start != 8 + int.from_bytes(data[:8], "little"):
-        raise ConfigError(f"its arrays are not the {len(names)} of its description, of {size} numbers")
-    theta = np.empty(size, network.dtype)
-    for name, (_, _, shape, where) in zip(names, network.layout.slices(), strict=True):
-        first, count = entries[name]["data_offsets"][0], math.prod(shape)
-        ends[first] = first + count * dtype.itemsize
-        known = {"dtype": f"F{8 * dtype.itemsize}", "shape": list(shape), "data_offsets": [first, ends[first]]}
-        if entries[name] != known:
-            raise ConfigError(f"array {name} is not {network.dtype} of {shape}")
-        theta[where] = np.frombuffer(data, dtype, count, start + first)
-    if [*sorted(ends), len(data) - start] != [0, *sorted(ends.values())]:
-        raise ConfigError("its arrays do not lie one behind the other")
-    return theta
+def arrays(data: bytes, entries: Mapping[str, Any], wanted: Mapping[str, tuple[Any, tuple[int, ...]]]) -> list[Array]:
+    """Return a file's arrays as views of it; raise ValueError unless they are the wanted ones, end to end.
+
+    entries: where they lie.  wanted: dtype and shape of each.
+    """
+    ends = dict[int, int]()
+    sizes = {name: np.dtype(dtype).itemsize * math.prod(shape) for name, (dtype, shape) in wanted.items()}
+    start, found = len(data) - sum(sizes.values()), []
+    if sorted(entries) != sorted(wanted) or start != 8 + int.from_bytes(data[:8], "little"):
+        raise ValueError(f"its arrays are not the {len(wanted)} of its description, of {sum(sizes.values())} bytes")
+    for name, (dtype, shape) in wanted.items():
+        first = entries[name]["data_offsets"][0]
+        end = first + sizes[name]
+        ends |= {first: end} if end > first else {}
+        kind = f"F{8 * np.dtype(dtype).itemsize}"
+        if entries[name] != {"dtype": kind, "shape": list(shape), "data_offsets": [first, end]}:
+            raise ValueError(f"array {name} is not {np.dtype(dtype)} of {shape}")
+        order = np.dtype(dtype).newbyteorder("<")
+        found.append(np.frombuffer(data, order, math.prod(shape), start + first).reshape(shape))
+    if [*sorted(ends), sum(sizes.values())] != [0, *sorted(ends.values())]:
+        raise ValueError("its arrays do not lie one behind the other")
+    return found
 
 
-def _headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return where the arrays lie, and firesteel's own description, out of the safetensors header."""
+def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return where the arrays lie, and firesteel's own description, out of the safetensors header.
+
+    Raises StoreError if there is none.
+    """
     size = int.from_bytes(data[:8], "little")
     try:
         entries = _parsed(data[8 : 8 + size], len(data)) if 0 < size <= len(data) - 8 else {}
@@ -172,11 +132,6 @@ def _headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StoreError(f"{name} is not a firesteel model, or it is damaged", code="store-damaged") from None
     return entries, header
-
-
-def _header(data: bytes, name: str) -> dict[str, Any]:
-    """Return firesteel's own description out of the safetensors header."""
-    return _headers(data, name)[1]
 
 
 def _parsed(text: bytes, size: int) -> Any:
@@ -209,38 +164,6 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         _flush_folder(target.parent)
     except (OSError, ValueError) as error:
         raise StoreError(f"{target} cannot be written: {_reason(error)}", code="store-write") from None
-
-
-class FileCheckpoints:
-    """Progress of one training in a file of a folder of its own; a save replaces it whole.
-
-    delete: whether the file goes when training has ended.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str], delete: bool) -> None:
-        self.folder, self.delete = Path(folder), delete
-        self.path: Path | None = None
-
-    def load(self, identity: str, like: TrainState) -> Progress | None:
-        """Return the progress of this training, if there is some.  Raises StoreError if it is damaged."""
-        self.path = self.folder / f"{identity[:16]}.progress"
-        if not self.path.exists():
-            return None
-        return progress_from_bytes(read(self.path), identity, like, str(self.path))
-
-    def save(self, identity: str, progress: Progress) -> None:
-        """Keep progress; the one before stays until this one is whole.  Raises StoreError if it cannot be written."""
-        assert self.path is not None
-        with suppress(FileExistsError):
-            self.folder.mkdir(parents=True)
-        write(self.path, progress_to_bytes(progress, identity))
-
-    def __enter__(self) -> "FileCheckpoints":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None and self.delete and self.path is not None:
-            self.path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -27,6 +27,8 @@ class TensorBoard(Callback):
     'logs'
     """
 
+    observes = True
+
     def __init__(self, log_dir: str | os.PathLike[str] = "logs") -> None:
         try:
             from tensorboardX.event_file_writer import EventsWriter

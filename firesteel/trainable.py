@@ -5,11 +5,12 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from firesteel import store
+from firesteel import checkpoints as kept
 from firesteel.built import Built
 from firesteel.core.layers import Flatten, Input, Normalization
 from firesteel.core.network import Objective
@@ -19,7 +20,7 @@ from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError
 from firesteel.train import loop, strategies
 from firesteel.train.callbacks import BackupAndRestore, Callback, Conductor
-from firesteel.train.checkpoints import Checkpoints, identity
+from firesteel.train.checkpoints import Checkpoints, Identity
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine
 from firesteel.train.history import History
@@ -50,12 +51,14 @@ class Trainable(Built):
         class_weight: Mapping[int, float] | str | None,
         initial_epoch: int,
         callbacks: Sequence[Callback],
+        checkpoint: str | os.PathLike[str] | None = None,
         told: Mapping[str, Any],
     ) -> History:
         """Survey, pack and train; what `fit` does once it knows what it was given.
 
         told: what callbacks shall know beside the rest.
         """
+        place = _place(checkpoint, callbacks)
         initial_epoch = whole_number("initial_epoch", initial_epoch, 0)
         epochs = whole_number("epochs", epochs, initial_epoch + 1)
         batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
@@ -76,6 +79,8 @@ class Trainable(Built):
                 held = stack.enter_context(validation.engine())
             elif survey.held:
                 held = stack.enter_context(source.engine(held=True))
+            if place is not None:
+                stack.enter_context(place)
             return self.fit_blocks(
                 engine,
                 held,
@@ -87,6 +92,7 @@ class Trainable(Built):
                 class_weight=weights,
                 initial_epoch=initial_epoch,
                 callbacks=callbacks,
+                checkpoints=place,
                 told=told,
             )
 
@@ -134,6 +140,7 @@ class Trainable(Built):
             "stopping": stopping,
             "callbacks": tuple(callbacks),
             "drawn": not self._chosen,
+            "resumed": False,
             **(told or {}),
         }
         conductor = Conductor(self, callbacks, objective, names, params, (engine, validation), run)
@@ -147,43 +154,45 @@ class Trainable(Built):
             self.keep(self.state.with_theta(self.network.init(seed)))
             self._chosen = True
 
-        with contextlib.ExitStack() as stack:
-            for backup in callbacks:
-                if isinstance(backup, BackupAndRestore):
-                    checkpoints = stack.enter_context(
-                        store.FileCheckpoints(backup.backup_dir, backup.delete_checkpoint)
-                    )
-            start, save = Progress(self.state), None
-            if checkpoints is not None:
-                engines = [engine] if validation is None else [engine, validation]
-                kinds = [type(callback).__name__ for callback in callbacks]
-                settings = [epochs, initial_epoch, batch_size, seed, shuffle, str(rules), str(bold), kinds]
-                name = identity(objective, optimizer, strategy, engines, self.state, settings)
-                start = checkpoints.load(name, self.state) or start
-                save = functools.partial(checkpoints.save, name)
-            try:
-                state, self.history = loop.train(
-                    engine,
-                    objective,
-                    optimizer,
-                    strategy=strategy,
-                    start=replace(start, state=conductor.start(start.state, start.rows)),
-                    epochs=epochs - initial_epoch,
-                    batch_size=batch_size,
-                    seed=seed,
-                    shuffle=shuffle,
-                    validation=validation,
-                    watcher=conductor,
-                    stopping=rules,
-                    initial_epoch=initial_epoch,
-                    bold=bold,
-                    keep=save,
-                )
-            except BaseException as error:
-                conductor.fail(error)
-                raise
-            self.keep(state)
-            conductor.finish()
+        start, save = Progress(self.state), None
+        if checkpoints is not None:
+            settings = {
+                "epochs": epochs,
+                "initial_epoch": initial_epoch,
+                "batch_size": batch_size,
+                "seed": seed,
+                "shuffle": shuffle,
+                "stopping": None if stopping is None else str(stopping),
+                "callbacks": _acting(callbacks),
+            }
+            engines = [engine] if validation is None else [engine, validation]
+            identity = Identity.of(objective, optimizer, strategy, engines, self.state, settings)
+            found = checkpoints.load(identity, self.state)
+            start, params["resumed"] = found or start, found is not None
+            save = functools.partial(checkpoints.save, identity)
+        try:
+            state, self.history = loop.train(
+                engine,
+                objective,
+                optimizer,
+                strategy=strategy,
+                start=replace(start, state=conductor.start(start.state, start.rows)),
+                epochs=epochs - initial_epoch,
+                batch_size=batch_size,
+                seed=seed,
+                shuffle=shuffle,
+                validation=validation,
+                watcher=conductor,
+                stopping=rules,
+                initial_epoch=initial_epoch,
+                bold=bold,
+                keep=save,
+            )
+        except BaseException as error:
+            conductor.fail(error)
+            raise
+        self.keep(state)
+        conductor.finish()
         return self.history
 
     def _waiting(self) -> list[Normalization]:
@@ -229,6 +238,28 @@ class Trainable(Built):
         expected = objective.loss.columns(self.network.outputs)
         check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
         return objective, survey
+
+
+def _acting(callbacks: Sequence[Callback]) -> list[list[Any]]:
+    """Return the callbacks that may change a training, firesteel's own with what they were given."""
+    own = Callback.__module__
+    acting = [one for one in callbacks if not one.observes]
+    return [[type(one).__name__, one.given if type(one).__module__ == own else {}] for one in acting]
+
+
+def _place(
+    checkpoint: str | os.PathLike[str] | None, callbacks: Sequence[Callback]
+) -> kept.FileCheckpoints | kept.UrlCheckpoints | None:
+    """Return where progress is to be kept, as `fit` or a BackupAndRestore says; raise ConfigError if several do."""
+    given = [] if checkpoint is None else [(checkpoint, False)]
+    for backup in callbacks:
+        if isinstance(backup, BackupAndRestore):
+            given.append((os.path.join(backup.backup_dir, "checkpoint"), backup.delete_checkpoint))
+    if len(given) > 1:
+        raise ConfigError(
+            "progress is kept in one place: by checkpoint=, or by one BackupAndRestore", code="config-callback"
+        )
+    return kept.place(*given[0]) if given else None
 
 
 def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:

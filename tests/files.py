@@ -1,13 +1,17 @@
 """The kinds of file that firesteel writes for itself, as one table: tests of damage and of saving run over it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from firesteel import store
+from firesteel.checkpoints import FileCheckpoints, from_bytes, to_bytes
 from firesteel.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
 from firesteel.models import Sequential, load_model
+from firesteel.train.checkpoints import Identity
+from firesteel.train.state import Progress, TrainState
 
 __all__ = ["KINDS", "Kind", "header_size", "model"]
 
@@ -51,7 +55,28 @@ def header_size(data: bytes) -> int:
     return 8 + int.from_bytes(data[:8], "little")
 
 
+def progress(seed: int, size: int) -> Progress:
+    """Return the progress of a training in the midst of its third epoch."""
+    rng = np.random.default_rng(seed)
+    last, best = (
+        TrainState(*(rng.normal(size=shape).astype("f4") for shape in ((size,), (2, size), (size,)))) for _ in "lb"
+    )
+    rows = [{"epoch": 0, "loss": 1.5, "rows": 320}, {"epoch": 1, "loss": 0.25, "rows": 320}]
+    machines = frozenset({"one kind"})
+    return Progress(replace(last, step=20, epoch=2, learning_rate=0.1), rows, best, machines, 3, rng.random(4))
+
+
 LARGE = model(2, 10_000), model(3, 10_000)
+KEPT = progress(1, 31), progress(2, 15_000), progress(3, 15_000)
+ME = Identity({"seed": "0", "network": "sha256:" + "0" * 64})
+
+
+def kept(data: bytes, like: Progress) -> bytes:
+    """Return the content of a checkpoint, read and written again."""
+    back = from_bytes(bytes(data), ME, like.state, "c")
+    assert back is not None
+    return to_bytes(back, ME)
+
 
 KINDS = {
     "model": Kind(
@@ -60,5 +85,12 @@ KINDS = {
         lambda data: Sequential.from_bytes(bytes(data), "m.firesteel").to_bytes(),
         lambda path, number: LARGE[number].save(path),
         lambda path: load_model(path).to_bytes(),
+    ),
+    "checkpoint": Kind(
+        to_bytes(KEPT[0], ME),
+        (to_bytes(KEPT[1], ME), to_bytes(KEPT[2], ME)),
+        lambda data: kept(data, KEPT[len(data) > 100_000]),
+        lambda path, number: FileCheckpoints(path, delete=False).save(ME, KEPT[1 + number]),
+        lambda path: kept(store.read(path), KEPT[1]),
     ),
 }

@@ -22,6 +22,7 @@ FACE = [
     "advice",
     "built",
     "callbacks",
+    "checkpoints",
     "console",
     "constraints",
     "initializers",
@@ -38,11 +39,15 @@ FACE = [
 BASE = ["__init__", "errors", "notebook", "testing"]
 INTEGRATIONS = {"mlflow": "mlflow", "tensorboard": "tensorboardX"}
 """Modules for somebody else's program, and the package that they import when they are used."""
-BUDGET = 4000
+BUDGET = 4250
 CATALOGUES = [
     *["core.activations", "core.constraints", "core.embedding", "core.initializers", "core.layers", "core.losses"],
     *["core.metrics", "core.norms", "core.optimizers", "core.regularizers", "core.schedules", "train.callbacks"],
-    *[name for name in FACE if name not in ("built", "console", "models", "store", "trainable", "utils")],
+    *[
+        name
+        for name in FACE
+        if name not in ("built", "checkpoints", "console", "models", "store", "trainable", "utils")
+    ],
 ]
 """Modules that are lists of things alike, each on a screen of its own: one is read for one of its things."""
 
@@ -117,7 +122,7 @@ def test_training_knows_the_core_and_nothing_above(path):
 
 @pytest.mark.parametrize("path", **ids(under(*FACE, "testing")))
 def test_the_face_knows_core_training_and_its_own_words(path):
-    assert outside(path) <= {"numpy", "safetensors"}
+    assert outside(path) <= {"numpy", "safetensors"} | ({"fsspec"} if path.stem == "checkpoints" else set())
     assert not inside(ours(path), "core", "train", "errors", "notebook", *FACE, *INTEGRATIONS)
 
 
@@ -172,7 +177,13 @@ def test_the_global_generator_is_used_nowhere(path):
 
 def test_the_import_test_can_see():
     assert "threadpoolctl" in outside(PACKAGE / "train" / "engine.py")
-    assert ours(PACKAGE / "trainable.py") >= {"built", "store", "core.network", "train.loop", "train.strategies"}
+    assert ours(PACKAGE / "trainable.py") >= {
+        "built",
+        "checkpoints",
+        "core.network",
+        "train.loop",
+        "train.strategies",
+    }
     assert outside(PACKAGE / "spark" / "frames.py") & {"pyspark", "pandas", "pyarrow"}
 
 

@@ -43,14 +43,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         _to_null(2)  # Spark and its workers, interrupted too, print their stacks
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         from firesteel.cli.app import run
 
         code = run(sys.argv[1:] if argv is None else list(argv))
     except BaseException as error:
         if interrupted or isinstance(error, KeyboardInterrupt):
-            os.write(messages, b"firesteel: interrupted\n")
+            hint = "".join(f"; {text}" for text in error.args) if isinstance(error, KeyboardInterrupt) else ""
+            os.write(messages, f"firesteel: interrupted{hint}\n".encode())
             code = 130
         elif isinstance(error, FiresteelError):
             _complain(str(error))
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         else:
             raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         os.close(messages)
     sys.exit(code)
 

@@ -81,11 +81,27 @@ def epochs_shown(epochs: int, console: Console, *, live: bool, every: int = 1) -
 class EachRow(Callback):
     """Gives each epoch's history row to a function."""
 
+    observes = True
+
     def __init__(self, show: Callable[[Row], None]) -> None:
         self.show = show
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.show(self.model.history.rows[-1])
+
+
+class GoingOn(Callback):
+    """Says where a training goes on that was interrupted."""
+
+    observes = True
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self.params["resumed"]:
+            done, epochs = len(self.model.history.rows), self.params["epochs"]
+            self.console.print(f"going on after epoch {done} of {epochs}", highlight=False)
 
 
 class Board(Callback):
@@ -94,9 +110,14 @@ class Board(Callback):
     ended: whether nothing more is to come, so that there is nothing left to foretell.
     """
 
+    observes = True
+
     def __init__(self, epochs: int) -> None:
         self.epochs, self.ended, self.heard = epochs, False, 0.0
         self.rows: list[Row] = []
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.rows = list(self.model.history.rows)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.rows.append(self.model.history.rows[-1])

@@ -1,11 +1,12 @@
 """The run folder of a training from the command line, with settings that `firesteel train` can read again.
 
 `firesteel.report.RunFolder` writes it; what it cannot know, the files that the rows came from, is told here.
+Progress is kept there too, so that `firesteel train --resume` can go on with it.
 """
 
 from typing import Any
 
-from firesteel.callbacks import Callback
+from firesteel.callbacks import BackupAndRestore, Callback
 from firesteel.cli.config import to_tables
 from firesteel.cli.training import Plan
 
@@ -13,7 +14,7 @@ __all__ = ["run_folder"]
 
 
 def run_folder(plan: Plan) -> list[Callback]:
-    """Return the callback that keeps the run, or none where the settings name no folder."""
+    """Return the callbacks that keep the run and its progress, or none where the settings name no folder."""
     config = plan.config
     if config.run.folder is None:
         return []
@@ -34,5 +35,6 @@ def run_folder(plan: Plan) -> list[Callback]:
             feature_names=plan.names,
             picture=config.data.picture,
             config=known,
-        )
+        ),
+        BackupAndRestore(config.run.folder),
     ]

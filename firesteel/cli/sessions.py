@@ -64,21 +64,21 @@ def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
 
 @contextmanager
 def _interruptible_later() -> Iterator[None]:
-    """Hold back a first Ctrl-C: a JVM whose start is cut off would stay behind for ever.
+    """Hold back a first Ctrl-C or SIGTERM: a JVM whose start is cut off would stay behind for ever.
 
-    Also puts our own handler back afterwards, as Spark sets one that prints stacks.
+    Also puts our own handlers back afterwards, as Spark sets one that prints stacks.
     """
-    held = False
+    held: list[int] = []
 
     def hold(signum: int, frame: object) -> None:
-        nonlocal held
-        held = True
-        signal.signal(signal.SIGINT, interrupt)
+        held.append(signum)
+        signal.signal(signum, before[signal.Signals(signum)])
 
-    interrupt = signal.signal(signal.SIGINT, hold)
+    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, interrupt)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if held:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.Signals(held[0]))

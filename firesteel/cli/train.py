@@ -13,7 +13,7 @@ from rich.console import Console
 
 from firesteel.cli.config import Config, Run, resolve, to_toml
 from firesteel.cli.options import Count, Flags, Json, Seed, Switch, print_json, rows_flags
-from firesteel.cli.progress import EachRow, epochs_shown, is_live
+from firesteel.cli.progress import EachRow, GoingOn, epochs_shown, is_live
 from firesteel.cli.record import run_folder
 from firesteel.cli.sessions import session_of
 from firesteel.cli.sets import SETS
@@ -53,6 +53,7 @@ def train(
     engine: Literal["local", "spark"] | None = None,
     master: str | None = None,
     run: str | None = None,
+    resume: Path | None = None,
     dry_run: Switch = False,
     print_config: Switch = False,
     as_json: Json = False,
@@ -119,7 +120,10 @@ def train(
     master
         Spark master, with --engine spark (local[2]).
     run
-        A folder for what the training leaves behind: the model, its history, its report, and these settings.
+        A folder for what the training leaves behind: the model, its history, its report, and these settings.  While
+        it trains, its progress too; the same command goes on from there.
+    resume
+        The folder of a run that was interrupted: go on with its settings, to the same bits as if it had not been.
     dry_run
         Read the rows, show what would be trained, and train nothing.
     print_config
@@ -149,6 +153,8 @@ def train(
         "--master": ("engine.master", master),
         "--run": ("run.folder", run),
     }
+    if resume is not None:
+        file, given["--run"] = _resumed(resume, file), ("run.folder", str(resume))
     config = _settings(file, given)
     if print_config:
         print(without_credentials(to_toml(settled(config))), end="")
@@ -164,7 +170,11 @@ def train(
         shown = is_live(console) and not as_json
         keep = run_folder(plan)
         show = stack.enter_context(epochs_shown(plan.config.training.epochs, console, live=shown))
-        result = plan.run([*([EachRow(print_json)] if as_json else []), show, *keep])
+        try:
+            result = plan.run([GoingOn(console), *([EachRow(print_json)] if as_json else []), show, *keep])
+        except KeyboardInterrupt:
+            hint = f"go on with: firesteel train --resume {config.run.folder}"
+            raise KeyboardInterrupt(*([hint] if keep else [])) from None
     print_result(result, console)
     if as_json:
         scores = {f"test_{name}": value for name, value in (result.test or {}).items()}
@@ -180,6 +190,22 @@ def _settings(file: Path | None, given: Flags) -> Config:
         return config
     repeats = file.parent.resolve() == Path(folder).resolve() and file.with_name("metrics.json").exists()
     return replace(config, run=Run()) if repeats else config  # a run that is repeated stays as it was
+
+
+def _resumed(folder: Path, file: Path | None) -> Path:
+    """Return the settings of a run that was interrupted; raise ConfigError where there is none."""
+    if file is not None:
+        raise ConfigError(
+            f"--resume {folder} goes on with that run's own settings: leave {file} out", code="config-resume"
+        )
+    settings = folder / "config.toml"
+    if not settings.is_file():
+        raise ConfigError(f"{folder} holds no run: it has no config.toml", code="config-resume")
+    from firesteel.report.folder import is_finished
+
+    if is_finished(folder):
+        raise ConfigError(f"{folder} holds a finished run: there is nothing to go on with", code="config-resume")
+    return settings
 
 
 def print_result(result: Result, console: Console) -> None:

@@ -30,9 +30,11 @@ from firesteel.train import loop
 from firesteel.train.engine import Engine, LocalEngine
 from firesteel.train.sampling import sample
 
-__all__ = ["FILES", "RunFolder", "next_folder"]
+__all__ = ["CHECKPOINT", "FILES", "RunFolder", "is_finished", "next_folder"]
 
 FILES = ("config.toml", "history.jsonl", "metrics.json", "model.firesteel", "report.html", "env.json")
+CHECKPOINT = "checkpoint"
+"""The file in the folder that a training from the command line keeps its progress in, until it has ended."""
 FORMAT = 1
 """Number of metrics.json's form; it grows when a reader of an older one would misread it."""
 PAUSE = 5.0
@@ -71,6 +73,8 @@ class RunFolder(Callback):
     config.toml env.json history.jsonl metrics.json model.firesteel report.html
     """
 
+    observes = True
+
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -107,12 +111,13 @@ class RunFolder(Callback):
         self.drawn, self.pause = -PAUSE, PAUSE
         self.sample = self._rows("training", self.objective, self.training)
         self.task = task_of(self.model, self.sample.y)
-        start = None
-        if not self.params["drawn"] and not self.model.state.step:
-            start = "start.firesteel"
-            self.model.save(self.folder / start)
-        config = settings.described(self.model, self.params, self._on_spark, self.config, start)
-        self._write("config.toml", settings.to_toml(config))
+        if not (self.folder / "config.toml").exists():
+            start = None
+            if not self.params["drawn"] and not self.model.state.step:
+                start = "start.firesteel"
+                self.model.save(self.folder / start)
+            config = settings.described(self.model, self.params, self._on_spark, self.config, start)
+            self._write("config.toml", settings.to_toml(config))
         self._write("history.jsonl", self.model.history.to_jsonl())
         self._put("training")
 
@@ -237,21 +242,27 @@ class RunFolder(Callback):
             there = {path.name for path in self.folder.iterdir()}
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be made: {error.strerror or error}", code="store-write") from None
-        others = sorted(there - {*FILES, "start.firesteel"})
+        others = sorted(there - {*FILES, "start.firesteel", CHECKPOINT})
         if others:
             raise ConfigError(
                 f"{self.folder} holds {others[0]!r}, which is no run's: name another folder", code="config-folder"
             )
-        status = ""
-        with suppress(OSError, ValueError, AttributeError):
-            status = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8")).get("status")
-        if status == "finished":
+        if is_finished(self.folder):
             raise ConfigError(
                 f"{self.folder} holds a finished run: name another folder, or delete it", code="config-folder"
             )
-        for name in there:
+        kept = {CHECKPOINT, *(("config.toml", "start.firesteel") if self.params["resumed"] else ())}
+        for name in there - kept:
             (self.folder / name).unlink()
         self._write("env.json", _json({"process": os.getpid()}))
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a folder holds a run that has ended well."""
+    with suppress(OSError, ValueError, AttributeError):
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return bool(metrics.get("status") == "finished")
+    return False
 
 
 def next_folder(parent: str | os.PathLike[str]) -> Path:

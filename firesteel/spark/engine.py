@@ -24,15 +24,16 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
-from firesteel import errors
 from firesteel.core.types import Array
+from firesteel.errors import ConfigError
 from firesteel.spark import worker
+from firesteel.spark.failures import translated
 from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
 
-__all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "placed", "translated"]
+__all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "placed"]
 
 DESCRIPTION = "spark.job.description"
 PARTIALS = StructType(
@@ -68,7 +69,7 @@ def collect(frame: DataFrame, title: str) -> pa.Table:
             batches = frame._collect_as_arrow()  # type: ignore[operator]
             return pa.Table.from_batches(batches, to_arrow_schema(frame.schema))
     except Exception as error:
-        raise translated(error) from None
+        raise translated(error, frame.sparkSession, title) from None
 
 
 @contextlib.contextmanager
@@ -87,23 +88,6 @@ def described(spark: SparkSession, title: str) -> Iterator[None]:
         yield
     finally:
         context.setLocalProperty(DESCRIPTION, before)  # type: ignore[arg-type]
-
-
-def translated(error: Exception) -> Exception:
-    """Return the firesteel error that a worker raised, found in the text of Spark's; else the error itself."""
-    text = str(error)
-    own = re.search(r"firesteel\.errors\.(\w+): (.*?) \[([a-z-]+)\]", text, re.DOTALL)
-    if own and (kind := getattr(errors, own[1], None)) is not None:
-        made: Exception = kind(own[2], code=own[3])
-        return made
-    missing = re.search(r"ModuleNotFoundError: No module named '(numpy|pyarrow)[.']", text + "'")
-    if missing:
-        return errors.SparkSetupError(
-            f"the executors' Python has no {missing[1]}: firesteel ships itself, but NumPy and pyarrow must be "
-            "installed there (PYSPARK_PYTHON decides which Python they use)",
-            code="spark-executor",
-        )
-    return error
 
 
 class SparkEngine:
@@ -162,7 +146,7 @@ class SparkEngine:
         if task.objective.network.sparse:  # whose changed rows, all in the worst case, come from each shard
             size *= self._shards
         if size > RESULT_SHARE * limit:
-            raise errors.ConfigError(
+            raise ConfigError(
                 f"each round of this network brings {size / 2**20:,.0f} MiB to the driver ({task.vectors} times "
                 f"{len(task.theta):,} parameters), and spark.driver.maxResultSize allows {limit / 2**20:,.0f}: start "
                 f"Spark with spark.driver.maxResultSize={size // 2**30 + 2}g and memory to match for the driver; or "

@@ -18,7 +18,8 @@ from pyspark.sql import functions as F
 from firesteel.core.network import DTYPES
 from firesteel.errors import ConfigError, StoreError
 from firesteel.spark.columns import Columns, listed
-from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed, translated
+from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
+from firesteel.spark.failures import translated
 from firesteel.spark.frames import Frame
 from firesteel.spark.persistence import remove
 from firesteel.spark.ship import ship
@@ -178,7 +179,7 @@ def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
     except Exception as error:
         if "PATH_ALREADY_EXISTS" not in str(error):
             remove(spark, path)  # half a pack is none, and its path is to be free again
-            raise translated(error) from None
+            raise translated(error, spark, WRITING) from None
         raise StoreError(f"{path} holds something already: give a path that is free", code="store-taken") from None
 
 

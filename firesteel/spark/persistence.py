@@ -4,6 +4,8 @@ Anything that Spark can write to will do, through Spark Connect too.  Nothing th
 `load` on one of our classes makes that class, and the network comes from `firesteel.store`.
 """
 
+import warnings
+from contextlib import suppress
 from typing import Any
 
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
@@ -38,8 +40,24 @@ def remove(spark: SparkSession, path: str) -> None:
 
         RemoteMLWriter.handleOverwrite(path, True)
     else:
-        place = spark._jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
-        place.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()).delete(place, True)
+        files, place = _hadoop(spark, path)
+        files.delete(place, True)
+
+
+def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    """Return Hadoop's file system of a path, and its word for the path; there is none on Spark Connect."""
+    place = spark._jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
+    return place.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()), place
+
+
+def _beside(path: str, what: str) -> str:
+    return f"{path.rstrip('/')}.{what}"
+
+
+def _move(spark: SparkSession, path: str, to: str) -> None:
+    files, place = _hadoop(spark, path)
+    if files.exists(place) and not files.rename(place, _hadoop(spark, to)[1]):
+        raise StoreError(f"{path} cannot be renamed to {to}", code="store-write")
 
 
 def _context(io: Any) -> Any:
@@ -48,7 +66,11 @@ def _context(io: Any) -> Any:
 
 
 class StageWriter(MLWriter):
-    """Saves the Params of a stage."""
+    """Saves the Params of a stage.
+
+    overwrite() writes beside what is there and renames, so that one of the two can be loaded whatever happens; on
+    Spark Connect, which cannot rename, it deletes first, as Spark's own writers do.
+    """
 
     def __init__(self, instance: Any) -> None:
         super().__init__()
@@ -62,6 +84,24 @@ class StageWriter(MLWriter):
         given = {param.name: value for param, value in self.instance._paramMap.items()}
         kept = {name: without_credentials(v) if isinstance(v, str) else v for name, v in given.items()}
         DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about, kept)
+
+    def save(self, path: str) -> None:
+        if not self.shouldOverwrite or is_remote():
+            super().save(path)
+            return
+        spark, new, old = self.sparkSession, _beside(path, "saving"), _beside(path, "replaced")
+        remove(spark, new)
+        self.saveImpl(new)
+        files, place = _hadoop(spark, old)
+        if files.exists(place):  # an earlier one was cut off
+            with suppress(Exception):
+                type(self.instance).read().read(path)
+                remove(spark, old)
+        if not files.exists(place):
+            _move(spark, path, old)
+        remove(spark, path)
+        _move(spark, new, path)
+        remove(spark, old)
 
     def _handleOverwrite(self, path: str) -> None:
         remove(self.sparkSession, path)
@@ -83,6 +123,17 @@ class StageReader(MLReader[Any]):
         self.kind = kind
 
     def load(self, path: str) -> Any:
+        try:
+            return self.read(path)
+        except Exception:
+            with suppress(Exception):
+                found = self.read(_beside(path, "replaced"))
+                warnings.warn(f"replacing {path} was cut off: what was there before is loaded", stacklevel=2)
+                return found
+            raise
+
+    def read(self, path: str) -> Any:
+        """Return the stage that lies at a path."""
         return self.made(path)[0]
 
     def made(self, path: str) -> tuple[Any, dict[str, Any]]:
@@ -99,7 +150,7 @@ class StageReader(MLReader[Any]):
 class ModelReader(StageReader):
     """Reads what ModelWriter wrote of one class of models."""
 
-    def load(self, path: str) -> Any:
+    def read(self, path: str) -> Any:
         model, metadata = self.made(path)
         network = Sequential.from_bytes(read_bytes(self.sparkSession, f"{path}/data"), path)
         model.hold(network, metadata.get("firesteel", {}))

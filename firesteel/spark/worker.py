@@ -4,7 +4,7 @@ Each reads its input to the end and is pure; the driver's side is `engine.py` fo
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,10 @@ from firesteel.spark.parcel import Parcel
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import QUIET, one_blas_thread, work_on
-from firesteel.train.partial import Partial, tree_sum
+from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.rounds import predict
 
-__all__ = ["MERGED", "SHIFTING", "Classes", "Outputs", "Pieces", "add_pieces", "run_shard"]
+__all__ = ["MERGED", "NOTE", "SHIFTING", "Classes", "Outputs", "Pieces", "add_pieces", "run_shard"]
 
 SHIFTING = (
     "the DataFrame does not give the same rows each time it is computed (an unseeded rand(), a changing file or "
@@ -34,6 +34,8 @@ SHIFTING = (
 
 # Rounds
 
+NOTE = "firesteel: "
+"""What a worker adds to an exception, of the rows that it was at work on, begins with this."""
 MERGED = -1
 """The shard of a piece that is the sum of all shards' pieces."""
 
@@ -60,7 +62,11 @@ def run_shard(
             shards.setdefault(block.id % task.shards, []).append(block)
     with one_blas_thread():
         for shard, blocks in sorted(shards.items()):
-            partial = work_on(work, task, blocks, map)
+            try:
+                partial = work_on(work, task, blocks, map)
+            except Exception as error:
+                error.add_note(_at_work(shard, task, blocks))
+                raise
             changed = b"" if partial.changed is None else partial.changed.to_bytes()
             flat = partial.vectors.reshape(-1).view(np.uint8)
             if changed:
@@ -68,6 +74,13 @@ def run_shard(
             yield _row(shard, 0, flat[:piece], partial, len(changed))
             for at in range(piece, len(flat), piece):
                 yield _row(shard, at // piece, flat[at : at + piece])
+
+
+def _at_work(shard: int, task: Task, blocks: Sequence[Block]) -> str:
+    """Return what an exception is to tell of the rows that it was raised over."""
+    numbers = ", ".join(str(block.id) for block in blocks[:3]) + (", ..." if len(blocks) > 3 else "")
+    size = sum(block.x.nbytes for block in blocks) / 2**20
+    return f"{NOTE}shard {shard} of {task.shards}, {len(blocks)} block(s) of {size:,.2f} MiB together: {numbers}"
 
 
 def _row(

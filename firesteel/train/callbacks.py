@@ -46,7 +46,7 @@ class Callback:
     model: the model that trains; `model.stop_training = True` ends the training with this epoch, and
     `model.learning_rate` can be read and set.  params: what `fit` was given or chose, "epochs" and "steps" among it.
     given: the arguments that the callback was made with.  run_name: what to call the training where Spark lists its
-    jobs.
+    jobs.  observes: whether it changes nothing, so that an interrupted training may go on without it.
     Epoch hooks are called on every engine.  Batch hooks only observe: they are called for each step where one shard
     trains in this process, and for each round elsewhere.
 
@@ -59,6 +59,7 @@ class Callback:
     params: Mapping[str, Any] = {}
     given: Mapping[str, Any] = {}
     run_name: str | None = None
+    observes: bool = False
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         signature = inspect.signature(cls.__init__)
@@ -189,6 +190,8 @@ class ModelCheckpoint(_Monitor):
     True
     """
 
+    observes = True
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],
@@ -223,11 +226,14 @@ class ModelCheckpoint(_Monitor):
 class BackupAndRestore(Callback):
     """Keeps the training's progress in a folder after each epoch; the same `fit` called again goes on from there.
 
-    The result is that of a training never interrupted, to the bit.  delete_checkpoint: when training has ended.
+    It is `fit(..., checkpoint=backup_dir/checkpoint)` in Keras's words, with the file deleted when training has ended
+    unless delete_checkpoint is false.
 
     >>> BackupAndRestore("backup").backup_dir
     'backup'
     """
+
+    observes = True
 
     def __init__(self, backup_dir: str | os.PathLike[str], delete_checkpoint: bool = True) -> None:
         self.backup_dir, self.delete_checkpoint = backup_dir, delete_checkpoint
@@ -311,6 +317,8 @@ class CSVLogger(Callback):
     >>> CSVLogger("log.csv").separator
     ','
     """
+
+    observes = True
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         self.path, self.separator, self.append = Path(filename), separator, append

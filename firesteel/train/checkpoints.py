@@ -1,61 +1,111 @@
 """Progress kept while training runs, so that an interrupted fit goes on where it was, to the bit.
 
 A training is known by everything that decides its bits; only its own progress is ever taken up.  Where progress lies
-is somebody else's business: `firesteel/spark/checkpoints.py` keeps it on Spark's storage, `store.py` gives its bytes.
+is somebody else's business: `firesteel/checkpoints.py` keeps it in files, `firesteel/spark/checkpoints.py` on Spark's
+storage.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from firesteel import __version__
 from firesteel.core.network import Objective
 from firesteel.core.optimizers import Optimizer
+from firesteel.core.types import Array
 from firesteel.train.engine import Engine
 from firesteel.train.state import Progress, TrainState
 from firesteel.train.strategies import Strategy
 
-__all__ = ["Checkpoints", "identity"]
+__all__ = ["Checkpoints", "Identity"]
+
+LONG = 80
+"""Characters of what is told as it is; of what is longer only the checksum is kept."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that decides a training's bits, its rows included, by name.
+
+    >>> here, there = Identity({"shards": "2", "seed": "0"}), Identity({"shards": "4", "seed": "0"})
+    >>> here.name == there.name, here.unlike(there.parts)
+    (False, ['shards is 4 there and 2 here'])
+    """
+
+    parts: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """SHA-256 (64 hex digits) of all of it."""
+        return _sha256(json.dumps(dict(self.parts), sort_keys=True).encode())
+
+    def unlike(self, there: Mapping[str, str]) -> list[str]:
+        """Return what is different in another training, in words; an empty list where nothing is."""
+        found = []
+        for name in sorted({*self.parts, *there}):
+            one, other = there.get(name, "nothing"), self.parts.get(name, "nothing")
+            if one != other:
+                short = not one.startswith(HASHED) and not other.startswith(HASHED)
+                found.append(f"{name} is {one} there and {other} here" if short else f"{name} is another")
+        return found
+
+    @staticmethod
+    def of(
+        objective: Objective,
+        optimizer: Optimizer,
+        strategy: Strategy,
+        engines: Sequence[Engine],
+        start: TrainState,
+        settings: Mapping[str, Any],
+    ) -> "Identity":
+        """Return what a training is known by.
+
+        engines: with the rows to train on, and those held out.  settings: further ones, by name.
+        """
+        rows = [[[b.id, b.rows, b.fingerprint] for b in engine.blocks] for engine in engines]
+        counts = [start.step, start.epoch, start.learning_rate, start.cost]
+        described = {
+            "firesteel": __version__,
+            "network": objective.network.to_config(),
+            "loss": objective.loss.to_config(),
+            "metrics": objective.names,
+            "class_weight": objective.class_weight,
+            "optimizer": optimizer.to_config(),
+            "strategy": strategy.to_config(),
+            "shards": engines[0].shards,
+            "training set": rows[0],
+            "validation set": rows[1:],
+            "start": [counts, *(_digest(vector) for vector in (start.theta, start.slots, start.outer))],
+            **settings,
+        }
+        return Identity({name: _text(value) for name, value in described.items()})
+
+
+HASHED = "sha256:"
+
+
+def _text(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=lambda other: type(other).__name__)
+    return text if len(text) <= LONG else HASHED + _sha256(text.encode())
+
+
+def _digest(vector: Array) -> str:
+    return _sha256(vector.tobytes())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 class Checkpoints(Protocol):
     """A place for the progress of one training, until whoever opened it lets it go."""
 
-    def load(self, identity: str, like: TrainState) -> Progress | None:
+    def load(self, identity: Identity, like: TrainState) -> Progress | None:
         """Return the newest progress of this training that is whole, if there is any; its states are as `like`."""
         ...
 
-    def save(self, identity: str, progress: Progress) -> None:
+    def save(self, identity: Identity, progress: Progress) -> None:
         """Keep progress; the one before stays until this one is whole."""
         ...
-
-
-def identity(
-    objective: Objective,
-    optimizer: Optimizer,
-    strategy: Strategy,
-    engines: Sequence[Engine],
-    start: TrainState,
-    settings: Sequence[Any],
-) -> str:
-    """Return the SHA-256 (64 hex digits) of all that decides a training's bits, its rows included.
-
-    engines: with the rows to train on, and those held out.  settings: further ones, as JSON has them.
-    """
-    described = [
-        __version__,
-        objective.network.to_config(),
-        objective.loss.to_config(),
-        objective.names,
-        objective.class_weight,
-        optimizer.to_config(),
-        strategy.to_config(),
-        [[engine.shards, [[b.id, b.rows, b.fingerprint] for b in engine.blocks]] for engine in engines],
-        [start.step, start.epoch, start.learning_rate, start.cost],
-        list(settings),
-    ]
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for vector in (start.theta, start.slots, start.outer):
-        digest.update(vector.tobytes())
-    return digest.hexdigest()

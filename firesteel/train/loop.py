@@ -77,7 +77,8 @@ def train(
     what happened.
 
     start: from a state, or from where a training was interrupted, whose epochs count.  initial_epoch: the number of
-    the first one.  bold: drives the learning rate.  keep: is given the progress after each job.
+    the first one.  bold: drives the learning rate.
+    keep: is given the progress after each job that ends an epoch, and between the rounds of an epoch that takes long.
 
     Raises DivergenceError when the loss or the weights are no longer finite; its `state` attribute and the last
     one given to the watcher is that of the last good epoch.
@@ -88,7 +89,7 @@ def train(
     keeper = next((rule for rule in stopping if rule.keeps), None)
     if best is not None and keeper is not None:
         history.best = history.rows[keeper.best(history.rows) or 0]["epoch"]
-    if history.rows and any(rule.ended(history.rows) for rule in stopping):
+    if start.finished or (history.rows and any(rule.ended(history.rows) for rule in stopping)):
         epochs = len(history.rows)
     machines = start.machines
     ahead = 1
@@ -107,10 +108,19 @@ def train(
         vectors=strategy.vectors(optimizer),
     )
     engine.check(base)
+    saved, first = time.perf_counter(), start.round
+
+    def between(state: TrainState, rounds: int, sums: Array) -> None:
+        nonlocal saved
+        if keep is not None and time.perf_counter() - saved >= KEEP_SECONDS:
+            keep(Progress(state, history.rows, best, machines | job.machines, rounds, sums))
+            saved = time.perf_counter()
+
     begun = False
     while len(history.rows) < epochs:
         if not begun:
-            state = watcher.begin(initial_epoch + len(history.rows), state)
+            told = watcher.begin(initial_epoch + len(history.rows), state)
+            state = state if first else told  # an epoch that was broken off had begun already
         begun = False
         clock = time.perf_counter()
         alone = strategy.alone(engine.shards) and watcher.batches is None and bold is None
@@ -118,7 +128,12 @@ def train(
         chosen = state.used(optimizer)
         title = _title(watcher.run, history.rows, initial_epoch, epochs, count)
         job = _Job(engine, objective, chosen, strategy, None if inside else watcher.batches, bold, title)
-        ended = job.epochs(replace(base, optimizer=local(chosen), title=title), state, count)
+        task = replace(base, optimizer=local(chosen), title=title)
+        if count > 1:
+            ended = job.epochs(task, state, count)
+        else:
+            ended = [job.epoch(task, state, first, start.sums if first else None, between)]
+            first = 0
         if bold is not None and bold.form == "safe":
             ended = [job.judged(state, *ended[0])]
         finite = [now.theta for now, _ in itertools.takewhile(_is_finite, ended)]
@@ -156,7 +171,8 @@ def train(
                 break
         machines |= job.machines
         if keep is not None:
-            keep(Progress(state, history.rows, best, machines))
+            keep(Progress(state, history.rows, best, machines, finished=len(history.rows) >= epochs))
+            saved = time.perf_counter()
         size = 2 * count * (1 + len(state.slots)) * state.theta.nbytes
         if state is not ended[count - 1][0]:
             ahead = 1
@@ -167,18 +183,25 @@ def train(
     if len(machines) > 1:
         warnings.warn(
             "the weights were computed by more than one kind of CPU or BLAS, so another run may differ in the last "
-            f"bits: {sorted(machines)}",
+            f"bits, in {state.theta.dtype} by up to {APART[state.theta.dtype.name]:g} of the largest weight after an "
+            f"epoch of a small network, and by more with each further one: {sorted(machines)}",
             stacklevel=3,
         )
     return state, history
 
 
+APART = {"float32": 1e-4, "float64": 1e-10}
+"""How far apart two kinds' weights may be after an epoch, as a share of the largest; one network is tested for it."""
 AHEAD = 64
 """The most epochs in one job, where a shard is alone and a job costs much beside what it computes."""
 AHEAD_SECONDS = 5.0
 """The most that they may compute: what a lost worker costs, and how long nothing is heard."""
 AHEAD_BYTES = 8 << 20
 """The most that the states of such epochs may take on their way to the driver."""
+
+
+KEEP_SECONDS = 60.0
+"""How long an epoch goes on before progress is kept between two of its rounds."""
 
 
 PROBED = 32
@@ -205,8 +228,6 @@ class _Job:
 
     def epochs(self, base: Task, state: TrainState, count: int) -> list[tuple[TrainState, Array]]:
         """Return the state after each of so many epochs, and each one's sums; the last may be infinite or NaN."""
-        if count == 1:
-            return [self.epoch(base, state)]
         task = self.strategy.ready(self.task(base, state, 0), self.engine.blocks)
         if task is None:
             return [self.epoch(base, state)]
@@ -219,13 +240,26 @@ class _Job:
             ended.append((state, sums))
         return ended
 
-    def epoch(self, base: Task, state: TrainState) -> tuple[TrainState, Array]:
-        """Return the state after one epoch, and its sums."""
-        sums, network = np.zeros(self.objective.size), self.objective.network
+    def epoch(
+        self,
+        base: Task,
+        state: TrainState,
+        first: int = 0,
+        sums: Array | None = None,
+        between: Callable[[TrainState, int, Array], None] | None = None,
+    ) -> tuple[TrainState, Array]:
+        """Return the state after one epoch, and its sums.
+
+        first: the round to go on with.  sums: of the rounds before it.  between: is told of each round but the last,
+        where nothing but the state decides how the epoch goes on.
+        """
+        sums = np.zeros(self.objective.size) if sums is None else sums.copy()
+        network = self.objective.network
         if isinstance(self.optimizer, LBFGS):
             state, total = search(self.optimizer, state, network, functools.partial(self.look, base))
             return replace(state, epoch=state.epoch + 1), total.sums
-        for number in range(base.rounds):
+        taken_back = self.bold is not None and self.bold.form == "safe"
+        for number in range(first, base.rounds):
             task = self.strategy.ready(self.task(base, state, number), self.engine.blocks)
             if task is None:
                 continue
@@ -246,6 +280,8 @@ class _Job:
                 state = self.strategy.advance(state, total, optimizer, self.engine.shards, network)
             if not _is_finite((state, sums)):
                 break
+            if between is not None and number + 1 < base.rounds and not taken_back:
+                between(state, number + 1, sums)
         return replace(state, epoch=state.epoch + 1), sums
 
     def look(self, base: Task, state: TrainState) -> Partial:

@@ -53,11 +53,15 @@ class TrainState:
 class Progress:
     """What an interrupted training goes on from, to the bit.
 
-    state: after the last epoch.  rows: its history so far.  best: the state to be kept, if one is watched for.
-    machines: what has computed it.
+    rows: the history of the epochs that have ended.  best: the state to be kept, if one is watched for.
+    machines: what has computed it.  round: how many rounds of the next epoch are in `state`, with what they have
+    summed up to in `sums`.  finished: whether training has ended.
     """
 
     state: TrainState
     rows: list[Row] = field(default_factory=list)
     best: TrainState | None = None
     machines: frozenset[str] = frozenset()
+    round: int = 0
+    sums: Array | None = None
+    finished: bool = False

@@ -142,7 +142,7 @@ def test_a_dry_run_trains_nothing_and_tells_what_would_be(run, pets):
         (["digits"], 2, "digits is a data set, and "),
     ],
 )
-def test_what_cannot_work_is_one_line_with_its_place(run, tmp_path, monkeypatch, argv, code, said):
+def test_r47_what_cannot_work_is_one_line_with_its_place(run, tmp_path, monkeypatch, argv, code, said):
     monkeypatch.chdir(tmp_path)
     write_pets(tmp_path / "pets.csv", 40)
     (tmp_path / "new.csv").write_text("weight,age,tail,kind\n1,2,true,cat\n1,2,true,bird\n")

@@ -1,5 +1,6 @@
 """What the shell sees: exit codes, streams that close, a terminal or none; and never a traceback."""
 
+import json
 import os
 import pty
 import re
@@ -14,6 +15,7 @@ import pytest
 import firesteel
 from firesteel import __version__
 from firesteel.cli import main
+from tests.cli.conftest import Run
 
 FIRESTEEL = [sys.executable, "-c", "from firesteel.cli import main; main()"]
 ENDLESS = ["train", "--epochs", "1000000"]
@@ -34,7 +36,7 @@ def shell(*argv: str, **changes: str) -> subprocess.CompletedProcess[str]:
         (["train", "digits"], "digits"),
     ],
 )
-def test_a_mistyped_command_is_explained(argv, said):
+def test_r47_a_mistyped_command_is_explained(argv, said):
     done = shell(*argv, LC_ALL="C", PYTHONIOENCODING="ascii", COLUMNS="200")
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr
@@ -67,7 +69,7 @@ def test_version_and_help():
     )
 
 
-def test_training_works_in_the_c_locale_and_with_stdin_closed():
+def test_r47_training_works_in_the_c_locale_and_with_stdin_closed():
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *FIRESTEEL, "train", "--epochs", "1"]
     environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
@@ -76,7 +78,7 @@ def test_training_works_in_the_c_locale_and_with_stdin_closed():
 
 
 @pytest.mark.parametrize("argv", [ENDLESS, [*ENDLESS, "--json"]])
-def test_a_reader_that_leaves_ends_it_quietly(argv):
+def test_r47_a_reader_that_leaves_ends_it_quietly(argv):
     with subprocess.Popen([*FIRESTEEL, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline()
         process.stdout.close()
@@ -85,7 +87,7 @@ def test_a_reader_that_leaves_ends_it_quietly(argv):
     assert "Traceback" not in err and "BrokenPipe" not in err
 
 
-def test_an_interrupt_is_one_line():
+def test_r47_an_interrupt_is_one_line():
     with subprocess.Popen(
         [*FIRESTEEL, *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -93,6 +95,56 @@ def test_an_interrupt_is_one_line():
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "firesteel: interrupted\n")
+
+
+def stopped(how: signal.Signals, *argv: str) -> tuple[int, str]:
+    """Stop a command once it has told of two epochs; return its exit code and what it complained of."""
+    command = [*FIRESTEEL, *argv]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if re.match(r"epoch \d*[05]\d*/", line):
+                break
+        process.send_signal(how)
+        process.stdout.read()
+        err = process.stderr.read()
+        return process.wait(60), err
+
+
+def check_stops(run: Run, folder: Path, *argv: str) -> None:
+    """Stop a run by both signals, let it end, and compare it with one that was left alone."""
+    _, whole, _ = run("train", *argv, "--shards", "2")
+    kept = str(folder / "run")
+    said = f"firesteel: interrupted; go on with: firesteel train --resume {kept}\n"
+    assert stopped(signal.SIGTERM, "train", *argv, "--shards", "2", "--run", kept) == (130, said)
+    assert json.loads((folder / "run/metrics.json").read_text())["status"] == "interrupted"
+    assert stopped(signal.SIGINT, "train", "--resume", kept) == (130, said)
+    code, _, err = run("train", "--resume", kept, "--shards", "3")
+    assert code == 3 and "shards is 2 there and 3 here" in err
+    code, out, err = run("train", "--resume", kept)
+    assert (code, err) == (0, "") and "going on after epoch " in out
+    assert out.splitlines()[-1] == whole.splitlines()[-1]
+    lines = (folder / "run/history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(int(argv[argv.index("--epochs") + 1])))
+    assert not (folder / "run/checkpoint").exists()
+    code, _, err = run("train", "--resume", kept)
+    assert code == 2 and "holds a finished run" in err
+
+
+def test_r47_a_run_that_was_stopped_goes_on_to_the_same_bits(run, tmp_path):
+    check_stops(run, tmp_path, "--epochs", "100")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_r47_a_run_on_spark_that_was_stopped_goes_on_to_the_same_bits(run, tmp_path):
+    check_stops(run, tmp_path, "--epochs", "12", "--engine", "spark")
+
+
+def test_what_cannot_be_resumed_is_one_line(run, tmp_path):
+    code, _, err = run("train", "--resume", tmp_path)
+    assert (code, err.count("\n")) == (2, 1) and "it has no config.toml" in err
+    code, _, err = run("train", "--resume", tmp_path, "my.toml")
+    assert (code, err.count("\n")) == (2, 1) and "leave my.toml out" in err
 
 
 def on_terminal(*argv: str, **changes: str) -> str:

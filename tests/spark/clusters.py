@@ -5,30 +5,33 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyspark
 
 
 @contextlib.contextmanager
-def standalone(folder: Path, **variables: str) -> Iterator[str]:
-    """Give the address of a standalone master with two workers, on hosts of their own."""
+def standalone(folder: Path, second: Mapping[str, str] = {}, **variables: str) -> Iterator[str]:
+    """Give the address of a standalone master with two workers, on hosts of their own.
+
+    second: variables that only the second one's executors have.
+    """
     home = Path(pyspark.__file__).parent
     environment = os.environ | {"SPARK_HOME": str(home)} | variables
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def start(kind: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(kind: str, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
         program = [str(home / "bin/spark-class"), f"org.apache.spark.deploy.{kind}", *arguments]
-        return subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(program, env=environment | more, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     master = f"spark://127.0.0.1:{port}"
     started = [start("master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")]
-    for number in (1, 2):
+    for number, more in ((1, {}), (2, second)):
         place = ["--host", f"127.0.0.{number}", "--webui-port", "0", "--work-dir", str(folder / str(number))]
-        started.append(start("worker.Worker", *place, "--cores", "1", "--memory", "1g", master))
+        started.append(start("worker.Worker", *place, "--cores", "1", "--memory", "1g", master, **more))
     try:
         yield master
     finally:

@@ -27,7 +27,8 @@ from firesteel.spark import session
 def spark() -> Iterator[SparkSession]:
     conf = {"spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false"}
     # short programs gain nothing from the last of the JVM's compilers, and it costs half of their time
-    found = session("local[2]", conf=conf | {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"})
+    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    found = session("local[2]", conf=conf | {"spark.driver.extraJavaOptions": java})
     yield found
     found.stop()
 

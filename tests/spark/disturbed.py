@@ -1,43 +1,165 @@
-"""Run as a program: fits undisturbed and with each fault on a master of its own, and prints what came out as JSON."""
+"""Run as a program: fits undisturbed and with each fault on a master of its own, and prints what came out as JSON.
 
+The argument is JSON too: master, conf, and faults, each with `*n` behind it where it is to happen n times.
+"""
+
+import collections
+import contextlib
+import functools
 import json
 import os
 import sys
+import threading
 import time
+import warnings
 from pathlib import Path
+from typing import Any, Self
 
-from firesteel.spark import session
-from tests.spark.conftest import fit, make_rows
-from tests.spark.faults import Faulty
+from pyspark.sql import DataFrame
 
-SPECULATION = {
-    "spark.speculation": "true",
-    "spark.speculation.multiplier": "1.1",
-    "spark.speculation.quantile": "0.1",
-    "spark.speculation.interval": "50ms",
-    "spark.speculation.minTaskRuntime": "100ms",
-}
+from firesteel.callbacks import LambdaCallback
+from firesteel.errors import FiresteelError
+from firesteel.spark import packing, session
+from tests.spark import faults
+from tests.spark.conftest import make_rows, network
+
+ROWS, EPOCHS = 900, 3
 
 
-def main(master: str, faults: list[str]) -> None:
-    marker = Path(os.environ["FIRESTEEL_FAULT_MARKER"])
-    conf = {"spark.ui.enabled": "false", "spark.executor.memory": "1g"}
-    spark = session(master, conf=conf | (SPECULATION if "straggle" in faults else {}))
-    rows = make_rows(900)
-    frame = rows.frame(spark).repartition(3).persist()
-    settings = {"epochs": 3, "shards": 4}
-    found = {"local": {"fingerprint": fit(rows.x, rows.y, **settings)}}
-    found["undisturbed"] = {"fingerprint": fit(frame, **settings)}
-    for fault in faults:
-        marker.unlink(missing_ok=True)
-        start = time.perf_counter()
-        fingerprint = fit(frame, strategy=Faulty(fault), **settings)
-        seconds = time.perf_counter() - start
-        happened = marker.read_text() if marker.exists() else None
-        found[fault] = {"fingerprint": fingerprint, "happened": happened, "seconds": seconds}
+def fit(x: Any, y: Any = None, **settings: Any) -> dict[str, Any]:
+    """Train; return the bits, how many rows each epoch saw, and what it took, or the error."""
+    model, start = network(), time.perf_counter()
+    settings = {"epochs": EPOCHS, "shards": 4, "batch_size": 16, "verbose": 0, "seed": 1} | settings
+    found: dict[str, Any] = {"bits": "", "rows": []}
+    try:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            history = model.fit(x, y, **settings)
+        found = {"bits": model.fingerprint(), "rows": [row["rows"] for row in history.rows]}
+        found["machines"] = sorted(history.machines)
+        found["warnings"] = [str(one.message) for one in heard if issubclass(one.category, UserWarning)]
+    except FiresteelError as error:
+        found["error"] = {"kind": type(error).__name__, "text": str(error)}
+    return found | {"seconds": time.perf_counter() - start}
+
+
+def executors(spark: Any) -> int:
+    return int(spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()) - 1
+
+
+def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
+    """Fit while a fault happens; see what there is of it in faults.py."""
+    spark = frame.sparkSession
+    if fault in ("survey", "packing"):
+        title = {"survey": "firesteel: looking at", "packing": "firesteel: packing"}[fault]
+        return fit(frame.mapInArrow(functools.partial(faults.passing, title), frame.schema))
+    if fault == "shifting":
+        return fit(frame.mapInArrow(faults.shifting, frame.schema), strategy=faults.Faulty("kill_executor"))
+    if fault == "shuffle":
+        original, packing.merge_packs = packing.merge_packs, faults.merge_packs
+        try:
+            return fit(frame)
+        finally:
+            packing.merge_packs = original
+    if fault == "idle":
+        counts = [executors(spark)]
+
+        def wait(epoch: int, logs: Any) -> None:
+            until = time.monotonic() + 20
+            while executors(spark) and time.monotonic() < until:
+                time.sleep(0.5)
+            counts.append(executors(spark))
+
+        return fit(frame, callbacks=LambdaCallback(on_epoch_end=wait)) | {"executors": counts}
+    if fault == "ports":
+        with Listeners() as plain:
+            for _ in range(10):
+                frame.mapInArrow(faults.counted, "n long").toArrow()
+        with Listeners() as ours:
+            told = fit(frame)
+        return told | {"plain": plain.most, "ours": ours.most}
+    return fit(frame, strategy=faults.Faulty(fault))
+
+
+class Listeners:
+    """How many sockets listen in each kind of process of this program, at most, while the block runs."""
+
+    def __init__(self) -> None:
+        self.most: collections.Counter[str] = collections.Counter()
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while not self.ended.wait(0.02):
+            self.most |= self.now()
+
+    def now(self) -> collections.Counter[str]:
+        """Count them; the kinds are python, jvm, executor, daemon and worker."""
+        sockets = set()
+        for table in ("tcp", "tcp6"):
+            lines = [line.split() for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+            sockets |= {f"socket:[{fields[9]}]" for fields in lines if fields[3] == "0A"}
+        found: collections.Counter[str] = collections.Counter()
+        for pid, kind in family().items():
+            with contextlib.suppress(OSError):
+                for opened in Path(f"/proc/{pid}/fd").iterdir():
+                    with contextlib.suppress(OSError):
+                        found[kind] += opened.readlink().name in sockets
+        return found
+
+
+def family() -> dict[int, str]:
+    """Return the kind of each process that this one has started, directly or not, and of itself."""
+    parents, commands = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            parents[int(folder.name)] = int(stat[1])
+            commands[int(folder.name)] = (folder / "cmdline").read_bytes()
+    kinds = {os.getpid(): "python"}
+
+    def kind(pid: int) -> str:
+        if pid not in kinds:
+            above = kind(parents[pid]) if parents.get(pid, 0) > 1 else ""
+            command = commands.get(pid, b"")
+            kinds[pid] = "" if not above else "worker" if above in ("daemon", "worker") else ""
+            if above and not kinds[pid]:
+                daemon, executor = b"pyspark.daemon" in command, b"CoarseGrainedExecutorBackend" in command
+                kinds[pid] = "daemon" if daemon else "executor" if executor else "jvm"
+        return kinds[pid]
+
+    return {pid: found for pid in parents if (found := kind(pid))}
+
+
+def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int = 3, fits: int = 2) -> None:
+    usual = {"spark.ui.enabled": "false", "spark.executor.memory": "1g", "spark.log.level": "OFF"}
+    start = time.perf_counter()
+    spark = session(master, conf=usual | conf)
+    rows = make_rows(ROWS)
+    frame = rows.frame(spark).repartition(partitions).persist()
+    frame.count()
+    found: dict[str, Any] = {"start": time.perf_counter() - start, "local": [fit(rows.x, rows.y)]}
+    found["undisturbed"] = [fit(frame) for _ in range(fits)]
+    for named in faults_:
+        fault, _, times = named.partition("*")
+        found[fault] = []
+        for _ in range(int(times or 1)):
+            for marker in faults.FOLDER.iterdir():
+                marker.unlink()
+            told = disturbed(fault, frame)
+            happened = {marker.name: marker.read_text() for marker in faults.FOLDER.iterdir()}
+            found[fault].append(told | {"happened": happened})
     print(json.dumps(found))
     spark.stop()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(**json.loads(sys.argv[1]))

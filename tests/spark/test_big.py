@@ -33,7 +33,7 @@ def came(monkeypatch):
     return tables
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("shards", [1, 5, *(pytest.param(count, marks=pytest.mark.slow) for count in (2, 3, 8))])
 def test_spark_adds_partials_to_the_bits_that_the_driver_adds_them_to(spark, rows, shards, small_pieces, came):
     frame = rows.frame(spark).repartition(3)
     assert fit(frame, shards=shards) == fit(rows.x, rows.y, shards=shards)
@@ -45,7 +45,7 @@ def test_spark_adds_partials_to_the_bits_that_the_driver_adds_them_to(spark, row
     assert all(told == [(0, 0)] for told in pieces.values())
 
 
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_the_driver_adds_pieces_where_they_are_few(spark, rows, shards, small_pieces, came, monkeypatch):
     monkeypatch.setattr(spark_engine, "MERGE_BYTES", 64 << 20)
     assert fit(rows.frame(spark), shards=shards) == fit(rows.x, rows.y, shards=shards)
@@ -151,7 +151,7 @@ def test_a_parcel_that_was_not_taken_apart_is_its_pickle():
 # What cannot travel
 
 
-def test_a_model_that_the_driver_may_not_take_is_refused_before_it_trains(spark, rows, monkeypatch):
+def test_r11_a_model_that_the_driver_may_not_take_is_refused_before_it_trains(spark, rows, monkeypatch):
     monkeypatch.setattr(spark_engine, "_most_result", lambda spark: 500.0)
     model = network()
     with pytest.raises(

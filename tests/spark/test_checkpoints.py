@@ -1,15 +1,38 @@
 """A fit that was interrupted goes on with the same bits from what lies in checkpointDir."""
 
+import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
+from firesteel.errors import StoreError
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.engine import SparkEngine
 from firesteel.train import loop
+from firesteel.train.engine import LocalEngine
+from tests.spark.conftest import fit
 from tests.spark.contract import interrupted_fits, numeric, small
+
+ROOT = Path(__file__).parents[2]
+CHILD = """
+import sys
+from firesteel.spark import session
+from firesteel.train import loop
+from tests.spark.conftest import fit, make_rows
+loop.AHEAD, loop.KEEP_SECONDS = 1, 0.0
+spark = session("local[2]", conf={"spark.ui.enabled": "false"})
+frame = make_rows().frame(spark)
+print("begun", flush=True)
+print(fit(frame, epochs=12, checkpoint=sys.argv[1]), flush=True)
+"""
 
 
 @pytest.fixture
@@ -17,7 +40,14 @@ def one_epoch_a_job(monkeypatch):
     monkeypatch.setattr(loop, "AHEAD", 1)
 
 
-@pytest.mark.parametrize("params", [{}, {"shards": 2, "dropout": 0.3}, {"strategy": "gradient", "batchSize": 100}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"shards": 2, "dropout": 0.3},
+        pytest.param({"strategy": "gradient", "batchSize": 100}, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_fit_goes_on_with_the_same_bits(spark, tmp_path, one_epoch_a_job, params):
     found = interrupted_fits(spark, (tmp_path / "kept").as_uri(), (2, 3, 4), **params)
     assert found["interrupted"] == 3 and found["again"] == found["whole"] and found["history"]
@@ -25,11 +55,45 @@ def test_an_interrupted_fit_goes_on_with_the_same_bits(spark, tmp_path, one_epoc
     assert not list((tmp_path / "kept").glob("firesteel-*")), "nothing is left when training has ended"
 
 
+@pytest.fixture
+def cut(monkeypatch):
+    """Gives a function that trains on rows or a frame and interrupts it in its n-th round."""
+
+    def run(at, *given, **settings):
+        left = [at]
+        with monkeypatch.context() as patch:
+            for engine in (LocalEngine, SparkEngine):
+
+                def counted(self, work, task, original=engine.map):
+                    left[0] -= 1
+                    if not left[0]:
+                        raise KeyboardInterrupt
+                    return original(self, work, task)
+
+                patch.setattr(engine, "map", counted)
+            with pytest.raises(KeyboardInterrupt):
+                fit(*given, **settings)
+
+    return run
+
+
+def test_r34_a_fit_goes_on_on_the_other_engine_and_on_other_partitions(spark, rows, tmp_path, monkeypatch, cut):
+    monkeypatch.setattr(loop, "KEEP_SECONDS", 0.0)
+    how = {"strategy": "gradient", "batch_size": 300, "epochs": 4, "checkpoint": tmp_path / "kept"}
+    arrays, frame = (rows.x, rows.y), rows.frame(spark)
+    cut(2, *arrays, **how)  # three rounds an epoch
+    cut(3, frame.repartition(5), **how)
+    cut(3, *arrays, **how)
+    with pytest.raises(StoreError, match="shards is 4 there and 2 here"):
+        fit(frame, **how, shards=2)
+    assert fit(frame.repartition(1), **how) == fit(*arrays, **how | {"checkpoint": None})
+
+
 @pytest.mark.slow
 def test_another_fit_does_not_take_it_up(spark, tmp_path, one_epoch_a_job, monkeypatch):
     frame, folder = numeric(spark), (tmp_path / "kept").as_uri()
     interrupted_fits(spark, folder, (3,), finish=False, maxIter=5)
-    for other in ({"seed": 2}, {"learningRate": 0.02}, {"hiddenLayers": [7]}):
+    for other in ({"seed": 2}, {"learningRate": 0.02}, {"hiddenLayers": [7]}, {"shards": 2}):
         expected = small(maxIter=5, **other).fit(frame).network.fingerprint()
         assert small(maxIter=5, checkpointDir=folder, **other).fit(frame).network.fingerprint() == expected
     changed = frame.filter("id > 0")
@@ -56,6 +120,23 @@ def test_a_save_that_was_cut_short_leaves_the_one_before(spark, tmp_path, one_ep
         warned = pytest.warns(UserWarning, match="is left aside") if damage == "bytes" else nullcontext()
         with warned:
             assert small(maxIter=6, checkpointDir=folder.as_uri()).fit(frame).network.fingerprint() == whole
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+@pytest.mark.parametrize("seed", range(10))
+def test_r35_a_driver_that_is_killed_goes_on_to_the_same_bits(seed, rows, tmp_path):
+    said = None
+    for kill in (True, False):
+        command = [sys.executable, "-c", CHILD, tmp_path / "kept"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as child:
+            assert child.stdout.readline() == "begun\n"
+            if kill:
+                time.sleep(random.Random(seed).uniform(0.0, 12.0))
+                os.killpg(child.pid, signal.SIGKILL)
+            said = child.stdout.read().strip() or said
+    print(f"seed {seed}: {'killed' if said is None else 'ended'}")
+    assert said == fit(rows.x, rows.y, epochs=12)
 
 
 def test_candidates_that_train_alike_do_not_disturb_each_other(spark, tmp_path):

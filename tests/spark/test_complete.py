@@ -73,7 +73,7 @@ RICH = [
 ]
 
 
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("shards", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_rich_network_with_all_that_watches_it(spark, rows, shards, tmp_path):
     watched = [
         *["accuracy", "log_loss", "mse"],
@@ -142,7 +142,10 @@ def test_every_optimizer_with_a_schedule(spark, rows, name):
     "settings",
     [
         {"optimizer": "lbfgs", "epochs": 8},
-        {"optimizer": SGD(1.0, momentum=0.5), "callbacks": lambda: BoldDriver("seed"), "strategy": "gradient"},
+        pytest.param(
+            {"optimizer": SGD(1.0, momentum=0.5), "callbacks": lambda: BoldDriver("seed"), "strategy": "gradient"},
+            marks=pytest.mark.slow,
+        ),
         {"optimizer": SGD(5.0), "callbacks": lambda: BoldDriver("seed"), "strategy": "gradient", "batch_size": 300},
         {"optimizer": Adam(1.0), "callbacks": lambda: BoldDriver(), "epochs": 6},
         {"optimizer": SGD(9.0), "callbacks": lambda: LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))},
@@ -160,7 +163,15 @@ def test_every_activation(spark, rows):
     compare(spark, rows, layers=[*layers, Dense(3, "softmax")], loss="sparse_categorical_crossentropy", epochs=1)
 
 
-@pytest.mark.parametrize("loss", dict.fromkeys(LOSSES.values()), ids=repr)
+IN_SHORT = (LOSSES["kld"], LOSSES["hinge"], LOSSES["standardized"])
+"""Losses of unlike targets and outputs, for a look at all of them."""
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [pytest.param(one, marks=[] if one in IN_SHORT else pytest.mark.slow) for one in dict.fromkeys(LOSSES.values())],
+    ids=repr,
+)
 def test_every_loss(spark, rows, loss):
     outputs = 3 if loss.targets == "class" else 1
     y = np.minimum(rows.y, 1) if loss.targets in ("unit", "sign") else rows.y

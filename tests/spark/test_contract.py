@@ -48,6 +48,11 @@ def found(request, connecting, tmp_path_factory):
 
 pytestmark = pytest.mark.timeout(600)
 
+mostly_on_connect = pytest.mark.parametrize(
+    "found", [pytest.param("classic", marks=pytest.mark.slow), "connect"], indirect=True
+)
+"""For what other tests look at on classic Spark."""
+
 
 def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
     got = found("mixed_pipeline")
@@ -59,13 +64,14 @@ def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
     assert got["features"] == ["colour_vector_green", "colour_vector_yellow", "grams", "metres"]
 
 
+@mostly_on_connect
 def test_a_saved_pipeline_predicts_the_same_in_a_new_process(found):
     assert found("new_process") == found("mixed_pipeline")["predictions"]
 
 
 def test_cross_validation_packs_each_fold_once(found):
     got = found("cross_validator")
-    assert len(got["metrics"]) == 4 and max(got["metrics"]) > 0.7
+    assert len(got["metrics"]) == 2 and max(got["metrics"]) > 0.7
     assert got["packed"] == 3, "two folds and the last fit"
     assert got["best"] == got["alone"] == got["loaded"]
 
@@ -94,12 +100,14 @@ def test_thresholds_move_the_prediction_and_pass_from_estimator_to_model(found):
     assert got["always"] == [0.0] and got["one row"] == 0.0 and got["even"] and got["from the estimator"] == [2.0]
 
 
+@mostly_on_connect
 def test_weights_of_classes_and_rows_count(found):
     got = found("weights")
     assert got["plain"] < 0.1 < got["balanced"] and got["map"] > 0.3
     assert got["no weight for lemons"][0] == 0.0 < min(got["no weight for lemons"][1:])
 
 
+@mostly_on_connect
 def test_every_form_of_the_features_gives_the_same_network_and_scores(found):
     got = found("forms")
     assert len(got) == 5 and len({fingerprint for fingerprint, _ in got.values()}) == 1
@@ -107,6 +115,7 @@ def test_every_form_of_the_features_gives_the_same_network_and_scores(found):
     assert all(probability == pytest.approx(first) for _, probability in got.values())
 
 
+@mostly_on_connect
 def test_validation_rows_by_column_share_and_identifier(found):
     got = found("validation")
     assert got["rows"] + got["held"] == 240 and 0 < got["held"] and len(got["val_loss"]) == 12
@@ -116,12 +125,14 @@ def test_validation_rows_by_column_share_and_identifier(found):
     assert got["converged"] < 50
 
 
+@mostly_on_connect
 def test_a_frame_trains_a_sequential_with_the_bits_of_arrays(found):
     got = found("sequential")
     assert got["there"] == got["here"]
     assert got["refused"].startswith("DataError: there is no column 'nothing' for label=")
 
 
+@mostly_on_connect
 def test_penalties_make_weights_small_on_either_strategy(found):
     got = found("regularised")
     for name in ("l2", "l1", "gradient"):
@@ -140,12 +151,13 @@ def test_a_regressor_of_several_targets(found):
 
 def test_packed_rows_serve_many_fits_with_the_same_bits(found):
     got = found("packed")
-    assert got["packed"] == got["direct"] and len(set(got["packed"])) == 3
+    assert got["packed"] == got["direct"] and len(set(got["packed"])) == 2
     assert got["count"] == 1
     assert got["shown"] == "Packed(240 rows of 2 features)"
     assert got["held"][0] == got["held"][1]
 
 
+@mostly_on_connect
 def test_packed_rows_lie_on_storage_and_come_back(found):
     got = found("stored_pack")
     assert len(set(got["found"])) == 1
@@ -155,6 +167,7 @@ def test_packed_rows_lie_on_storage_and_come_back(found):
     assert other.startswith("ConfigError") and "label='kind'" in other
 
 
+@mostly_on_connect
 def test_an_interrupted_fit_goes_on_from_its_checkpoints(found):
     got = found("checkpoints")
     assert got["again"] == got["whole"] and got["history"] and got["interrupted"] == 2
@@ -172,6 +185,7 @@ def test_a_streaming_query_scores(found):
     assert got["rows"] and got["same"]
 
 
+@mostly_on_connect
 def test_big_models_travel_in_pieces_with_the_same_bits_or_are_refused(found):
     got = found("big")
     assert len(set(got["found"])) == 1

@@ -38,14 +38,14 @@ def snapshot(spark):
     return dict(spark.conf.getAll), persisted(spark), spark.sparkContext.getLocalProperty("spark.job.description")
 
 
-def test_the_session_is_left_as_found(spark, rows):
+def test_r15_the_session_is_left_as_found(spark, rows):
     frame = rows.frame(spark)
     before = snapshot(spark)
     fit(frame, validation_split=0.2)
     assert snapshot(spark) == before
 
 
-def test_the_session_is_left_as_found_after_an_error(spark, rows):
+def test_r15_the_session_is_left_as_found_after_an_error(spark, rows):
     frame = rows.frame(spark)
     before = snapshot(spark)
 
@@ -86,7 +86,7 @@ def test_a_refused_cache_costs_time_and_nothing_else(spark, rows, monkeypatch):
         assert fit(frame) == expected
 
 
-def test_a_source_that_shifts_between_looking_and_packing_is_found(spark, rows):
+def test_r06_a_source_that_shifts_between_looking_and_packing_is_found(spark, rows):
     frame = rows.frame(spark)
     drawn = F.udf(lambda: float(np.random.default_rng().random()), "double").asNondeterministic()
     shifting = frame.withColumn("features", F.concat("features", F.array(drawn().cast("float"))))
@@ -94,7 +94,18 @@ def test_a_source_that_shifts_between_looking_and_packing_is_found(spark, rows):
         fit(shifting)
 
 
-def test_a_block_that_comes_back_different_is_found(spark, rows, tmp_path):
+def test_r06_an_unseeded_rand_that_gives_the_same_rows_again_is_trained_on_as_it_is(spark, rows):
+    drawn = rows.frame(spark).withColumn("features", F.array(F.rand(), F.rand()))
+    seen = drawn.orderBy("id").collect()
+
+    def forget(epoch, logs):
+        spark.catalog.clearCache()
+
+    there = fit(drawn, epochs=3, callbacks=LambdaCallback(on_epoch_end=forget))
+    assert there == fit(np.array([row.features for row in seen]), np.array([row.label for row in seen]), epochs=3)
+
+
+def test_r06_a_block_that_comes_back_different_is_found(spark, rows, tmp_path):
     path = str(tmp_path / "rows")
     rows.frame(spark).write.parquet(path)
     calls = []

@@ -1,5 +1,7 @@
 """The estimator is an ordinary Spark stage: it fits in a Pipeline, transforms, saves and loads."""
 
+import warnings
+
 import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
@@ -7,8 +9,9 @@ from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
 
 from firesteel.errors import ConfigError, DataError, StoreError
-from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor
+from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor, persistence
 from tests.spark.conftest import Rows
+from tests.spark.contract import numeric, small
 
 COLUMNS = [f"x{number}" for number in range(6)]
 
@@ -86,6 +89,43 @@ def test_estimator_and_model_keep_their_params_on_disk(fitted, tmp_path):
     with pytest.raises(StoreError, match="NeuralNetworkClassifier, and no NeuralNetworkClassifierModel"):
         estimator.write().overwrite().save(str(tmp_path / "model"))
         NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
+
+
+def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(spark, tmp_path, monkeypatch):
+    path, frame = str(tmp_path / "model"), numeric(spark)
+    models = [small(maxIter=1, seed=seed).fit(frame) for seed in (1, 2)]
+    prints = [model.network.fingerprint() for model in models]
+    left, steps = [0], []
+
+    def cut(function):
+        def call(*arguments):
+            left[0] -= 1
+            if not left[0]:
+                steps.append(function.__name__)
+                raise KeyboardInterrupt
+            return function(*arguments)
+
+        return call
+
+    for name in ("_move", "remove", "write_bytes"):
+        monkeypatch.setattr(persistence, name, cut(getattr(persistence, name)))
+    models[0].save(path)
+    at, now = 1, 0
+    while True:
+        left[0] = at
+        try:
+            models[1 - now].write().overwrite().save(path)
+            break
+        except KeyboardInterrupt:
+            left[0], at = 0, at + 1
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "replacing .* was cut off")
+            found = prints.index(NeuralNetworkClassifierModel.load(path).network.fingerprint())
+        assert found == now or steps[-1] == "remove"
+        now = found
+    assert len(steps) >= 6 and set(steps) == {"remove", "write_bytes", "_move"}
+    assert NeuralNetworkClassifierModel.load(path).network.fingerprint() == prints[1 - now]
+    assert [place.name for place in tmp_path.iterdir()] == ["model"], "nothing is left beside it"
 
 
 def test_copy_and_param_maps_work_as_in_spark(frame):

@@ -131,6 +131,7 @@ def test_it_uses_plain_python(path):
 # What running comes to
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", self_contained, ids=lambda path: path.stem)
 def test_it_runs_and_prints_what_is_saved(play, path):
@@ -144,6 +145,7 @@ def test_it_runs_and_prints_what_is_saved(play, path):
         assert not far, f"(now, saved): {far}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_pipeline_learns_what_a_straight_line_cannot(play):
     names, _ = play(PIPELINE)
@@ -154,6 +156,7 @@ def test_the_pipeline_learns_what_a_straight_line_cannot(play):
     assert min(deeper) > linear + 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_pipeline_stopped_where_the_rows_held_out_said(play):
     history = play(PIPELINE)[0]["history"]
@@ -163,6 +166,7 @@ def test_the_pipeline_stopped_where_the_rows_held_out_said(play):
     assert losses[history.best] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_stream_is_scored_like_a_table(play):
     names, _ = play(PIPELINE)
@@ -174,6 +178,7 @@ def test_the_stream_is_scored_like_a_table(play):
     assert len({probability[1] for probability, _ in stream.values()}) > 150
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_loaded_network_alone_is_the_fitted_one(play):
     names, _ = play(PIPELINE)
@@ -183,6 +188,7 @@ def test_the_loaded_network_alone_is_the_fitted_one(play):
     np.testing.assert_allclose(names["alone"], names["on_spark"], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_pipeline_leaves_nothing_behind(play, spark):
     names, _ = play(PIPELINE)

@@ -1,62 +1,175 @@
-"""Killed workers, killed executors and speculation change nothing but the time."""
+"""Killed workers, killed executors, tasks that raise, clusters that shrink: the bits are the same, or an error says
+in a sentence what happened.
+"""
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean, median
+from typing import Any
 
 import pytest
 
 from tests.spark.clusters import standalone
+from tests.spark.disturbed import EPOCHS, ROWS
 from tests.spark.faults import STRAGGLE_SECONDS
 
 ROOT = Path(__file__).parents[2]
+LOCAL, CLUSTER = "local[2,4]", "local-cluster[2,1,1024]"
+
+pytestmark = pytest.mark.timeout(420)
 
 
-def run(tmp_path: Path, master: str, *faults: str) -> dict[str, dict[str, object]]:
+def run(folder: Path, master: str, *faults: str, conf: Any = (), **settings: Any) -> dict[str, Any]:
     """Run disturbed.py with the tests on every worker's path; return what it printed."""
+    (folder / "faults").mkdir(exist_ok=True)
     environment = os.environ | {
-        "FIRESTEEL_FAULT_MARKER": str(tmp_path / "marker"),
+        "FIRESTEEL_FAULTS": str(folder / "faults"),
         "PYTHONPATH": str(ROOT),
         "PYSPARK_PYTHON": sys.executable,
     }
-    program = [sys.executable, "-m", "tests.spark.disturbed", master, *faults]
+    told = {"master": master, "conf": dict(conf), "faults_": faults} | settings
+    program = [sys.executable, "-m", "tests.spark.disturbed", json.dumps(told)]
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def check(found: dict[str, dict[str, object]], faults: list[str]) -> None:
-    for fault in faults:
-        assert str(found[fault]["happened"]).startswith("epoch 1"), f"{fault} did not fall inside the fit"
-    assert len({part["fingerprint"] for part in found.values()}) == 1, found
+def unharmed(found: dict[str, Any], *faults: str) -> None:
+    """Check that the faults happened, and that each fit has the bits of the one in process and saw each row once."""
+    expected = found["local"][0]["bits"]
+    for name in ("undisturbed", *faults):
+        print(name, [round(one["seconds"], 1) for one in found[name]])
+        for one in found[name]:
+            assert one["bits"] == expected and one["rows"] == [ROWS] * EPOCHS, (name, one)
+            assert name == "undisturbed" or one["happened"], f"{name} did not fall inside the fit"
+    usual = found["undisturbed"][-1]["seconds"]
+    for name in faults:
+        same = sum(one["bits"] == expected for one in found[name])
+        added = mean(one["seconds"] for one in found[name]) - usual
+        print(f"{name}: same bits {same} of {len(found[name])}, {added:+.1f} s beside {usual:.1f} s")
 
 
-@pytest.mark.timeout(420)
-def test_a_killed_python_worker_changes_nothing(tmp_path):
-    check(run(tmp_path, "local[2,4]", "kill_worker"), ["kill_worker"])
+def error(found: dict[str, Any], fault: str, most: float = 30.0) -> str:
+    """Return the text of the one error that a fault came to, which holds nothing of Java and no traceback."""
+    told = found[fault][0]["error"]
+    assert found[fault][0]["seconds"] <= most
+    assert not re.search(r"org\.apache|\bat \w+\.|Traceback|py4j|\n", told["text"]), told["text"]
+    print(f"{fault}, after {found[fault][0]['seconds']:.1f} s: {told['kind']}: {told['text']}")
+    return str(told["text"])
+
+
+def test_r02_r03_a_killed_worker_and_a_task_that_raises(tmp_path):
+    found = run(tmp_path, LOCAL, "kill_worker", "raise_once", "raise_always")
+    unharmed(found, "kill_worker", "raise_once")
+    text = error(found, "raise_always")
+    assert re.match(
+        r"firesteel: epoch 1 of 3: a task failed each time .*: ValueError: attempt 1 of a layer that", text
+    )
+    assert re.search(r"\(faults.py, line \d+, in raise_always; shard \d of 4, 7 block.* \[spark-task\]$", text)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
-def test_a_killed_executor_changes_nothing(tmp_path):
-    check(run(tmp_path, "local-cluster[2,1,1024]", "kill_executor"), ["kill_executor"])
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """A standalone master with two workers on hosts of their own, where Spark will start speculative copies."""
-    with standalone(tmp_path, FIRESTEEL_FAULT_MARKER=str(tmp_path / "marker")) as master:
-        yield master
+def test_r02_r03_ten_killed_workers_and_one_that_always_dies(tmp_path):
+    found = run(tmp_path, LOCAL, "kill_worker*10", "die_always", "raise_once")
+    unharmed(found, "kill_worker", "raise_once")
+    text = error(found, "die_always")
+    assert re.match(
+        r"firesteel: epoch 1 of 3: the Python worker of a task died each time .* To do: more shards", text
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
-def test_a_speculative_copy_changes_nothing(tmp_path, cluster):
-    found = run(tmp_path, cluster, "straggle")
-    check(found, ["straggle"])
-    seconds = float(str(found["straggle"]["seconds"]))
+def test_r01_executors_killed_in_an_epoch(tmp_path):
+    found = run(tmp_path, CLUSTER, "kill_executor*10", "kill_both_executors")
+    unharmed(found, "kill_executor", "kill_both_executors")
+    assert {"executor", "other executor"} <= found["kill_both_executors"][0]["happened"].keys()
+
+
+@pytest.mark.slow
+def test_r01_r02_r06_r07_faults_before_the_first_epoch_and_what_is_lost_with_an_executor(tmp_path):
+    faults = ("survey", "packing", "shuffle", "kill_worker")
+    found = run(tmp_path, CLUSTER, *faults, "shifting")
+    unharmed(found, *faults)
+    assert re.match(
+        r"block \d+ came back with other rows than it was packed with: .* \[data-shift", error(found, "shifting")
+    )
+
+
+@pytest.mark.slow
+def test_r04_a_speculative_copy_changes_nothing(tmp_path):
+    speculation = {
+        "spark.speculation": "true",
+        "spark.speculation.multiplier": "1.1",
+        "spark.speculation.quantile": "0.1",
+        "spark.speculation.interval": "50ms",
+        "spark.speculation.minTaskRuntime": "100ms",
+    }
+    with standalone(tmp_path, FIRESTEEL_FAULTS=str(tmp_path / "faults")) as master:
+        found = run(tmp_path, master, "straggle", conf=speculation)
+    unharmed(found, "straggle")
+    seconds = found["straggle"][0]["seconds"]
     assert seconds < STRAGGLE_SECONDS, "the straggler was waited for, so nothing was speculative"
+
+
+@pytest.mark.slow
+def test_r08_executors_that_go_and_are_sent_away_change_nothing(tmp_path):
+    scaling = {
+        "spark.dynamicAllocation.enabled": "true",
+        "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+        "spark.dynamicAllocation.shuffleTracking.timeout": "2s",
+        "spark.dynamicAllocation.executorIdleTimeout": "2s",
+        "spark.dynamicAllocation.cachedExecutorIdleTimeout": "2s",
+        "spark.dynamicAllocation.minExecutors": "0",
+        "spark.dynamicAllocation.maxExecutors": "2",
+        "spark.decommission.enabled": "true",
+        "spark.storage.decommission.enabled": "true",
+    }
+    found = run(tmp_path, CLUSTER, "idle", "decommission", conf=scaling)
+    print("executors after each epoch, none was at work:", found["idle"][0]["executors"])
+    assert 0 in found["idle"][0]["executors"], "no executor ever left"
+    found["idle"][0]["happened"] = found["idle"][0]["executors"]
+    unharmed(found, "idle", "decommission")
+
+
+@pytest.mark.slow
+def test_r10_one_slot_and_many_partitions_change_nothing(tmp_path):
+    unharmed(run(tmp_path, "local[1]", partitions=64))
+
+
+@pytest.mark.slow
+def test_r13_fresh_workers_that_are_allowed_eight_threads_change_nothing(tmp_path):
+    settings = {"spark.python.worker.reuse": "false", "spark.executorEnv.OMP_NUM_THREADS": "8"}
+    found = run(tmp_path, "local[2]", "count_threads", conf=settings)
+    unharmed(found, "count_threads")
+    told = [json.loads(text) for text in found["count_threads"][0]["happened"].values()]
+    assert len({one["pid"] for one in told}) == len(told) == 4 * EPOCHS, "workers were used again"
+    print("threads allowed and busy beside the task's own:", max((one["allowed"], one["busy"]) for one in told))
+    assert all((one["asked"], one["allowed"], one["busy"]) == ("8", 1, 0) for one in told)
+
+
+@pytest.mark.slow
+def test_r45_everything_encrypted_and_no_port_of_our_own(tmp_path):
+    encryption = {
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": "of these tests",
+        "spark.network.crypto.enabled": "true",
+        "spark.network.crypto.cipher": "AES/GCM/NoPadding",
+        "spark.io.encryption.enabled": "true",
+    }
+    seconds = []
+    for conf in ({}, encryption):
+        found = run(tmp_path, CLUSTER, "ports", "kill_worker", conf=conf, fits=5)
+        ports = found["ports"][0]
+        print("listening at most, in a plain job and in a fit:", ports["plain"], ports["ours"])
+        ports["happened"] = ports["ours"]
+        unharmed(found, "ports", "kill_worker")
+        assert {kind for kind, count in ports["ours"].items() if count > ports["plain"][kind]} == set()
+        assert not ports["ours"].get("python") and not ports["ours"].get("worker")
+        assert ports["ours"]["daemon"] and ports["ours"]["jvm"], "nothing was looked at"
+        seconds.append(median(one["seconds"] for one in found["undisturbed"][1:]))
+    print(f"a fit takes {seconds[0]:.2f} s, encrypted {seconds[1]:.2f} s: {seconds[1] / seconds[0] - 1:+.0%}")

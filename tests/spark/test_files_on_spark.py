@@ -66,7 +66,9 @@ FORMATS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if " numbers" in name else name for name in FORMATS]
+)
 def test_both_engines_give_the_same_network_and_scores(run, folder, name):
     argv = ["train", "--epochs", "1", "--shards", "2", "--hidden", "8", "--json"]
     argv += ["--data", *placed(FORMATS[name], folder)]

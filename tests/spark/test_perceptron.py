@@ -14,7 +14,10 @@ DATA = Path(pyspark.__file__).parent / "data/mllib"
 
 @pytest.mark.parametrize(
     "name, layers",
-    [("sample_multiclass_classification_data", [4, 5, 4, 3]), ("sample_libsvm_data", [692, 20, 2])],
+    [
+        ("sample_multiclass_classification_data", [4, 5, 4, 3]),
+        pytest.param("sample_libsvm_data", [692, 20, 2], marks=pytest.mark.slow),
+    ],
 )
 def test_it_reaches_at_least_what_spark_s_own_does(spark, name, layers):
     def reached(kind):

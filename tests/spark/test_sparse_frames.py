@@ -70,7 +70,9 @@ def expected():
     return fitted(X, Y)
 
 
-@pytest.mark.parametrize("form", ["sparse", "dense", "mixed", "array"])
+@pytest.mark.parametrize(
+    "form", ["mixed", "array", *(pytest.param(form, marks=pytest.mark.slow) for form in ("sparse", "dense"))]
+)
 def test_the_fit_is_that_in_process_whatever_the_column_and_its_partitions(spark, form, expected):
     rows = frame(spark, form, np.random.default_rng(1).permutation(ROWS)).repartition(3)
     net = fitted(rows)
@@ -78,7 +80,9 @@ def test_the_fit_is_that_in_process_whatever_the_column_and_its_partitions(spark
     assert net.history.rows[-1]["loss"] == expected.history.rows[-1]["loss"]
 
 
-@pytest.mark.parametrize("settings", [{"shards": 1}, {"strategy": "gradient", "shards": 2}])
+@pytest.mark.parametrize(
+    "settings", [pytest.param({"shards": 1}, marks=pytest.mark.slow), {"strategy": "gradient", "shards": 2}]
+)
 def test_either_strategy_ends_where_it_ends_in_process(rows, settings):
     assert fitted(rows, **settings).fingerprint() == fitted(X, Y, **settings).fingerprint()
 
@@ -92,7 +96,7 @@ def test_rows_packed_on_storage_stay_sparse(rows, expected, tmp_path):
 def test_predictions_do_not_depend_on_how_a_row_is_stored(spark, rows, expected):
     found = [
         np.array([list(row[0]) for row in expected.predict(one).select("prediction").collect()], np.float32)
-        for one in (rows, frame(spark, "dense"), frame(spark, "array"))
+        for one in (frame(spark, "mixed"), frame(spark, "array"))
     ]
     assert all(np.array_equal(one, expected.predict(X)) for one in found)
     assert expected.evaluate(rows, verbose=0) == expected.evaluate(X, Y, verbose=0)

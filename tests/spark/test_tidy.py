@@ -1,18 +1,29 @@
 """Stages leave the session as they found it, after success, error and interrupt, and do not disturb each other."""
 
+import gc
+import os
+import signal
+import tempfile
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
+from pyspark import SparkContext
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from firesteel.callbacks import LambdaCallback
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
-from firesteel.spark import NeuralNetworkClassifier, pack
+from firesteel.spark import NeuralNetworkClassifier, pack, parcel
 from firesteel.spark.engine import SparkEngine
+from firesteel.spark.ship import archive
+from tests.spark.conftest import fit, make_rows
 from tests.spark.contract import numeric, small
+from tests.spark.disturbed import family
 
 
 @pytest.fixture
@@ -22,17 +33,21 @@ def frame(spark):
 
 @pytest.fixture
 def left_as_found(spark):
-    """Compare what the session holds before and after the test: caches, views, settings, threads."""
+    """Compare what the session holds before and after the test: caches, broadcasts, files, views, settings."""
+    archive()  # is written once a process
 
     def state():
-        catalog = spark.catalog
+        catalog, context = spark.catalog, spark.sparkContext
         return (
-            spark.sparkContext._jsc.getPersistentRDDs().size(),
+            context._jsc.getPersistentRDDs().size(),
             sorted(table.name for table in catalog.listTables()),
-            dict(spark.sparkContext.getConf().getAll()),
-            [spark.conf.get(name, None) for name in ("spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled")],
-            spark.sparkContext.getLocalProperty("spark.job.description"),
-            spark.sparkContext.getLocalProperty("spark.jobGroup.id"),
+            dict(context.getConf().getAll()),
+            dict(spark.conf.getAll),
+            context.getLocalProperty("spark.job.description"),
+            context.getLocalProperty("spark.jobGroup.id"),
+            sorted(os.listdir(context._temp_dir)),  # where broadcasts lie
+            sorted(path.name for path in Path(tempfile.gettempdir()).glob("firesteel-*")),
+            SparkSession.getActiveSession() is spark and SparkContext._active_spark_context is context,
         )
 
     before = state()
@@ -40,11 +55,11 @@ def left_as_found(spark):
     assert state() == before
 
 
-def test_after_a_fit_and_scores(left_as_found, frame):
+def test_r15_after_a_fit_and_scores(left_as_found, frame):
     small(validationFraction=0.3).fit(frame).transform(frame).count()
 
 
-def test_after_a_search(left_as_found, frame):
+def test_r15_after_a_search(left_as_found, frame):
     estimator = small(maxIter=1)
     grid = ParamGridBuilder().addGrid(estimator.learningRate, [0.01, 0.02]).build()
     evaluator = MulticlassClassificationEvaluator()
@@ -54,7 +69,7 @@ def test_after_a_search(left_as_found, frame):
     search.fit(frame)
 
 
-def test_after_candidates_of_which_one_fails(left_as_found, frame):
+def test_r15_after_candidates_of_which_one_fails(left_as_found, frame):
     estimator = small(maxIter=1)
     models = estimator.fitMultiple(frame, [{}, {estimator.activation: "rellu"}, {}])
     assert next(models)[0] == 0
@@ -64,7 +79,7 @@ def test_after_candidates_of_which_one_fails(left_as_found, frame):
         next(models)
 
 
-def test_after_candidates_that_nobody_asks_for(left_as_found, frame):
+def test_r15_after_candidates_that_nobody_asks_for(left_as_found, frame):
     estimator = small(maxIter=1)
     models = estimator.fitMultiple(frame, [{}, {}, {}])
     next(models)
@@ -74,13 +89,13 @@ def test_after_candidates_that_nobody_asks_for(left_as_found, frame):
 @pytest.mark.parametrize(
     "params", [{"labelCol": "grams"}, {"layers": [3, 3]}, {"learningRate": 1e30, "solver": "sgd"}]
 )
-def test_after_an_error_before_or_in_training(left_as_found, frame, params):
+def test_r15_after_an_error_before_or_in_training(left_as_found, frame, params):
     with pytest.raises((ConfigError, DataError, RuntimeError)):
         small(maxIter=30, **params).fit(frame)
 
 
 @pytest.mark.parametrize("round_", [0, 1, 3])
-def test_after_an_interrupt_in_any_round(left_as_found, frame, monkeypatch, round_):
+def test_r15_after_an_interrupt_in_any_round(left_as_found, frame, monkeypatch, round_):
     original, rounds = SparkEngine.map, []
 
     def interrupted(self, work, task):
@@ -92,6 +107,82 @@ def test_after_an_interrupt_in_any_round(left_as_found, frame, monkeypatch, roun
     monkeypatch.setattr(SparkEngine, "map", interrupted)
     with pytest.raises(KeyboardInterrupt):
         small(validationFraction=0.3).fit(frame)
+
+
+def test_r15_after_tasks_that_travel_as_broadcasts_and_an_error_in_the_middle(left_as_found, frame, monkeypatch):
+    monkeypatch.setattr(parcel, "BROADCAST_BYTES", 200)
+    monkeypatch.setattr(parcel, "SMALL", 200)
+    fit(frame, shards=1)
+
+    def fail(epoch, logs):
+        raise OSError("of a callback")
+
+    with pytest.raises(OSError, match="of a callback"):
+        fit(frame, shards=1, callbacks=LambdaCallback(on_epoch_end=fail))
+
+
+def test_r15_after_ctrl_c_in_a_job(left_as_found, spark):
+    rows = make_rows()
+    frame = rows.frame(spark)
+    expected, begun = fit(frame), []
+
+    def press(epoch, logs):
+        if epoch == 1:
+            begun.append(epoch)
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(frame, epochs=200, callbacks=LambdaCallback(on_epoch_end=press))
+    assert begun and fit(frame) == expected
+
+
+@pytest.mark.slow
+def test_r14_twenty_fits_in_two_threads_are_each_as_if_alone(left_as_found, spark):
+    frames = [make_rows(900, seed).frame(spark).repartition(3).persist() for seed in (1, 2)]
+    alone = [fit(frame, epochs=3) for frame in frames]
+    found = [[], []]
+
+    def ten(number):
+        for _ in range(10):
+            found[number].append(fit(frames[number], epochs=3))
+
+    threads = [threading.Thread(target=ten, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    same = sum(one == alone[number] for number in range(2) for one in found[number])
+    print(f"as if alone: {same} of 20")
+    assert same == 20
+    for frame in frames:
+        frame.unpersist()
+
+
+@pytest.mark.slow
+def test_r15_ten_fits_in_a_row_leave_memory_flat_and_nothing_cached(left_as_found, spark):
+    frame = make_rows(5000).frame(spark).repartition(3).persist()
+    frame.count()
+
+    def held():
+        """The driver's memory, the JVM's heap in use and the largest worker's memory, in MB."""
+        gc.collect()
+        runtime = spark._jvm.java.lang.Runtime.getRuntime()
+        spark._jvm.java.lang.System.gc()
+        sizes = [resident(pid) for pid, kind in family().items() if kind == "worker"]
+        return resident(os.getpid()), (runtime.totalMemory() - runtime.freeMemory()) / 2**20, max(sizes)
+
+    def resident(pid):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+    seen = []
+    for _ in range(12):
+        fit(frame, epochs=3)
+        assert spark.sparkContext._jsc.getPersistentRDDs().size() == 1
+        seen.append(held())
+    for who, sizes in zip(("driver", "heap of the JVM", "a worker"), zip(*seen, strict=True), strict=True):
+        print(f"{who}, MB after each fit:", *(round(size) for size in sizes))
+        assert max(sizes[2:]) <= 1.05 * sizes[1] + 2, who  # two fits warm up
+    frame.unpersist()
 
 
 def test_packed_rows_stay_until_they_are_let_go(left_as_found, spark, frame):
@@ -121,7 +212,7 @@ def test_packed_rows_are_refused_where_they_do_not_fit(left_as_found, frame):
             small(weightCol="w").fit(rows)
 
 
-def test_two_fits_at_once_are_each_as_if_alone(left_as_found, frame):
+def test_r14_two_fits_at_once_are_each_as_if_alone(left_as_found, frame):
     settings = [{"seed": 1, "hiddenLayers": [8]}, {"seed": 2, "hiddenLayers": [4, 4], "solver": "rmsprop"}]
     alone = [small(**one).fit(frame).network.fingerprint() for one in settings]
     found = {}
