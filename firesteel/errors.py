@@ -33,6 +33,8 @@ def without_credentials(text: str) -> str:
 class FiresteelError(Exception):
     """Anything firesteel refuses.  `code` is a stable, hyphenated word that programs may test.
 
+    What a terminal would obey, in names that come out of files, is spelt out.
+
     >>> raise ConfigError("units must be at least 1, got 0", code="config-units")
     Traceback (most recent call last):
     firesteel.errors.ConfigError: units must be at least 1, got 0 [config-units]
@@ -42,7 +44,8 @@ class FiresteelError(Exception):
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         self.code = code or self.default_code
-        super().__init__(f"{without_credentials(message)} [{self.code}]")
+        shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+        super().__init__(f"{without_credentials(shown)} [{self.code}]")
 
 
 class ConfigError(FiresteelError, ValueError):

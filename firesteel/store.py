@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from firesteel.core.network import Network
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError, StoreError
+from firesteel.errors import StoreError
 
 __all__ = [
     "FORMAT",
@@ -77,7 +77,7 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
             code="store-format",
         )
     try:
-        network = Network.from_config(_mapping(header, "network"))
+        network = Network.from_config(header["network"])
         slices = zip(tensor_names(network), network.layout.slices(), strict=True)
         parts = arrays(data, entries, {name: (network.dtype, shape) for name, (_, _, shape, _) in slices})
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -143,13 +143,6 @@ def _parsed(text: bytes, size: int) -> Any:
     if 40 * text.count(b",") + 60 * words > 2 * size + SPARE:
         raise ValueError("too much is described")
     return json.loads(text.decode())
-
-
-def _mapping(header: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = header.get(key)
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"its {key} is not described")
-    return value
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:

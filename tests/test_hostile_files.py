@@ -17,6 +17,7 @@ from safetensors.numpy import load, save
 from firesteel.core.constraints import CONSTRAINTS
 from firesteel.core.initializers import INITIALIZERS
 from firesteel.core.regularizers import REGULARIZERS
+from firesteel.errors import DataError
 from firesteel.report import RunFolder
 from tests.files import KINDS, header_size, model
 from tests.test_store import DATA, INNER, edited, layer, network, sealed
@@ -231,6 +232,11 @@ def test_r41_of_a_run_that_is_no_run_every_command_says_a_line(found):
             and "Traceback" not in told
             and "report this" not in told
         )
+
+
+def test_r41_what_a_terminal_would_obey_is_spelt_out():
+    said = str(DataError("column \x1b[2J\u202e\ud800\x07é, s3a://me:word@bucket/x\nsecond line"))
+    assert said == "column \\x1b[2J\\u202e\\ud800\\x07é, s3a://bucket/x\nsecond line [data]"
 
 
 @pytest.mark.parametrize(

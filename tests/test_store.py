@@ -361,6 +361,19 @@ def test_r40_an_absurd_tensor_header_is_refused(change):
     refusal(raw(OUTER | {FIRST: OUTER[FIRST] | change}), "is damaged")
 
 
+def test_r40_arrays_that_share_their_bytes_are_refused_even_under_the_right_checksum():
+    model = Sequential([Dense(4, use_bias=False, input_dim=4), Dense(4, use_bias=False)])
+    data = model.to_bytes()
+    size = int.from_bytes(data[:8], "little")
+    outer, numbers = json.loads(data[8 : 8 + size]), data[8 + size :]
+    header = json.loads(outer["__metadata__"]["firesteel"])
+    twice = np.frombuffer(numbers[: len(numbers) // 2] * 2, "f4")
+    outer["__metadata__"]["firesteel"] = json.dumps(header | {"sha256": store.checksum(header, twice)})
+    assert opened(raw(outer, twice.tobytes())).theta.tobytes() == twice.tobytes()
+    outer["1.w"] = outer["0.w"]
+    refusal(raw(outer, twice.tobytes()), "do not lie one behind the other")
+
+
 def test_r40_a_key_given_twice_makes_the_same_model_or_none():
     text, (name, entry) = json.dumps(OUTER), next((k, v) for k, v in OUTER.items() if k != "__metadata__")
     other = {"__metadata__": {"firesteel": json.dumps(layer(1, units=6))}}

@@ -54,10 +54,12 @@ def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
             with zipfile.ZipFile(file) as archive:
                 names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
                 if "x" not in names:
-                    held = ", ".join(names)[:200] or "nothing"
+                    held = ", ".join(names)[:200].encode("unicode_escape").decode() or "nothing"
                     raise DataError(
                         f'{path}: holds {held}: the rows must be "x", and their labels "y"', code="data-numpy"
                     )
+                for info in archive.infolist():  # whose name must stand in two places
+                    archive.open(info).close()
                 if len(set(names)) < len(names):
                     raise _damaged(str(path), "it holds two arrays of one name")
                 x, y = (_member(archive, name, path) if name in names else None for name in "xy")
@@ -65,7 +67,7 @@ def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
                 return x, y
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
-    except (zipfile.BadZipFile, ValueError, EOFError, zlib.error, NotImplementedError) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, zlib.error, RuntimeError) as error:
         if isinstance(error, DataError):
             raise
         raise _damaged(str(path), error) from None

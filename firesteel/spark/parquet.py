@@ -26,7 +26,10 @@ VECTOR = {"type", "size", "indices", "values"}
 
 def parquet_columns(path: Path) -> list[str]:
     """Return the names of the columns.  Raises DataError where this is no Parquet (`data-parquet`)."""
-    return list(_dataset(path).schema.names)
+    try:
+        return list(_dataset(path).schema.names)
+    except UnicodeDecodeError as error:
+        raise _refused(path, error) from None
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -37,11 +40,11 @@ def read_parquet(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[An
     """
     try:
         table = _dataset(path).read(list(columns))
-    except (pa.ArrowException, OSError) as error:
+        if not table.num_rows:
+            raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
+        return {name: _array(path, name, table.column(name).combine_chunks()) for name in columns}
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _refused(path, error) from None
-    if not table.num_rows:
-        raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
-    return {name: _array(path, name, table.column(name).combine_chunks()) for name in columns}
 
 
 def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
