@@ -27,9 +27,13 @@ TASKS = ("Python worker", "Job aborted", "failed, most recent", "failed 1 times"
 """What is said where a task failed, and not the plan or its driver."""
 TRACEBACK = r'(?s:.*)File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<name>.+)\n(?:[ \t].*\n)*(?P<error>\S.*)'
 MORE_MEMORY = (
-    "To do: more shards (shards=..., or fit parameters of that name), so that each is smaller; fewer tasks at a time "
-    "in an executor (spark.executor.cores); or more memory beside its JVM (spark.executor.memoryOverhead, and "
+    "To do: more shards, so that each is smaller (shards=...); fewer tasks at a time in an executor "
+    "(spark.executor.cores); or more memory beside its JVM (spark.executor.memoryOverhead, and "
     "spark.executor.pyspark.memory where that is set)"
+)
+MORE_HEAP = (
+    "To do: a larger spark.executor.memory (spark.driver.memory, where Spark runs in this program), or fewer rows at "
+    "a time, spark.sql.execution.arrow.maxRecordsPerBatch"
 )
 
 
@@ -78,9 +82,10 @@ def _known(text: str, title: str) -> Exception | None:
         where = f"{file}, line {raised['line']}, in {raised['name']}"
         note = re.search(rf"^{NOTE}(.+)", text[raised.end() :], re.MULTILINE)
         at = f"; {note[1]}" if note else ""
-        if raised["error"].startswith("MemoryError"):
+        if re.match(r"[\w.]*MemoryError\b", raised["error"]):
             return SparkJobError(
-                f"{title}: a Python worker has no more memory to take ({where}{at}).  {MORE_MEMORY}",
+                f"{title}: a Python worker found no more memory: {raised['error'][:LONGEST]} ({where}{at}).  "
+                f"{MORE_MEMORY}",
                 code="spark-memory",
             )
         return SparkJobError(
@@ -88,6 +93,8 @@ def _known(text: str, title: str) -> Exception | None:
             "To do: mend what is at that place; the log of its executor has the whole traceback",
             code="spark-task",
         )
+    if "java.lang.OutOfMemoryError" in text:
+        return SparkJobError(f"{title}: a JVM had no more memory.  {MORE_HEAP}", code="spark-memory")
     if "Python worker exited unexpectedly" in text or "Python worker failed" in text:
         return SparkJobError(
             f"{title}: the Python worker of a task died each time that Spark tried it, without a word, as one does "

@@ -24,6 +24,14 @@ from tests.spark import faults
 from tests.spark.conftest import make_rows, network
 
 ROWS, EPOCHS = 900, 3
+USUAL = {
+    "spark.ui.enabled": "false",
+    "spark.executor.memory": "1g",
+    "spark.log.level": "OFF",
+    "spark.locality.wait": "0",
+    "spark.shuffle.io.maxRetries": "1",  # of asking an executor that is gone; three waits of five seconds are usual
+    "spark.shuffle.io.retryWait": "1s",
+}
 
 
 def fit(x: Any, y: Any = None, **settings: Any) -> dict[str, Any]:
@@ -140,9 +148,8 @@ def family() -> dict[int, str]:
 
 
 def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int = 3, fits: int = 2) -> None:
-    usual = {"spark.ui.enabled": "false", "spark.executor.memory": "1g", "spark.log.level": "OFF"}
     start = time.perf_counter()
-    spark = session(master, conf=usual | conf)
+    spark = session(master, conf=USUAL | conf)
     rows = make_rows(ROWS)
     frame = rows.frame(spark).repartition(partitions).persist()
     frame.count()
@@ -157,6 +164,7 @@ def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int 
             told = disturbed(fault, frame)
             happened = {marker.name: marker.read_text() for marker in faults.FOLDER.iterdir()}
             found[fault].append(told | {"happened": happened})
+            print(fault, round(told["seconds"], 1), file=sys.stderr, flush=True)
     print(json.dumps(found))
     spark.stop()
 
