@@ -15,7 +15,7 @@ from firesteel import errors
 from firesteel.errors import FiresteelError, SparkJobError, SparkSetupError
 from firesteel.spark.worker import NOTE
 
-__all__ = ["translated"]
+__all__ = ["interrupted", "translated"]
 
 LISTENER_MS = 5000
 """How long Spark may take to have noted what became of its tasks."""
@@ -35,6 +35,13 @@ MORE_HEAP = (
     "To do: a larger spark.executor.memory (spark.driver.memory, where Spark runs in this program), or fewer rows at "
     "a time, spark.sql.execution.arrow.maxRecordsPerBatch"
 )
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Return whether an error came of Ctrl-C, upon which Spark cancels its jobs and then tells that they failed."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def translated(error: Exception, spark: Any = None, title: str = "firesteel: a Spark job") -> Exception:

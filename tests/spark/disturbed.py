@@ -6,6 +6,7 @@ The argument is JSON too: master, conf, and faults, each with `*n` behind it whe
 import collections
 import contextlib
 import functools
+import gc
 import json
 import os
 import sys
@@ -79,6 +80,13 @@ def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
             counts.append(executors(spark))
 
         return fit(frame, callbacks=LambdaCallback(on_epoch_end=wait)) | {"executors": counts}
+    if fault == "twelve":
+        held, cached = [], []
+        for _ in range(12):
+            told = fit(frame)
+            cached.append(spark.sparkContext._jsc.getPersistentRDDs().size() - 1)
+            held.append(memory(spark))
+        return told | {"held": held, "cached": cached}
     if fault == "ports":
         with Listeners() as plain:
             for _ in range(10):
@@ -87,6 +95,20 @@ def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
             told = fit(frame)
         return told | {"plain": plain.most, "ours": ours.most}
     return fit(frame, strategy=faults.Faulty(fault))
+
+
+def memory(spark: Any) -> dict[str, float]:
+    """Return what is held, in MB: by this process, by the heap of the JVM, and by the largest worker."""
+    gc.collect()
+    runtime = spark._jvm.java.lang.Runtime.getRuntime()
+    spark._jvm.java.lang.System.gc()
+
+    def resident(pid: int) -> float:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+    worker = max(resident(pid) for pid, kind in family().items() if kind == "worker")
+    heap = (runtime.totalMemory() - runtime.freeMemory()) / 2**20
+    return {"python": resident(os.getpid()), "heap": heap, "worker": worker}
 
 
 class Listeners:
