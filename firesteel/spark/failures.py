@@ -27,8 +27,8 @@ TASKS = ("Python worker", "Job aborted", "failed, most recent", "failed 1 times"
 """What is said where a task failed, and not the plan or its driver."""
 TRACEBACK = r'(?s:.*)File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<name>.+)\n(?:[ \t].*\n)*(?P<error>\S.*)'
 MORE_MEMORY = (
-    "To do: more shards, so that each is smaller (shards=...); fewer tasks at a time in an executor "
-    "(spark.executor.cores); or more memory beside its JVM (spark.executor.memoryOverhead, and "
+    "To do: less at a time (more shards=..., a smaller spark.sql.execution.arrow.maxRecordsPerBatch, fewer "
+    "spark.executor.cores), or more memory beside the executor's JVM (spark.executor.memoryOverhead, and "
     "spark.executor.pyspark.memory where that is set)"
 )
 MORE_HEAP = (

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from firesteel.callbacks import LambdaCallback
 from firesteel.errors import FiresteelError
@@ -81,12 +82,17 @@ def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
 
         return fit(frame, callbacks=LambdaCallback(on_epoch_end=wait)) | {"executors": counts}
     if fault == "twelve":
-        held, cached = [], []
+        held, cached, beside = [], [], []
         for _ in range(12):
             told = fit(frame)
             cached.append(spark.sparkContext._jsc.getPersistentRDDs().size() - 1)
             held.append(memory(spark))
-        return told | {"held": held, "cached": cached}
+        for number in range(12):
+            kept = frame.withColumn("number", F.lit(number)).persist()
+            kept.count()
+            kept.unpersist()
+            beside.append(memory(spark))
+        return told | {"held": held, "cached": cached, "beside": beside}
     if fault == "ports":
         with Listeners() as plain:
             for _ in range(10):
