@@ -71,11 +71,17 @@ def swept(kind: Kind, path: Path, count: int) -> Counter[str]:
         os.waitpid(child, 0)
         return time.perf_counter() - begun
 
-    whole = statistics.median(save(None) for _ in range(5))
+    def killed(delay: float) -> str:
+        save(delay)
+        return found(kind, path)
+
+    span = 1.3 * statistics.median(save(None) for _ in range(5))
     counted: Counter[str] = Counter()
-    for number in range(count):
-        save(1.3 * whole * number / count)
-        counted[found(kind, path)] += 1
+    for _ in range(count // 20):
+        swept = Counter(killed(span * number / 20) for number in range(20))
+        new = sum(times for which, times in swept.items() if which.startswith("new"))
+        span *= 1.5 if new < 4 else 0.67 if new > 12 else 1.0  # the machine has become slower, or faster
+        counted += swept
     return counted
 
 
