@@ -37,7 +37,7 @@ test-matrix: $(READY)
 	@for pair in $(MATRIX); do \
 	  spark=$${pair%%:*} python=$${pair#*:}; \
 	  place=.matrix/spark-$$spark-$$(basename $$python); \
-	  command -v $$python > /dev/null || { echo "there is no $$python here: name another Python with SECOND=..."; exit 1; }; \
+	  $$python -c "" 2> /dev/null || { echo "there is no $$python here: name another Python with SECOND=..."; exit 1; }; \
 	  test -x $$place/bin/pytest || { \
 	    echo "setting up $$place (once)"; \
 	    $$python -m venv $$place && \

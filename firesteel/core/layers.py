@@ -366,13 +366,18 @@ class Rescaling(Layer):
         return (Scale(self.scale, self.offset),)
 
 
+LEAST_DEVIATION = float(np.finfo(np.float32).tiny)
+"""What a Normalization divides by must be more than this."""
+
+
 @dataclass(frozen=True)
 class Normalization(Layer):
     """Shifts and scales each input to mean 0 and variance 1: (x - mean) / sqrt(variance); or back again.
 
     mean, variance: one number for each input, or one for all; where none is given, `adapt` or the first `fit` takes
     them from the rows; from sparse rows, mean 0 and the square of each input's largest size.  A variance of 0, of an
-    input that never changed, is taken as 1 (Keras divides by 1e-7 there).
+    input that never changed, is taken as 1 (Keras divides by 1e-7 there), and so is one below what float32 can divide
+    by, of 1e-76.
     invert: x sqrt(variance) + mean.
     Raises ConfigError where they are no finite numbers, or of different lengths.
 
@@ -416,7 +421,7 @@ class Normalization(Layer):
     def ops(self) -> tuple[Op, ...]:
         if self.mean is None or self.variance is None:
             return (Standardize((0.0,), (1.0,)),)
-        deviation = [math.sqrt(v) or 1.0 for v in self.variance]
+        deviation = [d if d > LEAST_DEVIATION else 1.0 for d in map(math.sqrt, self.variance)]
         if self.invert:
             pairs = [(-m / d, d) for m, d in zip(self.mean, deviation, strict=True)]
         else:

@@ -27,7 +27,7 @@ from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, Stru
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 from firesteel.spark import worker
-from firesteel.spark.failures import translated
+from firesteel.spark.failures import interrupted, translated
 from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
@@ -69,6 +69,8 @@ def collect(frame: DataFrame, title: str) -> pa.Table:
             batches = frame._collect_as_arrow()  # type: ignore[operator]
             return pa.Table.from_batches(batches, to_arrow_schema(frame.schema))
     except Exception as error:
+        if interrupted(error):
+            raise KeyboardInterrupt from None
         raise translated(error, frame.sparkSession, title) from None
 
 

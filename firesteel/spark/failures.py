@@ -15,7 +15,7 @@ from firesteel import errors
 from firesteel.errors import FiresteelError, SparkJobError, SparkSetupError
 from firesteel.spark.worker import NOTE
 
-__all__ = ["translated"]
+__all__ = ["interrupted", "translated"]
 
 LISTENER_MS = 5000
 """How long Spark may take to have noted what became of its tasks."""
@@ -27,10 +27,21 @@ TASKS = ("Python worker", "Job aborted", "failed, most recent", "failed 1 times"
 """What is said where a task failed, and not the plan or its driver."""
 TRACEBACK = r'(?s:.*)File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<name>.+)\n(?:[ \t].*\n)*(?P<error>\S.*)'
 MORE_MEMORY = (
-    "To do: more shards (shards=..., or fit parameters of that name), so that each is smaller; fewer tasks at a time "
-    "in an executor (spark.executor.cores); or more memory beside its JVM (spark.executor.memoryOverhead, and "
+    "To do: more shards, so that each is smaller (shards=...); fewer tasks at a time in an executor "
+    "(spark.executor.cores); or more memory beside its JVM (spark.executor.memoryOverhead, and "
     "spark.executor.pyspark.memory where that is set)"
 )
+MORE_HEAP = (
+    "To do: a larger spark.executor.memory (spark.driver.memory, where Spark runs in this program), or fewer rows at "
+    "a time, spark.sql.execution.arrow.maxRecordsPerBatch"
+)
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Return whether an error came of Ctrl-C, upon which Spark cancels its jobs and then tells that they failed."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def translated(error: Exception, spark: Any = None, title: str = "firesteel: a Spark job") -> Exception:
@@ -78,9 +89,10 @@ def _known(text: str, title: str) -> Exception | None:
         where = f"{file}, line {raised['line']}, in {raised['name']}"
         note = re.search(rf"^{NOTE}(.+)", text[raised.end() :], re.MULTILINE)
         at = f"; {note[1]}" if note else ""
-        if raised["error"].startswith("MemoryError"):
+        if re.match(r"[\w.]*MemoryError\b", raised["error"]):
             return SparkJobError(
-                f"{title}: a Python worker has no more memory to take ({where}{at}).  {MORE_MEMORY}",
+                f"{title}: a Python worker found no more memory: {raised['error'][:LONGEST]} ({where}{at}).  "
+                f"{MORE_MEMORY}",
                 code="spark-memory",
             )
         return SparkJobError(
@@ -88,6 +100,8 @@ def _known(text: str, title: str) -> Exception | None:
             "To do: mend what is at that place; the log of its executor has the whole traceback",
             code="spark-task",
         )
+    if "java.lang.OutOfMemoryError" in text:
+        return SparkJobError(f"{title}: a JVM had no more memory.  {MORE_HEAP}", code="spark-memory")
     if "Python worker exited unexpectedly" in text or "Python worker failed" in text:
         return SparkJobError(
             f"{title}: the Python worker of a task died each time that Spark tried it, without a word, as one does "

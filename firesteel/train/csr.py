@@ -6,7 +6,7 @@ docs/design/0006-sparse-rows.md says how that differs from dense training.  `rou
 network is sparse.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from firesteel.core.sparse import CSR, entering, joined, narrowed
 from firesteel.core.types import Array
 from firesteel.core.update import update
 from firesteel.train.blocks import Block
-from firesteel.train.partial import Changed, Partial, Task
+from firesteel.train.partial import Changed, Partial, Task, tree_sum
 
 __all__ = ["Learner", "average", "rows_for", "spread"]
 
@@ -149,15 +149,22 @@ def average(task: Task, shard: int, batches: Iterable[Pieces], share: float) -> 
     theta, network = task.theta.copy(), task.objective.network
     learner = Learner(task, theta, task.slots.copy())
     learner.price = network.penalty(network.layout.views(theta)) if network.priced else 0.0
-    sums, step = np.zeros(task.objective.size), task.step
-    for batch in batches:
-        if task.watch is not None:
-            task.watch(step - task.step, None)
-        batch_sums = learner.step(batch, step, shard)
-        if task.watch is not None:
-            task.watch(step - task.step, batch_sums)
-        sums += batch_sums
-        step += 1
+    step = task.step
+
+    def steps() -> Iterator[Array]:
+        """Take a step along each batch; yield its sums."""
+        nonlocal step
+        for batch in batches:
+            if task.watch is not None:
+                task.watch(step - task.step, None)
+            batch_sums = learner.step(batch, step, shard)
+            if task.watch is not None:
+                task.watch(step - task.step, batch_sums)
+            step += 1
+            yield batch_sums
+
+    sums = tree_sum(steps())
+    sums = np.zeros(task.objective.size) if sums is None else sums
     return replace(learner.changed(share), sums=sums, steps=step - task.step)
 
 

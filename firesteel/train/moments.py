@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firesteel.core.layers import Activation, Normalization
+from firesteel.core.layers import LEAST_DEVIATION, Activation, Normalization
 from firesteel.core.losses import MeanSquaredError
 from firesteel.core.network import Network, Objective
 from firesteel.core.types import Array
@@ -33,9 +33,9 @@ class Moments:
 
     @property
     def deviation(self) -> Array:
-        """The square root of the variance, and 1 where that is 0: what a Normalization divides by."""
+        """The square root of the variance, and 1 where that is next to nothing: what a Normalization divides by."""
         deviation = np.sqrt(self.variance)
-        return np.where(deviation > 0, deviation, 1.0)
+        return np.where(deviation > LEAST_DEVIATION, deviation, 1.0)
 
     def normalization(self, invert: bool = False) -> Normalization:
         """Return the layer that brings such columns to mean 0 and variance 1, or back."""

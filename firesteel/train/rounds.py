@@ -226,19 +226,26 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     theta, slots = task.theta.copy(), task.slots.copy()
     rows = min(task.batch_size, sum(map(len, chosen)))
     learner = _Learner(task, theta, run, rows, chosen[0])
-    sums, step = np.zeros(task.objective.size), task.step
-    for batch in batches:
-        if task.watch is not None:
-            task.watch(step - task.step, None)
-        desk, batch_sums = learner.learn(batch, None, shard, step)
-        if network.priced:
-            batch_sums[0] += batch_sums[1] * network.penalty(learner.views, desk.views)
-        sums += batch_sums
-        step += 1
-        update(network, task.optimizer, theta, desk.gradient, slots, step, run)
-        learner.free.append(desk)
-        if task.watch is not None:
-            task.watch(step - task.step - 1, batch_sums)
+    step = task.step
+
+    def steps() -> Iterator[Array]:
+        """Take a step along each batch; yield its sums."""
+        nonlocal step
+        for batch in batches:
+            if task.watch is not None:
+                task.watch(step - task.step, None)
+            desk, batch_sums = learner.learn(batch, None, shard, step)
+            if network.priced:
+                batch_sums[0] += batch_sums[1] * network.penalty(learner.views, desk.views)
+            step += 1
+            update(network, task.optimizer, theta, desk.gradient, slots, step, run)
+            learner.free.append(desk)
+            if task.watch is not None:
+                task.watch(step - task.step - 1, batch_sums)
+            yield batch_sums
+
+    sums = tree_sum(steps())  # one after another, a million of them would lose digits
+    assert sums is not None, "a block holds at least one row"
     vectors = np.vstack([theta, *slots])
     if task.shards > 1:
         vectors *= theta.dtype.type(share)

@@ -1,6 +1,7 @@
 """Gradient = finite difference: every op, layer, activation and loss in the registries, and whole networks."""
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,7 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.norms import BatchNorm, LayerNorm
 from firesteel.core.ops import Affine, Drop, Noise, Op, Scale, Standardize
 from firesteel.core.regularizers import L1L2, REGULARIZERS
+from firesteel.core.seeds import rng_for
 from firesteel.testing import check_gradient
 
 SEEDS = [0, 1, 2]
@@ -141,12 +143,18 @@ def last_activation(loss):
     return "linear" if getattr(loss, "from_logits", False) else loss.natural
 
 
+def drawn(network, rng):
+    """Weights and rows that such a network may meet."""
+    theta, x = rng.normal(0.1, 0.7, network.layout.size), rng.normal(size=(BATCH, network.inputs))
+    if isinstance(network.ops[0], Lookup):
+        x = rng.integers(0, network.ops[0].categories, x.shape).astype(float)
+    return theta, x
+
+
 def away_from_kinks(network, rng):
     """Weights and rows at which no input of an activation is near a point where the slope may jump."""
     for _ in range(100):
-        theta, x = rng.normal(0.1, 0.7, network.layout.size), rng.normal(size=(BATCH, network.inputs))
-        if isinstance(network.ops[0], Lookup):
-            x = rng.integers(0, network.ops[0].categories, x.shape).astype(float)
+        theta, x = drawn(network, rng)
         views = network.layout.views(theta)
         inputs = [network.forward(views, x, last=at)[0] for at, op in enumerate(network.ops) if isinstance(op, Curve)]
         if all(np.abs(z[..., None] - KINKS).min() > 1e-4 for z in inputs):
@@ -202,7 +210,7 @@ def test_the_pull_back_of_every_op_is_the_derivative_by_its_input_and_its_parame
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("layer", [layer for samples in LAYER_SAMPLES.values() for layer in samples], ids=repr)
-def test_the_gradient_through_every_layer_is_the_finite_difference(layer, seed):
+def test_r30_the_gradient_through_every_layer_is_the_finite_difference(layer, seed):
     before = [] if isinstance(layer, Embedding | Input) else [Dense(4, "tanh")]
     check([*before, layer, Dense(2)], losses.get("half_sse"), seed)
 
@@ -216,7 +224,7 @@ def test_the_gradient_is_right_behind_a_first_layer_without_weights(first):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("outputs", [2, 5])
 @pytest.mark.parametrize("name", LOSS_SAMPLES)
-def test_the_gradient_of_every_loss_with_its_link_is_the_finite_difference(name, outputs, bias, seed):
+def test_r30_the_gradient_of_every_loss_with_its_link_is_the_finite_difference(name, outputs, bias, seed):
     loss = LOSS_SAMPLES[name]
     last = Dense(outputs, last_activation(loss), use_bias=bias)
     check([Dense(4, "tanh", use_bias=bias), Dropout(0.3), last], loss, seed)
@@ -272,8 +280,96 @@ def test_the_gradient_of_a_loss_in_units_of_the_targets_is_the_finite_difference
     check([Dense(4, "tanh"), Dense(2), Normalization([1.0, -3.0], [0.25, 400.0], invert=True)], loss, seed)
 
 
+# Everything together: what a step goes along, with weights, dropped units and the price of the parameters
+
+
+CURVES = list(dict.fromkeys(ACTIVATIONS))
+PRICES = [None, *REGULARIZERS]
+MEASURES = list(dict.fromkeys(LOSS_SAMPLES.values()))
+
+
+def dropped(op):
+    """The same units in every call."""
+    return rng_for(0, "check", op)
+
+
+def error(layer, curve, loss, price, seed):
+    """The worst relative error of the gradient along three directions, under weights of which some are 0."""
+    rng = np.random.default_rng(seed)
+    priced = {"kernel_regularizer": price, "bias_regularizer": price}
+    if isinstance(layer, Embedding):
+        layer = replace(layer, embeddings_regularizer=price)
+    first = [] if isinstance(layer, Embedding | Input) else [Dense(4, "tanh", **priced)]
+    last = Dense(3, last_activation(loss), **priced)
+    layers = (*first, layer, Dense(4, curve, **priced), Dropout(0.3), last)
+    network = Network(layers, layers[0].inputs or WIDTH, "float64")
+    objective, views = Objective(network, loss), network.layout.views
+    w = rng.uniform(0.5, 2.0, BATCH) * (np.arange(BATCH) % 3 > 0)
+    y = targets(loss, network.outputs, rng)
+    for _ in range(200):
+        theta, x = drawn(network, rng)
+        theta *= rng.choice([0.3, 0.6, 1.0])
+        if np.abs(theta).min() > 1e-4 and not near_a_corner(network, loss, theta, x, y):
+            break
+    else:
+        raise AssertionError("no point away from the corners was found")
+    g = np.zeros_like(theta)
+
+    def value(at):
+        sums = objective.learn(views(at), x, y, w, 1.0 / w.sum(), dropped, views(np.zeros_like(at)))
+        return sums[0] / sums[1] + network.penalty(views(at))
+
+    objective.learn(views(theta), x, y, w, 1.0 / w.sum(), dropped, views(g))
+    network.penalty(views(theta), views(g))
+    for where, _ in network.statistics:
+        g[where] = 0
+    worst = 0.0
+    for u in rng.standard_normal((3, len(theta))):
+        slope = (value(theta + 1e-6 * u) - value(theta - 1e-6 * u)) / 2e-6
+        worst = max(worst, abs(slope - g @ u) / max(1.0, abs(slope)))
+    return worst
+
+
+def near_a_corner(network, loss, theta, x, y):
+    """Whether a curve or the loss bends near these rows, or is so steep that differences say little."""
+    views, end = network.layout.views(theta), len(network.ops) - (loss.link is not None)
+    with np.errstate(over="ignore"):
+        inputs = [
+            (at == end, network.forward(views, x, dropped, at)[0])
+            for at in range(end + 1)
+            if at == end or isinstance(network.ops[at], Curve)
+        ]
+    if any(np.abs(z).max() > 9 or (not last and np.abs(z[..., None] - KINKS).min() < 1e-4) for last, z in inputs):
+        return True
+    slopes = [loss.rows(inputs[-1][1] + step, y)[2] for step in (-1e-4, 1e-4)]
+    return bool(np.abs(slopes[0] - slopes[1]).max() > 0.05)
+
+
+def worst_of(combinations):
+    found = {where: error(*where[:4], number) for number, where in enumerate(combinations)}
+    at = max(found, key=found.__getitem__)
+    print(f"{len(found):,} networks, worst relative error {found[at]:.1e}: {at}")
+    assert found[at] <= 1e-6, at
+    return found
+
+
+def test_r30_every_pair_of_layer_and_activation_under_some_loss_and_regularizer():
+    """Losses and regularisers take turns, so that each is met."""
+    layers = [samples[0] for samples in LAYER_SAMPLES.values()]
+    pairs = enumerate(itertools.product(layers, CURVES))
+    turns = [(*pair, MEASURES[n % len(MEASURES)], PRICES[n % len(PRICES)]) for n, pair in pairs]
+    assert {turn[2] for turn in turns} == set(MEASURES) and {turn[3] for turn in turns} == set(PRICES)
+    worst_of(turns)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYER_SAMPLES)
+def test_r30_every_layer_activation_loss_and_regularizer(name):
+    worst_of(list(itertools.product(LAYER_SAMPLES[name][:2], CURVES, MEASURES, PRICES)))
+
+
 @pytest.mark.parametrize("name", REGULARIZERS)
-def test_the_derivative_of_every_regularizer_is_the_finite_difference(name):
+def test_r30_the_derivative_of_every_regularizer_is_the_finite_difference(name):
     price, rng = REGULARIZERS[name], np.random.default_rng(0)
     w = rng.uniform(0.1, 2.0, (4, 3)) * rng.choice([-1, 1], (4, 3))
     g = np.ones_like(w)

@@ -6,6 +6,7 @@ The argument is JSON too: master, conf, and faults, each with `*n` behind it whe
 import collections
 import contextlib
 import functools
+import gc
 import json
 import os
 import sys
@@ -24,6 +25,14 @@ from tests.spark import faults
 from tests.spark.conftest import make_rows, network
 
 ROWS, EPOCHS = 900, 3
+USUAL = {
+    "spark.ui.enabled": "false",
+    "spark.executor.memory": "1g",
+    "spark.log.level": "OFF",
+    "spark.locality.wait": "0",
+    "spark.shuffle.io.maxRetries": "1",  # of asking an executor that is gone; three waits of five seconds are usual
+    "spark.shuffle.io.retryWait": "1s",
+}
 
 
 def fit(x: Any, y: Any = None, **settings: Any) -> dict[str, Any]:
@@ -71,6 +80,13 @@ def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
             counts.append(executors(spark))
 
         return fit(frame, callbacks=LambdaCallback(on_epoch_end=wait)) | {"executors": counts}
+    if fault == "twelve":
+        held, cached = [], []
+        for _ in range(12):
+            told = fit(frame)
+            cached.append(spark.sparkContext._jsc.getPersistentRDDs().size() - 1)
+            held.append(memory(spark))
+        return told | {"held": held, "cached": cached}
     if fault == "ports":
         with Listeners() as plain:
             for _ in range(10):
@@ -79,6 +95,20 @@ def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
             told = fit(frame)
         return told | {"plain": plain.most, "ours": ours.most}
     return fit(frame, strategy=faults.Faulty(fault))
+
+
+def memory(spark: Any) -> dict[str, float]:
+    """Return what is held, in MB: by this process, by the heap of the JVM, and by the largest worker."""
+    gc.collect()
+    runtime = spark._jvm.java.lang.Runtime.getRuntime()
+    spark._jvm.java.lang.System.gc()
+
+    def resident(pid: int) -> float:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+    worker = max(resident(pid) for pid, kind in family().items() if kind == "worker")
+    heap = (runtime.totalMemory() - runtime.freeMemory()) / 2**20
+    return {"python": resident(os.getpid()), "heap": heap, "worker": worker}
 
 
 class Listeners:
@@ -140,9 +170,8 @@ def family() -> dict[int, str]:
 
 
 def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int = 3, fits: int = 2) -> None:
-    usual = {"spark.ui.enabled": "false", "spark.executor.memory": "1g", "spark.log.level": "OFF"}
     start = time.perf_counter()
-    spark = session(master, conf=usual | conf)
+    spark = session(master, conf=USUAL | conf)
     rows = make_rows(ROWS)
     frame = rows.frame(spark).repartition(partitions).persist()
     frame.count()
@@ -157,6 +186,7 @@ def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int 
             told = disturbed(fault, frame)
             happened = {marker.name: marker.read_text() for marker in faults.FOLDER.iterdir()}
             found[fault].append(told | {"happened": happened})
+            print(fault, round(told["seconds"], 1), file=sys.stderr, flush=True)
     print(json.dumps(found))
     spark.stop()
 

@@ -84,9 +84,15 @@ def test_r02_r03_ten_killed_workers_and_one_that_always_dies(tmp_path):
 
 
 @pytest.mark.slow
-def test_r01_executors_killed_in_an_epoch(tmp_path):
-    found = run(tmp_path, CLUSTER, "kill_executor*10", "kill_both_executors")
-    unharmed(found, "kill_executor", "kill_both_executors")
+@pytest.mark.parametrize("runs", ["1 to 5", "6 to 10"])
+def test_r01_an_executor_killed_in_an_epoch(tmp_path, runs):
+    unharmed(run(tmp_path, CLUSTER, "kill_executor*5"), "kill_executor")
+
+
+@pytest.mark.slow
+def test_r01_both_executors_killed_in_turn(tmp_path):
+    found = run(tmp_path, CLUSTER, "kill_both_executors")
+    unharmed(found, "kill_both_executors")
     assert {"executor", "other executor"} <= found["kill_both_executors"][0]["happened"].keys()
 
 
@@ -150,6 +156,19 @@ def test_r13_fresh_workers_that_are_allowed_eight_threads_change_nothing(tmp_pat
     assert len({one["pid"] for one in told}) == len(told) == 4 * EPOCHS, "workers were used again"
     print("threads allowed and busy beside the task's own:", max((one["allowed"], one["busy"]) for one in told))
     assert all((one["asked"], one["allowed"], one["busy"]) == ("8", 1, 0) for one in told)
+
+
+@pytest.mark.slow
+def test_r15_fits_in_a_row_leave_memory_flat_and_nothing_cached(tmp_path):
+    """On a local master, whose one JVM is the driver and the executor; Spark is to forget jobs that have ended."""
+    names = ("retainedJobs", "retainedStages", "retainedTasks")
+    forgetful = {f"spark.ui.{name}": "10" for name in names} | {"spark.sql.ui.retainedExecutions": "10"}
+    found = run(tmp_path, "local[2]", "twelve", conf=forgetful)["twelve"][0]
+    assert not any(found["cached"])
+    for who in ("python", "heap", "worker"):
+        sizes = [held[who] for held in found["held"]]
+        print(f"{who}, MB after each fit:", *(f"{size:.1f}" for size in sizes))
+        assert max(sizes[2:]) <= 1.02 * max(sizes[:2]) + 1, who  # two fits warm up
 
 
 @pytest.mark.slow

@@ -1,12 +1,10 @@
 """Stages leave the session as they found it, after success, error and interrupt, and do not disturb each other."""
 
-import gc
 import os
 import signal
 import tempfile
 import threading
 import warnings
-from pathlib import Path
 
 import pytest
 from pyspark import SparkContext
@@ -23,7 +21,6 @@ from firesteel.spark.engine import SparkEngine
 from firesteel.spark.ship import archive
 from tests.spark.conftest import fit, make_rows
 from tests.spark.contract import numeric, small
-from tests.spark.disturbed import family
 
 
 @pytest.fixture
@@ -32,9 +29,10 @@ def frame(spark):
 
 
 @pytest.fixture
-def left_as_found(spark):
+def left_as_found(spark, tmp_path, monkeypatch):
     """Compare what the session holds before and after the test: caches, broadcasts, files, views, settings."""
     archive()  # is written once a process
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def state():
         catalog, context = spark.catalog, spark.sparkContext
@@ -46,7 +44,7 @@ def left_as_found(spark):
             context.getLocalProperty("spark.job.description"),
             context.getLocalProperty("spark.jobGroup.id"),
             sorted(os.listdir(context._temp_dir)),  # where broadcasts lie
-            sorted(path.name for path in Path(tempfile.gettempdir()).glob("firesteel-*")),
+            sorted(path.name for path in tmp_path.glob("firesteel-*")),
             SparkSession.getActiveSession() is spark and SparkContext._active_spark_context is context,
         )
 
@@ -156,33 +154,6 @@ def test_r14_twenty_fits_in_two_threads_are_each_as_if_alone(left_as_found, spar
     assert same == 20
     for frame in frames:
         frame.unpersist()
-
-
-@pytest.mark.slow
-def test_r15_ten_fits_in_a_row_leave_memory_flat_and_nothing_cached(left_as_found, spark):
-    frame = make_rows(5000).frame(spark).repartition(3).persist()
-    frame.count()
-
-    def held():
-        """The driver's memory, the JVM's heap in use and the largest worker's memory, in MB."""
-        gc.collect()
-        runtime = spark._jvm.java.lang.Runtime.getRuntime()
-        spark._jvm.java.lang.System.gc()
-        sizes = [resident(pid) for pid, kind in family().items() if kind == "worker"]
-        return resident(os.getpid()), (runtime.totalMemory() - runtime.freeMemory()) / 2**20, max(sizes)
-
-    def resident(pid):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
-
-    seen = []
-    for _ in range(12):
-        fit(frame, epochs=3)
-        assert spark.sparkContext._jsc.getPersistentRDDs().size() == 1
-        seen.append(held())
-    for who, sizes in zip(("driver", "heap of the JVM", "a worker"), zip(*seen, strict=True), strict=True):
-        print(f"{who}, MB after each fit:", *(round(size) for size in sizes))
-        assert max(sizes[2:]) <= 1.05 * sizes[1] + 2, who  # two fits warm up
-    frame.unpersist()
 
 
 def test_packed_rows_stay_until_they_are_let_go(left_as_found, spark, frame):
