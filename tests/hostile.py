@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from firesteel import store
 from firesteel.cli import main
 from firesteel.cli.config import resolve
 from firesteel.cli.rows import Ask, load
@@ -70,7 +71,7 @@ def command(*words: str) -> Callable[[str], None]:
 
 
 READERS: dict[str, tuple[Callable[[str], object], ...]] = {
-    **{name: (lambda path, kind=kind: kind.load(Path(path)),) for name, kind in KINDS.items()},
+    **{name: (lambda path, kind=kind: kind.opened(store.read(path)),) for name, kind in KINDS.items()},
     **{
         form: (lambda path, form=form: load(Ask(path, form, labelled=False)),)
         for form in ("csv", "idx", "libsvm", "text")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from firesteel import store
 from firesteel.cli.config import resolve
 from firesteel.cli.rows import Ask, load
 from firesteel.errors import FiresteelError
@@ -23,7 +24,7 @@ from tests.files import KINDS
 SPARE = 64 << 20
 
 READERS: dict[str, Callable[[str], object]] = {
-    **{name: lambda path, kind=kind: kind.load(Path(path)) for name, kind in KINDS.items()},
+    **{name: lambda path, kind=kind: kind.opened(store.read(path)) for name, kind in KINDS.items()},
     "weights": lambda path: load_model(path).count_params(),
     **{
         form: lambda path, form=form: load(Ask(path, form, labelled=False))

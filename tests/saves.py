@@ -21,6 +21,7 @@ from firesteel.models import load_model
 from tests.files import KINDS, Kind, model
 
 OLD, NEW = 0, 1
+X, Y = np.arange(80.0).reshape(20, 4) / 80, np.arange(20) % 3
 CALLS = ("open", "fdopen", "fsync", "chmod", "replace", "close")
 """What a save asks of the system, by the names of `os`; `fdopen` gives the file that is written to."""
 
@@ -71,11 +72,17 @@ def swept(kind: Kind, path: Path, count: int) -> Counter[str]:
         os.waitpid(child, 0)
         return time.perf_counter() - begun
 
-    whole = statistics.median(save(None) for _ in range(5))
+    def killed(delay: float) -> str:
+        save(delay)
+        return found(kind, path)
+
+    span = 1.3 * statistics.median(save(None) for _ in range(5))
     counted: Counter[str] = Counter()
-    for number in range(count):
-        save(1.3 * whole * number / count)
-        counted[found(kind, path)] += 1
+    for _ in range(count // 20):
+        swept = Counter(killed(span * number / 20) for number in range(20))
+        new = sum(times for which, times in swept.items() if which.startswith("new"))
+        span *= 1.5 if new < 4 else 0.67 if new > 12 else 1.0  # the machine has become slower, or faster
+        counted += swept
     return counted
 
 
@@ -128,14 +135,12 @@ def runs(kind: Kind, path: Path, count: int) -> Counter[str]:
     from firesteel.report.page import render  # which imports much: before the fork
 
     assert render
-    x = np.arange(80.0).reshape(20, 4) / 80
-    y = np.arange(20) % 3
 
     def train(place: Path, seed: int) -> None:
         made = model(seed)
         said = "finished"
         try:
-            made.fit(x, y, epochs=2, batch_size=8, seed=seed, verbose=0, callbacks=[RunFolder(place)])
+            made.fit(X, Y, epochs=2, batch_size=8, seed=seed, verbose=0, callbacks=[RunFolder(place)])
         except ConfigError as error:
             said = str(error)
         path.with_name(f"{place.name}.{seed}").write_text(f"{os.getpid()}\n{made.fingerprint()}\n{said}")
@@ -169,7 +174,47 @@ def runs(kind: Kind, path: Path, count: int) -> Counter[str]:
     return counted
 
 
-WHAT = {"swept": swept, "at each call": at_each_call, "met": met, "runs": runs}
+def killed_runs(kind: Kind, path: Path, count: int) -> Counter[str]:
+    """Kill a run `count` times, sooner or later; look at what is there, and run it again to its end."""
+    from firesteel.report import RunFolder
+    from firesteel.report.page import render
+
+    def train(place: Path) -> None:
+        run = RunFolder(place)
+        model(1).fit(X, Y, epochs=20, verbose=0, callbacks=[run], checkpoint=place / "checkpoint")
+
+    begun = time.perf_counter()
+    os.waitpid(forked(lambda: train(path.with_name("whole"))), 0)
+    span = time.perf_counter() - begun
+    fingerprint = load_model(path.with_name("whole") / "model.firesteel").fingerprint()
+    counted: Counter[str] = Counter()
+    for number in range(count):
+        place = path.with_name(f"run{number}")
+        child = forked(lambda p=place: train(p))
+        time.sleep(span * number / count)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        try:
+            render(place)
+            counted["a page"] += 1
+        except StoreError as error:
+            counted[f"no page: {error.code}"] += 1
+        if (place / "model.firesteel").exists():
+            assert load_model(place / "model.firesteel").fingerprint() == fingerprint
+            counted["a model"] += 1
+        if (
+            not (place / "metrics.json").exists()
+            or json.loads((place / "metrics.json").read_text())["status"] != "finished"
+        ):
+            assert os.waitpid(forked(lambda p=place: train(p)), 0)[1] == 0
+            counted["went on"] += 1
+        assert load_model(place / "model.firesteel").fingerprint() == fingerprint
+        assert not [other for other in place.iterdir() if other.name.startswith(".")]
+        counted["the same bits"] += 1
+    return counted
+
+
+WHAT = {"swept": swept, "at each call": at_each_call, "met": met, "runs": runs, "killed runs": killed_runs}
 
 if __name__ == "__main__":
     what, kind, folder, *count = sys.argv[1:]

@@ -62,6 +62,13 @@ def test_r38_of_two_runs_in_one_folder_one_is_whole_and_the_other_is_refused_fif
     check_runs(counted("runs", "model", tmp_path, 50), 50)
 
 
+@pytest.mark.slow
+def test_r36_a_run_killed_at_any_moment_can_be_looked_at_and_goes_on_to_the_same_bits(tmp_path):
+    found = counted("killed runs", "model", tmp_path, 40)
+    assert found.pop("the same bits") == 40 and found["went on"] >= 20 and found["a page"] >= 10
+    assert set(found) <= {"a page", "no page: store-read", "a model", "went on"}
+
+
 SMALL_DISK = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=8m tmpfs "$0" && exec "$@"']
 """Runs a command with 8 MB of disk in the place of a folder, where the system lets one do that."""
 SAYS = {

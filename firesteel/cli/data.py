@@ -216,7 +216,9 @@ def convert(
     try:
         for paths, rows in loaded:
             form.write(paths, rows)
-    except BaseException:
+    except BaseException as error:
+        if getattr(error, "code", "") == "data-exists":  # somebody else's file, since we looked
+            raise
         for path in (path for paths, _ in plan for path in paths):
             path.unlink(missing_ok=True)
         for place in made:

@@ -40,9 +40,20 @@ def written(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        _name(part, path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}", code="data-write") from error
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _name(part: Path, path: Path) -> None:
+    """Give a whole file its name, unless another has taken that meanwhile."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        must_not_exist(path)
+        raise
+    except OSError:  # not every file system has links
+        part.replace(path)

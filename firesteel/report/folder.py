@@ -242,7 +242,9 @@ class RunFolder(Callback):
             there = {path.name for path in self.folder.iterdir()}
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be made: {error.strerror or error}", code="store-write") from None
-        others = sorted(there - {*FILES, "start.firesteel", CHECKPOINT})
+        known = {*FILES, "start.firesteel", CHECKPOINT}
+        halves = {name for name in there if any(name.startswith(f".{one}.") for one in known)}  # of a killed run
+        others = sorted(there - known - halves)
         if others:
             raise ConfigError(
                 f"{self.folder} holds {others[0]!r}, which is no run's: name another folder", code="config-folder"

@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import load_svmlight_file
 
 from firesteel.cli import main, sets
+from firesteel.cli.rows import load
 from firesteel.datasets import load_mnist
 
 RNG = np.random.default_rng(0)
@@ -121,3 +122,14 @@ def test_sets_and_formats_are_listed(run):
 def test_a_set_is_fetched(run):
     code, out, _ = run("data", "fetch", "digits")
     assert (code, out.splitlines()[0]) == (0, "digits train  1,438 rows of 8 x 8, checked")
+
+
+def test_r38_a_file_that_came_meanwhile_is_left_alone(run, tmp_path, monkeypatch):
+    def slow(wanted):
+        (tmp_path / "digits-test.csv").write_text("mine")
+        return load(wanted)
+
+    monkeypatch.setattr("firesteel.cli.data.load", slow)
+    code, out, err = run("data", "convert", "digits", tmp_path, "--to", "csv")
+    assert (code, out) == (3, "") and "digits-test.csv: is there already" in err
+    assert (tmp_path / "digits-test.csv").read_text() == "mine"

@@ -9,6 +9,7 @@ import pytest
 
 from firesteel.datasets import delimited, read_csv, write_csv
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number
+from firesteel.datasets.files import written
 from firesteel.errors import DataError
 
 GOOD = '\ufeffsize,count,on,kind\r\n1.5,1,true,a\r\n\r\n-2e3,2,FALSE,"b, or ""c"""\r\n.5,+3,true," d"\r\n'
@@ -118,6 +119,26 @@ def test_a_file_that_cannot_be_read_or_is_there_already(tmp_path):
     with pytest.raises(DataError, match="is there already"):
         write_csv(path, {"x": np.arange(3)})
     assert path.read_bytes() == GOOD.encode()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_r38_of_two_that_write_one_file_the_second_is_refused(tmp_path, monkeypatch, links):
+    def none(*_):
+        raise OSError(95, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", none)
+    path = tmp_path / "x.csv"
+    with written(path) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole" and os.listdir(tmp_path) == ["x.csv"]
+    path.unlink()
+    if links:
+        with pytest.raises(DataError, match="is there already") as caught, written(path) as file:
+            file.write(b"second")
+            path.write_bytes(b"first")
+        assert caught.value.code == "data-exists"
+        assert path.read_bytes() == b"first" and os.listdir(tmp_path) == ["x.csv"]
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):

@@ -152,6 +152,20 @@ def test_a_folder_that_was_written_once_is_not_touched_again(tmp_path):
     assert read(tmp_path / "run", "metrics.json")["status"] == "finished"
 
 
+def test_r36_what_a_killed_run_left_half_written_is_removed_by_the_next(tmp_path):
+    place = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit([RunFolder(place), Break()])
+    for name in (".report.html.k3x_2q", ".model.firesteel.abc", ".checkpoint.1"):
+        (place / name).write_bytes(b"half")
+    fit([RunFolder(place)])
+    assert sorted(path.name for path in place.iterdir()) == sorted(folder.FILES)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".reports").write_text("")
+    with pytest.raises(ConfigError, match=r"holds '.reports'"):
+        fit([RunFolder(tmp_path / "mine")])
+
+
 def test_a_diverged_run_keeps_the_last_good_weights(tmp_path):
     with pytest.raises(DivergenceError) as caught:
         fit([RunFolder(tmp_path / "run")], build(SGD(1e38)))
