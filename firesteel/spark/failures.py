@@ -12,10 +12,10 @@ from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
 from firesteel import errors
-from firesteel.errors import FiresteelError, SparkJobError, SparkSetupError
+from firesteel.errors import DataError, FiresteelError, SparkJobError, SparkSetupError
 from firesteel.spark.worker import NOTE
 
-__all__ = ["interrupted", "translated"]
+__all__ = ["interrupted", "plain", "translated"]
 
 LISTENER_MS = 5000
 """How long Spark may take to have noted what became of its tasks."""
@@ -62,10 +62,15 @@ def translated(error: Exception, spark: Any = None, title: str = "firesteel: a S
     text = said
     if any(sign in text for sign in TASKS):
         text = _first_failure(spark, title) or text
-    return _own(text) or _known(text, title) or (error if "\tat " not in said else _other(text, title))
+    return plain(text, title) if "\tat " in said else _own(text) or _known(text, title) or error
 
 
-def _own(text: str) -> Exception | None:
+def plain(text: str, title: str) -> FiresteelError:
+    """Return the error for what Spark said: that of a worker or a file, of a task that failed, or SparkJobError."""
+    return _own(text) or _known(text, title) or _other(text, title)
+
+
+def _own(text: str) -> FiresteelError | None:
     """Return the firesteel error that a worker raised."""
     own = re.search(r"firesteel\.errors\.(\w+): (.*?) \[([a-z-]+)\]", text, re.DOTALL)
     kind: type[FiresteelError] | None = getattr(errors, own[1], None) if own else None
@@ -81,8 +86,12 @@ def _own(text: str) -> Exception | None:
     return None
 
 
-def _known(text: str, title: str) -> Exception | None:
-    """Return the error for an exception in a worker, or for one that died."""
+def _known(text: str, title: str) -> FiresteelError | None:
+    """Return the error for a line that Spark could not read, an exception in a worker, or for one that died."""
+    if "MALFORMED" in text:
+        record = re.search(r"MALFORMED_\w*[^\]]*\] .*?: ?\[?(.{0,80})", text)
+        shown = f", such as {record[1].strip()!r}" if record else ""
+        return DataError(f"{title}: a line is not as the others are{shown}: mend it, or drop it", code="data-csv")
     raised = re.search(TRACEBACK, text)
     if raised:
         file = raised["file"].replace("\\", "/").rpartition("/")[2]
@@ -119,7 +128,7 @@ def _known(text: str, title: str) -> Exception | None:
     return None
 
 
-def _other(text: str, title: str) -> Exception:
+def _other(text: str, title: str) -> FiresteelError:
     """Return the error for what else went wrong in a JVM: Spark's own message with a code, else the deepest cause."""
     coded = re.search(r"\[[A-Z][A-Z0-9_.]+\] (.+)", text)
     causes = re.findall(r"(?:Caused by|^): [\w.$]+: (.+)", text, re.MULTILINE)

@@ -4,7 +4,6 @@ Reading is Spark's own; what it says of a file that is missing or broken is put 
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -18,10 +17,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, BooleanType, FractionalType, IntegralType, StringType
 
-from firesteel import errors
 from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.arrow import lists
 from firesteel.spark.columns import Table
+from firesteel.spark.failures import plain
 from firesteel.train.source import check_width
 
 __all__ = [
@@ -60,17 +59,7 @@ def _plain(path: str, text: str) -> FiresteelError:
         return DataError(f"{path}: this Spark has no connector for such paths: add its package", code="data-file")
     if "UNABLE_TO_INFER_SCHEMA" in text:
         return DataError(f"{path}: there is nothing to read in it", code="data-file")
-    record = re.search(r"MALFORMED_\w*[^\]]*\] .*?: ?\[?(.{0,80})", text)
-    if "MALFORMED" in text:
-        shown = f", such as {record[1].strip()!r}" if record else ""
-        return DataError(f"{path}: a line is not as the others are{shown}: mend it, or drop it", code="data-csv")
-    raised = re.findall(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)+(\S.*)", text)
-    if raised and (ours := re.fullmatch(r"firesteel\.errors\.(\w+): (.*) \[([\w-]+)\]", raised[-1])):
-        kind: type[FiresteelError] = getattr(errors, ours[1])
-        return kind(f"{path}: {ours[2]}", code=ours[3])
-    causes = raised or re.findall(r"(?:Caused by|^): [\w.$]+: (.+)", text, re.MULTILINE)
-    first = (causes[-1] if causes else text.strip().partition("\n")[0]).strip()
-    return FiresteelError(f"{path}: Spark could not read or write it: {first[:300]}", code="spark-job")
+    return plain(text, path)
 
 
 def read_files(spark: SparkSession, path: str, form: str, inputs: int | None = None) -> DataFrame:

@@ -108,7 +108,7 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
         (["--data", "none.csv", "--label", "a"], 3, "none.csv: there is no such file"),
         (["--data", "pets.csv", "--label", "kidn"], 3, "there is no column 'kidn': did you mean 'kind'?"),
         (["--data", "ragged.csv"], 3, "a line is not as the others are"),
-        (["--data", "broken.libsvm"], 1, "Spark could not read or write it"),
+        (["--data", "broken.libsvm"], 1, "broken.libsvm: the job failed on Spark: requirement failed: indices"),
         (["--data", "nowhere://a/b.parquet"], 3, "no connector for such paths"),
         (
             ["--data", "pets.csv", "--label", "kind", "--test", "birds.csv"],
@@ -184,7 +184,7 @@ def test_the_whole_demo(run):
 def test_the_doctor_runs_a_job_where_all_is_well(run):
     code, out, _ = run("doctor")
     assert code == 0 and "stop" not in out
-    assert "Java fits" in out and "ran a job; a worker is Python" in out and "the driver's memory is 4.0 GiB" in out
+    assert "Java fits" in out and "ran a job; a worker is Python" in out and "the driver's memory is" in out
 
 
 def test_labels_are_seen_as_in_process(spark):
@@ -273,7 +273,7 @@ def test_an_error_of_ours_goes_through_and_any_other_job_failure_is_a_line(spark
     with pytest.raises(DataError, match="ours"), explained():
         raise DataError("ours")
     with (
-        pytest.raises(FiresteelError, match="Spark could not read or write it: .*zero") as caught,
+        pytest.raises(FiresteelError, match="the rows: the job failed on Spark: .*zero") as caught,
         explained("the rows"),
     ):
         spark.sql("select raise_error('zero') a").collect()
