@@ -5,6 +5,8 @@ Everything that may raise lies behind three gates (a constructor, the build of a
 the code trusts its input.
 """
 
+from typing import Any
+
 __all__ = ["ConfigError", "DataError", "DivergenceError", "FiresteelError", "SparkSetupError", "StoreError"]
 
 
@@ -42,10 +44,10 @@ class StoreError(FiresteelError, ValueError):
 
 
 class DivergenceError(FiresteelError, RuntimeError):
-    """Training produced a loss or weights that are not finite.  `state` is that of the last good epoch."""
+    """Training produced a loss or weights that are not finite.  `state` is the last good one."""
 
     default_code = "diverged"
-    state: object = None
+    state: Any = None
 
 
 class SparkSetupError(FiresteelError, RuntimeError):
