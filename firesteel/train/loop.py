@@ -399,7 +399,7 @@ def _diverged(
 ) -> Exception:
     """Return what is raised, with the best state that is known: `good`, unless its own last steps broke it."""
     before, after = _losses(engine, objective, [origin.theta, good.theta])
-    if good.epoch == origin.epoch or not after <= before:
+    if np.array_equal(good.theta, origin.theta) or not after <= before:
         good, kept = origin, "The weights from before the training"
     else:
         kept = f"The weights after {good.epoch - origin.epoch} epoch(s) of it"

@@ -40,7 +40,7 @@ def refused(model, y, **settings):
     before = model.theta.copy()
     first = model.evaluate(X, y, verbose=0, return_dict=True)["loss"]
     with pytest.raises(DivergenceError) as caught:
-        model.fit(X, y, **{"epochs": 3, "verbose": 0, "seed": 1} | settings)
+        model.fit(X, y, **{"epochs": 3, "verbose": 0} | settings)
     error, text = caught.value, str(caught.value)
     assert error.code == "diverged" and model.theta.tobytes() == error.state.theta.tobytes()
     assert model.evaluate(X, y, verbose=0, return_dict=True)["loss"] <= first
@@ -71,7 +71,7 @@ def test_r33_a_bold_driver_that_found_no_rate_to_go_on_with_says_so(task, form):
 @pytest.mark.parametrize("task", TASKS)
 def test_r33_a_bold_driver_that_has_time_to_find_a_rate_trains(task):
     model, y = made(task, "tanh", SGD(RATE))
-    history = model.fit(X, y, epochs=40, verbose=0, seed=1, callbacks=BoldDriver()).history["loss"]
+    history = model.fit(X, y, epochs=40, verbose=0, callbacks=BoldDriver()).history["loss"]
     assert history[-1] < 0.7 * model_loss_before(task)
 
 
@@ -84,7 +84,7 @@ def model_loss_before(task):
 def test_r33_the_line_search_of_lbfgs_shortens_a_step_until_it_is_bearable_or_says_that_none_is(task):
     for activation in ("relu", "tanh"):
         model, y = made(task, activation, LBFGS(RATE))
-        losses = model.fit(X, y, epochs=4, verbose=0, seed=1).history["loss"]
+        losses = model.fit(X, y, epochs=4, verbose=0).history["loss"]
         assert losses == sorted(losses, reverse=True) and losses[-1] < model_loss_before(task)
         refused(*made(task, activation, LBFGS(1e30)))
 
@@ -110,10 +110,10 @@ def test_r33_what_was_learnt_before_is_kept():
 def test_r33_a_loss_that_leaps_and_comes_back_is_no_divergence():
     class Leap(Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            self.model.learning_rate = 300.0 if epoch == 1 else 0.05
+            self.model.learning_rate = 100.0 if epoch == 1 else 0.3
 
-    model, y = made("numbers", "tanh", SGD(0.05))
-    losses = model.fit(X, y, epochs=30, verbose=0, seed=1, callbacks=Leap()).history["loss"]
+    model, y = made("numbers", "tanh", Adam())
+    losses = model.fit(X, y, epochs=30, verbose=0, callbacks=Leap()).history["loss"]
     assert not bearable(losses[1], losses[0]) and bearable(losses[-1], losses[0])
 
 
