@@ -83,7 +83,8 @@ def train(
     origin: what an interrupted training had begun from.
 
     Raises DivergenceError when the loss or the weights are no longer finite, and when the loss of what would be
-    returned is beyond all bearing; its `state` attribute is that after the epoch of the least loss, or from before them all if that was better.
+    returned is beyond all bearing.  Its `state` attribute is that after the epoch of the least loss, or the one from
+    before the training if that was better.
     """
     rows = sum(block.rows for block in engine.blocks)
     state, best, history = start.state, start.best, History(list(start.rows))
