@@ -6,6 +6,7 @@ the code trusts its input.
 """
 
 import re
+from typing import Any
 
 __all__ = [
     "ConfigError",
@@ -67,10 +68,10 @@ class StoreError(FiresteelError, ValueError):
 
 
 class DivergenceError(FiresteelError, RuntimeError):
-    """Training produced a loss or weights that are not finite.  `state` is that of the last good epoch."""
+    """Training produced a loss or weights that are not finite.  `state` is the last good one."""
 
     default_code = "diverged"
-    state: object = None
+    state: Any = None
 
 
 class SparkSetupError(FiresteelError, RuntimeError):

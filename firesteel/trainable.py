@@ -17,7 +17,7 @@ from firesteel.core.network import Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.schedules import Schedule
 from firesteel.core.spec import whole
-from firesteel.errors import ConfigError, DataError
+from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.train import loop, strategies
 from firesteel.train.callbacks import BackupAndRestore, Callback, Conductor
 from firesteel.train.checkpoints import Checkpoints, Identity
@@ -170,6 +170,7 @@ class Trainable(Built):
             found = checkpoints.load(identity, self.state)
             start, params["resumed"] = found or start, found is not None
             save = functools.partial(checkpoints.save, identity)
+        origin = self.state
         try:
             state, self.history = loop.train(
                 engine,
@@ -187,8 +188,11 @@ class Trainable(Built):
                 initial_epoch=initial_epoch,
                 bold=bold,
                 keep=save,
+                origin=origin,
             )
         except BaseException as error:
+            if isinstance(error, DivergenceError) and error.state is not None:
+                self.keep(error.state)
             conductor.fail(error)
             raise
         self.keep(state)

@@ -18,9 +18,9 @@ from firesteel.core.layout import read_only
 from firesteel.core.network import Objective
 from firesteel.core.optimizers import LBFGS, Optimizer
 from firesteel.core.types import Array
-from firesteel.errors import DivergenceError
 from firesteel.train import ranking
 from firesteel.train.csr import spread
+from firesteel.train.divergence import bearable, diverged, suspect
 from firesteel.train.engine import Engine, LocalEngine
 from firesteel.train.history import History, Row
 from firesteel.train.partial import Partial, Task, Watch, tree_sum
@@ -72,6 +72,7 @@ def train(
     initial_epoch: int = 0,
     bold: Bold | None = None,
     keep: Callable[[Progress], None] | None = None,
+    origin: TrainState | None = None,
 ) -> tuple[TrainState, History]:
     """Train for so many more epochs, or until one of `stopping` or the watcher says so; return the new state and
     what happened.
@@ -79,9 +80,11 @@ def train(
     start: from a state, or from where a training was interrupted, whose epochs count.  initial_epoch: the number of
     the first one.  bold: drives the learning rate.
     keep: is given the progress after each job that ends an epoch, and between the rounds of an epoch that takes long.
+    origin: what an interrupted training had begun from.
 
-    Raises DivergenceError when the loss or the weights are no longer finite; its `state` attribute and the last
-    one given to the watcher is that of the last good epoch.
+    Raises DivergenceError when the loss or the weights are no longer finite, and when the loss of what would be
+    returned is beyond all bearing.  Its `state` attribute is that after the epoch of the least loss, or the one from
+    before the training if that was better.
     """
     rows = sum(block.rows for block in engine.blocks)
     state, best, history = start.state, start.best, History(list(start.rows))
@@ -91,6 +94,7 @@ def train(
         history.best = history.rows[keeper.best(history.rows) or 0]["epoch"]
     if start.finished or (history.rows and any(rule.ended(history.rows) for rule in stopping)):
         epochs = len(history.rows)
+    origin, good, least, broke = origin or start.state, start.state, np.inf, False
     machines = start.machines
     ahead = 1
     inside = strategy.alone(engine.shards) and isinstance(engine, LocalEngine)
@@ -143,12 +147,12 @@ def train(
             at = len(history.rows)
             epoch = initial_epoch + at
             if number:
-                before, state = state, watcher.begin(epoch, state)
-                if state is not before:  # the epochs ahead were computed from what no longer holds
+                previous, state = state, watcher.begin(epoch, state)
+                if state is not previous:  # the epochs ahead were computed from what no longer holds
                     begun = True
                     break
             if number >= len(finite):
-                raise _diverged(epoch, state, now, objective, chosen)
+                raise _diverged(engine, objective, origin, good, now, epoch, "became infinite or NaN", chosen)
             row: Row = {"epoch": epoch, **objective.means(sums), "rows": int(sums[2])}
             if validated:
                 row |= {f"val_{name}": value for name, value in validated[number].items()}
@@ -162,6 +166,8 @@ def train(
                 row["learning_rate"] = rate
             history.rows.append(row)
             state = watcher.end(row, now)
+            if row["loss"] < least:
+                good, least = state, row["loss"]
             if keeper is not None and keeper.best(history.rows) == at:
                 history.best, best = epoch, now
             if watcher.stop or any(rule.ended(history.rows) for rule in stopping):
@@ -169,7 +175,7 @@ def train(
                 break
             if state is not now:
                 break
-        machines |= job.machines
+        machines, broke = machines | job.machines, job.broke
         if keep is not None:
             keep(Progress(state, history.rows, best, machines, finished=len(history.rows) >= epochs))
             saved = time.perf_counter()
@@ -179,6 +185,14 @@ def train(
         elif seconds > 1.2 * job.slowest and 2 * job.slowest <= AHEAD_SECONDS and size <= AHEAD_BYTES:
             ahead = min(2 * count, AHEAD)
     state = best or state
+    if history.rows and (broke or suspect(history.rows[-1]["loss"], state.theta)):
+        before, after = _losses(engine, objective, [origin.theta, state.theta])
+        ruined = [row["epoch"] for row in history.rows if not bearable(row["loss"], before)]
+        stuck = np.array_equal(state.theta, origin.theta) and (broke or history.rows[-1]["epoch"] in ruined)
+        if stuck or not bearable(after, before):
+            what = "rose at every step that was tried" if stuck else f"has risen from {before:.4g} to {after:.4g}"
+            epoch = [*ruined, history.rows[-1]["epoch"]][0]
+            raise _diverged(engine, objective, origin, good, state, epoch, what, state.used(optimizer))
     history.machines = machines
     if len(machines) > 1:
         warnings.warn(
@@ -225,6 +239,7 @@ class _Job:
         self.watch, self.bold, self.title = watch, bold, title
         self.seconds, self.slowest, self.by_shard = 0.0, 0.0, np.zeros(engine.shards)
         self.machines: frozenset[str] = frozenset()
+        self.broke = False
 
     def epochs(self, base: Task, state: TrainState, count: int) -> list[tuple[TrainState, Array]]:
         """Return the state after each of so many epochs, and each one's sums; the last may be infinite or NaN."""
@@ -297,7 +312,7 @@ class _Job:
             before = replace(before, cost=self.cost(before.theta, self.probe(before.theta)))
         whole = _is_finite((after, sums))
         cost = self.cost(after.theta, self.probe(after.theta)) if whole else np.inf
-        rate = self.optimizer.rate(before.step + 1)
+        rate, self.broke = self.optimizer.rate(before.step + 1), not bearable(cost, before.cost or 0.0)
         return self.bold.judged(before, after, cost, rate), sums if whole else self.probe(before.theta)
 
     def probe(self, theta: Array) -> Array:
@@ -371,15 +386,27 @@ def _is_finite(ended: tuple[TrainState, Array]) -> bool:
     return bool(np.isfinite(ended[1][0]) and np.isfinite(ended[0].theta).all())
 
 
-def _diverged(epoch: int, good: TrainState, bad: TrainState, objective: Objective, optimizer: Optimizer) -> Exception:
-    layout = objective.network.layout
-    finite = (np.isfinite(bad.theta[where]).all() for _, _, _, where in layout.slices())
-    broken = next((number for (number, *_), ok in zip(layout.slices(), finite, strict=True) if not ok), None)
-    place = "the loss" if broken is None else f"the weights of {objective.network.layer_of(broken)}"
-    error = DivergenceError(
-        f"training diverged in epoch {epoch + 1}: {place} became infinite or NaN.  The weights of the epoch before "
-        f"are kept.  Lower the learning rate (now {optimizer.rate(good.step + 1):g}), or bring the features to a "
-        "scale near 1"
-    )
+def _losses(engine: Engine, objective: Objective, thetas: Sequence[Array]) -> list[float]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [found["loss"] for found in _scores(engine, replace(objective, metrics=()), thetas)]
+
+
+def _diverged(
+    engine: Engine,
+    objective: Objective,
+    origin: TrainState,
+    good: TrainState,
+    bad: TrainState,
+    epoch: int,
+    what: str,
+    optimizer: Optimizer,
+) -> Exception:
+    """Return what is raised, with the best state that is known: `good`, unless its own last steps broke it."""
+    before, after = _losses(engine, objective, [origin.theta, good.theta])
+    if np.array_equal(good.theta, origin.theta) or not after <= before:
+        good, kept = origin, "The weights from before the training"
+    else:
+        kept = f"The weights after {good.epoch - origin.epoch} epoch(s) of it"
+    error = diverged(objective.network, bad.theta, epoch, what, kept, optimizer.rate(good.step + 1))
     error.state = good
     return error

@@ -12,6 +12,7 @@ from firesteel.core.network import Network
 from firesteel.core.optimizers import LBFGS
 from firesteel.core.types import Array
 from firesteel.core.update import constrain
+from firesteel.train.divergence import bearable
 from firesteel.train.partial import Partial
 from firesteel.train.state import TrainState
 
@@ -26,7 +27,8 @@ TRIALS = 30
 def search(
     optimizer: LBFGS, state: TrainState, network: Network, look: Callable[[TrainState], Partial]
 ) -> tuple[TrainState, Partial]:
-    """Return the state after one step that has lowered the loss, or as it was if none does; and what is there.
+    """Return the state after one step that has lowered the loss, or as it was if none does; and what is there, or
+    where the last step led if even that is beyond all bearing.
 
     look: runs a round at a state, and gives sums and gradient with the price of the weights in them.
     """
@@ -43,6 +45,7 @@ def search(
     direction = optimizer.direction(slots, slots[0])
     slope = float(np.multiply(slots[0], direction, dtype=np.float64).sum())
     size = optimizer.rate(state.step + 1)
+    found, there = cost, None
     promising = -slope > np.finfo(state.theta.dtype).eps * abs(cost)
     for _ in range(TRIALS if promising else 0):
         theta = state.theta + direction * state.theta.dtype.type(size)
@@ -54,7 +57,9 @@ def search(
             slots[0] = g
             return replace(state, theta=theta, slots=slots, cost=found, step=state.step + 1), there
         size /= 2
-    return replace(state, slots=slots, cost=cost, step=state.step + 1), here or at(state.theta)[2]
+    if there is None or bearable(found, cost):
+        there = here or at(state.theta)[2]
+    return replace(state, slots=slots, cost=cost, step=state.step + 1), there
 
 
 @dataclass(frozen=True)

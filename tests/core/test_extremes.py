@@ -36,7 +36,7 @@ def extreme_rows(rng):
 
 
 def ending(loss):
-    """The last activation: the loss's own where that keeps to the numbers, exact probabilities of 0 and 1 as well."""
+    """The last activation: the loss's own, probabilities of exactly 0 and 1 included, where it stays finite."""
     if loss.natural == "exponential" or (isinstance(loss, Crossentropy) and loss.from_logits):
         return "linear"
     return loss.natural

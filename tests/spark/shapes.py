@@ -1,4 +1,4 @@
-"""Networks of five shapes, and the bits that training them ends in; run as a program on a master, it prints those."""
+"""Networks of five shapes, and the bits that their training ends in; as a program on a master, it prints them."""
 
 import hashlib
 import json

@@ -3,6 +3,7 @@
 import functools
 import math
 import re
+import time
 
 import numpy as np
 import pytest
@@ -178,8 +179,8 @@ def trains(model, rows=None) -> None:
 
 
 LAYOUTS = {
-    "r16 one full partition before 9 empty ones": [(0, MANY, 1, 1), (MANY, MANY + 18, 1, 9)],
-    "r16 one full partition after 9 empty ones": [(-18, 0, 1, 9), (0, MANY, 1, 1)],
+    "r16 one full partition before 31 empty ones": [(0, MANY, 1, 1), (MANY, MANY + 62, 1, 31)],
+    "r16 one full partition after 31 empty ones": [(-62, 0, 1, 31), (0, MANY, 1, 1)],
     "r18 99 percent in one partition": [(0, 5940, 1, 1), (5940, MANY, 1, 7)],
     "r18 partitions in order": [(0, MANY, 1, 12)],
     "r18 partitions reversed": [(MANY - 1, -1, -1, 12)],
@@ -190,7 +191,9 @@ def laid(spark, name) -> DataFrame:
     return made(spark, *LAYOUTS[name]).filter(F.col("id").between(0, MANY - 1))
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if " after " in name else name for name in LAYOUTS]
+)
 def test_r16_r18_where_the_rows_lie_changes_nothing(spark, expected, name):
     frame = laid(spark, name)
     there = dict(frame.groupBy(F.spark_partition_id()).count().collect())
@@ -202,6 +205,22 @@ def test_r16_r18_where_the_rows_lie_changes_nothing(spark, expected, name):
 def test_r16_r18_the_estimator_does_not_see_where_the_rows_lie(spark, many):
     stage = classifier(validationFraction=0.2)
     assert print_of(stage.fit(laid(spark, "r18 99 percent in one partition"))) == print_of(stage.fit(many))
+
+
+@pytest.mark.slow
+def test_r18_skew_costs_no_multiple_of_the_time(spark, expected):
+    def seconds(name) -> float:
+        frame = laid(spark, name).persist()
+        frame.count()
+        fit(frame)
+        start = time.perf_counter()
+        assert [fit(frame) for _ in range(3)] == [expected] * 3
+        frame.unpersist()
+        return time.perf_counter() - start
+
+    even, skewed = seconds("r18 partitions in order"), seconds("r18 99 percent in one partition")
+    print(f"99 % in one partition: {skewed / even:.2f} times as long")
+    assert skewed < 3 * even
 
 
 # R17: hardly any rows
@@ -447,6 +466,12 @@ def test_r23_one_longer_row_is_refused(many, form):
     frame = FORMS[form](changed(many, "features", [1.0] * (WIDTH + 1)))
     text = refused(classifier().fit, frame)
     complete(text, "column 'features' holds rows of different lengths", "21 values at", "id=17", "1 of 6,000 rows")
+
+
+def test_r23_one_longer_sparse_vector_is_refused(spark):
+    rows = [(n, SparseVector(WIDTH + (n == 17), [n % WIDTH], [1.0]), n % 3) for n in range(FEW)]
+    text = refused(classifier().fit, spark.createDataFrame(rows, ["id", "features", "label"]))
+    complete(text, "column 'features' holds rows of different lengths", "21 values at", "id=17", "1 of 90 rows")
 
 
 # R24: names

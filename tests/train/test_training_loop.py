@@ -223,7 +223,8 @@ def test_a_diverged_training_raises_with_the_state_of_the_last_good_epoch():
             watcher=Seen(lambda row, state: seen.append(state)),
         )
     assert caught.value.code == "diverged" and "now 0.9" in str(caught.value)
-    assert seen and caught.value.state is seen[-1] and np.isfinite(caught.value.state.theta).all()
+    assert caught.value.state.epoch <= 1
+    assert np.abs(seen[-1].theta).max() > 100 > np.abs(caught.value.state.theta).max(), "finite is not good enough"
 
 
 @dataclass(frozen=True)
@@ -441,7 +442,8 @@ def test_a_divergence_among_shared_epochs_keeps_the_last_good_one():
             seed=0,
             watcher=Seen(lambda row, state: seen.append(state)),
         )
-    assert where.jobs < len(seen) == 44 and bits(caught.value.state) == bits(seen[-1])
+    assert where.jobs < len(seen) == 44 and bits(caught.value.state) in [bits(one) for one in (state, *seen)]
+    assert np.abs(seen[-1].theta).max() > 100 > np.abs(caught.value.state.theta).max(), "finite is not good enough"
 
 
 def test_shards_that_must_meet_each_epoch_share_no_job():

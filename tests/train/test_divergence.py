@@ -1,0 +1,123 @@
+"""Row R33 of the reliability table: a training that went wrong raises, and the last good weights are kept."""
+
+import re
+
+import numpy as np
+import pytest
+
+from firesteel.callbacks import BoldDriver, Callback
+from firesteel.core.optimizers import OPTIMIZERS
+from firesteel.errors import DivergenceError
+from firesteel.layers import Dense
+from firesteel.models import Sequential
+from firesteel.optimizers import LBFGS, SGD, Adam
+from firesteel.train.divergence import bearable
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(600, 6))
+TASKS = {
+    "classes": (X[:, :3].argmax(axis=1), Dense(3, "softmax"), "sparse_categorical_crossentropy"),
+    "numbers": (2 * X[:, 0] + X[:, 1], Dense(1), "mse"),
+}
+WAYS = {
+    "one shard": {},
+    "three shards": {"shards": 3},
+    "gradient": {"strategy": "gradient"},
+    "gradient of batches": {"strategy": "gradient", "batch_size": 200},
+}
+RATE = 1e6
+
+
+def made(task, activation, optimizer):
+    y, last, loss = TASKS[task]
+    model = Sequential([Dense(8, activation, input_dim=6), last])
+    model.compile(optimizer, loss)
+    return model, y
+
+
+def refused(model, y, **settings):
+    """What is said of a training that went wrong; the model must have been left with weights that are of use."""
+    before = model.theta.copy()
+    first = model.evaluate(X, y, verbose=0, return_dict=True)["loss"]
+    with pytest.raises(DivergenceError) as caught:
+        model.fit(X, y, **{"epochs": 3, "verbose": 0} | settings)
+    error, text = caught.value, str(caught.value)
+    assert error.code == "diverged" and model.theta.tobytes() == error.state.theta.tobytes()
+    assert model.evaluate(X, y, verbose=0, return_dict=True)["loss"] <= first
+    assert "from before the training" not in text or model.theta.tobytes() == before.tobytes()
+    assert re.search(r"diverged in epoch \d+: .* layer \d \(Dense\)", text) and "are kept" in text
+    assert "Lower the learning rate (now " in text and "bring the features to a scale near 1" in text
+    return text
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", dict.fromkeys(name for name, one in OPTIMIZERS.items() if not one.searches))
+def test_r33_no_optimizer_and_strategy_returns_a_diverged_network_as_trained(name, way):
+    for task in TASKS:
+        for activation in ("relu", "tanh"):
+            refused(*made(task, activation, OPTIMIZERS[name].at_rate(RATE)), **WAYS[way])
+
+
+@pytest.mark.parametrize("form", ["safe", "seed"])
+@pytest.mark.parametrize("task", TASKS)
+def test_r33_a_bold_driver_that_found_no_rate_to_go_on_with_says_so(task, form):
+    ways = ["gradient"] if form == "seed" else ["one shard", "three shards", "gradient"]
+    for way in ways:
+        for optimizer in (SGD(RATE), Adam(RATE)):
+            for activation in ("relu", "tanh"):
+                refused(*made(task, activation, optimizer), **WAYS[way], callbacks=BoldDriver(form))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_r33_a_bold_driver_that_has_time_to_find_a_rate_trains(task):
+    model, y = made(task, "tanh", SGD(RATE))
+    history = model.fit(X, y, epochs=40, verbose=0, callbacks=BoldDriver()).history["loss"]
+    assert history[-1] < 0.7 * model_loss_before(task)
+
+
+def model_loss_before(task):
+    model, y = made(task, "tanh", SGD())
+    return model.evaluate(X, y, verbose=0, return_dict=True)["loss"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_r33_the_line_search_of_lbfgs_shortens_a_step_until_it_is_bearable_or_says_that_none_is(task):
+    for activation in ("relu", "tanh"):
+        model, y = made(task, activation, LBFGS(RATE))
+        losses = model.fit(X, y, epochs=4, verbose=0).history["loss"]
+        assert losses == sorted(losses, reverse=True) and losses[-1] < model_loss_before(task)
+        refused(*made(task, activation, LBFGS(1e30)))
+
+
+def test_r33_what_was_learnt_before_is_kept():
+    """It goes well for five epochs; then the rate is raised."""
+    states = []
+
+    class Raise(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            states.append(self.model.state)
+            if epoch == 4:
+                self.model.learning_rate = RATE
+
+    for activation in ("relu", "tanh"):
+        states.clear()
+        model, y = made("classes", activation, SGD(0.1))
+        text = refused(model, y, epochs=8, callbacks=Raise())
+        assert "in epoch 6:" in text and "The weights after 5 epoch(s) of it are kept" in text
+        assert model.theta.tobytes() == states[4].theta.tobytes()
+
+
+def test_r33_a_loss_that_leaps_and_comes_back_is_no_divergence():
+    class Leap(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.learning_rate = 100.0 if epoch == 1 else 0.3
+
+    model, y = made("numbers", "tanh", Adam())
+    losses = model.fit(X, y, epochs=30, verbose=0, callbacks=Leap()).history["loss"]
+    assert not bearable(losses[1], losses[0]) and bearable(losses[-1], losses[0])
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_r33_targets_of_any_unit_train(unit):
+    model, y = made("numbers", "tanh", Adam(0.01))
+    assert np.isfinite(model.fit(X, y * unit, epochs=2, verbose=0).history["loss"]).all()
