@@ -30,10 +30,10 @@ def suspect(loss: float, theta: Array) -> bool:
     return not (bearable(loss, 1.0) and np.abs(theta).max(initial=0.0) <= RUIN)
 
 
-def diverged(network: Network, theta: Array, epoch: int, what: str, kept: str, rate: float) -> DivergenceError:
+def diverged(network: Network, theta: Array, epoch: int, what: str, when: str, rate: float) -> DivergenceError:
     """Return the error that says where a training went wrong.
 
-    theta: (P,), what it came to.  what: what happened to the loss.  kept: which weights are kept.
+    theta: (P,), what it came to.  what: what happened to the loss.  when: of what time the weights that are kept are.
     """
     sizes = [(float(np.abs(theta[where]).max()), number) for number, _, _, where in network.layout.slices()]
     broken = next((number for size, number in sizes if not np.isfinite(size)), None)
@@ -43,6 +43,6 @@ def diverged(network: Network, theta: Array, epoch: int, what: str, kept: str, r
     else:
         place = f"the loss {what}, with weights of up to {largest:.3g} in {network.layer_of(number)}"
     return DivergenceError(
-        f"training diverged in epoch {epoch + 1}: {place}.  {kept} are kept.  Lower the learning rate (now "
+        f"training diverged in epoch {epoch + 1}: {place}.  The weights {when} are kept.  Lower the learning rate (now "
         f"{rate:g}), or bring the features to a scale near 1"
     )

@@ -18,6 +18,7 @@ from firesteel.core.layout import read_only
 from firesteel.core.network import Objective
 from firesteel.core.optimizers import LBFGS, Optimizer
 from firesteel.core.types import Array
+from firesteel.errors import DivergenceError
 from firesteel.train import ranking
 from firesteel.train.csr import spread
 from firesteel.train.divergence import bearable, diverged, suspect
@@ -120,6 +121,16 @@ def train(
             keep(Progress(state, history.rows, best, machines | job.machines, rounds, sums))
             saved = time.perf_counter()
 
+    def wrong(bad: TrainState, epoch: int, what: str) -> DivergenceError:
+        """Return what is raised, with the best state that is known: `good`, unless its own last steps broke it."""
+        before, after = _losses(engine, objective, [origin.theta, good.theta])
+        better = after <= before and not np.array_equal(good.theta, origin.theta)
+        when = f"after {good.epoch - origin.epoch} epoch(s) of it" if better else "from before the training"
+        rate = bad.used(optimizer).rate(good.step + 1)
+        error = diverged(objective.network, bad.theta, epoch, what, when, rate)
+        error.state = good if better else origin
+        return error
+
     begun = False
     while len(history.rows) < epochs:
         if not begun:
@@ -152,7 +163,7 @@ def train(
                     begun = True
                     break
             if number >= len(finite):
-                raise _diverged(engine, objective, origin, good, now, epoch, "became infinite or NaN", chosen)
+                raise wrong(now, epoch, "became infinite or NaN")
             row: Row = {"epoch": epoch, **objective.means(sums), "rows": int(sums[2])}
             if validated:
                 row |= {f"val_{name}": value for name, value in validated[number].items()}
@@ -192,7 +203,7 @@ def train(
         if stuck or not bearable(after, before):
             what = "rose at every step that was tried" if stuck else f"has risen from {before:.4g} to {after:.4g}"
             epoch = [*ruined, history.rows[-1]["epoch"]][0]
-            raise _diverged(engine, objective, origin, good, state, epoch, what, state.used(optimizer))
+            raise wrong(state, epoch, what)
     history.machines = machines
     if len(machines) > 1:
         warnings.warn(
@@ -389,24 +400,3 @@ def _is_finite(ended: tuple[TrainState, Array]) -> bool:
 def _losses(engine: Engine, objective: Objective, thetas: Sequence[Array]) -> list[float]:
     with np.errstate(over="ignore", invalid="ignore"):
         return [found["loss"] for found in _scores(engine, replace(objective, metrics=()), thetas)]
-
-
-def _diverged(
-    engine: Engine,
-    objective: Objective,
-    origin: TrainState,
-    good: TrainState,
-    bad: TrainState,
-    epoch: int,
-    what: str,
-    optimizer: Optimizer,
-) -> Exception:
-    """Return what is raised, with the best state that is known: `good`, unless its own last steps broke it."""
-    before, after = _losses(engine, objective, [origin.theta, good.theta])
-    if np.array_equal(good.theta, origin.theta) or not after <= before:
-        good, kept = origin, "The weights from before the training"
-    else:
-        kept = f"The weights after {good.epoch - origin.epoch} epoch(s) of it"
-    error = diverged(objective.network, bad.theta, epoch, what, kept, optimizer.rate(good.step + 1))
-    error.state = good
-    return error
