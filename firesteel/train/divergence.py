@@ -43,6 +43,6 @@ def diverged(network: Network, theta: Array, epoch: int, what: str, when: str, r
     else:
         place = f"the loss {what}, with weights of up to {largest:.3g} in {network.layer_of(number)}"
     return DivergenceError(
-        f"training diverged in epoch {epoch + 1}: {place}.  The weights {when} are kept.  Lower the learning rate (now "
-        f"{rate:g}), or bring the features to a scale near 1"
+        f"training diverged in epoch {epoch + 1}: {place}.  The weights {when} are kept.  Lower the learning rate "
+        f"(now {rate:g}), or bring the features to a scale near 1"
     )
