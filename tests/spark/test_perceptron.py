@@ -23,7 +23,7 @@ def test_it_reaches_at_least_what_spark_s_own_does(spark, name, layers):
     def reached(kind):
         data = spark.read.format("libsvm").load(str(DATA / f"{name}.txt"))
         train, test = data.randomSplit([0.6, 0.4], 1234)
-        trainer = kind(maxIter=100, layers=layers, blockSize=128, seed=1234)
+        trainer = kind(maxIter=60, layers=layers, blockSize=128, seed=1234)
         model = trainer.fit(train)
         result = model.transform(test)
         evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
