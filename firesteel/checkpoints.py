@@ -66,7 +66,7 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
             return None
         if unlike:
             raise StoreError(
-                f"{name} holds the progress of another training: {'; '.join(unlike)}.  Train with its settings to go "
+                f"{name} holds the progress of another training: {'; '.join(unlike)[:500]}.  Train with its settings to go "
                 "on with it; delete it, or name another place, to begin anew",
                 code="store-checkpoint",
             )
