@@ -66,8 +66,8 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
             return None
         if unlike:
             raise StoreError(
-                f"{name} holds the progress of another training: {'; '.join(unlike)[:500]}.  Train with its settings to go "
-                "on with it; delete it, or name another place, to begin anew",
+                f"{name} holds the progress of another training: {'; '.join(unlike)[:500]}.  Train with its settings "
+                "to go on with it; delete it, or name another place, to begin anew",
                 code="store-checkpoint",
             )
         rows = [dict(zip(names, row, strict=True)) for names, *run in rows for row in zip(*run, strict=True)]
