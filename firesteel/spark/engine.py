@@ -10,6 +10,7 @@ import functools
 import json
 import math
 import re
+import sys
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,7 @@ def collect(frame: DataFrame, title: str) -> pa.Table:
 
     title: what Spark's pages call the job.
     """
+    before = sys.exception()
     try:
         with described(frame.sparkSession, title):
             if hasattr(frame, "toArrow"):
@@ -69,7 +71,7 @@ def collect(frame: DataFrame, title: str) -> pa.Table:
             batches = frame._collect_as_arrow()  # type: ignore[operator]
             return pa.Table.from_batches(batches, to_arrow_schema(frame.schema))
     except Exception as error:
-        if interrupted(error):
+        if interrupted(error, before):
             raise KeyboardInterrupt from None
         raise translated(error, frame.sparkSession, title) from None
 

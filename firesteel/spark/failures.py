@@ -37,11 +37,14 @@ MORE_HEAP = (
 )
 
 
-def interrupted(error: BaseException | None) -> bool:
-    """Return whether an error came of Ctrl-C, upon which Spark cancels its jobs and then tells that they failed."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+def interrupted(error: BaseException | None, before: BaseException | None) -> bool:
+    """Return whether an error came of Ctrl-C, upon which Spark cancels its jobs and then tells that they failed.
+
+    before: what was being handled already when the job began.
+    """
+    while error is not before and not isinstance(error, KeyboardInterrupt | None):
         error = error.__context__
-    return error is not None
+    return error is not before and error is not None
 
 
 def translated(error: Exception, spark: Any = None, title: str = "firesteel: a Spark job") -> Exception:

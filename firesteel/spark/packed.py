@@ -176,11 +176,14 @@ def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
         with described(spark, WRITING):
             last = spark.createDataFrame([(json.dumps(description),)], "description string").coalesce(1)
             last.write.parquet(f"{path}/description")
-    except Exception as error:
-        if "PATH_ALREADY_EXISTS" not in str(error):
-            remove(spark, path)  # half a pack is none, and its path is to be free again
-            raise translated(error, spark, WRITING) from None
-        raise StoreError(f"{path} holds something already: give a path that is free", code="store-taken") from None
+    except BaseException as error:
+        if "PATH_ALREADY_EXISTS" in str(error):
+            message = f"{path} holds something already: give a path that is free"
+            raise StoreError(message, code="store-taken") from None
+        remove(spark, path)  # half a pack is none, and its path is to be free again
+        if not isinstance(error, Exception):
+            raise
+        raise translated(error, spark, WRITING) from None
 
 
 def load_pack(path: str) -> Packed:

@@ -166,6 +166,17 @@ def test_packed_rows_stay_until_they_are_let_go(left_as_found, spark, frame):
         small(maxIter=1).fit(rows)
 
 
+def test_r15_half_a_pack_does_not_stay_after_an_interrupt(left_as_found, frame, tmp_path, monkeypatch):
+    def interrupted(frame):
+        assert (tmp_path / "packed").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("firesteel.spark.packed.known_blocks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pack(frame, path=str(tmp_path / "packed"))
+    assert not (tmp_path / "packed").exists()
+
+
 def test_packed_rows_are_refused_where_they_do_not_fit(left_as_found, frame):
     for wrong in (
         {"validation_split": 1.0},

@@ -1,0 +1,91 @@
+"""What is made of the texts in which Spark's versions tell of failures."""
+
+import pytest
+from py4j.protocol import Py4JNetworkError
+from pyspark.errors import PySparkException
+
+from firesteel.errors import DataError, SparkJobError
+from firesteel.spark.failures import interrupted, translated
+
+STACK = "\n\tat org.apache.spark.scheduler.Task.run(Task.scala:147)\n\tat java.lang.Thread.run(Thread.java:840)\n"
+LOST = (
+    "An error occurred while calling o395.getResult.\n: org.apache.spark.SparkException: Exception thrown in "
+    f"awaitResult: {STACK}Caused by: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in "
+    "stage 29.0 failed 4 times, most recent failure: Lost task 0.3 in stage 29.0 (TID 54) (127.0.0.1 executor 7): "
+)
+TRACEBACK = """An exception was thrown from the Python worker. Please see the stack trace below.
+Traceback (most recent call last):
+  File "/opt/spark.zip/pyspark/worker.py", line 1247, in main
+    process()
+  File "/home/of/user/layers.py", line 12, in apply
+    return x @ w
+           ~~^~~
+"""
+
+
+@pytest.mark.parametrize(
+    "text, code, said",
+    [
+        (
+            f"{TRACEBACK}ValueError: wrong sizes\n{STACK}",
+            "task",
+            "ValueError: wrong sizes (layers.py, line 12, in apply)",
+        ),
+        (
+            f"{TRACEBACK}numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9 GiB\n"
+            f"firesteel: shard 1 of 2, 3 block(s) of 9.00 MiB together: 1, 3, 5\n{STACK}",
+            "memory",
+            "Unable to allocate 9 GiB (layers.py, line 12, in apply; shard 1 of 2, 3 block(s) of 9.00 MiB together",
+        ),
+        (
+            f"{LOST}org.apache.spark.SparkException: Python worker exited unexpectedly (crashed). Consider{STACK}",
+            "worker",
+            "the Python worker of a task died each time",
+        ),
+        (
+            f"{LOST}ExecutorLostFailure (executor 7 exited caused by one of the running tasks) Reason: Command "
+            f"exited with code 137\nDriver stacktrace:{STACK}",
+            "executor-lost",
+            "the executor of a task was lost each time that Spark tried it: Command exited with code 137.  ",
+        ),
+        (
+            f"{LOST}java.lang.OutOfMemoryError: Java heap space{STACK}",
+            "memory",
+            "a JVM had no more memory.  To do: a",
+        ),
+        (
+            f": org.apache.spark.SparkException: [FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error{STACK}",
+            "job",
+            "the job failed on Spark: [FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error",
+        ),
+        (f": java.io.IOException: No space left on device{STACK}", "job", "on Spark: No space left on device"),
+    ],
+)
+def test_r03_a_failure_is_one_sentence_and_what_to_do(text, code, said):
+    found = translated(PySparkException(text), None, "firesteel: epoch 2 of 3")
+    assert isinstance(found, SparkJobError) and found.code == f"spark-{code}"
+    assert str(found).startswith("firesteel: epoch 2 of 3: ") and said in str(found)
+    assert not any(sign in str(found) for sign in ("Traceback", "\tat ", "org.apache", "\n"))
+
+
+def test_r03_errors_that_read_well_and_those_of_firesteel_stay_as_they_are():
+    plain = PySparkException("[CAST_INVALID_INPUT] The value 'x' cannot be cast")
+    assert translated(plain) is plain
+    other = OSError("of this program")
+    assert translated(other) is other
+    ours = translated(PySparkException(f"{TRACEBACK}firesteel.errors.DataError: no such row [data-row]\n{STACK}"))
+    assert type(ours) is DataError and str(ours) == "no such row [data-row]"
+
+
+def test_r03_a_driver_that_is_gone_is_said_to_be():
+    assert translated(Py4JNetworkError("Answer from Java side is empty")).code == "spark-gone"
+
+
+def test_r15_an_error_that_came_of_ctrl_c_is_known_and_one_that_came_after_it_is_not():
+    def raised(error, context):
+        error.__context__ = context
+        return error
+
+    pressed = KeyboardInterrupt()
+    error = raised(ValueError(), raised(OSError(), pressed))
+    assert interrupted(error, None) and not interrupted(error, pressed) and not interrupted(OSError(), None)
