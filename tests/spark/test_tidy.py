@@ -10,7 +10,6 @@ import pytest
 from pyspark import SparkContext
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from firesteel.callbacks import LambdaCallback
@@ -45,7 +44,7 @@ def left_as_found(spark, tmp_path, monkeypatch):
             context.getLocalProperty("spark.jobGroup.id"),
             sorted(os.listdir(context._temp_dir)),  # where broadcasts lie
             sorted(path.name for path in tmp_path.glob("firesteel-*")),
-            SparkSession.getActiveSession() is spark and SparkContext._active_spark_context is context,
+            SparkContext._active_spark_context is context and not context._jsc.sc().isStopped(),
         )
 
     before = state()
