@@ -115,11 +115,16 @@ def test_it_trains_like_the_same_rows_in_memory(spark, files):
     assert here.fingerprint() == there.fingerprint()
 
 
+def cached(spark):
+    return spark._jsc.sc().getPersistentRDDs().size()
+
+
 def test_nothing_stays_in_the_cache(spark, files):
+    before = cached(spark)
     with paired(spark, *files) as given:
         given.frame.count()
-        assert spark._jsc.sc().getPersistentRDDs().size() > 0
-    assert spark._jsc.sc().getPersistentRDDs().size() == 0
+        assert cached(spark) > before
+    assert cached(spark) == before
 
 
 # What is refused
@@ -135,9 +140,10 @@ def edit(path, line, text):
 
 
 def refusal(spark, files):
+    before = cached(spark)
     with pytest.raises(DataError) as caught, paired(spark, *files):
         raise AssertionError("it was not refused")
-    assert spark._jsc.sc().getPersistentRDDs().size() == 0
+    assert cached(spark) == before
     return caught.value.code, str(caught.value)
 
 
