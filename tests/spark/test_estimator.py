@@ -26,7 +26,9 @@ def pipeline() -> Pipeline:
 
 @pytest.fixture(scope="module")
 def frame(spark, rows: Rows):
-    return rows.frame(spark, "columns").persist()
+    kept = rows.frame(spark, "columns").persist()
+    yield kept
+    kept.unpersist()
 
 
 @pytest.fixture(scope="module")
