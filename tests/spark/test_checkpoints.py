@@ -126,16 +126,18 @@ def test_a_save_that_was_cut_short_leaves_the_one_before(spark, tmp_path, one_ep
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("seed", range(10))
 def test_r35_a_driver_that_is_killed_goes_on_to_the_same_bits(seed, rows, tmp_path):
-    said = None
+    said, path, wait = None, tmp_path / "kept", random.Random(seed).uniform(0.0, 10.0)
     for kill in (True, False):
-        command = [sys.executable, "-c", CHILD, tmp_path / "kept"]
+        command = [sys.executable, "-c", CHILD, path]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True) as child:
             assert child.stdout.readline() == "begun\n"
             if kill:
-                time.sleep(random.Random(seed).uniform(0.0, 12.0))
+                time.sleep(wait)
                 os.killpg(child.pid, signal.SIGKILL)
             said = child.stdout.read().strip() or said
-    print(f"seed {seed}: {'killed' if said is None else 'ended'}")
+            if kill:
+                kept = "with" if path.exists() else "without"
+                print(f"seed {seed}: after {wait:.1f} s {'it had ended' if said else 'killed'}, {kept} progress")
     assert said == fit(rows.x, rows.y, epochs=12)
 
 
