@@ -79,7 +79,7 @@ def test_r02_r03_ten_killed_workers_and_one_that_always_dies(tmp_path):
     unharmed(found, "kill_worker", "raise_once")
     text = error(found, "die_always")
     assert re.match(
-        r"firesteel: epoch 1 of 3: the Python worker of a task died each time .* To do: more shards", text
+        r"firesteel: epoch 1 of 3: the Python worker of a task died each time .* To do: less at a time", text
     )
 
 
