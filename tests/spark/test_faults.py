@@ -162,20 +162,23 @@ def test_r13_fresh_workers_that_are_allowed_eight_threads_change_nothing(tmp_pat
 def test_r15_fits_in_a_row_leave_memory_flat_and_nothing_cached(tmp_path):
     """On a local master, whose one JVM is the driver and the executor; Spark is to forget jobs that have ended.
 
-    Spark keeps a copy of the session for each frame that was ever cached: that much the heap may grow by.
+    Spark's pools of threads keep an idle one for a minute, and with it the copy of a session that it last worked for:
+    some 0.3 MB a fit until the first of them go.  So the pools are of two here, and what is left can be seen.
     """
     names = ("retainedJobs", "retainedStages", "retainedTasks")
     forgetful = {f"spark.ui.{name}": "10" for name in names} | {"spark.sql.ui.retainedExecutions": "10"}
-    found = run(tmp_path, "local[2]", "twelve", conf=forgetful)["twelve"][0]
+    pools = ("shuffleExchange", "resultQueryStage", "broadcastExchange")
+    small = {f"spark.sql.{name}.maxThreadThreshold": "2" for name in pools}
+    found = run(tmp_path, "local[2]", "sixteen", conf=forgetful | small)["sixteen"][0]
     assert not any(found["cached"])
     grown = {}
     for what in ("held", "beside"):
         for who in ("python", "heap", "worker"):
             sizes = [held[who] for held in found[what]]
             print(f"{who}, MB after each {'fit' if what == 'held' else 'cache'}:", *(f"{size:.1f}" for size in sizes))
-            grown[what, who] = sizes[-1] - sizes[1]  # two fits warm up
+            grown[what, who] = median(sizes[-5:]) - median(sizes[2:7])  # two fits warm up
     assert grown["held", "python"] <= 1 and grown["held", "worker"] <= 2
-    assert grown["held", "heap"] <= grown["beside", "heap"] + 3
+    assert grown["held", "heap"] <= grown["beside", "heap"] + 1.5
 
 
 @pytest.mark.slow
