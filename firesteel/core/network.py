@@ -91,6 +91,11 @@ class Network:
         return f"layer {owners[op]} ({type(self.layers[owners[op]]).__name__})"
 
     @cached_property
+    def learns(self) -> int:
+        """The number of the first op that has parameters: no derivative is needed before it."""
+        return next((number for number, shapes in enumerate(self.layout.shapes) if shapes), len(self.ops))
+
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """Number of values that enter each op, and after them the number that leave the last."""
         widths = [self.inputs]
@@ -295,8 +300,8 @@ network ends in Softmax() [config-loss]
         z, pulls = self.network.forward(p, x, random, self.last)
         losses, outputs, d = self.loss.rows(z, y)
         d *= (w * scale).astype(d.dtype)[:, None]
-        for number in range(self.last - 1, -1, -1):
-            d = pulls[number](d, g[number], number > 0)  # type: ignore[assignment]
+        for number in range(self.last - 1, self.network.learns - 1, -1):
+            d = pulls[number](d, g[number], number > self.network.learns)  # type: ignore[assignment]
         return self._sums(losses, outputs, y, w)
 
     def _sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:

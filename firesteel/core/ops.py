@@ -54,7 +54,7 @@ class Op:
         """Return y and its pull-back.  x: (B, I), y: (B, O); rng is None where nothing may be random.
 
         pull(d_y, g, wants_x) writes the derivative of the loss by the parameters into the views `g`, all of them,
-        and returns the derivative by x if `wants_x` (the first op of a network need not).
+        and returns the derivative by x if `wants_x` (the first op with parameters need not).
         It may overwrite d_y.
         """
         raise NotImplementedError

@@ -220,7 +220,7 @@ def forward(
     """Run ops[:last] of a sparse network on what reaches its first affine op; as `Network.forward` otherwise."""
     at = network.front
     assert at is not None, "a network is sparse only where it has such an op"
-    op, views = network.ops[at], p[at]
+    views = p[at]
     z = product(x, views["w"])
     if "b" in views:
         z += views["b"]
@@ -230,17 +230,12 @@ def forward(
         if "b" in g:
             np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])
 
-    assert isinstance(op, Affine)
-    pulls: list[Pull] = [*(_nothing for _ in network.ops[:at]), pull]
+    pulls: list[Pull] = [pull] * (at + 1)  # nothing is pulled back beyond the first parameters
     for number, op in enumerate(network.ops[at + 1 : last], at + 1):
         rng = random(number) if random is not None and op.random else None
         z, back = op.apply(p[number], z, rng)
         pulls.append(back)
     return z, pulls
-
-
-def _nothing(d_y: Any, g: Views, wants_x: bool) -> None:
-    """Pull back through an op before the first affine one, which has no parameters."""
 
 
 def narrowed(network: "Network", inputs: int) -> "Network":

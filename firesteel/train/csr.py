@@ -83,14 +83,13 @@ class Learner:
 
     def gradient(self, pieces: Pieces, *address: int) -> Partial:
         """Return the gradient of the rows' weighted loss, where it is not 0; of no rows, that of nothing."""
-        columns, g, sums = np.zeros(0, np.intp), np.zeros(len(self.tail), self.w.dtype), None
+        columns, g = np.zeros(0, np.intp), np.zeros(len(self.tail), self.w.dtype)
+        sums = np.zeros(self.task.objective.size)
         if pieces:
             _, columns, _, g, sums = self.learn(pieces, 1.0, *address)
         cut = len(g) - len(self.tail)
         changed = Changed(columns, g[:cut].reshape(1, -1, self.shape[1]), None)
-        return Partial(
-            g[None, cut:], np.zeros(self.task.objective.size) if sums is None else sums, 1, changed=changed
-        )
+        return Partial(g[None, cut:], sums, 1, changed=changed)
 
     def step(self, pieces: Pieces, step: int, shard: int) -> Array:
         """Take a step along the gradient of these rows; return the sums.  step: steps taken before."""
