@@ -39,7 +39,7 @@ FACE = [
 BASE = ["__init__", "errors", "notebook", "testing"]
 INTEGRATIONS = {"mlflow": "mlflow", "tensorboard": "tensorboardX"}
 """Modules for somebody else's program, and the package that they import when they are used."""
-BUDGET = 4250
+BUDGET = 4400
 CATALOGUES = [
     *["core.activations", "core.constraints", "core.embedding", "core.initializers", "core.layers", "core.losses"],
     *["core.metrics", "core.norms", "core.optimizers", "core.regularizers", "core.schedules", "train.callbacks"],
@@ -110,7 +110,7 @@ def inside(names, *allowed):
 
 @pytest.mark.parametrize("path", **ids(under("core")))
 def test_core_knows_numpy_the_standard_library_and_itself(path):
-    assert outside(path) <= {"numpy"} | ({"numba"} if path.stem == "kernels" else set())
+    assert outside(path) <= {"numpy"} | ({"numba", "llvmlite"} if path.stem == "kernels" else set())
     assert not inside(ours(path), "core", "errors")
 
 

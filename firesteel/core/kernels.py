@@ -1,13 +1,16 @@
 """Loops that NumPy makes several passes of, compiled where numba is installed: the same bits, sooner.
 
-A kernel is made of +, -, x, /, sqrt and copies alone, in the order of the NumPy lines that it stands beside, so that
-nothing depends on who has numba; a test holds each to it.  Those lines are in `optimizers.py` and in
-`firesteel/train/blocks.py`.  Without numba nothing here is called.
+A kernel is made of +, -, x, /, sqrt and copies alone, in the order of the NumPy lines that it stands beside, and of
+products that NumPy's own BLAS makes as NumPy asks it, so that nothing depends on who has numba; a test holds each to
+it.  Those lines are in `ops.py`, `activations.py`, `optimizers.py` and `firesteel/train/blocks.py`.  Without numba
+nothing here is called.
 """
 
+import ctypes
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ import numpy.typing as npt
 
 from firesteel.core.types import Array
 
-__all__ = ["adam", "compiled", "gather"]
+__all__ = ["adam", "bound", "compiled", "compiled_with", "gather"]
 
 
 WORTH = 10_000
@@ -38,6 +41,39 @@ def _compiled(kernel: Callable[..., None]) -> Callable[..., None] | None:
         return jit(kernel, cache=True)
     except RuntimeError:  # there is no place for a cache
         return jit(kernel)
+
+
+KINDS = {ctypes.c_int: "int32", ctypes.c_int64: "int64", ctypes.c_float: "float32", ctypes.c_double: "float64"}
+
+
+def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> Callable[..., None] | None:
+    """Return a kernel that calls C functions, compiled; or None without numba, or without a place for a cache.
+
+    functions: of ctypes, by the names that the kernel calls them by.  Compiling takes seconds, which a
+    process without a cache would spend each time.
+    """
+    try:
+        import numba
+        from llvmlite import binding
+    except ImportError:
+        return None
+    external = {}
+    for name, function in functions.items():
+        binding.add_symbol(function.__name__, ctypes.cast(function, ctypes.c_void_p).value)
+        kinds = (getattr(numba.types, KINDS[kind]) for kind in function.argtypes)
+        external[name] = numba.types.ExternalFunction(function.__name__, numba.types.void(*kinds))
+    try:
+        return numba.njit(bound(kernel, external), nogil=True, error_model="numpy", cache=True)
+    except RuntimeError:
+        return None
+
+
+def bound(kernel: Callable[..., None], functions: Mapping[str, Any]) -> Callable[..., None]:
+    """Return a copy of a kernel for which these names mean these functions.
+
+    They are globals to it, because numba finds no function in its cache that has such things in a closure.
+    """
+    return FunctionType(kernel.__code__, kernel.__globals__ | dict(functions), kernel.__name__)
 
 
 def gather(x: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], d: Any, out: Array) -> None:

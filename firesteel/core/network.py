@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from firesteel.errors import ConfigError
 __all__ = ["DTYPES", "Network", "Objective"]
 
 DTYPES = ("float32", "float64")
+NONE: Mapping[int, Op] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -123,20 +125,30 @@ class Network:
         return theta
 
     def forward(
-        self, p: Sequence[Views], x: Features, random: Random | None = None, last: int | None = None
-    ) -> tuple[Array, list[Pull]]:
-        """Run ops[:last] on x (B, I); return the output and the pull-backs, in order.
+        self,
+        p: Sequence[Views],
+        x: Features,
+        random: Random | None = None,
+        last: int | None = None,
+        chains: Mapping[int, Op] = NONE,
+    ) -> tuple[Array, list[tuple[int, Pull]]]:
+        """Run ops[:last] on x (B, I); return the output and the pull-backs, in order, with the numbers of their ops.
 
         x: for a sparse network, what `sparse.entering` gives.
         random: gives each random op its generator, in training; None in use.
+        chains: what runs in place of the op of a number and of those behind it.
         """
         if isinstance(x, CSR):
             return sparse_rows.forward(self, p, x, random, last)
-        pulls = []
-        for number, op in enumerate(self.ops[:last]):
+        pulls, number, end = [], 0, len(self.ops) if last is None else last
+        while number < end:
+            op = self.ops[number]
+            if number in chains and len(x) > 1 and x.flags.c_contiguous:
+                op = chains[number]
             rng = random(number) if random is not None and op.random else None
             x, pull = op.apply(p[number], x, rng)
-            pulls.append(pull)
+            pulls.append((number, pull))
+            number += op.span
         return x, pulls
 
     @cached_property
@@ -295,13 +307,15 @@ network ends in Softmax() [config-loss]
         scale: float,
         random: Random | None,
         g: list[Views],
+        chains: Mapping[int, Op] = NONE,
     ) -> Array:
         """Write scale x d(sum of w L)/d(theta) into the views g; return the sums, as `score` does."""
-        z, pulls = self.network.forward(p, x, random, self.last)
+        z, pulls = self.network.forward(p, x, random, self.last, chains)
         losses, outputs, d = self.loss.rows(z, y)
         d *= (w * scale).astype(d.dtype)[:, None]
-        for number in range(self.last - 1, self.network.learns - 1, -1):
-            d = pulls[number](d, g[number], number > self.network.learns)  # type: ignore[assignment]
+        for number, pull in reversed(pulls):
+            if number >= self.network.learns:
+                d = pull(d, g[number], number > self.network.learns)  # type: ignore[assignment]
         return self._sums(losses, outputs, y, w)
 
     def _sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:

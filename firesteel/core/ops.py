@@ -29,6 +29,8 @@ class Op:
     """Whether training differs from use, where `apply` is given no generator."""
     statistics: ClassVar[tuple[str, ...]] = ()
     """Parameters that are running averages: in training a pull-back writes there what was met, and no gradient."""
+    span: ClassVar[int] = 1
+    """How many of a network's ops this one stands for."""
 
     def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the parameters, given the number of inputs."""

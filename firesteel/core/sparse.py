@@ -216,7 +216,7 @@ def entering(network: "Network", x: CSR, dtype: np.dtype[Any]) -> CSR:
 
 def forward(
     network: "Network", p: "Sequence[Views]", x: CSR, random: Random | None, last: int | None
-) -> tuple[Array, list[Pull]]:
+) -> tuple[Array, list[tuple[int, Pull]]]:
     """Run ops[:last] of a sparse network on what reaches its first affine op; as `Network.forward` otherwise."""
     at = network.front
     assert at is not None, "a network is sparse only where it has such an op"
@@ -230,11 +230,11 @@ def forward(
         if "b" in g:
             np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])
 
-    pulls: list[Pull] = [pull] * (at + 1)  # nothing is pulled back beyond the first parameters
+    pulls: list[tuple[int, Pull]] = [(at, pull)]
     for number, op in enumerate(network.ops[at + 1 : last], at + 1):
         rng = random(number) if random is not None and op.random else None
         z, back = op.apply(p[number], z, rng)
-        pulls.append(back)
+        pulls.append((number, back))
     return z, pulls
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.chain import chains
 from firesteel.core.layout import Layout
 from firesteel.core.network import Network
 from firesteel.core.ops import ones
@@ -119,6 +120,7 @@ class _Learner:
         network = task.objective.network
         self.task, self.run = task, run
         self.views = network.layout.views(theta)
+        self.chains = chains(network.ops[: task.objective.last], network.widths, network.dtype)
         self.whole = bool(network.statistics)  # which are over the batch, whatever its size
         self.parallel = network.layout.size >= PARALLEL
         self.large = network.layout.size >= LARGE
@@ -148,7 +150,7 @@ class _Learner:
                 return rng_for(task.seed, "op", op, task.epoch, *address, number)
 
             x = desk.features(parts[number])
-            return desk, objective.learn(self.views, x, y[where], w[where], scale, random, desk.views)
+            return desk, objective.learn(self.views, x, y[where], w[where], scale, random, desk.views, self.chains)
 
         if len(parts) == 1:
             return sub((0, self._desk()))

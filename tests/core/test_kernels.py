@@ -1,10 +1,18 @@
 """Compiled kernels are for speed alone: each gives the bits of the NumPy lines that it stands beside."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from firesteel.core import kernels
+from firesteel.core import chain, kernels
+from firesteel.core.activations import Relu
+from firesteel.core.layers import Dense, Dropout, Normalization
+from firesteel.core.layout import read_only
+from firesteel.core.network import Network
+from firesteel.core.ops import Affine
 from firesteel.core.optimizers import Adam
+from firesteel.models import Sequential
 from firesteel.train.blocks import pack_arrays
 
 SIZES = [1, 7, 8, 15, 16, 17, 63, 64, 65, 1000, 4099]
@@ -80,3 +88,113 @@ def test_gather(both, dtype, divisor, rows):
 
     without, with_them = both(gathered)
     assert without == with_them
+
+
+# Chains
+
+HAS_BLAS = bool(chain.blas("float32"))
+
+
+def test_the_products_of_numpy_are_found_where_its_wheels_have_them():
+    assert HAS_BLAS or sys.platform != "linux"
+    assert bool(chain.loops("float32")) == bool(chain.loops("float64")) == HAS_BLAS
+
+
+def made(how, dtype, layers):
+    """Return the chain of these layers, [(inputs, units, bias, ReLU)], compiled or as Python."""
+    if how == "compiled":
+        loops = chain.loops(dtype)
+    else:
+        loops = [kernels.bound(loop, chain.blas(dtype)) for loop in (chain.forward, chain.backward)]
+    return chain.Chain(np.array(layers, np.int64), *loops)
+
+
+CHAINS = {
+    "seed B": [(784, 20, 1, 1), (20, 15, 1, 1), (15, 10, 1, 0)],
+    "wide": [(300, 200, 1, 1), (200, 130, 1, 0)],
+    "alone": [(17, 33, 1, 0)],
+    "ends in ReLU": [(5, 3, 0, 1), (3, 2, 1, 1)],
+    "no bias": [(2, 2, 0, 0), (2, 64, 0, 1), (64, 3, 0, 0)],
+}
+ODD = {"usual": [], "-0 and small": [-0.0, 1e-42, -1e-42], "NaN and infinite": [np.nan, np.inf, -np.inf]}
+
+
+@pytest.mark.parametrize("how", ["as Python", "compiled"] if HAS_BLAS else [])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("odd", list(ODD))
+@pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
+def test_a_chain_has_the_bits_of_its_ops(how, dtype, odd, layers):
+    ops = [op for _, units, bias, bent in layers for op in (Affine(units, bool(bias)), *([Relu()] if bent else []))]
+    network = Network(
+        tuple(Dense(units, "relu" if bent else None, bool(bias)) for _, units, bias, bent in layers), layers[0][0]
+    )
+    assert network.ops == tuple(ops)
+    for rows in (2, 3, 50, 64, 100, 128):
+        for wants_x in (False, True):
+            rng = np.random.default_rng(rows)
+            theta = rng.normal(0, 0.1, network.layout.size).astype(dtype)
+            x = rng.normal(size=(rows, layers[0][0])).astype(dtype)
+            x[rng.random(x.shape) < 0.3] = 0
+            d = rng.normal(size=(rows, layers[-1][1])).astype(dtype)
+            for array in (theta, x, d):
+                array.reshape(-1)[: len(ODD[odd])] = ODD[odd]
+            p, results = network.layout.views(read_only(theta)), []
+            for many in (True, False):
+                g = np.full_like(theta, np.nan)
+                views, derivative, pulls, y = network.layout.views(g), d.copy(), [], x.copy()
+                with np.errstate(all="ignore"):
+                    for number, op in enumerate(ops) if many else [(0, made(how, dtype, layers))]:
+                        y, pull = op.apply(p[number], y, None)
+                        pulls.append((number, pull))
+                    for number, pull in reversed(pulls):
+                        derivative = pull(derivative, views[number], wants_x or number > 0)
+                results.append([y, g, *([derivative] if wants_x else [])])
+            for a, b in zip(*results, strict=True):
+                np.testing.assert_array_equal(a, b)
+                assert odd == "NaN and infinite" or a.tobytes() == b.tobytes()
+
+
+def test_which_ops_are_a_chain(monkeypatch):
+    monkeypatch.setattr(kernels, "WORTH", 0)
+    monkeypatch.setattr(chain, "loops", lambda dtype: (None, None))
+    layers = (
+        *(Normalization((0.0,), (2.0,)), Dense(8, "relu"), Dense(6), Dropout(0.5), Dense(6, "tanh")),
+        *(Dense(4, "relu"), Dense(1), Dense(3), Dense(2, "softmax")),
+    )
+    network = Network(layers, 5)
+    assert [str(op).split("(")[0] for op in network.ops] == (
+        "Standardize Affine Relu Affine Drop Affine Tanh Affine Relu Affine Affine Affine Softmax".split()
+    )
+    found = chain.chains(network.ops[:-1], network.widths, "float32")
+    assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 11: 1}
+    monkeypatch.setattr(kernels, "WORTH", 10**6)
+    assert not chain.chains(network.ops[:-1], network.widths, "float32"), "not worth a compiler"
+
+
+@pytest.mark.parametrize("strategy", ["average", "gradient"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(301, 30)), rng.integers(0, 3, 301)
+    hidden = [
+        Dense(40, "relu", kernel_regularizer="l2"),
+        Dropout(0.3),
+        Dense(20, "tanh"),
+        Dense(20, "relu"),
+        Dense(9),
+    ]
+
+    def trained():
+        model = Sequential([Normalization(), *hidden, Dense(3, "softmax")], dtype=dtype)
+        model.compile(Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+        model.fit(x, y, epochs=3, batch_size=50, strategy=strategy, verbose=0, seed=1, validation_split=0.1)
+        return model.fingerprint()
+
+    met = []
+    monkeypatch.setattr(kernels, "WORTH", 0)
+    before = chain.Chain.apply
+    monkeypatch.setattr(chain.Chain, "apply", lambda self, *given: met.append(self.span) or before(self, *given))
+    with_them = trained()
+    assert set(met) == ({1, 2, 4} if HAS_BLAS else set())
+    monkeypatch.setattr(chain, "loops", lambda dtype: None)
+    assert trained() == with_them
