@@ -140,9 +140,9 @@ class Network:
         """
         if isinstance(x, CSR):
             return sparse_rows.forward(self, p, x, random, last)
-        pulls, number, end = [], 0, len(self.ops) if last is None else last
-        while number < end:
-            op = self.ops[number]
+        ops, pulls, number = self.ops[:last], [], 0
+        while number < len(ops):
+            op = ops[number]
             if number in chains and len(x) > 1 and x.flags.c_contiguous:
                 op = chains[number]
             rng = random(number) if random is not None and op.random else None
