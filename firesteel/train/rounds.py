@@ -330,14 +330,15 @@ def moments(sparse: bool, task: Task, blocks: Sequence[Block], run: Run) -> Part
     def values(piece: tuple[Block, slice]) -> Array:
         block, rows = piece
         y = block.y[rows]
-        return (y if sparse else np.hstack([rows_of(piece, dtype)[0], y])).astype(np.float64)
+        parts = [y] if sparse else [rows_of(piece, dtype)[0], y]
+        return np.hstack(parts, dtype=np.float64)
 
     centre = values(sub_batches(blocks)[0]).mean(axis=0)
 
     def sub(piece: tuple[Block, slice]) -> Array:
         v, w = values(piece), piece[0].w[piece[1]].astype(np.float64)
         v -= centre
-        return np.concatenate([[w.sum()], w @ v, w @ (v * v)])
+        return np.concatenate([[w.sum()], w @ v, w @ np.square(v, out=v)])
 
     summed = _summed(sub, task, blocks, run)
     return replace(summed, sums=np.concatenate([centre, summed.sums]))
