@@ -245,7 +245,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
             network, summary = fit(engine, held, stack.enter_context(kept) if kept else None)
         model = self._model()
-        model.hold(network, {"features": source.feature_names, "classes": source.class_names})
+        model.hold(network, {"features": source.feature_names, "classes": source.class_names, "few": survey.few})
         model._summary = summary
         model._resetUid(self.uid)
         return self._copyValues(model)

@@ -33,7 +33,7 @@ from firesteel.spark.columns import Columns, Table, check_names, listed
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
-from firesteel.train.checks import MOST_EXACT, Class, Classes, Finding, Findings, merge, merge_classes, refuse
+from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient, Strategy
@@ -80,21 +80,15 @@ class Frame:
             parts["key"] = F.when(identifier.isNotNull(), F.xxhash64(identifier))
         if columns.held is not None:
             parts["held"] = table.boolean(columns.held, word("held"))
-        self.rows = self.kept = frame.select(*(column.alias(name) for name, column in parts.items()))
+        self.rows = frame.select(*(column.alias(name) for name, column in parts.items()))
+        if table.holds_vectors(columns.features):
+            parts["x"] = table.features(columns.features, dtype, word("features"), kept=True)
+        self.kept = frame.select(*(column.alias(name) for name, column in parts.items()))
         self.feature_names = table.feature_names(columns.features)
         self.class_names = table.class_names(columns.label)
         leading = table.leading(TELLING, LEADING)
         told = {f"where{number}": table.column(name, "leading")[0] for number, name in enumerate(leading)}
         self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
-        self.exact: DataFrame | None = None
-        if table.holds_vectors(columns.features):
-            size = table.feature_size(columns.features)
-            maybe_wide = size is None or size >= SPARSE_WIDTH
-            parts["x"] = table.features(columns.features, "float64", word("features"), maybe_wide)
-            if maybe_wide:
-                self.kept = frame.select(*(column.alias(name) for name, column in parts.items()))
-            seen = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
-            self.told, self.exact = (seen, None) if maybe_wide else (self.told, seen)
         self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -104,10 +98,9 @@ class Frame:
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
-        table, reports = self._reports(self.told)
-        most = max((report["largest"] for report in reports), default=0.0)
-        if self.exact is not None and MOST_EXACT[np.dtype(self.dtype).itemsize] <= most < np.inf:
-            table, reports = self._reports(self.exact)  # large numbers: look again, before Spark rounds them
+        surveyed = mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, self.reading)
+        table = collect(surveyed, "firesteel: looking at the rows")
+        reports = [json.loads(report) for report in table.column("report").to_pylist()]
         rows = sum(report["rows"] for report in reports)
         if not rows:
             skipped = sum(report["skipped"] for report in reports)
@@ -148,11 +141,6 @@ class Frame:
         self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros)
         return self.surveyed
 
-    def _reports(self, rows: DataFrame) -> tuple[pa.Table, list[dict[str, Any]]]:
-        surveyed = mapped(rows, packing.survey, packing.SURVEY_SCHEMA, self.reading)
-        table = collect(surveyed, "firesteel: looking at the rows")
-        return table, [json.loads(report) for report in table.column("report").to_pylist()]
-
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
         """Return the number of values that every row has; raise DataError where they differ."""
         seen: dict[int, tuple[int, str]] = {}
@@ -175,9 +163,9 @@ class Frame:
         return usual
 
     def _packing(self) -> DataFrame:
-        """Return the columns to pack: wide vectors as Spark keeps them, others as lists."""
+        """Return the columns to pack: vectors that are wide or mostly zeros as Spark keeps them, others as lists."""
         assert self.surveyed is not None
-        return self.kept if self.surveyed.width >= SPARSE_WIDTH else self.rows
+        return self.kept if self.surveyed.few or self.surveyed.width >= SPARSE_WIDTH else self.rows
 
     def _blocks(self, held: bool) -> int:
         assert self.surveyed is not None

@@ -45,6 +45,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         self._network: Sequential | None = None
         self._summary: Summary | None = None
         self._features: list[str] | None = None
+        self._few = False
 
     @classmethod
     def fromNetwork(cls, network: Sequential) -> Self:
@@ -62,13 +63,14 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         """Raise ConfigError unless the network's outputs are what this stage gives."""
 
     def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
-        """Take a network, and what is known of its columns."""
+        """Take a network, and what is known of its columns: their names, and whether they are mostly zeros."""
         self._network = network
         self._features = about.get("features")
+        self._few = about.get("few", False)
 
     def about(self) -> dict[str, Any]:
         """Return what is known of the columns, as JSON."""
-        return {"features": self._features}
+        return {"features": self._features, "few": self._few}
 
     @property
     def network(self) -> Sequential:
@@ -153,7 +155,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
             )
         self._check_schema(table)
         network = self.network.network
-        x = table.features(self._columns(), network.dtype, "featuresCol", network.sparse and DIRECT)
+        x = table.features(self._columns(), network.dtype, "featuresCol", (network.sparse or self._few) and DIRECT)
         ship(dataset.sparkSession)
         scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(x))
         if self.getOrDefault("handleInvalid") == "skip":

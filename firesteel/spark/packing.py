@@ -29,6 +29,7 @@ from firesteel.spark.arrow import (
     widths,
 )
 from firesteel.train.blocks import (
+    SPARSE_WIDTH,
     Block,
     Keys,
     alike,
@@ -45,7 +46,6 @@ from firesteel.train.checks import (
     Findings,
     count_classes,
     finite_rows,
-    largest,
     look,
     merge,
     merge_classes,
@@ -144,7 +144,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     found: Findings = {}
     classes: Classes = {}
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
-    rows, skipped, held, weight, held_weight, most = 0, 0, 0, 0.0, 0.0, 0.0
+    rows, skipped, held, weight, held_weight = 0, 0, 0, 0.0, 0.0
     sums = [0, 0]
     nonzeros: int | None = None
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
@@ -169,8 +169,8 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
             continue
         here = read(batch, replace(reading, skip=False))
         found = merge(found, look(here.x, here.y, here.w, dtype, where))
-        most = max(most, largest(here.x))
-        counted = count_nonzeros(here.x, dtype)
+        vectors = pa.types.is_struct(batch.column("x").type)
+        counted = count_nonzeros(here.x, dtype, 0 if vectors else SPARSE_WIDTH)
         nonzeros = nonzeros if counted is None else counted + (nonzeros or 0)
         classes = merge_classes(classes, count_classes(here.y, here.held, where))
         held += int(here.held.sum())
@@ -184,7 +184,6 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         "rows": rows - skipped,
         "skipped": skipped,
         "held": held,
-        "largest": most,
         "nonzeros": nonzeros,
         "weight": weight,
         "held_weight": held_weight,

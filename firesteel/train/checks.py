@@ -19,7 +19,6 @@ from firesteel.errors import DataError
 
 __all__ = [
     "MOST_CLASSES",
-    "MOST_EXACT",
     "Class",
     "Classes",
     "Finding",
@@ -28,7 +27,6 @@ __all__ = [
     "beyond",
     "count_classes",
     "finite_rows",
-    "largest",
     "look",
     "merge",
     "merge_classes",

@@ -64,6 +64,11 @@ class Survey:
         """Whether rows are packed as their non-zeros."""
         return is_sparse(self.width, self.nonzeros, self.rows + self.held)
 
+    @property
+    def few(self) -> bool:
+        """Whether rows are known to be mostly zeros, so that vectors are read sooner without them."""
+        return self.nonzeros is not None and 2 * self.nonzeros <= self.width * (self.rows + self.held)
+
     def shards(self, usual: int) -> int:
         """Return S where the user gave none and a strategy would have so many, a power of two.
 

@@ -46,6 +46,7 @@ def main(
     found: dict[str, Any] = {"disk": 0.0, "heap": 0.0}
     if big:
         found["refused"] = refusal(frame.limit(1000), [Dense(big), Dense(3, "softmax")])
+        gc.collect()
 
     def look(epoch: int, logs: Any) -> None:
         kept = context.getRDDStorageInfo()

@@ -1,6 +1,7 @@
 """The estimator is an ordinary Spark stage: it fits in a Pipeline, transforms, saves and loads."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,22 @@ def test_a_pipeline_comes_back_from_disk(fitted, frame, tmp_path):
     assert (
         back.transform(frame).select("prediction").collect() == fitted.transform(frame).select("prediction").collect()
     )
+
+
+@pytest.mark.parametrize("few", [True, False], ids=["mostly zeros", "no zeros"])
+def test_how_vectors_are_stored_and_read_changes_no_bit(spark, rows, few, tmp_path):
+    some = rows if few else replace(rows, x=rows.x + 10.0)
+    frames = {form: some.frame(spark, form, slice(0, 200)).coalesce(2) for form in ("dense", "sparse", "mixed")}
+    models = [NeuralNetworkClassifier(maxIter=1, seed=1).fit(frame) for frame in frames.values()]
+    assert len({model.network.fingerprint() for model in models}) == 1
+    models[0].save(str(tmp_path / "model"))
+    models[0] = NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
+    assert {model.about()["few"] for model in models} == {few}
+    scores = [
+        model.transform(frame).orderBy("id").select("rawPrediction", "prediction").collect()
+        for model, frame in zip(models, frames.values(), strict=True)
+    ]
+    assert scores[0] == scores[1] == scores[2]
 
 
 def test_estimator_and_model_keep_their_params_on_disk(fitted, tmp_path):
