@@ -66,7 +66,8 @@ def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
 
 @mostly_on_connect
 def test_a_saved_pipeline_predicts_the_same_in_a_new_process(found):
-    assert found("new_process") == found("mixed_pipeline")["predictions"]
+    expected = found("mixed_pipeline")["predictions"]
+    assert found("new_process") == expected
 
 
 def test_cross_validation_packs_each_fold_once(found):
