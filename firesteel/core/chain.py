@@ -38,23 +38,16 @@ class Chain(Op):
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
         rows, one = len(x), ones(len(x), x.dtype)
         z = np.empty(rows * self.units, x.dtype)
-        self.forward(rows, address(x), address(p["w"]), address(one), self.layers, z)
+        self.forward(x, p["w"], one, self.layers, z)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             d = np.empty_like(z)
             d[-d_y.size :] = d_y.reshape(-1)
-            d_x = np.empty_like(x) if wants_x else None
-            given = (x, p["w"], one, g["w"])
-            to_x = 0 if d_x is None else address(d_x)
-            self.backward(rows, *map(address, given), to_x, self.layers, z, d)
-            return d_x
+            d_x = np.empty_like(x) if wants_x else x
+            self.backward(x, p["w"], one, g["w"], d_x, wants_x, self.layers, z, d)
+            return d_x if wants_x else None
 
         return z[-rows * self.last :].reshape(rows, self.last), pull
-
-
-def address(array: Array) -> int:
-    """Return where an array's numbers begin."""
-    return int(array.__array_interface__["data"][0])
 
 
 def chains(ops: Sequence[Op], widths: Sequence[int], dtype: str) -> dict[int, Chain]:
@@ -123,31 +116,33 @@ ger: Any = None
 """Products of a BLAS, that `kernels.bound` gives the loops."""
 
 
-def forward(rows: int, x: int, w: int, one: int, layers: Array, z: Array) -> None:
+def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
     """Write each layer's outputs, one after another, into z: relu(x w + b) or x w + b, as `Affine` and `Relu` do.
 
-    x, w, one: addresses of the rows, of the first parameter and of ones, (B,).  layers: as in `Chain`.
+    x: (B, I)  w: the first kernel, behind which the other parameters lie  one: ones, (B,)  layers: as in `Chain`
     """
-    at, size = 0, z.itemsize
+    rows, at, size, into, p = len(x), 0, z.itemsize, x.ctypes.data, w.ctypes.data
     for inputs, units, biased, bent in layers:
         out = z.ctypes.data + at * size
-        gemm(ROWS, PLAIN, PLAIN, rows, units, inputs, 1.0, x, inputs, w, units, 0.0, out, units)
-        w += inputs * units * size
+        gemm(ROWS, PLAIN, PLAIN, rows, units, inputs, 1.0, into, inputs, p, units, 0.0, out, units)
+        p += inputs * units * size
         if biased:
-            ger(ROWS, rows, units, 1.0, one, 1, w, 1, out, units)
-            w += units * size
+            ger(ROWS, rows, units, 1.0, one.ctypes.data, 1, p, 1, out, units)
+            p += units * size
         if bent:
             for i in range(at, at + rows * units):
                 z[i] = z[i] if z[i] > 0 or z[i] != z[i] else 0
-        x, at = out, at + rows * units
+        into, at = out, at + rows * units
 
 
-def backward(rows: int, x: int, w: int, one: int, g: int, d_x: int, layers: Array, z: Array, d: Array) -> None:
-    """Write the derivatives by the parameters to g, and by x to d_x unless that is 0, as the pull-backs do.
+def backward(
+    x: Array, w: Array, one: Array, g: Array, d_x: Array, wants_x: bool, layers: Array, z: Array, d: Array
+) -> None:
+    """Write the derivatives by the parameters to g, as they lie in w, and by x to d_x if wanted, as pull-backs do.
 
     d: as z; at its end it holds the derivative by the last outputs, and the others are written before it.
     """
-    end, after, size = len(z), 0, z.itemsize
+    rows, end, after, size = len(x), len(z), 0, z.itemsize
     for inputs, units, biased, _ in layers:
         after += inputs * units + units * biased
     for number in range(len(layers) - 1, -1, -1):
@@ -157,13 +152,14 @@ def backward(rows: int, x: int, w: int, one: int, g: int, d_x: int, layers: Arra
             for i in range(at, end):
                 d[i] *= z[i] > 0
         after -= inputs * units + units * biased
-        d_y, g_w = d.ctypes.data + at * size, g + after * size
+        d_y, g_w = d.ctypes.data + at * size, g.ctypes.data + after * size
         before = at - rows * inputs
-        into = x if number == 0 else z.ctypes.data + before * size
+        into = x.ctypes.data if number == 0 else z.ctypes.data + before * size
         gemm(ROWS, TURNED, PLAIN, inputs, units, rows, 1.0, into, inputs, d_y, units, 0.0, g_w, units)
         if biased:
-            gemv(ROWS, TURNED, rows, units, 1.0, d_y, units, one, 1, 0.0, g_w + inputs * units * size, 1)
-        out = d_x if number == 0 else d.ctypes.data + before * size
-        if out:
-            gemm(ROWS, PLAIN, TURNED, rows, inputs, units, 1.0, d_y, units, w + after * size, units, 0.0, out, inputs)
+            gemv(ROWS, TURNED, rows, units, 1.0, d_y, units, one.ctypes.data, 1, 0.0, g_w + inputs * units * size, 1)
+        out = d_x.ctypes.data if number == 0 else d.ctypes.data + before * size
+        if number or wants_x:
+            p = w.ctypes.data + after * size
+            gemm(ROWS, PLAIN, TURNED, rows, inputs, units, 1.0, d_y, units, p, units, 0.0, out, inputs)
         end = at

@@ -18,7 +18,7 @@ __all__ = ["constrain", "update"]
 
 LONG = 100_000
 """Parameters from which a step is taken in parts, each by whoever is free."""
-PARTS = 8
+PARTS = 4
 
 
 def update(
