@@ -55,16 +55,17 @@ def main() -> None:
     x = x.reshape(len(x), -1)
     spark = session("local[2]", conf={"spark.driver.memory": "6g"})
     frames = {kind: rows(spark, x, kind) for kind in ("sparse vectors", "dense vectors", "arrays", "bytes")}
-    few = frames["dense vectors"].limit(2_000).persist()
-    theirs = MultilayerPerceptronClassifier(layers=SMALL, maxIter=1, seed=1).fit(few)
-    ours = NeuralNetworkClassifier(layers=SMALL, maxIter=1, seed=1).fit(few)
 
     def scored(model: Any, frame: Any) -> None:
         model.transform(frame).select("prediction", "probability").write.format("noop").mode("overwrite").save()
 
     print(f"784-64-10, {len(x):,} rows of MNIST, local[2], medians of {REPEATS}")
     for kind in ("sparse vectors", "dense vectors"):
-        models = {"theirs": theirs, "ours": ours}
+        some = frames[kind].limit(2_000).persist()
+        models = {
+            "theirs": MultilayerPerceptronClassifier(layers=SMALL, maxIter=1, seed=1).fit(some),
+            "ours": NeuralNetworkClassifier(layers=SMALL, maxIter=1, seed=1).fit(some),
+        }
         found = rates(
             len(x), {name: functools.partial(scored, model, frames[kind]) for name, model in models.items()}
         )

@@ -138,7 +138,8 @@ class Frame:
         )
         counted = [report["nonzeros"] for report in reports if report["nonzeros"] is not None]
         nonzeros = sum(counted) if counted else None
-        self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros)
+        few = 2 * sum(report["stored"] for report in reports) <= width * rows
+        self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
         return self.surveyed
 
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
@@ -163,7 +164,7 @@ class Frame:
         return usual
 
     def _packing(self) -> DataFrame:
-        """Return the columns to pack: vectors that are wide or mostly zeros as Spark keeps them, others as lists."""
+        """Return the columns to pack: vectors that are wide or of few values as Spark keeps them, others as lists."""
         assert self.surveyed is not None
         return self.kept if self.surveyed.few or self.surveyed.width >= SPARSE_WIDTH else self.rows
 

@@ -63,7 +63,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         """Raise ConfigError unless the network's outputs are what this stage gives."""
 
     def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
-        """Take a network, and what is known of its columns: their names, and whether they are mostly zeros."""
+        """Take a network, and what is known of its columns: their names, and whether zeros are left out there."""
         self._network = network
         self._features = about.get("features")
         self._few = about.get("few", False)

@@ -29,7 +29,6 @@ from firesteel.spark.arrow import (
     widths,
 )
 from firesteel.train.blocks import (
-    SPARSE_WIDTH,
     Block,
     Keys,
     alike,
@@ -145,7 +144,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     classes: Classes = {}
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
     rows, skipped, held, weight, held_weight = 0, 0, 0, 0.0, 0.0
-    sums = [0, 0]
+    sums, stored = [0, 0], 0
     nonzeros: int | None = None
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(reading.dtype)
@@ -169,8 +168,8 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
             continue
         here = read(batch, replace(reading, skip=False))
         found = merge(found, look(here.x, here.y, here.w, dtype, where))
-        vectors = pa.types.is_struct(batch.column("x").type)
-        counted = count_nonzeros(here.x, dtype, 0 if vectors else SPARSE_WIDTH)
+        stored += here.x.values.size if isinstance(here.x, CSR) else here.x.size
+        counted = count_nonzeros(here.x, dtype)
         nonzeros = nonzeros if counted is None else counted + (nonzeros or 0)
         classes = merge_classes(classes, count_classes(here.y, here.held, where))
         held += int(here.held.sum())
@@ -185,6 +184,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         "skipped": skipped,
         "held": held,
         "nonzeros": nonzeros,
+        "stored": stored,
         "weight": weight,
         "held_weight": held_weight,
         "classes": [[number, *astuple(one)] for number, one in classes.items()],

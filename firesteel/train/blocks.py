@@ -243,9 +243,9 @@ def is_sparse(width: int, nonzeros: int | None, rows: int) -> bool:
     return nonzeros is not None and width >= SPARSE_WIDTH and nonzeros * SPARSE_PART <= width * rows
 
 
-def count_nonzeros(x: Features, dtype: np.dtype[Any], least: int = SPARSE_WIDTH) -> int | None:
-    """Return how many values of x, (n, I), are not 0 as `dtype`; None where rows are shorter than `least`."""
-    if x.shape[1] < least:
+def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
+    """Return how many values of x, (n, I), are not 0 as `dtype`; None where rows are too short for it to matter."""
+    if x.shape[1] < SPARSE_WIDTH:
         return None
     values = x.values if isinstance(x, CSR) else x
     with np.errstate(over="ignore"):

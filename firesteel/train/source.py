@@ -49,6 +49,7 @@ class Survey:
     width: I.  targets: T.  found: what is wrong with the targets, if they are meant for one kind of loss or another.
     classes: how often each occurs, if the targets can be classes.
     nonzeros: how many of the features of all rows are not 0, if they were counted.
+    few: whether a source of vectors keeps most rows without their zeros, so that they are read sooner as they are.
     """
 
     rows: int
@@ -58,16 +59,12 @@ class Survey:
     found: Findings
     classes: Classes
     nonzeros: int | None = None
+    few: bool = False
 
     @property
     def sparse(self) -> bool:
         """Whether rows are packed as their non-zeros."""
         return is_sparse(self.width, self.nonzeros, self.rows + self.held)
-
-    @property
-    def few(self) -> bool:
-        """Whether rows are known to be mostly zeros, so that vectors are read sooner without them."""
-        return self.nonzeros is not None and 2 * self.nonzeros <= self.width * (self.rows + self.held)
 
     def shards(self, usual: int) -> int:
         """Return S where the user gave none and a strategy would have so many, a power of two.

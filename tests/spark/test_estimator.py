@@ -83,9 +83,9 @@ def test_how_vectors_are_stored_and_read_changes_no_bit(spark, rows, few, tmp_pa
     frames = {form: some.frame(spark, form, slice(0, 200)).coalesce(2) for form in ("dense", "sparse", "mixed")}
     models = [NeuralNetworkClassifier(maxIter=1, seed=1).fit(frame) for frame in frames.values()]
     assert len({model.network.fingerprint() for model in models}) == 1
-    models[0].save(str(tmp_path / "model"))
-    models[0] = NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
-    assert {model.about()["few"] for model in models} == {few}
+    models[1].save(str(tmp_path / "model"))
+    models[1] = NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
+    assert [model.about()["few"] for model in models] == [False, few, few]
     scores = [
         model.transform(frame).orderBy("id").select("rawPrediction", "prediction").collect()
         for model, frame in zip(models, frames.values(), strict=True)
