@@ -62,7 +62,7 @@ def chains(ops: Sequence[Op], widths: Sequence[int], dtype: str) -> dict[int, Ch
         if isinstance(op, Affine) and min(inputs, units) > 1:
             first = number if first is None else first
             runs.setdefault(first, []).append([inputs, units, op.use_bias, False])
-        elif isinstance(op, Relu) and first is not None:
+        elif isinstance(op, Relu) and first is not None and not runs[first][-1][3]:
             runs[first][-1][3] = True
         else:
             first = None

@@ -7,7 +7,7 @@ import pytest
 
 from firesteel.core import chain, kernels
 from firesteel.core.activations import Relu
-from firesteel.core.layers import Dense, Dropout, Normalization
+from firesteel.core.layers import Activation, Dense, Dropout, Normalization
 from firesteel.core.layout import read_only
 from firesteel.core.network import Network
 from firesteel.core.ops import Affine
@@ -159,14 +159,16 @@ def test_which_ops_are_a_chain(monkeypatch):
     monkeypatch.setattr(chain, "loops", lambda dtype: (None, None))
     layers = (
         *(Normalization((0.0,), (2.0,)), Dense(8, "relu"), Dense(6), Dropout(0.5), Dense(6, "tanh")),
+        *(Dense(5, "relu"), Activation("relu"), Dense(5)),
         *(Dense(4, "relu"), Dense(1), Dense(3), Dense(2, "softmax")),
     )
     network = Network(layers, 5)
     assert [str(op).split("(")[0] for op in network.ops] == (
-        "Standardize Affine Relu Affine Drop Affine Tanh Affine Relu Affine Affine Affine Softmax".split()
+        "Standardize Affine Relu Affine Drop Affine Tanh Affine Relu Relu Affine Affine Relu Affine Affine Affine "
+        "Softmax".split()
     )
     found = chain.chains(network.ops[:-1], network.widths, "float32")
-    assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 11: 1}
+    assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 10: 3, 15: 1}
     monkeypatch.setattr(kernels, "WORTH", 10**6)
     assert not chain.chains(network.ops[:-1], network.widths, "float32"), "not worth a compiler"
 
@@ -181,7 +183,8 @@ def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype):
         Dropout(0.3),
         Dense(20, "tanh"),
         Dense(20, "relu"),
-        Dense(9),
+        Activation("relu"),
+        Dense(9, "relu"),
     ]
 
     def trained():
@@ -195,6 +198,6 @@ def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype):
     before = chain.Chain.apply
     monkeypatch.setattr(chain.Chain, "apply", lambda self, *given: met.append(self.span) or before(self, *given))
     with_them = trained()
-    assert set(met) == ({1, 2, 4} if HAS_BLAS else set())
+    assert set(met) == ({1, 2, 3} if HAS_BLAS else set())
     monkeypatch.setattr(chain, "loops", lambda dtype: None)
     assert trained() == with_them
