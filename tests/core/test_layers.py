@@ -56,7 +56,7 @@ def test_batch_normalization_is_that_of_keras(settings, expected):
     theta, g = network.init(0), np.zeros(network.layout.size)
     y, pulls = network.forward(network.layout.views(theta), x, lambda op: np.random.default_rng(0))
     np.testing.assert_allclose(y, expected["trained"], **SINGLE)
-    pulls[0](np.zeros_like(y), network.layout.views(g)[0], True)
+    pulls[0][1](np.zeros_like(y), network.layout.views(g)[0], True)
     update(network, SGD(0.1), theta, g, np.zeros((1, len(theta))), 1)
     views = network.layout.views(theta)
     np.testing.assert_allclose([views[0]["mean"], views[0]["variance"]], expected["averages"], **SINGLE)
