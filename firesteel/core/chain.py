@@ -1,8 +1,8 @@
 """Runs of dense layers as one op: their products and rectifiers are one compiled call, and the same bits.
 
 Python's lock is then given back once a run, where NumPy gives it back around every product and two threads wait for
-one another; docs/design/0008-speed.md says what that is worth.  `network.py` learns through these where numba is
-installed and NumPy has brought a BLAS that can be found; without either nothing here runs.
+one another; docs/design/0008-speed.md says what that is worth.  `train/rounds.py` asks for them, `network.py` learns
+through them, where numba is installed and NumPy has brought a BLAS that can be found; else nothing here runs.
 """
 
 import ctypes

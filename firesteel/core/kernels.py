@@ -23,6 +23,7 @@ __all__ = ["adam", "bound", "compiled", "compiled_with", "gather"]
 
 WORTH = 10_000
 """Numbers below which NumPy's passes are not worth compiling."""
+SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def compiled(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
@@ -36,7 +37,7 @@ def _compiled(kernel: Callable[..., None]) -> Callable[..., None] | None:
         import numba
     except ImportError:
         return None
-    jit: Callable[..., Any] = functools.partial(numba.njit, nogil=True, error_model="numpy")
+    jit: Callable[..., Any] = functools.partial(numba.njit, **SETTINGS)
     try:
         return jit(kernel, cache=True)
     except RuntimeError:  # there is no place for a cache
@@ -63,7 +64,7 @@ def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> 
         kinds = (getattr(numba.types, KINDS[kind]) for kind in function.argtypes)
         external[name] = numba.types.ExternalFunction(function.__name__, numba.types.void(*kinds))
     try:
-        return numba.njit(bound(kernel, external), nogil=True, error_model="numpy", cache=True)
+        return numba.njit(bound(kernel, external), cache=True, **SETTINGS)
     except RuntimeError:
         return None
 
