@@ -1,15 +1,16 @@
 """Runs of dense layers as one op: their products and rectifiers are one compiled call, and the same bits.
 
+Where softmax and the cross-entropy of class numbers follow, these are in that call too, and with them the way back.
 Python's lock is then given back once a run, where NumPy gives it back around every product and two threads wait for
-one another; docs/design/0008-speed.md says what that is worth.  `train/rounds.py` asks for them, `network.py` learns
-through them, where numba is installed and NumPy has brought a BLAS that can be found; else nothing here runs.
+one another; docs/design/0008-speed.md says what that is worth.  `train/rounds.py` asks for chains and `network.py`
+learns through them, where numba is installed and NumPy has brought a BLAS that can be found; else nothing here runs.
 """
 
 import ctypes
 import functools
 import importlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,14 @@ from firesteel.core.types import Array, Pull, Views
 __all__ = ["Chain", "chains"]
 
 
+class Loops(NamedTuple):
+    """What runs chains of one dtype: forward, back, and all of learning."""
+
+    forward: Any
+    backward: Any
+    learning: Any
+
+
 class Chain(Op):
     """Affine ops, each with the rectifier behind it if there is one, as one op that learns as they do.
 
@@ -30,24 +39,40 @@ class Chain(Op):
     layers: (L, 4), of each the inputs, the units, whether there is a bias and whether a rectifier.
     """
 
-    def __init__(self, layers: Array, forward: Any, backward: Any) -> None:
-        self.layers, self.forward, self.backward = layers, forward, backward
+    def __init__(self, layers: Array, loops: Loops) -> None:
+        self.layers, self.loops = layers, loops
         self.span = len(layers) + int(layers[:, 3].sum())  # type: ignore[misc]
         self.units, self.last = int(layers[:, 1].sum()), int(layers[-1, 1])
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
         rows, one = len(x), ones(len(x), x.dtype)
         z = np.empty(rows * self.units, x.dtype)
-        self.forward(x, p["w"], one, self.layers, z)
+        self.loops.forward(x, p["w"], one, self.layers, z)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             d = np.empty_like(z)
             d[-d_y.size :] = d_y.reshape(-1)
             d_x = np.empty_like(x) if wants_x else x
-            self.backward(x, p["w"], one, g["w"], d_x, wants_x, self.layers, z, d)
+            self.loops.backward(x, p["w"], one, g["w"], d_x, wants_x, self.layers, z, d)
             return d_x if wants_x else None
 
         return z[-rows * self.last :].reshape(rows, self.last), pull
+
+    def learn(
+        self, p: Views, x: Array, y: Array, weights: Array, g: Views, wants_x: bool
+    ) -> tuple[Array, Array, Array]:
+        """Do what `apply`, `SparseCategoricalCrossentropy.rows` and the pull-back do, one after another.
+
+        y: (B, 1), class numbers.  weights: (B,), what the derivatives of each row's loss are multiplied by.
+        Return the losses (B,), the probabilities (B, O), and the derivative by x, which means nothing if not wanted.
+        """
+        assert x.flags.c_contiguous, "ops make rows that lie one after another"
+        rows, one, each = len(x), ones(len(x), x.dtype), ones(self.last, x.dtype)
+        z, losses, outputs = np.empty(rows * self.units, x.dtype), np.empty(rows, x.dtype), (rows, self.last)
+        d, probabilities, d_x = np.empty_like(z), np.empty(outputs, x.dtype), np.empty_like(x) if wants_x else x
+        given = x, p["w"], one, self.layers, y, weights, each, wants_x
+        self.loops.learning(*given, g["w"], d_x, z, d, losses, probabilities)
+        return losses, probabilities, d_x
 
 
 def chains(ops: Sequence[Op], widths: Sequence[int], dtype: str) -> dict[int, Chain]:
@@ -70,16 +95,23 @@ def chains(ops: Sequence[Op], widths: Sequence[int], dtype: str) -> dict[int, Ch
     for number, layers in runs.items():
         size = sum(inputs * units for inputs, units, _, _ in layers)
         if size >= kernels.WORTH and (found := loops(dtype)):
-            made[number] = Chain(np.array(layers, np.int64), *found)
+            made[number] = Chain(np.array(layers, np.int64), found)
     return made
 
 
 @functools.cache
-def loops(dtype: str) -> tuple[Any, Any] | None:
-    """Return what runs chains of this dtype forward and back, or None where it cannot be compiled."""
-    products = blas(dtype)
-    made = [kernels.compiled_with(loop, products) for loop in (forward, backward)] if products else [None, None]
-    return None if made[0] is None or made[1] is None else (made[0], made[1])
+def loops(dtype: str) -> Loops | None:
+    """Return what runs chains of this dtype, or None where it cannot be compiled."""
+    products, curves = blas(dtype), ufuncs(dtype)
+    return wired(kernels.compiled_with, products | curves) if products and curves else None
+
+
+def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
+    """Return the loops of this module, made by `bind` to call these functions and one another."""
+    parts = {loop.__name__: bind(loop, functions) for loop in (forward, backward, crossentropy)}
+    if None in parts.values():
+        return None
+    return Loops(parts["forward"], parts["backward"], bind(learning, parts))
 
 
 def blas(dtype: str) -> dict[str, Any]:
@@ -108,12 +140,45 @@ def blas(dtype: str) -> dict[str, Any]:
     return made
 
 
+class Ufunc(ctypes.Structure):
+    """What a ufunc is behind the head that every object has, as NumPy's `ufuncobject.h` says, up to its types."""
+
+    _fields_ = (
+        *((name, ctypes.c_int) for name in ("inputs", "outputs", "arguments", "identity")),
+        *((name, ctypes.POINTER(ctypes.c_void_p)) for name in ("loops", "data")),
+        *(("count", ctypes.c_int), ("reserved", ctypes.c_int), ("name", ctypes.c_char_p), ("types", ctypes.c_void_p)),
+    )
+
+
+def ufuncs(dtype: str) -> dict[str, Any]:
+    """Return the loops in C of NumPy's exp and log over numbers of this dtype, or nothing where they are not found.
+
+    Each takes the addresses of those of input and output, of the count, of the strides, and of its data: here none.
+    """
+    made: dict[str, Any] = {}
+    for ufunc in (np.exp, np.log):
+        found = Ufunc.from_address(id(ufunc) + object.__basicsize__)
+        if (found.inputs, found.outputs, found.count, found.name) != (1, 1, ufunc.ntypes, ufunc.__name__.encode()):
+            return {}
+        kinds = ctypes.string_at(found.types, 2 * found.count)
+        number = kinds.index(bytes(2 * [np.dtype(dtype).num])) // 2
+        if found.data[number]:
+            return {}
+        function: Any = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(found.loops[number])
+        function.__name__ = f"numpy_{ufunc.__name__}_{dtype}"
+        made[ufunc.__name__] = function
+    return made
+
+
 ROWS, PLAIN, TURNED = 101, 111, 112
 """What BLAS calls matrices that lie row by row, as they are and transposed."""
 gemm: Any = None
 gemv: Any = None
 ger: Any = None
 """Products of a BLAS, that `kernels.bound` gives the loops."""
+exp: Any = None
+log: Any = None
+"""Loops of NumPy's, that `kernels.bound` gives `crossentropy`."""
 
 
 def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
@@ -163,3 +228,59 @@ def backward(
             p = w.ctypes.data + after * size
             gemm(ROWS, PLAIN, TURNED, rows, inputs, units, 1.0, d_y, units, p, units, 0.0, out, inputs)
         end = at
+
+
+def crossentropy(z: Array, y: Array, weights: Array, each: Array, losses: Array, p: Array, d: Array) -> None:
+    """Write losses, probabilities and derivatives, as `SparseCategoricalCrossentropy.rows` does, these weighted.
+
+    z, d: (B O,)  y: (B, 1)  weights, losses: (B,)  each: ones, (O,)  p: (B, O)
+    """
+    rows, outputs = p.shape
+    for at in range(0, rows * outputs, outputs):
+        top = z[at]
+        for k in range(at + 1, at + outputs):
+            if z[k] > top or (z[k] != z[k] and top == top):
+                top = z[k]
+        for k in range(at, at + outputs):
+            d[k] = z[k] - top
+    count, strides, ends = (
+        np.array([rows * outputs]),
+        np.full(2, z.itemsize),
+        np.array([d.ctypes.data, p.ctypes.data]),
+    )
+    exp(ends.ctypes.data, count.ctypes.data, strides.ctypes.data, 0)
+    total = np.empty_like(losses)
+    gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, each.ctypes.data, 1, 0.0, total.ctypes.data, 1)
+    count[0], ends[0], ends[1] = rows, total.ctypes.data, losses.ctypes.data
+    log(ends.ctypes.data, count.ctypes.data, strides.ctypes.data, 0)
+    for b in range(rows):
+        at, own = b * outputs, int(y[b, 0])
+        losses[b] -= d[at + own]
+        for k in range(outputs):
+            p[b, k] /= total[b]
+            d[at + k] = p[b, k]
+        d[at + own] -= 1
+        for k in range(at, at + outputs):
+            d[k] *= weights[b]
+
+
+def learning(
+    x: Array,
+    w: Array,
+    one: Array,
+    layers: Array,
+    y: Array,
+    weights: Array,
+    each: Array,
+    wants_x: bool,
+    g: Array,
+    d_x: Array,
+    z: Array,
+    d: Array,
+    losses: Array,
+    p: Array,
+) -> None:
+    """Go forward, take the loss, and go back; the arguments are those of the three."""
+    forward(x, w, one, layers, z)
+    crossentropy(z[-p.size :], y, weights, each, losses, p, d[-p.size :])
+    backward(x, w, one, g, d_x, wants_x, layers, z, d)

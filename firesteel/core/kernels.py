@@ -48,23 +48,25 @@ KINDS = {ctypes.c_int: "int32", ctypes.c_int64: "int64", ctypes.c_float: "float3
 
 
 def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> Callable[..., None] | None:
-    """Return a kernel that calls C functions, compiled; or None without numba, or without a place for a cache.
+    """Return a kernel that calls these functions, compiled; or None without numba, or without a place for a cache.
 
-    functions: of ctypes, by the names that the kernel calls them by.  Compiling takes seconds, which a
-    process without a cache would spend each time.
+    functions: those of ctypes, or compiled kernels, by the names that the kernel calls them by.
+    Compiling takes seconds, which a process without a cache would spend each time.
     """
     try:
         import numba
         from llvmlite import binding
     except ImportError:
         return None
-    external = {}
+    known = dict(functions)
     for name, function in functions.items():
+        if not hasattr(function, "argtypes"):
+            continue
         binding.add_symbol(function.__name__, ctypes.cast(function, ctypes.c_void_p).value)
         kinds = (getattr(numba.types, KINDS[kind]) for kind in function.argtypes)
-        external[name] = numba.types.ExternalFunction(function.__name__, numba.types.void(*kinds))
+        known[name] = numba.types.ExternalFunction(function.__name__, numba.types.void(*kinds))
     try:
-        return numba.njit(bound(kernel, external), cache=True, **SETTINGS)
+        return numba.njit(bound(kernel, known), cache=True, **SETTINGS)
     except RuntimeError:
         return None
 

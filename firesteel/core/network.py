@@ -18,10 +18,11 @@ import numpy as np
 from firesteel.core import layers as layer_words
 from firesteel.core import sparse as sparse_rows
 from firesteel.core.activations import ACTIVATIONS
+from firesteel.core.chain import Chain
 from firesteel.core.constraints import Constraint
 from firesteel.core.layers import Layer
 from firesteel.core.layout import Layout
-from firesteel.core.losses import Crossentropy, Loss
+from firesteel.core.losses import Crossentropy, Loss, SparseCategoricalCrossentropy
 from firesteel.core.metrics import Metric, Ranking, Value
 from firesteel.core.ops import Op
 from firesteel.core.regularizers import Regularizer
@@ -34,7 +35,9 @@ from firesteel.errors import ConfigError
 __all__ = ["DTYPES", "Network", "Objective"]
 
 DTYPES = ("float32", "float64")
-NONE: Mapping[int, Op] = MappingProxyType({})
+NONE: Mapping[int, Chain] = MappingProxyType({})
+FUSED = SparseCategoricalCrossentropy()
+"""The loss that a chain learns with."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Network:
         x: Features,
         random: Random | None = None,
         last: int | None = None,
-        chains: Mapping[int, Op] = NONE,
+        chains: Mapping[int, Chain] = NONE,
     ) -> tuple[Array, list[tuple[int, Pull]]]:
         """Run ops[:last] on x (B, I); return the output and the pull-backs, in order, with the numbers of their ops.
 
@@ -307,16 +310,26 @@ network ends in Softmax() [config-loss]
         scale: float,
         random: Random | None,
         g: list[Views],
-        chains: Mapping[int, Op] = NONE,
+        chains: Mapping[int, Chain] = NONE,
     ) -> Array:
         """Write scale x d(sum of w L)/d(theta) into the views g; return the sums, as `score` does."""
-        z, pulls = self.network.forward(p, x, random, self.last, chains)
-        losses, outputs, d = self.loss.rows(z, y)
-        d *= (w * scale).astype(d.dtype)[:, None]
+        weights, learns, end = w * scale, self.network.learns, self._end(chains, len(w))
+        z, pulls = self.network.forward(p, x, random, end, chains)
+        if end < self.last:
+            losses, outputs, d = chains[end].learn(p[end], z, y, weights.astype(z.dtype), g[end], end > learns)
+        else:
+            losses, outputs, d = self.loss.rows(z, y)
+            d *= weights.astype(d.dtype)[:, None]
         for number, pull in reversed(pulls):
-            if number >= self.network.learns:
-                d = pull(d, g[number], number > self.network.learns)  # type: ignore[assignment]
+            if number >= learns:
+                d = pull(d, g[number], number > learns)  # type: ignore[assignment]
         return self._sums(losses, outputs, y, w)
+
+    def _end(self, chains: Mapping[int, Chain], rows: int) -> int:
+        """Return where the ops end that run before the loss, or before the chain that learns with it."""
+        if self.loss == FUSED and rows > 1:
+            return next((number for number, op in chains.items() if number + op.span == self.last), self.last)
+        return self.last
 
     def _sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
         sums = np.empty(self.size)

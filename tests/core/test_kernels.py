@@ -9,7 +9,9 @@ from firesteel.core import chain, kernels
 from firesteel.core.activations import Relu
 from firesteel.core.layers import Activation, Dense, Dropout, Normalization
 from firesteel.core.layout import read_only
-from firesteel.core.network import Network
+from firesteel.core.losses import SparseCategoricalCrossentropy
+from firesteel.core.metrics import SparseCategoricalAccuracy
+from firesteel.core.network import Network, Objective
 from firesteel.core.ops import Affine
 from firesteel.core.optimizers import Adam
 from firesteel.models import Sequential
@@ -102,11 +104,9 @@ def test_the_products_of_numpy_are_found_where_its_wheels_have_them():
 
 def made(how, dtype, layers):
     """Return the chain of these layers, [(inputs, units, bias, ReLU)], compiled or as Python."""
-    if how == "compiled":
-        loops = chain.loops(dtype)
-    else:
-        loops = [kernels.bound(loop, chain.blas(dtype)) for loop in (chain.forward, chain.backward)]
-    return chain.Chain(np.array(layers, np.int64), *loops)
+    functions = chain.blas(dtype) | chain.ufuncs(dtype)
+    loops = chain.loops(dtype) if how == "compiled" else chain.wired(kernels.bound, functions)
+    return chain.Chain(np.array(layers, np.int64), loops)
 
 
 CHAINS = {
@@ -154,9 +154,55 @@ def test_a_chain_has_the_bits_of_its_ops(how, dtype, odd, layers):
                 assert odd == "NaN and infinite" or a.tobytes() == b.tobytes()
 
 
+@pytest.mark.parametrize("how", ["as Python", "compiled"] if HAS_BLAS else [])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("odd", list(ODD))
+@pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
+def test_a_chain_learns_with_the_loss_as_its_ops_do(how, dtype, odd, layers):
+    hidden = [Dense(units, "relu" if bent else None, bool(bias)) for _, units, bias, bent in layers]
+    network = Network((*hidden, Activation("softmax")), layers[0][0], dtype)
+    objective = Objective(network, SparseCategoricalCrossentropy(), (("accuracy", SparseCategoricalAccuracy()),))
+    for rows in (2, 3, 50, 64, 100, 128):
+        rng = np.random.default_rng(rows)
+        theta = rng.normal(0, 0.1, network.layout.size).astype(dtype)
+        x = rng.normal(size=(rows, layers[0][0])).astype(dtype)
+        y = rng.integers(0, layers[-1][1], (rows, 1)).astype(dtype)
+        for array in (theta, x):
+            array.reshape(-1)[: len(ODD[odd])] = ODD[odd]
+        if rows == 3:
+            x[:] = 0  # where all outputs are the biases, and without any there is no largest one
+        w, results = rng.random(rows), []
+        for chains in ({}, {0: made(how, dtype, layers)}):
+            g = np.full_like(theta, np.nan)
+            views = network.layout.views(g)
+            with np.errstate(all="ignore"):
+                sums = objective.learn(network.layout.views(theta), x, y, w, 0.01, None, views, chains)
+            results.append((sums, g))
+        for a, b in zip(*results, strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert odd == "NaN and infinite" or a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_chain_hands_on_the_derivative_by_its_inputs(dtype):
+    rng = np.random.default_rng(0)
+    layers = (Dense(30, "tanh"), Dense(20, "relu"), Dense(3, "softmax"))
+    objective = Objective(Network(layers, 40, dtype), SparseCategoricalCrossentropy())
+    network, rows = objective.network, 100
+    theta = rng.normal(0, 0.1, network.layout.size).astype(dtype)
+    x, y = rng.normal(size=(rows, 40)).astype(dtype), rng.integers(0, 3, (rows, 1)).astype(dtype)
+    found = []
+    for chains in ({}, {2: made("compiled", dtype, [(30, 20, 1, 1), (20, 3, 1, 0)])} if HAS_BLAS else {}):
+        g = np.full_like(theta, np.nan)
+        views = network.layout.views(g)
+        sums = objective.learn(network.layout.views(theta), x, y, np.ones(rows), 0.01, None, views, chains)
+        found.append(sums.tobytes() + g.tobytes())
+    assert found[0] == found[1]
+
+
 def test_which_ops_are_a_chain(monkeypatch):
     monkeypatch.setattr(kernels, "WORTH", 0)
-    monkeypatch.setattr(chain, "loops", lambda dtype: (None, None))
+    monkeypatch.setattr(chain, "loops", lambda dtype: chain.Loops(None, None, None))
     layers = (
         *(Normalization((0.0,), (2.0,)), Dense(8, "relu"), Dense(6), Dropout(0.5), Dense(6, "tanh")),
         *(Dense(5, "relu"), Activation("relu"), Dense(5)),
@@ -175,7 +221,8 @@ def test_which_ops_are_a_chain(monkeypatch):
 
 @pytest.mark.parametrize("strategy", ["average", "gradient"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype):
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
+def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype, loss):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(301, 30)), rng.integers(0, 3, 301)
     hidden = [
@@ -189,15 +236,24 @@ def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype):
 
     def trained():
         model = Sequential([Normalization(), *hidden, Dense(3, "softmax")], dtype=dtype)
-        model.compile(Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
-        model.fit(x, y, epochs=3, batch_size=50, strategy=strategy, verbose=0, seed=1, validation_split=0.1)
+        model.compile(Adam(0.01), loss, ["accuracy"])
+        targets = y if loss.startswith("sparse") else np.eye(3)[y]
+        how = {"strategy": strategy, "validation_split": 0.1}
+        model.fit(x, targets, epochs=3, batch_size=50, verbose=0, seed=1, **how)
         return model.fingerprint()
 
     met = []
     monkeypatch.setattr(kernels, "WORTH", 0)
-    before = chain.Chain.apply
-    monkeypatch.setattr(chain.Chain, "apply", lambda self, *given: met.append(self.span) or before(self, *given))
+
+    def note(name):
+        before = getattr(chain.Chain, name)
+        noted = lambda self, *given: met.append((name, self.span)) or before(self, *given)  # noqa: E731
+        monkeypatch.setattr(chain.Chain, name, noted)
+
+    note("apply")
+    note("learn")
     with_them = trained()
-    assert set(met) == ({1, 2, 3} if HAS_BLAS else set())
+    last = "learn" if loss.startswith("sparse") else "apply"
+    assert set(met) == ({("apply", 2), ("apply", 1), (last, 3)} if HAS_BLAS else set())
     monkeypatch.setattr(chain, "loops", lambda dtype: None)
     assert trained() == with_them
