@@ -71,7 +71,10 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
                 code="store-checkpoint",
             )
         rows = [dict(zip(names, row, strict=True)) for names, *run in rows for row in zip(*run, strict=True)]
-        if len(counts) not in (1, 2) or type(finished) is not bool or type(round_) is not int or round_ < 0:
+        integers = [round_, *(row["epoch"] for row in rows), *(n for state in counts for n in state[:2])]
+        numbers = [*(row["loss"] for row in rows), *(n for state in counts for n in state[2:] if n is not None)]
+        sound = all(type(n) is int and n >= 0 for n in integers) and all(isinstance(n, int | float) for n in numbers)
+        if not sound or {*map(type, machines)} - {str} or type(finished) is not bool or len(counts) not in (1, 2):
             raise ValueError("it does not describe a training")
         states = []
         for n, (step, epoch, rate, cost) in enumerate(counts):

@@ -275,9 +275,25 @@ def test_progress_survives_its_bytes_and_nothing_else_passes_for_it():
             from_bytes(data[:at], ME, start(), "x")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(replace(start(), **{name: "7"}) for name in ("step", "epoch", "learning_rate", "cost")),
+        replace(start(), step=-1),
+        *({name: value} for name, value in {"round": -1, "finished": 1, "machines": [7]}.items()),
+        *({"rows": [row]} for row in ({"epoch": 0}, {"epoch": "0", "loss": 0.5}, {"epoch": 0, "loss": None})),
+    ],
+    ids=lambda wrong: str(wrong)[-60:],
+)
+def test_what_has_a_checksum_and_describes_no_training_is_refused(wrong):
+    progress = Progress(wrong) if isinstance(wrong, TrainState) else replace(Progress(start()), **wrong)
+    with pytest.raises(StoreError, match="x is damaged: .*Delete it to begin anew"):
+        from_bytes(to_bytes(progress, ME), ME, start(), "x")
+
+
 def test_a_long_history_is_kept_in_the_order_of_its_names():
-    rows = [{"loss": n / 7, "accuracy": n / 9, "seconds": 0.1, "by_shard": [0.1, 0.2]} for n in range(20_000)]
-    rows += [{"epoch": n, "learning_rate": 0.1} for n in range(3)] + rows[:3]
+    rows = [{"epoch": n, "loss": n / 7, "seconds": 0.1, "by_shard": [0.1, 0.2]} for n in range(20_000)]
+    rows += [{"loss": n / 7, "epoch": n, "learning_rate": 0.1} for n in range(3)] + rows[:3]
     back = from_bytes(to_bytes(Progress(start(), rows), ME), ME, start(), "x")
     assert repr(back.rows) == repr(rows)
 

@@ -5,15 +5,19 @@ Anything that Spark can write to will do, through Spark Connect too.  Nothing th
 """
 
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
-from firesteel.errors import StoreError, without_credentials
+from firesteel.errors import FiresteelError, StoreError, without_credentials
 from firesteel.models import Sequential
+from firesteel.spark.engine import described
+from firesteel.spark.failures import translated
+from firesteel.store import damaged
 
 __all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter", "read_bytes", "remove", "write_bytes"]
 
@@ -65,6 +69,16 @@ def _context(io: Any) -> Any:
     return io.sc if io.sparkSession.version < "4" else io.sparkSession
 
 
+@contextmanager
+def _told(spark: SparkSession, title: str) -> Iterator[None]:
+    """Let Spark call these jobs by a title, and tell in a sentence what became of one that failed."""
+    try:
+        with described(spark, title):
+            yield
+    except Exception as error:
+        raise translated(error, spark, title) from None
+
+
 class StageWriter(MLWriter):
     """Saves the Params of a stage.
 
@@ -86,9 +100,13 @@ class StageWriter(MLWriter):
         DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about, kept)
 
     def save(self, path: str) -> None:
-        if not self.shouldOverwrite or is_remote():
-            super().save(path)
-            return
+        with _told(self.sparkSession, f"firesteel: saving {path}"):
+            if not self.shouldOverwrite or is_remote():
+                super().save(path)
+            else:
+                self._replace(path)
+
+    def _replace(self, path: str) -> None:
         spark, new, old = self.sparkSession, _beside(path, "saving"), _beside(path, "replaced")
         remove(spark, new)
         self.saveImpl(new)
@@ -123,14 +141,15 @@ class StageReader(MLReader[Any]):
         self.kind = kind
 
     def load(self, path: str) -> Any:
-        try:
-            return self.read(path)
-        except Exception:
-            with suppress(Exception):
-                found = self.read(_beside(path, "replaced"))
-                warnings.warn(f"replacing {path} was cut off: what was there before is loaded", stacklevel=2)
-                return found
-            raise
+        with _told(self.sparkSession, f"firesteel: loading {path}"):
+            try:
+                return self.read(path)
+            except Exception:
+                with suppress(Exception):
+                    found = self.read(_beside(path, "replaced"))
+                    warnings.warn(f"replacing {path} was cut off: what was there before is loaded", stacklevel=2)
+                    return found
+                raise
 
     def read(self, path: str) -> Any:
         """Return the stage that lies at a path."""
@@ -138,12 +157,19 @@ class StageReader(MLReader[Any]):
 
     def made(self, path: str) -> tuple[Any, dict[str, Any]]:
         """Return a stage with its Params, and all that was written with them."""
-        metadata = DefaultParamsReader.loadMetadata(path, _context(self))
-        if metadata["class"].split(".")[-1] != self.kind.__name__:
-            raise StoreError(f"{path} holds a {metadata['class']}, and no {self.kind.__name__}", code="store-class")
-        stage = self.kind()
-        stage._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(stage, metadata)
+        try:
+            metadata = DefaultParamsReader.loadMetadata(path, _context(self))
+            if metadata["class"].split(".")[-1] != self.kind.__name__:
+                raise StoreError(
+                    f"{path} holds a {metadata['class']}, and no {self.kind.__name__}", code="store-class"
+                )
+            stage = self.kind()
+            stage._resetUid(metadata["uid"])
+            DefaultParamsReader.getAndSetParams(stage, metadata)
+        except FiresteelError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise damaged(f"{path}/metadata", repr(error)) from None
         return stage, metadata
 
 

@@ -9,7 +9,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
 
-from firesteel.errors import ConfigError, DataError, StoreError
+from firesteel.errors import ConfigError, DataError, SparkJobError, StoreError
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor, persistence
 from tests.spark.conftest import Rows
 from tests.spark.contract import numeric, small
@@ -145,6 +145,28 @@ def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(spark, tmp_pa
     assert len(steps) >= 6 and set(steps) == {"remove", "write_bytes", "_move"}
     assert NeuralNetworkClassifierModel.load(path).network.fingerprint() == prints[1 - now]
     assert [place.name for place in tmp_path.iterdir()] == ["model"], "nothing is left beside it"
+
+
+def test_what_cannot_be_saved_or_loaded_is_told_without_java(spark, fitted, tmp_path):
+    model, path = fitted.stages[-1], tmp_path / "model"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SparkJobError, match=r"^firesteel: saving .*file/below.*: [^\n]+ \[spark-job\]$"):
+        model.save(str(tmp_path / "file/below"))
+    model.save(str(path))
+    for data in (path / "data").glob("*part-*"):
+        data.write_bytes(b"half") if data.suffix == ".parquet" else data.unlink()
+    with pytest.raises(SparkJobError, match=r"^firesteel: loading .*model: [^\n]+ \[spark-job\]$"):
+        NeuralNetworkClassifierModel.load(str(path))
+    for said, text in {
+        "KeyError": "{}",
+        "JSONDecodeError": "half",
+        "TypeError": "[]",
+        "AttributeError": '{"class": 1}',
+    }.items():
+        for data in (path / "metadata").glob("*part-*"):
+            data.write_text(text) if data.suffix != ".crc" else data.unlink()
+        with pytest.raises(StoreError, match=rf"model/metadata is damaged: {said}.* \[store-damaged\]"):
+            NeuralNetworkClassifierModel.load(str(path))
 
 
 def test_copy_and_param_maps_work_as_in_spark(frame):
