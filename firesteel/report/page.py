@@ -8,6 +8,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ TIMES = (
 def render(folder: str | Path) -> str:
     """Return the page, HTML, of a run folder: of its metrics.json, history.jsonl, config.toml and env.json.
 
-    Only metrics.json must be there.  While the run's status is "training" the page asks to be read again every 5 s.
+    Only metrics.json must be there.  While the run's status is "training" the page asks to be read again every 5 s,
+    and says when metrics.json was written, because a run that is killed cannot say that it has ended.
     Raises StoreError where a file cannot be read, is damaged or of another version, with its name.
     """
     folder = Path(folder)
@@ -62,7 +64,12 @@ def render(folder: str | Path) -> str:
     env = _flat(_object(folder / "env.json")) if (folder / "env.json").exists() else []
     try:
         parts = _parts(metrics, history)
-        names = {"name": folder.resolve().name, "state": STATES[metrics["status"]]}
+        heard = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        names = {
+            "name": folder.resolve().name,
+            "state": STATES[metrics["status"]],
+            "heard": f"{heard:%Y-%m-%d %H:%M:%S}",
+        }
         return _template().render(names | parts, m=metrics, e=metrics.get("evidence"), config=config, env=env)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, UndefinedError) as error:
         raise StoreError(
