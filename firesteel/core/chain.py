@@ -23,7 +23,7 @@ __all__ = ["Chain", "chains"]
 
 
 class Loops(NamedTuple):
-    """What runs chains of one dtype: forward, back, and all of learning."""
+    """What runs chains of one dtype: forward, back, and both with the loss between them."""
 
     forward: Any
     backward: Any
@@ -67,11 +67,8 @@ class Chain(Op):
         Return the losses (B,), the probabilities (B, O), and the derivative by x, which means nothing if not wanted.
         """
         assert x.flags.c_contiguous, "ops make rows that lie one after another"
-        rows, one, each = len(x), ones(len(x), x.dtype), ones(self.last, x.dtype)
-        z, losses, outputs = np.empty(rows * self.units, x.dtype), np.empty(rows, x.dtype), (rows, self.last)
-        d, probabilities, d_x = np.empty_like(z), np.empty(outputs, x.dtype), np.empty_like(x) if wants_x else x
-        given = x, p["w"], one, self.layers, y, weights, each, wants_x
-        self.loops.learning(*given, g["w"], d_x, z, d, losses, probabilities)
+        one, d_x = ones(len(x), x.dtype), np.empty_like(x) if wants_x else x
+        losses, probabilities = self.loops.learning(x, p["w"], one, self.layers, y, weights, wants_x, g["w"], d_x)
         return losses, probabilities, d_x
 
 
@@ -230,10 +227,10 @@ def backward(
         end = at
 
 
-def crossentropy(z: Array, y: Array, weights: Array, each: Array, losses: Array, p: Array, d: Array) -> None:
+def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array) -> None:
     """Write losses, probabilities and derivatives, as `SparseCategoricalCrossentropy.rows` does, these weighted.
 
-    z, d: (B O,)  y: (B, 1)  weights, losses: (B,)  each: ones, (O,)  p: (B, O)
+    z, d: (B O,)  y: (B, 1)  weights, losses: (B,)  p: (B, O)
     """
     rows, outputs = p.shape
     for at in range(0, rows * outputs, outputs):
@@ -243,44 +240,31 @@ def crossentropy(z: Array, y: Array, weights: Array, each: Array, losses: Array,
                 top = z[k]
         for k in range(at, at + outputs):
             d[k] = z[k] - top
-    count, strides, ends = (
-        np.array([rows * outputs]),
-        np.full(2, z.itemsize),
-        np.array([d.ctypes.data, p.ctypes.data]),
-    )
-    exp(ends.ctypes.data, count.ctypes.data, strides.ctypes.data, 0)
-    total = np.empty_like(losses)
-    gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, each.ctypes.data, 1, 0.0, total.ctypes.data, 1)
-    count[0], ends[0], ends[1] = rows, total.ctypes.data, losses.ctypes.data
-    log(ends.ctypes.data, count.ctypes.data, strides.ctypes.data, 0)
-    for b in range(rows):
+    # what lives as long as a call of C has its address must be used again after it
+    given, total, one = np.empty(5, np.int64), np.empty_like(losses), np.ones_like(p[0])
+    given[0], given[1], given[2], given[3:] = d.ctypes.data, p.ctypes.data, p.size, z.itemsize
+    exp(given.ctypes.data, given.ctypes.data + 16, given.ctypes.data + 24, 0)
+    gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, one.ctypes.data, 1, 0.0, total.ctypes.data, 1)
+    given[0], given[1], given[2] = total.ctypes.data, losses.ctypes.data, rows
+    log(given.ctypes.data, given.ctypes.data + 16, given.ctypes.data + 24, 0)
+    for b in range(given[2]):
         at, own = b * outputs, int(y[b, 0])
         losses[b] -= d[at + own]
         for k in range(outputs):
             p[b, k] /= total[b]
             d[at + k] = p[b, k]
-        d[at + own] -= 1
+        d[at + own] -= one[0]
         for k in range(at, at + outputs):
             d[k] *= weights[b]
 
 
 def learning(
-    x: Array,
-    w: Array,
-    one: Array,
-    layers: Array,
-    y: Array,
-    weights: Array,
-    each: Array,
-    wants_x: bool,
-    g: Array,
-    d_x: Array,
-    z: Array,
-    d: Array,
-    losses: Array,
-    p: Array,
-) -> None:
-    """Go forward, take the loss, and go back; the arguments are those of the three."""
+    x: Array, w: Array, one: Array, layers: Array, y: Array, weights: Array, wants_x: bool, g: Array, d_x: Array
+) -> tuple[Array, Array]:
+    """Go forward, take the loss, and go back; return losses and probabilities."""
+    z, p = np.empty(len(x) * layers[:, 1].sum(), x.dtype), np.empty((len(x), layers[-1, 1]), x.dtype)
+    d, losses = np.empty_like(z), np.empty_like(one)
     forward(x, w, one, layers, z)
-    crossentropy(z[-p.size :], y, weights, each, losses, p, d[-p.size :])
+    crossentropy(z[-p.size :], y, weights, losses, p, d[-p.size :])
     backward(x, w, one, g, d_x, wants_x, layers, z, d)
+    return losses, p

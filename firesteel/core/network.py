@@ -36,8 +36,6 @@ __all__ = ["DTYPES", "Network", "Objective"]
 
 DTYPES = ("float32", "float64")
 NONE: Mapping[int, Chain] = MappingProxyType({})
-FUSED = SparseCategoricalCrossentropy()
-"""The loss that a chain learns with."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +256,11 @@ network ends in Softmax() [config-loss]
         return len(self.network.ops) - (self.loss.link is not None)
 
     @cached_property
+    def fused(self) -> bool:
+        """Whether the loss is the one that a chain learns with."""
+        return self.loss == SparseCategoricalCrossentropy()
+
+    @cached_property
     def size(self) -> int:
         """Number of sums."""
         return 3 + sum(where.stop - where.start for _, _, where in self.summed)
@@ -327,7 +330,7 @@ network ends in Softmax() [config-loss]
 
     def _end(self, chains: Mapping[int, Chain], rows: int) -> int:
         """Return where the ops end that run before the loss, or before the chain that learns with it."""
-        if self.loss == FUSED and rows > 1:
+        if self.fused and rows > 1:
             return next((number for number, op in chains.items() if number + op.span == self.last), self.last)
         return self.last
 
