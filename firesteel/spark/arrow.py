@@ -75,9 +75,12 @@ def vectors(column: pa.Array) -> CSR:
     lists = column.field("values")
     counts = pa.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    named = np.repeat(sparse, counts)
-    indices = (np.arange(starts[-1]) - np.repeat(starts[:-1], counts)).astype(np.int32)
-    indices[named] = column.field("indices").filter(pa.array(sparse)).flatten().to_numpy(zero_copy_only=False)
+    if sparse.all():
+        indices = column.field("indices").flatten().to_numpy(zero_copy_only=False)
+    else:
+        indices = (np.arange(starts[-1]) - np.repeat(starts[:-1], counts)).astype(np.int32)
+        named = column.field("indices").filter(pa.array(sparse))
+        indices[np.repeat(sparse, counts)] = named.flatten().to_numpy(zero_copy_only=False)
     values = lists.flatten().to_numpy(zero_copy_only=False)
     return CSR(starts, indices, values, int(widths(column).max(initial=0))).cast(values.dtype)
 

@@ -165,7 +165,7 @@ class Outputs:
         null = column.is_null().to_numpy(zero_copy_only=False)
         if null.any() and self.invalid == "error":
             raise self._refused("no value (null)", int(null.sum()), len(null))
-        column = column.drop_null()
+        column = column.drop_null() if null.any() else column
         wrong = widths(column) != self.network.inputs
         if wrong.any():
             raise DataError(

@@ -169,9 +169,10 @@ def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArra
     >>> misplaced(x, str)
     ({'index-order': Finding(rows=1, where='0', value='3 after 5', column=None)}, array([ True]))
     """
-    found, bad, rows = {}, np.zeros(len(x), bool), x.rows
+    found, bad = {}, np.zeros(len(x), bool)
     outside = np.flatnonzero((x.indices < 0) | (x.indices >= x.width))
-    after = np.flatnonzero((np.diff(x.indices) <= 0) & (np.diff(rows) == 0)) + 1
+    after = np.setdiff1d(np.flatnonzero(np.diff(x.indices) <= 0) + 1, x.indptr)
+    rows = x.rows if len(outside) or len(after) else x.indptr
     for code, at in (("index-range", outside), ("index-order", after)):
         if len(at):
             k = int(at[0])

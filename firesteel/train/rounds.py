@@ -394,7 +394,7 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
         if network.sparse:
             rows = rows if isinstance(rows, CSR) else CSR.of(rows)
             return network.forward(views, entering(network, rows, theta.dtype), last=last)[0]
-        dense = rows.dense() if isinstance(rows, CSR) else rows
-        return network.forward(views, dense.astype(theta.dtype), last=last)[0]
+        dense = rows.dense().astype(theta.dtype, copy=False) if isinstance(rows, CSR) else rows.astype(theta.dtype)
+        return network.forward(views, dense, last=last)[0]
 
     return np.concatenate(list(run(sub, range(0, max(len(x), 1), SUB_BATCH))))
