@@ -6,6 +6,7 @@ torch is installed: the rows brought to the driver with toPandas and trained on 
 """
 
 import importlib.util
+import os
 import statistics
 import tempfile
 import time
@@ -100,6 +101,7 @@ def for_the_record(train: DataFrame, test: DataFrame) -> None:
         start = time.perf_counter()
         for name, part in zip(("x", "y", "x_test", "y_test"), (*brought(train), x_test, y_test), strict=True):
             np.save(f"{folder}/{name}.npy", part)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun would set it, with a page of warnings
         accuracy = TorchDistributor(2, local_mode=True, use_gpu=False).run(distributed, folder, EPOCHS)
         seconds = time.perf_counter() - start
     print(f"  TorchDistributor, 2 processes{seconds:5.1f} s   test accuracy {accuracy:.4f}   toPandas included")
