@@ -8,8 +8,12 @@ nothing here is called.
 
 import ctypes
 import functools
+import hashlib
 import math
+import os
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -37,11 +41,28 @@ def _compiled(kernel: Callable[..., None]) -> Callable[..., None] | None:
         import numba
     except ImportError:
         return None
-    jit: Callable[..., Any] = functools.partial(numba.njit, **SETTINGS)
     try:
-        return jit(kernel, cache=True)
-    except RuntimeError:  # there is no place for a cache
-        return jit(kernel)
+        return numba.njit(_placed(kernel), cache=True, **SETTINGS)
+    except (RuntimeError, OSError):  # there is no place for a cache
+        return numba.njit(kernel, **SETTINGS)
+
+
+def _placed(kernel: Callable[..., None]) -> Callable[..., None]:
+    """Return the kernel as one of a file that stays where it is, beside which numba keeps what it has compiled.
+
+    An executor has this package in an archive, in a folder that is another one each time: there the module is copied
+    to the user's cache.  Raises OSError where that cannot be written.
+    """
+    code, module = kernel.__code__, sys.modules[kernel.__module__]
+    if os.path.exists(code.co_filename):
+        return kernel
+    source = module.__loader__.get_source(module.__name__).encode()  # type: ignore[union-attr]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "firesteel", "kernels")
+    place = folder / hashlib.sha256(source).hexdigest()[:16] / os.path.basename(code.co_filename)
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(source)
+    return FunctionType(code.replace(co_filename=str(place)), kernel.__globals__, kernel.__name__)
 
 
 KINDS = {ctypes.c_int: "int32", ctypes.c_int64: "int64", ctypes.c_float: "float32", ctypes.c_double: "float64"}
@@ -60,14 +81,13 @@ def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> 
         return None
     known = dict(functions)
     for name, function in functions.items():
-        if not hasattr(function, "argtypes"):
-            continue
-        binding.add_symbol(function.__name__, ctypes.cast(function, ctypes.c_void_p).value)
-        kinds = (getattr(numba.types, KINDS[kind]) for kind in function.argtypes)
-        known[name] = numba.types.ExternalFunction(function.__name__, numba.types.void(*kinds))
+        if hasattr(function, "argtypes"):
+            binding.add_symbol(function.__name__, ctypes.cast(function, ctypes.c_void_p).value)
+            kinds = (getattr(numba.types, KINDS[kind]) for kind in function.argtypes)
+            known[name] = numba.types.ExternalFunction(function.__name__, numba.types.void(*kinds))
     try:
-        return numba.njit(bound(kernel, known), cache=True, **SETTINGS)
-    except RuntimeError:
+        return numba.njit(_placed(bound(kernel, known)), cache=True, **SETTINGS)
+    except (RuntimeError, OSError):
         return None
 
 
