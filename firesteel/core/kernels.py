@@ -6,14 +6,11 @@ it.  Those lines are in `ops.py`, `activations.py`, `optimizers.py` and `fireste
 nothing here is called.
 """
 
+import contextlib
 import ctypes
 import functools
-import hashlib
 import math
-import os
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -22,7 +19,7 @@ import numpy.typing as npt
 
 from firesteel.core.types import Array
 
-__all__ = ["adam", "bound", "compiled", "compiled_with", "gather"]
+__all__ = ["PLACES", "adam", "bound", "compiled", "compiled_with", "gather"]
 
 
 WORTH = 10_000
@@ -41,28 +38,20 @@ def _compiled(kernel: Callable[..., None]) -> Callable[..., None] | None:
         import numba
     except ImportError:
         return None
-    try:
-        return numba.njit(_placed(kernel), cache=True, **SETTINGS)
-    except (RuntimeError, OSError):  # there is no place for a cache
-        return numba.njit(kernel, **SETTINGS)
+    if placed := _placed(kernel):
+        with contextlib.suppress(RuntimeError):  # there is no place for a cache
+            return numba.njit(placed, cache=True, **SETTINGS)
+    return numba.njit(kernel, **SETTINGS)
 
 
-def _placed(kernel: Callable[..., None]) -> Callable[..., None]:
-    """Return the kernel as one of a file that stays where it is, beside which numba keeps what it has compiled.
+PLACES: dict[str, str] = {}
+"""For modules that come out of an archive, by name, a file that numba can keep beside what it compiles, or ""."""
 
-    An executor has this package in an archive, in a folder that is another one each time: there the module is copied
-    to the user's cache.  Raises OSError where that cannot be written.
-    """
-    code, module = kernel.__code__, sys.modules[kernel.__module__]
-    if os.path.exists(code.co_filename):
-        return kernel
-    source = module.__loader__.get_source(module.__name__).encode()  # type: ignore[union-attr]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "firesteel", "kernels")
-    place = folder / hashlib.sha256(source).hexdigest()[:16] / os.path.basename(code.co_filename)
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(source)
-    return FunctionType(code.replace(co_filename=str(place)), kernel.__globals__, kernel.__name__)
+
+def _placed(kernel: Callable[..., None]) -> Callable[..., None] | None:
+    code = kernel.__code__
+    place = PLACES.get(kernel.__module__, code.co_filename)
+    return FunctionType(code.replace(co_filename=place), kernel.__globals__, kernel.__name__) if place else None
 
 
 KINDS = {ctypes.c_int: "int32", ctypes.c_int64: "int64", ctypes.c_float: "float32", ctypes.c_double: "float64"}
@@ -86,8 +75,9 @@ def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> 
             kinds = (getattr(numba.types, KINDS[kind]) for kind in function.argtypes)
             known[name] = numba.types.ExternalFunction(function.__name__, numba.types.void(*kinds))
     try:
-        return numba.njit(_placed(bound(kernel, known)), cache=True, **SETTINGS)
-    except (RuntimeError, OSError):
+        placed = _placed(bound(kernel, known))
+        return numba.njit(placed, cache=True, **SETTINGS) if placed else None
+    except RuntimeError:
         return None
 
 

@@ -28,6 +28,7 @@ from firesteel.spark.arrow import (
     vectors,
     widths,
 )
+from firesteel.spark.ship import settle
 from firesteel.train.blocks import (
     Block,
     Keys,
@@ -403,6 +404,7 @@ def _features(packs: Sequence[Block], dtype: np.dtype[Any]) -> tuple[Features, A
 
 def merge_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Yield the blocks of the shards whose mini-packs these are."""
+    settle()
     packs: list[Block] = []
     parts: dict[str, list[Keys]] = {"keys": [], "prints": []}
     for batch in batches:

@@ -1,14 +1,17 @@
 """Ships firesteel to the executors by itself: they need only NumPy and pyarrow.
 
 The package is pure Python, so a zip of it (with threadpoolctl, one file) is all there is to send.  It is named after
-its content, because Spark refuses another file under a name it knows.
+its content, because Spark refuses another file under a name it knows.  `worker.py` and `packing.py` settle there.
 """
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import io
+import os
 import shutil
+import sys
 import tempfile
 import threading
 import zipfile
@@ -18,8 +21,9 @@ from typing import Any
 import threadpoolctl
 
 import firesteel
+from firesteel.core import chain, kernels
 
-__all__ = ["ship"]
+__all__ = ["settle", "ship"]
 
 UNSHIPPED = {"cli", "datasets", "report"}
 ONE = threading.Lock()
@@ -57,3 +61,26 @@ def ship(spark: Any) -> None:
             spark.sparkContext.addPyFile(archive())
         else:
             spark.addArtifacts(archive(), pyfile=True)
+
+
+@functools.cache
+def settle() -> None:
+    """Copy the modules that numba compiles out of the archive, on an executor, to the user's cache.
+
+    The archive is in a folder that is another one in each application, where numba would never find again what it has
+    compiled.  Where nothing can be written nothing is kept, and chains are not compiled.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for name in (kernels.__name__, chain.__name__):
+        module = sys.modules[name]
+        file = str(module.__file__)
+        if os.path.exists(file):
+            continue
+        source = module.__loader__.get_source(name).encode()  # type: ignore[union-attr]
+        place = Path(cache, "firesteel", "kernels", hashlib.sha256(source).hexdigest()[:16], os.path.basename(file))
+        kernels.PLACES[name] = ""
+        with contextlib.suppress(OSError):
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(source)
+            kernels.PLACES[name] = str(place)

@@ -18,6 +18,7 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
 from firesteel.spark.parcel import Parcel
+from firesteel.spark.ship import settle
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import QUIET, one_blas_thread, work_on
@@ -49,6 +50,7 @@ def run_shard(
     Raises DataError where a block has another fingerprint now.
     """
     check_version(version)
+    settle()
     work, task = parcel.open()
     shards: dict[int, list[Block]] = {}
     for batch in batches:

@@ -1,15 +1,10 @@
 """Compiled kernels are for speed alone: each gives the bits of the NumPy lines that it stands beside."""
 
-import os
-import subprocess
 import sys
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import firesteel
 from firesteel.core import chain, kernels
 from firesteel.core.activations import Relu
 from firesteel.core.layers import Activation, Dense, Dropout, Normalization
@@ -203,36 +198,6 @@ def test_a_chain_hands_on_the_derivative_by_its_inputs(dtype):
         sums = objective.learn(network.layout.views(theta), x, y, np.ones(rows), 0.01, None, views, chains)
         found.append(sums.tobytes() + g.tobytes())
     assert found[0] == found[1]
-
-
-PACKED = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-from firesteel.core import chain, kernels
-assert chain.__file__.startswith(sys.argv[1])
-import numpy as np
-adam = kernels.compiled(kernels.adam, kernels.WORTH)
-adam(*np.ones((4, 9), "f4"), *np.ones(4, "f4"))
-loops, one = chain.loops("float32"), np.ones(20, "f4")
-if loops is not None:
-    loops.forward(np.ones((5, 2), "f4"), np.ones((2, 3), "f4"), one[:5], np.array([[2, 3, 0, 1]]), one[:15])
-for dispatcher in [adam] if loops is None else [adam, loops.forward]:
-    print(sum(dispatcher.stats.cache_hits.values()), sum(dispatcher.stats.cache_misses.values()))
-"""
-
-
-def test_an_executor_that_has_the_package_in_an_archive_compiles_once(tmp_path):
-    told, environment = [], os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        archive = str(tmp_path / folder / "firesteel.zip")
-        with zipfile.ZipFile(archive, "w") as file:
-            for path in Path(firesteel.__file__).parent.rglob("*.py"):
-                file.write(path, path.relative_to(Path(firesteel.__file__).parents[1]))
-        run = [sys.executable, "-c", PACKED, archive]
-        told.append(subprocess.check_output(run, text=True, env=environment, cwd=tmp_path).split("\n")[:-1])
-    kernels = 1 + HAS_BLAS
-    assert told == [["0 1"] * kernels, ["1 0"] * kernels]
 
 
 def test_which_ops_are_a_chain(monkeypatch):
