@@ -172,10 +172,9 @@ def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArra
     found, bad = {}, np.zeros(len(x), bool)
     outside = np.flatnonzero((x.indices < 0) | (x.indices >= x.width))
     after = np.setdiff1d(np.flatnonzero(np.diff(x.indices) <= 0) + 1, x.indptr)
-    rows = x.rows if len(outside) or len(after) else x.indptr
     for code, at in (("index-range", outside), ("index-order", after)):
         if len(at):
-            k = int(at[0])
+            k, rows = int(at[0]), x.rows
             before = f"{x.indices[k]} after {x.indices[k - 1]}"
             shown = f"{x.indices[k]}, of {x.width:,} columns," if code == "index-range" else before
             found[code] = Finding(len(np.unique(rows[at])), where(int(rows[k])), shown)
