@@ -23,7 +23,7 @@ from firesteel.metrics import MeanAbsoluteError, Precision, Ranking, RowMetric
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD, Adam
 from firesteel.testing import check_same_bits
-from firesteel.train import engine as engines
+from firesteel.train import threads
 from firesteel.train.strategies import STRATEGIES, Gradient
 from firesteel.utils import to_categorical
 
@@ -313,8 +313,8 @@ def test_the_type_of_the_rows_does_not_move_a_bit():
 @pytest.mark.parametrize("shards", range(1, 9))
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_threads_do_not_move_a_bit_with_any_number_of_shards(strategy, shards, monkeypatch):
-    def run(threads):
-        monkeypatch.setattr(engines, "worker_threads", lambda: threads)
+    def run(count):
+        monkeypatch.setattr(threads, "worker_threads", lambda: count)
         return fitted(epochs=2, shards=shards, strategy=strategy, batch_size=40).fingerprint()
 
     check_same_bits([lambda: run(1), lambda: run(2), lambda: run(5)])

@@ -41,7 +41,7 @@ class Chain(Op):
 
     def __init__(self, layers: Array, loops: Loops) -> None:
         self.layers, self.loops = layers, loops
-        self.span = len(layers) + int(layers[:, 3].sum())  # type: ignore[misc]
+        self.span = span(layers)  # type: ignore[misc]
         self.units, self.last = int(layers[:, 1].sum()), int(layers[-1, 1])
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
@@ -67,33 +67,46 @@ class Chain(Op):
         Return the losses (B,), the probabilities (B, O), and the derivative by x, which means nothing if not wanted.
         """
         assert x.flags.c_contiguous, "ops make rows that lie one after another"
-        one, d_x = ones(len(x), x.dtype), np.empty_like(x) if wants_x else x
-        losses, probabilities = self.loops.learning(x, p["w"], one, self.layers, y, weights, wants_x, g["w"], d_x)
-        return losses, probabilities, d_x
+        rows, one, d_x = len(x), ones(len(x), x.dtype), np.empty_like(x) if wants_x else x
+        z, d = np.empty(rows * self.units, x.dtype), np.empty(rows * self.units, x.dtype)
+        losses, outputs = np.empty(rows, x.dtype), np.empty((rows, self.last), x.dtype)
+        w, d_w = p["w"].reshape(-1), g["w"].reshape(-1)
+        self.loops.learning(x, w, one, self.layers, y, weights, wants_x, d_w, d_x, z, d, losses, outputs)
+        return losses, outputs, d_x
 
 
 def chains(ops: Sequence[Op], widths: Sequence[int], dtype: str) -> dict[int, Chain]:
-    """Return the runs among these ops that are worth a compiled call, by the number of their first op.
-
-    widths: how many values enter each op, and how many leave the last.
-    A layer of one unit, or of one input, is none of them: NumPy has other products for those.
-    """
-    runs: dict[int, list[list[int]]] = {}
-    first = None
-    for number, (op, inputs, units) in enumerate(zip(ops, widths, widths[1:], strict=False)):
-        if isinstance(op, Affine) and min(inputs, units) > 1:
-            first = number if first is None else first
-            runs.setdefault(first, []).append([inputs, units, op.use_bias, False])
-        elif isinstance(op, Relu) and first is not None and not runs[first][-1][3]:
-            runs[first][-1][3] = True
-        else:
-            first = None
+    """Return the runs among these ops that are worth a compiled call, where they can be compiled."""
     made = {}
-    for number, layers in runs.items():
+    for number, layers in runs(ops, widths).items():
         size = sum(inputs * units for inputs, units, _, _ in layers)
         if size >= kernels.WORTH and (found := loops(dtype)):
             made[number] = Chain(np.array(layers, np.int64), found)
     return made
+
+
+def runs(ops: Sequence[Op], widths: Sequence[int]) -> dict[int, list[list[int]]]:
+    """Return the runs among these ops, by the number of their first op: the layers of each, as in `Chain`.
+
+    widths: how many values enter each op, and how many leave the last.
+    A layer of one unit, or of one input, is in none of them: NumPy has other products for those.
+    """
+    found: dict[int, list[list[int]]] = {}
+    first = None
+    for number, (op, inputs, units) in enumerate(zip(ops, widths, widths[1:], strict=False)):
+        if isinstance(op, Affine) and min(inputs, units) > 1:
+            first = number if first is None else first
+            found.setdefault(first, []).append([inputs, units, op.use_bias, False])
+        elif isinstance(op, Relu) and first is not None and not found[first][-1][3]:
+            found[first][-1][3] = True
+        else:
+            first = None
+    return found
+
+
+def span(layers: Any) -> int:
+    """Return how many ops these layers are, as in `Chain`."""
+    return sum(1 + int(bent) for *_, bent in layers)
 
 
 @functools.cache
@@ -259,12 +272,21 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
 
 
 def learning(
-    x: Array, w: Array, one: Array, layers: Array, y: Array, weights: Array, wants_x: bool, g: Array, d_x: Array
-) -> tuple[Array, Array]:
-    """Go forward, take the loss, and go back; return losses and probabilities."""
-    z, p = np.empty(len(x) * layers[:, 1].sum(), x.dtype), np.empty((len(x), layers[-1, 1]), x.dtype)
-    d, losses = np.empty_like(z), np.empty_like(one)
+    x: Array,
+    w: Array,
+    one: Array,
+    layers: Array,
+    y: Array,
+    weights: Array,
+    wants_x: bool,
+    g: Array,
+    d_x: Array,
+    z: Array,
+    d: Array,
+    losses: Array,
+    p: Array,
+) -> None:
+    """Go forward, take the loss, and go back.  All are as in the loops above; losses: (B,)  p: (B, O)."""
     forward(x, w, one, layers, z)
     crossentropy(z[-p.size :], y, weights, losses, p, d[-p.size :])
     backward(x, w, one, g, d_x, wants_x, layers, z, d)
-    return losses, p

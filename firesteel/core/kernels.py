@@ -54,7 +54,13 @@ def _placed(kernel: Callable[..., None]) -> Callable[..., None] | None:
     return FunctionType(code.replace(co_filename=place), kernel.__globals__, kernel.__name__) if place else None
 
 
-KINDS = {ctypes.c_int: "int32", ctypes.c_int64: "int64", ctypes.c_float: "float32", ctypes.c_double: "float64"}
+KINDS: dict[Any, str] = {
+    None: "void",
+    ctypes.c_int: "int32",
+    ctypes.c_int64: "int64",
+    ctypes.c_float: "float32",
+    ctypes.c_double: "float64",
+}
 
 
 def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> Callable[..., None] | None:
@@ -72,8 +78,8 @@ def compiled_with(kernel: Callable[..., None], functions: Mapping[str, Any]) -> 
     for name, function in functions.items():
         if hasattr(function, "argtypes"):
             binding.add_symbol(function.__name__, ctypes.cast(function, ctypes.c_void_p).value)
-            kinds = (getattr(numba.types, KINDS[kind]) for kind in function.argtypes)
-            known[name] = numba.types.ExternalFunction(function.__name__, numba.types.void(*kinds))
+            result, *kinds = (getattr(numba.types, KINDS[kind]) for kind in (function.restype, *function.argtypes))
+            known[name] = numba.types.ExternalFunction(function.__name__, result(*kinds))
     try:
         placed = _placed(bound(kernel, known))
         return numba.njit(placed, cache=True, **SETTINGS) if placed else None

@@ -302,7 +302,7 @@ network ends in Softmax() [config-loss]
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""
         z, _ = self.network.forward(p, x, last=self.last)
         losses, outputs, _ = self.loss.rows(z, y)
-        return self._sums(losses, outputs, y, w)
+        return self.sums(losses, outputs, y, w)
 
     def learn(
         self,
@@ -316,17 +316,32 @@ network ends in Softmax() [config-loss]
         chains: Mapping[int, Chain] = NONE,
     ) -> Array:
         """Write scale x d(sum of w L)/d(theta) into the views g; return the sums, as `score` does."""
-        weights, learns, end = w * scale, self.network.learns, self._end(chains, len(w))
+        return self.sums(*self.rows(p, x, y, w * scale, random, g, chains), y, w)
+
+    def rows(
+        self,
+        p: Sequence[Views],
+        x: Features,
+        y: Array,
+        weights: Array,
+        random: Random | None,
+        g: list[Views],
+        chains: Mapping[int, Chain] = NONE,
+    ) -> tuple[Array, Array]:
+        """Write d(sum of weights L)/d(theta) into the views g; return each row's loss (B,) and outputs (B, O)."""
+        learns, end = self.network.learns, self._end(chains, len(weights))
         z, pulls = self.network.forward(p, x, random, end, chains)
         if end < self.last:
-            losses, outputs, d = chains[end].learn(p[end], z, y, weights.astype(z.dtype), g[end], end > learns)
+            losses, outputs, d = chains[end].learn(
+                p[end], z, y, weights.astype(z.dtype, copy=False), g[end], end > learns
+            )
         else:
             losses, outputs, d = self.loss.rows(z, y)
-            d *= weights.astype(d.dtype)[:, None]
+            d *= weights.astype(d.dtype, copy=False)[:, None]
         for number, pull in reversed(pulls):
             if number >= learns:
                 d = pull(d, g[number], number > learns)  # type: ignore[assignment]
-        return self._sums(losses, outputs, y, w)
+        return losses, outputs
 
     def _end(self, chains: Mapping[int, Chain], rows: int) -> int:
         """Return where the ops end that run before the loss, or before the chain that learns with it."""
@@ -334,7 +349,8 @@ network ends in Softmax() [config-loss]
             return next((number for number, op in chains.items() if number + op.span == self.last), self.last)
         return self.last
 
-    def _sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
+    def sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
+        """Return what `score` does, of rows whose losses (B,) and outputs (B, O) are known."""
         sums = np.empty(self.size)
         sums[0] = np.dot(losses, w)
         sums[1] = np.add.reduce(w)

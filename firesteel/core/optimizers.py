@@ -106,6 +106,10 @@ class Optimizer(Spec):
         """
         raise NotImplementedError
 
+    def numbers(self, t: int) -> tuple[float, ...] | None:
+        """Return the last arguments of `kernels.adam` with which that takes step t; None if this is no such step."""
+        return None
+
     def rate(self, t: int) -> float:
         """Return the learning rate of step t, counted from 1."""
         return self.learning_rate.at(t - 1) if isinstance(self.learning_rate, Schedule) else self.learning_rate
@@ -282,15 +286,22 @@ class Adam(Optimizer):
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("m", "v", "top") if self.amsgrad else ("m", "v")
 
+    def numbers(self, t: int) -> tuple[float, ...] | None:
+        return None if self.amsgrad else (self.beta_1, self.beta_2, *self._scaled(t))
+
+    def _scaled(self, t: int) -> tuple[float, float]:
+        """Return epsilon and the rate of step t where m / (1 - b1) and v / (1 - b2) stand in place of m and v."""
+        root = math.sqrt(1.0 - self.beta_2)
+        rate = self.rate(t) * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
+        return self.epsilon / root, rate * (1.0 - self.beta_1) / root
+
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
         # the slots are m / (1 - b1) and v / (1 - b2), which saves two passes over the vectors
         m, v = s[0], s[1]
-        root = math.sqrt(1.0 - self.beta_2)
-        rate = self.rate(t) * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
-        epsilon, rate = self.epsilon / root, rate * (1.0 - self.beta_1) / root
-        if not self.amsgrad and (fast := compiled(adam, theta.size)):
-            fast(theta, g, m, v, *map(theta.dtype.type, (self.beta_1, self.beta_2, epsilon, rate)))
+        if (numbers := self.numbers(t)) and (fast := compiled(adam, theta.size)):
+            fast(theta, g, m, v, *map(theta.dtype.type, numbers))
             return
+        epsilon, rate = self._scaled(t)
         m *= self.beta_1
         m += g
         g *= g

@@ -11,6 +11,7 @@ import numpy as np
 
 from firesteel.core.network import Network
 from firesteel.core.optimizers import WORDS, Optimizer
+from firesteel.core.team import Team
 from firesteel.core.types import Array, Run
 
 __all__ = ["constrain", "update"]
@@ -22,11 +23,19 @@ PARTS = 4
 
 
 def update(
-    network: Network, optimizer: Optimizer, theta: Array, g: Array, slots: Array, t: int, run: Run = map
+    network: Network,
+    optimizer: Optimizer,
+    theta: Array,
+    g: Array,
+    slots: Array,
+    t: int,
+    run: Run = map,
+    team: Team | None = None,
 ) -> None:
     """Move theta (P,) along the gradient g (P,), in place; slots: (K, P), t counts steps from 1.
 
     run: who takes the parts of a long step; steps go number by number, so the parts leave the bits alone.
+    team: who has all these vectors, and takes the steps that it can.
     g is used as scratch.  Where theta holds running averages, g holds what was met.
 
     >>> from firesteel.core.layers import Dense
@@ -45,7 +54,9 @@ def update(
         left = theta.dtype.type(1.0 - optimizer.rate(t) * optimizer.weight_decay)
         for where in _decaying(network, optimizer):
             theta[where] *= left
-    if len(theta) < LONG:
+    if team is not None and (numbers := optimizer.numbers(t)):
+        team.step(numbers)
+    elif len(theta) < LONG:
         optimizer.step(theta, g, slots, t)
     else:
         _ = list(run(lambda part: optimizer.step(theta[part], g[part], slots[:, part], t), _parts(len(theta))))

@@ -23,7 +23,7 @@ from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.models import Sequential
 from firesteel.report.inside import WORK, Use, first_layer, importance_of, layers_of
 from firesteel.report.reading import Reading, positive, short, task_of
-from firesteel.train.engine import one_blas_thread, threads
+from firesteel.train.threads import one_blas_thread, threads
 
 __all__ = ["Names", "Rows", "examine", "task_of"]
 

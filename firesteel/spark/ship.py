@@ -21,7 +21,7 @@ from typing import Any
 import threadpoolctl
 
 import firesteel
-from firesteel.core import chain, kernels
+from firesteel.core import chain, kernels, team
 
 __all__ = ["settle", "ship"]
 
@@ -71,7 +71,7 @@ def settle() -> None:
     compiled.  Where nothing can be written nothing is kept, and chains are not compiled.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for name in (kernels.__name__, chain.__name__):
+    for name in (kernels.__name__, chain.__name__, team.__name__):
         module = sys.modules[name]
         file = str(module.__file__)
         if os.path.exists(file):

@@ -21,9 +21,10 @@ from firesteel.spark.parcel import Parcel
 from firesteel.spark.ship import settle
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
-from firesteel.train.engine import QUIET, one_blas_thread, work_on
+from firesteel.train.engine import work_on
 from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.rounds import predict
+from firesteel.train.threads import QUIET, one_blas_thread
 
 __all__ = ["MERGED", "NOTE", "SHIFTING", "Classes", "Outputs", "Pieces", "add_pieces", "run_shard"]
 

@@ -80,6 +80,17 @@ class Block:
             counted = np.arange(len(self.table)).astype(self.table.dtype) / d
         return d if np.array_equal(counted, self.table) else None
 
+    @cached_property
+    def source(self) -> tuple[int, int, Any] | None:
+        """The address of the rows, the bytes of each, and what these are divided by, or 0 if they are the values.
+
+        None where rows are not so simple: non-zeros, or codes into a table.
+        """
+        if isinstance(self.x, CSR) or (self.table is not None and self.divisor is None):
+            return None
+        assert self.x.flags.c_contiguous, "a block is packed row by row"
+        return self.x.ctypes.data, self.x.strides[0], 0 if self.table is None else self.divisor
+
     def features(
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:

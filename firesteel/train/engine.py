@@ -4,16 +4,13 @@
 functions.  Which numbers come out is decided by the blocks and the task, never here.  `loop.py` drives either.
 """
 
-import contextlib
 import functools
 import os
 import platform
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -25,12 +22,9 @@ from firesteel.errors import ConfigError
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work
+from firesteel.train.threads import QUIET, one_blas_thread, threads, worker_threads
 
-__all__ = ["BlockInfo", "Engine", "LocalEngine", "machine", "one_blas_thread", "work_on", "worker_threads"]
-
-
-QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}
-"""NumPy's warnings that a diverging fit would print; the loop raises one error instead."""
+__all__ = ["BlockInfo", "Engine", "LocalEngine", "check_shards", "machine", "work_on"]
 
 
 @dataclass(frozen=True)
@@ -108,47 +102,6 @@ def machine() -> str:
     return " ".join([platform.machine(), "numpy", np.__version__, *sorted(libraries)])
 
 
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-class _OneBlasThread:
-    """One limit for the whole process, taken by the first fit that wants it and lifted by the last."""
-
-    def __init__(self) -> None:
-        self.lock, self.users, self.limit = threading.Lock(), 0, None
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.users:
-                self.limit = _blas().limit(limits=1, user_api="blas")
-            self.users += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self.lock:
-            self.users -= 1
-            if not self.users and self.limit is not None:
-                self.limit.restore_original_limits()
-
-
-_ONE_BLAS_THREAD = _OneBlasThread()
-
-
-def one_blas_thread() -> contextlib.AbstractContextManager[None]:
-    """Return a context in which BLAS uses one thread: the number of threads is part of the result.
-
-    Contexts may overlap, in one thread or several.
-    """
-    return _ONE_BLAS_THREAD
-
-
-def worker_threads() -> int:
-    """Return how many threads this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Call work on a shard's blocks and sign the partial with the time it took and the machine it ran on."""
     start = time.perf_counter()
@@ -189,66 +142,3 @@ class LocalEngine:
 
     def close(self) -> None:
         self._shards = []
-
-
-class _Threads:
-    """A map over this thread and some helpers, who take one item after another; the results come in order.
-
-    A map of two short items takes a fifth of what concurrent.futures takes, and steps of a network are short.
-    """
-
-    def __init__(self, helpers: int) -> None:
-        self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self.helpers = [threading.Thread(target=self._help, daemon=True) for _ in range(helpers)]
-        for helper in self.helpers:
-            helper.start()
-
-    def _help(self) -> None:
-        np.seterr(**QUIET)
-        while job := self.jobs.get():
-            job()
-
-    def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        items = list(items)
-        left, results = iter(range(len(items))), [None] * len(items)
-        ended: SimpleQueue[BaseException | None] = SimpleQueue()
-
-        def work() -> None:
-            error = None
-            try:
-                for number in left:
-                    results[number] = function(items[number])
-            except BaseException as e:
-                error = e
-                for _ in left:  # nobody need begin another
-                    pass
-            ended.put(error)
-
-        helpers = min(len(self.helpers), len(items) - 1)
-        for _ in range(helpers):
-            self.jobs.put(work)
-        work()
-        errors = [ended.get() for _ in range(helpers + 1)]
-        for error in filter(None, errors):
-            raise error
-        return results
-
-    def close(self) -> None:
-        for _ in self.helpers:
-            self.jobs.put(None)
-        for helper in self.helpers:
-            helper.join()
-
-
-@contextlib.contextmanager
-def threads() -> Iterator[Run]:
-    """Give a map over as many threads as the process may use; results come in order."""
-    count = worker_threads()
-    if count == 1:
-        yield map
-        return
-    run = _Threads(count - 1)
-    try:
-        yield run
-    finally:
-        run.close()

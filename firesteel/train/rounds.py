@@ -7,24 +7,20 @@ bit.  `engine.py` says who calls these, `loop.py` what is done with what they re
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from firesteel.core.chain import chains
-from firesteel.core.layout import Layout
 from firesteel.core.network import Network
-from firesteel.core.ops import ones
 from firesteel.core.seeds import rng_for
 from firesteel.core.sparse import CSR, Features, entering
 from firesteel.core.types import Array, Run
 from firesteel.core.update import update
 from firesteel.train import csr
 from firesteel.train.blocks import Block
+from firesteel.train.learner import SUB_BATCH, Learner, batches
 from firesteel.train.partial import Partial, Task, tree_sum
 
 __all__ = [
@@ -44,16 +40,6 @@ __all__ = [
     "sub_batches",
 ]
 
-SUB_BATCH = 128
-"""Rows that meet the mathematics together.  Changing it changes float32 bits."""
-LARGE = 100_000
-"""Parameters from which a batch that is one sub-batch is cut in two, for two cores.  Changing it changes bits too."""
-PARALLEL = 16_000
-"""Parameters below which a sub-batch is not worth a thread."""
-DESKS = 16
-"""Sub-batches that are worked on, or wait to be added, at a time."""
-
-Piece = tuple[Block, npt.NDArray[np.intp]]
 Rows = tuple[Any, Array, Array]
 
 
@@ -74,128 +60,6 @@ def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
         order = rng_for(task.seed, "blocks", task.epoch, shard).permutation(len(ids))
         ids = [ids[i] for i in order]
     return ids[len(ids) * task.round // task.rounds : len(ids) * (task.round + 1) // task.rounds]
-
-
-def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
-    """Cut a stream of rows into batches of `size` rows, across block borders; the short last one is kept."""
-    batch: list[Piece] = []
-    room = size
-    for block, rows in pieces:
-        at = 0
-        while at < len(rows):
-            part = rows[at : at + room]
-            batch.append((block, part))
-            at += len(part)
-            room -= len(part)
-            if not room:
-                yield batch
-                batch, room = [], size
-    if batch:
-        yield batch
-
-
-class _Desk:
-    """Working memory of one sub-batch, used again for the next: fresh pages cost as much as filling them."""
-
-    def __init__(self, rows: int, block: Block, layout: Layout) -> None:
-        self.x = np.empty((rows, block.x.shape[1]), block.y.dtype)
-        self.codes = np.empty(self.x.shape, np.uint8)
-        self.gradient = np.empty(layout.size, self.x.dtype)
-        self.views = layout.views(self.gradient)
-
-    def features(self, pieces: Sequence[Piece]) -> Array:
-        """Copy the rows' features here; return a view, (B, I)."""
-        at = 0
-        for block, rows in pieces:
-            end = at + len(rows)
-            block.features(rows, self.x[at:end], self.codes[at:end])
-            at = end
-        return self.x[:at]
-
-
-class _Learner:
-    """What one shard learns with in one round: views of theta, and desks for the sub-batches."""
-
-    def __init__(self, task: Task, theta: Array, run: Run, rows: int, block: Block) -> None:
-        network = task.objective.network
-        self.task, self.run = task, run
-        self.views = network.layout.views(theta)
-        self.chains = chains(network.ops[: task.objective.last], network.widths, network.dtype)
-        self.whole = bool(network.statistics)  # which are over the batch, whatever its size
-        self.parallel = network.layout.size >= PARALLEL
-        self.large = network.layout.size >= LARGE
-        self.make = partial(_Desk, rows if self.whole else min(rows, SUB_BATCH), block, network.layout)
-        self.free: list[_Desk] = []
-        self.y = np.empty((rows, block.y.shape[1]), block.y.dtype)
-        self.w = np.empty(rows)
-
-    def learn(self, pieces: list[Piece], weight: float | None, *address: int) -> tuple[_Desk, Array]:
-        """Return the gradient of the rows' weighted loss, divided by `weight` or their own weight, and the sums.
-
-        Who has read the gradient gives the desk that it lies on back to `free`.  address: names the rows' random
-        streams.
-        """
-        task, objective = self.task, self.task.objective
-        y, w = self._targets(pieces)
-        w = objective.weighted(y, w)
-        scale = 1.0 / (weight or float(np.add.reduce(w)) or 1.0)
-        size = self._size(len(w))
-        parts = [pieces] if size >= len(w) else list(_batches(pieces, size))
-
-        def sub(given: tuple[int, _Desk]) -> tuple[_Desk, Array]:
-            number, desk = given
-            where = slice(number * size, (number + 1) * size)
-
-            def random(op: int) -> np.random.Generator:
-                return rng_for(task.seed, "op", op, task.epoch, *address, number)
-
-            x = desk.features(parts[number])
-            return desk, objective.learn(self.views, x, y[where], w[where], scale, random, desk.views, self.chains)
-
-        if len(parts) == 1:
-            return sub((0, self._desk()))
-        return tree_sum(self._each(sub, len(parts)), self._plus)  # type: ignore[return-value]
-
-    def _targets(self, pieces: Sequence[Piece]) -> tuple[Array, Array]:
-        """Copy the rows' targets and weights; return views of y (B, T) and w (B,), the weights as float64."""
-        at, unit = 0, all(block.unit for block, _ in pieces)
-        for block, rows in pieces:
-            end = at + len(rows)
-            block.y.take(rows, axis=0, out=self.y[at:end], mode="clip")
-            if not unit:
-                self.w[at:end] = block.w[rows]
-            at = end
-        return self.y[:at], ones(at, self.w.dtype) if unit else self.w[:at]
-
-    def _size(self, rows: int) -> int:
-        """Return how many rows of a batch meet the mathematics together; it decides float32 bits."""
-        if self.whole:
-            return rows
-        return -(-rows // 2) if self.large and rows <= SUB_BATCH else SUB_BATCH
-
-    def _desk(self) -> _Desk:
-        return self.free.pop() if self.free else self.make()
-
-    def _each(self, sub: Callable[[Any], Any], count: int) -> Iterator[tuple[_Desk, Array]]:
-        """Yield what `sub` makes of each sub-batch, some at a time, so that the desks are few."""
-        run = self.run if self.parallel else map
-        for at in range(0, count, DESKS):
-            numbers = range(at, min(at + DESKS, count))
-            yield from list(run(sub, [(number, self._desk()) for number in numbers]))
-
-    def _plus(self, a: tuple[_Desk, Array], b: tuple[_Desk, Array]) -> tuple[_Desk, Array]:
-        np.add(a[0].gradient, b[0].gradient, out=a[0].gradient)
-        self.free.append(b[0])
-        return a[0], a[1] + b[1]
-
-    def gradient(self, pieces: list[Piece], *address: int) -> Partial:
-        """Return the gradient of the rows' weighted loss; of no rows, that of nothing."""
-        if not pieces:
-            theta = self.task.theta
-            return Partial(np.zeros((1, len(theta)), theta.dtype), np.zeros(self.task.objective.size), 1)
-        desk, sums = self.learn(pieces, 1.0, *address)
-        self.free.append(desk)
-        return Partial(desk.gradient[None].copy(), sums, 1)
 
 
 # The strategies
@@ -221,30 +85,35 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     assert task.slots is not None
     rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
     orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
-    batches = _batches(zip(chosen, orders, strict=True), task.batch_size)
+    rows = zip(chosen, orders, strict=True)
     share = 1.0 if task.shards == 1 else sum(block.weight for block in chosen) / task.weight
     if network.sparse:
-        return csr.average(task, shard, batches, share)
+        return csr.average(task, shard, batches(rows, task.batch_size), share)
     theta, slots = task.theta.copy(), task.slots.copy()
-    rows = min(task.batch_size, sum(map(len, chosen)))
-    learner = _Learner(task, theta, run, rows, chosen[0])
+    learner = Learner(task, theta, slots, run, min(task.batch_size, sum(map(len, chosen))), chosen)
     step = task.step
 
     def steps() -> Iterator[Array]:
-        """Take a step along each batch; yield its sums."""
+        """Take a step along each batch; yield the sums of some at a time."""
         nonlocal step
-        for batch in batches:
-            if task.watch is not None:
-                task.watch(step - task.step, None)
-            desk, batch_sums = learner.learn(batch, None, shard, step)
-            if network.priced:
-                batch_sums[0] += batch_sums[1] * network.penalty(learner.views, desk.views)
-            step += 1
-            update(network, task.optimizer, theta, desk.gradient, slots, step, run)
-            learner.free.append(desk)
-            if task.watch is not None:
-                task.watch(step - task.step - 1, batch_sums)
-            yield batch_sums
+        for planned in batches(rows, learner.planned):
+            price = 0.0
+            for number in learner.plan(planned, None):
+                if task.watch is not None:
+                    task.watch(step - task.step, None)
+                desk, priced = learner.learn(number, shard, step), 0.0
+                if network.priced:
+                    priced = learner.weight(number) * network.penalty(learner.views, desk.views)
+                    price += priced
+                step += 1
+                update(network, task.optimizer, theta, desk.gradient, slots, step, run, desk.team)
+                if task.watch is not None:
+                    sums = learner.sums(number)
+                    sums[0] += priced
+                    task.watch(step - task.step - 1, sums)
+            sums = learner.sums()
+            sums[0] += price
+            yield sums
 
     sums = tree_sum(steps())  # one after another, a million of them would lose digits
     assert sums is not None, "a block holds at least one row"
@@ -276,11 +145,12 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
     where the cuts fall differs from block to block, so that rounds are of a size.
     sample: the share of each block's rows, drawn anew each epoch, that the epoch is over.
     """
-    learner: _Learner | csr.Learner
+    learner: Learner | csr.Learner
     if task.objective.network.sparse:
         learner = csr.Learner(task, task.theta)
     else:
-        learner = _Learner(task, task.theta, run, max(map(len, blocks)), blocks[0])
+        theta = task.theta.copy()  # a team is compiled for vectors that can be written
+        learner = Learner(task, theta, np.zeros((0, len(theta)), theta.dtype), run, max(map(len, blocks)), blocks)
 
     def part(block: Block) -> Partial | None:
         rows, phase = np.arange(len(block)), 0

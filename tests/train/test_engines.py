@@ -9,7 +9,7 @@ from threadpoolctl import ThreadpoolController
 
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train.engine import one_blas_thread
+from firesteel.train.threads import one_blas_thread
 
 
 def blas_threads():

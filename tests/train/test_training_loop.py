@@ -15,7 +15,7 @@ from firesteel.core.optimizers import LBFGS, OPTIMIZERS, SGD, Adam
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.train import engine as engines
-from firesteel.train import loop, rounds
+from firesteel.train import loop, rounds, threads
 from firesteel.train.blocks import pack_arrays, pack_in_order
 from firesteel.train.checkpoints import Identity
 from firesteel.train.engine import LocalEngine, check_shards
@@ -95,7 +95,7 @@ def test_shards_that_wait_for_a_core_are_not_the_engines_time():
         def map(self, work, task):
             return [replace(part, seconds=1e-4, slowest=1e-4) for part in super().map(work, task)]
 
-    shared, cores = TwoCores(pack_arrays(X, Y, W, np.dtype("f4")), 4), engines.worker_threads()
+    shared, cores = TwoCores(pack_arrays(X, Y, W, np.dtype("f4")), 4), threads.worker_threads()
     (row,) = train(epochs=1, engine=shared)[1].rows
     rounds = row["slowest_seconds"] / 1e-4
     assert row["shard_seconds"] == pytest.approx(4e-4 * rounds)
@@ -157,8 +157,8 @@ def test_the_state_that_went_in_is_not_written_to(strategy):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_number_of_threads_leaves_the_bits_alone(strategy, shards, monkeypatch):
     found = set()
-    for threads in (1, 2, 7):
-        monkeypatch.setattr(engines, "worker_threads", lambda threads=threads: threads)
+    for count in (1, 2, 7):
+        monkeypatch.setattr(threads, "worker_threads", lambda count=count: count)
         found.add(bits(train(strategy, 2, shards, batch_size=300)[0]))
     assert len(found) == 1
 

@@ -1,0 +1,240 @@
+"""A team is for speed alone: it has the bits of NumPy's steps, whoever helps, and lets everyone go in the end."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from firesteel.core import chain, kernels, team
+from firesteel.core.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
+from firesteel.core.losses import MeanSquaredError, SparseCategoricalCrossentropy
+from firesteel.core.metrics import SparseCategoricalAccuracy
+from firesteel.core.network import Network, Objective
+from firesteel.core.optimizers import SGD, Adam, AdamW
+from firesteel.core.regularizers import L2
+from firesteel.errors import DivergenceError
+from firesteel.models import Sequential
+from firesteel.train import learner, rounds, threads
+from firesteel.train.blocks import pack_arrays
+from firesteel.train.partial import Task
+from firesteel.train.threads import Threads, one_blas_thread
+
+RNG = np.random.default_rng(0)
+ROWS, INPUTS, CLASSES = 700, 12, 4
+HAS_TEAMS = bool(chain.blas("float32") and team.system())
+
+
+def test_there_are_teams_to_test_with():
+    assert HAS_TEAMS == bool(team.loops("float32")) == bool(team.loops("float64")) == bool(chain.loops("float32"))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Networks of any size are worth a team, and their sub-batches worth a thread."""
+    monkeypatch.setattr(kernels, "WORTH", 0)
+    monkeypatch.setattr(learner, "PARALLEL", 0)
+
+
+KINDS = {
+    "bytes": RNG.integers(0, 256, (ROWS, INPUTS)).astype(np.uint8),
+    "pixels": RNG.integers(0, 256, (ROWS, INPUTS)) / 255,
+    "sixteenths": RNG.integers(0, 17, (ROWS, INPUTS)) / 16,
+    "numbers": RNG.normal(size=(ROWS, INPUTS)),
+    "few numbers": RNG.choice([-1.5, 0.0, 0.3], (ROWS, INPUTS)),
+}
+FRONTS = {
+    "nothing": (),
+    "scale": (Rescaling(1 / 8),),
+    "scale and offset": (Rescaling(-0.125, 1.0),),
+    "one mean": (Normalization((0.5,), (2.0,)),),
+    "means": (Normalization(tuple(range(INPUTS)), tuple(range(1, INPUTS + 1))),),
+}
+LAYERS = (Dense(9, "relu"), Dense(7), Dense(5, "relu", use_bias=False), Dense(CLASSES, "softmax"))
+Y = RNG.integers(0, CLASSES, (ROWS, 1))
+W = RNG.random(ROWS) + 0.1
+
+
+def task_and_blocks(kind="numbers", front="nothing", dtype="float32", layers=LAYERS, w=None, **fields):
+    """Return a task of average training, and its rows."""
+    network = Network((*FRONTS[front], *layers), INPUTS, dtype)
+    metrics = (("accuracy", SparseCategoricalAccuracy()),)
+    objective = Objective(network, SparseCategoricalCrossentropy(), metrics, fields.pop("class_weight", None))
+    fields = {"optimizer": Adam(0.01), "batch_size": 100} | fields
+    theta = network.init(3)
+    slots = np.zeros((len(fields["optimizer"].slots), len(theta)), theta.dtype)
+    of = np.dtype(dtype)
+    blocks = pack_arrays(KINDS[kind], Y.astype(of), (np.ones(ROWS) if w is None else w).astype(of), of)
+    return Task(objective, theta, slots, weight=sum(block.weight for block in blocks), **fields), blocks
+
+
+def trained(task, blocks, helpers=0, work=rounds.average):
+    """Return what comes of a round, as bytes; and whether a team has learned."""
+    run, met, learn = Threads(helpers) if helpers else map, [], team.Team.learn
+    with pytest.MonkeyPatch.context() as patch, one_blas_thread(), np.errstate(all="ignore"):
+        patch.setattr(team.Team, "learn", lambda self, *given: met.append(self.members) or learn(self, *given))
+        try:
+            found = work(task, blocks, run)
+        finally:
+            if helpers:
+                run.close()
+    return found.vectors.tobytes() + found.sums.tobytes(), met
+
+
+def alike(task, blocks, monkeypatch, work=rounds.average):
+    """Assert that a round has the same bits without a team and with ones of one to three; return who learned."""
+    found = [trained(task, blocks, helpers, work) for helpers in (0, 1, 2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(learner, "loops", lambda dtype: None)
+        plain, nobody = trained(task, blocks, 0, work)
+    assert not nobody and {bits for bits, _ in found} == {plain}
+    return [met for _, met in found]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("front", FRONTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_every_kind_reach_a_team_as_they_reach_numpy(kind, front, dtype, monkeypatch):
+    met = alike(*task_and_blocks(kind, front, dtype), monkeypatch)
+    expected = [] if kind == "few numbers" else [[1] * 7, [2] * 7, [2] * 7]
+    assert not HAS_TEAMS or met == (expected or [[], [], []])
+
+
+@pytest.mark.parametrize("work", [rounds.average, rounds.gradient], ids=["average", "gradient"])
+@pytest.mark.parametrize("batch_size", [1, 2, 31, 63, 64, 101, 128, 129, 257, 258, 700])
+def test_batches_of_every_size_are_cut_as_numpy_cuts_them(batch_size, work, monkeypatch):
+    task, blocks = task_and_blocks(w=W, batch_size=batch_size, class_weight=(1.0, 2.0, 0.5, 0.0))
+    met = alike(task, blocks, monkeypatch, work)
+    if HAS_TEAMS and work is rounds.average:
+        size = batch_size if batch_size < 64 else -(-batch_size // 2) if batch_size <= 128 else 128
+        whole = (batch_size - 1) % size > 0  # else its last row is alone, and only the last batch may be for a team
+        assert len(met[0]) >= whole * (ROWS // batch_size)
+        assert set(met[2]) <= {min(3, -(-batch_size // size))}
+
+
+def test_gradients_of_many_sub_batches_are_added_as_a_tree(monkeypatch):
+    monkeypatch.setattr(learner, "SUB_BATCH", 43)
+    for batch_size in (700, 644, 473, 215, 172):
+        task, blocks = task_and_blocks(w=W, batch_size=batch_size)
+        met = alike(task, blocks, monkeypatch)
+        assert not HAS_TEAMS or 3 in met[2] or batch_size == 700, "700 is 17 sub-batches, which is too many"
+
+
+OPTIMIZERS = {
+    "adam": Adam(0.01),
+    "adamw": AdamW(0.01, exclude_from_weight_decay="bias"),
+    "clipped": Adam(0.01, clipnorm=0.01),
+    "amsgrad": Adam(0.01, amsgrad=True),
+    "momentum": SGD(0.1, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_whatever_takes_the_step(optimizer, monkeypatch):
+    alike(*task_and_blocks(optimizer=optimizer), monkeypatch)
+    priced = (Dense(9, "relu", kernel_regularizer=L2(0.1), kernel_constraint="non_neg"), *LAYERS[1:])
+    alike(*task_and_blocks(layers=priced, optimizer=optimizer), monkeypatch)
+    monkeypatch.setattr("firesteel.core.update.LONG", 0)  # other optimisers map a step over all threads
+    alike(*task_and_blocks(optimizer=optimizer), monkeypatch)
+
+
+def test_which_networks_are_for_a_team():
+    def first(*layers, loss=None):
+        return team.begins(Objective(Network(layers, 6), loss or SparseCategoricalCrossentropy()))
+
+    end = Dense(3, "softmax")
+    assert first(end) == first(Dense(4, "relu"), Dense(5), end) == first(Dense(4), Activation("relu"), end) == 0
+    assert first(Rescaling(0.5), end) == first(Normalization((0.0,), (1.0,)), Dense(4, "relu"), end) == 1
+    others = (Dense(4, "tanh"), Dropout(0.5), BatchNormalization(), Dense(1), Activation("relu"), Rescaling(0.5))
+    assert [first(Dense(4, "relu"), layer, end) for layer in others] == [None] * len(others)
+    assert first(Rescaling(0.5), Rescaling(0.5), end) is None
+    assert first(Dense(3), loss=MeanSquaredError()) is None
+    assert first(end, loss=SparseCategoricalCrossentropy(label_smoothing=0.1)) is None
+    assert first(Dense(3), loss=SparseCategoricalCrossentropy(from_logits=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "front"), [("pixels", "scale and offset"), ("numbers", "means")] if HAS_TEAMS else []
+)
+def test_its_loops_mean_the_same_as_python(kind, front, monkeypatch):
+    functions = chain.blas("float32") | chain.ufuncs("float32")
+    learning = chain.wired(kernels.bound, functions).learning
+    known = team.system() | {"learning": learning, "adam": kernels.adam}
+    as_python = team.wired(kernels.bound, known)
+    task, blocks = task_and_blocks(kind, front, w=W, batch_size=300)
+    expected, _ = trained(task, blocks, 1)
+    monkeypatch.setattr(team, "loops", lambda dtype: as_python)
+    assert trained(task, blocks, 1) == (expected, [2] * 3)
+
+
+# Who helps
+
+
+def model():
+    made = Sequential([Dense(30, "relu"), Dense(CLASSES, "softmax")])
+    made.compile(Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    return made
+
+
+@pytest.fixture
+def three_cores(monkeypatch):
+    monkeypatch.setattr(threads, "worker_threads", lambda: 3)
+
+
+def test_helpers_leave_a_team_for_a_map_and_come_back(three_cores):
+    task, blocks = task_and_blocks()
+    expected, _ = trained(task, blocks)
+    run = Threads(2)
+    for _ in range(3):
+        assert rounds.average(task, blocks, run).vectors.tobytes() in expected
+        assert run(lambda n: n * n, range(50)) == [n * n for n in range(50)]
+    run.close()
+    assert not any(helper.is_alive() for helper in run.helpers)
+
+
+def test_helpers_that_have_gone_to_sleep_are_woken(monkeypatch):
+    task, blocks = task_and_blocks(batch_size=300)
+    expected, met = trained(task, blocks, 1)
+    slept = threading.Event()
+    watched = trained(Task(**(vars(task) | {"watch": lambda number, sums: slept.wait(0.05)})), blocks, 1)
+    assert watched == (expected, met)
+
+
+def test_a_fit_that_breaks_off_lets_its_helpers_go(three_cores):
+    before = threading.active_count()
+
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    task, blocks = task_and_blocks()
+    with pytest.raises(KeyboardInterrupt):
+        trained(Task(**(vars(task) | {"watch": stop})), blocks, 2)
+    diverging = model()
+    diverging.compile(SGD(1e30), "sparse_categorical_crossentropy")
+    with pytest.raises(DivergenceError):
+        diverging.fit(KINDS["numbers"], Y, epochs=3, batch_size=100, verbose=0)
+    assert threading.active_count() == before
+
+
+def test_fits_in_several_threads_at_a_time_have_teams_of_their_own(three_cores):
+    def fit():
+        made = model()
+        made.fit(KINDS["pixels"], Y, epochs=4, batch_size=100, seed=1, verbose=0)
+        return made.fingerprint()
+
+    expected, found = fit(), []
+    fits = [threading.Thread(target=lambda: found.append(fit())) for _ in range(4)]
+    for one in fits:
+        one.start()
+    for one in fits:
+        one.join()
+    assert found == [expected] * 4
+
+
+def test_batches_that_are_heard_of_change_nothing(monkeypatch):
+    task, blocks = task_and_blocks(w=W)
+    heard = []
+    watching = Task(**(vars(task) | {"watch": lambda number, sums: heard.append((number, sums))}))
+    assert trained(watching, blocks, 1)[0] == trained(task, blocks, 1)[0]
+    sums = [sums for _, sums in heard if sums is not None]
+    assert [number for number, _ in heard] == [n for n in range(7) for _ in range(2)]
+    np.testing.assert_allclose(sum(sums), rounds.average(task, blocks, map).sums, rtol=1e-12)
