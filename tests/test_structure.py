@@ -39,7 +39,7 @@ FACE = [
 BASE = ["__init__", "errors", "notebook", "testing"]
 INTEGRATIONS = {"mlflow": "mlflow", "tensorboard": "tensorboardX"}
 """Modules for somebody else's program, and the package that they import when they are used."""
-BUDGET = 4850
+BUDGET = 4900
 CATALOGUES = [
     *["core.activations", "core.constraints", "core.embedding", "core.initializers", "core.layers", "core.losses"],
     *["core.metrics", "core.norms", "core.optimizers", "core.regularizers", "core.schedules", "train.callbacks"],

@@ -28,6 +28,7 @@ __all__ = [
     "matrix",
     "record_batch",
     "vectors",
+    "whole",
     "widths",
 ]
 
@@ -83,6 +84,22 @@ def vectors(column: pa.Array) -> CSR:
         indices[np.repeat(sparse, counts)] = named.flatten().to_numpy(zero_copy_only=False)
     values = lists.flatten().to_numpy(zero_copy_only=False)
     return CSR(starts, indices, values, int(widths(column).max(initial=0))).cast(values.dtype)
+
+
+def whole(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch whose vectors are whole, in x, where `Table.stored` has taken them apart."""
+    if "indices" not in batch.schema.names:
+        return batch
+    values, size = batch.column("x"), batch.column("size").to_numpy()
+    parts = {
+        "type": pa.array((size < 0).astype(np.int8)),
+        "size": pa.array(size, mask=size < 0),
+        "indices": batch.column("indices"),
+        "values": values,
+    }
+    x = pa.StructArray.from_arrays([*parts.values()], [*parts], mask=values.is_null() if values.null_count else None)
+    rest = batch.drop_columns(["indices", "size"])
+    return rest.set_column(rest.schema.get_field_index("x"), "x", x)
 
 
 def widths(column: pa.Array) -> npt.NDArray[Any]:

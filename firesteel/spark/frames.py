@@ -81,14 +81,17 @@ class Frame:
         if columns.held is not None:
             parts["held"] = table.boolean(columns.held, word("held"))
         self.rows = frame.select(*(column.alias(name) for name, column in parts.items()))
+        exact = stored = parts
         if table.holds_vectors(columns.features):
-            parts["x"] = table.features(columns.features, dtype, word("features"), kept=True)
-        self.kept = frame.select(*(column.alias(name) for name, column in parts.items()))
+            exact = parts | {"x": table.features(columns.features, dtype, word("features"), kept=True)}
+            stored = parts | table.stored(str(columns.features), dtype)
+        self.kept = frame.select(*(column.alias(name) for name, column in stored.items()))
         self.feature_names = table.feature_names(columns.features)
         self.class_names = table.class_names(columns.label)
         leading = table.leading(TELLING, LEADING)
         told = {f"where{number}": table.column(name, "leading")[0] for number, name in enumerate(leading)}
-        self.told = frame.select(*(column.alias(name) for name, column in (parts | told).items()))
+        self.told = frame.select(*(column.alias(name) for name, column in (stored | told).items()))
+        self.exact = frame.select(*(column.alias(name) for name, column in (exact | told).items()))
         self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -98,9 +101,9 @@ class Frame:
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
-        surveyed = mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, self.reading)
-        table = collect(surveyed, "firesteel: looking at the rows")
-        reports = [json.loads(report) for report in table.column("report").to_pylist()]
+        reports, table = self._looked(self.told)
+        if any(report["rough"] for report in reports):
+            reports, table = self._looked(self.exact)
         rows = sum(report["rows"] for report in reports)
         if not rows:
             skipped = sum(report["skipped"] for report in reports)
@@ -141,6 +144,12 @@ class Frame:
         few = 2 * sum(report["stored"] for report in reports) <= width * rows
         self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
         return self.surveyed
+
+    def _looked(self, rows: DataFrame) -> tuple[list[dict[str, Any]], pa.Table]:
+        """Look at the rows; return each partition's report, and the table that it came in."""
+        surveyed = mapped(rows, packing.survey, packing.SURVEY_SCHEMA, self.reading)
+        table = collect(surveyed, "firesteel: looking at the rows")
+        return [json.loads(report) for report in table.column("report").to_pylist()], table
 
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
         """Return the number of values that every row has; raise DataError where they differ."""

@@ -1,7 +1,8 @@
 """Rows become blocks on executors: surveyed, gathered into mini-packs by shard, merged into blocks.
 
 What is read are batches with the columns x, y and w and, where the user has them, `key`, a hash of an identifier,
-`held`, whether a row is for validation, and `where0`, ..., what tells a row from another in a message.  Every
+`held`, whether a row is for validation, and `where0`, ..., what tells a row from another in a message; vectors come
+in parts, which `arrow.whole` puts together.  Every
 function is pure and reads its input to the end; which partition it gets decides nothing.  `frames.py` strings them
 into jobs; `worker.py` reads the blocks that come out.
 """
@@ -26,6 +27,7 @@ from firesteel.spark.arrow import (
     clean_rows,
     record_batch,
     vectors,
+    whole,
     widths,
 )
 from firesteel.spark.ship import settle
@@ -50,6 +52,7 @@ from firesteel.train.checks import (
     merge,
     merge_classes,
     misplaced,
+    rounded,
 )
 from firesteel.train.holdout import held_out
 
@@ -147,9 +150,11 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     rows, skipped, held, weight, held_weight = 0, 0, 0, 0.0, 0.0
     sums, stored = [0, 0], 0
     nonzeros: int | None = None
+    rough = False
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(reading.dtype)
-    for batch in batches:
+    for given in batches:
+        batch = whole(given)
         rows += batch.num_rows
         batch, nulls = _without_nulls(batch, reading)
         if reading.skip:
@@ -169,6 +174,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
             continue
         here = read(batch, replace(reading, skip=False))
         found = merge(found, look(here.x, here.y, here.w, dtype, where))
+        rough |= batch is not given and dtype == np.float32 and rounded(here.x)
         stored += here.x.values.size if isinstance(here.x, CSR) else here.x.size
         counted = count_nonzeros(here.x, dtype)
         nonzeros = nonzeros if counted is None else counted + (nonzeros or 0)
@@ -191,6 +197,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         "classes": [[number, *astuple(one)] for number, one in classes.items()],
         "sums": [half % 2**64 for half in sums],
         "slack": slack,
+        "rough": rough,
         "widths": {part: list(by_width.items()) for part, by_width in seen.items()},
         "found": {code: asdict(finding) for code, finding in found.items()},
     }
@@ -286,7 +293,7 @@ def count_heavy(reading: Reading, candidates: Keys, batches: Batches) -> Iterato
     dtype = np.dtype(reading.dtype)
     count: dict[int, int] = {}
     pack: dict[int, bytes] = {}
-    for batch in batches:
+    for batch in map(whole, batches):
         if not batch.num_rows:
             continue
         here = read(batch, reading)
@@ -330,7 +337,7 @@ def mini_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     heavy = np.array(task.heavy, np.uint64)
     gathered: list[Read] = []
     size = 0
-    for batch in batches:
+    for batch in map(whole, batches):
         if not batch.num_rows:
             continue
         here = read(batch, task.reading)

@@ -32,6 +32,7 @@ __all__ = [
     "merge_classes",
     "misplaced",
     "refuse",
+    "rounded",
 ]
 
 
@@ -149,6 +150,19 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
     note("weight-infinite", np.isinf(w_kept), w)
     note("negative-weight", w < 0, w)
     return found
+
+
+def rounded(x: Features) -> bool:
+    """Return whether numbers that were cast to float32 are so large that whole ones, or their size, may be lost.
+
+    >>> [rounded(np.array([v], "f4")) for v in (2.0**24 - 1, 2.0**24, np.inf, np.nan)]
+    [False, True, True, False]
+    """
+    size = largest(x)
+    if np.isnan(size):
+        values = x.values if isinstance(x, CSR) else x
+        size = float(np.fmax.reduce(np.abs(values), axis=None, initial=0.0))
+    return size >= MOST_EXACT[4]
 
 
 def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_]:

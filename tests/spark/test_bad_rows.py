@@ -309,7 +309,8 @@ def test_r20_one_bad_row_of_6000_is_refused_in_one_pass(many, name, row):
 def test_r20_vectors_are_refused_like_arrays(many, name):
     value, column, shown = FEATURES[name]
     frame = in_vectors(changed(many, "features", value, "id % 1000 = 17"))
-    complete(refused(classifier().fit, frame), column, shown, "id=17", "6 of 6,000 rows")
+    looks = 1 + ("inf" in name)  # what float32 does not hold is looked at once more
+    complete(refused(classifier().fit, frame, most=looks), column, shown, "id=17", "6 of 6,000 rows")
 
 
 @pytest.mark.parametrize(
@@ -701,9 +702,8 @@ def test_r26_whole_numbers_that_fit_are_not_warned_of(few):
 def test_r26_numbers_beyond_float32_are_refused_at_fit(few, form):
     frame = FORMS[form](changed(few, "features", holding(1e39)))
     column, features = ("(x3)", NAMES) if form == "columns" else ("'features', position 3,", "features")
-    shown = "inf" if form == "dense" else "1e+39"  # the one look at vectors has them in float32
-    text = refused(classifier(featuresCol=features).fit, frame)
-    complete(text.replace("1e+39", shown), column, f"{shown} at", "id=17", "1 of 90 rows")
+    text = refused(classifier(featuresCol=features).fit, frame, most=1 + (form == "dense"))
+    complete(text, column, "1e+39 at", "id=17", "1 of 90 rows")
 
 
 @pytest.mark.parametrize("form", ["columns", "dense", "array<double>"])
