@@ -1,9 +1,10 @@
 """Runs of dense layers as one op: their products and rectifiers are one compiled call, and the same bits.
 
-Where softmax and the cross-entropy of class numbers follow, these are in that call too, and with them the way back.
-Python's lock is then given back once a run, where NumPy gives it back around every product and two threads wait for
-one another; docs/design/0008-speed.md says what that is worth.  `train/rounds.py` asks for chains and `network.py`
-learns through them, where numba is installed and NumPy has brought a BLAS that can be found; else nothing here runs.
+Softmax and the cross-entropy of class numbers, where they follow, are compiled too.  Python's lock is given back once
+for each, where NumPy gives it back around every product and two threads wait for one another;
+docs/design/0008-speed.md says what that is worth.  `train/learner.py` asks for chains and `network.py` learns through
+them, where numba is installed and NumPy has brought a BLAS that can be found; else nothing here runs.  `team.py`
+makes a whole step of them.
 """
 
 import ctypes
@@ -23,11 +24,11 @@ __all__ = ["Chain", "chains"]
 
 
 class Loops(NamedTuple):
-    """What runs chains of one dtype: forward, back, and both with the loss between them."""
+    """What runs chains of one dtype: forward, the loss behind them, and back."""
 
     forward: Any
+    crossentropy: Any
     backward: Any
-    learning: Any
 
 
 class Chain(Op):
@@ -70,8 +71,9 @@ class Chain(Op):
         rows, one, d_x = len(x), ones(len(x), x.dtype), np.empty_like(x) if wants_x else x
         z, d = np.empty(rows * self.units, x.dtype), np.empty(rows * self.units, x.dtype)
         losses, outputs = np.empty(rows, x.dtype), np.empty((rows, self.last), x.dtype)
-        w, d_w = p["w"].reshape(-1), g["w"].reshape(-1)
-        self.loops.learning(x, w, one, self.layers, y, weights, wants_x, d_w, d_x, z, d, losses, outputs)
+        self.loops.forward(x, p["w"], one, self.layers, z)
+        self.loops.crossentropy(z[-outputs.size :], y, weights, losses, outputs, d[-outputs.size :])
+        self.loops.backward(x, p["w"], one, g["w"], d_x, wants_x, self.layers, z, d)
         return losses, outputs, d_x
 
 
@@ -117,11 +119,9 @@ def loops(dtype: str) -> Loops | None:
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
-    """Return the loops of this module, made by `bind` to call these functions and one another."""
-    parts = {loop.__name__: bind(loop, functions) for loop in (forward, backward, crossentropy)}
-    if None in parts.values():
-        return None
-    return Loops(parts["forward"], parts["backward"], bind(learning, parts))
+    """Return the loops of this module, made by `bind` to call these functions."""
+    parts = [bind(loop, functions) for loop in (forward, crossentropy, backward)]
+    return None if None in parts else Loops(*parts)
 
 
 def blas(dtype: str) -> dict[str, Any]:
@@ -269,24 +269,3 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
         d[at + own] -= one[0]
         for k in range(at, at + outputs):
             d[k] *= weights[b]
-
-
-def learning(
-    x: Array,
-    w: Array,
-    one: Array,
-    layers: Array,
-    y: Array,
-    weights: Array,
-    wants_x: bool,
-    g: Array,
-    d_x: Array,
-    z: Array,
-    d: Array,
-    losses: Array,
-    p: Array,
-) -> None:
-    """Go forward, take the loss, and go back.  All are as in the loops above; losses: (B,)  p: (B, O)."""
-    forward(x, w, one, layers, z)
-    crossentropy(z[-p.size :], y, weights, losses, p, d[-p.size :])
-    backward(x, w, one, g, d_x, wants_x, layers, z, d)

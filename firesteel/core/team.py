@@ -18,14 +18,7 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.ops import Scale, Standardize, ones
 from firesteel.core.types import Array
 
-__all__ = ["Team", "begins", "loops"]
-
-
-class Loops(NamedTuple):
-    """What teams of one dtype run: the work of a helper, and a step of the thread that leads."""
-
-    attend: Any
-    lead: Any
+__all__ = ["Team", "begins", "served"]
 
 
 def begins(objective: Objective) -> int | None:
@@ -45,7 +38,7 @@ class Given(NamedTuple):
 
     at, by: (n,), the address of each row, and what its bytes are divided by, or 0 where it is the values themselves.
     plus: whether inputs become x factor + shift, or else (x - shift) factor.  shift, factor: (I,); empty if neither.
-    codes, x, z, d: for each member, the bytes of a row, the rows of a sub-batch, and what `chain.learning` needs.
+    codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for `chain.backward`.
     one: ones.  layers: as in `Chain`.  theta: (P,).  slots: (K, P).  numbers: (4,), the last arguments of `adam`.
     y: (n, 1), class numbers.  weights: (n,), what the derivatives of each row's loss are multiplied by.
     losses: (n,).  p: (n, O), the probabilities.  gradients: (N, P), of each sub-batch, and then their sum the first.
@@ -102,9 +95,9 @@ class Team:
             *(*rows, np.empty((count, len(theta)), dtype)),
         )
         self.mail, self.semaphores = np.zeros(4, np.int64), np.zeros((members, SEMAPHORE), np.int64)
-        found, address, line = loops(network.dtype), self.semaphores.ctypes.data, self.semaphores.strides[0]
+        found, address, line = served(network.dtype), self.semaphores.ctypes.data, self.semaphores.strides[0]
         assert found is not None, "there is a team only where it can be compiled"
-        self.loops, self.members, self.hold = found, members, hold
+        self.serve, self.members, self.hold = found, members, hold
         for member in range(members):
             system()["sem_init"](address + member * line, 0, 0)
         if members > 1:  # what cannot be compiled fails here, where nobody waits for it
@@ -114,7 +107,7 @@ class Team:
 
     def attend(self, member: int) -> None:
         """Do the work of a helper, 1 .. members - 1, until the team is dismissed."""
-        self.loops.attend(member, self.mail, self.semaphores, self.given)
+        self.serve(member, self.mail, self.semaphores, self.given)
 
     def learn(self, start: int, rows: int, size: int) -> None:
         """Learn from the rows from `start` in sub-batches of `size`, and add up their gradients."""
@@ -132,7 +125,7 @@ class Team:
     def _lead(self, *mail: int) -> None:
         self.mail[:] = mail
         self.hold(self)
-        self.loops.lead(self.mail, self.semaphores, self.given)
+        self.serve(0, self.mail, self.semaphores, self.given)
 
 
 def scaling(network: Network, dtype: np.dtype[Any]) -> tuple[bool, Array, Array]:
@@ -148,21 +141,21 @@ def scaling(network: Network, dtype: np.dtype[Any]) -> tuple[bool, Array, Array]
 
 
 @functools.cache
-def loops(dtype: str) -> Loops | None:
-    """Return what teams of this dtype run, or None where it cannot be compiled."""
+def served(dtype: str) -> Any:
+    """Return what the members of teams of this dtype run, or None where it cannot be compiled."""
     found, functions = chain.loops(dtype), system()
     if not (found and functions):
         return None
-    known = {"learning": found.learning, "adam": kernels.compiled(kernels.adam, kernels.WORTH)}
+    known = found._asdict() | {"adam": kernels.compiled(kernels.adam, kernels.WORTH)}
     return wired(kernels.compiled_with, functions | known)
 
 
-def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops:
-    """Return the loops of this module, made by `bind` to call these functions and one another."""
+def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Any:
+    """Return `serve`, made by `bind`, as are the loops that it calls, to call these functions."""
     parts = dict(functions)
-    for loop in (fetch, wait, share, work, attend, lead):
+    for loop in (fetch, wait, share, serve):
         parts[loop.__name__] = bind(loop, parts)
-    return Loops(parts["attend"], parts["lead"])
+    return parts["serve"]
 
 
 @functools.cache
@@ -194,7 +187,9 @@ sem_post: Any = None
 sem_wait: Any = None
 sem_trywait: Any = None
 """Functions of the system, that `wired` gives the loops."""
-learning: Any = None
+forward: Any = None
+crossentropy: Any = None
+backward: Any = None
 adam: Any = None
 """The loops of `chain.py` and `kernels.py`, likewise."""
 LEAVE, LEARN, ADD, STEP = range(4)
@@ -204,7 +199,7 @@ LEAVE, LEARN, ADD, STEP = range(4)
 def fetch(at: Array, by: Array, plus: bool, shift: Array, factor: Array, codes: Array, x: Array) -> None:
     """Write rows to x, (B, I), as `Block.features` does, and scale them as the first op does.
 
-    at, by: (B,), as in `Team`.  codes: (I,), bytes to work with.
+    at, by: (B,), as in `Given`.  codes: (I,), bytes to work with.
     """
     width, size = x.shape[1], x.itemsize
     for b in range(len(at)):
@@ -250,54 +245,47 @@ def share(member: int, members: int, start: int, rows: int, size: int, given: Gi
             given.losses[first:end],
             given.p[first:end],
         )
-        g, one = given.gradients[number], given.one[:n]
-        learning(here, given.theta, one, given.layers, y, weights, False, g, here, z[:units], d[:units], losses, p)
+        g, one, last = given.gradients[number], given.one[:n], units - p.size
+        forward(here, given.theta, one, given.layers, z[:units])
+        crossentropy(z[last:units], y, weights, losses, p, d[last:units])
+        backward(here, given.theta, one, g, here, False, given.layers, z[:units], d[:units])
 
 
-def work(member: int, members: int, mail: Array, given: Given) -> None:
-    """Do a member's part of what is to be done: of the sub-batches to learn, or of each vector."""
-    what, start, rows, size = mail
-    first, end = len(given.theta) * member // members, len(given.theta) * (member + 1) // members
-    if what == LEARN:
-        share(member, members, start, rows, size, given)
-    elif what == ADD:
-        count, apart = -(-rows // size), 1
-        while apart < count:  # the order of `tree_sum`
-            for number in range(0, count - apart, 2 * apart):
-                a, b = given.gradients[number], given.gradients[number + apart]
-                for i in range(first, end):
-                    a[i] += b[i]
-            apart *= 2
-    elif what == STEP:
-        b1, b2, epsilon, rate = given.numbers
-        g, m, v = given.gradients[0, first:end], given.slots[0, first:end], given.slots[1, first:end]
-        adam(given.theta[first:end], g, m, v, b1, b2, epsilon, rate)
-
-
-def attend(member: int, mail: Array, semaphores: Array, given: Given) -> None:
-    """Do a helper's part of one thing after another, until told to leave.
+def serve(member: int, mail: Array, semaphores: Array, given: Given) -> None:
+    """Do a member's part of one thing after another: a helper until told to leave, 0 of one and of what follows it.
 
     mail: what is to be done, the first row, how many, and those of a sub-batch.  semaphores: (members, 8), of which
     the first says that a helper has done its part, and each other one that its helper should begin.
     """
-    done = semaphores.ctypes.data
-    left = False
-    while not left:
-        wait(done + member * semaphores.strides[0])
-        left = mail[0] == LEAVE
-        work(member, len(semaphores), mail, given)
-        sem_post(done)
-
-
-def lead(mail: Array, semaphores: Array, given: Given) -> None:
-    """Have everyone do a part, and do one; after learning, add up."""
-    done = semaphores.ctypes.data
+    members, done, line = len(semaphores), semaphores.ctypes.data, semaphores.strides[0]
+    first, end = len(given.theta) * member // members, len(given.theta) * (member + 1) // members
     again = True
     while again:
-        for member in range(1, len(semaphores)):
-            sem_post(done + member * semaphores.strides[0])
-        work(0, len(semaphores), mail, given)
-        for _ in range(1, len(semaphores)):
-            wait(done)
-        again = mail[0] == LEARN and mail[2] > mail[3]
-        mail[0] = ADD
+        if member:
+            wait(done + member * line)
+        else:
+            for helper in range(1, members):
+                sem_post(done + helper * line)
+        what, start, rows, size = mail
+        if what == LEARN:
+            share(member, members, start, rows, size, given)
+        elif what == ADD:
+            count, apart = -(-rows // size), 1
+            while apart < count:  # the order of `tree_sum`
+                for number in range(0, count - apart, 2 * apart):
+                    a, b = given.gradients[number], given.gradients[number + apart]
+                    for i in range(first, end):
+                        a[i] += b[i]
+                apart *= 2
+        elif what == STEP:
+            b1, b2, epsilon, rate = given.numbers
+            g, m, v = given.gradients[0, first:end], given.slots[0, first:end], given.slots[1, first:end]
+            adam(given.theta[first:end], g, m, v, b1, b2, epsilon, rate)
+        if member:
+            again = what != LEAVE
+            sem_post(done)
+        else:
+            for _ in range(1, members):
+                wait(done)
+            again = what == LEARN and rows > size
+            mail[0] = ADD

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from firesteel.core.chain import chains
 from firesteel.core.layout import Layout
 from firesteel.core.seeds import rng_for
-from firesteel.core.team import Team, begins, loops
+from firesteel.core.team import Team, begins, served
 from firesteel.core.types import Array, Run
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
@@ -113,7 +113,7 @@ class Learner:
         if begins not in self.chains or count > DESKS or not all(block.source for block in blocks):
             return None
         run = self.run if isinstance(self.run, Threads) else None
-        return loops(self.network.dtype) and Team(
+        return served(self.network.dtype) and Team(
             self.chains[begins],
             self.network,
             (self.theta, slots),

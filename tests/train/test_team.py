@@ -25,7 +25,7 @@ HAS_TEAMS = bool(chain.blas("float32") and team.system())
 
 
 def test_there_are_teams_to_test_with():
-    assert HAS_TEAMS == bool(team.loops("float32")) == bool(team.loops("float64")) == bool(chain.loops("float32"))
+    assert HAS_TEAMS == bool(team.served("float32")) == bool(team.served("float64")) == bool(chain.loops("float32"))
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def alike(task, blocks, monkeypatch, work=rounds.average):
     """Assert that a round has the same bits without a team and with ones of one to three; return who learned."""
     found = [trained(task, blocks, helpers, work) for helpers in (0, 1, 2)]
     with monkeypatch.context() as patch:
-        patch.setattr(learner, "loops", lambda dtype: None)
+        patch.setattr(learner, "served", lambda dtype: None)
         plain, nobody = trained(task, blocks, 0, work)
     assert not nobody and {bits for bits, _ in found} == {plain}
     return [met for _, met in found]
@@ -157,12 +157,11 @@ def test_which_networks_are_for_a_team():
 )
 def test_its_loops_mean_the_same_as_python(kind, front, monkeypatch):
     functions = chain.blas("float32") | chain.ufuncs("float32")
-    learning = chain.wired(kernels.bound, functions).learning
-    known = team.system() | {"learning": learning, "adam": kernels.adam}
-    as_python = team.wired(kernels.bound, known)
+    known = chain.wired(kernels.bound, functions)._asdict() | {"adam": kernels.adam}
+    as_python = team.wired(kernels.bound, team.system() | known)
     task, blocks = task_and_blocks(kind, front, w=W, batch_size=300)
     expected, _ = trained(task, blocks, 1)
-    monkeypatch.setattr(team, "loops", lambda dtype: as_python)
+    monkeypatch.setattr(team, "served", lambda dtype: as_python)
     assert trained(task, blocks, 1) == (expected, [2] * 3)
 
 
