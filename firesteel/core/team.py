@@ -1,7 +1,7 @@
 """The sub-batches of a classifier's step as one compiled call, shared among threads that meet there.
 
 Between two steps a helper looks out in compiled code for the next one, and sleeps if none comes soon; it never asks
-for Python's lock, which costs as much as half of a small batch.  `chain.py` has what is computed, `train/rounds.py`
+for Python's lock, which costs as much as half of a small batch.  `chain.py` has what is computed, `train/learner.py`
 says when there is a team, and `train/threads.py` has its helpers.
 """
 

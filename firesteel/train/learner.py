@@ -26,10 +26,10 @@ SUB_BATCH = 128
 """Rows that meet the mathematics together.  Changing it changes float32 bits."""
 LARGE = 100_000
 """Parameters from which a batch that is one sub-batch is cut in two, for two cores.  Changing it changes bits too."""
-PARALLEL = 16_000
-"""Parameters below which a sub-batch is not worth a thread."""
-HALVED = 64
-"""Rows from which such a batch is cut in two from PARALLEL on, if it is for a team.  Changing it changes bits too."""
+SHARED, HALVED = 16_000, 64
+"""Parameters from which a team has helpers, and rows from which its batch is then cut in two.  Likewise."""
+THREAD = 2_000_000
+"""Rows times parameters from which a sub-batch is worth a thread of Python's."""
 DESKS = 16
 """Sub-batches that are worked on, or wait to be added, at a time."""
 PLANNED, NUMBERS = 4096, 1 << 20
@@ -93,12 +93,13 @@ class Learner:
         self.views = network.layout.views(theta)
         self.chains = chains(network.ops[: task.objective.last], network.widths, network.dtype)
         self.begins = begins(task.objective)
-        self.run = run if network.layout.size >= PARALLEL else map
+        self.run = run
         self.desks: list[_Desk] = []
         self.free: list[_Desk] = []
         rows = min(PLANNED, NUMBERS // network.outputs, sum(map(len, blocks)))
         self.planned = rows = size * max(1, rows // size)
         self.batches: list[slice] = []
+        self.rows: list[Piece] = []
         self.pieces: list[list[Piece]] = []
         self.y, self.w = np.empty((rows, blocks[0].y.shape[1]), dtype), np.empty(rows)
         self.weights, self.losses = np.empty(rows, dtype), np.empty(rows, dtype)
@@ -112,7 +113,7 @@ class Learner:
         begins, count = self.begins, -(-self.size // self._cut(self.size))
         if begins not in self.chains or count > DESKS or not all(block.source for block in blocks):
             return None
-        run = self.run if isinstance(self.run, Threads) else None
+        run = self.run if len(self.theta) >= SHARED and isinstance(self.run, Threads) else None
         return served(self.network.dtype) and Team(
             self.chains[begins],
             self.network,
@@ -144,8 +145,7 @@ class Learner:
         for batch in self.batches:
             w = self.w[batch]
             self.weights[batch] = w * (1.0 / (weight or float(np.add.reduce(w)) or 1.0))
-        self.pieces = list(batches(pieces, self.size)) if self.team is None else []
-        self.rows = pieces
+        self.rows, self.pieces = pieces, []
         return range(len(self.batches))
 
     def learn(self, number: int, *address: int) -> _Desk:
@@ -180,7 +180,8 @@ class Learner:
         self.free = list(self.desks)
         if len(parts) == 1:
             return sub((0, self._desk()))
-        return tree_sum(self._each(sub, len(parts)), self._plus)  # type: ignore[return-value]
+        run = self.run if size * len(self.theta) >= THREAD else map
+        return tree_sum(self._each(run, sub, len(parts)), self._plus)  # type: ignore[return-value]
 
     def sums(self, number: int | None = None) -> Array:
         """Return the objective's sums of a batch that has been learned from, or of all that are planned."""
@@ -198,8 +199,7 @@ class Learner:
         """Return how many rows of a batch meet the mathematics together; it decides float32 bits."""
         if self.network.statistics:
             return rows
-        parameters = self.network.layout.size
-        halved = parameters >= (PARALLEL if self.begins is not None and rows >= HALVED else LARGE)
+        halved = len(self.theta) >= (SHARED if self.begins is not None and rows >= HALVED else LARGE)
         return -(-rows // 2) if halved and rows <= SUB_BATCH else SUB_BATCH
 
     def _desk(self) -> _Desk:
@@ -209,11 +209,11 @@ class Learner:
             self.desks.append(self.free[-1])
         return self.free.pop()
 
-    def _each(self, sub: Callable[[Any], Any], count: int) -> Iterator[_Desk]:
+    def _each(self, run: Run, sub: Callable[[Any], Any], count: int) -> Iterator[_Desk]:
         """Yield what `sub` makes of each sub-batch, some at a time, so that the desks are few."""
         for at in range(0, count, DESKS):
             numbers = range(at, min(at + DESKS, count))
-            yield from list(self.run(sub, [(number, self._desk()) for number in numbers]))
+            yield from list(run(sub, [(number, self._desk()) for number in numbers]))
 
     def _plus(self, a: _Desk, b: _Desk) -> _Desk:
         np.add(a.gradient, b.gradient, out=a.gradient)

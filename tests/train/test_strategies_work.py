@@ -195,7 +195,7 @@ def test_prediction_is_the_forward_pass_row_by_row_in_order(rows, kind):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("work", [average, gradient, evaluate], ids=lambda work: work.__name__)
 def test_threads_and_any_order_of_computing_leave_the_bits_alone(work, dtype, monkeypatch):
-    monkeypatch.setattr(learner, "PARALLEL", 0)
+    monkeypatch.setattr(learner, "THREAD", 0)
     x, y, w = np.tile(X, (8, 1)) + RNG.normal(size=(8 * ROWS, 4)), np.tile(Y, (8, 1)), np.tile(W, 8)
     blocks, task = setup(dtype, DROPPING, x, y, w, batch_size=1000)
     calls = []
@@ -219,7 +219,7 @@ def test_threads_leave_the_bits_of_predictions_alone():
 
 
 def test_a_large_block_is_summed_over_sub_batches_in_one_order(monkeypatch):
-    monkeypatch.setattr(learner, "PARALLEL", 0)
+    monkeypatch.setattr(learner, "THREAD", 0)
     x, y, w = np.tile(X, (3, 1)), np.tile(Y, (3, 1)), np.tile(W, 3)
     _, task = setup("float32", DROPPING, x, y, w)
     block = Block(0, x.astype("f4"), None, y.astype("f4"), w.astype("f4"), 0)

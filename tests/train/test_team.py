@@ -32,7 +32,8 @@ def test_there_are_teams_to_test_with():
 def small(monkeypatch):
     """Networks of any size are worth a team, and their sub-batches worth a thread."""
     monkeypatch.setattr(kernels, "WORTH", 0)
-    monkeypatch.setattr(learner, "PARALLEL", 0)
+    monkeypatch.setattr(learner, "SHARED", 0)
+    monkeypatch.setattr(learner, "THREAD", 0)
 
 
 KINDS = {
