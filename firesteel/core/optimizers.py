@@ -287,7 +287,8 @@ class Adam(Optimizer):
         return ("m", "v", "top") if self.amsgrad else ("m", "v")
 
     def numbers(self, t: int) -> tuple[float, ...] | None:
-        return None if self.amsgrad else (self.beta_1, self.beta_2, *self._scaled(t))
+        other = self.amsgrad or type(self).step is not Adam.step
+        return None if other else (self.beta_1, self.beta_2, *self._scaled(t))
 
     def _scaled(self, t: int) -> tuple[float, float]:
         """Return epsilon and the rate of step t where m / (1 - b1) and v / (1 - b2) stand in place of m and v."""
@@ -298,10 +299,10 @@ class Adam(Optimizer):
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
         # the slots are m / (1 - b1) and v / (1 - b2), which saves two passes over the vectors
         m, v = s[0], s[1]
-        if (numbers := self.numbers(t)) and (fast := compiled(adam, theta.size)):
-            fast(theta, g, m, v, *map(theta.dtype.type, numbers))
-            return
         epsilon, rate = self._scaled(t)
+        if not self.amsgrad and (fast := compiled(adam, theta.size)):
+            fast(theta, g, m, v, *map(theta.dtype.type, (self.beta_1, self.beta_2, epsilon, rate)))
+            return
         m *= self.beta_1
         m += g
         g *= g

@@ -10,7 +10,7 @@ from firesteel.core.layers import Activation, BatchNormalization, Dense, Dropout
 from firesteel.core.losses import MeanSquaredError, SparseCategoricalCrossentropy
 from firesteel.core.metrics import SparseCategoricalAccuracy
 from firesteel.core.network import Network, Objective
-from firesteel.core.optimizers import SGD, Adam, AdamW
+from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam, AdamW
 from firesteel.core.regularizers import L2
 from firesteel.errors import DivergenceError
 from firesteel.models import Sequential
@@ -120,16 +120,23 @@ def test_gradients_of_many_sub_batches_are_added_as_a_tree(monkeypatch):
         assert not HAS_TEAMS or 3 in met[2] or batch_size == 700, "700 is 17 sub-batches, which is too many"
 
 
-OPTIMIZERS = {
-    "adam": Adam(0.01),
-    "adamw": AdamW(0.01, exclude_from_weight_decay="bias"),
+class Own(Adam):
+    """A user's optimiser."""
+
+    def step(self, theta, g, s, t):
+        theta -= 0.1 * g
+
+
+STEPS = {name: one for name, one in OPTIMIZERS.items() if not one.searches} | {
+    "own": Own(),
+    "excluding": AdamW(0.01, exclude_from_weight_decay="bias"),
     "clipped": Adam(0.01, clipnorm=0.01),
     "amsgrad": Adam(0.01, amsgrad=True),
     "momentum": SGD(0.1, momentum=0.9),
 }
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", STEPS.values(), ids=STEPS)
 def test_whatever_takes_the_step(optimizer, monkeypatch):
     alike(*task_and_blocks(optimizer=optimizer), monkeypatch)
     priced = (Dense(9, "relu", kernel_regularizer=L2(0.1), kernel_constraint="non_neg"), *LAYERS[1:])
