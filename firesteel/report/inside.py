@@ -15,7 +15,8 @@ from firesteel.core.ops import Affine
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
 from firesteel.report.reading import Reading, positive, short
-from firesteel.train.rounds import SUB_BATCH, predict
+from firesteel.train.learner import SUB_BATCH
+from firesteel.train.rounds import predict
 
 __all__ = ["WORK", "Use", "first_layer", "importance_of", "layers_of"]
 

@@ -2,9 +2,8 @@
 
 What is read are batches with the columns x, y and w and, where the user has them, `key`, a hash of an identifier,
 `held`, whether a row is for validation, and `where0`, ..., what tells a row from another in a message; vectors come
-in parts, which `arrow.whole` puts together.  Every
-function is pure and reads its input to the end; which partition it gets decides nothing.  `frames.py` strings them
-into jobs; `worker.py` reads the blocks that come out.
+in parts, which `arrow.whole` puts together.  Every function is pure and reads its input to the end; which partition
+it gets decides nothing.  `frames.py` strings them into jobs; `worker.py` reads the blocks that come out.
 """
 
 import functools

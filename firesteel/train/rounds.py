@@ -24,7 +24,6 @@ from firesteel.train.learner import SUB_BATCH, Learner, batches
 from firesteel.train.partial import Partial, Task, tree_sum
 
 __all__ = [
-    "SUB_BATCH",
     "Work",
     "average",
     "evaluate",
@@ -46,7 +45,7 @@ Rows = tuple[Any, Array, Array]
 Work = Callable[[Task, Sequence[Block], Run], Partial]
 
 
-# From blocks to sub-batches
+# Which blocks
 
 
 def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:

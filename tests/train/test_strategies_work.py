@@ -16,8 +16,9 @@ from firesteel.core.seeds import rng_for
 from firesteel.train import learner
 from firesteel.train.blocks import Block, pack_arrays, pack_in_order
 from firesteel.train.engine import LocalEngine
+from firesteel.train.learner import SUB_BATCH
 from firesteel.train.partial import Task, tree_sum
-from firesteel.train.rounds import SUB_BATCH, average, evaluate, gradient, predict, round_blocks
+from firesteel.train.rounds import average, evaluate, gradient, predict, round_blocks
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import STRATEGIES, Gradient
 
