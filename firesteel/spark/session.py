@@ -51,10 +51,10 @@ def session(
 ) -> "SparkSession":
     """The Spark session in use, exactly as found, or else a new one that is quiet and fit for a laptop.
 
-    A new one logs errors only, shows no console progress bar, has 4 GB of driver memory, keeps tables in a
-    folder that goes when Python ends and, on a `local...` master, listens on this machine only and runs its
-    workers with this very Python unless PYSPARK_PYTHON says otherwise.  Under `spark-submit` and with
-    SPARK_REMOTE set, only `conf` is applied: master and all else are decided there.
+    A new one logs errors only, shows no console progress bar, has 4 GB of driver memory, hands Python 2,000 rows
+    at a time, keeps tables in a folder that goes when Python ends and, on a `local...` master, listens on this
+    machine only and runs its workers with this very Python unless PYSPARK_PYTHON says otherwise.  Under
+    `spark-submit` and with SPARK_REMOTE set, only `conf` is applied: master and all else are decided there.
 
     master: Spark master of a new session.
     app_name: name of a new session in Spark's web page.
@@ -138,6 +138,7 @@ def _settings(master: str, app_name: str, scratch: Path) -> dict[str, str]:
         "spark.driver.memory": "4g",
         "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         "spark.ui.showConsoleProgress": "false",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
     }
 

@@ -179,6 +179,7 @@ def test_new_session_has_laptop_settings_and_leaves_no_files(child):
     assert conf["spark.driver.memory"] == "1g"  # the caller's
     assert conf["spark.driver.host"] == conf["spark.driver.bindAddress"] == "127.0.0.1"
     assert conf["spark.ui.showConsoleProgress"] == "false"
+    assert conf["spark.sql.execution.arrow.maxRecordsPerBatch"] == "2000"
     assert "firesteel-spark-" in conf["spark.sql.warehouse.dir"]
     assert "spark.sql.session.timeZone" not in conf
     assert child[0]["files"] == []
