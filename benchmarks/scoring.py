@@ -1,6 +1,6 @@
 """Scoring rows on Spark: `transform` beside Spark ML's perceptron, and beside `predict` in process.
 
-Needs MNIST.  `local[2]`, its rows in Spark's cache, written to Spark's `noop` sink; medians of five passes, in turn.
+Needs MNIST.  `local[2]`, its rows in Spark's cache, written to Spark's `noop` sink; medians of nine passes, in turn.
 Vectors are sparse as Spark's reader of LIBSVM files gives them, or hold every pixel.
 """
 
@@ -21,7 +21,7 @@ from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, session
 
-REPEATS = 5
+REPEATS, WARM = 9, 3
 SMALL, LARGE = [784, 64, 10], [784, 512, 512, 10]
 
 
@@ -39,13 +39,13 @@ def rows(spark: Any, x: np.ndarray, kind: str) -> Any:
 
 
 def rates(count: int, runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Return the rows a second of each, after one run that does not count."""
+    """Return the rows a second of each, after runs that do not count: a JVM compiles for some seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(REPEATS + 1):
+    for repeat in range(WARM + REPEATS):
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            if repeat:
+            if repeat >= WARM:
                 seconds[name].append(time.perf_counter() - start)
     return {name: count / statistics.median(times) for name, times in seconds.items()}
 
