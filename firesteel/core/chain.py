@@ -1,10 +1,9 @@
 """Runs of dense layers as one op: their products and rectifiers are one compiled call, and the same bits.
 
-Softmax and the cross-entropy of class numbers, where they follow, are compiled too.  Python's lock is given back once
-for each, where NumPy gives it back around every product and two threads wait for one another;
-docs/design/0008-speed.md says what that is worth.  `train/learner.py` asks for chains and `network.py` learns through
-them, where numba is installed and NumPy has brought a BLAS that can be found; else nothing here runs.  `team.py`
-makes a whole step of them.
+Softmax and the cross-entropy, where they follow, are compiled too.  Python's lock is given back once for each, where
+NumPy gives it back around every product and two threads wait for one another; docs/design/0008-speed.md says what
+that is worth.  `train/learner.py` asks for chains and `network.py` learns through them, where numba is installed and
+NumPy has brought a BLAS that can be found; else nothing here runs.  `team.py` makes a whole step of them.
 """
 
 import ctypes
@@ -62,12 +61,13 @@ class Chain(Op):
     def learn(
         self, p: Views, x: Array, y: Array, weights: Array, g: Views, wants_x: bool
     ) -> tuple[Array, Array, Array]:
-        """Do what `apply`, `SparseCategoricalCrossentropy.rows` and the pull-back do, one after another.
+        """Do what `apply`, the loss's `rows` and the pull-back do, one after another.
 
-        y: (B, 1), class numbers.  weights: (B,), what the derivatives of each row's loss are multiplied by.
+        y: (B, 1), class numbers, or (B, O), a share for each class.
+        weights: (B,), what the derivatives of each row's loss are multiplied by.
         Return the losses (B,), the probabilities (B, O), and the derivative by x, which means nothing if not wanted.
         """
-        assert x.flags.c_contiguous, "ops make rows that lie one after another"
+        assert x.flags.c_contiguous and y.flags.c_contiguous, "ops make rows that lie one after another"
         rows, one, d_x = len(x), ones(len(x), x.dtype), np.empty_like(x) if wants_x else x
         z, d = np.empty(rows * self.units, x.dtype), np.empty(rows * self.units, x.dtype)
         losses, outputs = np.empty(rows, x.dtype), np.empty((rows, self.last), x.dtype)
@@ -241,9 +241,9 @@ def backward(
 
 
 def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array) -> None:
-    """Write losses, probabilities and derivatives, as `SparseCategoricalCrossentropy.rows` does, these weighted.
+    """Write losses, probabilities and derivatives, as the categorical losses' `rows` do, these weighted.
 
-    z, d: (B O,)  y: (B, 1)  weights, losses: (B,)  p: (B, O)
+    z, d: (B O,)  y: (B, 1), class numbers, or (B, O), a share for each class  weights, losses: (B,)  p: (B, O)
     """
     rows, outputs = p.shape
     for at in range(0, rows * outputs, outputs):
@@ -261,11 +261,25 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
     given[0], given[1], given[2] = total.ctypes.data, losses.ctypes.data, rows
     log(given.ctypes.data, given.ctypes.data + 16, given.ctypes.data + 24, 0)
     for b in range(given[2]):
-        at, own = b * outputs, int(y[b, 0])
-        losses[b] -= d[at + own]
         for k in range(outputs):
             p[b, k] /= total[b]
-            d[at + k] = p[b, k]
-        d[at + own] -= one[0]
-        for k in range(at, at + outputs):
+    if y.shape[1] == 1:
+        for b in range(rows):
+            at, own = b * outputs, int(y[b, 0])
+            losses[b] -= d[at + own]
+            d[at : at + outputs] = p[b]
+            d[at + own] -= one[0]
+    else:
+        part, mass, mean = y.copy(), np.empty_like(losses), np.empty_like(losses)
+        gemv(ROWS, PLAIN, rows, outputs, 1.0, part.ctypes.data, outputs, one.ctypes.data, 1, 0.0, mass.ctypes.data, 1)
+        for b in range(rows):
+            for k in range(outputs):
+                part[b, k] *= d[b * outputs + k]
+        gemv(ROWS, PLAIN, rows, outputs, 1.0, part.ctypes.data, outputs, one.ctypes.data, 1, 0.0, mean.ctypes.data, 1)
+        for b in range(len(part)):
+            losses[b] = losses[b] * mass[b] - mean[b]
+            for k in range(len(one)):
+                d[b * outputs + k] = p[b, k] * mass[b] - y[b, k]
+    for b in range(rows):
+        for k in range(b * outputs, (b + 1) * outputs):
             d[k] *= weights[b]

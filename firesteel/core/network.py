@@ -22,7 +22,7 @@ from firesteel.core.chain import Chain
 from firesteel.core.constraints import Constraint
 from firesteel.core.layers import Layer
 from firesteel.core.layout import Layout
-from firesteel.core.losses import Crossentropy, Loss, SparseCategoricalCrossentropy
+from firesteel.core.losses import CategoricalCrossentropy, Crossentropy, Loss, SparseCategoricalCrossentropy
 from firesteel.core.metrics import Metric, Ranking, Value
 from firesteel.core.ops import Op
 from firesteel.core.regularizers import Regularizer
@@ -257,8 +257,8 @@ network ends in Softmax() [config-loss]
 
     @cached_property
     def fused(self) -> bool:
-        """Whether the loss is the one that a chain learns with."""
-        return self.loss == SparseCategoricalCrossentropy()
+        """Whether the loss is one that a chain learns with."""
+        return self.loss in (CategoricalCrossentropy(), SparseCategoricalCrossentropy())
 
     @cached_property
     def size(self) -> int:

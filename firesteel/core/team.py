@@ -40,7 +40,7 @@ class Given(NamedTuple):
     plus: whether inputs become x factor + shift, or else (x - shift) factor.  shift, factor: (I,); empty if neither.
     codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for `chain.backward`.
     one: ones.  layers: as in `Chain`.  theta: (P,).  slots: (K, P).  numbers: (4,), the last arguments of `adam`.
-    y: (n, 1), class numbers.  weights: (n,), what the derivatives of each row's loss are multiplied by.
+    y: (n, T), targets.  weights: (n,), what the derivatives of each row's loss are multiplied by.
     losses: (n,).  p: (n, O), the probabilities.  gradients: (N, P), of each sub-batch, and then their sum the first.
     """
 

@@ -7,8 +7,8 @@ import pytest
 
 from firesteel.core import chain, kernels, team
 from firesteel.core.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
-from firesteel.core.losses import MeanSquaredError, SparseCategoricalCrossentropy
-from firesteel.core.metrics import SparseCategoricalAccuracy
+from firesteel.core.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
+from firesteel.core.metrics import CategoricalAccuracy, SparseCategoricalAccuracy
 from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam, AdamW
 from firesteel.core.regularizers import L2
@@ -52,19 +52,23 @@ FRONTS = {
 }
 LAYERS = (Dense(9, "relu"), Dense(7), Dense(5, "relu", use_bias=False), Dense(CLASSES, "softmax"))
 Y = RNG.integers(0, CLASSES, (ROWS, 1))
+SHARES = RNG.dirichlet(np.ones(CLASSES), ROWS)
 W = RNG.random(ROWS) + 0.1
 
 
-def task_and_blocks(kind="numbers", front="nothing", dtype="float32", layers=LAYERS, w=None, **fields):
-    """Return a task of average training, and its rows."""
+def task_and_blocks(kind="numbers", front="nothing", dtype="float32", layers=LAYERS, w=None, shares=False, **fields):
+    """Return a task of average training, and its rows.  shares: whether targets are a share for each class."""
     network = Network((*FRONTS[front], *layers), INPUTS, dtype)
-    metrics = (("accuracy", SparseCategoricalAccuracy()),)
-    objective = Objective(network, SparseCategoricalCrossentropy(), metrics, fields.pop("class_weight", None))
+    loss, metric = SparseCategoricalCrossentropy(), SparseCategoricalAccuracy()
+    if shares:
+        loss, metric = CategoricalCrossentropy(), CategoricalAccuracy()
+    objective = Objective(network, loss, (("accuracy", metric),), fields.pop("class_weight", None))
     fields = {"optimizer": Adam(0.01), "batch_size": 100} | fields
     theta = network.init(3)
     slots = np.zeros((len(fields["optimizer"].slots), len(theta)), theta.dtype)
     of = np.dtype(dtype)
-    blocks = pack_arrays(KINDS[kind], Y.astype(of), (np.ones(ROWS) if w is None else w).astype(of), of)
+    y = SHARES if shares else Y
+    blocks = pack_arrays(KINDS[kind], y.astype(of), (np.ones(ROWS) if w is None else w).astype(of), of)
     return Task(objective, theta, slots, weight=sum(block.weight for block in blocks), **fields), blocks
 
 
@@ -101,9 +105,11 @@ def test_rows_of_every_kind_reach_a_team_as_they_reach_numpy(kind, front, dtype,
 
 
 @pytest.mark.parametrize("work", [rounds.average, rounds.gradient], ids=["average", "gradient"])
+@pytest.mark.parametrize("shares", [False, True], ids=["classes", "shares"])
 @pytest.mark.parametrize("batch_size", [1, 2, 31, 63, 64, 101, 128, 129, 257, 258, 700])
-def test_batches_of_every_size_are_cut_as_numpy_cuts_them(batch_size, work, monkeypatch):
-    task, blocks = task_and_blocks(w=W, batch_size=batch_size, class_weight=(1.0, 2.0, 0.5, 0.0))
+def test_batches_of_every_size_are_cut_as_numpy_cuts_them(batch_size, shares, work, monkeypatch):
+    weights = None if shares else (1.0, 2.0, 0.5, 0.0)
+    task, blocks = task_and_blocks(w=W, shares=shares, batch_size=batch_size, class_weight=weights)
     met = alike(task, blocks, monkeypatch, work)
     if HAS_TEAMS and work is rounds.average:
         size = batch_size if batch_size < 64 else -(-batch_size // 2) if batch_size <= 128 else 128
@@ -156,18 +162,21 @@ def test_which_networks_are_for_a_team():
     assert [first(Dense(4, "relu"), layer, end) for layer in others] == [None] * len(others)
     assert first(Rescaling(0.5), Rescaling(0.5), end) is None
     assert first(Dense(3), loss=MeanSquaredError()) is None
+    assert first(end, loss=CategoricalCrossentropy()) == 0
     assert first(end, loss=SparseCategoricalCrossentropy(label_smoothing=0.1)) is None
+    assert first(end, loss=CategoricalCrossentropy(label_smoothing=0.1)) is None
     assert first(Dense(3), loss=SparseCategoricalCrossentropy(from_logits=True)) is None
 
 
 @pytest.mark.parametrize(
-    ("kind", "front"), [("pixels", "scale and offset"), ("numbers", "means")] if HAS_TEAMS else []
+    ("kind", "front", "shares"),
+    [("pixels", "scale and offset", False), ("numbers", "means", True)] if HAS_TEAMS else [],
 )
-def test_its_loops_mean_the_same_as_python(kind, front, monkeypatch):
+def test_its_loops_mean_the_same_as_python(kind, front, shares, monkeypatch):
     functions = chain.blas("float32") | chain.ufuncs("float32")
     known = chain.wired(kernels.bound, functions)._asdict() | {"adam": kernels.adam}
     as_python = team.wired(kernels.bound, team.system() | known)
-    task, blocks = task_and_blocks(kind, front, w=W, batch_size=300)
+    task, blocks = task_and_blocks(kind, front, w=W, shares=shares, batch_size=300)
     expected, _ = trained(task, blocks, 1)
     monkeypatch.setattr(team, "served", lambda dtype: as_python)
     assert trained(task, blocks, 1) == (expected, [2] * 3)
