@@ -1,388 +1,34 @@
 """Spark ML stages that train: adaptors between Params and the one training loop, without mathematics of their own.
 
-`_fit` reads the Params (the first gate), opens the DataFrame as a source or takes rows packed already, sees what the
-rows decide (classes, their weights, means and variances), and has a `Sequential` fitted.  The fitted stages are in
-`model.py`, the Params in `params.py`.
+Each sees what its rows decide, classes and their weights or means and variances of targets, and puts the layers
+together; how a fit goes is in `fitting.py`.
 """
 
-import contextlib
-import importlib
-import threading
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from pyspark.ml.base import Estimator
 from pyspark.ml.classification import ProbabilisticClassifier
 from pyspark.ml.regression import Regressor
-from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
-from firesteel.callbacks import Callback
-from firesteel.core import layers as layer_words
-from firesteel.core import losses, metrics, optimizers
-from firesteel.core.layers import Dense, Dropout, Layer
-from firesteel.core.losses import Loss, Standardized
+from firesteel.core import losses, metrics
+from firesteel.core.layers import Dense, Layer
+from firesteel.core.losses import Standardized
 from firesteel.core.network import Network, Objective
 from firesteel.core.ops import Affine
-from firesteel.core.optimizers import Optimizer
-from firesteel.core.regularizers import L1L2
-from firesteel.errors import ConfigError, DataError
+from firesteel.errors import DataError
 from firesteel.models import Sequential
 from firesteel.spark.checkpoints import SparkCheckpoints
-from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
-from firesteel.spark.frames import Frame
-from firesteel.spark.model import NetworkModel, NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
-from firesteel.spark.packed import Packed, packed
-from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
-from firesteel.spark.persistence import StageReader, StageWriter
+from firesteel.spark.fitting import NetworkEstimator, Plan, check_sizes, wrong
+from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
+from firesteel.spark.params import ClassifierParams, with_params
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
 from firesteel.train.checks import Rule
-from firesteel.train.history import History
 from firesteel.train.moments import measure
-from firesteel.train.partial import Task, tree_sum
-from firesteel.train.rounds import evaluate
-from firesteel.train.source import Source, Survey, check_kind, check_targets
-from firesteel.train.stopping import Stopping
-from firesteel.train.strategies import Strategy
+from firesteel.train.source import Survey, check_kind, check_targets
 from firesteel.train.weights import class_weights
-from firesteel.trainable import strategy_of, whole_number
 
 __all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The Params as the objects they mean; making it is the first gate.
-
-    sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
-    """
-
-    columns: Columns
-    hidden: tuple[Layer, ...]
-    sizes: tuple[int, ...] | None
-    whole: tuple[Layer, ...] | None
-    price: L1L2 | None
-    optimizer: Optimizer
-    rate: float
-    loss: Loss | None
-    stopping: Stopping
-    strategy: Strategy
-    batch_size: int | None
-    epochs: int
-    shards: int | None
-    seed: int
-    standardize: bool
-    folder: str | None
-    runs: str | None
-    callbacks: tuple[Callback, ...] = ()
-
-    def paced(self, rows: int) -> Optimizer:
-        """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
-        steps = max(1.0, rows / (self.batch_size or rows))
-        if self.rate or self.optimizer.searches:
-            return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
-        return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0))
-
-
-class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any]):
-    """What the estimators have in common.  METRICS: what is counted in training, and whether more of it is better."""
-
-    METRICS: dict[str, bool] = {}
-
-    def __init__(self, **params: Any) -> None:
-        super().__init__()
-        self._start(params)
-
-    def setParams(self, **params: Any) -> Self:
-        """Set any of the Params by keyword; None leaves one as it is.  Raises ConfigError for what is no Param."""
-        return self._given(params)
-
-    def write(self) -> MLWriter:
-        """Return the writer of this stage."""
-        return StageWriter(self)
-
-    @classmethod
-    def read(cls) -> StageReader:
-        """Return the reader of such stages."""
-        return StageReader(cls)
-
-    def fitMultiple(self, dataset: Any, paramMaps: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """Fit a model for each map of Params; rows that they share are looked at and packed once.
-
-        Returns a thread-safe iterator of (index, model).  The packed rows go when the last model is there.
-        """
-        return SharedFits(self.copy(), dataset, paramMaps)
-
-    # The first gate
-
-    def _plan(self) -> Plan:
-        """Return what the Params mean.  Raises ConfigError for values that cannot work, before any job."""
-        get = self.getOrDefault
-        for name in ("learningRate", "regParam", "tol"):
-            if not 0.0 <= get(name) < np.inf:
-                raise _wrong(name, get(name), "it must be a number of at least 0")
-        for name in ("dropout", "validationFraction"):
-            if not 0.0 <= get(name) < 1.0:
-                raise _wrong(name, get(name), "it must be in [0, 1)")
-        if not 0.0 <= get("elasticNetParam") <= 1.0:
-            raise _wrong("elasticNetParam", get("elasticNetParam"), "it must be in [0, 1]")
-        for name, low in (("batchSize", 1), ("maxIter", 1), ("shards", 0), ("earlyStoppingRounds", 0)):
-            whole_number(name, get(name), low)
-        if get("handleInvalid") not in ("error", "skip", "keep"):
-            raise _wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
-        solver = get("solver").replace("l-bfgs", "lbfgs")
-        if solver not in optimizers.OPTIMIZERS:
-            known = ", ".join(optimizers.OPTIMIZERS)
-            raise _wrong("solver", get("solver"), f"it must be one of {known} (gd is Spark's perceptron's)")
-        optimizer: Optimizer = optimizers.get(solver)
-        sizes, whole = self._layers()
-        r, e = get("regParam"), get("elasticNetParam")
-        price = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
-        hidden: list[Layer] = []
-        for units in sizes[1:-1] if sizes else get("hiddenLayers"):
-            hidden += [Dense(units, get("activation"), kernel_regularizer=price)]
-            hidden += [Dropout(get("dropout"))] if get("dropout") else []
-        loss = None if get("loss") == "auto" else losses.get(get("loss"))
-        if isinstance(loss, Standardized):
-            raise _wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
-        strategy = strategy_of(get("strategy") if self.isSet("strategy") else None, optimizer)
-        return Plan(
-            columns=self._source_columns(),
-            hidden=tuple(hidden),
-            sizes=sizes,
-            whole=whole,
-            price=price,
-            optimizer=optimizer,
-            rate=self._rate(),
-            loss=loss,
-            stopping=self._stopping(),
-            strategy=strategy,
-            batch_size=get("batchSize") if self.isSet("batchSize") else strategy.default_batch_size(),
-            epochs=get("maxIter"),
-            shards=get("shards") or None,
-            seed=get("seed") % 2**63,
-            standardize=get("standardization"),
-            folder=self._if_set("checkpointDir"),
-            runs=self._if_set("runDir"),
-        )
-
-    def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
-        """Return the Param `layers` as sizes, or as layers."""
-        given = self._if_set("layers")
-        if given is None:
-            return None, None
-        both = [name for name in ("hiddenLayers", "dropout") if self.isSet(name)]
-        if isinstance(given[0], int):
-            if len(given) < 2 or min(given) < 1:
-                raise _wrong("layers", given, "sizes go from the inputs to the outputs, each at least 1")
-            if "hiddenLayers" in both:
-                raise _wrong("layers", given, "hiddenLayers is set too: set one of them")
-            return tuple(given), None
-        both += [name for name in ("activation", "regParam") if self.isSet(name)]
-        if both:
-            raise _wrong(
-                "layers", "...", f"layers decide everything, and {', '.join(both)} is set too: set one of them"
-            )
-        return None, tuple(layer_words.get(item) for item in given)
-
-    def _rate(self) -> float:
-        rate, step = self.getOrDefault("learningRate"), self._if_set("stepSize")
-        if step is None:
-            return float(rate)
-        if not 0.0 <= step < np.inf:
-            raise _wrong("stepSize", step, "it must be a number of at least 0")
-        if self.isSet("learningRate") and rate != step:
-            raise _wrong(
-                "stepSize", step, f"learningRate is set too, to {rate:g}: they are one thing, set one of them"
-            )
-        return float(step)
-
-    def _stopping(self) -> Stopping:
-        watched, known = self.getOrDefault("evalMetric"), {"loss": False} | self.METRICS
-        if watched not in known:
-            raise _wrong("evalMetric", watched, f"it must be one of {', '.join(known)}")
-        held = self.getOrDefault("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
-        rounds, tol = self.getOrDefault("earlyStoppingRounds"), self.getOrDefault("tol")
-        return Stopping(f"val_{watched}" if held else watched, known[watched], rounds or None, tol)
-
-    def _source_columns(self) -> Columns:
-        held = self._if_set("validationIndicatorCol")
-        split = self.getOrDefault("validationFraction")
-        if held is not None and split:
-            raise _wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
-        return Columns(
-            self._columns(),
-            self.getOrDefault("labelCol"),
-            self._if_set("weightCol"),
-            split,
-            held,
-            self._if_set("idCol"),
-            self.getOrDefault("handleInvalid") != "error",
-            stage=True,
-        )
-
-    # Fitting
-
-    def _fit(self, dataset: Any) -> Any:
-        plan = self._plan()
-        if isinstance(dataset, Packed):
-            _check_packed(dataset, plan.columns)
-            return self._fitted(dataset, plan)
-        return self._fitted(Frame(dataset, plan.columns, "float32"), plan)
-
-    def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
-        survey = source.survey()
-        if plan.runs is not None:
-            plan = replace(plan, callbacks=(_run_folder(plan.runs, source),))
-        shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
-        fit = self._fit_of(source, survey, plan)
-        with contextlib.ExitStack() as stack:
-            engine = stack.enter_context(source.engine(shards))
-            held = stack.enter_context(source.engine(held=True)) if survey.held else None
-            kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
-            network, summary = fit(engine, held, stack.enter_context(kept) if kept else None)
-        model = self._model()
-        model.hold(network, {"features": source.feature_names, "classes": source.class_names, "few": survey.few})
-        model._summary = summary
-        model._resetUid(self.uid)
-        return self._copyValues(model)
-
-    def _fit_of(self, source: Source, survey: Survey, plan: Plan) -> Any:
-        """Return what trains on packed rows, once they allow it: (engine, held, kept) -> (network, summary)."""
-        raise NotImplementedError
-
-    def _model(self) -> NetworkModel[Any]:
-        raise NotImplementedError
-
-    def _train(
-        self,
-        layers: Sequence[Layer],
-        loss: Loss,
-        plan: Plan,
-        width: int,
-        engine: SparkEngine,
-        held: SparkEngine | None,
-        checkpoints: SparkCheckpoints | None,
-        class_weight: tuple[float, ...] | None = None,
-    ) -> tuple[Sequential, History]:
-        """Train a network of these layers on packed rows."""
-        network = Sequential(layers)
-        network.build((None, width))
-        rows = sum(block.rows for block in engine.blocks)
-        network.compile(plan.paced(rows), loss, list(self.METRICS))
-        history = network.fit_blocks(
-            engine,
-            held,
-            epochs=plan.epochs,
-            batch_size=plan.batch_size,
-            strategy=plan.strategy,
-            seed=plan.seed,
-            stopping=plan.stopping,
-            class_weight=class_weight,
-            checkpoints=checkpoints,
-            run=self.uid,
-            callbacks=plan.callbacks,
-            told={"validation_split": plan.columns.split, "class_weight": dict(enumerate(class_weight or ()))},
-        )
-        return network, history
-
-
-def _run_folder(parent: str, source: Frame | Packed) -> Callback:
-    """Return what writes a fit's run, into a new folder; the edge is looked for by name where it is asked for."""
-    report = importlib.import_module("firesteel.report")
-    made: Callback = report.RunFolder(
-        report.next_folder(parent), class_names=source.class_names, feature_names=source.feature_names
-    )
-    return made
-
-
-def _wrong(name: str, value: Any, why: str) -> ConfigError:
-    return ConfigError(f"{name}={value!r}: {why}", code="config-param")
-
-
-def _check_packed(rows: Packed, columns: Columns) -> None:
-    """Raise ConfigError where rows were packed from other columns than the Params name.
-
-    What `handleInvalid` says of rows with gaps does not matter: packed rows have none.
-    """
-    if rows.dtype != "float32":
-        raise ConfigError(
-            f"the rows were packed as {rows.dtype}, and stages train in float32: pack(...) without dtype",
-            code="config-packed",
-        )
-    if rows.columns != replace(columns, skip=rows.columns.skip):
-        raise ConfigError(
-            f"the rows were packed as {rows.columns}, and the Params say {columns}: set them to what was packed",
-            code="config-packed",
-        )
-
-
-def _check_sizes(plan: Plan, survey: Survey, names: Mapping[str, str]) -> None:
-    """Raise ConfigError where `layers` starts with another number of inputs than there are features."""
-    if plan.sizes and plan.sizes[0] != survey.width:
-        raise _wrong(
-            "layers", list(plan.sizes), f"{names['features']} has {survey.width} features, so it must start with that"
-        )
-
-
-class SharedFits(Iterator[tuple[int, Any]]):
-    """Models for several maps of Params, with the rows of candidates that read the same columns packed once."""
-
-    def __init__(self, estimator: NetworkEstimator, dataset: Any, maps: Sequence[Any]) -> None:
-        self.candidates = [estimator.copy(one) for one in maps]
-        self.dataset, self.next, self.busy_fits = dataset, 0, 0
-        self.failed: str | None = None
-        self.lock = threading.Lock()
-        self.packs: dict[Columns, Packed] = {}
-        self.busy: dict[Columns, threading.Lock] = {}
-        self.finalizer = weakref.finalize(self, _let_go, self.packs)
-        self.finalizer.atexit = False  # then there may be no session left
-
-    def __next__(self) -> tuple[int, Any]:
-        with self.lock:
-            if self.failed is not None:  # and not StopIteration, which a pool of threads would take for the end
-                raise ConfigError(f"another candidate failed: {self.failed}", code="config-candidate")
-            number = self.next
-            if number >= len(self.candidates):
-                raise StopIteration
-            self.next += 1
-            self.busy_fits += 1
-        candidate = self.candidates[number]
-        try:
-            return number, candidate.fit(self._packed(candidate._plan()))
-        except BaseException as error:
-            with self.lock:
-                self.failed = self.failed or str(error) or type(error).__name__
-            raise
-        finally:
-            with self.lock:
-                self.busy_fits -= 1
-                ended = self.next >= len(self.candidates) or self.failed is not None
-                if not self.busy_fits and ended:
-                    self.finalizer()
-
-    def _packed(self, plan: Plan) -> Any:
-        """Return the rows that a candidate trains on, packed by whoever wants them first."""
-        if isinstance(self.dataset, Packed):
-            return self.dataset
-        with self.lock:
-            busy = self.busy.setdefault(plan.columns, threading.Lock())
-        with busy:
-            if plan.columns not in self.packs:
-                source = Frame(self.dataset, plan.columns, "float32")
-                source.survey()
-                shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
-                self.packs[plan.columns] = packed(source, shards)
-        return self.packs[plan.columns]
-
-
-def _let_go(packs: dict[Columns, Packed]) -> None:
-    for rows in packs.values():
-        rows.unpersist()
-    packs.clear()
 
 
 # Classification
@@ -425,7 +71,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             loss = losses.get("binary_crossentropy")
         objective = Objective(inner, loss)
         NeuralNetworkClassifierModel.check(inner)
-        _check_sizes(plan, survey, source.names)
+        check_sizes(plan, survey, source.names)
         plan.strategy.check(inner, plan.optimizer, plan.batch_size)
         check_kind(survey, Rule("class", max(2, inner.outputs)), name)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
@@ -441,11 +87,9 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             whole = (*front, *layers)
             network, history = self._train(whole, loss, plan, survey.width, engine, held, kept, weights)
             objective = Objective(network.network, loss, (("recall", metrics.Recall()),))
-            task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
-            total = tree_sum(engine.map(evaluate, task))
-            assert total is not None
-            counts = np.split(total.sums[objective.summed[0][2]], 3)
-            return network, ClassificationSummary(history, objective.means(total.sums)["loss"], *counts)
+            sums = self._sums(engine, objective, network)
+            counts = np.split(sums[objective.summed[0][2]], 3)
+            return network, ClassificationSummary(history, objective.means(sums)["loss"], *counts)
 
         return fit
 
@@ -508,13 +152,13 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
     def _fit_of(self, source: Any, survey: Survey, plan: Plan) -> Any:
         loss = plan.loss or losses.get("mse")
         if loss.targets == "class":
-            raise _wrong("loss", self.getOrDefault("loss"), "a regressor predicts numbers, and this loss classes")
+            raise wrong("loss", self.getOrDefault("loss"), "a regressor predicts numbers, and this loss classes")
         check_kind(survey, Rule(loss.targets), source.names["label"])
         outputs = plan.sizes[-1] if plan.sizes else survey.targets
         layers = plan.whole or (*plan.hidden, Dense(outputs, loss.natural, kernel_regularizer=plan.price))
         inner = Network(layers, survey.width)
         Objective(inner, loss)
-        _check_sizes(plan, survey, source.names)
+        check_sizes(plan, survey, source.names)
         plan.strategy.check(inner, plan.optimizer, plan.batch_size)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, source.names["label"])
 
@@ -535,10 +179,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             network, history = self._train(whole, trained, plan, survey.width, engine, held, kept)
             measured = tuple((name, metrics.get(name)) for name in self.METRICS)
             objective = Objective(network.network, trained, measured)
-            task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
-            total = tree_sum(engine.map(evaluate, task))
-            assert total is not None
-            means = objective.means(total.sums)
+            means = objective.means(self._sums(engine, objective, network))
             variance = float(targets.variance.mean())
             r2 = 1.0 - means["mse"] / variance if variance else float("nan")
             return network, RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)
