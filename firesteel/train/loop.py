@@ -8,7 +8,7 @@ import functools
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -164,14 +164,7 @@ def train(
                     break
             if number >= len(finite):
                 raise wrong(now, epoch, "became infinite or NaN")
-            row: Row = {"epoch": epoch, **objective.means(sums), "rows": int(sums[2])}
-            if validated:
-                row |= {f"val_{name}": value for name, value in validated[number].items()}
-            parts = {"seconds": seconds, "shard_seconds": job.seconds, "slowest_seconds": job.slowest}
-            row |= {name: value / count for name, value in parts.items()}
-            computing = max(row["slowest_seconds"], row["shard_seconds"] / engine.lanes)
-            row["wait_seconds"] = max(0.0, row["seconds"] - computing)
-            row["by_shard"] = (job.by_shard / count).tolist()
+            row = job.row(epoch, sums, validated[number] if validated else {}, seconds, count)
             rate = chosen.rate(1) if bold is not None and bold.form == "safe" else now.learning_rate
             if rate is not None:
                 row["learning_rate"] = rate
@@ -309,6 +302,17 @@ class _Job:
             if between is not None and number + 1 < base.rounds and not taken_back:
                 between(state, number + 1, sums)
         return replace(state, epoch=state.epoch + 1), sums
+
+    def row(self, epoch: int, sums: Array, validated: Mapping[str, Any], seconds: float, count: int) -> Row:
+        """Return what is told of one of `count` epochs, which took so many seconds together."""
+        row: Row = {"epoch": epoch, **self.objective.means(sums), "rows": int(sums[2])}
+        row |= {f"val_{name}": value for name, value in validated.items()}
+        parts = {"seconds": seconds, "shard_seconds": self.seconds, "slowest_seconds": self.slowest}
+        row |= {name: value / count for name, value in parts.items()}
+        computing = max(row["slowest_seconds"], row["shard_seconds"] / self.engine.lanes)
+        row["wait_seconds"] = max(0.0, row["seconds"] - computing)
+        row["by_shard"] = (self.by_shard / count).tolist()
+        return row
 
     def look(self, base: Task, state: TrainState) -> Partial:
         """Return the sums and the gradient over all rows at a state, with the price of the weights."""
