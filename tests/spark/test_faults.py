@@ -45,7 +45,7 @@ def unharmed(found: dict[str, Any], *faults: str) -> None:
     for name in ("undisturbed", *faults):
         print(name, [round(one["seconds"], 1) for one in found[name]])
         for one in found[name]:
-            assert one["bits"] == expected and one["rows"] == [ROWS] * EPOCHS, (name, one)
+            assert one["bits"] == expected and one["rows"] == [ROWS] * EPOCHS, f"{name}: {one}"
             assert name == "undisturbed" or one["happened"], f"{name} did not fall inside the fit"
     usual = found["undisturbed"][-1]["seconds"]
     for name in faults:
