@@ -4,7 +4,8 @@ They are small and free enough to ship (CC BY 4.0, attribution beside the data),
 files are IDX like any other, so the same checks notice a damaged installation; `mnist` is the larger set.
 """
 
-from pathlib import Path
+from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from firesteel.datasets.idx import read_pinned
 
 __all__ = ["load_digits"]
 
-FOLDER = Path(__file__).with_name("data") / "digits"
+FOLDER = files("firesteel.datasets") / "data" / "digits"
 IMAGES = "359cd13f0f514122884198b78a131df597421cbf5e93a76678fa96fc548f0d96"
 LABELS = "ce71631c1f31ce56fa54f31d1d498fafacff59b001e6c30c4a5e29508aa277ad"
 REMEDY = "install firesteel again"
@@ -34,7 +35,12 @@ def load_digits() -> tuple[Rows, Rows]:
     Source: E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, DOI 10.24432/C50P49,
     the test part.
     """
-    x = read_pinned(FOLDER / "images-idx3-ubyte.gz", IMAGES, REMEDY)
-    y = read_pinned(FOLDER / "labels-idx1-ubyte.gz", LABELS, REMEDY)
+    x, y = _read("images-idx3-ubyte.gz", IMAGES), _read("labels-idx1-ubyte.gz", LABELS)
     test = np.arange(len(y)) % 5 == 4
     return (x[~test], y[~test]), (x[test], y[test])
+
+
+def _read(name: str, sha256: str) -> Any:
+    """Return the array of one of the files, wherever the package lies: in a folder, or in a zip."""
+    with as_file(FOLDER / name) as path:
+        return read_pinned(path, sha256, REMEDY)

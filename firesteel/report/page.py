@@ -9,11 +9,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
+from jinja2 import Environment, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from firesteel.errors import StoreError
@@ -186,14 +187,13 @@ def _brief(name: str) -> str:
 @functools.cache
 def _template() -> Any:
     shapes = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     shapes.filters.update(percent=_percent, number=_number, seconds=_seconds, brief=_brief)
-    return shapes.get_template("page.html.j2")
+    return shapes.from_string((files("firesteel.report") / "page.html.j2").read_text("utf-8"))
 
 
 # Parts
