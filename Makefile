@@ -7,7 +7,7 @@ SECOND ?= python3.13
 MATRIX ?= 3.5:$(PYTHON) 4.0:$(PYTHON) 4.3:$(PYTHON) 4.3:$(SECOND)
 STAGES := tests/spark/test_estimator.py tests/spark/test_contract.py tests/spark/test_bad_rows.py tests/spark/test_same_bits.py tests/spark/test_checkpoints.py
 
-.PHONY: demo test test-slow test-mnist test-diamonds test-matrix lint format bench clean
+.PHONY: demo test test-slow test-mnist test-diamonds test-matrix test-against walk lint format bench clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "firesteel needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run `make PYTHON=python3.12 ...`" % sys.version_info[:2])'
@@ -46,6 +46,14 @@ test-matrix: $(READY)
 	  echo "Spark $$spark, $$($$place/bin/python --version)"; \
 	  $$place/bin/python -m pytest -q -p no:cacheprovider -k "not connect" $(STAGES) || exit 1; \
 	done
+
+# every fit of tests/gate.py here and at another commit, to the bit: make test-against REF=HEAD~1
+test-against: $(READY)
+	@$(if $(REF),,echo "name a commit: make test-against REF=HEAD~1"; exit 1;) $(BIN)/python -m tests.against $(REF)
+
+# how many calls, files and moves a small fit takes
+walk: $(READY)
+	@$(BIN)/python -m tests.walk
 
 lint: $(READY)
 	@$(BIN)/ruff check .
