@@ -10,10 +10,7 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,7 @@ from safetensors.numpy import save
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import StoreError
+from firesteel.files import open_plain, replacing
 
 __all__ = [
     "FORMAT",
@@ -147,48 +145,21 @@ def _parsed(text: bytes, size: int) -> Any:
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all.  Raises StoreError if it cannot be written."""
-    target = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-        _flush_folder(target.parent)
+        with replacing(path) as file:
+            file.write(data)
     except (OSError, ValueError) as error:
-        raise StoreError(f"{target} cannot be written: {_reason(error)}", code="store-write") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where folders can be opened."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        raise StoreError(f"{path} cannot be written: {_reason(error)}", code="store-write") from None
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-    """Return a file's content.  Raises StoreError if it cannot be read."""
+    """Return a plain file's content.  Raises StoreError if it cannot be read."""
     try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
+        with open_plain(path) as file:
+            return file.read()
+    except (OSError, ValueError, MemoryError) as error:
         raise StoreError(f"{path} cannot be read: {_reason(error)}", code="store-read") from None
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
+    return str(getattr(error, "strerror", None) or error) or "there is not enough memory"

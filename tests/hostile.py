@@ -37,6 +37,7 @@ FILES = (
     "os.truncate",
     "os.mkdir",
     "os.rmdir",
+    "fcntl.flock",
 )
 HARMLESS = (
     "os.listdir",

@@ -3,6 +3,8 @@
 `python -m tests.saves WHAT KIND FOLDER` prints what it counted as one line of JSON.
 """
 
+import builtins
+import fcntl
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -22,8 +25,11 @@ from tests.files import KINDS, Kind, model
 
 OLD, NEW = 0, 1
 X, Y = np.arange(80.0).reshape(20, 4) / 80, np.arange(20) % 3
-CALLS = ("open", "fdopen", "fsync", "chmod", "replace", "close")
-"""What a save asks of the system, by the names of `os`; `fdopen` gives the file that is written to."""
+CALLS = (
+    *((builtins, "open"), (fcntl, "flock"), (os, "fsync"), (os, "replace")),
+    *((os, "unlink"), (os, "open"), (os, "close")),
+)
+"""What a save asks of the system; the built-in `open` gives the file that is written to."""
 
 
 def forked(work: Callable[[], object]) -> int:
@@ -39,7 +45,7 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def found(kind: Kind, path: Path) -> str:
-    """Return which copy lies there, "old" or "new", and remove it and what lies beside it."""
+    """Return which copy lies there, "old" or "new", and whether a part lies there too; the next save removes it."""
     try:
         content = kind.load(path)
         which = next(
@@ -48,8 +54,9 @@ def found(kind: Kind, path: Path) -> str:
     except StoreError as error:
         which = error.code
     beside = [other for other in path.parent.iterdir() if other != path]
-    for other in (path, *beside):
-        other.unlink()
+    kind.save(path, OLD)
+    assert list(path.parent.iterdir()) == [path]
+    path.unlink()
     return which + (" and a part" if beside else "")
 
 
@@ -93,14 +100,14 @@ def at_each_call(kind: Kind, path: Path) -> Counter[str]:
         for nth in range(2):
             for after in (False, True):
                 path.write_bytes(kind.large[OLD])
-                os.waitpid(forked(lambda c=call, n=nth, a=after: doomed(kind, path, c, n, a)), 0)
+                os.waitpid(forked(lambda c=call, n=nth, a=after: doomed(kind, path, *c, n, a)), 0)
                 counted[found(kind, path)] += 1
     return counted
 
 
-def doomed(kind: Kind, path: Path, call: str, nth: int, after: bool) -> None:
+def doomed(kind: Kind, path: Path, owner: ModuleType, call: str, nth: int, after: bool) -> None:
     """Save, and be killed at the nth call of this name."""
-    real, seen = getattr(os, call), 0
+    real, seen = getattr(owner, call), 0
 
     def watched(*given: object, **named: object) -> object:
         nonlocal seen
@@ -109,12 +116,12 @@ def doomed(kind: Kind, path: Path, call: str, nth: int, after: bool) -> None:
             return real(*given, **named)
         if after:
             made = real(*given, **named)
-            if call == "fdopen":  # half of what is to be written
+            if owner is builtins:  # half of what is to be written
                 made.write(kind.large[NEW][: len(kind.large[NEW]) // 2])
                 made.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    setattr(os, call, watched)
+    setattr(owner, call, watched)
     kind.save(path, NEW)
 
 

@@ -25,6 +25,7 @@ FACE = [
     "checkpoints",
     "console",
     "constraints",
+    "files",
     "initializers",
     "layers",
     "losses",
@@ -49,7 +50,7 @@ CATALOGUES = [
     *[
         name
         for name in FACE
-        if name not in ("built", "checkpoints", "console", "models", "store", "trainable", "utils")
+        if name not in ("built", "checkpoints", "console", "files", "models", "store", "trainable", "utils")
     ],
 ]
 """Modules that are lists of things alike, each on a screen of its own: one is read for one of its things."""
@@ -120,7 +121,7 @@ def test_core_knows_numpy_the_standard_library_and_itself(path):
 @pytest.mark.parametrize("path", **ids(under("train")))
 def test_training_knows_the_core_and_nothing_above(path):
     assert outside(path) <= {"numpy", "threadpoolctl"}
-    assert not inside(ours(path), "core", "train", "errors", "notebook", "firesteel")
+    assert not inside(ours(path), "core", "train", "errors", "files", "notebook", "firesteel")
 
 
 @pytest.mark.parametrize("path", **ids(under(*FACE, "testing")))
@@ -140,7 +141,7 @@ def test_of_the_face_only_the_callbacks_know_the_integrations(path):
     assert inside(set(INTEGRATIONS), *ours(path)) == set(INTEGRATIONS)
 
 
-@pytest.mark.parametrize("path", **ids(under("__init__", "errors", "notebook")))
+@pytest.mark.parametrize("path", **ids(under("__init__", "errors", "files", "notebook")))
 def test_the_root_knows_nothing(path):
     assert not outside(path) and not ours(path)
 

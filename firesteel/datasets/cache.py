@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firesteel.errors import DataError
+from firesteel.files import replacing
 
 __all__ = ["Pinned", "Rows"]
 
@@ -89,18 +90,16 @@ class Pinned:
                 "that can be written to",
                 code="data-download",
             ) from error
-        part = folder / f"{name}.gz.{os.getpid()}.part"
         causes = []
         for mirror in self.mirrors:
             try:
-                part.write_bytes(_fetch(f"{mirror}{name}.gz"))
-                array = self.read(part, self.files[name], "this mirror serves another file")
-                part.replace(folder / f"{name}.gz")
-                return array
+                content = _fetch(f"{mirror}{name}.gz")
+                with replacing(folder / f"{name}.gz") as part:
+                    part.write(content)
+                    part.flush()
+                    return self.read(Path(part.name), self.files[name], "this mirror serves another file")
             except (OSError, http.client.HTTPException, DataError) as error:
                 causes.append(f"  {mirror}: {' '.join(str(error).split()) or type(error).__name__}")
-            finally:
-                part.unlink(missing_ok=True)
         raise DataError(
             "\n".join([f"{name}.gz could not be downloaded:", *causes])
             + "\nuse load_digits() (`--data digits`), which needs no network, or set FIRESTEEL_DATA to a folder "

@@ -5,11 +5,12 @@ The writers of `delimited`, `idx`, `libsvm` and the others all open their file h
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from firesteel.errors import DataError
+from firesteel.files import replacing
 
 __all__ = ["must_not_exist", "written"]
 
@@ -34,26 +35,11 @@ def written(path: Path) -> Iterator[BinaryIO]:
     ['whole.txt']
     """
     must_not_exist(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with replacing(path, over=False) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _name(part, path)
+    except FileExistsError:
+        must_not_exist(path)  # another has taken the name meanwhile
+        raise
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}", code="data-write") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
-
-
-def _name(part: Path, path: Path) -> None:
-    """Give a whole file its name, unless another has taken that meanwhile."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        must_not_exist(path)
-        raise
-    except OSError:  # not every file system has links
-        part.replace(path)

@@ -1,0 +1,144 @@
+"""Plain files: only such are read, and one is written whole or not at all.
+
+Whatever firesteel reads is opened by `open_plain`, so that a pipe, a device or a folder in its place is refused and
+nothing waits for it.  Whatever firesteel writes at once goes through `replacing`: into a part beside the target that
+its writer holds locked, so that a later writer removes the parts of writers that were killed, and no others.
+Both raise OSError; callers put it in their own words.
+"""
+
+import errno
+import os
+import re
+import secrets
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["check_folder", "flush_folder", "open_plain", "replacing"]
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+SUFFIX = ".firesteel-part"
+STEM = 50
+"""Characters of the target's name that the name of its part has: a file system allows 255 bytes in all."""
+
+
+def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a plain file for reading.
+
+    Raises:
+        OSError: If the path leads to anything else, which is never waited for, or the file cannot be opened.
+
+    Example:
+        >>> open_plain("/dev/null")
+        Traceback (most recent call last):
+        OSError: [Errno 22] it is a device, not a plain file: '/dev/null'
+    """
+    _check_plain(os.stat(path), path)  # a device is not even opened
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _check_plain(os.fstat(descriptor), path)  # nor is what has taken the file's place meanwhile
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_plain(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        raise OSError(errno.EINVAL, f"it is {KINDS.get(kind, 'something else')}, not a plain file", os.fspath(path))
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[BinaryIO]:
+    """Give a file to write to, which takes the place of `path` once it is whole and on the disk.
+
+    Args:
+        path: The target, in a folder that exists.
+        over: Whether a file that is there is replaced; if not, FileExistsError is raised.
+
+    Raises:
+        OSError: If it cannot be written; then all is as it was.
+    """
+    target = Path(path)
+    _sweep(target)
+    file = _part(target)
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if over or not _linked(file.name, target):
+                os.replace(file.name, target)
+    finally:
+        with suppress(OSError):
+            os.unlink(file.name)
+    flush_folder(target.parent)
+
+
+def _part(target: Path) -> BinaryIO:
+    """Make the part of a target, and lock it before a sweep takes it for one that was left."""
+    while True:
+        file = open(target.with_name(f".{target.name[:STEM]}.{secrets.token_hex(4)}{SUFFIX}"), "xb")
+        _lock(file.fileno())
+        if os.path.exists(file.name):
+            return file
+        file.close()
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed writers of a target have left beside it: parts that nobody holds locked."""
+    part = re.compile(rf"\.{re.escape(target.name[:STEM])}\.[0-9a-f]{{8}}{re.escape(SUFFIX)}")
+    with suppress(OSError):
+        for name in [entry.name for entry in os.scandir(target.parent) if part.fullmatch(entry.name)]:
+            with suppress(OSError), open(target.with_name(name), "r+b") as left:
+                if _lock(left.fileno()):
+                    os.unlink(left.name)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file for as long as it is open; return whether that was possible."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):  # another holds it; or the system, or the disk, has no locks
+        return False
+    return True
+
+
+def _linked(part: str, target: Path) -> bool:
+    """Give a whole file its second name; return False where there are no links.  Raises FileExistsError."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def flush_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a rename in a folder survive a power cut, where folders can be opened."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def check_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder, and those above it; raise OSError if it cannot be made or nothing can be written in it."""
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
