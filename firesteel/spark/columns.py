@@ -117,6 +117,15 @@ class Table:
             )
         return F.col("`" + found[0].name.replace("`", "``") + "`"), found[0].dataType
 
+    def check_free(self, names: Sequence[str]) -> None:
+        """Raise DataError where the DataFrame has columns of these names, which a stage is to make."""
+        if clash := [name for name in names if self.matching(name)]:
+            raise DataError(
+                f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
+                "predictionCol, probabilityCol and rawPredictionCol",
+                code="data-column",
+            )
+
     def number(self, name: str, role: str) -> Column:
         """Return a column of numbers as doubles.  Raises DataError for any other column."""
         column, kind = self.column(name, role)

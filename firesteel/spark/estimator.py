@@ -52,7 +52,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
     METRICS = {"accuracy": True}
 
     def _plan(self) -> Plan:
-        self.check_columns()
+        self.check_thresholds()
         return super()._plan()
 
     def _model(self) -> NeuralNetworkClassifierModel:
@@ -73,6 +73,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         NeuralNetworkClassifierModel.check(inner)
         check_sizes(plan, survey, source.names)
         plan.strategy.check(inner, plan.optimizer, plan.batch_size)
+        self.check_thresholds(max(2, inner.outputs))
         check_kind(survey, Rule("class", max(2, inner.outputs)), name)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
         weights = self._class_weights(survey, objective)

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-import numpy as np
 from pyspark.ml.base import Estimator
 from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
@@ -42,7 +41,7 @@ from firesteel.train.rounds import evaluate
 from firesteel.train.source import Source, Survey
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Strategy
-from firesteel.trainable import strategy_of, whole_number
+from firesteel.trainable import strategy_of
 
 __all__ = ["NetworkEstimator", "Plan", "check_sizes", "wrong"]
 
@@ -115,16 +114,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
     def _plan(self) -> Plan:
         """Return what the Params mean.  Raises ConfigError for values that cannot work, before any job."""
         get = self.getOrDefault
-        for name in ("learningRate", "regParam", "tol"):
-            if not 0.0 <= get(name) < np.inf:
-                raise wrong(name, get(name), "it must be a number of at least 0")
-        for name in ("dropout", "validationFraction"):
-            if not 0.0 <= get(name) < 1.0:
-                raise wrong(name, get(name), "it must be in [0, 1)")
-        if not 0.0 <= get("elasticNetParam") <= 1.0:
-            raise wrong("elasticNetParam", get("elasticNetParam"), "it must be in [0, 1]")
-        for name, low in (("batchSize", 1), ("maxIter", 1), ("shards", 0), ("earlyStoppingRounds", 0)):
-            whole_number(name, get(name), low)
+        self.check_outputs()
         if get("handleInvalid") not in ("error", "skip", "keep"):
             raise wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
         solver = get("solver").replace("l-bfgs", "lbfgs")
@@ -170,8 +160,6 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             return None, None
         both = [name for name in ("hiddenLayers", "dropout") if self.isSet(name)]
         if isinstance(given[0], int):
-            if len(given) < 2 or min(given) < 1:
-                raise wrong("layers", given, "sizes go from the inputs to the outputs, each at least 1")
             if "hiddenLayers" in both:
                 raise wrong("layers", given, "hiddenLayers is set too: set one of them")
             return tuple(given), None
@@ -186,8 +174,6 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         rate, step = self.getOrDefault("learningRate"), self._if_set("stepSize")
         if step is None:
             return float(rate)
-        if not 0.0 <= step < np.inf:
-            raise wrong("stepSize", step, "it must be a number of at least 0")
         if self.isSet("learningRate") and rate != step:
             raise wrong(
                 "stepSize", step, f"learningRate is set too, to {rate:g}: they are one thing, set one of them"
@@ -225,7 +211,13 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         if isinstance(dataset, Packed):
             _check_packed(dataset, plan.columns)
             return self._fitted(dataset, plan)
-        return self._fitted(Frame(dataset, plan.columns, "float32"), plan)
+        return self._fitted(self._frame(dataset, plan), plan)
+
+    def _frame(self, dataset: Any, plan: Plan) -> Frame:
+        """Return a DataFrame as a source; raise DataError where it has columns that `transform` is to make."""
+        source = Frame(dataset, plan.columns, "float32")
+        source.table.check_free(self.check_outputs())
+        return source
 
     def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
         survey = source.survey()
@@ -353,7 +345,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
             self.busy_fits += 1
         candidate = self.candidates[number]
         try:
-            return number, candidate.fit(self._packed(candidate._plan()))
+            return number, candidate.fit(self._packed(candidate))
         except BaseException as error:
             with self.lock:
                 self.failed = self.failed or str(error) or type(error).__name__
@@ -365,15 +357,16 @@ class SharedFits(Iterator[tuple[int, Any]]):
                 if not self.busy_fits and ended:
                     self.finalizer()
 
-    def _packed(self, plan: Plan) -> Any:
+    def _packed(self, candidate: NetworkEstimator) -> Any:
         """Return the rows that a candidate trains on, packed by whoever wants them first."""
+        plan = candidate._plan()
         if isinstance(self.dataset, Packed):
             return self.dataset
         with self.lock:
             busy = self.busy.setdefault(plan.columns, threading.Lock())
         with busy:
             if plan.columns not in self.packs:
-                source = Frame(self.dataset, plan.columns, "float32")
+                source = candidate._frame(self.dataset, plan)
                 source.survey()
                 shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
                 self.packs[plan.columns] = packed(source, shards)

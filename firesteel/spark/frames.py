@@ -80,6 +80,7 @@ class Frame:
             parts["key"] = F.when(identifier.isNotNull(), F.xxhash64(identifier))
         if columns.held is not None:
             parts["held"] = table.boolean(columns.held, word("held"))
+        self.table = table
         self.rows = frame.select(*(column.alias(name) for name, column in parts.items()))
         exact = stored = parts
         if table.holds_vectors(columns.features):

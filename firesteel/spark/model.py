@@ -147,12 +147,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     ) -> DataFrame:
         """Return the dataset with these columns, {name: (column made of OUTPUTS, metadata)}; nothing runs yet."""
         table = Table(dataset)
-        if clash := [name for name in (*columns, self._outputs) if table.matching(name)]:
-            raise DataError(
-                f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
-                "predictionCol, probabilityCol and rawPredictionCol",
-                code="data-column",
-            )
+        table.check_free((*columns, self._outputs))
         self._check_schema(table)
         network = self.network.network
         x = table.features(self._columns(), network.dtype, "featuresCol", (network.sparse or self._few) and DIRECT)
@@ -268,20 +263,10 @@ class NeuralNetworkClassifierModel(
         return float(self._classes().score(self._row(value))[0, -1])
 
     def _classes(self) -> worker.Classes:
-        thresholds = self._if_set("thresholds")
-        if thresholds is not None:
-            wrong = len(thresholds) != self.numClasses or min(thresholds) < 0 or thresholds.count(0.0) > 1
-            if wrong:
-                raise ConfigError(
-                    f"thresholds={thresholds}: there must be {self.numClasses}, one a class, all above 0 but at most "
-                    "one",
-                    code="config-thresholds",
-                )
+        thresholds = self.check_thresholds(self.numClasses)
         named = Columns(self._columns()).names()["features"]
         network = self.network
-        return worker.Classes(
-            network.network, network.theta, named, self._invalid(), tuple(thresholds) if thresholds else None
-        )
+        return worker.Classes(network.network, network.theta, named, self._invalid(), thresholds)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         count, outputs = self.numClasses, F.col(self._outputs)
@@ -289,7 +274,7 @@ class NeuralNetworkClassifierModel(
         def vector(part: Column) -> Column:
             return F.when(outputs.isNotNull(), array_to_vector(part))
 
-        self.check_columns()
+        self.check_outputs()
         about: dict[str, Any] | None = None
         if self._labels:
             name = self.getOrDefault("predictionCol")

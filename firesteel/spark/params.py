@@ -6,6 +6,7 @@ mean for a network is decided in `estimator.py`.
 """
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -57,20 +58,55 @@ ELSEWHERE = {
     "metrics": "evalMetric",
 }
 """What other libraries call it."""
+MOST = 100
+"""Letters of a value that a message shows."""
 
 
-# Converters
+# Converters: each returns the value in its own type, and raises TypeError for one that no fit can take
+
+
+def number(high: float = math.inf, closed: bool = False) -> Any:
+    """Return the converter of numbers from 0 on and below `high`, or up to it where the interval is closed."""
+    words = "a number of at least 0" if high == math.inf else f"in [0, {high:g}" + ("]" if closed else ")")
+
+    def convert(value: Any) -> float:
+        found = TypeConverters.toFloat(value)
+        if not (0.0 <= found < high or (closed and found == high)):
+            raise TypeError(f"it must be {words}")
+        return found
+
+    return convert
+
+
+def whole(low: int) -> Any:
+    """Return the converter of whole numbers of at least `low`."""
+
+    def convert(value: Any) -> int:
+        found = TypeConverters.toInt(value)
+        if found < low:
+            raise TypeError(f"it must be an integer of at least {low}")
+        return found
+
+    return convert
+
+
+def to_sizes(value: Any) -> list[int]:
+    """Return sizes of layers as integers."""
+    found = TypeConverters.toListInt(value)
+    if min(found, default=1) < 1:
+        raise TypeError("each layer must have at least 1 unit")
+    return found
 
 
 def to_layers(value: Any) -> list[Any]:
     """Return layer sizes as integers, or layers as their configurations."""
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise TypeError(
-            "layers takes a list of sizes, from the inputs to the outputs, or a list of firesteel's layers"
-        )
+        raise TypeError("it takes a list of sizes, from the inputs to the outputs, or a list of firesteel's layers")
     if all(isinstance(item, Layer | Mapping) for item in value):
         return [layers.get(item).to_config() for item in value]
-    return TypeConverters.toListInt(value)
+    if len(value) < 2:
+        raise TypeError("sizes go from the inputs to the outputs, so there must be two at least")
+    return to_sizes(value)
 
 
 def to_class_weights(value: Any) -> Any:
@@ -78,15 +114,17 @@ def to_class_weights(value: Any) -> Any:
     if value == "balanced":
         return value
     if not isinstance(value, Mapping) or not value:
-        raise TypeError('classWeights takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
+        raise TypeError('it takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
     try:
         classes = [float(key) for key in value]
     except (TypeError, ValueError):
         classes = [0.5]
-    if not all(number.is_integer() for number in classes):
-        raise TypeError(f"classWeights names classes by their numbers 0, 1, 2, ..., and not {list(value)}")
-    weights = map(TypeConverters.toFloat, value.values())
-    return {str(int(number)): weight for number, weight in zip(classes, weights, strict=True)}
+    if not all(key.is_integer() and key >= 0 for key in classes):
+        raise TypeError(f"it names classes by their numbers 0, 1, 2, ..., and not {list(value)}")
+    weights = [TypeConverters.toFloat(weight) for weight in value.values()]
+    if not all(0.0 <= weight < math.inf for weight in weights):
+        raise TypeError("weights are 0 or more")
+    return {str(int(key)): weight for key, weight in zip(classes, weights, strict=True)}
 
 
 def to_columns(value: Any) -> Any:
@@ -130,7 +168,7 @@ class NetworkParams(
     hiddenLayers = param(
         "hiddenLayers",
         "numbers of units of the hidden layers, from the inputs on; an empty list makes a linear model.",
-        TypeConverters.toListInt,
+        to_sizes,
     )
     layers = param(
         "layers",
@@ -146,7 +184,7 @@ class NetworkParams(
     dropout = param(
         "dropout",
         "share of the units of each hidden layer that is dropped at random in training, in [0, 1).",
-        TypeConverters.toFloat,
+        number(1.0),
     )
     solver = param(
         "solver",
@@ -157,35 +195,40 @@ class NetworkParams(
         "learningRate",
         "size of a step of the optimiser, > 0; stepSize is another word for it.  0 for one from the number of steps "
         "in a pass: 0.001 (sgd: 0.01) from 30 steps on, up to ten times as much with fewer.",
-        TypeConverters.toFloat,
+        number(),
     )
     stepSize = param(
         "stepSize",
         "another word for learningRate, which it sets; set one of them.",
-        TypeConverters.toFloat,
+        number(),
     )
     batchSize = param(
         "batchSize",
         "rows in a step of the optimiser, in each shard, > 0; if it is not set, strategy gradient takes all rows.",
-        TypeConverters.toInt,
+        whole(1),
     )
     blockSize = param(
         "blockSize",
         "taken for programs written for MultilayerPerceptronClassifier, and without effect: firesteel sizes its "
         "blocks of rows by itself.",
-        TypeConverters.toInt,
+        whole(1),
     )
-    maxIter = param("maxIter", "passes over the training rows, > 0.", TypeConverters.toInt)
+    maxIter = param("maxIter", "passes over the training rows, > 0.", whole(1))
     tol = param(
         "tol",
         "training ends when its loss changes by no more than this share of itself from one pass to the next; 0 for "
         "never.",
-        TypeConverters.toFloat,
+        number(),
     )
     regParam = param(
         "regParam",
-        "price r of the weights, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), e being elasticNetParam.",
-        TypeConverters.toFloat,
+        "penalty r on the weights, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), e being elasticNetParam.",
+        number(),
+    )
+    elasticNetParam = param(
+        "elasticNetParam",
+        "how much of the penalty is L1, in [0, 1]; the rest is L2.",
+        number(1.0, closed=True),
     )
     loss = param(
         "loss",
@@ -195,7 +238,7 @@ class NetworkParams(
     validationFraction = param(
         "validationFraction",
         "share of the rows held out for validation, chosen by their key, in [0, 1); 0 for none.",
-        TypeConverters.toFloat,
+        number(1.0),
     )
     validationIndicatorCol = param(
         "validationIndicatorCol",
@@ -206,7 +249,7 @@ class NetworkParams(
         "earlyStoppingRounds",
         "training ends after so many passes without a better evalMetric, and the best pass's weights are kept; 0 for "
         "never.  It is measured on the rows held out, or on the training rows if there are none.",
-        TypeConverters.toInt,
+        whole(0),
     )
     evalMetric = param(
         "evalMetric",
@@ -247,7 +290,7 @@ class NetworkParams(
     shards = param(
         "shards",
         "how many parts of the rows train on their own; 0 for a number from the rows alone, never from the cluster.",
-        TypeConverters.toInt,
+        whole(0),
     )
 
     DEFAULTS: Mapping[str, Any] = {
@@ -291,10 +334,39 @@ class NetworkParams(
                     f"{type(self).__name__} has no parameter {name!r}: {hint}it has {', '.join(sorted(known))}",
                     code="config-param",
                 )
-        try:
-            return self._set(**{name: value for name, value in given.items() if value is not None})
-        except TypeError as error:
-            raise ConfigError(f"{type(self).__name__}: {error}", code="config-param") from None
+        return self._set(**{name: value for name, value in given.items() if value is not None})
+
+    def set(self, param: Param[Any], value: Any) -> None:
+        """Set a Param.  Raises ConfigError for a value that no fit can take."""
+        self._shouldOwn(param)
+        self._set(**{param.name: value})
+
+    def _set(self, **values: Any) -> Self:
+        """Set Params: constructor, setters, `copy` and maps of Params all end here."""
+        for name, value in values.items():
+            try:
+                self._paramMap[self.getParam(name)] = self.getParam(name).typeConverter(value)
+            except TypeError as error:
+                raise ConfigError(f"{name}={repr(value)[:MOST]}: {error}", code="config-param") from None
+        return self
+
+    OUTPUTS: tuple[str, ...] = ("predictionCol",)
+    """The Params that name the columns to be made."""
+
+    def check_outputs(self) -> tuple[str, ...]:
+        """Return the names of the columns to be made.
+
+        Raises:
+            ConfigError: If two of them are one name.
+        """
+        names = tuple(filter(None, map(self.getOrDefault, self.OUTPUTS)))
+        if len({name.lower() for name in names}) < len(names):
+            said = ", ".join(map(self.getOrDefault, self.OUTPUTS))
+            raise ConfigError(
+                f"{', '.join(self.OUTPUTS[:-1])} and {self.OUTPUTS[-1]} are {said}: they must differ",
+                code="config-param",
+            )
+        return names
 
     def _columns(self) -> tuple[str, ...] | str:
         """Return the features' column, or columns."""
@@ -321,15 +393,26 @@ class ClassifierParams(NetworkParams):
         "rawPredictionCol": "rawPrediction",
     }
 
-    def check_columns(self) -> None:
-        """Raise ConfigError where two of the columns to be made have one name."""
-        names = [self.getOrDefault(name) for name in ("rawPredictionCol", "probabilityCol", "predictionCol")]
-        given = [name.lower() for name in names if name]
-        if len(set(given)) < len(given):
+    OUTPUTS = ("rawPredictionCol", "probabilityCol", "predictionCol")
+
+    def check_thresholds(self, classes: int | None = None) -> tuple[float, ...] | None:
+        """Return the thresholds, or None.
+
+        Args:
+            classes: How many the network has; None where that is not known yet.
+
+        Raises:
+            ConfigError: If there is not one for each class, or they are not all above 0 but at most one.
+        """
+        if not self.isDefined("thresholds"):
+            return None
+        given = self.getOrDefault("thresholds")
+        if len(given) != (classes or len(given)) or not all(t >= 0 for t in given) or given.count(0.0) > 1:
+            many = "one a class" if classes is None else f"{classes}, one a class"
             raise ConfigError(
-                f"rawPredictionCol, probabilityCol and predictionCol are {', '.join(names)}: they must differ",
-                code="config-param",
+                f"thresholds={given}: there must be {many}, all above 0 but at most one", code="config-thresholds"
             )
+        return tuple(given)
 
 
 # Accessors
