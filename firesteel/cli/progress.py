@@ -114,10 +114,11 @@ class Board(Callback):
 
     def __init__(self, epochs: int) -> None:
         self.epochs, self.ended, self.heard = epochs, False, 0.0
+        self.begun: float | None = None
         self.rows: list[Row] = []
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self.rows = list(self.model.history.rows)
+        self.rows, self.begun = list(self.model.history.rows), time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.rows.append(self.model.history.rows[-1])
@@ -127,7 +128,7 @@ class Board(Callback):
         width = options.max_width
         number = self.rows[-1]["epoch"] + 1 if self.rows else 0
         head = f"epoch {number}/{self.epochs}"
-        tail = self._tail() if self.rows else "preparing the rows"
+        tail = self._tail() if self.rows else self._before()
         room = max(4, min(BAR_WIDTH, width - len(head) - len(tail) - 4))
         bar = ProgressBar(self.epochs, number, width=room, pulse=not self.rows and not self.ended)
         line = Table.grid(padding=(0, 2, 0, 0))
@@ -136,6 +137,12 @@ class Board(Callback):
         if self.rows:
             yield self._losses(width, plain=options.ascii_only)
             yield self._times(width)
+
+    def _before(self) -> str:
+        """Return what goes on before the first epoch has ended."""
+        if self.begun is None:
+            return "preparing the rows"
+        return f"first epoch, {_duration(time.perf_counter() - self.begun)} so far"
 
     def _tail(self) -> str:
         seconds = sum(row["seconds"] for row in self.rows)
