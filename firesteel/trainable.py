@@ -124,7 +124,6 @@ class Trainable(Built):
         if engine.sparse and not self.network.sparse and self.network.front is not None:
             self._network = replace(self.network, sparse=True)
         objective = replace(self._objective(), class_weight=class_weight)
-        names = [*objective.names, *(f"val_{name}" for name in objective.names if validation is not None)]
         rows = sum(block.rows for block in engine.blocks)
         steps = -(-rows // (batch_size or rows))
         params = {
@@ -143,7 +142,7 @@ class Trainable(Built):
             "resumed": False,
             **(told or {}),
         }
-        conductor = Conductor(self, callbacks, objective, names, params, (engine, validation), run)
+        conductor = Conductor(self, callbacks, objective, params, (engine, validation), run)
         bold = conductor.bold
         if bold is not None and (optimizer.searches or isinstance(optimizer.learning_rate, Schedule)):
             raise ConfigError("a BoldDriver needs an optimizer whose rate is a number", code="config-callback")

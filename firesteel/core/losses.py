@@ -51,6 +51,7 @@ class Loss(Spec):
     natural: the activation whose outputs suit the loss.
     """
 
+    larger_is_better: ClassVar[bool] = False
     targets: ClassVar[str] = "real"
     natural: ClassVar[str] = "linear"
 

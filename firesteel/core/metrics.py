@@ -7,7 +7,7 @@ Shapes: B rows, O outputs, T target columns, K classes.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +86,13 @@ def told(p: Array, y: Array, threshold: float | None) -> tuple[Array, Array]:
 
 
 class Metric(Spec):
-    """Base of metrics: some sums over rows, and what they come to."""
+    """Base of metrics: some sums over rows, and what they come to.
+
+    larger_is_better: whether a larger value is a better one; None where neither is.  What watches a metric with
+    mode="auto" asks for it.
+    """
+
+    larger_is_better: ClassVar[bool | None] = None
 
     def suited(self, loss: Loss, outputs: int) -> "Metric":
         """Return this metric as it is meant beside a loss, for a network of so many outputs."""
@@ -134,6 +140,8 @@ class Ranking(Metric):
     Within one problem equal scores are one group, and groups come from the largest score to the smallest.
     """
 
+    larger_is_better = True
+
     def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
         """Return whether it matters in what order the rows of each group stand; the arguments are those of `gain`."""
         raise NotImplementedError
@@ -161,6 +169,8 @@ class SparseCategoricalAccuracy(RowMetric):
     array([ True])
     """
 
+    larger_is_better = True
+
     def rows(self, p: Array, y: Array) -> Array:
         return p.argmax(axis=1) == y[:, 0]
 
@@ -173,6 +183,8 @@ class CategoricalAccuracy(RowMetric):
     array([ True])
     """
 
+    larger_is_better = True
+
     def rows(self, p: Array, y: Array) -> Array:
         return p.argmax(axis=1) == y.argmax(axis=1)
 
@@ -184,6 +196,8 @@ class BinaryAccuracy(RowMetric):
     >>> BinaryAccuracy().rows(np.array([[0.2, 0.8]]), np.array([[0.0, 0.0]]))
     array([0.5])
     """
+
+    larger_is_better = True
 
     threshold: float = number(0.5, why="outputs above it say yes")
 
@@ -205,6 +219,8 @@ class SparseTopKCategoricalAccuracy(RowMetric):
     array([ True])
     """
 
+    larger_is_better = True
+
     k: int = integer(5, low=1, why="it is how many of the largest outputs count as right")
 
     def rows(self, p: Array, y: Array) -> Array:
@@ -218,6 +234,8 @@ class TopKCategoricalAccuracy(RowMetric):
     >>> TopKCategoricalAccuracy(k=1).rows(np.array([[0.2, 0.5, 0.3]]), np.array([[0.0, 0.0, 1.0]]))
     array([False])
     """
+
+    larger_is_better = True
 
     k: int = integer(5, low=1, why="it is how many of the largest outputs count as right")
 
@@ -237,6 +255,8 @@ class LogLoss(RowMetric):
     >>> LogLoss().rows(np.array([[0.5, 0.5], [0.75, 0.25]]), np.array([[0.0], [1.0]])).round(4)
     array([0.6931, 1.3863])
     """
+
+    larger_is_better = False
 
     multi_label: bool = flag(False)
     from_logits: bool = flag(False)
@@ -268,6 +288,8 @@ class MeanAbsoluteError(RowMetric):
     array([1.])
     """
 
+    larger_is_better = False
+
     def rows(self, p: Array, y: Array) -> Array:
         return np.abs(p - y).mean(axis=1)
 
@@ -279,6 +301,8 @@ class MeanSquaredError(RowMetric):
     >>> MeanSquaredError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
     array([2.])
     """
+
+    larger_is_better = False
 
     def rows(self, p: Array, y: Array) -> Array:
         r = p - y
@@ -295,6 +319,8 @@ class RootMeanSquaredError(Metric):
     >>> RootMeanSquaredError().result(np.array([18.0]), np.float64(2.0))
     3.0
     """
+
+    larger_is_better = False
 
     def size(self, outputs: int) -> int:
         return 1
@@ -320,6 +346,8 @@ class R2Score(Metric):
     >>> metric.result(metric.sums(y + 0.5, y, np.ones(3)), np.float64(3.0))
     0.625
     """
+
+    larger_is_better = True
 
     class_aggregation: str | None = word("uniform_average", "variance_weighted_average", None)
 
@@ -355,6 +383,8 @@ class Counted(Metric):
     A ratio without a divisor is 0, and all classes count, with rows or without.
     Raises ConfigError, when the network is built, for a class_id that it does not have.
     """
+
+    larger_is_better = True
 
     threshold: float | None = optional(number(why="outputs above it say yes"))
     average: str | None = word("macro", "micro", "weighted", None)

@@ -9,11 +9,14 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from firesteel.core.network import Objective
-from firesteel.core.spec import check_arguments
+from firesteel.core.spec import check_arguments, nearest
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.train.engine import Engine
@@ -108,18 +111,45 @@ class Callback:
         """Hear what that gave."""
 
 
-LARGER = ("acc", "auc", "precision", "recall", "f1", "r2")
-"""What the names of metrics contain of which more is better."""
-
-
 class _Monitor(Callback):
-    """Base of what watches one value of the logs."""
+    """Base of what watches one value of the logs.
+
+    larger: whether larger is better; None until a training says so of the metric, where mode is "auto".
+    """
+
+    larger: bool | None
 
     def __init__(self, monitor: str, mode: str, min_delta: float, verbose: int) -> None:
         if mode not in ("auto", "min", "max"):
             raise ConfigError(f"mode={mode!r}: it must be 'auto', 'min' or 'max'", code="config-value")
-        self.monitor, self.verbose, self.min_delta = monitor, verbose, abs(min_delta)
-        self.larger = mode == "max" or (mode == "auto" and any(part in monitor for part in LARGER))
+        self.monitor, self.mode, self.verbose, self.min_delta = monitor, mode, verbose, abs(min_delta)
+        self.larger = None if mode == "auto" and monitor not in ("loss", "val_loss") else mode == "max"
+
+    def watch(self, objective: Objective, held: bool) -> None:
+        """Take the direction of what is watched; raise ConfigError where there is none.
+
+        Args:
+            objective: What is measured.
+            held: Whether rows are held out, and measured as `val_`.
+        """
+        measured, who = directions(objective, held), f"{type(self).__name__} watches {self.monitor!r}"
+        if self.monitor not in measured:
+            if self.monitor.startswith("val_") and not held:
+                why = "no rows are held out: give validation_split or validation_data"
+            elif self.monitor in objective.names and f"val_{self.monitor}" in measured:
+                why = f"that is measured of held-out rows alone: watch 'val_{self.monitor}'"
+            elif self.monitor.removeprefix("val_") in objective.names:
+                why = f"that is not one number: name one of {', '.join(measured)}"
+            else:
+                why = f"{nearest(self.monitor, measured)}measured are {', '.join(measured)}"
+            raise ConfigError(f"{who}, and {why}", code="config-monitor")
+        if self.mode == "auto":
+            self.larger = measured[self.monitor]
+        if self.larger is None:
+            raise ConfigError(
+                f"{who}, which does not say whether larger is better: give mode='min' or mode='max'",
+                code="config-monitor",
+            )
 
     def say(self, text: str) -> None:
         """Print, if that was asked for."""
@@ -130,7 +160,8 @@ class _Monitor(Callback):
 class EarlyStopping(_Monitor):
     """Ends training after `patience` epochs in which `monitor` has not become better by more than `min_delta`.
 
-    mode: "min", "max", or "auto": by the name.  baseline: what must also be beaten for the waiting to start again.
+    mode: "min", "max", or "auto": as the metric says.
+    baseline: what must also be beaten for the waiting to start again.
     restore_best_weights: the best epoch's weights and moments are the result.
     start_from_epoch: the first epoch that counts.
 
@@ -160,7 +191,7 @@ class EarlyStopping(_Monitor):
         """Return what the loop watches."""
         return Stopping(
             monitor=self.monitor,
-            larger=self.larger,
+            larger=bool(self.larger),
             patience=self.patience,
             min_delta=self.min_delta,
             baseline=self.baseline,
@@ -186,8 +217,8 @@ class ModelCheckpoint(_Monitor):
     filepath: may hold names in braces, such as "{epoch:02d}-{val_loss:.2f}.firesteel"; epochs count from 1 there.
     initial_value_threshold: what the first one saved must be better than.
 
-    >>> ModelCheckpoint("best.firesteel", monitor="val_accuracy", save_best_only=True).larger
-    True
+    >>> ModelCheckpoint("best.firesteel", monitor="val_accuracy", save_best_only=True).monitor
+    'val_accuracy'
     """
 
     observes = True
@@ -209,8 +240,8 @@ class ModelCheckpoint(_Monitor):
             *before, now = (row[self.monitor] for row in self.model.history.rows)
             best = self.threshold
             for value in before:
-                best = value if better(value, best, self.larger) else best
-            if not better(now, best, self.larger):
+                best = value if better(value, best, bool(self.larger)) else best
+            if not better(now, best, bool(self.larger)):
                 return
         try:
             path = str(self.filepath).format(epoch=epoch + 1, **(logs or {}))
@@ -281,7 +312,7 @@ class ReduceLROnPlateau(_Monitor):
             now, due = row[self.monitor], False
             if cooling:
                 cooling, waited = cooling - 1, 0
-            if better(now, best, self.larger, self.min_delta):
+            if better(now, best, bool(self.larger), self.min_delta):
                 best, waited = now, 0
             elif not cooling:
                 waited += 1
@@ -411,7 +442,7 @@ class Conductor(Watcher):
     """Tells callbacks of a training, and the loop what they have made of it.
 
     model: has `keep(state)`, which takes a state, and `state`, the one that it has after the hooks.
-    names: what the logs will hold.  engines: of the rows to train on, and of those held out.
+    engines: of the rows to train on, and of those held out.
     run: what the training is called if no callback says.
     Raises ConfigError for what is no callback, or watches what is not measured.
     """
@@ -421,7 +452,6 @@ class Conductor(Watcher):
         model: Any,
         callbacks: Sequence[Callback],
         objective: Objective,
-        names: Sequence[str],
         params: Mapping[str, Any],
         engines: tuple[Engine, Engine | None],
         run: str,
@@ -433,13 +463,8 @@ class Conductor(Watcher):
                     "made from firesteel.callbacks.Callback",
                     code="config-callback",
                 )
-            watches = not isinstance(callback, ModelCheckpoint) or callback.save_best_only
-            if isinstance(callback, _Monitor) and watches and callback.monitor not in names:
-                hint = ": give validation_split or validation_data" if callback.monitor.startswith("val_") else ""
-                raise ConfigError(
-                    f"{type(callback).__name__} watches {callback.monitor!r}, and measured are {list(names)}{hint}",
-                    code="config-monitor",
-                )
+            if isinstance(callback, _Monitor) and getattr(callback, "save_best_only", True):
+                callback.watch(objective, engines[1] is not None)
         early = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
         if sum(callback.restore_best_weights for callback in early) > 1:
             raise ConfigError("two EarlyStopping cannot both restore their best weights", code="config-callback")
@@ -506,6 +531,16 @@ class Conductor(Watcher):
             getattr(callback, hook)(*arguments)
         state: TrainState = self.model.state
         return state
+
+
+def directions(objective: Objective, held: bool) -> dict[str, bool | None]:
+    """Return what the logs name that is one number, and whether larger is better; None where no one says."""
+    with np.errstate(all="ignore"):
+        values = objective.means(np.ones(objective.size))
+    known = {"loss": objective.loss.larger_is_better} | {name: m.larger_is_better for name, m in objective.metrics}
+    single = {name: known[name] for name, value in values.items() if isinstance(value, Real)}
+    ranked = {name: metric.larger_is_better for name, metric in objective.ranked}
+    return single | {f"val_{name}": better for name, better in (single | ranked).items() if held}
 
 
 def measured(row: Row) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
 
+from firesteel.core import metrics
 from firesteel.errors import ConfigError, DataError, SparkJobError, StoreError
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor, persistence
 from tests.spark.conftest import Rows
@@ -237,3 +238,9 @@ def test_a_notebook_shows_a_fitted_stage(spark, fitted):
     numbers = spark.createDataFrame(rows, "features array<double>, label double")
     regressor = NeuralNetworkRegressor(maxIter=2).fit(numbers)
     assert "training rootMeanSquaredError" in regressor._repr_html_()
+
+
+@pytest.mark.parametrize("stage", [NeuralNetworkClassifier, NeuralNetworkRegressor])
+def test_what_a_stage_watches_goes_the_way_that_the_metric_says(stage):
+    known = metrics.METRICS | {"accuracy": metrics.SparseCategoricalAccuracy()}
+    assert stage.METRICS and stage.METRICS == {name: known[name].larger_is_better for name in stage.METRICS}
