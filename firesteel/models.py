@@ -21,6 +21,7 @@ from firesteel.core.network import Objective
 from firesteel.core.spec import spelled
 from firesteel.errors import ConfigError
 from firesteel.train import loop
+from firesteel.train.blas import one_blas_thread
 from firesteel.train.callbacks import Callback
 from firesteel.train.engine import Engine
 from firesteel.train.history import History
@@ -28,7 +29,7 @@ from firesteel.train.moments import measure
 from firesteel.train.rounds import predict
 from firesteel.train.source import Arrays, Source, check_width, features_array
 from firesteel.train.strategies import Strategy
-from firesteel.train.threads import one_blas_thread, threads
+from firesteel.train.threads import threads
 from firesteel.trainable import Trainable, strategy_of
 
 __all__ = ["Sequential", "load_model"]

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from firesteel.callbacks import BoldDriver
 from firesteel.datasets import load_digits, load_mnist
@@ -29,6 +28,7 @@ from firesteel.models import Sequential
 from firesteel.optimizers import SGD, Adam
 from firesteel.optimizers.schedules import ExponentialDecay
 from firesteel.regularizers import L1L2
+from firesteel.train.blas import one_blas_thread
 from firesteel.train.strategies import Gradient
 
 DATA = {"mnist": (load_mnist, 255), "digits": (load_digits, 16)}
@@ -178,7 +178,7 @@ def adding(x: np.ndarray, t: np.ndarray) -> dict[str, float]:
     exact = chain(row_gradients(weights, x, t))
     small = [part.astype(np.float32) for part in (*weights, x, t)]
     rows = (small[:4], small[4], small[5])
-    with threadpool_limits(1):
+    with one_blas_thread():
         one, alone = timed(lambda: chain(row_gradients(*rows)))
         two, _ = timed(lambda: tree(row_gradients(*rows)))
         block_gradient(*rows)

@@ -23,7 +23,8 @@ from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.models import Sequential
 from firesteel.report.inside import WORK, Use, first_layer, importance_of, layers_of
 from firesteel.report.reading import Reading, positive, short, task_of
-from firesteel.train.threads import one_blas_thread, threads
+from firesteel.train.blas import one_blas_thread
+from firesteel.train.threads import threads
 
 __all__ = ["Names", "Rows", "examine", "task_of"]
 

@@ -1,8 +1,8 @@
 """Ships firesteel to the executors by itself: they need only NumPy and pyarrow.
 
-The package is pure Python, so a zip of it (with threadpoolctl, one file) is all there is to send: 0.4 MB.  It is
-named after its content, because Spark refuses another file under a name it knows.  It holds the whole package, since
-Spark puts it on the path of this process and its children as well.  `worker.py` and `packing.py` settle there.
+The package is pure Python, so a zip of it is all there is to send: 0.4 MB.  It is named after its content, because
+Spark refuses another file under a name it knows.  It holds the whole package, since Spark puts it on the path of this
+process and its children as well.  `worker.py` and `packing.py` settle there.
 """
 
 import atexit
@@ -22,8 +22,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import threadpoolctl
-
 import firesteel
 from firesteel.core import chain, kernels, team
 
@@ -36,7 +34,6 @@ ONE = threading.Lock()
 def archive() -> str:
     """Write the zip, once a process; return its path."""
     sources = dict(sorted(_files(files(firesteel), "firesteel")))
-    sources["threadpoolctl.py"] = threadpoolctl.__spec__.loader.get_data(threadpoolctl.__file__)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         for name, data in sources.items():

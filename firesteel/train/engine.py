@@ -4,8 +4,6 @@
 functions.  Which numbers come out is decided by the blocks and the task, never here.  `loop.py` drives either.
 """
 
-import functools
-import os
 import platform
 import time
 from collections.abc import Sequence
@@ -13,16 +11,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from firesteel.core.sparse import CSR
 from firesteel.core.spec import whole
 from firesteel.core.types import Run
 from firesteel.errors import ConfigError
+from firesteel.train.blas import BLAS, blas_name, one_blas_thread
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work
-from firesteel.train.threads import QUIET, one_blas_thread, threads, worker_threads
+from firesteel.train.threads import QUIET, threads, worker_threads
 
 __all__ = ["BlockInfo", "Engine", "LocalEngine", "check_shards", "machine", "work_on"]
 
@@ -86,20 +84,16 @@ def check_shards(shards: int, blocks: int) -> None:
         )
 
 
-@functools.cache
 def machine() -> str:
     """Return what decides this process's floating-point bits: CPU type, NumPy and its BLAS, with the kernel.
 
-    Another library's BLAS, such as scipy's, computes nothing here, and one process may have loaded it, another not.
+    How many threads the BLAS has is in it where a fit cannot limit them to one.
 
     >>> machine().split()[1]
     'numpy'
     """
-    found = [info for info in ThreadpoolController().info() if info["user_api"] == "blas"]
-    home = os.path.realpath(os.path.dirname(np.__file__))  # beside which wheels keep numpy.libs
-    own = [info for info in found if os.path.realpath(info["filepath"]).startswith(home)] or found
-    libraries = {f"{info['internal_api']} {info['version']} {info.get('architecture', '')}".strip() for info in own}
-    return " ".join([platform.machine(), "numpy", np.__version__, *sorted(libraries)])
+    said = BLAS.said() if BLAS.users else ""
+    return " ".join(filter(None, [platform.machine(), "numpy", np.__version__, blas_name(), said]))
 
 
 def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partial:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from firesteel.core.sparse import CSR, Features, suited
 from firesteel.errors import ConfigError, DataError
+from firesteel.train.blas import one_blas_thread
 from firesteel.train.blocks import count_nonzeros, is_sparse, n_blocks, pack_arrays, pack_in_order
 from firesteel.train.checks import (
     MOST_CLASSES,
@@ -199,7 +200,10 @@ class Arrays:
         check_shards(count, n_blocks(len(x), survey.words))
         engine = LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype, survey.words), count)
         try:
-            yield engine
+            with (
+                one_blas_thread()
+            ):  # not for each map alone, so that others' limits seldom begin in it and end outside
+                yield engine
         finally:
             engine.close()
 

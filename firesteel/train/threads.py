@@ -1,4 +1,4 @@
-"""The threads of this process: how many, with one BLAS thread each, and a map over them.
+"""The threads of this process: how many, and a map over them.
 
 Waking and waiting is most of what short work costs, and a step of a network is short; so there is a map of our own,
 whose helpers can also stay with one team for many steps.  `engine.py` opens it, `rounds.py` maps over it.
@@ -13,47 +13,12 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from firesteel.core.team import Team
 from firesteel.core.types import Run
+from firesteel.train.blas import BLAS
 
-__all__ = ["QUIET", "Threads", "one_blas_thread", "threads", "worker_threads"]
-
-
-@functools.cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-class _OneBlasThread:
-    """One limit for the whole process, taken by the first fit that wants it and lifted by the last."""
-
-    def __init__(self) -> None:
-        self.lock, self.users, self.limit = threading.Lock(), 0, None
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.users:
-                self.limit = _blas().limit(limits=1, user_api="blas")
-            self.users += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self.lock:
-            self.users -= 1
-            if not self.users and self.limit is not None:
-                self.limit.restore_original_limits()
-
-
-_ONE_BLAS_THREAD = _OneBlasThread()
-
-
-def one_blas_thread() -> contextlib.AbstractContextManager[None]:
-    """Return a context in which BLAS uses one thread: the number of threads is part of the result.
-
-    Contexts may overlap, in one thread or several.
-    """
-    return _ONE_BLAS_THREAD
+__all__ = ["QUIET", "Threads", "threads", "worker_threads"]
 
 
 def worker_threads() -> int:
@@ -82,6 +47,7 @@ class Threads:
     def _help(self) -> None:
         np.seterr(**QUIET)
         while job := self.jobs.get():
+            BLAS.check()
             job()
 
     def hold(self, team: Team) -> None:

@@ -15,9 +15,10 @@ from firesteel.core.regularizers import L2
 from firesteel.errors import DivergenceError
 from firesteel.models import Sequential
 from firesteel.train import learner, rounds, threads
+from firesteel.train.blas import one_blas_thread
 from firesteel.train.blocks import pack_arrays
 from firesteel.train.partial import Task
-from firesteel.train.threads import Threads, one_blas_thread
+from firesteel.train.threads import Threads
 
 RNG = np.random.default_rng(0)
 ROWS, INPUTS, CLASSES = 700, 12, 4
