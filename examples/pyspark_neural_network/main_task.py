@@ -28,7 +28,7 @@ from pyspark.sql import functions as F
 from firesteel.callbacks import BoldDriver, Callback, EarlyStopping
 from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError
 from firesteel.initializers import RandomUniform
-from firesteel.layers import Dense, Dropout
+from firesteel.layers import Dense, Dropout, Rescaling
 from firesteel.models import Sequential
 from firesteel.optimizers import SGD
 from firesteel.report import RunFolder
@@ -60,10 +60,13 @@ class Recipe:
     settings: dict[str, Any]
 
 
-def recommended(inputs: int, classes: int) -> Recipe:
-    """Return what does well: relu and dropout, cross-entropy, Adam on mini-batches, the best epoch kept."""
+def recommended(inputs: int, classes: int, largest: float = 1.0) -> Recipe:
+    """Return what does well: relu and dropout, cross-entropy, Adam on mini-batches, the best epoch kept.
+
+    largest: the largest pixel; images of 0 to 255 are scaled to 0 to 1 inside the network.
+    """
     layers = [Dense(128, "relu", input_dim=inputs), Dropout(0.2), Dense(classes, "softmax")]
-    model = Sequential(layers)
+    model = Sequential([Rescaling(1 / largest, input_dim=inputs), *layers] if largest > 1 else layers)
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     keep = EarlyStopping(patience=5, restore_best_weights=True)
     settings = {"epochs": 15, "batch_size": 64, "validation_split": 0.1, "callbacks": [keep]}
@@ -130,6 +133,29 @@ def must_suit(train: Paired, test: Paired, given: argparse.Namespace) -> None:
                 "that.  To do: name files of the same kind",
                 code="data-width",
             )
+
+
+def largest_pixel(rows: Paired) -> float:
+    """Return the largest number in the images."""
+    spark = rows.frame.sparkSession
+    spark.sparkContext.setJobDescription("main_task.py: the largest pixel")
+    found = rows.frame.agg(F.max(F.array_max("features"))).head()
+    spark.sparkContext.setJobDescription(None)
+    assert found is not None
+    return float(found[0])
+
+
+def notes(given: argparse.Namespace, largest: float) -> Iterator[str]:
+    """Yield what is worth a word before training."""
+    if largest > 1:
+        how = (
+            "the original learns badly from them: divide them"
+            if given.like_the_original
+            else "they are divided by it"
+        )
+        yield f"note: pixels go up to {largest:g}, and {how}"
+    if (given.train_images, given.train_labels) == (given.test_images, given.test_labels):
+        yield "note: the test files are the training files, so the test accuracy is that of rows already learned from"
 
 
 def learned(frame: DataFrame, recipe: Recipe, classes: int) -> DataFrame:
@@ -259,7 +285,7 @@ def named(given: argparse.Namespace) -> dict[str, Any]:
 
 def run(given: argparse.Namespace) -> None:
     """Read, train, test and write.  Raises FiresteelError before anything is trained, and what Spark raises."""
-    spark = session(app_name="pyspark-neural-network")
+    spark = session(app_name="pyspark-neural-network", conf={"spark.log.level": "FATAL"})
     spark.sparkContext.setLogLevel("FATAL")
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(Output(spark, given.output))
@@ -267,7 +293,11 @@ def run(given: argparse.Namespace) -> None:
         train = stack.enter_context(read(spark, given.train_images, given.train_labels))
         test = stack.enter_context(read(spark, given.test_images, given.test_labels))
         must_suit(train, test, given)
-        recipe = (original if given.like_the_original else recommended)(train.inputs, train.classes)
+        largest = largest_pixel(train)
+        for note in notes(given, largest):
+            print(note, flush=True)
+        sizes = train.inputs, train.classes
+        recipe = original(*sizes) if given.like_the_original else recommended(*sizes, largest)
         model = recipe.model
         rows, unseen = (learned(one.frame, recipe, train.classes) for one in (train, test))
         before = model.evaluate(unseen, verbose=0, return_dict=True)
@@ -286,7 +316,7 @@ def run(given: argparse.Namespace) -> None:
             config={"data": named(given)},
         )
         settings["callbacks"] = [*settings["callbacks"], Told(), look]
-        history = model.fit(rows, **settings)
+        history = model.fit(rows, checkpoint=given.checkpoint, **settings)
         if history.best is not None:
             print(f"kept: the weights of epoch {history.best + 1}")
 
@@ -320,7 +350,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="main_task.py",
         description="Train a network on images and labels in text files, on Spark, and test it on others.",
-        epilog="Exit codes: 0 good, 1 training failed, 2 usage or settings, 3 data, 4 Spark.",
+        epilog="Exit codes: 0 good, 1 training failed, 2 usage or settings, 3 data, 4 Spark, 130 interrupted.",
         allow_abbrev=False,
     )
     about = "{} images: text, a line of numbers each; or Parquet with columns features and label"
@@ -336,6 +366,11 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--epochs", type=whole(1), metavar="N", help="passes at most (15; like the original 100)")
     parser.add_argument("--shards", type=whole(1), metavar="N", help="parts that train apart (from the rows)")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="where progress is kept: the same command, interrupted, goes on from there",
+    )
     parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="root of all that is random (0)")
     return parser
 
@@ -356,6 +391,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = str(error) if isinstance(error, FiresteelError) else first_line(error)
         print(f"main_task.py: {said}", file=sys.stderr, flush=True)
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    except KeyboardInterrupt:
+        kept = "the same command goes on from there" if given.checkpoint else "--checkpoint FILE keeps progress"
+        print(f"\nmain_task.py: interrupted; {kept}", file=sys.stderr, flush=True)
+        return 130
     return 0
 
 

@@ -159,6 +159,39 @@ def test_like_the_original_is_the_same_training_as_on_arrays(spark, main, made, 
     assert "rate 0.1000" in capsys.readouterr().out
 
 
+# What is said
+
+
+def test_pixels_of_0_to_255_are_scaled_and_a_test_on_training_files_is_called_that(
+    spark, main, made, tmp_path, capsys
+):
+    frame = spark.read.parquet(str(made / "digits_train.parquet")).limit(300)
+    bytes_of = "transform(features, value -> float(round(value * 255)))"
+    frame.selectExpr(f"{bytes_of} features", "label").write.parquet(str(tmp_path / "pixels"))
+    assert main([*[str(tmp_path / "pixels")] * 4, str(tmp_path / "OUTPUT"), "--epochs", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "note: pixels go up to 255, and they are divided by it" in out
+    assert "note: the test files are the training files" in out
+    assert load_model(tmp_path / "OUTPUT" / "run" / "model.firesteel").layers[0].scale == 1 / 255
+
+
+def test_an_interrupted_training_says_how_to_go_on_and_does(spark, main, made, done, tmp_path, monkeypatch, capsys):
+    module, ended = example("main_task"), []
+
+    def interrupt(self, epoch, logs=None):
+        ended.append(epoch)
+        if len(ended) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.Told, "on_epoch_end", interrupt)
+    command = [*parquet(made), str(tmp_path / "OUTPUT"), *FEW, "--checkpoint", str(tmp_path / "progress")]
+    assert module.main(command) == 130
+    assert "interrupted; the same command goes on from there" in capsys.readouterr().err
+    assert not (tmp_path / "OUTPUT").exists()
+    assert module.main(command) == 0 and len(ended) < 9
+    assert kept(tmp_path / "OUTPUT") == kept(done)
+
+
 # What is refused
 
 
