@@ -208,7 +208,9 @@ class Table:
     def _about(self, name: str) -> dict[str, Any]:
         """Return what Spark's metadata say of a column."""
         found = self.matching(name)
-        about: dict[str, Any] = found[0].metadata.get("ml_attr", {}) if found else {}
+        about = found[0].metadata.get("ml_attr", {}) if found else {}
+        if not isinstance(about, dict):
+            raise unreadable(name, about)
         return about
 
     def feature_names(self, features: Names) -> list[str] | None:
@@ -216,25 +218,51 @@ class Table:
         if not isinstance(features, str):
             return list(features)
         about = self._about(features)
-        named = {
-            attribute["idx"]: attribute["name"]
-            for attributes in about.get("attrs", {}).values()
-            for attribute in attributes
-            if "idx" in attribute and "name" in attribute
-        }
-        count = about.get("num_attrs", len(named))
-        return [named[number] for number in range(count)] if named and set(named) == set(range(count)) else None
+        try:
+            named = {
+                attribute["idx"]: str(attribute["name"])
+                for attributes in about.get("attrs", {}).values()
+                for attribute in attributes
+                if "idx" in attribute and "name" in attribute
+            }
+            count = about.get("num_attrs", len(named))
+            return [named[number] for number in range(count)] if named and set(named) == set(range(count)) else None
+        except (AttributeError, TypeError):
+            raise unreadable(features, about) from None
 
     def feature_size(self, features: Names) -> int | None:
         """Return the number of features as far as it is known without reading a row."""
         if not isinstance(features, str):
             return len(features)
         about = self._about(features)
-        return (
-            about.get("num_attrs") or sum(len(attributes) for attributes in about.get("attrs", {}).values()) or None
-        )
+        try:
+            size = int(about.get("num_attrs") or sum(map(len, about.get("attrs", {}).values())))
+        except (AttributeError, TypeError, ValueError):
+            raise unreadable(features, about) from None
+        return size or None
 
-    def class_names(self, label: Names) -> list[str] | None:
-        """Return the names of the classes that StringIndexer left in the label's metadata."""
-        names = self._about(label).get("vals") if isinstance(label, str) else None
-        return list(names) if names else None
+    def classes(self, label: Names) -> tuple[int | None, list[str] | None]:
+        """Return how many classes the label has and what they are called, as far as its metadata say so.
+
+        Like Spark's own classifiers it takes the word of nominal attributes (their values, or the number of them)
+        and of binary ones (two), and none of numeric ones.
+        """
+        about = self._about(label) if isinstance(label, str) else {}
+        kind, names = about.get("type", "numeric"), about.get("vals")
+        if kind == "numeric":
+            return None, None
+        fine = names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names))
+        count = 2 if kind == "binary" else about.get("num_vals", len(names) if names is not None and fine else None)
+        fine = fine and (names is None or len(names) == count) and isinstance(count, int | None)
+        if not fine or kind not in ("binary", "nominal"):
+            raise unreadable(str(label), about)
+        return count, names
+
+
+def unreadable(name: str, about: Any) -> DataError:
+    """Return the error for metadata of a column that are not as Spark writes them."""
+    return DataError(
+        f"the metadata of column {name!r} are not as Spark ML writes them: ml_attr is {str(about)[:100]}.  To do: "
+        f"take them away, df.withMetadata({name!r}, {{}})",
+        code="data-metadata",
+    )

@@ -15,7 +15,7 @@ from firesteel.core.layers import Dense, Layer
 from firesteel.core.losses import Standardized
 from firesteel.core.network import Network, Objective
 from firesteel.core.ops import Affine
-from firesteel.errors import DataError
+from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.engine import SparkEngine
@@ -23,7 +23,7 @@ from firesteel.spark.fitting import NetworkEstimator, Plan, check_sizes, wrong
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.params import ClassifierParams, with_params
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
-from firesteel.train.checks import Rule
+from firesteel.train.checks import MOST_CLASSES, Rule
 from firesteel.train.moments import measure
 from firesteel.train.source import Survey, check_kind, check_targets
 from firesteel.train.weights import class_weights
@@ -62,7 +62,8 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         name = source.names["label"]
         check_targets(survey.targets, 1, 1, name)
         check_kind(survey, Rule("class"), name)
-        classes = self._count(source.class_names, survey, name, plan)
+        check_metadata(survey, source.class_count, source.class_names, name)
+        classes = self._count(source.class_count, survey, name, plan)
         last: tuple[Layer, ...] = (Dense(classes, "softmax", kernel_regularizer=plan.price),)
         layers = plan.whole or (*plan.hidden, *last)
         loss = plan.loss or losses.get("sparse_categorical_crossentropy")
@@ -77,9 +78,10 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         check_kind(survey, Rule("class", max(2, inner.outputs)), name)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
         weights = self._class_weights(survey, objective)
+        names = _named(source.class_names, source.class_count, max(2, inner.outputs), name)
 
         def fit(
-            engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
+            plan: Plan, engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
         ) -> tuple[Sequential, ClassificationSummary]:
             front: tuple[Layer, ...] = ()
             if plan.standardize:
@@ -92,18 +94,24 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             counts = np.split(sums[objective.summed[0][2]], 3)
             return network, ClassificationSummary(history, objective.means(sums)["loss"], *counts)
 
-        return fit
+        return fit, names
 
-    def _count(self, names: list[str] | None, survey: Survey, name: str, plan: Plan) -> int:
+    def _count(self, known: int | None, survey: Survey, name: str, plan: Plan) -> int:
         """Return the number of classes: what the metadata say, or one more than the largest; at least 2."""
         top = max(survey.classes)
-        if names is None and not plan.sizes and not plan.whole and top + 1 > max(2, survey.rows + survey.held):
+        if known is None and not plan.sizes and not plan.whole and top + 1 > max(2, survey.rows + survey.held):
             raise DataError(
                 f"{name} goes up to {top:,}, which would make more classes than the {survey.rows + survey.held:,} "
                 "rows: number the classes 0, 1, 2, ... (StringIndexer does it)",
                 code="data-label-range",
             )
         unseen = [number for number, one in survey.classes.items() if not one.rows]
+        if (known or 0) > MOST_CLASSES:
+            raise DataError(
+                f"{name} has {known:,} classes by its metadata, too many to predict: index it anew, or take its "
+                "metadata away with withMetadata",
+                code="data-metadata",
+            )
         if unseen:
             one = survey.classes[unseen[0]]
             raise DataError(
@@ -114,7 +122,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             )
         if plan.sizes:
             return plan.sizes[-1]
-        return max(2, top + 1, len(names or ()))
+        return max(2, top + 1, known or 0)
 
     def _class_weights(self, survey: Survey, objective: Objective) -> tuple[float, ...] | None:
         given = self._if_set("classWeights")
@@ -122,6 +130,38 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             return None
         named = given if isinstance(given, str) else {int(number): weight for number, weight in given.items()}
         return class_weights(named, survey, objective, "classWeights")
+
+
+def check_metadata(survey: Survey, count: int | None, names: list[str] | None, column: str) -> None:
+    """Raise DataError where the rows hold classes that the label's metadata do not know.
+
+    Classes that the rows do not hold are fine: another part of the data may, and Spark allows them too.
+    """
+    outside = {number: one for number, one in survey.classes.items() if count is not None and number >= count}
+    if outside:
+        number, one = next(iter(outside.items()))
+        several = sum(one.rows + one.held for one in outside.values())
+        called = "" if names is None else f" ({', '.join(names[:12])}{', ...' if len(names) > 12 else ''})"
+        raise DataError(
+            f"{column} has {count:,} classes by its metadata{called}, and holds class {number} at {one.where}; "
+            f"{several:,} of {survey.rows + survey.held:,} rows hold such a class.  To do: number the classes of all "
+            "rows with one StringIndexer, or take the column's metadata away with withMetadata",
+            code="data-metadata",
+        )
+
+
+def _named(names: list[str] | None, count: int | None, classes: int, column: str) -> list[str] | None:
+    """Return a name for each class of the network; raise ConfigError where it has more than the metadata know.
+
+    One class alone gets a second one beside it, which no row is of: Spark's word for that is "__unknown".
+    """
+    if count is not None and classes > max(2, count):
+        raise ConfigError(
+            f"layers end in {classes} classes, and {column} has {count} by its metadata: let them end in {count}, or "
+            "take the column's metadata away with withMetadata",
+            code="config-param",
+        )
+    return None if names is None else [*names, "__unknown"][:classes]
 
 
 # Regression
@@ -164,7 +204,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, source.names["label"])
 
         def fit(
-            engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
+            plan: Plan, engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
         ) -> tuple[Sequential, RegressionSummary]:
             features, targets = measure(engine, survey.width, survey.targets, "float32")
             front: tuple[Layer, ...] = ()
@@ -185,4 +225,4 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             r2 = 1.0 - means["mse"] / variance if variance else float("nan")
             return network, RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)
 
-        return fit
+        return fit, None

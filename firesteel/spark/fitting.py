@@ -221,23 +221,27 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
         survey = source.survey()
-        if plan.runs is not None:
-            plan = replace(plan, callbacks=(_run_folder(plan.runs, source),))
         shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
-        fit = self._fit_of(source, survey, plan)
+        fit, names = self._fit_of(source, survey, plan)
+        if plan.runs is not None:
+            plan = replace(plan, callbacks=(_run_folder(plan.runs, source.feature_names, names),))
         with contextlib.ExitStack() as stack:
             engine = stack.enter_context(source.engine(shards))
             held = stack.enter_context(source.engine(held=True)) if survey.held else None
             kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
-            network, summary = fit(engine, held, stack.enter_context(kept) if kept else None)
+            network, summary = fit(plan, engine, held, stack.enter_context(kept) if kept else None)
         model = self._model()
-        model.hold(network, {"features": source.feature_names, "classes": source.class_names, "few": survey.few})
+        model.hold(network, {"features": source.feature_names, "classes": names, "few": survey.few})
         model._summary = summary
         model._resetUid(self.uid)
         return self._copyValues(model)
 
     def _fit_of(self, source: Source, survey: Survey, plan: Plan) -> Any:
-        """Return what trains on packed rows, once they allow it: (engine, held, kept) -> (network, summary)."""
+        """Return what trains on packed rows, once they allow it, and the names of the classes.
+
+        The former is called with a plan, engines of rows to train on and held out, and a place for checkpoints, and
+        returns a network and a summary.
+        """
         raise NotImplementedError
 
     def _model(self) -> NetworkModel[Any]:
@@ -283,12 +287,10 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         return total.sums
 
 
-def _run_folder(parent: str, source: Frame | Packed) -> Callback:
+def _run_folder(parent: str, features: list[str] | None, classes: list[str] | None) -> Callback:
     """Return what writes a fit's run, into a new folder; the edge is looked for by name where it is asked for."""
     report = importlib.import_module("firesteel.report")
-    made: Callback = report.RunFolder(
-        report.next_folder(parent), class_names=source.class_names, feature_names=source.feature_names
-    )
+    made: Callback = report.RunFolder(report.next_folder(parent), class_names=classes, feature_names=features)
     return made
 
 

@@ -87,8 +87,8 @@ class Frame:
             exact = parts | {"x": table.features(columns.features, dtype, word("features"), kept=True)}
             stored = parts | table.stored(str(columns.features), dtype)
         self.kept = frame.select(*(column.alias(name) for name, column in stored.items()))
+        self.feature_size = table.feature_size(columns.features)
         self.feature_names = table.feature_names(columns.features)
-        self.class_names = table.class_names(columns.label)
         leading = table.leading(TELLING, LEADING)
         told = {f"where{number}": table.column(name, "leading")[0] for number, name in enumerate(leading)}
         self.told = frame.select(*(column.alias(name) for name, column in (stored | told).items()))
@@ -98,6 +98,16 @@ class Frame:
         self.candidates: tuple[Any, Any, int] | None = None
         self.surveyed: Survey | None = None
         ship(frame.sparkSession)
+
+    @property
+    def class_count(self) -> int | None:
+        """How many classes there are by the label's metadata."""
+        return self.table.classes(self.columns.label)[0]
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """What they are called there."""
+        return self.table.classes(self.columns.label)[1]
 
     def survey(self) -> Survey:
         if self.surveyed is not None:
@@ -120,7 +130,14 @@ class Frame:
         for report in reports:
             found = merge(found, {code: Finding(**f) for code, f in report["found"].items()})
             classes = merge_classes(classes, {number: Class(*one) for number, *one in report["classes"]})
-        refuse(found, rows, self.names, self.feature_names)
+        size, widths = self.feature_size, {w for report in reports for w, _ in report["widths"]["features"]}
+        if size is not None and widths and size not in widths:
+            raise DataError(
+                f"{self.names['features']} has {size:,} features by its metadata, and {max(widths):,} values in its "
+                f"{rows:,} rows.  To do: assemble it anew, or take its metadata away with withMetadata",
+                code="data-metadata",
+            )
+        refuse(found, rows, self.names, self.feature_names if widths <= {size} else None)
         width = self._one_width(reports, "features", rows)
         targets = self._one_width(reports, "label", rows)
         held = sum(report["held"] for report in reports)

@@ -46,6 +46,7 @@ class Packed:
         self.names: Mapping[str, str] = columns.names()
         self.feature_names: list[str] | None = about["features"]
         self.class_names: list[str] | None = about["classes"]
+        self.class_count: int | None = about.get("class_count", len(self.class_names) if self.class_names else None)
         self._frames, self._survey, self._stored = dict(frames), survey, bool(frames)
         self._engines: dict[tuple[int, bool], SparkEngine] = {}
         self._lock = threading.Lock()
@@ -141,7 +142,11 @@ def pack(
 def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed:
     """Pack a source's rows; shards: how many of them to expect, None for a number from the rows alone."""
     survey = source.survey()
-    about = {"features": source.feature_names, "classes": source.class_names}
+    about = {
+        "features": source.feature_names,
+        "classes": source.class_names,
+        "class_count": source.class_count,
+    }
     if path is not None:
         _write(source, path, about)
         return load_pack(path)
