@@ -4,10 +4,11 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 SECOND ?= python3.13
+OLDEST ?= python3.11
 MATRIX ?= 3.5:$(PYTHON) 4.0:$(PYTHON) 4.3:$(PYTHON) 4.3:$(SECOND)
 STAGES := tests/spark/test_estimator.py tests/spark/test_contract.py tests/spark/test_bad_rows.py tests/spark/test_same_bits.py tests/spark/test_checkpoints.py
 
-.PHONY: demo test test-slow test-mnist test-diamonds test-matrix test-against walk lint format bench clean
+.PHONY: demo test test-slow test-mnist test-diamonds test-matrix test-oldest test-against walk lint format bench clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "firesteel needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run `make PYTHON=python3.12 ...`" % sys.version_info[:2])'
@@ -55,6 +56,16 @@ test-against: $(READY)
 walk: $(READY)
 	@$(BIN)/python -m tests.walk
 
+# all but the stages' tests, on the oldest versions of everything that pyproject.toml allows
+test-oldest: .oldest/.ready
+	@.oldest/bin/python -m pytest -q -p no:cacheprovider -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/spark firesteel tests
+
+.oldest/.ready: pyproject.toml tests/oldest.py
+	@echo "setting up .oldest (about a minute)"
+	@$(OLDEST) -m venv --clear .oldest
+	@.oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable . $$($(OLDEST) tests/oldest.py)
+	@touch $@
+
 lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -75,4 +86,4 @@ bench: .bench/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv .bench .matrix .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .bench .matrix .oldest .pytest_cache .mypy_cache .ruff_cache

@@ -3,6 +3,7 @@
 A data set is a row of `SETS` and a format that is written a row of `FORMS`; reading is `rows.py`.
 """
 
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +97,11 @@ def _libsvm(paths: Sequence[Path], rows: Rows) -> None:
 
 def _npz(paths: Sequence[Path], rows: Rows) -> None:
     x = rows.x if rows.picture is None else rows.x.reshape(len(rows.x), *rows.picture)
-    with written(paths[0]) as file:
-        np.savez_compressed(file, x=x, y=_narrow(rows))
+    arrays = {"x": x, "y": _narrow(rows)}
+    with written(paths[0]) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _parquet(paths: Sequence[Path], rows: Rows) -> None:

@@ -14,6 +14,8 @@ from dataclasses import MISSING, field, fields
 from numbers import Real
 from typing import Any, ParamSpec, Self, TypeVar
 
+import numpy as np
+
 from firesteel.errors import ConfigError
 
 __all__ = [
@@ -167,7 +169,7 @@ def integer(default: int | Any = MISSING, *, low: int, why: str) -> Any:
 def whole(got: Any) -> int | None:
     """Return an integer of any kind, of at most 64 bits, as an int; None for all else, True and False included."""
     try:
-        value = None if isinstance(got, bool) else operator.index(got)
+        value = None if isinstance(got, bool | np.bool) else operator.index(got)
     except TypeError:
         return None
     return value if value is not None and abs(value) < 2**63 else None

@@ -60,7 +60,8 @@ def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
         if len(np.unique(buckets)) == len(values):
             code_of = np.zeros(1 << 16, np.uint8)
             code_of[buckets] = np.arange(len(values))
-            return code_of.take((words * odd) >> shift).reshape(x.shape), values.view(x.dtype)
+            at = ((words * odd) >> shift).view(f"i{x.dtype.itemsize}")  # below 2^16: NumPy 2.0 takes no uint64 here
+            return code_of.take(at).reshape(x.shape), values.view(x.dtype)
     return None
 
 

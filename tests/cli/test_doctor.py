@@ -108,7 +108,7 @@ def test_a_package_that_is_missing(monkeypatch, name):
 def test_a_pandas_that_is_too_new(monkeypatch):
     monkeypatch.setattr(checks, "_version", lambda name: "3.0.1")
     finding = list(checks._packages())[-1]
-    assert "pandas 3.0.1 is newer" in finding.what and "pandas>=2.2,<3" in finding.todo
+    assert "pandas 3.0.1 is newer" in finding.what and "pandas>=2.2.2,<3" in finding.todo
 
 
 def test_a_disk_that_is_full_or_not_there(monkeypatch, tmp_path):
