@@ -89,7 +89,7 @@ class Built:
         for metric in measured:
             _metric(metric, function, 1)
         self._optimizer, self._loss, self._metrics = chosen, function, measured
-        self._state = None
+        self.forget()
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile` was given, as JSON-able descriptions; None before."""
@@ -160,6 +160,10 @@ class Built:
         """Take a state of this model's training, its weights included."""
         self._put(state.theta)
         self._state = state
+
+    def forget(self) -> None:
+        """Drop the optimizer's moments, the steps taken and a rate that was set: the next fit starts anew."""
+        self._state = None
 
     @property
     def optimizer(self) -> Optimizer | None:
@@ -274,16 +278,31 @@ class Built:
 
     # Keeping
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to one file: layers, weights, and what it was compiled with.
+    @spelled
+    def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
+        """Write the model to one file: layers, weights, what it was compiled with, and how training goes on.
 
-        The file is written whole or not at all.  Raises StoreError if it cannot be.
+        `load_model` returns a model that trains on to the bit as this one does.  The file is written whole or not
+        at all.
+
+        Args:
+            path: The file.
+            include_optimizer: Whether the optimizer's moments, the steps taken and a learning rate that was set are
+                written too; without them a further `fit` starts with new ones.
+
+        Raises:
+            StoreError: If the file cannot be written.
         """
-        store.write(path, self.to_bytes())
+        store.write(path, self.to_bytes(include_optimizer=include_optimizer))
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
         """Return what `save` writes."""
-        return store.to_bytes(self.network, self.theta, {"compiled": self.get_compile_config()})
+        extra: dict[str, Any] = {"compiled": self.get_compile_config()}
+        state, vectors = self._state, {}
+        if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
+            extra["state"] = state.counts
+            vectors = {"slots": state.slots} | ({"outer": state.outer} if state.outer.tobytes().strip(b"\0") else {})
+        return store.to_bytes(self.network, self.theta, extra, vectors)
 
 
 def _metric(given: str | Metric, loss: Loss, outputs: int) -> Metric:

@@ -9,7 +9,6 @@ import json
 import os
 import warnings
 from contextlib import suppress
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Self
@@ -37,7 +36,7 @@ def to_bytes(progress: Progress, identity: Identity) -> bytes:
     tensors["sums"] = np.zeros(0) if progress.sums is None else progress.sums
     header = {
         "identity": dict(identity.parts),
-        "counts": [[state.step, state.epoch, state.learning_rate, state.cost] for state in states],
+        "counts": [state.counts for state in states],
         "rows": [[names, *zip(*(row.values() for row in run), strict=True)] for names, run in runs],
         "machines": sorted(progress.machines),
         "round": progress.round,
@@ -71,17 +70,16 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
                 code="store-checkpoint",
             )
         rows = [dict(zip(names, row, strict=True)) for names, *run in rows for row in zip(*run, strict=True)]
-        integers = [round_, *(row["epoch"] for row in rows), *(n for state in counts for n in state[:2])]
-        numbers = [*(row["loss"] for row in rows), *(n for state in counts for n in state[2:] if n is not None)]
+        integers, numbers = [round_, *(row["epoch"] for row in rows)], [row["loss"] for row in rows]
         sound = all(type(n) is int and n >= 0 for n in integers) and all(isinstance(n, int | float) for n in numbers)
         if not sound or {*map(type, machines)} - {str} or type(finished) is not bool or len(counts) not in (1, 2):
             raise ValueError("it does not describe a training")
         states = []
-        for n, (step, epoch, rate, cost) in enumerate(counts):
+        for n, told in enumerate(counts):
             parts = {part: vectors[f"{n}.{part}"].astype(like.theta.dtype) for part in VECTORS}
             if any(vector.shape != getattr(like, part).shape for part, vector in parts.items()):
                 raise ValueError("its vectors have other shapes")
-            states.append(replace(like, **parts, step=step, epoch=epoch, learning_rate=rate, cost=cost))
+            states.append(TrainState.of(told, **parts))
         sums = vectors["sums"].astype(np.float64) if round_ else None
         return Progress(states[0], rows, (*states, None)[1], frozenset(machines), round_, sums, finished)
     except StoreError:

@@ -127,7 +127,7 @@ def save_model(
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*input example was not provided")  # the signature needs none to be exact
         file = Path(folder, FILE)
-        model.save(file)
+        model.save(file, include_optimizer=False)
         pyfunc.save_model(
             path=os.fspath(path),
             loader_module=__name__,

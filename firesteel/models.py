@@ -28,6 +28,7 @@ from firesteel.train.history import History
 from firesteel.train.moments import measure
 from firesteel.train.rounds import predict
 from firesteel.train.source import Arrays, Source, check_width, features_array
+from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
 from firesteel.train.threads import threads
 from firesteel.trainable import Trainable, strategy_of
@@ -261,19 +262,25 @@ class Sequential(Trainable):
     @staticmethod
     def from_bytes(data: bytes, name: str = "the model") -> "Sequential":
         """Return the model whose bytes these are.  Raises StoreError if they are not a model's."""
-        network, theta, header = store.from_bytes(data, name)
+        network, theta, header, vectors = store.from_bytes(data, name)
         model = Sequential(network.layers, dtype=network.dtype)
         model._network = network
         model._put(theta)
         model._chosen = True
         compiled = header.get("compiled")
-        if compiled is not None:
-            try:
+        try:
+            if compiled is not None:
                 named = [m if isinstance(m, str) else metrics.get(m) for m in compiled["metrics"]]
                 model.compile(compiled["optimizer"], compiled["loss"], named)
                 model._objective()
-            except (ConfigError, KeyError, TypeError) as error:
-                raise store.damaged(name, error) from None
+            if "state" in header:
+                still = np.broadcast_to(np.zeros((), theta.dtype), theta.shape)
+                state = TrainState.of(header["state"], theta, vectors["slots"], vectors.get("outer", still))
+                if len(state.slots) != len(state.used(model._compiled()).slots):
+                    raise ValueError("its moments are not those of its optimizer")
+                model.keep(state)
+        except (ConfigError, LookupError, TypeError, ValueError) as error:
+            raise store.damaged(name, error) from None
         return model
 
 

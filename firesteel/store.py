@@ -4,6 +4,9 @@ Nothing in it is code, a path or a name to import: layers, losses and optimisers
 registries, every shape must be the one that the description implies, and anything else is refused.  A checksum over
 both tells a damaged file from a whole one.  A save is written beside the target, flushed and renamed, so that the
 old file stays whole until the new one is.
+
+Format 1 holds a network, its weights and what it was compiled with.  Format 2 also holds the state of a training that
+may go on: the optimiser's moments, the steps taken, the learning rate that was set.
 """
 
 import hashlib
@@ -11,6 +14,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +26,7 @@ from firesteel.errors import StoreError
 from firesteel.files import open_plain, replacing
 
 __all__ = [
-    "FORMAT",
+    "FORMATS",
     "arrays",
     "checksum",
     "damaged",
@@ -33,10 +37,13 @@ __all__ = [
     "write",
 ]
 
-FORMAT = 1
-"""Number of the file format; it grows when a reader of an older one would misread a file."""
+FORMATS = (1, 2)
+"""Numbers of the file formats that are read.  One is added when readers of the last would misread a file."""
 SPARE = 64 << 20
 """Bytes that reading a file may take beside twice its size."""
+VECTORS = ("outer", "slots")
+"""Names of the arrays of a training's state, in their order."""
+NONE: Mapping[str, Array] = MappingProxyType({})
 
 
 def tensor_names(network: Network) -> list[str]:
@@ -44,12 +51,26 @@ def tensor_names(network: Network) -> list[str]:
     return [f"{number}.{name}" for number, name, _, _ in network.layout.slices()]
 
 
-def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any]) -> bytes:
-    """Return the file's content: the network, its weights, and `extra`, a JSON-able description of the rest."""
-    header = {"format": FORMAT, "network": network.to_config(), **extra}
-    header["sha256"] = checksum(header, theta)
+def _format(header: Mapping[str, Any]) -> int:
+    """Return the first format whose readers understand a description: no file has a higher one than it needs."""
+    return 2 if "state" in header else 1
+
+
+def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: Mapping[str, Array] = NONE) -> bytes:
+    """Return a model file's content.
+
+    Args:
+        network: The network.
+        theta: Its weights, (P,).
+        extra: A JSON-able description of the rest; "state" is that of a training that may go on.
+        vectors: The state's arrays, (..., P), by the names in VECTORS.
+    """
+    header = {"network": network.to_config(), **extra}
+    header["format"] = _format(header)
+    header["sha256"] = checksum(header, theta, *(vectors[name] for name in sorted(vectors)))
     arrays = (theta[where].reshape(shape) for _, _, shape, where in network.layout.slices())
-    tensors = {name: np.ascontiguousarray(array) for name, array in zip(tensor_names(network), arrays, strict=True)}
+    named = {**dict(zip(tensor_names(network), arrays, strict=True)), **vectors}
+    tensors = {name: np.ascontiguousarray(array) for name, array in named.items()}
     return save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
 
 
@@ -62,28 +83,42 @@ def checksum(header: Mapping[str, Any], *arrays: Array) -> str:
     return digest.hexdigest()
 
 
-def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any]]:
-    """Return (network, theta, the rest of the header) from a file's content.  Raises StoreError if it is not one.
+def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], dict[str, Array]]:
+    """Return (network, theta, the rest of the header, the state's arrays) from a model file's content.
 
-    name: what to call the file in messages.
+    Args:
+        data: The content.
+        name: What to call the file in messages.
+
+    Raises:
+        StoreError: If it is not a model's, or another version's, or damaged.
     """
     entries, header = headers(data, name)
-    if header.get("format") != FORMAT:
+    if type(header.get("format")) is not int or header["format"] not in FORMATS:
         raise StoreError(
-            f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads {FORMAT}: it was written "
-            "by another version",
+            f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads "
+            f"{' and '.join(map(str, FORMATS))}: it was written by another version",
             code="store-format",
         )
     try:
         network = Network.from_config(header["network"])
-        slices = zip(tensor_names(network), network.layout.slices(), strict=True)
-        parts = arrays(data, entries, {name: (network.dtype, shape) for name, (_, _, shape, _) in slices})
+        named = tensor_names(network)
+        shapes = dict(zip(named, (shape for _, _, shape, _ in network.layout.slices()), strict=True))
+        state = [part for part in VECTORS if "state" in header and part in entries]
+        shapes |= {part: tuple(entries[part]["shape"]) for part in state}
+        parts = arrays(data, entries, {part: (network.dtype, shape) for part, shape in shapes.items()})
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise damaged(name, error) from None
-    theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in parts)])
-    if header.get("sha256") != checksum(header, theta):
+    weights, moments = parts[: len(named)], parts[len(named) :]
+    theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in weights)])
+    if header.get("sha256") != checksum(header, theta, *moments):
         raise damaged(name, "its checksum is not that of its content")
-    return network, theta, header
+    return (
+        network,
+        theta,
+        header,
+        {part: found.astype(theta.dtype) for part, found in zip(state, moments, strict=True)},
+    )
 
 
 def damaged(name: str, what: object) -> StoreError:

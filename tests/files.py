@@ -55,6 +55,15 @@ def header_size(data: bytes) -> int:
     return 8 + int.from_bytes(data[:8], "little")
 
 
+def trained(seed: int) -> Sequential:
+    """Return the model as it is in the midst of a training, with moments and a velocity."""
+    made, rng = model(seed), np.random.default_rng(seed)
+    size = made.count_params()
+    slots, outer = rng.normal(size=(2, size)).astype("f4"), rng.normal(size=size).astype("f4")
+    made.keep(TrainState.of([20, 2, 0.1, 0.5], made.theta, slots, outer))
+    return made
+
+
 def progress(seed: int, size: int) -> Progress:
     """Return the progress of a training in the midst of its third epoch."""
     rng = np.random.default_rng(seed)
@@ -80,7 +89,7 @@ def kept(data: bytes, like: Progress) -> bytes:
 
 KINDS = {
     "model": Kind(
-        model(1).to_bytes(),
+        trained(1).to_bytes(),
         (LARGE[0].to_bytes(), LARGE[1].to_bytes()),
         lambda data: Sequential.from_bytes(bytes(data), "m.firesteel").to_bytes(),
         lambda path, number: LARGE[number].save(path),

@@ -25,7 +25,7 @@ def inspect(model: Path, /, *, as_json: Json = False) -> None:
     """
     known = trained(model)
     data = store.read(known.path)
-    network, _, header = store.from_bytes(data, str(known.path))
+    network, _, header, _ = store.from_bytes(data, str(known.path))
     compiled = known.model.get_compile_config()
     facts = {
         "file": str(known.path),

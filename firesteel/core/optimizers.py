@@ -409,9 +409,16 @@ def _warmed(beta_1: float, t: int) -> float:
 @functools.lru_cache(maxsize=64)
 def _products(beta_1: float, block: int) -> Array:
     """Return the products of mu up to each t of a block of steps."""
-    start = _warmed(beta_1, block * BLOCK)
-    factors = [_warming(beta_1, t) for t in range(block * BLOCK + 1, (block + 1) * BLOCK + 1)] if start else [0.0]
-    return start * np.cumprod(np.resize(factors, BLOCK))
+    start = 1.0
+    for before in range(block):
+        start *= float(_block(beta_1, before > 0)[-1])
+    return start * _block(beta_1, block > 0)
+
+
+@functools.lru_cache(maxsize=64)
+def _block(beta_1: float, later: bool) -> Array:
+    """Return the products of mu from the start of a block to each t of it: in all but the first, mu is beta_1."""
+    return np.cumprod([_warming(beta_1, t) for t in range(BLOCK * later + 1, BLOCK * later + BLOCK + 1)])
 
 
 @dataclass(frozen=True)
@@ -462,6 +469,8 @@ class LBFGS(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.memory > 1000:
+            raise ConfigError(f"LBFGS(memory={self.memory}): memory must be at most 1000", code="config-value")
         if any(
             value is not None for value in (self.weight_decay, self.clipnorm, self.clipvalue, self.global_clipnorm)
         ):

@@ -53,8 +53,9 @@ class RunFolder(Callback):
     are the pixels of one.  config: sections and what to put into them that a training does not know itself, such as
     {"data": {"train": "digits.parquet"}}.
 
-    The files: config.toml, history.jsonl, metrics.json, model.firesteel, env.json, report.html.  The history grows by
-    a line an epoch; the page is drawn again while training goes on, and then shows itself anew every few seconds.
+    The files: config.toml, history.jsonl, metrics.json, model.firesteel (without moments), env.json, report.html.  The
+    history grows by a line an epoch; the page is drawn again while training goes on, and then shows itself anew every
+    few seconds.
     The training's bits are the same with and without it.
     Raises ConfigError where a package is missing, the folder is not free, also because another process is writing
     it, or names do not fit the network; and StoreError where it cannot be written.
@@ -115,7 +116,7 @@ class RunFolder(Callback):
             start = None
             if not self.params["drawn"] and not self.model.state.step:
                 start = "start.firesteel"
-                self.model.save(self.folder / start)
+                self.model.save(self.folder / start, include_optimizer=False)
             config = settings.described(self.model, self.params, self._on_spark, self.config, start)
             self._write("config.toml", settings.to_toml(config))
         self._write("history.jsonl", self.model.history.to_jsonl())
@@ -149,7 +150,7 @@ class RunFolder(Callback):
         at, over = time.perf_counter(), status != "training"
         fingerprint = self.model.fingerprint() if over else None
         if over:
-            self.model.save(self.folder / "model.firesteel")
+            self.model.save(self.folder / "model.firesteel", include_optimizer=False)
         metrics = {
             "format": FORMAT,
             "status": status,

@@ -55,7 +55,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         """
         cls.check(network.network)
         model = cls()
-        model.hold(Sequential.from_bytes(network.to_bytes()), {})
+        model.hold(Sequential.from_bytes(network.to_bytes(include_optimizer=False)), {})
         return model
 
     @classmethod
@@ -63,7 +63,11 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         """Raise ConfigError unless the network's outputs are what this stage gives."""
 
     def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
-        """Take a network, and what is known of its columns: their names, and whether zeros are left out there."""
+        """Take a network, and what is known of its columns: their names, and whether zeros are left out there.
+
+        Its moments go, as they do when a stage is saved.
+        """
+        network.forget()
         self._network = network
         self._features = about.get("features")
         self._few = about.get("few", False)

@@ -130,7 +130,7 @@ class ModelWriter(StageWriter):
 
     def saveImpl(self, path: str) -> None:
         self.describe(path, {"firesteel": self.instance.about()})
-        write_bytes(self.sparkSession, f"{path}/data", self.instance.network.to_bytes())
+        write_bytes(self.sparkSession, f"{path}/data", self.instance.network.to_bytes(include_optimizer=False))
 
 
 class StageReader(MLReader[Any]):

@@ -65,7 +65,6 @@ class Identity:
         engines: with the rows to train on, and those held out.  settings: further ones, by name.
         """
         rows = [[[b.id, b.rows, b.fingerprint] for b in engine.blocks] for engine in engines]
-        counts = [start.step, start.epoch, start.learning_rate, start.cost]
         described = {
             "firesteel": __version__,
             "network": objective.network.to_config(),
@@ -77,7 +76,7 @@ class Identity:
             "shards": engines[0].shards,
             "training set": rows[0],
             "validation set": rows[1:],
-            "start": [counts, *(_digest(vector) for vector in (start.theta, start.slots, start.outer))],
+            "start": [start.counts, *(_digest(vector) for vector in (start.theta, start.slots, start.outer))],
             **settings,
         }
         return Identity({name: _text(value) for name, value in described.items()})

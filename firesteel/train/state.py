@@ -3,7 +3,9 @@
 Two states with equal fields train on alike, wherever they are.  `loop.py` advances it.
 """
 
+import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +41,23 @@ class TrainState:
         (2, 3)
         """
         return TrainState(theta, np.zeros((len(optimizer.slots), len(theta)), theta.dtype), np.zeros_like(theta))
+
+    @staticmethod
+    def of(counts: Any, theta: Array, slots: Array, outer: Array) -> "TrainState":
+        """Return the state with these `counts`; raise ValueError where that describes none."""
+        step, epoch, rate, cost = counts
+        whole = all(type(number) is int and 0 <= number < 2**53 for number in (step, epoch))
+        real = all(number is None or type(number) is float for number in (rate, cost))
+        if not whole or not real or (rate is not None and not 0.0 <= rate < math.inf):
+            raise ValueError(f"{counts} do not describe a training")
+        if not slots.shape[1:] == theta.shape == outer.shape:
+            raise ValueError("its vectors have other shapes")
+        return TrainState(theta, slots, outer, step, epoch, rate, cost)
+
+    @property
+    def counts(self) -> list[Any]:
+        """What the state is besides its vectors, as JSON."""
+        return [self.step, self.epoch, self.learning_rate, self.cost]
 
     def used(self, optimizer: Optimizer) -> Optimizer:
         """Return the optimiser with the learning rate that this state has set, if it has."""
