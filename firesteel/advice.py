@@ -23,6 +23,8 @@ __all__ = ["advice", "sizes"]
 
 WIDE = 10.0
 """How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
+BROAD = 1000
+"""Units above which a single hidden layer is broad."""
 FEW = 20
 """How many whole numbers targets may take and still look like classes."""
 
@@ -36,7 +38,9 @@ def advice(
     """
     network = objective.network
     return [
+        *_structure(network),
         *_scale(network, features),
+        *_unchanging(features),
         *_classes(objective, survey, targets),
         *_output(objective, survey),
         *_start(objective, start),
@@ -53,6 +57,34 @@ def sizes(mean: Array, deviation: Array) -> tuple[Array, int]:
     """
     size = np.maximum(np.abs(mean), deviation)
     return size, int((size > WIDE).sum())
+
+
+def _structure(network: Network) -> list[str]:
+    """Hint at depth before width, and at layers that narrow towards the output."""
+    found = []
+    *hidden, _ = [op.units for op in network.ops if isinstance(op, Affine)] or [0]
+    if not hidden and not any(isinstance(op, Lookup) for op in network.ops):
+        found.append(
+            "there is no hidden layer, so this is a linear model: a good score to beat, and Dense(64, 'relu') in front "
+            "of it can learn more"
+        )
+    if len(hidden) == 1 and hidden[0] > BROAD:
+        found.append(
+            f"one hidden layer has {hidden[0]:,} units: two smaller ones, such as 256 and 64, often learn more with "
+            "fewer parameters"
+        )
+    wider = next(((a, b) for a, b in pairwise(hidden) if b > a), None)
+    if wider and network.outputs < network.inputs:
+        found.append(
+            f"a hidden layer of {wider[1]:,} units stands behind one of {wider[0]:,}: layers that narrow towards the "
+            "output usually do as well with fewer parameters"
+        )
+    return found
+
+
+def _unchanging(features: Moments) -> list[str]:
+    count = int((features.variance == 0).sum())
+    return [f"{count} of {len(features.variance)} inputs never change: they can be left out"] if count else []
 
 
 def _scale(network: Network, features: Moments) -> list[str]:

@@ -40,6 +40,12 @@ CAUSES = {
     ),
     "are no more than one": lambda: hints(Dense(4), Dropout(0.1), Dense(3, "softmax")),
     "lets little of the gradient through": lambda: hints(Dense(4, "sigmoid"), Dense(3, "softmax")),
+    "there is no hidden layer": lambda: hints(Dense(3, "softmax")),
+    "one hidden layer has 1,001 units": lambda: hints(Dense(1001, "relu"), Dense(3, "softmax")),
+    "a hidden layer of 16 units stands behind one of 8": lambda: hints(
+        Dense(8, "relu"), Dense(16, "relu"), Dense(3, "softmax")
+    ),
+    "2 of 5 inputs never change": lambda: hints(*SOFTMAX, x=X * [1, 0, 1, 0, 1]),
     "2,406 parameters for 600 rows": lambda: hints(Dense(267, "relu"), Dense(3, "softmax")),
 }
 
@@ -58,12 +64,13 @@ def test_every_cause_has_its_hint(text):
         lambda: hints(Normalization(), *SOFTMAX, x=X * 1000),
         lambda: hints(Rescaling(1e-3), *SOFTMAX, x=X * 1000),
         lambda: hints(BatchNormalization(), *SOFTMAX),
-        lambda: hints(Dense(1, "sigmoid"), y=K > 0, loss="binary_crossentropy"),
+        lambda: hints(Dense(4, "relu"), Dense(1, "sigmoid"), y=K > 0, loss="binary_crossentropy"),
         lambda: hints(Dense(8, "tanh"), Dense(1), y=R, loss="mse"),
-        lambda: hints(Dense(1), y=RNG.poisson(30, 600), loss="mse"),
+        lambda: hints(Dense(4, "relu"), Dense(1), y=RNG.poisson(30, 600), loss="mse"),
+        lambda: hints(Dense(3, "relu"), Dense(8, "relu"), Dense(5), y=X, loss="mse"),
         lambda: hints(Dense(300, "relu", kernel_regularizer="l2"), Dense(3, "softmax")),
         lambda: hints(Dense(8), Activation("relu"), Dense(3, "softmax")),
-        lambda: hints(Dense(3, "softmax"), x=X * 5, fit=1),
+        lambda: hints(Dense(4, "relu"), Dense(3, "softmax"), x=X * 5, fit=1),
     ],
 )
 def test_a_network_that_is_well_made_needs_none(give):

@@ -70,7 +70,9 @@ def _packages() -> Iterator[Finding]:
         return
     yield Finding(", ".join(f"{name} {_version(name)}" for name in ("pyspark", "pandas", "pyarrow")))
     if int(_version("pandas").partition(".")[0]) >= 3:
-        yield Finding(f"pandas {_version('pandas')} is newer than Spark is made for", 'pip install "pandas>=2.2.2,<3"')
+        yield Finding(
+            f"pandas {_version('pandas')} is newer than Spark is made for", 'pip install "pandas>=2.2.2,<3"'
+        )
 
 
 def _version(package: str) -> str:
