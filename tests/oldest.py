@@ -1,4 +1,4 @@
-"""Prints what `make test-oldest` installs: the oldest versions that pyproject.toml allows, and the tests' own tools."""
+"""Print what `make test-oldest` installs: the oldest versions that pyproject.toml allows, and tools."""
 
 import re
 import tomllib

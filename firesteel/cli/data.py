@@ -3,7 +3,6 @@
 A data set is a row of `SETS` and a format that is written a row of `FORMS`; reading is `rows.py`.
 """
 
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from firesteel.cli.options import Json, print_json, rows_flags
 from firesteel.cli.rows import Ask, Rows, ask, load, parquet
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import labels_of
-from firesteel.datasets import write_csv, write_idx, write_libsvm, write_text
-from firesteel.datasets.files import must_not_exist, written
+from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, write_text
+from firesteel.datasets.files import must_not_exist
 from firesteel.errors import DataError
 
 __all__ = ["data"]
@@ -97,11 +96,7 @@ def _libsvm(paths: Sequence[Path], rows: Rows) -> None:
 
 def _npz(paths: Sequence[Path], rows: Rows) -> None:
     x = rows.x if rows.picture is None else rows.x.reshape(len(rows.x), *rows.picture)
-    arrays = {"x": x, "y": _narrow(rows)}
-    with written(paths[0]) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+    write_npz(paths[0], {"x": x, "y": _narrow(rows)})
 
 
 def _parquet(paths: Sequence[Path], rows: Rows) -> None:

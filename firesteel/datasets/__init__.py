@@ -4,7 +4,7 @@ They live apart from the networks because nothing in training needs to know wher
 `load_digits`, which needs no network; `idx` is where a file's bytes become an array.
 """
 
-from firesteel.datasets.arrays import read_npy, read_npz
+from firesteel.datasets.arrays import read_npy, read_npz, write_npz
 from firesteel.datasets.delimited import read_csv, write_csv
 from firesteel.datasets.digits import load_digits
 from firesteel.datasets.fashion_mnist import load_fashion_mnist
@@ -27,5 +27,6 @@ __all__ = [
     "write_csv",
     "write_idx",
     "write_libsvm",
+    "write_npz",
     "write_text",
 ]

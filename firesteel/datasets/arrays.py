@@ -1,4 +1,4 @@
-"""Reads NumPy's own files: an array (.npy), or arrays under names (.npz); Python objects in them are never made.
+"""NumPy's own files: an array (.npy), or arrays under names (.npz); Python objects in them are never made.
 
 What a header says is held against the size of the file before memory is taken for it.  `idx.py` reads the container
 that MNIST comes in.
@@ -7,15 +7,17 @@ that MNIST comes in.
 import math
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel.datasets.files import written
 from firesteel.errors import DataError
 
-__all__ = ["read_npy", "read_npz"]
+__all__ = ["read_npy", "read_npz", "write_npz"]
 
 PIECE = 2**20
 UNPACKED = 2**30
@@ -71,6 +73,31 @@ def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
         if isinstance(error, DataError):
             raise
         raise _damaged(str(path), error) from None
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays under their names as a compressed .npz file, which is whole or not there.
+
+    `np.savez_compressed` of NumPy 2.0 prints a traceback where the disk is full.
+
+    Args:
+        path: The file.
+        arrays: Arrays of numbers, booleans or text.
+
+    Raises:
+        DataError: The file is there already (`data-exists`) or cannot be written (`data-write`).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_npz(Path(folder) / "two.npz", {"x": np.ones((1, 2)), "y": np.zeros(1)})
+        ...     read_npz(Path(folder) / "two.npz")
+        (array([[1., 1.]]), array([0.]))
+    """
+    with written(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
