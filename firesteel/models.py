@@ -21,7 +21,7 @@ from firesteel.core.network import Objective
 from firesteel.core.spec import spelled
 from firesteel.errors import ConfigError
 from firesteel.train import loop
-from firesteel.train.blas import one_blas_thread
+from firesteel.train.blas import steady
 from firesteel.train.callbacks import Callback
 from firesteel.train.engine import Engine
 from firesteel.train.history import History
@@ -211,8 +211,8 @@ class Sequential(Trainable):
         if self._network is None and self._inputs is None:
             self._build(array.shape[1])
         check_width(array.shape[1], self.network.inputs, "x")
-        with one_blas_thread(), threads() as run:
-            return predict(self.network, self.theta, array, run)
+        with threads() as run:
+            return steady(lambda: predict(self.network, self.theta, array, run))
 
     # What it is given
 

@@ -19,7 +19,7 @@ from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
 from firesteel.spark.parcel import Parcel
 from firesteel.spark.ship import settle
-from firesteel.train.blas import one_blas_thread
+from firesteel.train.blas import one_blas_thread, steady
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import work_on
@@ -191,11 +191,15 @@ class Outputs:
                 raise self._refused("NaN, an infinite value or a null inside", int(bad.sum()), len(x))
             null[np.flatnonzero(~null)[bad]] = True
             x = x[~bad]
-        with one_blas_thread(), np.errstate(**QUIET):
-            return as_lists(self.score(x), null)
+        return as_lists(self.score(x), null)
 
     def score(self, x: Features) -> Array:
         """Return what is wanted of each row, (n, K), for rows x, (n, I), of numbers."""
+        with np.errstate(**QUIET):
+            return steady(lambda: self.scored(x))
+
+    def scored(self, x: Features) -> Array:
+        """Return what `score` does, once BLAS has one thread."""
         return predict(self.network, self.theta, x, map).astype(self.kind)
 
     @property
@@ -222,7 +226,7 @@ class Classes(Outputs):
 
     thresholds: tuple[float, ...] | None = None
 
-    def score(self, x: Features) -> Array:
+    def scored(self, x: Features) -> Array:
         logits = predict(self.network, self.theta, x, map, len(self.network.ops) - 1)
         outputs, _ = self.network.ops[-1].apply({}, logits, None)
         raw = logits.astype(np.float64)

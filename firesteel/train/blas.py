@@ -12,12 +12,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-__all__ = ["BLAS", "Blas", "one_blas_thread"]
+__all__ = ["BLAS", "Blas", "blas_name", "one_blas_thread", "steady"]
 
 MKL = ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads_Local")
 OPENMP = ("omp_get_max_threads", "omp_set_num_threads")
@@ -28,6 +28,9 @@ PAIRS = [
     ("BLASGetThreading", "BLASSetThreading"),  # Accelerate's: 0 is many threads, 1 is one
 ]
 """What reads and what sets the number of threads, in libraries other than OpenBLAS."""
+TRIES = 5
+"""How often a result is made at most, while others change the number of threads."""
+T = TypeVar("T")
 AFFIXES = list(itertools.product(["scipy_", ""], ["64_", "_64", ""]))
 """What builds of OpenBLAS put before and behind the names of its functions."""
 
@@ -50,6 +53,7 @@ class Blas:
         self.local: bool | None = True if swaps else None
         self.users = WeakKeyDictionary[object, int]()  # the key of each: its thread if each has a number, else 0
         self.kept: dict[int, int] = {}  # what to put back, by key
+        self.changes = 0  # how often somebody else has changed the number meanwhile
         self.warned = False
 
     def take(self, user: object) -> None:
@@ -81,17 +85,17 @@ class Blas:
             if not self.users:
                 self.kept.clear()
 
-    def check(self) -> bool:
-        """Return whether there is one thread, as whoever took it needs; if not, somebody changed it: set it again."""
+    def check(self) -> None:
+        """Read the number back; where somebody has changed it under the users, count that and set it again."""
         if (found := self.get()) == 1 or not self.users:
-            return True
+            return
         with self.lock:
+            self.changes += 1
             key = threading.get_ident() if self.local else 0
             if self.kept.get(key) == 1:  # who limited it before has put back what there was before that
                 self.kept[key] = found
             self.put(1)
             self._read_back()
-        return False
 
     def forked(self) -> None:
         """Give BLAS its threads back in a forked child, which begins without users."""
@@ -118,15 +122,20 @@ class Blas:
         """Return how many threads there are, if it is not known to be one."""
         return f"{self.get()} threads" if self.get() != 1 else "" if self.known else "threads unknown"
 
-    def _read_back(self) -> None:
-        if (said := self.said()) and not self.warned:
+    def warn(self, why: str) -> None:
+        """Warn, once, that results may not be repeatable."""
+        if not self.warned:
             self.warned = True
             warnings.warn(
-                f"NumPy's BLAS cannot be limited to one thread ({said}): the last bits of weights and predictions "
-                "may differ from run to run.  To do: set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS and OMP_NUM_THREADS "
-                "to 1 before Python starts",
+                f"NumPy's BLAS cannot be limited to one thread ({why}): the last bits of weights and predictions may "
+                "differ from run to run.  To do: set OPENBLAS_NUM_THREADS, MKL_NUM_THREADS and OMP_NUM_THREADS to 1 "
+                "before Python starts",
                 stacklevel=2,
             )
+
+    def _read_back(self) -> None:
+        if said := self.said():
+            self.warn(said)
 
 
 class _Hold:
@@ -152,6 +161,18 @@ def one_blas_thread() -> _Hold:
     Contexts may overlap, in one thread or several, and end in any order.  A child that is forked in one is out of it.
     """
     return _Hold()
+
+
+def steady(made: Callable[[], T]) -> T:
+    """Return what is made with one BLAS thread: made again where somebody has changed the number meanwhile."""
+    with one_blas_thread():
+        for _ in range(TRIES):
+            changes, result = BLAS.changes, made()
+            BLAS.check()
+            if BLAS.changes == changes:
+                return result
+    BLAS.warn("other code keeps changing its number of threads")
+    return result
 
 
 def _module() -> str:

@@ -18,6 +18,7 @@ from firesteel.core.seeds import rng_for
 from firesteel.core.sparse import CSR, entering, joined, narrowed
 from firesteel.core.types import Array
 from firesteel.core.update import update
+from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Changed, Partial, Task, tree_sum
 
@@ -156,6 +157,7 @@ def average(task: Task, shard: int, batches: Iterable[Pieces], share: float) -> 
         for batch in batches:
             if task.watch is not None:
                 task.watch(step - task.step, None)
+            BLAS.check()
             batch_sums = learner.step(batch, step, shard)
             if task.watch is not None:
                 task.watch(step - task.step, batch_sums)

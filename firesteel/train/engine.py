@@ -16,7 +16,7 @@ from firesteel.core.sparse import CSR
 from firesteel.core.spec import whole
 from firesteel.core.types import Run
 from firesteel.errors import ConfigError
-from firesteel.train.blas import BLAS, blas_name, one_blas_thread
+from firesteel.train.blas import BLAS, blas_name, one_blas_thread, steady
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work
@@ -100,7 +100,7 @@ def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partia
     """Call work on a shard's blocks and sign the partial with the time it took and the machine it ran on."""
     start = time.perf_counter()
     with np.errstate(**QUIET):
-        partial = work(task, blocks, run)
+        partial = steady(lambda: work(task, blocks, run))
     seconds = time.perf_counter() - start
     return replace(partial, seconds=seconds, slowest=seconds, machines=frozenset([machine()]))
 

@@ -16,6 +16,7 @@ from firesteel.core.layout import Layout
 from firesteel.core.seeds import rng_for
 from firesteel.core.team import Team, begins, served
 from firesteel.core.types import Array, Run
+from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.threads import Threads
@@ -153,6 +154,7 @@ class Learner:
 
         address: names the rows' random streams.
         """
+        BLAS.check()
         batch = self.batches[number]
         count = batch.stop - batch.start
         size = self._cut(count)

@@ -19,6 +19,7 @@ from firesteel.core.sparse import CSR, Features, entering
 from firesteel.core.types import Array, Run
 from firesteel.core.update import update
 from firesteel.train import csr
+from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.learner import SUB_BATCH, Learner, batches
 from firesteel.train.partial import Partial, Task, tree_sum
@@ -247,8 +248,13 @@ def sub_batches(blocks: Sequence[Block]) -> list[tuple[Block, slice]]:
 
 def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Add what `sub` returns for each sub-batch of the blocks, in a fixed order."""
+
+    def checked(piece: tuple[Block, slice]) -> Array:
+        BLAS.check()
+        return sub(piece)
+
     vectors = np.zeros((0, len(task.theta)), task.theta.dtype)
-    return Partial(vectors, tree_sum(run(sub, sub_batches(blocks))))  # type: ignore[arg-type]
+    return Partial(vectors, tree_sum(run(checked, sub_batches(blocks))))  # type: ignore[arg-type]
 
 
 def predict(network: Network, theta: Array, x: Features, run: Run, last: int | None = None) -> Array:
@@ -259,6 +265,7 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
     views = network.layout.views(theta)
 
     def sub(at: int) -> Array:
+        BLAS.check()
         rows = x[at : at + SUB_BATCH]
         if network.sparse:
             rows = rows if isinstance(rows, CSR) else CSR.of(rows)

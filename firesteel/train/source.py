@@ -200,9 +200,7 @@ class Arrays:
         check_shards(count, n_blocks(len(x), survey.words))
         engine = LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype, survey.words), count)
         try:
-            with (
-                one_blas_thread()
-            ):  # not for each map alone, so that others' limits seldom begin in it and end outside
+            with one_blas_thread():  # throughout: another library's limit that begins inside seldom ends outside
                 yield engine
         finally:
             engine.close()
