@@ -140,9 +140,8 @@ class Part:
         if not split:
             return self, None
         y = self.y[:, None] if self.y is not None and self.y.ndim == 1 else self.y
-        w = np.ones(len(self.x)) if self.w is None else self.w
         assert y is not None
-        out = held_out(row_keys(self.x, y, w, np.dtype(dtype)), split)
+        out = held_out(row_keys(self.x, y), split)
         if out.all() or not out.any():
             side = "to train on" if out.all() else "to hold out"
             raise DataError(

@@ -7,6 +7,7 @@ that each number of shards is one cheap shuffle of few fat rows away; `engine.py
 import contextlib
 import json
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from types import TracebackType
@@ -33,6 +34,8 @@ __all__ = ["Packed", "load_pack", "pack"]
 
 FORMAT = 1
 """Number of the layout on storage."""
+KEYS = 2
+"""Number of the rule that puts rows in order, since rows' weights are not in it; 1 where a file says nothing."""
 WRITING, READING = "firesteel: writing packed rows", "firesteel: reading packed rows"
 
 
@@ -166,6 +169,7 @@ def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
     survey, spark = source.survey(), source.frame.sparkSession
     description = {
         "format": FORMAT,
+        "keys": KEYS,
         "dtype": source.dtype,
         "columns": asdict(source.columns),
         "survey": asdict(survey),
@@ -207,6 +211,12 @@ def load_pack(path: str) -> Packed:
         if description["format"] != FORMAT:
             raise StoreError(
                 f"{path} has format {description['format']!r}, and this firesteel reads {FORMAT}", code="store-format"
+            )
+        if description.get("keys", 1) != KEYS:
+            warnings.warn(
+                f"the rows in {path} were packed by an earlier firesteel, in another order: a fit on them has other "
+                "bits than one on the DataFrame.  To do: pack them again, if that matters",
+                stacklevel=2,
             )
         columns, survey = description["columns"], description["survey"]
         columns = {name: tuple(value) if isinstance(value, list) else value for name, value in columns.items()}

@@ -8,7 +8,7 @@ it gets decides nothing.  `frames.py` strings them into jobs; `worker.py` reads 
 
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
 
@@ -36,10 +36,11 @@ from firesteel.train.blocks import (
     alike,
     block_ids,
     count_nonzeros,
-    heavy_share,
+    dealt,
     id_keys,
     pack_block,
     row_keys,
+    row_prints,
 )
 from firesteel.train.checks import (
     Classes,
@@ -47,11 +48,11 @@ from firesteel.train.checks import (
     Findings,
     count_classes,
     finite_rows,
+    in_float32,
     look,
     merge,
     merge_classes,
     misplaced,
-    rounded,
 )
 from firesteel.train.holdout import held_out
 
@@ -60,6 +61,7 @@ __all__ = [
     "HEAVY_SCHEMA",
     "MINI_SCHEMA",
     "SURVEY_SCHEMA",
+    "Heavy",
     "PackTask",
     "Reading",
     "count_heavy",
@@ -73,6 +75,8 @@ BY_KEY = -1
 """Number of a mini-pack whose rows go to the block of their key."""
 COUNTERS = 4096
 """How many candidates for a heavy row each partition keeps; far above the 1,024 that there can be."""
+DEALT = 1 << 20
+"""How many copies of a heavy row are dealt at a time."""
 PACK_BYTES = 32 << 20
 """How much a partition gathers before it sends mini-packs."""
 
@@ -98,7 +102,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Read:
-    """Sound rows of one batch: x (n, I), y (n, T), w (n,); their keys; which are held out; hashes of their values."""
+    """Sound rows of one batch: x (n, I), y (n, T), w (n,); their keys; which are held out; their `row_keys`."""
 
     x: Features
     y: Array
@@ -117,7 +121,7 @@ def read(batch: pa.RecordBatch, reading: Reading) -> Read:
         batch, _ = _without_invalid(_without_nulls(batch, reading)[0], reading)
     x, y, w = clean_rows(batch)
     x = x if reading.sparse is None else suited(x, reading.sparse)
-    prints = row_keys(x, y, w, np.dtype(reading.dtype))
+    prints = row_keys(x, y)
     names = batch.schema.names
     keys = id_keys(batch.column("key").to_numpy(zero_copy_only=False)) if "key" in names else prints
     held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in names else held_out(keys, reading.split)
@@ -149,7 +153,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     rows, skipped, held, weight, held_weight = 0, 0, 0, 0.0, 0.0
     sums, stored = [0, 0], 0
     nonzeros: int | None = None
-    rough = False
+    narrow = True
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(reading.dtype)
     for given in batches:
@@ -173,7 +177,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
             continue
         here = read(batch, replace(reading, skip=False))
         found = merge(found, look(here.x, here.y, here.w, dtype, where))
-        rough |= batch is not given and dtype == np.float32 and rounded(here.x)
+        narrow = narrow and batch is not given and in_float32(here.x)
         stored += here.x.values.size if isinstance(here.x, CSR) else here.x.size
         counted = count_nonzeros(here.x, dtype)
         nonzeros = nonzeros if counted is None else counted + (nonzeros or 0)
@@ -181,8 +185,9 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         held += int(here.held.sum())
         weight += float(here.w[~here.held].astype(dtype).sum(dtype=np.float64))
         held_weight += float(here.w[here.held].astype(dtype).sum(dtype=np.float64))
+        prints = row_prints(here.prints, here.w.astype(dtype))
         for half, chosen in enumerate((~here.held, here.held)):
-            sums[half] += int(np.add.reduce(here.prints[chosen], dtype=np.uint64))
+            sums[half] += int(np.add.reduce(prints[chosen], dtype=np.uint64))
         keys_seen, counts, lost = _tallied(keys_seen, counts, here.keys[~here.held])
         slack += lost
     report = {
@@ -196,7 +201,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         "classes": [[number, *astuple(one)] for number, one in classes.items()],
         "sums": [half % 2**64 for half in sums],
         "slack": slack,
-        "rough": rough,
+        "narrow": narrow,
         "widths": {part: list(by_width.items()) for part, by_width in seen.items()},
         "found": {code: asdict(finding) for code, finding in found.items()},
     }
@@ -284,14 +289,13 @@ def _short(value: Any) -> str:
 # Heavy rows: many copies of one row, which would all share its block
 
 
-HEAVY_SCHEMA = "key long, count long, pack binary"
+HEAVY_SCHEMA = "key long, weights binary, counts binary, print long, pack binary"
 
 
 def count_heavy(reading: Reading, candidates: Keys, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Count the rows with one of these keys; yield each key's count and row, or an empty row if they differ."""
+    """Count the rows with one of these keys, by their weights; yield of each key also its row, if it is but one."""
     dtype = np.dtype(reading.dtype)
-    count: dict[int, int] = {}
-    pack: dict[int, bytes] = {}
+    found: dict[int, Heavy] = {}
     for batch in map(whole, batches):
         if not batch.num_rows:
             continue
@@ -300,13 +304,46 @@ def count_heavy(reading: Reading, candidates: Keys, batches: Batches) -> Iterato
         for key in np.unique(here.keys[np.isin(here.keys, candidates)]):
             same = here[here.keys == key]
             row = b""
-            if all(alike(part, dtype) for part in (same.x, same.y, same.w)):
-                row = pack_block(BY_KEY, same.x[:1], same.y[:1], same.w[:1], same.keys[:1], dtype).to_bytes()
-            k = int(key)
-            count[k] = count.get(k, 0) + len(same.w)
-            pack[k] = row if pack.get(k, row) == row else b""
-    signed = np.array(list(count), np.uint64).view(np.int64)
-    yield record_batch(key=signed, count=np.array(list(count.values()), np.int64), pack=list(pack.values()))
+            if alike(same.x, dtype) and alike(same.y, dtype) and (same.prints == same.prints[0]).all():
+                row = pack_block(BY_KEY, same.x[:1], same.y[:1], np.ones(1), same.keys[:1], dtype).to_bytes()
+            weights, counts = np.unique(same.w.astype(dtype), return_counts=True)
+            one = Heavy(int(key), weights.astype(np.float64), counts, int(same.prints[0]), row)
+            found[one.key] = found[one.key].plus(one) if one.key in found else one
+    rows = [one.row() for one in found.values()]
+    names = ("key", "weights", "counts", "print", "pack")
+    yield record_batch(**{name: [row[at] for row in rows] for at, name in enumerate(names)})
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """A row of many copies: which weights they have, ascending, and how many copies have each.
+
+    print: its `row_keys`.  pack: it as a block of one; empty where rows of this key are not one row.
+    """
+
+    key: int
+    weights: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+    print: int
+    pack: bytes
+
+    def plus(self, other: "Heavy") -> "Heavy":
+        """Return the copies of both."""
+        weights, where = np.unique(np.concatenate([self.weights, other.weights]), return_inverse=True)
+        counts = np.bincount(where, np.concatenate([self.counts, other.counts])).astype(np.int64)
+        same = (self.print, self.pack) == (other.print, other.pack)
+        return Heavy(self.key, weights, counts, self.print, self.pack if same else b"")
+
+    def row(self) -> tuple[int, bytes, bytes, int, bytes]:
+        """Return this as a row of HEAVY_SCHEMA."""
+        key, hashed = np.array([self.key, self.print], np.uint64).view(np.int64).tolist()
+        return key, self.weights.tobytes(), self.counts.tobytes(), hashed, self.pack
+
+    @staticmethod
+    def of(row: Mapping[str, Any]) -> "Heavy":
+        """Return what a row of HEAVY_SCHEMA says."""
+        weights, counts = np.frombuffer(row["weights"], "f8"), np.frombuffer(row["counts"], "i8")
+        return Heavy(row["key"] % 2**64, weights, counts, row["print"] % 2**64, row["pack"])
 
 
 # Packing
@@ -379,18 +416,18 @@ def _groups(ids: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.intp]
 
 def explode(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Yield each heavy row's copies, spread over all blocks."""
-    dtype = np.dtype(task.reading.dtype)
-    for batch in batches:
-        packs = binary_views(batch.column(2))
-        keys = batch.column(0).to_numpy().view(np.uint64)
-        for key, count, pack in zip(keys, batch.column(1).to_numpy(), packs, strict=True):
-            row = Block.from_bytes(pack)
-            values = row.x if row.table is None else row.table[row.x]  # type: ignore[index]
-            prints = row_keys(values, row.y, row.w, dtype)
-            one = Read(values, row.y, row.w, np.full(1, key), np.full(1, task.held), prints)
-            for block, copies in enumerate(heavy_share(int(key), int(count), task.blocks)):
-                if copies:
-                    yield _mini_pack(task, block % len(task.codes), block, one[np.zeros(copies, np.intp)])
+    for heavy in (Heavy.of(row) for batch in batches for row in batch.to_pylist()):
+        row = Block.from_bytes(np.frombuffer(heavy.pack, np.uint8))
+        x = row.x if row.table is None else row.table[row.x]  # type: ignore[index]
+        key, hashed = np.array([[heavy.key], [heavy.print]], np.uint64)
+        ends = np.cumsum(heavy.counts)
+        for start in range(0, int(ends[-1]), DEALT):
+            copies = np.arange(start, min(start + DEALT, ends[-1]))
+            for block, which in enumerate(_groups(dealt(heavy.key, copies, task.blocks), task.blocks)):
+                if len(which):
+                    w = heavy.weights[np.searchsorted(ends, copies[which], side="right")]
+                    one = Read(x, row.y, w[:1], key, np.full(1, task.held), hashed)[np.zeros(len(w), np.intp)]
+                    yield _mini_pack(task, block % len(task.codes), block, replace(one, w=w))
 
 
 def _features(packs: Sequence[Block], dtype: np.dtype[Any]) -> tuple[Features, Array | None]:

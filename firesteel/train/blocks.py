@@ -1,7 +1,8 @@
 """Rows become blocks once, and which row is in which block depends on the rows alone.
 
-A row's key is a hash of its values; the key says the block, and inside a block rows are sorted by (key, bytes).  So
-no partitioning, arrival order or encoding can move a row, and equal rows may change places without a bit changing.
+A row's key is a hash of its features and targets; the key says the block, and inside a block rows are sorted by (key,
+weight, bytes).  So no partitioning, arrival order, encoding, dtype or scale of weights can move a row, and equal rows
+may change places without a bit changing.
 The same functions pack arrays in process and mini-batches of rows on executors; `checks.py` looks at the values
 before, `encoding.py` makes them small, `partial.py` says what comes back from a block.
 """
@@ -24,8 +25,8 @@ __all__ = [
     "Keys",
     "block_ids",
     "count_nonzeros",
+    "dealt",
     "heavy_limit",
-    "heavy_share",
     "id_keys",
     "is_sparse",
     "n_blocks",
@@ -33,6 +34,7 @@ __all__ = [
     "pack_block",
     "pack_in_order",
     "row_keys",
+    "row_prints",
 ]
 
 Keys = npt.NDArray[np.uint64]
@@ -47,7 +49,7 @@ class Block:
     """An immutable chunk of rows.
 
     x: (n, I), either the values themselves, uint8 codes into `table`, or non-zeros alone.  y: (n, T).  w: (n,).
-    fingerprint: sum of the row keys modulo 2^64, known when packed and compared when read.
+    fingerprint: sum of `row_prints` modulo 2^64, known when packed and compared when read.
     """
 
     id: int
@@ -182,43 +184,66 @@ def _odd(count: int, stream: int) -> Keys:
     return _mixed(np.arange(1, count + 1, dtype=np.uint64) + start) | np.uint64(1)
 
 
-def _hashed(values: Features, dtype: np.dtype[Any], constants: Keys) -> Keys:
-    """Return the multilinear hash of each row's canonical words; zeros contribute nothing."""
-    word = np.dtype(f"u{dtype.itemsize}")
+HEAD = np.dtype("f4")
+
+
+def _hashed(values: Features, stream: int) -> Keys:
+    """Return the multilinear hash of each row's values as float64; zeros contribute nothing.
+
+    A value is the float32 next to it and the rest, a word each; most data, and all bytes, have no rest.
+    """
+    heads, rests = _odd(values.shape[1], stream), _odd(values.shape[1], stream + 8)
     if isinstance(values, CSR):
-        terms = _words(canonical(values.values, dtype).view(word)) * constants.take(values.indices)
+        head, rest = _words(values.values, np.empty(values.values.shape, HEAD), np.empty(values.values.shape))
+        terms = head * heads.take(values.indices)
+        if rest is not None:
+            terms += rest * rests.take(values.indices)
         ends = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])  # modulo 2^64, so exact
         return ends[values.indptr[1:]] - ends[values.indptr[:-1]]
     rows = max(1, (1 << 16) // max(1, values.shape[1]))
+    desk = [np.empty((min(rows, len(values)), values.shape[1]), kind) for kind in ("f4", "f8")]
     out = np.empty(len(values), np.uint64)
     for at in range(0, len(values), rows):
-        words = _words(canonical(values[at : at + rows], dtype).view(word))
-        out[at : at + rows] = np.einsum("ij,j->i", words, constants, casting="unsafe")
+        part = values[at : at + rows]
+        head, rest = _words(part, desk[0][: len(part)], desk[1][: len(part)])
+        out[at : at + rows] = np.einsum("ij,j->i", head, heads, casting="unsafe")
+        if rest is not None:
+            out[at : at + rows] += np.einsum("ij,j->i", rest, rests)
     return out
 
 
-def _words(words: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Fold the high bits of 8-byte words into the low ones, which whole numbers leave empty."""
-    if words.itemsize == 8:
-        words ^= words >> np.uint64(32)
-        words ^= words >> np.uint64(16)
-    return words
+def _words(values: npt.NDArray[Any], head: Array, rest: Array) -> tuple[npt.NDArray[Any], Keys | None]:
+    """Return the bits of the float32 next to each value, and of what it lacks; None where it can lack nothing.
+
+    head, rest: memory for them, float32 and float64.
+    """
+    if values.dtype.itemsize < (4 if values.dtype.kind in "iu" else 5):
+        return canonical(values, HEAD, head).view(np.uint32), None
+    values = values.astype(np.float64, copy=False)
+    canonical(values, HEAD, head)
+    beyond = np.isinf(head)
+    if beyond.any():
+        head[beyond] = 0  # so that the rest is all
+    np.copyto(rest, head)
+    return head.view(np.uint32), np.subtract(rest, values, out=rest).view(np.uint64)
 
 
-def row_keys(x: Features, y: Array, w: Array, dtype: np.dtype[Any]) -> Keys:
-    """Return a 64-bit key of each row's values, targets and weight, all taken as `dtype`.
+def row_keys(x: Features, y: Array) -> Keys:
+    """Return a 64-bit key of each row's values and targets, as the numbers that they are, whatever their type.
 
-    x: (n, I) of any real dtype, or its non-zeros  y: (n, T)  w: (n,)
+    x: (n, I) of any real dtype, or its non-zeros  y: (n, T)
 
-    >>> x, y, w = np.array([[1, 0], [0, 1]]), np.zeros((2, 1)), np.ones(2)
-    >>> keys = row_keys(x, y, w, np.dtype("f4"))
-    >>> bool((keys == row_keys(x.astype("u1"), y, w, np.dtype("f4"))).all()), bool(keys[0] == keys[1])
+    >>> x, y = np.array([[1, 0], [0, 1]]), np.zeros((2, 1))
+    >>> keys = row_keys(x, y)
+    >>> bool((keys == row_keys(x.astype("u1"), y)).all()), bool(keys[0] == keys[1])
     (True, False)
     """
-    keys = _hashed(x, dtype, _odd(x.shape[1], 0))
-    keys += _hashed(y, dtype, _odd(y.shape[1], 1))
-    keys += _hashed(w[:, None], dtype, _odd(1, 2))
-    return _mixed(keys)
+    return _mixed(_hashed(x, 0) + _hashed(y, 1))
+
+
+def row_prints(keys: Keys, w: Array) -> Keys:
+    """Return the hash of rows that have these keys and, as a block holds them, these weights, (n,)."""
+    return _mixed(keys + _hashed(w[:, None], 2))
 
 
 def id_keys(hashes: npt.NDArray[np.int64]) -> Keys:
@@ -273,15 +298,13 @@ def heavy_limit(rows: int, blocks: int) -> int:
     return max(32, rows // min(blocks, 1024))
 
 
-def heavy_share(key: int, count: int, blocks: int) -> npt.NDArray[np.int64]:
-    """Return how many of a heavy row's `count` copies each block gets: one each in turn from the key's own.
+def dealt(key: int, copies: npt.NDArray[np.int64], blocks: int) -> npt.NDArray[np.int64]:
+    """Return the blocks of a heavy row's copies, numbered in the order of their weights: each in turn from the key's.
 
-    >>> heavy_share(2, 5, 4).tolist()
-    [1, 1, 2, 1]
+    >>> dealt(2, np.arange(5), 4).tolist()
+    [2, 3, 0, 1, 2]
     """
-    share = np.full(blocks, count // blocks, np.int64)
-    share[(key % blocks + np.arange(count % blocks)) % blocks] += 1
-    return share
+    return (key % blocks + copies) % blocks
 
 
 # Packing
@@ -298,10 +321,10 @@ def pack_block(
     table: Array | None = None,
     prints: Keys | None = None,
 ) -> Block:
-    """Return the block of these rows, sorted by (key, bytes) unless their order is given.
+    """Return the block of these rows, sorted by (key, weight, bytes) unless their order is given.
 
     x: (n, I) of any real dtype, its non-zeros, or uint8 codes into `table`  y: (n, T)  w: (n,)  keys: (n,)
-    prints: the hashes of the rows' values, where the keys are something else.
+    prints: the `row_keys` of the rows, where the keys are something else.
     """
     y, w = canonical(y, dtype), canonical(w, dtype)
     if isinstance(x, CSR):
@@ -310,7 +333,7 @@ def pack_block(
         table = np.arange(256).astype(dtype) if table is None else table
     else:
         x = canonical(x, dtype)
-    fingerprint = int(np.add.reduce(keys if prints is None else prints, dtype=np.uint64))
+    fingerprint = int(np.add.reduce(row_prints(keys if prints is None else prints, w), dtype=np.uint64))
     if not ordered:
         order = _sorted(keys, x, table, y, w)
         if order is not None:
@@ -321,22 +344,21 @@ def pack_block(
 
 
 def _sorted(keys: Keys, x: Features, table: Array | None, y: Array, w: Array) -> npt.NDArray[np.intp] | None:
-    """Return the order by (key, bytes), or None if that is theirs already.
+    """Return the order by (key, weight, bytes), or None if that is theirs already.
 
     Bytes are looked at only where keys are equal and rows are not.
     """
-    order = np.arange(len(keys)) if (keys[1:] >= keys[:-1]).all() else np.argsort(keys, kind="stable")
+    if (keys[1:] > keys[:-1]).all():
+        return None
+    order = np.lexsort((w, keys))
     same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
     a, b = order[same], order[same + 1]
-    if all(_equal(part[a], part[b]) for part in (x, y, w)):
-        return None if (np.diff(order) == 1).all() else order
+    if all(_equal(part[a], part[b]) for part in (x, y)):
+        return order
     values: Any = x if table is None else table[x]  # type: ignore[index]
     if isinstance(x, CSR):
         values = [np.append(part.indices, part.values) for part in (x[[n]] for n in range(len(x)))]
-    return np.array(
-        sorted(range(len(keys)), key=lambda i: (keys[i], values[i].tobytes(), y[i].tobytes(), w[i].tobytes())),
-        np.intp,
-    )
+    return np.array(sorted(order, key=lambda i: (keys[i], w[i], values[i].tobytes(), y[i].tobytes())), np.intp)
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -351,11 +373,12 @@ def pack_arrays(x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: in
     x: (n, I) of any real dtype, or its non-zeros  y: (n, T)  w: (n,)
     words: what `n_blocks` counts a row as; I if None.
     """
-    keys = row_keys(x, y, w, dtype)
+    keys = row_keys(x, y)
     blocks = n_blocks(len(x), words or x.shape[1])
     ids = block_ids(keys, blocks)
-    for rows in _heavy(keys, x, y, w, dtype, heavy_limit(len(keys), blocks)):
-        ids[rows] = np.repeat(np.arange(blocks), heavy_share(int(keys[rows[0]]), len(rows), blocks))
+    for rows in _heavy(keys, x, y, dtype, heavy_limit(len(keys), blocks)):
+        by_weight = rows[np.argsort(w[rows], kind="stable")]
+        ids[by_weight] = dealt(int(keys[rows[0]]), np.arange(len(rows)), blocks)
     x, table = (None if isinstance(x, CSR) else all_coded(x, dtype)) or (x, None)
     order = np.lexsort((keys, ids))
     parts = np.split(order, np.searchsorted(ids[order], np.arange(1, blocks)))
@@ -366,14 +389,12 @@ def pack_arrays(x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: in
     ]
 
 
-def _heavy(
-    keys: Keys, x: Features, y: Array, w: Array, dtype: np.dtype[Any], limit: int
-) -> Iterable[npt.NDArray[np.intp]]:
-    """Yield the positions of each row that occurs, as `dtype`, more than `limit` times."""
+def _heavy(keys: Keys, x: Features, y: Array, dtype: np.dtype[Any], limit: int) -> Iterable[npt.NDArray[np.intp]]:
+    """Yield the positions of each row that occurs more than `limit` times, whatever it weighs."""
     distinct, counts = np.unique(keys, return_counts=True)
     for key in distinct[counts > limit]:
         rows = np.flatnonzero(keys == key)
-        if all(alike(part[rows], dtype) for part in (x, y, w)):
+        if alike(x[rows], dtype) and alike(y[rows], dtype):
             yield rows
 
 
@@ -391,7 +412,7 @@ def alike(values: Features, dtype: np.dtype[Any]) -> bool:
 def pack_in_order(x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None) -> list[Block]:
     """Return blocks that keep the rows in the order given: the position is the key."""
     blocks = n_blocks(len(x), words or x.shape[1])
-    keys = row_keys(x, y, w, dtype)
+    keys = row_keys(x, y)
     cuts = [len(x) * number // blocks for number in range(blocks + 1)]
     parts = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
     return [

@@ -27,12 +27,12 @@ __all__ = [
     "beyond",
     "count_classes",
     "finite_rows",
+    "in_float32",
     "look",
     "merge",
     "merge_classes",
     "misplaced",
     "refuse",
-    "rounded",
 ]
 
 
@@ -152,17 +152,15 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
     return found
 
 
-def rounded(x: Features) -> bool:
-    """Return whether numbers that were cast to float32 are so large that whole ones, or their size, may be lost.
+def in_float32(x: Features) -> bool:
+    """Return whether float32 holds these numbers, all of them as they are.
 
-    >>> [rounded(np.array([v], "f4")) for v in (2.0**24 - 1, 2.0**24, np.inf, np.nan)]
-    [False, True, True, False]
+    >>> [in_float32(np.array([v])) for v in (0.5, 2.0**24, 2.0**24 + 1, 0.1)]
+    [True, True, False, False]
     """
-    size = largest(x)
-    if np.isnan(size):
-        values = x.values if isinstance(x, CSR) else x
-        size = float(np.fmax.reduce(np.abs(values), axis=None, initial=0.0))
-    return size >= MOST_EXACT[4]
+    values = x.values if isinstance(x, CSR) else x
+    with np.errstate(over="ignore"):
+        return bool((values.astype(np.float32) == values).all())
 
 
 def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_]:

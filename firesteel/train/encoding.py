@@ -18,10 +18,10 @@ MULTIPLIERS = rng_for(0, "encoding").integers(0, 2**63, 64, dtype=np.uint64) | n
 """Odd numbers to try, until one keeps the values of a block apart."""
 
 
-def canonical(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> Array:
-    """Return the values as `dtype`, -0.0 as 0.0, one row after another."""
+def canonical(values: npt.NDArray[Any], dtype: np.dtype[Any], out: Array | None = None) -> Array:
+    """Return the values as `dtype`, -0.0 as 0.0, one row after another; in `out` where that is given."""
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(np.add(values, dtype.type(0), dtype=dtype, casting="unsafe"))
+        return np.ascontiguousarray(np.add(values, dtype.type(0), out=out, dtype=dtype, casting="unsafe"))
 
 
 def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
@@ -69,11 +69,14 @@ def _coded(x: npt.NDArray[Any], d: Any, dtype: np.dtype[Any]) -> npt.NDArray[np.
     """Return the codes of values that are, as `dtype`, all k / d with k = 0..255; else None."""
     codes = np.empty(x.shape, np.uint8)
     few = max(1, (1 << 16) // max(1, x.shape[1]))  # rows that stay near
+    desk = np.empty((2, min(few, len(x)), x.shape[1]), dtype)
     for at in range(0, len(x), few):
-        rows, out = canonical(x[at : at + few], dtype), codes[at : at + few]
+        out = codes[at : at + few]
+        rows, scaled = desk[:, : len(out)]
+        canonical(x[at : at + few], dtype, rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            out[:] = np.rint(rows * d)
-        if not np.array_equal(out / d, rows):
+            np.copyto(out, np.rint(np.multiply(rows, d, out=scaled), out=scaled), casting="unsafe")
+        if not np.array_equal(np.divide(out, d, out=scaled), rows):
             return None
     return codes
 

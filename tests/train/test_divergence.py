@@ -55,7 +55,7 @@ def refused(model, y, **settings):
 def test_r33_no_optimizer_and_strategy_returns_a_diverged_network_as_trained(name, way):
     for task in TASKS:
         for activation in ("relu", "tanh"):
-            refused(*made(task, activation, OPTIMIZERS[name].at_rate(RATE)), **WAYS[way])
+            refused(*made(task, activation, OPTIMIZERS[name].at_rate(1000 * RATE)), **WAYS[way])
 
 
 @pytest.mark.parametrize("form", ["safe", "seed"])

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
+from firesteel.core.sparse import CSR
 from firesteel.datasets import load_digits
 from firesteel.train.blocks import (
     Block,
     block_ids,
     heavy_limit,
-    heavy_share,
     n_blocks,
     pack_arrays,
     pack_block,
     pack_in_order,
     row_keys,
+    row_prints,
 )
 from firesteel.train.encoding import encode
 
@@ -30,9 +31,8 @@ def rows_of(n=1000, width=5, seed=0):
     return x, rng.integers(0, 3, (n, 1)).astype("f8"), rng.integers(1, 4, n).astype("f8")
 
 
-def keys_of(x, y=None, w=None, dtype=F4):
-    n = len(x)
-    return row_keys(x, np.zeros((n, 1)) if y is None else y, np.ones(n) if w is None else w, dtype)
+def keys_of(x, y=None):
+    return row_keys(x, np.zeros((len(x), 1)) if y is None else y)
 
 
 def decoded(block):
@@ -53,49 +53,83 @@ def same(a, b):
 # Keys
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "u4", "i8", "u8", "f4", "f8", ">f4", ">i4"])
-def test_a_key_depends_on_the_values_and_not_on_the_type_they_came_in(kind, dtype):
-    x = rng.integers(0, 100, (50, 7))
-    np.testing.assert_array_equal(keys_of(x.astype(kind), dtype=dtype), keys_of(x.astype("f8"), dtype=dtype))
+KINDS = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "i8", "u8", "f2", "f4", "f8", "g", ">f4", ">i4", ">f8"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_depends_on_the_values_and_not_on_the_type_they_came_in(kind):
+    x = rng.integers(0, 2 if kind == "?" else 100, (50, 7))
+    np.testing.assert_array_equal(keys_of(x.astype(kind), x[:, :1].astype(kind)), keys_of(x.astype("f8"), x[:, :1]))
+
+
+EXTREMES = {
+    "f4": [0.1, 1e-45, 1e-38, 3.4e38, -7.0, np.pi, 16_777_217],
+    "f8": [0.1, 5e-324, 1e-45, 1e300, -1e300, 3.5e38, np.pi, 16_777_217, 1.7e308],
+    "i8": [0, 2**24 + 1, 2**53 - 1, -(2**62), 2**63 - 1],
+    "u8": [0, 2**32 + 1, 2**53 - 1, 2**64 - 1],
+    "i4": [0, 2**24 + 1, 2**31 - 1, -(2**31)],
+}
+
+
+@pytest.mark.parametrize("kind", EXTREMES)
+def test_a_key_is_that_of_the_number_as_float64_however_large_or_small(kind):
+    x = np.array(EXTREMES[kind], kind)[:, None]
+    keys = keys_of(x)
+    np.testing.assert_array_equal(keys, keys_of(x.astype("f8")))
+    np.testing.assert_array_equal(keys, keys_of(CSR.of(x)))
+    assert [int(key) for key in keys] == [reference_key([float(value)], 0.0) for value in x[:, 0]]
+    assert len(set(keys.tolist())) == len(keys)
+
+
+def test_a_tenth_as_float32_is_another_number_than_a_tenth():
+    assert keys_of(np.array([[0.1]], "f4")) != keys_of(np.array([[0.1]]))
+    ids = 2.0**25 + np.arange(100_000)[:, None]
+    assert len(np.unique(keys_of(ids))) == len(ids)
 
 
 def test_a_key_depends_on_the_values_and_not_on_how_they_lie_in_memory():
-    x, y, w = rows_of()
-    expected = keys_of(x, y, w)
-    np.testing.assert_array_equal(keys_of(np.asfortranarray(x), y, w), expected)
-    np.testing.assert_array_equal(keys_of(np.repeat(x, 2, axis=1)[:, ::2], y, w), expected)
-    np.testing.assert_array_equal(keys_of(x[::-1], y[::-1], w[::-1])[::-1], expected)
+    x, y, _ = rows_of()
+    expected = keys_of(x, y)
+    np.testing.assert_array_equal(keys_of(np.asfortranarray(x), y), expected)
+    np.testing.assert_array_equal(keys_of(np.repeat(x, 2, axis=1)[:, ::2], y), expected)
+    np.testing.assert_array_equal(keys_of(x[::-1], y[::-1])[::-1], expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_minus_zero_is_zero_everywhere(dtype):
-    x, y, w = rng.choice([0.0, 1.0, -2.0], (40, 6)), np.zeros((40, 1)), np.zeros(40)
+    x, y, w = rng.choice([0.0, 1.0, -2.0, 0.1], (40, 6)), np.zeros((40, 1)), np.zeros(40)
     minus = np.where(x == 0, -0.0, x)
-    np.testing.assert_array_equal(keys_of(minus, -y, -w, dtype), keys_of(x, y, w, dtype))
+    np.testing.assert_array_equal(keys_of(minus.astype(dtype), -y), keys_of(x.astype(dtype), y))
     assert bits(pack_arrays(minus, -y, -w, dtype)) == bits(pack_arrays(x, y, w, dtype))
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_zeros_contribute_nothing_so_columns_of_zeros_change_no_key(dtype):
-    x, y, w = rows_of(50)
+def test_zeros_contribute_nothing_so_columns_of_zeros_change_no_key():
+    x, y, _ = rows_of(50)
     wider = np.hstack([x, np.zeros((50, 3))])
-    np.testing.assert_array_equal(keys_of(wider, y, w, dtype), keys_of(x, y, w, dtype))
+    np.testing.assert_array_equal(keys_of(wider, y), keys_of(x, y))
 
 
-def test_every_value_its_column_the_target_and_the_weight_count():
-    x, y, w = np.array([[1.0, 2.0]]), np.array([[3.0]]), np.array([4.0])
+def test_every_value_its_column_and_the_target_count():
+    x, y = np.array([[1.0, 2.0]]), np.array([[3.0]])
     others = [
-        (x + [[1, 0]], y, w),
-        (x[:, ::-1], y, w),
-        (x, y + 1, w),
-        (x, y, w + 1),
-        (np.array([[3.0, 2.0]]), np.array([[1.0]]), w),
-        (x, np.array([[4.0]]), np.array([3.0])),
-        (np.nextafter(x.astype("f4"), 9), y, w),
+        (x + [[1, 0]], y),
+        (x[:, ::-1], y),
+        (x, y + 1),
+        (np.array([[3.0, 2.0]]), np.array([[1.0]])),
+        (np.nextafter(x.astype("f4"), 9), y),
+        (np.nextafter(x, 9), y),
+        (x, np.nextafter(y, 9)),
     ]
-    keys = [int(keys_of(*row)[0]) for row in [(x, y, w), *others]]
+    keys = [int(keys_of(*row)[0]) for row in [(x, y), *others]]
     assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_rows_that_weigh_something_else_make_another_print(dtype):
+    x, y, w = rows_of(50)
+    (block,), (other,) = (pack_arrays(x[:8], y[:8], w[:8] * by, dtype) for by in (1, 2))
+    assert block.fingerprint != other.fingerprint
+    assert len(set(row_prints(keys_of(x[:1]).repeat(4), np.arange(4).astype(dtype)).tolist())) == 4
 
 
 SPREAD = {
@@ -117,25 +151,27 @@ def test_keys_of_different_rows_spread_evenly_over_blocks(name, blocks):
 
 
 def test_the_key_of_a_row_is_this_in_every_version():
-    assert int(keys_of(np.array([[1.0, 2.0]]), np.array([[3.0]]), np.array([4.0]))[0]) == reference_key([1, 2], 3, 4)
+    assert int(keys_of(np.array([[1.0, 0.1]]), np.array([[3.0]]))[0]) == reference_key([1, 0.1], 3)
+    assert reference_key([1, 0.1], 3) == 8546684340920409727
 
 
-def reference_key(x, y, w):
-    """The documented hash in plain integers: odd constants times float32 words, summed, then mixed."""
+def reference_key(x, y):
+    """The documented hash in plain integers: odd constants times words of the next float32 and of the rest; mixed."""
 
     def mixed(v):
         v = ((v ^ (v >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
         v = ((v ^ (v >> 27)) * 0x94D049BB133111EB) % 2**64
         return v ^ (v >> 31)
 
-    def word(value):
-        return int(np.float32(value).view("u4"))
-
     def odd(column, stream):
         return mixed(column + 1 + (stream << 40)) | 1
 
-    total = sum(word(value) * odd(column, 0) for column, value in enumerate(x))
-    return mixed((total + word(y) * odd(0, 1) + word(w) * odd(0, 2)) % 2**64)
+    def term(value, column, stream):
+        head = np.float32(value) if abs(value) < 3.5e38 - 1e37 else np.float32(0)
+        rest = int(np.float64(float(head) - value).view("u8"))
+        return int(head.view("u4")) * odd(column, stream) + rest * odd(column, stream + 8)
+
+    return mixed((sum(term(value, column, 0) for column, value in enumerate(x)) + term(y, 0, 1)) % 2**64)
 
 
 # How many blocks
@@ -184,7 +220,7 @@ def test_few_values_are_stored_as_one_byte_each_and_nothing_is_lost(name, dtype)
     codes, table = encode(x)
     assert codes.dtype == np.uint8 and len(table) <= 256
     same(table[codes], x)
-    block = pack_block(0, x, np.zeros((len(x), 1)), np.ones(len(x)), keys_of(x, dtype=dtype), dtype, ordered=True)
+    block = pack_block(0, x, np.zeros((len(x), 1)), np.ones(len(x)), keys_of(x), dtype, ordered=True)
     assert block.x.dtype == np.uint8
     same(decoded(block), x)
 
@@ -200,7 +236,7 @@ def test_many_values_are_stored_as_they_are(name, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_bytes_are_kept_as_bytes_and_mean_their_numbers(dtype):
-    keys = keys_of(PIXELS, dtype=dtype)
+    keys = keys_of(PIXELS)
     block = pack_block(0, PIXELS, np.zeros((300, 1)), np.ones(300), keys, dtype, ordered=True)
     assert block.x is PIXELS and block.divisor == 1
     same(decoded(block), PIXELS.astype(dtype))
@@ -211,7 +247,7 @@ def test_bytes_are_kept_as_bytes_and_mean_their_numbers(dtype):
 def test_decoding_by_a_divisor_gives_the_bits_of_decoding_by_the_table(d, dtype):
     x = (rng.integers(0, 256, (200, 6)) / d).astype(dtype)
     x[0] = dtype.type(1) / dtype.type(d)
-    block = pack_block(0, x, np.zeros((200, 1)), np.ones(200), keys_of(x, dtype=dtype), dtype, ordered=True)
+    block = pack_block(0, x, np.zeros((200, 1)), np.ones(200), keys_of(x), dtype, ordered=True)
     assert block.divisor == d
     same(decoded(block), block.table[block.x])
     same(decoded(block), x)
@@ -245,7 +281,7 @@ def test_a_block_survives_its_bytes(name, dtype):
     x = {**TABLES, **PLAIN}[name]
     n = len(x)
     y, w = rng.normal(size=(n, 3)), rng.uniform(size=n)
-    block = pack_block(7, x, y, w, keys_of(x, y, w, dtype), dtype)
+    block = pack_block(7, x, y, w, keys_of(x, y), dtype)
     data = block.to_bytes()
     assert len(data) % 8 == 0
     again = Block.from_bytes(np.frombuffer(data, np.uint8))
@@ -266,9 +302,9 @@ def test_a_block_read_from_bytes_holds_views_of_them():
 
 def test_a_block_says_the_sum_of_its_keys_and_weights():
     x, y, w = rows_of(20)
-    keys = keys_of(x, y, w)
+    keys = keys_of(x, y)
     block = pack_block(0, x, y, w, keys, F4)
-    assert block.fingerprint == sum(int(key) for key in keys) % 2**64 and block.weight == w.sum()
+    assert block.fingerprint == sum(row_prints(keys, w.astype("f4")).tolist()) % 2**64 and block.weight == w.sum()
 
 
 # Packing
@@ -299,7 +335,7 @@ def test_every_row_is_in_the_block_of_its_key_once_and_sorted_there():
     blocks = pack_arrays(x, y, w, F4)
     assert [b.id for b in blocks] == list(range(n_blocks(2000, 5)))
     for block in blocks:
-        keys = keys_of(decoded(block), block.y, block.w)
+        keys = keys_of(decoded(block), block.y)
         assert (block_ids(keys, len(blocks)) == block.id).all() and (keys[1:] >= keys[:-1]).all()
     found = np.concatenate([np.hstack([decoded(b), b.y, b.w[:, None]]) for b in blocks])
     given = np.hstack([x, y, w[:, None]]).astype("f4")
@@ -338,20 +374,38 @@ def test_several_heavy_rows_are_spread_each_by_itself():
     assert bits(blocks) == bits(pack_arrays(x[order], y[order], w[order], F4))
 
 
-def test_rows_that_are_equal_once_they_are_float32_pack_alike_in_either_type():
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_copies_are_dealt_in_the_order_of_their_weights(share):
+    x, y, w = rows_of(3000)
+    copies = int(3000 * share)
+    x[:copies], y[:copies], w = x[0], y[0], np.round(np.random.default_rng(1).uniform(1, 9, 3000), 1)
+    order = np.random.default_rng(9).permutation(3000)
+    for dtype in DTYPES:
+        blocks = pack_arrays(x, y, w, dtype)
+        assert bits(blocks) == bits(pack_arrays(x[order], y[order], w[order], dtype))
+        for block in blocks:
+            of_it = block.w[(decoded(block) == x[0].astype(dtype)).all(axis=1)]
+            assert (np.diff(of_it) >= 0).all() and abs(len(of_it) - copies / len(blocks)) <= 2
+            assert abs(of_it.mean() - w[:copies].mean()) < 0.5, "each block gets small ones and large ones"
+
+
+@pytest.mark.parametrize("copies", [1, 20, 900])
+@pytest.mark.parametrize("kind", ["f4", "f8", "u1"])
+def test_order_depends_neither_on_the_scale_of_weights_nor_on_the_dtype(kind, copies):
     x, y, w = rows_of(1000, 2)
-    x[:900], y[:900], w[:900] = 1.0, 0.0, 1.0
-    noisy = x.copy()
-    noisy[:900] += 1e-12 * rng.normal(size=(900, 2))
-    assert (noisy.astype("f4") == x).all()
-    assert bits(pack_arrays(noisy, y, w, F4)) == bits(pack_arrays(noisy.astype("f4"), y, w, F4))
-
-
-@pytest.mark.parametrize("key, count, blocks", [(0, 5, 4), (7, 100, 3), (2**64 - 1, 63, 64), (5, 64, 64)])
-def test_the_share_of_each_block_in_a_heavy_row_differs_by_one_at_most(key, count, blocks):
-    share = heavy_share(key, count, blocks)
-    assert share.sum() == count and share.max() - share.min() <= 1
-    assert share[key % blocks] == share.max()
+    x, w = (100 + 50 * x).astype(kind), np.random.default_rng(1).uniform(0.5, 2, 1000)
+    x[:copies], y[:copies] = x[0], y[0]
+    blocks, others = pack_arrays(x, y, w, F4), [pack_arrays(x, y, 2 * w, F4), pack_arrays(x, y, w, F8)]
+    for other, by in zip(others, (2, 1), strict=True):
+        assert [block.id for block in blocks] == [block.id for block in other]
+        for a, b in zip(blocks, other, strict=True):
+            same(decoded(a), decoded(b).astype("f4"))
+            same(a.y, b.y.astype("f4"))
+            same(a.w * by, b.w.astype("f4"))
+    unit = pack_arrays(x, y, np.ones(1000), F4)
+    assert [np.sort(decoded(a), axis=0).tobytes() for a in blocks] == [
+        np.sort(decoded(b), axis=0).tobytes() for b in unit
+    ]
 
 
 def test_a_row_is_heavy_above_a_fair_block():
@@ -385,4 +439,4 @@ def test_what_was_given_is_not_written_to():
 @pytest.mark.parametrize("top", [1, 16, 255])
 def test_rows_of_whole_numbers_have_keys_of_their_own(dtype, top):
     x = np.unique(np.random.default_rng(0).integers(0, top + 1, (20_000, 64), dtype=np.uint8), axis=0)
-    assert len(np.unique(keys_of(x, dtype=dtype))) == len(x)
+    assert len(np.unique(keys_of(x.astype(dtype)))) == len(x)
