@@ -53,9 +53,9 @@ class RunFolder(Callback):
     are the pixels of one.  config: sections and what to put into them that a training does not know itself, such as
     {"data": {"train": "digits.parquet"}}.
 
-    The files: config.toml, history.jsonl, metrics.json, model.firesteel (without moments), env.json, report.html.  The
-    history grows by a line an epoch; the page is drawn again while training goes on, and then shows itself anew every
-    few seconds.
+    The files: config.toml, history.jsonl, metrics.json, model.firesteel (without moments), env.json, report.html.
+    The history grows by a line an epoch; the page is drawn again while training goes on, and then shows itself anew
+    every few seconds.
     The training's bits are the same with and without it.
     Raises ConfigError where a package is missing, the folder is not free, also because another process is writing
     it, or names do not fit the network; and StoreError where it cannot be written.
