@@ -172,16 +172,16 @@ class Built:
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step; it can be set, to a number of 0 or more."""
+        """The rate of the next step.  A number that is set takes the place of the optimizer's and of its schedule."""
         return self.state.used(self._compiled()).rate(self.state.step + 1)
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        self._compiled()
-        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0.0 <= float(rate) < np.inf:
-            raise ConfigError(f"learning_rate={rate!r}: it must be a number of 0 or more", code="config-value")
-        if self.state.learning_rate != float(rate):
-            self._state = replace(self.state, learning_rate=float(rate))
+        if isinstance(rate, bool) or not isinstance(rate, Real):
+            raise ConfigError(f"learning_rate={rate!r}: it must be a number", code="config-value")
+        checked = self._compiled().at_rate(rate).rate(1)
+        if self.state.learning_rate != checked:
+            self._state = replace(self.state, learning_rate=checked)
 
     def _compiled(self) -> Optimizer:
         if self._optimizer is None:

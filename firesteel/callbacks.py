@@ -6,17 +6,15 @@
 from firesteel.mlflow import MlflowCallback
 from firesteel.tensorboard import TensorBoard
 from firesteel.train.callbacks import (
-    BackupAndRestore,
     BoldDriver,
     Callback,
-    CSVLogger,
     EarlyStopping,
     LambdaCallback,
     LearningRateScheduler,
-    ModelCheckpoint,
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
+from firesteel.train.savers import BackupAndRestore, CSVLogger, ModelCheckpoint
 
 __all__ = [
     "BackupAndRestore",

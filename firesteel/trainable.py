@@ -15,16 +15,16 @@ from firesteel.built import Built
 from firesteel.core.layers import Flatten, Input, Normalization
 from firesteel.core.network import Objective
 from firesteel.core.optimizers import Optimizer
-from firesteel.core.schedules import Schedule
 from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.train import loop, strategies
-from firesteel.train.callbacks import BackupAndRestore, Callback, Conductor
+from firesteel.train.callbacks import Callback, Conductor
 from firesteel.train.checkpoints import Checkpoints, Identity
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine
 from firesteel.train.history import History
 from firesteel.train.moments import measure
+from firesteel.train.savers import BackupAndRestore
 from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
 from firesteel.train.state import Progress
 from firesteel.train.stopping import Stopping
@@ -144,8 +144,8 @@ class Trainable(Built):
         }
         conductor = Conductor(self, callbacks, objective, params, (engine, validation), run)
         bold = conductor.bold
-        if bold is not None and (optimizer.searches or isinstance(optimizer.learning_rate, Schedule)):
-            raise ConfigError("a BoldDriver needs an optimizer whose rate is a number", code="config-callback")
+        if bold is not None and optimizer.searches:
+            raise ConfigError("BoldDriver needs an optimizer that takes steps of one size", code="config-callback")
         if bold is not None and bold.form == "seed" and not isinstance(strategy, Gradient):
             raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
         rules = (*conductor.stopping, *([] if stopping is None else [stopping]))

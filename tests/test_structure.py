@@ -47,6 +47,7 @@ LIMITS = {"core": 900, "train": 2500, "fast": 700, "face": 1300}
 CATALOGUES = [
     *["core.activations", "core.constraints", "core.embedding", "core.initializers", "core.layers", "core.losses"],
     *["core.metrics", "core.norms", "core.optimizers", "core.regularizers", "core.schedules", "train.callbacks"],
+    "train.savers",
     *[
         name
         for name in FACE

@@ -4,18 +4,17 @@ None of firesteel's own remembers anything beside the model: what they decide is
 training that was interrupted goes on to the bit.  `Conductor` is between them and `loop.py`.
 """
 
-import csv
 import inspect
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from numbers import Real
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from firesteel.core.network import Objective
+from firesteel.core.schedules import Schedule
 from firesteel.core.spec import check_arguments, nearest
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
@@ -27,15 +26,14 @@ from firesteel.train.state import TrainState
 from firesteel.train.stopping import Stopping, better
 
 __all__ = [
-    "BackupAndRestore",
     "BoldDriver",
-    "CSVLogger",
     "Callback",
     "Conductor",
     "EarlyStopping",
     "LambdaCallback",
     "LearningRateScheduler",
-    "ModelCheckpoint",
+    "Logs",
+    "Monitor",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
 ]
@@ -51,7 +49,7 @@ class Callback:
     given: the arguments that the callback was made with.  run_name: what to call the training where Spark lists its
     jobs.  observes: whether it changes nothing, so that an interrupted training may go on without it.
     Epoch hooks are called on every engine.  Batch hooks only observe: they are called for each step where one shard
-    trains in this process, and for each round elsewhere.
+    trains in this process, and for each round elsewhere, and one that sets the rate or the weights is refused.
 
     >>> class Stop(Callback):
     ...     def on_epoch_end(self, epoch, logs=None):
@@ -99,10 +97,18 @@ class Callback:
         """Hear that an epoch has ended: logs are its losses and metrics, `val_` ones included."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Hear that a step begins, counted from 0 in each epoch."""
+        """Called when a step begins, counted from 0 in each epoch."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Hear that a step has ended: logs are the epoch's losses and metrics so far."""
+        """Called when a step has ended: logs are the epoch's losses and metrics so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Another name of `on_train_batch_begin`, which calls it."""
+
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Another name of `on_train_batch_end`, which calls it."""
 
     def on_test_begin(self, logs: Logs = None) -> None:
         """Hear that the validation rows are evaluated."""
@@ -111,7 +117,38 @@ class Callback:
         """Hear what that gave."""
 
 
-class _Monitor(Callback):
+HOOKS = {
+    **dict.fromkeys(("on_train_begin", "on_train_end", "on_test_begin", "on_test_end"), ("logs",)),
+    **dict.fromkeys(("on_epoch_begin", "on_epoch_end"), ("epoch", "logs")),
+    **dict.fromkeys(("on_train_batch_begin", "on_train_batch_end"), ("batch", "logs")),
+    **dict.fromkeys(("on_batch_begin", "on_batch_end"), ("batch", "logs")),
+    "on_train_error": ("error",),
+}
+"""What each hook is called with, by position."""
+
+
+def takes(function: object, count: int) -> bool | None:
+    """Return whether something can be called with so many arguments; None for what does not say what it takes."""
+    try:
+        signature = inspect.signature(function)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None if callable(function) else False
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _check_hook(owner: str, hook: str, function: object) -> None:
+    """Raise ConfigError unless a function can be called as a hook is."""
+    if takes(function, len(HOOKS[hook])) is False:
+        raise ConfigError(
+            f"{owner} is called with ({', '.join(HOOKS[hook])}), and {function!r} cannot be", code="config-callback"
+        )
+
+
+class Monitor(Callback):
     """Base of what watches one value of the logs.
 
     larger: whether larger is better; None until a training says so of the metric, where mode is "auto".
@@ -157,7 +194,7 @@ class _Monitor(Callback):
             print(text, flush=True)
 
 
-class EarlyStopping(_Monitor):
+class EarlyStopping(Monitor):
     """Ends training after `patience` epochs in which `monitor` has not become better by more than `min_delta`.
 
     mode: "min", "max", or "auto": as the metric says.
@@ -211,66 +248,7 @@ class EarlyStopping(_Monitor):
                 self.say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
 
 
-class ModelCheckpoint(_Monitor):
-    """Saves the model after each epoch, or after each that is better than all before.
-
-    filepath: may hold names in braces, such as "{epoch:02d}-{val_loss:.2f}.firesteel"; epochs count from 1 there.
-    initial_value_threshold: what the first one saved must be better than.
-
-    >>> ModelCheckpoint("best.firesteel", monitor="val_accuracy", save_best_only=True).monitor
-    'val_accuracy'
-    """
-
-    observes = True
-
-    def __init__(
-        self,
-        filepath: str | os.PathLike[str],
-        monitor: str = "val_loss",
-        verbose: int = 0,
-        save_best_only: bool = False,
-        mode: str = "auto",
-        initial_value_threshold: float | None = None,
-    ) -> None:
-        super().__init__(monitor, mode, 0.0, verbose)
-        self.filepath, self.save_best_only, self.threshold = filepath, save_best_only, initial_value_threshold
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if self.save_best_only:
-            *before, now = (row[self.monitor] for row in self.model.history.rows)
-            best = self.threshold
-            for value in before:
-                best = value if better(value, best, bool(self.larger)) else best
-            if not better(now, best, bool(self.larger)):
-                return
-        try:
-            path = str(self.filepath).format(epoch=epoch + 1, **(logs or {}))
-        except (KeyError, IndexError, ValueError) as error:
-            raise ConfigError(
-                f"filepath={str(self.filepath)!r} names {error}, and there are epoch and {list(logs or {})}",
-                code="config-value",
-            ) from None
-        self.model.save(path)
-        self.say(f"Epoch {epoch + 1}: saving model to {path}")
-
-
-class BackupAndRestore(Callback):
-    """Keeps the training's progress in a folder after each epoch; the same `fit` called again goes on from there.
-
-    It is `fit(..., checkpoint=backup_dir/checkpoint)` in Keras's words, with the file deleted when training has ended
-    unless delete_checkpoint is false.
-
-    >>> BackupAndRestore("backup").backup_dir
-    'backup'
-    """
-
-    observes = True
-
-    def __init__(self, backup_dir: str | os.PathLike[str], delete_checkpoint: bool = True) -> None:
-        self.backup_dir, self.delete_checkpoint = backup_dir, delete_checkpoint
-
-
-class ReduceLROnPlateau(_Monitor):
+class ReduceLROnPlateau(Monitor):
     """Multiplies the learning rate by `factor` after `patience` epochs in which `monitor` has not become better.
 
     cooldown: epochs after that in which nothing is counted.  min_lr: where it ends.
@@ -323,7 +301,9 @@ class ReduceLROnPlateau(_Monitor):
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate of each epoch: schedule(epoch) or schedule(epoch, rate), with epochs from 0.
+    """Sets the learning rate of each epoch: schedule(epoch, rate) where it can be called so, or schedule(epoch).
+
+    Epochs count from 0.  Raises ConfigError for what can be called in neither way.
 
     >>> LearningRateScheduler(lambda epoch, rate: rate * 0.9).verbose
     0
@@ -331,42 +311,23 @@ class LearningRateScheduler(Callback):
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         self.schedule, self.verbose = schedule, verbose
-        self.takes_rate = len(inspect.signature(schedule).parameters) > 1
+        self.takes_rate = takes(schedule, 2)
+        if self.takes_rate is False and not takes(schedule, 1):
+            raise ConfigError(
+                f"schedule={schedule!r}: it must be a function of (epoch, rate) or of (epoch)", code="config-value"
+            )
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        given = (epoch, self.model.learning_rate) if self.takes_rate else (epoch,)
-        self.model.learning_rate = self.schedule(*given)
+        self.model.learning_rate = self._rate(epoch, self.model.learning_rate)
         if self.verbose:
             print(f"Epoch {epoch + 1}: learning rate {self.model.learning_rate}", flush=True)
 
-
-class CSVLogger(Callback):
-    """Writes a line an epoch into a file: the epoch, and every loss and metric, in order of their names.
-
-    append: go on with a file that is there.
-
-    >>> CSVLogger("log.csv").separator
-    ','
-    """
-
-    observes = True
-
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.path, self.separator, self.append = Path(filename), separator, append
-
-    def on_train_begin(self, logs: Logs = None) -> None:
-        self.headed = self.append and self.path.exists() and self.path.stat().st_size > 0
-        if not self.append:
-            self.path.write_text("")
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        values = {"epoch": epoch} | dict(sorted((logs or {}).items()))
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(values), delimiter=self.separator)
-            if not self.headed:
-                writer.writeheader()
-                self.headed = True
-            writer.writerow(values)
+    def _rate(self, epoch: int, rate: float) -> float:
+        """Return what the schedule gives; where it does not say what it takes, both ways are tried, as in Keras."""
+        if self.takes_rate is None:
+            with suppress(TypeError):
+                return self.schedule(epoch, rate)
+        return self.schedule(epoch, rate) if self.takes_rate else self.schedule(epoch)
 
 
 class BoldDriver(Callback):
@@ -414,6 +375,9 @@ class TerminateOnNaN(Callback):
 class LambdaCallback(Callback):
     """Calls functions in place of hooks; those not given do nothing.
 
+    Each is called as its hook is, by position: with (epoch, logs), (batch, logs) or (logs).
+    Raises ConfigError for one that cannot be.
+
     >>> LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"])).on_epoch_end(0, {"loss": 0.5})
     0 0.5
     """
@@ -426,9 +390,14 @@ class LambdaCallback(Callback):
         on_train_end: Callable[[Logs], Any] | None = None,
         on_train_batch_begin: Callable[[int, Logs], Any] | None = None,
         on_train_batch_end: Callable[[int, Logs], Any] | None = None,
+        on_batch_begin: Callable[[int, Logs], Any] | None = None,
+        on_batch_end: Callable[[int, Logs], Any] | None = None,
+        on_test_begin: Callable[[Logs], Any] | None = None,
+        on_test_end: Callable[[Logs], Any] | None = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if name.startswith("on_") and value is not None}
         for name, function in given.items():
+            _check_hook(f"LambdaCallback({name}=...)", name, function)
             setattr(self, name, function)
 
 
@@ -436,6 +405,10 @@ def _at_least(name: str, value: int, low: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
     return value
+
+
+SETTERS = (BoldDriver, LearningRateScheduler, ReduceLROnPlateau)
+"""Callbacks that set the learning rate, which a schedule of the optimizer's does too."""
 
 
 class Conductor(Watcher):
@@ -463,8 +436,17 @@ class Conductor(Watcher):
                     "made from firesteel.callbacks.Callback",
                     code="config-callback",
                 )
-            if isinstance(callback, _Monitor) and getattr(callback, "save_best_only", True):
+            for hook in HOOKS:
+                _check_hook(f"{type(callback).__name__}.{hook}", hook, getattr(callback, hook))
+            if isinstance(callback, Monitor) and getattr(callback, "save_best_only", True):
                 callback.watch(objective, engines[1] is not None)
+            if isinstance(callback, SETTERS) and model.state.learning_rate is None:
+                if isinstance(model.optimizer.learning_rate, Schedule):
+                    raise ConfigError(
+                        f"{type(callback).__name__} sets the learning rate, and so does the optimizer's "
+                        f"{type(model.optimizer.learning_rate).__name__}: leave one of them out",
+                        code="config-callback",
+                    )
         early = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
         if sum(callback.restore_best_weights for callback in early) > 1:
             raise ConfigError("two EarlyStopping cannot both restore their best weights", code="config-callback")
@@ -477,7 +459,7 @@ class Conductor(Watcher):
         self.params, self.engines = params, engines
         self.run = next((callback.run_name for callback in callbacks if callback.run_name), run)
         self.sums: Array | None = None
-        if any(_overrides(one, f"on_train_batch_{end}") for one in callbacks for end in ("begin", "end")):
+        if any(_overrides(one, hook) for one in callbacks for hook in HOOKS if "batch" in hook):
             self.batches = self.batch
 
     def start(self, state: TrainState, rows: Sequence[Row]) -> TrainState:
@@ -519,12 +501,25 @@ class Conductor(Watcher):
             callback.on_train_error(error)
 
     def batch(self, number: int, sums: Array | None) -> None:
-        """Tell of a step that begins, or with its sums that it has ended."""
-        if sums is None:
-            self._tell("on_train_batch_begin", number, {})
-            return
-        self.sums = sums.copy() if self.sums is None else self.sums + sums
-        self._tell("on_train_batch_end", number, self.objective.means(self.sums))
+        """Call the hooks of a step that begins, or with its sums those of one that has ended.
+
+        Raises ConfigError for one that has set something: the step would not know.
+        """
+        hook, logs = "on_train_batch_begin", {}
+        if sums is not None:
+            self.sums = sums.copy() if self.sums is None else self.sums + sums
+            hook, logs = "on_train_batch_end", self.objective.means(self.sums)
+        before = self.model.state
+        for callback in self.callbacks:
+            getattr(callback, hook)(number, logs)
+            if self.model.state is not before:
+                self.model.keep(before)
+                raise ConfigError(
+                    f"{type(callback).__name__} has set the learning rate or the weights in a hook of a batch, where "
+                    "it can only observe: set them in on_epoch_begin or on_epoch_end, or give the optimizer a "
+                    "schedule, which counts steps",
+                    code="config-callback",
+                )
 
     def _tell(self, hook: str, *arguments: Any) -> TrainState:
         for callback in self.callbacks:

@@ -124,7 +124,7 @@ def test_what_it_cannot_do_is_refused():
     for settings, match in (
         ({"strategy": "average"}, r"needs all rows at once: fit\(..., strategy='gradient'\)"),
         ({"batch_size": 32}, "leave batch_size and sample out"),
-        ({"callbacks": BoldDriver()}, "whose rate is a number"),
+        ({"callbacks": BoldDriver()}, "needs an optimizer that takes steps of one size"),
     ):
         with pytest.raises(ConfigError, match=match):
             fit(build(), **settings)
@@ -226,7 +226,10 @@ def test_an_interrupted_drive_goes_on_to_the_bit(form, tmp_path):
 
 def test_what_cannot_be_driven_is_refused():
     for settings, match in (
-        ({"model": build(6, optimizer=SGD(ExponentialDecay(0.1, 10, 0.5)))}, "whose rate is a number"),
+        (
+            {"model": build(6, optimizer=SGD(ExponentialDecay(0.1, 10, 0.5)))},
+            "and so does the optimizer's ExponentialDecay",
+        ),
         ({"callbacks": BoldDriver("seed"), "strategy": "average"}, "needs strategy='gradient'"),
         ({"callbacks": [BoldDriver(), BoldDriver()]}, "one BoldDriver"),
     ):
