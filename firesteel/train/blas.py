@@ -90,8 +90,8 @@ class Blas:
         if (found := self.get()) == 1 or not self.users:
             return
         with self.lock:
-            self.changes += 1
             key = threading.get_ident() if self.local else 0
+            self.changes += key in self.kept  # else this is a helper's thread, which has not been read before
             if self.kept.get(key) == 1:  # who limited it before has put back what there was before that
                 self.kept[key] = found
             self.put(1)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -271,6 +272,21 @@ def test_what_is_made_while_somebody_changes_the_number_is_made_again(what, monk
     expected, count, when = make(), len(calls), len(calls) - 1
     calls.clear()
     assert make() == expected and len(calls) > count
+
+
+def test_helpers_whose_threads_have_numbers_of_their_own_are_limited_and_nothing_is_made_twice(library, monkeypatch):
+    monkeypatch.setattr("firesteel.train.threads.worker_threads", lambda: 3)
+    original, seen, changes = Objective.score, [], BLAS.changes
+
+    def counted(*args):
+        time.sleep(0.02)  # so that each thread has some of it
+        seen.append((threading.get_ident(), library.get()))
+        return original(*args)
+
+    monkeypatch.setattr(Objective, "score", counted)
+    network().evaluate(X, Y, verbose=0)
+    assert len({thread for thread, _ in seen}) == 3 and {number for _, number in seen} == {1}
+    assert BLAS.changes == changes and library.get() == 8
 
 
 @pytest.mark.filterwarnings("error")
