@@ -177,9 +177,7 @@ def steady(made: Callable[[], T]) -> T:
 
 def _module() -> str:
     """Return the file of NumPy that is linked with its BLAS."""
-    modules = [sys.modules.get(f"numpy.{core}._multiarray_umath") for core in ("_core", "core")]
-    files = [str(module.__file__) for module in modules if module is not None]
-    return next(file for file in files if not file.endswith(".py"))  # some versions redirect from old names
+    return str(sys.modules["numpy._core._multiarray_umath"].__file__)
 
 
 def _openblas(library: ctypes.CDLL, name: str) -> Any:

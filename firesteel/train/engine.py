@@ -14,11 +14,11 @@ import numpy as np
 
 from firesteel.core.sparse import CSR
 from firesteel.core.spec import whole
-from firesteel.core.types import Run
+from firesteel.core.types import Array, Run
 from firesteel.errors import ConfigError
 from firesteel.train.blas import BLAS, blas_name, one_blas_thread, steady
 from firesteel.train.blocks import Block
-from firesteel.train.partial import Partial, Task
+from firesteel.train.partial import Partial, Task, Watch
 from firesteel.train.rounds import Work
 from firesteel.train.threads import QUIET, threads, worker_threads
 
@@ -96,11 +96,34 @@ def machine() -> str:
     return " ".join(filter(None, [platform.machine(), "numpy", np.__version__, blas_name(), said]))
 
 
+class _Once:
+    """Watches steps that may be taken again, and calls `watch` of each the first time alone."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch, self.called, self.left = watch, 0, 0
+
+    def anew(self) -> "_Once":
+        """Begin with the first step again."""
+        self.left = self.called
+        return self
+
+    def __call__(self, step: int, sums: Array | None) -> None:
+        self.left -= 1
+        if self.left < 0:
+            self.called += 1
+            self.watch(step, sums)
+
+
 def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Call work on a shard's blocks and sign the partial with the time it took and the machine it ran on."""
     start = time.perf_counter()
+    watch = None if task.watch is None else _Once(task.watch)
+
+    def done() -> Partial:
+        return work(task if watch is None else replace(task, watch=watch.anew()), blocks, run)
+
     with np.errstate(**QUIET):
-        partial = steady(lambda: work(task, blocks, run))
+        partial = steady(done)
     seconds = time.perf_counter() - start
     return replace(partial, seconds=seconds, slowest=seconds, machines=frozenset([machine()]))
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
+from firesteel.callbacks import LambdaCallback
 from firesteel.core.network import Network, Objective
 from firesteel.layers import Dense
 from firesteel.models import Sequential
@@ -272,6 +273,27 @@ def test_what_is_made_while_somebody_changes_the_number_is_made_again(what, monk
     expected, count, when = make(), len(calls), len(calls) - 1
     calls.clear()
     assert make() == expected and len(calls) > count
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_callbacks_are_called_once_for_each_batch_of_a_round_that_is_made_again(monkeypatch):
+    original, calls, batches = Learner.learn, [], []
+
+    def counted(*args):
+        calls.append(None)
+        if len(calls) == 3:
+            elsewhere(BLAS.put, 2)
+        return original(*args)
+
+    monkeypatch.setattr(Learner, "learn", counted)
+    watching = {f"on_batch_{word}": lambda batch, logs, word=word: batches.append((batch, word)) for word in ENDS}
+    found = trained(X, callbacks=[LambdaCallback(**watching)])
+    assert len(calls) == 8 and batches == [(batch, word) for batch in range(4) for word in ENDS]
+    monkeypatch.undo()
+    assert found == trained(X)
+
+
+ENDS = ("begin", "end")
 
 
 def test_helpers_whose_threads_have_numbers_of_their_own_are_limited_and_nothing_is_made_twice(library, monkeypatch):

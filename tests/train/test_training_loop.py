@@ -262,17 +262,18 @@ def test_an_engine_knows_its_blocks_and_gives_each_shard_its_own():
         (b.id, len(b), b.weight, b.fingerprint) for b in blocks
     ]
     seen = []
-    local.map(lambda task, blocks, run: seen.append([b.id for b in blocks]) or replace(EMPTY), None)
+    local.map(lambda task, blocks, run: seen.append([b.id for b in blocks]) or replace(EMPTY), NOTHING)
     assert sorted(seen) == [[b.id for b in blocks if b.id % 4 == s] for s in range(4)]
     assert engine(1, X[:3], Y[:3], W[:3]).shards == 1
 
 
 EMPTY = loop.Partial(np.zeros((0, 0)), np.zeros(3))
+NOTHING = loop.Task(None, np.zeros(0))
 
 
 def test_a_shard_without_blocks_sends_nothing():
     blocks = [b for b in pack_arrays(X, Y, W, np.dtype("f4")) if b.id % 3 != 1]
-    partials = LocalEngine(blocks, 3).map(lambda task, blocks, run: EMPTY, None)
+    partials = LocalEngine(blocks, 3).map(lambda task, blocks, run: EMPTY, NOTHING)
     assert [partial is None for partial in partials] == [False, True, False]
 
 
