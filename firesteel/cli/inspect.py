@@ -9,7 +9,6 @@ from typing import Any
 from firesteel import store
 from firesteel.cli.options import Json, print_json
 from firesteel.cli.trained import trained
-from firesteel.errors import without_secrets
 
 __all__ = ["inspect"]
 
@@ -29,7 +28,7 @@ def inspect(model: Path, /, *, as_json: Json = False) -> None:
     network, _, header, _ = store.from_bytes(data, str(known.path))
     compiled = known.model.get_compile_config()
     facts = {
-        "file": without_secrets(str(known.path)),
+        "file": str(known.path),
         "bytes": len(data),
         "format": header["format"],
         "dtype": network.dtype,
@@ -45,7 +44,7 @@ def inspect(model: Path, /, *, as_json: Json = False) -> None:
         print_json(facts | {"layers": [layer.to_config() for layer in network.layers]})
         return
     known.model.summary()
-    print(f"file        {facts['file']}, {len(data):,} bytes, format {header['format']}, {network.dtype}")
+    print(f"file        {known.path}, {len(data):,} bytes, format {header['format']}, {network.dtype}")
     if compiled is None:
         print("compiled    no")
     else:

@@ -123,7 +123,8 @@ class Learner:
             size=min(self.size, SUB_BATCH),
             count=count,
             members=min(count, 1 + len(run.helpers)) if run else 1,
-            hold=run.hold if run else lambda team: None,
+            held=blocks,
+            hold=run.hold if run else None,
         )
 
     def plan(self, pieces: list[Piece], weight: float | None) -> range:

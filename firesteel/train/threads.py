@@ -5,17 +5,19 @@ whose helpers can also stay with one team for many steps.  `engine.py` opens it,
 """
 
 import contextlib
+import ctypes
 import functools
+import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from queue import SimpleQueue
+import weakref
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 
-from firesteel.core.team import Team
-from firesteel.core.types import Run
+from firesteel.core.team import Meeting, Team
 from firesteel.train.blas import BLAS
 
 __all__ = ["QUIET", "Threads", "threads", "worker_threads"]
@@ -31,37 +33,49 @@ QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}
 """NumPy's warnings that a diverging fit would print; the loop raises one error instead."""
 
 
+PATIENCE = 0.2
+"""Seconds after which whoever waits looks whether there is anyone to wait for."""
+
+
 class Threads:
     """A map over this thread and some helpers, who take one item after another; the results come in order.
 
-    A map of two short items takes a fifth of what concurrent.futures takes.
+    A map of two short items takes a fifth of what concurrent.futures takes.  An exception may come at any moment,
+    Ctrl-C's too: helpers end with this object, closed or not.
     """
 
     def __init__(self, helpers: int) -> None:
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self.team: Team | None = None
-        self.helpers = [threading.Thread(target=self._help, daemon=True) for _ in range(helpers)]
-        for helper in self.helpers:
-            helper.start()
+        self.meeting: Meeting | None = None
+        given = self.jobs, weakref.ref(self)
+        self.helpers = [threading.Thread(target=_help, args=given, daemon=True) for _ in range(helpers)]
 
-    def _help(self) -> None:
-        np.seterr(**QUIET)
-        while job := self.jobs.get():
-            BLAS.check()
-            job()
+    def __enter__(self) -> "Threads":
+        return self
 
-    def hold(self, team: Team) -> None:
-        """Have helpers attend to a team, until another one is held or something mapped."""
-        if self.team is not team:
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def hold(self, team: Team) -> Meeting:
+        """Return where helpers attend to a team, until another one is held or something mapped."""
+        meeting = self.meeting
+        if meeting is None or meeting.given is not team.given or meeting.left:
             self._dismiss()
-            self.team = team
-            for member in range(1, team.members):
-                self.jobs.put(functools.partial(team.attend, member))
+            self.meeting = meeting = Meeting(team)
+            self._ask(functools.partial(meeting.attend, member) for member in range(1, team.members))
+        return meeting
+
+    def _ask(self, jobs: Iterable[Callable[[], None]]) -> None:
+        for job in jobs:
+            self.jobs.put(job)
+        for helper in self.helpers:
+            if helper.ident is None:  # whoever needs no help starts nobody
+                helper.start()
 
     def _dismiss(self) -> None:
-        if self.team is not None:
-            self.team.dismiss()
-            self.team = None
+        if self.meeting is not None:
+            self.meeting.close()
+            self.meeting = None
 
     def __call__(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         self._dismiss()
@@ -69,43 +83,68 @@ class Threads:
         left, results = iter(range(len(items))), [None] * len(items)
         ended: SimpleQueue[BaseException | None] = SimpleQueue()
 
-        def work() -> None:
-            error = None
-            try:
-                for number in left:
+        def work(caught: type[BaseException] = BaseException) -> None:
+            for number in left:
+                error = None
+                try:
                     results[number] = function(items[number])
-            except BaseException as e:
-                error = e
-                for _ in left:  # nobody need begin another
-                    pass
-            ended.put(error)
+                except caught as e:
+                    error = e
+                    for _ in left:  # nobody need begin another
+                        ended.put(None)
+                ended.put(error)
 
-        helpers = min(len(self.helpers), len(items) - 1)
-        for _ in range(helpers):
-            self.jobs.put(work)
-        work()
-        errors = [ended.get() for _ in range(helpers + 1)]
+        self._ask(itertools.repeat(work, max(0, min(len(self.helpers), len(items) - 1))))
+        work(Exception)  # who is interrupted waits for nobody
+        errors = [self._next(ended) for _ in items]
         for error in filter(None, errors):
             raise error
         return results
 
+    def _next(self, ended: SimpleQueue[BaseException | None]) -> BaseException | None:
+        while True:
+            try:
+                return ended.get(timeout=PATIENCE)
+            except Empty:
+                if not all(helper.is_alive() for helper in self.helpers):
+                    raise RuntimeError("a thread has gone that had begun a part of the work") from None
+
     def close(self) -> None:
+        """Let the helpers go, and wait until they have gone."""
+        try:
+            self._end()
+        except BaseException:  # Ctrl-C, but for a second one nobody is left behind
+            self._end()
+            raise
+
+    def _end(self) -> None:
         self._dismiss()
-        for _ in self.helpers:
-            self.jobs.put(None)
-        for helper in self.helpers:
-            helper.join()
+        self.jobs.put(None)
+        for helper in filter(threading.Thread.is_alive, self.helpers):
+            helper.join(PATIENCE)
+            while helper.is_alive():  # at work for somebody who has been interrupted
+                at = ctypes.c_ulong(helper.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(at, ctypes.py_object(SystemExit))
+                helper.join(PATIENCE)
 
 
-@contextlib.contextmanager
-def threads() -> Iterator[Run]:
-    """Give a map over as many threads as the process may use; results come in order."""
-    count = worker_threads()
-    if count == 1:
-        yield map
-        return
-    run = Threads(count - 1)
-    try:
-        yield run
-    finally:
-        run.close()
+def _help(jobs: SimpleQueue[Callable[[], None] | None], owner: Callable[[], Threads | None]) -> None:
+    """Do one job after another, until there is None, or nobody who could give one."""
+    np.seterr(**QUIET)
+    with contextlib.suppress(SystemExit):
+        while owner() is not None:
+            try:
+                job = jobs.get(timeout=PATIENCE)
+            except Empty:
+                continue
+            if job is None:
+                jobs.put(None)  # for the next helper
+                break
+            BLAS.check()
+            job()
+            del job  # it may know the owner
+
+
+def threads() -> Threads:
+    """Return a map over as many threads as the process may use, as a context at whose end they end."""
+    return Threads(worker_threads() - 1)

@@ -1,0 +1,213 @@
+"""What the members of a team run: compiled loops that fetch rows, learn, add up, step, and wait for one another.
+
+`team.py` says who runs them and `chain.py` has the mathematics, whose bits are NumPy's.
+"""
+
+from typing import Any, NamedTuple
+
+from firesteel.core.types import Array
+
+__all__ = ["LOOPS", "Given"]
+
+
+class Given(NamedTuple):
+    """The memory in which a step is learned, and what it is learned with.
+
+    at, by: (n,), the address of each row, and what its bytes are divided by, or 0 where it is the values themselves.
+    plus: whether inputs become x factor + shift, or else (x - shift) factor.  shift, factor: (I,); empty if neither.
+    codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for `chain.backward`.
+    one: ones.  layers: as in `Chain`.  theta: (P,).  slots: (K, P).  numbers: (4,), the last arguments of `adam`.
+    y: (n, T), targets.  weights: (n,), what the derivatives of each row's loss are multiplied by.
+    losses: (n,).  p: (n, O), the probabilities.  gradients: (N, P), of each sub-batch, and then their sum the first.
+    pace: until when leaders work alone, and what helpers have gained of late, in nanoseconds.
+    """
+
+    at: Array
+    by: Array
+    plus: bool
+    shift: Array
+    factor: Array
+    codes: Array
+    x: Array
+    z: Array
+    d: Array
+    one: Array
+    layers: Array
+    theta: Array
+    slots: Array
+    numbers: Array
+    y: Array
+    weights: Array
+    losses: Array
+    p: Array
+    gradients: Array
+    pace: Array
+
+
+SEMAPHORE, TIME = 16, 8
+"""Words that a semaphore has to itself, two lines of a CPU's cache, and where those of a time begin among them."""
+SECOND = 1_000_000_000
+SPIN, LOOK, PATIENCE = 100_000, 50_000_000, 60
+"""Nanoseconds for which a thread looks for a semaphore before it sleeps, and after which a leader that sleeps returns
+to Python; and for how many seconds a helper sleeps while the leader is at work."""
+REPAY, GAINED = 10, 1_000_000
+"""How many times as long as helpers have cost, in nanoseconds, a leader works alone; and the most that they gain."""
+memcpy: Any = None
+sched_yield: Any = None
+clock_gettime: Any = None
+sem_post: Any = None
+sem_trywait: Any = None
+sem_timedwait: Any = None
+"""Functions of the system, that `team.wired` gives the loops."""
+forward: Any = None
+crossentropy: Any = None
+backward: Any = None
+adam: Any = None
+"""The loops of `chain.py` and `kernels.py`, likewise."""
+NOTHING, LEARN, ADD, STEP = range(4)
+"""What a team does."""
+OWED, BUSY, OVER, GAIN, SINCE = range(4, 9)
+"""Where the mail has what `team.Meeting` says; what is gained by those who help, and since when they are waited for."""
+
+
+def fetch(at: Array, by: Array, plus: bool, shift: Array, factor: Array, codes: Array, x: Array) -> None:
+    """Write rows to x, (B, I), as `Block.features` does, and scale them as the first op does.
+
+    at, by: (B,), as in `Given`.  codes: (I,), bytes to work with.
+    """
+    width, size = x.shape[1], x.itemsize
+    for b in range(len(at)):
+        d = by[b]
+        if d == 0:
+            memcpy(x.ctypes.data + b * width * size, at[b], width * size)
+        else:
+            memcpy(codes.ctypes.data, at[b], width)
+            for i in range(width):
+                x[b, i] = codes[i] / d
+        if plus:
+            for i in range(width):
+                x[b, i] = x[b, i] * factor[i] + shift[i]
+        else:
+            for i in range(len(factor)):
+                x[b, i] = (x[b, i] - shift[i]) * factor[i]
+
+
+def clock(line: Array, kind: int) -> int:
+    """Return what a clock of the system shows, in nanoseconds: 0 the time of day, 1 one that nobody sets.
+
+    line: a semaphore's, whose words for a time are overwritten.
+    """
+    clock_gettime(kind, line.ctypes.data + TIME * line.itemsize)
+    return line[TIME] * SECOND + line[TIME + 1]
+
+
+def wait(line: Array, mail: Array, sleep: int, times: int) -> bool:
+    """Take one from a semaphore: at once if there is one soon, else asleep.
+
+    sleep: for how many nanoseconds, so many times while the leader is at work, and else once.
+    Return False where none has come, or a signal, or all is over.
+    """
+    semaphore, until = line.ctypes.data, clock(line, 1) + SPIN
+    while clock(line, 1) < until:
+        for _ in range(16):
+            if sem_trywait(semaphore) == 0:
+                return True
+        if mail[OVER]:
+            return False
+        sched_yield()
+    for _ in range(times):
+        end = clock(line, 0) + sleep
+        line[TIME], line[TIME + 1] = end // SECOND, end % SECOND
+        if sem_timedwait(semaphore, semaphore + TIME * line.itemsize) == 0:
+            return True
+        if mail[OVER] or not mail[BUSY]:
+            return False
+    return False
+
+
+def share(member: int, members: int, start: int, rows: int, size: int, given: Given) -> None:
+    """Learn a member's part of a step's sub-batches."""
+    x, z, d = given.x[member], given.z[member], given.d[member]
+    for number in range(member, -(-rows // size), members):
+        first, end = start + number * size, start + min(rows, (number + 1) * size)
+        n = end - first
+        here, units = x[:n], z.size // len(x) * n
+        fetch(
+            given.at[first:end], given.by[first:end], given.plus, given.shift, given.factor, given.codes[member], here
+        )
+        y, weights, losses, p = (
+            given.y[first:end],
+            given.weights[first:end],
+            given.losses[first:end],
+            given.p[first:end],
+        )
+        g, one, last = given.gradients[number], given.one[:n], units - p.size
+        forward(here, given.theta, one, given.layers, z[:units])
+        crossentropy(z[last:units], y, weights, losses, p, d[last:units])
+        backward(here, given.theta, one, g, here, False, given.layers, z[:units], d[:units])
+
+
+def work(member: int, members: int, mail: Array, given: Given) -> None:
+    """Do a member's part of what the mail says."""
+    what, start, rows, size = mail[0], mail[1], mail[2], mail[3]
+    first, end = len(given.theta) * member // members, len(given.theta) * (member + 1) // members
+    if what == LEARN:
+        share(member, members, start, rows, size, given)
+    elif what == ADD:
+        count, apart = -(-rows // size), 1
+        while apart < count:  # the order of `tree_sum`
+            for number in range(0, count - apart, 2 * apart):
+                a, b = given.gradients[number], given.gradients[number + apart]
+                for i in range(first, end):
+                    a[i] += b[i]
+            apart *= 2
+    elif what == STEP:
+        b1, b2, epsilon, rate = given.numbers
+        g, m, v = given.gradients[0, first:end], given.slots[0, first:end], given.slots[1, first:end]
+        adam(given.theta[first:end], g, m, v, b1, b2, epsilon, rate)
+
+
+def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
+    """Do a member's part of one thing after another: a helper until it leaves, 0 of one and of what follows it.
+
+    mail, semaphores: as in `team.Meeting`.  Return whether helpers have not ended yet: then 0 is to call this again.
+    """
+    members, line, done, apart = len(semaphores), semaphores[0], semaphores.ctypes.data, semaphores.strides[0]
+    if member:
+        while wait(semaphores[member], mail, SECOND, PATIENCE) and not mail[OVER]:
+            work(member, members, mail, given)
+            sem_post(done)
+        return False
+    mail[BUSY], more = 1, True
+    while more:
+        if mail[OWED] == 0:
+            begun = clock(line, 1)
+            called = members if begun >= given.pace[0] else 1
+            for helper in range(1, called):
+                sem_post(done + helper * apart)
+            work(0, members, mail, given)
+            own = clock(line, 1) - begun
+            for helper in range(1, members):
+                if helper < called and sem_trywait(done + helper * apart) != 0:
+                    mail[OWED] += 1
+                else:
+                    work(helper, members, mail, given)
+            mail[GAIN], mail[SINCE] = mail[OWED] * own, clock(line, 1)
+        if mail[OWED]:
+            while mail[OWED]:
+                if not wait(line, mail, LOOK, 1):
+                    mail[BUSY] = 0
+                    return True
+                mail[OWED] -= 1
+            now = clock(line, 1)
+            given.pace[1] = min(given.pace[1] + mail[GAIN] - (now - mail[SINCE]), GAINED)
+            if given.pace[1] < 0:  # cores are busy, and a helper that has begun is kept from ending
+                given.pace[0], given.pace[1] = now + min(-REPAY * given.pace[1], SECOND), 0
+        more = mail[0] == LEARN and mail[2] > mail[3]
+        mail[0] = ADD
+    mail[BUSY] = 0
+    return False
+
+
+LOOPS = (fetch, clock, wait, share, work, serve)
+"""Each behind those that it calls."""
