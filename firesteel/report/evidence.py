@@ -109,7 +109,7 @@ def examine(model: Sequential, rows: Rows, training: Rows, names: Names | None =
     names = names or Names()
     network = model.network
     names.check(network.inputs, network.outputs)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return _plain(_examined(model, rows, training, names))
 
 
@@ -119,7 +119,7 @@ def _examined(model: Sequential, rows: Rows, training: Rows, names: Names) -> di
     reading = Reading(task, objective.loss, network.outputs)
     called = _called(reading, names)
     w = positive(rows.weight)
-    with one_blas_thread(), threads() as run:
+    with threads() as run:
         use = Use(objective, model.theta, run)
         p = use.outputs(rows.x)
         truth, told = reading.truth(rows.y), reading.told(p)
