@@ -65,8 +65,8 @@ def _structure(network: Network) -> list[str]:
     *hidden, _ = [op.units for op in network.ops if isinstance(op, Affine)] or [0]
     if not hidden and not any(isinstance(op, Lookup) for op in network.ops):
         found.append(
-            "there is no hidden layer, so this is a linear model: a good score to beat, and Dense(64, 'relu') in front "
-            "of it can learn more"
+            "there is no hidden layer, so this is a linear model: a good score to beat, and Dense(64, 'relu') in "
+            "front of it can learn more"
         )
     if len(hidden) == 1 and hidden[0] > BROAD:
         found.append(

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from firesteel import store
-from firesteel.errors import ConfigError, StoreError
+from firesteel.errors import ConfigError, StoreError, without_secrets
 from firesteel.train.checkpoints import Identity
 from firesteel.train.state import Progress, TrainState
 
@@ -233,4 +233,4 @@ class UrlCheckpoints(Turns):
         except FileNotFoundError:
             pass
         except Exception as error:
-            warnings.warn(f"{path} is no longer needed and stays: {error}", stacklevel=2)
+            warnings.warn(without_secrets(f"{path} is no longer needed and stays: {error}"), stacklevel=2)

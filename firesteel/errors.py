@@ -6,9 +6,12 @@ the code trusts its input.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 __all__ = [
+    "HIDDEN",
     "ConfigError",
     "DataError",
     "DivergenceError",
@@ -16,19 +19,125 @@ __all__ = [
     "SparkJobError",
     "SparkSetupError",
     "StoreError",
-    "without_credentials",
+    "without_secrets",
 ]
 
 
-def without_credentials(text: str) -> str:
-    """Return a text without the user names and passwords that addresses in it have before an @.
+HIDDEN = "***"
+"""What stands where a secret stood."""
+STRONG = re.compile(
+    "passw|pwd|passphrase|secret|token|signature|credential|connectionstring|sessionid|azuresas"
+    "|(access|account|api|auth|encryption|functions?|hmac|master|private|service|session|shared|signing|storage"
+    "|subscription)key"
+)
+"""Parts of the names of secrets, in small letters without what stands between words."""
+HARMLESS = re.compile(".*(name|file|path|provider|type|class|url|uri|endpoint|expir(y|es)|length|size|column)s?")
+"""Names that say something about a secret."""
+WEAK = {"auth", "authorization", "code", "jwt", "key", "pass", "pw", "sas", "sig"}
+"""Whole names of secrets among the parameters of an address."""
+PORTS = {"dbfs", "file", "har", "hdfs", "maprfs", "mesos", "spark", "swebhdfs", "viewfs", "webhdfs"}
+"""Schemes whose addresses hold no password: what stands behind a colon is a port."""
+PASSWORD = re.compile(r"\b([a-zA-Z][\w+.-]{0,31})(:/{1,3})([^\s/@:?#]*):((?:(?!://)\S)*)@")
+USER = re.compile(r"\b(https?:/{1,3})(?![a-z._-]{1,16}@)[^\s/@:?#]+@")
+ORACLE = re.compile(r"(jdbc:oracle:\w+:)\S{0,300}@")
+FRAGMENT = re.compile(r"#([\w+/=~-]{12,})")
+NAME = re.compile(r"""(?<![\w./-])([\w.-]+)(?:\s*=\s*|["']\s*[:=]\s*(?=["']))""")
+VALUE = re.compile(r"""\{[^}]{1,300}\}|"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|[^&;\s"'<>]+""")
+HEADER = re.compile(
+    r"(?i)\b(authorization\W{1,4}(?:\w+\s+)?|bearer\s+(?=\S{8})|passw(?:or)?d:\s+"
+    r"|(?:access|account|api|secret)[ _.-]?key:\s+)[^\s\"']+"
+)
+SHAPES = re.compile(
+    r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|AIza[\w-]{30,}|dapi[0-9a-f]{32}|eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|gh[opsur]_\w{20,}"
+    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|npm_\w{30,}|sk-(?:\w+-)?\w{20,}|xox[abeprs]-[\w-]{10,})"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
+"""What keys and tokens of well-known services look like, wherever they stand."""
 
-    Whatever is written down, printed or said goes through here where an address may be in it.
 
-    >>> without_credentials("s3a://key:secret@bucket/rows.csv: there is no such file")
-    's3a://bucket/rows.csv: there is no such file'
+def without_secrets(value: Any) -> Any:
+    """Remove secrets from a text, or from the texts in settings: all that is written down or shown goes through here.
+
+    Passwords in addresses are left out, so that what is left still names the same place; secret parameters and
+    settings become `***`.  A user without a password, such as the container of an Azure address, is no secret.
+
+    Args:
+        value: A text, or a mapping or sequence that holds texts; anything else is returned as it is.
+
+    Example:
+        >>> without_secrets("s3a://key:sec/ret@bucket/rows.csv?sig=aB3&n=2: there is no such file")
+        's3a://bucket/rows.csv?sig=***&n=2: there is no such file'
+        >>> without_secrets({"train": "abfss://container@account/rows", "fs.s3a.secret.key": "aB3"})
+        {'train': 'abfss://container@account/rows', 'fs.s3a.secret.key': '***'}
     """
-    return re.sub(r"(\w:/{1,2})[^/\s]*@", r"\1", text)
+    if isinstance(value, Mapping):
+        return {
+            without_secrets(name): HIDDEN if _is_secret(name, item) else without_secrets(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return type(value)([without_secrets(item) for item in value])
+    if not isinstance(value, str):
+        return value
+    text = PASSWORD.sub(_without_password, value)
+    text = ORACLE.sub(r"\1@", USER.sub(r"\1", text))
+    text = SHAPES.sub(HIDDEN, HEADER.sub(rf"\1{HIDDEN}", _without_values(text)))
+    return re.sub(r"\S+", _address, text)
+
+
+def _is_secret(name: Any, item: Any) -> bool:
+    return (
+        isinstance(name, str) and isinstance(item, str | list | tuple) and item != "" and _names_secret(name, False)
+    )
+
+
+def _names_secret(name: str, weak: bool) -> bool:
+    """Return whether a name is one of a secret.  weak: whether names count that are secret in an address alone."""
+    squeezed = re.sub(r"[\W_]", "", name).lower()
+    if squeezed in WEAK:
+        return weak
+    key = (weak or "." in name) and re.search(r"[\W_]key$", name.lower()) is not None
+    return (key or STRONG.search(squeezed) is not None) and not HARMLESS.fullmatch(squeezed)
+
+
+def _without_password(found: re.Match[str]) -> str:
+    scheme, slashes, user, rest = found.groups()
+    begin, kind = scheme + slashes, scheme.lower()
+    port = re.match(r"\d{1,5}/", rest) is not None and ("." in user or user == "localhost")
+    if kind in PORTS or (port and not kind.startswith("s3")):  # host:8020/a@b
+        return begin + re.sub("^[^/@]*@", "", found[0].removeprefix(begin))
+    named = not kind.startswith(("http", "s3")) and re.fullmatch(r"[a-zA-Z][\w.-]{0,31}", user)
+    return f"{begin}{user}@" if named else begin
+
+
+def _without_values(text: str) -> str:
+    """Return a text with other values for the settings in it whose names are those of secrets."""
+    parts, at = [], 0
+    for found in NAME.finditer(text):
+        before = text[max(0, found.start() - 1) : found.start()]
+        if found.start() < at or not _names_secret(found[1], before in tuple("?&;#")):
+            continue
+        if (value := VALUE.match(text, found.end())) is not None:
+            quote = value[0][0] if value[0][0] in "\"'" else ""
+            end = value.end() if quote or value[0][0] == "{" else found.end() + len(value[0].rstrip(":,.)]}"))
+            parts += [text[at : found.end()], quote, HIDDEN, quote]
+            at = end
+    return "".join([*parts, text[at:]])
+
+
+def _address(found: re.Match[str]) -> str:
+    """Return a word of a text, which may be an address: without a token behind it, or in what it spells out."""
+    word = found[0]
+    if "://" in word:
+        word = FRAGMENT.sub(lambda part: f"#{HIDDEN}" if _is_opaque(part[1]) else part[0], word)
+    plain = unquote(word)
+    clean: str = plain if plain == word else without_secrets(plain)
+    return word if clean == plain else clean
+
+
+def _is_opaque(text: str) -> bool:
+    """Return whether a text is of digits, small and capital letters, as tokens are."""
+    return all(re.search(kind, text) for kind in ("[0-9]", "[a-z]", "[A-Z]"))
 
 
 class FiresteelError(Exception):
@@ -46,7 +155,7 @@ class FiresteelError(Exception):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         self.code = code or self.default_code
         shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
-        super().__init__(f"{without_credentials(shown)} [{self.code}]")
+        super().__init__(f"{without_secrets(shown)} [{self.code}]")
 
 
 class ConfigError(FiresteelError, ValueError):

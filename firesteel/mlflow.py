@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel import __version__
-from firesteel.errors import ConfigError, StoreError
+from firesteel.errors import ConfigError, StoreError, without_secrets
 from firesteel.models import Sequential
 from firesteel.models import load_model as load_file
 from firesteel.train.callbacks import Callback, Logs
@@ -73,7 +73,7 @@ class MlflowCallback(Callback):
         summary = io.StringIO()
         with contextlib.redirect_stdout(summary):
             self.model.summary()
-        self._tell(self.mlflow.log_params, settings)
+        self._tell(self.mlflow.log_params, without_secrets(settings))
         self._tell(self.mlflow.log_text, summary.getvalue(), "model_summary.txt")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -88,7 +88,8 @@ class MlflowCallback(Callback):
         except Exception as error:
             if not self.warned:
                 reason = (str(error) or type(error).__name__).splitlines()[0]
-                warnings.warn(f"MLflow did not take what was logged, and training goes on: {reason}", stacklevel=3)
+                said = f"MLflow did not take what was logged, and training goes on: {reason}"
+                warnings.warn(without_secrets(said), stacklevel=3)
             self.warned = True
 
 

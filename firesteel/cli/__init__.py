@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import NoReturn
 
-from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError, StoreError, without_credentials
+from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError, StoreError, without_secrets
 
 __all__ = ["main"]
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BaseException as error:
         if interrupted or isinstance(error, KeyboardInterrupt):
             hint = "".join(f"; {text}" for text in error.args) if isinstance(error, KeyboardInterrupt) else ""
-            os.write(messages, f"firesteel: interrupted{hint}\n".encode())
+            os.write(messages, f"firesteel: interrupted{without_secrets(hint)}\n".encode())
             code = 130
         elif isinstance(error, FiresteelError):
             _complain(str(error))
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _complain(text: str) -> None:
-    print(f"firesteel: {without_credentials(' '.join(text.split()))}", file=sys.stderr)
+    print(f"firesteel: {without_secrets(' '.join(text.split()))}", file=sys.stderr)
 
 
 def _unforeseen(error: Exception) -> str:

@@ -4,7 +4,7 @@ Options and their help are the signatures and docstrings of the commands themsel
 others beside it.
 """
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, CycloptsPanel, Parameter
 
 from firesteel import __version__
 from firesteel.cli.data import data
@@ -15,6 +15,7 @@ from firesteel.cli.inspect import inspect
 from firesteel.cli.predict import predict
 from firesteel.cli.report import report
 from firesteel.cli.train import train
+from firesteel.errors import without_secrets
 
 __all__ = ["run"]
 
@@ -26,6 +27,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
     exit_on_error=False,
+    error_formatter=lambda error: CycloptsPanel(without_secrets(str(error))),
 )
 app.command(data)
 app.command(demo)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from firesteel.errors import ConfigError
-from firesteel.report.settings import plain
+from firesteel.errors import HIDDEN, ConfigError
+from firesteel.report.settings import plain, secretless, variable
 
-__all__ = ["Config", "Data", "Engine", "Model", "Run", "Training", "resolve", "to_toml"]
+__all__ = ["Config", "Data", "Engine", "Model", "Run", "Training", "check_secrets", "resolve", "to_toml"]
 
 # Kinds of values
 
@@ -187,7 +187,7 @@ class Training:
     seed: int = _key(_whole(0), 0)
     callbacks: tuple[dict[str, Any], ...] = _key(TABLES, ())
     code: tuple[str, ...] = _key(TEXTS, ())
-    went_on: bool = _key(FLAG, False)
+    went_on: bool | None = _key(FLAG)
 
 
 @dataclass(frozen=True)
@@ -258,9 +258,7 @@ def resolve(
 
 def to_toml(config: Config) -> str:
     """Return the text of a file that says all of this; what is not set is left out."""
-    import tomli_w
-
-    return tomli_w.dumps(to_tables(config))
+    return secretless(to_tables(config)).lstrip()
 
 
 def to_tables(config: Config) -> dict[str, dict[str, Any]]:
@@ -270,6 +268,16 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
         for key in ("hidden", *SHORT):
             tables["model"].pop(key, None)
     return {name: table for name, table in tables.items() if table}
+
+
+def check_secrets(section: str, key: str, value: str | None) -> None:
+    """Raise ConfigError where a setting was written down without a secret that is in it."""
+    if value is not None and HIDDEN in value:
+        raise ConfigError(
+            f"{value}: [{section}] {key} was written without its secret, where {HIDDEN} stands: give the whole in "
+            f"{variable(section, key)}",
+            code="config-secret",
+        )
 
 
 def _table(section: Any) -> dict[str, Any]:
@@ -376,7 +384,7 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
     found: Found = {}
     for name, text in sorted(environment.items()):
         for section in SECTIONS:
-            prefix = f"FIRESTEEL_{section.upper()}_"
+            prefix = variable(section, "")
             if name.startswith(prefix):
                 key = name.removeprefix(prefix).lower()
                 if key not in _keys(section):

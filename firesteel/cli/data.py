@@ -19,7 +19,7 @@ from firesteel.cli.sets import SETS
 from firesteel.cli.task import labels_of
 from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, write_text
 from firesteel.datasets.files import must_not_exist
-from firesteel.errors import DataError
+from firesteel.errors import DataError, without_secrets
 
 __all__ = ["data"]
 
@@ -225,7 +225,7 @@ def convert(
         raise
     for paths, rows in loaded:
         for path in paths:
-            print(f"{path}  {len(rows.x):,} rows", flush=True)
+            print(f"{without_secrets(str(path))}  {len(rows.x):,} rows", flush=True)
 
 
 def _parts(settings: Data) -> list[tuple[str, Ask]]:

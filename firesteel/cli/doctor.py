@@ -14,7 +14,7 @@ from firesteel.cli.options import Json, print_json, rows_flags
 from firesteel.cli.progress import is_live
 from firesteel.cli.rows import ask, load
 from firesteel.cli.sessions import session_of
-from firesteel.errors import FiresteelError
+from firesteel.errors import FiresteelError, without_secrets
 
 __all__ = ["doctor"]
 
@@ -81,6 +81,7 @@ def _all(console: Console, master: str, as_json: bool) -> Iterator[Finding]:
 
 
 def _show(finding: Finding, console: Console, as_json: bool) -> None:
+    finding = Finding(**without_secrets(asdict(finding)))
     if as_json:
         print_json(asdict(finding))
         return

@@ -15,6 +15,7 @@ from firesteel.cli.parts import labels, part, read
 from firesteel.cli.rows import Rows
 from firesteel.cli.sessions import session_of
 from firesteel.cli.trained import trained
+from firesteel.errors import without_secrets
 from firesteel.train.source import check_width
 
 __all__ = ["evaluate"]
@@ -70,5 +71,5 @@ def evaluate(
     if as_json:
         print_json({"rows": count} | scores)
         return
-    console.print(f"{count:,} rows of {rows.source}", highlight=False, markup=False)
+    console.print(f"{count:,} rows of {without_secrets(rows.source)}", highlight=False, markup=False)
     console.print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()), highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import Any
 from firesteel import store
 from firesteel.cli.options import Json, print_json
 from firesteel.cli.trained import trained
+from firesteel.errors import without_secrets
 
 __all__ = ["inspect"]
 
@@ -28,7 +29,7 @@ def inspect(model: Path, /, *, as_json: Json = False) -> None:
     network, _, header, _ = store.from_bytes(data, str(known.path))
     compiled = known.model.get_compile_config()
     facts = {
-        "file": str(known.path),
+        "file": without_secrets(str(known.path)),
         "bytes": len(data),
         "format": header["format"],
         "dtype": network.dtype,
@@ -44,7 +45,7 @@ def inspect(model: Path, /, *, as_json: Json = False) -> None:
         print_json(facts | {"layers": [layer.to_config() for layer in network.layers]})
         return
     known.model.summary()
-    print(f"file        {known.path}, {len(data):,} bytes, format {header['format']}, {network.dtype}")
+    print(f"file        {facts['file']}, {len(data):,} bytes, format {header['format']}, {network.dtype}")
     if compiled is None:
         print("compiled    no")
     else:

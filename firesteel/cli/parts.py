@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered, spelled
-from firesteel.errors import DataError, without_credentials
+from firesteel.errors import DataError, without_secrets
 from firesteel.train.blocks import row_keys
 from firesteel.train.holdout import held_out
 from firesteel.train.source import Arrays, Source
@@ -58,7 +58,7 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | 
 
     if wanted.format == "text":
         return _pair(wanted, spark, stack)
-    frame, source = read_files(spark, wanted.path, wanted.format, wanted.inputs), without_credentials(wanted.path)
+    frame, source = read_files(spark, wanted.path, wanted.format, wanted.inputs), without_secrets(wanted.path)
     if wanted.format == "libsvm":
         return Framed(source, frame, ("features",), ("label",), None, None, by_value=True)
     picked = pick(wanted, frame.columns)
@@ -78,7 +78,7 @@ def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
         rows = stack.enter_context(paired(spark, wanted.path, wanted.labels, numbers=True))
     classes = rows.classes if rows.classes > 1 else None
     return Framed(
-        without_credentials(wanted.path),
+        without_secrets(wanted.path),
         rows.frame,
         ("features",),
         ("label",),

@@ -23,7 +23,7 @@ from firesteel.core.losses import Loss
 from firesteel.core.metrics import middle
 from firesteel.datasets import write_csv
 from firesteel.datasets.files import must_not_exist, written
-from firesteel.errors import ConfigError, DataError, without_credentials
+from firesteel.errors import ConfigError, DataError, without_secrets
 from firesteel.train.source import check_width
 
 __all__ = ["predict"]
@@ -81,7 +81,7 @@ def predict(
         spark = stack.enter_context(session_of(Engine(engine, master), Console(stderr=True), False))
         rows = read(wanted, spark, stack)
         count = _on_spark(known, rows, out) if isinstance(rows, Framed) else _here(known, rows, Path(out))
-    print(f"{without_credentials(out)}  {count:,} rows", flush=True)
+    print(f"{without_secrets(out)}  {count:,} rows", flush=True)
 
 
 def _here(known: Trained, rows: Rows, out: Path) -> int:

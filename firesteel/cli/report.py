@@ -6,6 +6,7 @@ The page itself is `firesteel.report.page`.
 from pathlib import Path
 
 from firesteel import store
+from firesteel.errors import without_secrets
 
 __all__ = ["report"]
 
@@ -23,4 +24,4 @@ def report(run: Path, /) -> None:
     page = render(run)
     path = run / "report.html"
     store.write(path, page.encode())
-    print(f"{path}  {len(page.encode()):,} bytes")
+    print(f"{without_secrets(str(path))}  {len(page.encode()):,} bytes")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.cli.config import FORMATS, Data
+from firesteel.cli.config import FORMATS, Data, check_secrets
 from firesteel.cli.sets import SETS
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
@@ -101,6 +101,7 @@ def ask(data: Data, part: int = 0, *, labelled: bool = True) -> Ask | None:
         return Ask(path, "set", part=part)
     if part == 1 and data.test is None:
         return None
+    check_secrets("data", "test" if part and data.test is not None else "train", path)
     label_file = data.label[0] if data.label and part == 0 else data.test_label
     form = data.format or format_of(path, label_file is not None)
     if form in TABLES:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from firesteel.cli.config import Engine
+from firesteel.cli.config import Engine, check_secrets
 from firesteel.cli.progress import is_live, waiting
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def session_of(engine: Engine, console: Console, quiet: bool, silent: bool = Tru
     if engine.name == "local":
         yield None
         return
+    check_secrets("engine", "master", engine.master)
     with ExitStack() as stack:
         with waiting(STARTING, console, live=is_live(console) and not quiet):
             spark = stack.enter_context(spark_session(engine.master, silent))

@@ -19,7 +19,7 @@ from firesteel.cli.sessions import session_of
 from firesteel.cli.sets import SETS
 from firesteel.cli.training import Result, planned, settled
 from firesteel.cli.words import described, told
-from firesteel.errors import ConfigError, without_credentials
+from firesteel.errors import ConfigError, without_secrets
 
 __all__ = ["print_result", "train"]
 
@@ -157,14 +157,14 @@ def train(
         file, given["--run"] = _resumed(resume, file), ("run.folder", str(resume))
     config = _settings(file, given)
     if print_config:
-        print(without_credentials(to_toml(settled(config))), end="")
+        print(to_toml(settled(config)), end="")
         return
     console = Console(stderr=as_json)
     with ExitStack() as stack:
         spark = stack.enter_context(session_of(config.engine, console, as_json))
         plan = stack.enter_context(planned(config, spark))
         if dry_run:
-            facts = described(plan)
+            facts = without_secrets(described(plan))
             print(json.dumps(facts) if as_json else told(facts))
             return
         shown = is_live(console) and not as_json

@@ -1,7 +1,8 @@
 """Activations: what comes after a layer's sums, value and derivative together, in order of difficulty.
 
-Most are a curve that bends each value by itself, and an op here is that curve and its slope; softmax and its
-logarithm look at whole rows.  Names, defaults and formulas are Keras's; `layers.py` lets users type the names.
+Most bend each value by itself, and an op here is that function and its slope; softmax and its logarithm take whole
+rows.  Values and slopes are right over the whole range of the dtype, tails and infinities included: the errors are in
+docs/reliability.md.  Names, defaults and formulas are Keras's; `layers.py` lets users type the names.
 """
 
 import math
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firesteel.core.ops import Op
+from firesteel.core.ops import Op, ones, row_starts
 from firesteel.core.types import Array, Pull, Views
 
 __all__ = [
@@ -81,9 +82,12 @@ class Rectify(Curve):
     threshold: float = 0.0
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        above, most = x > self.threshold, math.inf if self.max_value is None else self.max_value
-        y = np.where(above, np.minimum(x, most), (x - self.threshold) * self.negative_slope)
-        return y, lambda: np.where(above, x < most, self.negative_slope).astype(x.dtype)
+        number, most = x.dtype.type, self.max_value
+        below, leak = x <= self.threshold, number(self.negative_slope)
+        low = (x - self.threshold) * leak if leak else leak
+        if most is None:
+            return np.where(below, low, x), lambda: np.where(below, leak, number(1))
+        return np.where(below, low, np.minimum(x, most)), lambda: np.where(below, leak, x < most)
 
 
 @dataclass(frozen=True)
@@ -102,36 +106,51 @@ class HardSigmoid(Curve):
 
 @dataclass(frozen=True)
 class Tanh(Curve):
-    """y = tanh x; dy/dx = 1 - y^2.
+    """y = tanh x; dy/dx = 1 - y^2 = (2 e / (1 + e^2))^2 with e = exp(-|x|), because y is rounded to 1.
 
     >>> Tanh().apply({}, np.array([[0.0]]), None)[0]
     array([[0.]])
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        y = np.tanh(x)
-        return y, lambda: 1 - y * y
+        def slope() -> Array:
+            e = np.exp(-np.abs(x))
+            e /= 1 + e * e
+            e *= e
+            return e * 4
+
+        return np.tanh(x), slope
+
+
+FAR = 1000.0
+"""Beyond it exp(-|x|) is 0 in every dtype; where infinity would be multiplied by that, this stands in its place."""
+
+
+def tails(x: Array) -> tuple[Array, Array]:
+    """Return e = exp(-|x|), which never overflows, and 1 + e: 1 / (1 + exp(-x)) is 1 or e, divided by that."""
+    e = np.abs(x)
+    np.negative(e, out=e)
+    np.exp(e, out=e)
+    return e, 1 + e
 
 
 def logistic(x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)) without overflow, as (1 + tanh(x / 2)) / 2."""
-    y = np.tanh(x * x.dtype.type(0.5))
-    y += 1
-    y *= y.dtype.type(0.5)
-    return y
+    """Return 1 / (1 + exp(-x)), down to the smallest number of the dtype."""
+    e, total = tails(x)
+    return np.maximum(e, x >= 0) / total
 
 
 @dataclass(frozen=True)
 class Sigmoid(Curve):
-    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y).
+    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y) = e / (1 + e)^2 with e = exp(-|x|).
 
     >>> Sigmoid().apply({}, np.array([[0.0]]), None)[0]
     array([[0.5]])
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        y = logistic(x)
-        return y, lambda: y * (1 - y)
+        e, total = tails(x)
+        return np.maximum(e, x >= 0) / total, lambda: e / (total * total)
 
 
 @dataclass(frozen=True)
@@ -145,6 +164,7 @@ class Softsign(Curve):
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        x = np.clip(x, -np.finfo(x.dtype).max, np.finfo(x.dtype).max)
         size = 1 + np.abs(x)
         return x / size, lambda: (1 / size) ** 2
 
@@ -203,7 +223,7 @@ class Softplus(Curve):
 
 @dataclass(frozen=True)
 class Silu(Curve):
-    """y = x s with s = 1 / (1 + exp(-x)); dy/dx = s (1 + x (1 - s)).  Also called swish.
+    """y = x s with s = 1 / (1 + exp(-x)); dy/dx = s + x s (1 - s).  Also called swish.
 
     >>> Silu().apply({}, np.array([[0.0, 100.0]]), None)[0]
     array([[  0., 100.]])
@@ -212,8 +232,9 @@ class Silu(Curve):
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        s = logistic(x)
-        return x * s, lambda: s * (1 + x * (1 - s))
+        e, total = tails(x)
+        s, near = np.maximum(e, x >= 0) / total, np.maximum(x, -FAR)
+        return near * s, lambda: s + np.minimum(near, FAR) * (e / (total * total))
 
 
 @dataclass(frozen=True)
@@ -227,8 +248,8 @@ class Mish(Curve):
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        t = np.tanh(softplus(x))
-        return x * t, lambda: t + x * (1 - t * t) * logistic(x)
+        t, near = np.tanh(softplus(x)), np.maximum(x, -FAR)
+        return near * t, lambda: t + np.minimum(near, FAR) * (1 - t * t) * logistic(x)
 
 
 SMALL = (
@@ -264,24 +285,37 @@ def _ratio(x: Array, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -
     return values[0] / values[1]
 
 
-def erfc(x: Array) -> Array:
+def bell(x: Array) -> Array:
+    """Return exp(-x^2 / 2): x^2 is not rounded as a whole, for exp would multiply what is lost by its size."""
+    size = np.minimum(np.abs(x), 40)  # beyond 40 it is 0 in float64
+    coarse = np.trunc(size * 16)
+    coarse *= 0.0625  # its square is exact
+    left = coarse - size
+    left *= np.add(coarse, size, out=size)
+    left *= 0.5
+    coarse *= coarse
+    coarse *= -0.5
+    np.exp(coarse, out=coarse)
+    coarse *= np.exp(left, out=left)
+    return coarse
+
+
+def erfc(x: Array, far: Array) -> Array:
     """Return 1 - erf(x) = 2 / sqrt(pi) times the integral of exp(-t^2) from x on, to the last digits of the dtype.
 
-    The complement, because it alone is precise far to the right, where erf is 1.
+    far: exp(-x^2), by `bell`.  The complement, because it alone is precise far to the right, where erf is 1.
 
-    >>> erfc(np.array([0.0, 5.0])).round(14)
+    >>> x = np.array([0.0, 5.0]); erfc(x, np.exp(-x * x)).round(14)
     array([1.00e+00, 1.54e-12])
 
     Source: Cody 1969, "Rational Chebyshev approximations for the error function".
     """
     size = np.minimum(np.abs(x), 28)  # beyond 28 it is 0 or 2 in float64
     square = size * size
-    coarse = np.trunc(size * 16) / 16  # its square is exact, so that rounding is not blown up by exp
-    bell = np.exp(-coarse * coarse) * np.exp((coarse - size) * (coarse + size))
-    right = np.where(size <= 0.46875, 1 - size * _ratio(square, SMALL), bell * _ratio(size, MIDDLE))
-    if (far := size > 4).any():
-        large, inverse = size[far], 1 / square[far]
-        right[far] = bell[far] * (1 / math.sqrt(math.pi) - inverse * _ratio(inverse, LARGE)) / large
+    right = np.where(size <= 0.46875, 1 - size * _ratio(square, SMALL), far * _ratio(size, MIDDLE))
+    if (outer := size > 4).any():
+        large, inverse = size[outer], 1 / square[outer]
+        right[outer] = far[outer] * (1 / math.sqrt(math.pi) - inverse * _ratio(inverse, LARGE)) / large
     return np.where(x < 0, 2 - right, right)
 
 
@@ -296,13 +330,9 @@ class Gelu(Curve):
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        below = 0.5 * erfc(x * -math.sqrt(0.5))
-
-        def slope() -> Array:
-            density = np.exp(-0.5 * np.square(np.clip(x, -40, 40))) / math.sqrt(2 * math.pi)
-            return below + x * density
-
-        return x * below, slope
+        far, near = bell(x), np.maximum(x, -FAR)
+        below = 0.5 * erfc(x * -math.sqrt(0.5), far)
+        return near * below, lambda: below + np.minimum(near, FAR) * far / math.sqrt(2 * math.pi)
 
 
 def softmax(x: Array) -> Array:
@@ -329,20 +359,34 @@ class Softmax(Op):
         return y, pull
 
 
+def log_softmax(x: Array) -> Array:
+    """Return x - log sum exp(x) of each row.  x: (B, O).
+
+    Once the row's maximum is taken off, the sum is 1 + the others, and these keep their digits.
+    """
+    top = row_starts(*x.shape) + x.argmax(axis=1)
+    y = x - x.reshape(-1)[top][:, None]
+    others = np.exp(y)
+    others.reshape(-1)[top] = 0
+    y -= np.log1p(np.dot(others, ones(x.shape[1], x.dtype)))[:, None]
+    return y
+
+
 @dataclass(frozen=True)
 class LogSoftmax(Op):
     """y_k = x_k - log sum_j exp(x_j) in each row; dy_k/dx_j = 1[j = k] - exp(y_j).
+
+    1 - exp(y) is computed from y: where that is nearly 1, both are tiny, and keep their digits.
 
     >>> LogSoftmax().apply({}, np.array([[0.0, 0.0]]), None)[0].round(4)
     array([[-0.6931, -0.6931]])
     """
 
     def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
-        y = x - x.max(axis=1, keepdims=True)
-        y -= np.log(np.exp(y).sum(axis=1, keepdims=True))
+        y = log_softmax(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            return d_y - np.exp(y) * d_y.sum(axis=1, keepdims=True)
+            return np.exp(y) * (d_y - d_y.sum(axis=1, keepdims=True)) - d_y * np.expm1(y)
 
         return y, pull
 

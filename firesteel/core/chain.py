@@ -246,13 +246,12 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
     z, d: (B O,)  y: (B, 1), class numbers, or (B, O), a share for each class  weights, losses: (B,)  p: (B, O)
     """
     rows, outputs = p.shape
-    for at in range(0, rows * outputs, outputs):
-        top = z[at]
-        for k in range(at + 1, at + outputs):
-            if z[k] > top or (z[k] != z[k] and top == top):
-                top = z[k]
+    others, tops = np.empty_like(losses), np.empty(rows, np.int64)
+    for b in range(rows):
+        at = b * outputs
+        tops[b] = z[at : at + outputs].argmax()
         for k in range(at, at + outputs):
-            d[k] = z[k] - top
+            d[k] = z[k] - z[at + tops[b]]
     # what lives as long as a call of C has its address must be used again after it
     given, total, one = np.empty(5, np.int64), np.empty_like(losses), np.ones_like(p[0])
     given[0], given[1], given[2], given[3:] = d.ctypes.data, p.ctypes.data, p.size, z.itemsize
@@ -261,6 +260,11 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
     given[0], given[1], given[2] = total.ctypes.data, losses.ctypes.data, rows
     log(given.ctypes.data, given.ctypes.data + 16, given.ctypes.data + 24, 0)
     for b in range(given[2]):
+        p[b, tops[b]] = 0
+    gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, one.ctypes.data, 1, 0.0, others.ctypes.data, 1)
+    for b in range(rows):
+        losses[b] += others[b] - (total[b] - one[0])
+        p[b, tops[b]] = 1
         for k in range(outputs):
             p[b, k] /= total[b]
     if y.shape[1] == 1:
@@ -280,6 +284,4 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
             losses[b] = losses[b] * mass[b] - mean[b]
             for k in range(len(one)):
                 d[b * outputs + k] = p[b, k] * mass[b] - y[b, k]
-    for b in range(rows):
-        for k in range(b * outputs, (b + 1) * outputs):
-            d[k] *= weights[b]
+    d.reshape(p.shape)[:] *= weights.reshape(rows, 1)

@@ -6,15 +6,13 @@ is per row; weights and sums are applied in `network.py`.  Shapes: B rows, O out
 z_k is an output, y_k its target and r_k = z_k - y_k.
 """
 
-import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from firesteel.core.activations import ACTIVATIONS, logistic
-from firesteel.core.ops import Op, ones
+from firesteel.core.activations import ACTIVATIONS
+from firesteel.core.ops import Op, ones, row_starts
 from firesteel.core.spec import Spec, choice, flag, number, numbers, resolver
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
@@ -95,7 +93,7 @@ class HalfSumOfSquares(Loss):
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
-        return (r * r).sum(axis=1) * r.dtype.type(0.5), z, r
+        return (r * (r * r.dtype.type(0.5))).sum(axis=1), z, r
 
 
 def _mean(values: Array, z: Array, slopes: Array) -> tuple[Array, Array, Array]:
@@ -138,7 +136,8 @@ class Huber(Loss):
 class LogCosh(Loss):
     """L = 1/O sum_k log cosh r_k, about r^2 / 2 near 0 and |r| - log 2 far off; the derivative is tanh(r) / O.
 
-    Computed as |r| + log(1 + (exp(-2 |r|) - 1) / 2), which neither overflows nor loses small r.
+    Computed as log(1 + e^2 / (2 (1 + e))) with e = exp(|r|) - 1, which loses no digits of small r.  Beyond 20 it is a
+    straight line, and what |r| exceeds 20 by is added.
 
     >>> LogCosh().rows(np.array([[1000.0]]), np.array([[0.0]]))[0].round(4)
     array([999.3069])
@@ -147,7 +146,9 @@ class LogCosh(Loss):
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
         size = np.abs(r)
-        return _mean(size + np.log1p(0.5 * np.expm1(-2 * size)), z, np.tanh(r))
+        near = np.minimum(size, 20)
+        e = np.expm1(near)
+        return _mean(np.log1p(0.5 * e * e / (1 + e)) + (size - near), z, np.tanh(r))
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ class Quantile(Loss):
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
-        slopes = (np.sign(r) + (1 - 2 * self.q) * (r != 0).astype(r.dtype)) * 0.5
+        number = r.dtype.type
+        slopes = np.sign(r) * np.where(r > 0, number(1 - self.q), number(self.q))
         return _mean(r * slopes, z, slopes)
 
 
@@ -186,7 +188,9 @@ class Poisson(Loss):
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         rate = np.maximum(z, 0)
-        return _mean(rate - y * np.log(rate + EPSILON), z, (z >= 0) * (1 - y / (rate + EPSILON)))
+        moved = rate + EPSILON
+        log = np.log(moved) + (EPSILON - (moved - rate)) / moved  # the second: what rounding took off `moved`
+        return _mean(rate - y * log, z, (z >= 0) * ((rate - y + EPSILON) / moved))
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,11 @@ class KLDivergence(Loss):
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         t, p = np.clip(y, EPSILON, 1), np.clip(z, EPSILON, 1)
-        return (t * np.log(t / p)).sum(axis=1), z, (z == p) * (-t / p)
+        ratio = t / p
+        log = np.log(ratio) + ((t - p) / p - (ratio - 1)) / np.maximum(
+            ratio, 1
+        )  # the second: what rounding took off it
+        return (t * log).sum(axis=1), z, (z == p) * -ratio
 
 
 def _margins(z: Array, y: Array) -> tuple[Array, Array]:
@@ -273,7 +281,9 @@ class Crossentropy(Loss):
 class BinaryCrossentropy(Crossentropy):
     """L = -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)) with p = sigmoid(z), as Keras.
 
-    Computed as max(z, 0) - z y + log(1 + exp(-|z|)); the derivative is (p - y) / O.
+    Computed as |z| |s - y| + log(1 + e) with e = exp(-|z|) and s = 1[z >= 0], where no term is negative.  The
+    derivative is (p - y) / O, computed as (p (1 + e) - y - y e) / (1 + e) / O, where p (1 + e) is 1 or e: near 0 both
+    keep their digits, for y = 1 too.  Both are linear in y, so label smoothing mixes them with those of y = 1/2.
 
     >>> float(BinaryCrossentropy().rows(np.array([[0.0]]), np.array([[1.0]]))[0][0].round(4))
     0.6931
@@ -283,9 +293,16 @@ class BinaryCrossentropy(Crossentropy):
     natural = "sigmoid"
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
-        p, y = logistic(z), self.smoothed(y, 2)
-        losses = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).mean(axis=1)
-        return losses, z if self.from_logits else p, (p - y) * z.dtype.type(1.0 / z.shape[1])
+        size, yes = np.abs(z), z >= 0
+        e = np.exp(-size)
+        above, total = np.maximum(e, yes), 1 + e
+        gap, slopes = np.abs(yes - y) * size, above - y - y * e
+        if share := self.label_smoothing:
+            gap = gap * (1 - share) + size * (0.5 * share)
+            slopes = slopes * (1 - share) + np.sign(z) * (1 - e) * (0.5 * share)
+        part = z.dtype.type(1.0 / z.shape[1])
+        losses = np.dot(gap + np.log1p(e), ones(z.shape[1], z.dtype)) * part
+        return losses, z if self.from_logits else above / total, slopes / total * part
 
 
 @dataclass(frozen=True)
@@ -305,10 +322,10 @@ class CategoricalCrossentropy(Crossentropy):
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         y = self.smoothed(y, z.shape[1])
-        p, shifted, total = _softmax_parts(z)
+        p, shifted, log = _softmax_parts(z)
         one = ones(z.shape[1], z.dtype)
         mass = np.dot(y, one)
-        losses = np.log(total) * mass - np.dot(y * shifted, one)
+        losses = log * mass - np.dot(y * shifted, one)
         return losses, z if self.from_logits else p, p * mass[:, None] - y
 
 
@@ -334,8 +351,8 @@ class SparseCategoricalCrossentropy(Crossentropy):
             one_hot = np.zeros_like(z)
             one_hot.reshape(-1)[at] = 1
             return CategoricalCrossentropy(self.from_logits, self.label_smoothing).rows(z, one_hot)
-        p, shifted, total = _softmax_parts(z)
-        losses = np.log(total) - shifted.reshape(-1)[at]
+        p, shifted, log = _softmax_parts(z)
+        losses = log - shifted.reshape(-1)[at]
         d_z = p.copy()
         d_z.reshape(-1)[at] -= 1
         return losses, z if self.from_logits else p, d_z
@@ -371,21 +388,19 @@ class Standardized(Loss):
         return losses, z, d * factor
 
 
-@functools.lru_cache(maxsize=64)
-def row_starts(rows: int, columns: int) -> npt.NDArray[np.intp]:
-    """Return where each row begins in the flattened matrix."""
-    starts = np.arange(0, rows * columns, columns, dtype=np.intp)
-    starts.flags.writeable = False
-    return starts
-
-
 def _softmax_parts(z: Array) -> tuple[Array, Array, Array]:
-    """Return softmax(z), z less its row maximum, and the sum of the exponentials of that."""
+    """Return softmax(z), z less its row maximum, and the logarithm of the sum of the exponentials of that.
+
+    The sum is 1 and the others; where these are next to nothing its rounding is added to the logarithm again.
+    """
     # z at its argmax, because NumPy finds the argmax of short rows five times sooner than the maximum
-    shifted = z - z.reshape(-1)[row_starts(*z.shape) + z.argmax(axis=1)][:, None]
-    e = np.exp(shifted)
-    total = np.dot(e, ones(z.shape[1], z.dtype))
-    return e / total[:, None], shifted, total
+    top = row_starts(*z.shape) + z.argmax(axis=1)
+    shifted = z - z.reshape(-1)[top][:, None]
+    e, one = np.exp(shifted), ones(z.shape[1], z.dtype)
+    total = np.dot(e, one)
+    p = e / total[:, None]
+    e.reshape(-1)[top] = 0
+    return p, shifted, np.log(total) + (np.dot(e, one) - (total - 1))
 
 
 LOSSES: dict[str, Spec] = {

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.activations import log_softmax, softplus
 from firesteel.core.losses import BinaryCrossentropy, Loss
 from firesteel.core.spec import Spec, flag, integer, number, optional, resolver, word
 from firesteel.core.types import Array
@@ -269,15 +270,10 @@ class LogLoss(RowMetric):
         least = np.finfo(p.dtype).eps
         kept = np.clip(p, least, 1 - least)
         if self.multi_label or p.shape[1] == 1:
-            log_p = -np.logaddexp(0, -p) if self.from_logits else np.log(kept)
-            log_not = log_p - p if self.from_logits else np.log1p(-kept)
+            log_p = -softplus(-p) if self.from_logits else np.log(kept)
+            log_not = -softplus(p) if self.from_logits else np.log1p(-kept)
             return -(yes * log_p + (1 - yes) * log_not).mean(axis=1)
         return -(yes * (log_softmax(p) if self.from_logits else np.log(kept))).sum(axis=1)
-
-
-def log_softmax(z: Array) -> Array:
-    """Return z_k - log sum_j exp z_j.  z: (B, O), logits."""
-    return z - np.logaddexp.reduce(z, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)

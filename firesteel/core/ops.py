@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from firesteel.core import initializers
 from firesteel.core.constraints import Constraint
@@ -117,6 +118,12 @@ class Standardize(Op):
 def ones(count: int, dtype: np.dtype[Any]) -> Array:
     """Return a vector of ones that is made once: the products with it are the fastest sums of short rows."""
     return read_only(np.ones(count, dtype))
+
+
+@functools.lru_cache(maxsize=64)
+def row_starts(rows: int, columns: int) -> npt.NDArray[np.intp]:
+    """Return where each row begins in the flattened matrix."""
+    return read_only(np.arange(0, rows * columns, columns, dtype=np.intp))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 from firesteel import __version__, store
 from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
-from firesteel.errors import ConfigError, DivergenceError, StoreError, without_credentials
+from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
 from firesteel.report import settings
 from firesteel.report.evidence import Names, Rows, examine, task_of
 from firesteel.train import loop
@@ -178,7 +178,7 @@ class RunFolder(Callback):
         self.pause = max(PAUSE, 10 * (self.drawn - at))
 
     def _write(self, name: str, text: str) -> None:
-        store.write(self.folder / name, without_credentials(text).encode())
+        store.write(self.folder / name, text.encode())
 
     def _append(self, line: str) -> None:
         """Add a line to the history, whole or not at all.  Raises StoreError if it cannot be written."""
@@ -308,7 +308,7 @@ def _owner(folder: Path) -> str:
 
 
 def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=1, allow_nan=False) + "\n"
+    return json.dumps(without_secrets(values), indent=1, allow_nan=False) + "\n"
 
 
 def _version(package: str) -> str | None:

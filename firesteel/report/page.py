@@ -17,7 +17,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
-from firesteel.errors import StoreError
+from firesteel.errors import StoreError, without_secrets
 from firesteel.report import charts
 from firesteel.report.folder import FORMAT
 from firesteel.report.times import time_split
@@ -53,7 +53,7 @@ def render(folder: str | Path) -> str:
     """
     folder = Path(folder)
     path = folder / "metrics.json"
-    metrics = _object(path)
+    metrics = without_secrets(_object(path))
     if metrics.get("format") != FORMAT or metrics.get("status") not in list(STATES):
         raise StoreError(
             f"{path} has format {metrics.get('format')!r} and status {metrics.get('status')!r}: this firesteel reads "
@@ -61,13 +61,13 @@ def render(folder: str | Path) -> str:
             code="store-format",
         )
     history = _history(folder / "history.jsonl", metrics["status"] == "training")
-    config = _text(folder / "config.toml") if (folder / "config.toml").exists() else None
+    config = without_secrets(_text(folder / "config.toml")) if (folder / "config.toml").exists() else None
     env = _flat(_object(folder / "env.json")) if (folder / "env.json").exists() else []
     try:
         parts = _parts(metrics, history)
         heard = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         names = {
-            "name": folder.resolve().name,
+            "name": without_secrets(folder.resolve().name),
             "state": STATES[metrics["status"]],
             "heard": f"{heard:%Y-%m-%d %H:%M:%S}",
         }

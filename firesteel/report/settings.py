@@ -19,10 +19,11 @@ from firesteel.callbacks import (
     TerminateOnNaN,
 )
 from firesteel.core.spec import Spec
+from firesteel.errors import without_secrets
 from firesteel.models import Sequential
 from firesteel.train.stopping import Stopping
 
-__all__ = ["NUMBERS_ALONE", "described", "plain", "to_toml"]
+__all__ = ["NUMBERS_ALONE", "described", "plain", "secretless", "to_toml", "variable"]
 
 NUMBERS_ALONE = {kind.__name__: kind for kind in (BoldDriver, EarlyStopping, ReduceLROnPlateau, TerminateOnNaN)}
 """Callbacks that decide how a training goes on, and that a file can describe."""
@@ -71,10 +72,26 @@ def described(
 
 def to_toml(sections: Mapping[str, Any]) -> str:
     """Return settings as TOML."""
+    return f"# What this run was trained with.  firesteel train config.toml trains it again.\n{secretless(sections)}"
+
+
+def secretless(sections: Mapping[str, Any]) -> str:
+    """Return settings as TOML, without the secrets in them, and with a note of what is left out."""
     import tomli_w
 
-    head = "# What this run was trained with.  firesteel train config.toml trains it again.\n\n"
-    return head + tomli_w.dumps(sections)
+    clean = without_secrets(sections)
+    left = [(name, key) for name, table in sections.items() for key in table if clean[name][key] != table[key]]
+    notes = [
+        f"# A secret is left out of [{name}] {key}: pass it in Spark's settings, or give the whole in "
+        f"{variable(name, key)}.\n"
+        for name, key in left
+    ]
+    return "".join([*notes, "\n", tomli_w.dumps(clean)])
+
+
+def variable(section: str, key: str) -> str:
+    """Return the environment variable that gives a setting."""
+    return f"FIRESTEEL_{section}_{key}".upper()
 
 
 def plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from types import TracebackType
 from pyspark.sql import SparkSession
 
 from firesteel.checkpoints import Turns
-from firesteel.errors import StoreError
+from firesteel.errors import StoreError, without_secrets
 from firesteel.spark.engine import described
 from firesteel.spark.persistence import read_bytes, remove, write_bytes
 from firesteel.train.checkpoints import Identity
@@ -70,9 +70,8 @@ class SparkCheckpoints(Turns):
             if kind is None:
                 remove(self.spark, self.path)
         except Exception as failure:
-            warnings.warn(
-                f"{self.path} is no longer needed and stays: {_said(failure).splitlines()[0]}", stacklevel=2
-            )
+            said = f"{self.path} is no longer needed and stays: {_said(failure).splitlines()[0]}"
+            warnings.warn(without_secrets(said), stacklevel=2)
         finally:
             TRAINING[self.path].release()
 

@@ -26,7 +26,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, without_secrets
 from firesteel.spark import worker
 from firesteel.spark.failures import interrupted, translated
 from firesteel.spark.parcel import context_of, sent
@@ -86,7 +86,7 @@ def described(spark: SparkSession, title: str) -> Iterator[None]:
     if context is None:
         yield
         return
-    before = context.getLocalProperty(DESCRIPTION)
+    before, title = context.getLocalProperty(DESCRIPTION), without_secrets(title)
     context.setLocalProperty(DESCRIPTION, f"{before}: {title}" if before else title)
     try:
         yield

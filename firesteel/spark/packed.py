@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firesteel.core.network import DTYPES
-from firesteel.errors import ConfigError, StoreError
+from firesteel.errors import ConfigError, StoreError, without_secrets
 from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
 from firesteel.spark.failures import translated
@@ -214,8 +214,8 @@ def load_pack(path: str) -> Packed:
             )
         if description.get("keys", 1) != KEYS:
             warnings.warn(
-                f"the rows in {path} were packed by an earlier firesteel, in another order: a fit on them has other "
-                "bits than one on the DataFrame.  To do: pack them again, if that matters",
+                f"the rows in {without_secrets(path)} were packed by an earlier firesteel, in another order: a fit "
+                "on them has other bits than one on the DataFrame.  To do: pack them again, if that matters",
                 stacklevel=2,
             )
         columns, survey = description["columns"], description["survey"]

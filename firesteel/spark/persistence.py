@@ -13,7 +13,7 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, 
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
-from firesteel.errors import FiresteelError, StoreError, without_credentials
+from firesteel.errors import HIDDEN, FiresteelError, StoreError, without_secrets
 from firesteel.models import Sequential
 from firesteel.spark.engine import described
 from firesteel.spark.failures import translated
@@ -94,9 +94,14 @@ class StageWriter(MLWriter):
         self.describe(path, {})
 
     def describe(self, path: str, about: dict[str, Any]) -> None:
-        """Write the Params, and what else is to be known; credentials in addresses stay here."""
-        given = {param.name: value for param, value in self.instance._paramMap.items()}
-        kept = {name: without_credentials(v) if isinstance(v, str) else v for name, v in given.items()}
+        """Write the Params, and what else is to be known; secrets stay here.
+
+        An address is written without its password; one that would lead elsewhere without a secret is not written.
+        """
+        given = {param.name: without_secrets(value) for param, value in self.instance._paramMap.items()}
+        kept = {name: value for name, value in given.items() if not (isinstance(value, str) and HIDDEN in value)}
+        for name in given.keys() - kept.keys():
+            warnings.warn(f"{name} holds a secret and is not saved: set it again after loading", stacklevel=2)
         DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about, kept)
 
     def save(self, path: str) -> None:
@@ -147,7 +152,8 @@ class StageReader(MLReader[Any]):
             except Exception:
                 with suppress(Exception):
                     found = self.read(_beside(path, "replaced"))
-                    warnings.warn(f"replacing {path} was cut off: what was there before is loaded", stacklevel=2)
+                    shown = without_secrets(path)
+                    warnings.warn(f"replacing {shown} was cut off: what was there before is loaded", stacklevel=2)
                     return found
                 raise
 

@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -29,8 +30,16 @@ def test_the_registry_of_ops_holds_every_op_there_is():
     assert ours == {*OPS.values(), Op, Curve, Chain}, "a chain is no layer's: it stands for some of the others"
 
 
+def ours_at(x):
+    """The error function's complement, given the exponential that it needs, rounded once."""
+    with np.errstate(under="ignore"), mpmath.workdps(40):
+        return erfc(
+            x, np.array([float(mpmath.exp(-(mpmath.mpf(value) ** 2))) for value in x.tolist()]).astype(x.dtype)
+        )
+
+
 def test_the_error_function_is_the_standard_library_s_to_the_last_digits():
-    ours, exact = erfc(GRID), np.array([math.erfc(x) for x in GRID])
+    ours, exact = ours_at(GRID), np.array([math.erfc(x) for x in GRID])
     normal = exact > np.finfo(float).tiny
     np.testing.assert_allclose(ours[normal], exact[normal], rtol=1.5e-15)
     np.testing.assert_allclose(1 - ours, [math.erf(x) for x in GRID], rtol=0, atol=1e-15)
@@ -40,13 +49,13 @@ def test_the_error_function_in_32_bits_keeps_them_and_their_precision():
     x = GRID.astype(np.float32)
     exact = np.array([math.erfc(value) for value in x.tolist()])
     normal = exact > np.finfo(np.float32).tiny
-    assert erfc(x).dtype == np.float32
-    np.testing.assert_allclose(erfc(x)[normal], exact[normal], rtol=1e-6)
+    assert ours_at(x).dtype == np.float32
+    np.testing.assert_allclose(ours_at(x)[normal], exact[normal], rtol=1e-6)
 
 
 def test_the_error_function_has_tails():
     with np.errstate(all="raise", under="ignore"):
-        far = erfc(np.array([28.0, 1e300, np.inf, -6.0, -1e300, -np.inf, np.nan]))
+        far = ours_at(np.array([28.0, 1e300, np.inf, -6.0, -1e300, -np.inf, np.nan]))
     assert far[:6].tolist() == [0, 0, 0, 2, 2, 2] and np.isnan(far[6])
 
 

@@ -2,14 +2,18 @@
 
 import json
 import os
+import warnings
 
 import pytest
 
 from firesteel.callbacks import BackupAndRestore
 from firesteel.cli import main
+from firesteel.errors import HIDDEN, without_secrets
 from firesteel.report import RunFolder
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel
+from firesteel.spark.engine import described
 from firesteel.spark.persistence import read_bytes
+from tests.secret_kinds import ADDRESSES
 from tests.spark.conftest import network
 
 TOKEN = "tOkEn0f6e9c4b"
@@ -67,6 +71,43 @@ def test_r46_secrets_are_in_no_file_log_or_title(planted, rows, tmp_path, capfd)
     assert os.listdir(tmp_path / "kept")
     planted_there = json.dumps(dict(os.environ)) + spark.conf.get("spark.my.password")
     assert planted_there.count(TOKEN) == 4
+
+
+@pytest.mark.parametrize(
+    "kind", ["Amazon's keys", "slashes and signs", "hdfs", "Azure's signature", "a token alone behind"]
+)
+def test_r46_a_stage_is_saved_without_secrets_and_leads_nowhere_else(spark, tmp_path, kind):
+    address, stage = ADDRESSES[kind], NeuralNetworkClassifier(hiddenLayers=[3], checkpointDir=ADDRESSES[kind])
+    clean = without_secrets(address)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        stage.write().save(str(tmp_path / "stage"))
+    assert stage.getCheckpointDir() == address
+    assert b"0f6e9c4b" not in written(tmp_path)
+    loaded = NeuralNetworkClassifier.load(str(tmp_path / "stage"))
+    assert loaded.getHiddenLayers() == [3]
+    if HIDDEN in clean:
+        assert not loaded.isSet("checkpointDir")
+        assert [str(one.message) for one in said] == [
+            "checkpointDir holds a secret and is not saved: set it again after loading"
+        ]
+    else:
+        assert loaded.getCheckpointDir() == clean and not said
+
+
+def test_r46_a_place_without_a_secret_is_saved_as_it_is(spark, tmp_path):
+    place = "abfss://rows@account.dfs.core.windows.net/kept"
+    NeuralNetworkClassifier(checkpointDir=place, runDir=place).write().save(str(tmp_path / "stage"))
+    loaded = NeuralNetworkClassifier.load(str(tmp_path / "stage"))
+    assert loaded.getCheckpointDir() == loaded.getRunDir() == place
+
+
+@pytest.mark.parametrize("kind", ["password", "Amazon's keys", "Azure's signature"])
+def test_r46_jobs_are_called_without_secrets(spark, kind):
+    with described(spark, f"firesteel: saving {ADDRESSES[kind]}"):
+        spark.range(1).count()
+        assert "0f6e9c4b" not in spark.sparkContext.getLocalProperty("spark.job.description")
+    assert "0f6e9c4b" not in titles(spark)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""R49: Ctrl-C and SIGTERM at any moment end a fit soon, with good weights and a checkpoint to go on from."""
+"""R50: Ctrl-C and SIGTERM at any moment end a fit soon, with good weights and a checkpoint to go on from."""
 
 import contextlib
 import itertools
@@ -50,13 +50,13 @@ def interrupted(seed, count, fit, folder):
 
 
 @pytest.mark.parametrize("fit, count", [("a team", 40), ("small", 10), ("NumPy alone", 10), ("shards", 10)])
-def test_r49_a_signal_ends_a_fit(fit, count, tmp_path):
+def test_r50_a_signal_ends_a_fit(fit, count, tmp_path):
     assert interrupted(1, count, fit, tmp_path)["worst"] < 10
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_r49_800_signals_at_random_moments(tmp_path):
+def test_r50_800_signals_at_random_moments(tmp_path):
     worst = {}
     for number, fit in enumerate(FITS):
         folder = tmp_path / str(number)
@@ -102,13 +102,13 @@ def stopped(seed, folder, network, count):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_r49_a_signal_ends_a_command_and_it_goes_on(network, tmp_path):
+def test_r50_a_signal_ends_a_command_and_it_goes_on(network, tmp_path):
     assert stopped(1, tmp_path, network, 2) < 20
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_r49_210_signals_to_the_command_line(tmp_path):
+def test_r50_210_signals_to_the_command_line(tmp_path):
     jobs = [(seed, network) for seed in range(7) for network in NETWORKS]
 
     def run(job):
@@ -168,7 +168,7 @@ def lines(function, at=0):
     return seen
 
 
-def test_r49_an_interrupt_in_any_line_leaves_nobody_behind(small):
+def test_r50_an_interrupt_in_any_line_leaves_nobody_behind(small):
     expected, before, times = fitted(), threading.active_count(), []
     total = lines(fitted)
     with contextlib.suppress(StopIteration):
@@ -186,7 +186,7 @@ def test_r49_an_interrupt_in_any_line_leaves_nobody_behind(small):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_r49_a_child_that_is_forked_beside_helpers_ends_without_them(small):
+def test_r50_a_child_that_is_forked_beside_helpers_ends_without_them(small):
     """As a callback does that starts processes, and goes on in one."""
     expected = fitted()
     reading, writing = os.pipe()
@@ -207,13 +207,13 @@ def test_r49_a_child_that_is_forked_beside_helpers_ends_without_them(small):
     assert os.waitpid(forks.child, 0)[1] == 0
 
 
-def test_r49_a_helper_that_is_gone_is_not_waited_for(small, monkeypatch):
+def test_r50_a_helper_that_is_gone_is_not_waited_for(small, monkeypatch):
     expected = fitted()
     monkeypatch.setattr(team.Meeting, "attend", lambda self, member: None)
     assert fitted() == expected
 
 
-def test_r49_an_error_of_a_helper_is_the_fits(small, monkeypatch):
+def test_r50_an_error_of_a_helper_is_the_fits(small, monkeypatch):
     run = Threads(2)
     with pytest.raises(ZeroDivisionError):
         run(lambda n: 1 // (n - 3), range(8))
@@ -221,7 +221,7 @@ def test_r49_an_error_of_a_helper_is_the_fits(small, monkeypatch):
     run.close()
 
 
-def test_r49_who_is_interrupted_waits_for_nobody():
+def test_r50_who_is_interrupted_waits_for_nobody():
     run, ends = Threads(1), threading.Event()
 
     def work(n):
