@@ -41,7 +41,7 @@ class MaxNorm(Constraint):
     axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
 
     def apply(self, w: Array) -> None:
-        norms = np.sqrt(np.square(w).sum(axis=self.axis, keepdims=True))
+        norms = _norms(w, self.axis)
         w *= np.clip(norms, 0, w.dtype.type(self.max_value)) / (norms + w.dtype.type(EPSILON))
 
 
@@ -71,7 +71,18 @@ class UnitNorm(Constraint):
     axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
 
     def apply(self, w: Array) -> None:
-        w /= np.sqrt(np.square(w).sum(axis=self.axis, keepdims=True)) + w.dtype.type(EPSILON)
+        w /= _norms(w, self.axis) + w.dtype.type(EPSILON)
+
+
+def _norms(w: Array, axis: int) -> Array:
+    """Return Euclidean norms along an axis, which is kept, of weights whose squares may be beyond the dtype."""
+    norms = np.sqrt(np.square(w).sum(axis=axis, keepdims=True))
+    if np.isinf(norms).any():
+        largest = np.abs(w).max(axis=axis, keepdims=True)
+        norms = np.where(
+            np.isinf(norms), largest * np.sqrt(np.square(w / largest).sum(axis=axis, keepdims=True)), norms
+        )
+    return norms
 
 
 CONSTRAINTS: dict[str, Spec] = {"max_norm": MaxNorm(), "non_neg": NonNeg(), "unit_norm": UnitNorm()}

@@ -89,6 +89,9 @@ def _clip(network: Network, optimizer: Optimizer, g: Array) -> None:
 
 def _shorten(g: Array, most: float) -> None:
     norm = math.sqrt(np.square(g, dtype=np.float64).sum())
+    if math.isinf(norm):
+        g /= np.abs(g).max()  # now its squares are inside the range
+        norm = math.sqrt(np.square(g).sum())
     if norm > most:
         g *= g.dtype.type(most / norm)
 

@@ -1,7 +1,8 @@
 """When a training has gone wrong, and what is said of it.
 
-Numbers that are not finite end it at once.  A loss may also be finite and beyond all bearing: that is judged by what
-would be returned, because a loss that leaps may come back.  `loop.py` asks.
+Numbers that are not finite end it at once, moments too: a weight whose moment is infinite does not move again.  A
+loss may also be finite and more than 1,000 times the initial one: that is judged by what would be returned, because a
+loss that leaps may come back.  `loop.py` asks.
 """
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DivergenceError
+from firesteel.train.state import TrainState
 
 __all__ = ["bearable", "diverged", "suspect"]
 
@@ -30,16 +32,22 @@ def suspect(loss: float, theta: Array) -> bool:
     return not (bearable(loss, 1.0) and np.abs(theta).max(initial=0.0) <= RUIN)
 
 
-def diverged(network: Network, theta: Array, epoch: int, what: str, when: str, rate: float) -> DivergenceError:
+def diverged(network: Network, state: TrainState, epoch: int, what: str, when: str, rate: float) -> DivergenceError:
     """Return the error that says where a training went wrong.
 
-    theta: (P,), what it came to.  what: what happened to the loss.  when: of what time the weights that are kept are.
+    state: its result.  what: what happened to the loss.  when: of what time the weights that are kept are.
     """
-    sizes = [(float(np.abs(theta[where]).max()), number) for number, _, _, where in network.layout.slices()]
-    broken = next((number for size, number in sizes if not np.isfinite(size)), None)
-    largest, number = max(sizes, default=(0.0, 0))
+    parts = [(number, state.theta[where], state.slots[:, where]) for number, _, _, where in network.layout.slices()]
+    broken = next((number for number, theta, _ in parts if not np.isfinite(theta).all()), None)
+    frozen = next((number for number, _, slots in parts if not np.isfinite(slots).all()), None)
+    largest, number = max(((float(np.abs(theta).max()), number) for number, theta, _ in parts), default=(0.0, 0))
     if broken is not None:
         place = f"the weights of {network.layer_of(broken)} became infinite or NaN"
+    elif frozen is not None:
+        layer = network.layer_of(frozen)
+        place = (
+            f"the optimizer's moments of {layer} became infinite or NaN, because a gradient was too large to square"
+        )
     else:
         place = f"the loss {what}, with weights of up to {largest:.3g} in {network.layer_of(number)}"
     return DivergenceError(

@@ -83,9 +83,9 @@ def train(
     keep: is given the progress after each job that ends an epoch, and between the rounds of an epoch that takes long.
     origin: what an interrupted training had begun from.
 
-    Raises DivergenceError when the loss or the weights are no longer finite, and when the loss of what would be
-    returned is beyond all bearing.  Its `state` attribute is that after the epoch of the least loss, or the one from
-    before the training if that was better.
+    Raises DivergenceError when the loss, the weights or the optimiser's moments are no longer finite, and when the
+    loss of what would be returned is more than 1,000 times the initial one.  Its `state` attribute is that after the
+    epoch of the least loss, or the one from before the training if that was better.
     """
     rows = sum(block.rows for block in engine.blocks)
     state, best, history = start.state, start.best, History(list(start.rows))
@@ -127,7 +127,7 @@ def train(
         better = after <= before and not np.array_equal(good.theta, origin.theta)
         when = f"after {good.epoch - origin.epoch} epoch(s) of it" if better else "from before the training"
         rate = bad.used(optimizer).rate(good.step + 1)
-        error = diverged(objective.network, bad.theta, epoch, what, when, rate)
+        error = diverged(objective.network, bad, epoch, what, when, rate)
         error.state = good if better else origin
         return error
 
@@ -275,7 +275,8 @@ class _Job:
         sums = np.zeros(self.objective.size) if sums is None else sums.copy()
         network = self.objective.network
         if isinstance(self.optimizer, LBFGS):
-            state, total = search(self.optimizer, state, network, functools.partial(self.look, base))
+            with np.errstate(over="ignore", invalid="ignore"):
+                state, total = search(self.optimizer, state, network, functools.partial(self.look, base))
             return replace(state, epoch=state.epoch + 1), total.sums
         taken_back = self.bold is not None and self.bold.form == "safe"
         for number in range(first, base.rounds):
@@ -398,7 +399,8 @@ def _title(run: str, rows: Sequence[Row], initial: int, epochs: int, count: int)
 
 
 def _is_finite(ended: tuple[TrainState, Array]) -> bool:
-    return bool(np.isfinite(ended[1][0]) and np.isfinite(ended[0].theta).all())
+    state, sums = ended
+    return bool(np.isfinite(sums[0]) and np.isfinite(state.theta).all() and np.isfinite(state.slots).all())
 
 
 def _losses(engine: Engine, objective: Objective, thetas: Sequence[Array]) -> list[float]:

@@ -50,8 +50,7 @@ def search(
     for _ in range(TRIALS if promising else 0):
         theta = state.theta + direction * state.theta.dtype.type(size)
         constrain(network, theta)
-        with np.errstate(over="ignore", invalid="ignore"):
-            found, g, there = at(theta)
+        found, g, there = at(theta)
         if found <= cost + ENOUGH * size * slope and np.isfinite(g).all():
             optimizer.remember(slots, theta - state.theta, g - slots[0])
             slots[0] = g

@@ -9,6 +9,7 @@ import pytest
 
 from firesteel.core import optimizers, schedules
 from firesteel.core import update as core_update
+from firesteel.core.constraints import CONSTRAINTS
 from firesteel.core.layers import LAYERS, Dense
 from firesteel.core.network import Network
 from firesteel.core.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
@@ -186,3 +187,26 @@ def test_a_step_taken_in_parts_has_the_bits_of_a_whole_one(optimizer, dtype, mon
         return theta.tobytes() + slots.tobytes()
 
     assert steps(10_000) == steps(0)
+
+
+@pytest.mark.parametrize("clip", ["clipnorm", "global_clipnorm"])
+@pytest.mark.parametrize("dtype, size", [("float32", 1e30), ("float64", 1e30), ("float64", 1e200)])
+def test_a_gradient_is_shortened_to_the_norm_even_where_its_square_is_beyond_the_dtype(clip, dtype, size):
+    network = NETWORK[dtype]
+    g = (np.arange(network.layout.size) * size).astype(dtype)
+    theta, slots = np.zeros_like(g), np.zeros((1, len(g)), dtype)
+    arrays = [slice(0, len(g))] if clip == "global_clipnorm" else [part for *_, part in network.layout.slices()]
+    expected = np.concatenate([np.arange(len(g))[part] / np.linalg.norm(np.arange(len(g))[part]) for part in arrays])
+    with np.errstate(over="ignore"):
+        update(network, SGD(1.0, **{clip: 1.0}), theta, g, slots, 1)
+    np.testing.assert_allclose(-theta, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name, norm", [("unit_norm", 1.0), ("max_norm", 2.0)])
+@pytest.mark.parametrize("dtype, size", [("float32", 1e25), ("float64", 1e200)])
+def test_weights_whose_squares_are_beyond_the_dtype_keep_their_direction_under_a_constraint(name, norm, dtype, size):
+    w = (np.array([[3.0, 0.3], [4.0, 0.4]]) * [size, 1]).astype(dtype)
+    with np.errstate(over="ignore"):
+        CONSTRAINTS[name].apply(w)
+    np.testing.assert_allclose(w[:, 0], [0.6 * norm, 0.8 * norm], rtol=1e-6)
+    np.testing.assert_allclose(w[:, 1], np.array([0.6, 0.8]) * (1 if name == "unit_norm" else 0.5), rtol=1e-5)

@@ -10,7 +10,7 @@ from firesteel.callbacks import BoldDriver
 from firesteel.errors import DivergenceError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.optimizers import LBFGS, SGD, Adam
+from firesteel.optimizers import LBFGS, SGD, Adam, RMSprop
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor
 
 RATE = 1e6
@@ -73,3 +73,15 @@ def test_r33_the_classifier_returns_no_diverged_model(frame, solver):
 def test_r33_the_regressor_returns_no_diverged_model(frame, params):
     stage = NeuralNetworkRegressor(hiddenLayers=[5], maxIter=2, learningRate=RATE, seed=1, **params)
     refused(lambda: stage.fit(frame))
+
+
+@pytest.mark.parametrize("optimizer, settings", [(Adam(), {"shards": 3}), (RMSprop(), {"strategy": "gradient"})])
+def test_r33_a_gradient_that_is_too_large_to_square_is_a_divergence_on_spark_too(spark, optimizer, settings):
+    rows = [(1.0, 1e25 if number == 77 else 1.0, 1.0) for number in range(600)]
+    frame = spark.createDataFrame(rows, "a double, b double, y double")
+    model = Sequential([Dense(1, kernel_initializer="zeros", input_dim=2)])
+    model.compile(optimizer, "mse")
+    how = {"features": ["a", "b"], "label": "y"}
+    error = refused(lambda: model.fit(frame, **how, epochs=2, verbose=0, **settings))
+    assert "moments of layer 0 (Dense)" in str(error) or "the weights of layer 0" in str(error)
+    assert np.isfinite(model.state.slots).all()

@@ -58,6 +58,58 @@ def test_r33_no_optimizer_and_strategy_returns_a_diverged_network_as_trained(nam
             refused(*made(task, activation, OPTIMIZERS[name].at_rate(1000 * RATE)), **WAYS[way])
 
 
+SIZES = {"float32": (1e19, 1e22, 1e25, 1e30), "float64": (1e154, 1e160, 1e200)}
+"""Gradients whose square is beyond the dtype, or next to its end."""
+
+
+def squares(optimizer, dtype, size):
+    """Whether a step along a gradient of this size leaves a moment that is infinite."""
+    theta, slots = np.zeros(1, dtype), np.zeros((len(optimizer.slots), 1), dtype)
+    with np.errstate(all="ignore"):
+        optimizer.step(theta, np.full(1, size, dtype), slots, 1)
+    return not np.isfinite(slots).all()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", SIZES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_r33_one_gradient_that_is_too_large_to_square_does_not_freeze_a_weight_in_silence(name, dtype, way):
+    optimizer, settings = OPTIMIZERS[name], WAYS[way]
+    if optimizer.searches:
+        settings = {"strategy": "gradient"}
+    for size in SIZES[dtype]:
+        x, y = np.ones((600, 6)), np.ones(600)
+        x[77, 2] = size * 600
+        model = Sequential([Dense(1, kernel_initializer="zeros", input_dim=6)], dtype=dtype)
+        model.compile(optimizer, "mse")
+        before = model.theta.copy()
+        try:
+            model.fit(x, y, epochs=2, verbose=0, **settings)
+            assert optimizer.searches or not squares(optimizer, dtype, size)
+        except DivergenceError as error:
+            text = str(error)
+            assert "layer 0 (Dense)" in text and "weights from before the training" in text
+            if not optimizer.searches and squares(optimizer, dtype, size):
+                assert re.search("in epoch 1: the (optimizer's moments|weights) of layer 0", text)
+                assert way != "gradient" or "because a gradient was too large to square" in text
+            assert model.theta.tobytes() == before.tobytes()
+        assert np.isfinite(model.theta).all() and np.isfinite(model.state.slots).all()
+
+
+def test_r33_the_best_weights_are_kept_when_a_moment_becomes_infinite_later():
+    model = Sequential([Dense(1, input_dim=6)])
+    model.compile(Adam(0.1), "mse")
+    x, y = X.copy(), 2 * X[:, 0]
+    model.fit(x, y, epochs=3, verbose=0)
+    kept = model.theta.copy()
+    x[5, 1] = 1e24
+    with pytest.raises(DivergenceError, match=r"in epoch 1: .* layer 0 \(Dense\)"):
+        model.fit(x, y, epochs=3, verbose=0)
+    assert model.theta.tobytes() == kept.tobytes() and np.isfinite(model.state.slots).all()
+    losses = model.fit(X, y, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("form", ["safe", "seed"])
 @pytest.mark.parametrize("task", TASKS)
 def test_r33_a_bold_driver_that_found_no_rate_to_go_on_with_says_so(task, form):
