@@ -6,7 +6,7 @@ What a job says when it fails is turned into one line here, for all commands.
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -37,7 +37,7 @@ def session_of(engine: Engine, console: Console, quiet: bool, silent: bool = Tru
             spark = stack.enter_context(spark_session(engine.master, silent))
         from firesteel.spark.files import explained
 
-        with explained():
+        with explained(spark=spark):
             yield spark
 
 
@@ -60,7 +60,8 @@ def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
         yield spark
     finally:
         if not found and hasattr(spark, "_jvm"):  # not on Spark Connect
-            spark.stop()
+            with suppress(Exception):  # where it is gone, that has been said
+                spark.stop()
 
 
 @contextmanager

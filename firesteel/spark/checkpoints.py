@@ -11,15 +11,16 @@ from types import TracebackType
 from pyspark.sql import SparkSession
 
 from firesteel.checkpoints import Turns
-from firesteel.errors import StoreError, without_secrets
+from firesteel.errors import FiresteelError, StoreError, without_secrets
 from firesteel.spark.engine import described
-from firesteel.spark.persistence import read_bytes, remove, write_bytes
+from firesteel.spark.failures import UNREACHABLE, cause, translated
+from firesteel.spark.paths import is_missing, remove
+from firesteel.spark.persistence import read_bytes, write_bytes
 from firesteel.train.checkpoints import Identity
 from firesteel.train.state import Progress, TrainState
 
 __all__ = ["SparkCheckpoints"]
 
-NOTHING_THERE = ("PATH_NOT_FOUND", "UNABLE_TO_INFER_SCHEMA")
 HALF_WRITTEN = ("FAILED_READ_FILE", "CANNOT_READ_FILE", "is not a Parquet file")
 TRAINING: dict[str, threading.Lock] = {}
 """A lock for each training's folder that this process uses: the very same training may run in two threads."""
@@ -42,24 +43,29 @@ class SparkCheckpoints(Turns):
         return super().load(identity, like)
 
     def read(self, path: str) -> bytes | None:
+        title = f"the checkpoint at {path} cannot be read"
         try:
             with described(self.spark, "firesteel: looking for a checkpoint"):
                 return read_bytes(self.spark, path)
         except Exception as error:
-            text = _said(error)
-            if any(sign in text for sign in NOTHING_THERE):
+            if is_missing(error):
                 return None
-            half = any(sign in text for sign in HALF_WRITTEN)
-            code = "store-damaged" if half else "store-read"
-            raise StoreError(f"the checkpoint at {path} cannot be read: {text.splitlines()[0]}", code=code) from None
+            if any(sign in str(error) for sign in HALF_WRITTEN):
+                raise StoreError(f"{title}: {cause(str(error))}", code="store-damaged") from None
+            raise self._failed(error, title, "store-read") from None
 
     def write(self, path: str, data: bytes) -> None:
         try:
             with described(self.spark, "firesteel: saving a checkpoint"):
                 write_bytes(self.spark, path, data, "overwrite")
         except Exception as error:
-            reason = _said(error).splitlines()[0]
-            raise StoreError(f"the checkpoint at {path} cannot be written: {reason}", code="store-write") from None
+            raise self._failed(error, f"the checkpoint at {path} cannot be written", "store-write") from None
+
+    def _failed(self, error: Exception, title: str, code: str) -> FiresteelError:
+        found = translated(error, self.spark, title)
+        if isinstance(found, FiresteelError) and found.code in UNREACHABLE:
+            return found
+        return StoreError(f"{title}: {cause(str(error)) or type(error).__name__}", code=code)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -70,11 +76,7 @@ class SparkCheckpoints(Turns):
             if kind is None:
                 remove(self.spark, self.path)
         except Exception as failure:
-            said = f"{self.path} is no longer needed and stays: {_said(failure).splitlines()[0]}"
-            warnings.warn(without_secrets(said), stacklevel=2)
+            reason = cause(str(failure)) or type(failure).__name__
+            warnings.warn(without_secrets(f"{self.path} is no longer needed and stays: {reason}"), stacklevel=2)
         finally:
             TRAINING[self.path].release()
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -28,7 +28,7 @@ from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, Stru
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, without_secrets
 from firesteel.spark import worker
-from firesteel.spark.failures import interrupted, translated
+from firesteel.spark.failures import interrupted, let_go, translated
 from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
@@ -91,7 +91,7 @@ def described(spark: SparkSession, title: str) -> Iterator[None]:
     try:
         yield
     finally:
-        context.setLocalProperty(DESCRIPTION, before)  # type: ignore[arg-type]
+        let_go(functools.partial(context.setLocalProperty, DESCRIPTION, before))  # type: ignore[arg-type]
 
 
 class SparkEngine:
@@ -177,8 +177,8 @@ class SparkEngine:
 
     def close(self) -> None:
         if self._persisted:
-            self.frame.unpersist()
             self._persisted = False
+            let_go(self.frame.unpersist)
 
 
 def _most_result(spark: SparkSession) -> float:

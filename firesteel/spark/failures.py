@@ -6,21 +6,40 @@ that Spark keeps of each task is asked for the first one.  `engine.py` is what r
 
 import contextlib
 import re
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from py4j.protocol import Py4JError, Py4JNetworkError
+from pyspark import SparkContext
 from pyspark.errors import PySparkException
 
 from firesteel import errors
-from firesteel.errors import DataError, FiresteelError, SparkJobError, SparkSetupError
+from firesteel.errors import ConfigError, DataError, FiresteelError, SparkJobError, SparkSetupError
 from firesteel.spark.worker import NOTE
 
-__all__ = ["interrupted", "plain", "translated"]
+__all__ = ["UNREACHABLE", "alive", "cause", "gone", "interrupted", "let_go", "plain", "translated"]
 
 LISTENER_MS = 5000
 """How long Spark may take to have noted what became of its tasks."""
 ATTEMPTS = 1000
 """How many failed attempts at a stage's tasks are looked through."""
+ENDING_SECONDS = 2.0
+"""How long a JVM that cannot be reached is given to end, which says how it ended."""
+CONNECTORS = {
+    "gs": (".fs.gs.", "com.google.cloud.bigdataoss:gcs-connector"),
+    "s3a": (".s3a.", "org.apache.hadoop:hadoop-aws"),
+    "s3": (".s3.", "org.apache.hadoop:hadoop-aws, and write s3a://"),
+    "abfss": (".azurebfs.", "org.apache.hadoop:hadoop-azure"),
+    "wasbs": (".fs.azure.", "org.apache.hadoop:hadoop-azure"),
+    "adl": (".fs.adl.", "org.apache.hadoop:hadoop-azure-datalake"),
+    "oss": (".aliyun.oss.", "org.apache.hadoop:hadoop-aliyun"),
+}
+"""Schemes of paths, what is in the name of the Java class that reads them, and the package that it comes in."""
+UNREACHABLE = ("spark-gone", "spark-connector")
+"""Codes of errors that say nothing of what lies at a path."""
+CLOSED = re.compile(r"on a stopped SparkContext|SparkContext was shut down|INVALID_HANDLE\.SESSION_")
+"""What is said where a session has been stopped, or its server was started anew."""
 LONGEST = 300
 """Characters of somebody else's message that are shown."""
 TASKS = ("Python worker", "Job aborted", "failed, most recent", "failed 1 times")
@@ -53,24 +72,108 @@ def translated(error: Exception, spark: Any = None, title: str = "firesteel: a S
     An error of Spark's that reads well by itself, such as one about the user's own plan, stays as it is.
     title: what the job is called.
     """
-    if isinstance(error, Py4JNetworkError | ConnectionError | EOFError):
-        return SparkJobError(
-            f"{title}: Spark's driver, the JVM beside this program, is gone.  Its log or the system's says why; most "
-            "often it is memory.  To do: start Python and a session again, with another spark.driver.memory",
-            code="spark-gone",
-        )
+    if (lost := gone(error, spark, title)) is not None:
+        return lost
     if not isinstance(error, PySparkException | Py4JError):
         return error
     said = str(error).partition("\n\nJVM stacktrace:")[0]
     text = said
     if any(sign in text for sign in TASKS):
         text = _first_failure(spark, title) or text
-    return plain(text, title) if "\tat " in said else _own(text) or _known(text, title) or error
+    return (
+        plain(text, title)
+        if "\tat " in said
+        else _own(text) or _connector(text, title) or _known(text, title) or error
+    )
+
+
+@contextlib.contextmanager
+def alive(spark: Any, title: str = "firesteel") -> Iterator[None]:
+    """Say in a sentence where a Spark that is gone, or a session that is stopped, is what an error came of."""
+    try:
+        yield
+    except Exception as error:
+        lost = gone(error, spark, title)
+        if lost is None:
+            raise
+        raise lost from None
+
+
+def let_go(release: Callable[[], object]) -> None:
+    """Call what frees something of Spark's.
+
+    What fails there takes the place of no other error, and nothing is asked of a Spark that is known to be gone:
+    Spark Connect would try for minutes to reach it.
+    """
+    if getattr(sys.exception(), "code", None) != "spark-gone":
+        with contextlib.suppress(Exception):
+            release()
+
+
+def gone(error: Exception, spark: Any, title: str) -> FiresteelError | None:
+    """Return the error for a Spark that is not there any more, if that is what an error came of."""
+    if not _of_spark(error):
+        return None
+    text = str(error)
+    if isinstance(error, Py4JNetworkError | ConnectionError | EOFError) or "StatusCode.UNAVAILABLE" in text:
+        state: str | None = "gone"
+    else:
+        state = "stopped" if CLOSED.search(text) else _state(spark)
+    if state == "stopped":
+        return SparkJobError(
+            f"{title}: the Spark session is stopped.  To do: make one, firesteel.spark.session(), and read the rows "
+            "again with it: a DataFrame lives as long as its session",
+            code="spark-gone",
+        )
+    if state == "gone":
+        return SparkJobError(f"{title}: {_lost(spark)}", code="spark-gone")
+    if re.match(r"\[(NO_ACTIVE_\w*SESSION|SESSION_OR_CONTEXT_NOT_EXISTS)\]", text):
+        return ConfigError("there is no Spark session: make one first", code="config-session")
+    return None
+
+
+def _of_spark(error: Exception) -> bool:
+    """Return whether an error was raised in Spark's own Python, and not in a user's or in ours."""
+    if isinstance(error, PySparkException | Py4JError):
+        return True
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] in ("pyspark", "py4j", "grpc")
+
+
+def _state(spark: Any) -> str | None:
+    """Return what became of a session: "stopped", or "gone" with its JVM; None where it lives, or is none."""
+    if spark is None or not hasattr(spark, "_jsparkSession"):  # on Spark Connect
+        return "stopped" if getattr(spark, "is_stopped", False) else None
+    try:
+        return "stopped" if spark._jsparkSession.sparkContext().isStopped() else None
+    except Exception:
+        return "gone"
+
+
+def _lost(spark: Any) -> str:
+    """Return what to say of a driver that cannot be reached any more."""
+    if "connect" in type(spark).__module__:
+        return (
+            "Spark's server cannot be reached any more.  To do: see that it runs, then make a new session and read "
+            "the rows again"
+        )
+    ended = None
+    with contextlib.suppress(Exception):
+        ended = SparkContext._gateway.proc.wait(ENDING_SECONDS)  # type: ignore[union-attr]
+    why = {52: "it ran out of memory", -9: "it was killed, most often by the system for its memory"}
+    return (
+        "Spark's driver, the JVM of this program, is gone: "
+        f"{why.get(ended or 0, 'its log or that of the system says why; most often it is memory')}.  To do: start "
+        "Python and a session again, with another spark.driver.memory"
+    )
 
 
 def plain(text: str, title: str) -> FiresteelError:
     """Return the error for what Spark said: that of a worker or a file, of a task that failed, or SparkJobError."""
-    return _own(text) or _known(text, title) or _other(text, title)
+    return _own(text) or _connector(text, title) or _known(text, title) or _other(text, title)
 
 
 def _own(text: str) -> FiresteelError | None:
@@ -131,12 +234,33 @@ def _known(text: str, title: str) -> FiresteelError | None:
     return None
 
 
+def _connector(text: str, title: str) -> FiresteelError | None:
+    """Return the error for a path whose scheme Spark has no Java class for."""
+    named = re.search(r'No FileSystem for scheme "?([\w+.-]+)', text)
+    missing = re.search(r"ClassNotFoundException: Class (\S*FileSystem\S*) not found", text)
+    if not named and not missing:
+        return None
+    found = (scheme for scheme, (sign, _) in CONNECTORS.items() if missing and sign in missing[1])
+    scheme = named[1] if named else next(found, None)
+    package = f"the package {CONNECTORS[scheme][1]}" if scheme in CONNECTORS else "the package that has it"
+    return SparkSetupError(
+        f"{title}: this Spark has no connector for {f'{scheme}:// paths' if scheme else missing and missing[1]}.  "
+        f"To do: start Spark with {package}, in the version of its Hadoop (spark.jars.packages)",
+        code="spark-connector",
+    )
+
+
 def _other(text: str, title: str) -> FiresteelError:
-    """Return the error for what else went wrong in a JVM: Spark's own message with a code, else the deepest cause."""
+    """Return the error for what else went wrong in a JVM."""
+    return SparkJobError(f"{title}: the job failed on Spark: {cause(text)}")
+
+
+def cause(text: str) -> str:
+    """Return Spark's own message with a code, else the deepest cause."""
     coded = re.search(r"\[[A-Z][A-Z0-9_.]+\] (.+)", text)
     causes = re.findall(r"(?:Caused by|^): [\w.$]+: (.+)", text, re.MULTILINE)
-    cause = coded[0] if coded else causes[-1] if causes else text.strip().partition("\n")[0]
-    return SparkJobError(f"{title}: the job failed on Spark: {cause.strip()[:LONGEST]}")
+    found: str = coded[0] if coded else causes[-1] if causes else text.strip().partition("\n")[0]
+    return found.strip()[:LONGEST]
 
 
 def _first_failure(spark: Any, title: str) -> str | None:

@@ -3,9 +3,10 @@
 Reading is Spark's own; what it says of a file that is missing or broken is put into one line without Java.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, BooleanType, FractionalType, IntegralType, StringType
+from pyspark.sql.utils import is_remote
 
 from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.arrow import lists
 from firesteel.spark.columns import Table
-from firesteel.spark.failures import plain
+from firesteel.spark.failures import alive, let_go, plain
+from firesteel.spark.paths import exists, pattern, remove
 from firesteel.train.source import check_width
 
 __all__ = [
@@ -39,13 +42,14 @@ Values = tuple[Any, ...]
 
 
 @contextmanager
-def explained(path: str = "the rows") -> Iterator[None]:
+def explained(path: str = "the rows", spark: SparkSession | None = None) -> Iterator[None]:
     """Turn Spark's errors into one line without Java.  path: what is being read or written, for messages.
 
     Raises DataError for files that are missing or broken, FiresteelError for what else a job failed of.
     """
     try:
-        yield
+        with alive(spark, path):
+            yield
     except (PySparkException, Py4JError) as error:
         raise _plain(path, str(error)) from None
 
@@ -55,8 +59,6 @@ def _plain(path: str, text: str) -> FiresteelError:
         return DataError(f"{path}: there is no such file", code="data-file")
     if "PATH_ALREADY_EXISTS" in text or "already exists" in text:
         return DataError(f"{path}: is there already; delete it, or name another folder", code="data-exists")
-    if "No FileSystem for scheme" in text or "UnsupportedFileSystemException" in text:
-        return DataError(f"{path}: this Spark has no connector for such paths: add its package", code="data-file")
     if "UNABLE_TO_INFER_SCHEMA" in text:
         return DataError(f"{path}: there is nothing to read in it", code="data-file")
     return plain(text, path)
@@ -67,13 +69,14 @@ def read_files(spark: SparkSession, path: str, form: str, inputs: int | None = N
 
     Raises DataError for what is not there, or is no such file.
     """
-    with explained(path):
+    with explained(path, spark):
+        files = pattern(spark, path)
         if form == "parquet":
-            return spark.read.parquet(path)
+            return spark.read.parquet(files)
         if form == "csv":
-            return spark.read.csv(path, header=True, inferSchema=True, mode="FAILFAST", enforceSchema=False)
+            return spark.read.csv(files, header=True, inferSchema=True, mode="FAILFAST", enforceSchema=False)
         reader = spark.read.format("libsvm")
-        return (reader if inputs is None else reader.option("numFeatures", str(inputs))).load(path)
+        return (reader if inputs is None else reader.option("numFeatures", str(inputs))).load(files)
 
 
 def write_files(frame: DataFrame, path: str, form: str) -> None:
@@ -81,26 +84,18 @@ def write_files(frame: DataFrame, path: str, form: str) -> None:
 
     Raises DataError where there is one already.
     """
+    spark, fresh = frame.sparkSession, False
     try:
-        with explained(path):
+        with explained(path, spark):
+            fresh = not is_remote() and not exists(spark, path)
             if form == "csv":
                 frame.write.csv(path, header=True)
             else:
                 frame.write.parquet(path)
     except FiresteelError as error:
-        if error.code != "data-exists":
-            _remove(frame.sparkSession, path)
+        if fresh and error.code != "data-exists":
+            let_go(functools.partial(remove, spark, path))
         raise
-
-
-def _remove(spark: SparkSession, path: str) -> None:
-    """Remove what a job that failed has left, if there is something, and a JVM that can be asked to."""
-    if not hasattr(spark, "_jvm"):  # on Spark Connect
-        return
-    jvm: Any = spark._jvm
-    place = jvm.org.apache.hadoop.fs.Path(path)
-    with suppress(Py4JError):
-        place.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()).delete(place, True)
 
 
 def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: str) -> int:
@@ -115,7 +110,7 @@ def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: 
         size = F.size(x)
         finite = F.forall(x, lambda value: F.abs(value.cast("double")) < math.inf)  # Spark's NaN is above all
     bad = ~F.coalesce(finite & x.isNotNull(), F.lit(False))
-    with explained(path):
+    with explained(path, frame.sparkSession):
         found = frame.agg(
             F.count(F.lit(1)).alias("rows"),
             F.count(F.when(bad, True)).alias("bad"),

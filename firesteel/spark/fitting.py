@@ -34,6 +34,7 @@ from firesteel.spark.frames import Frame
 from firesteel.spark.model import NetworkModel
 from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import NetworkParams
+from firesteel.spark.paths import reach
 from firesteel.spark.persistence import StageReader, StageWriter
 from firesteel.train.history import History
 from firesteel.train.partial import Task, tree_sum
@@ -215,6 +216,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _frame(self, dataset: Any, plan: Plan) -> Frame:
         """Return a DataFrame as a source; raise DataError where it has columns that `transform` is to make."""
+        if plan.folder is not None:
+            reach(dataset.sparkSession, plan.folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
         source.table.check_free(self.check_outputs())
         return source

@@ -31,6 +31,7 @@ from firesteel.errors import DataError
 from firesteel.spark import packing, worker
 from firesteel.spark.columns import Columns, Table, check_names, listed
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
+from firesteel.spark.failures import alive
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
 from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
@@ -63,9 +64,14 @@ class Frame:
     """
 
     def __init__(self, frame: DataFrame, columns: Columns, dtype: str) -> None:
+        check_names(columns.features, columns.word("features"))
+        check_names(columns.label, columns.word("label"))
+        with alive(frame.sparkSession):
+            self._resolve(frame, columns, dtype)
+
+    def _resolve(self, frame: DataFrame, columns: Columns, dtype: str) -> None:
+        """Find the columns, and ship what reads them."""
         word = columns.word
-        check_names(columns.features, word("features"))
-        check_names(columns.label, word("label"))
         self.columns, self.dtype, self.split = columns, dtype, columns.split
         self.names: Mapping[str, str] = columns.names()
         self.frame = frame
@@ -207,14 +213,15 @@ class Frame:
 
     @contextlib.contextmanager
     def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[SparkEngine]:
-        with contextlib.closing(self.packed(shards, held)) as engine:
+        with contextlib.closing(self.packed(shards, held)) as engine, alive(self.frame.sparkSession):
             yield engine
 
     def packed(self, shards: int | None, held: bool) -> SparkEngine:
         """Pack the rows; return the engine that holds them until it is closed."""
-        count, frame = self.planned(shards, held)
-        assert self.surveyed is not None
-        engine = SparkEngine(frame, count, sparse=self.surveyed.sparse)
+        with alive(self.frame.sparkSession, "firesteel: packing the rows"):
+            count, frame = self.planned(shards, held)
+            assert self.surveyed is not None
+            engine = SparkEngine(frame, count, sparse=self.surveyed.sparse)
         try:
             self.check_packed(engine.blocks, held)
         except BaseException:
@@ -292,15 +299,16 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
 def predict(frame: DataFrame, network: Network, theta: Array, features: str | Sequence[str]) -> DataFrame:
     """Return the frame with the network's outputs as an array in the column `prediction`; nothing runs yet."""
     check_names(features, "features")
-    table = Table(frame)
-    if clash := table.matching("prediction"):
-        raise DataError(
-            f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",
-            code="data-column",
-        )
-    x = table.features(features, network.dtype, kept=network.sparse and DIRECT)
-    ship(frame.sparkSession)
     named = Columns(features if isinstance(features, str) else tuple(features)).names()["features"]
     outputs = worker.Outputs(network, theta, named)
     kind = "array<float>" if network.dtype == "float32" else "array<double>"
-    return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))
+    with alive(frame.sparkSession, "firesteel: predict"):
+        table = Table(frame)
+        if clash := table.matching("prediction"):
+            raise DataError(
+                f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",
+                code="data-column",
+            )
+        x = table.features(features, network.dtype, kept=network.sparse and DIRECT)
+        ship(frame.sparkSession)
+        return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))

@@ -11,6 +11,7 @@ import functools
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,8 @@ import firesteel
 from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, binary_views, check_version, lists, record_batch
 from firesteel.spark.engine import collect
+from firesteel.spark.failures import alive, let_go, translated
+from firesteel.spark.paths import path_text, pattern
 from firesteel.spark.ship import ship
 
 __all__ = ["Paired", "paired"]
@@ -62,7 +65,9 @@ class Paired:
 
 
 @contextlib.contextmanager
-def paired(spark: SparkSession, images: str, labels: str, *, numbers: bool = False) -> Iterator[Paired]:
+def paired(
+    spark: SparkSession, images: str | os.PathLike[str], labels: str | os.PathLike[str], *, numbers: bool = False
+) -> Iterator[Paired]:
     """Give the rows whose features are the lines of one text file and whose labels are those of another.
 
     images, labels: any path that Spark reads: a file, plain or gzipped, or a folder of them in the order of their
@@ -73,7 +78,9 @@ def paired(spark: SparkSession, images: str, labels: str, *, numbers: bool = Fal
     number (`data-number`), lines of different lengths (`data-ragged`), a label that is not one-hot (`data-label`) and
     another number of images than of labels (`data-rows`).
     """
-    ship(spark)
+    images, labels = path_text(images, "images"), path_text(labels, "labels")
+    with alive(spark, images):
+        ship(spark)
     with contextlib.ExitStack() as stack:
         x = stack.enter_context(_parsed(spark, images, "features"))
         y = stack.enter_context(_parsed(spark, labels, "numbers" if numbers else "one-hot"))
@@ -106,9 +113,11 @@ class _Lines:
 @contextlib.contextmanager
 def _parsed(spark: SparkSession, path: str, kind: str) -> Iterator[_Lines]:
     try:
-        text = spark.read.text(path)
+        text = spark.read.text(pattern(spark, path))
     except AnalysisException as error:
         raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}", code="data-file") from None
+    except Exception as error:
+        raise translated(error, spark, path) from None
     lines = text.select("value", "_metadata.file_path", "_metadata.file_block_start")
     work = functools.partial(parse, firesteel.__version__, kind)
     frame = lines.mapInArrow(work, PARSED).persist(StorageLevel.MEMORY_AND_DISK)
@@ -120,7 +129,7 @@ def _parsed(spark: SparkSession, path: str, kind: str) -> Iterator[_Lines]:
         )
         yield _looked_at(path, frame, [json.loads(report) for report in told])
     finally:
-        frame.unpersist()
+        let_go(frame.unpersist)
 
 
 def _looked_at(path: str, frame: DataFrame, reports: list[dict[str, Any]]) -> _Lines:

@@ -5,7 +5,9 @@ that each number of shards is one cheap shuffle of few fat rows away; `engine.py
 """
 
 import contextlib
+import functools
 import json
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +17,15 @@ from typing import Any, Self
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.utils import is_remote
 
 from firesteel.core.network import DTYPES
 from firesteel.errors import ConfigError, StoreError, without_secrets
 from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
-from firesteel.spark.failures import translated
+from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
 from firesteel.spark.frames import Frame
-from firesteel.spark.persistence import remove
+from firesteel.spark.paths import exists, is_missing, literal, path_text, reach, remove
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import n_blocks
 from firesteel.train.checks import Class, Finding
@@ -76,11 +79,13 @@ class Packed:
                 raise ConfigError("these packed rows were let go already: pack them again", code="config-packed")
             if (count, held) not in self._engines:
                 frame = self._frames[held]
-                rows = placed(frame, count, F.col("block"))
-                known, sparse = known_blocks(frame), self._survey.sparse
-                self._engines[count, held] = SparkEngine(rows, count, known, self._stored, sparse)
+                with alive(frame.sparkSession, "firesteel: packed rows"):
+                    rows = placed(frame, count, F.col("block"))
+                    known, sparse = known_blocks(frame), self._survey.sparse
+                    self._engines[count, held] = SparkEngine(rows, count, known, self._stored, sparse)
             engine = self._engines[count, held]
-        yield engine
+        with alive(engine.frame.sparkSession):
+            yield engine
 
     def adopt(self, engine: SparkEngine, held: bool) -> None:
         """Keep an engine that has packed the rows; its blocks are the ones of this object."""
@@ -117,7 +122,7 @@ def pack(
     validation_split: float = 0.0,
     validation_indicator: str | None = None,
     id: str | None = None,
-    path: str | None = None,
+    path: str | os.PathLike[str] | None = None,
     dtype: str = "float32",
 ) -> Packed:
     """Look at the rows of a DataFrame and pack them, once; fit as many networks on the result as you like.
@@ -139,7 +144,8 @@ def pack(
     if dtype not in DTYPES:
         raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
     columns = Columns(listed(features), listed(label), weight, validation_split, validation_indicator, id)
-    return packed(Frame(frame, columns, dtype), None, path)
+    place = None if path is None else path_text(path)
+    return packed(Frame(frame, columns, dtype), None, place)
 
 
 def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed:
@@ -153,6 +159,7 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
     if path is not None:
         _write(source, path, about)
         return load_pack(path)
+    survey = source.survey()
     made = Packed({}, survey, source.columns, source.dtype, about)
     try:
         made.adopt(source.packed(shards, False), False)
@@ -166,7 +173,9 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
 
 def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
     """Write a source's blocks, and last what describes them, so that half a pack is none."""
-    survey, spark = source.survey(), source.frame.sparkSession
+    spark = source.frame.sparkSession
+    reach(spark, path, "path")
+    fresh, begun, survey = not is_remote() and not exists(spark, path), list[str](), source.survey()
     description = {
         "format": FORMAT,
         "keys": KEYS,
@@ -177,35 +186,41 @@ def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
     }
     try:
         for held in (False, True)[: 1 + bool(survey.held)]:
-            where, rows = f"{path}/{'held' if held else 'rows'}", source.planned(None, held)[1]
+            rows = source.planned(None, held)[1]
+            begun.append(f"{path}/{'held' if held else 'rows'}")
             with described(spark, WRITING):
-                rows.write.parquet(where)
-                stored = spark.read.parquet(where)
+                rows.write.parquet(begun[-1])
+                stored = spark.read.parquet(literal(begun[-1]))
             source.check_packed(known_blocks(stored), held)
+        begun.append(f"{path}/description")
         with described(spark, WRITING):
             last = spark.createDataFrame([(json.dumps(description),)], "description string").coalesce(1)
-            last.write.parquet(f"{path}/description")
+            last.write.parquet(begun[-1])
     except BaseException as error:
-        if "PATH_ALREADY_EXISTS" in str(error):
+        taken = str(error).startswith("[PATH_ALREADY_EXISTS]")
+        for place in begun[:-1] if taken else [path] if fresh else begun:  # half a pack is none
+            let_go(functools.partial(remove, spark, place))
+        if taken:
             message = f"{path} holds something already: give a path that is free"
             raise StoreError(message, code="store-taken") from None
-        remove(spark, path)  # half a pack is none, and its path is to be free again
         if not isinstance(error, Exception):
             raise
         raise translated(error, spark, WRITING) from None
 
 
-def load_pack(path: str) -> Packed:
+def load_pack(path: str | os.PathLike[str]) -> Packed:
     """Return the rows that `pack(..., path=...)` wrote, through the Spark session in use.
 
     Raises StoreError where there are none.
     """
-    spark = SparkSession.getActiveSession()
+    path = path_text(path)
+    with alive(None, READING):
+        spark = SparkSession.getActiveSession()
     if spark is None:
         raise ConfigError("there is no Spark session: make one first", code="config-session")
     try:
         with described(spark, READING):
-            written = spark.read.parquet(f"{path}/description")
+            written = spark.read.parquet(literal(f"{path}/description"))
         rows = collect(written, READING).to_pylist()
         description = json.loads(rows[0]["description"])
         if description["format"] != FORMAT:
@@ -224,13 +239,16 @@ def load_pack(path: str) -> Packed:
         survey["classes"] = {int(number): Class(**one) for number, one in survey["classes"].items()}
         made = Survey(**survey)
         with described(spark, READING):
-            frames = {False: spark.read.parquet(f"{path}/rows")}
+            frames = {False: spark.read.parquet(literal(f"{path}/rows"))}
             if made.held:
-                frames[True] = spark.read.parquet(f"{path}/held")
+                frames[True] = spark.read.parquet(literal(f"{path}/held"))
     except StoreError:
         raise
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        found = translated(error, spark, f"{path}: {READING}")
+        if getattr(found, "code", None) in UNREACHABLE:
+            raise found from None
+        reason = "nothing lies there" if is_missing(error) else (str(error) or type(error).__name__).splitlines()[0]
         raise StoreError(f"{path} holds no packed rows, or they are damaged: {reason}", code="store-pack") from None
     ship(spark)
     return Packed(frames, made, Columns(**columns), description["dtype"], description["about"])

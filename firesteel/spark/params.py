@@ -7,6 +7,7 @@ mean for a network is decided in `estimator.py`.
 
 import inspect
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -130,6 +131,11 @@ def to_class_weights(value: Any) -> Any:
 def to_columns(value: Any) -> Any:
     """Return a column's name, or a list of names."""
     return TypeConverters.toString(value) if isinstance(value, str) else TypeConverters.toListString(value)
+
+
+def to_path(value: Any) -> str:
+    """Return a path as text."""
+    return TypeConverters.toString(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def param(name: str, doc: str, converter: Any) -> Param[Any]:
@@ -273,13 +279,13 @@ class NetworkParams(
         "runDir",
         "folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings, history, "
         "scores, model, and a report to look at.",
-        TypeConverters.toString,
+        to_path,
     )
     checkpointDir = param(
         "checkpointDir",
         "folder, on any path of Spark's, in which progress is kept until training ends: the same fit, interrupted "
         "and called again, goes on from there with the same bits.  Each save is a small Spark job.",
-        TypeConverters.toString,
+        to_path,
     )
     strategy = param(
         "strategy",

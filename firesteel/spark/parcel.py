@@ -78,7 +78,8 @@ def sent(spark: Any, value: Any) -> Iterator[Parcel]:
         try:
             yield Parcel(head, sizes, broadcast)
         finally:
-            broadcast.destroy()
+            with contextlib.suppress(Exception):  # where Spark is gone, so is the broadcast
+                broadcast.destroy()
 
 
 def context_of(spark: Any) -> SparkContext | None:

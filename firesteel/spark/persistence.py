@@ -4,6 +4,8 @@ Anything that Spark can write to will do, through Spark Connect too.  Nothing th
 `load` on one of our classes makes that class, and the network comes from `firesteel.store`.
 """
 
+import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,9 +19,10 @@ from firesteel.errors import HIDDEN, FiresteelError, StoreError, without_secrets
 from firesteel.models import Sequential
 from firesteel.spark.engine import described
 from firesteel.spark.failures import translated
+from firesteel.spark.paths import exists, is_missing, literal, move, path_text, remove
 from firesteel.store import damaged
 
-__all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter", "read_bytes", "remove", "write_bytes"]
+__all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter", "read_bytes", "write_bytes"]
 
 CHUNK = 64 << 20
 """Bytes in one row of what is saved."""
@@ -33,35 +36,12 @@ def write_bytes(spark: SparkSession, path: str, data: bytes, mode: str = "error"
 
 def read_bytes(spark: SparkSession, path: str) -> bytes:
     """Return what write_bytes wrote."""
-    rows = spark.read.parquet(path).orderBy("at").collect()
+    rows = spark.read.parquet(literal(path)).orderBy("at").collect()
     return b"".join(bytes(row["bytes"]) for row in rows)
-
-
-def remove(spark: SparkSession, path: str) -> None:
-    """Remove whatever lies at a path of Spark's."""
-    if is_remote():
-        from pyspark.ml.connect.readwrite import RemoteMLWriter
-
-        RemoteMLWriter.handleOverwrite(path, True)
-    else:
-        files, place = _hadoop(spark, path)
-        files.delete(place, True)
-
-
-def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    """Return Hadoop's file system of a path, and its word for the path; there is none on Spark Connect."""
-    place = spark._jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
-    return place.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()), place
 
 
 def _beside(path: str, what: str) -> str:
     return f"{path.rstrip('/')}.{what}"
-
-
-def _move(spark: SparkSession, path: str, to: str) -> None:
-    files, place = _hadoop(spark, path)
-    if files.exists(place) and not files.rename(place, _hadoop(spark, to)[1]):
-        raise StoreError(f"{path} cannot be renamed to {to}", code="store-write")
 
 
 def _context(io: Any) -> Any:
@@ -70,9 +50,11 @@ def _context(io: Any) -> Any:
 
 
 @contextmanager
-def _told(spark: SparkSession, title: str) -> Iterator[None]:
+def _told(io: Any, title: str) -> Iterator[None]:
     """Let Spark call these jobs by a title, and tell in a sentence what became of one that failed."""
+    spark = None
     try:
+        spark = io.sparkSession
         with described(spark, title):
             yield
     except Exception as error:
@@ -104,8 +86,9 @@ class StageWriter(MLWriter):
             warnings.warn(f"{name} holds a secret and is not saved: set it again after loading", stacklevel=2)
         DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about, kept)
 
-    def save(self, path: str) -> None:
-        with _told(self.sparkSession, f"firesteel: saving {path}"):
+    def save(self, path: str | os.PathLike[str]) -> None:
+        path = path_text(path)
+        with _told(self, f"firesteel: saving {path}"):
             if not self.shouldOverwrite or is_remote():
                 super().save(path)
             else:
@@ -115,15 +98,14 @@ class StageWriter(MLWriter):
         spark, new, old = self.sparkSession, _beside(path, "saving"), _beside(path, "replaced")
         remove(spark, new)
         self.saveImpl(new)
-        files, place = _hadoop(spark, old)
-        if files.exists(place):  # an earlier one was cut off
+        if exists(spark, old):  # an earlier one was cut off
             with suppress(Exception):
                 type(self.instance).read().read(path)
                 remove(spark, old)
-        if not files.exists(place):
-            _move(spark, path, old)
+        if not exists(spark, old):
+            move(spark, path, old)
         remove(spark, path)
-        _move(spark, new, path)
+        move(spark, new, path)
         remove(spark, old)
 
     def _handleOverwrite(self, path: str) -> None:
@@ -145,16 +127,19 @@ class StageReader(MLReader[Any]):
         super().__init__()
         self.kind = kind
 
-    def load(self, path: str) -> Any:
-        with _told(self.sparkSession, f"firesteel: loading {path}"):
+    def load(self, path: str | os.PathLike[str]) -> Any:
+        path = path_text(path)
+        with _told(self, f"firesteel: loading {path}"):
             try:
                 return self.read(path)
-            except Exception:
+            except Exception as error:
                 with suppress(Exception):
                     found = self.read(_beside(path, "replaced"))
                     shown = without_secrets(path)
                     warnings.warn(f"replacing {shown} was cut off: what was there before is loaded", stacklevel=2)
                     return found
+                if is_missing(error):
+                    raise StoreError(f"{path}: no {self.kind.__name__} is saved there", code="store-read") from None
                 raise
 
     def read(self, path: str) -> Any:
@@ -164,7 +149,10 @@ class StageReader(MLReader[Any]):
     def made(self, path: str) -> tuple[Any, dict[str, Any]]:
         """Return a stage with its Params, and all that was written with them."""
         try:
-            metadata = DefaultParamsReader.loadMetadata(path, _context(self))
+            found = self.sparkSession.read.text(literal(f"{path}/metadata")).head()
+            if found is None:
+                raise damaged(f"{path}/metadata", "it is empty")
+            metadata = json.loads(found[0])
             if metadata["class"].split(".")[-1] != self.kind.__name__:
                 raise StoreError(
                     f"{path} holds a {metadata['class']}, and no {self.kind.__name__}", code="store-class"

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -384,16 +385,20 @@ def packed(spark: SparkSession, folder: str) -> Any:
     }
 
 
+ODD = "a b%20#[c-e]{f,g}*?\\[é漢"
+"""A folder that holds all that a path can hold and a pattern reads otherwise."""
+
+
 def stored_pack(spark: SparkSession, folder: str) -> Any:
     frame = numeric(spark)
-    path = f"{folder}/stored-{time.time_ns()}"
+    path = f"{folder}/{ODD}/stored-{time.time_ns()}"
     pack(frame, path=path).unpersist()
     with load_pack(path) as again:
         found = [small().fit(rows).network.fingerprint() for rows in (again, frame)]
     errors = []
     for wrong in (
         lambda: pack(frame, path=path),
-        lambda: load_pack(f"{folder}/nothing"),
+        lambda: load_pack(Path(folder, ODD, "nothing")),
         lambda: small(labelCol="kind").fit(again),
     ):
         try:
@@ -441,7 +446,7 @@ def interrupted_fits(
 
 
 def checkpoints(spark: SparkSession, folder: str) -> Any:
-    return interrupted_fits(spark, f"{folder}/kept", (1, 2))
+    return interrupted_fits(spark, f"{folder}/{ODD}/kept", (1, 2))
 
 
 def networks(spark: SparkSession, folder: str) -> Any:
@@ -451,8 +456,9 @@ def networks(spark: SparkSession, folder: str) -> Any:
     layers = [Dense(6, "tanh"), Dense(1, "sigmoid")]
     two = frame.withColumn("label", (F.col("kind") > 1).cast("double"))
     sigmoid = NeuralNetworkClassifier(layers=layers, maxIter=20, seed=1)
-    sigmoid.write().overwrite().save(f"{folder}/sigmoid")
-    one = NeuralNetworkClassifier.load(f"{folder}/sigmoid").fit(two)
+    place = Path(folder, ODD, "sigmoid")
+    sigmoid.write().overwrite().save(place)
+    one = NeuralNetworkClassifier.load(place).fit(two)
     row = frame.orderBy("id").first().features
     scored = model.transform(frame).orderBy("id").first()
     return {

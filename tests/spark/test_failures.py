@@ -4,8 +4,12 @@ import pytest
 from py4j.protocol import Py4JNetworkError
 from pyspark.errors import PySparkException
 
-from firesteel.errors import DataError, SparkJobError
-from firesteel.spark.failures import interrupted, translated
+from firesteel.errors import DataError, SparkJobError, SparkSetupError
+from firesteel.spark import NeuralNetworkRegressor, load_pack, pack
+from firesteel.spark.checkpoints import SparkCheckpoints
+from firesteel.spark.failures import CONNECTORS, interrupted, translated
+from firesteel.spark.files import read_files, write_files
+from firesteel.spark.lines import paired
 
 STACK = "\n\tat org.apache.spark.scheduler.Task.run(Task.scala:147)\n\tat java.lang.Thread.run(Thread.java:840)\n"
 LOST = (
@@ -66,6 +70,36 @@ def test_r03_a_failure_is_one_sentence_and_what_to_do(text, code, said):
     assert isinstance(found, SparkJobError) and found.code == f"spark-{code}"
     assert str(found).startswith("firesteel: epoch 2 of 3: ") and said in str(found)
     assert not any(sign in str(found) for sign in ("Traceback", "\tat ", "org.apache", "\n"))
+
+
+@pytest.mark.parametrize("scheme", CONNECTORS)
+def test_a_path_without_its_connector_is_named_with_the_package_to_add(spark, scheme):
+    frame = spark.createDataFrame([([1.0], 0.0)] * 9, "features array<double>, label double")
+    place, stage = f"{scheme}://bucket/place", NeuralNetworkRegressor(maxIter=1, hiddenLayers=[])
+
+    def read_text():
+        with paired(spark, place, place):
+            pass
+
+    for call in (
+        lambda: stage.save(place),
+        lambda: stage.write().overwrite().save(place),
+        lambda: NeuralNetworkRegressor.load(place),
+        lambda: pack(frame, path=place),
+        lambda: load_pack(place),
+        lambda: stage.copy({stage.checkpointDir: place}).fit(frame),
+        lambda: read_files(spark, place, "csv"),
+        lambda: write_files(frame, place, "parquet"),
+        lambda: SparkCheckpoints(spark, place).read(f"{place}/a"),
+        lambda: SparkCheckpoints(spark, place).write(f"{place}/a", b""),
+        read_text,
+    ):
+        with pytest.raises(SparkSetupError) as caught:
+            call()
+        text = str(caught.value)
+        assert f"this Spark has no connector for {scheme}:// paths.  To do: start Spark with" in text
+        assert CONNECTORS[scheme][1] in text and caught.value.code == "spark-connector"
+        assert not any(sign in text for sign in ("\n", "java.lang", "calling o"))
 
 
 def test_r03_errors_that_read_well_and_those_of_firesteel_stay_as_they_are():

@@ -109,7 +109,8 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
         (["--data", "pets.csv", "--label", "kidn"], 3, "there is no column 'kidn': did you mean 'kind'?"),
         (["--data", "ragged.csv"], 3, "a line is not as the others are"),
         (["--data", "broken.libsvm"], 1, "broken.libsvm: the job failed on Spark: requirement failed: indices"),
-        (["--data", "nowhere://a/b.parquet"], 3, "no connector for such paths"),
+        (["--data", "nowhere://a/b.parquet"], 4, "no connector for nowhere:// paths"),
+        (["--data", "gs://a/b.parquet"], 4, "gs://a/b.parquet: this Spark has no connector for gs:// paths"),
         (
             ["--data", "pets.csv", "--label", "kind", "--test", "birds.csv"],
             3,
