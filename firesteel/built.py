@@ -6,7 +6,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from numbers import Real
@@ -25,6 +25,7 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
+from firesteel.printing import plain, say
 from firesteel.train.history import History
 from firesteel.train.state import TrainState
 
@@ -234,10 +235,32 @@ class Built:
         if self._state is not None:
             self._state = self._state.with_theta(theta)
 
-    def summary(self) -> None:
-        """Print the layers, their output shapes and their numbers of parameters."""
+    @spelled
+    def summary(self, *, print_fn: Callable[[str], Any] = say) -> None:
+        """Print the layers, their output shapes and their numbers of parameters.
+
+        Args:
+            print_fn: Called with each line.
+        """
         other = self._untrained()
-        print(console.table(self._described(), self.count_params() - other, other, np.dtype(self._dtype).itemsize))
+        text = console.table(self._described(), self.count_params() - other, other, np.dtype(self._dtype).itemsize)
+        for line in text.splitlines():
+            try:
+                print_fn(line)
+            except UnicodeError:
+                print_fn(plain(line))
+
+    def __repr__(self) -> str:
+        kinds = [type(layer).__name__ for layer in self._layers if not isinstance(layer, Input)]
+        shown = kinds if len(kinds) <= 8 else [*kinds[:6], "...", kinds[-1]]
+        counted = "s" if len(kinds) != 1 else ""
+        try:
+            size = f"{self.count_params():,} parameters"
+        except ConfigError:
+            size = "not built"
+        return (
+            f"<{type(self).__name__} of {len(kinds)} layer{counted}, {size}{': ' if shown else ''}{', '.join(shown)}>"
+        )
 
     def _untrained(self) -> int:
         """Return the number of parameters that do not train."""

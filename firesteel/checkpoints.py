@@ -8,7 +8,8 @@ on.  A local file is replaced whole; other storage cannot do that, and gets two 
 import json
 import os
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Self
@@ -18,6 +19,7 @@ from safetensors.numpy import save
 
 from firesteel import store
 from firesteel.errors import ConfigError, StoreError, without_secrets
+from firesteel.files import check_place, open_plain
 from firesteel.train.checkpoints import Identity
 from firesteel.train.state import Progress, TrainState
 
@@ -118,11 +120,11 @@ class FileCheckpoints:
 
     def save(self, identity: Identity, progress: Progress) -> None:
         """Keep progress; the one before stays until this one is whole.  Raises StoreError if it cannot be written."""
-        with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
         store.write(self.path, to_bytes(progress, identity))
 
     def __enter__(self) -> Self:
+        """Make the folder.  Raises StoreError where progress could not be written."""
+        check_place(self.path)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -203,8 +205,17 @@ class UrlCheckpoints(Turns):
         super().__init__(root)
         self.delete = delete
 
+    def __enter__(self) -> Self:
+        """Make the folder, where there are folders.  Raises StoreError if it cannot be made."""
+        with self._saying(self.path):
+            self.files.makedirs(self.path, exist_ok=True)
+        return self
+
     def read(self, path: str) -> bytes | None:
         try:
+            if "file" in self.files.protocol:
+                with open_plain(path) as file:
+                    return file.read()
             return bytes(self.files.cat_file(path))
         except FileNotFoundError:
             return None
@@ -212,9 +223,15 @@ class UrlCheckpoints(Turns):
             raise StoreError(f"the checkpoint at {path} cannot be read: {error}", code="store-read") from None
 
     def write(self, path: str, data: bytes) -> None:
-        try:
+        with self._saying(path):
             self.files.makedirs(self.path, exist_ok=True)
             self.files.pipe_file(path, data)
+
+    @contextmanager
+    def _saying(self, path: str) -> Iterator[None]:
+        """Raise StoreError for whatever a store says while something is written."""
+        try:
+            yield
         except Exception as error:
             raise StoreError(f"the checkpoint at {path} cannot be written: {error}", code="store-write") from None
 

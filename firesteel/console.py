@@ -3,11 +3,11 @@
 `models.py` decides when; how a training looks from the command line is in `firesteel/cli/progress.py`.
 """
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from firesteel.printing import on_terminal, say
 from firesteel.train.callbacks import Callback, Logs
 
 __all__ = ["Progbar", "Quiet", "shown", "table"]
@@ -39,12 +39,12 @@ class Quiet(Callback):
     observes = True
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
+        say(f"Epoch {epoch + 1}/{self.params['epochs']}")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         steps, seconds = self.params["steps"], self.model.history.rows[-1]["seconds"]
         took = f"{steps}/{steps} - {seconds:.0f}s - {_a_step(seconds / steps)}"
-        print(f"{took} - {shown(logs or {})}", flush=True)
+        say(f"{took} - {shown(logs or {})}")
 
 
 class Progbar(Quiet):
@@ -54,7 +54,7 @@ class Progbar(Quiet):
     """
 
     def __init__(self) -> None:
-        if sys.stdout.isatty():
+        if on_terminal():
             self.on_train_batch_end = self.draw_part  # type: ignore[method-assign]
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -66,12 +66,12 @@ class Progbar(Quiet):
         now = time.perf_counter()
         if now - self.drawn >= REDRAWN_SECONDS:
             self.drawn = now
-            print("\r" + self._line(batch + 1, now - self.begun, logs), end="\x1b[K", flush=True)
+            say("\r" + self._line(batch + 1, now - self.begun, logs), end="\x1b[K")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        back = "\r" if sys.stdout.isatty() else ""
+        back = "\r" if on_terminal() else ""
         seconds = self.model.history.rows[-1]["seconds"]
-        print(back + self._line(self.params["steps"], seconds, logs), flush=True)
+        say(back + self._line(self.params["steps"], seconds, logs))
 
     def _line(self, done: int, seconds: float, logs: Logs) -> str:
         steps = max(self.params["steps"], done)

@@ -3,7 +3,7 @@
 Whatever firesteel reads is opened by `open_plain`, so that a pipe, a device or a folder in its place is refused and
 nothing waits for it.  Whatever firesteel writes at once goes through `replacing`: into a part beside the target that
 its writer holds locked, so that a later writer removes the parts of writers that were killed, and no others.
-Both raise OSError; callers put it in their own words.
+Both raise OSError; callers put it in their own words, or in those of `named`.
 """
 
 import errno
@@ -17,7 +17,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["check_folder", "flush_folder", "open_plain", "replacing"]
+from firesteel.errors import StoreError
+
+__all__ = ["check_folder", "check_place", "flush_folder", "named", "open_plain", "replacing"]
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -137,8 +139,28 @@ def flush_folder(folder: str | os.PathLike[str]) -> None:
             os.close(descriptor)
 
 
+@contextmanager
+def named(path: str | os.PathLike[str], verb: str = "written") -> Iterator[None]:
+    """Raise StoreError, with the path and the reason, for whatever the system refuses meanwhile."""
+    try:
+        yield
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
+        code = "store-read" if verb == "read" else "store-write"
+        raise StoreError(f"{path} cannot be {verb}: {reason}", code=code) from None
+
+
 def check_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a folder, and those above it; raise OSError if it cannot be made or nothing can be written in it."""
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    """Make a folder, and those above it.  Raises StoreError if it cannot be made or nothing can be written in it."""
+    with named(folder):
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Make the folder of a file.  Raises StoreError if the file could not be written there."""
+    check_folder(Path(path).parent)
+    with named(path):
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")

@@ -4,9 +4,7 @@ The words are those of MLflow's other flavours: `save_model`, `log_model`, `load
 saved is the model's own file, and nothing in it is ever unpickled; MLflow is imported when one of them is called.
 """
 
-import contextlib
 import importlib
-import io
 import os
 import sys
 import tempfile
@@ -70,11 +68,10 @@ class MlflowCallback(Callback):
         settings = {**given, "parameters": self.model.count_params(), "loss": type(self.model._loss).__name__}
         settings |= {"optimizer": optimizer.pop("type")}
         settings |= {f"optimizer_{name}": value for name, value in optimizer.items() if value not in (None, ())}
-        summary = io.StringIO()
-        with contextlib.redirect_stdout(summary):
-            self.model.summary()
+        summary: list[str] = []
+        self.model.summary(print_fn=summary.append)
         self._tell(self.mlflow.log_params, without_secrets(settings))
-        self._tell(self.mlflow.log_text, summary.getvalue(), "model_summary.txt")
+        self._tell(self.mlflow.log_text, "\n".join(summary), "model_summary.txt")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         row = self.model.history.rows[-1]

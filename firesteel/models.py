@@ -20,6 +20,7 @@ from firesteel.core.layers import Flatten
 from firesteel.core.network import Objective
 from firesteel.core.spec import spelled
 from firesteel.errors import ConfigError
+from firesteel.printing import say
 from firesteel.train import loop
 from firesteel.train.blas import steady
 from firesteel.train.callbacks import Callback
@@ -196,7 +197,7 @@ class Sequential(Trainable):
         with opened as (objective, engine):
             means = loop.score(engine, objective, self.theta)
         if verbose:
-            print(console.shown(means), flush=True)
+            say(console.shown(means))
         return means if return_dict else list(means.values())
 
     @spelled

@@ -23,7 +23,7 @@ from safetensors.numpy import save
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import StoreError
-from firesteel.files import open_plain, replacing
+from firesteel.files import named, open_plain, replacing
 
 __all__ = [
     "FORMATS",
@@ -180,21 +180,11 @@ def _parsed(text: bytes, size: int) -> Any:
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all.  Raises StoreError if it cannot be written."""
-    try:
-        with replacing(path) as file:
-            file.write(data)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be written: {_reason(error)}", code="store-write") from None
+    with named(path), replacing(path) as file:
+        file.write(data)
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
     """Return a plain file's content.  Raises StoreError if it cannot be read."""
-    try:
-        with open_plain(path) as file:
-            return file.read()
-    except (OSError, ValueError, MemoryError) as error:
-        raise StoreError(f"{path} cannot be read: {_reason(error)}", code="store-read") from None
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error) or "there is not enough memory"
+    with named(path, "read"), open_plain(path) as file:
+        return file.read()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from firesteel.errors import ConfigError
+from firesteel.files import check_folder
 from firesteel.train.callbacks import Callback, Logs
 
 __all__ = ["TensorBoard"]
@@ -41,6 +42,9 @@ class TensorBoard(Callback):
             ) from None
         self.log_dir, self.writers = Path(log_dir), dict[str, Any]()
         self.new_writer, self.event, self.summary = EventsWriter, Event, Summary
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        check_folder(self.log_dir)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         numbers = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}

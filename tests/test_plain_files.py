@@ -177,5 +177,5 @@ def test_a_folder_is_made_or_refused(tmp_path):
     assert names(tmp_path / "a" / "b") == []
     (tmp_path / "file").write_bytes(b"")
     for bad in (tmp_path / "file", tmp_path / "file" / "c", "/proc/firesteel"):
-        with pytest.raises(OSError):
+        with pytest.raises(StoreError, match="cannot be written"):
             check_folder(bad)

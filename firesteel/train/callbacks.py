@@ -18,6 +18,7 @@ from firesteel.core.schedules import Schedule
 from firesteel.core.spec import check_arguments, nearest
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
+from firesteel.printing import say
 from firesteel.train.engine import Engine
 from firesteel.train.history import UNMEASURED, History, Row
 from firesteel.train.loop import Watcher
@@ -191,7 +192,7 @@ class Monitor(Callback):
     def say(self, text: str) -> None:
         """Print, if that was asked for."""
         if self.verbose:
-            print(text, flush=True)
+            say(text)
 
 
 class EarlyStopping(Monitor):
@@ -320,7 +321,7 @@ class LearningRateScheduler(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.model.learning_rate = self._rate(epoch, self.model.learning_rate)
         if self.verbose:
-            print(f"Epoch {epoch + 1}: learning rate {self.model.learning_rate}", flush=True)
+            say(f"Epoch {epoch + 1}: learning rate {self.model.learning_rate}")
 
     def _rate(self, epoch: int, rate: float) -> float:
         """Return what the schedule gives; where it does not say what it takes, both ways are tried, as in Keras."""

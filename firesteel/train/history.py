@@ -20,7 +20,7 @@ UNMEASURED = ("epoch", "rows", "seconds", "shard_seconds", "slowest_seconds", "w
 """What a row holds besides losses and metrics."""
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """The rows of one fit.
 
@@ -49,6 +49,12 @@ class History:
         """Each measured name with its value of every epoch."""
         names = [name for name in (self.rows[0] if self.rows else {}) if name not in UNMEASURED]
         return {name: [row[name] for row in self.rows] for name in names}
+
+    def __repr__(self) -> str:
+        last = {name: values[-1] for name, values in self.history.items() if isinstance(values[-1], float)}
+        best = [] if self.best is None else [f"best {self.best + 1}"]
+        shown = ", ".join([*best, *(f"{name} {value:.4g}" for name, value in last.items())])
+        return f"<History of {len(self.rows)} epoch{'' if len(self.rows) == 1 else 's'}{shown and ': ' + shown}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the lines of losses, and the first and last value of each name."""

@@ -4,11 +4,18 @@ They change nothing, and so a training that was interrupted may go on without th
 """
 
 import csv
+import io
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from firesteel.core.network import Objective
 from firesteel.errors import ConfigError
+from firesteel.files import check_folder, check_place, named, open_plain
 from firesteel.train.callbacks import Callback, Logs, Monitor
+from firesteel.train.engine import Engine
 from firesteel.train.stopping import better
 
 __all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint"]
@@ -19,6 +26,7 @@ class ModelCheckpoint(Monitor):
 
     filepath: may hold names in braces, such as "{epoch:02d}-{val_loss:.2f}.firesteel"; epochs count from 1 there.
     initial_value_threshold: what the first one saved must be better than.
+    Folders are made; a place that cannot be written is refused at the start.
 
     >>> ModelCheckpoint("best.firesteel", monitor="val_accuracy", save_best_only=True).monitor
     'val_accuracy'
@@ -38,6 +46,18 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode, 0.0, verbose)
         self.filepath, self.save_best_only, self.threshold = filepath, save_best_only, initial_value_threshold
 
+    def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
+        known = [name for name in objective.names if name not in dict(objective.ranked)]
+        self.logged = [*known, *(f"val_{name}" for name in objective.names if validation is not None)]
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        place = self._path(0, dict.fromkeys(self.logged, 0.5))
+        folder = Path(self.filepath).parent
+        if "{" not in str(folder):
+            check_place(place)
+        else:  # which folders there will be is not known yet
+            check_folder(next(above for above in folder.parents if "{" not in str(above)))
+
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.save_best_only:
             *before, now = (row[self.monitor] for row in self.model.history.rows)
@@ -46,15 +66,22 @@ class ModelCheckpoint(Monitor):
                 best = value if better(value, best, bool(self.larger)) else best
             if not better(now, best, bool(self.larger)):
                 return
-        try:
-            path = str(self.filepath).format(epoch=epoch + 1, **(logs or {}))
-        except (KeyError, IndexError, ValueError) as error:
-            raise ConfigError(
-                f"filepath={str(self.filepath)!r} names {error}, and there are epoch and {list(logs or {})}",
-                code="config-value",
-            ) from None
+        path = self._path(epoch, logs or {})
+        with suppress(OSError):  # saving says why it could not be made
+            os.makedirs(Path(path).parent, exist_ok=True)
         self.model.save(path)
         self.say(f"Epoch {epoch + 1}: saving model to {path}")
+
+    def _path(self, epoch: int, logs: Mapping[str, Any]) -> str:
+        """Return the path of an epoch's model.  Raises ConfigError where it names what is not known."""
+        known = {"learning_rate": self.model.learning_rate, **logs}
+        try:
+            return os.fspath(self.filepath).format(epoch=epoch + 1, **known)
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"filepath={str(self.filepath)!r} names {error}, and there are epoch and {list(known)}",
+                code="config-value",
+            ) from None
 
 
 class BackupAndRestore(Callback):
@@ -76,7 +103,8 @@ class BackupAndRestore(Callback):
 class CSVLogger(Callback):
     """Writes a line an epoch into a file: the epoch, and every loss and metric, in order of their names.
 
-    append: go on with a file that is there.
+    The columns are those of the first line; what is missing later is NA.  The folder is made if need be.
+    append: go on with a file that is there, in its columns.
 
     >>> CSVLogger("log.csv").separator
     ','
@@ -85,18 +113,25 @@ class CSVLogger(Callback):
     observes = True
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
+            raise ConfigError(f"separator={separator!r}: it must be one character", code="config-value")
         self.path, self.separator, self.append = Path(filename), separator, append
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        self.headed = self.append and self.path.exists() and self.path.stat().st_size > 0
-        if not self.append:
-            self.path.write_text("")
+        check_place(self.path)
+        self.names: list[str] = []
+        with named(self.path):
+            self.path.open("a" if self.append else "w").close()
+            if self.append:
+                with open_plain(self.path) as file:
+                    lines = io.TextIOWrapper(file, "utf-8-sig", newline="")
+                    self.names = next(csv.reader(lines, delimiter=self.separator), [])
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         values = {"epoch": epoch} | dict(sorted((logs or {}).items()))
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(values), delimiter=self.separator)
-            if not self.headed:
+        with named(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
+            headed, self.names = bool(self.names), self.names or list(values)
+            writer = csv.DictWriter(file, self.names, "NA", "ignore", delimiter=self.separator)
+            if not headed:
                 writer.writeheader()
-                self.headed = True
             writer.writerow(values)

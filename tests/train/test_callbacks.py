@@ -297,7 +297,7 @@ def test_checkpoints_are_saved_each_epoch_or_when_better(tmp_path):
     with pytest.raises(ConfigError, match="names 'loss_'"):
         fit(model, ModelCheckpoint(tmp_path / "{loss_}"))
     with pytest.raises(StoreError, match="cannot be written"):
-        fit(model, ModelCheckpoint(tmp_path / "no" / "folder"))
+        fit(model, ModelCheckpoint(tmp_path / "best.firesteel" / "no folder"))
 
 
 def test_the_log_holds_every_epoch(tmp_path):
