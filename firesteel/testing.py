@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from firesteel.core.network import Objective
-from firesteel.core.seeds import rng_for
-from firesteel.core.types import Array
+from firesteel.core.seeds import rng_for, stream_for
+from firesteel.core.types import Array, Stream
 
 __all__ = ["check_gradient", "check_same_bits"]
 
@@ -36,8 +36,8 @@ def check_gradient(
     w = np.ones(len(x)) if w is None else np.asarray(w, np.float64)
     theta = network.init(0).astype(np.float64) if theta is None else theta
 
-    def random(op: int) -> np.random.Generator:
-        return rng_for(0, "check", op)
+    def random(op: int) -> Stream:
+        return stream_for(0, "check", op)
 
     def value(at: Array) -> float:
         scratch = network.layout.views(np.zeros_like(at))

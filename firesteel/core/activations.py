@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from firesteel.core.ops import Op, ones, row_starts
-from firesteel.core.types import Array, Pull, Views
+from firesteel.core.types import Array, Pull, Stream, Views
 
 __all__ = [
     "ACTIVATIONS",
@@ -40,7 +40,7 @@ class Curve(Op):
         """Return y and what computes dy/dx, both of x's shape and dtype."""
         raise NotImplementedError
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         y, slope = self.curve(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -350,7 +350,7 @@ class Softmax(Op):
     array([[0.5, 0.5]])
     """
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         y = softmax(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -382,7 +382,7 @@ class LogSoftmax(Op):
     array([[-0.6931, -0.6931]])
     """
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         y = log_softmax(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:

@@ -17,7 +17,7 @@ import numpy as np
 from firesteel.core import kernels
 from firesteel.core.activations import Relu
 from firesteel.core.ops import Affine, Op, ones
-from firesteel.core.types import Array, Pull, Views
+from firesteel.core.types import Array, Pull, Stream, Views
 
 __all__ = ["Chain", "chains"]
 
@@ -44,7 +44,7 @@ class Chain(Op):
         self.span = span(layers)  # type: ignore[misc]
         self.units, self.last = int(layers[:, 1].sum()), int(layers[-1, 1])
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         rows, one = len(x), ones(len(x), x.dtype)
         z = np.empty(rows * self.units, x.dtype)
         self.loops.forward(x, p["w"], one, self.layers, z)

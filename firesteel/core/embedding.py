@@ -12,7 +12,7 @@ from firesteel.core.constraints import Constraint
 from firesteel.core.initializers import Initializer
 from firesteel.core.ops import Op
 from firesteel.core.regularizers import Regularizer
-from firesteel.core.types import Array, Pull, Views
+from firesteel.core.types import Array, Pull, Stream, Views
 from firesteel.errors import DataError
 
 __all__ = ["Lookup"]
@@ -50,7 +50,7 @@ class Lookup(Op):
     def constraint(self, name: str) -> Constraint | None:
         return self.bound
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         bad = ~((x >= 0) & (x < self.categories) & (x == np.floor(x)))
         if bad.any():
             raise DataError(

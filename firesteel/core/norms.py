@@ -12,7 +12,7 @@ import numpy as np
 from firesteel.core import initializers
 from firesteel.core.initializers import Initializer
 from firesteel.core.ops import Op, ones
-from firesteel.core.types import Array, Pull, Views
+from firesteel.core.types import Array, Pull, Stream, Views
 
 __all__ = ["BatchNorm", "LayerNorm"]
 
@@ -80,7 +80,7 @@ class BatchNorm(_Norm):
     def shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         return super().shapes(inputs) | {"mean": (inputs,), "variance": (inputs,)}
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         if rng is None:
             root = np.sqrt(p["variance"] + x.dtype.type(self.epsilon))
             xhat = (x - p["mean"]) / root
@@ -118,7 +118,7 @@ class LayerNorm(_Norm):
     center: bool = True
     scale: bool = True
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         xhat = x - x.mean(axis=1, keepdims=True)
         root = np.sqrt((xhat * xhat).mean(axis=1, keepdims=True) + x.dtype.type(self.epsilon))
         xhat /= root

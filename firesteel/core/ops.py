@@ -15,9 +15,10 @@ import numpy.typing as npt
 from firesteel.core import initializers
 from firesteel.core.constraints import Constraint
 from firesteel.core.initializers import Initializer
+from firesteel.core.kernels import compiled, mask
 from firesteel.core.layout import read_only
 from firesteel.core.regularizers import Regularizer
-from firesteel.core.types import Array, Pull, Views
+from firesteel.core.types import Array, Pull, Stream, Views
 from firesteel.errors import ConfigError
 
 __all__ = ["Affine", "Drop", "Noise", "Op", "Scale", "Standardize"]
@@ -27,7 +28,7 @@ class Op:
     """Base of ops: elementwise, without parameters and not random unless it says otherwise."""
 
     random: ClassVar[bool] = False
-    """Whether training differs from use, where `apply` is given no generator."""
+    """Whether training differs from use, where `apply` is given no stream."""
     statistics: ClassVar[tuple[str, ...]] = ()
     """Parameters that are running averages: in training a pull-back writes there what was met, and no gradient."""
     span: ClassVar[int] = 1
@@ -53,7 +54,7 @@ class Op:
         """Return what the parameter `name` must satisfy, if anything."""
         return None
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         """Return y and its pull-back.  x: (B, I), y: (B, O); rng is None where nothing may be random.
 
         pull(d_y, g, wants_x) writes the derivative of the loss by the parameters into the views `g`, all of them,
@@ -74,7 +75,7 @@ class Scale(Op):
     scale: float
     offset: float
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             return d_y * d_y.dtype.type(self.scale)
 
@@ -107,7 +108,7 @@ class Standardize(Op):
         """Mean and factor as arrays of each dtype."""
         return {dtype: (np.array(self.mean, dtype), np.array(self.factor, dtype)) for dtype in ("float32", "float64")}
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         mean, factor = self.vectors[x.dtype.name]
         y = x - mean
         y *= factor
@@ -139,16 +140,24 @@ class Drop(Op):
     random = True
     rate: float
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         if rng is None or self.rate == 0.0:
             return x, lambda d_y, g, wants_x: d_y
-        m = (rng.random(x.shape, np.float32) >= np.float32(self.rate)).astype(x.dtype)
-        m *= x.dtype.type(1.0 / (1.0 - self.rate))
+        m = self.mask(rng, x.shape, x.dtype)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             return d_y * m
 
         return x * m, pull
+
+    def mask(self, rng: Stream, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return m / (1 - rate): element i is dropped where its 32 bits are below rate 2^32, in every dtype alike."""
+        m, least = np.empty(shape, dtype), min(round(self.rate * 2**32), 2**32 - 1)
+        kept = dtype.type(1.0 / (1.0 - self.rate))
+        if fast := compiled(mask, m.size):
+            fast(np.uint64(rng.key), np.uint64(least), kept, m.reshape(-1))
+            return m
+        return np.multiply(rng.halves(m.size).reshape(shape) >= np.uint32(least), kept, out=m)
 
 
 @dataclass(frozen=True)
@@ -162,9 +171,9 @@ class Noise(Op):
     random = True
     stddev: float
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         if rng is not None and self.stddev:
-            x = x + rng.standard_normal(x.shape, np.float32).astype(x.dtype) * x.dtype.type(self.stddev)
+            x = x + rng.normal(x.shape).astype(x.dtype) * x.dtype.type(self.stddev)
         return x, lambda d_y, g, wants_x: d_y
 
 
@@ -201,7 +210,7 @@ class Affine(Op):
     def constraint(self, name: str) -> Constraint | None:
         return self.kernel_constraint if name == "w" else self.bias_constraint
 
-    def apply(self, p: Views, x: Array, rng: np.random.Generator | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             np.dot(x.T, d_y, out=g["w"])
             if self.use_bias:

@@ -2,27 +2,118 @@
 
 The same address gives the same numbers on any machine, in any order and after any retry, so there is no
 generator state to ship or to save.  Everything random in firesteel comes from here; see `layout.py` next.
+Initial weights and orders of rows come from generators of NumPy's, masks and noise from streams of words that are
+counted: compiled code can make any of them by itself, from the same few lines (`kernels.mask`).
 """
 
 import zlib
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-__all__ = ["rng_for"]
+__all__ = ["FIRST", "SECOND", "STEP", "Stream", "rng_for", "stream_for"]
 
 
 def rng_for(seed: int, *path: str | int) -> np.random.Generator:
     """Return the generator that lives at `path` under the root `seed`.
 
-    seed: any integer >= 0.  path: words and integers >= 0, for example `("dropout", layer, epoch, shard, step)`.
+    seed: any integer >= 0.  path: words and integers >= 0, for example `("rows", epoch, shard, round)`.
 
-    >>> a, b = rng_for(7, "dropout", 2, 0), rng_for(7, "dropout", 2, 0)
+    >>> a, b = rng_for(7, "rows", 2, 0), rng_for(7, "rows", 2, 0)
     >>> bool(a.random() == b.random())
     True
-    >>> bool(a.random() == rng_for(7, "dropout", 2, 1).random())
+    >>> bool(a.random() == rng_for(7, "rows", 2, 1).random())
     False
 
     Source: NumPy's SeedSequence, whose spawn key is the address (words enter as their CRC-32).
     """
-    key = tuple(part if isinstance(part, int) else zlib.crc32(part.encode()) for part in path)
+    key = tuple(_number(part) for part in path)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def _number(part: str | int) -> int:
+    return part if isinstance(part, int) else zlib.crc32(part.encode())
+
+
+STEP, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+"""The odd constants of SplitMix64: what its counter moves by, and what its words are multiplied by."""
+WORD = (1 << 64) - 1
+
+
+def word(key: int, number: int) -> int:
+    """Return one word of the stream of a key, as `Stream.words` does all up to it."""
+    z = (key + (number + 1) * STEP) & WORD
+    z = (z ^ z >> 30) * FIRST & WORD
+    z = (z ^ z >> 27) * SECOND & WORD
+    return z ^ z >> 31
+
+
+class Stream(NamedTuple):
+    """Words of 64 random bits, of which number i is a function of the key and of i alone.
+
+    z = key + (i + 1) STEP;  z = (z ^ z >> 30) FIRST;  z = (z ^ z >> 27) SECOND;  word = z ^ z >> 31, modulo 2^64.
+
+    >>> stream = stream_for(7, "op", 2, 0)
+    >>> stream.words(2).tolist() == [word(stream.key, 0), word(stream.key, 1)]
+    True
+
+    Source: SplitMix64 (Steele, Lea and Flood 2014) as a function of its counter, with Stafford's variant 13 of the
+    mixing function.
+    """
+
+    key: int
+
+    def words(self, count: int) -> npt.NDArray[np.uint64]:
+        """Return the first `count` words, (count,)."""
+        number = np.uint64
+        z = np.arange(1, count + 1, dtype=np.uint64)
+        z *= number(STEP)
+        z += number(self.key)
+        moved = z >> number(30)
+        z ^= moved
+        z *= number(FIRST)
+        z ^= np.right_shift(z, number(27), out=moved)
+        z *= number(SECOND)
+        z ^= np.right_shift(z, number(31), out=moved)
+        return z
+
+    def halves(self, count: int) -> npt.NDArray[np.uint32]:
+        """Return 32 random bits for each element, (count,): of each word the low half, then the high one."""
+        return self.words((count + 1) // 2).astype("<u8", copy=False).view("<u4")[:count]
+
+    def normal(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Return numbers from N(0, 1), of this shape: two from each word, r cos a and r sin a.
+
+        r = sqrt(-2 log((low + 1/2) / 2^32)) and a = 2 pi high / 2^32, of the word's halves, in float32.
+
+        Source: Box and Muller 1958.
+        """
+        count = int(np.prod(shape, dtype=np.int64))
+        halves = self.halves(count + count % 2)
+        r, angle = halves[::2].astype(np.float32), halves[1::2].astype(np.float32)
+        r += np.float32(0.5)
+        r *= np.float32(2.0**-32)
+        np.log(r, out=r)
+        r *= np.float32(-2)
+        np.sqrt(r, out=r)
+        angle *= np.float32(2 * np.pi * 2.0**-32)
+        found = np.empty(len(halves), np.float32)
+        np.multiply(r, np.cos(angle), out=found[::2])
+        np.multiply(r, np.sin(angle), out=found[1::2])
+        return found[:count].reshape(shape)
+
+
+def stream_for(seed: int, *path: str | int) -> Stream:
+    """Return the stream that lives at `path` under the root `seed`, which are as in `rng_for`.
+
+    Each part of the address is the number of the word, in the stream of the parts before it, that is the next key.
+
+    >>> stream_for(7, "op", 2, 0) == stream_for(7, "op", 2, 0), stream_for(7, "op", 2, 0) == stream_for(7, "op", 2, 1)
+    (True, False)
+    """
+    count = max(1, -(-seed.bit_length() // 64))
+    key = count
+    for number in (*(seed >> 64 * n & WORD for n in range(count)), *map(_number, path)):
+        key = word(key, number)
+    return Stream(key)

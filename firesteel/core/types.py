@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Pull", "Random", "Run", "Views"]
+from firesteel.core.seeds import Stream
+
+__all__ = ["Array", "Pull", "Random", "Run", "Stream", "Views"]
 
 Array = npt.NDArray[Any]
 Views = dict[str, Array]
 Pull = Callable[[Array, Views, bool], Array | None]
 """pull(d_y, g, wants_x) writes d(loss)/d(parameters) into the views g and returns d(loss)/dx if wanted."""
-Random = Callable[[int], np.random.Generator]
-"""random(op number) gives the generator of that op for the rows at hand; None where nothing may be random."""
+Random = Callable[[int], Stream]
+"""random(op number) gives the stream of that op for the rows at hand; None where nothing may be random."""
 
 
 class Run(Protocol):

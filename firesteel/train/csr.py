@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.network import Network
-from firesteel.core.seeds import rng_for
+from firesteel.core.seeds import stream_for
 from firesteel.core.sparse import CSR, entering, joined, narrowed
-from firesteel.core.types import Array
+from firesteel.core.types import Array, Stream
 from firesteel.core.update import update
 from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
@@ -75,8 +75,8 @@ class Learner:
         theta = self._gathered(self.w, self.tail, columns)
         g = np.zeros_like(theta)
 
-        def random(op: int) -> np.random.Generator:
-            return rng_for(task.seed, "op", op, task.epoch, *address, 0)
+        def random(op: int) -> Stream:
+            return stream_for(task.seed, "op", op, task.epoch, *address, 0)
 
         views, scale = narrow.layout.views, 1.0 / (weight or float(np.add.reduce(w)) or 1.0)
         sums = task.objective.learn(views(theta), x, y, w, scale, random, views(g))

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from firesteel.core.chain import chains
 from firesteel.core.layout import Layout
-from firesteel.core.seeds import rng_for
+from firesteel.core.seeds import stream_for
 from firesteel.core.team import Team, begins, served
-from firesteel.core.types import Array, Run
+from firesteel.core.types import Array, Run, Stream
 from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
@@ -171,8 +171,8 @@ class Learner:
             part, desk = given
             cut = slice(batch.start + part * size, min(batch.start + (part + 1) * size, batch.stop))
 
-            def random(op: int) -> np.random.Generator:
-                return rng_for(self.task.seed, "op", op, self.task.epoch, *address, part)
+            def random(op: int) -> Stream:
+                return stream_for(self.task.seed, "op", op, self.task.epoch, *address, part)
 
             x = desk.features(parts[part])
             self.losses[cut], self.outputs[cut] = self.task.objective.rows(

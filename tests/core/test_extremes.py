@@ -7,7 +7,7 @@ from firesteel.core.layers import ACTIVATIONS, BatchNormalization, Dense, Flatte
 from firesteel.core.losses import Crossentropy
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.regularizers import L1L2
-from firesteel.core.seeds import rng_for
+from firesteel.core.seeds import rng_for, stream_for
 from firesteel.models import Sequential
 from tests.core.test_gradients import LOSS_SAMPLES
 
@@ -59,7 +59,7 @@ def learnt(number, dtype):
     w = rng.choice([0.0, 1e-3, 1.0, 1e3], BATCH)
     with np.errstate(all="ignore"):
         sums = Objective(network, loss).learn(
-            views, x, y, w, 1.0 / (w.sum() or 1.0), lambda op: rng_for(number, "op", op), network.layout.views(g)
+            views, x, y, w, 1.0 / (w.sum() or 1.0), lambda op: stream_for(number, "op", op), network.layout.views(g)
         )
         sums[0] += network.penalty(views, network.layout.views(g))
     return sums[0], g, (number, loss, curve, first)

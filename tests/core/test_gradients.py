@@ -59,7 +59,7 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.norms import BatchNorm, LayerNorm
 from firesteel.core.ops import Affine, Drop, Noise, Op, Scale, Standardize
 from firesteel.core.regularizers import L1L2, REGULARIZERS
-from firesteel.core.seeds import rng_for
+from firesteel.core.seeds import stream_for
 from firesteel.testing import check_gradient
 
 SEEDS = [0, 1, 2]
@@ -190,9 +190,9 @@ def test_the_pull_back_of_every_op_is_the_derivative_by_its_input_and_its_parame
     c = rng.normal(size=(BATCH, op.outputs(WIDTH)))
 
     def value():
-        return float((c * op.apply(p, x, np.random.default_rng(9))[0]).sum())
+        return float((c * op.apply(p, x, stream_for(9))[0]).sum())
 
-    y, pull = op.apply(p, x, np.random.default_rng(9))
+    y, pull = op.apply(p, x, stream_for(9))
     g = {name: np.zeros_like(array) for name, array in p.items()}
     d_x = pull(c.copy(), g, True)
     assert y.shape == c.shape and d_x.shape == x.shape
@@ -290,7 +290,7 @@ MEASURES = list(dict.fromkeys(LOSS_SAMPLES.values()))
 
 def dropped(op):
     """The same units in every call."""
-    return rng_for(0, "check", op)
+    return stream_for(0, "check", op)
 
 
 def error(layer, curve, loss, price, seed):

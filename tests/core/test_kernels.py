@@ -12,8 +12,9 @@ from firesteel.core.layout import read_only
 from firesteel.core.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from firesteel.core.metrics import LogLoss
 from firesteel.core.network import Network, Objective
-from firesteel.core.ops import Affine
+from firesteel.core.ops import Affine, Drop
 from firesteel.core.optimizers import Adam
+from firesteel.core.seeds import stream_for
 from firesteel.models import Sequential
 from firesteel.train.blocks import pack_arrays
 
@@ -71,6 +72,21 @@ def test_adam_where_a_fit_diverges(both, bad):
     (theta, slots), (fast_theta, fast_slots) = both(step)
     np.testing.assert_array_equal(fast_theta, theta)
     np.testing.assert_array_equal(fast_slots, slots)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rate", [1e-9, 0.1, 0.5, 0.999, 1 - 1e-15])
+@pytest.mark.parametrize("size", SIZES)
+def test_mask(both, dtype, rate, size):
+    def masks():
+        with np.errstate(over="ignore"):  # whole numbers that go round
+            return [
+                Drop(rate).mask(stream_for(seed, "op", size), (size, width), np.dtype(dtype)).tobytes()
+                for seed, width in ((0, 1), (2**70, 3))
+            ]
+
+    without, with_them = both(masks)
+    assert without == with_them
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

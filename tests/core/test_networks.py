@@ -10,7 +10,7 @@ from firesteel.core import losses
 from firesteel.core.layers import LAYERS, Activation, Dense, Dropout, Embedding, Input, Rescaling
 from firesteel.core.layout import Layout, read_only
 from firesteel.core.network import Network, Objective
-from firesteel.core.seeds import rng_for
+from firesteel.core.seeds import rng_for, stream_for
 from firesteel.errors import ConfigError
 
 LAYOUT = Layout(((("w", (2, 3)), ("b", (3,))), (), (("w", (3, 1)),)))
@@ -21,7 +21,7 @@ def network(*layers, inputs=3, dtype="float64"):
 
 
 def masks(seed=0):
-    return lambda op: rng_for(seed, "op", op)
+    return lambda op: stream_for(seed, "op", op)
 
 
 def test_views_share_the_memory_of_the_vector_and_cover_it_once():

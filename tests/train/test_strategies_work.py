@@ -12,7 +12,7 @@ from firesteel.core.layers import Dense, Dropout
 from firesteel.core.layout import read_only
 from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import SGD, Adam
-from firesteel.core.seeds import rng_for
+from firesteel.core.seeds import rng_for, stream_for
 from firesteel.train import learner
 from firesteel.train.blocks import Block, pack_arrays, pack_in_order
 from firesteel.train.engine import LocalEngine
@@ -272,7 +272,7 @@ def by_hand(task, blocks, shard=0):
         batch = slice(at, at + task.batch_size)
 
         def random(op, step=step):
-            return rng_for(task.seed, "op", op, task.epoch, shard, step, 0)
+            return stream_for(task.seed, "op", op, task.epoch, shard, step, 0)
 
         g = np.zeros_like(theta)
         scale = 1.0 / float(w[batch].sum())
