@@ -129,6 +129,12 @@ def test_training_knows_the_core_and_nothing_above(path):
     assert not inside(ours(path), "core", "train", "errors", "files", "notebook", "printing", "firesteel")
 
 
+@pytest.mark.parametrize("path", **ids(under("tables")))
+def test_what_tables_decide_knows_the_core_and_training(path):
+    assert outside(path) <= {"numpy"}
+    assert not inside(ours(path), "core", "train", "tables", "errors")
+
+
 @pytest.mark.parametrize("path", **ids(under(*FACE, "testing")))
 def test_the_face_knows_core_training_and_its_own_words(path):
     assert outside(path) <= {"numpy", "safetensors"} | ({"fsspec"} if path.stem == "checkpoints" else set())

@@ -16,6 +16,7 @@ from typing import Any
 
 from firesteel.errors import HIDDEN, ConfigError
 from firesteel.report.settings import plain, secretless, variable
+from firesteel.tables.policy import AUTOMATIC
 
 __all__ = ["Config", "Data", "Engine", "Model", "Run", "Training", "check_secrets", "resolve", "to_toml"]
 
@@ -92,6 +93,10 @@ def _many(words: str, check_one: Callable[[Any], Any], count: Callable[[int], bo
     return Kind(words, check, listed=True)
 
 
+def _held(value: Any) -> Any:
+    return value if value == AUTOMATIC else SHARE.check(value)
+
+
 def _scale(value: Any) -> Any:
     if value != "standard":
         value = _number("", lambda number: number != 0).check(value)
@@ -118,6 +123,7 @@ LAYERS = _many("a list of tables with a type, one at least", _named(dict), lambd
 NUMBER = _number("a number", lambda number: True)
 RATE = _number("a number above 0", lambda number: number > 0)
 SHARE = _number("a number in [0, 1)", lambda number: 0 <= number < 1)
+HELD = Kind('a number in [0, 1), or "auto"', _held)
 SCALE = Kind('"standard", or the number that inputs are multiplied by', _scale)
 WEIGHTS = Kind('"balanced", or a table of class numbers and their weights', _class_weight)
 MOST = 100
@@ -169,6 +175,8 @@ class Model:
 class Training:
     """How to train, with the meanings that `Sequential.fit` and `compile` give these words.
 
+    validation_split: "auto" holds 10 % out of 500 rows or more, and ends after 5 epochs without a better validation
+    loss, with the best epoch's weights.
     code: the names of callbacks that are code, and not in the file.  went_on: whether it went on from an earlier one.
     """
 
@@ -178,7 +186,7 @@ class Training:
     metrics: tuple[Any, ...] | None = _key(NAMEDS)
     epochs: int = _key(_whole(1), 10)
     batch_size: int | None = _key(_whole(1))
-    validation_split: float = _key(SHARE, 0.0)
+    validation_split: str | float = _key(HELD, AUTOMATIC)
     shuffle: bool = _key(FLAG, True)
     class_weight: Any = _key(WEIGHTS)
     initial_epoch: int = _key(_whole(0), 0)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered, spelled
 from firesteel.errors import DataError, without_secrets
+from firesteel.tables.policy import Tally, settled
 from firesteel.train.blocks import row_keys
-from firesteel.train.holdout import held_out
+from firesteel.train.holdout import HoldOut
 from firesteel.train.source import Arrays, Source
 
 if TYPE_CHECKING:
@@ -120,28 +121,36 @@ class Part:
             return {"x": self.x, "y": self.y, "sample_weight": self.w}
         return {"x": self.x, **self.columns}
 
-    def opened(self, split: float, dtype: str) -> tuple[Source, Arrays | None]:
+    def opened(self, split: str | float, dtype: str, classes: bool) -> tuple[Source, Arrays | None]:
         """Return the rows as a source, and apart from it those held out, where they are arrays.
 
-        split: the share held out, by the rows' values.
+        split: the share held out, by the rows' values, or "auto".  classes: whether targets are classes.
         """
         if self.columns is not None:
             from firesteel.spark.frames import source
 
             named = self.columns
-            return source(self.x, named["features"], named["label"], named["weight"], split, dtype), None
-        training, held = self._split(split, dtype)
+            return source(self.x, named["features"], named["label"], named["weight"], split, dtype, classes), None
+        training, held = self._split(split, dtype, classes)
         return training._arrays(dtype), None if held is None else held._arrays(dtype)
 
     def _arrays(self, dtype: str) -> Arrays:
         return Arrays(self.x, self.y, self.w, dtype)
 
-    def _split(self, split: float, dtype: str) -> tuple["Part", "Part | None"]:
+    def _split(self, split: str | float, dtype: str, classes: bool) -> tuple["Part", "Part | None"]:
         if not split:
             return self, None
         y = self.y[:, None] if self.y is not None and self.y.ndim == 1 else self.y
         assert y is not None
-        out = held_out(row_keys(self.x, y), split)
+        keys = row_keys(self.x, y)
+        if isinstance(split, str):
+            w = np.ones(len(y)) if self.w is None else self.w.astype(dtype)
+            hold, _ = settled(lambda hold: Tally.of(keys, y, w, hold.rows(keys, y), classes))
+            if not hold.share:
+                return self, None
+        else:
+            hold = HoldOut(split)
+        out = hold.rows(keys, y)
         if out.all() or not out.any():
             side = "to train on" if out.all() else "to hold out"
             raise DataError(

@@ -27,6 +27,8 @@ def run_folder(plan: Plan) -> list[Callback]:
     known = {name: tables[name] for name in ("data", "engine", "run")}
     if config.training.validation_split:
         known["training"] = {"validation_split": config.training.validation_split}
+    if plan.stopping:  # which "auto" says already
+        known["training"]["callbacks"] = tables["training"].get("callbacks")
     return [
         RunFolder(
             config.run.folder,

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from firesteel.callbacks import Callback
+from firesteel.callbacks import Callback, EarlyStopping
 from firesteel.cli.config import Config, Training
 from firesteel.cli.network import build, callbacks_of, check, measures_targets
 from firesteel.cli.parts import Framed, Part, labels, must_be_known, part, read
@@ -20,6 +20,7 @@ from firesteel.cli.sets import SETS
 from firesteel.cli.task import Task, decide
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
+from firesteel.tables.policy import AUTOMATIC, PATIENCE
 from firesteel.train.moments import measure
 from firesteel.train.source import Arrays, Source, Survey
 from firesteel.train.strategies import Strategy
@@ -74,6 +75,13 @@ class Plan:
         given = self.config.training.shards
         return self.source.default_shards(self.strategy, self.batch_size) if given is None else given
 
+    @property
+    def stopping(self) -> list[Callback]:
+        """What ends the training early where the rows decided what is held out."""
+        if self.config.training.validation_split != AUTOMATIC or not (self.held or self.survey.held):
+            return []
+        return [EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)]
+
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
         """Train, and score on the test part.  Raises what `fit` raises."""
         how = self.config.training
@@ -90,7 +98,7 @@ class Plan:
             shuffle=how.shuffle,
             class_weight=how.class_weight,
             initial_epoch=how.initial_epoch,
-            callbacks=[*callbacks_of(self.config), *callbacks],
+            callbacks=[*callbacks_of(self.config), *self.stopping, *callbacks],
             told={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
         )
         seconds = time.perf_counter() - start
@@ -101,14 +109,20 @@ class Plan:
 
 
 def settled(config: Config) -> Config:
-    """Return the settings with what a data set says of itself, and inputs of any file brought to one scale."""
+    """Return the settings with what a data set says of itself, and inputs of any file brought to one scale.
+
+    An EarlyStopping of the user's own stops the training, and then nothing is held out unless that is said as well.
+    """
     known = SETS.get(config.data.train)
     data, model = config.data, config.model
     if known is not None and data.class_names is None:
         data = replace(data, class_names=known.classes)
     if model.layers is None and model.scale is None:
         model = replace(model, scale="standard" if known is None else 1 / known.ink)
-    return replace(config, data=data, model=model)
+    how = config.training
+    if how.validation_split == AUTOMATIC and any(table.get("type") == "EarlyStopping" for table in how.callbacks):
+        how = replace(how, validation_split=0.0)
+    return replace(config, data=data, model=model, training=how)
 
 
 @contextmanager
@@ -134,7 +148,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     task = decide(labels(rows), config.training.loss, config.data.class_names)
     training = part(rows, task, spark)
     split, dtype = config.training.validation_split, config.model.dtype
-    source, held = training.opened(split, dtype)
+    source, held = training.opened(split, dtype, task.kind == "classification")
     survey = source.survey()
     moments = None
     if measures_targets(config, task):

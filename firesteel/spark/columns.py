@@ -52,6 +52,7 @@ class Columns:
 
     features, label: a column's name, or a tuple of names.  weight, held, id: names, or None.  held: of a column that
     is true for the rows held out; else the share `split` is, by key.  id: identifies rows and makes their keys.
+    split "auto": the rows decide, and classes says whether targets are classes.
     skip: whether rows with nulls, NaN or infinite values are left out instead of refused.
     stage: whether the user speaks in Params.
     """
@@ -59,11 +60,12 @@ class Columns:
     features: str | tuple[str, ...] = "features"
     label: str | tuple[str, ...] = "label"
     weight: str | None = None
-    split: float = 0.0
+    split: str | float = 0.0
     held: str | None = None
     id: str | None = None
     skip: bool = False
     stage: bool = field(default=False, compare=False, repr=False)
+    classes: bool = field(default=False, compare=False, repr=False)
 
     def word(self, part: str) -> str:
         """Return what the user calls a part: an argument of `fit` and `pack`, or a stage's Param."""

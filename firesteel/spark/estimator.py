@@ -88,7 +88,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
                 features, _ = measure(engine, survey.width, survey.targets, "float32")
                 front = (features.normalization(),)
             whole = (*front, *layers)
-            network, history = self._train(whole, loss, plan, survey.width, engine, held, kept, weights)
+            network, history = self._train(whole, loss, plan, survey.width, engine, held, kept, source.split, weights)
             objective = Objective(network.network, loss, (("recall", metrics.Recall()),))
             sums = self._sums(engine, objective, network)
             counts = np.split(sums[objective.summed[0][2]], 3)
@@ -217,7 +217,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
                 back = (targets.normalization(invert=True),)
                 trained = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
             whole = (*front, *layers, *back)
-            network, history = self._train(whole, trained, plan, survey.width, engine, held, kept)
+            network, history = self._train(whole, trained, plan, survey.width, engine, held, kept, source.split)
             measured = tuple((name, metrics.get(name)) for name in self.METRICS)
             objective = Objective(network.network, trained, measured)
             means = objective.means(self._sums(engine, objective, network))

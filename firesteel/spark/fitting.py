@@ -36,6 +36,7 @@ from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import NetworkParams
 from firesteel.spark.paths import reach
 from firesteel.spark.persistence import StageReader, StageWriter
+from firesteel.tables.policy import AUTOMATIC, PATIENCE
 from firesteel.train.history import History
 from firesteel.train.partial import Task, tree_sum
 from firesteel.train.rounds import evaluate
@@ -51,6 +52,7 @@ __all__ = ["NetworkEstimator", "Plan", "check_sizes", "wrong"]
 class Plan:
     """The Params as the objects they mean; making it is the first gate.
 
+    automatic: whether the rows decide what is held out and when to stop.
     sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
     """
 
@@ -62,6 +64,7 @@ class Plan:
     optimizer: Optimizer
     rate: float
     loss: Loss | None
+    automatic: bool
     stopping: Stopping
     strategy: Strategy
     batch_size: int | None
@@ -136,6 +139,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         strategy = strategy_of(get("strategy") if self.isSet("strategy") else None, optimizer)
         return Plan(
             columns=self._source_columns(),
+            automatic=self._automatic(),
             hidden=tuple(hidden),
             sizes=sizes,
             whole=whole,
@@ -181,17 +185,24 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             )
         return float(step)
 
+    def _automatic(self) -> bool:
+        """Return whether the rows decide what is held out and when to stop: where none of that is set."""
+        undecided = all(
+            self.getOrDefault(name) == AUTOMATIC for name in ("validationFraction", "earlyStoppingRounds")
+        )
+        return undecided and not self.isSet("evalMetric") and self._if_set("validationIndicatorCol") is None
+
     def _stopping(self) -> Stopping:
         watched, known = self.getOrDefault("evalMetric"), {"loss": False} | self.METRICS
         if watched not in known:
             raise wrong("evalMetric", watched, f"it must be one of {', '.join(known)}")
-        held = self.getOrDefault("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
-        rounds, tol = self.getOrDefault("earlyStoppingRounds"), self.getOrDefault("tol")
+        held = self._number("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
+        rounds, tol = self._number("earlyStoppingRounds"), self.getOrDefault("tol")
         return Stopping(f"val_{watched}" if held else watched, known[watched], rounds or None, tol)
 
     def _source_columns(self) -> Columns:
         held = self._if_set("validationIndicatorCol")
-        split = self.getOrDefault("validationFraction")
+        split = AUTOMATIC if self._automatic() else self._number("validationFraction")
         if held is not None and split:
             raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
         return Columns(
@@ -203,6 +214,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             self._if_set("idCol"),
             self.getOrDefault("handleInvalid") != "error",
             stage=True,
+            classes="accuracy" in self.METRICS,
         )
 
     # Fitting
@@ -210,6 +222,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
     def _fit(self, dataset: Any) -> Any:
         plan = self._plan()
         if isinstance(dataset, Packed):
+            if plan.automatic and dataset.columns.split != AUTOMATIC:
+                plan = replace(plan, columns=replace(plan.columns, split=0.0))
             _check_packed(dataset, plan.columns)
             return self._fitted(dataset, plan)
         return self._fitted(self._frame(dataset, plan), plan)
@@ -224,6 +238,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
         survey = source.survey()
+        if plan.automatic and survey.held:
+            plan = replace(plan, stopping=replace(plan.stopping, monitor="val_loss", patience=PATIENCE))
         shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
         fit, names = self._fit_of(source, survey, plan)
         if plan.runs is not None:
@@ -232,12 +248,14 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             engine = stack.enter_context(source.engine(shards))
             held = stack.enter_context(source.engine(held=True)) if survey.held else None
             kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
-            network, summary = fit(plan, engine, held, stack.enter_context(kept) if kept else None)
+            network, found = fit(plan, engine, held, stack.enter_context(kept) if kept else None)
         model = self._model()
         model.hold(network, {"features": source.feature_names, "classes": names, "few": survey.few})
-        model._summary = summary
+        said = _told(source.said or PACKED, found.history, plan.epochs) if plan.automatic else None
+        model._summary = replace(found, heldOut=survey.held, automatic=said)
         model._resetUid(self.uid)
-        return self._copyValues(model)
+        used = {"validationFraction": source.split, "earlyStoppingRounds": plan.stopping.patience or 0}
+        return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))
 
     def _fit_of(self, source: Source, survey: Survey, plan: Plan) -> Any:
         """Return what trains on packed rows, once they allow it, and the names of the classes.
@@ -259,6 +277,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         engine: SparkEngine,
         held: SparkEngine | None,
         checkpoints: SparkCheckpoints | None,
+        split: float,
         class_weight: tuple[float, ...] | None = None,
     ) -> tuple[Sequential, History]:
         """Train a network of these layers on packed rows."""
@@ -278,7 +297,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             checkpoints=checkpoints,
             run=self.uid,
             callbacks=plan.callbacks,
-            told={"validation_split": plan.columns.split, "class_weight": dict(enumerate(class_weight or ()))},
+            told={"validation_split": split, "class_weight": dict(enumerate(class_weight or ()))},
         )
         return network, history
 
@@ -295,6 +314,18 @@ def _run_folder(parent: str, features: list[str] | None, classes: list[str] | No
     report = importlib.import_module("firesteel.report")
     made: Callback = report.RunFolder(report.next_folder(parent), class_names=classes, feature_names=features)
     return made
+
+
+PACKED = "nothing is held out of rows that were packed before; pack(..., validation_split=0.1) holds some out"
+
+
+def _told(said: str, history: History, epochs: int) -> str:
+    """Return what came of the rows' own decision."""
+    if history.best is None:
+        return said
+    made, kept = len(history.rows), f"and the weights of pass {history.best + 1} are kept"
+    early = f"training ended after {made} of {epochs} passes, {PATIENCE} of them without a better validation loss"
+    return f"{said}; {f'all {made} passes were made' if made == epochs else early}, {kept}"
 
 
 def wrong(name: str, value: Any, why: str) -> ConfigError:

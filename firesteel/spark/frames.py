@@ -33,9 +33,11 @@ from firesteel.spark.columns import Columns, Table, check_names, listed
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.failures import alive
 from firesteel.spark.ship import ship
+from firesteel.tables.policy import AUTOMATIC, Tally, settled
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
 from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
+from firesteel.train.holdout import HoldOut
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient, Strategy
 
@@ -51,10 +53,18 @@ def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> Dat
     return frame.mapInArrow(functools.partial(function, *arguments), schema)
 
 
-def source(frame: DataFrame, features: Any, label: Any, weight: str | None, split: float, dtype: str) -> "Frame":
+def source(
+    frame: DataFrame,
+    features: Any,
+    label: Any,
+    weight: str | None,
+    split: str | float,
+    dtype: str,
+    classes: bool = False,
+) -> "Frame":
     """Return what `Sequential` trains on; features and label are "features" and "label" where they are None."""
     features, label = "features" if features is None else features, "label" if label is None else label
-    return Frame(frame, Columns(listed(features), listed(label), weight, split), dtype)
+    return Frame(frame, Columns(listed(features), listed(label), weight, split, classes=classes), dtype)
 
 
 class Frame:
@@ -72,7 +82,9 @@ class Frame:
     def _resolve(self, frame: DataFrame, columns: Columns, dtype: str) -> None:
         """Find the columns, and ship what reads them."""
         word = columns.word
-        self.columns, self.dtype, self.split = columns, dtype, columns.split
+        self.columns, self.dtype = columns, dtype
+        share = 0.0 if isinstance(columns.split, str) else columns.split
+        self.hold, self.said = HoldOut(share), ""
         self.names: Mapping[str, str] = columns.names()
         self.frame = frame
         table = Table(frame)
@@ -92,12 +104,18 @@ class Frame:
         leading = table.leading(TELLING, LEADING)
         told = {f"where{number}": table.column(name, "leading")[0] for number, name in enumerate(leading)}
         self.told = self._selected("float64", True, told)
-        self.reading = packing.Reading(dtype, columns.split, columns.skip, tuple(leading))
+        self.reading = packing.Reading(dtype, self.hold, None, columns.skip, tuple(leading))
+        self.reports: list[dict[str, Any]] = []
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
         self.surveyed: Survey | None = None
         self.narrow = False
         ship(frame.sparkSession)
+
+    @property
+    def split(self) -> float:
+        """The share held out; what the rows decide is known once they have been looked at."""
+        return self.hold.share
 
     @property
     def class_count(self) -> int | None:
@@ -112,9 +130,15 @@ class Frame:
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
-        surveyed = mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, self.reading)
-        table = collect(surveyed, "firesteel: looking at the rows")
-        reports = [json.loads(report) for report in table.column("report").to_pylist()]
+        if self.columns.split == AUTOMATIC:
+            self.reading = replace(self.reading, classes=self.columns.classes)
+            self.hold, self.said = settled(self._tallied)
+        else:
+            self._look()
+        self.reading = replace(self.reading, hold=self.hold, classes=None)
+        reports, table = self.reports, self.looked
+        if self.columns.split == AUTOMATIC and not self.split:
+            reports = [_whole(report) for report in reports]
         rows = sum(report["rows"] for report in reports)
         if not rows:
             skipped = sum(report["skipped"] for report in reports)
@@ -163,6 +187,18 @@ class Frame:
         few = 2 * sum(report["stored"] for report in reports) <= width * rows
         self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
         return self.surveyed
+
+    def _tallied(self, hold: HoldOut) -> Tally:
+        """Look at the rows with some held out; return their tally."""
+        self.reading = replace(self.reading, hold=hold)
+        self._look()
+        return Tally.sum([Tally.read(), *(Tally.read(report["tally"]) for report in self.reports)])
+
+    def _look(self) -> None:
+        """Look at the rows: get each partition's report, and the table that it came in."""
+        surveyed = mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, self.reading)
+        self.looked = collect(surveyed, "firesteel: looking at the rows")
+        self.reports = [json.loads(report) for report in self.looked.column("report").to_pylist()]
 
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
         """Return the number of values that every row has; raise DataError where they differ."""
@@ -269,6 +305,13 @@ class Frame:
             found[one.key] = found[one.key].plus(one) if one.key in found else one
         heavy = sorted(found.items())
         return [one for _, one in heavy if one.counts.sum() > limit and one.pack]
+
+
+def _whole(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report of a partition in which no row is held out."""
+    classes = [[number, rows + held, 0, where] for number, rows, held, where in report["classes"]]
+    weight, sums = report["weight"] + report["held_weight"], [sum(report["sums"]) % 2**64, 0]
+    return report | {"held": 0, "weight": weight, "held_weight": 0.0, "classes": classes, "sums": sums}
 
 
 # Prediction

@@ -48,7 +48,9 @@ class Packed:
     def __init__(
         self, frames: Mapping[bool, DataFrame], survey: Survey, columns: Columns, dtype: str, about: Mapping[str, Any]
     ) -> None:
-        self.columns, self.dtype, self.split = columns, dtype, columns.split
+        self.columns, self.dtype = columns, dtype
+        self.split: float = about.get("split", columns.split)
+        self.said: str = about.get("said", "")
         self.names: Mapping[str, str] = columns.names()
         self.feature_names: list[str] | None = about["features"]
         self.class_names: list[str] | None = about["classes"]
@@ -155,6 +157,8 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
         "features": source.feature_names,
         "classes": source.class_names,
         "class_count": source.class_count,
+        "split": source.split,
+        "said": source.said,
     }
     if path is not None:
         _write(source, path, about)

@@ -30,6 +30,7 @@ from firesteel.spark.arrow import (
     widths,
 )
 from firesteel.spark.ship import settle
+from firesteel.tables.policy import Tally
 from firesteel.train.blocks import (
     Block,
     Keys,
@@ -54,7 +55,7 @@ from firesteel.train.checks import (
     merge_classes,
     misplaced,
 )
-from firesteel.train.holdout import held_out
+from firesteel.train.holdout import HoldOut
 
 __all__ = [
     "BLOCK_SCHEMA",
@@ -86,14 +87,16 @@ PACK_BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class Reading:
-    """How rows are read.  split: the share held out, by key, where no column says which.
+    """How rows are read.  hold: which are held out, by key, where no column says which.
 
+    classes: whether targets are classes, where the rows decide what is held out; None where they do not.
     skip: whether rows with nulls, NaN or infinite values are left out.  where: names behind where0, where1, ...
     sparse: whether rows are packed as their non-zeros; None before that is known.
     """
 
     dtype: str
-    split: float = 0.0
+    hold: HoldOut = HoldOut()
+    classes: bool | None = None
     skip: bool = False
     where: tuple[str, ...] = ()
     sparse: bool | None = None
@@ -124,7 +127,7 @@ def read(batch: pa.RecordBatch, reading: Reading) -> Read:
     prints = row_keys(x, y)
     names = batch.schema.names
     keys = id_keys(batch.column("key").to_numpy(zero_copy_only=False)) if "key" in names else prints
-    held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in names else held_out(keys, reading.split)
+    held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in names else reading.hold.rows(keys, y)
     return Read(x, y, w, keys, held, prints)
 
 
@@ -154,6 +157,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     sums, stored = [0, 0], 0
     nonzeros: int | None = None
     narrow = True
+    tally = Tally.read()
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(reading.dtype)
     for given in batches:
@@ -188,7 +192,10 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         prints = row_prints(here.prints, here.w.astype(dtype))
         for half, chosen in enumerate((~here.held, here.held)):
             sums[half] += int(np.add.reduce(prints[chosen], dtype=np.uint64))
-        keys_seen, counts, lost = _tallied(keys_seen, counts, here.keys[~here.held])
+        if reading.classes is not None:
+            tally = Tally.sum([tally, Tally.of(here.keys, here.y, here.w.astype(dtype), here.held, reading.classes)])
+        open = ~here.held if reading.classes is None else slice(None)
+        keys_seen, counts, lost = _tallied(keys_seen, counts, here.keys[open])
         slack += lost
     report = {
         "rows": rows - skipped,
@@ -202,6 +209,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         "sums": [half % 2**64 for half in sums],
         "slack": slack,
         "narrow": narrow,
+        "tally": [part.tolist() for part in astuple(tally)],
         "widths": {part: list(by_width.items()) for part, by_width in seen.items()},
         "found": {code: asdict(finding) for code, finding in found.items()},
     }

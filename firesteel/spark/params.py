@@ -34,6 +34,7 @@ from firesteel.core import layers
 from firesteel.core.layers import Layer
 from firesteel.core.spec import nearest
 from firesteel.errors import ConfigError
+from firesteel.tables.policy import AUTOMATIC
 
 __all__ = ["ClassifierParams", "NetworkParams", "with_params"]
 
@@ -89,6 +90,11 @@ def whole(low: int) -> Any:
         return found
 
     return convert
+
+
+def or_automatic(convert: Any) -> Any:
+    """Return the converter that takes "auto" as well."""
+    return lambda value: value if isinstance(value, str) and value == AUTOMATIC else convert(value)
 
 
 def to_sizes(value: Any) -> list[int]:
@@ -243,8 +249,10 @@ class NetworkParams(
     )
     validationFraction = param(
         "validationFraction",
-        "share of the rows held out for validation, chosen by their key, in [0, 1); 0 for none.",
-        number(1.0),
+        "share of the rows held out for validation, chosen by their key, in [0, 1); 0 for none.  auto lets the rows "
+        "decide, unless earlyStoppingRounds, evalMetric or validationIndicatorCol is set: 0.1 of 500 rows or more, "
+        "without the last 5 of each class, and 0 of fewer; the model has the share that was used.",
+        or_automatic(number(1.0)),
     )
     validationIndicatorCol = param(
         "validationIndicatorCol",
@@ -254,8 +262,9 @@ class NetworkParams(
     earlyStoppingRounds = param(
         "earlyStoppingRounds",
         "training ends after so many passes without a better evalMetric, and the best pass's weights are kept; 0 for "
-        "never.  It is measured on the rows held out, or on the training rows if there are none.",
-        whole(0),
+        "never.  It is measured on the rows held out, or on the training rows if there are none.  auto is 5 where "
+        "validationFraction is auto and holds rows out, and 0 elsewhere; the model has the number that was used.",
+        or_automatic(whole(0)),
     )
     evalMetric = param(
         "evalMetric",
@@ -315,8 +324,8 @@ class NetworkParams(
         "elasticNetParam": 0.0,
         "standardization": True,
         "loss": "auto",
-        "validationFraction": 0.0,
-        "earlyStoppingRounds": 0,
+        "validationFraction": AUTOMATIC,
+        "earlyStoppingRounds": AUTOMATIC,
         "evalMetric": "loss",
         "handleInvalid": "error",
         "strategy": "average",
@@ -378,6 +387,11 @@ class NetworkParams(
         """Return the features' column, or columns."""
         found = self.getOrDefault("featuresCol")
         return found if isinstance(found, str) else tuple(found)
+
+    def _number(self, name: str) -> Any:
+        """Return a Param's value, 0 where the rows are to decide it."""
+        value = self.getOrDefault(name)
+        return 0 if value == AUTOMATIC else value
 
     def _if_set(self, name: str) -> Any:
         """Return the Param's value, or None where it has none or an empty one."""

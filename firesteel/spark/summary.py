@@ -4,7 +4,7 @@ The names are those of Spark's own training summaries.  The figures come from on
 with the weights that the model keeps; `estimator.py` asks for it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,16 @@ __all__ = ["ClassificationSummary", "RegressionSummary", "TrainingSummary"]
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """history: every epoch.  loss: of the final weights on the training rows, without the price of the weights."""
+    """history: every epoch.  loss: of the final weights on the training rows, without the price of the weights.
+
+    heldOut: how many rows were held out for validation.
+    automatic: what the rows decided of that and of when to stop; None where Params say it.
+    """
 
     history: History
     loss: float
+    heldOut: int = field(default=0, kw_only=True)
+    automatic: str | None = field(default=None, kw_only=True)
 
     @property
     def objectiveHistory(self) -> list[float]:

@@ -3,18 +3,42 @@
 So equal rows go to one side, and both engines hold out the same ones.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.types import Array
 from firesteel.train.blocks import Keys
 
-__all__ = ["held_out"]
+__all__ = ["HoldOut", "classes_of"]
 
 
-def held_out(keys: Keys, share: float) -> npt.NDArray[np.bool_]:
-    """Return which rows are held out, (n,): those whose keys, read as fractions in [0, 1), are below the share.
+@dataclass(frozen=True)
+class HoldOut:
+    """Which rows are held out: those whose keys, read as fractions in [0, 1), are below `share`.
 
-    >>> held_out(np.array([0, 2**62, 2**63], np.uint64), 0.5)
-    array([ True,  True, False])
+    limits: {class: key}, rows of the class from this key on are not.
+
+    >>> keys, classes = np.array([0, 2**62, 2**63], np.uint64), np.array([[0.0], [1.0], [0.0]])
+    >>> HoldOut(0.5).rows(keys, classes), HoldOut(0.5, ((1, 2**62),)).rows(keys, classes)
+    (array([ True,  True, False]), array([ True, False, False]))
     """
-    return (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share
+
+    share: float = 0.0
+    limits: tuple[tuple[int, int], ...] = ()
+
+    def rows(self, keys: Keys, y: Array) -> npt.NDArray[np.bool_]:
+        """Return which rows are held out, (n,).  y: (n, T), classes where there are limits"""
+        out = (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < self.share
+        if self.limits:
+            numbers, least = (np.array(part) for part in zip(*self.limits, strict=True))
+            of = classes_of(y)
+            at = np.minimum(np.searchsorted(numbers, of), len(numbers) - 1)
+            out &= (of != numbers[at]) | (keys < least.astype(np.uint64)[at])
+        return out
+
+
+def classes_of(y: Array) -> Array:
+    """Return the class of each row, (n,), of class numbers, (n, 1), or one-hot rows."""
+    return y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1).astype(np.float64)

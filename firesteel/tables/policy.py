@@ -1,0 +1,94 @@
+"""Defaults that the rows decide: what stages and `firesteel train` hold out, and when they stop, if nobody says it.
+
+The rows are profiled into a `Tally`, which adds up over batches in any order; `settled` reads the answer off it, so
+that it is the same on any layout and engine.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.types import Array
+from firesteel.train.blocks import Keys
+from firesteel.train.checks import MOST_CLASSES
+from firesteel.train.holdout import HoldOut, classes_of
+
+__all__ = ["AUTOMATIC", "PATIENCE", "SHARE", "Tally", "settled"]
+
+AUTOMATIC = "auto"
+"""What a setting says that the rows decide."""
+SHARE, PATIENCE = 0.1, 5
+"""What is then held out, and how many passes without a better validation loss end the training."""
+FEWEST_ROWS, FEWEST, MOST, LAST = 500, 5, 0.2, 5
+"""Rows from which on something is; the fewest that are worth it, the largest share; and how many rows of each class,
+the last by key, always stay."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rows have a weight above 0, and how many of them are held out, by class and key.
+
+    The last rows by key of each class stand alone, the others of the class are one entry, under their largest key.
+    """
+
+    y: Array
+    keys: Keys
+    rows: npt.NDArray[np.int64]
+    out: npt.NDArray[np.int64]
+
+    @staticmethod
+    def of(keys: Keys, y: Array, w: Array, held: npt.NDArray[np.bool_], classes: bool) -> "Tally":
+        """Return the tally of some rows.  y: (n, T)  w: (n,)  classes: whether targets are classes"""
+        some = (w > 0) & np.isfinite(y).all(axis=1)
+        number = classes_of(y[some]) if classes else np.zeros(int(some.sum()))
+        return Tally(number, keys[some], np.ones(len(number), np.int64), held[some].astype(np.int64))._short()
+
+    @staticmethod
+    def read(lists: Sequence[Sequence[float]] = ((), (), (), ())) -> "Tally":
+        """Return the tally whose four arrays were written as lists; without them that of no rows."""
+        return Tally(*(np.array(part, kind) for part, kind in zip(lists, ("f8", "u8", "i8", "i8"), strict=True)))
+
+    @staticmethod
+    def sum(parts: Sequence["Tally"]) -> "Tally":
+        """Return the tally of all rows."""
+        return Tally(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Tally)))._short()
+
+    def _short(self) -> "Tally":
+        order = np.lexsort((-self.rows, self.keys, self.y))
+        y, keys, rows, out = (part[order] for part in (self.y, self.keys, self.rows, self.out))
+        if not len(y):
+            return self
+        ends = np.append(np.flatnonzero(y[1:] != y[:-1]), len(y) - 1)
+        behind = ends[np.searchsorted(ends, np.arange(len(y)))] - np.arange(len(y))
+        starts = np.flatnonzero(np.append(True, y[1:] != y[:-1]) | (behind < LAST))[: MOST_CLASSES * (LAST + 1)]
+        last = np.append(starts[1:], len(y)) - 1
+        return Tally(y[starts], keys[last], np.add.reduceat(rows, starts), np.add.reduceat(out, starts))
+
+    def limits(self) -> tuple[tuple[int, int], ...]:
+        """Return the limits of the classes whose last rows would not all stay."""
+        found = []
+        for number, first, count in zip(*np.unique(self.y, return_index=True, return_counts=True), strict=True):
+            key = self.keys[first + count - LAST] if count >= LAST else np.uint64(0)
+            if self.out[first : first + count].any() and key >> np.uint64(11) < SHARE * 2.0**53:
+                found.append((int(number), int(key)))
+        return tuple(found)
+
+
+def settled(look: Callable[[HoldOut], Tally]) -> tuple[HoldOut, str]:
+    """Return what to hold out where nobody has said it, and what there is to say of that.
+
+    look: returns the tally of all rows, given what is held out; called a second time where a class has few rows.
+    """
+    hold = HoldOut(SHARE)
+    seen = look(hold)
+    if int(seen.rows.sum()) >= FEWEST_ROWS and (limits := seen.limits()):
+        hold = HoldOut(SHARE, limits)
+        seen = look(hold)
+    rows, out = int(seen.rows.sum()), int(seen.out.sum())
+    if rows < FEWEST_ROWS:
+        return HoldOut(), f"nothing is held out of {rows:,} rows, which are fewer than {FEWEST_ROWS}"
+    if not FEWEST <= out <= MOST * rows:
+        return HoldOut(), f"nothing is held out: by their keys it would be {out:,} of {rows:,} rows"
+    return hold, f"{out:,} of {rows:,} rows are held out by their keys"

@@ -1,0 +1,224 @@
+"""Stages of which nobody says what to hold out and when to stop let the rows decide, and say what was decided."""
+
+import json
+
+import numpy as np
+import pytest
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+
+from firesteel.spark import (
+    NeuralNetworkClassifier,
+    NeuralNetworkClassifierModel,
+    NeuralNetworkRegressor,
+    engine,
+    pack,
+)
+from firesteel.spark.engine import SparkEngine
+from firesteel.tables.policy import Tally, settled
+from firesteel.train.blocks import row_keys
+from tests.spark.contract import packings
+
+
+def made(n=900, classes=3, seed=0):
+    """x (n, 4), y (n,), w (n,): noisy classes of which the last ones are rare."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-8, 9, (n, 4)) / 4.0
+    y = np.minimum(rng.geometric(0.4, n) - 1, classes - 1).astype(float)
+    x[:, 0] += y
+    return x, y, rng.integers(0, 3, n).astype(float)
+
+
+def frame_of(spark, x, y, w, held=None):
+    held = np.zeros(len(x), bool) if held is None else held
+    rows = zip(x.tolist(), y.tolist(), w.tolist(), held.tolist(), range(len(x)), strict=True)
+    return spark.createDataFrame(list(rows), "features array<double>, label double, w double, held boolean, id long")
+
+
+def small(**params):
+    return NeuralNetworkClassifier(**{"hiddenLayers": [6], "maxIter": 40, "learningRate": 0.02, "seed": 1} | params)
+
+
+def chosen(x, y, w, classes=True):
+    """Which rows are held out, by the same rule on arrays."""
+    keys, y = row_keys(x, y[:, None]), y[:, None]
+    hold, _ = settled(lambda hold: Tally.of(keys, y, w, hold.rows(keys, y), classes))
+    return hold.rows(keys, y)
+
+
+def used(model):
+    return model.getValidationFraction(), model.getEarlyStoppingRounds(), model.getEvalMetric()
+
+
+@pytest.mark.parametrize("classes, weight", [(3, None), (25, None), (25, "w")])
+def test_it_is_the_fit_with_the_same_rows_marked_and_rounds_set_on_any_layout(spark, classes, weight):
+    x, y, w = made(classes=classes, n=1500)
+    held = chosen(x, y, w if weight else np.ones(len(x)))
+    assert 5 <= held.sum() and (classes == 3 or len(np.unique(y[held])) < len(np.unique(y))), "rare classes stay"
+    frame = frame_of(spark, x, y, w, held)
+    named = {} if weight is None else {"weightCol": weight}
+    expected = small(validationIndicatorCol="held", earlyStoppingRounds=5, **named).fit(frame)
+    for parts in (1, 7):
+        model = small(**named).fit(frame.repartition(parts))
+        assert model.network.fingerprint() == expected.network.fingerprint()
+        assert model.history.history == expected.history.history
+    assert used(model) == (0.1, 5, "loss") and model.summary.heldOut == held.sum()
+    history = model.history
+    assert history.best == int(np.argmin(history.history["val_loss"])) and len(history.rows) in (history.best + 6, 40)
+    n = int((w > 0).sum()) if weight else len(x)
+    assert f" of {n:,} rows are held out by their keys; " in model.summary.automatic
+    assert f"weights of pass {history.best + 1} are kept" in model.summary.automatic
+
+
+def test_a_regressor_holds_out_by_key_alone(spark):
+    x, _, w = made()
+    y = x @ [1.0, -2.0, 0.5, 0.0] + np.random.default_rng(1).normal(size=len(x))
+    held = chosen(x, y, w, classes=False)
+    frame, params = frame_of(spark, x, y, w, held), {"hiddenLayers": [6], "maxIter": 30, "seed": 1}
+    expected = NeuralNetworkRegressor(validationIndicatorCol="held", earlyStoppingRounds=5, **params).fit(frame)
+    model = NeuralNetworkRegressor(**params).fit(frame.repartition(3))
+    assert model.network.fingerprint() == expected.network.fingerprint() and used(model) == (0.1, 5, "loss")
+
+
+@pytest.mark.parametrize("n, share", [(499, 0.0), (500, 0.1), (501, 0.1)])
+def test_it_begins_at_500_rows(spark, n, share):
+    model = small(maxIter=2).fit(frame_of(spark, *made(n)))
+    assert used(model) == (share, 5 if share else 0, "loss") and bool(model.summary.heldOut) == bool(share)
+    assert ("val_loss" in model.history.history) == bool(share)
+    if not share:
+        assert model.summary.automatic == "nothing is held out of 499 rows, which are fewer than 500"
+
+
+@pytest.mark.parametrize(
+    "params, expected",
+    [
+        ({"validationFraction": 0.0}, (0.0, 0, "loss")),
+        ({"validationFraction": 0.25}, (0.25, 0, "loss")),
+        ({"earlyStoppingRounds": 0}, (0.0, 0, "loss")),
+        ({"earlyStoppingRounds": 3}, (0.0, 3, "loss")),
+        ({"evalMetric": "loss"}, (0.0, 0, "loss")),
+        ({"evalMetric": "accuracy"}, (0.0, 0, "accuracy")),
+        ({"validationIndicatorCol": "held"}, (0.0, 0, "loss")),
+    ],
+    ids=str,
+)
+def test_any_of_them_switches_it_off(spark, params, expected):
+    x, y, w = made(600)
+    model = small(maxIter=2, **params).fit(frame_of(spark, x, y, w, np.arange(600) % 5 == 0))
+    assert used(model) == expected and model.summary.automatic is None and model.summary.totalIterations == 2
+
+
+def test_copies_of_one_row_stay_together_and_many_of_them_switch_it_off(spark):
+    x, y, w = made(2000)
+    keys = row_keys(x, y[:, None])
+    low, high = np.argmin(keys), np.argmax(keys)
+    for row, share, expected in ((low, 1000, 0.0), (low, 150, 0.1), (high, 1000, 0.1)):
+        x2, y2 = x.copy(), y.copy()
+        x2[:share], y2[:share] = x[row], y[row]
+        held = chosen(x2, y2, np.ones(2000))
+        assert len(np.unique(held[:share])) == 1
+        model = small(maxIter=2).fit(frame_of(spark, x2, y2, w).repartition(3))
+        assert model.getValidationFraction() == expected and model.summary.heldOut == held.sum()
+
+
+def test_rows_of_weight_0_are_no_rows(spark):
+    x, y, w = made(700)
+    w = np.where(np.arange(700) < 499, 1.0, 0.0)
+    frame = frame_of(spark, x, y, w)
+    assert small(maxIter=1, weightCol="w").fit(frame).getValidationFraction() == 0.0
+    keys = row_keys(x, y[:, None])
+    alone = frame_of(spark, x, y, (keys < np.sort(keys)[20]).astype(float))
+    assert small(maxIter=1, weightCol="w").fit(alone).summary.heldOut == 0, "all rows that count would be held out"
+
+
+def test_a_stage_that_was_saved_before_trains_as_it_did(spark, tmp_path):
+    frame, path = frame_of(spark, *made(600)), str(tmp_path / "old")
+    old = small(maxIter=3)
+    old._setDefault(validationFraction=0.0, earlyStoppingRounds=0)
+    old.save(path)
+    assert '"validationFraction":0.0' in "".join(p.read_text() for p in (tmp_path / "old/metadata").glob("part-*"))
+    loaded = NeuralNetworkClassifier.load(path)
+    for stage in (loaded, loaded.copy(), loaded.copy({loaded.seed: 1})):
+        model = stage.fit(frame)
+        assert used(model) == (0.0, 0, "loss") and model.summary.automatic is None and not model.summary.heldOut
+    expected = small(maxIter=3, validationFraction=0.0).fit(frame).network.fingerprint()
+    assert model.network.fingerprint() == expected
+
+
+def test_a_new_one_is_saved_with_what_it_is_and_its_model_with_what_was_used(spark, tmp_path):
+    frame = frame_of(spark, *made(600))
+    small(maxIter=2).save(str(tmp_path / "stage"))
+    stage = NeuralNetworkClassifier.load(str(tmp_path / "stage"))
+    assert "auto lets the rows decide" in stage.explainParams() and stage.getValidationFraction() == "auto"
+    model = stage.fit(frame)
+    model.save(str(tmp_path / "model"))
+    assert used(NeuralNetworkClassifierModel.load(str(tmp_path / "model"))) == used(model) == (0.1, 5, "loss")
+    back = small(maxIter=2, validationFraction=0.3).setValidationFraction("auto").fit(frame)
+    assert back.network.fingerprint() == model.network.fingerprint()
+
+
+def test_candidates_share_what_was_decided_and_packed_once(spark):
+    frame = frame_of(spark, *made(1200)).persist()
+    estimator = small(maxIter=2)
+    grid = ParamGridBuilder().addGrid(estimator.learningRate, [0.01, 0.02]).build()
+    evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
+    search = CrossValidator(
+        estimator=estimator, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2, parallelism=2, seed=1
+    )
+    found, packed = packings(lambda: search.fit(frame))
+    assert packed == 2 * 3, "two folds and the last fit, each with rows to train on and held out"
+    best = grid[int(np.argmax(found.avgMetrics))]
+    assert found.bestModel.network.fingerprint() == estimator.copy(best).fit(frame).network.fingerprint()
+    assert found.bestModel.getValidationFraction() == 0.1
+    frame.unpersist()
+
+
+def test_rows_that_were_packed_before_are_all_trained_on(spark):
+    frame = frame_of(spark, *made(600))
+    with pack(frame) as rows:
+        model = small(maxIter=2).fit(rows)
+    expected = small(maxIter=2, validationFraction=0.0).fit(frame)
+    assert model.network.fingerprint() == expected.network.fingerprint()
+    assert used(model) == (0.0, 0, "loss") and "packed before" in model.summary.automatic
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_bits(spark, tmp_path, monkeypatch):
+    frame = frame_of(spark, *made(600))
+    whole = small().fit(frame)
+    original, epochs = SparkEngine.map, []
+
+    def interrupted(self, work, task):
+        epochs.append(task.epoch)
+        if task.epoch >= 3 and "passed" not in epochs:
+            epochs.append("passed")
+            raise KeyboardInterrupt
+        return original(self, work, task)
+
+    monkeypatch.setattr(SparkEngine, "map", interrupted)
+    kept = small(checkpointDir=str(tmp_path / "kept"))
+    with pytest.raises(KeyboardInterrupt):
+        kept.fit(frame)
+    again = kept.fit(frame.repartition(5))
+    assert again.network.fingerprint() == whole.network.fingerprint()
+    assert again.summary.automatic == whole.summary.automatic
+
+
+def test_what_the_rows_decided_is_in_the_run_folder(spark, tmp_path):
+    model = small(maxIter=3, runDir=str(tmp_path)).fit(frame_of(spark, *made(600)))
+    settings = (tmp_path / "001/config.toml").read_text()
+    assert "validation_split = 0.1" in settings and 'monitor = "val_loss"' in settings and "patience = 5" in settings
+    metrics = json.loads((tmp_path / "001/metrics.json").read_text())
+    assert metrics["best_epoch"] == model.history.best and "validation" in metrics["scores"]
+
+
+def test_it_takes_one_look_at_the_rows_unless_a_class_is_rare(spark, monkeypatch):
+    looks, original = [], engine.collect
+    monkeypatch.setattr(
+        "firesteel.spark.frames.collect", lambda frame, title: looks.append(title) or original(frame, title)
+    )
+    x, y, w = made(1000)
+    for rare, expected in ((0, 1), (4, 2)):
+        y[np.argsort(row_keys(x, np.full((1000, 1), 3.0)))[:rare]] = 3.0
+        looks.clear()
+        small(maxIter=1).fit(frame_of(spark, x, y, w))
+        assert len(looks) == expected
