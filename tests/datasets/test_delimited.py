@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from firesteel import files
 from firesteel.datasets import delimited, read_csv, write_csv
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number
 from firesteel.datasets.files import written
@@ -142,11 +143,11 @@ def test_r38_of_two_that_write_one_file_the_second_is_refused(tmp_path, monkeypa
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
-    class Full(io.BytesIO):
+    class Full(io.FileIO):
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.open", lambda self, mode: Full())
+    monkeypatch.setattr(files, "_part", lambda target: Full(target.with_name("part"), "xb"))
     with pytest.raises(DataError, match="No space left"):
         write_csv(tmp_path / "x.csv", {"x": np.arange(3)})
     assert os.listdir(tmp_path) == []

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_svmlight_file
 
+from firesteel import files
 from firesteel.datasets import libsvm, load_digits, read_libsvm, write_libsvm
 from firesteel.errors import DataError
 
@@ -75,20 +76,14 @@ def test_a_place_that_cannot_be_written_to(tmp_path, place):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_half_a_file_is_never_left(tmp_path, monkeypatch, error):
-    class Full(io.BytesIO):
+    class Full(io.FileIO):
         def write(self, data):
             if self.tell():
                 raise error
             return super().write(data)
 
-    real = libsvm.Path.open
-
-    def opened(path, mode):
-        real(path, mode).close()
-        return Full()
-
     monkeypatch.setattr(libsvm, "CHUNK", 100)
-    monkeypatch.setattr(libsvm.Path, "open", opened)
+    monkeypatch.setattr(files, "_part", lambda target: Full(target.with_name("part"), "xb"))
     with pytest.raises((DataError, KeyboardInterrupt)) as caught:
         write_libsvm(tmp_path / "x.txt", X, Y)
     assert isinstance(caught.value, KeyboardInterrupt) or "No space left" in str(caught.value)
