@@ -7,7 +7,7 @@ It is thin: it opens what it is given as a source of rows.  What a model is stan
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
@@ -21,6 +21,7 @@ from firesteel.core.network import Objective
 from firesteel.core.spec import spelled
 from firesteel.errors import ConfigError
 from firesteel.printing import say
+from firesteel.tables.given import NAMES, features_of, rows_of
 from firesteel.train import loop
 from firesteel.train.blas import steady
 from firesteel.train.callbacks import Callback
@@ -28,7 +29,7 @@ from firesteel.train.engine import Engine
 from firesteel.train.history import History
 from firesteel.train.moments import measure
 from firesteel.train.rounds import predict
-from firesteel.train.source import Arrays, Source, check_width, features_array
+from firesteel.train.source import Arrays, Source, check_width
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
 from firesteel.train.threads import threads
@@ -66,7 +67,7 @@ class Sequential(Trainable):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: Mapping[int, float] | str | None = None,
+        class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         *,
@@ -90,7 +91,8 @@ class Sequential(Trainable):
         where equal rows go to one side.
         validation_data: (x, y) or (x, y, weights), or a DataFrame; it goes before validation_split.
         shuffle: False keeps the order of arrays; frames have none.
-        class_weight: {class: what its rows weigh in training}, 1 for classes left out; or "balanced": n / (k n_c).
+        class_weight: {class: what its rows weigh in training}, 1 for classes left out; an array with a weight for
+        each class; or "balanced": n / (k n_c).
         sample_weight: (n,), for arrays.
         features, label, weight: columns of a DataFrame: one of vectors, arrays, bytes or numbers, or a list of
         numeric columns; "features" and "label" if not given.
@@ -122,7 +124,7 @@ class Sequential(Trainable):
             source,
             validation=None
             if validation_data is None
-            else self._source(*_validation(validation_data), columns, 0.0, True),
+            else self._source(*_validation(validation_data), columns, 0.0, True, "validation_data's "),
             batch_size=batch_size,
             epochs=epochs,
             strategy=chosen,
@@ -208,17 +210,24 @@ class Sequential(Trainable):
         """
         if is_frame(x):
             return _frames().predict(x, self.network, self.theta, features)
-        array = features_array(self._flat(x))
+        array = features_of(self._flat(x), inputs=self._known_inputs)
         if self._network is None and self._inputs is None:
             self._build(array.shape[1])
-        check_width(array.shape[1], self.network.inputs, "x")
+        check_width(array.shape[1], self.network.inputs, "x", len(array))
         with threads() as run:
             return steady(lambda: predict(self.network, self.theta, array, run))
 
     # What it is given
 
     def _source(
-        self, x: Any, y: Any, sample_weight: Any, columns: tuple[Any, Any, Any], split: float, shuffle: bool
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        columns: tuple[Any, Any, Any],
+        split: float,
+        shuffle: bool,
+        whose: str = "",
     ) -> Source:
         if is_frame(x):
             if y is not None or sample_weight is not None or not shuffle:
@@ -227,7 +236,7 @@ class Sequential(Trainable):
                     "shuffle=False to keep",
                     code="config-frame",
                 )
-            frame: Source = _frames().source(x, *columns, split, self._dtype)
+            frame: Source = _frames().source(x, *columns, split, self._dtype, whose=whose)
             return frame
         if isinstance(x, Source):
             return self._packed(x, split, y is not None or sample_weight is not None or any(columns) or not shuffle)
@@ -236,7 +245,13 @@ class Sequential(Trainable):
                 "features=, label= and weight= name columns of a DataFrame: give arrays as x, y and sample_weight=",
                 code="config-arrays",
             )
-        return Arrays(self._flat(x), y, sample_weight, self._dtype, split)
+        names = {part: whose + name for part, name in NAMES.items()}
+        rows = rows_of(self._flat(x), y, sample_weight, names, self._known_inputs)
+        return Arrays(*rows, self._dtype, split, names)
+
+    @property
+    def _known_inputs(self) -> int | None:
+        return self._inputs if self._network is None else self._network.inputs
 
     def _flat(self, x: Any) -> Any:
         """Return rows of pictures as rows of numbers, where a layer is there to flatten them."""

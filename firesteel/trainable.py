@@ -25,7 +25,7 @@ from firesteel.train.engine import Engine
 from firesteel.train.history import History
 from firesteel.train.moments import measure
 from firesteel.train.savers import BackupAndRestore
-from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
+from firesteel.train.source import Arrays, Source, Survey, check_kind, check_targets, check_width
 from firesteel.train.state import Progress
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import Gradient, Strategy
@@ -48,7 +48,7 @@ class Trainable(Built):
         shards: int | None,
         seed: int,
         shuffle: bool,
-        class_weight: Mapping[int, float] | str | None,
+        class_weight: Any,
         initial_epoch: int,
         callbacks: Sequence[Callback],
         checkpoint: str | os.PathLike[str] | None = None,
@@ -71,6 +71,8 @@ class Trainable(Built):
         if batch_size is None:
             batch_size = strategy.default_batch_size()
         count = source.default_shards(strategy, batch_size) if shards is None else shards
+        if weights is not None and not isinstance(class_weight, str):
+            class_weight = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
         told = {**told, "validation_split": source.split, "class_weight": class_weight}
         with contextlib.ExitStack() as stack:
             engine = stack.enter_context(source.engine(count, shuffle=shuffle))
@@ -237,7 +239,8 @@ class Trainable(Built):
             if not known:
                 self._network = None  # rows that are refused decide nothing
             raise
-        check_width(survey.width, self.network.inputs, source.names["features"])
+        rows = survey.rows + survey.held if isinstance(source, Arrays) else None
+        check_width(survey.width, self.network.inputs, source.names["features"], rows)
         expected = objective.loss.columns(self.network.outputs)
         check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
         return objective, survey

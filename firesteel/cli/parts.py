@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered, spelled
 from firesteel.errors import DataError, without_secrets
+from firesteel.tables.given import rows_of
 from firesteel.tables.policy import Tally, settled
 from firesteel.train.blocks import row_keys
 from firesteel.train.holdout import HoldOut
@@ -135,7 +136,7 @@ class Part:
         return training._arrays(dtype), None if held is None else held._arrays(dtype)
 
     def _arrays(self, dtype: str) -> Arrays:
-        return Arrays(self.x, self.y, self.w, dtype)
+        return Arrays(*rows_of(self.x, self.y, self.w), dtype)
 
     def _split(self, split: str | float, dtype: str, classes: bool) -> tuple["Part", "Part | None"]:
         if not split:

@@ -128,8 +128,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         given = self._if_set("classWeights")
         if given is None:
             return None
-        named = given if isinstance(given, str) else {int(number): weight for number, weight in given.items()}
-        return class_weights(named, survey, objective, "classWeights")
+        return class_weights(given, survey, objective, "classWeights")
 
 
 def check_metadata(survey: Survey, count: int | None, names: list[str] | None, column: str) -> None:

@@ -61,10 +61,16 @@ def source(
     split: str | float,
     dtype: str,
     classes: bool = False,
+    whose: str = "",
 ) -> "Frame":
-    """Return what `Sequential` trains on; features and label are "features" and "label" where they are None."""
+    """Return what `Sequential` trains on; features and label are "features" and "label" where they are None.
+
+    whose: stands before the names of columns in messages.
+    """
     features, label = "features" if features is None else features, "label" if label is None else label
-    return Frame(frame, Columns(listed(features), listed(label), weight, split, classes=classes), dtype)
+    made = Frame(frame, Columns(listed(features), listed(label), weight, split, classes=classes), dtype)
+    made.names = {part: whose + name for part, name in made.names.items()}
+    return made
 
 
 class Frame:

@@ -117,9 +117,13 @@ def to_layers(value: Any) -> list[Any]:
 
 
 def to_class_weights(value: Any) -> Any:
-    """Return "balanced", or a mapping from class to weight with text keys, as JSON has them."""
-    if value == "balanced":
+    """Return "balanced", a list with a weight for each class, or a mapping with text keys, as JSON has them."""
+    if isinstance(value, str) and value == "balanced":
         return value
+    if isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1 and not hasattr(value, "items"):
+        value = dict(enumerate(value))
+        return list(to_class_weights(value).values())
+    value = dict(value.items()) if hasattr(value, "items") else value  # a pandas Series is no Mapping
     if not isinstance(value, Mapping) or not value:
         raise TypeError('it takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
     try:

@@ -1,1 +1,1 @@
-"""What the rows of a table decide: defaults that depend on them stand in `policy.py`."""
+"""What users hand over becomes rows of numbers, in `given.py`; defaults that rows decide stand in `policy.py`."""

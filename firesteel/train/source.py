@@ -6,15 +6,14 @@ validation are part of the source, so that both halves are checked in one look.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from numbers import Number
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
-from firesteel.core.sparse import CSR, Features, suited
-from firesteel.errors import ConfigError, DataError
+from firesteel.core.sparse import Features, suited
+from firesteel.core.types import Array
+from firesteel.errors import DataError
 from firesteel.train.blas import one_blas_thread
 from firesteel.train.blocks import count_nonzeros, is_sparse, n_blocks, pack_arrays, pack_in_order
 from firesteel.train.checks import (
@@ -25,7 +24,6 @@ from firesteel.train.checks import (
     beyond,
     count_classes,
     look,
-    misplaced,
     refuse,
 )
 from firesteel.train.engine import Engine, LocalEngine, check_shards
@@ -39,7 +37,6 @@ __all__ = [
     "check_targets",
     "check_weights",
     "check_width",
-    "features_array",
 ]
 
 
@@ -133,36 +130,25 @@ def check_kind(survey: Survey, rule: Rule, name: str) -> None:
 
 
 class Arrays:
-    """x: (n, I) numbers, or a sparse matrix of scipy's.  y: (n,) or (n, T).  weight: (n,) or None.
+    """Rows in arrays of numbers, as `given.rows_of` makes them.
 
-    split: share of the last rows held out.
-
-    Raises DataError for anything but numbers of fitting shapes.
+    x: (n, I), or their non-zeros.  y: (n,) or (n, T).  w: (n,), or None for 1.
+    split: share of the last rows held out.  names: what they are called in messages.
     """
 
-    names = {"features": "x", "label": "y", "weight": "sample_weight"}
+    names: Mapping[str, str] = {"features": "x", "label": "y", "weight": "sample_weight"}
 
-    def __init__(self, x: Any, y: Any, weight: Any, dtype: str, split: float = 0.0) -> None:
-        self.dtype, self.split = np.dtype(dtype), split
+    def __init__(
+        self, x: Features, y: Array, w: Array | None, dtype: str, split: float = 0.0, names: Mapping[str, str] = names
+    ) -> None:
+        self.dtype, self.split, self.names = np.dtype(dtype), split, names
         self.surveyed: Survey | None = None
-        self.x = features_array(x)
-        self.y = _numbers("y", y)
-        self.w = np.ones(len(self.x)) if weight is None else _numbers("sample_weight", weight)
-        if self.y.ndim == 1:
-            self.y = self.y[:, None]
-        for name, array, ndim in (("y", self.y, 2), ("sample_weight", self.w, 1)):
-            if array.ndim != ndim:
-                raise DataError(f"{name} has {array.ndim} axes: it must have {ndim}", code="data-shape")
-            if len(array) != len(self.x):
-                raise DataError(
-                    f"x has {len(self.x):,} rows and {name} has {len(array):,}: they must be as many, a row of each "
-                    "belonging together",
-                    code="data-lengths",
-                )
+        self.x, self.y = x, y[:, None] if y.ndim == 1 else y
+        self.w = np.ones(len(x)) if w is None else w
         self.train = int(len(self.x) * (1.0 - split))
         if not self.train:
             raise DataError(
-                f"x has {len(self.x):,} rows and none is left to train on: give some rows"
+                f"{names['features']} has {len(self.x):,} rows and none is left to train on: give some rows"
                 + (f", or a validation_split below {split:g}" if len(self.x) else ""),
                 code="data-empty",
             )
@@ -178,9 +164,9 @@ class Arrays:
         found = look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
         refuse(found, len(self.x), self.names)
         w = self.w.astype(self.dtype)
-        check_weights(float(w[: self.train].sum(dtype=np.float64)), "sample_weight")
+        check_weights(float(w[: self.train].sum(dtype=np.float64)), self.names["weight"])
         if self.train < len(self.x):
-            check_weights(float(w[self.train :].sum(dtype=np.float64)), "sample_weight", "held out")
+            check_weights(float(w[self.train :].sum(dtype=np.float64)), self.names["weight"], "held out")
         n, width = self.x.shape
         classes = count_classes(self.y, np.arange(n) >= self.train, lambda row: f"row {row}")
         nonzeros = count_nonzeros(self.x, self.dtype)
@@ -206,91 +192,6 @@ class Arrays:
             engine.close()
 
 
-def features_array(x: Any) -> Features:
-    """Return x as an array of numbers, (n, I), or as its non-zeros if it is a sparse matrix, which `tocsr` tells.
-
-    Raises DataError where it is none of the two.
-    """
-    if hasattr(x, "tocsr") and len(x.shape) == 2:
-        return _sparse(x.tocsr())
-    array = _numbers("x", x, keep=True)
-    if array.ndim != 2:
-        shape = "x.reshape(len(x), -1)" if array.ndim > 2 else "x.reshape(-1, 1)"
-        raise DataError(
-            f"x has shape {array.shape}: a network takes rows of numbers, (rows, inputs); write {shape}",
-            code="data-shape",
-        )
-    if not array.shape[1]:
-        raise DataError("x has no columns: give at least one", code="data-shape")
-    return array
-
-
-def _sparse(x: Any) -> CSR:
-    """Return a matrix's non-zeros; raise DataError where they are no numbers, or not where they should be."""
-    if x.dtype.kind not in "uifb":
-        raise DataError(
-            f"x holds {x.dtype} values, in all of its {x.shape[0]:,} rows: turn them into numbers first",
-            code="data-text",
-        )
-    if not 0 < x.shape[1] < 1 << 31:
-        raise DataError(f"x has {x.shape[1]:,} columns: give at least one, and less than 2^31", code="data-shape")
-    values = x.data.astype(np.float64) if x.dtype.kind == "b" or x.dtype == np.float16 else x.data
-    rows = CSR(x.indptr.astype(np.int64), x.indices, values, x.shape[1])
-    refuse(misplaced(rows, lambda row: f"row {row}")[0], len(rows), {"features": "x"})
-    return replace(rows, indices=x.indices.astype(np.int32, copy=False))
-
-
-def _numbers(name: str, values: Any, keep: bool = False) -> npt.NDArray[Any]:
-    """Return the values as an array; of float64, or with `keep` of any real dtype."""
-    if values is None:
-        raise ConfigError(f"{name} is missing: arrays are fitted with fit(x, y)", code="config-missing")
-    try:
-        array = np.asarray(values)
-    except ValueError:
-        raise DataError(
-            f"{name} is ragged: its rows differ in length, and must all have as many values", code="data-shape"
-        ) from None
-    text = array.dtype.kind == "U" and not isinstance(values, np.ndarray)
-    if text:
-        array = np.asarray(values, object)  # so that numbers among text are not called text
-    if not array.ndim and array.dtype.kind not in "uifb":
-        raise DataError(
-            f"{name} is a {type(values).__name__}, and no array of numbers: give an array, or a list of rows",
-            code="data-shape",
-        )
-    if array.dtype == bool or (array.dtype == object and array.size):
-        array = _converted(name, array, text)
-    if array.dtype.kind not in "uif":
-        first = array.reshape(-1)[0] if array.size else ""
-        raise DataError(
-            f"{name} holds {array.dtype} values, such as {str(first)!r} at row 0, in all of its {len(array):,} rows: "
-            "turn them into numbers first (a class for each name, a 0/1 column for each category)",
-            code="data-text",
-        )
-    return array if keep and array.dtype != np.float16 else array.astype(np.float64)
-
-
-def _converted(name: str, array: npt.NDArray[Any], text: bool) -> npt.NDArray[Any]:
-    """Return object or bool values as float64, None as NaN; raise DataError at the first that is no number."""
-    with contextlib.suppress(TypeError, ValueError):
-        if not text:
-            return array.astype(np.float64)
-    fine = (Number, list, tuple, type(None))
-    bad = [(row, item) for row, value in enumerate(array) for item in np.ravel(value) if not isinstance(item, fine)]
-    if bad:
-        row, item = bad[0]
-        count = len({row for row, _ in bad})
-        raise DataError(
-            f"{name} holds {str(item)!r} at row {row}, and {count:,} of {len(array):,} rows hold something like it: "
-            "turn them into numbers first (a class for each name, a 0/1 column for each category)",
-            code="data-text",
-        )
-    raise DataError(
-        f"{name} is ragged: its rows are lists, and must all have as many values; np.stack makes one array of them",
-        code="data-shape",
-    )
-
-
 def check_weights(total: float, name: str, rows: str = "to train on") -> None:
     """Raise DataError when all weights are zero.  rows: which rows, in words."""
     if not total > 0:
@@ -299,12 +200,15 @@ def check_weights(total: float, name: str, rows: str = "to train on") -> None:
         )
 
 
-def check_width(width: int, inputs: int, name: str) -> None:
-    """Raise DataError when rows do not have as many values as the network has inputs."""
+def check_width(width: int, inputs: int, name: str, rows: int | None = None) -> None:
+    """Raise DataError when rows do not have as many values as the network has inputs.  rows: of an array."""
     if width != inputs:
+        hint = "write x.T, or " if rows == inputs else ""
+        if rows is not None and rows * width == inputs:
+            hint = "for one row write x.reshape(1, -1), or "
         raise DataError(
-            f"{name} has {width} values a row, and the network takes {inputs}: give it rows of {inputs}, or make its "
-            f"first layer with input_dim={width}",
+            f"{name} has {width} values a row, and the network takes {inputs}: {hint}give it rows of {inputs}, or "
+            f"make its first layer with input_dim={width}",
             code="data-width",
         )
 

@@ -409,7 +409,7 @@ def test_one_hot_rows_have_classes_too():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{2: 1.0}, {-1: 1.0}, {0: -1.0}, {0: 0, 1: 0}, {0: "a"}, {"0": 1.0}, "balance", [1, 2]]
+    "wrong", [{2: 1.0}, {-1: 1.0}, {0: -1.0}, {0: 0, 1: 0}, {0: "a"}, {"a": 1.0}, "balance", [1, 2, 3]]
 )
 def test_weights_of_no_class_or_no_weights_are_refused(wrong):
     with pytest.raises(ConfigError, match="class_weight") as caught:

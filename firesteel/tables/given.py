@@ -1,0 +1,177 @@
+"""What users hand over, as what a training takes: arrays of numbers, out of any container that holds some.
+
+A container that carries more than numbers (masks, nulls, units of time, decimals) is read for what it says, or
+refused; what is missing becomes NaN, which data validation refuses with its row.  Next: `train/source.py`.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.sparse import CSR, Features
+from firesteel.core.types import Array
+from firesteel.errors import ConfigError, DataError
+from firesteel.train.checks import misplaced, refuse
+
+__all__ = ["NAMES", "features_of", "rows_of"]
+
+NAMES = {"features": "x", "label": "y", "weight": "sample_weight"}
+"""What the parts of rows in arrays are called."""
+MISSING = ("MaskedConstant", "NAType", "NaTType", "NoneType")
+"""Types of what stands for no value: NumPy's, pandas' and Python's."""
+INTO = {
+    "M": "the seconds since a day, such as x.astype('datetime64[s]').astype(float)",
+    "m": "seconds, such as x / np.timedelta64(1, 's')",
+    "c": "the real and the imaginary part, as two columns",
+    "V": "a column for each field, by numpy.lib.recfunctions.structured_to_unstructured(x)",
+    "O": "a class for each name, a 0/1 column for each category",
+}
+"""What values of a kind can be turned into."""
+
+
+def rows_of(
+    x: Any, y: Any, weight: Any, names: Mapping[str, str] = NAMES, inputs: int | None = None
+) -> tuple[Features, Array, Array]:
+    """Convert rows that were given to arrays of one length: features (n, I), targets (n, T) and weights (n,).
+
+    Args:
+        x: Numbers, (n, I), or a sparse matrix that has `tocsr`.
+        y: Targets, (n,) or (n, T).
+        weight: (n,), or None for 1.
+        names: What they are called in messages.
+        inputs: I of the network, if that is known.
+
+    Raises:
+        DataError: Something else than numbers, or shapes that do not fit together.
+        ConfigError: x or y is missing.
+    """
+    features = features_of(x, names["features"], inputs)
+    targets = _numbers(names["label"], y).astype(np.float64, copy=False)
+    weights = np.ones(len(features)) if weight is None else _numbers(names["weight"], weight).astype(np.float64)
+    for part, array, most, code in (("label", targets, 2, "len(y), -1"), ("weight", weights, 1, "-1")):
+        name, write = names[part], f"write {NAMES[part]}.reshape"
+        if not array.ndim:
+            raise _refused(f"{name} is one number: give one for each row")
+        if array.ndim > most:
+            raise _refused(f"{name} has {array.ndim} axes: it must have {most}: {write}({code})")
+        if len(array) != len(features):
+            counts = f"{names['features']} has {len(features):,} rows and {name} has {len(array):,}"
+            hint = f": {write}(-1)" if array.shape == (1, len(features)) else ""
+            what = f"{counts}: they must be as many, a row of each belonging together{hint}"
+            raise _refused(what, "data-lengths")
+    return features, targets[:, None] if targets.ndim == 1 else targets, weights
+
+
+def features_of(x: Any, name: str = "x", inputs: int | None = None) -> Features:
+    """Convert features that were given to an array of numbers, (n, I), or to non-zeros if they are a sparse matrix.
+
+    Raises DataError where they are none of the two.
+    """
+    if hasattr(x, "tocsr") and len(x.shape) == 2:
+        return _sparse(x.tocsr(), name)
+    array = _numbers(name, x)
+    if array.ndim != 2:
+        what = f"{name} has shape {array.shape}: a network takes rows of numbers, (rows, inputs)"
+        raise _refused(f"{what}: {_rows(array, inputs)}")
+    if not array.shape[1]:
+        raise _refused(f"{name} has no columns: give at least one")
+    return array
+
+
+def _refused(text: str, code: str = "data-shape") -> DataError:
+    return DataError(text, code=code)
+
+
+def _rows(array: npt.NDArray[Any], inputs: int | None) -> str:
+    """Return how rows are made of an array of another shape, as code."""
+    column, row, each = "x.reshape(-1, 1)", "x.reshape(1, -1)", "x.reshape(len(x), -1)"
+    if not array.ndim:
+        return "for one row of one number write [[x]]"
+    if array.ndim == 1:
+        both = f"for rows of one number write {column}, for one row {row}"
+        return f"write {column}" if inputs == 1 else f"for one row write {row}" if inputs == len(array) else both
+    if array.ndim == 3 and len(array) == 1 and inputs in (None, array.shape[2]):
+        return "write x[0]" if inputs else f"for the rows in it write x[0], for one row {each}"
+    return f"write x.reshape(-1, {inputs})" if inputs == array.shape[-1] else f"write {each}"
+
+
+def _sparse(x: Any, name: str) -> CSR:
+    """Return a matrix's non-zeros; raise DataError where they are no numbers, or not where they should be."""
+    if x.dtype.kind not in "uifb":
+        raise _no_numbers(f"{name} holds {x.dtype} values, in all of its {x.shape[0]:,} rows", x.dtype.kind)
+    if not 0 < x.shape[1] < 1 << 31:
+        raise _refused(f"{name} has {x.shape[1]:,} columns: give at least one, and less than 2^31")
+    values = x.data.astype(np.float64) if x.dtype.kind == "b" or x.dtype == np.float16 else x.data
+    rows = CSR(x.indptr.astype(np.int64), x.indices, values, x.shape[1])
+    refuse(misplaced(rows, lambda row: f"row {row}")[0], len(rows), {"features": name})
+    return replace(rows, indices=x.indices.astype(np.int32, copy=False))
+
+
+def _numbers(name: str, values: Any) -> npt.NDArray[Any]:
+    """Return the values as an array of one of NumPy's real dtypes, from float32 on."""
+    if values is None:
+        raise ConfigError(f"{name} is missing: give it with the rows, as in fit(x, y)", code="config-missing")
+    if isinstance(values, list | tuple) and any(map(np.ma.is_masked, values)):
+        values = np.ma.array(values)
+    if np.ma.is_masked(values):
+        gap = np.nan if values.dtype.kind in "uifb" else None
+        values = np.where(np.ma.getmaskarray(values), gap, values.data)
+    kind = type(values).__name__
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        what = f"{name} is ragged: its rows differ in length, and must all have as many values"
+        raise _refused(what) from None
+    except Exception as error:
+        raise _refused(f"{name} is a {kind}, of which no array can be made: {error}") from None
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        array = np.asarray(values, object)  # so that numbers among text are not called text
+    if not array.ndim and array.dtype.kind not in "uifb":
+        raise _refused(f"{name} is a {kind}, and no array of numbers: give an array, or a list of rows")
+    if array.dtype == object and array.size:
+        array = _converted(name, array)
+    if array.dtype.kind not in "uifb" and (array.dtype.names or not np.can_cast(array.dtype, np.float64)):
+        first = f", such as {str(array.flat[0])[:100]!r} at row 0" if array.size else ""
+        what = f"{name} holds {array.dtype} values{first}, in all of its {len(array):,} rows"
+        raise _no_numbers(what, array.dtype.kind)
+    exact = array.dtype.kind in "uif" and array.dtype.type.__module__ == "numpy" and array.dtype != np.float16
+    return array if exact else array.astype(np.float64)
+
+
+def _no_numbers(what: str, kind: str) -> DataError:
+    return _refused(f"{what}: turn them into numbers first ({INTO.get(kind, INTO['O'])})", "data-text")
+
+
+def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return Python objects as float64, what is missing as NaN; raise DataError at the first that is no number."""
+    gaps = {kind for kind in set(map(type, array.flat)) if kind.__name__ in MISSING}
+    if gaps:
+        array = np.where(np.frompyfunc(lambda item: type(item) in gaps, 1, 1)(array).astype(bool), np.nan, array)
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if not any(issubclass(kind, str | bytes) for kind in set(map(type, array.flat))):
+            return array.astype(np.float64)
+    bad = [(row, item) for row, value in enumerate(array) for item in _items(value) if not _is_number(item)]
+    if not bad:
+        raise _refused(f"{name} is ragged: its rows are lists, and must all have as many values: use np.stack")
+    (row, item), count = bad[0], len({row for row, _ in bad})
+    rows = f"{count:,} of {len(array):,} rows hold something like it"
+    kind = "M" if hasattr(item, "isoformat") else "c" if isinstance(item, complex) else "O"
+    raise _no_numbers(f"{name} holds {str(item)[:100]!r} at row {row}, and {rows}", kind)
+
+
+def _items(value: Any) -> Any:
+    return value if isinstance(value, list | tuple | np.ndarray) else [value]
+
+
+def _is_number(item: Any) -> bool:
+    """Return whether an item is a number, or a list, whose items are not looked at."""
+    try:
+        return isinstance(item, list | tuple | np.ndarray) or not (
+            isinstance(item, str | bytes) or float(item) is None
+        )
+    except (TypeError, ValueError, OverflowError):
+        return False
