@@ -66,6 +66,7 @@ CASES = (
     Case("L2 0.001", l2=0.001),
     Case("a third hidden layer, 20-15-15", hidden=(20, 15, 15)),
     Case("ten times wider, 200-150", hidden=(200, 150)),
+    Case("ten times wider, 100 epochs", hidden=(200, 150), epochs=100),
     Case("ten times wider, scaled, dropout 0.2", hidden=(200, 150), scale=1 / 255, dropout=0.2),
 )
 OTHERS = {
@@ -132,9 +133,10 @@ def other(name: str, training: Part, test: Part) -> tuple[str, ...]:
 
 
 def table(training: Part, test: Part, seeds: int) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of each row, once they are known."""
-    for case in CASES:
-        yield line(case, [score(case, training, test, seed) for seed in range(seeds)])
+    """Yield the cells of each row; each seed trains every case in turn, so that seconds can be compared."""
+    scores = [[score(case, training, test, seed) for case in CASES] for seed in range(seeds)]
+    for number, case in enumerate(CASES):
+        yield line(case, [of_seed[number] for of_seed in scores])
     for name in OTHERS:
         yield other(name, training, test)
 
