@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from firesteel.errors import HIDDEN, ConfigError
+from firesteel.datasets.files import opened_text
+from firesteel.errors import HIDDEN, ConfigError, DataError
 from firesteel.report.settings import plain, secretless, variable
 from firesteel.tables.policy import AUTOMATIC
 
@@ -227,6 +228,8 @@ class Config:
 
 SECTIONS: dict[str, type[Any]] = {"data": Data, "model": Model, "training": Training, "engine": Engine, "run": Run}
 SHORT = ("activation", "dropout", "scale")
+LARGEST = 2**24
+"""Bytes of a file of settings, at most."""
 
 
 # Sources
@@ -354,10 +357,17 @@ def _keys(section: str) -> list[str]:
 
 def _from_file(path: Path) -> Found:
     try:
-        text = path.read_bytes().decode()
+        with opened_text(path) as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ConfigError(f"{path} has more than {LARGEST:,} bytes: is it TOML?", code="config-file")
+        text = "\n".join(re.split("\r\n?|\n", content.decode()))
         tables = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}", code="config-file") from None
+    except DataError as error:
+        said = str(error).removesuffix(f" [{error.code}]").replace(f"{path}: cannot", f"{path} cannot", 1)
+        raise ConfigError(said, code="config-file") from None
+    except ConfigError:
+        raise
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8: is it TOML?", code="config-file") from None
     except (ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from firesteel.cli.config import Data, resolve
 from firesteel.cli.options import Json, print_json, rows_flags
-from firesteel.cli.rows import Ask, Rows, ask, load, parquet
+from firesteel.cli.rows import Ask, Rows, ask, load, parquet, unpacked_name
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import labels_of
 from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, write_text
@@ -233,7 +233,7 @@ def _parts(settings: Data) -> list[tuple[str, Ask]]:
     first = ask(settings)
     assert first is not None
     if not first.named:
-        stem = Path(settings.train.rstrip("/")).name.removesuffix(".gz")
+        stem = unpacked_name(Path(settings.train.rstrip("/")).name)
         return [(Path(stem).stem, first)]
     second = ask(settings, 1)
     assert second is not None

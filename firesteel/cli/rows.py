@@ -6,6 +6,7 @@ decided in `task.py`.
 
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_n
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
 from firesteel.errors import ConfigError, DataError, SparkSetupError
 
-__all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "parquet", "pick"]
+__all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "parquet", "pick", "unpacked_name"]
 
 ENDINGS = {
     ".csv": "csv",
@@ -34,6 +35,8 @@ ENDINGS = {
     ".svm": "libsvm",
     ".svmlight": "libsvm",
 }
+PACKED = (".bz2", ".gz", ".lz4", ".xz", ".zst")
+"""Endings of packed files, in front of which another says what they hold."""
 MEMORY = ("arrays", "frame")
 """What a run folder says of rows that no file holds."""
 TABLES = ("csv", "parquet")
@@ -118,13 +121,19 @@ def ask(data: Data, part: int = 0, *, labelled: bool = True) -> Ask | None:
     return Ask(path, form, label_file, labelled=labelled)
 
 
+def unpacked_name(name: str) -> str:
+    """Return a file's name without the ending that says how it is packed."""
+    stem, ending = os.path.splitext(name)
+    return stem if ending in PACKED else name
+
+
 def format_of(path: str, has_labels_file: bool) -> str:
     """Return the format that a file's name says.  Raises ConfigError where it says none.
 
     >>> format_of("rows.csv", False), format_of("train-images-idx3-ubyte.gz", True)
     ('csv', 'idx')
     """
-    name = path.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(".gz")
+    name = unpacked_name(path.rstrip("/").rsplit("/", 1)[-1].lower())
     if "-ubyte" in name:
         return "idx"
     ending = Path(name).suffix

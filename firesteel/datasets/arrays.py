@@ -4,7 +4,9 @@ What a header says is held against the size of the file before memory is taken f
 that MNIST comes in.
 """
 
+import io
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,15 +16,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import written
+from firesteel.datasets.files import TIMES, Unpacked, opened, written
 from firesteel.errors import DataError
+from firesteel.files import open_plain
 
 __all__ = ["read_npy", "read_npz", "write_npz"]
 
 PIECE = 2**20
 UNPACKED = 2**30
 """Bytes that a packed array may always have; a larger one must not be more than TIMES as large as it was packed."""
-TIMES = 100
 LAST_LETTER = 0x10FFFF
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -32,15 +34,13 @@ def read_npy(path: Path) -> NDArray[Any]:
 
     Raises DataError where the file cannot be read (`data-file`), or is not such a file (`data-numpy`).
     """
-    try:
-        with path.open("rb") as file:
-            if file.read(2) == b"PK":
-                raise DataError(f"{path}: holds several arrays: give it the ending .npz", code="data-numpy")
-            size = file.seek(0, 2)
-            file.seek(0)
-            return _array(file, size, str(path))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
+    with opened(path, TIMES) as file:
+        if file.peek(2)[:2] == b"PK":  # type: ignore[attr-defined]
+            raise DataError(f"{path}: holds several arrays: give it the ending .npz", code="data-numpy")
+        if not isinstance(file, Unpacked):
+            return _array(file, os.fstat(file.fileno()).st_size, str(path))
+        content = file.read()
+        return _array(io.BytesIO(content), len(content), str(path))
 
 
 def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -50,7 +50,7 @@ def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     is packed more tightly than any file of rows (`data-size`).
     """
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             if file.read(6) == b"\x93NUMPY":
                 raise DataError(f"{path}: holds one array: give it the ending .npy", code="data-numpy")
             with zipfile.ZipFile(file) as archive:
@@ -119,7 +119,7 @@ def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
     """Return the array in what NumPy wrote, of `size` bytes."""
     try:
         shape, fortran, dtype = HEADERS[np.lib.format.read_magic(file)](file)
-    except OSError:
+    except (OSError, DataError):
         raise
     except Exception as error:  # NumPy takes the header for Python, which can be wrong in many ways
         raise _damaged(where, error) from None

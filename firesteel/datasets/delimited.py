@@ -5,24 +5,25 @@ cells are; nothing is guessed from names.  `firesteel/cli/rows.py` picks feature
 """
 
 import csv
+import io
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import written
+from firesteel.datasets.files import lines_of, opened_text, text_lines, written
 from firesteel.errors import DataError
 
 __all__ = ["csv_columns", "read_csv", "write_csv"]
 
-CHUNK = 20_000
-"""Rows turned into numbers at a time."""
+CHUNK = 2**18
+"""Cells turned into numbers at a time."""
 LETTERS = 200
 """The longest text that a cell may hold: every cell of a column takes as much memory as its longest."""
 WHOLE = set("0123456789+-")
@@ -65,7 +66,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> dict[str, Column]:
         header = _header(reader, refuse)
         at = [header.index(name) for name in columns]
         rows = _rows(path, reader, len(header))
-        while chunk := list(islice(rows, CHUNK)):
+        while chunk := list(islice(rows, max(1, CHUNK // len(header)))):
             for name, number in zip(columns, at, strict=True):
                 cells = [row[number] for row in chunk]
                 if max(map(len, cells)) > LETTERS:
@@ -120,8 +121,9 @@ def write_csv(path: Path, columns: dict[str, Column]) -> None:
     with written(path) as file:
         text = [",".join(_quoted(name) for name in columns)]
         arrays = list(columns.values())
-        for start in range(0, len(arrays[0]), CHUNK):
-            cells = [_cells(array[start : start + CHUNK]) for array in arrays]
+        step = max(1, CHUNK // len(arrays))
+        for start in range(0, len(arrays[0]), step):
+            cells = [_cells(array[start : start + step]) for array in arrays]
             text += [",".join(row) for row in zip(*cells, strict=True)]
             file.write("".join(line + "\n" for line in text).encode())
             text = []
@@ -145,25 +147,23 @@ Refuse = Callable[[int, str], DataError]
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[TextIO, Refuse]]:
-    """Give the text of a file, and what makes an error of a line; refuse bytes that are no text."""
+def _opened(path: Path) -> Iterator[tuple[Iterator[str], Refuse]]:
+    """Give the lines of a file, and what makes an error of a line; refuse bytes that are no text."""
 
     def refuse(line: int, what: str) -> DataError:
         return DataError(f"{path}, line {line}: {what}", code="data-csv")
 
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield file, refuse
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
+        with opened_text(path) as file:
+            yield text_lines(path, io.TextIOWrapper(file, encoding="utf-8", newline="")), refuse
     except UnicodeDecodeError:
         raise _undecodable(path) from None
 
 
 def _undecodable(path: Path) -> DataError:
     first, bad, line = "", 0, 0
-    with path.open("rb") as file:
-        for line, text in enumerate(file, 1):
+    with opened_text(path) as file:
+        for line, text in enumerate(lines_of(path, file), 1):
             try:
                 text.decode()
             except UnicodeDecodeError as error:

@@ -8,15 +8,15 @@ import hashlib
 import math
 import os
 import struct
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import written
+from firesteel.datasets.files import Unpacked, opened, written
 from firesteel.errors import DataError
+from firesteel.files import open_plain
 
 __all__ = ["read_idx", "read_packed", "read_pinned", "write_idx"]
 
@@ -25,17 +25,17 @@ MAX_DIMENSIONS = 8
 MAX_BYTES = 2**31
 PIECE = 2**20
 TIMES = 1032
-"""As many bytes can come of one, at most, that gzip packed."""
+"""As many bytes can come of one, at most, that gzip packed; of other packers no more is taken either."""
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """The array in an IDX file; the first two bytes, not the name, tell whether it is gzipped.
+    """The array in an IDX file, which may be packed by gzip, bzip2 or xz, whatever its name.
 
     Shape and type are those of the file's header: 1 to 8 dimensions, at most 2 GiB, of uint8, int8, int16,
     int32, float32 or float64, returned in this machine's byte order.
 
     Raises `DataError` when the file cannot be read (`data-file`), is not IDX or not of the declared size
-    (`data-idx`), or its gzip wrapper is cut or damaged (`data-gzip`).  No more than the declared size and one
+    (`data-idx`), or what it is packed in is cut or damaged (`data-gzip`).  No more than the declared size and one
     byte is ever unpacked.
 
     >>> import tempfile
@@ -88,67 +88,46 @@ def read_pinned(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
 def read_packed(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
     """Like `read_pinned`, for a file that must itself have the given SHA-256, its gzip wrapper included."""
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        with open_plain(path) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from error
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
     if found != sha256:
         raise DataError(f"{path}: expected a file with SHA-256 {sha256}, found {found}; {remedy}", code="data-hash")
     return read_idx(path)
 
 
 def _read(path: Path) -> tuple[NDArray[Any], str]:
-    try:
-        with path.open("rb") as file:
-            return _parse(_Content(file, path))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from error
+    with opened(path, TIMES) as file:
+        return _parse(_Content(file, path))
 
 
 class _Content:
-    """A file's bytes behind its gzip wrapper, if it has one; unpacks only what is asked for."""
+    """A file's bytes, unpacked, with their SHA-256; no more is unpacked than is asked for."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self.file, self.path, self.at = file, path, 0
         self.sum = hashlib.sha256()
-        self.gzip = zlib.decompressobj(wbits=31) if file.read(2) == b"\x1f\x8b" else None
-        self.most = file.seek(0, 2) * (TIMES if self.gzip else 1)
-        file.seek(0)
+        self.packed = file.packed if isinstance(file, Unpacked) else None
+        self.most = self.packed.size * TIMES if self.packed else os.fstat(file.fileno()).st_size
 
     def read(self, count: int) -> bytes:
         """The next `count` bytes; fewer only where the content ends."""
-        got = self._unpack(count) if self.gzip else self.file.read(count)
+        got = self.file.read(count)
         self.sum.update(got)
         self.at += len(got)
         return got
 
-    def _unpack(self, count: int) -> bytes:
-        assert self.gzip is not None
-        out = bytearray()
-        while len(out) < count and not self.gzip.eof:
-            packed = self.gzip.unconsumed_tail or self.file.read(2**16)
-            try:
-                piece = self.gzip.decompress(packed, count - len(out))
-            except zlib.error as error:
-                raise self.damaged(f"an intact stream, found damage ({error})", len(out)) from error
-            if not packed and not piece:
-                raise self.damaged("more of the stream, found the end of the file", len(out))
-            out += piece
-        return bytes(out)
-
-    def damaged(self, what: str, ahead: int) -> DataError:
-        message = f"{self.path}: gzip, after unpacked byte {self.at + ahead}: expected {what}; fetch the file again"
-        return DataError(message, code="data-gzip")
-
     def refuse(self, at: int, expected: str, found: str) -> DataError:
-        where = "unpacked byte" if self.gzip else "byte"
+        where = "unpacked byte" if self.packed else "byte"
         return DataError(f"{self.path}: {where} {at}: expected {expected}, found {found}", code="data-idx")
 
     def must_end(self) -> None:
-        if self.read(1):
-            raise self.refuse(self.at - 1, "the end of the data (dimensions x size)", "more bytes")
-        if self.gzip and (extra := len(self.gzip.unused_data) + len(self.file.read(1))):
-            raise self.damaged(f"the end of the file, found {extra} or more bytes behind the stream", 0)
+        if not self.read(1):
+            return
+        if self.packed and self.packed.members > 1:
+            raise self.packed.damaged("the end of the data, found another member behind the stream")
+        raise self.refuse(self.at - 1, "the end of the data (dimensions x size)", "more bytes")
 
 
 def _parse(content: _Content) -> tuple[NDArray[Any], str]:
@@ -172,7 +151,7 @@ def _parse(content: _Content) -> tuple[NDArray[Any], str]:
         raise content.refuse(4, f"dimensions of at most {MAX_BYTES} bytes", f"{shape}, {declared} bytes")
 
     if declared > content.most and 0 not in shape:
-        less = f"only {content.most - content.at}" if content.gzip is None else "a file that cannot hold as many"
+        less = f"only {content.most - content.at}" if content.packed is None else "a file that cannot hold as many"
         raise content.refuse(content.most, f"{declared} bytes of data for dimensions {shape}", less)
 
     array = np.empty(shape, dtype)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import written
+from firesteel.datasets.files import lines_of, opened_text, written
 from firesteel.errors import DataError
 
 __all__ = ["read_libsvm", "write_libsvm"]
@@ -22,15 +22,18 @@ CHUNK = 2**20
 """Values turned into text at a time."""
 MOST_BYTES = 2**32
 """The largest array that is made of a file."""
+FREELY, DENSER = 2**25, 2_000
+"""Bytes that an array may have whatever the file, and as many times the text's as a larger one may."""
 NUMBER = rb"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?"
 PAIR = rb"\d{1,18}+:" + NUMBER
-LINE = re.compile(rb"\s*(?P<label>" + NUMBER + rb")(?:[ \t]++" + PAIR + rb")*+\s*")
+QUERY = rb"qid:\d{1,18}+"
+LINE = re.compile(rb"\s*" + NUMBER + rb"(?:[ \t]++" + QUERY + rb")?+(?:[ \t]++" + PAIR + rb")*+\s*")
 
 
 def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return x, (n, I), and y, (n,), of a LIBSVM file; I is the largest index in it unless `inputs` says more.
 
-    Indices count from 1 and rise within a line; blank lines and those that begin with # are passed over.
+    Indices count from 1 and rise within a line; blank lines, comments from # on and SVMlight's qid are passed over.
 
     Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a line is anything else
     or an index is above `inputs` (`data-libsvm`), or all rows would take more than 4 GiB (`data-size`).
@@ -49,29 +52,25 @@ def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float
     columns: list[NDArray[np.int64]] = []
     values: list[NDArray[np.float64]] = []
     width, wrong, bad = 0, "", 0
-    try:
-        with path.open("rb") as file:
-            for line, text in enumerate(file, 1):
-                if not text.strip() or text.startswith(b"#"):
-                    continue
-                try:
-                    label, at, value = _parsed(text, inputs)
-                except ValueError as error:
-                    wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
-                    continue
-                if len(at):
-                    width = max(width, int(at[-1]))
-                    if 8 * width * (len(labels) + 1) > MOST_BYTES:
-                        raise DataError(
-                            f"{path}, line {line}: with index {width:,} {len(labels) + 1:,} rows take more than "
-                            f"{MOST_BYTES >> 30} GiB, zeros included: give fewer, or use --engine spark",
-                            code="data-size",
-                        )
-                labels.append(label)
-                columns.append(at)
-                values.append(value)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
+    read = 0
+    with opened_text(path) as file:
+        for line, text in enumerate(lines_of(path, file), 1):
+            read += len(text)
+            text = text.partition(b"#")[0]
+            if not text.strip():
+                continue
+            try:
+                label, at, value = _parsed(text, inputs)
+            except ValueError as error:
+                wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
+                continue
+            if len(at):
+                width = max(width, int(at[-1]))
+                if 8 * width * (len(labels) + 1) > MOST_BYTES:
+                    raise _too_large(path, line, width, len(labels) + 1, f"{MOST_BYTES >> 30} GiB")
+            labels.append(label)
+            columns.append(at)
+            values.append(value)
     if bad:
         raise DataError(
             f"{wrong}; {bad:,} of {bad + len(labels):,} lines are wrong: correct them, or drop them",
@@ -79,17 +78,28 @@ def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float
         )
     if not labels:
         raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
-    x = np.zeros((len(labels), width if inputs is None else inputs))
+    width = width if inputs is None else inputs
+    if 8 * width * len(labels) > max(FREELY, DENSER * read):
+        raise _too_large(path, line, width, len(labels), f"{DENSER:,} times its text")
+    x = np.zeros((len(labels), width))
     for row, (at, value) in enumerate(zip(columns, values, strict=True)):
         x[row, at - 1] = value
     return x, np.array(labels)
+
+
+def _too_large(path: Path, line: int, width: int, rows: int, most: str) -> DataError:
+    return DataError(
+        f"{path}, line {line}: with index {width:,} {rows:,} rows take more than {most}, zeros included: give fewer, "
+        "or use --engine spark",
+        code="data-size",
+    )
 
 
 def _parsed(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
     """Return the label, the indices and the values of a line.  Raises ValueError with what is wrong with it."""
     if LINE.fullmatch(text) is None:
         raise ValueError(_wrong(text))
-    label, *pairs = text.replace(b":", b" ").split()
+    label, *pairs = re.sub(QUERY, b"", text).replace(b":", b" ").split()
     at, values = np.array([*map(int, pairs[::2])], np.int64), np.array([*map(float, pairs[1::2])], np.float64)
     if len(at) and at[0] < 1:
         raise ValueError("index 0, and LIBSVM counts from 1: add 1 to every index")
@@ -108,8 +118,8 @@ def _wrong(text: bytes) -> str:
     words = text.split()
     if not re.fullmatch(NUMBER, words[0]):
         return f"{_shown(words[0])} is not a label: a line is `label index:value ...`, all numbers"
-    for word in words[1:]:
-        if not re.fullmatch(PAIR, word):
+    for at, word in enumerate(words[1:]):
+        if not re.fullmatch(PAIR, word) and (at or not re.fullmatch(QUERY, word)):
             return f"{_shown(word)} is not index:value, with a whole number and a finite one"
     return "the words are not divided by spaces"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel.datasets.files import lines_of, opened_text
 from firesteel.errors import DataError
 
 __all__ = ["read_numbers"]
@@ -31,15 +32,12 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
     """
     rows: list[NDArray[np.float64]] = []
     wrong, bad = "", 0
-    try:
-        with path.open("rb") as file:
-            for line, text in enumerate(file, 1):
-                try:
-                    rows.append(_parsed(text, len(rows[0]) if rows else None))
-                except ValueError as error:
-                    wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}", code="data-file") from None
+    with opened_text(path) as file:
+        for line, text in enumerate(lines_of(path, file), 1):
+            try:
+                rows.append(_parsed(text, len(rows[0]) if rows else None))
+            except ValueError as error:
+                wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
     if bad:
         raise DataError(
             f"{wrong}; {bad:,} of {bad + len(rows):,} lines are wrong: a line is numbers with spaces between, and "

@@ -24,6 +24,7 @@ from firesteel import __version__, store
 from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
+from firesteel.files import open_plain
 from firesteel.report import settings
 from firesteel.report.evidence import Names, Rows, examine, task_of
 from firesteel.train import loop
@@ -263,8 +264,8 @@ class RunFolder(Callback):
 def is_finished(folder: Path) -> bool:
     """Return whether a folder holds a run that has ended well."""
     with suppress(OSError, ValueError, AttributeError):
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return bool(metrics.get("status") == "finished")
+        with open_plain(folder / "metrics.json") as file:
+            return bool(json.load(file).get("status") == "finished")
     return False
 
 
@@ -303,7 +304,8 @@ def _owner(folder: Path) -> str:
     for _ in range(20):
         time.sleep(0.05)
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return str(json.loads((folder / "env.json").read_text(encoding="utf-8"))["process"])
+            with open_plain(folder / "env.json") as file:
+                return str(json.load(file)["process"])
     return "another"
 
 

@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from firesteel.errors import StoreError, without_secrets
+from firesteel.files import open_plain
 from firesteel.report import charts
 from firesteel.report.folder import FORMAT
 from firesteel.report.times import time_split
@@ -86,7 +87,8 @@ def _text(path: Path) -> str:
     if path.is_symlink():
         raise StoreError(f"{path} is a link, and a run folder holds files: copy the file there", code="store-link")
     try:
-        return path.read_bytes().decode()
+        with open_plain(path) as file:
+            return file.read().decode("utf-8-sig")
     except OSError as error:
         hint = ": is this a run folder?" if isinstance(error, FileNotFoundError | NotADirectoryError) else ""
         raise StoreError(f"{path} cannot be read: {error.strerror}{hint}", code="store-read") from None

@@ -58,6 +58,9 @@ def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def _dataset(path: Path) -> Any:
+    for file in (path, *(path.rglob("*") if path.is_dir() else ())):
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise DataError(f"{file}: cannot be read: it is no plain file", code="data-file")
     try:
         return pa.parquet.ParquetDataset(path)
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -24,6 +24,8 @@ READ = {
     "libsvm": ("libsvm", b"0 1:1 2:2.5\n1 1:3 2:4.5\n"),
     "libsvm CRLF, comments, empty lines": ("libsvm", b"# rows\r\n\r\n0 1:1 2:2.5\r\n   \n1 1:+3 2:45e-1"),
     "libsvm labels as floats": ("libsvm", b"0.0 1:1 2:2.5\n1. 1:3.0 2:4.5\n"),
+    "libsvm queries and comments behind": ("libsvm", b"0 qid:1 1:1 2:2.5 # good\n1 qid:2 1:3 2:4.5#\n"),
+    "libsvm comments in any alphabet": ("libsvm", "# \u00e9\n0 1:1 2:2.5 # \u03c0\n1 1:3 2:4.5\n".encode()),
     "text": ("text", b"1 2.5\n3 4.5\n"),
     "text CRLF, tabs": ("text", b" 1\t2.5 \r\n3  4.50"),
 }
@@ -79,9 +81,6 @@ BROKEN = {
     "libsvm too large": ("libsvm", b"0 1:1e999\n", 1, "a number too large for float64"),
     "no label": ("libsvm", b"0 1:1\n1:1 2:1\n", 2, "'1:1' is not a label"),
     "several labels": ("libsvm", b"0,1 1:1\n", 1, "'0,1' is not a label"),
-    "a query's number": ("libsvm", b"0 qid:1 1:1\n", 1, "'qid:1' is not index:value"),
-    "a comment behind": ("libsvm", b"0 1:1 # good\n", 1, "'#' is not index:value"),
-    "libsvm's byte order mark": ("libsvm", b"\xef\xbb\xbf0 1:1\n", 1, "is not a label"),
     "libsvm Latin-1": ("libsvm", b"0 1:1\n\xe9 1:1\n", 2, "'\\\\xe9' is not a label"),
     "libsvm of comments": ("libsvm", b"# none\n\n", None, "there is no row in it"),
     "a long index": ("libsvm", b"0 " + b"1" * 100_000 + b"x:1\n", 1, "is not index:value"),
@@ -94,7 +93,6 @@ BROKEN = {
     "text NaN": ("text", b"1 2\n3 nan\n", 2, "'nan' is not a finite number; 1 of 2 lines"),
     "text too large": ("text", b"1 2\n3 1e999\n", 2, "'1e999' is not a finite number; 1 of 2 lines"),
     "text Latin-1": ("text", b"1 2\n3 \xe9\n", 2, "'\\\\xe9' is not a finite number; 1 of 2 lines"),
-    "text's byte order mark": ("text", b"\xef\xbb\xbf1 2\n", 1, "is not a finite number; 1 of 1 lines"),
     "nothing": ("text", b"", None, "there is no line in it"),
 }
 """Broken files, with the line that is to blame and what is said of it."""

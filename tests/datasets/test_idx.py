@@ -188,7 +188,7 @@ def test_r42_a_web_page_in_the_place_of_a_file_is_called_one(tmp_path, page):
 
 
 def test_a_file_that_cannot_be_opened(tmp_path):
-    for path, word in ((tmp_path / "nowhere", "No such file"), (tmp_path, "directory")):
+    for path, word in ((tmp_path / "nowhere", "No such file"), (tmp_path, "it is a folder")):
         with pytest.raises(DataError, match=word) as caught:
             read_idx(path)
         assert caught.value.code == "data-file" and str(path) in str(caught.value)
