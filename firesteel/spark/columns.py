@@ -5,6 +5,7 @@ Connect each question goes to the server.  `frames.py` reads rows through them, 
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +14,25 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, BinaryType, BooleanType, DataType, NumericType, StringType, StructField
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DoubleType,
+    NumericType,
+    StringType,
+    StructField,
+    StructType,
+)
 
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["Columns", "Table", "check_names", "listed"]
+__all__ = ["Columns", "Table", "check_names", "listed", "quoted"]
 
 Names = str | Sequence[str]
+SHOWN = 20
+"""How many columns a message names."""
 
 
 def check_names(columns: Any, role: str) -> None:
@@ -85,15 +98,36 @@ class Table:
 
     def __init__(self, frame: DataFrame) -> None:
         self.frame = frame
-        self.names = frame.columns
-        self._same = str if frame.sparkSession.conf.get("spark.sql.caseSensitive") == "true" else str.lower
+        fields, sensitive = frame.schema.fields, frame.sparkSession.conf.get("spark.sql.caseSensitive")
+        self.names = [known.name for known in fields]
+        self.same = str if str(sensitive).lower() == "true" else str.lower
         self._fields: dict[str, list[StructField]] = {}
-        for known in frame.schema.fields:
-            self._fields.setdefault(self._same(known.name), []).append(known)
+        for known in fields:
+            self._fields.setdefault(self.same(known.name), []).append(known)
 
-    def matching(self, name: str) -> list[StructField]:
-        """Return the columns that Spark would take this name for: case counts only if the session says so."""
-        return self._fields.get(self._same(name), [])
+    def called(self, name: str) -> list[StructField]:
+        """Return the columns of this name: case counts only if the session says so."""
+        return self._fields.get(self.same(name), [])
+
+    def matching(self, name: str) -> list[tuple[str, StructField]]:
+        """Return what a name may mean, with how to write it for Spark: columns, and fields of structs by `a.b`.
+
+        As in Spark a part of a name may stand in backticks; a column with a dot in its name may do without.
+        """
+        found = [(quoted(known.name), known) for known in self.called(name)]
+        parts = _parts(name)
+        if not parts or parts == [name]:
+            return found
+        inner = [(quoted(known.name), known) for known in self.called(parts[0])]
+        for part in parts[1:]:
+            inner = [
+                (f"{where}.{quoted(known.name)}", known)
+                for where, outer in inner
+                if isinstance(outer.dataType, StructType)
+                for known in outer.dataType.fields
+                if self.same(known.name) == self.same(part)
+            ]
+        return found + inner
 
     def leading(self, kinds: tuple[type, ...], count: int) -> list[str]:
         """Return the names of the first columns of these types that a name means alone."""
@@ -105,23 +139,35 @@ class Table:
 
         role: what the user calls the column's part.
         """
+        where, kind = self._one(name, role)
+        return F.col(where), kind
+
+    def _one(self, name: str, role: str) -> tuple[str, DataType]:
+        """Return how to write the column of this name for Spark, and its type."""
         found = self.matching(name)
         if not found:
             near = difflib.get_close_matches(name, self.names, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise DataError(
-                f"there is no column {name!r} for {role}: {hint}the DataFrame has {', '.join(self.names)}",
-                code="data-column",
+                f"there is no column {name!r} for {role}: {hint}the DataFrame has {self.shown()}", code="data-column"
             )
         if len(found) > 1:
+            ways = sorted({where for where, _ in found})
+            apart = len({self.same(way) for way in ways}) == len(found)
+            remedy = f"write {' or '.join(ways)}" if apart else "rename them"
             raise DataError(
-                f"{len(found)} columns are called {name!r}: rename them, so that {role} means one", code="data-column"
+                f"{len(found)} columns are called {name!r}: {remedy}, so that {role} means one", code="data-column"
             )
-        return F.col("`" + found[0].name.replace("`", "``") + "`"), found[0].dataType
+        return found[0][0], found[0][1].dataType
+
+    def shown(self) -> str:
+        """Return the names of the columns, for messages."""
+        more = f", ... ({len(self.names):,} columns)" if len(self.names) > SHOWN else ""
+        return ", ".join(self.names[:SHOWN]) + more
 
     def check_free(self, names: Sequence[str]) -> None:
         """Raise DataError where the DataFrame has columns of these names, which a stage is to make."""
-        if clash := [name for name in names if self.matching(name)]:
+        if clash := [name for name in names if self.called(name)]:
             raise DataError(
                 f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
                 "predictionCol, probabilityCol and rawPredictionCol",
@@ -130,16 +176,29 @@ class Table:
 
     def number(self, name: str, role: str) -> Column:
         """Return a column of numbers as doubles.  Raises DataError for any other column."""
-        column, kind = self.column(name, role)
+        return F.col(self._number(name, role)[0]).cast("double")
+
+    def numbers(self, names: Sequence[str], role: str) -> Column:
+        """Return columns of numbers as one of lists of doubles.  Raises DataError for any other columns.
+
+        Spark reads one text: a call for each of 10,000 columns would take longer than the job.
+        """
+        found = [self._number(name, role) for name in names]
+        items = (where if isinstance(kind, DoubleType) else f"cast({where} as double)" for where, kind in found)
+        return F.expr(f"array({', '.join(items)})")
+
+    def _number(self, name: str, role: str) -> tuple[str, DataType]:
+        """Return how to write a column of numbers for Spark, and its type.  Raises DataError for any other column."""
+        where, kind = self._one(name, role)
         if isinstance(kind, NumericType | BooleanType):
-            return column.cast("double")
+            return where, kind
         if isinstance(kind, StringType):
             remedy = (
                 f'StringIndexer(inputCol={name!r}, outputCol="{name}_index")'
                 if role.startswith("label")
                 else f'StringIndexer(inputCol={name!r}, outputCol="{name}_index"), then OneHotEncoder'
             )
-            example = None if self.frame.isStreaming else self.frame.select(column).head()
+            example = None if self.frame.isStreaming else self.frame.select(F.col(where)).head()
             shown = f", such as {example[0]!r} in its first row" if example and example[0] is not None else ""
             raise DataError(
                 f"column {name!r} holds text{shown}, in all of its rows: a network takes numbers.  To do: {remedy}",
@@ -168,7 +227,7 @@ class Table:
         Raises DataError for any other column.
         """
         if not isinstance(features, str):
-            return F.array(*(self.number(name, role) for name in features))
+            return self.numbers(features, role)
         column, kind = self.column(features, role)
         if isinstance(kind, VectorUDT):
             return column if kept else F.when(column.isNotNull(), vector_to_array(column, dtype))
@@ -195,7 +254,7 @@ class Table:
     def label(self, label: Names, role: str) -> Column:
         """Return the label, or labels, as one column of lists.  Raises DataError for what are no numbers."""
         if not isinstance(label, str):
-            return F.array(*(self.number(name, role) for name in label))
+            return self.numbers(label, role)
         column, kind = self.column(label, role)
         if isinstance(kind, VectorUDT):
             return F.when(column.isNotNull(), vector_to_array(column, "float64"))
@@ -205,12 +264,12 @@ class Table:
 
     def holds_vectors(self, names: Names) -> bool:
         """Return whether this is one column of Spark's vectors."""
-        return isinstance(names, str) and isinstance(self.matching(names)[0].dataType, VectorUDT)
+        return isinstance(names, str) and isinstance(self.matching(names)[0][1].dataType, VectorUDT)
 
     def _about(self, name: str) -> dict[str, Any]:
         """Return what Spark's metadata say of a column."""
         found = self.matching(name)
-        about = found[0].metadata.get("ml_attr", {}) if found else {}
+        about = found[0][1].metadata.get("ml_attr", {}) if found else {}
         if not isinstance(about, dict):
             raise unreadable(name, about)
         return about
@@ -259,6 +318,27 @@ class Table:
         if not fine or kind not in ("binary", "nominal"):
             raise unreadable(str(label), about)
         return count, names
+
+
+def quoted(name: str) -> str:
+    """Return a name as Spark reads it whatever is in it.
+
+    >>> quoted("a.b")
+    '`a.b`'
+    """
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _parts(name: str) -> list[str]:
+    """Return the parts that Spark sees in a name; none where it is no name to Spark.
+
+    >>> _parts("a.`b.c`"), _parts("a..b")
+    (['a', 'b.c'], [])
+    """
+    part = r"(?:`(?:[^`]|``)+`|[^`.]+)"
+    if not re.fullmatch(rf"{part}(?:\.{part})*", name):
+        return []
+    return [one[1:-1].replace("``", "`") if one[0] == "`" else one for one in re.findall(part, name)]
 
 
 def unreadable(name: str, about: Any) -> DataError:

@@ -29,7 +29,7 @@ from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark import packing, worker
-from firesteel.spark.columns import Columns, Table, check_names, listed
+from firesteel.spark.columns import Columns, Table, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.failures import alive
 from firesteel.spark.ship import ship
@@ -108,7 +108,7 @@ class Frame:
         self.feature_size = table.feature_size(columns.features)
         self.feature_names = table.feature_names(columns.features)
         leading = table.leading(TELLING, LEADING)
-        told = {f"where{number}": table.column(name, "leading")[0] for number, name in enumerate(leading)}
+        told = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
         self.told = self._selected("float64", True, told)
         self.reading = packing.Reading(dtype, self.hold, None, columns.skip, tuple(leading))
         self.reports: list[dict[str, Any]] = []
@@ -353,7 +353,7 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: str | Se
     kind = "array<float>" if network.dtype == "float32" else "array<double>"
     with alive(frame.sparkSession, "firesteel: predict"):
         table = Table(frame)
-        if clash := table.matching("prediction"):
+        if clash := table.called("prediction"):
             raise DataError(
                 f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",
                 code="data-column",

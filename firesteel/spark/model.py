@@ -181,7 +181,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         missing = [name for name in _several(features) if not table.matching(name)]
         if missing:
             raise DataError(
-                f"there is no column {missing[0]!r} for featuresCol: the DataFrame has {', '.join(table.names)}, "
+                f"there is no column {missing[0]!r} for featuresCol: the DataFrame has {table.shown()}, "
                 f"and the model was trained on {_listed(self._features)}",
                 code="data-schema",
             )
@@ -192,8 +192,9 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
                 f"trained on {self.numFeatures} ({_listed(self._features)})",
                 code="data-schema",
             )
-        if names and self._features and names != self._features:
-            at = next(i for i, (a, b) in enumerate(zip(names, self._features, strict=True)) if a != b)
+        pairs = list(zip(names or (), self._features or (), strict=False))
+        at = next((i for i, (a, b) in enumerate(pairs) if table.same(a) != table.same(b)), None)
+        if names and self._features and at is not None:
             raise DataError(
                 f"feature {at} is {names[at]!r} where the model was trained on {self._features[at]!r}: "
                 f"{Columns(features).names()['features']} has the features {_listed(names)}, and the model was "

@@ -474,6 +474,25 @@ def networks(spark: SparkSession, folder: str) -> Any:
     }
 
 
+def nested(spark: SparkSession, folder: str) -> Any:
+    """Features, labels and weights that are fields of structs give the network of plain columns."""
+    frame = numeric(spark).withColumn("held", F.col("id") % 5 == 0)
+    inner = frame.select("id", F.struct("features", F.struct(*frame.columns).alias("deep.er")).alias("row"))
+    deep = "row.`deep.er`."
+    names = {"featuresCol": "features", "labelCol": "label", "weightCol": "kind", "validationIndicatorCol": "held"}
+    fits = {
+        "vector": [names, {part: f"{deep}{name}" for part, name in names.items()}],
+        "list": [{"featuresCol": ["grams", "metres"]}, {"featuresCol": [f"{deep}grams", "ROW.`Deep.Er`.METRES"]}],
+    }
+    found = {}
+    for form, (plain, fields) in fits.items():
+        flat = small(**plain).fit(frame)
+        model = small(**{"labelCol": f"{deep}label"} | fields).fit(inner)
+        same = predictions(model.transform(inner)) == predictions(flat.transform(frame))
+        found[form] = [flat.network.fingerprint() == model.network.fingerprint(), same]
+    return found
+
+
 def streaming(spark: SparkSession, folder: str) -> Any:
     model = small().fit(numeric(spark))
     stream = spark.readStream.format("rate").option("rowsPerSecond", 50).load()
@@ -535,6 +554,7 @@ ALL = (
     stored_pack,
     checkpoints,
     networks,
+    nested,
     streaming,
     big,
 )

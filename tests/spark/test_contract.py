@@ -174,6 +174,10 @@ def test_an_interrupted_fit_goes_on_from_its_checkpoints(found):
     assert got["again"] == got["whole"] and got["history"] and got["interrupted"] == 2
 
 
+def test_fields_of_structs_are_columns(found):
+    assert found("nested") == {"vector": [True, True], "list": [True, True]}
+
+
 def test_networks_come_out_of_stages_and_go_in(found):
     got = found("networks")
     assert got["same"] and max(got["one row"]) < 1e-5
