@@ -5,26 +5,33 @@ known of the rows, on arrays and on DataFrames.
 """
 
 import math
+import warnings
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from firesteel.core.activations import Relu, Sigmoid, Softmax, Tanh
+from firesteel.core.centre import Centre
+from firesteel.core.elements import Drop, Noise, Scale, Standardize
 from firesteel.core.embedding import Lookup
 from firesteel.core.losses import Crossentropy
 from firesteel.core.network import Network, Objective
 from firesteel.core.norms import BatchNorm, LayerNorm
-from firesteel.core.ops import Affine, Drop, Noise, Scale, Standardize
+from firesteel.core.ops import Affine
 from firesteel.core.types import Array
+from firesteel.train.centring import FAR, Sample
+from firesteel.train.checks import FLAT, INEXACT, called
 from firesteel.train.moments import Moments
 from firesteel.train.source import Survey
 
-__all__ = ["advice", "sizes"]
+__all__ = ["advice", "sizes", "warn_of_lost"]
 
 WIDE = 10.0
 """How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
 BROAD = 1000
 """Units above which a single hidden layer is broad."""
+ROUNDED = "numbers that are rounded in the network's dtype"
 FEW = 20
 """How many whole numbers targets may take and still look like classes."""
 
@@ -90,7 +97,7 @@ def _unchanging(features: Moments) -> list[str]:
 def _scale(network: Network, features: Moments) -> list[str]:
     if not network.ops or isinstance(network.ops[0], Scale | Standardize | BatchNorm | LayerNorm | Lookup):
         return []
-    size, wide = sizes(features.mean, features.deviation)
+    size, wide = sizes(features.mean - (network.centre.features or 0.0), features.deviation)
     if not wide:
         return []
     return [
@@ -162,3 +169,58 @@ def _capacity(network: Network, rows: int) -> list[str]:
         f"{network.layout.size:,} parameters for {rows:,} rows: hold rows out and watch them with "
         "EarlyStopping(restore_best_weights=True), or use Dropout or a kernel_regularizer"
     ]
+
+
+# What is lost
+
+
+def warn_of_lost(survey: Survey, centre: Centre, names: Mapping[str, str], columns: Sequence[str] | None) -> None:
+    """Warn, once, of columns whose numbers the network's dtype cannot tell apart, less the centre.
+
+    Args:
+        survey: What is known of the rows.
+        centre: What is subtracted from them.
+        names: What "features" and "label" are called.
+        columns: Names of the features, where they have names.
+    """
+    rows, told = survey.rows + survey.held, dict[tuple[str, int], str]()
+    for code, f in survey.found.items():
+        known = centre.features[f.column or 0] if centre.features else 0.0
+        if code.startswith(INEXACT) and not known:
+            text = f"whole {ROUNDED}: {f.value} at {f.where}; {f.rows:,} of {rows:,} rows are like that"
+            told["features", f.column or 0] = text
+        if code.startswith(FLAT):
+            told.setdefault(("features", f.column or 0), f"{ROUNDED}: {f.value}")
+    for name, (size, spread, error) in (_flattened(survey.sample, centre) if survey.sample else {}).items():
+        around = f"they lie around {size:.6g}, differ by {spread:.3g} and are rounded by {error:.3g}"
+        told[name] = f"{told[name]}; {around}" if name in told else f"{ROUNDED}: {around}"
+    for (part, column), text in list(told.items())[:1]:
+        more = f"  {len(told) - 1:,} more column(s) are like that." if len(told) > 1 else ""
+        warnings.warn(
+            f"{called(part, column, names, columns)} holds {text}.  To do: subtract an offset, take dtype='float64', "
+            f"or leave the column out if it only tells rows apart.{more}",
+            stacklevel=3,
+        )
+
+
+def _flattened(sample: Sample, centre: Centre) -> dict[tuple[str, int], tuple[float, float, float]]:
+    """Return size, spread and rounding of columns of ("features" or "label", number) that float32 flattens.
+
+    Looked at are the parts of the rows that lie farthest out: a half, a quarter, an eighth.
+    """
+    found: dict[tuple[str, int], tuple[float, float, float]] = {}
+    features, targets = np.split(sample.rows, [sample.width], axis=1)
+    near = np.hstack([features - (centre.features or 0.0), targets - (centre.targets or 0.0)])
+    order = np.argsort(np.abs(near), axis=0)
+    v, whole = (np.take_along_axis(part, order, axis=0) for part in (near, sample.rows))
+    error = np.abs(v.astype(np.float32) - v)
+    for share in (2, 4, 8):
+        out = np.sort(v[len(v) - len(v) // share :], axis=0)
+        if len(out) < 4:
+            continue
+        spread, wrong = out[-1 - len(out) // 4] - out[len(out) // 4], np.median(error[-len(out) :], axis=0)
+        for column in np.flatnonzero((spread > 0) & (spread < FAR * wrong)).tolist():
+            name = ("features", column) if column < sample.width else ("label", column - sample.width)
+            size = whole[-(len(out) // 2), column]
+            found.setdefault(name, (float(size), float(spread[column]), float(wrong[column])))
+    return found

@@ -135,8 +135,9 @@ class Built:
             raise ConfigError(
                 "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
             )
-        sparse = self._network is not None and self._network.sparse
-        self._network = Network(self._layers, inputs, self._dtype, sparse)
+        before = self._network
+        kept = () if before is None else (before.sparse, before.centre)
+        self._network = Network(self._layers, inputs, self._dtype, *kept)
 
     @property
     def theta(self) -> Array:
@@ -194,6 +195,12 @@ class Built:
     def _objective(self) -> Objective:
         self._compiled()
         assert self._loss is not None
+        if self.network.centre.targets and not self._loss.differences:
+            raise ConfigError(
+                f"{type(self._loss).__name__} is not a loss of differences, and this network has learned targets far "
+                "from zero with one that is: make a new one for it",
+                code="config-loss",
+            )
         outputs = self.network.outputs
         measured = (_metric(metric, self._loss, outputs) for metric in self._metrics)
         return Objective(self.network, self._loss, tuple(zip(_names(self._metrics), measured, strict=True)))

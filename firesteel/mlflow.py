@@ -187,5 +187,6 @@ def _signature(model: Sequential, example: Any) -> Any:
         return models.infer_signature(example, Scorer(model).predict(example))
     network = model.network
     columns = types.Schema([types.ColSpec("double") for _ in range(network.inputs)])
-    outputs = types.Schema([types.TensorSpec(np.dtype(network.dtype), (-1, network.outputs))])
+    kind = np.dtype("float64" if network.centre.targets else network.dtype)
+    outputs = types.Schema([types.TensorSpec(kind, (-1, network.outputs))])
     return models.ModelSignature(inputs=columns, outputs=outputs)

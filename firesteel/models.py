@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -155,7 +156,8 @@ class Sequential(Trainable):
         self._compiled()
         source = self._source(x, y, None, (features, label, None), 0.0, True)
         objective, survey = self._surveyed(source)
-        with source.engine() as engine:
+        objective = replace(objective, network=replace(self.network, centre=self._centre(survey)))
+        with source.engine(centre=objective.network.centre) as engine:
             moments = measure(engine, survey.width, survey.targets, self._dtype)
             fresh = not self.state.step and not self._waiting()
             start = loop.score(engine, objective, self.theta)["loss"] if fresh else None
@@ -178,7 +180,7 @@ class Sequential(Trainable):
         self._compiled()
         source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
         objective, _ = self._surveyed(source)
-        with source.engine() as engine:
+        with source.engine(centre=objective.network.centre) as engine:
             yield objective, engine
 
     @spelled

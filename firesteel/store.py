@@ -6,7 +6,7 @@ both tells a damaged file from a whole one.  A save is written beside the target
 old file stays whole until the new one is.
 
 Format 1 holds a network, its weights and what it was compiled with.  Format 2 also holds the state of a training that
-may go on: the optimiser's moments, the steps taken, the learning rate that was set.
+may go on: the optimiser's moments, the steps taken, the learning rate that was set; or a network's centre.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def tensor_names(network: Network) -> list[str]:
 
 def _format(header: Mapping[str, Any]) -> int:
     """Return the first format whose readers understand a description: no file has a higher one than it needs."""
-    return 2 if "state" in header else 1
+    return 2 if "state" in header or "centre" in header["network"] else 1
 
 
 def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: Mapping[str, Array] = NONE) -> bytes:

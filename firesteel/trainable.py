@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from firesteel import checkpoints as kept
+from firesteel.advice import warn_of_lost
 from firesteel.built import Built
+from firesteel.core.centre import Centre
 from firesteel.core.layers import Flatten, Input, Normalization
 from firesteel.core.network import Objective
 from firesteel.core.optimizers import Optimizer
@@ -19,6 +21,7 @@ from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.train import loop, strategies
 from firesteel.train.callbacks import Callback, Conductor
+from firesteel.train.centring import centre_for
 from firesteel.train.checkpoints import Checkpoints, Identity
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine
@@ -73,14 +76,16 @@ class Trainable(Built):
         count = source.default_shards(strategy, batch_size) if shards is None else shards
         if weights is not None and not isinstance(class_weight, str):
             class_weight = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
+        centre = self._centre(survey)
+        warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
         told = {**told, "validation_split": source.split, "class_weight": class_weight}
         with contextlib.ExitStack() as stack:
-            engine = stack.enter_context(source.engine(count, shuffle=shuffle))
+            engine = stack.enter_context(source.engine(count, shuffle=shuffle, centre=centre))
             held: Engine | None = None
             if validation is not None:
-                held = stack.enter_context(validation.engine())
+                held = stack.enter_context(validation.engine(centre=centre))
             elif survey.held:
-                held = stack.enter_context(source.engine(held=True))
+                held = stack.enter_context(source.engine(held=True, centre=centre))
             if place is not None:
                 stack.enter_context(place)
             return self.fit_blocks(
@@ -122,6 +127,8 @@ class Trainable(Built):
         checkpoints: where progress is kept; if there is some of this very training, it goes on.
         """
         optimizer = self._compiled()
+        if not self._chosen and engine.centre != self.network.centre:
+            self._network = replace(self.network, centre=engine.centre)
         self._adapt(engine)
         if engine.sparse and not self.network.sparse and self.network.front is not None:
             self._network = replace(self.network, sparse=True)
@@ -199,6 +206,11 @@ class Trainable(Built):
         self.keep(state)
         conductor.finish()
         return self.history
+
+    def _centre(self, survey: Survey) -> Centre:
+        """Return what is subtracted from rows: by the first fit's, and then always the same."""
+        assert self._loss is not None
+        return self.network.centre if self._chosen else centre_for(survey.centre, self.network, self._loss)
 
     def _waiting(self) -> list[Normalization]:
         """Return the layers that are to learn means and variances from the rows."""

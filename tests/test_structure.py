@@ -48,8 +48,16 @@ KERNELS = ["core.steps"]
 LIMITS = {"core": 900, "train": 2500, "fast": 700, "face": 1300}
 """The most lines of code in each room, catalogues apart."""
 CATALOGUES = [
-    *["core.activations", "core.constraints", "core.embedding", "core.initializers", "core.layers", "core.losses"],
-    *["core.metrics", "core.norms", "core.optimizers", "core.regularizers", "core.schedules", "train.callbacks"],
+    *["core.activations", "core.constraints", "core.elements", "core.embedding", "core.initializers", "core.layers"],
+    *[
+        "core.losses",
+        "core.metrics",
+        "core.norms",
+        "core.optimizers",
+        "core.regularizers",
+        "core.schedules",
+        "train.callbacks",
+    ],
     "train.savers",
     *[
         name

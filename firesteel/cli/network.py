@@ -107,7 +107,9 @@ def build(config: Config, task: Task, width: int, moments: tuple[Moments, Moment
     model.build((None, width))
     if config.model.initial is not None:
         beside = config.file.parent if config.file is not None else Path()
-        model.set_weights(load_model(beside / config.model.initial).get_weights())
+        first = load_model(beside / config.model.initial)
+        model.set_weights(first.get_weights())
+        model._network = replace(model.network, centre=first.network.centre)
     return model
 
 

@@ -152,7 +152,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     survey = source.survey()
     moments = None
     if measures_targets(config, task):
-        with source.engine() as engine:
+        with source.engine(centre=survey.centre) as engine:
             moments = measure(engine, survey.width, survey.targets, dtype)
     model = build(config, task, survey.width, moments)
     test = None

@@ -14,10 +14,11 @@ import numpy as np
 from firesteel.core import constraints, initializers, regularizers
 from firesteel.core.activations import ACTIVATIONS, Elu, Rectify
 from firesteel.core.constraints import Constraint
+from firesteel.core.elements import Drop, Noise, Scale, Standardize
 from firesteel.core.embedding import Lookup
 from firesteel.core.initializers import Initializer
 from firesteel.core.norms import BatchNorm, LayerNorm
-from firesteel.core.ops import Affine, Drop, Noise, Op, Scale, Standardize
+from firesteel.core.ops import Affine, Op
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.spec import Spec, choice, flag, integer, number, numbers, resolver, unknown, whole
 from firesteel.errors import ConfigError

@@ -6,7 +6,8 @@ is per row; weights and sums are applied in `network.py`.  Shapes: B rows, O out
 z_k is an output, y_k its target and r_k = z_k - y_k.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -47,9 +48,11 @@ class Loss(Spec):
     targets: what the targets must be: "real", "unit" (numbers in [0, 1]), "class" (integers 0..O-1, T = 1), "count"
     (numbers of at least 0) or "sign" (-1 and 1, or 0 and 1).
     natural: the activation whose outputs suit the loss.
+    differences: whether it depends on z - y alone, so that both may be counted from any number.
     """
 
     larger_is_better: ClassVar[bool] = False
+    differences: ClassVar[bool] = False
     targets: ClassVar[str] = "real"
     natural: ClassVar[str] = "linear"
 
@@ -61,6 +64,10 @@ class Loss(Spec):
     def columns(self, outputs: int) -> int:
         """Return T, the number of target columns, for a network of so many outputs."""
         return outputs
+
+    def lowered(self, centre: Sequence[float]) -> "Loss":
+        """Return the loss of outputs and targets that a centre has been subtracted from."""
+        return self
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         """Return each row's loss (B,), the network's outputs (B, O) and d(loss)/dz (B, O).
@@ -78,6 +85,8 @@ class MeanSquaredError(Loss):
     array([2.])
     """
 
+    differences = True
+
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
         return (r * r).mean(axis=1), z, r * r.dtype.type(2.0 / r.shape[1])
@@ -90,6 +99,8 @@ class HalfSumOfSquares(Loss):
     >>> HalfSumOfSquares().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))[0]
     array([2.])
     """
+
+    differences = True
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
@@ -109,6 +120,8 @@ class MeanAbsoluteError(Loss):
     array([1.])
     """
 
+    differences = True
+
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
         return _mean(np.abs(r), z, np.sign(r))
@@ -124,6 +137,7 @@ class Huber(Loss):
     Source: Huber 1964.
     """
 
+    differences = True
     delta: float = number(1.0, above=0.0, why="it is where squares become straight lines")
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -142,6 +156,8 @@ class LogCosh(Loss):
     >>> LogCosh().rows(np.array([[1000.0]]), np.array([[0.0]]))[0].round(4)
     array([999.3069])
     """
+
+    differences = True
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
@@ -163,6 +179,7 @@ class Quantile(Loss):
     Source: Koenker and Bassett 1978.
     """
 
+    differences = True
     q: float = number(0.5, above=0.0, below=1.0, why="it is the share of targets below the output")
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -380,6 +397,15 @@ class Standardized(Loss):
     loss: Loss | str = choice(MeanSquaredError(), measured)
     mean: tuple[float, ...] = numbers((0.0,), why="it is taken from outputs and targets")
     deviation: tuple[float, ...] = numbers((1.0,), low=1e-300, why="it divides outputs and targets")
+
+    @property
+    def differences(self) -> bool:  # type: ignore[override]
+        return measured(self.loss).differences
+
+    def lowered(self, centre: Sequence[float]) -> Loss:
+        if not centre:
+            return self
+        return replace(self, mean=tuple((np.array(self.mean) - centre).tolist()))  # of one mean, one for each output
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         mean = np.array(self.mean, z.dtype)

@@ -91,9 +91,11 @@ class Metric(Spec):
 
     larger_is_better: whether a larger value is a better one; None where neither is.  What watches a metric with
     mode="auto" asks for it.
+    differences: whether it depends on p - y and the spread of y alone, so that both may be counted from any number.
     """
 
     larger_is_better: ClassVar[bool | None] = None
+    differences: ClassVar[bool] = False
 
     def suited(self, loss: Loss, outputs: int) -> "Metric":
         """Return this metric as it is meant beside a loss, for a network of so many outputs."""
@@ -285,6 +287,7 @@ class MeanAbsoluteError(RowMetric):
     """
 
     larger_is_better = False
+    differences = True
 
     def rows(self, p: Array, y: Array) -> Array:
         return np.abs(p - y).mean(axis=1)
@@ -299,6 +302,7 @@ class MeanSquaredError(RowMetric):
     """
 
     larger_is_better = False
+    differences = True
 
     def rows(self, p: Array, y: Array) -> Array:
         r = p - y
@@ -317,6 +321,7 @@ class RootMeanSquaredError(Metric):
     """
 
     larger_is_better = False
+    differences = True
 
     def size(self, outputs: int) -> int:
         return 1
@@ -344,6 +349,7 @@ class R2Score(Metric):
     """
 
     larger_is_better = True
+    differences = True
 
     class_aggregation: str | None = word("uniform_average", "variance_weighted_average", None)
 

@@ -18,6 +18,7 @@ import numpy as np
 from firesteel.core import layers as layer_words
 from firesteel.core import sparse as sparse_rows
 from firesteel.core.activations import ACTIVATIONS
+from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.chain import Chain
 from firesteel.core.constraints import Constraint
 from firesteel.core.layers import Layer
@@ -43,6 +44,7 @@ class Network:
     """Layers, the number of inputs and the dtype: everything about a network but its weights.
 
     sparse: whether its first layer multiplies non-zeros only, as it does once it has met sparse rows.
+    centre: what its inputs and outputs are less than the features and targets that it is for.
 
     >>> from firesteel.core.layers import Dense
     >>> network = Network((Dense(2, activation="softmax"),), inputs=3)
@@ -54,6 +56,7 @@ class Network:
     inputs: int
     dtype: str = "float32"
     sparse: bool = False
+    centre: Centre = UNCENTRED
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -71,6 +74,9 @@ class Network:
                 width = op.outputs(width)
             if whole(width) is None:
                 raise ConfigError(f"layer {number}, {layer}, has more outputs than can be", code="config-shape")
+        sizes = (len(self.centre.features), len(self.centre.targets))
+        if sizes[0] not in (0, self.inputs) or sizes[1] not in (0, width) or (self.sparse and sizes[0]):
+            raise ConfigError(f"a centre of {sizes} numbers does not fit the network", code="config-shape")
         if self.sparse and self.front is None:
             raise ConfigError(
                 "a network takes sparse rows only if zeros stay zeros up to its first Dense layer, and that one's "
@@ -80,8 +86,11 @@ class Network:
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:
-        """The ops of all layers, in order."""
-        return tuple(op for layer in self.layers for op in layer.ops())
+        """The ops of all layers, in order; those that know the means of features or targets count from the centre."""
+        ops = [op for layer in self.layers for op in layer.ops()]
+        ops[:1] = [op.moved(self.centre.features) for op in ops[:1]]
+        ops[-1:] = [op.lowered(self.centre.targets) for op in ops[-1:]]
+        return tuple(ops)
 
     @cached_property
     def front(self) -> int | None:
@@ -183,9 +192,9 @@ class Network:
     def to_config(self) -> dict[str, Any]:
         """Return the JSON-able description."""
         layers = [layer.to_config() for layer in self.layers]
-        return {"layers": layers, "inputs": self.inputs, "dtype": self.dtype} | (
-            {"sparse": True} if self.sparse else {}
-        )
+        described = {"layers": layers, "inputs": self.inputs, "dtype": self.dtype}
+        rest = {"sparse": self.sparse, "centre": self.centre.to_config()}
+        return described | {name: value for name, value in rest.items() if value}
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "Network":
@@ -194,7 +203,8 @@ class Network:
         if not isinstance(layers, list) or inputs is None or inputs < 1:
             raise ConfigError("not the description of a network: layers or inputs are missing", code="config-field")
         made = tuple(layer_words.get(layer) for layer in layers)
-        return Network(made, inputs, str(dtype), bool(config.get("sparse", False)))
+        centre = Centre.from_config(config.get("centre", {}))
+        return Network(made, inputs, str(dtype), bool(config.get("sparse", False)), centre)
 
     def fingerprint(self, theta: Array) -> str:
         """Return the SHA-256 (64 hex digits) of the architecture and the weights."""
@@ -256,6 +266,11 @@ network ends in Softmax() [config-loss]
         return len(self.network.ops) - (self.loss.link is not None)
 
     @cached_property
+    def centred(self) -> Loss:
+        """The loss of outputs and targets that the centre has been subtracted from."""
+        return self.loss.lowered(self.network.centre.targets)
+
+    @cached_property
     def fused(self) -> bool:
         """Whether the loss is one that a chain learns with."""
         return self.loss in (CategoricalCrossentropy(), SparseCategoricalCrossentropy())
@@ -301,7 +316,7 @@ network ends in Softmax() [config-loss]
     def score(self, p: Sequence[Views], x: Features, y: Array, w: Array) -> Array:
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""
         z, _ = self.network.forward(p, x, last=self.last)
-        losses, outputs, _ = self.loss.rows(z, y)
+        losses, outputs, _ = self.centred.rows(z, y)
         return self.sums(losses, outputs, y, w)
 
     def learn(
@@ -336,7 +351,7 @@ network ends in Softmax() [config-loss]
                 p[end], z, y, weights.astype(z.dtype, copy=False), g[end], end > learns
             )
         else:
-            losses, outputs, d = self.loss.rows(z, y)
+            losses, outputs, d = self.centred.rows(z, y)
             d *= weights.astype(d.dtype, copy=False)[:, None]
         for number, pull in reversed(pulls):
             if number >= learns:
@@ -355,6 +370,8 @@ network ends in Softmax() [config-loss]
         sums[0] = np.dot(losses, w)
         sums[1] = np.add.reduce(w)
         sums[2] = len(w)
+        centre = self.network.centre.targets
         for _, metric, where in self.summed:
-            sums[where] = metric.sums(outputs, y, w)
+            by = np.array(centre) if centre and not metric.differences else None
+            sums[where] = metric.sums(outputs, y, w) if by is None else metric.sums(outputs + by, y + by, w)
         return sums

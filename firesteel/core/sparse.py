@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.elements import Scale, Standardize
 from firesteel.core.layout import Layout
-from firesteel.core.ops import Affine, Op, Scale, Standardize, ones
+from firesteel.core.ops import Affine, Op, ones
 from firesteel.core.types import Array, Pull, Random, Views
 
 if TYPE_CHECKING:

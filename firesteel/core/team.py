@@ -14,8 +14,9 @@ import numpy as np
 
 from firesteel.core import chain, kernels, steps
 from firesteel.core.chain import Chain
+from firesteel.core.elements import Scale, Standardize
 from firesteel.core.network import Network, Objective
-from firesteel.core.ops import Scale, Standardize, ones
+from firesteel.core.ops import ones
 from firesteel.core.steps import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
 from firesteel.core.types import Array
 

@@ -22,8 +22,9 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.models import Sequential
 from firesteel.report.inside import WORK, Use, first_layer, importance_of, layers_of
-from firesteel.report.reading import Reading, positive, short, task_of
+from firesteel.report.reading import Reading, near, positive, short, task_of
 from firesteel.train.blas import one_blas_thread
+from firesteel.train.centring import FAR
 from firesteel.train.threads import threads
 
 __all__ = ["Names", "Rows", "examine", "task_of"]
@@ -324,14 +325,16 @@ def _numbers(
     """Return each output's errors, points and residuals for the first few, and the rows that are furthest off."""
     r, metric = told - truth, R2Score(None)
     total = w.sum()
-    r2 = np.asarray(metric.result(metric.sums(told, truth, w), total))
+    r2 = np.asarray(metric.result(metric.sums(*near(told, truth), w), total))
     rmse, mae = np.sqrt(w @ (r * r) / total), w @ np.abs(r) / total
     outputs: list[dict[str, Any]] = [
         {"name": called[k], "rmse": rmse[k], "mae": mae[k], "r2": r2[k]} for k in range(reading.outputs)
     ]
     some = np.sort(rng_for(0, "report", "points").permutation(len(w))[:POINTS])
     for k, output in enumerate(outputs[:DRAWN]):
-        output["points"] = [short(pair) for pair in np.stack([truth[some, k], told[some, k]], axis=1)]
+        pairs = np.stack([truth[some, k], told[some, k]], axis=1)
+        ratio = np.abs(pairs[:, 0]).max() / (np.ptp(pairs[:, 0]) or 1.0)
+        output["points"] = [short(pair, 4 + int(math.log10(ratio) if ratio > FAR else 0)) for pair in pairs]
         if np.isfinite(r[:, k]).all():
             counts, edges = np.histogram(r[:, k], STRIPES, weights=w)
             output["histogram"] = {"edges": edges, "counts": [_count(value) for value in counts]}

@@ -27,9 +27,9 @@ from firesteel.errors import ConfigError, DivergenceError, StoreError, without_s
 from firesteel.files import open_plain
 from firesteel.report import settings
 from firesteel.report.evidence import Names, Rows, examine, task_of
+from firesteel.tables.sampling import sample
 from firesteel.train import loop
 from firesteel.train.engine import Engine, LocalEngine
-from firesteel.train.sampling import sample
 
 __all__ = ["CHECKPOINT", "FILES", "RunFolder", "is_finished", "next_folder"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from firesteel.core.activations import Rectify, Relu
+from firesteel.core.centre import less
 from firesteel.core.embedding import Lookup
 from firesteel.core.network import Objective
 from firesteel.core.ops import Affine
@@ -39,8 +40,10 @@ class Use:
 
     def losses(self, x: Array, y: Array) -> Array:
         """Return each row's loss, (n,)."""
-        z = predict(self.objective.network, self.theta, x, self.run, self.objective.last)
-        return self.objective.loss.rows(z, y.astype(z.dtype))[0].astype(np.float64)
+        network = self.objective.network
+        z = predict(network, self.theta, x, self.run, self.objective.last)
+        y = less(y, network.centre.targets, z.dtype).astype(z.dtype)
+        return self.objective.centred.rows(z, y)[0].astype(np.float64)
 
 
 # What it looks at
@@ -73,7 +76,7 @@ def importance_of(
     moving = np.sort(moving[order[: max(FEWEST_INPUTS, int(WORK / (once * m)))]])
     repeats = min(REPEATS, max(1, int(WORK / (once * m * max(1, len(moving))))))
     some = np.sort(rng_for(0, "report", "rows").permutation(len(x))[:m])
-    x, y, w = x[some].astype(network.dtype), y[some], positive(w[some])
+    x, y, w = x[some].astype("float64" if network.centre.features else network.dtype), y[some], positive(w[some])
     truth = reading.truth(y)
 
     def worth() -> float:
@@ -114,6 +117,7 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
     alive = [np.zeros(width, bool) for width in network.widths[1:]]
     slopes = np.zeros(network.inputs)
     share = (w / w.sum()).astype(theta.dtype)
+    x, y = less(x, network.centre.features, theta.dtype), less(y, network.centre.targets, theta.dtype)
     for at in range(0, len(x), SUB_BATCH):
         z, pulls = x[at : at + SUB_BATCH].astype(theta.dtype), []
         for number, op in enumerate(ops[: objective.last]):
@@ -121,7 +125,7 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
             pulls.append(pull)
             if cutting[number]:
                 alive[number] |= (z != 0).any(axis=0)
-        _, _, d = objective.loss.rows(z, y[at : at + SUB_BATCH].astype(theta.dtype))
+        _, _, d = objective.centred.rows(z, y[at : at + SUB_BATCH].astype(theta.dtype))
         d = d * share[at : at + SUB_BATCH, None]
         part.fill(0)
         for number in range(objective.last - 1, -1, -1):

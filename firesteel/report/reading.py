@@ -12,8 +12,9 @@ from firesteel.core.losses import Loss
 from firesteel.core.metrics import R2Score, middle, numbered, on_logits
 from firesteel.core.types import Array
 from firesteel.models import Sequential
+from firesteel.train.centring import FAR
 
-__all__ = ["Reading", "positive", "short", "task_of"]
+__all__ = ["Reading", "positive", "near", "short", "task_of"]
 
 
 def task_of(model: Sequential, y: Array) -> str:
@@ -94,7 +95,8 @@ class Reading:
         """Return the metric over the rows.  w: (n,), their weights."""
         if self.task == "regression":
             metric = R2Score("variance_weighted_average")
-            return float(metric.result(metric.sums(told, truth, w), w.sum()))  # type: ignore[arg-type]
+            sums = metric.sums(*near(told, truth), w)
+            return float(metric.result(sums, w.sum()))  # type: ignore[arg-type]
         right = truth == told
         return float(w @ (right.mean(axis=1) if right.ndim > 1 else right) / w.sum())
 
@@ -104,6 +106,13 @@ def positive(w: Array) -> Array:
     return w.astype(np.float64) if w.sum() > 0 else np.ones(len(w))
 
 
-def short(values: Array) -> list[float]:
-    """Return numbers for people to look at: four digits of each."""
-    return [float(f"{value:.4g}") for value in values.tolist()]
+def near(told: Array, truth: Array) -> tuple[Array, Array]:
+    """Return both, less the middle of a column that lies far from zero, so that squares keep their digits."""
+    middle = np.median(truth, axis=0)
+    middle = np.where(np.abs(middle) > FAR * truth.std(axis=0), middle, 0.0)
+    return told - middle, truth - middle
+
+
+def short(values: Array, digits: int = 4) -> list[float]:
+    """Return numbers for people to look at: so many digits of each."""
+    return [float(f"{value:.{digits}g}") for value in values.tolist()]

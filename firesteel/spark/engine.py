@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
+from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, without_secrets
 from firesteel.spark import worker
@@ -99,7 +100,7 @@ class SparkEngine:
 
     blocks: what is known of them already; if nothing is, they are asked.  stored: whether the frame only reads
     packed blocks from storage, which costs little where a session refuses to cache.  sparse: whether they hold
-    non-zeros alone.
+    non-zeros alone.  centre: what has been subtracted from the rows that work is given.  shift: what is added before.
     """
 
     def __init__(
@@ -109,8 +110,10 @@ class SparkEngine:
         blocks: Sequence[BlockInfo] | None = None,
         stored: bool = False,
         sparse: bool = False,
+        centre: Centre = UNCENTRED,
+        shift: Centre = UNCENTRED,
     ) -> None:
-        self._shards, self.sparse = shards, sparse
+        self._shards, self.sparse, self.centre, self._shift = shards, sparse, centre, shift
         # Spark keeps one cache for equal plans: without a name of its own, a fit of the same rows at the same time
         # would share it, and the first to end would drop it under the other.
         frame = frame.withColumn("engine", F.lit(uuid.uuid4().hex))
@@ -160,7 +163,9 @@ class SparkEngine:
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
         with sent(self.frame.sparkSession, (work, task)) as parcel:
-            function = functools.partial(worker.run_shard, parcel, task.version, self._expected, PIECE_BYTES)
+            function = functools.partial(
+                worker.run_shard, parcel, task.version, self._expected, self._shift, PIECE_BYTES
+            )
             frame = self._data.mapInArrow(function, PARTIALS)
             sparse = task.objective.network.sparse
             if not sparse and self._shards * task.vectors * task.theta.nbytes > MERGE_BYTES:

@@ -23,6 +23,7 @@ from firesteel.spark.fitting import NetworkEstimator, Plan, check_sizes, wrong
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.params import ClassifierParams, with_params
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
+from firesteel.train.centring import centre_for
 from firesteel.train.checks import MOST_CLASSES, Rule
 from firesteel.train.moments import measure
 from firesteel.train.source import Survey, check_kind, check_targets
@@ -94,7 +95,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             counts = np.split(sums[objective.summed[0][2]], 3)
             return network, ClassificationSummary(history, objective.means(sums)["loss"], *counts)
 
-        return fit, names
+        return fit, names, centre_for(survey.centre, inner, loss)
 
     def _count(self, known: int | None, survey: Survey, name: str, plan: Plan) -> int:
         """Return the number of classes: what the metadata say, or one more than the largest; at least 2."""
@@ -224,4 +225,4 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             r2 = 1.0 - means["mse"] / variance if variance else float("nan")
             return network, RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)
 
-        return fit, None
+        return fit, None, centre_for(survey.centre, inner, loss)

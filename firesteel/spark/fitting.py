@@ -16,6 +16,7 @@ from typing import Any, Self
 from pyspark.ml.base import Estimator
 from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
+from firesteel.advice import warn_of_lost
 from firesteel.callbacks import Callback
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, optimizers
@@ -241,12 +242,13 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         if plan.automatic and survey.held:
             plan = replace(plan, stopping=replace(plan.stopping, monitor="val_loss", patience=PATIENCE))
         shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
-        fit, names = self._fit_of(source, survey, plan)
+        fit, names, centre = self._fit_of(source, survey, plan)
+        warn_of_lost(survey, centre, source.names, source.feature_names)
         if plan.runs is not None:
             plan = replace(plan, callbacks=(_run_folder(plan.runs, source.feature_names, names),))
         with contextlib.ExitStack() as stack:
-            engine = stack.enter_context(source.engine(shards))
-            held = stack.enter_context(source.engine(held=True)) if survey.held else None
+            engine = stack.enter_context(source.engine(shards, centre=centre))
+            held = stack.enter_context(source.engine(held=True, centre=centre)) if survey.held else None
             kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
             network, found = fit(plan, engine, held, stack.enter_context(kept) if kept else None)
         model = self._model()
@@ -258,7 +260,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))
 
     def _fit_of(self, source: Source, survey: Survey, plan: Plan) -> Any:
-        """Return what trains on packed rows, once they allow it, and the names of the classes.
+        """Return what trains on packed rows, once they allow it, the names of the classes, and the centre.
 
         The former is called with a plan, engines of rows to train on and held out, and a place for checkpoints, and
         returns a network and a summary.

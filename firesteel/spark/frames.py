@@ -25,6 +25,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
@@ -35,6 +36,7 @@ from firesteel.spark.failures import alive
 from firesteel.spark.ship import ship
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
+from firesteel.train.centring import WIDE, Sample
 from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.holdout import HoldOut
@@ -191,7 +193,16 @@ class Frame:
         nonzeros = sum(counted) if counted else None
         self.narrow = all(report["narrow"] for report in reports)
         few = 2 * sum(report["stored"] for report in reports) <= width * rows
-        self.surveyed = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
+        profile = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
+        inputs, samples = width if width < WIDE else 0, list[Sample]()
+        for half in ("sample", "held")[: 1 if held or self.columns.split != AUTOMATIC else 2]:
+            columns = (table.column(f"{half}_{part}").to_pylist() for part in ("keys", "rows"))
+            samples += [
+                Sample(inputs, np.frombuffer(keys, np.uint64), np.frombuffer(values).reshape(-1, inputs + targets))
+                for keys, values in zip(*columns, strict=True)
+                if keys
+            ]
+        self.surveyed = profile.sampled(functools.reduce(Sample.plus, samples)) if samples else profile
         return self.surveyed
 
     def _tallied(self, hold: HoldOut) -> Tally:
@@ -254,16 +265,18 @@ class Frame:
         return self.surveyed.shards(strategy.default_shards(self.surveyed.rows, batch_size, self._blocks(False)))
 
     @contextlib.contextmanager
-    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[SparkEngine]:
-        with contextlib.closing(self.packed(shards, held)) as engine, alive(self.frame.sparkSession):
+    def engine(
+        self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
+    ) -> Iterator[SparkEngine]:
+        with contextlib.closing(self.packed(shards, held, centre)) as engine, alive(self.frame.sparkSession):
             yield engine
 
-    def packed(self, shards: int | None, held: bool) -> SparkEngine:
-        """Pack the rows; return the engine that holds them until it is closed."""
+    def packed(self, shards: int | None, held: bool, centre: Centre = UNCENTRED) -> SparkEngine:
+        """Pack the rows, less a centre; return the engine that holds them until it is closed."""
         with alive(self.frame.sparkSession, "firesteel: packing the rows"):
-            count, frame = self.planned(shards, held)
+            count, frame = self.planned(shards, held, centre)
             assert self.surveyed is not None
-            engine = SparkEngine(frame, count, sparse=self.surveyed.sparse)
+            engine = SparkEngine(frame, count, sparse=self.surveyed.sparse, centre=centre)
         try:
             self.check_packed(engine.blocks, held)
         except BaseException:
@@ -276,13 +289,13 @@ class Frame:
         if sum(block.fingerprint for block in blocks) % 2**64 != self.key_sums[held]:
             raise DataError(f"other rows were packed than were looked at: {worker.SHIFTING}", code="data-shifting")
 
-    def planned(self, shards: int | None, held: bool) -> tuple[int, DataFrame]:
+    def planned(self, shards: int | None, held: bool, centre: Centre) -> tuple[int, DataFrame]:
         """Return the number of shards, and the frame that packs the rows when it is computed."""
         assert self.surveyed is not None
         blocks = self._blocks(held)
         count = Gradient().default_shards(0, None, blocks) if shards is None else shards
         check_shards(count, blocks)
-        reading = replace(self.reading, where=(), sparse=self.surveyed.sparse)
+        reading = replace(self.reading, where=(), sparse=self.surveyed.sparse, centre=centre)
         task = packing.PackTask(reading, blocks, partition_codes(count), held, self.columns.id is not None)
         heavy = [] if held else self._heavy(blocks, reading)
         if heavy:
@@ -350,7 +363,7 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: str | Se
     check_names(features, "features")
     named = Columns(features if isinstance(features, str) else tuple(features)).names()["features"]
     outputs = worker.Outputs(network, theta, named)
-    kind = "array<float>" if network.dtype == "float32" else "array<double>"
+    kind = "array<float>" if outputs.kind == "float32" else "array<double>"
     with alive(frame.sparkSession, "firesteel: predict"):
         table = Table(frame)
         if clash := table.called("prediction"):
@@ -358,6 +371,6 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: str | Se
                 f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",
                 code="data-column",
             )
-        x = table.features(features, network.dtype, kept=network.sparse and DIRECT)
+        x = table.features(features, worker.reads(network), kept=network.sparse and DIRECT)
         ship(frame.sparkSession)
         return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))

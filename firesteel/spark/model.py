@@ -160,7 +160,9 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         table.check_free((*columns, self._outputs))
         self._check_schema(table)
         network = self.network.network
-        x = table.features(self._columns(), network.dtype, "featuresCol", (network.sparse or self._few) and DIRECT)
+        x = table.features(
+            self._columns(), worker.reads(network), "featuresCol", (network.sparse or self._few) and DIRECT
+        )
         ship(dataset.sparkSession)
         scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(x))
         if self.getOrDefault("handleInvalid") == "skip":

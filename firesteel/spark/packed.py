@@ -11,14 +11,17 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
+from firesteel.advice import warn_of_lost
+from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import DTYPES
 from firesteel.errors import ConfigError, StoreError, without_secrets
 from firesteel.spark.columns import Columns, listed
@@ -28,15 +31,15 @@ from firesteel.spark.frames import Frame
 from firesteel.spark.paths import exists, is_missing, literal, path_text, reach, remove
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import n_blocks
-from firesteel.train.checks import Class, Finding
+from firesteel.train.checks import FLAT, INEXACT, Class, Finding
 from firesteel.train.engine import check_shards
 from firesteel.train.source import Survey
 from firesteel.train.strategies import Gradient, Strategy
 
 __all__ = ["Packed", "load_pack", "pack"]
 
-FORMAT = 1
-"""Number of the layout on storage."""
+FORMATS = (1, 2)
+"""Numbers of the layout on storage.  In the second, rows are less a centre."""
 KEYS = 2
 """Number of the rule that puts rows in order, since rows' weights are not in it; 1 where a file says nothing."""
 WRITING, READING = "firesteel: writing packed rows", "firesteel: reading packed rows"
@@ -56,7 +59,7 @@ class Packed:
         self.class_names: list[str] | None = about["classes"]
         self.class_count: int | None = about.get("class_count", len(self.class_names) if self.class_names else None)
         self._frames, self._survey, self._stored = dict(frames), survey, bool(frames)
-        self._engines: dict[tuple[int, bool], SparkEngine] = {}
+        self._engines: dict[tuple[int, bool, Centre], SparkEngine] = {}
         self._lock = threading.Lock()
 
     def survey(self) -> Survey:
@@ -71,28 +74,31 @@ class Packed:
         return n_blocks(self._survey.held if held else self._survey.rows, self._survey.words)
 
     @contextlib.contextmanager
-    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[SparkEngine]:
-        """Give the engine over these blocks in so many shards; it stays for the next fit."""
+    def engine(
+        self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
+    ) -> Iterator[SparkEngine]:
+        """Give the engine over these blocks in so many shards, less a centre; it stays for the next fit."""
         blocks = self._blocks(held)
         count = Gradient().default_shards(0, None, blocks) if shards is None else shards
         check_shards(count, blocks)
         with self._lock:
             if not self._frames:
                 raise ConfigError("these packed rows were let go already: pack them again", code="config-packed")
-            if (count, held) not in self._engines:
-                frame = self._frames[held]
+            if (count, held, centre) not in self._engines:
+                frame, shift = self._frames[held], _apart(self._survey.centre, centre)
                 with alive(frame.sparkSession, "firesteel: packed rows"):
                     rows = placed(frame, count, F.col("block"))
                     known, sparse = known_blocks(frame), self._survey.sparse
-                    self._engines[count, held] = SparkEngine(rows, count, known, self._stored, sparse)
-            engine = self._engines[count, held]
+                    made = SparkEngine(rows, count, known, self._stored, sparse, centre, shift)
+                    self._engines[count, held, centre] = made
+            engine = self._engines[count, held, centre]
         with alive(engine.frame.sparkSession):
             yield engine
 
     def adopt(self, engine: SparkEngine, held: bool) -> None:
         """Keep an engine that has packed the rows; its blocks are the ones of this object."""
         self._frames[held] = engine.frame
-        self._engines[engine.shards, held] = engine
+        self._engines[engine.shards, held, engine.centre] = engine
 
     def unpersist(self) -> None:
         """Let the rows go from Spark's cache; what lies on storage stays."""
@@ -113,6 +119,12 @@ class Packed:
         survey = self._survey
         held = f", {survey.held:,} held out" if survey.held else ""
         return f"Packed({survey.rows:,} rows of {survey.width:,} features{held})"
+
+
+def _apart(packed: Centre, wanted: Centre) -> Centre:
+    """Return what must be added to rows that are packed less one centre, so that they are less another."""
+    pairs = ((packed.features, wanted.features), (packed.targets, wanted.targets))
+    return Centre(*(() if a == b else tuple((np.array(a or 0.0) - (b or 0.0)).tolist()) for a, b in pairs))
 
 
 def pack(
@@ -153,6 +165,9 @@ def pack(
 def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed:
     """Pack a source's rows; shards: how many of them to expect, None for a number from the rows alone."""
     survey = source.survey()
+    warn_of_lost(survey, survey.centre, source.names, source.feature_names)
+    found = {code: one for code, one in survey.found.items() if not code.startswith((FLAT, INEXACT))}
+    survey = replace(survey, found=found, sample=None)  # what has been warned of once
     about = {
         "features": source.feature_names,
         "classes": source.class_names,
@@ -161,36 +176,36 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
         "said": source.said,
     }
     if path is not None:
-        _write(source, path, about)
+        _write(source, survey, path, about)
         return load_pack(path)
-    survey = source.survey()
     made = Packed({}, survey, source.columns, source.dtype, about)
     try:
-        made.adopt(source.packed(shards, False), False)
+        made.adopt(source.packed(shards, False, survey.centre), False)
         if survey.held:
-            made.adopt(source.packed(None, True), True)
+            made.adopt(source.packed(None, True, survey.centre), True)
     except BaseException:
         made.unpersist()
         raise
     return made
 
 
-def _write(source: Frame, path: str, about: Mapping[str, Any]) -> None:
+def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -> None:
     """Write a source's blocks, and last what describes them, so that half a pack is none."""
-    spark = source.frame.sparkSession
+    spark, centre = source.frame.sparkSession, survey.centre.to_config()
+    profile = {name: value for name, value in asdict(survey).items() if name not in ("sample", "centre")}
     reach(spark, path, "path")
-    fresh, begun, survey = not is_remote() and not exists(spark, path), list[str](), source.survey()
+    fresh, begun = not is_remote() and not exists(spark, path), list[str]()
     description = {
-        "format": FORMAT,
+        "format": FORMATS[bool(centre)],
         "keys": KEYS,
         "dtype": source.dtype,
         "columns": asdict(source.columns),
-        "survey": asdict(survey),
+        "survey": profile | ({"centre": centre} if centre else {}),
         "about": dict(about),
     }
     try:
         for held in (False, True)[: 1 + bool(survey.held)]:
-            rows = source.planned(None, held)[1]
+            rows = source.planned(None, held, survey.centre)[1]
             begun.append(f"{path}/{'held' if held else 'rows'}")
             with described(spark, WRITING):
                 rows.write.parquet(begun[-1])
@@ -227,9 +242,11 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
             written = spark.read.parquet(literal(f"{path}/description"))
         rows = collect(written, READING).to_pylist()
         description = json.loads(rows[0]["description"])
-        if description["format"] != FORMAT:
+        if description["format"] not in FORMATS:
             raise StoreError(
-                f"{path} has format {description['format']!r}, and this firesteel reads {FORMAT}", code="store-format"
+                f"{path} has format {description['format']!r}, and this firesteel reads "
+                f"{' and '.join(map(str, FORMATS))}",
+                code="store-format",
             )
         if description.get("keys", 1) != KEYS:
             warnings.warn(
@@ -241,6 +258,7 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
         columns = {name: tuple(value) if isinstance(value, list) else value for name, value in columns.items()}
         survey["found"] = {code: Finding(**finding) for code, finding in survey["found"].items()}
         survey["classes"] = {int(number): Class(**one) for number, one in survey["classes"].items()}
+        survey["centre"] = Centre.from_config(survey.get("centre", {}))
         made = Survey(**survey)
         with described(spark, READING):
             frames = {False: spark.read.parquet(literal(f"{path}/rows"))}

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import firesteel
+from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.sparse import CSR, Features, joined, suited
 from firesteel.core.types import Array
 from firesteel.spark.arrow import (
@@ -43,6 +44,7 @@ from firesteel.train.blocks import (
     row_keys,
     row_prints,
 )
+from firesteel.train.centring import Sample
 from firesteel.train.checks import (
     Classes,
     Finding,
@@ -91,7 +93,7 @@ class Reading:
 
     classes: whether targets are classes, where the rows decide what is held out; None where they do not.
     skip: whether rows with nulls, NaN or infinite values are left out.  where: names behind where0, where1, ...
-    sparse: whether rows are packed as their non-zeros; None before that is known.
+    sparse: whether rows are packed as their non-zeros; None before that is known.  centre: what is subtracted.
     """
 
     dtype: str
@@ -100,6 +102,7 @@ class Reading:
     skip: bool = False
     where: tuple[str, ...] = ()
     sparse: bool | None = None
+    centre: Centre = UNCENTRED
     version: str = firesteel.__version__
 
 
@@ -128,7 +131,8 @@ def read(batch: pa.RecordBatch, reading: Reading) -> Read:
     names = batch.schema.names
     keys = id_keys(batch.column("key").to_numpy(zero_copy_only=False)) if "key" in names else prints
     held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in names else reading.hold.rows(keys, y)
-    return Read(x, y, w, keys, held, prints)
+    dtype, centre = np.dtype(reading.dtype), reading.centre
+    return Read(less(x, centre.features, dtype), less(y, centre.targets, dtype), w, keys, held, prints)
 
 
 def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBatch, int]:
@@ -144,7 +148,10 @@ def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.Record
 # The survey: the third gate, and what packing must know
 
 
-SURVEY_SCHEMA = "report string, heavy_keys binary, heavy_counts binary"
+SURVEY_SCHEMA = (
+    "report string, heavy_keys binary, heavy_counts binary, sample_keys binary, sample_rows binary, "
+    "held_keys binary, held_rows binary"
+)
 
 
 def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -158,6 +165,7 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
     nonzeros: int | None = None
     narrow = True
     tally = Tally.read()
+    samples: list[Sample | None] = [None, None]
     keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
     dtype = np.dtype(reading.dtype)
     for given in batches:
@@ -194,6 +202,9 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
             sums[half] += int(np.add.reduce(prints[chosen], dtype=np.uint64))
         if reading.classes is not None:
             tally = Tally.sum([tally, Tally.of(here.keys, here.y, here.w.astype(dtype), here.held, reading.classes)])
+        for half, chosen in enumerate((here.held, ~here.held)):
+            some, before = Sample.of(here.prints, here.x, here.y, chosen), samples[half]
+            samples[half] = before.plus(some) if before is not None and before.width == some.width else some
         open = ~here.held if reading.classes is None else slice(None)
         keys_seen, counts, lost = _tallied(keys_seen, counts, here.keys[open])
         slack += lost
@@ -213,7 +224,12 @@ def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
         "widths": {part: list(by_width.items()) for part, by_width in seen.items()},
         "found": {code: asdict(finding) for code, finding in found.items()},
     }
-    yield record_batch(report=[json.dumps(report)], heavy_keys=[keys_seen.tobytes()], heavy_counts=[counts.tobytes()])
+    made = [keys_seen, counts]
+    for sample in samples:
+        made += [counts[:0]] * 2 if sample is None or dtype != np.float32 else [sample.keys, sample.rows]
+    names = ("heavy_keys", "heavy_counts", "sample_keys", "sample_rows", "held_keys", "held_rows")
+    columns = {name: [part.tobytes()] for name, part in zip(names, made, strict=True)}
+    yield record_batch(report=[json.dumps(report)], **columns)
 
 
 def _tallied(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Keys, npt.NDArray[np.int64], int]:

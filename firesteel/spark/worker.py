@@ -5,13 +5,14 @@ Each reads its input to the end and is pure; the driver's side is `engine.py` fo
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from firesteel.core.centre import UNCENTRED, Centre, plus
 from firesteel.core.network import Network
 from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
@@ -27,7 +28,7 @@ from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.rounds import predict
 from firesteel.train.threads import QUIET
 
-__all__ = ["MERGED", "NOTE", "SHIFTING", "Classes", "Outputs", "Pieces", "add_pieces", "run_shard"]
+__all__ = ["MERGED", "NOTE", "SHIFTING", "Classes", "Outputs", "Pieces", "add_pieces", "reads", "run_shard"]
 
 SHIFTING = (
     "the DataFrame does not give the same rows each time it is computed (an unseeded rand(), a changing file or "
@@ -44,11 +45,12 @@ MERGED = -1
 
 
 def run_shard(
-    parcel: Parcel, version: str, expected: Mapping[int, int], piece: int, batches: Batches
+    parcel: Parcel, version: str, expected: Mapping[int, int], shift: Centre, piece: int, batches: Batches
 ) -> Iterator[pa.RecordBatch]:
     """Call work on each shard whose blocks these are, with a task; yield its partial, a row for each piece.
 
-    parcel: work and task.  expected: each block's fingerprint when it was packed.  piece: bytes of vectors in a row.
+    parcel: work and task.  expected: each block's fingerprint when it was packed.  shift: what is added to the rows
+    of the blocks, where they were packed with another centre.  piece: bytes of vectors in a row.
     Raises DataError where a block has another fingerprint now.
     """
     check_version(version)
@@ -63,6 +65,7 @@ def run_shard(
                     f"block {block.id} came back with other rows than it was packed with: {SHIFTING}",
                     code="data-shifting",
                 )
+            block = block if shift == UNCENTRED else _moved(block, shift)
             shards.setdefault(block.id % task.shards, []).append(block)
     with one_blas_thread():
         for shard, blocks in sorted(shards.items()):
@@ -78,6 +81,14 @@ def run_shard(
             yield _row(shard, 0, flat[:piece], partial, len(changed))
             for at in range(piece, len(flat), piece):
                 yield _row(shard, at // piece, flat[at : at + piece])
+
+
+def _moved(block: Block, shift: Centre) -> Block:
+    """Return the block of rows that are so much larger."""
+    x = np.empty(block.x.shape, block.y.dtype)
+    block.features(slice(None), x)
+    y = plus(block.y, shift.targets).astype(x.dtype)
+    return replace(block, x=plus(x, shift.features).astype(x.dtype), table=None, y=y)
 
 
 def _at_work(shard: int, task: Task, blocks: Sequence[Block]) -> str:
@@ -152,6 +163,11 @@ def add_pieces(shards: int, dtype: str, batches: Batches) -> Iterator[pa.RecordB
 # Prediction
 
 
+def reads(network: Network) -> str:
+    """Return the dtype that features are to come in: the network's, unless something is subtracted before."""
+    return "float64" if network.centre.features else network.dtype
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What a scoring function returns for a batch of rows: lists of the network's outputs, float64.
@@ -180,12 +196,14 @@ class Outputs:
         x: Features = features(column) if len(column) else np.zeros((0, self.network.inputs))
         if isinstance(x, CSR):
             refuse(misplaced(x, lambda row: f"row {row} of a batch")[0], len(x), {"features": self.name})
-            x = x.cast(np.dtype(self.network.dtype))
+            x = x.cast(np.dtype(reads(self.network)))
         elif x.dtype.kind == "f":
             with np.errstate(over="ignore"):
-                x = x.astype(self.network.dtype, copy=False)
+                x = x.astype(reads(self.network), copy=False)
         values = x.values if isinstance(x, CSR) else x
-        if self.invalid != "nan" and x.dtype.kind == "f" and not np.isfinite(values.sum()):
+        with np.errstate(over="ignore"):
+            total = values.astype(self.network.dtype, copy=False).sum()
+        if self.invalid != "nan" and x.dtype.kind == "f" and not np.isfinite(total):
             bad = ~finite_rows(x, self.network.dtype)
             if bad.any() and self.invalid == "error":
                 raise self._refused("NaN, an infinite value or a null inside", int(bad.sum()), len(x))
@@ -205,7 +223,7 @@ class Outputs:
     @property
     def kind(self) -> str:
         """The dtype of what is returned: float64 for Spark's columns, the network's own for arrays of outputs."""
-        return self.network.dtype if self.invalid == "nan" else "float64"
+        return self.network.dtype if self.invalid == "nan" and not self.network.centre.targets else "float64"
 
     def _refused(self, what: str, rows: int, total: int) -> DataError:
         return DataError(

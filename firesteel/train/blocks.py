@@ -124,16 +124,8 @@ class Block:
         n, inputs = self.x.shape
         kind = SPARSE if isinstance(self.x, CSR) else int(self.table is not None)
         size = self.y.dtype.itemsize
-        header = [
-            self.id,
-            n,
-            inputs,
-            self.y.shape[1],
-            kind,
-            len(table),
-            size,
-            np.uint64(self.fingerprint).view("i8"),
-        ]
+        fingerprint = np.uint64(self.fingerprint).view("i8")
+        header = [self.id, n, inputs, self.y.shape[1], kind, len(table), size, fingerprint]
         x = [self.x.indptr, self.x.values, self.x.indices] if isinstance(self.x, CSR) else [self.x]
         parts = [np.array(header, "<i8"), table, self.y, self.w, *x]
         return b"".join(_padded(np.ascontiguousarray(part).tobytes()) for part in parts)
@@ -367,13 +359,15 @@ def _equal(a: Any, b: Any) -> bool:
     return np.array_equal(a, b)
 
 
-def pack_arrays(x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None) -> list[Block]:
+def pack_arrays(
+    x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None, keys: Keys | None = None
+) -> list[Block]:
     """Return the blocks of rows given as arrays, in order of their numbers; empty ones are left out.
 
     x: (n, I) of any real dtype, or its non-zeros  y: (n, T)  w: (n,)
-    words: what `n_blocks` counts a row as; I if None.
+    words: what `n_blocks` counts a row as; I if None.  keys: (n,), of the rows as they were given, if they are known.
     """
-    keys = row_keys(x, y)
+    keys = row_keys(x, y) if keys is None else keys
     blocks = n_blocks(len(x), words or x.shape[1])
     ids = block_ids(keys, blocks)
     for rows in _heavy(keys, x, y, dtype, heavy_limit(len(keys), blocks)):
@@ -409,10 +403,12 @@ def alike(values: Features, dtype: np.dtype[Any]) -> bool:
     return bool((rows == rows[0]).all())
 
 
-def pack_in_order(x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None) -> list[Block]:
+def pack_in_order(
+    x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None, keys: Keys | None = None
+) -> list[Block]:
     """Return blocks that keep the rows in the order given: the position is the key."""
     blocks = n_blocks(len(x), words or x.shape[1])
-    keys = row_keys(x, y)
+    keys = row_keys(x, y) if keys is None else keys
     cuts = [len(x) * number // blocks for number in range(blocks + 1)]
     parts = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
     return [

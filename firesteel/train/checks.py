@@ -5,7 +5,6 @@ class occurs; both add up over batches, and neither knows what the rows are for.
 matter for a loss into one error that says what, where, how many and what to do.
 """
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,15 +15,19 @@ import numpy.typing as npt
 from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import DataError
+from firesteel.train.centring import FAR, WIDE
 
 __all__ = [
+    "INEXACT",
     "MOST_CLASSES",
+    "FLAT",
     "Class",
     "Classes",
     "Finding",
     "Findings",
     "Rule",
     "beyond",
+    "called",
     "count_classes",
     "finite_rows",
     "in_float32",
@@ -69,7 +72,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "index-order": (
         "features",
         "indices that do not ascend",
-        "sort each row's indices, and add up values of one index (x.sum_duplicates() does both in scipy)",
+        "sort each row's, and add up equal ones (sum_duplicates)",
     ),
     "null-item": ("features", "a null inside", "fill it in, or drop those rows"),
     "nan": ("features", "NaN", "drop those rows, or fill them in"),
@@ -96,8 +99,12 @@ ONLY_FOR = {
     "label-sign": "sign",
 }
 """Findings that matter for one kind of targets alone."""
-INEXACT = "inexact"
-"""Code of the finding that is only warned of: whole numbers that the network's dtype cannot hold."""
+INEXACT = "inexact in column "
+"""Code of the findings that are only warned of, with a number: whole numbers that the network's dtype cannot hold."""
+FLAT = "flat in column "
+"""Code of those, with a number, that say of wide rows what a `Sample` says of others: columns too far from zero."""
+MOST_INEXACT = 100
+"""Of how many columns they are told."""
 
 
 def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
@@ -136,7 +143,13 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
         note_features("infinite", ~np.isfinite(kept) & ~nan)
     if not found and largest(kept) >= MOST_EXACT[dtype.itemsize]:
         size = np.abs(x)  # beyond 2^63 there are no whole numbers in Spark, only large ones
-        note_features(INEXACT, (x == np.rint(x)) & ((x != kept) | (size >= 2.0**53)) & (size < 2.0**63))
+        bad = (x == np.rint(x)) & ((x != kept) | (size >= 2.0**53)) & (size < 2.0**63)
+        rows, columns = np.nonzero(bad) if sparse is None else (sparse.rows[bad], sparse.indices[bad])
+        numbers, first, counts = np.unique(columns, return_index=True, return_counts=True)
+        for column, at, count in list(zip(numbers.tolist(), first, counts.tolist(), strict=True))[:MOST_INEXACT]:
+            found[f"{INEXACT}{column}"] = Finding(count, where(int(rows[at])), _shown(x[bad][at]), column)
+    if finite and dtype == np.float32 and (sparse or x).shape[1] >= WIDE:
+        found |= _flat((sparse or CSR.of(x[:64]))[:256])
     nan = np.isnan(y)
     note("null-label", nan, y)
     note("label-infinite", np.isinf(y_kept), y)
@@ -150,6 +163,24 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
     note("weight-infinite", np.isinf(w_kept), w)
     note("negative-weight", w < 0, w)
     return found
+
+
+def _flat(x: CSR) -> Findings:
+    """Return which columns of some rows float32 flattens: those of 8 numbers or more, of which half are too close."""
+    order = np.lexsort((x.values, x.indices))
+    v, columns = x.values[order].astype(np.float64), x.indices[order]
+    first = np.flatnonzero(np.diff(columns, prepend=-1))
+    count = np.diff(np.append(first, len(v)))
+    spread, size = v[first + count - 1 - count // 4] - v[first + count // 4], v[first + count // 2]
+    error = np.add.reduceat(np.abs(v.astype(np.float32) - v), first) / count if len(v) else spread
+    found = np.flatnonzero((count >= 8) & (spread > 0) & (spread < FAR * error))[:MOST_INEXACT]
+    text = "they lie around {:.6g}, differ by {:.3g} and are rounded by {:.3g}"
+    return {
+        f"{FLAT}{columns[first[at]]}": Finding(
+            int(count[at]), "", text.format(size[at], spread[at], error[at]), int(columns[first[at]])
+        )
+        for at in found
+    }
 
 
 def in_float32(x: Features) -> bool:
@@ -215,7 +246,7 @@ def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:
 def refuse(
     found: Findings, rows: int, names: Mapping[str, str], columns: Sequence[str] | None = None, targets: str = ""
 ) -> None:
-    """Raise the DataError that describes the worst finding, if there is one; warn of what only loses precision.
+    """Raise the DataError that describes the worst finding, if there is one.
 
     rows: how many rows there are.  names: what "features", "label" and "weight" are called here.
     columns: names of the features, where they have names.  targets: what targets must be, "" where that is open.
@@ -225,27 +256,20 @@ def refuse(
         if code not in found:
             continue
         f = found[code]
-        others = [KINDS[other][1] for other in found if other not in (code, INEXACT)]
+        others = [KINDS[other][1] for other in found if other != code and other in KINDS]
         also = f"  There is also {', '.join(others)}." if others else ""
         raise DataError(
-            f"{_called(part, f, names, columns)} holds {what}: {f.value} at {f.where}; {f.rows:,} of {rows:,} rows "
-            f"are like that.  To do: {remedy}.{also}",
+            f"{called(part, f.column, names, columns)} holds {what}: {f.value} at {f.where}; {f.rows:,} of {rows:,} "
+            f"rows are like that.  To do: {remedy}.{also}",
             code=f"data-{code}",
         )
-    if INEXACT in found and "features" in names:
-        f = found[INEXACT]
-        warnings.warn(
-            f"{_called('features', f, names, columns)} holds whole numbers that are rounded in the network's dtype: "
-            f"{f.value} at {f.where}; {f.rows:,} of {rows:,} rows are like that.  To do: subtract an offset, or "
-            "leave the column out if it only tells rows apart",
-            stacklevel=2,
-        )
 
 
-def _called(part: str, f: Finding, names: Mapping[str, str], columns: Sequence[str] | None) -> str:
-    if part == "features" and f.column is not None:
-        return names[part] + (f" ({columns[f.column]})" if columns else f", position {f.column},")
-    return names[part] + (f", position {f.column}," if part == "label" and f.column else "")
+def called(part: str, column: int | None, names: Mapping[str, str], columns: Sequence[str] | None) -> str:
+    """Return what a column of a part, "features" or another, is called."""
+    if part == "features" and column is not None:
+        return names[part] + (f" ({columns[column]})" if columns else f", position {column},")
+    return names[part] + (f", position {column}," if part == "label" and column else "")
 
 
 # Classes

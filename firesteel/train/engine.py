@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.sparse import CSR
 from firesteel.core.spec import whole
 from firesteel.core.types import Array, Run
@@ -36,7 +37,12 @@ class BlockInfo:
 
 
 class Engine(Protocol):
-    """Resident blocks, and the power to call a work function on each shard of them."""
+    """Resident blocks, and the power to call a work function on each shard of them.
+
+    centre: what has been subtracted from the rows.
+    """
+
+    centre: Centre
 
     @property
     def shards(self) -> int:
@@ -131,7 +137,8 @@ def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partia
 class LocalEngine:
     """Blocks in this process's memory; shards, or the sub-batches of a single one, run over threads."""
 
-    def __init__(self, blocks: Sequence[Block], shards: int = 1) -> None:
+    def __init__(self, blocks: Sequence[Block], shards: int = 1, centre: Centre = UNCENTRED) -> None:
+        self.centre = centre
         self._shards = [[b for b in blocks if b.id % shards == s] for s in range(shards)]
         self._blocks = [BlockInfo(b.id, len(b), b.weight, b.fingerprint) for b in blocks]
         self.sparse = any(isinstance(b.x, CSR) for b in blocks)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firesteel.core.centre import plus
 from firesteel.core.layers import LEAST_DEVIATION, Activation, Normalization
 from firesteel.core.losses import MeanSquaredError
 from firesteel.core.network import Network, Objective
@@ -23,7 +24,7 @@ __all__ = ["Moments", "measure"]
 
 @dataclass(frozen=True)
 class Moments:
-    """mean, variance: of some columns, weighted, float64.
+    """mean, variance: of some columns, weighted, float64; of the columns as they are, whatever their centre.
 
     A variance within the rounding of float32 is 0: that column does not change.
     """
@@ -52,11 +53,12 @@ def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Momen
     task = Task(idle, np.zeros(0, dtype), shards=engine.shards, title="firesteel: means and variances")
     partials = engine.map(functools.partial(moments, engine.sparse), task)
     measured = _pooled([part.sums for part in partials if part is not None], count)
+    at = count - targets
+    found = Moments(plus(measured.mean[at:], engine.centre.targets), measured.variance[at:])
     if engine.sparse:
         most = np.maximum.reduce([part.sums for part in engine.map(sizes, task) if part is not None])
-        return Moments(np.zeros(width), most * most), measured
-    mean, variance = measured.mean, measured.variance
-    return Moments(mean[:width], variance[:width]), Moments(mean[width:], variance[width:])
+        return Moments(np.zeros(width), most * most), found
+    return Moments(plus(measured.mean[:at], engine.centre.features), measured.variance[:at]), found
 
 
 def _pooled(shards: Sequence[Array], count: int) -> Moments:

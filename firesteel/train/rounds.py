@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from firesteel.core.centre import less, plus
 from firesteel.core.network import Network
 from firesteel.core.seeds import rng_for
 from firesteel.core.sparse import CSR, Features, entering
@@ -260,7 +261,8 @@ def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Seq
 def predict(network: Network, theta: Array, x: Features, run: Run, last: int | None = None) -> Array:
     """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype; or those of ops[:last].
 
-    How the rows are stored changes nothing: the network decides whether it multiplies non-zeros only.
+    How the rows are stored changes nothing: the network decides whether it multiplies non-zeros only.  Outputs that
+    have a centre are float64.
     """
     views = network.layout.views(theta)
 
@@ -270,7 +272,9 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
         if network.sparse:
             rows = rows if isinstance(rows, CSR) else CSR.of(rows)
             return network.forward(views, entering(network, rows, theta.dtype), last=last)[0]
+        rows = less(rows, network.centre.features, theta.dtype)
         dense = rows.dense().astype(theta.dtype, copy=False) if isinstance(rows, CSR) else rows.astype(theta.dtype)
         return network.forward(views, dense, last=last)[0]
 
-    return np.concatenate(list(run(sub, range(0, max(len(x), 1), SUB_BATCH))))
+    outputs = np.concatenate(list(run(sub, range(0, max(len(x), 1), SUB_BATCH))))
+    return outputs if last is not None else plus(outputs, network.centre.targets)

@@ -6,26 +6,20 @@ validation are part of the source, so that both halves are checked in one look.
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.sparse import Features, suited
 from firesteel.core.types import Array
 from firesteel.errors import DataError
+from firesteel.train import checks
 from firesteel.train.blas import one_blas_thread
-from firesteel.train.blocks import count_nonzeros, is_sparse, n_blocks, pack_arrays, pack_in_order
-from firesteel.train.checks import (
-    MOST_CLASSES,
-    Classes,
-    Findings,
-    Rule,
-    beyond,
-    count_classes,
-    look,
-    refuse,
-)
+from firesteel.train.blocks import count_nonzeros, is_sparse, n_blocks, pack_arrays, pack_in_order, row_keys
+from firesteel.train.centring import Sample
+from firesteel.train.checks import Classes, Findings, Rule, refuse
 from firesteel.train.engine import Engine, LocalEngine, check_shards
 from firesteel.train.strategies import Strategy
 
@@ -48,6 +42,7 @@ class Survey:
     classes: how often each occurs, if the targets can be classes.
     nonzeros: how many of the features of all rows are not 0, if they were counted.
     few: whether a source of vectors keeps most rows without their zeros, so that they are read sooner as they are.
+    centre: of the columns that lie far from zero.  sample: of the rows to train on, while it is at hand.
     """
 
     rows: int
@@ -58,6 +53,8 @@ class Survey:
     classes: Classes
     nonzeros: int | None = None
     few: bool = False
+    centre: Centre = UNCENTRED
+    sample: Sample | None = field(default=None, compare=False, repr=False)
 
     @property
     def sparse(self) -> bool:
@@ -73,6 +70,10 @@ class Survey:
         while self.sparse and usual > 1 and (self.nonzeros or 0) < 64 * usual * self.width:
             usual //= 2
         return usual
+
+    def sampled(self, sample: Sample) -> "Survey":
+        """Return this with a sample of the rows to train on, and the centre that it shows."""
+        return replace(self, sample=sample, centre=sample.centre)
 
     @property
     def words(self) -> int:
@@ -90,11 +91,8 @@ class Source(Protocol):
     split: the share of them that is held out.
     """
 
-    @property
-    def names(self) -> Mapping[str, str]: ...
-
-    @property
-    def dtype(self) -> Any: ...
+    names: Mapping[str, str]
+    dtype: Any
 
     @property
     def split(self) -> float: ...
@@ -108,9 +106,9 @@ class Source(Protocol):
         ...
 
     def engine(
-        self, shards: int | None = None, *, held: bool = False, shuffle: bool = True
+        self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = ...
     ) -> contextlib.AbstractContextManager[Engine]:
-        """Give the engine that holds the rows to train on, or those held out, packed.
+        """Give the engine that holds the rows to train on, or those held out, packed, less a centre.
 
         shards: None where they are only evaluated, and the source may choose.
         """
@@ -121,12 +119,13 @@ def check_kind(survey: Survey, rule: Rule, name: str) -> None:
     """Raise DataError unless the targets are what a loss and its network take.  name: what they are called."""
     rows = survey.rows + survey.held
     refuse(survey.found, rows, {"label": name}, targets=rule.targets)
-    if rule.targets == "class" and len(survey.classes) > MOST_CLASSES:
+    if rule.targets == "class" and len(survey.classes) > checks.MOST_CLASSES:
         raise DataError(
-            f"{name} has more than {MOST_CLASSES:,} classes: is it a number to predict?", code="data-label-range"
+            f"{name} has more than {checks.MOST_CLASSES:,} classes: is it a number to predict?",
+            code="data-label-range",
         )
     if rule.targets == "class" and rule.classes is not None:
-        beyond(survey.classes, rule.classes, rows, name)
+        checks.beyond(survey.classes, rule.classes, rows, name)
 
 
 class Arrays:
@@ -161,30 +160,38 @@ class Arrays:
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
-        found = look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
+        found = checks.look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
         refuse(found, len(self.x), self.names)
         w = self.w.astype(self.dtype)
         check_weights(float(w[: self.train].sum(dtype=np.float64)), self.names["weight"])
         if self.train < len(self.x):
             check_weights(float(w[self.train :].sum(dtype=np.float64)), self.names["weight"], "held out")
         n, width = self.x.shape
-        classes = count_classes(self.y, np.arange(n) >= self.train, lambda row: f"row {row}")
+        held = np.arange(n) >= self.train
+        classes = checks.count_classes(self.y, held, lambda row: f"row {row}")
         nonzeros = count_nonzeros(self.x, self.dtype)
-        self.surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
+        self.keys = row_keys(self.x, self.y)
+        sample = Sample.of(self.keys, self.x, self.y, held)
+        surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
+        self.surveyed = surveyed.sampled(sample) if self.dtype == np.float32 else surveyed
         return self.surveyed
 
     def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
         return 1
 
     @contextlib.contextmanager
-    def engine(self, shards: int | None = None, *, held: bool = False, shuffle: bool = True) -> Iterator[LocalEngine]:
+    def engine(
+        self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
+    ) -> Iterator[LocalEngine]:
         rows = slice(self.train, None) if held else slice(0, self.train)
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards
         survey = self.survey()
-        x = suited(self.x[rows], survey.sparse)
+        x = less(suited(self.x[rows], survey.sparse), centre.features, self.dtype)
         check_shards(count, n_blocks(len(x), survey.words))
-        engine = LocalEngine(pack(x, self.y[rows], self.w[rows], self.dtype, survey.words), count)
+        y = less(self.y[rows], centre.targets, self.dtype)
+        blocks = pack(x, y, self.w[rows], self.dtype, survey.words, self.keys[rows])
+        engine = LocalEngine(blocks, count, centre)
         try:
             with one_blas_thread():  # throughout: another library's limit that begins inside seldom ends outside
                 yield engine

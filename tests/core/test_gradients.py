@@ -24,6 +24,7 @@ from firesteel.core.activations import (
     Softsign,
     Tanh,
 )
+from firesteel.core.elements import Drop, Noise, Scale, Standardize
 from firesteel.core.embedding import Lookup
 from firesteel.core.layers import (
     ACTIVATIONS,
@@ -57,7 +58,7 @@ from firesteel.core.losses import (
 )
 from firesteel.core.network import Network, Objective
 from firesteel.core.norms import BatchNorm, LayerNorm
-from firesteel.core.ops import Affine, Drop, Noise, Op, Scale, Standardize
+from firesteel.core.ops import Affine, Op
 from firesteel.core.regularizers import L1L2, REGULARIZERS
 from firesteel.core.seeds import stream_for
 from firesteel.testing import check_gradient

@@ -7,12 +7,13 @@ import pytest
 
 from firesteel.core import chain, kernels
 from firesteel.core.activations import Relu
+from firesteel.core.elements import Drop
 from firesteel.core.layers import Activation, Dense, Dropout, Normalization
 from firesteel.core.layout import read_only
 from firesteel.core.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from firesteel.core.metrics import LogLoss
 from firesteel.core.network import Network, Objective
-from firesteel.core.ops import Affine, Drop
+from firesteel.core.ops import Affine
 from firesteel.core.optimizers import Adam
 from firesteel.core.seeds import stream_for
 from firesteel.models import Sequential

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from firesteel.core.ops import Drop, Noise
+from firesteel.core.elements import Drop, Noise
 from firesteel.core.seeds import Stream, rng_for, stream_for, word
 
 PATHS = [

@@ -357,6 +357,42 @@ def several_targets(spark: SparkSession, folder: str) -> Any:
     }
 
 
+def far_from_zero(spark: SparkSession, folder: str) -> Any:
+    """Stages on time stamps and targets around 1e9, and on the same numbers near zero."""
+    rng = np.random.default_rng(0)
+    v = np.round(rng.uniform(-300, 300, (300, 2)))
+    t = np.sin(v[:, 0] / 100) + v[:, 1] / 200
+    made = [(*a, *(1.7e9 + a), float(y), 1e9 + float(y), float(a[0] > 0)) for a, y in zip(v, t, strict=True)]
+    frame = spark.createDataFrame(
+        [tuple(map(float, row)) for row in made],
+        "a double, b double, p double, q double, t double, far double, k double",
+    ).withColumn("long", F.array(F.col("p").cast("long"), F.col("q").cast("long")))
+    vectors = VectorAssembler(inputCols=["p", "q"], outputCol="vector").transform(frame).persist()
+    common = {"hiddenLayers": [8], "maxIter": 40, "seed": 1, "learningRate": 0.02, "batchSize": 32}
+    near = NeuralNetworkRegressor(featuresCol=["a", "b"], labelCol="t", **common).fit(vectors)
+    found, bits = {}, {}
+    for features in (["p", "q"], "vector", "long"):
+        model = NeuralNetworkRegressor(featuresCol=features, labelCol="far", **common).fit(vectors)
+        model.write().overwrite().save(f"{folder}/far")
+        scored = NeuralNetworkRegressorModel.load(f"{folder}/far").transform(vectors)
+        name = str(features)
+        bits[name] = model.network.fingerprint()
+        found[name] = [model.summary.r2, RegressionEvaluator(labelCol="far", metricName="r2").evaluate(scored)]
+    classifiers = [
+        NeuralNetworkClassifier(featuresCol=features, labelCol="k", **common).fit(vectors).summary.accuracy
+        for features in (["a", "b"], "vector")
+    ]
+    with pack(vectors, "vector", "far") as kept:
+        on_packed = NeuralNetworkRegressor(featuresCol="vector", labelCol="far", **common).fit(kept)
+    return {
+        "near": near.summary.r2,
+        "far": found,
+        "bits": bits | {"packed": on_packed.network.fingerprint()},
+        "accuracy": classifiers,
+        "one": on_packed.predict(vectors.head()["vector"]) - on_packed.transform(vectors).head()["prediction"],
+    }
+
+
 def packed(spark: SparkSession, folder: str) -> Any:
     frame = numeric(spark)
     direct = small(weightCol="w").fit(frame).network.fingerprint()
@@ -550,6 +586,7 @@ ALL = (
     regularised,
     sequential,
     several_targets,
+    far_from_zero,
     packed,
     stored_pack,
     checkpoints,

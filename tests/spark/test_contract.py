@@ -150,6 +150,14 @@ def test_a_regressor_of_several_targets(found):
     assert got["loss"][0] == pytest.approx(got["loss"][1])
 
 
+def test_r51_numbers_far_from_zero_train_as_well_as_near_it(found):
+    got = found("far_from_zero")
+    assert got["near"] > 0.95 and len(set(got["bits"].values())) == 1 and got["one"] == 0
+    for summary, evaluated in got["far"].values():
+        assert summary > got["near"] - 0.005 and evaluated == pytest.approx(summary, abs=1e-5)
+    assert got["accuracy"][1] > got["accuracy"][0] - 0.005 > 0.95
+
+
 def test_packed_rows_serve_many_fits_with_the_same_bits(found):
     got = found("packed")
     assert got["packed"] == got["direct"] and len(set(got["packed"])) == 2

@@ -5,10 +5,10 @@ import pytest
 
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train import sampling
+from firesteel.tables import sampling
+from firesteel.tables.sampling import sample
 from firesteel.train.blocks import pack_arrays
 from firesteel.train.engine import LocalEngine
-from firesteel.train.sampling import sample
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(1000, 3)).astype(np.float32).astype(np.float64)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from firesteel.core.centre import plus
 from firesteel.core.layout import read_only
 from firesteel.core.network import Objective
 from firesteel.core.types import Array, Run
@@ -25,7 +26,7 @@ MOST_BYTES = 32 << 20
 
 
 def sample(engine: Engine, objective: Objective, theta: Array) -> tuple[Array, Array, Array]:
-    """Return x (n, I), y (n, T) and w (n,) of rows from the first blocks, in the order of blocks.
+    """Return x (n, I), y (n, T) and w (n,) of rows from the first blocks, in the order of blocks, as they were given.
 
     At most MOST_ROWS and MOST_BYTES, and at least one row.
     """
@@ -46,7 +47,8 @@ def sample(engine: Engine, objective: Objective, theta: Array) -> tuple[Array, A
             found[number] = flat[at : at + wanted[number] * width].reshape(-1, width)
             at += wanted[number] * width
     rows = np.concatenate([found[number] for number in wanted])
-    return rows[:, : objective.network.inputs], rows[:, objective.network.inputs : -1], rows[:, -1]
+    x, y, w = np.split(rows, [objective.network.inputs, -1], axis=1)
+    return plus(x, engine.centre.features), plus(y, engine.centre.targets), w[:, 0]
 
 
 def _rows(wanted: Mapping[int, int], task: Task, blocks: Sequence[Block], run: Run) -> Partial:

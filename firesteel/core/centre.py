@@ -1,0 +1,66 @@
+"""What is subtracted from numbers that lie far from zero, before they become float32 and lose their digits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.sparse import CSR, Features
+from firesteel.core.types import Array
+from firesteel.errors import ConfigError
+
+__all__ = ["UNCENTRED", "Centre", "less", "plus"]
+
+
+@dataclass(frozen=True)
+class Centre:
+    """What is subtracted from columns that lie far from zero, before they become float32; 0 from all others.
+
+    features: I numbers, or none.  targets: T numbers, or none.
+    """
+
+    features: tuple[float, ...] = ()
+    targets: tuple[float, ...] = ()
+
+    def to_config(self) -> dict[str, list[float]]:
+        """Return the JSON-able description."""
+        return {name: list(part) for name, part in vars(self).items() if part}
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> "Centre":
+        """Make the centre that `to_config` described.  Raises ConfigError for what are no finite numbers."""
+        parts = [config.get(name, ()) for name in ("features", "targets")]
+        if not all(type(value) is float and np.isfinite(value) for part in parts for value in part):
+            raise ConfigError("not the description of a network: its centre holds no numbers", code="config-field")
+        return Centre(*map(tuple, parts))
+
+
+UNCENTRED = Centre()
+
+
+def less(values: Features, centre: Sequence[float], dtype: np.dtype[Any]) -> Any:
+    """Return values (n, I) less the centre of each column, as `dtype`; as they are where there is none.
+
+    >>> less(np.array([[1.7e9 + 60.5, 3.0]]), (1.7e9, 0.0), np.dtype("f4"))
+    array([[60.5,  3. ]], dtype=float32)
+    """
+    columns = np.flatnonzero(centre)
+    if not len(columns):
+        return values
+    values = values.dense() if isinstance(values, CSR) else values
+    middle, far = np.array(centre)[columns], values[:, columns]
+    near = far.astype(np.float64) - middle
+    if far.dtype.kind in "iu" and far.dtype.itemsize == 8:  # which float64 may round
+        words = np.array([int(value) % 2**64 for value in middle], np.uint64)
+        exact = (far.astype(far.dtype.newbyteorder("=")).view(np.uint64) - words).view(np.int64)
+        near = np.where(np.abs(near) < 2.0**52, exact - np.fmod(middle, 1), near)
+    with np.errstate(over="ignore"):
+        out = values.astype(dtype)
+        out[:, columns] = near
+    return out
+
+
+def plus(values: Array, centre: Sequence[float]) -> Array:
+    """Return values that a centre has been subtracted from as they were, in float64; as they are if there is none."""
+    return values + np.array(centre, np.float64) if np.any(centre) else values

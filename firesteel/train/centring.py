@@ -1,0 +1,85 @@
+"""Numbers far from zero: what is subtracted from a column before it becomes float32.
+
+A column's centre is the median of some rows, those with the smallest keys, so that no layout moves it; see
+docs/design/0010-centring.md.  `blocks.py` subtracts it where rows are packed, `rounds.py` where they are scored.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.centre import Centre
+from firesteel.core.elements import Standardize
+from firesteel.core.embedding import Lookup
+from firesteel.core.losses import Loss
+from firesteel.core.network import Network
+from firesteel.core.ops import Affine
+from firesteel.core.sparse import CSR, Features
+from firesteel.core.types import Array
+
+__all__ = ["Sample", "centre_for"]
+
+FAR = 1000
+"""A column that lies so many times farther from zero than it spreads is counted from its median."""
+MOST_ROWS, VALUES = 1 << 12, 1 << 15
+"""The most rows and values in a sample: 256 KiB, which each partition of a frame returns."""
+WIDE = 1 << 12
+"""Rows of so many features have none in the sample: they may be sparse, and are not centred."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Different rows, those with the smallest keys: keys (k,), ascending; rows (k, I + T), float64.
+
+    width: I, or 0 where features are too many.
+    """
+
+    width: int
+    keys: npt.NDArray[np.uint64]
+    rows: Array
+
+    @staticmethod
+    def of(keys: npt.NDArray[np.uint64], x: Features, y: Array, held: npt.NDArray[np.bool_]) -> "Sample":
+        """Return the sample of those of these rows that are not held out.
+
+        keys: (n,), of values alone  x: (n, I)  y: (n, T)  held: (n,)
+        """
+        width = x.shape[1] if x.shape[1] < WIDE else 0
+        count, at = _count(width + y.shape[1]), np.flatnonzero(~held)
+        if len(at) > 4 * MOST_ROWS:  # most need not be sorted, unless copies leave too few
+            few = at[keys[at] <= np.partition(keys[at], 2 * MOST_ROWS)[2 * MOST_ROWS]]
+            at = few if len(np.unique(keys[few])) >= count else at
+        at = at[np.unique(keys[at], return_index=True)[1][:count]]
+        near = x[at] if width else np.zeros((len(at), 0))
+        rows = np.hstack([near.dense() if isinstance(near, CSR) else near, y[at]], dtype=np.float64)
+        return Sample(width, keys[at], rows)
+
+    def plus(self, other: "Sample") -> "Sample":
+        """Return the sample of the rows of both."""
+        keys, rows = np.concatenate([self.keys, other.keys]), np.vstack([self.rows, other.rows])
+        at = np.unique(keys, return_index=True)[1][: _count(rows.shape[1])]
+        return Sample(self.width, keys[at], rows[at])
+
+    @property
+    def centre(self) -> Centre:
+        """The centre of each column that needs one, if there is such a column."""
+        v, last = np.sort(self.rows, axis=0), len(self.rows) - 1
+        spread = v[last - last // 4] - v[last // 4]
+        spread = np.where(spread > 0, spread, v[last] - v[0])
+        middle = v[last // 2]
+        far = np.where((spread > 0) & (np.abs(middle) > FAR * spread), middle, 0.0)
+        parts = (tuple(part.tolist()) if part.any() else () for part in np.split(far, [self.width]))
+        return Centre(*parts)
+
+
+def _count(columns: int) -> int:
+    """Return how many rows a sample of so many columns has, 8 at least."""
+    return max(8, min(MOST_ROWS, VALUES // columns))
+
+
+def centre_for(centre: Centre, network: Network, loss: Loss) -> Centre:
+    """Return what a new network can use of it: for targets it needs a loss of differences and outputs of any size."""
+    ends = bool(network.ops) and isinstance(network.ops[-1], Affine | Standardize)
+    looks_up = any(isinstance(op, Lookup) for op in network.ops)
+    return Centre(() if looks_up else centre.features, centre.targets if loss.differences and ends else ())
