@@ -67,7 +67,7 @@ adam: Any = None
 NOTHING, LEARN, ADD, STEP = range(4)
 """What a team does."""
 OWED, BUSY, OVER, GAIN, SINCE = range(4, 9)
-"""Where the mail has what `team.Meeting` says; what is gained by those who help, and since when they are waited for."""
+"""Where the mail has what `team.Meeting` says: what helpers gain, and since when they are waited for, among it."""
 
 
 def fetch(at: Array, by: Array, plus: bool, shift: Array, factor: Array, codes: Array, x: Array) -> None:
