@@ -1,6 +1,5 @@
 """Ops on each number by itself: scaled by given numbers, dropped, with noise.  `layers.py` has the user's words."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from firesteel.core.kernels import compiled, mask
 from firesteel.core.ops import Op
-from firesteel.core.types import Array, Pull, Stream, Views
+from firesteel.core.types import Array, Pull, Stream, Views, cached_property
 from firesteel.errors import ConfigError
 
 __all__ = ["Drop", "Noise", "Scale", "Standardize"]
@@ -70,7 +69,7 @@ class Standardize(Op):
             )
         return inputs
 
-    @functools.cached_property
+    @cached_property
     def vectors(self) -> dict[str, tuple[Array, Array]]:
         """Mean and factor as arrays of each dtype."""
         return {dtype: (np.array(self.mean, dtype), np.array(self.factor, dtype)) for dtype in ("float32", "float64")}

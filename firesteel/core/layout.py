@@ -7,9 +7,8 @@ mathematics in `ops.py` sees named, shaped views that share its memory.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
-from firesteel.core.types import Array, Views
+from firesteel.core.types import Array, Views, cached_property
 
 __all__ = ["Layout"]
 

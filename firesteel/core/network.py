@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -30,7 +29,7 @@ from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
 from firesteel.core.sparse import CSR, Features
 from firesteel.core.spec import whole
-from firesteel.core.types import Array, Pull, Random, Views
+from firesteel.core.types import Array, Pull, Random, Views, cached_property
 from firesteel.errors import ConfigError
 
 __all__ = ["DTYPES", "Network", "Objective"]
@@ -130,8 +129,7 @@ class Network:
         """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
         theta = np.zeros(self.layout.size, self.dtype)
         for number, name, shape, where in self.layout.slices():
-            rng = rng_for(seed, "init", number, name)
-            theta[where] = self.ops[number].init(name).draw(rng, shape).ravel()
+            theta[where] = self.ops[number].init(name).draw(rng_for(seed, "init", number, name), shape).ravel()
         return theta
 
     def forward(
@@ -184,10 +182,8 @@ class Network:
 
     def penalty(self, p: Sequence[Views], g: Sequence[Views] | None = None) -> float:
         """Return the price of the weights, and add its derivative into the views g if given."""
-        prices = (
-            price.add(p[number][name], None if g is None else g[number][name]) for number, name, price in self.priced
-        )
-        return sum(prices, 0.0)
+        parts = ((penalty, p[n][name], None if g is None else g[n][name]) for n, name, penalty in self.priced)
+        return sum((penalty.add(weights, slope) for penalty, weights, slope in parts), 0.0)
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON-able description."""

@@ -1,13 +1,13 @@
-"""The few names that types share across the mathematics: arrays, views, and what an op gives back."""
+"""The few names that types share across the mathematics: arrays, views, what an op gives back, and properties."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy.typing as npt
 
 from firesteel.core.seeds import Stream
 
-__all__ = ["Array", "Pull", "Random", "Run", "Stream", "Views"]
+__all__ = ["Array", "Pull", "Random", "Run", "Stream", "Views", "cached_property"]
 
 Array = npt.NDArray[Any]
 Views = dict[str, Array]
@@ -21,3 +21,20 @@ class Run(Protocol):
     """Like the built-in map, perhaps over threads; results come in order."""
 
     def __call__(self, function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterable[Any]: ...
+
+
+T = TypeVar("T")
+
+
+class cached_property(Generic[T]):
+    """A property that is computed once for each object.
+
+    Threads may compute it at the same time; the first value stays.  functools' own has a lock in Python 3.11, which a
+    forked child finds locked for ever if another thread held it.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __get__(self, instance: Any, owner: Any) -> T:
+        return instance.__dict__.setdefault(self.compute.__name__, self.compute(instance))

@@ -9,7 +9,6 @@ before, `encoding.py` makes them small, `partial.py` says what comes back from a
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from firesteel.core.kernels import compiled, gather
 from firesteel.core.sparse import CSR, Features
-from firesteel.core.types import Array
+from firesteel.core.types import Array, cached_property
 from firesteel.train.encoding import all_coded, canonical, encode
 
 __all__ = [

@@ -9,6 +9,7 @@ import ctypes
 import functools
 import itertools
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -148,3 +149,23 @@ def _help(jobs: SimpleQueue[Callable[[], None] | None], owner: Callable[[], Thre
 def threads() -> Threads:
     """Return a map over as many threads as the process may use, as a context at whose end they end."""
     return Threads(worker_threads() - 1)
+
+
+class _Compiler:
+    """numba's lock, which nobody else may have while a process forks: the child would find it locked for ever."""
+
+    lock: Any = None
+
+    def take(self) -> None:
+        self.lock = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
+        if self.lock is not None:
+            self.lock.acquire()
+
+    def give(self) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
+
+COMPILER = _Compiler()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=COMPILER.take, after_in_parent=COMPILER.give, after_in_child=COMPILER.give)

@@ -46,6 +46,52 @@ def test_r48_every_layout_of_threads_gives_the_same_bits_and_leaves_blas_as_it_w
         assert {threads for _, threads in found.values()} == {2}, (name, found)
 
 
+FORKED = """
+import os, threading, time
+import numba
+from numba.core.compiler_lock import global_compiler_lock
+from firesteel.core.types import cached_property
+import firesteel.models
+
+class Slow:
+    @cached_property
+    def value(self):
+        begun.set()
+        time.sleep(0.5)
+        return 1
+
+def compiling():
+    with global_compiler_lock:
+        Slow().value
+
+begun = threading.Event()
+threading.Thread(target=compiling).start()
+begun.wait()
+child = os.fork()
+if not child:
+    once = threading.Thread(target=compiling, daemon=True)
+    once.start()
+    once.join(20)
+    os._exit(once.is_alive())
+assert os.waitpid(child, 0)[1] == 0, "the child waits for a lock"
+"""
+
+
+def test_a_child_that_is_forked_while_another_thread_is_busy_waits_for_nothing():
+    """Python 3.11's cached_property has a lock, and numba's compiler has one."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, cwd=ROOT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", [[], ["numba"]], ids=["with numba", "without"])
+def test_r48_children_forked_beside_a_fit_end_with_its_bits(without):
+    code = f"import sys; sys.modules.update(dict.fromkeys({without}))\n"
+    code += "from tests import layouts; layouts.BLAS.put(2); layouts.THREADS = 2\n"
+    code += "print({layouts.forked_beside_a_fit('784-64-10') for _ in range(100)} == {layouts.fitted('784-64-10')})"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout == "True\n"
+
+
 # With a BLAS that is made up
 
 
