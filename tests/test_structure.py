@@ -146,6 +146,12 @@ def test_what_tables_decide_knows_the_core_and_training(path):
     assert not inside(ours(path), "core", "train", "tables", "errors")
 
 
+@pytest.mark.parametrize("path", **ids(under("search")))
+def test_models_beside_a_model_know_the_face_and_what_is_below(path):
+    assert outside(path) <= {"numpy"}
+    assert not inside(ours(path), "core", "train", "tables", "search", "errors", *FACE)
+
+
 @pytest.mark.parametrize("path", **ids(under(*FACE, "testing")))
 def test_the_face_knows_core_training_and_its_own_words(path):
     assert outside(path) <= {"numpy", "safetensors"} | ({"fsspec"} if path.stem == "checkpoints" else set())

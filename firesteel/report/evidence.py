@@ -7,30 +7,27 @@ Shapes: n rows, I inputs, T target columns, O outputs, K classes.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from firesteel.core import losses
-from firesteel.core.layers import Dense, Normalization
 from firesteel.core.metrics import R2Score
-from firesteel.core.optimizers import Adam
-from firesteel.core.schedules import CosineDecay
+from firesteel.core.network import Network
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError, DataError, DivergenceError
+from firesteel.errors import ConfigError
 from firesteel.models import Sequential
-from firesteel.report.inside import WORK, Use, first_layer, importance_of, layers_of
+from firesteel.report.inside import Use, first_layer, importance_of, layers_of
 from firesteel.report.reading import Reading, near, positive, short, task_of
+from firesteel.search.linear import STEPS, metric_of, rivals, scores, too_wide, whole
 from firesteel.train.blas import one_blas_thread
 from firesteel.train.centring import FAR
+from firesteel.train.engine import Engine
 from firesteel.train.threads import threads
 
 __all__ = ["Names", "Rows", "examine", "task_of"]
 
-BATCH, STEPS, FEWEST_STEPS, RATE = 64, 2000, 200, 0.005
-"""How the linear model is trained: rows a step, steps, and the learning rate at first."""
 MISTAKES, CLASSES, DRAWN, POINTS = 24, 100, 4, 1000
 """At most: mistakes, classes in a matrix, outputs drawn, points of each."""
 BINS, STRIPES = 10, 30
@@ -42,7 +39,7 @@ class Rows:
     """A sample of the rows of one set.
 
     set: "training", "validation" or "test".  x: (n, I).  y: (n, T), targets as the loss takes them.
-    weight: (n,).  of: how many rows the set has in all.
+    weight: (n,).  of: how many rows the set has in all.  engine: holds all of them; None where that is the sample.
     """
 
     set: str
@@ -50,6 +47,16 @@ class Rows:
     y: Array
     weight: Array
     of: int
+    engine: Engine | None = field(default=None, compare=False)
+
+    def all(self, network: Network) -> Engine:
+        """Return an engine of all rows, or of the sample if that is all there is."""
+        return self.engine or whole(network, self.x, self.y, positive(self.weight))
+
+    @property
+    def scored(self) -> int:
+        """How many rows a score is over."""
+        return len(self.x) if self.engine is None else self.of
 
 
 @dataclass(frozen=True)
@@ -124,19 +131,16 @@ def _examined(model: Sequential, rows: Rows, training: Rows, names: Names) -> di
         use = Use(objective, model.theta, run)
         p = use.outputs(rows.x)
         truth, told = reading.truth(rows.y), reading.told(p)
-        learned = reading.score(reading.truth(training.y), reading.told(use.outputs(training.x)), training.weight)
         layers, slopes = layers_of(objective, model.theta, rows.x, rows.y, w)
         importance = importance_of(use, reading, rows.x, rows.y, w, slopes, names.features, names.picture is not None)
     found: dict[str, Any] = {
         "set": rows.set,
-        "rows": len(rows.x),
+        "rows": rows.scored,
         "of": rows.of,
+        "sample": len(rows.x),
         "metric": reading.metric,
-        "score": reading.score(truth, told, w),
-        "training": {"rows": len(training.x), "score": learned},
-        "baseline": _baseline(reading, truth, w, training, called),
-        "linear": _linear(reading, rows, truth, w, training),
     }
+    found |= _compared(model, reading, rows, training, truth, called)
     found |= (_numbers if task == "regression" else _classes)(reading, truth, told, reading.chances(p), w, called)
     shown = [item["index"] for item in importance["inputs"]]  # of a picture all, in order
     for mistake in found["mistakes"]:
@@ -175,61 +179,46 @@ def _count(weight: float) -> float:
     return int(weight) if float(weight).is_integer() else float(weight)
 
 
-# Beside what
+# Compared with what
 
 
-def _baseline(reading: Reading, truth: Array, w: Array, training: Rows, called: list[str]) -> dict[str, Any]:
-    """Return how right one answer for every row is, the best one for the training rows."""
+def _compared(
+    model: Sequential, reading: Reading, rows: Rows, training: Rows, truth: Array, called: list[str]
+) -> dict[str, Any]:
+    """Return the scores of the network, of a linear model and of one answer for every row, over the same rows."""
+    own = replace(model._objective(), metrics=(("score", metric_of(reading.task, reading.loss, reading.outputs)),))
+    weight = positive(training.weight)
+    others = rivals(reading.task, model.network, training.x, training.y, weight, training.of, STEPS)
+    pairs = [(own, model.theta)]
+    if others is not None:
+        pairs += [(others.objective, weights) for weights in (others.constant, others.linear) if weights is not None]
+    score, *found = scores(rows.all(model.network), pairs)
+    learned = score if rows.set == training.set else scores(training.all(model.network), pairs[:1])[0]
+    name, answer = _answer(reading, training, called)
+    constant = (
+        found[0] if found else reading.score(truth, np.broadcast_to(answer, truth.shape), positive(rows.weight))
+    )
+    note = too_wide(training.x.shape[1]) if others is None else others.note
+    return {
+        "score": score,
+        "training": {"rows": len(training.x), "score": learned},
+        "baseline": {"name": name, "score": constant},
+        "linear": {"name": note, "score": found[1]} if len(found) > 1 else None,
+        "left_out": None if len(found) > 1 else note,
+    }
+
+
+def _answer(reading: Reading, training: Rows, called: list[str]) -> tuple[str, Array]:
+    """Return the best answer for every row of the training rows, and what to call it."""
     known, v = reading.truth(training.y), positive(training.weight)
     if reading.task == "classification":
         most = int(np.bincount(known, v, reading.classes).argmax())
-        name, answer = f"always “{called[most]}”", np.array(most)
-    else:
-        mean = v @ known / v.sum()
-        several = "means" if reading.outputs > 1 else "mean"
-        name = f"always the {several}" if reading.task == "regression" else "each label's more frequent side"
-        answer = mean if reading.task == "regression" else mean > 0.5
-    return {"name": name, "score": reading.score(truth, np.broadcast_to(answer, truth.shape), w)}
-
-
-def _linear(reading: Reading, rows: Rows, truth: Array, w: Array, training: Rows) -> dict[str, Any] | None:
-    """Return how right a linear model is: one Dense layer on standardised inputs, trained on the training rows.
-
-    Steps of Adam over 64 rows each, its rate going from 0.005 to 0 along a cosine; as many as 2e10 multiplications
-    allow, between 200 and 2,000.  Targets that are numbers are standardised for it, too.  None for targets that are
-    the inputs themselves, which it could copy, and where it cannot be trained.
-    """
-    if training.x.shape == training.y.shape and np.array_equal(training.x, training.y):
-        return None
-    y, inputs = reading.truth(training.y), training.x.shape[1]
-    mean, spread, outputs = np.zeros(1), np.ones(1), reading.classes
-    activation, loss = "sigmoid", losses.get("binary_crossentropy")
+        return f"always “{called[most]}”", np.array(most)
+    mean = v @ known / v.sum()
+    several = "means" if reading.outputs > 1 else "mean"
     if reading.task == "regression":
-        v = positive(training.weight)
-        mean = v @ y / v.sum()
-        spread = np.sqrt(v @ (y - mean) ** 2 / v.sum())
-        spread[spread == 0] = 1.0
-        y = (y - mean) / spread
-        activation, loss = "linear", losses.get("mse")
-    elif reading.task == "classification" and outputs > 2:
-        activation, loss = "softmax", losses.get("sparse_categorical_crossentropy")
-    elif reading.task == "classification":
-        outputs = 1
-    wanted = min(STEPS, max(FEWEST_STEPS, int(WORK / (3 * BATCH * inputs * outputs))))
-    epochs = -(-wanted // -(-len(y) // BATCH))
-    steps = epochs * -(-len(y) // BATCH)
-    model = Sequential([Normalization(input_dim=inputs), Dense(outputs, activation=activation)])
-    model.compile(Adam(CosineDecay(RATE, steps)), loss)
-    try:
-        model.fit(training.x, y, BATCH, epochs, 0, sample_weight=training.weight)
-    except (DataError, DivergenceError):
-        return None
-    told = Reading(reading.task, loss, outputs).told(model.predict(rows.x))
-    if reading.task == "regression":
-        told = mean + spread * told
-    kind = "linear regression" if reading.task == "regression" else "logistic regression"
-    name = f"{kind}: one Dense layer on standardised inputs, {steps:,} steps of Adam"
-    return {"name": name, "score": reading.score(truth, told, w)}
+        return f"always the {several}", mean
+    return "each label's more frequent side", mean > 0.5
 
 
 # Classes and labels

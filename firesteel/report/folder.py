@@ -204,19 +204,22 @@ class RunFolder(Callback):
         if self.validation is not None:
             scores["validation"] = {name: kept[f"val_{name}"] for name in self.objective.names}
             looked = self._rows("validation", self.objective, self.validation)
-        if self.test is not None:
-            names = ("features", "label", "weight")
-            given = self.test if isinstance(self.test, tuple) else (self.test,)
-            columns = zip(names, self.params["columns"], strict=True) if len(given) == 1 else ()
-            x, y, weight = (*given, None, None)[:3]
-            with self.model.opened(x, y, sample_weight=weight, **dict(columns)) as (objective, engine):
+        with ExitStack() as opened:
+            if self.test is not None:
+                names = ("features", "label", "weight")
+                given = self.test if isinstance(self.test, tuple) else (self.test,)
+                columns = zip(names, self.params["columns"], strict=True) if len(given) == 1 else ()
+                x, y, weight = (*given, None, None)[:3]
+                test = self.model.opened(x, y, sample_weight=weight, **dict(columns))
+                objective, engine = opened.enter_context(test)
                 looked = self._rows("test", objective, engine)
                 scores["test"] = {"rows": looked.of, **loop.score(engine, objective, theta)}
-        return scores, examine(self.model, looked, self.sample, self.names)
+            return scores, examine(self.model, looked, self.sample, self.names)
 
     def _rows(self, name: str, objective: Objective, engine: Engine) -> Rows:
         x, y, weight = sample(engine, objective, self.model.theta)
-        return Rows(name, x, y.astype(np.float64), weight.astype(np.float64), sum(b.rows for b in engine.blocks))
+        rows = sum(b.rows for b in engine.blocks)
+        return Rows(name, x, y.astype(np.float64), weight.astype(np.float64), rows, engine)
 
     def _environment(self, fingerprint: str | None) -> dict[str, Any]:
         """Return what decides the last bits, and where the code was."""

@@ -282,6 +282,7 @@ def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> d
 
 def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
     parts: dict[str, Any] = {"calibration": None, "confusion": None, "weakest": None, "numbers": []}
+    parts["looked"] = e.get("sample", e["rows"])
     linear = [("a linear model", e["linear"]["score"])] if e["linear"] else []
     parts["scored"] = [("the network", e["score"]), *linear, (e["baseline"]["name"], e["baseline"]["score"])]
     if e["set"] != "training":

@@ -66,8 +66,13 @@ def share(value: float) -> str:
 def _rows(evidence: Mapping[str, Any]) -> str:
     count, kind = f"{evidence['rows']:,}", evidence["set"]
     if evidence["rows"] < evidence["of"]:
-        count += f" of {evidence['of']:,}"
+        count = f"a sample of {count} of the {evidence['of']:,}"
     return f"{count} {UNSEEN.get(kind, 'rows that it learned from')}"
+
+
+def _sampled(evidence: Mapping[str, Any]) -> str:
+    """Return what to add to a figure that is of a sample where the score is of all rows."""
+    return " in a sample" if evidence.get("sample", evidence["rows"]) < evidence["rows"] else ""
 
 
 def _how_good(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
@@ -79,7 +84,11 @@ def _how_good(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     if metrics["task"] == "multilabel":
         return f"The network gets {share(score)} of the yes-or-no labels right, in {rows}."
     outputs = evidence["outputs"]
-    off = f", and misses by {outputs[0]['rmse']:.4g} (root mean square)" if len(outputs) == 1 else ""
+    off = (
+        f", and misses by {outputs[0]['rmse']:.4g} (root mean square){_sampled(evidence)}"
+        if len(outputs) == 1
+        else ""
+    )
     if score <= 0:
         return f"The network explains nothing of how the target varies in {rows}{off}."
     return f"The network explains {share(score)} of how the target varies in {rows}{off}."
@@ -143,7 +152,7 @@ def _good_signs(evidence: Mapping[str, Any]) -> str:
     signs = ["it does nearly as well on new rows as on those it learned from"]
     if "calibration" in evidence:
         error = 100 * evidence["calibration"]["error"]
-        signs.append(f"its stated confidence is off by only {error:.1f} points on average")
+        signs.append(f"its stated confidence is off by only {error:.1f} points on average{_sampled(evidence)}")
     return " and ".join(signs)
 
 
@@ -184,14 +193,16 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
         worst = min(weak, key=lambda row: row["recall"])
         more = f", and {len(weak) - 1} more are weak" if len(weak) > 1 else ""
         found.append(
-            f"of the {worst['rows']:,.6g} rows of “{worst['class']}” only {share(worst['recall'])} are found{more}"
+            f"of the {worst['rows']:,.6g} rows of “{worst['class']}”{_sampled(evidence)} "
+            f"only {share(worst['recall'])} are found{more}"
         )
     error = evidence.get("calibration", {}).get("error")
     if error is not None and error > max(CROOKED, _unsure(evidence, score)):
         bins = evidence["calibration"]["bins"]
         over = sum(b["rows"] * (b["confidence"] - b["accuracy"]) for b in bins) > 0
         side = "more" if over else "less"
-        found.append(f"calibration: it is {side} confident than right, by {100 * error:.0f} points on average")
+        off = f"{100 * error:.0f} points on average{_sampled(evidence)}"
+        found.append(f"calibration: it is {side} confident than right, by {off}")
     return found
 
 

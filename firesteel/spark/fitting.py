@@ -28,6 +28,7 @@ from firesteel.core.regularizers import L1L2
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
+from firesteel.search.linear import compare
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
@@ -215,8 +216,12 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             self._if_set("idCol"),
             self.getOrDefault("handleInvalid") != "error",
             stage=True,
-            classes="accuracy" in self.METRICS,
+            classes=self._classifies,
         )
+
+    @property
+    def _classifies(self) -> bool:
+        return "accuracy" in self.METRICS
 
     # Fitting
 
@@ -251,10 +256,12 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             held = stack.enter_context(source.engine(held=True, centre=centre)) if survey.held else None
             kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
             network, found = fit(plan, engine, held, stack.enter_context(kept) if kept else None)
+            task, rows = "classification" if self._classifies else "regression", "validation" if held else "training"
+            compared = compare(task, network, engine, held or engine, rows, f"{self.uid}: summary")
         model = self._model()
         model.hold(network, {"features": source.feature_names, "classes": names, "few": survey.few})
         said = _told(source.said or PACKED, found.history, plan.epochs) if plan.automatic else None
-        model._summary = replace(found, heldOut=survey.held, automatic=said)
+        model._summary = replace(found, heldOut=survey.held, automatic=said, comparison=compared)
         model._resetUid(self.uid)
         used = {"validationFraction": source.split, "earlyStoppingRounds": plan.stopping.patience or 0}
         return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))

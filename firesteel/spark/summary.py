@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.search.linear import Comparison
 from firesteel.train.history import History
 
 __all__ = ["ClassificationSummary", "RegressionSummary", "TrainingSummary"]
@@ -21,12 +22,24 @@ class TrainingSummary:
 
     heldOut: how many rows were held out for validation.
     automatic: what the rows decided of that and of when to stop; None where Params say it.
+    comparison: how the network and a linear model do on the rows held out, or where there are none on those to train
+    on.
     """
 
     history: History
     loss: float
     heldOut: int = field(default=0, kw_only=True)
     automatic: str | None = field(default=None, kw_only=True)
+    comparison: Comparison | None = field(default=None, kw_only=True)
+
+    def __str__(self) -> str:
+        lines = [f"{self.totalIterations} passes, training loss {self.loss:.4g}", self.automatic, self.comparison]
+        return "\n".join(str(line) for line in lines if line is not None)
+
+    @property
+    def linearScore(self) -> float | None:
+        """The score of a linear model beside `comparison.network`: accuracy, or r2 of a regressor; None without."""
+        return None if self.comparison is None else self.comparison.linear
 
     @property
     def objectiveHistory(self) -> list[float]:

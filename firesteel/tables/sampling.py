@@ -18,26 +18,27 @@ from firesteel.train.engine import Engine
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import rows_of
 
-__all__ = ["MOST_BYTES", "MOST_ROWS", "sample"]
+__all__ = ["MOST_BYTES", "MOST_ROWS", "sample", "sampled"]
 
-MOST_ROWS = 10_000
+MOST_ROWS = 20_000
 MOST_BYTES = 32 << 20
 """Most of a sample: what looking at it may cost the driver."""
 
 
-def sample(engine: Engine, objective: Objective, theta: Array) -> tuple[Array, Array, Array]:
+def sample(
+    engine: Engine, objective: Objective, theta: Array, title: str = "firesteel: a sample of rows"
+) -> tuple[Array, Array, Array]:
     """Return x (n, I), y (n, T) and w (n,) of rows from the first blocks, in the order of blocks, as they were given.
 
     At most MOST_ROWS and MOST_BYTES, and at least one row.
     """
-    width = objective.network.inputs + objective.loss.columns(objective.network.outputs) + 1
-    most = max(1, min(MOST_ROWS, MOST_BYTES // (width * theta.itemsize)))
+    width, most = _width(objective), sampled(engine, objective)
     wanted: dict[int, int] = {}
     for block in engine.blocks:
         if most:
             wanted[block.id] = min(block.rows, most)
             most -= wanted[block.id]
-    task = Task(objective, read_only(theta), shards=engine.shards, title="firesteel: a sample of rows")
+    task = Task(objective, read_only(theta), shards=engine.shards, title=title)
     found = {}
     for shard, partial in enumerate(engine.map(functools.partial(_rows, wanted), task)):
         if partial is None:
@@ -49,6 +50,16 @@ def sample(engine: Engine, objective: Objective, theta: Array) -> tuple[Array, A
     rows = np.concatenate([found[number] for number in wanted])
     x, y, w = np.split(rows, [objective.network.inputs, -1], axis=1)
     return plus(x, engine.centre.features), plus(y, engine.centre.targets), w[:, 0]
+
+
+def _width(objective: Objective) -> int:
+    return objective.network.inputs + objective.loss.columns(objective.network.outputs) + 1
+
+
+def sampled(engine: Engine, objective: Objective) -> int:
+    """Return how many rows `sample` brings."""
+    size = _width(objective) * np.dtype(objective.network.dtype).itemsize
+    return max(1, min(sum(block.rows for block in engine.blocks), MOST_ROWS, MOST_BYTES // size))
 
 
 def _rows(wanted: Mapping[int, int], task: Task, blocks: Sequence[Block], run: Run) -> Partial:

@@ -29,6 +29,7 @@ __all__ = [
     "Work",
     "average",
     "evaluate",
+    "evaluate_all",
     "evaluate_each",
     "evaluate_first",
     "gradient",
@@ -188,6 +189,12 @@ def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> 
 def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Evaluate under each of several thetas, (E, P); return their sums, one after another."""
     parts = [evaluate(replace(task, theta=theta), blocks, run) for theta in thetas]
+    return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
+
+
+def evaluate_all(others: Sequence[Task], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Evaluate the networks of several tasks, the first one first; return their sums, one after another."""
+    parts = [evaluate(one, blocks, run) for one in (task, *others)]
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 

@@ -1,0 +1,1 @@
+"""Models beside a model: `linear.py` trains what a network is compared with."""

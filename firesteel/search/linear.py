@@ -1,0 +1,205 @@
+"""What a network is compared with: a linear model, and one answer for every row, scored on the same rows.
+
+The linear model is one Dense layer on standardised inputs, trained on sampled rows when a fit has ended; it decides
+nothing of the fit.  `spark/fitting.py` puts its score into a stage's summary, `report/evidence.py` into a page.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from firesteel.core import losses
+from firesteel.core.centre import less
+from firesteel.core.layers import Dense, Layer
+from firesteel.core.layout import read_only
+from firesteel.core.losses import Loss, Standardized
+from firesteel.core.metrics import BinaryAccuracy, Metric, R2Score, middle, suited
+from firesteel.core.network import Network, Objective
+from firesteel.core.optimizers import LBFGS
+from firesteel.core.types import Array
+from firesteel.errors import DivergenceError
+from firesteel.models import Sequential
+from firesteel.tables.sampling import sample, sampled
+from firesteel.train.blocks import Block
+from firesteel.train.engine import Engine, LocalEngine
+from firesteel.train.moments import measure
+from firesteel.train.partial import Task, tree_sum
+from firesteel.train.rounds import evaluate_all
+from firesteel.train.strategies import Gradient
+
+__all__ = ["Comparison", "Rivals", "compare", "metric_of", "rivals", "scores", "too_wide", "whole"]
+
+WORK, FEWEST_STEPS, STEPS, FEWEST_ROWS = 3e8, 5, 20, 500
+"""What the training of a linear model may cost, some tenths of a second; how many steps of L-BFGS it takes at least
+and at most; and how many rows it must be able to afford."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Scores of a network and of a linear model over the same rows.
+
+    metric: "accuracy", of classes or labels, or "r2".  rows: how many there are, and of which set.
+    network, linear: None where there is no score.  note: how the linear model was trained, or why it was not.
+
+    >>> print(Comparison("accuracy", "1,437 validation rows", 0.87, 0.84, "..."))
+    on 1,437 validation rows: linear model: accuracy 0.84; network: 0.87
+    """
+
+    metric: str
+    rows: str
+    network: float | None
+    linear: float | None
+    note: str
+
+    def __str__(self) -> str:
+        if self.network is None or self.linear is None:
+            network = "" if self.network is None else f"network: {self.metric} {self.network:.4g}; "
+            return f"on {self.rows}: {network}linear model: {self.note}"
+        return f"on {self.rows}: linear model: {self.metric} {self.linear:.4g}; network: {self.network:.4g}"
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What is scored beside a network: a linear one's weights, None if there are none, and those of one answer."""
+
+    objective: Objective
+    linear: Array | None
+    constant: Array
+    note: str
+
+
+def metric_of(task: str, loss: Loss, outputs: int) -> Metric:
+    """Return what a network is scored by: accuracy, or for "regression" r2, over all outputs by their variance."""
+    if task == "regression":
+        return R2Score("variance_weighted_average")
+    apart = task == "multilabel" or outputs == 1
+    return BinaryAccuracy(middle(loss)) if apart else suited(loss, outputs)
+
+
+def affordable(inputs: int, outputs: int, rows: int, of: int) -> int:
+    """Return how many rows of a sample a linear model can learn from; 0 where they are so wide that it is too few.
+
+    rows: in the sample.  of: how many there are in all.
+    """
+    most = min(rows, int(WORK / (FEWEST_STEPS * _cost(inputs, outputs))))
+    return most if most >= min(FEWEST_ROWS, of) else 0
+
+
+def _cost(inputs: int, outputs: int) -> int:
+    """Return what a row costs in a step."""
+    return inputs * outputs + 10 * (inputs + outputs)
+
+
+def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, most: int = STEPS) -> Rivals | None:
+    """Train a linear model for a task.
+
+    Args:
+        task: "classification", "multilabel" or "regression".
+        network: What it is compared with.
+        x: Inputs, (n, I).
+        y: Targets as the network's loss takes them, (n, T).
+        w: Weights, (n,).
+        of: How many rows they are a sample of.
+        most: Steps of L-BFGS.
+
+    Returns:
+        The model, or None where rows are so wide that too few could be afforded.
+    """
+    inputs, outputs, columns, dtype = network.inputs, network.outputs, y.shape[1], np.dtype(network.dtype)
+    rows = affordable(inputs, outputs, len(x), of)
+    if not rows:
+        return None
+    w = w.astype(dtype) if w.any() else np.ones(len(x), dtype)
+    activation, loss = "linear", losses.get("mse")
+    if task == "multilabel" or (task == "classification" and outputs == 1):
+        activation, loss, y = "sigmoid", losses.get("binary_crossentropy"), y > 0.5
+    elif task == "classification":
+        sparse = "sparse_" if columns == 1 else ""
+        activation, loss = "softmax", losses.get(f"{sparse}categorical_crossentropy")
+    engine = whole(network, x[:rows], y[:rows], w[:rows])
+    features, targets = measure(engine, inputs, columns, network.dtype)
+    layers: list[Layer] = [features.normalization(), Dense(outputs, activation, kernel_initializer="zeros")]
+    if task == "regression":
+        layers.append(targets.normalization(invert=True))
+        loss = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
+    model = Sequential(layers, dtype=network.dtype)
+    model.build((None, inputs))
+    model.compile(LBFGS(), loss)
+    linear = Network(tuple(layers), inputs, network.dtype, centre=network.centre)
+    objective = Objective(linear, loss, (("score", metric_of(task, loss, outputs)),))
+    constant = linear.init(0)
+    if task != "regression":
+        shares = w @ y.astype(np.float64) / w.sum(dtype=np.float64) - 0.5
+        if activation == "softmax":
+            counts = np.bincount(y[:, 0].astype(np.intp), w, outputs) if columns == 1 else shares
+            shares = np.arange(outputs) == counts.argmax()
+        constant[[where for *_, where in linear.layout.slices()][-1]] = shares
+    if x.shape == y.shape and np.array_equal(x, y):
+        return Rivals(objective, None, constant, "left out, as the targets are the inputs")
+    steps = int(min(most, max(FEWEST_STEPS, WORK / (rows * _cost(inputs, outputs)))))
+    try:
+        model.fit_blocks(engine, None, epochs=steps, batch_size=None, strategy=Gradient(), seed=0)
+    except DivergenceError:
+        return Rivals(objective, None, constant, "left out, as its training diverged")
+    kind = "linear" if task == "regression" else "logistic"
+    note = f"{kind} regression on standardised inputs, {steps} steps of L-BFGS over {rows:,} rows"
+    return Rivals(objective, model.theta, constant, note)
+
+
+def whole(network: Network, x: Array, y: Array, w: Array) -> Engine:
+    """Return an engine of rows in memory, for a network that may count them from a centre."""
+    dtype = np.dtype(network.dtype)
+    near, y = less(x, network.centre.features, dtype), less(y, network.centre.targets, dtype)
+    return LocalEngine([Block(0, near.astype(dtype), None, y.astype(dtype), w.astype(dtype), 0)], 1, network.centre)
+
+
+def too_wide(inputs: int) -> str:
+    """Return what there is to say where `rivals` gives none."""
+    return f"left out, as rows of {inputs:,} numbers are too wide for it"
+
+
+def scores(
+    engine: Engine, pairs: Sequence[tuple[Objective, Array]], title: str = "firesteel: scores to compare"
+) -> list[float]:
+    """Return the metric "score" of several networks over all rows of an engine, from one round."""
+    first, *others = [Task(one, read_only(theta), shards=engine.shards, title=title) for one, theta in pairs]
+    total = tree_sum(engine.map(functools.partial(evaluate_all, others), first))
+    assert total is not None, "an engine holds at least one block"
+    ends = np.cumsum([one.size for one, _ in pairs])
+    parts = np.split(total.sums, ends[:-1])
+    return [float(one.means(part)["score"]) for (one, _), part in zip(pairs, parts, strict=True)]
+
+
+def compare(task: str, model: Sequential, training: Engine, scored: Engine, name: str, title: str) -> Comparison:
+    """Compare a trained network with a linear model.
+
+    Args:
+        task: "classification", "multilabel" or "regression".
+        model: The network, compiled.
+        training: Holds the rows that the linear model learns from.
+        scored: Holds the rows that both are scored on.
+        name: Which rows those are, such as "validation".
+        title: What the jobs are called.
+
+    Returns:
+        The scores; where they cannot be had, for any reason, why not: nothing here ends a fit.
+    """
+    objective, network = model._objective(), model.network
+    of = sum(block.rows for block in training.blocks)
+    metric = "r2" if task == "regression" else "accuracy"
+    rows = f"{sum(block.rows for block in scored.blocks):,} {name} rows"
+    own = Objective(network, objective.loss, (("score", metric_of(task, objective.loss, network.outputs)),))
+    try:
+        found = None
+        if affordable(network.inputs, network.outputs, sampled(training, objective), of):
+            found = rivals(task, network, *sample(training, objective, model.theta, title), of)
+        pairs = [(own, model.theta)]
+        if found is not None and found.linear is not None:
+            pairs.append((found.objective, found.linear))
+        score, *linear = scores(scored, pairs, title)
+    except Exception as error:
+        return Comparison(metric, rows, None, None, f"left out: {error}")
+    note = too_wide(network.inputs) if found is None else found.note
+    return Comparison(metric, rows, score, linear[0] if linear else None, note)
