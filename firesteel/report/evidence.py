@@ -105,6 +105,7 @@ def examine(model: Sequential, rows: Rows, training: Rows, names: Names | None =
     Importance takes at most about 2e10 multiplications: as many rows, then as many inputs and repeats as fit.
     Raises ConfigError for names that do not fit the network.
 
+    >>> from firesteel.layers import Dense
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> model = Sequential([Dense(1, activation="sigmoid", input_dim=1)])
     >>> model.compile("sgd", "binary_crossentropy")
