@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 SETTINGS = Config(
-    model=Model(hidden=(256,)), training=Training(learning_rate=0.003, epochs=20, batch_size=16, shards=2)
+    model=Model(hidden=(256,)),
+    training=Training(learning_rate=0.003, epochs=20, batch_size=16, shards=2, validation_split=0.0),
 )
 CANNOT_RUN = ("spark-missing", "spark-java")
 

@@ -131,10 +131,10 @@ def packings(work: Any) -> tuple[Any, int]:
     """Return what work returns, and how often rows were packed meanwhile."""
     original, count, lock = Frame.packed, [0], threading.Lock()
 
-    def counted(self: Frame, shards: int | None, held: bool) -> Any:
+    def counted(self: Frame, *given: Any) -> Any:
         with lock:
             count[0] += 1
-        return original(self, shards, held)
+        return original(self, *given)
 
     Frame.packed = counted  # type: ignore[method-assign]
     try:
