@@ -746,9 +746,9 @@ def sound(some):
 @pytest.mark.parametrize("stage", [classifier, regressor])
 def test_invalid_rows_are_left_out_of_training_alone(some, sound, stage, mode):
     frame = with_invalid(some)
-    model = stage(handleInvalid=mode).fit(frame)
+    model = stage(handleInvalid=mode, validationFraction=0.0).fit(frame)
     trains(model, 600 - len(BAD))
-    assert print_of(model) == print_of(stage().fit(sound))
+    assert print_of(model) == print_of(stage(validationFraction=0.0).fit(sound))
 
 
 def test_invalid_rows_are_left_out_before_others_are_held_out(some, sound):
