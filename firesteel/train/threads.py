@@ -7,6 +7,7 @@ whose helpers can also stay with one team for many steps.  `engine.py` opens it,
 import contextlib
 import ctypes
 import functools
+import importlib
 import itertools
 import os
 import sys
@@ -151,21 +152,30 @@ def threads() -> Threads:
     return Threads(worker_threads() - 1)
 
 
-class _Compiler:
-    """numba's lock, which nobody else may have while a process forks: the child would find it locked for ever."""
-
-    lock: Any = None
-
-    def take(self) -> None:
-        self.lock = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
-        if self.lock is not None:
-            self.lock.acquire()
-
-    def give(self) -> None:
-        if self.lock is not None:
-            self.lock.release()
+LATE = {"firesteel", "llvmlite", "numba", "numpy", "scipy"}
+"""Packages of which something is imported in a first fit."""
 
 
-COMPILER = _Compiler()
+class _Firsts:
+    """What happens once in a process, imports and compiling: a child that is forked meanwhile would wait for ever."""
+
+    compiler: Any = None
+
+    def wait(self) -> None:
+        """Wait until no other thread is importing or compiling, and let none begin to compile."""
+        self.compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
+        if self.compiler is not None:
+            self.compiler.acquire()
+        imports: Any = importlib.import_module("importlib._bootstrap")
+        for name in list(imports._module_locks):
+            if name.partition(".")[0] in LATE:
+                imports._lock_unlock_module(name)
+
+    def go_on(self) -> None:
+        if self.compiler is not None:
+            self.compiler.release()
+
+
+FIRSTS = _Firsts()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=COMPILER.take, after_in_parent=COMPILER.give, after_in_child=COMPILER.give)
+    os.register_at_fork(before=FIRSTS.wait, after_in_parent=FIRSTS.go_on, after_in_child=FIRSTS.go_on)

@@ -82,12 +82,14 @@ def test_a_child_that_is_forked_while_another_thread_is_busy_waits_for_nothing()
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, cwd=ROOT)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("children", [1, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("without", [[], ["numba"]], ids=["with numba", "without"])
-def test_r48_children_forked_beside_a_fit_end_with_its_bits(without):
+def test_r48_children_forked_beside_the_first_fits_of_a_process_end_with_its_bits(without, children):
+    """The first one is forked while what a fit needs is being imported."""
     code = f"import sys; sys.modules.update(dict.fromkeys({without}))\n"
     code += "from tests import layouts; layouts.BLAS.put(2); layouts.THREADS = 2\n"
-    code += "print({layouts.forked_beside_a_fit('784-64-10') for _ in range(100)} == {layouts.fitted('784-64-10')})"
+    code += f"found = {{layouts.forked_beside_a_fit('784-64-10') for _ in range({children})}}\n"
+    code += "print(found == {layouts.fitted('784-64-10')})"
     command = [sys.executable, "-W", "ignore", "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout == "True\n"
 
