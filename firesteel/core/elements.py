@@ -1,5 +1,6 @@
 """Ops on each number by itself: scaled by given numbers, dropped, with noise.  `layers.py` has the user's words."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from firesteel.core.kernels import compiled, mask
 from firesteel.core.ops import Op
+from firesteel.core.seeds import CACHED
 from firesteel.core.types import Array, Pull, Stream, Views, cached_property
 from firesteel.errors import ConfigError
 
@@ -106,12 +108,15 @@ class Drop(Op):
 
     def mask(self, rng: Stream, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """Return m / (1 - rate): element i is dropped where its 32 bits are below rate 2^32, in every dtype alike."""
-        m, least = np.empty(shape, dtype), min(round(self.rate * 2**32), 2**32 - 1)
+        m, least = np.empty(math.prod(shape), dtype), min(round(self.rate * 2**32), 2**32 - 1)
         kept = dtype.type(1.0 / (1.0 - self.rate))
         if fast := compiled(mask, m.size):
-            fast(np.uint64(rng.key), np.uint64(least), kept, m.reshape(-1))
-            return m
-        return np.multiply(rng.halves(m.size).reshape(shape) >= np.uint32(least), kept, out=m)
+            fast(np.uint64(rng.key), np.uint64(least), kept, m)
+            return m.reshape(shape)
+        for first in range(0, m.size, CACHED):
+            part = m[first : first + CACHED]
+            np.multiply(rng.halves(len(part), first) >= np.uint32(least), kept, out=part)
+        return m.reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -313,7 +313,8 @@ class BinaryCrossentropy(Crossentropy):
         size, yes = np.abs(z), z >= 0
         e = np.exp(-size)
         above, total = np.maximum(e, yes), 1 + e
-        gap, slopes = np.abs(yes - y) * size, above - y - y * e
+        apart, gap, slopes = np.abs(yes - y), np.zeros_like(z), above - y - y * e
+        np.multiply(apart, size, out=gap, where=apart != 0)  # of an infinite logit on the right side too
         if share := self.label_smoothing:
             gap = gap * (1 - share) + size * (0.5 * share)
             slopes = slopes * (1 - share) + np.sign(z) * (1 - e) * (0.5 * share)

@@ -6,13 +6,14 @@ Initial weights and orders of rows come from generators of NumPy's, masks and no
 counted: compiled code can make any of them by itself, from the same few lines (`kernels.mask`).
 """
 
+import math
 import zlib
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FIRST", "SECOND", "STEP", "Stream", "rng_for", "stream_for"]
+__all__ = ["CACHED", "FIRST", "SECOND", "STEP", "Stream", "rng_for", "stream_for"]
 
 
 def rng_for(seed: int, *path: str | int) -> np.random.Generator:
@@ -39,6 +40,8 @@ def _number(part: str | int) -> int:
 STEP, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 """The odd constants of SplitMix64: what its counter moves by, and what its words are multiplied by."""
 WORD = (1 << 64) - 1
+CACHED = 8192
+"""Elements whose bits are made at a time, in a core's cache."""
 
 
 def word(key: int, number: int) -> int:
@@ -64,23 +67,25 @@ class Stream(NamedTuple):
 
     key: int
 
-    def words(self, count: int) -> npt.NDArray[np.uint64]:
-        """Return the first `count` words, (count,)."""
+    def words(self, count: int, first: int = 0) -> npt.NDArray[np.uint64]:
+        """Return `count` words from number `first` on, (count,)."""
         number = np.uint64
-        z = np.arange(1, count + 1, dtype=np.uint64)
+        z = np.arange(first + 1, first + count + 1, dtype=np.uint64)
         z *= number(STEP)
         z += number(self.key)
-        moved = z >> number(30)
-        z ^= moved
+        z ^= z >> number(30)
         z *= number(FIRST)
-        z ^= np.right_shift(z, number(27), out=moved)
+        z ^= z >> number(27)
         z *= number(SECOND)
-        z ^= np.right_shift(z, number(31), out=moved)
+        z ^= z >> number(31)
         return z
 
-    def halves(self, count: int) -> npt.NDArray[np.uint32]:
-        """Return 32 random bits for each element, (count,): of each word the low half, then the high one."""
-        return self.words((count + 1) // 2).astype("<u8", copy=False).view("<u4")[:count]
+    def halves(self, count: int, first: int = 0) -> npt.NDArray[np.uint32]:
+        """Return 32 random bits for each element, (count,): of each word the low half, then the high one.
+
+        first: the element to begin with, an even one.
+        """
+        return self.words((count + 1) // 2, first // 2).astype("<u8", copy=False).view("<u4")[:count]
 
     def normal(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """Return numbers from N(0, 1), of this shape: two from each word, r cos a and r sin a.
@@ -89,18 +94,14 @@ class Stream(NamedTuple):
 
         Source: Box and Muller 1958.
         """
-        count = int(np.prod(shape, dtype=np.int64))
-        halves = self.halves(count + count % 2)
-        r, angle = halves[::2].astype(np.float32), halves[1::2].astype(np.float32)
-        r += np.float32(0.5)
-        r *= np.float32(2.0**-32)
-        np.log(r, out=r)
-        r *= np.float32(-2)
-        np.sqrt(r, out=r)
-        angle *= np.float32(2 * np.pi * 2.0**-32)
-        found = np.empty(len(halves), np.float32)
-        np.multiply(r, np.cos(angle), out=found[::2])
-        np.multiply(r, np.sin(angle), out=found[1::2])
+        count = math.prod(shape)
+        found = np.empty(count + count % 2, np.float32)
+        for first in range(0, count, CACHED):
+            part = found[first : first + CACHED]
+            halves = self.halves(len(part), first).astype(np.float32)
+            r, angle = halves[::2], halves[1::2] * np.float32(2 * np.pi * 2.0**-32)
+            r = np.sqrt(np.log((r + np.float32(0.5)) * np.float32(2.0**-32)) * np.float32(-2))
+            part[::2], part[1::2] = r * np.cos(angle), r * np.sin(angle)
         return found[:count].reshape(shape)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from firesteel.core.activations import log_softmax
 from firesteel.core.centre import UNCENTRED, Centre, plus
 from firesteel.core.network import Network
 from firesteel.core.sparse import CSR, Features
@@ -246,13 +247,13 @@ class Classes(Outputs):
 
     def scored(self, x: Features) -> Array:
         logits = predict(self.network, self.theta, x, map, len(self.network.ops) - 1)
+        alone = logits.shape[1] == 1  # one sigmoid stands for two classes
+        if alone:
+            logits = np.hstack([-logits, logits])  # 1 - p would lose what is small
         outputs, _ = self.network.ops[-1].apply({}, logits, None)
         raw = logits.astype(np.float64)
-        if outputs.shape[1] == 1:  # one sigmoid stands for two classes
-            raw, outputs = np.hstack([-raw, raw]), np.hstack([1 - outputs, outputs])
-        else:
-            raw -= raw.max(axis=1, keepdims=True)
-            raw -= np.log(np.exp(raw).sum(axis=1, keepdims=True))
+        if not alone:
+            raw = log_softmax(raw)
         probability = outputs.astype(np.float64)
         scaled = probability
         if self.thresholds is not None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from firesteel.core.elements import Drop, Noise
-from firesteel.core.seeds import Stream, rng_for, stream_for, word
+from firesteel.core.seeds import CACHED, Stream, rng_for, stream_for, word
 
 PATHS = [
     (),
@@ -117,7 +117,13 @@ def test_an_element_depends_on_its_address_and_its_number_alone():
         assert stream.words(short).tolist() == stream.words(long)[:short].tolist()
         assert stream.halves(short).tolist() == stream.halves(long)[:short].tolist()
         assert stream.normal((short,)).tobytes() == stream.normal((long,))[:short].tobytes()
+        assert stream.words(long - short, short).tolist() == stream.words(long)[short:].tolist()
     assert stream.normal((4, 5)).tobytes() == stream.normal((20,)).tobytes()
+    long = 2 * CACHED + 3
+    assert stream.normal((long,))[-5:].tobytes() == stream.normal((long + 1,))[-6:-1].tobytes()
+    bits = [word(stream.key, number // 2) >> 32 * (number % 2) & 2**32 - 1 for number in range(long)]
+    assert stream.halves(long).tolist() == bits
+    assert (Drop(0.5).mask(stream, (long,), np.dtype("f4")) > 0).tolist() == [half >= 2**31 for half in bits]
 
 
 @pytest.mark.parametrize("op", [Drop(0.3), Drop(0.999), Noise(0.7)], ids=repr)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from firesteel.core.activations import ACTIVATIONS, Curve
-from firesteel.core.losses import LOSSES
+from firesteel.core.losses import LOSSES, BinaryCrossentropy
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.layers import Dense
 from firesteel.models import Sequential
@@ -104,3 +104,16 @@ def test_r49_rare_events_are_ranked_by_probabilities_that_float32_can_tell_apart
     assert found["AUC"] == pytest.approx(roc_auc_score(RARE, exact), rel=1e-12)
     assert found["average_precision"] == pytest.approx(average_precision_score(RARE, exact), rel=1e-12)
     assert 0.7 < found["AUC"] < 0.95 and RARE.mean() < 0.1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_r49_binary_crossentropy_of_infinite_logits_is_its_limit(dtype, share):
+    loss = BinaryCrossentropy(from_logits=True, label_smoothing=share)
+    z, y = np.array([[-np.inf], [-np.inf], [np.inf], [np.inf]], dtype), np.array([[0], [1], [0], [1]], dtype)
+    with np.errstate(all="raise", under="ignore"):
+        values, _, slopes = loss.rows(z, y)
+    assert values.tolist() == [np.inf if share else 0, np.inf, np.inf, np.inf if share else 0]
+    half = share / 2
+    np.testing.assert_allclose(slopes[:, 0], [-half, half - 1, 1 - half, half], rtol=1e-6, atol=0)
+    assert np.isnan(loss.rows(np.full((1, 1), np.nan, dtype), y[:1])[0]).all()
