@@ -53,7 +53,7 @@ Where = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Paired:
-    """Rows of two text files.  frame: `features`, arrays of `inputs` floats, and `label`.
+    """Rows of two text files.  frame: `features`, arrays of `inputs` doubles, and `label`.
 
     classes: the labels are classes below that; 1 where they are numbers.
     """
@@ -187,7 +187,7 @@ def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
     labels = y.frame.where(F.col("report").isNull()).mapInArrow(functools.partial(cut, version, y.first), CUT)
     kind = "double" if y.width == 1 else "long"
     work = functools.partial(pair, version, x.width, y.width == 1)
-    return images.join(labels, "pack").mapInArrow(work, f"features array<float>, label {kind}")
+    return images.join(labels, "pack").mapInArrow(work, f"features array<double>, label {kind}")
 
 
 # On executors
@@ -222,8 +222,8 @@ class _Report:
 def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Turn lines into chunks, then yield a report.
 
-    kind: "features", float32 values; "one-hot", labels that become int64 classes; or "numbers", labels that are
-    such, or one float64 a line.
+    kind: "features", float64 values that float32 has room for; "one-hot", labels that become int64 classes; or
+    "numbers", labels that are such, or one float64 a line.
     """
     check_version(version)
     report = _Report()
@@ -260,8 +260,9 @@ def _chunk(lines: pa.Array, where: Where, kind: str, report: _Report) -> npt.NDA
     lengths, firsts, counts = np.unique(widths, return_index=True, return_counts=True)
     for width, line, count in zip(lengths.tolist(), firsts.tolist(), counts.tolist(), strict=True):
         report.width(width, count, (file, start, number + line))
-    values = _floats(words.flatten(), np.float32 if kind == "features" else np.float64)
-    bad = np.flatnonzero(~np.isfinite(values))
+    values = _floats(words.flatten())
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(~np.isfinite(values.astype(np.float32) if kind == "features" else values))
     if len(bad):
         ends = np.cumsum(pc.list_value_length(words).to_numpy(zero_copy_only=False))
         holding = np.searchsorted(ends, bad, side="right")
@@ -284,14 +285,13 @@ def _chunk(lines: pa.Array, where: Where, kind: str, report: _Report) -> npt.NDA
     return table.argmax(axis=1)
 
 
-def _floats(words: pa.Array, dtype: type[np.floating[Any]]) -> npt.NDArray[Any]:
-    """Return the numbers that words spell, infinite and NaN where they spell none that the dtype has."""
+def _floats(words: pa.Array) -> npt.NDArray[np.float64]:
+    """Return the numbers that words spell, infinite and NaN where they spell none."""
     try:
-        values = words.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values: npt.NDArray[np.float64] = words.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        return values
     except pa.ArrowInvalid:
-        values = np.array([_float(word) for word in words.cast(pa.binary()).to_pylist()])
-    with np.errstate(over="ignore"):
-        return values.astype(dtype)
+        return np.array([_float(word) for word in words.cast(pa.binary()).to_pylist()])
 
 
 def _float(word: bytes) -> float:
@@ -329,7 +329,7 @@ def pair(version: str, width: int, numbers: bool, batches: Batches) -> Iterator[
         chunks, packs = binary_views(batch.column("data")), binary_views(batch.column("labels"))
         lines, starts = batch.column("line").to_pylist(), batch.column("label_line").to_pylist()
         for line, chunk, start, pack in zip(lines, chunks, starts, packs, strict=True):
-            x, y = chunk.view(np.float32).reshape(-1, width), pack.view(np.float64 if numbers else np.int64)
+            x, y = chunk.view(np.float64).reshape(-1, width), pack.view(np.float64 if numbers else np.int64)
             low, high = max(line, start), min(line + len(x), start + len(y))
             if low < high:
                 features = lists(x[low - line : high - line])

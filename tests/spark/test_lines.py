@@ -48,7 +48,7 @@ def rows(spark, images, labels):
 
 
 def same(found, x=X, y=Y):
-    np.testing.assert_array_equal(found[0], x.astype(np.float32))
+    np.testing.assert_array_equal(found[0], x)
     np.testing.assert_array_equal(found[1], y)
 
 
