@@ -1,8 +1,12 @@
 """Kinds of secrets, times the places where something is written or said: a table of zeros."""
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,7 +129,7 @@ COMMANDS = (
     *(["train", "--epochs", "..."], ["train", "--data", "digits", "--run", "..."], ["train", "--resume", "..."]),
     *(["evaluate", "m", "--data", "..."], ["evaluate", "..."], ["predict", "m", "--data", "digits", "--out", "..."]),
     *(["report", "..."], ["inspect", "..."], ["data", "convert", "...", "x", "--to", "csv"], ["..."]),
-    *(["train", "--data", "digits", "--engine", "spark", "--master", "..."], ["data", "fetch", "..."]),
+    ["data", "fetch", "..."],
 )
 
 
@@ -134,13 +138,21 @@ def test_r46_commands_say_nothing_secret(tmp_path, monkeypatch, capfd, argv):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "500")
     model(1).save("m")
-    kinds = ["Amazon's keys", "Azure's signature", "slashes and signs", "JDBC's properties"]
-    for kind in kinds if "spark" not in argv else kinds[:1]:
+    for kind in ("Amazon's keys", "Azure's signature", "slashes and signs", "JDBC's properties"):
         with pytest.raises(SystemExit) as end:
             main([word.replace("...", ADDRESSES[kind]) for word in argv])
         out, err = capfd.readouterr()
         assert (out or err) and not secret(out + err) and "Traceback" not in err, (kind, out, err)
         assert end.value.code or "--print-config" in argv
+
+
+def test_r46_a_master_that_spark_refuses_is_named_without_its_secret(tmp_path):
+    argv = ["train", "--data", "digits", "--engine", "spark", "--master", ADDRESSES["Amazon's keys"]]
+    env = {**os.environ, "COLUMNS": "500", "PYTHONPATH": str(Path(__file__).parents[1])}
+    run = [sys.executable, "-c", f"from firesteel.cli import main\nmain({argv})"]  # no session is in use there
+    done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 4 and "[spark-start]" in done.stderr, done.stderr
+    assert not secret(done.stdout + done.stderr) and "Traceback" not in done.stderr
 
 
 def test_r46_settings_that_lack_their_secret_are_refused_with_what_to_do(tmp_path, monkeypatch, capfd):

@@ -3,6 +3,7 @@
 What a job says when it fails is turned into one line here, for all commands.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from firesteel.cli.config import Engine, check_secrets
 from firesteel.cli.progress import is_live, waiting
+from firesteel.errors import ConfigError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -46,14 +48,16 @@ def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
     """Give the session in use, or a new one that is stopped at the end.
 
     silent: whether a new one's log is put aside.
-    Raises SparkSetupError where Spark cannot run.
+    Raises SparkSetupError where Spark cannot run, and ConfigError where it runs already with another master.
     """
-    from firesteel.spark import session
+    from firesteel.spark.session import STARTED_OUTSIDE, session
 
     pyspark = sys.modules.get("pyspark")
     found = pyspark is not None and pyspark.SparkContext._active_spark_context is not None
     with _interruptible_later():
         spark = session(master)
+        if found or os.environ.keys() & STARTED_OUTSIDE:
+            _check_master(spark, master)
         if silent and not found and hasattr(spark, "_jvm"):  # not on Spark Connect
             spark.sparkContext.setLogLevel("FATAL")  # a job that fails is told of in one line
     try:
@@ -62,6 +66,17 @@ def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
         if not found and hasattr(spark, "_jvm"):  # not on Spark Connect
             with suppress(Exception):  # where it is gone, that has been said
                 spark.stop()
+
+
+def _check_master(spark: "SparkSession", master: str) -> None:
+    """Raise ConfigError where a master is named that is not that of the session in use."""
+    used = spark.sparkContext.master if hasattr(spark, "_jvm") else os.environ.get("SPARK_REMOTE", "a Connect server")
+    if master not in (used, Engine().master):
+        raise ConfigError(
+            f"[engine] master={master!r}: Spark runs here already, on {used}, and cannot be moved: name no master, "
+            "or stop that session first",
+            code="config-value",
+        )
 
 
 @contextmanager

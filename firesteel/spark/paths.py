@@ -76,7 +76,8 @@ def remove(spark: SparkSession, path: str) -> None:
         RemoteMLWriter.handleOverwrite(path, True)
     else:
         files, place = _hadoop(spark, path)
-        files.delete(place, True)
+        if not files.delete(place, True) and files.exists(place):
+            raise StoreError(f"{path} cannot be removed", code="store-write")
 
 
 def move(spark: SparkSession, path: str, to: str) -> None:

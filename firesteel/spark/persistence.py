@@ -98,15 +98,20 @@ class StageWriter(MLWriter):
         spark, new, old = self.sparkSession, _beside(path, "saving"), _beside(path, "replaced")
         remove(spark, new)
         self.saveImpl(new)
-        if exists(spark, old):  # an earlier one was cut off
-            with suppress(Exception):
-                type(self.instance).read().read(path)
-                remove(spark, old)
+        if exists(spark, old) and self._is_whole(path):  # an earlier one was cut off
+            remove(spark, old)
         if not exists(spark, old):
             move(spark, path, old)
         remove(spark, path)
         move(spark, new, path)
         remove(spark, old)
+
+    def _is_whole(self, path: str) -> bool:
+        """Return whether a stage can be loaded from a path."""
+        with suppress(Exception):
+            type(self.instance).read().read(path)
+            return True
+        return False
 
     def _handleOverwrite(self, path: str) -> None:
         remove(self.sparkSession, path)

@@ -2,18 +2,20 @@
 
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.util import DefaultParamsWriter
 
 from firesteel.core import metrics
 from firesteel.errors import ConfigError, DataError, SparkJobError, StoreError
+from firesteel.models import Sequential
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor, persistence
 from tests.spark.conftest import Rows
-from tests.spark.contract import numeric, small
 
 COLUMNS = [f"x{number}" for number in range(6)]
 
@@ -111,24 +113,37 @@ def test_estimator_and_model_keep_their_params_on_disk(fitted, tmp_path):
         NeuralNetworkClassifierModel.load(str(tmp_path / "model"))
 
 
-def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(spark, tmp_path, monkeypatch):
-    path, frame = str(tmp_path / "model"), numeric(spark)
-    models = [small(maxIter=1, seed=seed).fit(frame) for seed in (1, 2)]
+@pytest.mark.parametrize(
+    "half", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["amid each step", "before each step"]
+)
+def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(fitted, tmp_path, monkeypatch, half):
+    path, models = str(tmp_path / "model"), [fitted.stages[-1], fitted.stages[-1].copy()]
+    other = Sequential.from_bytes(models[0].network.to_bytes())
+    other.set_weights([weights + 1 for weights in other.get_weights()])
+    models[1].hold(other, models[0].about())
     prints = [model.network.fingerprint() for model in models]
     left, steps = [0], []
 
     def cut(function):
-        def call(*arguments):
+        def call(*arguments, **settings):
             left[0] -= 1
             if not left[0]:
                 steps.append(function.__name__)
+                if half and function is remove:
+                    files = sorted(file for file in Path(arguments[1]).rglob("*") if file.is_file())
+                    for file in files[: (len(files) + 1) // 2]:
+                        file.unlink()
+                elif half and function is not move:  # which renames in one step
+                    function(*arguments, **settings)
                 raise KeyboardInterrupt
-            return function(*arguments)
+            return function(*arguments, **settings)
 
         return call
 
-    for name in ("_move", "remove", "write_bytes"):
+    remove, move = persistence.remove, persistence.move
+    for name in ("move", "remove", "write_bytes"):
         monkeypatch.setattr(persistence, name, cut(getattr(persistence, name)))
+    monkeypatch.setattr(DefaultParamsWriter, "saveMetadata", cut(DefaultParamsWriter.saveMetadata))
     models[0].save(path)
     at, now = 1, 0
     while True:
@@ -143,7 +158,7 @@ def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(spark, tmp_pa
             found = prints.index(NeuralNetworkClassifierModel.load(path).network.fingerprint())
         assert found == now or steps[-1] == "remove"
         now = found
-    assert len(steps) >= 6 and set(steps) == {"remove", "write_bytes", "_move"}
+    assert len(steps) >= 7 and set(steps) == {"remove", "write_bytes", "move", "saveMetadata"}
     assert NeuralNetworkClassifierModel.load(path).network.fingerprint() == prints[1 - now]
     assert [place.name for place in tmp_path.iterdir()] == ["model"], "nothing is left beside it"
 

@@ -135,3 +135,21 @@ def test_r46_commands_say_addresses_without_their_secrets(planted, tmp_path, mon
         main(argv)
     out, err = capfd.readouterr()
     assert (out or err) and TOKEN not in out + err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", [["train"], ["evaluate", "m"], ["doctor"]])
+def test_r46_a_master_beside_a_session_in_use_is_refused_without_its_secret(
+    spark, tmp_path, monkeypatch, capfd, command
+):
+    monkeypatch.chdir(tmp_path)
+    model = network()
+    model.build((None, 64))
+    model.save("m")
+    more = [] if command == ["doctor"] else ["--data", "digits", "--engine", "spark"]
+    with pytest.raises(SystemExit) as end:
+        main([*command, *more, "--master", ADDRESS])
+    out, err = capfd.readouterr()
+    said = " ".join((out + err).split())
+    assert end.value.code == (4 if command == ["doctor"] else 2), said
+    assert "[engine] master='s3a://bucket/rows.parquet': Spark runs here already, on local[2]" in said
+    assert TOKEN not in said and "Traceback" not in said
