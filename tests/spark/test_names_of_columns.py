@@ -100,7 +100,8 @@ def test_a_long_list_of_columns_takes_a_fixed_number_of_calls_to_the_jvm(spark, 
     calls, original = [], ClientServerConnection.send_command
 
     def counted(self, command):
-        calls.append(command)
+        if not command.startswith("m\n"):  # of the garbage collector, which comes whenever it likes
+            calls.append(command)
         return original(self, command)
 
     monkeypatch.setattr(ClientServerConnection, "send_command", counted)

@@ -81,7 +81,7 @@ def stopped(seed, folder, network, count):
     worst, run = 0.0, folder / "run"
     for _ in range(count):
         kept = (run / "checkpoint").exists()
-        new = ["--data", "digits", "--hidden", hidden, "--epochs", "100000", "--run", run]
+        new = ["--data", "digits", "--hidden", hidden, "--epochs", "100000", "--validation-split", "0", "--run", run]
         command = [sys.executable, "-c", f"import sys; {before}from firesteel.cli import main; main()", "train"]
         command += ["--resume", run] if kept else new
         shutil.rmtree(folder if not kept else run / "nothing", ignore_errors=True)
