@@ -21,7 +21,7 @@ import numpy as np
 
 from firesteel.advice import sizes
 from firesteel.cli.rows import Rows
-from firesteel.cli.task import MOST_VALUES, labels_of, spelled
+from firesteel.cli.task import are_classes, labels_of, spelled
 from firesteel.spark.session import java_problem
 
 if TYPE_CHECKING:
@@ -207,10 +207,11 @@ def _labels(rows: Rows) -> Iterator[Finding]:
     labels = labels_of(rows)
     if labels.columns > 1 or labels.kind == "number":
         return
-    if labels.values is None:
+    if labels.kind == "whole" and not are_classes(labels.values, labels.rows):
+        yield Finding(f"{rows.source}: {labels.name} holds {labels.told}: numbers to predict, and no classes")
+    elif labels.values is None:
         yield Finding(
-            f"{rows.source}: {labels.name} takes more than {MOST_VALUES:,} values: no classes",
-            "for a number to predict give --loss mean_squared_error",
+            f"{rows.source}: {labels.name} holds {labels.told}: too many for classes", "name another with --label"
         )
     elif labels.values != tuple(range(len(labels.values))):
         shown = ", ".join(spelled(value) for value in labels.values[:5]) + (", ..." if len(labels.values) > 5 else "")

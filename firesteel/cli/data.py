@@ -16,7 +16,7 @@ from firesteel.cli.config import Data, resolve
 from firesteel.cli.options import Json, print_json, rows_flags
 from firesteel.cli.rows import Ask, Rows, ask, load, parquet, unpacked_name
 from firesteel.cli.sets import SETS
-from firesteel.cli.task import labels_of
+from firesteel.cli.task import are_classes, labels_of
 from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, write_text
 from firesteel.datasets.files import must_not_exist
 from firesteel.errors import DataError, without_secrets
@@ -56,7 +56,7 @@ def _targets(rows: Rows) -> dict[str, NDArray[Any]]:
 def _narrow(rows: Rows) -> NDArray[Any]:
     """Return the labels, classes as whole numbers where the format they came in had floats alone."""
     assert rows.y is not None
-    whole = rows.by_value and rows.y.ndim == 1 and labels_of(rows).kind == "whole"
+    whole = rows.by_value and rows.y.ndim == 1 and labels_of(rows).kind == "whole" and rows.y.dtype.kind == "f"
     return rows.y.astype(np.int64) if whole else rows.y
 
 
@@ -111,7 +111,8 @@ def _text(paths: Sequence[Path], rows: Rows) -> None:
         y = rows.y
     else:
         y = _numbers(rows, paths[1])
-        if labels_of(rows).kind == "number":
+        labels = labels_of(rows)
+        if y.min() < 0 or (labels.kind != "flag" and not are_classes(labels.values, labels.rows)):
             y = y[:, None]
         else:
             y = (y[:, None] == np.arange(int(y.max()) + 1)).astype(np.uint8)

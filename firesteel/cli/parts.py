@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
-from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, numbered, spelled
+from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, spelled
 from firesteel.errors import DataError, without_secrets
 from firesteel.tables.given import rows_of
 from firesteel.tables.policy import Tally, settled
@@ -56,7 +56,7 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | 
     """
     if spark is None or wanted.format not in BY_SPARK or (wanted.format == "text" and wanted.labels is None):
         return load(wanted)
-    from firesteel.spark.files import read_files
+    from firesteel.spark.files import explained, number_label, read_files
 
     if wanted.format == "text":
         return _pair(wanted, spark, stack)
@@ -64,6 +64,9 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | 
     if wanted.format == "libsvm":
         return Framed(source, frame, ("features",), ("label",), None, None, by_value=True)
     picked = pick(wanted, frame.columns)
+    if len(picked.label) == 1:
+        with explained(source):
+            frame = number_label(frame, picked.label[0])
     kinds = dict(frame.dtypes)
     wide = len(picked.features) == 1 and kinds[picked.features[0]].startswith(("array", "binary", "vector", "struct"))
     names = None if wide else picked.features
@@ -96,13 +99,12 @@ def labels(rows: Rows | Framed) -> Labels:
     if isinstance(rows, Rows):
         return labels_of(rows)
     if rows.classes is not None:
-        return Labels(rows.targets[0], "whole", tuple(range(rows.classes)))
+        return Labels(rows.targets[0], "whole", tuple(range(rows.classes)), rows=rows.frame.count())
     from firesteel.spark.files import explained, label_kind
 
     with explained(rows.source):
-        kind, values = label_kind(rows.frame, rows.targets, MOST_VALUES)
-    found = Labels(", ".join(rows.targets), kind, values, rows.targets, len(rows.targets))
-    return replace(numbered(found, rows.by_value), names=rows.targets)
+        kind, values, count = label_kind(rows.frame, rows.targets, MOST_VALUES)
+    return Labels(", ".join(rows.targets), kind, values, rows.targets, len(rows.targets), count)
 
 
 @dataclass(frozen=True)

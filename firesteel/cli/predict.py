@@ -23,7 +23,7 @@ from firesteel.core.losses import Loss
 from firesteel.core.metrics import middle
 from firesteel.datasets import write_csv
 from firesteel.datasets.files import must_not_exist, written
-from firesteel.errors import ConfigError, DataError, without_secrets
+from firesteel.errors import ConfigError, without_secrets
 from firesteel.train.source import check_width
 
 __all__ = ["predict"]
@@ -86,14 +86,6 @@ def predict(
 
 def _here(known: Trained, rows: Rows, out: Path) -> int:
     check_width(rows.x.shape[1], known.model.network.inputs, rows.source)
-    bad = ~np.isfinite(rows.x).all(axis=1)
-    if bad.any():
-        row = int(bad.argmax())
-        raise DataError(
-            f"{rows.source}: row {row} holds a value that is not finite, and so do {int(bad.sum()):,} of "
-            f"{len(bad):,} rows: drop those rows, or fill them in",
-            code="nan",
-        )
     outputs = known.model.predict(rows.x)
     WRITERS[out.suffix](out, known, outputs)
     return len(outputs)

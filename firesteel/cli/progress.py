@@ -90,15 +90,20 @@ class EachRow(Callback):
         self.show(self.model.history.rows[-1])
 
 
-class GoingOn(Callback):
-    """Says where a training goes on that was interrupted."""
+class Beginning(Callback):
+    """Says what a training learns, and where it goes on if it was interrupted.
+
+    told: what was decided of the labels, if that is to be said.
+    """
 
     observes = True
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, told: str) -> None:
+        self.console, self.told = console, told
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self.told:
+            self.console.print(self.told, highlight=False, markup=False, soft_wrap=True)
         if self.params["resumed"]:
             done, epochs = len(self.model.history.rows), self.params["epochs"]
             self.console.print(f"going on after epoch {done} of {epochs}", highlight=False)

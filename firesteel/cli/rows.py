@@ -20,6 +20,7 @@ from firesteel.cli.config import FORMATS, Data, check_secrets
 from firesteel.cli.sets import SETS
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
+from firesteel.datasets.marks import is_missing, is_numeral
 from firesteel.errors import ConfigError, DataError, SparkSetupError
 
 __all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "parquet", "pick", "unpacked_name"]
@@ -154,7 +155,48 @@ def load(wanted: Ask) -> Rows:
     """Return the rows asked for.  Raises DataError for what cannot be read, with the file and the place in it."""
     if "://" in wanted.path:
         raise ConfigError(f"{wanted.path}: only Spark reads from there: add --engine spark", code="config-engine")
-    return READERS[wanted.format](wanted)
+    rows = READERS[wanted.format](wanted)
+    for array, names, call in ((rows.x, rows.names, "input"), (rows.y, rows.targets, "label")):
+        if array is not None and array.dtype.kind == "f":
+            _check_numbers(wanted.path, array, names, call)
+    return rows if rows.y is None or rows.y.dtype.kind != "U" else replace(rows, y=_named(wanted, rows))
+
+
+def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, call: str) -> None:
+    """Raise DataError where values are not finite, with the column, the row and how many rows are like that."""
+    if np.isfinite(array.sum()):
+        return
+    bad = ~np.isfinite(array if array.ndim == 2 else array[:, None])
+    row, column = np.argwhere(bad)[0].tolist()
+    value, count = str(np.atleast_2d(array.T).T[row, column]), int(bad.any(axis=1).sum())
+    if count:
+        name = f"column {names[column]!r}" if names else f"{call} {column}" if array.ndim == 2 else f"the {call}"
+        raise DataError(
+            f"{path}: {name} holds {'NaN' if value == 'nan' else value} at row {row}; {count:,} of {len(bad):,} rows "
+            "hold what is not finite: fill it in, or drop those rows",
+            code="data-nan" if value == "nan" else "data-infinite",
+        )
+
+
+def _named(wanted: Ask, rows: Rows) -> NDArray[Any]:
+    """Return labels of text, as numbers if all of them are some; raise DataError for what stands for no value."""
+    assert rows.y is not None
+    distinct, where = np.unique(rows.y, return_inverse=True)
+    gaps = np.array([is_missing(text) for text in distinct.tolist()])[where]
+    if gaps.any():
+        name, row = rows.targets[0] if rows.targets else "the label", int(gaps.argmax())
+        place, cell = f" at row {row}", str(rows.y[row])
+        if wanted.format == "csv":
+            line, cell, *_ = find_cell(Path(wanted.path), name, is_missing)
+            place, wanted = "", replace(wanted, path=f"{wanted.path}, line {line}")
+        raise DataError(
+            f"{wanted.path}: column {name!r} holds {cell!r}{place}, which stands for no value; {int(gaps.sum()):,} "
+            f"of {len(gaps):,} rows are like that: fill it in, or drop those rows",
+            code="data-missing-value",
+        )
+    if wanted.format == "csv":
+        _check_classes(Path(wanted.path), rows.targets[0], rows.y)
+    return rows.y.astype(np.float64) if all(map(is_numeral, distinct.tolist())) else rows.y
 
 
 # Tables
@@ -250,10 +292,7 @@ def _csv(wanted: Ask) -> Rows:
         many = f"{count:,} of {rows:,} rows hold text there"
         return f", line {line}: column {name!r} holds {cell[:40]!r}, and {many}: {NO_TEXT}"
 
-    table = _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
-    if table.y is not None and table.y.dtype.kind == "U":
-        _check_classes(path, table.targets[0], table.y)
-    return table
+    return _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
 
 
 def _check_classes(path: Path, name: str, labels: NDArray[Any]) -> None:

@@ -1,11 +1,13 @@
 """What is to be predicted, from the labels themselves: classes, several yes or no, or numbers.
 
-Whole numbers, text and true/false are classes, other numbers are to be predicted as numbers; a loss that is given
-decides otherwise.  The same words go for arrays (`rows.py`) and frames (`firesteel/spark/files.py`).
+Text and true/false are classes, and so are whole numbers that take few values compared with the rows; other numbers
+are to be predicted as numbers, and a loss that is given decides otherwise.  The same words go for arrays (`rows.py`)
+and frames (`firesteel/spark/files.py`), and the value counts, not the type: 1, 1.0, a decimal 1 and the text "1" are
+whole.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,20 @@ from firesteel.core import losses
 from firesteel.core.losses import Loss
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["Labels", "Task", "decide", "encode", "labels_of", "numbered", "spelled"]
+__all__ = ["Labels", "Task", "are_classes", "decide", "encode", "labels_of", "spelled"]
 
+WORDS = {
+    "text": "texts",
+    "flag": "true and false",
+    "whole": "whole numbers",
+    "number": "numbers",
+    "one-hot": "one-hot columns",
+    "marks": "columns of 0 and 1",
+    "numbers": "columns of numbers",
+}
+"""What labels of each kind are called."""
+MANY = 20
+"""Values that are many for classes which do not count from 0 or 1."""
 MOST_VALUES = 1_000
 """Whole numbers that take more values than this are no classes."""
 
@@ -28,6 +42,7 @@ class Labels:
 
     kind: "text", "flag", "whole" or "number"; or of several columns "one-hot", "marks" (0 and 1) or "numbers".
     values: the distinct ones, sorted; None where they are not counted or too many.  columns: how many there are.
+    rows: how many labels there are, 0 where they are not counted.
     """
 
     name: str
@@ -35,6 +50,18 @@ class Labels:
     values: tuple[Any, ...] | None = None
     names: tuple[str, ...] = ()
     columns: int = 1
+    rows: int = 0
+
+    @property
+    def told(self) -> str:
+        """What they hold, in words."""
+        if self.columns > 1:
+            count = f"{self.columns:,} "
+        elif self.kind in ("flag", "number"):
+            count = ""
+        else:
+            count = f"more than {MOST_VALUES:,} " if self.values is None else f"{len(self.values):,} "
+        return f"{count}{WORDS[self.kind]}" + (f" in {self.rows:,} rows" if self.rows else "")
 
 
 @dataclass(frozen=True)
@@ -43,7 +70,7 @@ class Task:
 
     classes: the names of the classes, in order; None where they are just 0..O-1.
     codes: the class of each label as it stands in the file; None where labels are what they are.
-    one_hot: whether columns say the class.
+    one_hot: whether columns say the class.  told: what was decided, of what, in one line.
     """
 
     kind: str
@@ -52,6 +79,7 @@ class Task:
     classes: tuple[str, ...] | None = None
     codes: Mapping[Any, int] | None = None
     one_hot: bool = False
+    told: str = field(default="", compare=False)
 
 
 def labels_of(rows: Rows) -> Labels:
@@ -62,21 +90,33 @@ def labels_of(rows: Rows) -> Labels:
         values = np.asarray(y, np.float64)
         binary = bool(((values == 0) | (values == 1)).all())
         kind = "numbers" if not binary else "one-hot" if bool((values.sum(axis=1) == 1).all()) else "marks"
-        return Labels(", ".join(rows.targets) or name, kind, None, rows.targets, y.shape[1])
-    distinct = np.unique(y)
-    few = tuple(distinct.tolist()) if len(distinct) <= MOST_VALUES else None
+        return Labels(", ".join(rows.targets) or name, kind, None, rows.targets, y.shape[1], len(y))
     kinds = {"U": "text", "b": "flag", "i": "whole", "u": "whole", "f": "number"}
-    return numbered(Labels(name, kinds[y.dtype.kind], few), rows.by_value)
+    kind, distinct = kinds[y.dtype.kind], np.unique(y)
+    if kind == "number" and bool((np.isfinite(distinct) & (distinct == np.floor(distinct))).all()):
+        kind = "whole"
+    few = len(distinct) <= MOST_VALUES and kind != "number"
+    found = tuple(int(value) if kind == "whole" else value for value in distinct.tolist()) if few else None
+    return Labels(name, kind, found, rows=len(y))
 
 
-def numbered(labels: Labels, by_value: bool) -> Labels:
-    """Return the labels with floats taken for whole numbers, where all are and the format has only floats."""
-    if labels.kind != "number" or labels.values is None:
-        return labels
-    if not all(np.isfinite(value) and value == int(value) for value in labels.values):
-        return Labels(labels.name, "number", None)
-    values = tuple(int(value) for value in labels.values)
-    return Labels(labels.name, "whole" if by_value else "number", values)
+def are_classes(values: tuple[Any, ...] | None, rows: int) -> bool:
+    """Return whether whole numbers are classes, by how many values there are compared with the rows.
+
+    Two are, and up to 10 that count from 0 or 1, or occur twice on average; up to 20 that are a hundredth of the
+    rows, or a tenth if they count from 0 or 1; and more, if they are a hundredth and count from 0 or 1.
+
+    >>> [are_classes(tuple(range(low, high)), 5_000) for low, high in ((0, 10), (18, 81), (1, 27))]
+    [True, False, True]
+    """
+    if values is None:
+        return False
+    count = len(values)
+    codes = values in (tuple(range(count)), tuple(range(1, count + 1)))
+    if count <= MANY // 2:
+        return count <= 2 or codes or 2 * count <= rows
+    share = 10 if codes and count <= MANY else 100
+    return share * count <= rows and (codes or count <= MANY)
 
 
 def spelled(value: Any) -> str:
@@ -96,10 +136,19 @@ def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = Non
     Raises ConfigError for a loss that does not go with such labels, and DataError for labels that are no classes.
     """
     loss = None if given is None else losses.get(given)
+    task = _decided(labels, loss, class_names)
+    other = "mean_squared_error" if task.kind == "classification" else "sparse_categorical_crossentropy"
+    hint = f"; for {'numbers' if task.kind == 'classification' else 'classes'} give --loss {other}"
+    by = ", as the loss says" if loss is not None else hint if labels.kind == "whole" and labels.columns == 1 else ""
+    return replace(task, told=f"{labels.name}: {labels.told}: {task.kind}{by}")
+
+
+def _decided(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> Task:
     if labels.columns > 1:
         return _columns(labels, loss, class_names)
     if loss is None:
-        classes = labels.kind != "number"
+        few = labels.kind == "whole" and (class_names is not None or are_classes(labels.values, labels.rows))
+        classes = few or labels.kind in ("text", "flag")
     else:
         classes = loss.targets == "class" or (loss.targets in ("unit", "sign") and labels.values is not None)
     if classes:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from firesteel.cli.config import Config, Run, resolve, to_toml
 from firesteel.cli.options import Count, Flags, Json, Seed, Switch, print_json, rows_flags
-from firesteel.cli.progress import EachRow, GoingOn, epochs_shown, is_live
+from firesteel.cli.progress import Beginning, EachRow, epochs_shown, is_live
 from firesteel.cli.record import run_folder
 from firesteel.cli.sessions import session_of
 from firesteel.cli.sets import SETS
@@ -172,7 +172,8 @@ def train(
         keep = run_folder(plan)
         show = stack.enter_context(epochs_shown(plan.config.training.epochs, console, live=shown))
         try:
-            result = plan.run([GoingOn(console), *([EachRow(print_json)] if as_json else []), show, *keep])
+            begin = Beginning(console, "" if plan.config.data.train in SETS else without_secrets(plan.task.told))
+            result = plan.run([*([EachRow(print_json)] if as_json else []), show, *keep, begin])
         except KeyboardInterrupt:
             hint = f"go on with: firesteel train --resume {config.run.folder}"
             raise KeyboardInterrupt(*([hint] if keep else [])) from None

@@ -34,6 +34,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "inputs": survey.width,
         "features": None if plan.names is None else list(plan.names),
         "task": plan.task.kind,
+        "decided": plan.task.told,
         "outputs": network.outputs,
         "classes": None if plan.task.classes is None else list(plan.task.classes),
         "loss": type(plan.task.loss).__name__,
@@ -88,6 +89,7 @@ def told(facts: dict[str, Any]) -> str:
     lines = {
         "data": f"{facts['data']}: {facts['rows']:,} rows{held}, {facts['inputs']:,} inputs{test}",
         "inputs": _some(facts["features"]),
+        "label": facts["decided"],
         "task": f"{facts['task']}, {_outputs(facts)}, {facts['loss']}",
         "classes": _some(facts["classes"]),
         "network": " > ".join(facts["layers"]),

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, BooleanType, FractionalType, IntegralType, StringType
 from pyspark.sql.utils import is_remote
 
+from firesteel.datasets.marks import MISSING, NUMERAL
 from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.arrow import lists
 from firesteel.spark.columns import Table
@@ -33,6 +34,7 @@ __all__ = [
     "explained",
     "label_kind",
     "named_predictions",
+    "number_label",
     "one_hot_class",
     "read_files",
     "write_files",
@@ -151,33 +153,70 @@ def array_frame(
     return spark.createDataFrame(rows, ", ".join(f"{name} {kinds[name]}" for name in columns))
 
 
-def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, Values | None]:
-    """Return what kind of labels columns hold, and the distinct ones of a single column, at most `most`.
+def number_label(frame: DataFrame, name: str) -> DataFrame:
+    """Return the frame with a label of text as numbers, if all of it is written as some.
 
-    The kinds are "text", "flag", "whole" and "number"; of several columns "one-hot", "marks" and "numbers".
-    Raises DataError for columns that are missing or of other types, and for nulls.
+    Raises DataError for text that stands for no value.
+    """
+    column, kind = Table(frame).column(name, "label")
+    if not isinstance(kind, StringType):
+        return frame
+    text = F.regexp_replace(column, r"^\s+|\s+$", "")
+    gap = F.lower(text).isin(*MISSING)
+    found = frame.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count(F.when(gap, True)).alias("gaps"),
+        F.first(F.when(gap, column), ignorenulls=True).alias("one"),
+        F.count(F.when(~text.rlike(f"^{NUMERAL}$"), True)).alias("texts"),
+    ).head()
+    assert found is not None
+    if found["gaps"]:
+        raise DataError(
+            f"column {name!r} holds {found['one']!r}, which stands for no value; {found['gaps']:,} of "
+            f"{found['rows']:,} rows are like that: fill it in, or drop those rows",
+            code="data-missing-value",
+        )
+    return frame if found["texts"] else frame.withColumn(name, text.cast("double"))
+
+
+def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, Values | None, int]:
+    """Return what kind of labels columns hold, the distinct ones of a single column, at most `most`, and all rows.
+
+    The kinds are "text", "flag", "whole" and "number"; of several columns "one-hot", "marks" and "numbers", and then
+    rows are not counted.
+    Raises DataError for columns that are missing or of other types, for nulls and NaN.
     """
     table = Table(frame)
     found = [table.column(name, "label") for name in names]
     if len(found) > 1:
-        return _marks(frame, table, names), None
+        return _marks(frame, table, names), None, 0
     column, kind = found[0]
     kinds = {StringType: "text", BooleanType: "flag", IntegralType: "whole", FractionalType: "number"}
     known = next((word for base, word in kinds.items() if isinstance(kind, base)), None)
     if known is None:
         remedy = "give a column for each target" if isinstance(kind, ArrayType) else "name another with --label"
         raise DataError(f"column {names[0]!r} is {kind.simpleString()}: {remedy}", code="data-type")
-    rows = frame.select(column.alias("value")).groupBy("value").count().limit(most + 2).collect()
-    nulls = sum(row["count"] for row in rows if row["value"] is None)
-    if nulls:
-        raise DataError(
-            f"column {names[0]!r} has no value (null) in {nulls:,} rows: drop them: nothing can be learned from them",
-            code="null-label",
-        )
-    values = [row["value"] for row in rows]
-    if known == "number":
-        values = [float(value) for value in values]
-    return known, tuple(sorted(values)) if len(values) <= most else None
+    number = column.cast("double") if isinstance(kind, IntegralType | FractionalType) else F.lit(0.0)
+    counted = frame.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count(F.when(column.isNull(), True)).alias("null"),
+        F.count(F.when(F.isnan(number), True)).alias("nan"),
+        F.count(F.when(number != F.floor(number), True)).alias("fractions"),
+    ).head()
+    assert counted is not None
+    for gap, what in (("null", "has no value (null)"), ("nan", "holds NaN")):
+        if counted[gap]:
+            raise DataError(
+                f"column {names[0]!r} {what} in {counted[gap]:,} of {counted['rows']:,} rows: drop them: nothing can "
+                "be learned from them",
+                code="null-label",
+            )
+    if known == "number" and not counted["fractions"]:
+        known = "whole"
+    values = [row["value"] for row in frame.select(column.alias("value")).distinct().limit(most + 1).collect()]
+    if len(values) > most or known == "number":
+        return known, None, counted["rows"]
+    return known, tuple(sorted(int(value) if known == "whole" else value for value in values)), counted["rows"]
 
 
 def _marks(frame: DataFrame, table: Table, names: Sequence[str]) -> str:
@@ -204,6 +243,8 @@ def encoded(frame: DataFrame, name: str, values: Sequence[Any], numbers: Sequenc
     It is null for a label that is none of the values.
     """
     column = Table(frame).column(name, "label")[0]
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        column, values = column.cast("double"), [float(value) for value in values]
     at = F.array_position(F.array(*(F.lit(value) for value in values)), column)
     classes = F.array(*(F.lit(float(number)) for number in numbers))
     return frame.withColumn(into, F.when(at > 0, F.element_at(classes, at.cast("int"))))

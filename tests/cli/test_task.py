@@ -26,7 +26,8 @@ def task(y, loss=None, names=None, **more):
         (["dog", "cat", "dog"], "classification", 2, "SparseCategoricalCrossentropy", ("cat", "dog")),
         ([True, False], "classification", 2, "SparseCategoricalCrossentropy", ("false", "true")),
         ([0.5, 1.0, 2.0], "regression", 1, "MeanSquaredError", None),
-        ([0.0, 1.0, 2.0], "regression", 1, "MeanSquaredError", None),
+        ([0.0, 1.0, 2.0], "classification", 3, "SparseCategoricalCrossentropy", None),
+        (np.arange(1500), "regression", 1, "MeanSquaredError", None),
         ([[1, 0], [0, 1]], "classification", 2, "SparseCategoricalCrossentropy", None),
         ([[1, 1], [0, 1]], "multilabel", 2, "BinaryCrossentropy", None),
         ([[1.5, 1], [0, 1]], "regression", 2, "MeanSquaredError", None),
@@ -62,7 +63,7 @@ def test_a_loss_decides_otherwise(y, loss, kind, outputs):
     [
         (["a", "b"], "mse", None, ConfigError, "holds text, such as 'a', and MeanSquaredError predicts numbers"),
         ([0.5, 1.5], "sparse_categorical_crossentropy", None, DataError, "numbers that are not whole"),
-        (np.arange(1500), None, None, DataError, "more than 1,000 values: for a number to predict give --loss"),
+        (np.arange(1500).astype(str), None, None, DataError, "more than 1,000 values: for a number to predict give"),
         ([3, 3, 3], None, None, DataError, "is 3 in every row: there must be two classes"),
         ([0, 1, 2], "binary_crossentropy", None, ConfigError, "tells two classes apart, and the label has 3"),
         ([0, 1], "categorical_crossentropy", None, ConfigError, "for one class a row use sparse_categorical"),
@@ -78,9 +79,10 @@ def test_what_does_not_go_together_is_refused(y, loss, names, error, said):
     assert said in str(caught.value)
 
 
-def test_formats_of_floats_alone_have_classes_where_all_are_whole():
-    assert task([1.0, 2.0], by_value=True).classes == ("1", "2")
-    assert task([1.0, 2.5], by_value=True).kind == "regression"
+def test_it_is_the_value_that_is_whole_and_not_its_type():
+    for by_value in (False, True):
+        assert task([1.0, 2.0], by_value=by_value).classes == ("1", "2")
+        assert task([1.0, 2.5], by_value=by_value).kind == "regression"
 
 
 def test_labels_are_numbered_by_their_names():

@@ -193,17 +193,17 @@ def test_labels_are_seen_as_in_process(spark):
         [(1, 0.5, "b", True, 1.0, 0.0), (3, 1.5, "a", False, 0.0, 1.0)],
         "i int, f double, s string, b boolean, p double, q double",
     )
-    assert label_kind(frame, ["i"], 9) == ("whole", (1, 3))
-    assert label_kind(frame, ["f"], 9) == ("number", (0.5, 1.5))
-    assert label_kind(frame, ["s"], 9) == ("text", ("a", "b"))
-    assert label_kind(frame, ["b"], 9) == ("flag", (False, True))
-    assert label_kind(frame, ["i"], 1) == ("whole", None)
-    assert label_kind(frame, ["p", "q"], 9) == ("one-hot", None)
-    assert label_kind(frame, ["p", "p"], 9) == ("marks", None)
-    assert label_kind(frame, ["f", "p"], 9) == ("numbers", None)
+    assert label_kind(frame, ["i"], 9) == ("whole", (1, 3), 2)
+    assert label_kind(frame, ["f"], 9) == ("number", None, 2)
+    assert label_kind(frame, ["s"], 9) == ("text", ("a", "b"), 2)
+    assert label_kind(frame, ["b"], 9) == ("flag", (False, True), 2)
+    assert label_kind(frame, ["i"], 1) == ("whole", None, 2)
+    assert label_kind(frame, ["p", "q"], 9) == ("one-hot", None, 0)
+    assert label_kind(frame, ["p", "p"], 9) == ("marks", None, 0)
+    assert label_kind(frame, ["f", "p"], 9) == ("numbers", None, 0)
     with pytest.raises(DataError, match="column 'a' is array<int>: give a column for each target"):
         label_kind(spark.sql("select array(1) a"), ["a"], 9)
-    with pytest.raises(DataError, match="no value .null. in 2 rows"):
+    with pytest.raises(DataError, match="no value .null. in 2 of 3 rows"):
         label_kind(spark.createDataFrame([(1,), (None,), (None,)], "i int"), ["i"], 9)
 
 
