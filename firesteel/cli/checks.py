@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,19 +20,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firesteel.advice import sizes
-from firesteel.cli.rows import Rows
+from firesteel.cli.rows import TABLES, Ask, Rows, load, parquet, pick
 from firesteel.cli.task import are_classes, labels_of, spelled
+from firesteel.datasets.delimited import csv_columns
+from firesteel.datasets.delimited import faulty_columns as csv_faults
+from firesteel.errors import DataError
 from firesteel.spark.session import java_problem
 
 if TYPE_CHECKING:
     from firesteel.spark.probe import Probe
 
-__all__ = ["Finding", "before_spark", "of_rows", "of_session"]
+__all__ = ["Finding", "before_spark", "of_file", "of_rows", "of_session"]
 
 GIBIBYTE = 2**30
 LEAST_DISK = 2 * GIBIBYTE
 LEAST_MEMORY = 1.5 * GIBIBYTE
 QUIET = ("ERROR", "FATAL", "OFF")
+MOST_LISTED = 20
+"""Columns that are told of one by one."""
 ASK = """\
 import importlib.util, json, sys
 print(json.dumps({"python": "%d.%d" % sys.version_info[:2],
@@ -43,7 +48,7 @@ print(json.dumps({"python": "%d.%d" % sys.version_info[:2],
 
 @dataclass(frozen=True)
 class Finding:
-    """what: in one line.  todo: in another, None where all is well.  stops: whether Spark cannot run so."""
+    """what: in one line.  todo: in another, None where all is well.  stops: whether nothing can run so."""
 
     what: str
     todo: str | None = None
@@ -179,15 +184,72 @@ def of_session(found: "Probe") -> Iterator[Finding]:
         )
 
 
+def of_file(wanted: Ask) -> Iterator[Finding]:
+    """Yield what is wrong with the columns of a file, and what may go wrong with rows of those that are sound.
+
+    Raises ConfigError and DataError where there are no columns to look at.
+    """
+    if wanted.format not in TABLES or "://" in wanted.path:
+        yield from of_rows(load(wanted, finite=False))
+        return
+    path, alone = Path(wanted.path), replace(wanted, weight=None, label=(), labelled=False)
+    if wanted.format == "csv":
+        picked = pick(wanted, csv_columns(path))
+        faulty = csv_faults(path, picked.features)
+    else:
+        picked = pick(wanted, parquet().parquet_columns(path))
+        faulty = parquet().faulty_columns(path, picked.features)
+    sound = tuple(name for name in picked.features if name not in set(faulty))
+    faults = [_fault(replace(alone, features=(name,)), name) for name in faulty[:MOST_LISTED]]
+    labels = [replace(alone, features=sound[:1], label=(name,), labelled=True) for name in picked.label if sound]
+    wrong = [fault for one in labels if (fault := _fault(one))]
+    if faulty or wrong:
+        count = len(picked.features) + len(picked.label)
+        yield Finding(f"{path}: {len(faulty) + len(wrong):,} of {count:,} columns cannot be trained on")
+    for fault in wrong:
+        yield Finding(fault, "put that right, or drop those rows", stops=True)
+    for fault in faults:
+        yield Finding(fault, "put that right, or leave it out", stops=True)
+    if more := faulty[MOST_LISTED:]:
+        left = ", ".join(map(repr, more[:MOST_LISTED]))
+        yield Finding(f"{path}: and {len(more):,} more, such as {left}", "look at those too", stops=True)
+    if faulty and sound:
+        shown = ",".join(sound[:MOST_LISTED]) + (",..." if len(sound) > MOST_LISTED else "")
+        yield Finding(f"{path}: {len(sound):,} features are sound", f"to train on those alone: --features {shown}")
+    if sound and not wrong:
+        yield from of_rows(load(replace(wanted, features=sound), finite=False))
+
+
+def _fault(wanted: Ask, arrays: str = "") -> str:
+    """Return what is wrong with rows, in one line; "" where they are sound.
+
+    arrays: a column that can only be wrong beside others, as it holds arrays.
+    """
+    try:
+        load(wanted)
+    except DataError as error:
+        return str(error).removesuffix(f" [{error.code}]")
+    return arrays and f"{wanted.path}: column {arrays!r} holds arrays: it must be the only feature"
+
+
 def of_rows(rows: Rows) -> Iterator[Finding]:
     """Yield what may go wrong with rows that are trained on as they are."""
     x = np.asarray(rows.x, np.float64)
     yield Finding(f"{rows.source}: {len(x):,} rows of {x.shape[1]:,} inputs")
-    bad = ~np.isfinite(x).all(axis=1)
+    wrong = ~np.isfinite(x)
+    bad, columns = wrong.any(axis=1), wrong.sum(axis=0)
     if bad.any():
+        most = np.flatnonzero(columns)
+        shown = [
+            f"{rows.names[at] if rows.names else f'input {at}'}: {columns[at]:,}"
+            for at in most[:MOST_LISTED].tolist()
+        ]
+        more = f", and {len(most) - MOST_LISTED:,} more" if len(most) > MOST_LISTED else ""
         yield Finding(
-            f"{rows.source}: {int(bad.sum()):,} rows hold NaN or infinite values, the first in row {bad.argmax()}",
+            f"{rows.source}: {int(bad.sum()):,} rows hold NaN or infinite values, the first in row {bad.argmax()} "
+            f"({', '.join(shown)}{more})",
             "drop those rows, or fill them in",
+            stops=True,
         )
         x = x[~bad]
     size, wide = sizes(x.mean(axis=0), x.std(axis=0)) if len(x) else (np.zeros(x.shape[1]), 0)

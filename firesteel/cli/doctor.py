@@ -1,6 +1,7 @@
 """`firesteel doctor`: every trap that newcomers step into, looked for here and now, with what to do about it.
 
-The checks are in `checks.py`; Spark is started once, for one small job, and only if nothing speaks against it.
+The checks are in `checks.py`; Spark is started once, for one small job, and only if nothing speaks against it, and
+never to look at rows.
 """
 
 from collections.abc import Iterator
@@ -8,11 +9,11 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from firesteel.cli.checks import Finding, before_spark, of_rows, of_session
+from firesteel.cli.checks import Finding, before_spark, of_file, of_session
 from firesteel.cli.config import Engine, resolve
-from firesteel.cli.options import Json, print_json, rows_flags
+from firesteel.cli.options import Flags, Json, print_json, rows_flags
 from firesteel.cli.progress import is_live
-from firesteel.cli.rows import ask, load
+from firesteel.cli.rows import Ask, ask
 from firesteel.cli.sessions import session_of
 from firesteel.errors import FiresteelError, without_secrets
 
@@ -25,17 +26,17 @@ def doctor(
     format: str | None = None,
     label: str | None = None,
     features: str | None = None,
-    master: str = "local[2]",
+    master: str | None = None,
     as_json: Json = False,
 ) -> int:
-    """Look for what keeps Spark from running here, or makes it run badly, and for what is wrong with rows.
+    """Look for what keeps Spark from running here, or makes it run badly, or for what is wrong with rows.
 
-    The exit code is 4 where Spark cannot run.
+    The exit code is 4 where Spark cannot run, and 3 where rows cannot be trained on.
 
     Parameters
     ----------
     data
-        A set or a file of rows to look at as well.
+        A set or a file of rows to look at; Spark is not started for it, unless --master names one to try as well.
     format
         The format of the rows, where the ending of the file does not say it.
     label
@@ -43,20 +44,26 @@ def doctor(
     features
         Columns to look at, with commas between; all others if not given.
     master
-        Spark master to try.
+        Spark master to try (local[2]).
     as_json
         Print a line of JSON for each finding.
     """
-    wanted = None if data is None else ask(resolve(None, rows_flags(data, format, label, features), {}).data)
+    wanted = None if data is None else _asked(rows_flags(data, format, label, features))
     console = Console(highlight=False, soft_wrap=True)
-    stopped = False
-    for finding in _all(console, master, as_json):
-        stopped |= finding.stops
+    code = 0
+    for finding in of_file(wanted) if wanted is not None else ():
+        code = 3 if finding.stops else code
         _show(finding, console, as_json)
-    if wanted is not None:
-        for finding in of_rows(load(wanted)):
-            _show(finding, console, as_json)
-    return 4 if stopped else 0
+    for finding in _all(console, master or "local[2]", as_json) if wanted is None or master else ():
+        code = 4 if finding.stops else code
+        _show(finding, console, as_json)
+    return code
+
+
+def _asked(given: Flags) -> Ask | None:
+    """Return the rows that options name, with labels only where these are named."""
+    data = resolve(None, given, {}).data
+    return ask(data, labelled=data.label is not None)
 
 
 def _all(console: Console, master: str, as_json: bool) -> Iterator[Finding]:

@@ -151,13 +151,16 @@ def format_of(path: str, has_labels_file: bool) -> str:
     )
 
 
-def load(wanted: Ask) -> Rows:
-    """Return the rows asked for.  Raises DataError for what cannot be read, with the file and the place in it."""
+def load(wanted: Ask, *, finite: bool = True) -> Rows:
+    """Return the rows asked for.  Raises DataError for what cannot be read, with the file and the place in it.
+
+    finite: whether numbers that are not finite are refused.
+    """
     if "://" in wanted.path:
         raise ConfigError(f"{wanted.path}: only Spark reads from there: add --engine spark", code="config-engine")
     rows = READERS[wanted.format](wanted)
     for array, names, call in ((rows.x, rows.names, "input"), (rows.y, rows.targets, "label")):
-        if array is not None and array.dtype.kind == "f":
+        if finite and array is not None and array.dtype.kind == "f":
             _check_numbers(wanted.path, array, names, call)
     return rows if rows.y is None or rows.y.dtype.kind != "U" else replace(rows, y=_named(wanted, rows))
 
@@ -222,7 +225,7 @@ def pick(wanted: Ask, columns: Sequence[str]) -> Picked:
     Without a word the label is the column "label", and the features are all that is left.
     Raises DataError for columns that are not there.
     """
-    label = wanted.label or (("label",) if "label" in columns else ())
+    label = wanted.label if wanted.label is not None else (("label",) if "label" in columns else ())
     if not wanted.labelled and not set(label) <= set(columns):
         label = ()
     if wanted.labelled and not label:

@@ -102,7 +102,7 @@ def train(
     optimizer
         Such as rmsprop or sgd (adam).
     loss
-        If not given, from the label: whole numbers, text and true/false are classes, other numbers are numbers.
+        If not given, from the label: text, true/false and whole numbers of few values are classes; others are not.
     metrics
         What to measure besides the loss, with commas between.
     validation_split

@@ -77,6 +77,24 @@ def read_csv(path: Path, columns: Sequence[str]) -> dict[str, Column]:
     return {name: _joined(path, name, arrays) for name, arrays in parts.items()}
 
 
+def faulty_columns(path: Path, columns: Sequence[str]) -> list[str]:
+    """Return which of the named columns hold more than numbers alone, or true and false alone, in one pass.
+
+    Raises DataError as `read_csv` does for what is no CSV.
+    """
+    kinds: dict[str, set[str]] = {name: set() for name in columns}
+    with _opened(path) as (file, refuse):
+        reader = csv.reader(file, strict=True)
+        header = _header(reader, refuse)
+        at = [header.index(name) for name in columns]
+        rows = _rows(path, reader, len(header))
+        while chunk := list(islice(rows, max(1, CHUNK // len(header)))):
+            for name, number in zip(columns, at, strict=True):
+                cells = [row[number] for row in chunk]
+                kinds[name].add("U" if max(map(len, cells)) > LETTERS else _typed(cells).dtype.kind)
+    return [name for name, found in kinds.items() if not (found <= {"i", "f"} or found == {"b"})]
+
+
 def _too_long(path: Path, name: str) -> DataError:
     line, cell, count, rows = find_cell(path, name, lambda cell: len(cell) > LETTERS)
     return DataError(

@@ -18,7 +18,7 @@ from firesteel.datasets.files import written
 from firesteel.errors import DataError
 from firesteel.spark.arrow import lists
 
-__all__ = ["parquet_columns", "read_parquet", "write_parquet"]
+__all__ = ["faulty_columns", "parquet_columns", "read_parquet", "write_parquet"]
 
 VECTOR = {"type", "size", "indices", "values"}
 """The fields of the struct that Spark stores a vector as."""
@@ -43,6 +43,27 @@ def read_parquet(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[An
         if not table.num_rows:
             raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
         return {name: _array(path, name, table.column(name).combine_chunks()) for name in columns}
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _refused(path, error) from None
+
+
+def faulty_columns(path: Path, columns: Sequence[str]) -> list[str]:
+    """Return which of the named columns are no features together, one column in memory at a time.
+
+    Raises DataError for no Parquet (`data-parquet`).
+    """
+    dataset = _dataset(path)
+
+    def sound(name: str) -> bool:
+        try:
+            values = _array(path, name, dataset.read([name]).column(name).combine_chunks())
+        except DataError:
+            return False
+        return values.dtype.kind in "biuf" and bool(np.isfinite(values).all()) and (values.ndim == 1 or alone)
+
+    alone = len(columns) == 1
+    try:
+        return [name for name in columns if not sound(name)]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _refused(path, error) from None
 
