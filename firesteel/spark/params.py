@@ -279,7 +279,7 @@ class NetworkParams(
         "handleInvalid",
         "what to do with rows whose features or label hold null, NaN or infinite values: error refuses them; skip "
         "leaves them out, of training and of what is scored; keep leaves them out of training and scores them as "
-        "null.",
+        'null, which Spark\'s evaluators fail on: filter("prediction is not null") before them, or take skip.',
         TypeConverters.toString,
     )
     idCol = param(

@@ -1,6 +1,7 @@
 """What cannot work is refused before training: numbers where they are set, the rest before the first round."""
 
 import math
+from pathlib import Path
 
 import pytest
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
@@ -174,3 +175,15 @@ def test_a_column_that_transform_will_make_must_not_be_there_at_fit(frame, no_tr
 def test_a_column_that_is_not_made_may_be_there(frame):
     model = small(maxIter=1, rawPredictionCol="", probabilityCol="").fit(frame.withColumn("probability", F.lit(1.0)))
     assert "prediction" in model.transform(frame).columns
+
+
+def test_what_keep_does_to_spark_s_evaluators_is_said_where_it_is_set(frame):
+    some = frame.withColumn("features", F.when(F.col("id") > 3, F.col("features")))
+    estimator, evaluator = small(maxIter=1, handleInvalid="keep"), MulticlassClassificationEvaluator()
+    scored = estimator.fit(some).transform(some)
+    with pytest.raises(Exception, match=r"(?i)MatchError|null"):
+        evaluator.evaluate(scored)
+    remedy = 'filter("prediction is not null")'
+    assert 0.0 <= evaluator.evaluate(scored.filter("prediction is not null")) <= 1.0
+    assert remedy in estimator.explainParam("handleInvalid")
+    assert remedy in (Path(__file__).parents[2] / "docs/from-multilayer-perceptron.md").read_text()
