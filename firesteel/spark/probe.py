@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from firesteel.spark.engine import collect
+from firesteel.spark.ship import check_batch
 
 __all__ = ["Probe", "probe"]
 
@@ -34,6 +35,7 @@ class Probe:
 
 def probe(spark: SparkSession) -> Probe:
     """Run one job of one row.  Raises what the job raises, a worker without its packages as SparkSetupError."""
+    check_batch(spark)
     table = collect(spark.range(1).mapInArrow(_told, "told string"), "firesteel doctor")
     memory, log, progress = None, None, False
     if hasattr(spark, "_jvm"):  # not on Spark Connect

@@ -24,10 +24,12 @@ from typing import Any
 
 import firesteel
 from firesteel.core import chain, kernels, team
+from firesteel.errors import ConfigError
 
 __all__ = ["settle", "ship"]
 
 ONE = threading.Lock()
+BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
 @functools.cache
@@ -60,12 +62,25 @@ def ship(spark: Any) -> None:
     """Send the package to the session's executors; a second time costs next to nothing.
 
     One at a time: a Connect server fails when two threads bring it the same file at once.
+    Raises ConfigError where the session sets no bound to the rows that Spark hands to Python at a time.
     """
+    check_batch(spark)
     with ONE:
         if spark.version < "4":
             spark.sparkContext.addPyFile(archive())
         else:
             spark.addArtifacts(archive(), pyfile=True)
+
+
+def check_batch(spark: Any) -> None:
+    """Refuse batches without a bound: from a cached frame Spark 4.3 never ends to make one."""
+    rows = spark.conf.get(BATCH)
+    if int(rows) <= 0:
+        raise ConfigError(
+            f"{BATCH} is {rows}: no bound, with which Spark 4.3 reads cached frames for ever.  "
+            f'To do: spark.conf.set("{BATCH}", 10000)',
+            code="config-batch",
+        )
 
 
 @functools.cache

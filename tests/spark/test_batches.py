@@ -1,0 +1,46 @@
+"""Spark hands Python so many rows at a time; with no bound Spark 4.3 reads a cached frame for ever."""
+
+import pytest
+
+from firesteel.errors import ConfigError
+from firesteel.layers import Dense
+from firesteel.models import Sequential
+from firesteel.spark import NeuralNetworkRegressor, pack
+from firesteel.spark.probe import probe
+from firesteel.spark.ship import BATCH
+
+
+def network():
+    model = Sequential([Dense(1, input_dim=2)])
+    model.compile("sgd", "mse")
+    return model
+
+
+USES = {
+    "fit a stage": lambda frame, model: NeuralNetworkRegressor(featuresCol=["a", "b"], maxIter=1).fit(frame),
+    "transform": lambda frame, model: model.transform(frame),
+    "pack": lambda frame, model: pack(frame, ["a", "b"], "label"),
+    "fit": lambda frame, model: network().fit(frame, features=["a", "b"], verbose=0),
+    "predict": lambda frame, model: network().predict(frame.select("a", "b"), features=["a", "b"]),
+    "doctor": lambda frame, model: probe(frame.sparkSession),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted(spark):
+    frame = spark.range(50).selectExpr("double(id) a", "double(id % 3) b", "double(id % 2) label").cache()
+    yield frame, NeuralNetworkRegressor(featuresCol=["a", "b"], maxIter=1).fit(frame)
+    frame.unpersist()
+
+
+@pytest.mark.parametrize("rows", ["0", "-1"])
+@pytest.mark.parametrize("use", USES)
+def test_batches_without_a_bound_are_refused(spark, fitted, use, rows):
+    before = spark.conf.get(BATCH)
+    spark.conf.set(BATCH, rows)
+    try:
+        with pytest.raises(ConfigError, match=f"{rows}: no bound") as found:
+            USES[use](*fitted)
+    finally:
+        spark.conf.set(BATCH, before)
+    assert found.value.code == "config-batch" and f'spark.conf.set("{BATCH}", 10000)' in str(found.value)
