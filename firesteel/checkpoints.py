@@ -21,6 +21,7 @@ from firesteel import store
 from firesteel.errors import ConfigError, StoreError, without_secrets
 from firesteel.files import check_place, open_plain
 from firesteel.train.checkpoints import Identity
+from firesteel.train.history import rows_of
 from firesteel.train.state import Progress, TrainState
 
 __all__ = ["FileCheckpoints", "Turns", "UrlCheckpoints", "from_bytes", "place", "to_bytes"]
@@ -34,7 +35,7 @@ def to_bytes(progress: Progress, identity: Identity) -> bytes:
     """Return a checkpoint's content.  identity: the training that it belongs to."""
     states = [state for state in (progress.state, progress.best) if state is not None]
     tensors = {f"{n}.{name}": getattr(state, name) for n, state in enumerate(states) for name in VECTORS}
-    runs = groupby(progress.rows, tuple)  # of rows with the same names, which are told once
+    runs = groupby(progress.rows, tuple)  # of rows with the same names, which are written once
     tensors["sums"] = np.zeros(0) if progress.sums is None else progress.sums
     header = {
         "identity": dict(identity.parts),
@@ -55,26 +56,26 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
     like: a state of the training, whose shapes and dtype a checkpoint must have.  name: of the file, for messages.
     Raises StoreError if another training has left off there, or the content is damaged.
     """
-    entries, header = store.headers(data, name)
+    entries, header, spare = store.headers(data, name)
     try:
         shapes = {part: (KINDS[entry["dtype"]], tuple(entry["shape"])) for part, entry in entries.items()}
         vectors = dict(zip(shapes, store.arrays(data, entries, shapes), strict=True))
         if header["sha256"] != store.checksum(header, *(vectors[part] for part in sorted(vectors))):
             raise ValueError("its checksum is not that of its content")
         unlike = identity.unlike(header["identity"])
-        counts, rows, machines, round_, finished = (header[part] for part in HEADER)
+        counts, runs, machines, round_, finished = (header[part] for part in HEADER)
         if unlike and finished is True:
             return None
         if unlike:
+            different = " ".join("; ".join(unlike).split())[:500]
             raise StoreError(
-                f"{name} holds the progress of another training: {'; '.join(unlike)[:500]}.  Train with its settings "
-                "to go on with it; delete it, or name another place, to begin anew",
+                f"{name} holds the progress of another training: {different}.  Train with its settings to go on with "
+                "it; delete it, or name another place, to begin anew",
                 code="store-checkpoint",
             )
-        rows = [dict(zip(names, row, strict=True)) for names, *run in rows for row in zip(*run, strict=True)]
-        integers, numbers = [round_, *(row["epoch"] for row in rows)], [row["loss"] for row in rows]
-        sound = all(type(n) is int and n >= 0 for n in integers) and all(isinstance(n, int | float) for n in numbers)
-        if not sound or {*map(type, machines)} - {str} or type(finished) is not bool or len(counts) not in (1, 2):
+        rows = rows_of(runs, identity.blank.rows[0] if identity.blank else None, spare)
+        whole = type(round_) is int and round_ >= 0 and type(finished) is bool and {*map(type, machines)} <= {str}
+        if not whole or type(machines) is not list or len(counts) not in ((1, 2) if rows else (1,)):
             raise ValueError("it does not describe a training")
         states = []
         for n, told in enumerate(counts):
@@ -83,11 +84,25 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
                 raise ValueError("its vectors have other shapes")
             states.append(TrainState.of(told, **parts))
         sums = vectors["sums"].astype(np.float64) if round_ else None
+        usual = sums if identity.blank is None else identity.blank.sums
+        if sums is not None and usual is not None and sums.shape != usual.shape:
+            raise ValueError("its sums are not those of the training")
         return Progress(states[0], rows, (*states, None)[1], frozenset(machines), round_, sums, finished)
     except StoreError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except store.WRONG as error:
         raise store.damaged(name, f"{error}.  Delete it to begin anew") from None
+
+
+def readable(data: bytes, progress: Progress, identity: Identity) -> bool:
+    """Return whether a checkpoint could be read again, and warn if not: a history may be too long for that."""
+    if int.from_bytes(data[:8], "little") < store.LONG:
+        return True
+    try:
+        return from_bytes(data, identity, progress.state, "the checkpoint") is not None
+    except StoreError:
+        warnings.warn("the history is too long for a checkpoint: that of an earlier epoch stays", stacklevel=2)
+        return False
 
 
 def place(path: str | os.PathLike[str], delete: bool) -> "FileCheckpoints | UrlCheckpoints":
@@ -120,7 +135,9 @@ class FileCheckpoints:
 
     def save(self, identity: Identity, progress: Progress) -> None:
         """Keep progress; the one before stays until this one is whole.  Raises StoreError if it cannot be written."""
-        store.write(self.path, to_bytes(progress, identity))
+        data = to_bytes(progress, identity)
+        if readable(data, progress, identity):
+            store.write(self.path, data)
 
     def __enter__(self) -> Self:
         """Make the folder.  Raises StoreError where progress could not be written."""
@@ -184,8 +201,10 @@ class Turns:
     def save(self, identity: Identity, progress: Progress) -> None:
         """Keep progress; the one before stays until this one is whole.  Raises StoreError if it cannot be written."""
         name = self.places[1 - self.places.index(self.newest)]
-        self.write(f"{self.path}/{name}", to_bytes(progress, identity))
-        self.newest = name
+        data = to_bytes(progress, identity)
+        if readable(data, progress, identity):
+            self.write(f"{self.path}/{name}", data)
+            self.newest = name
 
 
 class UrlCheckpoints(Turns):
@@ -236,8 +255,9 @@ class UrlCheckpoints(Turns):
             raise StoreError(f"the checkpoint at {path} cannot be written: {error}", code="store-write") from None
 
     def save(self, identity: Identity, progress: Progress) -> None:
+        before = self.newest
         super().save(identity, progress)
-        if progress.finished:  # what came before it is not left off any more
+        if progress.finished and self.newest != before:  # what came before it is not left off any more
             self._remove(f"{self.path}/{self.places[1 - self.places.index(self.newest)]}")
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:

@@ -297,7 +297,7 @@ class Sequential(Trainable):
                 if len(state.slots) != len(state.used(model._compiled()).slots):
                     raise ValueError("its moments are not those of its optimizer")
                 model.keep(state)
-        except (ConfigError, LookupError, TypeError, ValueError) as error:
+        except store.WRONG as error:
             raise store.damaged(name, error) from None
         return model
 

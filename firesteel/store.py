@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -41,6 +42,15 @@ FORMATS = (1, 2)
 """Numbers of the file formats that are read.  One is added when readers of the last would misread a file."""
 SPARE = 64 << 20
 """Bytes that reading a file may take beside twice its size."""
+ARENAS = 8 << 20
+"""Bytes of these that Python takes beside what it has in use."""
+WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a description that makes no sense may raise where it is taken for one."""
+LONG = 2 << 20
+"""Bytes of a description of ours that can be read in any case."""
+STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+FRONT = re.compile(r'\s*{\s*"__metadata__"\s*:\s*{\s*"firesteel"\s*:\s*' + STRING.pattern, re.DOTALL)
+"""Where the description stands in every header that safetensors writes."""
 VECTORS = ("outer", "slots")
 """Names of the arrays of a training's state, in their order."""
 NONE: Mapping[str, Array] = MappingProxyType({})
@@ -71,13 +81,18 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: 
     arrays = (theta[where].reshape(shape) for _, _, shape, where in network.layout.slices())
     named = {**dict(zip(tensor_names(network), arrays, strict=True)), **vectors}
     tensors = {name: np.ascontiguousarray(array) for name, array in named.items()}
-    return save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
+    data = save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
+    if int.from_bytes(data[:8], "little") > LONG:
+        headers(data, "a file of so long a description")  # what could not be read again is not written
+    return data
 
 
 def checksum(header: Mapping[str, Any], *arrays: Array) -> str:
     """Return the SHA-256 (64 hex digits) of the description, less a checksum in it, and of the arrays."""
+    digest = hashlib.sha256()
     described = {key: value for key, value in header.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for text in json.JSONEncoder(sort_keys=True).iterencode(described):  # a long one fits in memory once
+        digest.update(text.encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
@@ -93,7 +108,7 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
     Raises:
         StoreError: If it is not a model's, or another version's, or damaged.
     """
-    entries, header = headers(data, name)
+    entries, header, _ = headers(data, name)
     if type(header.get("format")) is not int or header["format"] not in FORMATS:
         raise StoreError(
             f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads "
@@ -107,23 +122,18 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
         state = [part for part in VECTORS if "state" in header and part in entries]
         shapes |= {part: tuple(entries[part]["shape"]) for part in state}
         parts = arrays(data, entries, {part: (network.dtype, shape) for part, shape in shapes.items()})
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        weights, moments = parts[: len(named)], parts[len(named) :]
+        theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in weights)])
+        if header.get("sha256") != checksum(header, theta, *moments):
+            raise ValueError("its checksum is not that of its content")
+    except WRONG as error:
         raise damaged(name, error) from None
-    weights, moments = parts[: len(named)], parts[len(named) :]
-    theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in weights)])
-    if header.get("sha256") != checksum(header, theta, *moments):
-        raise damaged(name, "its checksum is not that of its content")
-    return (
-        network,
-        theta,
-        header,
-        {part: found.astype(theta.dtype) for part, found in zip(state, moments, strict=True)},
-    )
+    return network, theta, header, dict(zip(state, (part.astype(theta.dtype) for part in moments), strict=True))
 
 
 def damaged(name: str, what: object) -> StoreError:
     """Return the error for a file that is not what it should be, with the beginning of what is wrong."""
-    return StoreError(f"{name} is damaged: {str(what)[:300]}", code="store-damaged")
+    return StoreError(f"{name} is damaged: {' '.join(str(what).split())[:300]}", code="store-damaged")
 
 
 def arrays(data: bytes, entries: Mapping[str, Any], wanted: Mapping[str, tuple[Any, tuple[int, ...]]]) -> list[Array]:
@@ -150,32 +160,46 @@ def arrays(data: bytes, entries: Mapping[str, Any], wanted: Mapping[str, tuple[A
     return found
 
 
-def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return where the arrays lie, and firesteel's own description, out of the safetensors header.
+def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Return where the arrays lie, firesteel's own description, and how many bytes more may be made of that.
 
-    Raises StoreError if there is none.
+    Raises StoreError if a file has no such header, or reading it would take more memory than a file of its size may.
     """
     size = int.from_bytes(data[:8], "little")
     try:
-        entries = _parsed(data[8 : 8 + size], len(data)) if 0 < size <= len(data) - 8 else {}
-        header = _parsed(entries.pop("__metadata__")["firesteel"].encode(), len(data))
-        json.dumps(header)  # what is nested too deep to be written again was not written by us
+        text = str(memoryview(data)[8 : 8 + size], "ascii") if 0 < size <= len(data) - 8 else ""
+        taken = claimed(text, own.end() if (own := FRONT.match(text)) else 0)
+        _must_fit((8 if "\\u" in text else 2) * size + taken, len(data))
+        entries = json.loads(text)
+        del text, own
+        inner = entries.pop("__metadata__")["firesteel"]
+        taken += claimed(inner)
+        _must_fit(len(inner) + taken, len(data))
+        _must_fit(taken, size)  # arrays take the rest
+        header = json.loads(inner, parse_float=lambda number: 0.0 if number == "0.0" else float(number))
         if not isinstance(header, dict):
             raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StoreError(f"{name} is not a firesteel model, or it is damaged", code="store-damaged") from None
-    return entries, header
+    return entries, header, size + SPARE - ARENAS - taken
 
 
-def _parsed(text: bytes, size: int) -> Any:
-    """Return what JSON says, unless it would take more memory than a file of this size may.
-
-    A number takes up to 40 bytes, and whatever is no number at most 60 for each of its letters and signs.
-    """
-    words = len(text.translate(None, b"0123456789+-., "))
-    if 40 * text.count(b",") + 60 * words > 2 * size + SPARE:
+def _must_fit(taken: int, size: int) -> None:
+    """Raise ValueError where more memory is taken than so many bytes of a file allow."""
+    if taken > size + SPARE - ARENAS:
         raise ValueError("too much is described")
-    return json.loads(text.decode())
+
+
+def claimed(text: str, start: int = 0) -> int:
+    """Return the most bytes that the values in JSON take, from `start` on: Python's objects, and texts once more."""
+    counts = {sign: text.count(sign, start) for sign in ',.:[{"'}
+    taken = 41 * counts[","] + 100 * counts[":"] + 104 * counts["["] + 400 * counts["{"] + 30 * counts['"']
+    taken -= 24 * text.count(" 0.0,", start)  # which is there once
+    if taken > 1.5 * (len(text) + SPARE):
+        return taken
+    letters = sum(match.end() - match.start() for match in STRING.finditer(text, start))
+    floats = min(counts[","], max(0, counts["."] - letters))  # which are smaller than integers can be
+    return taken + (6 if "\\u" in text else 3) * letters - 8 * floats
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:

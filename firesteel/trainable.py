@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from firesteel import checkpoints as kept
 from firesteel.advice import warn_of_lost
 from firesteel.built import Built
@@ -20,7 +22,7 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.train import loop, strategies
-from firesteel.train.callbacks import Callback, Conductor
+from firesteel.train.callbacks import Callback, Conductor, blank_row
 from firesteel.train.centring import centre_for
 from firesteel.train.checkpoints import Checkpoints, Identity
 from firesteel.train.checks import Rule
@@ -174,7 +176,12 @@ class Trainable(Built):
                 "callbacks": _acting(callbacks),
             }
             engines = [engine] if validation is None else [engine, validation]
-            identity = Identity.of(objective, optimizer, strategy, engines, self.state, settings)
+            blank = Progress(
+                self.state, [blank_row(objective, validation is not None)], sums=np.zeros(objective.size)
+            )
+            identity = replace(
+                Identity.of(objective, optimizer, strategy, engines, self.state, settings), blank=blank
+            )
             found = checkpoints.load(identity, self.state)
             start, params["resumed"] = found or start, found is not None
             save = functools.partial(checkpoints.save, identity)

@@ -59,7 +59,7 @@ def trained(seed: int) -> Sequential:
     """Return the model as it is in the midst of a training, with moments and a velocity."""
     made, rng = model(seed), np.random.default_rng(seed)
     size = made.count_params()
-    slots, outer = rng.normal(size=(2, size)).astype("f4"), rng.normal(size=size).astype("f4")
+    slots, outer = rng.random((2, size)).astype("f4"), rng.normal(size=size).astype("f4")
     made.keep(TrainState.of([20, 2, 0.1, 0.5], made.theta, slots, outer))
     return made
 

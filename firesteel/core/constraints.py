@@ -9,6 +9,7 @@ import numpy as np
 
 from firesteel.core.spec import Spec, integer, number, resolver
 from firesteel.core.types import Array
+from firesteel.errors import ConfigError
 
 __all__ = ["CONSTRAINTS", "Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get"]
 
@@ -22,6 +23,14 @@ class Constraint(Spec):
     def apply(self, w: Array) -> None:
         """Change the weights w, of any shape, so that they satisfy it."""
         raise NotImplementedError
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ConfigError for weights of a shape to which it cannot be applied."""
+        axis = getattr(self, "axis", 0)
+        if axis >= len(shape):
+            raise ConfigError(
+                f"{self}: weights of shape {shape} have axes 0 to {len(shape) - 1}", code="config-shape"
+            )
 
 
 @dataclass(frozen=True)

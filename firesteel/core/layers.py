@@ -422,12 +422,11 @@ class Normalization(Layer):
     def ops(self) -> tuple[Op, ...]:
         if self.mean is None or self.variance is None:
             return (Standardize((0.0,), (1.0,)),)
-        deviation = [d if d > LEAST_DEVIATION else 1.0 for d in map(math.sqrt, self.variance)]
-        if self.invert:
-            pairs = [(-m / d, d) for m, d in zip(self.mean, deviation, strict=True)]
-        else:
-            pairs = [(m, 1 / d) for m, d in zip(self.mean, deviation, strict=True)]
-        return (Standardize(*zip(*pairs, strict=True)),)
+        deviation = (d if d > LEAST_DEVIATION else 1.0 for d in map(math.sqrt, self.variance))
+        if not self.invert:
+            return (Standardize(self.mean, tuple(1 / d for d in deviation)),)
+        scales = tuple(deviation)
+        return (Standardize(tuple(-m / d for m, d in zip(self.mean, scales, strict=True)), scales),)
 
 
 LAYERS: dict[str, Spec] = {

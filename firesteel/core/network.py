@@ -82,6 +82,8 @@ class Network:
                 "kernel has no constraint",
                 code="config-sparse",
             )
+        for _, shape, constraint in self.constrained:
+            constraint.check(shape)
 
     @cached_property
     def ops(self) -> tuple[Op, ...]:

@@ -531,12 +531,25 @@ class Conductor(Watcher):
 
 def directions(objective: Objective, held: bool) -> dict[str, bool | None]:
     """Return what the logs name that is one number, and whether larger is better; None where no one says."""
-    with np.errstate(all="ignore"):
-        values = objective.means(np.ones(objective.size))
     known = {"loss": objective.loss.larger_is_better} | {name: m.larger_is_better for name, m in objective.metrics}
-    single = {name: known[name] for name, value in values.items() if isinstance(value, Real)}
-    ranked = {name: metric.larger_is_better for name, metric in objective.ranked}
-    return single | {f"val_{name}": better for name, better in (single | ranked).items() if held}
+    return {
+        name: known[name.removeprefix("val_")]
+        for name, value in measured(blank_row(objective, held)).items()
+        if isinstance(value, Real)
+    }
+
+
+def blank_row(objective: Objective, held: bool) -> Row:
+    """Return a row as a history has it, with numbers and lists where they stand and nothing in them."""
+    with np.errstate(all="ignore"):
+        values = {name: _blank(value) for name, value in objective.means(np.ones(objective.size)).items()}
+    scored = values | dict.fromkeys(dict(objective.ranked), 0.0)
+    times: Row = dict.fromkeys(UNMEASURED, 0.0) | {"epoch": 0, "rows": 0, "by_shard": []}
+    return times | values | {f"val_{name}": value for name, value in scored.items() if held}
+
+
+def _blank(value: object) -> Any:
+    return 0.0 if isinstance(value, Real) else []
 
 
 def measured(row: Row) -> dict[str, Any]:

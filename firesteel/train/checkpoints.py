@@ -8,7 +8,7 @@ storage.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from firesteel import __version__
@@ -29,12 +29,15 @@ LONG = 80
 class Identity:
     """All that decides a training's bits, its rows included, by name.
 
+    blank: progress with nothing in it, whose row and sums are like those of the training; None where nobody knows.
+
     >>> here, there = Identity({"shards": "2", "seed": "0"}), Identity({"shards": "4", "seed": "0"})
     >>> here.name == there.name, here.unlike(there.parts)
     (False, ['shards is 4 there and 2 here'])
     """
 
     parts: Mapping[str, str]
+    blank: Progress | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:

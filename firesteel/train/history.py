@@ -8,16 +8,20 @@ them computed (the engine, the wire, the driver), where shards that share a core
 """
 
 import json
+import sys
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from firesteel import notebook
 
-__all__ = ["UNMEASURED", "History", "Row"]
+__all__ = ["UNMEASURED", "History", "Row", "rows_of"]
 
 Row = dict[str, Any]
 UNMEASURED = ("epoch", "rows", "seconds", "shard_seconds", "slowest_seconds", "wait_seconds", "by_shard")
 """What a row holds besides losses and metrics."""
+ROW = 32
+"""Bytes that a row takes besides its dictionary: its place in lists, and what Python knows of it."""
 
 
 @dataclass(repr=False)
@@ -72,3 +76,42 @@ class History:
     def to_jsonl(self) -> str:
         """Return the rows as JSON, one a line."""
         return "".join(json.dumps(row) + "\n" for row in self.rows)
+
+
+def rows_of(runs: Any, like: Row | None, spare: int) -> list[Row]:
+    """Return the rows of a history out of what a file has of them.
+
+    Args:
+        runs: Names and a column for each, once for every run of rows with the same names.
+        like: A row of the training, if somebody knows one.
+        spare: The bytes that the rows may take.
+
+    Raises:
+        ValueError: If they are no such rows, or too many.
+    """
+    usual = like or {"epoch": 0, "loss": 0.0}
+    rows: list[Row] = []
+    for names, *columns in runs:
+        if not usual.keys() <= {*names} or like and {*names} - like.keys() - {"learning_rate"}:
+            raise ValueError("its epochs do not have the numbers of the training")
+        if len(columns) != len(names) or {*map(type, columns)} != {list}:
+            raise ValueError("its epochs are no rows")
+        spare -= len(columns[0]) * (sys.getsizeof(dict.fromkeys(names)) + ROW)
+        if spare < 0:
+            raise ValueError("it has too many epochs")
+        for name, column in zip(names, columns, strict=True):
+            if not all(_fits(value, usual.get(name, 0.0 if like else value)) for value in column):
+                raise ValueError(f"{name!r} has no numbers in some epoch")
+        rows += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    if like and any(after["epoch"] != before["epoch"] + 1 for before, after in pairwise(rows)):
+        raise ValueError("its epochs do not follow one another")
+    return rows
+
+
+def _fits(value: Any, like: Any) -> bool:
+    """Return whether a value is a count, a number, or lists of numbers, as another one is."""
+    if isinstance(like, list):
+        return type(value) is list and all(_fits(one, [] if type(one) is list else 0.0) for one in value)
+    if type(like) is int:
+        return type(value) is int and 0 <= value < 2**53
+    return type(value) is float or (type(value) is int and abs(value) < 2**53)

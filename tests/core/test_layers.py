@@ -77,6 +77,14 @@ def test_every_constraint_is_that_of_keras(kind, settings, expected):
     np.testing.assert_allclose(w, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("axis, where", [(2, "kernel_constraint"), (1, "bias_constraint")])
+@pytest.mark.parametrize("kind", [constraints.MaxNorm, constraints.UnitNorm])
+def test_an_axis_that_the_weights_do_not_have_is_refused_when_the_network_is_built(kind, axis, where):
+    model(Dense(3, **{where: kind(axis=axis - 1)}))
+    with pytest.raises(ConfigError, match=r"weights of shape \(.*\) have axes 0 to"):
+        model(Dense(3, **{where: kind(axis=axis)}))
+
+
 def test_every_constraint_of_the_registry_has_golden_numbers_and_changes_nothing_twice():
     assert {type(one).__name__ for one in CONSTRAINTS.values()} == {case[0] for case in GOLDEN["constraints"]}
     for constraint in CONSTRAINTS.values():
