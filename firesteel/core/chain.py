@@ -16,6 +16,7 @@ import numpy as np
 
 from firesteel.core import kernels
 from firesteel.core.activations import Relu
+from firesteel.core.loops import backward, crossentropy, forward
 from firesteel.core.ops import Affine, Op, ones
 from firesteel.core.types import Array, Pull, Stream, Views
 
@@ -79,8 +80,8 @@ class Chain(Op):
 
 def chains(ops: Sequence[Op], widths: Sequence[int], dtype: str) -> dict[int, Chain]:
     """Return the runs among these ops that are worth a compiled call, where they can be compiled."""
-    made = {}
-    for number, layers in runs(ops, widths).items():
+    made: dict[int, Chain] = {}
+    for number, layers in runs(ops, widths).items() if kernels.ON else ():
         size = sum(inputs * units for inputs, units, _, _ in layers)
         if size >= kernels.WORTH and (found := loops(dtype)):
             made[number] = Chain(np.array(layers, np.int64), found)
@@ -119,7 +120,7 @@ def loops(dtype: str) -> Loops | None:
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
-    """Return the loops of this module, made by `bind` to call these functions."""
+    """Return the loops of a chain, made by `bind` to call these functions."""
     parts = [bind(loop, functions) for loop in (forward, crossentropy, backward)]
     return None if None in parts else Loops(*parts)
 
@@ -133,21 +134,10 @@ def blas(dtype: str) -> dict[str, Any]:
         library = ctypes.CDLL(importlib.import_module("numpy._core._multiarray_umath").__file__)
     except (ImportError, OSError):
         return {}
-    letter, real = ("s", ctypes.c_float) if dtype == "float32" else ("d", ctypes.c_double)
-    word, whole = ctypes.c_int, ctypes.c_int64  # an address is a whole number too
-    takes = {
-        "gemm": [word, word, word, whole, whole, whole, real, whole, whole, whole, whole, real, whole, whole],
-        "gemv": [word, word, whole, whole, real, whole, whole, whole, whole, real, whole, whole],
-        "ger": [word, whole, whole, real, whole, whole, whole, whole, whole, whole],
-    }
-    made = {}
-    for name, types in takes.items():
-        function = getattr(library, f"scipy_cblas_{letter}{name}64_", None)
-        if function is None:
-            return {}
-        function.argtypes, function.restype = types, None
-        made[name] = function
-    return made
+    letter, real = ("s", "f") if dtype == "float32" else ("d", "d")
+    takes = {"gemm": "viiilllrllllrll", "gemv": "viillrllllrll", "ger": "villrllllll"}
+    names = {f"scipy_cblas_{letter}{name}64_": kinds.replace("r", real) for name, kinds in takes.items()}
+    return dict(zip(takes, kernels.declared(library, names).values(), strict=False))
 
 
 class Ufunc(ctypes.Structure):
@@ -178,110 +168,3 @@ def ufuncs(dtype: str) -> dict[str, Any]:
         function.__name__ = f"numpy_{ufunc.__name__}_{dtype}"
         made[ufunc.__name__] = function
     return made
-
-
-ROWS, PLAIN, TURNED = 101, 111, 112
-"""What BLAS calls matrices that lie row by row, as they are and transposed."""
-gemm: Any = None
-gemv: Any = None
-ger: Any = None
-"""Products of a BLAS, that `kernels.bound` gives the loops."""
-exp: Any = None
-log: Any = None
-"""Loops of NumPy's, that `kernels.bound` gives `crossentropy`."""
-
-
-def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
-    """Write each layer's outputs, one after another, into z: relu(x w + b) or x w + b, as `Affine` and `Relu` do.
-
-    x: (B, I)  w: the first kernel, behind which the other parameters lie  one: ones, (B,)  layers: as in `Chain`
-    """
-    rows, at, size, into, p = len(x), 0, z.itemsize, x.ctypes.data, w.ctypes.data
-    for inputs, units, biased, bent in layers:
-        out = z.ctypes.data + at * size
-        gemm(ROWS, PLAIN, PLAIN, rows, units, inputs, 1.0, into, inputs, p, units, 0.0, out, units)
-        p += inputs * units * size
-        if biased:
-            ger(ROWS, rows, units, 1.0, one.ctypes.data, 1, p, 1, out, units)
-            p += units * size
-        if bent:
-            for i in range(at, at + rows * units):
-                z[i] = z[i] if z[i] > 0 or z[i] != z[i] else 0
-        into, at = out, at + rows * units
-
-
-def backward(
-    x: Array, w: Array, one: Array, g: Array, d_x: Array, wants_x: bool, layers: Array, z: Array, d: Array
-) -> None:
-    """Write the derivatives by the parameters to g, as they lie in w, and by x to d_x if wanted, as pull-backs do.
-
-    d: as z; at its end it holds the derivative by the last outputs, and the others are written before it.
-    """
-    rows, end, after, size = len(x), len(z), 0, z.itemsize
-    for inputs, units, biased, _ in layers:
-        after += inputs * units + units * biased
-    for number in range(len(layers) - 1, -1, -1):
-        inputs, units, biased, bent = layers[number]
-        at = end - rows * units
-        if bent:
-            for i in range(at, end):
-                d[i] *= z[i] > 0
-        after -= inputs * units + units * biased
-        d_y, g_w = d.ctypes.data + at * size, g.ctypes.data + after * size
-        before = at - rows * inputs
-        into = x.ctypes.data if number == 0 else z.ctypes.data + before * size
-        gemm(ROWS, TURNED, PLAIN, inputs, units, rows, 1.0, into, inputs, d_y, units, 0.0, g_w, units)
-        if biased:
-            gemv(ROWS, TURNED, rows, units, 1.0, d_y, units, one.ctypes.data, 1, 0.0, g_w + inputs * units * size, 1)
-        out = d_x.ctypes.data if number == 0 else d.ctypes.data + before * size
-        if number or wants_x:
-            p = w.ctypes.data + after * size
-            gemm(ROWS, PLAIN, TURNED, rows, inputs, units, 1.0, d_y, units, p, units, 0.0, out, inputs)
-        end = at
-
-
-def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array) -> None:
-    """Write losses, probabilities and derivatives, as the categorical losses' `rows` do, these weighted.
-
-    z, d: (B O,)  y: (B, 1), class numbers, or (B, O), a share for each class  weights, losses: (B,)  p: (B, O)
-    """
-    rows, outputs = p.shape
-    others, tops = np.empty_like(losses), np.empty(rows, np.int64)
-    for b in range(rows):
-        at = b * outputs
-        tops[b] = z[at : at + outputs].argmax()
-        for k in range(at, at + outputs):
-            d[k] = z[k] - z[at + tops[b]]
-    # what lives as long as a call of C has its address must be used again after it
-    given, total, one = np.empty(5, np.int64), np.empty_like(losses), np.ones_like(p[0])
-    given[0], given[1], given[2], given[3:] = d.ctypes.data, p.ctypes.data, p.size, z.itemsize
-    exp(given.ctypes.data, given.ctypes.data + 16, given.ctypes.data + 24, 0)
-    gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, one.ctypes.data, 1, 0.0, total.ctypes.data, 1)
-    given[0], given[1], given[2] = total.ctypes.data, losses.ctypes.data, rows
-    log(given.ctypes.data, given.ctypes.data + 16, given.ctypes.data + 24, 0)
-    for b in range(given[2]):
-        p[b, tops[b]] = 0
-    gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, one.ctypes.data, 1, 0.0, others.ctypes.data, 1)
-    for b in range(rows):
-        losses[b] += others[b] - (total[b] - one[0])
-        p[b, tops[b]] = 1
-        for k in range(outputs):
-            p[b, k] /= total[b]
-    if y.shape[1] == 1:
-        for b in range(rows):
-            at, own = b * outputs, int(y[b, 0])
-            losses[b] -= d[at + own]
-            d[at : at + outputs] = p[b]
-            d[at + own] -= one[0]
-    else:
-        part, mass, mean = y.copy(), np.empty_like(losses), np.empty_like(losses)
-        gemv(ROWS, PLAIN, rows, outputs, 1.0, part.ctypes.data, outputs, one.ctypes.data, 1, 0.0, mass.ctypes.data, 1)
-        for b in range(rows):
-            for k in range(outputs):
-                part[b, k] *= d[b * outputs + k]
-        gemv(ROWS, PLAIN, rows, outputs, 1.0, part.ctypes.data, outputs, one.ctypes.data, 1, 0.0, mean.ctypes.data, 1)
-        for b in range(len(part)):
-            losses[b] = losses[b] * mass[b] - mean[b]
-            for k in range(len(one)):
-                d[b * outputs + k] = p[b, k] * mass[b] - y[b, k]
-    d.reshape(p.shape)[:] *= weights.reshape(rows, 1)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core.kernels import compiled, mask
+from firesteel.core.kernels import compiled
+from firesteel.core.loops import mask
 from firesteel.core.ops import Op
 from firesteel.core.seeds import CACHED
 from firesteel.core.types import Array, Pull, Stream, Views, cached_property

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from firesteel.core import schedules
-from firesteel.core.kernels import adam, compiled
+from firesteel.core.kernels import compiled
+from firesteel.core.loops import adam
 from firesteel.core.schedules import Schedule, Stretched
 from firesteel.core.spec import Spec, choice, flag, integer, number, resolver, unknown
 from firesteel.core.types import Array
@@ -107,7 +108,7 @@ class Optimizer(Spec):
         raise NotImplementedError
 
     def numbers(self, t: int) -> tuple[float, ...] | None:
-        """Return the last arguments of `kernels.adam` with which that takes step t; None if this is no such step."""
+        """Return the last arguments of `loops.adam` with which that takes step t; None if this is no such step."""
         return None
 
     def rate(self, t: int) -> float:

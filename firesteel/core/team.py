@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core import chain, kernels, steps
+from firesteel.core import chain, kernels, loops, steps
 from firesteel.core.chain import Chain
 from firesteel.core.elements import Scale, Standardize
 from firesteel.core.network import Network, Objective
@@ -68,8 +68,12 @@ class Meeting:
         """Do a thing with the helpers who attend; raise what one of them has died of."""
         self.mail[:4] = mail
         while self.serve(0, self.mail, self.semaphores, self.given):  # a signal's handler may run here
-            for error in filter(None, self.left):
-                raise error
+            self.check()
+
+    def check(self) -> None:
+        """Raise what a helper has died of, if one has."""
+        for error in filter(None, self.left):
+            raise error
 
     def close(self) -> None:
         """Let the helpers go, without waiting for them."""
@@ -126,7 +130,7 @@ class Team:
         self.hold(self).lead(LEARN, start, rows, size)
 
     def step(self, numbers: Sequence[float]) -> None:
-        """Take the step of `kernels.adam` along the gradient, with these for its last arguments."""
+        """Take the step of `loops.adam` along the gradient, with these for its last arguments."""
         self.given.numbers[:] = numbers
         self.hold(self).lead(STEP, 0, 0, 1)
 
@@ -149,7 +153,7 @@ def served(dtype: str) -> Any:
     found, functions = chain.loops(dtype), system()
     if not (found and functions):
         return None
-    known = found._asdict() | {"adam": kernels.compiled(kernels.adam, kernels.WORTH)}
+    known = found._asdict() | {"adam": kernels.compiled(loops.adam, kernels.WORTH)}
     return wired(kernels.compiled_with, functions | known)
 
 
@@ -168,18 +172,11 @@ PACE = np.zeros(2, np.int64)
 @functools.cache
 def system() -> dict[str, Any]:
     """Return memcpy, sched_yield, the clocks and semaphores of POSIX, or nothing where they are not all there."""
-    whole, word = ctypes.c_int64, ctypes.c_int
-    takes: dict[str, tuple[Any, ...]] = {"memcpy": (None, whole, whole, whole), "sched_yield": (word,)}
-    takes |= {f"sem_{name}": (word, whole) for name in ("post", "trywait")}
-    takes |= {"sem_init": (word, whole, word, word), "sem_timedwait": (word, whole, whole)}
-    takes["clock_gettime"] = (word, word, whole)
-    made = {}
+    takes = {"memcpy": "vlll", "sched_yield": "i", "clock_gettime": "iil", "sem_init": "ilii"}
+    takes |= {"sem_post": "il", "sem_trywait": "il", "sem_timedwait": "ill"}
     try:
-        library = ctypes.CDLL(None)
-        for name, (result, *types) in takes.items():
-            made[name] = getattr(library, name)
-            made[name].argtypes, made[name].restype = types, result
-    except (AttributeError, OSError, TypeError):
+        made = kernels.declared(ctypes.CDLL(None), takes)
+    except (OSError, TypeError):
         return {}
     room = np.zeros(SEMAPHORE, np.int64)
-    return {} if made["sem_init"](room.ctypes.data, 0, 0) else made
+    return {} if not made or made["sem_init"](room.ctypes.data, 0, 0) else made

@@ -30,7 +30,6 @@ from firesteel.spark.arrow import (
     whole,
     widths,
 )
-from firesteel.spark.ship import settle
 from firesteel.tables.policy import Tally
 from firesteel.train.blocks import (
     Block,
@@ -471,7 +470,6 @@ def _features(packs: Sequence[Block], dtype: np.dtype[Any]) -> tuple[Features, A
 
 def merge_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Yield the blocks of the shards whose mini-packs these are."""
-    settle()
     packs: list[Block] = []
     parts: dict[str, list[Keys]] = {"keys": [], "prints": []}
     for batch in batches:

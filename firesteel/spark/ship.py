@@ -2,17 +2,14 @@
 
 The package is pure Python, so a zip of it is all there is to send: 0.4 MB.  It is named after its content, because
 Spark refuses another file under a name it knows.  It holds the whole package, since Spark puts it on the path of this
-process and its children as well.  `worker.py` and `packing.py` settle there.
+process and its children as well.
 """
 
 import atexit
-import contextlib
 import functools
 import hashlib
 import io
-import os
 import shutil
-import sys
 import tempfile
 import threading
 import zipfile
@@ -23,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import firesteel
-from firesteel.core import chain, kernels, team
 from firesteel.errors import ConfigError
 
-__all__ = ["settle", "ship"]
+__all__ = ["ship"]
 
 ONE = threading.Lock()
 BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
@@ -81,26 +77,3 @@ def check_batch(spark: Any) -> None:
             f'To do: spark.conf.set("{BATCH}", 10000)',
             code="config-batch",
         )
-
-
-@functools.cache
-def settle() -> None:
-    """Copy the modules that numba compiles out of the archive, on an executor, to the user's cache.
-
-    The archive is in a folder that is another one in each application, where numba would never find again what it has
-    compiled.  Where nothing can be written nothing is kept, and chains are not compiled.
-    """
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    for name in (kernels.__name__, chain.__name__, team.__name__):
-        module = sys.modules[name]
-        file = str(module.__file__)
-        if os.path.exists(file):
-            continue
-        source = module.__loader__.get_source(name).encode()  # type: ignore[union-attr]
-        place = Path(cache, "firesteel", "kernels", hashlib.sha256(source).hexdigest()[:16], os.path.basename(file))
-        kernels.PLACES[name] = ""
-        with contextlib.suppress(OSError):
-            if not place.exists():
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(source)
-            kernels.PLACES[name] = str(place)

@@ -20,7 +20,6 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
 from firesteel.spark.parcel import Parcel
-from firesteel.spark.ship import settle
 from firesteel.train.blas import one_blas_thread, steady
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
@@ -55,7 +54,6 @@ def run_shard(
     Raises DataError where a block has another fingerprint now.
     """
     check_version(version)
-    settle()
     work, task = parcel.open()
     shards: dict[int, list[Block]] = {}
     for batch in batches:

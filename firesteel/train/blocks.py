@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.kernels import compiled, gather
+from firesteel.core.kernels import compiled
+from firesteel.core.loops import gather
 from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array, cached_property
+from firesteel.train.compiled import surely
 from firesteel.train.encoding import all_coded, canonical, encode
 
 __all__ = [
@@ -96,6 +98,9 @@ class Block:
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:
         """Write the values of the chosen rows into `out`, (len(rows), I); codes: scratch memory of that shape."""
+        surely(lambda: self._write(rows, out, codes))
+
+    def _write(self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None) -> None:
         if isinstance(self.x, CSR):
             self.x[rows].fill(out)
             return

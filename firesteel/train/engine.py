@@ -19,6 +19,7 @@ from firesteel.core.types import Array, Run
 from firesteel.errors import ConfigError
 from firesteel.train.blas import BLAS, blas_name, one_blas_thread, steady
 from firesteel.train.blocks import Block
+from firesteel.train.compiled import surely
 from firesteel.train.partial import Partial, Task, Watch
 from firesteel.train.rounds import Work
 from firesteel.train.threads import QUIET, threads, worker_threads
@@ -129,7 +130,7 @@ def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partia
         return work(task if watch is None else replace(task, watch=watch.anew()), blocks, run)
 
     with np.errstate(**QUIET):
-        partial = steady(done)
+        partial = steady(lambda: surely(done))
     seconds = time.perf_counter() - start
     return replace(partial, seconds=seconds, slowest=seconds, machines=frozenset([machine()]))
 

@@ -122,7 +122,7 @@ class Learner:
             (self.y, self.weights, self.losses, self.outputs),
             size=min(self.size, SUB_BATCH),
             count=count,
-            members=min(count, 1 + len(run.helpers)) if run else 1,
+            members=min(count, 1 + run.count) if run else 1,
             held=blocks,
             hold=run.hold if run else None,
         )

@@ -15,6 +15,7 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import Spec, number, resolver
 from firesteel.core.update import constrain, update
 from firesteel.errors import ConfigError
+from firesteel.train.compiled import surely
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work, average, gradient, round_blocks
@@ -229,10 +230,13 @@ class Gradient(Strategy):
     def advance(
         self, state: TrainState, total: Partial, optimizer: Optimizer, shards: int, network: Network
     ) -> TrainState:
-        theta, slots = state.theta.copy(), state.slots.copy()
-        mean = total.vectors[0] * theta.dtype.type(1.0 / (total.sums[1] or 1.0))
-        update(network, optimizer, theta, mean, slots, state.step + 1)
-        return replace(state, theta=theta, slots=slots, step=state.step + 1)
+        def stepped() -> TrainState:
+            theta, slots = state.theta.copy(), state.slots.copy()
+            mean = total.vectors[0] * theta.dtype.type(1.0 / (total.sums[1] or 1.0))
+            update(network, optimizer, theta, mean, slots, state.step + 1)
+            return replace(state, theta=theta, slots=slots, step=state.step + 1)
+
+        return surely(stepped)
 
 
 STRATEGIES: dict[str, Spec] = {"average": Average(), "gradient": Gradient()}

@@ -4,6 +4,7 @@ Waking and waiting is most of what short work costs, and a step of a network is 
 whose helpers can also stay with one team for many steps.  `engine.py` opens it, `rounds.py` maps over it.
 """
 
+import _thread
 import contextlib
 import ctypes
 import functools
@@ -49,20 +50,16 @@ class Threads:
     def __init__(self, helpers: int) -> None:
         self.jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self.meeting: Meeting | None = None
-        given = self.jobs, weakref.ref(self)
-        self.helpers = [threading.Thread(target=_help, args=given, daemon=True) for _ in range(helpers)]
-
-    def __enter__(self) -> "Threads":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+        self.count, self.process, self.started = helpers, os.getpid(), SimpleQueue[None]()
+        self.helpers: list[threading.Thread] = []
 
     def hold(self, team: Team) -> Meeting:
         """Return where helpers attend to a team, until another one is held or something mapped."""
         meeting = self.meeting
         if meeting is None or meeting.given is not team.given or meeting.left:
             self._dismiss()
+            if meeting is not None:
+                meeting.check()
             self.meeting = meeting = Meeting(team)
             self._ask(functools.partial(meeting.attend, member) for member in range(1, team.members))
         return meeting
@@ -70,9 +67,11 @@ class Threads:
     def _ask(self, jobs: Iterable[Callable[[], None]]) -> None:
         for job in jobs:
             self.jobs.put(job)
-        for helper in self.helpers:
-            if helper.ident is None:  # whoever needs no help starts nobody
-                helper.start()
+        if self.count and not self.helpers:  # whoever needs no help starts nobody
+            given = self.jobs, weakref.ref(self)
+            self.helpers = [threading.Thread(target=_help, args=given, daemon=True) for _ in range(self.count)]
+            with contextlib.suppress(RuntimeError):  # where there can be no more threads, this one does all
+                _thread.start_new_thread(_start, (self.helpers, self.started))
 
     def _dismiss(self) -> None:
         if self.meeting is not None:
@@ -96,7 +95,7 @@ class Threads:
                         ended.put(None)
                 ended.put(error)
 
-        self._ask(itertools.repeat(work, max(0, min(len(self.helpers), len(items) - 1))))
+        self._ask(itertools.repeat(work, max(0, min(self.count, len(items) - 1))))
         work(Exception)  # who is interrupted waits for nobody
         errors = [self._next(ended) for _ in items]
         for error in filter(None, errors):
@@ -108,26 +107,36 @@ class Threads:
             try:
                 return ended.get(timeout=PATIENCE)
             except Empty:
-                if not all(helper.is_alive() for helper in self.helpers):
-                    raise RuntimeError("a thread has gone that had begun a part of the work") from None
+                if self.process != os.getpid():
+                    raise RuntimeError("a process was forked in the midst of a map") from None
 
     def close(self) -> None:
         """Let the helpers go, and wait until they have gone."""
         try:
             self._end()
-        except BaseException:  # Ctrl-C, but for a second one nobody is left behind
+        finally:  # once more, where Ctrl-C has come
             self._end()
-            raise
 
     def _end(self) -> None:
         self._dismiss()
         self.jobs.put(None)
+        with contextlib.suppress(Empty):
+            if self.helpers:
+                self.started.get(timeout=PATIENCE)
+                self.started.put(None)
         for helper in filter(threading.Thread.is_alive, self.helpers):
             helper.join(PATIENCE)
             while helper.is_alive():  # at work for somebody who has been interrupted
                 at = ctypes.c_ulong(helper.ident or 0)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(at, ctypes.py_object(SystemExit))
                 helper.join(PATIENCE)
+
+
+def _start(helpers: Iterable[threading.Thread], started: SimpleQueue[None]) -> None:
+    """Start helpers, in a thread that no handler of signals interrupts: `Thread.start` is not made for that."""
+    with contextlib.suppress(RuntimeError):
+        list(map(threading.Thread.start, helpers))
+    started.put(None)
 
 
 def _help(jobs: SimpleQueue[Callable[[], None] | None], owner: Callable[[], Threads | None]) -> None:
@@ -147,9 +156,9 @@ def _help(jobs: SimpleQueue[Callable[[], None] | None], owner: Callable[[], Thre
             del job  # it may know the owner
 
 
-def threads() -> Threads:
+def threads() -> contextlib.closing[Threads]:
     """Return a map over as many threads as the process may use, as a context at whose end they end."""
-    return Threads(worker_threads() - 1)
+    return contextlib.closing(Threads(worker_threads() - 1))
 
 
 LATE = {"firesteel", "llvmlite", "numba", "numpy", "scipy"}

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from firesteel.core import chain, kernels
+from firesteel.core import chain, kernels, loops
 from firesteel.core.activations import Relu
 from firesteel.core.elements import Drop
 from firesteel.core.layers import Activation, Dense, Dropout, Normalization
@@ -41,7 +41,7 @@ def both(request, monkeypatch):
 
 
 def test_there_is_a_compiler_to_test_with():
-    assert kernels._compiled(kernels.adam) is not None
+    assert kernels._compiled(loops.adam) is not None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from firesteel.core import chain, kernels, team
+from firesteel.core import chain, kernels, loops, team
 from firesteel.core.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
 from firesteel.core.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 from firesteel.core.metrics import CategoricalAccuracy, SparseCategoricalAccuracy
@@ -175,7 +175,7 @@ def test_which_networks_are_for_a_team():
 )
 def test_its_loops_mean_the_same_as_python(kind, front, shares, monkeypatch):
     functions = chain.blas("float32") | chain.ufuncs("float32")
-    known = chain.wired(kernels.bound, functions)._asdict() | {"adam": kernels.adam}
+    known = chain.wired(kernels.bound, functions)._asdict() | {"adam": loops.adam}
     as_python = team.wired(kernels.bound, team.system() | known)
     task, blocks = task_and_blocks(kind, front, w=W, shares=shares, batch_size=300)
     expected, _ = trained(task, blocks, 1)
