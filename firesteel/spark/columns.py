@@ -165,9 +165,14 @@ class Table:
         more = f", ... ({len(self.names):,} columns)" if len(self.names) > SHOWN else ""
         return ", ".join(self.names[:SHOWN]) + more
 
-    def check_free(self, names: Sequence[str]) -> None:
-        """Raise DataError where the DataFrame has columns of these names, which a stage is to make."""
-        if clash := [name for name in names if self.called(name)]:
+    def check_free(self, names: Sequence[str], read: Columns | None = None) -> None:
+        """Raise DataError where the DataFrame has columns of these names, which a stage is to make.
+
+        read: if given, only its features and label are looked at: the others need not be there when rows are scored.
+        """
+        parts = () if read is None else (read.features, read.label)
+        inputs = {self.same(name) for part in parts for name in ([part] if isinstance(part, str) else part)}
+        if clash := [name for name in names if self.called(name) and (read is None or self.same(name) in inputs)]:
             raise DataError(
                 f"the DataFrame has the column(s) {', '.join(clash)} already: drop them, or set other names with "
                 "predictionCol, probabilityCol and rawPredictionCol",

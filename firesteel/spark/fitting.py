@@ -235,11 +235,11 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         return self._fitted(self._frame(dataset, plan), plan)
 
     def _frame(self, dataset: Any, plan: Plan) -> Frame:
-        """Return a DataFrame as a source; raise DataError where it has columns that `transform` is to make."""
+        """Return a DataFrame as a source; raise DataError where `transform` is to make a column that it reads."""
         if plan.folder is not None:
             reach(dataset.sparkSession, plan.folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
-        source.table.check_free(self.check_outputs())
+        source.table.check_free(self.check_outputs(), plan.columns)
         return source
 
     def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
