@@ -147,7 +147,7 @@ def named(path: str | os.PathLike[str], verb: str = "written") -> Iterator[None]
     except (OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
         code = "store-read" if verb == "read" else "store-write"
-        raise StoreError(f"{path} cannot be {verb}: {reason}", code=code) from None
+        raise StoreError(f"{os.fspath(path)} cannot be {verb}: {reason}", code=code) from None
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:

@@ -304,7 +304,7 @@ class Sequential(Trainable):
 
 def load_model(path: str | os.PathLike[str]) -> Sequential:
     """Return the model that `save` wrote.  Raises StoreError for anything else; nothing in a file is ever run."""
-    return Sequential.from_bytes(store.read(path), str(path))
+    return Sequential.from_bytes(store.read(path), os.fspath(path))
 
 
 def _printers(verbose: int | str) -> list[Callback]:

@@ -167,8 +167,9 @@ def load(wanted: Ask, *, finite: bool = True) -> Rows:
 
 def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, call: str) -> None:
     """Raise DataError where values are not finite, with the column, the row and how many rows are like that."""
-    if np.isfinite(array.sum()):
-        return
+    with np.errstate(all="ignore"):
+        if np.isfinite(array.sum()):
+            return
     bad = ~np.isfinite(array if array.ndim == 2 else array[:, None])
     row, column = np.argwhere(bad)[0].tolist()
     value, count = str(np.atleast_2d(array.T).T[row, column]), int(bad.any(axis=1).sum())

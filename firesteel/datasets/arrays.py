@@ -29,11 +29,12 @@ LAST_LETTER = 0x10FFFF
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_npy(path: Path) -> NDArray[Any]:
+def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Return the array in a .npy file.
 
     Raises DataError where the file cannot be read (`data-file`), or is not such a file (`data-numpy`).
     """
+    path = Path(path)
     with opened(path, TIMES) as file:
         if file.peek(2)[:2] == b"PK":  # type: ignore[attr-defined]
             raise DataError(f"{path}: holds several arrays: give it the ending .npz", code="data-numpy")
@@ -43,12 +44,13 @@ def read_npy(path: Path) -> NDArray[Any]:
         return _array(io.BytesIO(content), len(content), str(path))
 
 
-def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def read_npz(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Return the arrays "x" and "y" of a .npz file; None where there is no "y".
 
     Raises DataError where the file cannot be read (`data-file`), is not such a file or has no "x" (`data-numpy`), or
     is packed more tightly than any file of rows (`data-size`).
     """
+    path = Path(path)
     try:
         with open_plain(path) as file:
             if file.read(6) == b"\x93NUMPY":
@@ -75,7 +77,7 @@ def read_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
         raise _damaged(str(path), error) from None
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays under their names as a compressed .npz file, which is whole or not there.
 
     `np.savez_compressed` of NumPy 2.0 prints a traceback where the disk is full.
@@ -94,7 +96,7 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         ...     read_npz(Path(folder) / "two.npz")
         (array([[1., 1.]]), array([0.]))
     """
-    with written(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with written(Path(path)) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)

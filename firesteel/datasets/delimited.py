@@ -7,6 +7,7 @@ cells are; nothing is guessed from names.  `firesteel/cli/rows.py` picks feature
 import csv
 import io
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,16 +35,16 @@ WORDS = {"true": True, "false": False}
 Column = NDArray[Any]
 
 
-def csv_columns(path: Path) -> list[str]:
+def csv_columns(path: str | os.PathLike[str]) -> list[str]:
     """Return the names in the first line of a CSV file.
 
     Raises DataError where the file cannot be read (`data-file`), or its first line names no columns (`data-csv`).
     """
-    with _opened(path) as (file, refuse):
+    with _opened(Path(path)) as (file, refuse):
         return _header(csv.reader(file, strict=True), refuse)
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> dict[str, Column]:
+def read_csv(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, Column]:
     """Return the named columns of a CSV file, each (n,): int64, float64, bool or text.
 
     Lines end in any way, a byte order mark is skipped, blank lines are passed over.  Cells of the columns asked for
@@ -60,7 +61,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> dict[str, Column]:
     ...     read_csv(path, ["size", "kind"])
     {'size': array([1.5, 2. ]), 'kind': array(['a', 'b'], dtype='<U1')}
     """
-    parts: dict[str, list[Column]] = {name: [] for name in columns}
+    path, parts = Path(path), {name: list[Column]() for name in columns}
     with _opened(path) as (file, refuse):
         reader = csv.reader(file, strict=True)
         header = _header(reader, refuse)
@@ -131,12 +132,12 @@ def is_word(cell: str) -> bool:
     return cell.strip().lower() in WORDS
 
 
-def write_csv(path: Path, columns: dict[str, Column]) -> None:
+def write_csv(path: str | os.PathLike[str], columns: dict[str, Column]) -> None:
     """Write columns of one length as CSV with a header; the file is whole or not there.
 
     Raises DataError where the file is there already (`data-exists`) or cannot be written (`data-write`).
     """
-    with written(path) as file:
+    with written(Path(path)) as file:
         text = [",".join(_quoted(name) for name in columns)]
         arrays = list(columns.values())
         step = max(1, CHUNK // len(arrays))

@@ -30,7 +30,9 @@ QUERY = rb"qid:\d{1,18}+"
 LINE = re.compile(rb"\s*" + NUMBER + rb"(?:[ \t]++" + QUERY + rb")?+(?:[ \t]++" + PAIR + rb")*+\s*")
 
 
-def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def read_libsvm(
+    path: str | os.PathLike[str], inputs: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return x, (n, I), and y, (n,), of a LIBSVM file; I is the largest index in it unless `inputs` says more.
 
     Indices count from 1 and rise within a line; blank lines, comments from # on and SVMlight's qid are passed over.
@@ -48,6 +50,7 @@ def read_libsvm(path: Path, inputs: int | None = None) -> tuple[NDArray[np.float
 
     Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
     """
+    path = Path(path)
     labels: list[float] = []
     columns: list[NDArray[np.int64]] = []
     values: list[NDArray[np.float64]] = []

@@ -3,6 +3,7 @@
 Every line must hold as many numbers as the first.  `arrays.py` reads NumPy's own files.
 """
 
+import os
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from firesteel.errors import DataError
 __all__ = ["read_numbers"]
 
 
-def read_numbers(path: Path) -> NDArray[np.float64]:
+def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     """Return the numbers of a text file, (lines, numbers a line).
 
     Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a word is not a finite
@@ -30,6 +31,7 @@ def read_numbers(path: Path) -> NDArray[np.float64]:
     array([[0.  , 0.5 , 1.  ],
            [1.  , 0.  , 0.25]])
     """
+    path = Path(path)
     rows: list[NDArray[np.float64]] = []
     wrong, bad = "", 0
     with opened_text(path) as file:

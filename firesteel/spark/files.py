@@ -5,6 +5,7 @@ Reading is Spark's own; what it says of a file that is missing or broken is put 
 
 import functools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,7 @@ from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.arrow import lists
 from firesteel.spark.columns import Table
 from firesteel.spark.failures import alive, let_go, plain
-from firesteel.spark.paths import exists, pattern, remove
+from firesteel.spark.paths import exists, path_text, pattern, remove
 from firesteel.train.source import check_width
 
 __all__ = [
@@ -66,11 +67,12 @@ def _plain(path: str, text: str) -> FiresteelError:
     return plain(text, path)
 
 
-def read_files(spark: SparkSession, path: str, form: str, inputs: int | None = None) -> DataFrame:
+def read_files(spark: SparkSession, path: str | os.PathLike[str], form: str, inputs: int | None = None) -> DataFrame:
     """Return the rows of Parquet, CSV with a header, or LIBSVM.  inputs: I of LIBSVM, if it must be that.
 
     Raises DataError for what is not there, or is no such file.
     """
+    path = path_text(path)
     with explained(path, spark):
         files = pattern(spark, path)
         if form == "parquet":
@@ -81,12 +83,12 @@ def read_files(spark: SparkSession, path: str, form: str, inputs: int | None = N
         return (reader if inputs is None else reader.option("numFeatures", str(inputs))).load(files)
 
 
-def write_files(frame: DataFrame, path: str, form: str) -> None:
+def write_files(frame: DataFrame, path: str | os.PathLike[str], form: str) -> None:
     """Write a frame to a folder of Parquet, or of CSV with a header, which is whole or not there.
 
     Raises DataError where there is one already.
     """
-    spark, fresh = frame.sparkSession, False
+    spark, path, fresh = frame.sparkSession, path_text(path), False
     try:
         with explained(path, spark):
             fresh = not is_remote() and not exists(spark, path)

@@ -4,6 +4,7 @@ A folder of Parquet files, as Spark leaves it, is read as one; Spark's vectors c
 `files.py` reads the same files through Spark.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,40 @@ import pyarrow as pa
 import pyarrow.compute  # noqa: F401  (pa.compute)
 import pyarrow.parquet
 
-from firesteel.datasets.files import written
+from firesteel.datasets.arrays import UNPACKED
+from firesteel.datasets.delimited import LETTERS
+from firesteel.datasets.files import TIMES, written
+from firesteel.datasets.libsvm import DENSER, FREELY
 from firesteel.errors import DataError
 from firesteel.spark.arrow import lists
 
 __all__ = ["faulty_columns", "parquet_columns", "read_parquet", "write_parquet"]
 
-VECTOR = {"type", "size", "indices", "values"}
-"""The fields of the struct that Spark stores a vector as."""
+VECTOR = {"type": "int8", "size": "int32", "indices": "int32", "values": "double"}
+"""The fields of the struct that Spark stores a vector as, the last two of lists."""
 
 
-def parquet_columns(path: Path) -> list[str]:
+def parquet_columns(path: str | os.PathLike[str]) -> list[str]:
     """Return the names of the columns.  Raises DataError where this is no Parquet (`data-parquet`)."""
+    path = Path(path)
     try:
         return list(_dataset(path).schema.names)
     except UnicodeDecodeError as error:
         raise _refused(path, error) from None
 
 
-def read_parquet(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+def read_parquet(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """Return columns of numbers, booleans or text as (n,), and columns of arrays, bytes or vectors as (n, I).
 
     Raises DataError for no Parquet (`data-parquet`), for nulls (`data-missing-value`) and for columns of other types
-    (`data-type`) or arrays of different lengths (`data-ragged`).
+    (`data-type`), arrays of different lengths (`data-ragged`), long texts (`data-text`), and for what would take far
+    more memory than the file justifies (`data-size`).
     """
+    path = Path(path)
     try:
-        table = _dataset(path).read(list(columns))
+        dataset = _dataset(path)
+        _must_fit(path, dataset, columns)
+        table = dataset.read(list(columns))
         if not table.num_rows:
             raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
         return {name: _array(path, name, table.column(name).combine_chunks()) for name in columns}
@@ -47,12 +56,14 @@ def read_parquet(path: Path, columns: Sequence[str]) -> dict[str, npt.NDArray[An
         raise _refused(path, error) from None
 
 
-def faulty_columns(path: Path, columns: Sequence[str]) -> list[str]:
+def faulty_columns(path: str | os.PathLike[str], columns: Sequence[str]) -> list[str]:
     """Return which of the named columns are no features together, one column in memory at a time.
 
     Raises DataError for no Parquet (`data-parquet`).
     """
+    path = Path(path)
     dataset = _dataset(path)
+    _must_fit(path, dataset, columns)
 
     def sound(name: str) -> bool:
         try:
@@ -68,13 +79,13 @@ def faulty_columns(path: Path, columns: Sequence[str]) -> list[str]:
         raise _refused(path, error) from None
 
 
-def write_parquet(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write columns, (n,) or (n, I), as one Parquet file, which is whole or not there.
 
     Raises DataError where the file is there already (`data-exists`) or cannot be written (`data-write`).
     """
     arrays = {name: pa.array(values) if values.ndim == 1 else lists(values) for name, values in columns.items()}
-    with written(path) as file:
+    with written(Path(path)) as file:
         pa.parquet.write_table(pa.table(arrays), file)
 
 
@@ -95,6 +106,21 @@ def _refused(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: is no Parquet, or it is damaged: {first}", code="data-parquet")
 
 
+def _must_fit(path: Path, dataset: Any, columns: Sequence[str]) -> None:
+    """Raise DataError where there are so many rows, packed so tightly, that it is no file of rows.
+
+    Of a damaged file no more than the number of rows can be asked: pyarrow ends the process over the rest.
+    """
+    size = sum(os.path.getsize(file.path) for file in dataset.fragments)
+    rows = sum(file.metadata.num_rows for file in dataset.fragments)
+    if 8 * rows * len(columns) > max(UNPACKED, TIMES * size):
+        raise _too_large(path, f"{rows:,} rows of {len(columns):,} columns, out of {size:,} bytes,")
+
+
+def _too_large(path: Path, what: str) -> DataError:
+    return DataError(f"{path}: {what} take too much memory: give fewer, or use --engine spark", code="data-size")
+
+
 def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
     kind = column.type
     if column.null_count:
@@ -111,9 +137,14 @@ def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
     if pa.types.is_decimal(kind):
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        long = pa.compute.utf8_length(column).to_numpy(zero_copy_only=False) > LETTERS
+        _refuse(path, name, long, f"more than {LETTERS} letters", "name other columns with --features", "data-text")
         return np.array(column.to_pylist(), np.str_)
-    if pa.types.is_struct(kind) and {field.name for field in kind} == VECTOR:
-        return _stacked(path, name, [_vector(value) for value in column.to_pylist()])
+    if (
+        pa.types.is_struct(kind)
+        and {one.name: str(getattr(one.type, "value_type", one.type)) for one in kind} == VECTOR
+    ):
+        return _vectors(path, name, column)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return _stacked(path, name, [np.frombuffer(value.as_py(), np.uint8) for value in column])
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
@@ -154,10 +185,41 @@ def _check_widths(path: Path, name: str, widths: npt.NDArray[Any]) -> None:
         )
 
 
-def _vector(value: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    """Return one of Spark's vectors, sparse (type 0) or dense."""
-    if value["type"]:
-        return np.array(value["values"], np.float64)
-    row = np.zeros(value["size"])
-    row[value["indices"]] = value["values"]
-    return row
+def _vectors(path: Path, name: str, column: Any) -> npt.NDArray[np.float64]:
+    """Return a column of Spark's vectors, sparse (type 0) or dense (1), with their zeros."""
+    kinds, sizes, indices, values = (column.field(part) for part in ("type", "size", "indices", "values"))
+    counts, places = (
+        pa.compute.list_value_length(part).fill_null(-1).to_numpy(zero_copy_only=False) for part in (values, indices)
+    )
+    dense = kinds.fill_null(-1).to_numpy(zero_copy_only=False)
+    widths = np.where(dense == 1, counts, sizes.fill_null(-1).to_numpy(zero_copy_only=False))
+    wrong = (counts < 0) | (widths < 0) | np.where(dense == 1, places > 0, (dense != 0) | (places != counts))
+
+    def refuse(wrong: npt.NDArray[np.bool_]) -> None:
+        remedy = "write the rows again, or drop those"
+        _refuse(path, name, wrong, "what is no vector of Spark's, or a damaged one,", remedy, "data-parquet")
+
+    refuse(wrong)
+    _check_widths(path, name, widths)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    at = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    at[dense[rows] == 0] = indices.flatten().fill_null(-1).to_numpy(zero_copy_only=False)
+    turned = (at[1:] <= at[:-1]) & (rows[1:] == rows[:-1])
+    wrong[rows[~((at >= 0) & (at < widths[rows]))]] = True
+    wrong[rows[1:][turned]] = True
+    refuse(wrong)
+    if 8 * len(widths) * int(widths[0]) > max(FREELY, DENSER * column.nbytes):
+        raise _too_large(path, f"column {name!r}: {len(widths):,} vectors of {widths[0]:,} numbers, zeros included,")
+    x = np.zeros((len(widths), int(widths[0])))
+    x[rows, at] = values.flatten().to_numpy(zero_copy_only=False)
+    return x
+
+
+def _refuse(path: Path, name: str, wrong: npt.NDArray[np.bool_], what: str, remedy: str, code: str) -> None:
+    """Raise DataError where a row is wrong."""
+    if wrong.any():
+        raise DataError(
+            f"{path}: column {name!r} holds {what} at row {int(wrong.argmax())}; {int(wrong.sum()):,} of "
+            f"{len(wrong):,} rows are like that: {remedy}",
+            code=code,
+        )

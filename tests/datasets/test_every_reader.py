@@ -245,3 +245,55 @@ def test_an_ending_of_what_packs_leaves_the_format(ending):
         "libsvm",
         "numpy",
     ]
+
+
+VECTOR = pa.struct(
+    [("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))]
+)
+DENSE, SPARSE = (1, None, None, [0.5, 2.0]), (0, 2, [1], [3.0])
+NO_VECTORS = {
+    "an index beyond the size": (0, 2, [5], [1.0]),
+    "an index below 0": (0, 2, [-1], [1.0]),
+    "an index twice": (0, 2, [0, 0], [1.0, 2.0]),
+    "indices that fall": (0, 2, [1, 0], [1.0, 2.0]),
+    "an index that is null": (0, 2, [None], [1.0]),
+    "fewer indices than values": (0, 2, [0], [1.0, 2.0]),
+    "a size below 0": (0, -2, [], []),
+    "no size": (0, None, [0], [1.0]),
+    "no values": (1, None, None, None),
+    "another type": (7, 2, [0], [1.0]),
+    "no type": (None, 2, [0], [1.0]),
+}
+
+
+def vectors(place, *rows):
+    names = [field.name for field in VECTOR]
+    column = pa.array([dict(zip(names, row, strict=True)) for row in rows], VECTOR)
+    pa.parquet.write_table(pa.table({"a": column}), place / "rows")
+    return place / "rows"
+
+
+@pytest.mark.parametrize("name", NO_VECTORS)
+def test_what_is_no_vector_of_sparks_is_refused_with_its_row(tmp_path, name):
+    assert read_parquet(vectors(tmp_path, DENSE, SPARSE), ["a"])["a"].tolist() == [[0.5, 2.0], [0.0, 3.0]]
+    said = "column 'a' holds what is no vector of Spark's, or a damaged one, at row 1; 1 of 3 rows are like that"
+    with pytest.raises(DataError, match=said) as caught:
+        read_parquet(vectors(tmp_path, DENSE, NO_VECTORS[name], SPARSE), ["a"])
+    assert caught.value.code == "data-parquet"
+
+
+def test_parquet_that_would_take_far_more_memory_than_it_justifies_is_refused_before(tmp_path, monkeypatch):
+    path = vectors(tmp_path, (0, 2**31 - 1, [0], [1.0]))
+    with pytest.raises(DataError, match="1 vectors of 2,147,483,647 numbers") as caught:
+        read_parquet(path, ["a"])
+    assert caught.value.code == "data-size"
+    pa.parquet.write_table(pa.table({"a": np.zeros(2_000_000, "i1")}), path, compression="zstd")
+    assert len(read_parquet(path, ["a"])["a"]) == 2_000_000
+    monkeypatch.setattr("firesteel.spark.parquet.UNPACKED", 2**23)
+    with pytest.raises(DataError, match="2,000,000 rows of 1 columns") as caught:
+        read_parquet(path, ["a"])
+    assert caught.value.code == "data-size"
+    pa.parquet.write_table(pa.table({"a": ["x" * 100_000, *["y"] * 20_000]}), path)
+    with pytest.raises(DataError, match="more than 200 letters at row 0; 1 of 20,001") as caught:
+        read_parquet(path, ["a"])
+    assert caught.value.code == "data-text"

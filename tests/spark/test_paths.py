@@ -1,16 +1,26 @@
 """What Spark can write it can read again, whatever the path is called: Spark reads a path as a pattern."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from firesteel.errors import ConfigError, StoreError
-from firesteel.spark import NeuralNetworkRegressor, NeuralNetworkRegressorModel, load_pack, pack
+from firesteel.spark import (
+    NeuralNetworkClassifier,
+    NeuralNetworkClassifierModel,
+    NeuralNetworkRegressor,
+    NeuralNetworkRegressorModel,
+    load_pack,
+    pack,
+)
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.files import read_files, write_files
 from firesteel.spark.lines import paired
+from firesteel.spark.parquet import faulty_columns, parquet_columns, read_parquet, write_parquet
 from firesteel.spark.paths import literal
 from firesteel.spark.persistence import write_bytes
+from tests.places import FORMS, Place, asking
 from tests.spark.contract import ODD
 
 NAMES = {
@@ -67,21 +77,22 @@ def test_stages_packs_runs_and_rows_come_back_from_an_odd_place(spark, frame, tm
     place = tmp_path / ODD
     write_bytes(spark, f"{tmp_path}/a b%20#cf__é漢", b"what the pattern would find")
     runs = place / "runs"
-    stage = NeuralNetworkRegressor(maxIter=1, hiddenLayers=[2], seed=1, runDir=runs, checkpointDir=place / "kept")
+    kept = Place(place / "kept")
+    stage = NeuralNetworkRegressor(maxIter=1, hiddenLayers=[2], seed=1, runDir=Place(runs), checkpointDir=kept)
     model = stage.fit(frame)
     assert (runs / "001" / "report.html").exists() and not list((place / "kept").iterdir())
     for _ in range(2):
-        model.write().overwrite().save(place / "model")
-    again = NeuralNetworkRegressorModel.load(place / "model")
+        model.write().overwrite().save(Place(place / "model"))
+    again = NeuralNetworkRegressorModel.load(Place(place / "model"))
     assert again.network.fingerprint() == model.network.fingerprint() and again.getRunDir() == str(runs)
-    with pack(frame, path=place / "pack"), load_pack(place / "pack") as rows:
+    with pack(frame, path=Place(place / "pack")), load_pack(Place(place / "pack")) as rows:
         assert stage.fit(rows).network.fingerprint() == model.network.fingerprint()
     scored = model.transform(frame).select("label", "prediction")
-    write_files(scored, str(place / "scores"), "csv")
-    assert read_files(spark, str(place / "scores"), "csv").count() == 40
+    write_files(scored, Place(place / "scores"), "csv")
+    assert read_files(spark, Place(place / "scores"), "csv").count() == 40
     (place / "x.txt").write_text("1 2\n3 4\n")
     (place / "y.txt").write_text("0 1\n1 0\n")
-    with paired(spark, place / "x.txt", place / "y.txt") as both:
+    with paired(spark, Place(place / "x.txt"), Place(place / "y.txt")) as both:
         assert both.rows == 2
 
 
@@ -121,3 +132,52 @@ def test_a_stage_that_is_not_there_is_said_to_be_missing(spark, tmp_path):
 def test_a_path_without_signs_is_left_as_it_is():
     for path in ("s3a://bucket/a-b_c.d/e=1", "file:///tmp/a%20b", str(Path("/tmp/é"))):
         assert literal(path) == path
+
+
+def scored(spark, place, form):
+    """Everything in `firesteel.spark` that takes a path is given one, in a form."""
+
+    def at(name):
+        return form(place / name)
+
+    rows = [([float(n), n % 3.0], float(n % 2)) for n in range(12)]
+    frame = spark.createDataFrame(rows, "features array<double>, label double").coalesce(1)
+    write_files(frame, at("rows"), "parquet")
+    assert read_files(spark, at("rows"), "parquet").count() == len(read_parquet(at("rows"), ["label"])["label"]) == 12
+    assert parquet_columns(at("rows")) == ["features", "label"] and not faulty_columns(at("rows"), ["label"])
+    write_parquet(at("column"), {"a": read_parquet(at("rows"), ["label"])["label"]})
+    for name in ("x", "y"):
+        (place / name).write_text("0 1\n1 0\n")
+    with paired(spark, at("x"), at("y")) as both:
+        assert both.rows == 2
+    with pack(frame, path=at("pack")), load_pack(at("pack")) as packed:
+        assert packed.survey().rows == 12
+    for kind, model in (
+        (NeuralNetworkClassifier, NeuralNetworkClassifierModel),
+        (NeuralNetworkRegressor, NeuralNetworkRegressorModel),
+    ):
+        stage = kind(maxIter=1, hiddenLayers=[2], seed=1, checkpointDir=at("kept"), runDir=at("runs"))
+        assert (stage.getCheckpointDir(), stage.getRunDir()) == (str(place / "kept"), str(place / "runs"))
+        again = stage.copy({stage.runDir: at("others")}).setCheckpointDir(at("more")).setRunDir(at("runs"))
+        assert (again.getCheckpointDir(), again.getRunDir()) == (str(place / "more"), str(place / "runs"))
+        fitted = stage.clear(stage.runDir) or stage.fit(frame)
+        for one, name in ((stage, f"{kind.__name__}"), (fitted, model.__name__)):
+            one.save(at(name))
+            one.write().overwrite().save(at(name))
+            assert type(one).load(at(name)).uid == type(one).read().load(at(name)).uid == one.uid
+
+
+def test_every_public_name_that_takes_a_path_is_tried():
+    words = {"explained(path)", "count_sound(path)"}  # what messages call the rows
+    found = asking(*(f"firesteel.spark{module}" for module in ("", ".files", ".lines", ".parquet"))) - words
+    source = inspect.getsource(scored)
+    assert found
+    for name in found:
+        public, _, parameter = name.removesuffix(")").partition("(")
+        assert public.partition(".")[0] in source and (not parameter.endswith("Dir") or parameter in source), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_paths_in_every_form(spark, tmp_path, form):
+    scored(spark, tmp_path, FORMS[form])
