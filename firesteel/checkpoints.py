@@ -84,9 +84,13 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
                 raise ValueError("its vectors have other shapes")
             states.append(TrainState.of(told, **parts))
         sums = vectors["sums"].astype(np.float64) if round_ else None
-        usual = sums if identity.blank is None else identity.blank.sums
-        if sums is not None and usual is not None and sums.shape != usual.shape:
-            raise ValueError("its sums are not those of the training")
+        if (begun := identity.blank) is not None:
+            last = begun.state.epoch + len(rows)
+            strange = any(not begun.state.epoch <= one.epoch <= last for one in states) or states[0].epoch != last
+            if strange or states[0].step < begun.state.step:
+                raise ValueError("its steps and epochs are not those of the training")
+            if sums is not None and begun.sums is not None and sums.shape != begun.sums.shape:
+                raise ValueError("its sums are not those of the training")
         return Progress(states[0], rows, (*states, None)[1], frozenset(machines), round_, sums, finished)
     except StoreError:
         raise

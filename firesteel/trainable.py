@@ -176,9 +176,8 @@ class Trainable(Built):
                 "callbacks": _acting(callbacks),
             }
             engines = [engine] if validation is None else [engine, validation]
-            blank = Progress(
-                self.state, [blank_row(objective, validation is not None)], sums=np.zeros(objective.size)
-            )
+            row = blank_row(objective, validation is not None) | {"epoch": initial_epoch}
+            blank = Progress(self.state, [row], sums=np.zeros(objective.size))
             identity = replace(
                 Identity.of(objective, optimizer, strategy, engines, self.state, settings), blank=blank
             )

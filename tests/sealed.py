@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 
 from firesteel import store
 
-__all__ = ["parts", "sealed_mutants"]
+__all__ = ["parts", "changed", "sealed_mutants"]
 
 DEEP: Any = 0.5
 for _ in range(300):
@@ -59,7 +59,7 @@ def sealed_mutants(data: bytes, count: int, seed: int, order: list[str]) -> Iter
         header, arrays = copy.deepcopy(whole), dict(tensors)
         for _ in range(1 + int(rng.integers(4) == 0)):
             if rng.random() < 0.85:
-                header = _changed(header, rng)
+                header = changed(header, rng)
             else:
                 _change_array(arrays, rng)
         known = [name for name in order if name in arrays]
@@ -88,7 +88,7 @@ def _pick(rng: np.random.Generator, among: Any) -> Any:
     return among[int(rng.integers(len(among)))]
 
 
-def _changed(header: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+def changed(header: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """Change a value of a description: every field has the same chance, at every depth."""
     places = list(_places(header))
     if not places:

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from firesteel import store
+from firesteel import callbacks, store
 from firesteel.callbacks import (
     BoldDriver,
     Callback,
     EarlyStopping,
+    LambdaCallback,
     LearningRateScheduler,
     ModelCheckpoint,
     ReduceLROnPlateau,
+    TerminateOnNaN,
 )
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.core.schedules import SCHEDULES, CosineDecay, ExponentialDecay
@@ -24,6 +26,7 @@ from firesteel.errors import ConfigError, StoreError
 from firesteel.layers import BatchNormalization, Dense, Dropout, GaussianNoise, Normalization
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import LBFGS, SGD, Adam, Nadam
+from firesteel.train import strategies
 from firesteel.train.state import TrainState
 
 RNG = np.random.default_rng(0)
@@ -43,12 +46,22 @@ def falling(epoch, rate):
     return 0.8 * rate
 
 
+def lowering():
+    def lower(epoch, logs):
+        made.model.learning_rate *= 0.9
+
+    made = LambdaCallback(on_epoch_end=lower)
+    return [made]
+
+
 ACTING = {
     "none": list,
     "ReduceLROnPlateau": lambda: [ReduceLROnPlateau(patience=0, factor=0.5, min_delta=9.0)],
     "LearningRateScheduler": lambda: [LearningRateScheduler(falling)],
     "BoldDriver": lambda: [BoldDriver(up=1.2)],
     "EarlyStopping": lambda: [EarlyStopping(patience=1, restore_best_weights=True)],
+    "LambdaCallback": lowering,
+    "TerminateOnNaN": lambda: [TerminateOnNaN()],
     "Fall": lambda: [Fall()],
     "all": lambda: [EarlyStopping(patience=2), BoldDriver(), LearningRateScheduler(falling), ReduceLROnPlateau()],
 }
@@ -92,27 +105,37 @@ def stored(model, path):
 
 def compared(make, tmp_path, acting="none", **settings):
     model = fit(make(), acting, **settings)
+    model.save(tmp_path / "fresh", include_optimizer=False)
+    fresh = load_model(tmp_path / "fresh")
+    assert fresh.theta.tobytes() == model.theta.tobytes() and fresh.state.counts == [0, 0, None, None]
     again = stored(model, tmp_path / "m")
-    for _ in range(2):
-        rows = [fit(one, acting, **settings).history.history for one in (model, again)]
-        assert bits(again) == bits(model) and rows[0] == rows[1]
-    other = fit(make(), acting, **settings)
-    other.save(tmp_path / "m", include_optimizer=False)
-    fresh = load_model(tmp_path / "m")
-    assert fresh.theta.tobytes() == other.theta.tobytes() and fresh.state.counts == [0, 0, None, None]
+    rows = [fit(one, acting, **settings).history.history for one in (model, again)]
+    assert bits(again) == bits(model) and rows[0] == rows[1]
     return model
 
 
-@pytest.mark.parametrize("schedule", ["none", *SCHEDULES])
+@pytest.mark.parametrize("schedule", ["none", "all settings", *SCHEDULES])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_r34_every_optimizer_under_every_schedule(name, schedule, tmp_path):
     kind, settings = type(OPTIMIZERS[name]), {"strategy": "gradient"} if name == "lbfgs" else {}
+    given = {"learning_rate": short(SCHEDULES[schedule])} if schedule in SCHEDULES else {}
     if name == "lbfgs" and schedule != "none":
         with pytest.raises(ConfigError):
-            kind(learning_rate=SCHEDULES[schedule])
+            kind(**given or {"weight_decay": 0.01})
         return
-    rate = {} if schedule == "none" else {"learning_rate": short(SCHEDULES[schedule])}
-    compared(lambda: build(kind(**rate)), tmp_path, **settings)
+    if schedule == "all settings":
+        given = {field: SET[field] for field in OPTIMIZERS[name].to_config().keys() & SET.keys()}
+    compared(lambda: build(kind(**given)), tmp_path, **settings)
+
+
+SET = {
+    "momentum": 0.5,
+    **dict.fromkeys(("nesterov", "amsgrad", "centered"), True),
+    "weight_decay": 0.01,
+    "clipvalue": 0.5,
+    "initial_accumulator_value": 0.2,
+}
+"""What else gives an optimizer something to remember."""
 
 
 def short(schedule):
@@ -127,9 +150,17 @@ def short(schedule):
 def test_r34_every_callback_that_acts_under_every_strategy(acting, strategy, tmp_path):
     settings = STRATEGIES[strategy]
     model = compared(lambda: build(SGD(0.5, momentum=0.9)), tmp_path, acting, epochs=4, **settings)
-    assert model.state.learning_rate is not None or acting in ("none", "EarlyStopping")
+    assert model.state.learning_rate is not None or acting in ("none", "EarlyStopping", "TerminateOnNaN")
     if strategy == "shards":
         assert model.state.outer.any()
+
+
+def test_the_tables_have_every_callback_that_acts_and_every_strategy():
+    kinds = {name: getattr(callbacks, name) for name in callbacks.__all__ if name != "Callback"}
+    assert {name for name, kind in kinds.items() if not kind.observes} <= ACTING.keys()
+    assert {"average", *(how["strategy"] for how in STRATEGIES.values() if "strategy" in how)} == {
+        *strategies.STRATEGIES
+    }
 
 
 @pytest.mark.parametrize("form", ["safe", "seed"])

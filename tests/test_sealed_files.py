@@ -122,7 +122,7 @@ def test_r39_2000_sealed_models_are_refused_or_work(monkeypatch):
 
 
 class Interrupt(Callback):
-    """Ends a fit in the middle of an epoch."""
+    """Ends a fit in the middle of an epoch, or, without a batch, before it."""
 
     observes = True
 
@@ -131,6 +131,8 @@ class Interrupt(Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
+        if (epoch, None) == self.at:
+            raise KeyboardInterrupt
 
     def on_train_batch_begin(self, batch, logs=None):
         if (self.epoch, batch) == self.at:
@@ -212,15 +214,14 @@ def test_r39_2000_sealed_checkpoints_are_refused_or_gone_on_from(tmp_path, monke
         for dtype in ("float32", "float64")
         for callbacks in (acting, list)
     ]
-    kinds += [{"strategy": "gradient"}, {"shards": 2, "batch_size": 10}]
+    kinds += [{"strategy": "gradient"}, {"batch_size": 10}]
     kinds += [{"callbacks": lambda: [BoldDriver()], "strategy": "gradient", "batch_size": None}]
     count, right, most = -(-2_000 // len(kinds)), 0, 0
     for number, settings in enumerate(kinds):
         folder = tmp_path / str(number)
         folder.mkdir()
-        at = (2, 0 if settings.get("batch_size", 20) is None or number % 2 else 2)
-        if getattr(settings.get("optimizer"), "searches", False):
-            at = (2, 0)
+        one_step = "optimizer" not in settings or settings["optimizer"].searches
+        at = (2, None if one_step or number % 2 else 2)
         _, taken, memory = taken_up(folder, count, number, monkeypatch, at, **settings)
         right, most = right + taken, max(most, memory)
     count *= len(kinds)
@@ -274,6 +275,62 @@ def test_a_history_too_long_to_be_read_again_leaves_the_earlier_checkpoint(tmp_p
     assert len(left["rows"][0][1]) in (1, 2) and not left["finished"]
     with pytest.warns(UserWarning, match=said):
         assert going_on(tmp_path / "c", epochs=6, callbacks=list).fingerprint() == whole.fingerprint()
+
+
+# Memory
+
+
+LONG = {
+    "whole numbers": lambda n: [7] * n,
+    "large whole numbers": lambda n: [10**9 + at for at in range(n)],
+    "numbers": lambda n: [at / 7 for at in range(n)],
+    "zeros": lambda n: [0.0] * n,
+    "letters": lambda n: ["ab"] * n,
+    "names": lambda n: {str(at): at for at in range(n)},
+    "short tables": lambda n: [{"a": 1}] * n,
+    "tables": lambda n: [{"a": 1, "b": 2.5, "c": "d", "e": [1, 2], "f": None, "g": {}}] * (n // 6),
+    "empty lists": lambda n: [[]] * n,
+    "pairs": lambda n: [[1, 2]] * n,
+    "nested": lambda n: [[[[[1]]]]] * n,
+    "one text": lambda n: "x" * 8 * n,
+    "one text in another alphabet": lambda n: "\u4e00" * n,
+    "texts in another alphabet": lambda n: ["\u4e00\U0001f600", "\x7f"] * n,
+    "quotes": lambda n: '"\\' * 8 * n,
+    "marks": lambda n: [None, True, False] * n,
+}
+"""What a description may have much of."""
+
+
+def longest(kind, form):
+    """Return the longest value of a form with which a file is read, in numbers, and the memory that it took."""
+    data, most, size = KINDS[kind].small, 0.0, 3 << 14
+    header, arrays = parts(data)
+    order = [*store.tensor_names(trained(1).network), *store.VECTORS] if kind == "model" else sorted(arrays)
+    while True:
+        header["more"] = LONG[form](size)
+        sealed = header | {"sha256": store.checksum(header, *(arrays[name] for name in order if name in arrays))}
+        file = save(arrays, {"firesteel": json.dumps(sealed)})
+        del sealed, header["more"]
+        tracemalloc.start()
+        try:
+            KINDS[kind].opened(file)
+        except StoreError as error:
+            assert "is not a firesteel" in str(error), error
+            return size, most
+        finally:
+            taken = tracemalloc.get_traced_memory()[1] + len(file)
+            tracemalloc.stop()
+            assert taken < 2 * len(file) + store.SPARE, (size, taken / 2**20)
+        most, size = max(most, taken / (2 * len(file) + store.SPARE)), size * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", LONG)
+@pytest.mark.parametrize("kind", KINDS)
+def test_r40_a_long_description_is_read_in_the_memory_promised_or_refused(kind, form):
+    size, most = longest(kind, form)
+    print(f"\n{kind}, {form}: up to {size:,}, at most {most:.0%} of the memory promised")
+    assert size > 3 << 14
 
 
 def test_the_mutations_reach_every_field():

@@ -366,7 +366,9 @@ class NetworkParams(
             try:
                 self._paramMap[self.getParam(name)] = self.getParam(name).typeConverter(value)
             except TypeError as error:
-                raise ConfigError(f"{name}={repr(value)[:MOST]}: {error}", code="config-param") from None
+                raise ConfigError(
+                    f"{name}={repr(value)[:MOST]}: {' '.join(str(error).split())}", code="config-param"
+                ) from None
         return self
 
     OUTPUTS: tuple[str, ...] = ("predictionCol",)

@@ -20,12 +20,15 @@ from firesteel.models import Sequential
 from firesteel.spark.engine import described
 from firesteel.spark.failures import translated
 from firesteel.spark.paths import exists, is_missing, literal, move, path_text, remove
+from firesteel.store import WRONG as SENSELESS
 from firesteel.store import damaged
 
 __all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter", "read_bytes", "write_bytes"]
 
 CHUNK = 64 << 20
 """Bytes in one row of what is saved."""
+WRONG = (*SENSELESS, AssertionError)
+"""What metadata that make no sense may raise, in Spark's own reader too."""
 
 
 def write_bytes(spark: SparkSession, path: str, data: bytes, mode: str = "error") -> None:
@@ -158,17 +161,17 @@ class StageReader(MLReader[Any]):
             if found is None:
                 raise damaged(f"{path}/metadata", "it is empty")
             metadata = json.loads(found[0])
-            if metadata["class"].split(".")[-1] != self.kind.__name__:
-                raise StoreError(
-                    f"{path} holds a {metadata['class']}, and no {self.kind.__name__}", code="store-class"
-                )
+            kind = " ".join(metadata["class"].split(".")[-1].split())[:60]
+            if kind != self.kind.__name__:
+                raise StoreError(f"{path} holds a {kind}, and no {self.kind.__name__}", code="store-class")
             stage = self.kind()
             stage._resetUid(metadata["uid"])
             DefaultParamsReader.getAndSetParams(stage, metadata)
-        except FiresteelError:
+        except StoreError:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise damaged(f"{path}/metadata", repr(error)) from None
+        except WRONG as error:
+            said = error if isinstance(error, FiresteelError) else repr(error)
+            raise damaged(f"{path}/metadata", said) from None
         return stage, metadata
 
 
@@ -178,5 +181,20 @@ class ModelReader(StageReader):
     def read(self, path: str) -> Any:
         model, metadata = self.made(path)
         network = Sequential.from_bytes(read_bytes(self.sparkSession, f"{path}/data"), path)
-        model.hold(network, metadata.get("firesteel", {}))
+        try:
+            model.check(network.network)
+            model.hold(network, _about(metadata))
+        except WRONG as error:
+            raise damaged(path, error) from None
         return model
+
+
+def _about(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model's metadata say of its columns.  Raises ValueError where that is no such thing."""
+    about = metadata.get("firesteel", {})
+    for name in ("features", "classes"):
+        if (names := about.get(name)) is not None and (type(names) is not list or {*map(type, names)} - {str}):
+            raise ValueError(f"{name} are no list of names")
+    if type(about.get("few", False)) is not bool:
+        raise ValueError("few is neither true nor false")
+    return dict(about)

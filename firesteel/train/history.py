@@ -10,7 +10,6 @@ them computed (the engine, the wire, the driver), where shards that share a core
 import json
 import sys
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from firesteel import notebook
@@ -83,7 +82,7 @@ def rows_of(runs: Any, like: Row | None, spare: int) -> list[Row]:
 
     Args:
         runs: Names and a column for each, once for every run of rows with the same names.
-        like: A row of the training, if somebody knows one.
+        like: A first row of the training, if somebody knows one.
         spare: The bytes that the rows may take.
 
     Raises:
@@ -103,7 +102,7 @@ def rows_of(runs: Any, like: Row | None, spare: int) -> list[Row]:
             if not all(_fits(value, usual.get(name, 0.0 if like else value)) for value in column):
                 raise ValueError(f"{name!r} has no numbers in some epoch")
         rows += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-    if like and any(after["epoch"] != before["epoch"] + 1 for before, after in pairwise(rows)):
+    if like and any(row["epoch"] != epoch for epoch, row in enumerate(rows, like["epoch"])):
         raise ValueError("its epochs do not follow one another")
     return rows
 

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from firesteel.callbacks import BoldDriver
+from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.errors import StoreError
+from firesteel.models import load_model
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.engine import SparkEngine
 from firesteel.train import loop
 from firesteel.train.engine import LocalEngine
-from tests.spark.conftest import fit
+from tests.spark.conftest import fit, network
 from tests.spark.contract import interrupted_fits, numeric, small
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +90,30 @@ def test_r34_a_fit_goes_on_on_the_other_engine_and_on_other_partitions(spark, ro
     with pytest.raises(StoreError, match="shards is 4 there and 2 here"):
         fit(frame, **how, shards=2)
     assert fit(frame.repartition(1), **how) == fit(*arrays, **how | {"checkpoint": None})
+
+
+@pytest.mark.parametrize("begun", ["arrays", pytest.param("frame", marks=pytest.mark.slow)])
+def test_r34_a_model_that_was_saved_and_loaded_goes_on_on_the_other_engine(spark, rows, tmp_path, begun):
+    arrays, frame = (rows.x, rows.y), (rows.frame(spark).repartition(3),)
+
+    def going(model, given):
+        how = {"strategy": "gradient", "batch_size": 300, "shards": 2, "epochs": 2, "verbose": 0}
+        model.fit(*given, callbacks=[BoldDriver()], **how)
+        return model
+
+    whole = going(going(network(), arrays), arrays).fingerprint()
+    going(network(), arrays if begun == "arrays" else frame).save(tmp_path / "m")
+    assert going(load_model(tmp_path / "m"), frame if begun == "arrays" else arrays).fingerprint() == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_r34_a_stage_that_was_saved_and_loaded_fits_as_if_it_never_was(spark, tmp_path, optimizer):
+    more = {} if optimizer == "lbfgs" else {"stepSize": 0.02, "dropout": 0.2, "shards": 2}
+    frame, stage = numeric(spark), small(maxIter=2, solver=optimizer, **more)
+    stage.write().save(str(tmp_path / "stage"))
+    again = type(stage).load(str(tmp_path / "stage"))
+    assert again.fit(frame).network.fingerprint() == stage.fit(frame).network.fingerprint()
 
 
 @pytest.mark.slow
