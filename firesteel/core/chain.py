@@ -130,14 +130,11 @@ def blas(dtype: str) -> dict[str, Any]:
 
     They are looked for among the names in NumPy's wheels, whose whole numbers are known to have 64 bits.
     """
-    try:
-        library = ctypes.CDLL(importlib.import_module("numpy._core._multiarray_umath").__file__)
-    except (ImportError, OSError):
-        return {}
+    file = importlib.import_module("numpy._core._multiarray_umath").__file__
     letter, real = ("s", "f") if dtype == "float32" else ("d", "d")
     takes = {"gemm": "viiilllrllllrll", "gemv": "viillrllllrll", "ger": "villrllllll"}
     names = {f"scipy_cblas_{letter}{name}64_": kinds.replace("r", real) for name, kinds in takes.items()}
-    return dict(zip(takes, kernels.declared(library, names).values(), strict=False))
+    return dict(zip(takes, kernels.declared(file, names).values(), strict=False))
 
 
 class Ufunc(ctypes.Structure):

@@ -93,9 +93,13 @@ class Compiled:
     def load_overload(self, kinds: Any, target: Any) -> Any:
         """Return what numba once compiled for arguments of these kinds, or None; numba calls it."""
         target.refresh()
-        data = STORE.read(self._kept_as(kinds, target)) if STORE else None
+        data = STORE.read(name := self._kept_as(kinds, target)) if STORE else None
         rebuild = importlib.import_module("numba.core.compiler").CompileResult._rebuild
-        return None if data is None else rebuild(target, *pickle.loads(data))
+        try:
+            return None if data is None else rebuild(target, *pickle.loads(data))
+        except Exception:
+            STORE.write(name, b"")  # else the next process would fail too
+            raise
 
     def save_overload(self, kinds: Any, result: Any) -> None:
         """Keep what numba has compiled; numba calls it."""
@@ -159,11 +163,15 @@ def _raise(what: str, error: Exception) -> NoReturn:
 C = {"v": None, "i": ctypes.c_int, "l": ctypes.c_int64, "f": ctypes.c_float, "d": ctypes.c_double}
 
 
-def declared(library: Any, takes: Mapping[str, str]) -> dict[str, Any]:
-    """Return functions of a library in C, or nothing if one is not there.
+def declared(file: str | None, takes: Mapping[str, str]) -> dict[str, Any]:
+    """Return functions in C of the library in a file, or of this process, or nothing if one is not there.
 
     takes: by their names, a letter for what each returns, and one for each argument; an address is a whole number.
     """
+    try:
+        library = ctypes.CDLL(file)
+    except (OSError, TypeError):
+        return {}
     made = {name: getattr(library, name, None) for name in takes}
     for function, kinds in zip(made.values(), takes.values(), strict=True):
         if function is None:

@@ -5,7 +5,6 @@ for Python's lock, which costs as much as half of a small batch.  No wait is wit
 compiled, `train/learner.py` says when there is a team, and `train/threads.py` has its helpers.
 """
 
-import ctypes
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -174,9 +173,6 @@ def system() -> dict[str, Any]:
     """Return memcpy, sched_yield, the clocks and semaphores of POSIX, or nothing where they are not all there."""
     takes = {"memcpy": "vlll", "sched_yield": "i", "clock_gettime": "iil", "sem_init": "ilii"}
     takes |= {"sem_post": "il", "sem_trywait": "il", "sem_timedwait": "ill"}
-    try:
-        made = kernels.declared(ctypes.CDLL(None), takes)
-    except (OSError, TypeError):
-        return {}
+    made = kernels.declared(None, takes)
     room = np.zeros(SEMAPHORE, np.int64)
     return {} if not made or made["sem_init"](room.ctypes.data, 0, 0) else made

@@ -70,7 +70,7 @@ class Files:
         return True
 
     def read(self, name: str) -> bytes | None:
-        """Return what was written under a name, or None where it is not whole, or may be somebody else's."""
+        """Return what was written under a name, or None: it is not whole, empty, or may be others'."""
         try:
             _check(os.lstat(self.folder), stat.S_ISDIR)
             with open(self.folder / name, "rb", opener=lambda path, flags: os.open(path, flags | FLAGS)) as file:
@@ -83,10 +83,10 @@ class Files:
         except OSError as error:
             self._warn("what was compiled before is compiled again", error)
             return None
-        return data[32:]
+        return data[32:] or None
 
     def write(self, name: str, data: bytes) -> None:
-        """Keep bytes under a name; warn where that cannot be."""
+        """Keep bytes under a name, or none; warn where that cannot be."""
         part = ""
         try:
             self._make()

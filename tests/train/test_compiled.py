@@ -1,8 +1,11 @@
 """R52 and R53: after an upgrade nothing old is run, and compiled code that fails changes nothing but the time."""
 
+import errno
 import functools
+import importlib
 import json
 import os
+import pickle
 import random
 import resource
 import shutil
@@ -13,6 +16,7 @@ import threading
 import time
 import warnings
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +269,16 @@ def alone(monkeypatch):
     monkeypatch.setattr(chain, "loops", functools.cache(lambda dtype: None))
 
 
+def filled(fresh, monkeypatch, known={}):  # noqa: B006
+    """Keep there what a fit compiles but for chains, compiled once for all tests."""
+    alone(monkeypatch)
+    for name, data in known.items():
+        kernels.STORE.write(name, data)
+    assert fit(**FITS["numbers"]) == (expected("numbers"), [])
+    known |= {file.name: kernels.STORE.read(file.name) for file in fresh.iterdir()}
+    forget()
+
+
 def check_damage(fresh, name, kernel, damage):
     """Damage what is kept of a kernel; a fit compiles it anew, says so once, and keeps it, and the next finds it."""
     assert fit(**FITS[name]) == (expected(name), [])
@@ -282,7 +296,7 @@ def check_damage(fresh, name, kernel, damage):
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_r53_a_damaged_file_is_compiled_again(damage, fresh, monkeypatch):
-    alone(monkeypatch)
+    filled(fresh, monkeypatch)
     check_damage(fresh, "numbers", "adam", damage)
 
 
@@ -355,6 +369,93 @@ def test_r53_what_a_killed_process_has_begun_to_write_is_removed_in_the_end(fres
     assert fresh.joinpath("kernel").stat().st_mode & 0o777 == 0o600
 
 
+NO_CODE = {"nothing": b"", "text": b"text", "None": pickle.dumps(None), "others": pickle.dumps(("other", "things"))}
+
+
+@pytest.mark.parametrize("data", NO_CODE.values(), ids=NO_CODE)
+def test_r53_what_is_whole_and_yet_no_code_fails_once(data, fresh, monkeypatch):
+    """Whoever meets it leaves its work to NumPy, and who comes after compiles it again."""
+    filled(fresh, monkeypatch)
+    file = next(fresh.glob("adam-*"))
+    file.write_bytes(compiled._sum(file.name, data) + data)
+    for warned in (int(bool(data)), 0):
+        forget()
+        kernels.ON = True
+        found, said = fit(**FITS["numbers"])
+        assert found == expected("numbers") and len(said) == warned, said
+    assert len(compiled.Files().read(file.name)) > 1000
+
+
+KILLED = """
+import os, signal, sys
+from firesteel.train.compiled import Files
+files = Files()
+files.write("kernel", b"old" * 100_000)
+real, left = getattr(os, sys.argv[1]), int(sys.argv[2])
+def stop(*given):
+    global left
+    left -= 1
+    return real(*given) if left else os.kill(os.getpid(), signal.SIGKILL)
+setattr(os, sys.argv[1], stop)
+while True:
+    files.write("kernel", b"new" * 100_000)
+"""
+
+
+def written(*given):
+    """Begin to write to the store, in a process of its own."""
+    return subprocess.Popen([sys.executable, "-c", KILLED, *map(str, given)])
+
+
+@pytest.mark.parametrize("at", ["replace", "scandir"])
+def test_r53_a_process_that_is_killed_as_it_writes_leaves_what_is_whole(at, fresh):
+    assert written(at, 1).wait() == -signal.SIGKILL
+    assert kernels.STORE.read("kernel")[:3] == (b"old" if at == "replace" else b"new")
+    kernels.STORE.write("kernel", b"mine")
+    assert kernels.STORE.read("kernel") == b"mine" and not kernels.STORE.warned
+
+
+@pytest.mark.slow
+def test_r53_processes_that_are_killed_and_write_at_once_leave_what_is_whole(fresh):
+    moments = random.Random(0)
+    for _ in range(30):
+        both = written("replace", 0), written("replace", 0)
+        time.sleep(0.4 + moments.random() * 0.2)
+        found = kernels.STORE.read("kernel")
+        for one in both:
+            one.kill()
+            one.wait()
+        for data in (found, kernels.STORE.read("kernel")):
+            assert data in (None, b"old" * 100_000, b"new" * 100_000)
+    assert found and not kernels.STORE.warned
+
+
+def test_r53_who_writes_the_same_at_once_reads_it_whole(fresh):
+    def work(number):
+        for _ in range(40):
+            kernels.STORE.write("kernel", bytes([number]) * 50_000)
+            data = kernels.STORE.read("kernel")
+            found.append(len(data) == 50_000 and len(set(data)) == 1)
+
+    found = []
+    helpers = [threading.Thread(target=work, args=[number]) for number in range(4)]
+    for helper in helpers:
+        helper.start()
+    for helper in helpers:
+        helper.join()
+    assert found == [True] * 160 and os.listdir(fresh) == ["kernel"] and not kernels.STORE.warned
+
+
+@pytest.mark.slow
+def test_r53_two_processes_compile_at_the_same_time(tmp_path):
+    """Each has the bits of NumPy, and the third compiles nothing."""
+    root = Path(firesteel.__file__).parents[1]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: process(root, tmp_path / "cache"), range(2)))
+    assert [(one, said) for one, _, said in found] == [(by_numpy(), [])] * 2
+    assert process(root, tmp_path / "cache") == [by_numpy(), HAS_TEAMS and 1, []]
+
+
 # A compiler that is none
 
 FAKES = {
@@ -393,6 +494,33 @@ def test_r53_without_a_compiler_numpy_does_it_and_says_so_once(fake, tmp_path):
 def test_r53_numba_that_is_switched_off_is_not_used(tmp_path):
     found, hits, said = process(Path(firesteel.__file__).parents[1], tmp_path, NUMBA_DISABLE_JIT="1")
     assert (found, hits) == (by_numpy(), None) and len(said) == 1 and "NUMBA_DISABLE_JIT is set" in said[0]
+
+
+def raises(error):
+    def raising(*given, **more):
+        raise error
+
+    return raising
+
+
+STEPS = {
+    "LLVM": ("llvmlite.binding", "parse_assembly", RuntimeError("LLVM IR parsing error")),
+    "the compiler": ("numba.core.compiler", "compile_extra", NotImplementedError("opcode")),
+    "memory": ("llvmlite.binding", "parse_assembly", MemoryError()),
+    "keeping": ("numba.core.serialize", "dumps", pickle.PicklingError("cannot pickle")),
+    "no room": ("tempfile", "mkstemp", OSError(errno.ENOSPC, "No space left on device")),
+    "read-only": ("os", "mkdir", OSError(errno.EROFS, "Read-only file system")),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_r53_a_step_of_compiling_that_fails_is_said_once(step, fresh, monkeypatch):
+    alone(monkeypatch)
+    module, name, error = STEPS[step]
+    monkeypatch.setattr(importlib.import_module(module), name, raises(error))
+    found, said = fit(**FITS["numbers"])
+    assert found == expected("numbers") and len(said) == 1, said
+    assert kernels.ON == isinstance(error, OSError), "where nothing can be kept it is compiled all the same"
 
 
 # Calls that fail
