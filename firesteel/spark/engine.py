@@ -34,6 +34,7 @@ from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
+from firesteel.train.source import Survey
 
 __all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "placed"]
 
@@ -57,6 +58,8 @@ TASK_BYTES = 128 << 20
 """The most of them that one task of that sum is to hold."""
 SUM_BYTES = 16 << 20
 """The most of the sum that it is to return, of which a JVM makes several copies in its heap."""
+HEAP_SHARE = 0.2
+"""How much of its heap a JVM may fill with blocks that is all of Spark, as with local[*]: it dies of a full one."""
 
 
 def collect(frame: DataFrame, title: str) -> pa.Table:
@@ -99,26 +102,26 @@ class SparkEngine:
     """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, a shard in each partition.
 
     blocks: what is known of them already; if nothing is, they are asked.  stored: whether the frame only reads
-    packed blocks from storage, which costs little where a session refuses to cache.  sparse: whether they hold
-    non-zeros alone.  centre: what has been subtracted from the rows that work is given.  shift: what is added before.
+    packed blocks from storage, which costs little where a session refuses to cache.  survey: what is known of the
+    rows.  centre: what has been subtracted from the rows that work is given.  shift: what is added before.
     """
 
     def __init__(
         self,
         frame: DataFrame,
         shards: int,
+        survey: Survey,
         blocks: Sequence[BlockInfo] | None = None,
         stored: bool = False,
-        sparse: bool = False,
         centre: Centre = UNCENTRED,
         shift: Centre = UNCENTRED,
     ) -> None:
-        self._shards, self.sparse, self.centre, self._shift = shards, sparse, centre, shift
+        self._shards, self.sparse, self.centre, self._shift = shards, survey.sparse, centre, shift
         # Spark keeps one cache for equal plans: without a name of its own, a fit of the same rows at the same time
         # would share it, and the first to end would drop it under the other.
         frame = frame.withColumn("engine", F.lit(uuid.uuid4().hex))
         try:
-            self.frame, self._persisted = frame.persist(StorageLevel.MEMORY_AND_DISK), True
+            self.frame, self._persisted = frame.persist(_level(frame.sparkSession, survey)), True
         except PySparkException:
             self.frame, self._persisted = frame, False
             if not stored:
@@ -184,6 +187,16 @@ class SparkEngine:
         if self._persisted:
             self._persisted = False
             let_go(self.frame.unpersist)
+
+
+def _level(spark: SparkSession, survey: Survey) -> StorageLevel:
+    """Return where Spark is to keep the blocks: on disk alone where they would fill the only JVM that there is."""
+    context = context_of(spark)
+    if context is not None and str(context.master).partition("[")[0] == "local":
+        size = 4 * survey.words * (survey.rows + survey.held)
+        if size > HEAP_SHARE * context._jvm.java.lang.Runtime.getRuntime().maxMemory():  # type: ignore[union-attr]
+            return StorageLevel.DISK_ONLY
+    return StorageLevel.MEMORY_AND_DISK
 
 
 def _most_result(spark: SparkSession) -> float:

@@ -119,6 +119,10 @@ def gone(error: Exception, spark: Any, title: str) -> FiresteelError | None:
         state: str | None = "gone"
     else:
         state = "stopped" if CLOSED.search(text) else _state(spark)
+    if (
+        state == "stopped" and "shut down" in text and _ended() is not None
+    ):  # in the middle of a job, by the JVM's end
+        state = "gone"
     if state == "stopped":
         return SparkJobError(
             f"{title}: the Spark session is stopped.  To do: make one, firesteel.spark.session(), and read the rows "
@@ -160,15 +164,20 @@ def _lost(spark: Any) -> str:
             "Spark's server cannot be reached any more.  To do: see that it runs, then make a new session and read "
             "the rows again"
         )
-    ended = None
-    with contextlib.suppress(Exception):
-        ended = SparkContext._gateway.proc.wait(ENDING_SECONDS)  # type: ignore[union-attr]
+    ended = _ended()
     why = {52: "it ran out of memory", -9: "it was killed, most often by the system for its memory"}
     return (
         "Spark's driver, the JVM of this program, is gone: "
         f"{why.get(ended or 0, 'its log or that of the system says why; most often it is memory')}.  To do: start "
         "Python and a session again, with another spark.driver.memory"
     )
+
+
+def _ended() -> int | None:
+    """Return with what code the JVM of this program ends, within some seconds; None where it goes on, or is none."""
+    with contextlib.suppress(Exception):
+        return int(SparkContext._gateway.proc.wait(ENDING_SECONDS))  # type: ignore[union-attr]
+    return None
 
 
 def plain(text: str, title: str) -> FiresteelError:

@@ -276,7 +276,7 @@ class Frame:
         with alive(self.frame.sparkSession, "firesteel: packing the rows"):
             count, frame = self.planned(shards, held, centre)
             assert self.surveyed is not None
-            engine = SparkEngine(frame, count, sparse=self.surveyed.sparse, centre=centre)
+            engine = SparkEngine(frame, count, self.surveyed, centre=centre)
         try:
             self.check_packed(engine.blocks, held)
         except BaseException:

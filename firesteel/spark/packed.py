@@ -88,8 +88,7 @@ class Packed:
                 frame, shift = self._frames[held], _apart(self._survey.centre, centre)
                 with alive(frame.sparkSession, "firesteel: packed rows"):
                     rows = placed(frame, count, F.col("block"))
-                    known, sparse = known_blocks(frame), self._survey.sparse
-                    made = SparkEngine(rows, count, known, self._stored, sparse, centre, shift)
+                    made = SparkEngine(rows, count, self._survey, known_blocks(frame), self._stored, centre, shift)
                     self._engines[count, held, centre] = made
             engine = self._engines[count, held, centre]
         with alive(engine.frame.sparkSession):

@@ -5,10 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
+from pyspark import StorageLevel
 
 from firesteel.errors import ConfigError
 from firesteel.spark import engine as spark_engine
-from firesteel.spark import parcel, worker
+from firesteel.spark import frames, parcel, worker
 from firesteel.spark.arrow import record_batch
 from firesteel.spark.parcel import Parcel, sent
 from firesteel.train.partial import Partial, tree_sum
@@ -160,6 +161,18 @@ def test_r11_a_model_that_the_driver_may_not_take_is_refused_before_it_trains(sp
         model.fit(rows.frame(spark), epochs=1, shards=2, verbose=0)
     assert caught.value.code == "config-result-size"
     model.fit(rows.frame(spark), epochs=1, shards=2, strategy="gradient", verbose=0)
+
+
+def test_r11_blocks_that_would_fill_the_only_jvm_are_kept_on_disk_with_the_same_bits(spark, rows, monkeypatch):
+    found = [fit(rows.frame(spark))]
+    for share, level in ((0.2, StorageLevel.MEMORY_AND_DISK), (0.0, StorageLevel.DISK_ONLY)):
+        monkeypatch.setattr(spark_engine, "HEAP_SHARE", share)
+        source = frames.source(rows.frame(spark), None, None, None, 0.0, "float32")
+        source.survey()
+        with source.engine(1) as engine:
+            assert engine.frame.storageLevel == level
+        found.append(fit(rows.frame(spark)))
+    assert len(set(found)) == 1
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,12 @@ def test_r11_the_driver_holds_no_more_for_ten_times_the_rows_and_refuses_what_it
         assert re.match(text, found["refused"]), found["refused"]
 
 
+@pytest.mark.parametrize(("rows", "width"), [(2_000_000, 50), (2_000, 50_000)], ids=["many", "wide"])
+def test_r11_rows_that_would_fill_the_only_jvm_are_kept_on_disk(rows, width):
+    found = run("local[2]", {"spark.driver.memory": "1g"}, rows=rows, width=width, shards=8)
+    assert found["disk"] > 300 and found["rows"] == [rows] * 2
+
+
 def test_r12_wide_rows_in_little_memory_fit_or_are_refused_in_a_sentence():
     conf = {"spark.executor.memory": "1g", "spark.task.maxFailures": "2"}
     wide = {"rows": 64, "width": 200_000, "shards": 2}
