@@ -9,6 +9,7 @@ import atexit
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from firesteel.errors import SparkSetupError
 
@@ -30,6 +32,10 @@ OLDEST_JAVA = 17
 JAVA_SECONDS = 10.0  # how long `java -version` may take; 0.05 s is usual
 REMEDY = "install one (apt install openjdk-17-jre-headless, brew install openjdk@17) or point JAVA_HOME at one"
 STARTED_OUTSIDE = {"PYSPARK_GATEWAY_PORT", "SPARK_REMOTE"}  # by spark-submit; a Connect server
+PORTS = {"spark": 7077, "sc": 15002}
+"""Schemes of addresses at which Spark answers, and the port of each where none is named."""
+ANSWER_SECONDS = 10.0
+"""How long a machine may take to answer; Spark itself tries for one minute, or ten."""
 LOCAL = "127.0.0.1"
 # the JVM's own start-up notes, which no option turns off, and the line before the one that names the cause
 JVM_NOISE = (b"WARNING: ", b"Picked up ", b"Error occurred during initialization")
@@ -61,7 +67,7 @@ def session(
     conf: Spark settings of a new session; they win over the ones above.
 
     Raises SparkSetupError: `spark-missing` without pyspark, pandas or pyarrow, `spark-java` without a Java that
-    fits, `spark-start` when Spark does not start.
+    fits, `spark-start` when Spark does not start, or nothing answers at its master or server.
 
     For example `spark = session("local[4]", conf={"spark.driver.memory": "8g"})`.
     """
@@ -79,9 +85,14 @@ def session(
     if SparkContext._active_spark_context is not None:  # made in another thread, or without a session
         return SparkSession.builder.getOrCreate()
     if STARTED_OUTSIDE & os.environ.keys():
-        return SparkSession.builder.config(map=dict(conf or {})).getOrCreate()
+        _must_answer(os.environ.get("SPARK_REMOTE", ""))
+        try:
+            return _quiet_at_its_end(SparkSession.builder.config(map=dict(conf or {})).getOrCreate())
+        except Exception as error:  # of pyspark, Py4J, gRPC or the system
+            raise SparkSetupError(f"Spark did not start: {_cause(error, [])}", code="spark-start") from None
     if problem := java_problem():
         raise SparkSetupError(problem, code="spark-java")
+    _must_answer(master)
     scratch = Path(tempfile.mkdtemp(prefix="firesteel-spark-"))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     settings = _settings(master, app_name, scratch) | dict(conf or {})
@@ -179,10 +190,13 @@ def _start(settings: dict[str, str]) -> "SparkSession":
     relays = [] if gateway else [_Relay(2), _Relay(1)]
     try:
         SparkContext(conf=conf, gateway=gateway or _launch(conf, *relays))
-        spark = SparkSession.builder.getOrCreate()
+        spark = _quiet_at_its_end(SparkSession.builder.getOrCreate())
     except (Py4JError, PySparkException) as error:
         said = [line for relay in relays for line in relay.release(wait=0.5)]
-        raise SparkSetupError(f"Spark did not start: {_cause(error, said)}", code="spark-start") from None
+        cause = _cause(error, said)
+        if "on a stopped SparkContext" in cause:
+            cause = f"its master, {settings['spark.master']}, gave no answer: see that it is one, and of this Spark"
+        raise SparkSetupError(f"Spark did not start: {cause}", code="spark-start") from None
     for relay in relays:
         with suppress(OSError):
             os.write(relay.target, b"".join(relay.release()))
@@ -202,9 +216,49 @@ def _launch(conf: Any, err: "_Relay", out: "_Relay") -> Any:
 
 def _cause(error: Exception, said: list[bytes]) -> str:
     thrown = getattr(error, "java_exception", None)
-    text = thrown.toString() if thrown else said[0].decode(errors="replace") if said else str(error)
-    first = str(text).strip().partition("\n")[0]
-    return re.sub(r'^(Error: |Exception in thread "\S+" )?([\w.$]+(Exception|Error): )?', "", first)
+    texts = [thrown.toString() if thrown else said[0].decode(errors="replace") if said else str(error)]
+    while thrown and (thrown := thrown.getCause()):
+        texts[1:] = [thrown.toString()]
+    firsts = [str(text).strip().partition("\n")[0] for text in texts]
+    prefix = r'^(Error: |Exception in thread "\S+" )?([\w.$]+(Exception|Error): )?'
+    return ": ".join(dict.fromkeys(re.sub(prefix, "", first).removesuffix(".") for first in firsts))
+
+
+def _must_answer(address: str) -> None:
+    """Raise SparkSetupError where nothing answers at any machine of an address, spark://... or sc://..."""
+    scheme, _, rest = address.partition("://")
+    proxies = ("grpc_proxy", "https_proxy", "http_proxy")
+    if scheme not in PORTS or (scheme == "sc" and any(os.environ.get(name) for name in proxies)):
+        return
+    for place in rest.partition("/")[0].split(","):
+        parts = urlsplit(f"//{place}")
+        try:
+            socket.create_connection((parts.hostname, parts.port or PORTS[scheme]), ANSWER_SECONDS).close()
+            return
+        except ValueError:
+            return  # that is no address, as Spark will say
+        except OSError as error:
+            found = error.strerror or str(error)
+    what = "server" if scheme == "sc" else "master"
+    raise SparkSetupError(
+        f"Spark did not start: its {what} at {parts.hostname}:{parts.port or PORTS[scheme]} cannot be reached "
+        f"({found}): see that it runs, and that this is its address",
+        code="spark-start",
+    )
+
+
+def _quiet_at_its_end(spark: "SparkSession") -> "SparkSession":
+    """Return a session whose server of counters, in this process, prints no traceback when the JVM goes."""
+    server: Any = getattr(getattr(spark, "_sc", None), "_accumulatorServer", None)
+    if server is not None:
+        loud = server.handle_error
+
+        def handle(request: Any, address: Any) -> None:
+            if not isinstance(sys.exception(), EOFError | ConnectionError):
+                loud(request, address)
+
+        server.handle_error = handle
+    return spark
 
 
 class _Relay:

@@ -43,6 +43,22 @@ def test_r47_a_mistyped_command_is_explained(argv, said):
     assert done.stdout == ""
 
 
+UNREACHABLE = {
+    "spark://127.0.0.1:1": (["--master", "spark://127.0.0.1:1"], {}),
+    "sc://127.0.0.1:1": ([], {"SPARK_REMOTE": "sc://127.0.0.1:1", "grpc_proxy": ""}),
+}
+
+
+@pytest.mark.parametrize("name", UNREACHABLE)
+def test_a_spark_that_nothing_answers_for_is_a_line_and_an_exit_code(name):
+    argv, changes = UNREACHABLE[name]
+    changes = {"grpc_proxy": "", "https_proxy": "", "http_proxy": ""} | changes
+    done = shell("train", "--data", "digits", "--engine", "spark", *argv, **changes)
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("firesteel: ")]
+    assert done.returncode == 4 and "127.0.0.1:1 cannot be reached (Connection refused)" in said
+    assert "Traceback" not in done.stderr and "[spark-start]" in said and done.stdout.count("\n") <= 1
+
+
 def test_spark_without_java_is_an_exit_code_of_its_own():
     done = shell("train", "--engine", "spark", JAVA_HOME="/nowhere")
     assert done.returncode == 4

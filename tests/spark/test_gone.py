@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,29 @@ def test_everything_says_that_a_session_is_stopped(found):
 def test_rows_of_a_session_that_was_stopped_are_named_beside_a_new_one(found):
     _, calls = found
     all_say(calls["of another session"], STOPPED, but=["save", "overwrite", "load", "let go"])
+
+
+@pytest.mark.slow
+def test_r02_a_command_whose_jvm_is_killed_ends_in_a_line():
+    command = [
+        sys.executable,
+        "-m",
+        "firesteel",
+        "train",
+        "--data",
+        "digits",
+        "--epochs",
+        "5000",
+        "--engine",
+        "spark",
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        next(line for line in run.stdout if line.startswith("epoch 2/"))
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        (java,) = [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text().startswith("java")]
+        os.kill(java, signal.SIGKILL)
+        killed = time.monotonic()
+        _, err = run.communicate(timeout=60)
+    (said,) = err.splitlines()
+    assert run.returncode == 1 and "the JVM of this program, is gone: it was killed" in said
+    assert said.endswith("[spark-gone]") and time.monotonic() - killed < 20

@@ -203,3 +203,51 @@ def test_memory_default_holds_unless_the_caller_says_otherwise(tmp_path):
     settings = module._settings("local[2]", "firesteel", tmp_path)
     assert settings["spark.driver.memory"] == "4g"
     assert "spark.driver.host" not in module._settings("yarn", "firesteel", tmp_path)
+
+
+NOBODY = {
+    "spark://127.0.0.1:1": "its master at 127.0.0.1:1 cannot be reached (Connection refused)",
+    "spark://127.0.0.1:1,127.0.0.1:2": "its master at 127.0.0.1:2 cannot be reached (Connection refused)",
+    "spark://nobody.invalid": "its master at nobody.invalid:7077 cannot be reached (",
+    "spark://[::1]:1": "its master at ::1:1 cannot be reached (",
+}
+
+
+@pytest.mark.parametrize("master", NOBODY)
+def test_a_master_that_cannot_be_reached_is_said_to_be_at_once(master, no_session):
+    began = time.monotonic()
+    with pytest.raises(SparkSetupError) as caught:
+        session(master)
+    assert NOBODY[master] in str(caught.value) and caught.value.code == "spark-start"
+    assert "\n" not in str(caught.value) and time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    "remote, said",
+    [
+        ("sc://127.0.0.1:1", "its server at 127.0.0.1:1 cannot be reached (Connection refused)"),
+        ("sc://127.0.0.1:1/;token=secret", "its server at 127.0.0.1:1 cannot be reached (Connection refused)"),
+        ("sc://nobody.invalid", "its server at nobody.invalid:15002 cannot be reached ("),
+        ("nonsense://127.0.0.1", "INVALID_CONNECT_URL"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_said_to_be_at_once(remote, said, no_session, monkeypatch):
+    for name in ("grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPARK_REMOTE", remote)
+    monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")  # as Spark sets it for good
+    began = time.monotonic()
+    with pytest.raises(SparkSetupError) as caught:
+        session()
+    assert said in str(caught.value) and caught.value.code == "spark-start" and "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value) and time.monotonic() - began < 10
+
+
+def test_a_jvm_that_goes_prints_no_traceback_here(spark, capfd):
+    server = spark.sparkContext._accumulatorServer
+    for error, quiet in ((EOFError(), True), (ConnectionResetError(), True), (LookupError("of a counter"), False)):
+        try:
+            raise error
+        except Exception:
+            server.handle_error(None, None)
+        assert (capfd.readouterr().err == "") == quiet
