@@ -102,6 +102,7 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
     gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, one.ctypes.data, 1, 0.0, others.ctypes.data, 1)
     for b in range(rows):
         losses[b] += others[b] - (total[b] - one[0])
+        others[b] /= total[b]
         p[b, tops[b]] = 1
         for k in range(outputs):
             p[b, k] /= total[b]
@@ -110,18 +111,22 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
             at, own = b * outputs, int(y[b, 0])
             losses[b] -= d[at + own]
             d[at : at + outputs] = p[b]
-            d[at + own] -= one[0]
+            d[at + own] = (one[0] - one[0]) - others[b] if own == tops[b] else p[b, own] - one[0]
     else:
         part, mass, mean = y.copy(), np.empty_like(losses), np.empty_like(losses)
         gemv(ROWS, PLAIN, rows, outputs, 1.0, part.ctypes.data, outputs, one.ctypes.data, 1, 0.0, mass.ctypes.data, 1)
         for b in range(rows):
             for k in range(outputs):
-                part[b, k] *= d[b * outputs + k]
+                if part[b, k] != 0:
+                    part[b, k] *= d[b * outputs + k]
         gemv(ROWS, PLAIN, rows, outputs, 1.0, part.ctypes.data, outputs, one.ctypes.data, 1, 0.0, mean.ctypes.data, 1)
         for b in range(len(part)):
             losses[b] = losses[b] * mass[b] - mean[b]
             for k in range(len(one)):
                 d[b * outputs + k] = p[b, k] * mass[b] - y[b, k]
+            share = y[b, tops[b]]
+            if share + share > mass[b]:
+                d[b * outputs + tops[b]] = mass[b] - share - others[b] * mass[b]
     d.reshape(p.shape)[:] *= weights.reshape(rows, 1)
 
 

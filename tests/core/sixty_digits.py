@@ -156,11 +156,8 @@ def whole_rows(op, dtype, count):
         true = p if isinstance(op, Softmax) else log_p
         errors["value"] += [(off(value, [t]), row) for value, t in zip(values, true, strict=True)]
         for k, j in itertools.product(range(len(row)), repeat=2):
-            if isinstance(op, Softmax):
-                terms = [p[k], -p[k] * p[k]] if j == k else [-p[k] * p[j]]
-            else:
-                terms = [mpmath.fsum(p[:k] + p[k + 1 :])] if j == k else [-p[j]]
-            errors["slope"].append((off(derivatives[k, j], terms), row))
+            true = mpmath.fsum(p[:k] + p[k + 1 :]) if j == k else -p[j]
+            errors["slope"].append((off(derivatives[k, j], [p[k] * true if isinstance(op, Softmax) else true]), row))
     for what, found in errors.items():
         yield what, *max(found, key=lambda pair: pair[0])
 
@@ -280,6 +277,9 @@ def categorical(loss, z, y):
     share, mass = mpf(loss.label_smoothing), len(y)
     y = [value * (1 - share) + share / mass for value in y]
     value = [-mpmath.fsum(share * log for share, log in zip(y, log_p, strict=True))]
+    others = [mpmath.fsum(p[:k] + p[k + 1 :]) for k in range(mass)]
+    if sorted(y) == [0, 0, 1]:
+        return value, [[-others[k] if y[k] else p[k]] for k in range(mass)]
     return value, [[p[k] * mpmath.fsum(y), -y[k]] for k in range(mass)]
 
 

@@ -117,3 +117,27 @@ def test_r49_binary_crossentropy_of_infinite_logits_is_its_limit(dtype, share):
     half = share / 2
     np.testing.assert_allclose(slopes[:, 0], [-half, half - 1, 1 - half, half], rtol=1e-6, atol=0)
     assert np.isnan(loss.rows(np.full((1, 1), np.nan, dtype), y[:1])[0]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_r49_class_numbers_and_one_hot_targets_have_the_same_bits(dtype):
+    z = sixty_digits.logits(dtype, 200)
+    labels = np.arange(len(z)) % 3
+    numbers = LOSSES["sparse_categorical_crossentropy"].rows(z, labels[:, None].astype(dtype))
+    shares = LOSSES["categorical_crossentropy"].rows(z, np.eye(3, dtype=dtype)[labels])
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(numbers[1:], shares[1:], strict=True))
+    np.testing.assert_allclose(numbers[0], shares[0], rtol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_r49_losses_of_infinite_outputs_are_their_limits(dtype):
+    with np.errstate(all="raise", under="ignore"):
+        losses, _, slopes = LOSSES["poisson"].rows(
+            np.array([[np.inf, 1], [-np.inf, 1]], dtype), np.ones((2, 2), dtype)
+        )
+        assert losses[0] == np.inf and np.isfinite(losses[1]) and slopes[:, 0].tolist() == [0.5, 0]
+        z = np.array([[-np.inf, 0.0, 1.0]], dtype)
+        for name, y in (("categorical_crossentropy", [[0, 0, 1]]), ("sparse_categorical_crossentropy", [[2]])):
+            losses, _, slopes = LOSSES[name].rows(z, np.array(y, dtype))
+            np.testing.assert_allclose(losses, np.log1p(np.exp(-1.0)), rtol=1e-6)
+            np.testing.assert_allclose(slopes[0], np.array([0, 1, -1]) / (1 + np.e), rtol=1e-6)
