@@ -22,8 +22,8 @@ T = TypeVar("T")
 FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 LARGEST = 1 << 26
 """Bytes of a file of machine code; there is none with a hundredth of it."""
-ABANDONED = 86_400
-"""Seconds after which what a process has begun to write, and not ended, is removed."""
+UNUSED = 30 * 86_400
+"""Seconds after which what nobody has read is removed: other versions' code, and what a killed process has begun."""
 
 
 def surely(made: Callable[[], T]) -> T:
@@ -98,8 +98,8 @@ class Files:
             self._warn("what is compiled in this process cannot be kept for others", error)
         finally:
             with contextlib.suppress(OSError):
-                for old in self.folder.glob("*.part"):
-                    if str(old) == part or old.stat().st_mtime < time.time() - ABANDONED:
+                for old in self.folder.glob("*[-.]*"):  # not read, nor written, for so long
+                    if str(old) == part or max(old.stat()[7:9]) < time.time() - UNUSED:
                         old.unlink()
 
     def _make(self) -> None:

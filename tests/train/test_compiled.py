@@ -361,13 +361,15 @@ def test_r53_a_full_disk_is_said_and_what_is_compiled_runs(fresh, monkeypatch):
     assert kernels.ON and not list(fresh.iterdir())
 
 
-def test_r53_what_a_killed_process_has_begun_to_write_is_removed_in_the_end(fresh):
+def test_r53_what_nobody_reads_any_more_is_removed(fresh):
     fresh.mkdir(parents=True, mode=0o700)
-    for name, age in (("old.part", 2), ("new.part", 0)):
+    ages = {"begun.part": (2, 2), "new.part": (0, 0), "of-another": (2, 2), "read-lately": (0, 2), "old": (2, 2)}
+    for name, age in ages.items():
         fresh.joinpath(name).write_text("")
-        os.utime(fresh / name, (time.time() - age * compiled.ABANDONED,) * 2)
+        os.utime(fresh / name, tuple(time.time() - times * compiled.UNUSED for times in age))
     kernels.STORE.write("kernel", b"code")
-    assert sorted(os.listdir(fresh)) == ["kernel", "new.part"] and kernels.STORE.read("kernel") == b"code"
+    assert set(os.listdir(fresh)) == {"kernel", "new.part", "old", "read-lately"}, "but what is none of ours"
+    assert kernels.STORE.read("kernel") == b"code"
     assert fresh.joinpath("kernel").stat().st_mode & 0o777 == 0o600
 
 
