@@ -30,11 +30,13 @@ def counted(*words):
     return found
 
 
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_r36_a_save_killed_at_any_moment_leaves_the_old_or_the_new(tmp_path, kind):
-    found = counted("swept", kind, tmp_path, 200)
-    assert sum(found.values()) == 200 and set(found) <= {"old", "old and a part", "new", "new and a part"}
-    assert found["new"] >= 10 and found["old and a part"] >= 10  # the sweep hits both, and the middle of a save
+def test_r36_a_save_killed_at_any_moment_leaves_the_old_or_the_new(tmp_path, kind, count):
+    found = counted("swept", kind, tmp_path, count)
+    assert sum(found.values()) == count and set(found) <= {"old", "old and a part", "new", "new and a part"}
+    least = count // 20  # the sweep hits both, and the middle of a save
+    assert found["new"] >= least and found["old and a part"] >= least
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,10 +45,11 @@ def test_r36_a_save_killed_at_each_call_leaves_the_old_or_the_new(tmp_path, kind
     assert set(found) <= {"old", "old and a part", "new"} and found["old and a part"] >= 6 and found["new"] >= 6
 
 
+@pytest.mark.parametrize("count", [15, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_r38_two_processes_that_save_one_file_leave_one_of_both(tmp_path, kind):
-    found = counted("met", kind, tmp_path, 50)
-    assert sum(found.values()) == 50 and set(found) <= {"old", "new"}
+def test_r38_two_processes_that_save_one_file_leave_one_of_both(tmp_path, kind, count):
+    found = counted("met", kind, tmp_path, count)
+    assert sum(found.values()) == count and set(found) <= {"old", "new"}
 
 
 def check_runs(found, count):

@@ -146,6 +146,7 @@ def test_r46_commands_say_nothing_secret(tmp_path, monkeypatch, capfd, argv):
         assert end.value.code or "--print-config" in argv
 
 
+@pytest.mark.slow  # it starts a Java of its own
 def test_r46_a_master_that_spark_refuses_is_named_without_its_secret(tmp_path):
     argv = ["train", "--data", "digits", "--engine", "spark", "--master", ADDRESSES["Amazon's keys"]]
     env = {**os.environ, "COLUMNS": "500", "PYTHONPATH": str(Path(__file__).parents[1])}

@@ -38,7 +38,7 @@ def test_diabetes_ties_with_a_straight_line(capsys):
     assert f"{r2.mean():.3f} ({r2.min():.3f} to {r2.max():.3f})" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_student_finds_its_teacher(seed):
     assert example("teacher").learn(seed) >= 0.999
 

@@ -1,5 +1,6 @@
 """Row R49 of the reliability table: activations, losses and optimisers against arithmetic of 60 digits."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -25,9 +26,15 @@ def test_everything_in_the_registries_is_measured():
         assert set(registry.values()) - {None} <= measured
 
 
+@functools.cache
+def measured(kind, name):
+    """Return the errors at some points: they are compared with a bound, and with what is printed."""
+    return list(sixty_digits.errors(kind, name, 300))
+
+
 @pytest.mark.parametrize("kind, name", CASES)
 def test_r49_values_slopes_and_steps_are_right_to_the_digits_of_the_dtype(kind, name):
-    for dtype, what, error, where in sixty_digits.errors(kind, name, 300):
+    for dtype, what, error, where in measured(kind, name):
         assert error <= TOLERANCE[dtype], (dtype, what, error, where)
 
 
@@ -45,8 +52,8 @@ def test_r49_the_table_of_errors_is_of_this_code():
     printed = {row[:2]: [float(number) for number in row[2:]] for row in rows}
     assert list(printed) == CASES
     for case, errors in printed.items():
-        measured = [error for _, _, error, _ in sixty_digits.errors(*case, 300)]
-        assert all(one <= 4 * written for one, written in zip(measured, errors, strict=True)), (case, measured)
+        found = [error for _, _, error, _ in measured(*case)]
+        assert all(one <= 4 * written for one, written in zip(found, errors, strict=True)), (case, found)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

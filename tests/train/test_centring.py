@@ -69,7 +69,7 @@ def fit(x, y, layers=None, loss="mse", optimizer=None, metrics=("mae", "r2_score
     return model
 
 
-SEARCH = {"optimizer": "lbfgs", "batch_size": None, "epochs": 60}
+SEARCH = {"optimizer": "lbfgs", "batch_size": None, "epochs": 30}
 """Steps that the order of rows does not move."""
 
 
