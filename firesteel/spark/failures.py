@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark import SparkContext
@@ -207,6 +208,19 @@ def _known(text: str, title: str) -> FiresteelError | None:
         record = re.search(r"MALFORMED_\w*[^\]]*\] .*?: ?\[?(.{0,80})", text)
         shown = f", such as {record[1].strip()!r}" if record else ""
         return DataError(f"{title}: a line is not as the others are{shown}: mend it, or drop it", code="data-csv")
+    unread = re.search(r"\[FAILED_READ_FILE\S*\] .*? file (?:file:/*(?=/))?(\S+?)\.?\s", text)
+    if unread:
+        return DataError(
+            f"{title}: {unquote(unread[1])} cannot be read: {_deepest(text, 'it is damaged')[:LONGEST]}.  To do: see "
+            "that it is whole, and of the format that is named, or leave it out",
+            code="data-file",
+        )
+    if "MLUtils$.parseLibSVMRecord" in text:
+        return DataError(
+            f"{title}: a line is no LIBSVM as Spark reads it, which knows neither qid nor comments: "
+            f"{_deepest(text, 'it is damaged')[:LONGEST]}.  To do: mend it, or read the file in process",
+            code="data-libsvm",
+        )
     raised = re.search(TRACEBACK, text)
     if raised:
         file = raised["file"].replace("\\", "/").rpartition("/")[2]
@@ -267,9 +281,14 @@ def _other(text: str, title: str) -> FiresteelError:
 def cause(text: str) -> str:
     """Return Spark's own message with a code, else the deepest cause."""
     coded = re.search(r"\[[A-Z][A-Z0-9_.]+\] (.+)", text)
-    causes = re.findall(r"(?:Caused by|^): [\w.$]+: (.+)", text, re.MULTILINE)
-    found: str = coded[0] if coded else causes[-1] if causes else text.strip().partition("\n")[0]
+    found: str = coded[0] if coded else _deepest(text, text.strip().partition("\n")[0])
     return found.strip()[:LONGEST]
+
+
+def _deepest(text: str, default: str) -> str:
+    """Return the message of the deepest cause that Java gives beside the failure itself, without what is Java's."""
+    causes = re.findall(r"(?:Caused by|^): [\w.$]+: (?!\[FAILED_READ_FILE)(.+)", text, re.MULTILINE)
+    return re.sub(r"!? Struct: \S+", "", causes[-1]).strip().removesuffix(".") if causes else default
 
 
 def _first_failure(spark: Any, title: str) -> str | None:

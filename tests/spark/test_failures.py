@@ -72,6 +72,43 @@ def test_r03_a_failure_is_one_sentence_and_what_to_do(text, code, said):
     assert not any(sign in str(found) for sign in ("Traceback", "\tat ", "org.apache", "\n"))
 
 
+READ = ": org.apache.spark.SparkException: [FAILED_READ_FILE.NO_HINT] Encountered error while reading file"
+
+
+@pytest.mark.parametrize(
+    "text, code, said",
+    [
+        (
+            f"{READ} file:///a/b%20c.gz.  SQLSTATE: KD001{STACK}\nCaused by: java.io.EOFException: cut short.{STACK}",
+            "data-file",
+            "rows: /a/b c.gz cannot be read: cut short.  To do: see that it is whole",
+        ),
+        (
+            f"{READ} hdfs://h/b.parquet.  SQLSTATE: KD001{STACK}\n"
+            f"Caused by: java.io.IOException: no 'size'! Struct: org.apache.parquet.A$B@1fce{STACK}",
+            "data-file",
+            "rows: hdfs://h/b.parquet cannot be read: no 'size'.  To do",
+        ),
+        (
+            f"{READ} file:/a.parquet.  SQLSTATE: KD001{STACK}\nCaused by: java.lang.NullPointerException{STACK}",
+            "data-file",
+            "rows: /a.parquet cannot be read: it is damaged.  To do",
+        ),
+        (
+            f'{LOST}java.lang.NumberFormatException: For input string: "qid"{STACK}\n'
+            "\tat org.apache.spark.mllib.util.MLUtils$.parseLibSVMRecord(MLUtils.scala:134)\n"
+            f'Caused by: java.lang.NumberFormatException: For input string: "qid"{STACK}',
+            "data-libsvm",
+            'rows: a line is no LIBSVM as Spark reads it, which knows neither qid nor comments: For input string: "q',
+        ),
+    ],
+)
+def test_a_damaged_file_is_an_error_in_the_data(text, code, said):
+    found = translated(PySparkException(text), None, "rows")
+    assert isinstance(found, DataError) and found.code == code and str(found).startswith(said)
+    assert "org.apache" not in str(found) and "\n" not in str(found)
+
+
 @pytest.mark.parametrize("scheme", CONNECTORS)
 def test_a_path_without_its_connector_is_named_with_the_package_to_add(spark, scheme):
     frame = spark.createDataFrame([([1.0], 0.0)] * 9, "features array<double>, label double")

@@ -1,5 +1,6 @@
 """The command line on Spark: the bits that every format gives in process, and Spark's errors in one line."""
 
+import gzip
 import json
 import re
 
@@ -108,7 +109,9 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
         (["--data", "none.csv", "--label", "a"], 3, "none.csv: there is no such file"),
         (["--data", "pets.csv", "--label", "kidn"], 3, "there is no column 'kidn': did you mean 'kind'?"),
         (["--data", "ragged.csv"], 3, "a line is not as the others are"),
-        (["--data", "broken.libsvm"], 1, "broken.libsvm: the job failed on Spark: requirement failed: indices"),
+        (["--data", "broken.libsvm"], 3, "broken.libsvm: a line is no LIBSVM as Spark reads it"),
+        (["--data", "cut.csv.gz"], 3, "cut.csv.gz cannot be read: "),
+        (["--data", "no.parquet"], 3, "no.parquet cannot be read: "),
         (["--data", "nowhere://a/b.parquet"], 4, "no connector for nowhere:// paths"),
         (["--data", "gs://a/b.parquet"], 4, "gs://a/b.parquet: this Spark has no connector for gs:// paths"),
         (
@@ -122,6 +125,8 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
 def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code, said):
     (folder / "ragged.csv").write_text("a,label\n1,0\n2,1,5\n3,1\n")
     (folder / "broken.libsvm").write_text("1 1:2\n0 0:3\n")
+    (folder / "cut.csv.gz").write_bytes(gzip.compress(b"a,label\n1,0\n2,1\n")[:-9])
+    (folder / "no.parquet").write_bytes(b"PAR1" + bytes(40) + b"PAR1")
     (folder / "birds.csv").write_text("weight,age,tail,kind\n1,2,true,bird\n")
     (folder / "gap.csv").write_text("a,label\n1,0\n2,1\n,0\n4,1\n")
     ended, out, err = run("train", *placed(argv, folder), "--engine", "spark", "--epochs", "1")
