@@ -6,6 +6,7 @@ is made.  Its writer of single events is used, not the one with a queue, so that
 
 import os
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class TensorBoard(Callback):
             ) from None
         self.log_dir, self.writers = Path(log_dir), dict[str, Any]()
         self.new_writer, self.event, self.summary = EventsWriter, Event, Summary
+        weakref.finalize(self, _close, self.writers)  # of a training that did not end
 
     def on_train_begin(self, logs: Logs = None) -> None:
         check_folder(self.log_dir)
@@ -67,5 +69,9 @@ class TensorBoard(Callback):
         self.writers[part].flush()
 
     def on_train_end(self, logs: Logs = None) -> None:
-        while self.writers:
-            self.writers.popitem()[1].close()
+        _close(self.writers)
+
+
+def _close(writers: dict[str, Any]) -> None:
+    while writers:
+        writers.popitem()[1].close()

@@ -1,7 +1,9 @@
 """The callback for TensorBoard: event files with the folders and names of Keras's, and the history's numbers."""
 
+import gc
 import struct
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -84,3 +86,15 @@ def test_without_the_package_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ConfigError, match=r'needs tensorboardX.*pip install "firesteel\[tensorboard\]"'):
         TensorBoard()
+
+
+def test_the_file_of_an_interrupted_training_is_closed_with_its_callback(tmp_path):
+    def stop(epoch, logs):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(TensorBoard(tmp_path), LambdaCallback(on_epoch_end=stop))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert not [one for one in said if str(tmp_path) in str(one.message)]

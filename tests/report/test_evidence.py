@@ -17,16 +17,6 @@ X = np.random.default_rng(0).normal(size=(300, 4))
 CLASSES = np.digitize(X[:, 0] + 0.3 * X[:, 1] ** 2, [-0.3, 0.6])
 
 
-@pytest.fixture(autouse=True)
-def brief(monkeypatch):
-    monkeypatch.setattr("firesteel.report.evidence.STEPS", 400)
-
-
-@pytest.fixture
-def patient(monkeypatch, brief):
-    monkeypatch.setattr("firesteel.report.evidence.STEPS", 2000)
-
-
 def fitted(layers, loss, x, y, epochs=5, **fit):
     model = Sequential(layers)
     model.compile("adam", loss)
@@ -73,7 +63,7 @@ def test_one_hot_targets_tell_what_class_numbers_tell():
     assert found == examine(other, rows("test", X, CLASSES), rows("training", X, CLASSES))
 
 
-def test_the_linear_model_knows_a_line_and_the_baseline_the_largest_class(patient):
+def test_the_linear_model_knows_a_line_and_the_baseline_the_largest_class():
     y = (X @ [1, -2, 0.5, 0] > 0.4).astype(int)
     model = fitted([Dense(1, activation="sigmoid", input_dim=4)], "bce", X, y, 1)
     found = examine(model, rows("test", X, y), rows("training", X, y), Names(classes=["no", "yes"]))
@@ -162,7 +152,7 @@ def test_labels_count_each_by_itself():
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_numbers_as_scikit_learn_measures_them(patient, outputs):
+def test_numbers_as_scikit_learn_measures_them(outputs):
     y = np.stack([X[:, 0] * 3 + 1, 100 * X[:, 1] * X[:, 2]], axis=1)[:, :outputs]
     w = np.random.default_rng(2).uniform(0, 2, 300)
     model = fitted([Dense(16, activation="tanh"), Dense(outputs)], "mse", X, y, 10)
@@ -180,7 +170,7 @@ def test_numbers_as_scikit_learn_measures_them(patient, outputs):
         assert found["linear"]["score"] > 0.99
 
 
-def test_the_linear_model_does_not_mind_the_targets_scale(patient):
+def test_the_linear_model_does_not_mind_the_targets_scale():
     y = 1e4 + 100 * X @ [1.0, 2.0, 3.0, 4.0]
     model = fitted([Dense(1, input_dim=4)], "mse", X, y, 1)
     found = examine(model, rows("test", X, y), rows("training", X, y))

@@ -21,13 +21,6 @@ X = np.random.default_rng(0).random((40, 4))
 HOSTILE = ["<script>alert(1)</script>", '" onload="x', "$\\frac{1}$ & <b>"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def brief():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("firesteel.report.evidence.STEPS", 200)
-        yield
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
