@@ -205,7 +205,8 @@ def of_file(wanted: Ask) -> Iterator[Finding]:
     wrong = [fault for one in labels if (fault := _fault(one))]
     if faulty or wrong:
         count = len(picked.features) + len(picked.label)
-        yield Finding(f"{path}: {len(faulty) + len(wrong):,} of {count:,} columns cannot be trained on")
+        what = f"{path}: {len(faulty) + len(wrong):,} of {count:,} columns cannot be trained on"
+        yield Finding(what, "see which, and why, below", stops=True)
     for fault in wrong:
         yield Finding(fault, "put that right, or drop those rows", stops=True)
     for fault in faults:
@@ -215,7 +216,7 @@ def of_file(wanted: Ask) -> Iterator[Finding]:
         yield Finding(f"{path}: and {len(more):,} more, such as {left}", "look at those too", stops=True)
     if faulty and sound:
         shown = ",".join(sound[:MOST_LISTED]) + (",..." if len(sound) > MOST_LISTED else "")
-        yield Finding(f"{path}: {len(sound):,} features are sound", f"to train on those alone: --features {shown}")
+        yield Finding(f"{path}: sound features: {len(sound):,}", f"to train on those alone: --features {shown}")
     if sound and not wrong:
         yield from of_rows(load(replace(wanted, features=sound), finite=False))
 

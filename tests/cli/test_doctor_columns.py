@@ -46,11 +46,11 @@ def test_all_bad_columns_of_a_csv_are_listed_with_kinds_and_counts(run, tmp_path
     code, told, err = found(run, "--data", table(tmp_path / "rows.csv", columns))
     assert (code, err) == (3, "")
     assert told[0]["what"].endswith("rows.csv: 7 of 11 columns cannot be trained on")
-    stops = [finding["what"] for finding in told if finding["stops"]]
+    stops = [finding["what"] for finding in told[1:] if finding["stops"]]
     assert len(stops) == len(BAD)
     for said in (said for _, said in BAD.values()):
         assert sum(said in what for what in stops) == 1, said
-    advice = next(finding for finding in told if "3 features are sound" in finding["what"])
+    advice = next(finding for finding in told if "sound features: 3" in finding["what"])
     assert advice["todo"] == "to train on those alone: --features a,b,c"
     assert any("4 rows of 3 inputs" in finding["what"] for finding in told)
     assert run("train", "--data", tmp_path / "rows.csv", "--features", "a,b,c", "--dry-run")[0] == 0
@@ -69,7 +69,7 @@ def test_all_bad_columns_of_parquet_are_listed(run, tmp_path):
     }
     pa.parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
     code, told, _ = found(run, "--data", tmp_path / "rows.parquet")
-    stops = [finding["what"] for finding in told if finding["stops"]]
+    stops = [finding["what"] for finding in told[1:] if finding["stops"]]
     assert code == 3 and len(stops) == 7
     for said in (
         "column 'text' holds text",
@@ -106,7 +106,7 @@ def test_a_path_that_only_spark_reads_is_said_to_be_one(run):
 def test_a_bad_label_is_listed_beside_bad_features(run, tmp_path):
     columns = GOOD | {"name": ["u", "v", "u", "v"], "label": ["1", "NA", "", "2"]}
     code, told, _ = found(run, "--data", table(tmp_path / "rows.csv", columns))
-    stops = [finding["what"] for finding in told if finding["stops"]]
+    stops = [finding["what"] for finding in told[1:] if finding["stops"]]
     assert code == 3 and len(stops) == 2 and "column 'label' is empty; 1 of 4 rows" in stops[0]
 
 
