@@ -267,7 +267,7 @@ def summary(table: np.ndarray) -> list[str]:
 
 def samples(model: Sequential, test: Paired, seed: int) -> list[tuple[int, float, int]]:
     """Return (predicted, probability, truth) of some test rows, the same ones for the same seed."""
-    few = test.frame.orderBy(F.xxhash64("features", F.lit(seed))).limit(SAMPLES)
+    few = test.frame.orderBy(F.xxhash64(F.col("features").cast("array<double>"), F.lit(seed))).limit(SAMPLES)
     found = model.predict(few).select("prediction", "label").collect()
     return [(int(np.argmax(outputs)), float(np.max(outputs)), truth) for outputs, truth in found]
 

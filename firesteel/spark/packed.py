@@ -141,9 +141,9 @@ def pack(
     """Look at the rows of a DataFrame and pack them, once; fit as many networks on the result as you like.
 
     features, label, weight: as in `Sequential.fit`.  validation_split: share of the rows held out, by key;
-    validation_indicator: a column that is true for them; by default none are, and a stage's automatic hold-out is off,
-    since the rows are packed before it is known what for.  id: a column that identifies rows: it decides who is held
-    out and where a row is packed, in place of the row's values.  dtype: of the networks to be fitted.
+    validation_indicator: a column that is true for them; by default none are, and the automatic hold-out of stages is
+    off, since the rows are packed before it is known what for.  id: a column that identifies rows: it decides who is
+    held out and where a row is packed, in place of the row's values.  dtype: of the networks to be fitted.
     path: where to write the blocks as Parquet, on any file system of Spark's: for sessions that refuse to cache.
 
     Raises ConfigError for settings that cannot be, DataError for rows that no network can be trained on, StoreError

@@ -77,6 +77,7 @@ def test_cross_validation_packs_each_fold_once(found):
     assert got["best"] == got["alone"] == got["loaded"]
 
 
+@mostly_on_connect
 def test_train_validation_split_packs_the_rows_once(found):
     got = found("train_validation_split")
     assert got["packed"] == 2, "the split and the last fit"
@@ -150,6 +151,7 @@ def test_a_regressor_of_several_targets(found):
     assert got["loss"][0] == pytest.approx(got["loss"][1])
 
 
+@mostly_on_connect
 def test_r51_numbers_far_from_zero_train_as_well_as_near_it(found):
     got = found("far_from_zero")
     assert got["near"] > 0.95 and len(set(got["bits"].values())) == 1 and got["one"] == 0
@@ -182,10 +184,12 @@ def test_an_interrupted_fit_goes_on_from_its_checkpoints(found):
     assert got["again"] == got["whole"] and got["history"] and got["interrupted"] == 2
 
 
+@mostly_on_connect
 def test_fields_of_structs_are_columns(found):
     assert found("nested") == {"vector": [True, True], "list": [True, True]}
 
 
+@mostly_on_connect
 def test_networks_come_out_of_stages_and_go_in(found):
     got = found("networks")
     assert got["same"] and max(got["one row"]) < 1e-5
