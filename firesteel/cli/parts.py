@@ -104,6 +104,8 @@ def labels(rows: Rows | Framed) -> Labels:
 
     with explained(rows.source):
         kind, values, count = label_kind(rows.frame, rows.targets, MOST_VALUES)
+    if values == ():
+        raise DataError(f"{rows.source}: there is no row in it: give at least one", code="data-empty")
     return Labels(", ".join(rows.targets), kind, values, rows.targets, len(rows.targets), count)
 
 

@@ -215,6 +215,8 @@ def _known(text: str, title: str) -> FiresteelError | None:
             "that it is whole, and of the format that is named, or leave it out",
             code="data-file",
         )
+    if re.search(r"(^|: )empty collection\b", text):
+        return DataError(f"{title}: there is no row in it: give at least one", code="data-empty")
     if "MLUtils$.parseLibSVMRecord" in text:
         return DataError(
             f"{title}: a line is no LIBSVM as Spark reads it, which knows neither qid nor comments: "

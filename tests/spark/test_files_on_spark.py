@@ -110,6 +110,8 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
         (["--data", "pets.csv", "--label", "kidn"], 3, "there is no column 'kidn': did you mean 'kind'?"),
         (["--data", "ragged.csv"], 3, "a line is not as the others are"),
         (["--data", "broken.libsvm"], 3, "broken.libsvm: a line is no LIBSVM as Spark reads it"),
+        (["--data", "empty.csv"], 3, "empty.csv: there is no row in it: give at least one"),
+        (["--data", "empty.libsvm"], 3, "empty.libsvm: there is no row in it: give at least one"),
         (["--data", "cut.csv.gz"], 3, "cut.csv.gz cannot be read: "),
         (["--data", "no.parquet"], 3, "no.parquet cannot be read: "),
         (["--data", "nowhere://a/b.parquet"], 4, "no connector for nowhere:// paths"),
@@ -125,6 +127,8 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
 def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code, said):
     (folder / "ragged.csv").write_text("a,label\n1,0\n2,1,5\n3,1\n")
     (folder / "broken.libsvm").write_text("1 1:2\n0 0:3\n")
+    (folder / "empty.csv").write_text("a,label\n")
+    (folder / "empty.libsvm").touch()
     (folder / "cut.csv.gz").write_bytes(gzip.compress(b"a,label\n1,0\n2,1\n")[:-9])
     (folder / "no.parquet").write_bytes(b"PAR1" + bytes(40) + b"PAR1")
     (folder / "birds.csv").write_text("weight,age,tail,kind\n1,2,true,bird\n")
