@@ -21,6 +21,7 @@ from firesteel.train import history, loop
 from tests import gate
 from tests.files import KEPT, KINDS, kept, trained
 from tests.sealed import parts, sealed_mutants
+from tests.test_bombs import refused
 
 X = np.arange(320.0).reshape(80, 4) / 320
 Y = np.arange(80) % 3
@@ -335,6 +336,20 @@ def test_r40_a_long_description_is_read_in_the_memory_promised_or_refused(kind, 
     size, most = longest(kind, form)
     print(f"\n{kind}, {form}: up to {size:,}, at most {most:.0%} of the memory promised")
     assert size > 3 << 14
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["numbers", "large whole numbers"])
+def test_r40_a_process_that_may_take_no_more_reads_a_long_description_or_refuses_it(form, tmp_path):
+    """What Python asks of the system is more than what it has in use."""
+    header, arrays = parts(KINDS["model"].small)
+    order = [*store.tensor_names(trained(1).network), *store.VECTORS]
+    files = {}
+    for size in range(1_200_000, 1_900_000, 100_000):
+        header["more"] = LONG[form](size)
+        sealed = header | {"sha256": store.checksum(header, *(arrays[name] for name in order if name in arrays))}
+        files[size] = ("model", save(arrays, {"firesteel": json.dumps(sealed)}))
+    assert {done["code"] for done in refused(tmp_path, files).values()} == {"", "store-damaged"}
 
 
 def test_the_mutations_reach_every_field():
