@@ -46,8 +46,17 @@ def few(monkeypatch):
     monkeypatch.setattr("firesteel.search.linear.FEWEST_ROWS", 100)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("kind", ["test", "validation", "training"])
+SETS = ["test", "validation", "training"]
+
+
+@pytest.mark.parametrize(
+    "task, kind",
+    [
+        pytest.param(task, kind, marks=[] if task == "classes" or kind == SETS[number % 3] else pytest.mark.slow)
+        for number, task in enumerate(TASKS)
+        for kind in SETS
+    ],
+)
 def test_the_headline_is_the_score_of_all_rows_and_so_are_those_it_is_compared_with(few, tmp_path, task, kind):
     layers, loss, metrics = TASKS[task]
     y, w = targets(task), RNG.uniform(0.5, 2.0, 900)
