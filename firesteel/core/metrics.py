@@ -209,9 +209,9 @@ class BinaryAccuracy(RowMetric):
 
 
 def _among(p: Array, at: Array, k: int) -> Array:
-    """Return whether fewer than k outputs are larger than the one at each row's class, (B,)."""
-    own = np.take_along_axis(p, at[:, None], axis=1)
-    return np.count_nonzero(~(p <= own), axis=1) < k
+    """Return whether fewer than k outputs are larger than the one at each row's class, (B,); never without one."""
+    own = np.take_along_axis(p, np.clip(at, 0, p.shape[1] - 1)[:, None], axis=1)
+    return (np.count_nonzero(~(p <= own), axis=1) < k) & (at >= 0) & (at < p.shape[1])
 
 
 @dataclass(frozen=True)

@@ -294,3 +294,10 @@ def test_fields_that_cannot_be_are_refused(make, words):
     with pytest.raises(ConfigError, match=words) as caught:
         make()
     assert caught.value.code == "config-value"
+
+
+def test_a_target_that_is_no_class_of_the_outputs_is_not_among_the_largest():
+    metric = metrics.SparseTopKCategoricalAccuracy(k=5)
+    for outputs in (1, 2):
+        p = np.linspace(0.1, 0.9, 4 * outputs).reshape(4, outputs)
+        assert metric.rows(p, np.array([[0.0], [1.0], [2.0], [-1.0]])).tolist() == [True, outputs > 1, False, False]
