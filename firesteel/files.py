@@ -45,13 +45,17 @@ def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
         OSError: [Errno 22] it is a device, not a plain file: '/dev/null'
     """
     _check_plain(os.stat(path), path)  # a device is not even opened
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    file = open(path, "rb", opener=_opened)
     try:
-        _check_plain(os.fstat(descriptor), path)  # nor is what has taken the file's place meanwhile
-        return os.fdopen(descriptor, "rb")
+        _check_plain(os.fstat(file.fileno()), path)  # nor is what has taken the file's place meanwhile
     except BaseException:
-        os.close(descriptor)
+        file.close()
         raise
+    return file
+
+
+def _opened(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_plain(status: os.stat_result, path: str | os.PathLike[str]) -> None:

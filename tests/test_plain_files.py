@@ -1,8 +1,10 @@
 """Plain files: nothing else is read or waited for, and what killed writers have left is removed, and nothing else."""
 
+import contextlib
 import fcntl
 import io
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -179,3 +181,25 @@ def test_a_folder_is_made_or_refused(tmp_path):
     for bad in (tmp_path / "file", tmp_path / "file" / "c", "/proc/firesteel"):
         with pytest.raises(StoreError, match="cannot be written"):
             check_folder(bad)
+
+
+def test_an_interrupt_while_a_file_is_opened_is_raised_as_it_is(tmp_path):
+    """It was an error of the system: the file was closed twice, once perhaps under another's number."""
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    before, rng, stopped = signal.signal(signal.SIGALRM, signal.default_int_handler), random.Random(0), 0
+    try:
+        for _ in range(600):
+            with contextlib.suppress(KeyboardInterrupt):
+                stopped += 1
+                signal.setitimer(signal.ITIMER_REAL, 2e-6 + 4e-5 * rng.random())
+                while True:
+                    open_plain(path).close()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert stopped == 600
+    for number in os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd") else []:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(int(number)), os.stat(path)):  # one that nobody was given
+                os.close(int(number))
