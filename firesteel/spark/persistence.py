@@ -148,6 +148,9 @@ class StageReader(MLReader[Any]):
                     return found
                 if is_missing(error):
                     raise StoreError(f"{path}: no {self.kind.__name__} is saved there", code="store-read") from None
+                found = translated(error, self.sparkSession, self.kind.__name__)
+                if getattr(found, "code", "") == "data-file":
+                    raise damaged(path, found) from None
                 raise
 
     def read(self, path: str) -> Any:

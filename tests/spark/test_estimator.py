@@ -171,7 +171,7 @@ def test_what_cannot_be_saved_or_loaded_is_told_without_java(spark, fitted, tmp_
     model.save(str(path))
     for data in (path / "data").glob("*part-*"):
         data.write_bytes(b"half") if data.suffix == ".parquet" else data.unlink()
-    with pytest.raises(SparkJobError, match=r"^firesteel: loading .*model: [^\n]+ \[spark-job\]$"):
+    with pytest.raises(StoreError, match=r"model is damaged: .*\.parquet cannot be read: [^\n]+\[store-damaged\]$"):
         NeuralNetworkClassifierModel.load(str(path))
     for said, text in {
         "KeyError": "{}",
