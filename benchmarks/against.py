@@ -154,6 +154,20 @@ def _pack_bytes() -> Callable[[], Any]:
     return run
 
 
+@work("pack: 60,000 rows of 784 bytes over 255")
+def _pack_scaled() -> Callable[[], Any]:
+    from firesteel.train.source import Arrays
+
+    x, y = pixels(60_000)
+    scaled = x / 255
+
+    def run() -> None:
+        with Arrays(scaled, y, None, "float32").engine(1):
+            pass
+
+    return run
+
+
 @work("pack: 60,000 rows of 100 numbers")
 def _pack_numbers() -> Callable[[], Any]:
     from firesteel.train.source import Arrays
@@ -236,6 +250,29 @@ def _stage() -> Callable[[], Any]:
     frame = _frame()
     stage = NeuralNetworkClassifier(hiddenLayers=[32], maxIter=3, validationFraction=0.0, earlyStoppingRounds=0)
     return lambda: stage.fit(frame)
+
+
+@work("Spark: two text files of 5,000 images")
+def _text() -> Callable[[], Any]:
+    from firesteel.layers import Dense, Rescaling
+    from firesteel.models import Sequential
+    from firesteel.spark import session
+    from firesteel.spark.lines import paired
+
+    x, y = pixels(5_000)
+    folder = Path(tempfile.mkdtemp())
+    np.savetxt(folder / "x.txt", x, "%d")
+    np.savetxt(folder / "y.txt", np.eye(10)[y], "%d")
+    spark = session("local[2]")
+    spark.sparkContext.setLogLevel("ERROR")
+
+    def run() -> None:
+        model = Sequential([Rescaling(1 / 255), Dense(32, "relu"), Dense(10, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        with paired(spark, str(folder / "x.txt"), str(folder / "y.txt")) as given:
+            model.fit(given.frame, epochs=1, verbose=0, shards=1)
+
+    return run
 
 
 @work("Spark: transform")

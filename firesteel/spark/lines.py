@@ -53,7 +53,7 @@ Where = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Paired:
-    """Rows of two text files.  frame: `features`, arrays of `inputs` doubles, and `label`.
+    """Rows of two text files.  frame: `features`, arrays of `inputs` floats, or doubles if need be, and `label`.
 
     classes: the labels are classes below that; 1 where they are numbers.
     """
@@ -101,13 +101,17 @@ def paired(
 
 @dataclass(frozen=True)
 class _Lines:
-    """A parsed file.  first: the number of the line, from 0 over all files, with which each split begins."""
+    """A parsed file.  first: the number of the line, from 0 over all files, with which each split begins.
+
+    narrow: whether float32 holds all numbers as they are.
+    """
 
     path: str
     frame: DataFrame
     first: Mapping[Place, int]
     rows: int
     width: int
+    narrow: bool
 
 
 @contextlib.contextmanager
@@ -172,7 +176,7 @@ def _looked_at(path: str, frame: DataFrame, reports: list[dict[str, Any]]) -> _L
     if found := [report["labels"] for report in reports if report["labels"]]:
         what = "{} is no one-hot label"
         raise refuse("data-label", what, "write a 1 in the place of the class and 0 in all others", found)
-    return _Lines(path, frame, first, rows, usual)
+    return _Lines(path, frame, first, rows, usual, all(report["narrow"] for report in reports))
 
 
 def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
@@ -186,8 +190,9 @@ def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
     version = firesteel.__version__
     labels = y.frame.where(F.col("report").isNull()).mapInArrow(functools.partial(cut, version, y.first), CUT)
     kind = "double" if y.width == 1 else "long"
-    work = functools.partial(pair, version, x.width, y.width == 1)
-    return images.join(labels, "pack").mapInArrow(work, f"features array<double>, label {kind}")
+    work = functools.partial(pair, version, x.width, y.width == 1, x.narrow)
+    number = "float" if x.narrow else "double"
+    return images.join(labels, "pack").mapInArrow(work, f"features array<{number}>, label {kind}")
 
 
 # On executors
@@ -200,6 +205,7 @@ class _Report:
     splits: dict[Place, int] = field(default_factory=dict)
     widths: dict[int, list[Any]] = field(default_factory=dict)
     wrong: dict[str, list[Any]] = field(default_factory=lambda: {"numbers": [], "labels": []})
+    narrow: bool = True
 
     def width(self, width: int, count: int, where: Where) -> None:
         """Count lines of a length."""
@@ -216,14 +222,14 @@ class _Report:
     def to_json(self) -> str:
         splits = [[*place, rows] for place, rows in self.splits.items()]
         widths = [[width, *one] for width, one in self.widths.items()]
-        return json.dumps({"splits": splits, "widths": widths} | self.wrong)
+        return json.dumps({"splits": splits, "widths": widths, "narrow": self.narrow} | self.wrong)
 
 
 def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Turn lines into chunks, then yield a report.
 
-    kind: "features", float64 values that float32 has room for; "one-hot", labels that become int64 classes; or
-    "numbers", labels that are such, or one float64 a line.
+    kind: "features", float32 values, or float64 ones where they have more digits; "one-hot", labels that become int64
+    classes; or "numbers", labels that are such, or one float64 a line.
     """
     check_version(version)
     report = _Report()
@@ -262,7 +268,8 @@ def _chunk(lines: pa.Array, where: Where, kind: str, report: _Report) -> npt.NDA
         report.width(width, count, (file, start, number + line))
     values = _floats(words.flatten())
     with np.errstate(over="ignore"):
-        bad = np.flatnonzero(~np.isfinite(values.astype(np.float32) if kind == "features" else values))
+        kept = values.astype(np.float32) if kind == "features" else values
+    bad = np.flatnonzero(~np.isfinite(kept))
     if len(bad):
         ends = np.cumsum(pc.list_value_length(words).to_numpy(zero_copy_only=False))
         holding = np.searchsorted(ends, bad, side="right")
@@ -273,7 +280,9 @@ def _chunk(lines: pa.Array, where: Where, kind: str, report: _Report) -> npt.NDA
         return None
     if len(lengths) > 1 or not lengths[0]:
         return None
-    table = values.reshape(len(lines), -1)
+    narrow = bool((kept == values).all())
+    report.narrow &= narrow
+    table = (kept if narrow else values).reshape(len(lines), -1)
     if kind == "features" or (kind == "numbers" and lengths[0] == 1):
         return table
     sound = ((table == 0) | (table == 1)).all(axis=1) & (table.sum(axis=1) == 1) & (table.shape[1] > 1)
@@ -319,17 +328,18 @@ def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[
                     yield record_batch(pack=[pack], label_line=[low], label_rows=[high - low], labels=[part])
 
 
-def pair(version: str, width: int, numbers: bool, batches: Batches) -> Iterator[pa.RecordBatch]:
+def pair(version: str, width: int, numbers: bool, narrow: bool, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Give the rows that a chunk of images and a part of a label pack have in common.
 
-    numbers: whether labels are float64, and not int64.
+    numbers: whether labels are float64, and not int64.  narrow: whether images become float32, and not float64.
     """
     check_version(version)
     for batch in batches:
         chunks, packs = binary_views(batch.column("data")), binary_views(batch.column("labels"))
-        lines, starts = batch.column("line").to_pylist(), batch.column("label_line").to_pylist()
-        for line, chunk, start, pack in zip(lines, chunks, starts, packs, strict=True):
-            x, y = chunk.view(np.float64).reshape(-1, width), pack.view(np.float64 if numbers else np.int64)
+        places = (batch.column(name).to_pylist() for name in ("line", "rows", "label_line"))
+        for line, rows, start, chunk, pack in zip(*places, chunks, packs, strict=True):
+            x = chunk.view(f"f{len(chunk) // (rows * width)}").reshape(rows, width)
+            x, y = x.astype("f4" if narrow else "f8", copy=False), pack.view("f8" if numbers else "i8")
             low, high = max(line, start), min(line + len(x), start + len(y))
             if low < high:
                 features = lists(x[low - line : high - line])

@@ -196,7 +196,7 @@ def _hashed(values: Features, stream: int) -> Keys:
             terms += rest * rests.take(values.indices)
         ends = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])  # modulo 2^64, so exact
         return ends[values.indptr[1:]] - ends[values.indptr[:-1]]
-    rows = max(1, (1 << 16) // max(1, values.shape[1]))
+    rows = max(1, (1 << 17) // max(1, values.shape[1]))
     desk = [np.empty((min(rows, len(values)), values.shape[1]), kind) for kind in ("f4", "f8")]
     out = np.empty(len(values), np.uint64)
     for at in range(0, len(values), rows):

@@ -134,14 +134,15 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
 
     with np.errstate(over="ignore", invalid="ignore"):  # what lies beyond float32 becomes infinite, and is found
         small = x.dtype.kind != "f" and x.dtype.itemsize < 4
-        kept = np.zeros(0, dtype) if small else x.astype(dtype, copy=False)
-        finite = np.isfinite(kept.sum())  # one sum says that all is well; only if not, each value is looked at
+        finite, most = (True, 0.0) if small else extent(x, dtype)
         y_kept, w_kept = y.astype(dtype), w.astype(dtype)
     if not finite:
         nan = np.isnan(x)
         note_features("nan", nan)
-        note_features("infinite", ~np.isfinite(kept) & ~nan)
-    if not found and largest(kept) >= MOST_EXACT[dtype.itemsize]:
+        with np.errstate(over="ignore"):
+            note_features("infinite", ~np.isfinite(x.astype(dtype, copy=False)) & ~nan)
+    if not found and most >= MOST_EXACT[dtype.itemsize]:
+        kept = x.astype(dtype, copy=False)
         size = np.abs(x)  # beyond 2^63 there are no whole numbers in Spark, only large ones
         bad = (x == np.rint(x)) & ((x != kept) | (size >= 2.0**53)) & (size < 2.0**63)
         rows, columns = np.nonzero(bad) if sparse is None else (sparse.rows[bad], sparse.indices[bad])
@@ -225,10 +226,14 @@ def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArra
     return found, bad
 
 
-def largest(x: Features) -> float:
-    """Return the largest magnitude in x."""
-    x = x.values if isinstance(x, CSR) else x
-    return max(float(x.max()), -float(x.min())) if x.size else 0.0
+def extent(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[bool, float]:
+    """Return whether all values are finite as `dtype`, or False where their sum is not, and the largest magnitude."""
+    finite, most, rows = True, 0.0, max(1, (1 << 17) // (x.shape[1] if x.ndim == 2 and x.shape[1] else 1))
+    for at in range(0, len(x) if x.size else 0, rows):
+        part = x[at : at + rows].astype(dtype, copy=False)
+        finite &= bool(np.isfinite(part.sum()))  # one sum says that all is well; only if not, each value is looked at
+        most = max(most, float(part.max()), -float(part.min()))
+    return finite, most
 
 
 def _shown(value: Any) -> str:

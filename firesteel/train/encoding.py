@@ -29,27 +29,27 @@ def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
 
     Nothing is lost: table[codes] has the bits of x.
     """
-    return _even_steps(x) or _few_values(x) or (x, None)
-
-
-def _even_steps(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
-    """Encode values that are all k / d with k = 0..255: pixels, scaled or not, counts, one-hots."""
     flat = x.reshape(-1)
-    for part in (flat[:4096], flat):
-        with np.errstate(over="ignore"):
-            d = np.rint(1 / part[part > 0].min(initial=1))
-        codes = _coded(x, d, x.dtype)
-        if codes is not None:
-            return codes, np.arange(256).astype(x.dtype) / d
-        if len(np.unique(flat[:4096])) > 256:
-            return None
-    return None
+    if found := _even_steps(x, flat[:4096]):
+        return found
+    if any(len(np.unique(flat[:some])) > 256 for some in (512, 4096)):
+        return x, None
+    return _even_steps(x, flat) or _few_values(x) or (x, None)
+
+
+def _even_steps(x: Array, some: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
+    """Encode values that are all k / d with k = 0..255: pixels, scaled or not, counts, one-hots.
+
+    some: the values that d is found from.
+    """
+    with np.errstate(over="ignore"):
+        d = np.rint(1 / some[some > 0].min(initial=1))
+    codes = _coded(x, d, x.dtype)
+    return None if codes is None else (codes, np.arange(256).astype(x.dtype) / d)
 
 
 def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
     """Encode at most 256 values of any kind, through a hash of their bits that keeps them apart."""
-    if x.size == 0 or len(np.unique(x.reshape(-1)[:4096])) > 256:
-        return None
     words = x.view(f"u{x.dtype.itemsize}").reshape(-1)
     values = np.unique(words)
     if len(values) > 256:
@@ -67,10 +67,12 @@ def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
 
 def _coded(x: npt.NDArray[Any], d: Any, dtype: np.dtype[Any]) -> npt.NDArray[np.uint8] | None:
     """Return the codes of values that are, as `dtype`, all k / d with k = 0..255; else None."""
-    codes = np.empty(x.shape, np.uint8)
-    few = max(1, (1 << 16) // max(1, x.shape[1]))  # rows that stay near
-    desk = np.empty((2, min(few, len(x)), x.shape[1]), dtype)
-    for at in range(0, len(x), few):
+    codes, width, at = np.empty(x.shape, np.uint8), max(1, x.shape[1]), 0
+    few, more = (
+        max(1, count // width) for count in (1 << 12, 1 << 17)
+    )  # rows that stay near, the first ones to fail
+    desk = np.empty((2, min(more, len(x)), x.shape[1]), dtype)
+    while at < len(x):
         out = codes[at : at + few]
         rows, scaled = desk[:, : len(out)]
         canonical(x[at : at + few], dtype, rows)
@@ -78,12 +80,14 @@ def _coded(x: npt.NDArray[Any], d: Any, dtype: np.dtype[Any]) -> npt.NDArray[np.
             np.copyto(out, np.rint(np.multiply(rows, d, out=scaled), out=scaled), casting="unsafe")
         if not np.array_equal(np.divide(out, d, out=scaled), rows):
             return None
+        at, few = at + few, more
     return codes
 
 
 def all_coded(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[np.uint8], Array] | None:
     """Encode all rows at once if they are even steps: a quarter of the bytes are then gathered and sorted."""
-    if x.dtype.kind != "f" or not (found := _even_steps(canonical(x[:64], dtype))):
+    first = canonical(x[:64], dtype)
+    if x.dtype.kind != "f" or not (found := _even_steps(first, first)):
         return None
     codes = _coded(x, np.rint(1 / found[1][1]), dtype)
     return None if codes is None else (codes, found[1])

@@ -244,3 +244,16 @@ def test_what_is_no_text(spark, files):
     with open(files[0], "wb") as file:
         file.write(bytes(range(128, 256)) * 20)
     assert refusal(spark, files)[0] == "data-number"
+
+
+@pytest.mark.parametrize("odd, kind", [(None, "float"), (0, "double"), (4999, "double")])
+def test_numbers_are_floats_where_those_hold_them_all_and_doubles_where_one_needs_it(spark, tmp_path, odd, kind):
+    x = np.arange(10_000.0).reshape(5_000, 2)
+    if odd is not None:
+        x[odd, 0] = 0.1
+    np.savetxt(tmp_path / "x.txt", x, "%.17g")
+    np.savetxt(tmp_path / "y.txt", np.arange(5_000) % 7, "%d")
+    with paired(spark, str(tmp_path / "x.txt"), str(tmp_path / "y.txt"), numbers=True) as given:
+        assert given.frame.schema["features"].dataType.elementType.typeName() == kind
+        found = np.array(given.frame.toPandas()["features"].tolist())
+    np.testing.assert_array_equal(found[np.argsort(found[:, 1])], x)
