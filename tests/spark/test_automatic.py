@@ -50,7 +50,7 @@ def used(model):
     return model.getValidationFraction(), model.getEarlyStoppingRounds(), model.getEvalMetric()
 
 
-@pytest.mark.parametrize("classes, weight", [(3, None), (25, None), (25, "w")])
+@pytest.mark.parametrize("classes, weight", [(3, None), pytest.param(25, None, marks=pytest.mark.slow), (25, "w")])
 def test_it_is_the_fit_with_the_same_rows_marked_and_rounds_set_on_any_layout(spark, classes, weight):
     x, y, w = made(classes=classes, n=1500)
     held = chosen(x, y, w if weight else np.ones(len(x)))
@@ -182,6 +182,7 @@ def test_rows_that_were_packed_before_are_all_trained_on(spark):
     assert used(model) == (0.0, 0, "loss") and "packed before" in model.summary.automatic
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_goes_on_to_the_same_bits(spark, tmp_path, monkeypatch):
     frame = frame_of(spark, *made(600))
     whole = small().fit(frame)

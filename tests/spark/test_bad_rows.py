@@ -812,7 +812,11 @@ def test_invalid_rows_stop_scoring_with_our_words(few, plain, numbers, row):
         model.transform(with_invalid(few, [row])).collect()
 
 
-@pytest.mark.parametrize("form", ["array<double>", "array<float>", "dense", "columns"])
+@pytest.mark.parametrize(
+    "form",
+    ["array<double>", *(pytest.param(form, marks=pytest.mark.slow) for form in ("array<float>", "dense"))]
+    + ["columns"],
+)
 def test_invalid_rows_are_left_out_of_scores_or_scored_as_null(few, plain, numbers, form):
     rows = [row for row in UNSCORED if (form, row) != ("dense", 44)]  # a vector has no nulls inside
     clean, frame = FORMS[form](few), FORMS[form](with_invalid(few, rows))

@@ -171,6 +171,7 @@ def test_r35_a_driver_that_is_killed_goes_on_to_the_same_bits(seed, rows, tmp_pa
     assert said == fit(rows.x, rows.y, epochs=20)
 
 
+@pytest.mark.slow
 def test_candidates_that_train_alike_do_not_disturb_each_other(spark, tmp_path):
     estimator = small(checkpointDir=(tmp_path / "kept").as_uri(), maxIter=2)
     grid = [{estimator.maxIter: 2}, {estimator.maxIter: 6}, {estimator.predictionCol: "p"}, {estimator.maxIter: 2}]

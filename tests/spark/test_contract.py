@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def connecting(tmp_path_factory):
+def connecting(request, tmp_path_factory):
     """Start the contract on Spark Connect, in a process that runs while classic Spark is looked at."""
     environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
     program = [sys.executable, "-W", "error::UserWarning", "-m", "tests.spark.contract", "local[2]"]
+    program += [] if "not slow" in request.config.getoption("-m") else ["slow"]
     said = tmp_path_factory.mktemp("connect")
     with (said / "out").open("w") as out, (said / "err").open("w") as err:
         process = subprocess.Popen(program, cwd=ROOT, env=environment, stdout=out, stderr=err)
@@ -52,6 +53,9 @@ mostly_on_connect = pytest.mark.parametrize(
     "found", [pytest.param("classic", marks=pytest.mark.slow), "connect"], indirect=True
 )
 """For what other tests look at on classic Spark."""
+mostly_on_classic = pytest.mark.parametrize(
+    "found", ["classic", pytest.param("connect", marks=pytest.mark.slow)], indirect=True
+)
 
 
 def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
@@ -70,6 +74,7 @@ def test_a_saved_pipeline_predicts_the_same_in_a_new_process(found):
     assert found("new_process") == expected
 
 
+@mostly_on_connect
 def test_cross_validation_packs_each_fold_once(found):
     got = found("cross_validator")
     assert len(got["metrics"]) == 2 and max(got["metrics"]) > 0.7
@@ -77,18 +82,20 @@ def test_cross_validation_packs_each_fold_once(found):
     assert got["best"] == got["alone"] == got["loaded"]
 
 
-@mostly_on_connect
+@pytest.mark.slow
 def test_train_validation_split_packs_the_rows_once(found):
     got = found("train_validation_split")
     assert got["packed"] == 2, "the split and the last fit"
     assert got["metrics"][2] == min(got["metrics"]) < 5 and got["sizes"] == [16]
 
 
+@mostly_on_connect
 def test_one_vs_rest(found):
     got = found("one_vs_rest")
     assert got["accuracy"] > 0.6 and got["models"] == 3 and got["same"]
 
 
+@mostly_on_classic
 def test_all_three_evaluators_and_the_summaries_agree(found):
     got = found("evaluators")
     assert got["accuracy"] > 0.7 and got["areaUnderROC"] > 0.99 and got["areaUnderPR"] > 0.99 and got["r2"] > 0.99
@@ -102,14 +109,14 @@ def test_thresholds_move_the_prediction_and_pass_from_estimator_to_model(found):
     assert got["always"] == [0.0] and got["one row"] == 0.0 and got["even"] and got["from the estimator"] == [2.0]
 
 
-@mostly_on_connect
+@pytest.mark.slow
 def test_weights_of_classes_and_rows_count(found):
     got = found("weights")
     assert got["plain"] < 0.1 < got["balanced"] and got["map"] > 0.3
     assert got["no weight for lemons"][0] == 0.0 < min(got["no weight for lemons"][1:])
 
 
-@mostly_on_connect
+@pytest.mark.slow
 def test_every_form_of_the_features_gives_the_same_network_and_scores(found):
     got = found("forms")
     assert len(got) == 5 and len({fingerprint for fingerprint, _ in got.values()}) == 1
@@ -134,7 +141,7 @@ def test_a_frame_trains_a_sequential_with_the_bits_of_arrays(found):
     assert got["refused"].startswith("DataError: there is no column 'nothing' for label=")
 
 
-@mostly_on_connect
+@pytest.mark.slow
 def test_penalties_make_weights_small_on_either_strategy(found):
     got = found("regularised")
     for name in ("l2", "l1", "gradient"):
@@ -142,6 +149,7 @@ def test_penalties_make_weights_small_on_either_strategy(found):
     assert got["dropout"] != got["free"]
 
 
+@mostly_on_classic
 def test_a_regressor_of_several_targets(found):
     got = found("several_targets")
     assert got["r2"] > 0.99 and got["type"] == "array<double>" and max(got["errors"]) < 20
@@ -160,6 +168,7 @@ def test_r51_numbers_far_from_zero_train_as_well_as_near_it(found):
     assert got["accuracy"][1] > got["accuracy"][0] - 0.005 > 0.95
 
 
+@mostly_on_connect
 def test_packed_rows_serve_many_fits_with_the_same_bits(found):
     got = found("packed")
     assert got["packed"] == got["direct"] and len(set(got["packed"])) == 2

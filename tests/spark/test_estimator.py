@@ -80,7 +80,9 @@ def test_a_pipeline_comes_back_from_disk(fitted, frame, tmp_path):
     )
 
 
-@pytest.mark.parametrize("few", [True, False], ids=["mostly zeros", "no zeros"])
+@pytest.mark.parametrize(
+    "few", [pytest.param(True, id="mostly zeros"), pytest.param(False, id="no zeros", marks=pytest.mark.slow)]
+)
 def test_how_vectors_are_stored_and_read_changes_no_bit(spark, rows, few, tmp_path):
     some = rows if few else replace(rows, x=rows.x + 10.0)
     frames = {form: some.frame(spark, form, slice(0, 200)).coalesce(2) for form in ("dense", "sparse", "mixed")}
@@ -224,6 +226,7 @@ def test_params_out_of_range_are_refused_by_name(frame, params):
         NeuralNetworkClassifier(**params).fit(stage)
 
 
+@pytest.mark.slow
 def test_a_negative_seed_is_a_seed_as_in_spark(frame):
     stage = VectorAssembler(inputCols=COLUMNS, outputCol="features").transform(frame)
     found = {NeuralNetworkClassifier(maxIter=1, seed=seed).fit(stage).network.fingerprint() for seed in (-1, -1, 1)}

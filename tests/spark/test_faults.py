@@ -63,6 +63,7 @@ def error(found: dict[str, Any], fault: str, most: float = 30.0) -> str:
     return str(told["text"])
 
 
+@pytest.mark.slow
 def test_r02_r03_a_killed_worker_and_a_task_that_raises(tmp_path):
     found = run(tmp_path, LOCAL, "kill_worker", "raise_once", "raise_always")
     unharmed(found, "kill_worker", "raise_once")

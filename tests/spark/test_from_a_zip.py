@@ -80,6 +80,7 @@ def test_a_zip_fits_and_reports_in_process(folder):
     assert "accuracy" in (folder / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_zip_fits_and_scores_on_spark(folder):
     submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
     command = [submit, "--master", "local[2]", "--py-files", "firesteel.zip", "on_spark.py"]

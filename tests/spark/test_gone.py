@@ -22,7 +22,7 @@ GONE = {
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture(scope="module", params=["classic", "connect"])
+@pytest.fixture(scope="module", params=["classic", pytest.param("connect", marks=pytest.mark.slow)])
 def found(request):
     environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
     program = [sys.executable, "-m", "tests.spark.gone", request.param]

@@ -129,6 +129,7 @@ def test_parquet_gives_the_same_model(spark, main, made, done, tmp_path):
         assert lines(tmp_path / "OUTPUT", name) == lines(done, name)
 
 
+@pytest.mark.slow
 def test_the_run_s_settings_train_it_again(spark, done, capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["train", str(done / "run" / "config.toml")])
@@ -289,6 +290,7 @@ def test_parquet_without_the_columns(spark, main, data, tmp_path, capsys):
     assert "`features` cannot be resolved" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_failure_after_training_leaves_nothing(spark, data, tmp_path, monkeypatch, capsys):
     module = example("main_task")
 

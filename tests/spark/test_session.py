@@ -228,7 +228,7 @@ def test_a_master_that_cannot_be_reached_is_said_to_be_at_once(master, no_sessio
         ("sc://127.0.0.1:1", "its server at 127.0.0.1:1 cannot be reached (Connection refused)"),
         ("sc://127.0.0.1:1/;token=secret", "its server at 127.0.0.1:1 cannot be reached (Connection refused)"),
         ("sc://nobody.invalid", "its server at nobody.invalid:15002 cannot be reached ("),
-        ("nonsense://127.0.0.1", "INVALID_CONNECT_URL"),
+        ("nonsense://127.0.0.1", "Spark did not start: ["),  # in its own words
     ],
 )
 def test_a_server_that_cannot_be_reached_is_said_to_be_at_once(remote, said, no_session, monkeypatch):
