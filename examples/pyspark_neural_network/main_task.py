@@ -33,6 +33,7 @@ from firesteel.models import Sequential
 from firesteel.optimizers import SGD
 from firesteel.report import RunFolder
 from firesteel.spark import session
+from firesteel.spark.engine import described
 from firesteel.spark.lines import Paired, paired
 from firesteel.train.strategies import Gradient
 
@@ -293,7 +294,8 @@ def run(given: argparse.Namespace) -> None:
         train = stack.enter_context(read(spark, given.train_images, given.train_labels))
         test = stack.enter_context(read(spark, given.test_images, given.test_labels))
         must_suit(train, test, given)
-        largest = largest_pixel(train)
+        with described(spark, "main_task: looking at the pixels"):
+            largest = largest_pixel(train)
         for note in notes(given, largest):
             print(note, flush=True)
         sizes = train.inputs, train.classes
@@ -320,7 +322,8 @@ def run(given: argparse.Namespace) -> None:
         if history.best is not None:
             print(f"kept: the weights of epoch {history.best + 1}")
 
-        table, shown = confusion(model, test), samples(model, test, given.seed)
+        with described(spark, "main_task: testing"):
+            table, shown = confusion(model, test), samples(model, test, given.seed)
         print("\n".join(["", *summary(table), ""]))
         for predicted, probability, truth in shown:
             print(f"pred: {predicted}, prob: {probability:.2f} true: {truth}")

@@ -15,6 +15,7 @@ from firesteel.cli.parts import labels, part, read
 from firesteel.cli.rows import Rows
 from firesteel.cli.sessions import session_of
 from firesteel.cli.trained import trained
+from firesteel.cli.words import count
 from firesteel.errors import without_secrets
 from firesteel.train.source import check_width
 
@@ -66,10 +67,10 @@ def evaluate(
         if isinstance(rows, Rows):
             check_width(rows.x.shape[1], known.model.network.inputs, rows.source)
         scored = part(rows, known.task(labels(rows)), spark)
-        count = len(scored.x) if scored.columns is None else scored.x.count()
+        size = count(scored.x)
         scores = known.model.evaluate(**scored.arguments, verbose=0, return_dict=True)
     if as_json:
-        print_json({"rows": count} | scores)
+        print_json({"rows": size} | scores)
         return
-    console.print(f"{count:,} rows of {without_secrets(rows.source)}", highlight=False, markup=False)
+    console.print(f"{size:,} rows of {without_secrets(rows.source)}", highlight=False, markup=False)
     console.print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()), highlight=False, soft_wrap=True)

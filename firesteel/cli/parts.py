@@ -56,6 +56,7 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | 
     """
     if spark is None or wanted.format not in BY_SPARK or (wanted.format == "text" and wanted.labels is None):
         return load(wanted)
+    from firesteel.spark.engine import described
     from firesteel.spark.files import explained, number_label, read_files
 
     if wanted.format == "text":
@@ -65,7 +66,7 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | 
         return Framed(source, frame, ("features",), ("label",), None, None, by_value=True)
     picked = pick(wanted, frame.columns)
     if len(picked.label) == 1:
-        with explained(source):
+        with explained(source), described(spark, "firesteel: looking at the labels"):
             frame = number_label(frame, picked.label[0])
     kinds = dict(frame.dtypes)
     wide = len(picked.features) == 1 and kinds[picked.features[0]].startswith(("array", "binary", "vector", "struct"))
@@ -98,11 +99,12 @@ def labels(rows: Rows | Framed) -> Labels:
     """Return what is known of the labels."""
     if isinstance(rows, Rows):
         return labels_of(rows)
-    if rows.classes is not None:
-        return Labels(rows.targets[0], "whole", tuple(range(rows.classes)), rows=rows.frame.count())
-    from firesteel.spark.files import explained, label_kind
+    from firesteel.spark.engine import described
+    from firesteel.spark.files import count_rows, explained, label_kind
 
-    with explained(rows.source):
+    if rows.classes is not None:
+        return Labels(rows.targets[0], "whole", tuple(range(rows.classes)), rows=count_rows(rows.frame))
+    with explained(rows.source), described(rows.frame.sparkSession, "firesteel: looking at the labels"):
         kind, values, count = label_kind(rows.frame, rows.targets, MOST_VALUES)
     if values == ():
         raise DataError(f"{rows.source}: there is no row in it: give at least one", code="data-empty")

@@ -11,7 +11,7 @@ from firesteel.cli.training import Plan
 from firesteel.core.network import Network
 from firesteel.train.blocks import n_blocks
 
-__all__ = ["described", "told"]
+__all__ = ["count", "described", "told"]
 
 MEBIBYTE = 2**20
 MOST_SHOWN = 12
@@ -30,7 +30,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "data": plan.training.source,
         "rows": survey.rows,
         "held": held,
-        "test_rows": None if plan.test is None else _count(plan.test.x),
+        "test_rows": None if plan.test is None else count(plan.test.x),
         "inputs": survey.width,
         "features": None if plan.names is None else list(plan.names),
         "task": plan.task.kind,
@@ -65,8 +65,13 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _count(x: Any) -> int:
-    return len(x) if isinstance(x, np.ndarray) else int(x.count())
+def count(x: Any) -> int:
+    """Return how many rows an array or a DataFrame has."""
+    if isinstance(x, np.ndarray):
+        return len(x)
+    from firesteel.spark.files import count_rows
+
+    return count_rows(x)
 
 
 def _jobs(plan: Plan, held: int) -> dict[str, int]:

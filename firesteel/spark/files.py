@@ -24,12 +24,14 @@ from firesteel.datasets.marks import MISSING, NUMERAL
 from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.arrow import lists
 from firesteel.spark.columns import Table
+from firesteel.spark.engine import described
 from firesteel.spark.failures import alive, let_go, plain
 from firesteel.spark.paths import exists, path_text, pattern, remove
 from firesteel.train.source import check_width
 
 __all__ = [
     "array_frame",
+    "count_rows",
     "count_sound",
     "encoded",
     "explained",
@@ -73,7 +75,7 @@ def read_files(spark: SparkSession, path: str | os.PathLike[str], form: str, inp
     Raises DataError for what is not there, or is no such file.
     """
     path = path_text(path)
-    with explained(path, spark):
+    with explained(path, spark), described(spark, f"firesteel: reading {path}"):
         files = pattern(spark, path)
         if form == "parquet":
             return spark.read.parquet(files)
@@ -90,7 +92,7 @@ def write_files(frame: DataFrame, path: str | os.PathLike[str], form: str) -> No
     """
     spark, path, fresh = frame.sparkSession, path_text(path), False
     try:
-        with explained(path, spark):
+        with explained(path, spark), described(spark, f"firesteel: writing {path}"):
             fresh = not is_remote() and not exists(spark, path)
             if form == "csv":
                 frame.write.csv(path, header=True)
@@ -100,6 +102,12 @@ def write_files(frame: DataFrame, path: str | os.PathLike[str], form: str) -> No
         if fresh and error.code != "data-exists":
             let_go(functools.partial(remove, spark, path))
         raise
+
+
+def count_rows(frame: DataFrame) -> int:
+    """Return how many rows there are, by a job with a name."""
+    with described(frame.sparkSession, "firesteel: counting the rows"):
+        return frame.count()
 
 
 def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: str) -> int:
@@ -114,7 +122,8 @@ def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: 
         size = F.size(x)
         finite = F.forall(x, lambda value: F.abs(value.cast("double")) < math.inf)  # Spark's NaN is above all
     bad = ~F.coalesce(finite & x.isNotNull(), F.lit(False))
-    with explained(path, frame.sparkSession):
+    spark = frame.sparkSession
+    with explained(path, spark), described(spark, f"firesteel: looking at {path}"):
         found = frame.agg(
             F.count(F.lit(1)).alias("rows"),
             F.count(F.when(bad, True)).alias("bad"),

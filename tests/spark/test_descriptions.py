@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from firesteel.callbacks import Callback, EarlyStopping
+from firesteel.cli import main
 from firesteel.spark import NeuralNetworkRegressor, pack
 from firesteel.spark.engine import described
 from firesteel.train.partial import Task
@@ -113,3 +115,23 @@ def test_the_names_do_not_reach_the_bits(spark, rows):
     assert Task.__dataclass_fields__["title"].default == "firesteel"
     named = fit(rows.frame(spark), callbacks=Named("loss", patience=9))
     assert named == fit(rows.frame(spark), callbacks=EarlyStopping("loss", patience=9)) == fit(rows.x, rows.y)
+
+
+def test_every_job_of_the_commands_has_a_name(rows, jobs, tmp_path):
+    table, run = tmp_path / "table.csv", tmp_path / "run"
+    head = ",".join([*(f"c{column}" for column in range(rows.x.shape[1])), "label"])
+    np.savetxt(table, np.column_stack([rows.x, rows.y])[:300], "%.6g", ",", header=head, comments="")
+    spark = ["--engine", "spark"]
+
+    def commands():
+        for command in (
+            ["train", "--data", table, "--test", table, "--epochs", "1", "--run", run],
+            ["evaluate", run, "--data", table],
+            ["predict", run, "--data", table, "--out", tmp_path / "scores.parquet"],
+        ):
+            with pytest.raises(SystemExit) as end:
+                main([*map(str, command), *spark])
+            assert not end.value.code
+
+    names = jobs(commands)
+    assert None not in names and {"firesteel: looking at the labels", f"firesteel: reading {table}"} <= set(names)
