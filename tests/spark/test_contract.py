@@ -77,7 +77,8 @@ def test_a_saved_pipeline_predicts_the_same_in_a_new_process(found):
 @mostly_on_connect
 def test_cross_validation_packs_each_fold_once(found):
     got = found("cross_validator")
-    assert len(got["metrics"]) == 2 and max(got["metrics"]) > 0.7
+    still, learning = got["metrics"]
+    assert learning > still, "a rate of 0 is not the better one"
     assert got["packed"] == 3, "two folds and the last fit"
     assert got["best"] == got["alone"] == got["loaded"]
 
