@@ -87,9 +87,9 @@ class Blas:
 
     def check(self) -> None:
         """Read the number back; where somebody has changed it under the users, count that and set it again."""
-        if (found := self.get()) == 1 or not self.users:
-            return
-        with self.lock:
+        with self.lock:  # outside it a user that leaves may have put its number back, and still be there
+            if (found := self.get()) == 1 or not self.users:
+                return
             key = threading.get_ident() if self.local else 0
             self.changes += key in self.kept  # else this is a helper's thread, which has not been read before
             if self.kept.get(key) == 1:  # who limited it before has put back what there was before that

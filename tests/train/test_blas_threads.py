@@ -402,3 +402,29 @@ def test_a_user_s_own_limit_stays(where):
                     elsewhere(fit)
                 fit()
                 assert BLAS.get() == number
+
+
+def test_a_helper_that_looks_while_the_last_user_leaves_does_not_leave_one_thread():
+    """It saw the number that had been put back, and a user that was still there, and set one thread for good."""
+    number, leaving, looked = [2], threading.Event(), threading.Event()
+
+    def put(count):
+        number[0] = count
+        if count == 2:
+            leaving.set()
+            looked.wait(0.5)  # inside `drop`, before the user is gone
+
+    made, user = Blas(lambda: number[0], put), object.__new__(type("User", (), {}))
+    made.local = False
+    made.take(user)
+
+    def helper():
+        leaving.wait()
+        made.check()
+        looked.set()
+
+    other = threading.Thread(target=helper)
+    other.start()
+    made.drop(user)
+    other.join()
+    assert number == [2] and not made.users
