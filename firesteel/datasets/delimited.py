@@ -62,17 +62,10 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, 
     {'size': array([1.5, 2. ]), 'kind': array(['a', 'b'], dtype='<U1')}
     """
     path, parts = Path(path), {name: list[Column]() for name in columns}
-    with _opened(path) as (file, refuse):
-        reader = csv.reader(file, strict=True)
-        header = _header(reader, refuse)
-        at = [header.index(name) for name in columns]
-        rows = _rows(path, reader, len(header))
-        while chunk := list(islice(rows, max(1, CHUNK // len(header)))):
-            for name, number in zip(columns, at, strict=True):
-                cells = [row[number] for row in chunk]
-                if max(map(len, cells)) > LETTERS:
-                    raise _too_long(path, name)
-                parts[name].append(_typed(cells))
+    for name, cells in _chunks(path, columns):
+        if max(map(len, cells)) > LETTERS:
+            raise _too_long(path, name)
+        parts[name].append(_typed(cells))
     if not any(parts.values()):
         raise DataError(f"{path}: there is no row below the header: give at least one", code="data-empty")
     return {name: _joined(path, name, arrays) for name, arrays in parts.items()}
@@ -84,6 +77,13 @@ def faulty_columns(path: Path, columns: Sequence[str]) -> list[str]:
     Raises DataError as `read_csv` does for what is no CSV.
     """
     kinds: dict[str, set[str]] = {name: set() for name in columns}
+    for name, cells in _chunks(path, columns):
+        kinds[name].add("U" if max(map(len, cells)) > LETTERS else _typed(cells).dtype.kind)
+    return [name for name, found in kinds.items() if not (found <= {"i", "f"} or found == {"b"})]
+
+
+def _chunks(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the cells of each column, some rows at a time."""
     with _opened(path) as (file, refuse):
         reader = csv.reader(file, strict=True)
         header = _header(reader, refuse)
@@ -91,9 +91,7 @@ def faulty_columns(path: Path, columns: Sequence[str]) -> list[str]:
         rows = _rows(path, reader, len(header))
         while chunk := list(islice(rows, max(1, CHUNK // len(header)))):
             for name, number in zip(columns, at, strict=True):
-                cells = [row[number] for row in chunk]
-                kinds[name].add("U" if max(map(len, cells)) > LETTERS else _typed(cells).dtype.kind)
-    return [name for name, found in kinds.items() if not (found <= {"i", "f"} or found == {"b"})]
+                yield name, [row[number] for row in chunk]
 
 
 def _too_long(path: Path, name: str) -> DataError:
