@@ -99,7 +99,7 @@ def first_in_first_out(name):
     wait = LambdaCallback(on_train_begin=lambda logs: (begun.set(), ended.wait(0.05)))
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(fitted, "784-64-10", [wait])
-        begun.wait()
+        assert begun.wait(60)
         return fitted(name, [LambdaCallback(on_epoch_end=lambda epoch, logs: other.result())])
 
 
@@ -142,16 +142,18 @@ def forked_in_a_fit(name):
 
 
 def forked_beside_a_fit(name):
-    going = threading.Event()
+    ending = threading.Event()
 
     def fit():
-        while not going.is_set():
+        while not ending.is_set():
             fitted("784-64-10")
 
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(fit)
-        found = forked(name)
-        going.set()
+        try:
+            found = forked(name)
+        finally:  # or the pool would wait for ever
+            ending.set()
         other.result()
     return found
 

@@ -9,12 +9,11 @@ import contextlib
 import ctypes
 import functools
 import importlib
-import itertools
 import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -61,13 +60,13 @@ class Threads:
             if meeting is not None:
                 meeting.check()
             self.meeting = meeting = Meeting(team)
-            self._ask(functools.partial(meeting.attend, member) for member in range(1, team.members))
+            self._ask([functools.partial(meeting.attend, member) for member in range(1, team.members)])
         return meeting
 
-    def _ask(self, jobs: Iterable[Callable[[], None]]) -> None:
+    def _ask(self, jobs: Sequence[Callable[[], None]]) -> None:
         for job in jobs:
             self.jobs.put(job)
-        if self.count and not self.helpers:  # whoever needs no help starts nobody
+        if jobs and not self.helpers:  # whoever needs no help starts nobody
             given = self.jobs, weakref.ref(self)
             self.helpers = [threading.Thread(target=_help, args=given, daemon=True) for _ in range(self.count)]
             with contextlib.suppress(RuntimeError):  # where there can be no more threads, this one does all
@@ -95,7 +94,7 @@ class Threads:
                         ended.put(None)
                 ended.put(error)
 
-        self._ask(itertools.repeat(work, max(0, min(self.count, len(items) - 1))))
+        self._ask([work] * min(self.count, len(items) - 1))
         work(Exception)  # who is interrupted waits for nobody
         errors = [self._next(ended) for _ in items]
         for error in filter(None, errors):
