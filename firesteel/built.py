@@ -26,6 +26,7 @@ from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 from firesteel.printing import plain, say
+from firesteel.tables.given import listed
 from firesteel.train.history import History
 from firesteel.train.state import TrainState
 
@@ -50,7 +51,7 @@ class Built:
         self._metrics: tuple[str | Metric, ...] = ()
         self.history: History | None = None
         self.stop_training = False
-        for layer in layers or ():
+        for layer in listed("layers", layers):
             self.add(layer)
 
     # Building
@@ -84,12 +85,10 @@ class Built:
         """
         if loss is None:
             raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
-        if isinstance(metrics, str | Metric):
-            raise ConfigError(f"metrics={metrics!r}: give a list, [{metrics!r}]", code="config-metrics")
-        chosen, function, measured = optimizers.get(optimizer), losses.get(loss), tuple(metrics or ())
+        chosen, function, measured = optimizers.get(optimizer), losses.get(loss), listed("metrics", metrics)
         for metric in measured:
             _metric(metric, function, 1)
-        self._optimizer, self._loss, self._metrics = chosen, function, measured
+        self._optimizer, self._loss, self._metrics = chosen, function, tuple(measured)
         self.forget()
 
     def get_compile_config(self) -> dict[str, Any] | None:
@@ -243,19 +242,19 @@ class Built:
             self._state = self._state.with_theta(theta)
 
     @spelled
-    def summary(self, *, print_fn: Callable[[str], Any] = say) -> None:
+    def summary(self, *, print_fn: Callable[[str], Any] | None = None) -> None:
         """Print the layers, their output shapes and their numbers of parameters.
 
         Args:
-            print_fn: Called with each line.
+            print_fn: Called with each line; `print` if not given.
         """
         other = self._untrained()
         text = console.table(self._described(), self.count_params() - other, other, np.dtype(self._dtype).itemsize)
         for line in text.splitlines():
             try:
-                print_fn(line)
+                (print_fn or say)(line)
             except UnicodeError:
-                print_fn(plain(line))
+                (print_fn or say)(plain(line))
 
     def __repr__(self) -> str:
         kinds = [type(layer).__name__ for layer in self._layers if not isinstance(layer, Input)]

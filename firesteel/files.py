@@ -15,11 +15,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from firesteel.errors import StoreError
+from firesteel.errors import ConfigError, StoreError
 
-__all__ = ["check_folder", "check_place", "flush_folder", "named", "open_plain", "replacing"]
+__all__ = ["check_folder", "check_place", "flush_folder", "named", "open_plain", "path_of", "replacing"]
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -31,6 +31,28 @@ KINDS = {
 SUFFIX = ".firesteel-part"
 STEM = 50
 """Characters of the target's name that the name of its part has: a file system allows 255 bytes in all."""
+
+
+def path_of(given: Any, name: str = "path") -> Path:
+    """Return a path that a user gave.
+
+    Args:
+        given: Text, or what `os.fspath` makes text of.
+        name: What the argument is called.
+
+    Raises:
+        ConfigError: If it is none, such as the number of an open file, or no file can be called so.
+
+    Example:
+        >>> path_of(5)
+        Traceback (most recent call last):
+        firesteel.errors.ConfigError: path=5: give a path, as text or a pathlib.Path [config-path]
+    """
+    text = os.fspath(given) if isinstance(given, os.PathLike) else given
+    with suppress(UnicodeError):
+        if isinstance(text, str) and b"\0" not in os.fsencode(text):
+            return Path(text)
+    raise ConfigError(f"{name}={given!r}: give a path, as text or a pathlib.Path", code="config-path")
 
 
 def open_plain(path: str | os.PathLike[str]) -> BinaryIO:

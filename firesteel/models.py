@@ -22,7 +22,7 @@ from firesteel.core.network import Objective
 from firesteel.core.spec import spelled
 from firesteel.errors import ConfigError
 from firesteel.printing import say
-from firesteel.tables.given import NAMES, features_of, rows_of
+from firesteel.tables.given import NAMES, features_of, listed, rows_of
 from firesteel.train import loop
 from firesteel.train.blas import steady
 from firesteel.train.callbacks import Callback
@@ -134,7 +134,7 @@ class Sequential(Trainable):
             shuffle=shuffle,
             class_weight=class_weight,
             initial_epoch=initial_epoch,
-            callbacks=[*_printers(verbose), *_callbacks(callbacks)],
+            callbacks=[*_printers(verbose), *listed("callbacks", callbacks, Callback)],
             checkpoint=checkpoint,
             told={"columns": columns},
         )
@@ -309,18 +309,11 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
 
 def _printers(verbose: int | str) -> list[Callback]:
     """Return what prints, as Keras's `verbose` says it."""
-    known: dict[int | str, list[Callback]] = {0: [], 1: [console.Progbar()], 2: [console.Quiet()]}
-    chosen = 1 if verbose == "auto" else verbose
-    if chosen not in known:
+    known: list[list[Callback]] = [[], [console.Progbar()], [console.Quiet()]]
+    chosen = verbose if isinstance(verbose, Real) else 1 if str(verbose) == "auto" else None
+    if chosen not in (0, 1, 2):
         raise ConfigError(f"verbose={verbose!r}: it must be 0, 1, 2 or 'auto'", code="config-value")
-    return known[chosen]
-
-
-def _callbacks(given: Any) -> Sequence[Callback]:
-    """Return the callbacks that were given, one or several."""
-    if given is None or isinstance(given, Callback):
-        return [] if given is None else [given]
-    return list(given)
+    return known[int(chosen)]
 
 
 def is_frame(x: Any) -> bool:

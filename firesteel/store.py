@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import StoreError
-from firesteel.files import named, open_plain, replacing
+from firesteel.files import named, open_plain, path_of, replacing
 
 __all__ = [
     "FORMATS",
@@ -165,8 +165,8 @@ def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any], int
 
     Raises StoreError if a file has no such header, or reading it would take more memory than a file of its size may.
     """
-    size = int.from_bytes(data[:8], "little")
     try:
+        size = int.from_bytes(data[:8], "little")
         text = str(memoryview(data)[8 : 8 + size], "ascii") if 0 < size <= len(data) - 8 else ""
         taken = claimed(text, own.end() if (own := FRONT.match(text)) else 0)
         _must_fit((8 if "\\u" in text else 2) * size + taken, len(data))
@@ -179,7 +179,7 @@ def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any], int
         header = json.loads(inner, parse_float=lambda number: 0.0 if number == "0.0" else float(number))
         if not isinstance(header, dict):
             raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise StoreError(f"{name} is not a firesteel model, or it is damaged", code="store-damaged") from None
     return entries, header, size + SPARE - ARENAS - taken
 
@@ -203,11 +203,11 @@ def claimed(text: str, start: int = 0) -> int:
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole or not at all.  Raises StoreError if it cannot be written."""
-    with named(path), replacing(path) as file:
+    with named(path := path_of(path)), replacing(path) as file:
         file.write(data)
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
     """Return a plain file's content.  Raises StoreError if it cannot be read."""
-    with named(path, "read"), open_plain(path) as file:
+    with named(path := path_of(path), "read"), open_plain(path) as file:
         return file.read()

@@ -8,11 +8,10 @@ import os
 import time
 import weakref
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from firesteel.errors import ConfigError
-from firesteel.files import check_folder
+from firesteel.files import check_folder, path_of
 from firesteel.train.callbacks import Callback, Logs
 
 __all__ = ["TensorBoard"]
@@ -41,7 +40,7 @@ class TensorBoard(Callback):
                 f'TensorBoard needs {error.name}, not installed here: pip install "firesteel[tensorboard]"',
                 code="config-package",
             ) from None
-        self.log_dir, self.writers = Path(log_dir), dict[str, Any]()
+        self.log_dir, self.writers = path_of(log_dir, "log_dir"), dict[str, Any]()
         self.new_writer, self.event, self.summary = EventsWriter, Event, Summary
         weakref.finalize(self, _close, self.writers)  # of a training that did not end
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.errors import DataError
+from firesteel.core.spec import whole
+from firesteel.errors import ConfigError, DataError
 
 __all__ = ["to_categorical"]
 
@@ -22,15 +23,17 @@ def to_categorical(y: Any, num_classes: int | None = None) -> npt.NDArray[np.flo
     """
     try:
         classes = np.asarray(y, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"y must hold the numbers of classes: {error}", code="data-text") from None
     if classes.ndim == 2 and classes.shape[1] == 1:
         classes = classes[:, 0]
     if classes.ndim != 1:
         raise DataError(f"y has shape {classes.shape}: give the number of one class a row", code="data-shape")
-    whole = np.isfinite(classes) & (classes >= 0) & (classes == np.floor(classes))
-    count = int(classes[whole].max(initial=-1)) + 1 if num_classes is None else num_classes
-    wrong = ~whole | (classes >= count)
+    if num_classes is not None and (whole(num_classes) or 0) < 1:
+        raise ConfigError(f"num_classes={num_classes!r}: it must be an integer of at least 1", code="config-value")
+    proper = np.isfinite(classes) & (classes >= 0) & (classes == np.floor(classes))
+    count = int(classes[proper].max(initial=-1)) + 1 if num_classes is None else num_classes
+    wrong = ~proper | (classes >= count)
     if wrong.any():
         row = int(wrong.argmax())
         top = "" if num_classes is None else f" to {count - 1}"
@@ -39,4 +42,4 @@ def to_categorical(y: Any, num_classes: int | None = None) -> npt.NDArray[np.flo
             f"{int(wrong.sum()):,} of {len(classes):,} rows hold something else",
             code="data-label-range",
         )
-    return np.eye(count)[classes.astype(np.intp)]
+    return np.equal.outer(classes, np.arange(count)).astype(np.float64)

@@ -6,7 +6,6 @@ ops together.
 
 import math
 from dataclasses import MISSING, dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from firesteel.core.initializers import Initializer
 from firesteel.core.norms import BatchNorm, LayerNorm
 from firesteel.core.ops import Affine, Op
 from firesteel.core.regularizers import Regularizer
-from firesteel.core.spec import Spec, choice, flag, integer, number, numbers, resolver, unknown, whole
+from firesteel.core.spec import Spec, choice, finite, flag, integer, number, numbers, resolver, unknown, whole
 from firesteel.errors import ConfigError
 
 __all__ = [
@@ -76,9 +75,9 @@ def max_value(given: object) -> float | None:
     """Return the largest output of a rectifier, or None for no limit."""
     if given is None:
         return None
-    if not isinstance(given, Real) or isinstance(given, bool) or not 0.0 <= float(given) < math.inf:
+    if not 0.0 <= finite(given) < math.inf:
         raise ConfigError(f"max_value={given!r}: it must be a number of at least 0, or None", code="config-value")
-    return float(given)
+    return finite(given)
 
 
 def regularizer(given: object) -> Regularizer | None:

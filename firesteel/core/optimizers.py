@@ -51,7 +51,7 @@ def kinds(given: object) -> tuple[str, ...]:
     """Return the kinds of parameters that were named, one or several."""
     names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else (given,)
     for name in names:
-        if name not in WORDS:
+        if not isinstance(name, str) or name not in WORDS:
             raise unknown("a kind of parameter", name, WORDS)
     return names
 

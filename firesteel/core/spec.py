@@ -22,6 +22,7 @@ __all__ = [
     "Spec",
     "check_arguments",
     "choice",
+    "finite",
     "flag",
     "integer",
     "nearest",
@@ -118,15 +119,20 @@ def number(
         left = f"{low} <= " if low > -math.inf else f"{above} < " if above > -math.inf else ""
         right = f" < {below}" if below < math.inf else ""
         need = f"{rule}{left}{name}{right}: {why}" if left or right else f"{rule}: {why}"
-        try:
-            value = float(got) if isinstance(got, Real) and not isinstance(got, bool) else math.nan
-        except OverflowError:
-            value = math.nan
+        value = finite(got)
         if not (math.isfinite(value) and low <= value and above < value < below):
             raise _refuse(owner, name, got, need)
         return value
 
     return field(default=default, metadata={"check": check})
+
+
+def finite(got: object) -> float:
+    """Return a number of any kind as a float; NaN for all else, True and False included."""
+    try:
+        return float(got) if isinstance(got, Real) and not isinstance(got, bool) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
@@ -189,11 +195,7 @@ def flag(default: bool) -> Any:
 def optional(declared: Any) -> Any:
     """Declare a field that is None, which is also its default, or what another declaration allows."""
     check = declared.metadata["check"]
-
-    def unless_none(owner: str, name: str, got: object) -> Any:
-        return None if got is None else check(owner, name, got)
-
-    return field(default=None, metadata={"check": unless_none})
+    return field(default=None, metadata={"check": lambda *given: None if given[-1] is None else check(*given)})
 
 
 def word(default: str, *others: str | None) -> Any:

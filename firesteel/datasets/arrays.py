@@ -16,9 +16,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import TIMES, Unpacked, opened, written
+from firesteel.datasets.files import TIMES, Unpacked, array_of, opened, written
 from firesteel.errors import DataError
-from firesteel.files import open_plain
+from firesteel.files import open_plain, path_of
 
 __all__ = ["read_npy", "read_npz", "write_npz"]
 
@@ -34,7 +34,7 @@ def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Raises DataError where the file cannot be read (`data-file`), or is not such a file (`data-numpy`).
     """
-    path = Path(path)
+    path = path_of(path)
     with opened(path, TIMES) as file:
         if file.peek(2)[:2] == b"PK":  # type: ignore[attr-defined]
             raise DataError(f"{path}: holds several arrays: give it the ending .npz", code="data-numpy")
@@ -50,7 +50,7 @@ def read_npz(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any] |
     Raises DataError where the file cannot be read (`data-file`), is not such a file or has no "x" (`data-numpy`), or
     is packed more tightly than any file of rows (`data-size`).
     """
-    path = Path(path)
+    path = path_of(path)
     try:
         with open_plain(path) as file:
             if file.read(6) == b"\x93NUMPY":
@@ -87,7 +87,8 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) 
         arrays: Arrays of numbers, booleans or text.
 
     Raises:
-        DataError: The file is there already (`data-exists`) or cannot be written (`data-write`).
+        DataError: An array of anything else (`data-shape`); the file is there already (`data-exists`) or cannot be
+            written (`data-write`).
 
     Example:
         >>> import tempfile
@@ -96,8 +97,9 @@ def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]]) 
         ...     read_npz(Path(folder) / "two.npz")
         (array([[1., 1.]]), array([0.]))
     """
-    with written(Path(path)) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
+    whole = {name: array_of(array, "biufU", "numbers, booleans or text") for name, array in arrays.items()}
+    with written(path_of(path)) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in whole.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 

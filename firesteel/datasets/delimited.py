@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import lines_of, opened_text, text_lines, written
+from firesteel.datasets.files import array_of, lines_of, opened_text, text_lines, written
 from firesteel.errors import DataError
+from firesteel.files import path_of
 
 __all__ = ["csv_columns", "read_csv", "write_csv"]
 
@@ -40,7 +41,7 @@ def csv_columns(path: str | os.PathLike[str]) -> list[str]:
 
     Raises DataError where the file cannot be read (`data-file`), or its first line names no columns (`data-csv`).
     """
-    with _opened(Path(path)) as (file, refuse):
+    with _opened(path_of(path)) as (file, refuse):
         return _header(csv.reader(file, strict=True), refuse)
 
 
@@ -61,7 +62,7 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, 
     ...     read_csv(path, ["size", "kind"])
     {'size': array([1.5, 2. ]), 'kind': array(['a', 'b'], dtype='<U1')}
     """
-    path, parts = Path(path), {name: list[Column]() for name in columns}
+    path, parts = path_of(path), {name: list[Column]() for name in columns}
     for name, cells in _chunks(path, columns):
         if max(map(len, cells)) > LETTERS:
             raise _too_long(path, name)
@@ -87,6 +88,10 @@ def _chunks(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]
     with _opened(path) as (file, refuse):
         reader = csv.reader(file, strict=True)
         header = _header(reader, refuse)
+        if missing := [name for name in columns if name not in header]:
+            raise DataError(
+                f"{path}: there is no column {missing[0]!r}: it has {', '.join(header)}", code="data-column"
+            )
         at = [header.index(name) for name in columns]
         rows = _rows(path, reader, len(header))
         while chunk := list(islice(rows, max(1, CHUNK // len(header)))):
@@ -133,11 +138,15 @@ def is_word(cell: str) -> bool:
 def write_csv(path: str | os.PathLike[str], columns: dict[str, Column]) -> None:
     """Write columns of one length as CSV with a header; the file is whole or not there.
 
-    Raises DataError where the file is there already (`data-exists`) or cannot be written (`data-write`).
+    Raises DataError for no columns, or some that are not of one length (`data-shape`), and where the file is there
+    already (`data-exists`) or cannot be written (`data-write`).
     """
-    with written(Path(path)) as file:
-        text = [",".join(_quoted(name) for name in columns)]
-        arrays = list(columns.values())
+    arrays = [array_of(column, "biufU", "numbers, booleans or text") for column in columns.values()]
+    if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(columns, arrays, strict=True))
+        raise DataError(f"{path}: columns must be of one length: {shapes or 'there are none'}", code="data-shape")
+    with written(path_of(path)) as file:
+        text = [",".join(_quoted(str(name)) for name in columns)]
         step = max(1, CHUNK // len(arrays))
         for start in range(0, len(arrays[0]), step):
             cells = [_cells(array[start : start + step]) for array in arrays]

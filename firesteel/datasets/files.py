@@ -17,10 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from firesteel.errors import DataError
 from firesteel.files import open_plain, replacing
 
-__all__ = ["Unpacked", "lines_of", "must_not_exist", "opened", "opened_text", "text_lines", "written"]
+__all__ = ["Unpacked", "array_of", "lines_of", "must_not_exist", "opened", "opened_text", "text_lines", "written"]
 
 HEAD, PIECE = 16, 2**20
 """Bytes that say what a file is, and that are read at a time."""
@@ -236,6 +239,21 @@ def must_not_exist(path: Path) -> None:
     """Raise DataError if there is such a file, which is never overwritten."""
     if os.path.exists(path):  # False where one may not look: writing says why
         raise DataError(f"{path}: is there already; delete it, or name another folder", code="data-exists")
+
+
+def array_of(values: Any, kinds: str = "biuf", what: str = "numbers") -> NDArray[Any]:
+    """Return what is to be written as an array; raise DataError unless it is of one of NumPy's kinds.
+
+    >>> array_of([1, 2.5])
+    array([1. , 2.5])
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise DataError("ragged rows cannot be written: all must have as many values", code="data-shape") from None
+    if array.dtype.kind not in kinds:
+        raise DataError(f"{array.dtype} values cannot be written: they must be {what}", code="data-shape")
+    return array
 
 
 @contextmanager

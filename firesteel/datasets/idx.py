@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import Unpacked, opened, written
+from firesteel.datasets.files import Unpacked, array_of, opened, written
 from firesteel.errors import DataError
-from firesteel.files import open_plain
+from firesteel.files import open_plain, path_of
 
 __all__ = ["read_idx", "read_packed", "read_pinned", "write_idx"]
 
@@ -47,7 +47,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Source: the format note on Y. LeCun's MNIST page.
     """
-    return _read(Path(path))[0]
+    return _read(path_of(path))[0]
 
 
 def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
@@ -58,7 +58,7 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     Raises `DataError` for any other (`data-shape`), where the file is there already (`data-exists`) or cannot be
     written (`data-write`).
     """
-    kinds = {np.dtype(name): code for code, name in TYPES.items()}
+    array, kinds = array_of(array, "biufcmMOSUV"), {np.dtype(name): code for code, name in TYPES.items()}
     kind = array.dtype.newbyteorder(">")
     if kind not in kinds or not 1 <= array.ndim <= MAX_DIMENSIONS:
         known = ", ".join(str(kind.newbyteorder("=")) for kind in kinds)
@@ -66,7 +66,7 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
             f"{path}: IDX holds 1 to {MAX_DIMENSIONS} dimensions of {known}, and not {array.dtype} of {array.shape}",
             code="data-shape",
         )
-    with written(Path(path)) as file:
+    with written(path_of(path)) as file:
         file.write(struct.pack(f">BBBB{array.ndim}I", 0, 0, kinds[kind], array.ndim, *array.shape))
         file.write(np.ascontiguousarray(array, kind).data)
 

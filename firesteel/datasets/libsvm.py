@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import lines_of, opened_text, written
-from firesteel.errors import DataError
+from firesteel.core.spec import whole
+from firesteel.datasets.files import array_of, lines_of, opened_text, written
+from firesteel.errors import ConfigError, DataError
+from firesteel.files import path_of
 
 __all__ = ["read_libsvm", "write_libsvm"]
 
@@ -50,7 +52,9 @@ def read_libsvm(
 
     Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
     """
-    path = Path(path)
+    path = path_of(path)
+    if inputs is not None and (whole(inputs) or 0) < 1:
+        raise ConfigError(f"inputs={inputs!r}: it must be an integer of at least 1", code="config-value")
     labels: list[float] = []
     columns: list[NDArray[np.int64]] = []
     values: list[NDArray[np.float64]] = []
@@ -150,16 +154,18 @@ def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any])
 
     Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
     """
-    if x.dtype.kind not in "uifb" or y.dtype.kind not in "uifb" or y.shape != x.shape[:1]:
+    x, y = array_of(x), array_of(y)
+    if not x.ndim or not np.isfinite(x).all() or not np.isfinite(y).all() or y.shape != x.shape[:1]:
         raise DataError(
-            f"x is {x.dtype} of shape {x.shape} and y {y.dtype} of {y.shape}: both must be numbers, one label a row",
+            f"x is {x.dtype} of shape {x.shape} and y {y.dtype} of {y.shape}: both must be finite numbers, "
+            "one label a row",
             code="data-shape",
         )
     rows = x.reshape(len(x), math.prod(x.shape[1:]))
     small = x.dtype == np.uint8 and y.dtype == np.uint8
     text: Callable[[NDArray[Any], NDArray[Any]], bytes] = _Bytes(rows.shape[1]) if small else _text
     step = max(1, CHUNK // max(1, rows.shape[1]))
-    with written(Path(path)) as file:
+    with written(path_of(path)) as file:
         for at in range(0, len(rows), step):
             file.write(text(rows[at : at + step], y[at : at + step]))
 

@@ -6,13 +6,13 @@ Every line must hold as many numbers as the first.  `arrays.py` reads NumPy's ow
 import os
 import warnings
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firesteel.datasets.files import lines_of, opened_text
 from firesteel.errors import DataError
+from firesteel.files import path_of
 
 __all__ = ["read_numbers"]
 
@@ -31,7 +31,7 @@ def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     array([[0.  , 0.5 , 1.  ],
            [1.  , 0.  , 0.25]])
     """
-    path = Path(path)
+    path = path_of(path)
     rows: list[NDArray[np.float64]] = []
     wrong, bad = "", 0
     with opened_text(path) as file:

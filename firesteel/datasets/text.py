@@ -7,14 +7,14 @@ file, and zeros left out.
 import math
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import written
+from firesteel.datasets.files import array_of, written
 from firesteel.errors import DataError
+from firesteel.files import path_of
 
 __all__ = ["write_text"]
 
@@ -41,9 +41,9 @@ def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> N
     0 0 0.2
     """
     width: int | None = None
-    with written(Path(path)) as file:
+    with written(path_of(path)) as file:
         for rows in parts:
-            flat = _flat(rows, width)
+            flat = _flat(array_of(rows), width)
             width = flat.shape[1]
             step = max(1, CHUNK // width)
             for at in range(0, len(flat), step):
@@ -52,7 +52,7 @@ def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> N
 
 def _flat(rows: NDArray[Any], width: int | None) -> NDArray[Any]:
     values = math.prod(rows.shape[1:])
-    if rows.ndim < 2 or not values or rows.dtype.kind not in "biuf":
+    if rows.ndim < 2 or not values:
         raise DataError(
             f"a part is {rows.dtype} of shape {rows.shape}: it must be rows of numbers", code="data-shape"
         )

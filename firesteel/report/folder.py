@@ -24,7 +24,7 @@ from firesteel import __version__, store
 from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
-from firesteel.files import open_plain
+from firesteel.files import open_plain, path_of
 from firesteel.report import settings
 from firesteel.report.evidence import Names, Rows, examine, task_of
 from firesteel.tables.sampling import sample
@@ -92,7 +92,7 @@ class RunFolder(Callback):
             raise ConfigError(
                 f'a run folder needs {" and ".join(missing)}: pip install "firesteel[cli]"', code="config-package"
             )
-        self.folder, self.test = Path(folder), test
+        self.folder, self.test = path_of(folder, "folder"), test
         self.run_name = self.folder.name
         named = [None if names is None else [str(name) for name in names] for names in (class_names, feature_names)]
         self.names = Names(named[0], named[1], picture)
@@ -276,7 +276,7 @@ def next_folder(parent: str | os.PathLike[str]) -> Path:
     """Make and return the first free folder of 001, 002, ... in a folder.  Raises StoreError if it cannot."""
     number = 1
     while True:
-        made = Path(parent) / f"{number:03d}"
+        made = path_of(parent, "parent") / f"{number:03d}"
         try:
             made.mkdir(parents=True)
             return made

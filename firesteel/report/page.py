@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from firesteel.errors import StoreError, without_secrets
-from firesteel.files import open_plain
+from firesteel.files import open_plain, path_of
 from firesteel.report import charts
 from firesteel.report.folder import FORMAT
 from firesteel.report.times import time_split
@@ -52,7 +52,7 @@ def render(folder: str | Path) -> str:
     and says when metrics.json was written, because a run that is killed cannot say that it has ended.
     Raises StoreError where a file cannot be read, is damaged or of another version, with its name.
     """
-    folder = Path(folder)
+    folder = path_of(folder, "folder")
     path = folder / "metrics.json"
     metrics = without_secrets(_object(path))
     if metrics.get("format") != FORMAT or metrics.get("status") not in list(STATES):

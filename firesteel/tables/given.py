@@ -17,7 +17,7 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.train.checks import misplaced, refuse
 
-__all__ = ["NAMES", "features_of", "rows_of"]
+__all__ = ["NAMES", "features_of", "listed", "rows_of"]
 
 NAMES = {"features": "x", "label": "y", "weight": "sample_weight"}
 """What the parts of rows in arrays are called."""
@@ -80,6 +80,23 @@ def features_of(x: Any, name: str = "x", inputs: int | None = None) -> Features:
     if not array.shape[1]:
         raise _refused(f"{name} has no columns: give at least one")
     return array
+
+
+def listed(name: str, given: Any, one: type | None = None) -> list[Any]:
+    """Return several things that were given as a list, None as an empty one.
+
+    one: a type of which a single thing is taken too.
+    Raises ConfigError for anything else that is no list, texts and mappings among it.
+    """
+    if given is None or (one is not None and isinstance(given, one)):
+        return [] if given is None else [given]
+    try:
+        items = list(given)
+    except TypeError:
+        items = None
+    if items is None or isinstance(given, str | bytes | Mapping):
+        raise ConfigError(f"{name}={given!r}: give a list, [{given!r}]", code=f"config-{name}")
+    return items
 
 
 def _refused(text: str, code: str = "data-shape") -> DataError:

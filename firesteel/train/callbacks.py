@@ -15,7 +15,7 @@ import numpy as np
 
 from firesteel.core.network import Objective
 from firesteel.core.schedules import Schedule
-from firesteel.core.spec import check_arguments, nearest
+from firesteel.core.spec import check_arguments, finite, nearest, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.printing import say
@@ -158,9 +158,12 @@ class Monitor(Callback):
     larger: bool | None
 
     def __init__(self, monitor: str, mode: str, min_delta: float, verbose: int) -> None:
-        if mode not in ("auto", "min", "max"):
+        if not isinstance(monitor, str):
+            raise ConfigError(f"monitor={monitor!r}: it must be the name of a loss or metric", code="config-monitor")
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             raise ConfigError(f"mode={mode!r}: it must be 'auto', 'min' or 'max'", code="config-value")
-        self.monitor, self.mode, self.verbose, self.min_delta = monitor, mode, verbose, abs(min_delta)
+        self.monitor, self.mode, self.verbose = monitor, mode, verbose
+        self.min_delta = abs(_number("min_delta", min_delta))
         self.larger = None if mode == "auto" and monitor not in ("loss", "val_loss") else mode == "max"
 
     def watch(self, objective: Objective, held: bool) -> None:
@@ -221,8 +224,9 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta, verbose)
-        self.patience, self.baseline = _at_least("patience", patience, 0), baseline
-        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.patience, self.baseline = _at_least("patience", patience, 0), threshold("baseline", baseline)
+        self.start_from_epoch = _at_least("start_from_epoch", start_from_epoch, 0)
+        self.restore_best_weights = bool(restore_best_weights)
         self.stopped_epoch, self.best_epoch = 0, 0
 
     def rule(self) -> Stopping:
@@ -270,10 +274,10 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta, verbose)
-        if not 0.0 <= factor < 1.0:
+        if not 0.0 <= _number("factor", factor) < 1.0:
             raise ConfigError(f"factor={factor!r}: it must be in [0, 1)", code="config-value")
         self.factor, self.patience = factor, _at_least("patience", patience, 0)
-        self.cooldown, self.min_lr = _at_least("cooldown", cooldown, 0), min_lr
+        self.cooldown, self.min_lr = _at_least("cooldown", cooldown, 0), _number("min_lr", min_lr)
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.model.learning_rate = self.model.learning_rate
@@ -347,9 +351,10 @@ class BoldDriver(Callback):
     """
 
     def __init__(self, form: str = "safe", up: float = 1.05, down: float = 0.5, tolerance: float = 0.0) -> None:
-        if form not in ("safe", "seed"):
+        if not isinstance(form, str) or form not in ("safe", "seed"):
             raise ConfigError(f"form={form!r}: it must be 'safe' or 'seed'", code="config-value")
-        if not (up >= 1.0 > down > 0.0 and tolerance >= 0.0 and up < math.inf):
+        up, down, tolerance = _number("up", up), _number("down", down), _number("tolerance", tolerance)
+        if not (up >= 1.0 > down > 0.0 and tolerance >= 0.0):
             raise ConfigError(
                 f"BoldDriver(up={up!r}, down={down!r}, tolerance={tolerance!r}): up must be at least 1, down "
                 "between 0 and 1, tolerance at least 0",
@@ -402,10 +407,23 @@ class LambdaCallback(Callback):
             setattr(self, name, function)
 
 
-def _at_least(name: str, value: int, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+def _at_least(name: str, value: Any, low: int) -> int:
+    number = whole(value)
+    if number is None or number < low:
         raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
-    return value
+    return number
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a finite number.  Raises ConfigError for anything else."""
+    if not math.isfinite(finite(value)):
+        raise ConfigError(f"{name}={value!r}: it must be a finite number", code="config-value")
+    return finite(value)
+
+
+def threshold(name: str, value: Any) -> float | None:
+    """Return what must be beaten, None for nothing.  Raises ConfigError for what is no finite number."""
+    return None if value is None else _number(name, value)
 
 
 SETTERS = (BoldDriver, LearningRateScheduler, ReduceLROnPlateau)

@@ -13,8 +13,8 @@ from typing import Any
 
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError
-from firesteel.files import check_folder, check_place, named, open_plain
-from firesteel.train.callbacks import Callback, Logs, Monitor
+from firesteel.files import check_folder, check_place, named, open_plain, path_of
+from firesteel.train.callbacks import Callback, Logs, Monitor, threshold
 from firesteel.train.engine import Engine
 from firesteel.train.stopping import better
 
@@ -44,7 +44,8 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, 0.0, verbose)
-        self.filepath, self.save_best_only, self.threshold = filepath, save_best_only, initial_value_threshold
+        self.filepath, self.save_best_only = str(path_of(filepath, "filepath")), save_best_only
+        self.threshold = threshold("initial_value_threshold", initial_value_threshold)
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
         known = [name for name in objective.names if name not in dict(objective.ranked)]
@@ -76,10 +77,10 @@ class ModelCheckpoint(Monitor):
         """Return the path of an epoch's model.  Raises ConfigError where it names what is not known."""
         known = {"learning_rate": self.model.learning_rate, **logs}
         try:
-            return os.fspath(self.filepath).format(epoch=epoch + 1, **known)
+            return self.filepath.format(epoch=epoch + 1, **known)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"filepath={str(self.filepath)!r} names {error}, and there are epoch and {list(known)}",
+                f"filepath={self.filepath!r} names {error}, and there are epoch and {list(known)}",
                 code="config-value",
             ) from None
 
@@ -97,6 +98,7 @@ class BackupAndRestore(Callback):
     observes = True
 
     def __init__(self, backup_dir: str | os.PathLike[str], delete_checkpoint: bool = True) -> None:
+        path_of(backup_dir, "backup_dir")
         self.backup_dir, self.delete_checkpoint = backup_dir, delete_checkpoint
 
 
@@ -115,7 +117,7 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str) or len(separator) != 1 or separator in '\r\n"':
             raise ConfigError(f"separator={separator!r}: it must be one character", code="config-value")
-        self.path, self.separator, self.append = Path(filename), separator, append
+        self.path, self.separator, self.append = path_of(filename, "filename"), separator, append
 
     def on_train_begin(self, logs: Logs = None) -> None:
         check_place(self.path)

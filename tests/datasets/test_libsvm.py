@@ -52,7 +52,7 @@ def test_the_digits_come_back_from_the_reader_of_the_lesson(tmp_path):
 
 @pytest.mark.parametrize("x, y", [(X.astype(str), Y), (X, Y.astype(str)), (X, Y[:1])])
 def test_anything_but_numbers_is_refused(tmp_path, x, y):
-    with pytest.raises(DataError, match="both must be numbers, one label a row"):
+    with pytest.raises(DataError, match="must be (finite )?numbers"):
         write_libsvm(tmp_path / "x.txt", x, y)
     assert os.listdir(tmp_path) == []
 
