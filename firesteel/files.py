@@ -98,6 +98,8 @@ def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[Binar
         OSError: If it cannot be written; then all is as it was.
     """
     target = Path(path)
+    with suppress(FileNotFoundError):  # a device or a pipe is not replaced by a file
+        _check_plain(os.stat(target), target)
     _sweep(target)
     file = _part(target)
     try:
@@ -187,6 +189,5 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
 def check_place(path: str | os.PathLike[str]) -> None:
     """Make the folder of a file.  Raises StoreError if the file could not be written there."""
     check_folder(Path(path).parent)
-    with named(path):
-        if os.path.isdir(path):
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    with named(path), suppress(FileNotFoundError):
+        _check_plain(os.stat(path), path)

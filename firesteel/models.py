@@ -309,11 +309,10 @@ def load_model(path: str | os.PathLike[str]) -> Sequential:
 
 def _printers(verbose: int | str) -> list[Callback]:
     """Return what prints, as Keras's `verbose` says it."""
-    known: list[list[Callback]] = [[], [console.Progbar()], [console.Quiet()]]
     chosen = verbose if isinstance(verbose, Real) else 1 if str(verbose) == "auto" else None
     if chosen not in (0, 1, 2):
         raise ConfigError(f"verbose={verbose!r}: it must be 0, 1, 2 or 'auto'", code="config-value")
-    return known[int(chosen)]
+    return [console.Progbar()] if chosen == 1 else [console.Quiet()] if chosen else []
 
 
 def is_frame(x: Any) -> bool:

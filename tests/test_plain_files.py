@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from firesteel import checkpoints, store
+from firesteel.callbacks import CSVLogger, ModelCheckpoint
 from firesteel.datasets.files import written
 from firesteel.errors import StoreError
 from firesteel.files import check_folder, open_plain, replacing
-from firesteel.models import load_model
+from firesteel.layers import Dense
+from firesteel.models import Sequential, load_model
 from tests.files import KEPT, ME, model
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +65,35 @@ def test_only_plain_files_are_read(odd, reader, tmp_path, monkeypatch):
         READERS[reader](tmp_path / "m")
     assert caught.value.code == "store-read" and str(tmp_path / "m") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+WRITERS = {
+    "model": lambda path: model(1).save(path),
+    "checkpoint": lambda path: trained(checkpoint=path),
+    "ModelCheckpoint": lambda path: trained(callbacks=[ModelCheckpoint(path)]),
+    "CSVLogger": lambda path: trained(callbacks=[CSVLogger(path)]),
+    "CSVLogger that goes on": lambda path: trained(callbacks=[CSVLogger(path, append=True)]),
+}
+
+
+def trained(**settings):
+    made = Sequential([Dense(1, input_dim=1)])
+    made.compile("sgd", "mse")
+    made.fit([[0.0], [1.0]], [0.0, 1.0], verbose=0, **settings)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("odd", [odd for odd in ODD if odd != "a link to nowhere"])
+def test_only_plain_files_are_written_over(odd, writer, tmp_path, monkeypatch):
+    """A pipe made a fit wait for a reader, and a device was replaced by a file."""
+    monkeypatch.chdir(tmp_path)
+    ODD[odd](tmp_path / "m")
+    before = os.lstat(tmp_path / "m")
+    with pytest.raises(StoreError) as caught:
+        WRITERS[writer](tmp_path / "m")
+    assert caught.value.code == "store-write" and str(tmp_path / "m") in str(caught.value)
+    assert os.path.samestat(before, os.lstat(tmp_path / "m"))
 
 
 def test_links_to_plain_files_are_followed(tmp_path):

@@ -129,16 +129,19 @@ HOOKS = {
 
 
 def takes(function: object, count: int) -> bool | None:
-    """Return whether something can be called with so many arguments; None for what does not say what it takes."""
+    """Return whether something can be called with so many arguments; None for what does not say what it takes, as
+    what hands on all that it is given (`*args`) does not.
+    """
     try:
         signature = inspect.signature(function)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None if callable(function) else False
     try:
-        signature.bind(*range(count))
+        bound = signature.bind(*range(count)).arguments
     except TypeError:
         return False
-    return True
+    open_ended = any(one.kind is one.VAR_POSITIONAL and one.name in bound for one in signature.parameters.values())
+    return None if open_ended else True
 
 
 def _check_hook(owner: str, hook: str, function: object) -> None:

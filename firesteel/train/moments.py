@@ -26,7 +26,7 @@ __all__ = ["Moments", "measure"]
 class Moments:
     """mean, variance: of some columns, weighted, float64; of the columns as they are, whatever their centre.
 
-    A variance within the rounding of float32 is 0: that column does not change.
+    A variance within the rounding of the network's dtype is 0: that column does not change.
     """
 
     mean: Array
@@ -52,7 +52,7 @@ def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Momen
     count = targets if engine.sparse else width + targets
     task = Task(idle, np.zeros(0, dtype), shards=engine.shards, title="firesteel: means and variances")
     partials = engine.map(functools.partial(moments, engine.sparse), task)
-    measured = _pooled([part.sums for part in partials if part is not None], count)
+    measured = _pooled([part.sums for part in partials if part is not None], count, dtype)
     at = count - targets
     found = Moments(plus(measured.mean[at:], engine.centre.targets), measured.variance[at:])
     if engine.sparse:
@@ -61,7 +61,7 @@ def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Momen
     return Moments(plus(measured.mean[:at], engine.centre.features), measured.variance[:at]), found
 
 
-def _pooled(shards: Sequence[Array], count: int) -> Moments:
+def _pooled(shards: Sequence[Array], count: int, dtype: str) -> Moments:
     """Return the moments of all rows from what `rounds.moments` found in each shard.
 
     Source: Chan, Golub and LeVeque 1979, equation 2.1.
@@ -76,5 +76,5 @@ def _pooled(shards: Sequence[Array], count: int) -> Moments:
         mean += apart * (here / weight)
         square += np.maximum(spread - shift * shift / here, 0.0) + apart * apart * (here * (weight - here) / weight)
     variance = square / weight
-    variance[variance <= (np.finfo(np.float32).eps * mean) ** 2] = 0.0
+    variance[variance <= (np.finfo(dtype).eps * mean) ** 2] = 0.0
     return Moments(mean, variance)

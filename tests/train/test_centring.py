@@ -406,3 +406,16 @@ def test_a_damaged_centre_in_a_file_is_an_error_of_ours(monkeypatch):
         with pytest.raises(StoreError):
             Sequential.from_bytes(data)
     assert Network.from_config(json.loads(json.dumps(model.network.to_config()))) == model.network
+
+
+@pytest.mark.parametrize("far", [1e9 + np.arange(200.0), 1.7e12 + 1000 * np.arange(200.0), 1e15 + np.arange(200.0)])
+def test_float64_normalizes_numbers_far_from_zero_by_their_spread(far):
+    near, far = (np.random.default_rng(0).permutation(column)[:, None] for column in (far - far[0], far))
+    target = np.sin(near / np.ptp(near) * 3)
+    shown = []
+    for x in (near, far):
+        model = Sequential([Normalization(), Dense(8, "tanh"), Dense(1)], dtype="float64")
+        model.compile("adam", "mse")
+        model.fit(x, target, batch_size=len(x), epochs=3, verbose=0)
+        shown.append(model.predict(x))
+    assert np.abs(shown[0] - shown[1]).max() < 1e-6

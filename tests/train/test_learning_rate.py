@@ -235,6 +235,10 @@ def decorated(function):
     return wrapped
 
 
+def hidden(function):
+    return lambda *given, **named: function(*given, **named)
+
+
 GOOD = {
     "one": lambda epoch: 0.5,
     "two": lambda epoch, rate: 0.5,
@@ -254,6 +258,8 @@ GOOD = {
     "a partial": functools.partial(three, 0.5),
     "a partial by name": functools.partial(lambda epoch, scale: scale, scale=0.5),
     "a decorated one": decorated(lambda epoch: 0.5),
+    "a decorated one of which nothing is known": hidden(lambda epoch: 0.5),
+    "a decorated two of which nothing is known": hidden(lambda epoch, rate: 0.5),
     "a dictionary": {0: 0.5}.get,
     "a list": [0.5].__getitem__,
     "one that does not say what it takes": Silent(),
