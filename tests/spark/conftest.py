@@ -22,13 +22,18 @@ from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
 from firesteel.spark import session
 
+# short programs gain nothing from the last of the JVM's compilers and from proofs that Spark's own classes are sound,
+# which cost half of their time
+JAVA = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m "
+    "-XX:-UseCodeCacheFlushing -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
+
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     conf = {"spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false"}
-    # short programs gain nothing from the last of the JVM's compilers, and it costs half of their time
-    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    found = session("local[2]", conf=conf | {"spark.driver.extraJavaOptions": java})
+    found = session("local[2]", conf=conf | {"spark.driver.extraJavaOptions": f"{JAVA} -Xms1g -Xmn600m"})
     yield found
     found.stop()
 

@@ -50,7 +50,9 @@ def used(model):
     return model.getValidationFraction(), model.getEarlyStoppingRounds(), model.getEvalMetric()
 
 
-@pytest.mark.parametrize("classes, weight", [(3, None), pytest.param(25, None, marks=pytest.mark.slow), (25, "w")])
+@pytest.mark.parametrize(
+    "classes, weight", [*(pytest.param(n, None, marks=pytest.mark.slow) for n in (3, 25)), (25, "w")]
+)
 def test_it_is_the_fit_with_the_same_rows_marked_and_rounds_set_on_any_layout(spark, classes, weight):
     x, y, w = made(classes=classes, n=1500)
     held = chosen(x, y, w if weight else np.ones(len(x)))
@@ -58,10 +60,9 @@ def test_it_is_the_fit_with_the_same_rows_marked_and_rounds_set_on_any_layout(sp
     frame = frame_of(spark, x, y, w, held)
     named = {} if weight is None else {"weightCol": weight}
     expected = small(validationIndicatorCol="held", earlyStoppingRounds=5, **named).fit(frame)
-    for parts in (1, 7):
-        model = small(**named).fit(frame.repartition(parts))
-        assert model.network.fingerprint() == expected.network.fingerprint()
-        assert model.history.history == expected.history.history
+    model = small(**named).fit(frame.repartition(7))
+    assert model.network.fingerprint() == expected.network.fingerprint()
+    assert model.history.history == expected.history.history
     assert used(model) == (0.1, 5, "loss") and model.summary.heldOut == held.sum()
     history = model.history
     assert history.best == int(np.argmin(history.history["val_loss"])) and len(history.rows) in (history.best + 6, 40)
@@ -74,7 +75,7 @@ def test_a_regressor_holds_out_by_key_alone(spark):
     x, _, w = made()
     y = x @ [1.0, -2.0, 0.5, 0.0] + np.random.default_rng(1).normal(size=len(x))
     held = chosen(x, y, w, classes=False)
-    frame, params = frame_of(spark, x, y, w, held), {"hiddenLayers": [6], "maxIter": 30, "seed": 1}
+    frame, params = frame_of(spark, x, y, w, held), {"hiddenLayers": [6], "maxIter": 8, "seed": 1}
     expected = NeuralNetworkRegressor(validationIndicatorCol="held", earlyStoppingRounds=5, **params).fit(frame)
     model = NeuralNetworkRegressor(**params).fit(frame.repartition(3))
     assert model.network.fingerprint() == expected.network.fingerprint() and used(model) == (0.1, 5, "loss")
@@ -158,6 +159,17 @@ def test_a_new_one_is_saved_with_what_it_is_and_its_model_with_what_was_used(spa
 
 
 def test_candidates_share_what_was_decided_and_packed_once(spark):
+    frame = frame_of(spark, *made(600))
+    estimator = small(maxIter=2)
+    rates = [{estimator.learningRate: rate} for rate in (0.01, 0.02)]
+    found, packed = packings(lambda: dict(estimator.fitMultiple(frame, rates)))
+    assert packed == 2, "the rows to train on and those held out"
+    assert found[1].network.fingerprint() == estimator.copy(rates[1]).fit(frame).network.fingerprint()
+    assert found[0].getValidationFraction() == found[1].getValidationFraction() == 0.1
+
+
+@pytest.mark.slow
+def test_candidates_of_a_search_share_it_too(spark):
     frame = frame_of(spark, *made(1200)).persist()
     estimator = small(maxIter=2)
     grid = ParamGridBuilder().addGrid(estimator.learningRate, [0.01, 0.02]).build()
