@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from firesteel import __version__
 from firesteel.errors import ConfigError, StoreError, without_secrets
+from firesteel.files import named
 from firesteel.models import Sequential
 from firesteel.models import load_model as load_file
 from firesteel.train.callbacks import Callback, Logs
@@ -150,9 +151,10 @@ def log_model(model: Sequential, name: str = "model", **settings: Any) -> Any:
 def load_model(model_uri: str | os.PathLike[str]) -> Sequential:
     """Return the model at a URI of MLflow's, such as "runs:/.../model" or "models:/digits/3", or in a folder.
 
-    Raises StoreError where there is another flavour's.
+    Raises StoreError where there is no model, or another flavour's.
     """
-    folder = Path(_mlflow("mlflow.artifacts").download_artifacts(artifact_uri=os.fspath(model_uri)))
+    with named(model_uri, "read"):
+        folder = Path(_mlflow("mlflow.artifacts").download_artifacts(artifact_uri=os.fspath(model_uri)))
     about = _mlflow("mlflow.models").Model.load(str(folder)).flavors.get(FLAVOR)
     if about is None:
         raise StoreError(f"{model_uri} holds no firesteel model", code="store-flavor")

@@ -23,9 +23,9 @@ def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a word is not a finite
     number or a line has more or fewer than the first (`data-numbers`).
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "two.txt"
+    ...     path = pathlib.Path(folder) / "two.txt"
     ...     _ = path.write_text("0 0.5 1\\n1 0 0.25\\n")
     ...     read_numbers(path)
     array([[0.  , 0.5 , 1.  ],

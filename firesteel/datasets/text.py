@@ -32,9 +32,9 @@ def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> N
     Raises `DataError` when a part is no array of numbers, or its rows are not of the length of those before it
     (`data-shape`), and when the file is there already (`data-exists`) or cannot be written (`data-write`).
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "two.txt"
+    ...     path = pathlib.Path(folder) / "two.txt"
     ...     write_text(path, [np.array([[0, 7, 255], [0, 0, 51]]) / 255])
     ...     print(path.read_text(), end="")
     0 0.027450980392156862 1
