@@ -26,14 +26,22 @@ __all__ = [
 HIDDEN = "***"
 """What stands where a secret stood."""
 STRONG = re.compile(
-    "passw|pwd|passphrase|secret|token|signature|credential|connectionstring|sessionid|azuresas"
-    "|(access|account|api|auth|encryption|functions?|hmac|master|private|service|session|shared|signing|storage"
+    "passw|pwd|passphrase|(db|user|root|admin|smtp|mail|sql|api)pass$|secret|token(?!iz|s$)|signature|credential"
+    "|connectionstring|sessionid|azuresas|assertion"
+    "|(access|account|api|auth|encryption|functions?|hmac|instrumentation|master|private|service|session|shared|signing|ssl|storage"
     "|subscription)key"
 )
 """Parts of the names of secrets, in small letters without what stands between words."""
-HARMLESS = re.compile(".*(name|file|path|provider|type|class|url|uri|endpoint|expir(y|es)|length|size|column)s?")
+HARMLESS = re.compile(
+    ".*(name|file|path|provider|type|class|url|uri|endpoint|expir(y|es)|length|size|count|column)s?"
+)
 """Names that say something about a secret."""
-WEAK = {"auth", "authorization", "code", "jwt", "key", "pass", "pw", "sas", "sig"}
+WHOLE = {"authorization", "bearer", "cookie", "jwt", "otp", "pass"}
+"""Whole names of settings that are secrets, of which parts say nothing."""
+WEAK = WHOLE | {
+    *("auth", "authkey", "code", "hmac", "key", "oauthverifier", "pat", "pin", "pw", "resourcekey", "rlkey"),
+    *("samlresponse", "sas", "session", "sid", "sig"),
+}
 """Whole names of secrets among the parameters of an address."""
 PORTS = {"dbfs", "file", "har", "hdfs", "maprfs", "mesos", "spark", "swebhdfs", "viewfs", "webhdfs"}
 """Schemes whose addresses hold no password: what stands behind a colon is a port."""
@@ -41,15 +49,22 @@ PASSWORD = re.compile(r"\b([a-zA-Z][\w+.-]{0,31})(:/{1,3})([^\s/@:?#]*):((?:(?!:
 USER = re.compile(r"\b(https?:/{1,3})(?![a-z._-]{1,16}@)[^\s/@:?#]+@")
 ORACLE = re.compile(r"(jdbc:oracle:\w+:)\S{0,300}@")
 FRAGMENT = re.compile(r"#([\w+/=~-]{12,})")
-NAME = re.compile(r"""(?<![\w./-])([\w.-]+)(?:\s*=\s*|["']\s*[:=]\s*(?=["']))""")
-VALUE = re.compile(r"""\{[^}]{1,300}\}|"(?:[^"\\]|\\.)+"|'(?:[^'\\]|\\.)+'|[^&;\s"'<>]+""")
+NAME = re.compile(
+    r"""(?<![\w./-])(?:([\w.-]+)"""
+    r"""(?:\s*=\s*|\\*["']\s*[:=]\s*(?=\\*["']|\d{4})|:[ \t]+(?=["']?(?=[^\s"']*\d)[^\s"']{8}))"""
+    r"""|--([\w-]+)[ \t]+(?=[^\s-])|((?:fs|hadoop|spark)\.[\w.-]+)(?:[ \t]+(?=\S{8})|["'][ \t]*,[ \t]*(?=["'])))"""
+)
+"""A name before its value: behind an equals sign or a colon, on a command line, or in Spark's properties."""
+VALUE = re.compile(r"""\{[^}]{1,300}\}|b?"(?:[^"\\]|\\.)+"|b?'(?:[^'\\]|\\.)+'|\\+["'][^"'\\]+|[^&;\s"'<>]+""")
 HEADER = re.compile(
-    r"(?i)\b(authorization\W{1,4}(?:\w+\s+)?|bearer\s+(?=\S{8})|passw(?:or)?d:\s+"
+    r"(?i)\b(authorization\W{1,4}(?:\w+\s+)?|bearer\s+(?=\S{8})|passw(?:or)?d:\s+|cookie:\s+\w+="
     r"|(?:access|account|api|secret)[ _.-]?key:\s+)[^\s\"']+"
 )
 SHAPES = re.compile(
     r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|AIza[\w-]{30,}|dapi[0-9a-f]{32}|eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|gh[opsur]_\w{20,}"
-    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|npm_\w{30,}|sk-(?:\w+-)?\w{20,}|xox[abeprs]-[\w-]{10,})"
+    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|npm_\w{30,}|pypi-A[\w-]{30,}|SG\.[\w-]{16,}\.[\w-]{20,}"
+    r"|sk[-_](?=[a-z_-]*\w*\d)[\w-]{20,}|ya29\.[\w-]{20,}|xox[abeprs]-[\w-]{10,}"
+    r"|(?<=hooks\.slack\.com/services/)\S+)"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
 """What keys and tokens of well-known services look like, wherever they stand."""
@@ -87,7 +102,10 @@ def without_secrets(value: Any) -> Any:
 
 def _is_secret(name: Any, item: Any) -> bool:
     return (
-        isinstance(name, str) and isinstance(item, str | list | tuple) and item != "" and _names_secret(name, False)
+        isinstance(name, str)
+        and isinstance(item, str | list | tuple)
+        and item != ""
+        and (name.lower() in WHOLE or _names_secret(name, False))
     )
 
 
@@ -115,12 +133,14 @@ def _without_values(text: str) -> str:
     parts, at = [], 0
     for found in NAME.finditer(text):
         before = text[max(0, found.start() - 1) : found.start()]
-        if found.start() < at or not _names_secret(found[1], before in tuple("?&;#")):
+        name = found[1] or found[2] or found[3]
+        if found.start() < at or not _names_secret(name, before in tuple("?&;#")):
             continue
         if (value := VALUE.match(text, found.end())) is not None:
-            quote = value[0][0] if value[0][0] in "\"'" else ""
-            end = value.end() if quote or value[0][0] == "{" else found.end() + len(value[0].rstrip(":,.)]}"))
-            parts += [text[at : found.end()], quote, HIDDEN, quote]
+            opening, quote = re.match(r"""(b?["']|\\+["'])?""", value[0])[0], value[0][-1:]  # type: ignore[index]
+            whole = opening or value[0][0] == "{"
+            end = value.end() if whole else found.end() + len(value[0].rstrip(":,.)]}"))
+            parts += [text[at : found.end()], opening, HIDDEN, quote if quote in opening else ""]
             at = end
     return "".join([*parts, text[at:]])
 

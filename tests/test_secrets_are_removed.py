@@ -72,7 +72,8 @@ def test_r46_settings_are_secret_by_their_names():
 
 
 @pytest.mark.parametrize(
-    "unit", ["a.", "http://", "?key='", "?key={", "x://#aA1", "%25", "eyJ", "s3a://a:", "passwd:  "]
+    "unit",
+    ["a.", "http://", "?key='", "?key={", "x://#aA1", "%25", "eyJ", "s3a://a:", "passwd:  ", "--token ", "fs.a "],
 )
 def test_r46_long_texts_are_cleaned_in_time(unit):
     without_secrets(unit * (60_000 // len(unit)))  # pytest's time limit, if it were more than linear
