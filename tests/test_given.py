@@ -178,6 +178,7 @@ REFUSED = {
         "seconds since a day",
     ),
     "dates": (holed(X, datetime.date(2020, 1, 1)), "'2020-01-01' at row 5", "seconds since a day"),
+    "lengths as objects": (holed(X, datetime.timedelta(1)), "'1 day, 0:00:00' at row 5", "np.timedelta64(1, 's')"),
     "lengths of time": ((TIME - TIME[0])[:, None], "timedelta64[D] values", "np.timedelta64(1, 's')"),
     "complex": (X * 1j, "complex128 values", "the real and the imaginary part"),
     "complex objects": (holed(X, 1j), "'1j' at row 5", "the real and the imaginary part"),

@@ -253,7 +253,8 @@ class LogLoss(RowMetric):
     It is the cross-entropy whatever the loss is, without the price of the weights.  y: class numbers or (B, O).
     multi_label: outputs are labels of their own; so they are beside binary cross-entropy, and so is a single one.
     from_logits: outputs are logits; so they are beside a loss on logits.
-    Probabilities are kept from 0 and 1 by the dtype's rounding, as in scikit-learn.
+    Probabilities are at least the smallest normal number of their dtype, and less than 1 by its rounding.  In float32
+    scikit-learn takes 1e-7 for all that is smaller.
 
     >>> LogLoss().rows(np.array([[0.5, 0.5], [0.75, 0.25]]), np.array([[0.0], [1.0]])).round(4)
     array([0.6931, 1.3863])
@@ -269,8 +270,7 @@ class LogLoss(RowMetric):
 
     def rows(self, p: Array, y: Array) -> Array:
         yes = labels(p, y) if y.shape[1] < p.shape[1] else y
-        least = np.finfo(p.dtype).eps
-        kept = np.clip(p, least, 1 - least)
+        kept = np.clip(p, np.finfo(p.dtype).tiny, 1 - np.finfo(p.dtype).eps)
         if self.multi_label or p.shape[1] == 1:
             log_p = -softplus(-p) if self.from_logits else np.log(kept)
             log_not = -softplus(p) if self.from_logits else np.log1p(-kept)

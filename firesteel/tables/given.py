@@ -176,7 +176,8 @@ def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         raise _refused(f"{name} is ragged: its rows are lists, and must all have as many values: use np.stack")
     (row, item), count = bad[0], len({row for row, _ in bad})
     rows = f"{count:,} of {len(array):,} rows hold something like it"
-    kind = "M" if hasattr(item, "isoformat") else "c" if isinstance(item, complex) else "O"
+    time = "m" if hasattr(item, "total_seconds") else "M" if hasattr(item, "isoformat") else ""
+    kind = time or ("c" if isinstance(item, complex) else "O")
     raise _no_numbers(f"{name} holds {str(item)[:100]!r} at row {row}, and {rows}", kind)
 
 

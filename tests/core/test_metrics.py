@@ -204,6 +204,15 @@ def test_logits_are_told_by_their_sign():
     assert metrics.suited(CategoricalCrossentropy(from_logits=True), 3) == metrics.CategoricalAccuracy()
 
 
+@pytest.mark.parametrize("dtype, logits", [("f4", (-5, -20, -40, -85)), ("f8", (-5, -40, -300, -700))])
+def test_the_log_loss_has_the_tails_of_probabilities(dtype, logits):
+    """It counted a probability of 2e-9 as 1e-7: 15.9 where the loss of the same rows was 20."""
+    z = np.array(logits, dtype)[:, None]
+    p, exact = 1 / (1 + np.exp(-z)), np.log1p(np.exp(z[:, 0].astype("f8"))) - z[:, 0]
+    np.testing.assert_allclose(LogLoss(multi_label=True).rows(p, np.ones_like(z)), exact, rtol=1e-6)
+    np.testing.assert_allclose(LogLoss().rows(np.hstack([p, 1 - p]), np.zeros_like(z)), exact, rtol=1e-6)
+
+
 def test_the_log_loss_of_logits_is_that_of_their_probabilities():
     y, soft = np.eye(K)[CLASS], RNG.dirichlet(np.ones(K), ROWS)
     for target in (y, soft, CLASS):
