@@ -20,7 +20,7 @@ from firesteel.cli.config import FORMATS, Data, check_secrets
 from firesteel.cli.sets import SETS
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
-from firesteel.datasets.marks import is_missing, is_numeral
+from firesteel.datasets.marks import CODE, are_stray, is_missing, is_numeral
 from firesteel.errors import ConfigError, DataError, SparkSetupError
 
 __all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "parquet", "pick", "unpacked_name"]
@@ -188,19 +188,31 @@ def _named(wanted: Ask, rows: Rows) -> NDArray[Any]:
     distinct, where = np.unique(rows.y, return_inverse=True)
     gaps = np.array([is_missing(text) for text in distinct.tolist()])[where]
     if gaps.any():
-        name, row = rows.targets[0] if rows.targets else "the label", int(gaps.argmax())
-        place, cell = f" at row {row}", str(rows.y[row])
-        if wanted.format == "csv":
-            line, cell, *_ = find_cell(Path(wanted.path), name, is_missing)
-            place, wanted = "", replace(wanted, path=f"{wanted.path}, line {line}")
-        raise DataError(
-            f"{wanted.path}: column {name!r} holds {cell!r}{place}, which stands for no value; {int(gaps.sum()):,} "
-            f"of {len(gaps):,} rows are like that: fill it in, or drop those rows",
-            code="data-missing-value",
-        )
+        raise _gap(wanted, rows, gaps, is_missing, "stands for no value")
     if wanted.format == "csv":
         _check_classes(Path(wanted.path), rows.targets[0], rows.y)
+    stray = np.array([_is_stray(text) for text in distinct.tolist()])
+    if are_stray(int(stray[where].sum()), sum(map(is_numeral, distinct.tolist())), len(where)):
+        raise _gap(wanted, rows, stray[where], _is_stray, "is no number, as all others are")
     return rows.y.astype(np.float64) if all(map(is_numeral, distinct.tolist())) else rows.y
+
+
+def _is_stray(text: str) -> bool:
+    return not is_numeral(text) and re.fullmatch(CODE, text.strip()) is None
+
+
+def _gap(wanted: Ask, rows: Rows, gaps: NDArray[Any], is_gap: Callable[[str], bool], what: str) -> DataError:
+    assert rows.y is not None
+    name, row = rows.targets[0] if rows.targets else "the label", int(gaps.argmax())
+    place, cell, path = f" at row {row}", str(rows.y[row]), wanted.path
+    if wanted.format == "csv":
+        line, cell, *_ = find_cell(Path(path), name, is_gap)
+        place, path = "", f"{path}, line {line}"
+    return DataError(
+        f"{path}: column {name!r} holds {cell[:40]!r}{place}, which {what}; {int(gaps.sum()):,} of {len(gaps):,} "
+        "rows are like that: fill it in, or drop those rows",
+        code="data-missing-value",
+    )
 
 
 # Tables

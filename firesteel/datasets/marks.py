@@ -3,30 +3,22 @@
 import math
 import re
 
-__all__ = ["MISSING", "NUMERAL", "is_missing", "is_numeral"]
+__all__ = ["CODE", "MISSING", "NUMERAL", "are_stray", "is_missing", "is_numeral"]
 
 MISSING = (
-    "",
-    "#n/a",
-    "-",
-    "--",
-    ".",
-    "<na>",
-    "?",
-    "\\n",
-    "missing",
-    "n.a.",
-    "n/a",
-    "na",
-    "nan",
-    "nat",
-    "nil",
-    "none",
-    "null",
+    *("", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "?", "\\n"),
+    *("#div/0!", "#n/a", "#na", "#name?", "#null!", "#num!", "#ref!", "#value!"),
+    *("-nan", "+nan", "nan", "nan(ind)", "-nan(ind)", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"),
+    *("(null)", "<na>", "<null>", "missing", "n.a", "n.a.", "n/a", "na", "nat", "nil", "none", "null"),
+    *("not applicable", "not available", "undefined"),
 )
 """Marks for no value, in small letters and without spaces around."""
 NUMERAL = r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 """A number as text; with a zero before it, as in 007, it is a name."""
+CODE = r"[0-9]+"
+"""A name that is written in digits."""
+MANY = 20
+"""Numbers that are more than these are no names of classes."""
 
 
 def is_missing(text: str) -> bool:
@@ -36,6 +28,17 @@ def is_missing(text: str) -> bool:
     [True, True, True, True, False, False]
     """
     return text.strip().lower() in MISSING
+
+
+def are_stray(texts: int, numbers: int, rows: int) -> bool:
+    """Return whether texts among numbers are what stands for a value that is missing, and no classes of their own.
+
+    texts: how many rows hold one that is neither a number nor a code.  numbers: how many distinct ones there are.
+
+    >>> are_stray(1, 63, 5_000), are_stray(1, 3, 5_000), are_stray(4_000, 63, 5_000)
+    (True, False, False)
+    """
+    return 0 < 10 * texts <= rows and numbers > MANY
 
 
 def is_numeral(text: str) -> bool:

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, BooleanType, FractionalType, IntegralType, StringType
 from pyspark.sql.utils import is_remote
 
-from firesteel.datasets.marks import MISSING, NUMERAL
+from firesteel.datasets.marks import CODE, MISSING, NUMERAL, are_stray
 from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.arrow import lists
 from firesteel.spark.columns import Table
@@ -173,18 +173,25 @@ def number_label(frame: DataFrame, name: str) -> DataFrame:
     if not isinstance(kind, StringType):
         return frame
     text = F.regexp_replace(column, r"^\s+|\s+$", "")
-    gap = F.lower(text).isin(*MISSING)
+    gap, numeral = F.lower(text).isin(*MISSING), text.rlike(f"^{NUMERAL}$")
+    stray = ~text.rlike(f"^(?:{NUMERAL}|{CODE})$")
     found = frame.agg(
         F.count(F.lit(1)).alias("rows"),
         F.count(F.when(gap, True)).alias("gaps"),
         F.first(F.when(gap, column), ignorenulls=True).alias("one"),
-        F.count(F.when(~text.rlike(f"^{NUMERAL}$"), True)).alias("texts"),
+        F.count(F.when(~numeral, True)).alias("texts"),
+        F.approx_count_distinct(F.when(numeral, text)).alias("numbers"),
+        F.count(F.when(stray, True)).alias("strays"),
+        F.first(F.when(stray, column), ignorenulls=True).alias("stray"),
     ).head()
     assert found is not None
-    if found["gaps"]:
+    what, cell, count = "stands for no value", found["one"], found["gaps"]
+    if not count and are_stray(found["strays"], found["numbers"], found["rows"]):
+        what, cell, count = "is no number, as all others are", found["stray"], found["strays"]
+    if count:
         raise DataError(
-            f"column {name!r} holds {found['one']!r}, which stands for no value; {found['gaps']:,} of "
-            f"{found['rows']:,} rows are like that: fill it in, or drop those rows",
+            f"column {name!r} holds {cell[:40]!r}, which {what}; {count:,} of {found['rows']:,} rows are like that: "
+            "fill it in, or drop those rows",
             code="data-missing-value",
         )
     return frame if found["texts"] else frame.withColumn(name, text.cast("double"))

@@ -168,6 +168,27 @@ def test_a_mark_for_no_value_is_no_class(tmp_path, mark, upper):
             (tmp_path / "rowsNumPy.npz").unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize("stray", ["unknown", "x", "inf", "> 80", "12 years", "1e999", "1_000", "0x1f"])
+@pytest.mark.parametrize("values", [AGES, AGES * 1.5, AGES[:25]], ids=["ages", "prices", "few rows"])
+def test_a_text_among_many_numbers_is_no_class(tmp_path, values, stray):
+    """A word made 63 ages 64 classes."""
+    for kind, write in {"CSV": csv(str), "Parquet": parquet(pa.array), "NumPy": npz(np.array)}.items():
+        with pytest.raises(DataError, match="holds") as caught:
+            load(write(tmp_path / f"rows{kind}", holed(map(str, values), stray)))
+        said = str(caught.value)
+        assert f"holds {stray!r}" in said and f"of {len(values)} rows" in said and "is no number" in said
+        assert ("line 6: " if kind == "CSV" else "at row 4") in said
+        (tmp_path / "rowsNumPy.npz").unlink(missing_ok=True)
+
+
+def test_texts_that_may_be_classes_stay_some(tmp_path):
+    some = {"few numbers": [*"0123456789", "other"] * 20, "codes": [*map(str, range(100, 150)), "007", "017"] * 20}
+    some |= {"many texts": [*map(str, range(100, 130)), "a", "b", "c", "d"] * 20}
+    for name, values in some.items():
+        asked = parquet(pa.array)(tmp_path / name, values)
+        assert decide(labels_of(load(asked)), None).outputs == len(set(values))
+
+
 @pytest.mark.parametrize("cell", ["", '""', "   "])
 def test_an_empty_cell_is_no_class(tmp_path, cell):
     with pytest.raises(DataError, match="line 6: column 'y'.*2 of 10 rows are like that") as caught:

@@ -41,6 +41,19 @@ def test_a_mark_for_no_value_is_no_class_on_spark(spark, tmp_path, mark):
             assert "2 of 10 rows are like that" in str(caught.value)
 
 
+def test_a_text_among_many_numbers_is_no_class_on_spark(spark, tmp_path):
+    for number, values in enumerate((AGES, AGES * 1.5)):
+        asked = parquet(pa.array)(tmp_path / f"rows{number}", holed(map(str, values), "unknown"))
+        with (
+            pytest.raises(DataError, match="'y' holds 'unknown', which is no number.*2 of 600 rows"),
+            ExitStack() as stack,
+        ):
+            labels(read(asked, spark, stack))
+    asked = parquet(pa.array)(tmp_path / "classes", [*"0123456789", "other"] * 20)
+    with ExitStack() as stack:
+        assert len(labels(read(asked, spark, stack)).values) == 11
+
+
 @pytest.mark.parametrize("kind", ["double", "string", "int64", "bool"])
 def test_a_null_or_nan_is_no_class_on_spark(spark, tmp_path, kind):
     cast = {"string": str, "bool": bool}.get(kind, int)
