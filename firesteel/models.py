@@ -125,7 +125,7 @@ class Sequential(Trainable):
             source,
             validation=None
             if validation_data is None
-            else self._source(*_validation(validation_data), columns, 0.0, True, "validation_data's "),
+            else self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's "),
             batch_size=batch_size,
             epochs=epochs,
             strategy=chosen,
@@ -285,9 +285,8 @@ class Sequential(Trainable):
         model._network = network
         model._put(theta)
         model._chosen = True
-        compiled = header.get("compiled")
         try:
-            if compiled is not None:
+            if (compiled := header.get("compiled")) is not None:
                 named = [m if isinstance(m, str) else metrics.get(m) for m in compiled["metrics"]]
                 model.compile(compiled["optimizer"], compiled["loss"], named)
                 model._objective()
@@ -325,9 +324,10 @@ def _frames() -> Any:
     return importlib.import_module("firesteel.spark.frames")
 
 
-def _validation(data: Any) -> tuple[Any, Any, Any]:
-    if is_frame(data):
+def _validation(data: Any, x: Any) -> tuple[Any, Any, Any]:
+    if is_frame(data) and (is_frame(x) or isinstance(x, Source)):
         return data, None, None
-    if isinstance(data, tuple | list) and len(data) in (2, 3):
+    if isinstance(data, tuple | list) and len(data) in (2, 3) and not is_frame(x):
         return data[0], data[1], data[2] if len(data) == 3 else None
-    raise ConfigError("validation_data must be (x, y), (x, y, weights) or a DataFrame", code="config-validation")
+    wanted = "a DataFrame, as x is one" if is_frame(x) else "(x, y) or (x, y, weights)"
+    raise ConfigError(f"validation_data must be {wanted}", code="config-validation")

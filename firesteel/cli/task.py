@@ -195,10 +195,10 @@ def _classes(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
     values = labels.values
     if values is None:
         what = "numbers that are not whole" if labels.kind == "number" else f"more than {MOST_VALUES:,} values"
-        raise DataError(
-            f"{labels.name} holds {what}: for a number to predict give --loss mean_squared_error",
-            code="data-label-range",
-        )
+        todo = "for a number to predict give --loss mean_squared_error"
+        if labels.kind == "text":
+            what, todo = f"more than {MOST_VALUES:,} texts", "name a column of classes or of numbers with --label"
+        raise DataError(f"{labels.name} holds {what}: {todo}", code="data-label-range")
     chosen = losses.get("sparse_categorical_crossentropy") if loss is None else loss
     codes, names = _coded(labels.name, labels.kind, values, class_names)
     count = len(values) if names is None else len(names)

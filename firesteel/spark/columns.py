@@ -44,6 +44,12 @@ def check_names(columns: Any, role: str) -> None:
         )
 
 
+def check_name(column: Any, role: str) -> None:
+    """Raise ConfigError unless this is a column's name, or None."""
+    if column is not None and not isinstance(column, str):
+        raise ConfigError(f"{role.rstrip('=')}={column!r}: it must be a column's name", code="config-column")
+
+
 def listed(names: Any) -> Any:
     """Return a list of names as a tuple, and anything else as it is."""
     return tuple(names) if isinstance(names, list) else names

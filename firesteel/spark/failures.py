@@ -100,6 +100,18 @@ def alive(spark: Any, title: str = "firesteel") -> Iterator[None]:
         raise lost from None
 
 
+def session_of(frame: Any) -> Any:
+    """Return the session of a DataFrame.  Raises DataError for what is none, one of pandas among it."""
+    if not hasattr(frame, "sparkSession"):
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}".removeprefix("builtins.")
+        raise DataError(
+            f"{kind} was given in place of a Spark DataFrame: spark.createDataFrame(...) makes one of rows, pandas' "
+            "and Arrow's",
+            code="data-frame",
+        )
+    return frame.sparkSession
+
+
 def let_go(release: Callable[[], object]) -> None:
     """Call what frees something of Spark's.
 

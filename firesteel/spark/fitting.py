@@ -32,6 +32,7 @@ from firesteel.search.linear import compare
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
+from firesteel.spark.failures import session_of
 from firesteel.spark.frames import Frame
 from firesteel.spark.model import NetworkModel
 from firesteel.spark.packed import Packed, packed
@@ -237,7 +238,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
     def _frame(self, dataset: Any, plan: Plan) -> Frame:
         """Return a DataFrame as a source; raise DataError where `transform` is to make a column that it reads."""
         if plan.folder is not None:
-            reach(dataset.sparkSession, plan.folder, "checkpointDir")
+            reach(session_of(dataset), plan.folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
         source.table.check_free(self.check_outputs(), plan.columns)
         return source

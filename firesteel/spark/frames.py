@@ -30,9 +30,9 @@ from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark import packing, worker
-from firesteel.spark.columns import Columns, Table, check_names, listed, quoted
+from firesteel.spark.columns import Columns, Table, check_name, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
-from firesteel.spark.failures import alive
+from firesteel.spark.failures import alive, session_of
 from firesteel.spark.ship import ship
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
@@ -84,7 +84,9 @@ class Frame:
     def __init__(self, frame: DataFrame, columns: Columns, dtype: str) -> None:
         check_names(columns.features, columns.word("features"))
         check_names(columns.label, columns.word("label"))
-        with alive(frame.sparkSession):
+        for part in ("weight", "held", "id"):
+            check_name(getattr(columns, part), columns.word(part))
+        with alive(session_of(frame)):
             self._resolve(frame, columns, dtype)
 
     def _resolve(self, frame: DataFrame, columns: Columns, dtype: str) -> None:

@@ -24,7 +24,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.spark import worker
 from firesteel.spark.columns import Columns, Table
-from firesteel.spark.failures import alive
+from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import DIRECT, scoring
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
 from firesteel.spark.persistence import ModelReader, ModelWriter
@@ -148,7 +148,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
 
     def transform(self, dataset: DataFrame, params: Any = None) -> DataFrame:
         """Return the dataset with the outputs as new columns; nothing runs yet."""
-        with alive(dataset.sparkSession, f"{self.uid}: transform"):
+        with alive(session_of(dataset), f"{self.uid}: transform"):
             return super().transform(dataset, params)  # type: ignore[misc]
 
     def _scored(

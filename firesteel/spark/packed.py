@@ -23,6 +23,7 @@ from pyspark.sql.utils import is_remote
 from firesteel.advice import warn_of_lost
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import DTYPES
+from firesteel.core.spec import finite
 from firesteel.errors import ConfigError, StoreError, without_secrets
 from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
@@ -150,7 +151,7 @@ def pack(
     where `path` is taken already.
     For example `with pack(df) as rows: NeuralNetworkClassifier(maxIter=5).fit(rows)`.
     """
-    if not 0.0 <= validation_split < 1.0 or (validation_split and validation_indicator is not None):
+    if not 0.0 <= finite(validation_split) < 1.0 or (validation_split and validation_indicator is not None):
         raise ConfigError(
             f"validation_split={validation_split!r}: it must be in [0, 1), and 0 beside validation_indicator",
             code="config-value",

@@ -365,7 +365,7 @@ class NetworkParams(
         for name, value in values.items():
             try:
                 self._paramMap[self.getParam(name)] = self.getParam(name).typeConverter(value)
-            except TypeError as error:
+            except (TypeError, OverflowError) as error:
                 raise ConfigError(
                     f"{name}={repr(value)[:MOST]}: {' '.join(str(error).split())}", code="config-param"
                 ) from None

@@ -57,15 +57,18 @@ def exists(spark: SparkSession, path: str) -> bool:
 
 
 def reach(spark: SparkSession, path: str, name: str) -> None:
-    """Raise FiresteelError where Spark cannot reach a path's storage at all, as far as that is known without a job.
+    """Make a folder; raise FiresteelError where Spark cannot, as far as that is known without a job.
 
     name: what the user calls the path.
     """
     if not is_remote():
         try:
-            exists(spark, path)
+            files, place = _hadoop(spark, path)
+            made = files.mkdirs(place)
         except Exception as error:
             raise translated(error, spark, f"{name}={path}") from None
+        if not made:
+            raise StoreError(f"{name}={path} cannot be written: the folder cannot be made", code="store-write")
 
 
 def remove(spark: SparkSession, path: str) -> None:

@@ -61,6 +61,9 @@ def _told(io: Any, title: str) -> Iterator[None]:
         with described(spark, title):
             yield
     except Exception as error:
+        if "[PATH_ALREADY_EXISTS]" in str(error):
+            text = f"{title}: something is there already: overwrite it with write().overwrite()"
+            raise StoreError(text, code="store-exists") from None
         raise translated(error, spark, title) from None
 
 
