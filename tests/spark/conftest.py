@@ -29,11 +29,16 @@ JAVA = (
     "-XX:-UseCodeCacheFlushing -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
 )
 
+DAEMON = "tests.spark.daemon"
+JAVA_TOOL_OPTIONS = f"{JAVA} -Dspark.python.daemon.module={DAEMON}"
+"""The same for sessions in processes of their own."""
+
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     conf = {"spark.sql.shuffle.partitions": "4", "spark.ui.enabled": "false"}
-    found = session("local[2]", conf=conf | {"spark.driver.extraJavaOptions": f"{JAVA} -Xms1g -Xmn600m"})
+    conf |= {"spark.driver.extraJavaOptions": f"{JAVA} -Xms1g -Xmn600m", "spark.python.daemon.module": DAEMON}
+    found = session("local[2]", conf=conf)
     yield found
     found.stop()
 

@@ -195,19 +195,19 @@ def evaluators(spark: SparkSession, folder: str) -> Any:
     frame = numeric(spark)
     two = frame.withColumn("label", (F.col("kind") > 1).cast("double"))
     three, binary = small(maxIter=25).fit(frame), small(maxIter=25).fit(two)
+    number = NeuralNetworkRegressor(labelCol="grams", maxIter=25, seed=1).fit(frame)
+    scored = [three.transform(frame).cache(), binary.transform(two).cache(), number.transform(frame).cache()]
     several = {
-        name: MulticlassClassificationEvaluator(metricName=name).evaluate(three.transform(frame))
+        name: MulticlassClassificationEvaluator(metricName=name).evaluate(scored[0])
         for name in ("accuracy", "f1", "logLoss")
     }
     areas = {
-        name: BinaryClassificationEvaluator(metricName=name).evaluate(binary.transform(two))
+        name: BinaryClassificationEvaluator(metricName=name).evaluate(scored[1])
         for name in ("areaUnderROC", "areaUnderPR")
     }
-    number = NeuralNetworkRegressor(labelCol="grams", maxIter=25, seed=1).fit(frame)
-    fits = {
-        n: RegressionEvaluator(labelCol="grams", metricName=n).evaluate(number.transform(frame))
-        for n in ("r2", "rmse")
-    }
+    fits = {n: RegressionEvaluator(labelCol="grams", metricName=n).evaluate(scored[2]) for n in ("r2", "rmse")}
+    for one in scored:
+        one.unpersist()
     summary = three.summary
     return (
         several
@@ -347,12 +347,13 @@ def several_targets(spark: SparkSession, folder: str) -> Any:
     bounded = NeuralNetworkRegressor(
         featuresCol=["grams"], labelCol="share", layers=layers, maxIter=60, regParam=None, learningRate=0.05, seed=1
     ).fit(share)
+    between = predictions(bounded.transform(share))
     return {
         "r2": model.summary.r2,
         "errors": np.abs(np.array(scored) - np.array(wanted)).mean(axis=0).tolist(),
         "type": back.transform(frame).schema["prediction"].dataType.simpleString(),
         "one": one.tolist(),
-        "between 0 and 1": [min(predictions(bounded.transform(share))), max(predictions(bounded.transform(share)))],
+        "between 0 and 1": [min(between), max(between)],
         "loss": [bounded.summary.loss, bounded.summary.meanSquaredError],
     }
 
@@ -395,24 +396,24 @@ def far_from_zero(spark: SparkSession, folder: str) -> Any:
 
 def packed(spark: SparkSession, folder: str) -> Any:
     frame = numeric(spark)
-    direct = small(weightCol="w").fit(frame).network.fingerprint()
-    other = small(weightCol="w", learningRate=0.02).fit(frame).network.fingerprint()
+    stages = [small(weightCol="w", maxIter=2, learningRate=rate) for rate in (0.01, 0.02)]
 
     def fits() -> Any:
         with pack(frame, weight="w") as kept:
             shown = repr(kept)
-            found = [small(weightCol="w").fit(kept), small(weightCol="w", learningRate=0.02).fit(kept)]
+            found = [stage.fit(kept).network.fingerprint() for stage in stages]
             model = Sequential([Dense(4, "relu"), Dense(3, "softmax")])
             model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
             model.fit(kept, epochs=2, verbose=0)
-            return [one.network.fingerprint() for one in found], shown, model.evaluate(kept, verbose=0)
+            return found, shown, model.evaluate(kept, verbose=0)
 
     (found, shown, scores), count = packings(fits)
     stored = pack(frame, weight="w", validation_split=0.25, path=f"{folder}/packed-{time.time_ns()}")
     with stored:
-        held = [small(weightCol="w", validationFraction=0.25).fit(rows).history.rows[-1] for rows in (stored, frame)]
+        stage = small(weightCol="w", maxIter=2, validationFraction=0.25)
+        held = [stage.fit(rows).history.rows[-1] for rows in (stored, frame)]
     return {
-        "direct": [direct, other],
+        "direct": [stage.fit(frame).network.fingerprint() for stage in stages],
         "packed": found,
         "count": count,
         "shown": shown,
@@ -430,7 +431,7 @@ def stored_pack(spark: SparkSession, folder: str) -> Any:
     path = f"{folder}/{ODD}/stored-{time.time_ns()}"
     pack(frame, path=path).unpersist()
     with load_pack(path) as again:
-        found = [small().fit(rows).network.fingerprint() for rows in (again, frame)]
+        found = [small(maxIter=2).fit(rows).network.fingerprint() for rows in (again, frame)]
     errors = []
     for wrong in (
         lambda: pack(frame, path=path),
@@ -482,7 +483,7 @@ def interrupted_fits(
 
 
 def checkpoints(spark: SparkSession, folder: str) -> Any:
-    return interrupted_fits(spark, f"{folder}/{ODD}/kept", (1, 2))
+    return interrupted_fits(spark, f"{folder}/{ODD}/kept", (2,), maxIter=5)
 
 
 def networks(spark: SparkSession, folder: str) -> Any:
@@ -522,8 +523,8 @@ def nested(spark: SparkSession, folder: str) -> Any:
     }
     found = {}
     for form, (plain, fields) in fits.items():
-        flat = small(**plain).fit(frame)
-        model = small(**{"labelCol": f"{deep}label"} | fields).fit(inner)
+        flat = small(maxIter=2, **plain).fit(frame)
+        model = small(maxIter=2, **{"labelCol": f"{deep}label"} | fields).fit(inner)
         same = predictions(model.transform(inner)) == predictions(flat.transform(frame))
         found[form] = [flat.network.fingerprint() == model.network.fingerprint(), same]
     return found
@@ -597,7 +598,15 @@ ALL = (
 )
 
 
-SLOW = (train_validation_split, evaluators, weights, forms, regularised, several_targets)
+SLOW = (
+    new_process,
+    train_validation_split,
+    evaluators,
+    weights,
+    forms,
+    regularised,
+    several_targets,
+)
 """What is looked at on Connect by slow tests alone."""
 
 

@@ -50,7 +50,7 @@ def trained(x, settings, validation=None):
 def compare(spark, rows, held=None, label=None, order=None, **settings):
     """Train on arrays and on a frame in another order; return both models."""
     here = (rows.x, rows.y), None if held is None else (held.x, held.y)
-    frame = rows.frame(spark).repartition(5)
+    frame = rows.frame(spark).repartition(3)
     there = (frame,), None if held is None else held.frame(spark)
     one, history = trained(here[0], settings, here[1])
     other, far = trained(there[0], settings, there[1])

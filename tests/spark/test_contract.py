@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyspark.ml import PipelineModel
 
 from tests.spark import contract
+from tests.spark.conftest import JAVA_TOOL_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def connecting(request, tmp_path_factory):
     """Start the contract on Spark Connect, in a process that runs while classic Spark is looked at."""
-    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
+    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "JAVA_TOOL_OPTIONS": JAVA_TOOL_OPTIONS}
     program = [sys.executable, "-W", "error::UserWarning", "-m", "tests.spark.contract", "local[2]"]
     program += [] if "not slow" in request.config.getoption("-m") else ["slow"]
     said = tmp_path_factory.mktemp("connect")
@@ -58,6 +60,7 @@ mostly_on_classic = pytest.mark.parametrize(
 )
 
 
+@mostly_on_connect
 def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
     got = found("mixed_pipeline")
     assert got["right"] > 0.9
@@ -68,7 +71,14 @@ def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
     assert got["features"] == ["colour_vector_green", "colour_vector_yellow", "grams", "metres"]
 
 
-@mostly_on_connect
+@pytest.mark.parametrize("found", ["connect"], indirect=True)
+def test_a_pipeline_saved_on_connect_predicts_the_same_here(spark, found):
+    saved = found("mixed_pipeline")
+    scored = PipelineModel.load(saved["path"]).transform(contract.rows(spark))
+    assert contract.predictions(scored) == saved["predictions"]
+
+
+@pytest.mark.slow
 def test_a_saved_pipeline_predicts_the_same_in_a_new_process(found):
     expected = found("mixed_pipeline")["predictions"]
     assert found("new_process") == expected
@@ -105,6 +115,7 @@ def test_all_three_evaluators_and_the_summaries_agree(found):
     assert got["regression"] == [pytest.approx(got["r2"], rel=1e-4), pytest.approx(got["rmse"], rel=1e-4)]
 
 
+@mostly_on_connect
 def test_thresholds_move_the_prediction_and_pass_from_estimator_to_model(found):
     got = found("thresholds")
     assert got["always"] == [0.0] and got["one row"] == 0.0 and got["even"] and got["from the estimator"] == [2.0]
@@ -191,7 +202,7 @@ def test_packed_rows_lie_on_storage_and_come_back(found):
 @mostly_on_connect
 def test_an_interrupted_fit_goes_on_from_its_checkpoints(found):
     got = found("checkpoints")
-    assert got["again"] == got["whole"] and got["history"] and got["interrupted"] == 2
+    assert got["again"] == got["whole"] and got["history"] and got["interrupted"] == 1
 
 
 @mostly_on_connect
@@ -207,6 +218,7 @@ def test_networks_come_out_of_stages_and_go_in(found):
     assert got["sigmoid"] > 0.95 and got["two probabilities"] == pytest.approx(1)
 
 
+@mostly_on_connect
 def test_a_streaming_query_scores(found):
     got = found("streaming")
     assert got["rows"] and got["same"]

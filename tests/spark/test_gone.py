@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.spark.conftest import JAVA_TOOL_OPTIONS
+
 ROOT = Path(__file__).parents[2]
 STOPPED = r"the Spark session is stopped\.  To do: make one, .* \[spark-gone\]$"
 NONE = r"there is no Spark session: make one first \[config-session\]$"
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module", params=["classic", pytest.param("connect", marks=pytest.mark.slow)])
 def found(request):
-    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
+    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "JAVA_TOOL_OPTIONS": JAVA_TOOL_OPTIONS}
     program = [sys.executable, "-m", "tests.spark.gone", request.param]
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]

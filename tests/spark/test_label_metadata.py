@@ -55,7 +55,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", ACCEPTED)
+SLOW = ("numeric", "nominal alone", "as many values")
+"""What others of them hold too."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ACCEPTED]
+)
 def test_what_agrees_with_the_rows_decides_the_classes_as_in_spark(spark, name):
     about, classes, names = ACCEPTED[name]
     frame = labelled(spark, about)

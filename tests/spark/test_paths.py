@@ -48,7 +48,12 @@ NAMES = {
 """Names, and what their patterns would find in their place."""
 
 
-@pytest.mark.parametrize("name", NAMES)
+QUICK = ("[b]", "[", "{c,d}", "*", "back\\slash", "\\[h", "100%25", "k:l", "_q", "PATH_NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_a_checkpoint_is_found_where_it_was_written_and_nowhere_else(spark, tmp_path, name):
     for other in NAMES[name]:
         write_bytes(spark, f"{tmp_path}/{other}/a", b"of another")

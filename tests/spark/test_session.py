@@ -11,6 +11,7 @@ import pytest
 
 from firesteel.errors import SparkSetupError
 from firesteel.spark.session import java_problem, session
+from tests.spark.conftest import JAVA
 
 module = sys.modules[session.__module__]  # `firesteel.spark.session` may be the function
 
@@ -129,7 +130,7 @@ def where(batches):
 
 refusals = [refused(memory="plenty"), refused(extraJavaOptions="-agentlib:nowhere")]
 before = dict(os.environ)
-spark = session("local[1]", conf={"spark.driver.memory": "1g"})
+spark = session("local[1]", conf={"spark.driver.memory": "1g", "spark.driver.extraJavaOptions": sys.argv[1]})
 changed = [k for k, v in os.environ.items() if before.get(k) != v and ("PYTHON" in k or "_IP" in k)]
 python = spark.range(1).mapInArrow(where, "python string").first().python
 conf = dict(spark.sparkContext.getConf().getAll())
@@ -152,7 +153,7 @@ def child(tmp_path_factory: pytest.TempPathFactory):
     env = {k: v for k, v in os.environ.items() if "SPARK" not in k}
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-W", "always::FutureWarning", "-c", CHILD],
+        [sys.executable, "-W", "always::FutureWarning", "-c", CHILD, JAVA],
         cwd=tmp_path_factory.mktemp("empty"),
         env=env,
         capture_output=True,

@@ -18,7 +18,7 @@ from firesteel.spark.arrow import vectors, widths
 from firesteel.spark.packing import Reading, survey
 from firesteel.spark.worker import Outputs
 
-WIDTH, ROWS = 4200, 240
+WIDTH, ROWS = 4200, 120
 LISTS = (("indices", pa.int32()), ("values", pa.float64()))
 
 

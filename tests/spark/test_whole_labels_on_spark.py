@@ -30,7 +30,10 @@ def test_labels_make_the_same_task_on_spark(spark, tmp_path, name, y):
             assert sorted(targets) == sorted(part(here, expected, None).y)
 
 
-@pytest.mark.parametrize("mark", ["NA", " n/a ", "None", "?", "-", "NULL", "nan"])
+@pytest.mark.parametrize(
+    "mark",
+    ["NA", " n/a ", "nan", *(pytest.param(mark, marks=pytest.mark.slow) for mark in ("None", "?", "-", "NULL"))],
+)
 def test_a_mark_for_no_value_is_no_class_on_spark(spark, tmp_path, mark):
     for values in (["cat", "dog"] * 5, ["1", "2"] * 5):
         for number, write in enumerate([csv(str), parquet(pa.array)]):

@@ -101,7 +101,9 @@ def stopped(seed, folder, network, count):
     return worst
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "network", ["a team", *(pytest.param(name, marks=pytest.mark.slow) for name in ("small", "NumPy alone"))]
+)
 def test_r50_a_signal_ends_a_command_and_it_goes_on(network, tmp_path):
     assert stopped(1, tmp_path, network, 2) < 20
 
