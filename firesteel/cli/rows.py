@@ -162,7 +162,21 @@ def load(wanted: Ask, *, finite: bool = True) -> Rows:
     for array, names, call in ((rows.x, rows.names, "input"), (rows.y, rows.targets, "label")):
         if finite and array is not None and array.dtype.kind == "f":
             _check_numbers(wanted.path, array, names, call)
+    if rows.w is not None:
+        _check_weights(wanted.path, rows.w, str(wanted.weight))
     return rows if rows.y is None or rows.y.dtype.kind != "U" else replace(rows, y=_named(wanted, rows))
+
+
+def _check_weights(path: str, weights: NDArray[Any], name: str) -> None:
+    """Raise DataError where weights are not finite or negative, with the column, the row and how many are."""
+    _check_numbers(path, weights, [name], "weight")
+    if (bad := weights < 0).any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{path}: column {name!r} holds a negative number: {weights[row]:g} at row {row}; {int(bad.sum()):,} of "
+            f"{len(bad):,} rows are like that: weights are counts or importances: 0 or more",
+            code="data-negative-weight",
+        )
 
 
 def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, call: str) -> None:

@@ -228,6 +228,17 @@ def test_features_that_are_not_finite_are_told_with_file_column_and_row(tmp_path
         load(Ask(str(tmp_path / "x.npy"), "numpy", str(tmp_path / "y.npy")))
 
 
+def test_weights_that_cannot_be_are_told_with_file_column_and_row(tmp_path):
+    for wrong, said, code in ((-1.5, "a negative number: -1.5", "negative-weight"), (np.nan, "NaN", "nan")):
+        table = pa.table({"a": np.arange(10.0), "w": holed(np.ones(10), wrong), "label": np.arange(10) % 2})
+        pa.parquet.write_table(table, tmp_path / "rows.parquet")
+        with pytest.raises(
+            DataError, match=f"rows.parquet: column 'w' holds {said} at row 4; 2 of 10 rows"
+        ) as caught:
+            load(Ask(str(tmp_path / "rows.parquet"), "parquet", weight="w"))
+        assert caught.value.code == f"data-{code}"
+
+
 # The command line
 
 
