@@ -251,6 +251,18 @@ ADVICE = {
         "sample_weight.reshape(-1)",
         "y.",
     ),
+    "fit: x and y in a tuple": (
+        lambda m: m.fit((X, Y)),
+        "x is a tuple of 2 arrays",
+        "one by one, as in fit(x, y)",
+        "ragged",
+    ),
+    "fit: class numbers for one-hot rows": (
+        lambda m: (m.compile("sgd", "categorical_crossentropy"), m.fit(X, Y)),
+        "y has 1 values a row",
+        "for class numbers use sparse_categorical_crossentropy",
+        "reshape",
+    ),
     "fit: no y": (lambda m: m.fit(X), "y is missing", "fit(x, y)", "x is"),
     "evaluate: a row": (
         lambda m: m.evaluate(X[0], Y[:1]),

@@ -223,11 +223,11 @@ def check_width(width: int, inputs: int, name: str, rows: int | None = None) -> 
 def check_targets(columns: int, expected: int, outputs: int, name: str) -> None:
     """Raise DataError when the targets do not have the columns that the loss wants."""
     if columns != expected:
-        remedy = (
-            "give class numbers, or use categorical_crossentropy for one-hot rows"
-            if expected == 1 and outputs > 1
-            else f"give {expected} a row, or change the last layer's {outputs} outputs"
-        )
+        remedy = f"give {expected} a row, or change the last layer's {outputs} outputs"
+        if expected == 1 and outputs > 1:
+            remedy = "give class numbers, or use categorical_crossentropy for one-hot rows"
+        elif columns == 1:
+            remedy += "; for class numbers use sparse_categorical_crossentropy"
         raise DataError(
             f"{name} has {columns} values a row, and this loss with {outputs} outputs takes {expected}: {remedy}",
             code="data-label-width",
