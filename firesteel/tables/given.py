@@ -142,10 +142,8 @@ def _numbers(name: str, values: Any) -> npt.NDArray[Any]:
         array = np.asarray(values)
     except ValueError:
         what = f"{name} is ragged: its rows differ in length, and must all have as many values"
-        if (
-            all(np.ndim(part) and hasattr(part, "shape") for part in values)
-            and len({len(part) for part in values}) == 1
-        ):
+        parts = [part for part in values if getattr(part, "ndim", 0)]
+        if len(parts) == len(values) and len(set(map(len, parts))) == 1:
             what = f"{name} is a {kind} of {len(values)} arrays: give them one by one, as in fit(x, y)"
         raise _refused(what) from None
     except Exception as error:
