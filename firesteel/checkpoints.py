@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -19,7 +18,7 @@ from safetensors.numpy import save
 
 from firesteel import store
 from firesteel.errors import ConfigError, StoreError, without_secrets
-from firesteel.files import check_place, open_plain
+from firesteel.files import check_place, open_plain, path_of
 from firesteel.train.checkpoints import Identity
 from firesteel.train.history import rows_of
 from firesteel.train.state import Progress, TrainState
@@ -126,7 +125,7 @@ class FileCheckpoints:
     """
 
     def __init__(self, path: str | os.PathLike[str], delete: bool) -> None:
-        self.path, self.delete = Path(path), delete
+        self.path, self.delete = path_of(path, "checkpoint"), delete
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:
         """Return the progress of this training, if there is some.

@@ -25,6 +25,8 @@ __all__ = [
 
 HIDDEN = "***"
 """What stands where a secret stood."""
+LONG = 3_000
+"""Letters of a message, of which the middle is left out where there are more."""
 STRONG = re.compile(
     "passw|pwd|passphrase|(db|user|root|admin|smtp|mail|sql|api)pass$|secret|token(?!iz|s$)|signature|credential"
     "|connectionstring|sessionid|azuresas|assertion"
@@ -175,7 +177,10 @@ class FiresteelError(Exception):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         self.code = code or self.default_code
         shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
-        super().__init__(f"{without_secrets(shown)} [{self.code}]")
+        clean = without_secrets(shown)
+        if len(clean) > LONG:  # it holds a value, or names, as long as somebody made them
+            clean = f"{clean[: LONG // 2]} ... {clean[-LONG // 2 :]}"
+        super().__init__(f"{clean} [{self.code}]")
 
 
 class ConfigError(FiresteelError, ValueError):

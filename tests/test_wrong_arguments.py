@@ -120,6 +120,13 @@ def test_a_list_that_is_none_is_refused_with_one(wrong):
     assert caught.value.code == "config-layers"
 
 
+def test_a_message_is_no_longer_than_can_be_read():
+    for wrong in (10**4000, "x" * 10_000, np.ones((600, 600)).tolist()):
+        with pytest.raises(ConfigError, match=r"^batch_size=.* \.\.\. .*: it must be an integer") as caught:
+            model().fit(X, Y, batch_size=wrong)
+        assert len(str(caught.value)) < 3_100
+
+
 def test_other_wrong_values():
     for call in (
         lambda: optimizers.AdamW(exclude_from_weight_decay={}),
