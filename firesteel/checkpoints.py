@@ -59,7 +59,7 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
     try:
         shapes = {part: (KINDS[entry["dtype"]], tuple(entry["shape"])) for part, entry in entries.items()}
         vectors = dict(zip(shapes, store.arrays(data, entries, shapes), strict=True))
-        if header["sha256"] != store.checksum(header, *(vectors[part] for part in sorted(vectors))):
+        if header["sha256"] != store.checksum(header, *map(vectors.__getitem__, sorted(vectors)), size=len(data)):
             raise ValueError("its checksum is not that of its content")
         unlike = identity.unlike(header["identity"])
         counts, runs, machines, round_, finished = (header[part] for part in HEADER)

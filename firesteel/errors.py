@@ -27,16 +27,14 @@ HIDDEN = "***"
 """What stands where a secret stood."""
 LONG = 3_000
 """Letters of a message, of which the middle is left out where there are more."""
-STRONG = re.compile(
+STRONG = (
     "passw|pwd|passphrase|(db|user|root|admin|smtp|mail|sql|api)pass$|secret|token(?!iz|s$)|signature|credential"
     "|connectionstring|sessionid|azuresas|assertion"
     "|(access|account|api|auth|encryption|functions?|hmac|instrumentation|master|private|service|session|shared|signing|ssl|storage"
     "|subscription)key"
 )
 """Parts of the names of secrets, in small letters without what stands between words."""
-HARMLESS = re.compile(
-    ".*(name|file|path|provider|type|class|url|uri|endpoint|expir(y|es)|length|size|count|column)s?"
-)
+HARMLESS = ".*(name|file|path|provider|type|class|url|uri|endpoint|expir(y|es)|length|size|count|column)s?"
 """Names that say something about a secret."""
 WHOLE = {"authorization", "bearer", "cookie", "jwt", "otp", "pass"}
 """Whole names of settings that are secrets, of which parts say nothing."""
@@ -47,22 +45,22 @@ WEAK = WHOLE | {
 """Whole names of secrets among the parameters of an address."""
 PORTS = {"dbfs", "file", "har", "hdfs", "maprfs", "mesos", "spark", "swebhdfs", "viewfs", "webhdfs"}
 """Schemes whose addresses hold no password: what stands behind a colon is a port."""
-PASSWORD = re.compile(r"\b([a-zA-Z][\w+.-]{0,31})(:/{1,3})([^\s/@:?#]*):((?:(?!://)\S)*)@")
-USER = re.compile(r"\b(https?:/{1,3})(?![a-z._-]{1,16}@)[^\s/@:?#]+@")
-ORACLE = re.compile(r"(jdbc:oracle:\w+:)\S{0,300}@")
-FRAGMENT = re.compile(r"#([\w+/=~-]{12,})")
-NAME = re.compile(
+PASSWORD = r"\b([a-zA-Z][\w+.-]{0,31})(:/{1,3})([^\s/@:?#]*):((?:(?!://)\S)*)@"
+USER = r"\b(https?:/{1,3})(?![a-z._-]{1,16}@)[^\s/@:?#]+@"
+ORACLE = r"(jdbc:oracle:\w+:)\S{0,300}@"
+FRAGMENT = r"#([\w+/=~-]{12,})"
+NAME = (
     r"""(?<![\w./-])(?:([\w.-]+)"""
     r"""(?:\s*=\s*|\\*["']\s*[:=]\s*(?=\\*["']|\d{4})|:[ \t]+(?=["']?(?=[^\s"']*\d)[^\s"']{8}))"""
     r"""|--([\w-]+)[ \t]+(?=[^\s-])|((?:fs|hadoop|spark)\.[\w.-]+)(?:[ \t]+(?=\S{8})|["'][ \t]*,[ \t]*(?=["'])))"""
 )
 """A name before its value: behind an equals sign or a colon, on a command line, or in Spark's properties."""
-VALUE = re.compile(r"""\{[^}]{1,300}\}|b?"(?:[^"\\]|\\.)+"|b?'(?:[^'\\]|\\.)+'|\\+["'][^"'\\]+|[^&;\s"'<>]+""")
-HEADER = re.compile(
+VALUE = r"""\{[^}]{1,300}\}|b?"(?:[^"\\]|\\.)+"|b?'(?:[^'\\]|\\.)+'|\\+["'][^"'\\]+|[^&;\s"'<>]+"""
+HEADER = (
     r"(?i)\b(authorization\W{1,4}(?:\w+\s+)?|bearer\s+(?=\S{8})|passw(?:or)?d:\s+|cookie:\s+\w+="
     r"|(?:access|account|api|secret)[ _.-]?key:\s+)[^\s\"']+"
 )
-SHAPES = re.compile(
+SHAPES = (
     r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}\b|AIza[\w-]{30,}|dapi[0-9a-f]{32}|eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|gh[opsur]_\w{20,}"
     r"|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|npm_\w{30,}|pypi-A[\w-]{30,}|SG\.[\w-]{16,}\.[\w-]{20,}"
     r"|sk[-_](?=[a-z_-]*\w*\d)[\w-]{20,}|ya29\.[\w-]{20,}|xox[abeprs]-[\w-]{10,}"
@@ -96,9 +94,9 @@ def without_secrets(value: Any) -> Any:
         return type(value)([without_secrets(item) for item in value])
     if not isinstance(value, str):
         return value
-    text = PASSWORD.sub(_without_password, value)
-    text = ORACLE.sub(r"\1@", USER.sub(r"\1", text))
-    text = SHAPES.sub(HIDDEN, HEADER.sub(rf"\1{HIDDEN}", _without_values(text)))
+    text = re.sub(PASSWORD, _without_password, value)
+    text = re.sub(ORACLE, r"\1@", re.sub(USER, r"\1", text))
+    text = re.sub(SHAPES, HIDDEN, re.sub(HEADER, rf"\1{HIDDEN}", _without_values(text)))
     return re.sub(r"\S+", _address, text)
 
 
@@ -117,7 +115,7 @@ def _names_secret(name: str, weak: bool) -> bool:
     if squeezed in WEAK:
         return weak
     key = (weak or "." in name) and re.search(r"[\W_]key$", name.lower()) is not None
-    return (key or STRONG.search(squeezed) is not None) and not HARMLESS.fullmatch(squeezed)
+    return (key or re.search(STRONG, squeezed) is not None) and not re.fullmatch(HARMLESS, squeezed)
 
 
 def _without_password(found: re.Match[str]) -> str:
@@ -133,12 +131,12 @@ def _without_password(found: re.Match[str]) -> str:
 def _without_values(text: str) -> str:
     """Return a text with other values for the settings in it whose names are those of secrets."""
     parts, at = [], 0
-    for found in NAME.finditer(text):
+    for found in re.finditer(NAME, text):
         before = text[max(0, found.start() - 1) : found.start()]
         name = found[1] or found[2] or found[3]
         if found.start() < at or not _names_secret(name, before in tuple("?&;#")):
             continue
-        if (value := VALUE.match(text, found.end())) is not None:
+        if (value := re.compile(VALUE).match(text, found.end())) is not None:
             opening, quote = re.match(r"""(b?["']|\\+["'])?""", value[0])[0], value[0][-1:]  # type: ignore[index]
             whole = opening or value[0][0] == "{"
             end = value.end() if whole else found.end() + len(value[0].rstrip(":,.)]}"))
@@ -151,7 +149,7 @@ def _address(found: re.Match[str]) -> str:
     """Return a word of a text, which may be an address: without a token behind it, or in what it spells out."""
     word = found[0]
     if "://" in word:
-        word = FRAGMENT.sub(lambda part: f"#{HIDDEN}" if _is_opaque(part[1]) else part[0], word)
+        word = re.sub(FRAGMENT, lambda part: f"#{HIDDEN}" if _is_opaque(part[1]) else part[0], word)
     plain = unquote(word)
     clean: str = plain if plain == word else without_secrets(plain)
     return word if clean == plain else clean

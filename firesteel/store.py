@@ -46,6 +46,7 @@ ARENAS = 8 << 20
 """Bytes of these that Python takes beside what it has in use."""
 WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a description that makes no sense may raise where it is taken for one."""
+CODER = json.JSONEncoder(sort_keys=True)
 LONG = 2 << 20
 """Bytes of a description of ours that can be read in any case."""
 STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -87,11 +88,14 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: 
     return data
 
 
-def checksum(header: Mapping[str, Any], *arrays: Array) -> str:
-    """Return the SHA-256 (64 hex digits) of the description, less a checksum in it, and of the arrays."""
+def checksum(header: Mapping[str, Any], *arrays: Array, size: int = 0) -> str:
+    """Return the SHA-256 (64 hex digits) of the description, less a checksum in it, and of the arrays.
+
+    size: of the file that is read: the description in a large one may fit in memory only once.
+    """
     digest = hashlib.sha256()
     described = {key: value for key, value in header.items() if key != "sha256"}
-    for text in json.JSONEncoder(sort_keys=True).iterencode(described):  # a long one fits in memory once
+    for text in CODER.iterencode(described) if size > LONG else [CODER.encode(described)]:
         digest.update(text.encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
@@ -124,7 +128,7 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
         parts = arrays(data, entries, {part: (network.dtype, shape) for part, shape in shapes.items()})
         weights, moments = parts[: len(named)], parts[len(named) :]
         theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in weights)])
-        if header.get("sha256") != checksum(header, theta, *moments):
+        if header.get("sha256") != checksum(header, theta, *moments, size=len(data)):
             raise ValueError("its checksum is not that of its content")
     except WRONG as error:
         raise damaged(name, error) from None

@@ -25,8 +25,7 @@ def to_categorical(y: Any, num_classes: int | None = None) -> npt.NDArray[np.flo
         classes = np.asarray(y, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"y must hold the numbers of classes: {error}", code="data-text") from None
-    if classes.ndim == 2 and classes.shape[1] == 1:
-        classes = classes[:, 0]
+    classes = classes[:, 0] if classes.ndim == 2 and classes.shape[1] == 1 else classes
     if classes.ndim != 1:
         raise DataError(f"y has shape {classes.shape}: give the number of one class a row", code="data-shape")
     if num_classes is not None and (whole(num_classes) or 0) < 1:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from firesteel.callbacks import EarlyStopping, LambdaCallback
+from firesteel.core.elsewhere import ELSEWHERE
 from firesteel.core.layers import LAYERS
 from firesteel.core.losses import LOSSES
 from firesteel.core.metrics import METRICS
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.core.regularizers import REGULARIZERS
-from firesteel.core.spec import ELSEWHERE
 from firesteel.datasets import load_digits
 from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.layers import Activation, Dense, Dropout, Rescaling

@@ -104,53 +104,72 @@ class HardSigmoid(Curve):
         return np.clip(x + 3, 0, 6) / 6, lambda: (np.abs(x) < 3) * x.dtype.type(1 / 6)
 
 
+NEARLY = 0.02
+"""Below it 1 - y^2 has lost more digits than it may, in float64 as in float32."""
+
+
 @dataclass(frozen=True)
 class Tanh(Curve):
-    """y = tanh x; dy/dx = 1 - y^2 = (2 e / (1 + e^2))^2 with e = exp(-|x|), because y is rounded to 1.
+    """y = tanh x; dy/dx = 1 - y^2; where y is nearly 1, which loses digits, 4 q / (1 + q)^2 with q = exp(-2 |x|).
 
     >>> Tanh().apply({}, np.array([[0.0]]), None)[0]
     array([[0.]])
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        def slope() -> Array:
-            e = np.exp(-np.abs(x))
-            e /= 1 + e * e
-            e *= e
-            return e * 4
+        y = np.tanh(x)
 
-        return np.tanh(x), slope
+        def slope() -> Array:
+            d = y * y
+            np.subtract(1, d, out=d)
+            if len(far := (d < NEARLY).ravel().nonzero()[0]):
+                q = np.exp(-2 * np.abs(x.reshape(-1)[far]))
+                d.reshape(-1)[far] = 4 * q / (1 + q) ** 2
+            return d
+
+        return y, slope
 
 
 FAR = 1000.0
 """Beyond it exp(-|x|) is 0 in every dtype; where infinity would be multiplied by that, this stands in its place."""
 
 
-def tails(x: Array) -> tuple[Array, Array]:
-    """Return e = exp(-|x|), which never overflows, and 1 + e: 1 / (1 + exp(-x)) is 1 or e, divided by that."""
-    e = np.abs(x)
-    np.negative(e, out=e)
-    np.exp(e, out=e)
-    return e, 1 + e
-
-
 def logistic(x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)), down to the smallest number of the dtype."""
-    e, total = tails(x)
-    return np.maximum(e, x >= 0) / total
+    """Return 1 / (1 + exp(-x))."""
+    return _logistic(x)[0]
+
+
+def _logistic(x: Array) -> tuple[Array, Array]:
+    """Return 1 / (1 + q) and q = exp(-x); where q is large, perhaps infinite, the first is exp(x), which is tiny."""
+    q = np.negative(x)
+    with np.errstate(over="ignore"):
+        np.exp(q, out=q)
+    s = 1 + q
+    np.divide(1, s, out=s)
+    far = q > 1e30
+    if far.any():
+        s[far] = np.exp(x[far])
+    return s, q
 
 
 @dataclass(frozen=True)
 class Sigmoid(Curve):
-    """y = 1 / (1 + exp(-x)); dy/dx = y (1 - y) = e / (1 + e)^2 with e = exp(-|x|).
+    """y = 1 / (1 + q) with q = exp(-x); dy/dx = y (1 - y) = q y^2.
 
     >>> Sigmoid().apply({}, np.array([[0.0]]), None)[0]
     array([[0.5]])
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        e, total = tails(x)
-        return np.maximum(e, x >= 0) / total, lambda: e / (total * total)
+        s, q = _logistic(x)
+
+        def slope() -> Array:
+            d = np.minimum(q, np.finfo(q.dtype).max)
+            d *= s
+            d *= s
+            return d
+
+        return s, slope
 
 
 @dataclass(frozen=True)
@@ -223,7 +242,7 @@ class Softplus(Curve):
 
 @dataclass(frozen=True)
 class Silu(Curve):
-    """y = x s with s = 1 / (1 + exp(-x)); dy/dx = s + x s (1 - s).  Also called swish.
+    """y = x s with s = 1 / (1 + exp(-x)); dy/dx = s (1 + x (1 - s)).  Also called swish.
 
     >>> Silu().apply({}, np.array([[0.0, 100.0]]), None)[0]
     array([[  0., 100.]])
@@ -232,9 +251,16 @@ class Silu(Curve):
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        e, total = tails(x)
-        s, near = np.maximum(e, x >= 0) / total, np.maximum(x, -FAR)
-        return near * s, lambda: s + np.minimum(near, FAR) * (e / (total * total))
+        s, near = logistic(x), np.maximum(x, -FAR)
+
+        def slope() -> Array:
+            d = 1 - s
+            d *= np.minimum(near, FAR)
+            d += 1
+            d *= s
+            return d
+
+        return near * s, slope
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import platform
 import signal
 import traceback
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from types import FunctionType
 from typing import Any, NoReturn
@@ -61,7 +60,8 @@ def _numba() -> Any:
     """Return numba, or None where it is not installed."""
     try:
         # in a thread that Ctrl-C does not interrupt: half of an import stays behind for ever
-        numba = find_spec("numba") and ThreadPoolExecutor(1).submit(importlib.import_module, "numba").result()
+        pool = importlib.import_module("concurrent.futures").ThreadPoolExecutor
+        numba = find_spec("numba") and pool(1).submit(importlib.import_module, "numba").result()
         if numba and numba.config.DISABLE_JIT:
             raise RuntimeError("NUMBA_DISABLE_JIT is set")
     except Exception as error:

@@ -348,6 +348,10 @@ network ends in Softmax() [config-loss]
             losses, outputs, d = chains[end].learn(
                 p[end], z, y, weights.astype(z.dtype, copy=False), g[end], end > learns
             )
+        elif chains and self.fused and len(z) > 1:
+            losses, outputs, d = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
+            learn = next(iter(chains.values())).loops.crossentropy
+            learn(z.reshape(-1), y, weights.astype(z.dtype, copy=False), losses, outputs, d.reshape(-1))
         else:
             losses, outputs, d = self.centred.rows(z, y)
             d *= weights.astype(d.dtype, copy=False)[:, None]

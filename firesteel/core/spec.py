@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import numpy as np
 
+from firesteel.core.elsewhere import ELSEWHERE
 from firesteel.errors import ConfigError
 
 __all__ = [
@@ -261,36 +262,6 @@ def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None
     close = difflib.get_close_matches(name[:50].lower(), list(lower), n=1, cutoff=0.5)
     near = near or [lower[word] for word in close]
     return f"did you mean {near[0]!r}? " if near else ""
-
-
-ELSEWHERE = {
-    "maxIter": "epochs",
-    "max_iter": "epochs",
-    "n_epochs": "epochs",
-    "nb_epoch": "epochs",
-    "blockSize": "batch_size",
-    "validation_fraction": "validation_split",
-    "featuresCol": "features",
-    "labelCol": "label",
-    "weightCol": "weight",
-    "sample_weights": "sample_weight",
-    "random_state": "seed",
-    "num_workers": "shards",
-    "lr": "learning_rate",
-    "learning_rate_init": "learning_rate",
-    "stepSize": "learning_rate",
-    "criterion": "loss",
-    "solver": "optimizer",
-    "out_features": "units",
-    "in_features": "input_dim",
-    "input_shape": "input_dim",
-    "p": "rate",
-    "eps": "epsilon",
-    "betas": "beta_1",
-    "alpha": "l2",
-    "n_iter_no_change": "patience",
-}
-"""What other libraries call an argument: its name here."""
 
 
 def check_arguments(owner: str, given: Iterable[str], known: Iterable[str]) -> None:

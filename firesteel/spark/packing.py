@@ -481,7 +481,7 @@ def merge_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     dtype = np.dtype(task.reading.dtype)
     x, table = _features(packs, dtype)
     y, w, keys = (joined(part) for part in ([p.y for p in packs], [p.w for p in packs], parts["keys"]))
-    prints = joined(parts["prints"]) if task.keyed else keys
+    prints = row_prints(joined(parts["prints"]) if task.keyed else keys, w)
     ids = block_ids(keys, task.blocks)
     fixed = np.repeat([pack.id for pack in packs], [len(pack) for pack in packs])
     ids = np.where(fixed == BY_KEY, ids, fixed)

@@ -320,7 +320,7 @@ def pack_block(
     """Return the block of these rows, sorted by (key, weight, bytes) unless their order is given.
 
     x: (n, I) of any real dtype, its non-zeros, or uint8 codes into `table`  y: (n, T)  w: (n,)  keys: (n,)
-    prints: the `row_keys` of the rows, where the keys are something else.
+    prints: the `row_prints` of the rows, where they are known; else `keys` are `row_keys`.
     """
     y, w = canonical(y, dtype), canonical(w, dtype)
     if isinstance(x, CSR):
@@ -329,7 +329,7 @@ def pack_block(
         table = np.arange(256).astype(dtype) if table is None else table
     else:
         x = canonical(x, dtype)
-    fingerprint = int(np.add.reduce(row_prints(keys if prints is None else prints, w), dtype=np.uint64))
+    fingerprint = int(np.add.reduce(row_prints(keys, w) if prints is None else prints, dtype=np.uint64))
     if not ordered:
         order = _sorted(keys, x, table, y, w)
         if order is not None:
@@ -380,8 +380,9 @@ def pack_arrays(
     x, table = (None if isinstance(x, CSR) else all_coded(x, dtype)) or (x, None)
     order = np.lexsort((keys, ids))
     parts = np.split(order, np.searchsorted(ids[order], np.arange(1, blocks)))
+    prints = row_prints(keys, canonical(w, dtype))
     return [
-        pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, table=table)
+        pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, table=table, prints=prints[rows])
         for number, rows in enumerate(parts)
         if len(rows)
     ]
@@ -415,7 +416,8 @@ def pack_in_order(
     keys = row_keys(x, y) if keys is None else keys
     cuts = [len(x) * number // blocks for number in range(blocks + 1)]
     parts = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
+    prints = row_prints(keys, canonical(w, dtype))
     return [
-        pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, ordered=True)
+        pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, ordered=True, prints=prints[rows])
         for number, rows in enumerate(parts)
     ]
