@@ -133,5 +133,8 @@ class Noise(Op):
 
     def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
         if rng is not None and self.stddev:
-            x = x + rng.normal(x.shape).astype(x.dtype) * x.dtype.type(self.stddev)
+            noise = rng.normal(x.shape).astype(x.dtype, copy=False)
+            noise *= x.dtype.type(self.stddev)
+            noise += x
+            x = noise
         return x, lambda d_y, g, wants_x: d_y

@@ -99,9 +99,13 @@ class Stream(NamedTuple):
         for first in range(0, count, CACHED):
             part = found[first : first + CACHED]
             halves = self.halves(len(part), first).astype(np.float32)
-            r, angle = halves[::2], halves[1::2] * np.float32(2 * np.pi * 2.0**-32)
-            r = np.sqrt(np.log((r + np.float32(0.5)) * np.float32(2.0**-32)) * np.float32(-2))
-            part[::2], part[1::2] = r * np.cos(angle), r * np.sin(angle)
+            r, angle = halves[::2] + np.float32(0.5), halves[1::2] * np.float32(2 * np.pi * 2.0**-32)
+            r *= np.float32(2.0**-32)
+            np.log(r, out=r)
+            r *= np.float32(-2)
+            np.sqrt(r, out=r)
+            np.multiply(r, np.cos(angle), out=part[::2])
+            np.multiply(r, np.sin(angle, out=angle), out=part[1::2])
         return found[:count].reshape(shape)
 
 
