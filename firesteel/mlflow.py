@@ -153,8 +153,9 @@ def load_model(model_uri: str | os.PathLike[str]) -> Sequential:
 
     Raises StoreError where there is no model, or another flavour's.
     """
+    artifacts = _mlflow("mlflow.artifacts")
     with named(model_uri, "read"):
-        folder = Path(_mlflow("mlflow.artifacts").download_artifacts(artifact_uri=os.fspath(model_uri)))
+        folder = Path(artifacts.download_artifacts(artifact_uri=os.fspath(model_uri)))
     about = _mlflow("mlflow.models").Model.load(str(folder)).flavors.get(FLAVOR)
     if about is None:
         raise StoreError(f"{model_uri} holds no firesteel model", code="store-flavor")

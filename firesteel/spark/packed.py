@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.utils import is_remote
 
 from firesteel.advice import warn_of_lost
 from firesteel.core.centre import UNCENTRED, Centre
@@ -29,7 +28,7 @@ from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
 from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
 from firesteel.spark.frames import Frame
-from firesteel.spark.paths import exists, is_missing, literal, path_text, reach, remove
+from firesteel.spark.paths import is_missing, literal, path_text, reach, remove
 from firesteel.spark.ship import ship
 from firesteel.train.blocks import n_blocks
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
@@ -194,8 +193,7 @@ def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -
     """Write a source's blocks, and last what describes them, so that half a pack is none."""
     spark, centre = source.frame.sparkSession, survey.centre.to_config()
     profile = {name: value for name, value in asdict(survey).items() if name not in ("sample", "centre")}
-    reach(spark, path, "path")
-    fresh, begun = not is_remote() and not exists(spark, path), list[str]()
+    fresh, begun = reach(spark, path, "path"), list[str]()
     description = {
         "format": FORMATS[bool(centre)],
         "keys": KEYS,

@@ -56,19 +56,22 @@ def exists(spark: SparkSession, path: str) -> bool:
     return bool(files.exists(place))
 
 
-def reach(spark: SparkSession, path: str, name: str) -> None:
-    """Make a folder; raise FiresteelError where Spark cannot, as far as that is known without a job.
+def reach(spark: SparkSession, path: str, name: str) -> bool:
+    """Make a folder, as far as that can be done without a job; return whether it is new.
 
     name: what the user calls the path.
+    Raises FiresteelError where Spark cannot make it.
     """
-    if not is_remote():
-        try:
-            files, place = _hadoop(spark, path)
-            made = files.mkdirs(place)
-        except Exception as error:
-            raise translated(error, spark, f"{name}={path}") from None
-        if not made:
-            raise StoreError(f"{name}={path} cannot be written: the folder cannot be made", code="store-write")
+    if is_remote():
+        return False
+    try:
+        files, place = _hadoop(spark, path)
+        there, made = files.exists(place), files.mkdirs(place)
+    except Exception as error:
+        raise translated(error, spark, f"{name}={path}") from None
+    if not made:
+        raise StoreError(f"{name}={path} cannot be written: the folder cannot be made", code="store-write")
+    return not there
 
 
 def remove(spark: SparkSession, path: str) -> None:
