@@ -90,10 +90,16 @@ def translated(error: Exception, spark: Any = None, title: str = "firesteel: a S
 
 @contextlib.contextmanager
 def alive(spark: Any, title: str = "firesteel") -> Iterator[None]:
-    """Say in a sentence where a Spark that is gone, or a session that is stopped, is what an error came of."""
+    """Say in a sentence where a Spark that is gone, or a session that is stopped, is what an error came of.
+
+    An error that came of Ctrl-C, between two jobs too, is Ctrl-C: Spark's handler may fail amid a call to the JVM.
+    """
+    before = sys.exception()
     try:
         yield
     except Exception as error:
+        if interrupted(error, before):
+            raise KeyboardInterrupt from None
         lost = gone(error, spark, title)
         if lost is None:
             raise

@@ -1,13 +1,13 @@
 """What is made of the texts in which Spark's versions tell of failures."""
 
 import pytest
-from py4j.protocol import Py4JNetworkError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
 from firesteel.errors import DataError, SparkJobError, SparkSetupError
 from firesteel.spark import NeuralNetworkRegressor, load_pack, pack
 from firesteel.spark.checkpoints import SparkCheckpoints
-from firesteel.spark.failures import CONNECTORS, interrupted, translated
+from firesteel.spark.failures import CONNECTORS, alive, interrupted, translated
 from firesteel.spark.files import read_files, write_files
 from firesteel.spark.lines import paired
 
@@ -160,3 +160,13 @@ def test_r15_an_error_that_came_of_ctrl_c_is_known_and_one_that_came_after_it_is
     pressed = KeyboardInterrupt()
     error = raised(ValueError(), raised(OSError(), pressed))
     assert interrupted(error, None) and not interrupted(error, pressed) and not interrupted(OSError(), None)
+
+
+def test_an_error_that_came_of_ctrl_c_between_two_jobs_is_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), alive(None):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise Py4JError("Gateway must be connected to send cancel cmd.")  # noqa: B904
+    with pytest.raises(OSError), alive(None):
+        raise OSError
