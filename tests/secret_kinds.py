@@ -76,7 +76,7 @@ SETTINGS = {
     "surroundings": f"DB_PASS={TOKEN}",
     "an instrument": f"InstrumentationKey={TOKEN}",
     "a web hook": f"https://hooks.slack.com/services/T00/B00/{TOKEN}",
-    "Anthropic's": f"sk-ant-api03-{TOKEN}{TOKEN}",
+    "a key of three parts": f"sk-svc-api03-{TOKEN}{TOKEN}",
     "Stripe's": f"sk_live_{TOKEN}{TOKEN}",
     "Google's": f"ya29.{TOKEN}{TOKEN}",
     "PyPI's": f"pypi-AgEIcHlwaS5vcmc{TOKEN}{TOKEN}",

@@ -18,7 +18,7 @@ from firesteel.cli.record import run_folder
 from firesteel.cli.sessions import session_of
 from firesteel.cli.sets import SETS
 from firesteel.cli.training import Result, planned, settled
-from firesteel.cli.words import described, told
+from firesteel.cli.words import as_text, described
 from firesteel.errors import ConfigError, without_secrets
 
 __all__ = ["print_result", "train"]
@@ -166,7 +166,7 @@ def train(
         plan = stack.enter_context(planned(config, spark))
         if dry_run:
             facts = without_secrets(described(plan))
-            print(json.dumps(facts) if as_json else told(facts))
+            print(json.dumps(facts) if as_json else as_text(facts))
             return
         shown = is_live(console) and not as_json
         keep = run_folder(plan)

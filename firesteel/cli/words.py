@@ -11,7 +11,7 @@ from firesteel.cli.training import Plan
 from firesteel.core.network import Network
 from firesteel.train.blocks import n_blocks
 
-__all__ = ["count", "described", "told"]
+__all__ = ["as_text", "count", "described"]
 
 MEBIBYTE = 2**20
 MOST_SHOWN = 12
@@ -86,7 +86,7 @@ def _jobs(plan: Plan, held: int) -> dict[str, int]:
     }
 
 
-def told(facts: dict[str, Any]) -> str:
+def as_text(facts: dict[str, Any]) -> str:
     """Return the description in words."""
     memory, jobs = facts["memory"], facts["jobs"]
     held = f" to train on and {facts['held']:,} held out" if facts["held"] else ""

@@ -169,7 +169,7 @@ def test_a_mark_for_no_value_is_no_class(tmp_path, mark, upper):
 
 
 @pytest.mark.parametrize("stray", ["unknown", "x", "inf", "> 80", "12 years", "1e999", "1_000", "0x1f"])
-@pytest.mark.parametrize("values", [AGES, AGES * 1.5, AGES[:25]], ids=["ages", "prices", "few rows"])
+@pytest.mark.parametrize("values", [AGES, AGES * 1.5, AGES[:25]], ids=["ages", "fractions", "few rows"])
 def test_a_text_among_many_numbers_is_no_class(tmp_path, values, stray):
     """A word made 63 ages 64 classes."""
     for kind, write in {"CSV": csv(str), "Parquet": parquet(pa.array), "NumPy": npz(np.array)}.items():
