@@ -2,7 +2,7 @@
 
     python -m benchmarks.against REF [--write] [--turns 9] [WORD ...]
 
-Each tree has a process of its own that stays warm and is asked for one measurement after another, A B, B A, A B ...
+For each row each tree has a process that stays warm, and they are asked one after the other, A B, B A, A B ...
 A row shows the median of the nine ratios new / old, and between which ratios the true median lies with 80 %: the
 third and the seventh of nine (Thompson 1936).  Above 1.05, and with the whole interval above 1, a row is a regression
 and the command ends with 1.  --write puts the table into RESULTS-AGAINST.md.
@@ -311,7 +311,7 @@ class Tree:
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", str(Path(__file__).resolve()), "--serve"],
-            env=os.environ | {"PYTHONPATH": str(folder)},
+            env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONPATH": str(folder)},
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -374,11 +374,11 @@ def compare(ref: str, turns: int, words: list[str]) -> tuple[list[str], int]:
     networks()
     lines, slower = [], 0
     with tempfile.TemporaryDirectory(prefix="firesteel-") as folder:
-        old, new = Tree(unpack(ref, Path(folder))), Tree(ROOT)
+        before = unpack(ref, Path(folder))
         for name in WORK:
             if words and not any(word in name for word in words):
                 continue
-            pairs = []
+            old, new, pairs = Tree(before), Tree(ROOT), []
             for turn in range(turns + 1):
                 first, second = (old, new) if turn % 2 else (new, old)
                 a, b = first.ask(name), second.ask(name)
@@ -388,13 +388,13 @@ def compare(ref: str, turns: int, words: list[str]) -> tuple[list[str], int]:
             middle = statistics.median(ratios)
             bad = middle > 1.05 and low > 1.0
             slower += bad
-            before = statistics.median(before for before, _ in pairs[1:])
+            seconds = statistics.median(before for before, _ in pairs[1:])
             lines.append(
-                f"| {name} | {before:.4f} | {middle:.3f} | {low:.3f} to {high:.3f} |{' slower |' if bad else ''}"
+                f"| {name} | {seconds:.4f} | {middle:.3f} | {low:.3f} to {high:.3f} |{' slower |' if bad else ''}"
             )
             print(lines[-1], flush=True)
-        old.close()
-        new.close()
+            old.close()
+            new.close()
     return lines, slower
 
 

@@ -102,7 +102,6 @@ def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[Binar
         _check_plain(os.stat(target), target)
     _sweep(target)
     file = _part(target)
-    left = True
     try:
         with file:
             yield file
@@ -110,11 +109,9 @@ def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[Binar
             os.fsync(file.fileno())
             if over or not _linked(file.name, target):
                 os.replace(file.name, target)
-                left = False
     finally:
-        if left:
-            with suppress(OSError):
-                os.unlink(file.name)
+        with suppress(OSError):
+            os.unlink(file.name)
     flush_folder(target.parent)
 
 

@@ -204,10 +204,8 @@ def claimed(text: str, start: int = 0) -> int:
     taken -= 24 * text.count(" 0.0,", start)  # which is there once
     if taken > 1.5 * (len(text) + SPARE):
         return taken
-    letters = len(text) - start
-    if letters > LONG:
-        letters = sum(match.end() - match.start() for match in STRING.finditer(text, start))
-    return taken + (6 if "\\u" in text else 3) * letters
+    size = sum(m.end() - m.start() for m in STRING.finditer(text, start)) if len(text) > LONG else len(text) - start
+    return taken + (6 if "\\u" in text else 3) * size
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:

@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -175,7 +175,6 @@ def test_lists_are_reported_in_history_and_not_on_the_screen(capsys):
 
 
 def test_a_metric_of_ones_own_can_be_reported():
-    @dataclass(frozen=True)
     class Largest(RowMetric):
         def rows(self, p, y):
             return p.max(axis=1)

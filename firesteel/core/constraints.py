@@ -3,8 +3,6 @@
 Like the price of a regulariser it belongs to the parameters and not to the rows.  `update.py` says when.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from firesteel.core.spec import Spec, integer, number, resolver
@@ -33,7 +31,6 @@ class Constraint(Spec):
             )
 
 
-@dataclass(frozen=True)
 class MaxNorm(Constraint):
     """Scales down the weights that enter a unit where their Euclidean norm is above `max_value`.
 
@@ -54,7 +51,6 @@ class MaxNorm(Constraint):
         w *= np.clip(norms, 0, w.dtype.type(self.max_value)) / (norms + w.dtype.type(EPSILON))
 
 
-@dataclass(frozen=True)
 class NonNeg(Constraint):
     """Sets weights below 0 to 0.
 
@@ -66,7 +62,6 @@ class NonNeg(Constraint):
         np.maximum(w, 0, out=w)
 
 
-@dataclass(frozen=True)
 class UnitNorm(Constraint):
     """Scales the weights that enter a unit to Euclidean norm 1.
 

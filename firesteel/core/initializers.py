@@ -6,7 +6,6 @@ to keep their variance.  Which stream feeds a draw is decided in `network.py`.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,7 +42,6 @@ class Initializer(Spec):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Zeros(Initializer):
     """All zeros: the usual start of biases.
 
@@ -55,7 +53,6 @@ class Zeros(Initializer):
         return np.zeros(shape)
 
 
-@dataclass(frozen=True)
 class Ones(Initializer):
     """All ones.
 
@@ -67,7 +64,6 @@ class Ones(Initializer):
         return np.ones(shape)
 
 
-@dataclass(frozen=True)
 class Constant(Initializer):
     """One value everywhere.
 
@@ -81,7 +77,6 @@ class Constant(Initializer):
         return np.full(shape, self.value)
 
 
-@dataclass(frozen=True)
 class RandomNormal(Initializer):
     """Normal with the given mean and standard deviation; Keras's "normal" is N(0, 0.05).
 
@@ -96,7 +91,6 @@ class RandomNormal(Initializer):
         return rng.normal(self.mean, self.stddev, shape)
 
 
-@dataclass(frozen=True)
 class RandomUniform(Initializer):
     """Uniform on [minval, maxval); Keras's "uniform" is [-0.05, 0.05).
 
@@ -128,7 +122,6 @@ def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return x
 
 
-@dataclass(frozen=True)
 class TruncatedNormal(Initializer):
     """Normal, cut at two standard deviations; `stddev` is that before the cut.
 
@@ -147,7 +140,7 @@ MODES = ("fan_avg", "fan_in", "fan_out")
 DISTRIBUTIONS = ("truncated_normal", "uniform", "untruncated_normal")
 
 
-class _Scaled(Initializer):
+class _Scaled:
     """Variance scale / fan, fan being a function of the matrix's two sides."""
 
     scale: float
@@ -177,8 +170,7 @@ def one_of(what: str, names: tuple[str, ...]) -> Callable[[object], str]:
     return resolve
 
 
-@dataclass(frozen=True)
-class VarianceScaling(_Scaled):
+class VarianceScaling(_Scaled, Initializer):
     """Variance scale / fan: the family of which the glorot, he and lecun draws are members.
 
     mode: "fan_in" (I), "fan_out" (O) or "fan_avg" (their mean).  distribution: "truncated_normal" (cut at two
@@ -195,7 +187,6 @@ class VarianceScaling(_Scaled):
     distribution: str = choice("truncated_normal", one_of("a distribution of VarianceScaling", DISTRIBUTIONS))
 
 
-@dataclass(frozen=True)
 class Orthogonal(Initializer):
     """gain q, q being random with orthonormal columns, or orthonormal rows if they are fewer.
 
@@ -224,8 +215,7 @@ class Orthogonal(Initializer):
         return self.gain * (q if shape[0] < shape[1] else q.T)
 
 
-@dataclass(frozen=True)
-class GlorotUniform(_Scaled):
+class GlorotUniform(_Scaled, Initializer):
     """Uniform on +-sqrt(6 / (I + O)).
 
     >>> bool(abs(GlorotUniform().draw(np.random.default_rng(0), (3, 3))).max() < 1.0)
@@ -237,8 +227,7 @@ class GlorotUniform(_Scaled):
     scale, mode, distribution = 1.0, "fan_avg", "uniform"
 
 
-@dataclass(frozen=True)
-class GlorotNormal(_Scaled):
+class GlorotNormal(_Scaled, Initializer):
     """Normal cut at two standard deviations, with variance 2 / (I + O).
 
     >>> GlorotNormal().draw(np.random.default_rng(0), (3, 3)).shape
@@ -250,8 +239,7 @@ class GlorotNormal(_Scaled):
     scale, mode, distribution = 1.0, "fan_avg", "truncated_normal"
 
 
-@dataclass(frozen=True)
-class HeUniform(_Scaled):
+class HeUniform(_Scaled, Initializer):
     """Uniform on +-sqrt(6 / I), for relu.
 
     >>> HeUniform().draw(np.random.default_rng(0), (3, 3)).shape
@@ -263,8 +251,7 @@ class HeUniform(_Scaled):
     scale, mode, distribution = 2.0, "fan_in", "uniform"
 
 
-@dataclass(frozen=True)
-class HeNormal(_Scaled):
+class HeNormal(_Scaled, Initializer):
     """Normal cut at two standard deviations, with variance 2 / I, for relu.
 
     >>> HeNormal().draw(np.random.default_rng(0), (3, 3)).shape
@@ -276,8 +263,7 @@ class HeNormal(_Scaled):
     scale, mode, distribution = 2.0, "fan_in", "truncated_normal"
 
 
-@dataclass(frozen=True)
-class LecunUniform(_Scaled):
+class LecunUniform(_Scaled, Initializer):
     """Uniform on +-sqrt(3 / I).
 
     >>> LecunUniform().draw(np.random.default_rng(0), (3, 3)).shape
@@ -289,8 +275,7 @@ class LecunUniform(_Scaled):
     scale, mode, distribution = 1.0, "fan_in", "uniform"
 
 
-@dataclass(frozen=True)
-class LecunNormal(_Scaled):
+class LecunNormal(_Scaled, Initializer):
     """Normal cut at two standard deviations, with variance 1 / I.
 
     >>> LecunNormal().draw(np.random.default_rng(0), (3, 3)).shape

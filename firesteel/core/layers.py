@@ -5,7 +5,7 @@ ops together.
 """
 
 import math
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from typing import Any
 
 import numpy as np
@@ -93,19 +93,16 @@ def constraint(given: object) -> Constraint | None:
 class Layer(Spec):
     """Base of layers.  `input_dim` may be given on the first one."""
 
-    input_dim: int | None = None
-
     @property
     def inputs(self) -> int | None:
         """The number of inputs, or None where what comes before decides."""
-        return self.input_dim
+        return getattr(self, "input_dim", None)
 
     def ops(self) -> tuple[Op, ...]:
         """Return the ops that this layer stands for, in order."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Dense(Layer):
     """A fully connected layer: activation(x w + b).
 
@@ -137,7 +134,6 @@ class Dense(Layer):
         return (Affine(self.units, self.use_bias, kernel, bias, *prices, *bounds), *([op] if op else []))
 
 
-@dataclass(frozen=True)
 class Activation(Layer):
     """An activation on its own, by a name of ACTIVATIONS.
 
@@ -153,7 +149,6 @@ class Activation(Layer):
         return (op,) if op else ()
 
 
-@dataclass(frozen=True)
 class ReLU(Layer):
     """min(x, max_value) above the threshold, negative_slope (x - threshold) from there down.
 
@@ -170,7 +165,6 @@ class ReLU(Layer):
         return (Rectify(self.negative_slope, self.max_value, self.threshold),)
 
 
-@dataclass(frozen=True)
 class LeakyReLU(Layer):
     """x above 0, negative_slope x from there down; the activation "leaky_relu" has a slope of 0.2.
 
@@ -187,7 +181,6 @@ class LeakyReLU(Layer):
         return (Rectify(self.negative_slope),)
 
 
-@dataclass(frozen=True)
 class ELU(Layer):
     """x above 0, alpha (exp(x) - 1) from there down.
 
@@ -204,7 +197,6 @@ class ELU(Layer):
         return (Elu(self.alpha),)
 
 
-@dataclass(frozen=True)
 class Dropout(Layer):
     """Drops a fraction `rate` of its inputs at random while training, and scales up the rest.
 
@@ -221,7 +213,6 @@ class Dropout(Layer):
         return (Drop(self.rate),)
 
 
-@dataclass(frozen=True)
 class GaussianNoise(Layer):
     """Adds noise drawn from N(0, stddev^2) to its inputs while training.
 
@@ -238,7 +229,6 @@ class GaussianNoise(Layer):
         return (Noise(self.stddev),)
 
 
-@dataclass(frozen=True)
 class Input(Layer):
     """Says the shape of a row, before the first layer: (784,), or (28, 28) for rows of pictures, which are flattened.
 
@@ -256,7 +246,6 @@ class Input(Layer):
         return ()
 
 
-@dataclass(frozen=True)
 class Flatten(Layer):
     """Makes a row of numbers of a picture; a row that is one already stays as it is.
 
@@ -276,7 +265,6 @@ class Flatten(Layer):
         return ()
 
 
-@dataclass(frozen=True)
 class BatchNormalization(Layer):
     """Brings each input to mean 0 and variance 1 over the batch; then scales it by gamma and shifts it by beta.
 
@@ -300,7 +288,6 @@ class BatchNormalization(Layer):
         return (BatchNorm(self.momentum, self.epsilon, self.center, self.scale),)
 
 
-@dataclass(frozen=True)
 class LayerNormalization(Layer):
     """Brings each row to mean 0 and variance 1 over its inputs; then scales each by gamma and shifts it by beta.
 
@@ -321,7 +308,6 @@ class LayerNormalization(Layer):
         return (LayerNorm(self.epsilon, self.center, self.scale),)
 
 
-@dataclass(frozen=True)
 class Embedding(Layer):
     """Learns `output_dim` numbers for each of `input_dim` categories, and puts those of a row's inputs in a row.
 
@@ -350,7 +336,6 @@ class Embedding(Layer):
         return (Lookup(self.input_dim, self.output_dim, first, price, bound),)
 
 
-@dataclass(frozen=True)
 class Rescaling(Layer):
     """Multiplies its inputs by `scale` and adds `offset`: pixels 0..255 become 0..1 inside the model.
 
@@ -370,7 +355,6 @@ LEAST_DEVIATION = float(np.finfo(np.float32).tiny)
 """What a Normalization divides by must be more than this."""
 
 
-@dataclass(frozen=True)
 class Normalization(Layer):
     """Shifts and scales each input to mean 0 and variance 1: (x - mean) / sqrt(variance); or back again.
 

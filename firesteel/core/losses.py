@@ -7,7 +7,7 @@ z_k is an output, y_k its target and r_k = z_k - y_k.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -77,7 +77,6 @@ class Loss(Spec):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class MeanSquaredError(Loss):
     """L = 1/O sum_k (z_k - y_k)^2, as Keras: the mean over the outputs of a row.
 
@@ -92,7 +91,6 @@ class MeanSquaredError(Loss):
         return (r * r).mean(axis=1), z, r * r.dtype.type(2.0 / r.shape[1])
 
 
-@dataclass(frozen=True)
 class HalfSumOfSquares(Loss):
     """L = 1/2 sum_k (z_k - y_k)^2: the textbook loss whose derivative is the plain error.
 
@@ -112,7 +110,6 @@ def _mean(values: Array, z: Array, slopes: Array) -> tuple[Array, Array, Array]:
     return values.mean(axis=1), z, slopes * z.dtype.type(1.0 / z.shape[1])
 
 
-@dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
     """L = 1/O sum_k |r_k|; the derivative at r = 0 is taken as 0.
 
@@ -127,7 +124,6 @@ class MeanAbsoluteError(Loss):
         return _mean(np.abs(r), z, np.sign(r))
 
 
-@dataclass(frozen=True)
 class Huber(Loss):
     """L = 1/O sum_k of r_k^2 / 2 where |r_k| <= delta, else delta (|r_k| - delta / 2): squares, but for outliers.
 
@@ -146,7 +142,6 @@ class Huber(Loss):
         return _mean(near * (r - 0.5 * near), z, near)
 
 
-@dataclass(frozen=True)
 class LogCosh(Loss):
     """L = 1/O sum_k log cosh r_k, about r^2 / 2 near 0 and |r| - log 2 far off; the derivative is tanh(r) / O.
 
@@ -167,7 +162,6 @@ class LogCosh(Loss):
         return _mean(np.log1p(0.5 * e * e / (1 + e)) + (size - near), z, np.tanh(r))
 
 
-@dataclass(frozen=True)
 class Quantile(Loss):
     """L = 1/O sum_k of q (y_k - z_k) below the target, (1 - q) (z_k - y_k) above it: smallest at the q-quantile.
 
@@ -189,7 +183,6 @@ class Quantile(Loss):
         return _mean(r * slopes, z, slopes)
 
 
-@dataclass(frozen=True)
 class Poisson(Loss):
     """L = 1/O sum_k (z_k - y_k log(z_k + 1e-7)): the output is the rate of the target, a count of at least 0.
 
@@ -210,7 +203,6 @@ class Poisson(Loss):
         return _mean(np.maximum(z, 0) - y * log, z, (z >= 0) * ((rate - y + EPSILON) / moved))
 
 
-@dataclass(frozen=True)
 class KLDivergence(Loss):
     """L = sum_k y_k log(y_k / z_k), with y and z cut to [1e-7, 1]; z and y are distributions over the outputs.
 
@@ -240,7 +232,6 @@ def _margins(z: Array, y: Array) -> tuple[Array, Array]:
     return sign, np.maximum(1 - sign * z, 0)
 
 
-@dataclass(frozen=True)
 class Hinge(Loss):
     """L = 1/O sum_k max(1 - s_k z_k, 0) with s_k the target, -1 or 1; a target of 0 is read as -1.
 
@@ -259,7 +250,6 @@ class Hinge(Loss):
         return _mean(lack, z, -sign * (lack > 0))
 
 
-@dataclass(frozen=True)
 class SquaredHinge(Loss):
     """L = 1/O sum_k max(1 - s_k z_k, 0)^2 with s_k the target, -1 or 1; a target of 0 is read as -1.
 
@@ -274,7 +264,6 @@ class SquaredHinge(Loss):
         return _mean(lack * lack, z, -2 * sign * lack)
 
 
-@dataclass(frozen=True)
 class Crossentropy(Loss):
     """Base of the cross-entropies, which take logits and fuse the link that would make probabilities of them.
 
@@ -294,7 +283,6 @@ class Crossentropy(Loss):
         return y * (1 - self.label_smoothing) + self.label_smoothing / classes if self.label_smoothing else y
 
 
-@dataclass(frozen=True)
 class BinaryCrossentropy(Crossentropy):
     """L = -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)) with p = sigmoid(z), as Keras.
 
@@ -323,7 +311,6 @@ class BinaryCrossentropy(Crossentropy):
         return losses, z if self.from_logits else above / total, slopes / total * part
 
 
-@dataclass(frozen=True)
 class CategoricalCrossentropy(Crossentropy):
     """L = -sum_k y_k log p_k with p = softmax(z); y is one-hot or a distribution, (B, O).
 
@@ -350,7 +337,6 @@ class CategoricalCrossentropy(Crossentropy):
         return log * mass - np.dot(parts, one), z if self.from_logits else p, slopes
 
 
-@dataclass(frozen=True)
 class SparseCategoricalCrossentropy(Crossentropy):
     """L = -log p_y with p = softmax(z) and y the number of the class, (B, 1).
 
@@ -388,7 +374,6 @@ def measured(given: object) -> Loss:
     return loss
 
 
-@dataclass(frozen=True)
 class Standardized(Loss):
     """Another loss L, in units of the targets' spread: L((z - mean) / deviation, (y - mean) / deviation).
 

@@ -6,7 +6,7 @@ sums; `Ranking` metrics are no sums of rows, and `train/ranking.py` measures the
 Shapes: B rows, O outputs, T target columns, K classes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -164,7 +164,6 @@ class Ranking(Metric):
 # Means over rows
 
 
-@dataclass(frozen=True)
 class SparseCategoricalAccuracy(RowMetric):
     """1 where the largest output is the target's class, else 0; y holds class numbers, (B, 1).
 
@@ -178,7 +177,6 @@ class SparseCategoricalAccuracy(RowMetric):
         return p.argmax(axis=1) == y[:, 0]
 
 
-@dataclass(frozen=True)
 class CategoricalAccuracy(RowMetric):
     """1 where the largest output is at the largest target, else 0; y is one-hot, (B, O).
 
@@ -192,7 +190,6 @@ class CategoricalAccuracy(RowMetric):
         return p.argmax(axis=1) == y.argmax(axis=1)
 
 
-@dataclass(frozen=True)
 class BinaryAccuracy(RowMetric):
     """The share of a row's outputs that lie on the target's side: above `threshold` where y is above 0.5.
 
@@ -214,7 +211,6 @@ def _among(p: Array, at: Array, k: int) -> Array:
     return (np.count_nonzero(~(p <= own), axis=1) < k) & (at >= 0) & (at < p.shape[1])
 
 
-@dataclass(frozen=True)
 class SparseTopKCategoricalAccuracy(RowMetric):
     """1 where fewer than k outputs are larger than that of the target's class; y holds class numbers, (B, 1).
 
@@ -230,7 +226,6 @@ class SparseTopKCategoricalAccuracy(RowMetric):
         return _among(p, y[:, 0].astype(np.intp), self.k)
 
 
-@dataclass(frozen=True)
 class TopKCategoricalAccuracy(RowMetric):
     """1 where fewer than k outputs are larger than the one at the largest target; y is one-hot, (B, O).
 
@@ -246,7 +241,6 @@ class TopKCategoricalAccuracy(RowMetric):
         return _among(p, y.argmax(axis=1), self.k)
 
 
-@dataclass(frozen=True)
 class LogLoss(RowMetric):
     """-sum_k y_k log p_k; and for labels of their own -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)).
 
@@ -278,7 +272,6 @@ class LogLoss(RowMetric):
         return -(yes * (log_softmax(p) if self.from_logits else np.log(kept))).sum(axis=1)
 
 
-@dataclass(frozen=True)
 class MeanAbsoluteError(RowMetric):
     """1/O sum_k |p_k - y_k|.
 
@@ -293,7 +286,6 @@ class MeanAbsoluteError(RowMetric):
         return np.abs(p - y).mean(axis=1)
 
 
-@dataclass(frozen=True)
 class MeanSquaredError(RowMetric):
     """1/O sum_k (p_k - y_k)^2.
 
@@ -312,7 +304,6 @@ class MeanSquaredError(RowMetric):
 # Sums of other kinds
 
 
-@dataclass(frozen=True)
 class RootMeanSquaredError(Metric):
     """The square root of the mean squared error, of all rows and outputs together.
 
@@ -333,7 +324,6 @@ class RootMeanSquaredError(Metric):
         return float(np.sqrt(sums[0] / weight))
 
 
-@dataclass(frozen=True)
 class R2Score(Metric):
     """1 - sum w (y - p)^2 / sum w (y - mean y)^2 of each output, and the mean over outputs.
 
@@ -374,7 +364,6 @@ class R2Score(Metric):
         return float(scores @ spread / spread.sum())
 
 
-@dataclass(frozen=True)
 class Counted(Metric):
     """Base of ratios of what `sums` counts of each class: the weights of hits, of rows in it, of rows told to be.
 
@@ -437,7 +426,6 @@ def _ratio(above: Array, below: Array) -> Array:
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
-@dataclass(frozen=True)
 class Precision(Counted):
     """hits / told: the share of the rows told to be of a class that are of it.
 
@@ -449,7 +437,6 @@ class Precision(Counted):
         return _ratio(hits, predicted)
 
 
-@dataclass(frozen=True)
 class Recall(Counted):
     """hits / rows: the share of a class's rows that are told to be of it.
 
@@ -461,7 +448,6 @@ class Recall(Counted):
         return _ratio(hits, actual)
 
 
-@dataclass(frozen=True)
 class F1Score(Counted):
     """2 hits / (rows + told): the harmonic mean of precision and recall.
 
@@ -473,7 +459,6 @@ class F1Score(Counted):
         return _ratio(2 * hits, actual + predicted)
 
 
-@dataclass(frozen=True)
 class ConfusionMatrix(Metric):
     """The weight of the rows of each class (a list) that are told to be of each class (a number in it).
 
@@ -506,7 +491,6 @@ class ConfusionMatrix(Metric):
 # Of the order of rows
 
 
-@dataclass(frozen=True)
 class AUC(Ranking):
     """The area under the ROC curve: the chance that a positive row scores above a negative one, ties as a half.
 
@@ -527,7 +511,6 @@ class AUC(Ranking):
         return np.divide(total, pairs, out=np.full_like(total, np.nan), where=pairs > 0)
 
 
-@dataclass(frozen=True)
 class AveragePrecision(Ranking):
     """sum_g (R_g - R_{g-1}) P_g over the groups of equal scores, with precision P_g and recall R_g after each.
 

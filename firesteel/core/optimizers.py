@@ -8,7 +8,7 @@ the places of epsilon are Keras 3's.
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -67,8 +67,7 @@ def rate(default: float) -> Any:
     return number(default, low=0.0, why=RATE, other=scheduled)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Optimizer(Spec):
+class Optimizer(Spec, kw_only=True):
     """Base of optimisers.
 
     slots: names of the rows of the (K, P) state, all starting at zero.  searches: whether it has no `step` of its own
@@ -126,7 +125,6 @@ class Optimizer(Spec):
         return replace(self, learning_rate=self.learning_rate * factor)
 
 
-@dataclass(frozen=True)
 class SGD(Optimizer):
     """v' = momentum v - rate g;  theta' = theta + v', or with Nesterov theta + momentum v' - rate g.
 
@@ -156,7 +154,6 @@ class SGD(Optimizer):
             theta += v
 
 
-@dataclass(frozen=True)
 class RMSprop(Optimizer):
     """v' = rho v + (1 - rho) g^2;  theta' = theta - rate g / sqrt(v' + epsilon).
 
@@ -208,7 +205,6 @@ def _average(mean: Array, g: Array, kept: float) -> None:
     mean += g * g.dtype.type(1.0 - kept)
 
 
-@dataclass(frozen=True)
 class Adagrad(Optimizer):
     """v' = v + g^2;  theta' = theta - rate g / sqrt(v' + initial_accumulator_value + epsilon).
 
@@ -234,7 +230,6 @@ class Adagrad(Optimizer):
         theta -= g
 
 
-@dataclass(frozen=True)
 class Adadelta(Optimizer):
     """v' = rho v + (1 - rho) g^2;  d = g sqrt(u + epsilon) / sqrt(v' + epsilon);  u' = rho u + (1 - rho) d^2;
 
@@ -263,7 +258,6 @@ class Adadelta(Optimizer):
         theta -= g
 
 
-@dataclass(frozen=True)
 class Adam(Optimizer):
     """m' = b1 m + (1 - b1) g;  v' = b2 v + (1 - b2) g^2;  theta' = theta - a m' / (sqrt(v') + epsilon),
 
@@ -318,7 +312,6 @@ class Adam(Optimizer):
         theta -= g
 
 
-@dataclass(frozen=True)
 class AdamW(Adam):
     """Adam, with theta' = theta - rate weight_decay theta before each step.
 
@@ -331,7 +324,6 @@ class AdamW(Adam):
     weight_decay: float | None = number(0.004, low=0.0, why="it is what a step takes off the weights")
 
 
-@dataclass(frozen=True)
 class Adamax(Optimizer):
     """m' = b1 m + (1 - b1) g;  u' = max(b2 u, |g|);  theta' = theta - rate / (1 - b1^t) m' / (u' + epsilon).
 
@@ -358,7 +350,6 @@ class Adamax(Optimizer):
         theta -= g
 
 
-@dataclass(frozen=True)
 class Nadam(Optimizer):
     """m' = b1 m + (1 - b1) g;  v' = b2 v + (1 - b2) g^2;  theta' = theta - rate h / (sqrt(w) + epsilon),
 
@@ -422,7 +413,6 @@ def _block(beta_1: float, later: bool) -> Array:
     return np.cumprod([_warming(beta_1, t) for t in range(BLOCK * later + 1, BLOCK * later + BLOCK + 1)])
 
 
-@dataclass(frozen=True)
 class Lion(Optimizer):
     """theta' = theta - rate sign(b1 m + (1 - b1) g);  m' = b2 m + (1 - b2) g.
 
@@ -447,7 +437,6 @@ class Lion(Optimizer):
         _average(m, g, self.beta_2)
 
 
-@dataclass(frozen=True)
 class LBFGS(Optimizer):
     """theta' = theta - a H g, where H is the inverse Hessian that the last `memory` steps and gradients suggest.
 

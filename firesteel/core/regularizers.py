@@ -4,8 +4,6 @@ The price belongs to the parameters and not to the rows, so it is added once an 
 trains on its own, on the driver where it takes the step.  `network.py` says which arrays have one.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from firesteel.core.spec import Spec, number, resolver
@@ -22,7 +20,6 @@ class Regularizer(Spec):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class L1L2(Regularizer):
     """l1 sum |w| + l2 sum w^2, as Keras; the derivative is l1 sign(w) + 2 l2 w, taken as 0 for |w| at 0.
 
@@ -46,7 +43,6 @@ class L1L2(Regularizer):
         return float(self.l1 * np.abs(flat).sum() + self.l2 * (flat * flat).sum())
 
 
-@dataclass(frozen=True)
 class L1(Regularizer):
     """l1 sum |w|: L1L2 without its second half.
 
@@ -60,7 +56,6 @@ class L1(Regularizer):
         return L1L2(l1=self.l1).add(w, g)
 
 
-@dataclass(frozen=True)
 class L2(Regularizer):
     """l2 sum w^2: L1L2 without its first half.
 

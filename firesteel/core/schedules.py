@@ -5,7 +5,6 @@ Steps are counted over all shards together and from 0; where shards train apart,
 """
 
 import math
-from dataclasses import dataclass
 
 from firesteel.core.spec import Spec, choice, flag, number, numbers, resolver
 from firesteel.errors import ConfigError
@@ -35,7 +34,6 @@ class Schedule(Spec):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class ExponentialDecay(Schedule):
     """rate(t) = initial_learning_rate decay_rate^(t / decay_steps); in a staircase, the exponent is rounded down.
 
@@ -55,7 +53,6 @@ class ExponentialDecay(Schedule):
         )
 
 
-@dataclass(frozen=True)
 class InverseTimeDecay(Schedule):
     """rate(t) = initial_learning_rate / (1 + decay_rate t / decay_steps); in a staircase, t / decay_steps is whole.
 
@@ -73,7 +70,6 @@ class InverseTimeDecay(Schedule):
         return self.initial_learning_rate / (1 + self.decay_rate * (passed // 1 if self.staircase else passed))
 
 
-@dataclass(frozen=True)
 class PolynomialDecay(Schedule):
     """rate(t) = (initial_learning_rate - end_learning_rate) (1 - t / decay_steps)^power + end_learning_rate.
 
@@ -102,7 +98,6 @@ def _cosine(passed: float, alpha: float) -> float:
     return (1 - alpha) * 0.5 * (1 + math.cos(math.pi * passed)) + alpha
 
 
-@dataclass(frozen=True)
 class CosineDecay(Schedule):
     """rate(t) = top ((1 - alpha) (1 + cos(pi t / decay_steps)) / 2 + alpha), and alpha top after decay_steps.
 
@@ -129,7 +124,6 @@ class CosineDecay(Schedule):
         return top * _cosine(min(step, self.decay_steps) / self.decay_steps, self.alpha)
 
 
-@dataclass(frozen=True)
 class CosineDecayRestarts(Schedule):
     """Cosine decays one after another: each t_mul times as long as the one before, from m_mul times its rate.
 
@@ -157,7 +151,6 @@ class CosineDecayRestarts(Schedule):
         return float(self.initial_learning_rate * ((1 - self.alpha) * share + self.alpha))
 
 
-@dataclass(frozen=True)
 class PiecewiseConstantDecay(Schedule):
     """rate(t) = values[0] up to step boundaries[0], then values[1] up to boundaries[1], and so on.
 
@@ -188,7 +181,6 @@ def _schedule(given: object) -> Schedule:
     return schedule
 
 
-@dataclass(frozen=True)
 class Stretched(Schedule):
     """factor schedule(pace t): another schedule, for shards each of whose steps counts for `pace`.
 

@@ -10,9 +10,9 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from numbers import Real
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -36,12 +36,13 @@ __all__ = [
 ]
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Spec:
-    """Base of frozen dataclasses whose fields were declared with `number`, `integer`, `flag` or `choice`.
+    """Base of frozen dataclasses whose fields are declared with `number`, `integer`, `flag` or `choice`.
 
-    >>> from dataclasses import dataclass
-    >>> @dataclass(frozen=True)
-    ... class Dropout(Spec):
+    A subclass is made a dataclass; `kw_only=True` among its bases has the meaning that it has there.
+
+    >>> class Dropout(Spec):
     ...     rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
     >>> Dropout(0.5).to_config()
     {'type': 'Dropout', 'rate': 0.5}
@@ -53,14 +54,23 @@ class Spec:
 it is the fraction of units to drop [config-value]
     """
 
-    def __init_subclass__(cls) -> None:
-        cls.__repr__ = Spec._shown  # type: ignore[assignment]  # which dataclass() leaves
+    def __init_subclass__(cls, kw_only: bool = False) -> None:
+        dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls)
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         check_arguments(cls.__name__, given, [f.name for f in fields(cls)])  # type: ignore[arg-type]
         return super().__new__(cls)
 
-    def _shown(self) -> str:
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, f.name) for f in fields(self) if f.compare)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
         """Return the call that makes it, without what is as usual."""
         parts = []
         for f in fields(self):  # type: ignore[arg-type]

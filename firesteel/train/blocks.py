@@ -216,10 +216,12 @@ def _words(values: npt.NDArray[Any], head: Array, rest: Array) -> tuple[npt.NDAr
     if values.dtype.itemsize < (4 if values.dtype.kind in "iu" else 5):
         return canonical(values, HEAD, head).view(np.uint32), None
     values = values.astype(np.float64, copy=False)
-    canonical(values, HEAD, head)
-    beyond = np.isinf(head)
-    if beyond.any():
-        head[beyond] = 0  # so that the rest is all
+    try:
+        with np.errstate(over="raise"):
+            np.add(values, HEAD.type(0), out=head, dtype=HEAD, casting="unsafe")
+    except FloatingPointError:
+        canonical(values, HEAD, head)
+        head[np.isinf(head)] = 0  # so that the rest is all
     np.copyto(rest, head)
     return head.view(np.uint32), np.subtract(rest, values, out=rest).view(np.uint64)
 

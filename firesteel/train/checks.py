@@ -5,6 +5,7 @@ class occurs; both add up over batches, and neither knows what the rows are for.
 matter for a loss into one error that says what, where, how many and what to do.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -227,13 +228,13 @@ def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArra
 
 
 def extent(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[bool, float]:
-    """Return whether all values are finite as `dtype`, or False where their sum is not, and the largest magnitude."""
-    finite, most, rows = True, 0.0, max(1, (1 << 17) // (x.shape[1] if x.ndim == 2 and x.shape[1] else 1))
+    """Return whether all values are finite as `dtype`, and if they are, the largest magnitude."""
+    ends, rows = [0.0], max(1, (1 << 17) // (x.shape[1] if x.ndim == 2 and x.shape[1] else 1))
     for at in range(0, len(x) if x.size else 0, rows):
-        part = x[at : at + rows].astype(dtype, copy=False)
-        finite &= bool(np.isfinite(part.sum()))  # one sum says that all is well; only if not, each value is looked at
-        most = max(most, float(part.max()), -float(part.min()))
-    return finite, most
+        part = x[at : at + rows]
+        ends += [float(part.max()), float(part.min())]  # NaN where one value is
+    most = float(np.abs(np.array(ends)).max().astype(dtype))
+    return math.isfinite(most), most
 
 
 def _shown(value: Any) -> str:

@@ -6,7 +6,7 @@ functions of the number of shards; docs/design/0002-averaging.md shows what they
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -82,7 +82,6 @@ class Strategy(Spec):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Average(Strategy):
     """Shards train on their own for a round; then parameters and moments are averaged by row weight.
 
@@ -158,7 +157,6 @@ def shard_steps(rows: int, batch_size: int | None, shards: int) -> float:
     return max(1.0, rows / (shards * (batch_size or rows)))
 
 
-@dataclass(frozen=True)
 class Gradient(Strategy):
     """One optimiser step on the driver for each round, along the exact gradient of the round's rows.
 

@@ -434,7 +434,6 @@ class NotANumber(Op):
         return x, lambda d_y, g, wants_x: d_y * np.nan
 
 
-@dataclass(frozen=True)
 class Custom(Layer):
     op: Op = WrongOp()
 

@@ -11,7 +11,6 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +145,6 @@ def ticks() -> dict[int, int]:
     return found
 
 
-@dataclass(frozen=True)
 class Faulty(Average):
     """Plain averaging with a work function of this module."""
 

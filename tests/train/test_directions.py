@@ -1,7 +1,5 @@
 """What watches a metric with mode="auto" asks the metric whether larger is better, and trusts no name."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
@@ -33,7 +31,6 @@ X = np.random.default_rng(0).normal(size=(60, 3))
 Y = (X[:, 0] > 0).astype(int)
 
 
-@dataclass(frozen=True)
 class Accumulated(RowMetric):
     """A metric of a user's own, whose name has "acc" in it, and which says nothing of its direction."""
 
@@ -41,7 +38,6 @@ class Accumulated(RowMetric):
         return abs(p[:, 0] - y[:, 0])
 
 
-@dataclass(frozen=True)
 class Good(Accumulated):
     larger_is_better = True
 
@@ -132,7 +128,6 @@ def test_a_callback_that_is_used_again_asks_again():
     fit(compiled([Good()]), stop)
     assert stop.larger is True
 
-    @dataclass(frozen=True)
     class Good_(Accumulated):  # noqa: N801
         larger_is_better = False
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -227,7 +227,6 @@ def test_a_diverged_training_raises_with_the_state_of_the_last_good_epoch():
     assert np.abs(seen[-1].theta).max() > 100 > np.abs(caught.value.state.theta).max(), "finite is not good enough"
 
 
-@dataclass(frozen=True)
 class InTwo(Average):
     """Two rounds an epoch."""
 
