@@ -100,8 +100,9 @@ def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[Binar
     target = Path(path)
     with suppress(FileNotFoundError):  # a device or a pipe is not replaced by a file
         _check_plain(os.stat(target), target)
-    _sweep(target)
-    file = _part(target)
+    folder, stem = os.fspath(target.parent), f".{target.name[:STEM]}."
+    _sweep(folder, stem)
+    file = _part(folder, stem)
     try:
         with file:
             yield file
@@ -112,25 +113,25 @@ def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[Binar
     finally:
         with suppress(OSError):
             os.unlink(file.name)
-    flush_folder(target.parent)
+    flush_folder(folder)
 
 
-def _part(target: Path) -> BinaryIO:
+def _part(folder: str, stem: str) -> BinaryIO:
     """Make the part of a target, and lock it before a sweep takes it for one that was left."""
     while True:
-        file = open(target.with_name(f".{target.name[:STEM]}.{secrets.token_hex(4)}{SUFFIX}"), "xb")
+        file = open(os.path.join(folder, f"{stem}{secrets.token_hex(4)}{SUFFIX}"), "xb")
         _lock(file.fileno())
         if os.path.exists(file.name):
             return file
         file.close()
 
 
-def _sweep(target: Path) -> None:
+def _sweep(folder: str, stem: str) -> None:
     """Remove what killed writers of a target have left beside it: parts that nobody holds locked."""
-    part = re.compile(rf"\.{re.escape(target.name[:STEM])}\.[0-9a-f]{{8}}{re.escape(SUFFIX)}")
+    part = re.compile(rf"{re.escape(stem)}[0-9a-f]{{8}}{re.escape(SUFFIX)}")
     with suppress(OSError):
-        for name in [entry.name for entry in os.scandir(target.parent) if part.fullmatch(entry.name)]:
-            with suppress(OSError), open(target.with_name(name), "r+b") as left:
+        for name in filter(part.fullmatch, os.listdir(folder)):
+            with suppress(OSError), open(os.path.join(folder, name), "r+b") as left:
                 if _lock(left.fileno()):
                     os.unlink(left.name)
 
@@ -182,8 +183,7 @@ def check_folder(folder: str | os.PathLike[str]) -> None:
     """Make a folder, and those above it.  Raises StoreError if it cannot be made or nothing can be written in it."""
     with named(folder):
         os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def check_place(path: str | os.PathLike[str]) -> None:

@@ -47,6 +47,7 @@ ARENAS = 8 << 20
 WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a description that makes no sense may raise where it is taken for one."""
 CODER = json.JSONEncoder(sort_keys=True)
+DECODER = json.JSONDecoder(parse_float=lambda number: 0.0 if number == "0.0" else float(number))
 LONG = 2 << 20
 """Bytes of a description of ours that can be read in any case."""
 STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -82,7 +83,7 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: 
     arrays = (theta[where].reshape(shape) for _, _, shape, where in network.layout.slices())
     named = {**dict(zip(tensor_names(network), arrays, strict=True)), **vectors}
     tensors = {name: np.ascontiguousarray(array) for name, array in named.items()}
-    data = save(tensors, {"firesteel": json.dumps(header, sort_keys=True)})
+    data = save(tensors, {"firesteel": CODER.encode(header)})
     if int.from_bytes(data[:8], "little") > LONG:
         headers(data, "a file of so long a description")  # what could not be read again is not written
     return data
@@ -180,7 +181,7 @@ def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any], int
         taken += claimed(inner)
         _must_fit(len(inner) + taken, len(data))
         _must_fit(taken, size)  # arrays take the rest
-        header = json.loads(inner, parse_float=lambda number: 0.0 if number == "0.0" else float(number))
+        header = DECODER.decode(inner)
         if not isinstance(header, dict):
             raise TypeError
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

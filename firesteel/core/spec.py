@@ -9,10 +9,10 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from numbers import Real
-from typing import Any, ParamSpec, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -54,11 +54,13 @@ class Spec:
 it is the fraction of units to drop [config-value]
     """
 
+    fields: ClassVar[tuple[Field[Any], ...]]
+
     def __init_subclass__(cls, kw_only: bool = False) -> None:
-        dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls)
+        cls.fields = fields(dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls))  # type: ignore[arg-type]
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        check_arguments(cls.__name__, given, [f.name for f in fields(cls)])  # type: ignore[arg-type]
+        check_arguments(cls.__name__, given, cls.__dataclass_fields__)  # type: ignore[attr-defined]
         return super().__new__(cls)
 
     def __eq__(self, other: object) -> bool:
@@ -68,26 +70,26 @@ it is the fraction of units to drop [config-value]
         return hash(self._values())
 
     def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, f.name) for f in fields(self) if f.compare)  # type: ignore[arg-type]
+        return tuple(getattr(self, f.name) for f in self.fields if f.compare)
 
     def __repr__(self) -> str:
         """Return the call that makes it, without what is as usual."""
         parts = []
-        for f in fields(self):  # type: ignore[arg-type]
+        for f in self.fields:
             value = getattr(self, f.name)
             if f.repr and value != f.default:
                 parts.append(f"{f.name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __post_init__(self) -> None:
-        for f in fields(self):  # type: ignore[arg-type]
+        for f in self.fields:
             check = f.metadata.get("check")
             if check is not None:
                 object.__setattr__(self, f.name, check(type(self).__name__, f.name, getattr(self, f.name)))
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON-able description: the class name under "type", and every field."""
-        values = ((f.name, getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
+        values = ((f.name, getattr(self, f.name)) for f in self.fields)
         return {"type": type(self).__name__} | {
             name: value.to_config() if isinstance(value, Spec) else value for name, value in values
         }
@@ -274,9 +276,8 @@ def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None
     return f"did you mean {near[0]!r}? " if near else ""
 
 
-def check_arguments(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+def check_arguments(owner: str, given: Iterable[str], known: Collection[str]) -> None:
     """Raise ConfigError for a keyword argument that there is not, with the nearest that there is."""
-    known = list(known)
     for name in given:
         if name not in known:
             raise ConfigError(

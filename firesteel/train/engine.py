@@ -7,6 +7,7 @@ functions.  Which numbers come out is decided by the blocks and the task, never 
 import platform
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,6 +26,11 @@ from firesteel.train.rounds import Work
 from firesteel.train.threads import QUIET, threads, worker_threads
 
 __all__ = ["BlockInfo", "Engine", "LocalEngine", "check_shards", "machine", "work_on"]
+
+LARGE = (32 << 20) - (1 << 16)
+"""Bytes of the largest array whose release teaches glibc's malloc to keep memory of that size for the next one."""
+with suppress(MemoryError):  # else each array of a short fit pays for fresh pages
+    np.empty(LARGE, np.uint8)
 
 
 @dataclass(frozen=True)
