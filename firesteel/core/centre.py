@@ -45,10 +45,9 @@ def less(values: Features, centre: Sequence[float], dtype: np.dtype[Any]) -> Any
     >>> less(np.array([[1.7e9 + 60.5, 3.0]]), (1.7e9, 0.0), np.dtype("f4"))
     array([[60.5,  3. ]], dtype=float32)
     """
-    columns = np.flatnonzero(centre)
-    if not len(columns):
+    if not any(centre):
         return values
-    values = values.dense() if isinstance(values, CSR) else values
+    columns, values = np.flatnonzero(centre), values.dense() if isinstance(values, CSR) else values
     middle, far = np.array(centre)[columns], values[:, columns]
     near = far.astype(np.float64) - middle
     if far.dtype.kind in "iu" and far.dtype.itemsize == 8:  # which float64 may round

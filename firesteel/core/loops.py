@@ -110,7 +110,8 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
         for b in range(rows):
             at, own = b * outputs, int(y[b, 0])
             losses[b] -= d[at + own]
-            d[at : at + outputs] = p[b]
+            for k in range(outputs):
+                d[at + k] = p[b, k]
             d[at + own] = (one[0] - one[0]) - others[b] if own == tops[b] else p[b, own] - one[0]
     else:
         part, mass, mean = y.copy(), np.empty_like(losses), np.empty_like(losses)
@@ -127,7 +128,9 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
             share = y[b, tops[b]]
             if share + share > mass[b]:
                 d[b * outputs + tops[b]] = mass[b] - share - others[b] * mass[b]
-    d.reshape(p.shape)[:] *= weights.reshape(rows, 1)
+    for b in range(rows):
+        for k in range(b * outputs, (b + 1) * outputs):
+            d[k] *= weights[b]
 
 
 def gather(x: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], d: Any, out: Array) -> None:

@@ -47,8 +47,8 @@ class Sample:
         """
         width = x.shape[1] if x.shape[1] < WIDE else 0
         count, at = _count(width + y.shape[1]), np.flatnonzero(~held)
-        if len(at) > 4 * MOST_ROWS:  # most need not be sorted, unless copies leave too few
-            few = at[keys[at] <= np.partition(keys[at], 2 * MOST_ROWS)[2 * MOST_ROWS]]
+        if len(at) > 4 * count:  # most need not be sorted, unless copies leave too few
+            few = at[keys[at] <= np.partition(keys[at], 2 * count)[2 * count]]
             at = few if len(np.unique(keys[few])) >= count else at
         at = at[np.unique(keys[at], return_index=True)[1][:count]]
         near = x[at] if width else np.zeros((len(at), 0))

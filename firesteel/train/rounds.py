@@ -279,9 +279,9 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
         if network.sparse:
             rows = rows if isinstance(rows, CSR) else CSR.of(rows)
             return network.forward(views, entering(network, rows, theta.dtype), last=last)[0]
-        rows = less(rows, network.centre.features, theta.dtype)
-        dense = rows.dense().astype(theta.dtype, copy=False) if isinstance(rows, CSR) else rows.astype(theta.dtype)
-        return network.forward(views, dense, last=last)[0]
+        rows = rows.dense() if isinstance(rows, CSR) else rows
+        near = less(rows, network.centre.features, theta.dtype)
+        return network.forward(views, near.astype(theta.dtype), last=last)[0]  # unnamed, so that it goes early
 
     outputs = np.concatenate(list(run(sub, range(0, max(len(x), 1), SUB_BATCH))))
     return outputs if last is not None else plus(outputs, network.centre.targets)
