@@ -147,7 +147,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "_part", lambda target: Full(target.with_name("part"), "xb"))
+    monkeypatch.setattr(files, "_part", lambda folder, stem: Full(os.path.join(folder, "part"), "xb"))
     with pytest.raises(DataError, match="No space left"):
         write_csv(tmp_path / "x.csv", {"x": np.arange(3)})
     assert os.listdir(tmp_path) == []

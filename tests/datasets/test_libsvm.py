@@ -83,7 +83,7 @@ def test_half_a_file_is_never_left(tmp_path, monkeypatch, error):
             return super().write(data)
 
     monkeypatch.setattr(libsvm, "CHUNK", 100)
-    monkeypatch.setattr(files, "_part", lambda target: Full(target.with_name("part"), "xb"))
+    monkeypatch.setattr(files, "_part", lambda folder, stem: Full(os.path.join(folder, "part"), "xb"))
     with pytest.raises((DataError, KeyboardInterrupt)) as caught:
         write_libsvm(tmp_path / "x.txt", X, Y)
     assert isinstance(caught.value, KeyboardInterrupt) or "No space left" in str(caught.value)
