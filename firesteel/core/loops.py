@@ -100,20 +100,21 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
     for b in range(given[2]):
         p[b, tops[b]] = 0
     gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, one.ctypes.data, 1, 0.0, others.ctypes.data, 1)
+    classes = y.shape[1] == 1
     for b in range(rows):
         losses[b] += others[b] - (total[b] - one[0])
         others[b] /= total[b]
         p[b, tops[b]] = 1
         for k in range(outputs):
             p[b, k] /= total[b]
-    if y.shape[1] == 1:
-        for b in range(rows):
+        if classes:
             at, own = b * outputs, int(y[b, 0])
             losses[b] -= d[at + own]
             for k in range(outputs):
-                d[at + k] = p[b, k]
-            d[at + own] = (one[0] - one[0]) - others[b] if own == tops[b] else p[b, own] - one[0]
-    else:
+                d[at + k] = p[b, k] * weights[b]
+            slope = (one[0] - one[0]) - others[b] if own == tops[b] else p[b, own] - one[0]
+            d[at + own] = slope * weights[b]
+    if not classes:
         part, mass, mean = y.copy(), np.empty_like(losses), np.empty_like(losses)
         gemv(ROWS, PLAIN, rows, outputs, 1.0, part.ctypes.data, outputs, one.ctypes.data, 1, 0.0, mass.ctypes.data, 1)
         for b in range(rows):
@@ -128,9 +129,9 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
             share = y[b, tops[b]]
             if share + share > mass[b]:
                 d[b * outputs + tops[b]] = mass[b] - share - others[b] * mass[b]
-    for b in range(rows):
-        for k in range(b * outputs, (b + 1) * outputs):
-            d[k] *= weights[b]
+        for b in range(rows):
+            for k in range(b * outputs, (b + 1) * outputs):
+                d[k] *= weights[b]
 
 
 def gather(x: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], d: Any, out: Array) -> None:
