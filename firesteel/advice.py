@@ -11,14 +11,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from firesteel.core.activations import Relu, Sigmoid, Softmax, Tanh
 from firesteel.core.centre import Centre
-from firesteel.core.elements import Drop, Noise, Scale, Standardize
-from firesteel.core.embedding import Lookup
+from firesteel.core.layers import BatchNormalization, Dropout, Embedding, GaussianNoise, LayerNormalization, Rescaling
+from firesteel.core.layers.activation import Relu, Sigmoid, Softmax, Tanh
+from firesteel.core.layers.dense import Linear
+from firesteel.core.layers.preprocessing import Standardize
 from firesteel.core.losses import Crossentropy
 from firesteel.core.network import Network, Objective
-from firesteel.core.norms import BatchNorm, LayerNorm
-from firesteel.core.ops import Affine
 from firesteel.core.types import Array
 from firesteel.train.centring import FAR, Sample
 from firesteel.train.checks import FLAT, INEXACT, called
@@ -69,8 +68,8 @@ def sizes(mean: Array, deviation: Array) -> tuple[Array, int]:
 def _structure(network: Network) -> list[str]:
     """Hint at depth before width, and at layers that narrow towards the output."""
     found = []
-    *hidden, _ = [op.units for op in network.ops if isinstance(op, Affine)] or [0]
-    if not hidden and not any(isinstance(op, Lookup) for op in network.ops):
+    *hidden, _ = [part.units for part in network.parts if isinstance(part, Linear)] or [0]
+    if not hidden and not any(isinstance(part, Embedding) for part in network.parts):
         found.append(
             "there is no hidden layer, so this is a linear model: a good score to beat, and Dense(64, 'relu') in "
             "front of it can learn more"
@@ -95,7 +94,8 @@ def _unchanging(features: Moments) -> list[str]:
 
 
 def _scale(network: Network, features: Moments) -> list[str]:
-    if not network.ops or isinstance(network.ops[0], Scale | Standardize | BatchNorm | LayerNorm | Lookup):
+    scaling = Rescaling | Standardize | BatchNormalization | LayerNormalization | Embedding
+    if not network.parts or isinstance(network.parts[0], scaling):
         return []
     size, wide = sizes(features.mean - (network.centre.features or 0.0), features.deviation)
     if not wide:
@@ -127,7 +127,7 @@ def _output(objective: Objective, survey: Survey) -> list[str]:
             f"the targets take {len(seen)} whole numbers: if they are classes, end in Dense({max(seen) + 1}, "
             "activation='softmax') with sparse_categorical_crossentropy"
         )
-    end = network.ops[-1] if network.ops else None
+    end = network.parts[-1] if network.parts else None
     if loss.natural == "linear" and isinstance(end, Relu | Sigmoid | Softmax | Tanh) and loss.targets == "real":
         reach = {"Relu": "at least 0", "Tanh": "between -1 and 1"}.get(type(end).__name__, "between 0 and 1")
         found.append(
@@ -151,18 +151,18 @@ def _start(objective: Objective, start: float | None) -> list[str]:
 
 def _layers(network: Network) -> list[str]:
     found = []
-    ops = [op for op in network.ops if not isinstance(op, Drop | Noise)]
-    if any(isinstance(a, Affine) and isinstance(b, Affine) for a, b in pairwise(ops)):
+    parts = [part for part in network.parts if not isinstance(part, Dropout | GaussianNoise)]
+    if any(isinstance(a, Linear) and isinstance(b, Linear) for a, b in pairwise(parts)):
         found.append(
             "two Dense layers without an activation between them are no more than one: give the first 'relu'"
         )
-    if any(isinstance(op, Sigmoid | Softmax) for op in ops[:-1]):
+    if any(isinstance(part, Sigmoid | Softmax) for part in parts[:-1]):
         found.append("a hidden sigmoid or softmax lets little of the gradient through: when in doubt take 'relu'")
     return found
 
 
 def _capacity(network: Network, rows: int) -> list[str]:
-    guarded = network.priced or any(isinstance(op, Drop | Noise) for op in network.ops)
+    guarded = network.penalized or any(isinstance(part, Dropout | GaussianNoise) for part in network.parts)
     if guarded or network.layout.size <= rows:
         return []
     return [

@@ -23,7 +23,7 @@ from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import spelled, whole
-from firesteel.core.types import Array
+from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError
 from firesteel.printing import plain, say
 from firesteel.tables.given import listed
@@ -276,17 +276,17 @@ class Built:
         """Return each layer's name and type, output shape and number of parameters."""
         rows: list[tuple[str, str, int]] = []
         seen: Counter[str] = Counter()
-        width = self.network.inputs
+        shape: Shape = (self.network.inputs,)
         for layer in self._layers:
             if isinstance(layer, Input):
                 continue
             count = 0
-            for op in layer.ops():
-                count += sum(int(np.prod(shape)) for shape in op.shapes(width).values())
-                width = op.outputs(width)
+            for part in layer.parts():
+                count += sum(int(np.prod(param.shape)) for param in part.params(shape).values())
+                shape = part.output_shape(shape)
             kind = type(layer).__name__
             name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
-            rows.append((f"{name}{f'_{seen[name]}' if seen[name] else ''} ({kind})", f"(None, {width})", count))
+            rows.append((f"{name}{f'_{seen[name]}' if seen[name] else ''} ({kind})", f"(None, {shape[-1]})", count))
             seen[name] += 1
         return rows
 

@@ -1,4 +1,4 @@
-"""Layers under the names and arguments that Keras gave them; their mathematics is in `firesteel.core.ops`."""
+"""Layers under the names and arguments that Keras gave them; their mathematics is in `firesteel.core.layers`."""
 
 from firesteel.core.layers import (
     ELU,

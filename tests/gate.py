@@ -174,7 +174,7 @@ CLASSES = {"loss": "sparse_categorical_crossentropy", "y": lambda: classes(rows(
 
 
 def activations() -> None:
-    from firesteel.core.activations import ACTIVATIONS
+    from firesteel.core.layers import ACTIVATIONS
 
     for name in ACTIVATIONS:
         add(f"activations/{name}", lambda name=name: net(16, 8, activation=name))

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from firesteel.core.activations import ACTIVATIONS
 from firesteel.core.constraints import CONSTRAINTS
-from firesteel.core.layers import LAYERS, OPS
+from firesteel.core.layers import ACTIVATIONS, LAYERS
 from firesteel.core.losses import LOSSES
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.core.regularizers import REGULARIZERS
 from firesteel.train.strategies import STRATEGIES
+from tests.parts import PARTS
 from tests.spark.documents import ROOT, blocks
 
 PAGE = (ROOT / "docs" / "mathematics.md").read_text()
@@ -22,7 +22,7 @@ MATH = [a or b for a, b in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", PROSE)]
 REGISTRIES = {
     "Activations": ACTIVATIONS,
     "Losses": LOSSES,
-    "Prices on weights": REGULARIZERS,
+    "Penalties on weights": REGULARIZERS,
     "One update": OPTIMIZERS | CONSTRAINTS,
     "Shards": STRATEGIES,
 }
@@ -65,8 +65,8 @@ def test_everything_in_the_registries_stands_in_its_chapter_beside_its_class(tit
     assert entry is None or title == "Shards" or any(type(entry).__name__ in text for text in near)
 
 
-@pytest.mark.parametrize("name", [*LAYERS, *OPS])
-def test_every_layer_and_every_op_is_named(name):
+@pytest.mark.parametrize("name", [*LAYERS, *PARTS])
+def test_every_layer_and_every_part_is_named(name):
     assert f"`{name}`" in PAGE or f", {name}]" in PAGE
 
 

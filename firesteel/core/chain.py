@@ -1,4 +1,4 @@
-"""Runs of dense layers as one op: their products and rectifiers are one compiled call, and the same bits.
+"""Runs of dense layers as one part: their products and rectifiers are one compiled call, and the same bits.
 
 Softmax and the cross-entropy, where they follow, are compiled too.  Python's lock is given back once for each, where
 NumPy gives it back around every product and two threads wait for one another; docs/design/0008-speed.md says what
@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firesteel.core import kernels
-from firesteel.core.activations import Relu
+from firesteel.core.layers import activation, dense
+from firesteel.core.layout import ones
 from firesteel.core.loops import backward, crossentropy, forward
-from firesteel.core.ops import Affine, Op, ones
-from firesteel.core.types import Array, Pull, Stream, Views
+from firesteel.core.types import Array, Pull, Shape, Stream, Views
 
 __all__ = ["Chain", "chains"]
 
@@ -31,21 +31,23 @@ class Loops(NamedTuple):
     backward: Any
 
 
-class Chain(Op):
-    """Affine ops, each with the rectifier behind it if there is one, as one op that learns as they do.
+class Chain:
+    """Linear parts, each with the rectifier behind it if there is one, as one part that learns as they do.
 
-    Its parameters are those of all its ops: `apply` and the pull-back are given the views of the first one, and the
+    Its parameters are those of all its parts: `apply` and the pull-back are given the views of the first one, and the
     others lie behind these in the vector, as `Layout` puts them.  x: (B, I), C-contiguous, B at least 2.
 
     layers: (L, 4), of each the inputs, the units, whether there is a bias and whether a rectifier.
     """
 
+    random = False
+
     def __init__(self, layers: Array, loops: Loops) -> None:
         self.layers, self.loops = layers, loops
-        self.span = span(layers)  # type: ignore[misc]
+        self.span = span(layers)
         self.units, self.last = int(layers[:, 1].sum()), int(layers[-1, 1])
 
-    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         rows, one = len(x), ones(len(x), x.dtype)
         z = np.empty(rows * self.units, x.dtype)
         self.loops.forward(x, p["w"], one, self.layers, z)
@@ -68,7 +70,7 @@ class Chain(Op):
         weights: (B,), what the derivatives of each row's loss are multiplied by.
         Return the losses (B,), the probabilities (B, O), and the derivative by x, which means nothing if not wanted.
         """
-        assert x.flags.c_contiguous and y.flags.c_contiguous, "ops make rows that lie one after another"
+        assert x.flags.c_contiguous and y.flags.c_contiguous, "layers make rows that lie one after another"
         rows, one, d_x = len(x), ones(len(x), x.dtype), np.empty_like(x) if wants_x else x
         z, d = np.empty(rows * self.units, x.dtype), np.empty(rows * self.units, x.dtype)
         losses, outputs = np.empty(rows, x.dtype), np.empty((rows, self.last), x.dtype)
@@ -78,29 +80,29 @@ class Chain(Op):
         return losses, outputs, d_x
 
 
-def chains(ops: Sequence[Op], widths: Sequence[int], dtype: str) -> dict[int, Chain]:
-    """Return the runs among these ops that are worth a compiled call, where they can be compiled."""
+def chains(parts: Sequence[Any], shapes: Sequence[Shape], dtype: str) -> dict[int, Chain]:
+    """Return the runs among these parts that are worth a compiled call, where they can be compiled."""
     made: dict[int, Chain] = {}
-    for number, layers in runs(ops, widths).items() if kernels.ON else ():
+    for number, layers in runs(parts, shapes).items() if kernels.ON else ():
         size = sum(inputs * units for inputs, units, _, _ in layers)
         if size >= kernels.WORTH and (found := loops(dtype)):
             made[number] = Chain(np.array(layers, np.int64), found)
     return made
 
 
-def runs(ops: Sequence[Op], widths: Sequence[int]) -> dict[int, list[list[int]]]:
-    """Return the runs among these ops, by the number of their first op: the layers of each, as in `Chain`.
+def runs(parts: Sequence[Any], shapes: Sequence[Shape]) -> dict[int, list[list[int]]]:
+    """Return the runs among these parts, by the number of their first one: the layers of each, as in `Chain`.
 
-    widths: how many values enter each op, and how many leave the last.
+    shapes: of the rows that enter each part, and of those that leave the last.
     A layer of one unit, or of one input, is in none of them: NumPy has other products for those.
     """
     found: dict[int, list[list[int]]] = {}
     first = None
-    for number, (op, inputs, units) in enumerate(zip(ops, widths, widths[1:], strict=False)):
-        if isinstance(op, Affine) and min(inputs, units) > 1:
+    for number, (part, (inputs,), (units,)) in enumerate(zip(parts, shapes, shapes[1:], strict=False)):
+        if isinstance(part, dense.Linear) and min(inputs, units) > 1:
             first = number if first is None else first
-            found.setdefault(first, []).append([inputs, units, op.use_bias, False])
-        elif isinstance(op, Relu) and first is not None and not found[first][-1][3]:
+            found.setdefault(first, []).append([inputs, units, part.use_bias, False])
+        elif isinstance(part, activation.Relu) and first is not None and not found[first][-1][3]:
             found[first][-1][3] = True
         else:
             first = None
@@ -108,7 +110,7 @@ def runs(ops: Sequence[Op], widths: Sequence[int]) -> dict[int, list[list[int]]]
 
 
 def span(layers: Any) -> int:
-    """Return how many ops these layers are, as in `Chain`."""
+    """Return how many parts these layers are, as in `Chain`."""
     return sum(1 + int(bent) for *_, bent in layers)
 
 

@@ -1,23 +1,27 @@
 """All parameters are one flat vector; this module says which slice of it is which array.
 
 Averaging, optimiser state, clipping, checkpoints, hashes and the wire then handle one array each, while the
-mathematics in `ops.py` sees named, shaped views that share its memory.
+mathematics in `layers/` sees named, shaped views that share its memory.
 """
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from firesteel.core.types import Array, Views, cached_property
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.types import Array, Shape, Views, cached_property
 
 __all__ = ["Layout"]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and shapes of each op's parameters, in the order in which they lie in the vector.
+    """Names and shapes of each part's parameters, in the order in which they lie in the vector.
 
-    >>> import numpy as np
     >>> layout = Layout(((("w", (2, 3)), ("b", (3,))), ()))
     >>> layout.size
     9
@@ -25,24 +29,24 @@ class Layout:
     array([6., 7., 8.])
     """
 
-    shapes: tuple[tuple[tuple[str, tuple[int, ...]], ...], ...]
+    shapes: tuple[tuple[tuple[str, Shape], ...], ...]
 
     @cached_property
     def size(self) -> int:
         """Number of parameters, P."""
-        return sum(math.prod(shape) for op in self.shapes for _, shape in op)
+        return sum(math.prod(shape) for part in self.shapes for _, shape in part)
 
-    def slices(self) -> Iterator[tuple[int, str, tuple[int, ...], slice]]:
-        """Yield (op number, name, shape, slice of the vector) for every array."""
+    def slices(self) -> Iterator[tuple[int, str, Shape, slice]]:
+        """Yield (part number, name, shape, slice of the vector) for every array."""
         at = 0
-        for number, op in enumerate(self.shapes):
-            for name, shape in op:
+        for number, part in enumerate(self.shapes):
+            for name, shape in part:
                 end = at + math.prod(shape)
                 yield number, name, shape, slice(at, end)
                 at = end
 
     def views(self, vector: Array) -> list[Views]:
-        """Return one {name: array} for each op; the arrays are views of `vector`, (P,)."""
+        """Return one {name: array} for each part; the arrays are views of `vector`, (P,)."""
         out: list[Views] = [{} for _ in self.shapes]
         for number, name, shape, where in self.slices():
             out[number][name] = vector[where].reshape(shape)
@@ -54,3 +58,15 @@ def read_only(vector: Array) -> Array:
     view = vector.view()
     view.flags.writeable = False
     return view
+
+
+@functools.lru_cache(maxsize=64)
+def ones(count: int, dtype: np.dtype[Any]) -> Array:
+    """Return a vector of ones that is made once: the products with it are the fastest sums of short rows."""
+    return read_only(np.ones(count, dtype))
+
+
+@functools.lru_cache(maxsize=64)
+def row_starts(rows: int, columns: int) -> npt.NDArray[np.intp]:
+    """Return where each row begins in the flattened matrix."""
+    return read_only(np.arange(0, rows * columns, columns, dtype=np.intp))

@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from firesteel.core.activations import ACTIVATIONS
-from firesteel.core.ops import Op, ones, row_starts
+from firesteel.core.layer import Layer
+from firesteel.core.layers.activation import ACTIVATIONS
+from firesteel.core.layout import ones, row_starts
 from firesteel.core.spec import Spec, choice, flag, number, numbers, resolver
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
@@ -57,7 +58,7 @@ class Loss(Spec):
     natural: ClassVar[str] = "linear"
 
     @property
-    def link(self) -> type[Op] | None:
+    def link(self) -> type[Layer] | None:
         """The op that must come last and is fused into the loss, or None where any output will do."""
         return None
 
@@ -275,7 +276,7 @@ class Crossentropy(Loss):
     label_smoothing: float = number(0.0, low=0.0, below=1.0, why="it is the share spread over all classes")
 
     @property
-    def link(self) -> type[Op] | None:
+    def link(self) -> type[Layer] | None:
         return None if self.from_logits else type(ACTIVATIONS[self.natural])  # type: ignore[return-value]
 
     def smoothed(self, y: Array, classes: int) -> Array:

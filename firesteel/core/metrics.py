@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.activations import log_softmax, softplus
+from firesteel.core.layers.activation import log_softmax, softplus
 from firesteel.core.losses import BinaryCrossentropy, Loss
 from firesteel.core.spec import Spec, flag, integer, number, optional, resolver, word
 from firesteel.core.types import Array

@@ -14,22 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core import layers as layer_words
+from firesteel.core import layers
 from firesteel.core import sparse as sparse_rows
-from firesteel.core.activations import ACTIVATIONS
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.chain import Chain
 from firesteel.core.constraints import Constraint
-from firesteel.core.layers import Layer
+from firesteel.core.layer import Layer, Param
+from firesteel.core.layers.activation import ACTIVATIONS
 from firesteel.core.layout import Layout
 from firesteel.core.losses import CategoricalCrossentropy, Crossentropy, Loss, SparseCategoricalCrossentropy
 from firesteel.core.metrics import Metric, Ranking, Value
-from firesteel.core.ops import Op
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
 from firesteel.core.sparse import CSR, Features
 from firesteel.core.spec import whole
-from firesteel.core.types import Array, Pull, Random, Views, cached_property
+from firesteel.core.types import Array, Pull, Random, Shape, Views, cached_property
 from firesteel.errors import ConfigError
 
 __all__ = ["DTYPES", "Network", "Objective"]
@@ -62,19 +61,19 @@ class Network:
             raise ConfigError(f"dtype={self.dtype!r}: it must be one of {DTYPES}", code="config-dtype")
         if not self.layers:
             raise ConfigError("a network needs at least one layer, and this one has none", code="config-empty")
-        width = self.inputs
+        shape: Shape = (self.inputs,)
         for number, layer in enumerate(self.layers):
-            if layer.inputs is not None and layer.inputs != width:
+            if layer.inputs is not None and layer.inputs != shape[-1]:
                 raise ConfigError(
-                    f"layer {number}, {layer}, is for {layer.inputs} inputs, but {width} values reach it",
+                    f"layer {number}, {layer}, is for {layer.inputs} inputs, but {shape[-1]} values reach it",
                     code="config-shape",
                 )
-            for op in layer.ops():
-                width = op.outputs(width)
-            if whole(width) is None:
+            for part in layer.parts():
+                shape = part.output_shape(shape)
+            if whole(shape[-1]) is None:
                 raise ConfigError(f"layer {number}, {layer}, has more outputs than can be", code="config-shape")
         sizes = (len(self.centre.features), len(self.centre.targets))
-        if sizes[0] not in (0, self.inputs) or sizes[1] not in (0, width) or (self.sparse and sizes[0]):
+        if sizes[0] not in (0, self.inputs) or sizes[1] not in (0, shape[-1]) or (self.sparse and sizes[0]):
             raise ConfigError(f"a centre of {sizes} numbers does not fit the network", code="config-shape")
         if self.sparse and self.front is None:
             raise ConfigError(
@@ -86,52 +85,57 @@ class Network:
             constraint.check(shape)
 
     @cached_property
-    def ops(self) -> tuple[Op, ...]:
-        """The ops of all layers, in order; those that know the means of features or targets count from the centre."""
-        ops = [op for layer in self.layers for op in layer.ops()]
-        ops[:1] = [op.moved(self.centre.features) for op in ops[:1]]
-        ops[-1:] = [op.lowered(self.centre.targets) for op in ops[-1:]]
-        return tuple(ops)
+    def parts(self) -> tuple[Layer, ...]:
+        """What runs, in order; the parts that know the means of features or targets count from the centre."""
+        parts = [part for layer in self.layers for part in layer.parts()]
+        parts[:1] = [part.moved(self.centre.features) for part in parts[:1]]
+        parts[-1:] = [part.lowered(self.centre.targets) for part in parts[-1:]]
+        return tuple(parts)
 
     @cached_property
     def front(self) -> int | None:
-        """The number of the op that sparse rows can enter, if there is one."""
-        return sparse_rows.front(self.ops)
+        """The number of the part that sparse rows can enter, if there is one."""
+        return sparse_rows.front(self.parts)
 
-    def layer_of(self, op: int) -> str:
-        """Return in words which layer an op belongs to, as "layer 2 (Dense)"."""
-        owners = [number for number, layer in enumerate(self.layers) for _ in layer.ops()]
-        return f"layer {owners[op]} ({type(self.layers[owners[op]]).__name__})"
+    def layer_of(self, part: int) -> str:
+        """Return in words which layer a part belongs to, as "layer 2 (Dense)"."""
+        owners = [number for number, layer in enumerate(self.layers) for _ in layer.parts()]
+        return f"layer {owners[part]} ({type(self.layers[owners[part]]).__name__})"
 
     @cached_property
     def learns(self) -> int:
-        """The number of the first op that has parameters: no derivative is needed before it."""
-        return next((number for number, shapes in enumerate(self.layout.shapes) if shapes), len(self.ops))
+        """The number of the first part that has parameters: no derivative is needed before it."""
+        return next((number for number, params in enumerate(self.params) if params), len(self.parts))
 
     @cached_property
-    def widths(self) -> tuple[int, ...]:
-        """Number of values that enter each op, and after them the number that leave the last."""
-        widths = [self.inputs]
-        for op in self.ops:
-            widths.append(op.outputs(widths[-1]))
-        return tuple(widths)
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shape of a row that enters each part, and after them that of what leaves the last."""
+        shapes: list[Shape] = [(self.inputs,)]
+        for part in self.parts:
+            shapes.append(part.output_shape(shapes[-1]))
+        return tuple(shapes)
 
     @property
     def outputs(self) -> int:
         """Number of outputs, O."""
-        return self.widths[-1]
+        return self.shapes[-1][-1]
+
+    @cached_property
+    def params(self) -> tuple[dict[str, Param], ...]:
+        """What each part learns."""
+        return tuple(part.params(shape) for part, shape in zip(self.parts, self.shapes, strict=False))
 
     @cached_property
     def layout(self) -> Layout:
         """Where each parameter lies in theta."""
-        shapes = zip(self.ops, self.widths, strict=False)
-        return Layout(tuple(tuple(op.shapes(width).items()) for op, width in shapes))
+        return Layout(tuple(tuple((name, one.shape) for name, one in params.items()) for params in self.params))
 
     def init(self, seed: int) -> Array:
         """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
         theta = np.zeros(self.layout.size, self.dtype)
         for number, name, shape, where in self.layout.slices():
-            theta[where] = self.ops[number].init(name).draw(rng_for(seed, "init", number, name), shape).ravel()
+            drawn = self.params[number][name].initializer.draw(rng_for(seed, "init", number, name), shape)
+            theta[where] = drawn.ravel()
         return theta
 
     def forward(
@@ -142,65 +146,65 @@ class Network:
         last: int | None = None,
         chains: Mapping[int, Chain] = NONE,
     ) -> tuple[Array, list[tuple[int, Pull]]]:
-        """Run ops[:last] on x (B, I); return the output and the pull-backs, in order, with the numbers of their ops.
+        """Run parts[:last] on x (B, I); return the output and the pull-backs, in order, with their parts' numbers.
 
         x: for a sparse network, what `sparse.entering` gives.
-        random: gives each random op its generator, in training; None in use.
-        chains: what runs in place of the op of a number and of those behind it.
+        random: gives each random part its stream, in training; None in use.
+        chains: what runs in place of the part of a number and of those behind it.
         """
         if isinstance(x, CSR):
             return sparse_rows.forward(self, p, x, random, last)
-        ops, pulls, number = self.ops[:last], [], 0
-        while number < len(ops):
-            op = ops[number]
+        parts, pulls, number = self.parts[:last], [], 0
+        while number < len(parts):
+            part: Layer | Chain = parts[number]
             if number in chains and len(x) > 1 and x.flags.c_contiguous:
-                op = chains[number]
-            rng = random(number) if random is not None and op.random else None
-            x, pull = op.apply(p[number], x, rng)
+                part = chains[number]
+            rng = random(number) if random is not None and part.random else None
+            x, pull = part.apply(p[number], x, rng)
             pulls.append((number, pull))
-            number += op.span
+            number += part.span
         return x, pulls
 
     @cached_property
-    def priced(self) -> tuple[tuple[int, str, Regularizer], ...]:
-        """The parameters that have a regulariser: (op number, name, regulariser)."""
-        named = ((number, name, self.ops[number].regularizer(name)) for number, name, _, _ in self.layout.slices())
-        return tuple((number, name, price) for number, name, price in named if price is not None)
+    def penalized(self) -> tuple[tuple[int, str, Regularizer], ...]:
+        """The parameters that have a regulariser: (part number, name, regulariser)."""
+        named = ((n, name, self.params[n][name].regularizer) for n, name, _, _ in self.layout.slices())
+        return tuple((number, name, penalty) for number, name, penalty in named if penalty is not None)
 
     @cached_property
-    def constrained(self) -> tuple[tuple[slice, tuple[int, ...], Constraint], ...]:
+    def constrained(self) -> tuple[tuple[slice, Shape, Constraint], ...]:
         """The parameters that must satisfy something: (slice of theta, shape, constraint)."""
-        named = ((where, shape, self.ops[n].constraint(name)) for n, name, shape, where in self.layout.slices())
+        named = ((where, shape, self.params[n][name].constraint) for n, name, shape, where in self.layout.slices())
         return tuple((where, shape, constraint) for where, shape, constraint in named if constraint is not None)
 
     @cached_property
     def statistics(self) -> tuple[tuple[slice, float], ...]:
-        """The running averages: (slice of theta, what is kept of the old one at an update)."""
-        return tuple(
-            (where, self.ops[number].momentum)  # type: ignore[attr-defined]
-            for number, name, _, where in self.layout.slices()
-            if name in self.ops[number].statistics
-        )
+        """The running averages: (slice of theta, the share of the old one that stays at an update)."""
+        named = ((where, self.params[n][name].average) for n, name, _, where in self.layout.slices())
+        return tuple((where, average) for where, average in named if average is not None)
 
     def penalty(self, p: Sequence[Views], g: Sequence[Views] | None = None) -> float:
-        """Return the price of the weights, and add its derivative into the views g if given."""
-        parts = ((penalty, p[n][name], None if g is None else g[n][name]) for n, name, penalty in self.priced)
+        """Return the penalty on the weights, and add its derivative into the views g if given."""
+        parts = ((penalty, p[n][name], None if g is None else g[n][name]) for n, name, penalty in self.penalized)
         return sum((penalty.add(weights, slope) for penalty, weights, slope in parts), 0.0)
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON-able description."""
-        layers = [layer.to_config() for layer in self.layers]
-        described = {"layers": layers, "inputs": self.inputs, "dtype": self.dtype}
+        described = {
+            "layers": [layer.to_config() for layer in self.layers],
+            "inputs": self.inputs,
+            "dtype": self.dtype,
+        }
         rest = {"sparse": self.sparse, "centre": self.centre.to_config()}
         return described | {name: value for name, value in rest.items() if value}
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "Network":
         """Make the network that `to_config` described.  Raises ConfigError if it does not describe one."""
-        layers, inputs, dtype = config.get("layers"), whole(config.get("inputs")), config.get("dtype")
-        if not isinstance(layers, list) or inputs is None or inputs < 1:
+        given, inputs, dtype = config.get("layers"), whole(config.get("inputs")), config.get("dtype")
+        if not isinstance(given, list) or inputs is None or inputs < 1:
             raise ConfigError("not the description of a network: layers or inputs are missing", code="config-field")
-        made = tuple(layer_words.get(layer) for layer in layers)
+        made = tuple(layers.get(layer) for layer in given)
         centre = Centre.from_config(config.get("centre", {}))
         return Network(made, inputs, str(dtype), bool(config.get("sparse", False)), centre)
 
@@ -217,7 +221,7 @@ class Objective:
 
     metrics: (name, metric) each; a `Ranking` has no sums and is measured by `train/ranking.py`.
     class_weight: what a row's weight is multiplied by in training, by its class; None for 1.
-    The price of the weights is not in the sums: it belongs to the update, not to the rows.
+    The penalty on the weights is not in the sums: it belongs to the update, not to the rows.
 
     >>> from firesteel.core import losses
     >>> from firesteel.core.layers import Dense
@@ -236,8 +240,8 @@ network ends in Softmax() [config-loss]
     class_weight: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        link, ops = self.loss.link, self.network.ops
-        end = ops[-1] if ops else "nothing"
+        link, parts = self.loss.link, self.network.parts
+        end = parts[-1] if parts else "nothing"
         if link is not None and not isinstance(end, link):
             raise ConfigError(
                 f"{type(self.loss).__name__} goes with a last layer of activation {self.loss.natural!r}, "
@@ -260,8 +264,8 @@ network ends in Softmax() [config-loss]
 
     @cached_property
     def last(self) -> int:
-        """Number of ops that run before the loss: a link is fused into the loss."""
-        return len(self.network.ops) - (self.loss.link is not None)
+        """Number of parts that run before the loss: a link is fused into the loss."""
+        return len(self.network.parts) - (self.loss.link is not None)
 
     @cached_property
     def centred(self) -> Loss:
@@ -361,9 +365,9 @@ network ends in Softmax() [config-loss]
         return losses, outputs
 
     def _end(self, chains: Mapping[int, Chain], rows: int) -> int:
-        """Return where the ops end that run before the loss, or before the chain that learns with it."""
+        """Return where the parts end that run before the loss, or before the chain that learns with it."""
         if self.fused and rows > 1:
-            return next((number for number, op in chains.items() if number + op.span == self.last), self.last)
+            return next((number for number, chain in chains.items() if number + chain.span == self.last), self.last)
         return self.last
 
     def sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:

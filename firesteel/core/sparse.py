@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.elements import Scale, Standardize
-from firesteel.core.layout import Layout
-from firesteel.core.ops import Affine, Op, ones
+from firesteel.core.layer import Layer
+from firesteel.core.layers.dense import Linear
+from firesteel.core.layers.preprocessing import Rescaling, Standardize
+from firesteel.core.layout import Layout, ones
 from firesteel.core.types import Array, Pull, Random, Views
 
 if TYPE_CHECKING:
@@ -191,38 +192,38 @@ def _rounded(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 # The network
 
 
-def front(ops: "Sequence[Op]") -> int | None:
-    """Return the number of the first affine op, if zeros stay zeros before it and its kernel can change row by row.
+def front(parts: "Sequence[Layer]") -> int | None:
+    """Return the number of the first linear part, if zeros stay zeros before it and its kernel can change row by row.
 
-    >>> front([Scale(2.0, 0.0), Affine(3)]), front([Scale(2.0, 1.0), Affine(3)])
+    >>> front([Rescaling(2.0), Linear(3)]), front([Rescaling(2.0, 1.0), Linear(3)])
     (1, None)
     """
-    for number, op in enumerate(ops):
-        if isinstance(op, Affine):
-            return number if op.kernel_constraint is None else None
-        keeps = isinstance(op, Scale) and not op.offset
-        if not keeps and not (isinstance(op, Standardize) and not any(op.mean)):
+    for number, part in enumerate(parts):
+        if isinstance(part, Linear):
+            return number if part.kernel_constraint is None else None
+        keeps = isinstance(part, Rescaling) and not part.offset
+        if not keeps and not (isinstance(part, Standardize) and not any(part.mean)):
             return None
     return None
 
 
 def entering(network: "Network", x: CSR, dtype: np.dtype[Any]) -> CSR:
-    """Return what reaches the first affine op of a sparse network for rows x, (n, I), as `dtype`."""
+    """Return what reaches the first linear part of a sparse network for rows x, (n, I), as `dtype`."""
     x = x.cast(dtype)
-    for op in network.ops[: network.front]:
-        if isinstance(op, Standardize):
-            x = x.times(op.vectors[dtype.name][1])
-        elif isinstance(op, Scale):
-            x = x.times(np.array([op.scale], dtype))
+    for part in network.parts[: network.front]:
+        if isinstance(part, Standardize):
+            x = x.times(part.vectors[dtype.name][1])
+        elif isinstance(part, Rescaling):
+            x = x.times(np.array([part.scale], dtype))
     return x
 
 
 def forward(
     network: "Network", p: "Sequence[Views]", x: CSR, random: Random | None, last: int | None
 ) -> tuple[Array, list[tuple[int, Pull]]]:
-    """Run ops[:last] of a sparse network on what reaches its first affine op; as `Network.forward` otherwise."""
+    """Run parts[:last] of a sparse network on what reaches its first linear part; as `Network.forward` otherwise."""
     at = network.front
-    assert at is not None, "a network is sparse only where it has such an op"
+    assert at is not None, "a network is sparse only where it has such a part"
     views = p[at]
     z = product(x, views["w"])
     if "b" in views:
@@ -234,9 +235,9 @@ def forward(
             np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])
 
     pulls: list[tuple[int, Pull]] = [(at, pull)]
-    for number, op in enumerate(network.ops[at + 1 : last], at + 1):
-        rng = random(number) if random is not None and op.random else None
-        z, back = op.apply(p[number], z, rng)
+    for number, part in enumerate(network.parts[at + 1 : last], at + 1):
+        rng = random(number) if random is not None and part.random else None
+        z, back = part.apply(p[number], z, rng)
         pulls.append((number, back))
     return z, pulls
 
@@ -244,7 +245,7 @@ def forward(
 def narrowed(network: "Network", inputs: int) -> "Network":
     """Return a sparse network with the parameters that so many of its inputs have: its layout is another.
 
-    Its ops are the network's own, for rows whose columns are numbered anew.
+    Its parts are the network's own, for rows whose columns are numbered anew.
     """
     at = network.front
     assert at is not None

@@ -13,9 +13,9 @@ import numpy as np
 
 from firesteel.core import chain, kernels, loops, steps
 from firesteel.core.chain import Chain
-from firesteel.core.elements import Scale, Standardize
+from firesteel.core.layers.preprocessing import Rescaling, Standardize
+from firesteel.core.layout import ones
 from firesteel.core.network import Network, Objective
-from firesteel.core.ops import ones
 from firesteel.core.steps import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
 from firesteel.core.types import Array
 
@@ -23,13 +23,13 @@ __all__ = ["Meeting", "Team", "begins", "served"]
 
 
 def begins(objective: Objective) -> int | None:
-    """Return the number of the op where a chain begins that ends with the loss, behind one scaling at most.
+    """Return the number of the part where a chain begins that ends with the loss, behind one scaling at most.
 
     None where that is not all of the network: then it is no work for a team.
     """
     network, last = objective.network, objective.last
-    first = int(isinstance(network.ops[0], Scale | Standardize))
-    runs = chain.runs(network.ops[:last], network.widths)
+    first = int(isinstance(network.parts[0], Rescaling | Standardize))
+    runs = chain.runs(network.parts[:last], network.shapes)
     whole = list(runs) == [first] and first + chain.span(runs[first]) == last
     return first if whole and objective.fused and not network.sparse else None
 
@@ -135,15 +135,15 @@ class Team:
 
 
 def scaling(network: Network, dtype: np.dtype[Any]) -> tuple[bool, Array, Array]:
-    """Return how the first op scales inputs, if it does: plus, shift and factor, as in `Given`."""
-    op = network.ops[0]
-    if isinstance(op, Scale):
-        shift, factor = np.full(network.inputs, op.offset, dtype), np.full(network.inputs, op.scale, dtype)
-    elif isinstance(op, Standardize):
-        shift, factor = (np.broadcast_to(part, network.inputs).copy() for part in op.vectors[dtype.name])
+    """Return how the first part scales inputs, if it does: plus, shift and factor, as in `Given`."""
+    first = network.parts[0]
+    if isinstance(first, Rescaling):
+        shift, factor = np.full(network.inputs, first.offset, dtype), np.full(network.inputs, first.scale, dtype)
+    elif isinstance(first, Standardize):
+        shift, factor = (np.broadcast_to(each, network.inputs).copy() for each in first.vectors[dtype.name])
     else:
         shift = factor = np.empty(0, dtype)
-    return isinstance(op, Scale) and bool(op.offset), shift, factor
+    return isinstance(first, Rescaling) and bool(first.offset), shift, factor
 
 
 @functools.cache

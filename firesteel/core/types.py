@@ -1,4 +1,4 @@
-"""The few names that types share across the mathematics: arrays, views, what an op gives back, and properties."""
+"""The few names that types share across the mathematics: arrays, views, what a layer gives back, and properties."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
@@ -7,14 +7,16 @@ import numpy.typing as npt
 
 from firesteel.core.seeds import Stream
 
-__all__ = ["Array", "Pull", "Random", "Run", "Stream", "Views", "cached_property"]
+__all__ = ["Array", "Pull", "Random", "Run", "Shape", "Stream", "Views", "cached_property"]
 
 Array = npt.NDArray[Any]
 Views = dict[str, Array]
+Shape = tuple[int, ...]
+"""Of one row, without the batch axis: (784,), or (28, 28, 1)."""
 Pull = Callable[[Array, Views, bool], Array | None]
 """pull(d_y, g, wants_x) writes d(loss)/d(parameters) into the views g and returns d(loss)/dx if wanted."""
 Random = Callable[[int], Stream]
-"""random(op number) gives the stream of that op for the rows at hand; None where nothing may be random."""
+"""random(number) gives the stream of a part for the rows at hand; None where nothing may be random."""
 
 
 class Run(Protocol):

@@ -1,7 +1,7 @@
 """One update of the parameters, in the order of Keras 3: clip, decay, step; then running averages and constraints.
 
 Whoever takes steps calls it: each shard that trains on its own, or the driver.  What is done once an update and not
-once a row is done here, but for prices on weights, which are part of the loss.
+once a row is done here, but for penalties on weights, which are part of the loss.
 """
 
 import math
@@ -100,5 +100,5 @@ def _decaying(network: Network, optimizer: Optimizer) -> Iterator[slice]:
     """Yield the slices of theta that decay: those that train, but for the kinds left out."""
     letters = {WORDS[word] for word in optimizer.exclude_from_weight_decay}
     for number, name, _, where in network.layout.slices():
-        if name not in letters and name not in network.ops[number].statistics:
+        if name not in letters and network.params[number][name].average is None:
             yield where

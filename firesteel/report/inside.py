@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core.activations import Rectify, Relu
 from firesteel.core.centre import less
-from firesteel.core.embedding import Lookup
+from firesteel.core.layers.activation import Rectifier
+from firesteel.core.layers.dense import Linear
+from firesteel.core.layers.embedding import Embedding
 from firesteel.core.network import Objective
-from firesteel.core.ops import Affine
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
 from firesteel.report.reading import Reading, positive, short
@@ -106,41 +106,41 @@ def importance_of(
 def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) -> tuple[list[dict[str, Any]], Array]:
     """Return each layer's norms and dead units, and the mean size of d(loss)/dx of each input, (I,).
 
-    The gradient is that of the rows' mean loss in use, without the price of the weights.  A unit is dead if it is 0
+    The gradient is that of the rows' mean loss in use, without the penalty on the weights.  A unit is dead if it is 0
     on every row; None where nothing cuts off below 0.
     """
     network = objective.network
-    views, ops = network.layout.views(theta), network.ops
-    gradient, part = np.zeros(len(theta)), np.zeros(len(theta), theta.dtype)
-    g = network.layout.views(part)
-    cutting = [isinstance(op, Relu) or (isinstance(op, Rectify) and not op.negative_slope) for op in ops]
-    alive = [np.zeros(width, bool) for width in network.widths[1:]]
+    views, parts = network.layout.views(theta), network.parts
+    gradient, partial = np.zeros(len(theta)), np.zeros(len(theta), theta.dtype)
+    g = network.layout.views(partial)
+    cutting = [isinstance(part, Rectifier) and not part.negative_slope for part in parts]
+    alive = [np.zeros(shape, bool) for shape in network.shapes[1:]]
     slopes = np.zeros(network.inputs)
     share = (w / w.sum()).astype(theta.dtype)
     x, y = less(x, network.centre.features, theta.dtype), less(y, network.centre.targets, theta.dtype)
     for at in range(0, len(x), SUB_BATCH):
         z, pulls = x[at : at + SUB_BATCH].astype(theta.dtype), []
-        for number, op in enumerate(ops[: objective.last]):
-            z, pull = op.apply(views[number], z, None)
+        for number, layer in enumerate(parts[: objective.last]):
+            z, pull = layer.apply(views[number], z)
             pulls.append(pull)
             if cutting[number]:
                 alive[number] |= (z != 0).any(axis=0)
         _, _, d = objective.centred.rows(z, y[at : at + SUB_BATCH].astype(theta.dtype))
         d = d * share[at : at + SUB_BATCH, None]
-        part.fill(0)
+        partial.fill(0)
         for number in range(objective.last - 1, -1, -1):
             d = pulls[number](d, g[number], True)  # type: ignore[assignment]
-        gradient += part
+        gradient += partial
         slopes += np.abs(d).sum(axis=0)
     averages = np.zeros(len(theta), bool)
     for where, _ in network.statistics:
         averages[where] = True
     found, first = [], 0
     for number, layer in enumerate(network.layers):
-        own = range(first, first + len(layer.ops()))
+        own = range(first, first + len(layer.parts()))
         first += len(own)
-        cuts = [op for op in own if cutting[op]]
-        slices = [where for op, _, _, where in network.layout.slices() if op in own]
+        cuts = [part for part in own if cutting[part]]
+        slices = [where for part, _, _, where in network.layout.slices() if part in own]
         if not slices and not cuts:
             continue
         kept = np.zeros(len(theta), bool)
@@ -153,7 +153,7 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
                 "parameters": sum(where.stop - where.start for where in slices),
                 "weight_norm": np.linalg.norm(theta[kept].astype(np.float64)) if slices else None,
                 "gradient_norm": np.linalg.norm(gradient[kept]) if slices else None,
-                "units": network.widths[own[-1] + 1],
+                "units": network.shapes[own[-1] + 1][-1],
                 "dead": int((~alive[cuts[-1]]).sum()) if cuts else None,
             }
         )
@@ -164,9 +164,9 @@ def first_layer(objective: Objective, theta: Array) -> list[list[float]] | None:
     """Return what each unit of the first Dense layer weighs each input with; None where it sees something else."""
     network = objective.network
     views = network.layout.views(theta)
-    for number, op in enumerate(network.ops):
-        if isinstance(op, Lookup):
+    for number, part in enumerate(network.parts):
+        if isinstance(part, Embedding):
             return None
-        if isinstance(op, Affine):
+        if isinstance(part, Linear):
             return [short(unit) for unit in views[number]["w"].T[:UNITS]]
     return None

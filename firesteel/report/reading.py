@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firesteel.core.activations import Sigmoid, logistic
+from firesteel.core.layers.activation import Sigmoid, logistic
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import R2Score, middle, numbered, on_logits
 from firesteel.core.types import Array
@@ -30,7 +30,7 @@ def task_of(model: Sequential, y: Array) -> str:
     ('classification', 'multilabel', 'regression')
     """
     objective = model._objective()
-    loss, ops, outputs = objective.loss, objective.network.ops, objective.network.outputs
+    loss, parts, outputs = objective.loss, objective.network.parts, objective.network.outputs
     if loss.targets == "class" or (loss.natural == "softmax" and outputs > 1):
         return "classification"
     low = y.min(initial=1.0)
@@ -38,7 +38,7 @@ def task_of(model: Sequential, y: Array) -> str:
     apart = loss.natural == "sigmoid" or loss.targets == "sign"
     if sided and outputs > 1 and not apart and bool(((y == 1).sum(axis=1) == 1).all()):
         return "classification"
-    if not sided or not (apart or (ops and isinstance(ops[-1], Sigmoid))):
+    if not sided or not (apart or (parts and isinstance(parts[-1], Sigmoid))):
         return "regression"
     return "multilabel" if outputs > 1 else "classification"
 

@@ -12,9 +12,9 @@ from pyspark.ml.regression import Regressor
 
 from firesteel.core import losses, metrics
 from firesteel.core.layers import Dense, Layer
+from firesteel.core.layers.dense import Linear
 from firesteel.core.losses import Standardized
 from firesteel.core.network import Network, Objective
-from firesteel.core.ops import Affine
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.spark.checkpoints import SparkCheckpoints
@@ -213,7 +213,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             if plan.standardize:
                 front = (features.normalization(),)
             # only sums reach any number, and only a loss of any number has units
-            if plan.standardize and loss.targets == "real" and inner.ops and isinstance(inner.ops[-1], Affine):
+            if plan.standardize and loss.targets == "real" and inner.parts and isinstance(inner.parts[-1], Linear):
                 back = (targets.normalization(invert=True),)
                 trained = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
             whole = (*front, *layers, *back)

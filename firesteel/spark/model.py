@@ -18,7 +18,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firesteel import notebook
-from firesteel.core.activations import Sigmoid, Softmax
+from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
@@ -240,7 +240,7 @@ class NeuralNetworkClassifierModel(
     @classmethod
     def check(cls, network: Network) -> None:
         """Raise ConfigError unless the network ends in softmax, or in one sigmoid."""
-        last = network.ops[-1] if network.ops else None
+        last = network.parts[-1] if network.parts else None
         if not isinstance(last, Softmax) and not (isinstance(last, Sigmoid) and network.outputs == 1):
             raise ConfigError(
                 "a classifier's network ends in softmax, or in one output with sigmoid, and this one ends in "

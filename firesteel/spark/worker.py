@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from firesteel.core.activations import log_softmax
 from firesteel.core.centre import UNCENTRED, Centre, plus
+from firesteel.core.layers.activation import log_softmax
 from firesteel.core.network import Network
 from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
@@ -244,11 +244,11 @@ class Classes(Outputs):
     thresholds: tuple[float, ...] | None = None
 
     def scored(self, x: Features) -> Array:
-        logits = predict(self.network, self.theta, x, map, len(self.network.ops) - 1)
+        logits = predict(self.network, self.theta, x, map, len(self.network.parts) - 1)
         alone = logits.shape[1] == 1  # one sigmoid stands for two classes
         if alone:
             logits = np.hstack([-logits, logits])  # 1 - p would lose what is small
-        outputs, _ = self.network.ops[-1].apply({}, logits, None)
+        outputs, _ = self.network.parts[-1].apply({}, logits)
         raw = logits.astype(np.float64)
         if not alone:
             raw = log_softmax(raw)

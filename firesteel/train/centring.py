@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.centre import Centre
-from firesteel.core.elements import Standardize
-from firesteel.core.embedding import Lookup
+from firesteel.core.layers.dense import Linear
+from firesteel.core.layers.embedding import Embedding
+from firesteel.core.layers.preprocessing import Standardize
 from firesteel.core.losses import Loss
 from firesteel.core.network import Network
-from firesteel.core.ops import Affine
 from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 
@@ -80,6 +80,6 @@ def _count(columns: int) -> int:
 
 def centre_for(centre: Centre, network: Network, loss: Loss) -> Centre:
     """Return what a new network can use of it: for targets it needs a loss of differences and outputs of any size."""
-    ends = bool(network.ops) and isinstance(network.ops[-1], Affine | Standardize)
-    looks_up = any(isinstance(op, Lookup) for op in network.ops)
+    ends = bool(network.parts) and isinstance(network.parts[-1], Linear | Standardize)
+    looks_up = any(isinstance(part, Embedding) for part in network.parts)
     return Centre(() if looks_up else centre.features, centre.targets if loss.differences and ends else ())

@@ -96,14 +96,14 @@ class Learner:
         """Take a step along the gradient of these rows; return the sums.  step: steps taken before."""
         narrow, columns, theta, g, sums = self.learn(pieces, None, shard, step)
         views, before = narrow.layout.views, 0.0
-        if narrow.priced:
+        if narrow.penalized:
             sums[0] += sums[1] * self.price
             before = narrow.penalty(views(theta), views(g))
         slots = np.empty((len(self.moments), len(theta)), theta.dtype)
         for slot, moments, tail in zip(slots, self.moments, self.tails, strict=True):
             self._gathered(moments, tail, columns, slot)
         update(narrow, self.task.optimizer, theta, g, slots, step + 1)
-        if narrow.priced:
+        if narrow.penalized:
             self.price += narrow.penalty(views(theta)) - before
         for vector, matrix, tail in zip(
             [theta, *slots], [self.w, *self.moments], [self.tail, *self.tails], strict=True
@@ -148,7 +148,7 @@ def average(task: Task, shard: int, batches: Iterable[Pieces], share: float) -> 
     assert task.slots is not None
     theta, network = task.theta.copy(), task.objective.network
     learner = Learner(task, theta, task.slots.copy())
-    learner.price = network.penalty(network.layout.views(theta)) if network.priced else 0.0
+    learner.price = network.penalty(network.layout.views(theta)) if network.penalized else 0.0
     step = task.step
 
     def steps() -> Iterator[Array]:

@@ -92,7 +92,7 @@ class Learner:
         self.task, self.theta, self.size, self.network = task, theta, size, task.objective.network
         network, dtype = self.network, theta.dtype
         self.views = network.layout.views(theta)
-        self.chains = chains(network.ops[: task.objective.last], network.widths, network.dtype)
+        self.chains = chains(network.parts[: task.objective.last], network.shapes, network.dtype)
         self.begins = begins(task.objective)
         self.run = run
         self.desks: list[_Desk] = []

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from firesteel.core.centre import plus
-from firesteel.core.layers import LEAST_DEVIATION, Activation, Normalization
+from firesteel.core.layers import Activation, Normalization
+from firesteel.core.layers.preprocessing import LEAST_DEVIATION
 from firesteel.core.losses import MeanSquaredError
 from firesteel.core.network import Network, Objective
 from firesteel.core.types import Array

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.activations import log_softmax
+from firesteel.core.layers.activation import log_softmax
 from firesteel.core.metrics import exclusive, labels, on_logits
 from firesteel.core.network import Objective
 from firesteel.core.types import Array, Run, Views

@@ -104,7 +104,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
                 if task.watch is not None:
                     task.watch(step - task.step, None)
                 desk, priced = learner.learn(number, shard, step), 0.0
-                if network.priced:
+                if network.penalized:
                     priced = learner.weight(number) * network.penalty(learner.views, desk.views)
                     price += priced
                 step += 1
@@ -266,7 +266,7 @@ def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Seq
 
 
 def predict(network: Network, theta: Array, x: Features, run: Run, last: int | None = None) -> Array:
-    """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype; or those of ops[:last].
+    """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype; or those of parts[:last].
 
     How the rows are stored changes nothing: the network decides whether it multiplies non-zeros only.  Outputs that
     have a centre are float64.

@@ -218,7 +218,7 @@ class Gradient(Strategy):
 
     def priced(self, total: Partial, task: Task) -> Partial:
         network = task.objective.network
-        if not network.priced:
+        if not network.penalized:
             return total
         weight, views = total.sums[1], network.layout.views
         g, sums = np.zeros_like(task.theta), total.sums.copy()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core.activations import Softmax
+from firesteel.core.layers.activation import Softmax
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError
 from firesteel.train.source import Survey

@@ -12,7 +12,8 @@ import mpmath
 import numpy as np
 from mpmath import mpf
 
-from firesteel.core.activations import ACTIVATIONS, Elu, Rectify, Softmax
+from firesteel.core.layers import ACTIVATIONS, ELU, ReLU
+from firesteel.core.layers.activation import Softmax
 from firesteel.core.losses import (
     EPSILON,
     LOSSES,
@@ -49,10 +50,9 @@ def density(x):
 
 
 def elu(op, x):
-    below = mpf(op.scale) * mpf(op.alpha)
-    return [mpf(op.scale) * x if x > 0 else below * mpmath.expm1(x)], [
-        mpf(op.scale) if x > 0 else below * mpmath.exp(x)
-    ]
+    scale = mpf(getattr(op, "scale", 1))
+    below = scale * mpf(op.alpha)
+    return [scale * x if x > 0 else below * mpmath.expm1(x)], [scale if x > 0 else below * mpmath.exp(x)]
 
 
 def mish(op, x):
@@ -68,13 +68,15 @@ def rectify(op, x):
 
 
 CURVES = {
-    "Elu": elu,
+    "ELU": elu,
     "Exponential": lambda op, x: ([mpmath.exp(x)], [mpmath.exp(x)]),
     "Gelu": lambda op, x: ([x * normal(x)], [normal(x), x * density(x)]),
     "HardSigmoid": lambda op, x: ([min(max(x + 3, mpf(0)), mpf(6)) / 6], [mpf(abs(x) < 3) / 6]),
     "Mish": mish,
-    "Rectify": rectify,
+    "LeakyReLU": rectify,
+    "ReLU": rectify,
     "Relu": lambda op, x: ([max(x, mpf(0))], [mpf(x > 0)]),
+    "Selu": elu,
     "Sigmoid": lambda op, x: ([sigmoid(x)], [sigmoid(x) * sigmoid(-x)]),
     "Silu": lambda op, x: ([x * sigmoid(x)], [sigmoid(x), x * sigmoid(x) * sigmoid(-x)]),
     "Softplus": lambda op, x: ([softplus(x)], [sigmoid(x)]),
@@ -83,8 +85,8 @@ CURVES = {
 }
 """Value and slope, by the name of the op."""
 ACTIVATION_SAMPLES = {name: op for name, op in ACTIVATIONS.items() if op} | {
-    "leaky_relu, turned": Rectify(-0.5, 2.0, 0.75),
-    "elu, narrow": Elu(1e-3),
+    "relu, leaky": ReLU(2.0, 0.5, 0.75),
+    "elu, narrow": ELU(1e-3),
 }
 
 

@@ -6,10 +6,10 @@ import mpmath
 import numpy as np
 import pytest
 
-from firesteel.core.activations import Curve, erfc
-from firesteel.core.chain import Chain
-from firesteel.core.layers import ACTIVATIONS, OPS, ReLU
-from firesteel.core.ops import Op
+from firesteel.core.layer import Layer
+from firesteel.core.layers import ACTIVATIONS, LAYERS, ReLU
+from firesteel.core.layers.activation import Curve, erfc
+from tests.parts import PARTS
 
 NAMES = [name for name, op in ACTIVATIONS.items() if op]
 GRID = np.concatenate(
@@ -22,12 +22,12 @@ GRID = np.concatenate(
 EXTREMES = [1e30, -1e30, 1e4, -1e4, 88.8, -88.8, 709.9, -709.9, 1e-40, -1e-40, 0.0, -0.0]
 
 
-def test_the_registry_of_ops_holds_every_op_there_is():
+def test_the_registries_hold_every_layer_there_is():
     def below(kind):
         return {kind}.union(*map(below, kind.__subclasses__()))
 
-    ours = {kind for kind in below(Op) if kind.__module__.startswith("firesteel.") and kind.__name__[0] != "_"}
-    assert ours == {*OPS.values(), Op, Curve, Chain}, "a chain is no layer's: it stands for some of the others"
+    ours = {kind for kind in below(Layer) if kind.__module__.startswith("firesteel.") and kind.__name__[0] != "_"}
+    assert ours == {*PARTS.values(), *map(type, LAYERS.values()), Layer, Curve}
 
 
 def ours_at(x):
@@ -83,11 +83,11 @@ def test_every_activation_is_in_32_bits_what_it_is_in_64(name, dtype):
 
 
 def test_where_a_slope_jumps_it_is_the_one_that_is_documented():
-    def slope(op, at):
-        return float(op.apply({}, np.array([[at]]), None)[1](np.ones((1, 1)), {}, True)[0, 0])
+    def slope(layer, at):
+        return float(layer.apply({}, np.array([[at]]))[1](np.ones((1, 1)), {}, True)[0, 0])
 
     assert slope(ACTIVATIONS["relu"], 0.0) == 0 and slope(ACTIVATIONS["leaky_relu"], 0.0) == 0.2
     assert slope(ACTIVATIONS["relu6"], 0.0) == slope(ACTIVATIONS["relu6"], 6.0) == 0
     assert slope(ACTIVATIONS["hard_sigmoid"], -3.0) == slope(ACTIVATIONS["hard_sigmoid"], 3.0) == 0
     assert slope(ACTIVATIONS["selu"], 0.0) == pytest.approx(1.0507009873554805 * 1.6732632423543772)
-    assert slope(ReLU(threshold=2.0, negative_slope=0.5).ops()[0], 2.0) == 0.5
+    assert slope(ReLU(threshold=2.0, negative_slope=0.5), 2.0) == 0.5

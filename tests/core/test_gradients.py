@@ -1,36 +1,16 @@
 """Gradient = finite difference: every op, layer, activation and loss in the registries, and whole networks."""
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from firesteel.core import losses
-from firesteel.core.activations import (
-    Curve,
-    Elu,
-    Exponential,
-    Gelu,
-    HardSigmoid,
-    LogSoftmax,
-    Mish,
-    Rectify,
-    Relu,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Softplus,
-    Softsign,
-    Tanh,
-)
-from firesteel.core.elements import Drop, Noise, Scale, Standardize
-from firesteel.core.embedding import Lookup
 from firesteel.core.layers import (
     ACTIVATIONS,
     ELU,
     LAYERS,
-    OPS,
     Activation,
     BatchNormalization,
     Dense,
@@ -46,6 +26,24 @@ from firesteel.core.layers import (
     ReLU,
     Rescaling,
 )
+from firesteel.core.layers.activation import (
+    Curve,
+    Exponential,
+    Gelu,
+    HardSigmoid,
+    LogSoftmax,
+    Mish,
+    Relu,
+    Selu,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from firesteel.core.layers.dense import Linear
+from firesteel.core.layers.preprocessing import Standardize
 from firesteel.core.losses import (
     LOSSES,
     BinaryCrossentropy,
@@ -57,29 +55,38 @@ from firesteel.core.losses import (
     Standardized,
 )
 from firesteel.core.network import Network, Objective
-from firesteel.core.norms import BatchNorm, LayerNorm
-from firesteel.core.ops import Affine, Op
 from firesteel.core.regularizers import L1L2, REGULARIZERS
 from firesteel.core.seeds import stream_for
 from firesteel.testing import check_gradient
+from tests.parts import PARTS
 
 SEEDS = [0, 1, 2]
-OP_SAMPLES = {
-    "Affine": [Affine(3), Affine(2, use_bias=False)],
-    "BatchNorm": [BatchNorm(), BatchNorm(center=False), BatchNorm(0.5, 0.1, scale=False)],
-    "Drop": [Drop(0.4), Drop(0.0)],
-    "Elu": [Elu(), Elu(0.5, 3.0)],
+PART_SAMPLES = {
+    "BatchNormalization": [
+        BatchNormalization(),
+        BatchNormalization(center=False),
+        BatchNormalization(0.5, 0.1, scale=False),
+    ],
+    "Dropout": [Dropout(0.4), Dropout(0.0)],
+    "ELU": [ELU(), ELU(0.5)],
+    "Embedding": [Embedding(4, 2), Embedding(9, 1)],
     "Exponential": [Exponential()],
+    "GaussianNoise": [GaussianNoise(0.5), GaussianNoise(0.0)],
     "Gelu": [Gelu()],
     "HardSigmoid": [HardSigmoid()],
-    "LayerNorm": [LayerNorm(), LayerNorm(0.1, center=False), LayerNorm(scale=False)],
+    "LayerNormalization": [
+        LayerNormalization(),
+        LayerNormalization(0.1, center=False),
+        LayerNormalization(scale=False),
+    ],
+    "LeakyReLU": [LeakyReLU(), LeakyReLU(0.2)],
+    "Linear": [Linear(3), Linear(2, use_bias=False)],
     "LogSoftmax": [LogSoftmax()],
-    "Lookup": [Lookup(4, 2), Lookup(9, 1)],
     "Mish": [Mish()],
-    "Noise": [Noise(0.5), Noise(0.0)],
-    "Rectify": [Rectify(), Rectify(0.2), Rectify(max_value=1.0), Rectify(0.3, 1.2, 0.5)],
+    "ReLU": [ReLU(), ReLU(1.0), ReLU(1.2, 0.3, 0.5)],
     "Relu": [Relu()],
-    "Scale": [Scale(0.5, 1.0), Scale(-2.0, 0.0)],
+    "Rescaling": [Rescaling(0.5, 1.0), Rescaling(-2.0)],
+    "Selu": [Selu()],
     "Sigmoid": [Sigmoid()],
     "Silu": [Silu()],
     "Softmax": [Softmax()],
@@ -147,8 +154,8 @@ def last_activation(loss):
 def drawn(network, rng):
     """Weights and rows that such a network may meet."""
     theta, x = rng.normal(0.1, 0.7, network.layout.size), rng.normal(size=(BATCH, network.inputs))
-    if isinstance(network.ops[0], Lookup):
-        x = rng.integers(0, network.ops[0].categories, x.shape).astype(float)
+    if isinstance(network.parts[0], Embedding):
+        x = rng.integers(0, network.parts[0].input_dim, x.shape).astype(float)
     return theta, x
 
 
@@ -157,7 +164,8 @@ def away_from_kinks(network, rng):
     for _ in range(100):
         theta, x = drawn(network, rng)
         views = network.layout.views(theta)
-        inputs = [network.forward(views, x, last=at)[0] for at, op in enumerate(network.ops) if isinstance(op, Curve)]
+        bent = [at for at, part in enumerate(network.parts) if isinstance(part, Curve)]
+        inputs = [network.forward(views, x, last=at)[0] for at in bent]
         if all(np.abs(z[..., None] - KINKS).min() > 1e-4 for z in inputs):
             return theta, x
     raise AssertionError("no point away from the kinks was found")
@@ -173,32 +181,33 @@ def check(layers, loss, seed):
     assert check_gradient(Objective(network, loss), x, y, w, theta=theta) <= 1e-6
 
 
-def test_every_op_and_layer_of_the_registries_has_a_sample_here():
-    assert set(OP_SAMPLES) == set(OPS), "add a sample of the new op to OP_SAMPLES"
+def test_every_layer_of_the_registries_has_a_sample_here():
+    assert set(PART_SAMPLES) == set(PARTS), "add a sample of the new layer to PART_SAMPLES"
     assert set(LAYER_SAMPLES) == set(LAYERS), "add a sample of the new layer to LAYER_SAMPLES"
-    for name, samples in {**OP_SAMPLES, **LAYER_SAMPLES}.items():
+    for name, samples in [*PART_SAMPLES.items(), *LAYER_SAMPLES.items()]:
         assert all(type(sample).__name__ == name for sample in samples)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("op", [op for samples in OP_SAMPLES.values() for op in samples], ids=repr)
-def test_the_pull_back_of_every_op_is_the_derivative_by_its_input_and_its_parameters(op, seed):
+@pytest.mark.parametrize("part", [part for samples in PART_SAMPLES.values() for part in samples], ids=repr)
+def test_every_pull_back_is_the_derivative_by_its_input_and_its_parameters(part, seed):
     rng = np.random.default_rng(seed)
     x = rng.uniform(0.1, 1.5, (BATCH, WIDTH)) * rng.choice([-1, 1], (BATCH, WIDTH))
-    if isinstance(op, Lookup):
-        x = rng.integers(0, op.categories, x.shape).astype(float)
-    p = {name: rng.normal(size=shape) for name, shape in op.shapes(WIDTH).items()}
-    c = rng.normal(size=(BATCH, op.outputs(WIDTH)))
+    if isinstance(part, Embedding):
+        x = rng.integers(0, part.input_dim, x.shape).astype(float)
+    params = part.params((WIDTH,))
+    p = {name: rng.normal(size=param.shape) for name, param in params.items()}
+    c = rng.normal(size=(BATCH, *part.output_shape((WIDTH,))))
 
     def value():
-        return float((c * op.apply(p, x, stream_for(9))[0]).sum())
+        return float((c * part.apply(p, x, stream_for(9))[0]).sum())
 
-    y, pull = op.apply(p, x, stream_for(9))
+    y, pull = part.apply(p, x, stream_for(9))
     g = {name: np.zeros_like(array) for name, array in p.items()}
     d_x = pull(c.copy(), g, True)
     assert y.shape == c.shape and d_x.shape == x.shape
-    varied = [(p[name], g[name]) for name in p if name not in op.statistics]
-    for array, gradient in [*([] if isinstance(op, Lookup) else [(x, d_x)]), *varied]:
+    varied = [(p[name], g[name]) for name in p if params[name].average is None]
+    for array, gradient in [*([] if isinstance(part, Embedding) else [(x, d_x)]), *varied]:
         for at in np.ndindex(array.shape):
             middle = array[at]
             array[at] = middle + 1e-6
@@ -333,12 +342,12 @@ def error(layer, curve, loss, price, seed):
 
 def near_a_corner(network, loss, theta, x, y):
     """Whether a curve or the loss bends near these rows, or is so steep that differences say little."""
-    views, end = network.layout.views(theta), len(network.ops) - (loss.link is not None)
+    views, end = network.layout.views(theta), len(network.parts) - (loss.link is not None)
     with np.errstate(over="ignore"):
         inputs = [
             (at == end, network.forward(views, x, dropped, at)[0])
             for at in range(end + 1)
-            if at == end or isinstance(network.ops[at], Curve)
+            if at == end or isinstance(network.parts[at], Curve)
         ]
     if any(np.abs(z).max() > 9 or (not last and np.abs(z[..., None] - KINKS).min() < 1e-4) for last, z in inputs):
         return True
@@ -403,19 +412,17 @@ class WrongLoss(HalfSumOfSquares):
         return value, outputs, d_z * 1.01
 
 
-@dataclass(frozen=True)
-class WrongOp(Op):
+class WrongFactor(Layer):
     """Its pull-back forgets the factor."""
 
-    def apply(self, p, x, rng):
+    def apply(self, p, x, rng=None):
         return x * 2.0, lambda d_y, g, wants_x: d_y
 
 
-@dataclass(frozen=True)
-class WrongBias(Affine):
+class WrongBias(Linear):
     """Its pull-back loses the derivative by the bias."""
 
-    def apply(self, p, x, rng):
+    def apply(self, p, x, rng=None):
         y, pull = super().apply(p, x, rng)
 
         def wrong(d_y, g, wants_x):
@@ -426,30 +433,22 @@ class WrongBias(Affine):
         return y, wrong
 
 
-@dataclass(frozen=True)
-class NotANumber(Op):
+class NotANumber(Layer):
     """Its pull-back gives NaN."""
 
-    def apply(self, p, x, rng):
+    def apply(self, p, x, rng=None):
         return x, lambda d_y, g, wants_x: d_y * np.nan
-
-
-class Custom(Layer):
-    op: Op = WrongOp()
-
-    def ops(self):
-        return (self.op,)
 
 
 @pytest.mark.parametrize(
     "layers, loss",
     [
         ((Dense(3, "tanh"), Dense(2)), WrongLoss()),
-        ((Dense(3, "tanh"), Custom(WrongOp()), Dense(2)), HalfSumOfSquares()),
-        ((Dense(3, "tanh"), Custom(WrongBias(2))), HalfSumOfSquares()),
-        ((Dense(3, "tanh"), Custom(NotANumber()), Dense(2)), HalfSumOfSquares()),
+        ((Dense(3, "tanh"), WrongFactor(), Dense(2)), HalfSumOfSquares()),
+        ((Dense(3, "tanh"), WrongBias(2)), HalfSumOfSquares()),
+        ((Dense(3, "tanh"), NotANumber(), Dense(2)), HalfSumOfSquares()),
     ],
-    ids=["loss", "op", "bias", "nan"],
+    ids=["loss", "factor", "bias", "nan"],
 )
 def test_a_wrong_derivative_is_caught(layers, loss):
     with pytest.raises(AssertionError, match="the difference is"):

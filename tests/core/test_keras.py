@@ -35,8 +35,8 @@ def test_an_activation_and_its_derivative_are_keras_s(case):
     y, d = np.array(GOLDEN["x"]), np.tile(GOLDEN["c"], (len(GOLDEN["x"]), 1))
     pulls = []
     with np.errstate(all="raise", under="ignore"):
-        for op in layer.ops():
-            y, pull = op.apply({}, y, None)
+        for part in layer.parts():
+            y, pull = part.apply({}, y)
             pulls.append(pull)
         for pull in reversed(pulls):
             d = pull(d, {}, True)

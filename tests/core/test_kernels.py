@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from firesteel.core import chain, kernels, loops
-from firesteel.core.activations import Relu
-from firesteel.core.elements import Drop
 from firesteel.core.layers import Activation, Dense, Dropout, Normalization
+from firesteel.core.layers.activation import Relu
+from firesteel.core.layers.dense import Linear
 from firesteel.core.layout import read_only
 from firesteel.core.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from firesteel.core.metrics import LogLoss
 from firesteel.core.network import Network, Objective
-from firesteel.core.ops import Affine
 from firesteel.core.optimizers import Adam
 from firesteel.core.seeds import stream_for
 from firesteel.models import Sequential
@@ -82,7 +81,7 @@ def test_mask(both, dtype, rate, size):
     def masks():
         with np.errstate(over="ignore"):  # whole numbers that go round
             return [
-                Drop(rate).mask(stream_for(seed, "op", size), (size, width), np.dtype(dtype)).tobytes()
+                Dropout(rate).mask(stream_for(seed, "op", size), (size, width), np.dtype(dtype)).tobytes()
                 for seed, width in ((0, 1), (2**70, 3))
             ]
 
@@ -140,12 +139,14 @@ ODD = {"usual": [], "-0 and small": [-0.0, 1e-42, -1e-42], "NaN and infinite": [
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("odd", list(ODD))
 @pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
-def test_a_chain_has_the_bits_of_its_ops(how, dtype, odd, layers):
-    ops = [op for _, units, bias, bent in layers for op in (Affine(units, bool(bias)), *([Relu()] if bent else []))]
+def test_a_chain_has_the_bits_of_its_parts(how, dtype, odd, layers):
+    parts = [
+        part for _, units, bias, bent in layers for part in (Linear(units, bool(bias)), *([Relu()] if bent else []))
+    ]
     network = Network(
         tuple(Dense(units, "relu" if bent else None, bool(bias)) for _, units, bias, bent in layers), layers[0][0]
     )
-    assert network.ops == tuple(ops)
+    assert network.parts == tuple(parts)
     for rows in (2, 3, 50, 64, 100, 128):
         for wants_x in (False, True):
             rng = np.random.default_rng(rows)
@@ -160,8 +161,8 @@ def test_a_chain_has_the_bits_of_its_ops(how, dtype, odd, layers):
                 g = np.full_like(theta, np.nan)
                 views, derivative, pulls, y = network.layout.views(g), d.copy(), [], x.copy()
                 with np.errstate(all="ignore"):
-                    for number, op in enumerate(ops) if many else [(0, made(how, dtype, layers))]:
-                        y, pull = op.apply(p[number], y, None)
+                    for number, part in enumerate(parts) if many else [(0, made(how, dtype, layers))]:
+                        y, pull = part.apply(p[number], y)
                         pulls.append((number, pull))
                     for number, pull in reversed(pulls):
                         derivative = pull(derivative, views[number], wants_x or number > 0)
@@ -176,7 +177,7 @@ def test_a_chain_has_the_bits_of_its_ops(how, dtype, odd, layers):
 @pytest.mark.parametrize("odd", list(ODD))
 @pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
 @pytest.mark.parametrize("loss", [SparseCategoricalCrossentropy(), CategoricalCrossentropy()], ids=["one", "shares"])
-def test_a_chain_learns_with_the_loss_as_its_ops_do(how, dtype, odd, layers, loss):
+def test_a_chain_learns_with_the_loss_as_its_parts_do(how, dtype, odd, layers, loss):
     hidden = [Dense(units, "relu" if bent else None, bool(bias)) for _, units, bias, bent in layers]
     network = Network((*hidden, Activation("softmax")), layers[0][0], dtype)
     objective = Objective(network, loss, (("log_loss", LogLoss()),))
@@ -224,7 +225,7 @@ def test_a_chain_hands_on_the_derivative_by_its_inputs(dtype):
     assert found[0] == found[1]
 
 
-def test_which_ops_are_a_chain(monkeypatch):
+def test_which_parts_are_a_chain(monkeypatch):
     monkeypatch.setattr(kernels, "WORTH", 0)
     monkeypatch.setattr(chain, "loops", lambda dtype: chain.Loops(None, None, None))
     layers = (
@@ -233,14 +234,14 @@ def test_which_ops_are_a_chain(monkeypatch):
         *(Dense(4, "relu"), Dense(1), Dense(3), Dense(2, "softmax")),
     )
     network = Network(layers, 5)
-    assert [str(op).split("(")[0] for op in network.ops] == (
-        "Standardize Affine Relu Affine Drop Affine Tanh Affine Relu Relu Affine Affine Relu Affine Affine Affine "
+    assert [str(part).split("(")[0] for part in network.parts] == (
+        "Standardize Linear Relu Linear Dropout Linear Tanh Linear Relu Relu Linear Linear Relu Linear Linear Linear "
         "Softmax".split()
     )
-    found = chain.chains(network.ops[:-1], network.widths, "float32")
+    found = chain.chains(network.parts[:-1], network.shapes, "float32")
     assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 10: 3, 15: 1}
     monkeypatch.setattr(kernels, "WORTH", 10**6)
-    assert not chain.chains(network.ops[:-1], network.widths, "float32"), "not worth a compiler"
+    assert not chain.chains(network.parts[:-1], network.shapes, "float32"), "not worth a compiler"
 
 
 @pytest.mark.parametrize("strategy", ["average", "gradient"])

@@ -56,11 +56,11 @@ def test_a_read_only_view_cannot_be_written_through_and_follows_the_vector():
     assert view[0] == 5 and vector.flags.writeable
 
 
-def test_a_network_knows_its_widths_and_its_layout():
+def test_a_network_knows_its_shapes_and_its_layout():
     net = network(Rescaling(0.5), Dense(4, "relu"), Dropout(0.5), Dense(2, "softmax", use_bias=False), inputs=3)
-    assert net.widths == (3, 3, 4, 4, 4, 2, 2) and net.outputs == 2
+    assert net.shapes == ((3,), (3,), (4,), (4,), (4,), (2,), (2,)) and net.outputs == 2
     assert net.layout.size == 3 * 4 + 4 + 4 * 2
-    assert [type(op).__name__ for op in net.ops] == ["Scale", "Affine", "Relu", "Drop", "Affine", "Softmax"]
+    assert [type(part).__name__ for part in net.parts] == "Rescaling Linear Relu Dropout Linear Softmax".split()
 
 
 def test_each_array_is_drawn_from_its_own_stream_so_later_layers_change_no_earlier_draw():
@@ -120,11 +120,11 @@ def test_a_loss_with_a_link_refuses_every_other_last_activation(name, activation
 
 
 def test_a_dropout_after_the_link_is_refused():
-    with pytest.raises(ConfigError, match="ends in Drop"):
+    with pytest.raises(ConfigError, match="ends in Dropout"):
         Objective(network(Dense(3, "softmax"), Dropout(0.5)), losses.get("categorical_crossentropy"))
 
 
-def test_a_network_of_no_ops_at_all_ends_in_nothing():
+def test_a_network_of_no_parts_at_all_ends_in_nothing():
     with pytest.raises(ConfigError, match="ends in nothing"):
         Objective(network(Activation("linear")), losses.get("binary_crossentropy"))
 

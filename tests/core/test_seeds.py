@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from firesteel.core.elements import Drop, Noise
+from firesteel.core.layers import Dropout, GaussianNoise
 from firesteel.core.seeds import CACHED, Stream, rng_for, stream_for, word
 
 PATHS = [
@@ -107,7 +107,7 @@ def test_a_stream_is_these_numbers_in_every_version():
     assert stream_for(0).key == EMPTY and stream_for(2**64 + 3, "op").key == LARGE
     assert stream.halves(3).tolist() == [WORDS[1] % 2**32, WORDS[1] >> 32, WORDS[2] % 2**32]
     np.testing.assert_allclose(stream.normal((3,)), NORMAL, rtol=1e-5)
-    kept = Drop(0.25).mask(stream, (2, 8), np.dtype("f4")) > 0
+    kept = Dropout(0.25).mask(stream, (2, 8), np.dtype("f4")) > 0
     assert "".join("01"[int(bit)] for bit in kept.ravel()) == KEPT
 
 
@@ -123,10 +123,10 @@ def test_an_element_depends_on_its_address_and_its_number_alone():
     assert stream.normal((long,))[-5:].tobytes() == stream.normal((long + 1,))[-6:-1].tobytes()
     bits = [word(stream.key, number // 2) >> 32 * (number % 2) & 2**32 - 1 for number in range(long)]
     assert stream.halves(long).tolist() == bits
-    assert (Drop(0.5).mask(stream, (long,), np.dtype("f4")) > 0).tolist() == [half >= 2**31 for half in bits]
+    assert (Dropout(0.5).mask(stream, (long,), np.dtype("f4")) > 0).tolist() == [half >= 2**31 for half in bits]
 
 
-@pytest.mark.parametrize("op", [Drop(0.3), Drop(0.999), Noise(0.7)], ids=repr)
+@pytest.mark.parametrize("op", [Dropout(0.3), Dropout(0.999), GaussianNoise(0.7)], ids=repr)
 def test_networks_of_both_dtypes_meet_the_same_masks_and_noise(op):
     x = np.ones((37, 21))
     narrow, wide = (op.apply({}, x.astype(dtype), stream_for(3))[0] for dtype in ("float32", "float64"))
@@ -214,7 +214,7 @@ def test_halves_are_uniform_in_all_their_ranges():
 @pytest.mark.parametrize("rate", [1e-6, 0.001, 0.1, 0.25, 0.5, 0.9, 0.999])
 def test_masks_drop_at_their_rate_and_keep_the_mean(rate):
     n = 1 << 22
-    mask = Drop(rate).mask(stream_for(2, "op", 3), (1 << 11, 1 << 11), np.dtype("f4"))
+    mask = Dropout(rate).mask(stream_for(2, "op", 3), (1 << 11, 1 << 11), np.dtype("f4"))
     dropped = int((mask == 0).sum())
     assert abs(dropped - rate * n) < 5 * np.sqrt(n * rate * (1 - rate)) + 1
     assert set(np.unique(mask)) <= {np.float32(0), np.float32(1 / (1 - rate))}
@@ -223,7 +223,7 @@ def test_masks_drop_at_their_rate_and_keep_the_mean(rate):
 
 
 def test_a_rate_next_to_1_still_keeps_one_element_in_four_billion():
-    mask = Drop(1 - 1e-15).mask(stream_for(0), (100,), np.dtype("f8"))
+    mask = Dropout(1 - 1e-15).mask(stream_for(0), (100,), np.dtype("f8"))
     assert not mask.any() and np.isfinite(mask).all()
 
 
@@ -250,6 +250,6 @@ def test_streams_of_neighbouring_steps_are_independent():
     correlation = np.corrcoef(draws) - np.eye(40)
     assert np.abs(correlation).max() < 5.2 / np.sqrt(2000)
     masks = np.array(
-        [Drop(0.5).mask(stream_for(0, "op", op, 0, 0, 3, 0), (2000,), np.dtype("f8")) for op in range(40)]
+        [Dropout(0.5).mask(stream_for(0, "op", op, 0, 0, 3, 0), (2000,), np.dtype("f8")) for op in range(40)]
     )
     assert np.abs(np.corrcoef(masks) - np.eye(40)).max() < 5.2 / np.sqrt(2000)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from firesteel.core.activations import ACTIVATIONS, Curve
+from firesteel.core.layers.activation import ACTIVATIONS, Curve
 from firesteel.core.losses import LOSSES, BinaryCrossentropy
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.layers import Dense

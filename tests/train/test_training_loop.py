@@ -571,9 +571,9 @@ def test_moments_are_those_of_the_weighted_rows_whatever_the_order(dtype):
     np.testing.assert_allclose(np.delete(features.variance, 4), np.delete(variance, 4), rtol=1e-9)
     assert features.variance[4] == 0.0
     assert targets.mean[0] == pytest.approx(1e5 * np.average(Y[:, 0], weights=w), rel=1e-6)
-    scaled = features.normalization().ops()[0].apply({}, kept, None)[0]
+    scaled = features.normalization().parts()[0].apply({}, kept)[0]
     np.testing.assert_allclose(np.average(scaled, axis=0, weights=w), 0, atol=1e-6)
-    back = features.normalization(invert=True).ops()[0].apply({}, scaled, None)[0]
+    back = features.normalization(invert=True).parts()[0].apply({}, scaled)[0]
     np.testing.assert_allclose(back, kept, rtol=1e-9, atol=1e-9)
 
 

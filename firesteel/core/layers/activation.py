@@ -1,29 +1,37 @@
 """Activations: what comes after a layer's sums, value and derivative together, in order of difficulty.
 
-Most bend each value by itself, and an op here is that function and its slope; softmax and its logarithm take whole
+Most bend each value by itself, and a layer here is that function and its slope; softmax and its logarithm take whole
 rows.  Values and slopes are right over the whole range of the dtype, tails and infinities included: the errors are in
-docs/reliability.md.  Names, defaults and formulas are Keras's; `layers.py` lets users type the names.
+docs/reliability.md.  Names, defaults and formulas are Keras's.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import MISSING
 
 import numpy as np
 
-from firesteel.core.ops import Op, ones, row_starts
+from firesteel.core.layer import Layer, input_dim
+from firesteel.core.layout import ones, row_starts
+from firesteel.core.spec import choice, finite, number, unknown
 from firesteel.core.types import Array, Pull, Stream, Views
+from firesteel.errors import ConfigError
 
 __all__ = [
     "ACTIVATIONS",
-    "Elu",
+    "ELU",
+    "Activation",
+    "Curve",
     "Exponential",
     "Gelu",
     "HardSigmoid",
+    "LeakyReLU",
     "LogSoftmax",
     "Mish",
-    "Rectify",
+    "ReLU",
+    "Rectifier",
     "Relu",
+    "Selu",
     "Sigmoid",
     "Silu",
     "Softmax",
@@ -33,14 +41,14 @@ __all__ = [
 ]
 
 
-class Curve(Op):
-    """Base of the ops that bend each value by itself."""
+class Curve(Layer):
+    """Base of the layers that bend each value by itself."""
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         """Return y and what computes dy/dx, both of x's shape and dtype."""
         raise NotImplementedError
 
-    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         y, slope = self.curve(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -50,32 +58,8 @@ class Curve(Op):
         return y, pull
 
 
-@dataclass(frozen=True)
-class Relu(Curve):
-    """y = max(x, 0); the derivative at 0 is taken as 0.
-
-    >>> Relu().apply({}, np.array([[-1.0, 2.0]]), None)[0]
-    array([[0., 2.]])
-
-    Source: Nair and Hinton 2010.
-    """
-
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        y = np.maximum(x, x.dtype.type(0))
-        return y, lambda: y > 0
-
-
-@dataclass(frozen=True)
-class Rectify(Curve):
-    """y = min(x, max_value) above the threshold, negative_slope (x - threshold) from there down.
-
-    max_value: None for no limit.  The derivative at the threshold is taken as negative_slope, at max_value as 0.
-
-    >>> Rectify(negative_slope=0.5, max_value=6.0).apply({}, np.array([[-1.0, 2.0, 9.0]]), None)[0]
-    array([[-0.5,  2. ,  6. ]])
-
-    Source: Maas et al. 2013 (leaky); Krizhevsky 2010 (cut at 6).
-    """
+class Rectifier:
+    """What activations share that cut numbers off, or flatten them, below a threshold."""
 
     negative_slope: float = 0.0
     max_value: float | None = None
@@ -90,11 +74,63 @@ class Rectify(Curve):
         return np.where(below, low, np.minimum(x, most)), lambda: np.where(below, leak, x < most)
 
 
-@dataclass(frozen=True)
+class Relu(Rectifier, Curve):
+    """y = max(x, 0); the derivative at 0 is taken as 0.
+
+    >>> Relu().apply({}, np.array([[-1.0, 2.0]]))[0]
+    array([[0., 2.]])
+
+    Source: Nair and Hinton 2010.
+    """
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        y = np.maximum(x, x.dtype.type(0))
+        return y, lambda: y > 0
+
+
+def max_value(given: object) -> float | None:
+    """Return the largest output of a rectifier, or None for no limit."""
+    if given is None:
+        return None
+    if not 0.0 <= finite(given) < math.inf:
+        raise ConfigError(f"max_value={given!r}: it must be a number of at least 0, or None", code="config-value")
+    return finite(given)
+
+
+class ReLU(Rectifier, Curve):
+    """y = min(x, max_value) above the threshold, negative_slope (x - threshold) from there down.
+
+    max_value: None for no limit.  The derivative at the threshold is taken as negative_slope, at max_value as 0.
+
+    >>> ReLU(negative_slope=0.5, max_value=6.0).apply({}, np.array([[-1.0, 2.0, 9.0]]))[0]
+    array([[-0.5,  2. ,  6. ]])
+
+    Source: Nair and Hinton 2010; Maas et al. 2013 (leaky); Krizhevsky 2010 (cut at 6).
+    """
+
+    max_value: float | None = choice(None, max_value)
+    negative_slope: float = number(0.0, low=0.0, why="it is the slope below the threshold")
+    threshold: float = number(0.0, low=0.0, why="it is where outputs begin")
+    input_dim: int | None = choice(None, input_dim)
+
+
+class LeakyReLU(Rectifier, Curve):
+    """y = x above 0, negative_slope x from there down; the activation "leaky_relu" has a slope of 0.2.
+
+    >>> LeakyReLU().apply({}, np.array([[-1.0, 2.0]]))[0]
+    array([[-0.3,  2. ]])
+
+    Source: Maas et al. 2013; Keras's slope.
+    """
+
+    negative_slope: float = number(0.3, low=0.0, why="it is the slope below 0")
+    input_dim: int | None = choice(None, input_dim)
+
+
 class HardSigmoid(Curve):
     """y = min(max(x + 3, 0), 6) / 6, the sigmoid in three straight lines; the derivative at the corners is 0.
 
-    >>> HardSigmoid().apply({}, np.array([[-4.0, 0.0, 1.5]]), None)[0]
+    >>> HardSigmoid().apply({}, np.array([[-4.0, 0.0, 1.5]]))[0]
     array([[0.  , 0.5 , 0.75]])
 
     Source: Howard et al. 2019, section 5.2.
@@ -108,11 +144,10 @@ NEARLY = 0.02
 """Below it 1 - y^2 has lost more digits than it may, in float64 as in float32."""
 
 
-@dataclass(frozen=True)
 class Tanh(Curve):
     """y = tanh x; dy/dx = 1 - y^2; where y is nearly 1, which loses digits, 4 q / (1 + q)^2 with q = exp(-2 |x|).
 
-    >>> Tanh().apply({}, np.array([[0.0]]), None)[0]
+    >>> Tanh().apply({}, np.array([[0.0]]))[0]
     array([[0.]])
     """
 
@@ -152,11 +187,10 @@ def _logistic(x: Array) -> tuple[Array, Array]:
     return s, q
 
 
-@dataclass(frozen=True)
 class Sigmoid(Curve):
     """y = 1 / (1 + q) with q = exp(-x); dy/dx = y (1 - y) = q y^2.
 
-    >>> Sigmoid().apply({}, np.array([[0.0]]), None)[0]
+    >>> Sigmoid().apply({}, np.array([[0.0]]))[0]
     array([[0.5]])
     """
 
@@ -172,11 +206,10 @@ class Sigmoid(Curve):
         return s, slope
 
 
-@dataclass(frozen=True)
 class Softsign(Curve):
     """y = x / (1 + |x|); dy/dx = 1 / (1 + |x|)^2.
 
-    >>> Softsign().apply({}, np.array([[-3.0, 1.0]]), None)[0]
+    >>> Softsign().apply({}, np.array([[-3.0, 1.0]]))[0]
     array([[-0.75,  0.5 ]])
 
     Source: Bergstra et al. 2009; Glorot and Bengio 2010.
@@ -188,11 +221,10 @@ class Softsign(Curve):
         return x / size, lambda: (1 / size) ** 2
 
 
-@dataclass(frozen=True)
 class Exponential(Curve):
     """y = exp x; dy/dx = y.  Beyond the dtype's range y is infinite, and training that gets there has diverged.
 
-    >>> Exponential().apply({}, np.array([[0.0]]), None)[0]
+    >>> Exponential().apply({}, np.array([[0.0]]))[0]
     array([[1.]])
     """
 
@@ -202,23 +234,38 @@ class Exponential(Curve):
         return y, lambda: y
 
 
-@dataclass(frozen=True)
-class Elu(Curve):
-    """y = scale x above 0, scale alpha (exp(x) - 1) from there down; the derivative at 0 is that from below.
+class ELU(Curve):
+    """y = x above 0, alpha (exp(x) - 1) from there down; the derivative at 0 is that from below.
 
-    >>> Elu(alpha=2.0).apply({}, np.array([[-1e9, 3.0]]), None)[0]
+    >>> ELU(alpha=2.0).apply({}, np.array([[-1e9, 3.0]]))[0]
     array([[-2.,  3.]])
 
-    Source: Clevert et al. 2016; with SELU's alpha and scale Klambauer et al. 2017, section "Self-normalizing".
+    Source: Clevert et al. 2016.
     """
 
-    alpha: float = 1.0
-    scale: float = 1.0
+    alpha: float = number(1.0, why="less it is the output far below 0")
+    input_dim: int | None = choice(None, input_dim)
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         low = np.minimum(x, 0)
-        y = np.where(x > 0, x, self.alpha * np.expm1(low)) * self.scale
-        return y, lambda: np.where(x > 0, 1, self.alpha * np.exp(low)) * self.scale
+        y = np.where(x > 0, x, self.alpha * np.expm1(low))
+        return y, lambda: np.where(x > 0, 1, self.alpha * np.exp(low))
+
+
+class Selu(Curve):
+    """y = 1.0507 ELU(x) with alpha = 1.67326, at which mean 0 and variance 1 are kept from layer to layer.
+
+    >>> Selu().apply({}, np.array([[-1e9, 1.0]]))[0].round(4)
+    array([[-1.7581,  1.0507]])
+
+    Source: Klambauer et al. 2017, section "Self-normalizing".
+    """
+
+    alpha, scale = 1.6732632423543772, 1.0507009873554805
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        y, slope = ELU(self.alpha).curve(x)
+        return y * self.scale, lambda: slope() * self.scale
 
 
 def softplus(x: Array) -> Array:
@@ -226,11 +273,10 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-@dataclass(frozen=True)
 class Softplus(Curve):
     """y = log(1 + exp x); dy/dx = 1 / (1 + exp(-x)).
 
-    >>> Softplus().apply({}, np.array([[0.0]]), None)[0].round(4)
+    >>> Softplus().apply({}, np.array([[0.0]]))[0].round(4)
     array([[0.6931]])
 
     Source: Dugas et al. 2001.
@@ -240,11 +286,10 @@ class Softplus(Curve):
         return softplus(x), lambda: logistic(x)
 
 
-@dataclass(frozen=True)
 class Silu(Curve):
     """y = x s with s = 1 / (1 + exp(-x)); dy/dx = s (1 + x (1 - s)).  Also called swish.
 
-    >>> Silu().apply({}, np.array([[0.0, 100.0]]), None)[0]
+    >>> Silu().apply({}, np.array([[0.0, 100.0]]))[0]
     array([[  0., 100.]])
 
     Source: Elfwing et al. 2018; Ramachandran et al. 2017.
@@ -263,11 +308,10 @@ class Silu(Curve):
         return near * s, slope
 
 
-@dataclass(frozen=True)
 class Mish(Curve):
     """y = x t with t = tanh(log(1 + exp x)); dy/dx = t + x (1 - t^2) / (1 + exp(-x)).
 
-    >>> Mish().apply({}, np.array([[0.0, 100.0]]), None)[0]
+    >>> Mish().apply({}, np.array([[0.0, 100.0]]))[0]
     array([[  0., 100.]])
 
     Source: Misra 2020.
@@ -345,11 +389,10 @@ def erfc(x: Array, far: Array) -> Array:
     return np.where(x < 0, 2 - right, right)
 
 
-@dataclass(frozen=True)
 class Gelu(Curve):
     """y = x P(x) with P the normal distribution's, erfc(-x / sqrt 2) / 2; dy/dx = P + x exp(-x^2 / 2) / sqrt(2 pi).
 
-    >>> Gelu().apply({}, np.array([[0.0, 1.0]]), None)[0].round(4)
+    >>> Gelu().apply({}, np.array([[0.0, 1.0]]))[0].round(4)
     array([[0.    , 0.8413]])
 
     Source: Hendrycks and Gimpel 2016, exact.
@@ -368,18 +411,17 @@ def softmax(x: Array) -> Array:
     return y
 
 
-@dataclass(frozen=True)
-class Softmax(Op):
+class Softmax(Layer):
     """y_k = exp(x_k) / sum_j exp(x_j) in each row; dy_k/dx_j = y_k (1[j = k] - y_j).
 
     The same number may be taken off all derivatives of a row, since the outputs sum to 1.  It is the one of the
     largest output, which then adds nothing to the sum: near 0 and 1 all keep their digits.
 
-    >>> Softmax().apply({}, np.array([[0.0, 0.0]]), None)[0]
+    >>> Softmax().apply({}, np.array([[0.0, 0.0]]))[0]
     array([[0.5, 0.5]])
     """
 
-    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         y = softmax(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -403,17 +445,16 @@ def log_softmax(x: Array) -> Array:
     return y
 
 
-@dataclass(frozen=True)
-class LogSoftmax(Op):
+class LogSoftmax(Layer):
     """y_k = x_k - log sum_j exp(x_j) in each row; dy_k/dx_j = 1[j = k] - exp(y_j).
 
     1 - exp(y) is computed from y: where that is nearly 1, both are tiny, and keep their digits.
 
-    >>> LogSoftmax().apply({}, np.array([[0.0, 0.0]]), None)[0].round(4)
+    >>> LogSoftmax().apply({}, np.array([[0.0, 0.0]]))[0].round(4)
     array([[-0.6931, -0.6931]])
     """
 
-    def apply(self, p: Views, x: Array, rng: Stream | None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         y = log_softmax(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -422,18 +463,18 @@ class LogSoftmax(Op):
         return y, pull
 
 
-ACTIVATIONS: dict[str, Op | None] = {
-    "elu": Elu(),
+ACTIVATIONS: dict[str, Layer | None] = {
+    "elu": ELU(),
     "exponential": Exponential(),
     "gelu": Gelu(),
     "hard_sigmoid": HardSigmoid(),
-    "leaky_relu": Rectify(negative_slope=0.2),
+    "leaky_relu": LeakyReLU(0.2),
     "linear": None,
     "log_softmax": LogSoftmax(),
     "mish": Mish(),
     "relu": Relu(),
-    "relu6": Rectify(max_value=6.0),
-    "selu": Elu(alpha=1.6732632423543772, scale=1.0507009873554805),
+    "relu6": ReLU(6.0),
+    "selu": Selu(),
     "sigmoid": Sigmoid(),
     "silu": Silu(),
     "softmax": Softmax(),
@@ -442,4 +483,27 @@ ACTIVATIONS: dict[str, Op | None] = {
     "swish": Silu(),
     "tanh": Tanh(),
 }
-"""What users type, and the op it means; "linear" means none."""
+"""What users type, and the layer it means; "linear" means none."""
+
+
+def activation(given: object) -> str:
+    """Return the registered name; None means "linear"."""
+    name = "linear" if given is None else given
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        raise unknown("an activation", name, ACTIVATIONS)
+    return name
+
+
+class Activation(Layer):
+    """An activation on its own, by a name of ACTIVATIONS.
+
+    >>> Activation("tanh").parts()
+    (Tanh(),)
+    """
+
+    activation: str | None = choice(MISSING, activation)
+    input_dim: int | None = choice(None, input_dim)
+
+    def parts(self) -> tuple[Layer, ...]:
+        layer = ACTIVATIONS[activation(self.activation)]
+        return () if layer is None else (layer,)

@@ -1,0 +1,55 @@
+"""The registry of layers; a file for each family has their mathematics, named and argued as in Keras."""
+
+from firesteel.core.layer import Layer
+from firesteel.core.layers.activation import ACTIVATIONS, ELU, Activation, LeakyReLU, ReLU
+from firesteel.core.layers.dense import Dense
+from firesteel.core.layers.embedding import Embedding
+from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
+from firesteel.core.layers.preprocessing import Normalization, Rescaling
+from firesteel.core.layers.regularization import Dropout, GaussianNoise
+from firesteel.core.layers.reshaping import Flatten, Input
+from firesteel.core.spec import Spec, resolver
+
+__all__ = [
+    "ACTIVATIONS",
+    "ELU",
+    "LAYERS",
+    "Activation",
+    "BatchNormalization",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GaussianNoise",
+    "Input",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "Normalization",
+    "ReLU",
+    "Rescaling",
+    "get",
+]
+
+LAYERS: dict[str, Spec] = {
+    type(layer).__name__: layer
+    for layer in (
+        Activation("linear"),
+        BatchNormalization(),
+        Dense(1),
+        Dropout(0.5),
+        Embedding(1, 1),
+        Flatten(),
+        GaussianNoise(0.5),
+        Input((1,)),
+        LayerNormalization(),
+        ELU(),
+        LeakyReLU(),
+        Normalization((0.0,), (1.0,)),
+        ReLU(),
+        Rescaling(1.0),
+    )
+}
+"""One example of each layer type: what a saved model may name, and what the test tables run over."""
+
+get = resolver("a layer", Layer, LAYERS)

@@ -1,0 +1,66 @@
+"""Embeddings: each input is the number of a category, and chooses a row of a table that is learned.
+
+It is the one layer that reads its inputs as whole numbers, and touches only the rows that it is asked for.
+"""
+
+import numpy as np
+
+from firesteel.core import initializers
+from firesteel.core.constraints import Constraint
+from firesteel.core.initializers import Initializer
+from firesteel.core.layer import Layer, Param, constraint, regularizer
+from firesteel.core.regularizers import Regularizer
+from firesteel.core.spec import choice, integer
+from firesteel.core.types import Array, Pull, Shape, Stream, Views
+from firesteel.errors import DataError
+
+__all__ = ["Embedding"]
+
+
+class Embedding(Layer):
+    """Learns `output_dim` numbers for each of `input_dim` categories: y = [e_{x_1}, ..., e_{x_I}].
+
+    x: (B, I), whole numbers from 0 to input_dim - 1.  e: (input_dim, output_dim).  y: (B, I output_dim), as in Keras
+    after Flatten.  Raises ConfigError for settings, and DataError for inputs, that cannot be.
+
+    >>> Embedding(3, 2).apply({"e": np.arange(6.0).reshape(3, 2)}, np.array([[2.0, 0.0]]))[0]
+    array([[4., 5., 0., 1.]])
+
+    Source: Bengio et al. 2003, section 2.
+    """
+
+    input_dim: int = integer(low=1, why="it is the number of categories")
+    output_dim: int = integer(low=1, why="it is how many numbers stand for a category")
+    embeddings_initializer: Initializer | str = choice("uniform", initializers.get)
+    embeddings_regularizer: Regularizer | str | None = choice(None, regularizer)
+    embeddings_constraint: Constraint | str | None = choice(None, constraint)
+
+    @property
+    def inputs(self) -> int | None:
+        return None
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return (*inputs[0][:-1], inputs[0][-1] * self.output_dim)
+
+    def params(self, *inputs: Shape) -> dict[str, Param]:
+        drawn = initializers.get(self.embeddings_initializer)
+        penalty, bound = regularizer(self.embeddings_regularizer), constraint(self.embeddings_constraint)
+        return {"e": Param((self.input_dim, self.output_dim), drawn, penalty, bound)}
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        bad = ~((x >= 0) & (x < self.input_dim) & (x == np.floor(x)))
+        if bad.any():
+            raise DataError(
+                f"an embedding of {self.input_dim:,} categories was given {x[bad][0]:g}, and {int(bad.sum()):,} of "
+                f"{x.size:,} values like it: categories are whole numbers from 0 to {self.input_dim - 1:,}",
+                code="data-category",
+            )
+        rows = x.astype(np.intp)
+        y = p["e"][rows].reshape(len(x), -1)
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            g["e"].fill(0)
+            np.add.at(g["e"], rows, d_y.reshape(*rows.shape, self.output_dim))
+            return np.zeros_like(x) if wants_x else None
+
+        return y, pull

@@ -1,0 +1,143 @@
+"""Layers that bring inputs near 0 and 1 by given numbers, inside the model."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.layer import Layer, input_dim
+from firesteel.core.spec import choice, flag, number, numbers
+from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
+from firesteel.errors import ConfigError
+
+__all__ = ["Normalization", "Rescaling", "Standardize"]
+
+
+class Standardize(Layer):
+    """y_i = (x_i - mean_i) factor_i, with one mean and factor for each input, or one for all.
+
+    >>> Standardize((1.0, 0.0), (2.0, 1.0)).apply({}, np.array([[2.0, 2.0]]))[0]
+    array([[2., 2.]])
+    """
+
+    mean: tuple[float, ...] = field(repr=False)
+    factor: tuple[float, ...] = field(repr=False)
+
+    def moved(self, centre: Sequence[float]) -> "Standardize":
+        if not centre:
+            return self
+        each = np.broadcast_to((self.mean, self.factor), (2, len(centre)))
+        return Standardize(tuple((each[0] - centre).tolist()), tuple(each[1].tolist()))
+
+    def lowered(self, centre: Sequence[float]) -> "Standardize":
+        return self.moved((-np.array(centre) / self.factor).tolist()) if centre else self
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(self.mean) not in (1, inputs[0][-1]):
+            raise ConfigError(
+                f"a normalization has {len(self.mean)} means, and {inputs[0][-1]} values reach it",
+                code="config-shape",
+            )
+        return inputs[0]
+
+    @cached_property
+    def vectors(self) -> dict[str, tuple[Array, Array]]:
+        """Mean and factor as arrays of each dtype."""
+        return {dtype: (np.array(self.mean, dtype), np.array(self.factor, dtype)) for dtype in ("float32", "float64")}
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        mean, factor = self.vectors[x.dtype.name]
+        y = x - mean
+        y *= factor
+        return y, lambda d_y, g, wants_x: d_y * factor
+
+
+class Rescaling(Layer):
+    """Multiplies its inputs by `scale` and adds `offset`: pixels 0..255 become 0..1 inside the model.
+
+    >>> Rescaling(0.5, 1.0).apply({}, np.array([[2.0]]))[0]
+    array([[2.]])
+    """
+
+    scale: float = number(why="it multiplies the inputs")
+    offset: float = number(0.0, why="it is added to the inputs")
+    input_dim: int | None = choice(None, input_dim)
+
+    def moved(self, centre: Sequence[float]) -> Layer:
+        if not centre or not self.offset or not self.scale:
+            return self
+        mean = -self.offset / self.scale
+        nearer = (mean - c if abs(mean - c) < abs(mean) else mean for c in centre)
+        return Standardize(tuple(nearer), (self.scale,) * len(centre))
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            return d_y * d_y.dtype.type(self.scale)
+
+        y = x * x.dtype.type(self.scale)
+        if self.offset:
+            y += y.dtype.type(self.offset)
+        return y, pull
+
+
+LEAST_DEVIATION = float(np.finfo(np.float32).tiny)
+"""What a Normalization divides by must be more than this."""
+
+
+class Normalization(Layer):
+    """Shifts and scales each input to mean 0 and variance 1: (x - mean) / sqrt(variance); or back again.
+
+    mean, variance: one number for each input, or one for all; where none is given, `adapt` or the first `fit` takes
+    them from the rows; from sparse rows, mean 0 and the square of each input's largest size.  A variance of 0, of an
+    input that never changed, is taken as 1 (Keras divides by 1e-7 there), and so is one below what float32 can divide
+    by, of 1e-76.
+    invert: x sqrt(variance) + mean.
+    Raises ConfigError where they are no finite numbers, or of different lengths.
+
+    >>> Normalization([1.0, 0.0], [4.0, 0.0]).parts()[0].factor
+    (0.5, 1.0)
+    """
+
+    mean: tuple[float, ...] | None = numbers(None, why="it is taken from the inputs")
+    variance: tuple[float, ...] | None = numbers(None, low=0.0, why="its root divides the inputs")
+    invert: bool = flag(False)
+    input_dim: int | None = choice(None, input_dim)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        means, variances = len(self.mean or ()), len(self.variance or ())
+        if means != variances:
+            raise ConfigError(
+                f"Normalization has {means} means and {variances} variances: give one each", code="config-shape"
+            )
+
+    def adapt(self, data: Any) -> None:
+        """Take mean and variance of each column from rows of numbers, (n, I), in float64.
+
+        Raises ConfigError for what is no such array, and where there are mean and variance already.
+        """
+        try:
+            rows = np.asarray(data, np.float64)
+        except (TypeError, ValueError):
+            rows = np.empty(0)
+        if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all():
+            raise ConfigError(
+                "adapt takes an array of finite numbers, (rows, inputs); for a DataFrame leave it out: the first fit "
+                "takes mean and variance from its rows",
+                code="config-value",
+            )
+        if self.mean is not None:
+            raise ConfigError("this Normalization has its mean and variance: make a new one", code="config-built")
+        object.__setattr__(self, "mean", tuple(rows.mean(axis=0).tolist()))
+        object.__setattr__(self, "variance", tuple(rows.var(axis=0).tolist()))
+
+    def parts(self) -> tuple[Layer, ...]:
+        if self.mean is None or self.variance is None:
+            return (Standardize((0.0,), (1.0,)),)
+        deviation = (d if d > LEAST_DEVIATION else 1.0 for d in map(math.sqrt, self.variance))
+        if not self.invert:
+            return (Standardize(self.mean, tuple(1 / d for d in deviation)),)
+        scales = tuple(deviation)
+        return (Standardize(tuple(-m / d for m, d in zip(self.mean, scales, strict=True)), scales),)
