@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core.sparse import CSR, Features
+from firesteel.core.csr import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 

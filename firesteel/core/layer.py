@@ -14,7 +14,7 @@ from firesteel.core.constraints import Constraint
 from firesteel.core.initializers import Initializer, Zeros
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.spec import Spec, whole
-from firesteel.core.types import Array, Pull, Shape
+from firesteel.core.types import Pull, Shape
 from firesteel.errors import ConfigError
 
 __all__ = ["Layer", "Param", "constraint", "input_dim", "regularizer"]
@@ -80,7 +80,7 @@ class Layer(Spec):
         """Return the layer for outputs less a centre; the same one where it learns where they lie."""
         return self
 
-    def apply(self, *args: Any, **kwargs: Any) -> tuple[Array, Pull]:
+    def apply(self, *args: Any, **kwargs: Any) -> tuple[Any, Pull]:
         """Return the outputs y and the pull-back: `apply(p, *x, rng=None)`.
 
         The pull-back `pull(d_y, g, wants_x)` takes the derivative of the loss by y, writes those by the parameters

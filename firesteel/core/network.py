@@ -5,6 +5,7 @@ This is the second gate: shapes must compose and the loss must suit the last lay
 who divides, and when, is decided in `firesteel/train`.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -15,18 +16,19 @@ from typing import Any
 import numpy as np
 
 from firesteel.core import layers
-from firesteel.core import sparse as sparse_rows
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.chain import Chain
 from firesteel.core.constraints import Constraint
+from firesteel.core.csr import CSR, Features
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.activation import ACTIVATIONS
+from firesteel.core.layers.dense import Linear
+from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import Layout
 from firesteel.core.losses import CategoricalCrossentropy, Crossentropy, Loss, SparseCategoricalCrossentropy
 from firesteel.core.metrics import Metric, Ranking, Value
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
-from firesteel.core.sparse import CSR, Features
 from firesteel.core.spec import whole
 from firesteel.core.types import Array, Pull, Random, Shape, Views, cached_property
 from firesteel.errors import ConfigError
@@ -94,8 +96,42 @@ class Network:
 
     @cached_property
     def front(self) -> int | None:
-        """The number of the part that sparse rows can enter, if there is one."""
-        return sparse_rows.front(self.parts)
+        """The number of the first linear part, if zeros stay zeros before it and its kernel can change row by row.
+
+        >>> from firesteel.core.layers import Dense
+        >>> Network((Rescaling(2.0), Dense(3)), 5).front, Network((Rescaling(2.0, 1.0), Dense(3)), 5).front
+        (1, None)
+        """
+        for number, part in enumerate(self.parts):
+            if isinstance(part, Linear):
+                return number if part.kernel_constraint is None else None
+            keeps = isinstance(part, Rescaling) and not part.offset
+            if not keeps and not (isinstance(part, Standardize) and not any(part.mean)):
+                return None
+        return None
+
+    def entering(self, x: CSR, dtype: np.dtype[Any]) -> CSR:
+        """Return what reaches the first linear part of a sparse network for rows x, (n, I), as `dtype`."""
+        x = x.cast(dtype)
+        for part in self.parts[: self.front]:
+            x, _ = part.apply({}, x)
+        return x
+
+    def narrowed(self, inputs: int) -> "Network":
+        """Return a sparse network with the parameters that so many of its inputs have: its layout is another.
+
+        Its parts are the network's own, for rows whose columns are numbered anew: a step on the inputs that a batch
+        touches is an ordinary step on a smaller network.
+        """
+        assert self.front is not None, "a network is sparse only where it has such a part"
+        shapes = list(self.layout.shapes)
+        (name, (_, units)), *rest = shapes[self.front]
+        shapes[self.front] = ((name, (inputs, units)), *rest)
+        narrow = copy.copy(self)
+        for derived in ("statistics", "constrained"):
+            narrow.__dict__.pop(derived, None)
+        narrow.__dict__["layout"] = Layout(tuple(shapes))
+        return narrow
 
     def layer_of(self, part: int) -> str:
         """Return in words which layer a part belongs to, as "layer 2 (Dense)"."""
@@ -148,22 +184,23 @@ class Network:
     ) -> tuple[Array, list[tuple[int, Pull]]]:
         """Run parts[:last] on x (B, I); return the output and the pull-backs, in order, with their parts' numbers.
 
-        x: for a sparse network, what `sparse.entering` gives.
+        x: sparse rows are what `entering` gives.
         random: gives each random part its stream, in training; None in use.
         chains: what runs in place of the part of a number and of those behind it.
         """
-        if isinstance(x, CSR):
-            return sparse_rows.forward(self, p, x, random, last)
+        value: Any = x
         parts, pulls, number = self.parts[:last], [], 0
+        if isinstance(x, CSR):
+            number = self.front or 0
         while number < len(parts):
             part: Layer | Chain = parts[number]
-            if number in chains and len(x) > 1 and x.flags.c_contiguous:
+            if number in chains and len(x) > 1 and isinstance(value, np.ndarray) and value.flags.c_contiguous:
                 part = chains[number]
             rng = random(number) if random is not None and part.random else None
-            x, pull = part.apply(p[number], x, rng)
+            value, pull = part.apply(p[number], value, rng)
             pulls.append((number, pull))
             number += part.span
-        return x, pulls
+        return value, pulls
 
     @cached_property
     def penalized(self) -> tuple[tuple[int, str, Regularizer], ...]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute  # noqa: F401  (pa.compute)
 
 import firesteel
-from firesteel.core.sparse import CSR, Features
+from firesteel.core.csr import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import SparkSetupError
 

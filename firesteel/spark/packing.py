@@ -18,7 +18,7 @@ import pyarrow as pa
 
 import firesteel
 from firesteel.core.centre import UNCENTRED, Centre, less
-from firesteel.core.sparse import CSR, Features, joined, suited
+from firesteel.core.csr import CSR, Features, joined, suited
 from firesteel.core.types import Array
 from firesteel.spark.arrow import (
     Batches,

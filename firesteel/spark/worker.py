@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from firesteel.core.centre import UNCENTRED, Centre, plus
+from firesteel.core.csr import CSR, Features
 from firesteel.core.layers.activation import log_softmax
 from firesteel.core.network import Network
-from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths

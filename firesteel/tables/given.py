@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.sparse import CSR, Features
+from firesteel.core.csr import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.train.checks import misplaced, refuse

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.csr import CSR, Features
 from firesteel.core.kernels import compiled
 from firesteel.core.loops import gather
-from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array, cached_property
 from firesteel.train.compiled import surely
 from firesteel.train.encoding import all_coded, canonical, encode

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.centre import Centre
+from firesteel.core.csr import CSR, Features
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.embedding import Embedding
 from firesteel.core.layers.preprocessing import Standardize
 from firesteel.core.losses import Loss
 from firesteel.core.network import Network
-from firesteel.core.sparse import CSR, Features
 from firesteel.core.types import Array
 
 __all__ = ["Sample", "centre_for"]

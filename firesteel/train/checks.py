@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.sparse import CSR, Features
+from firesteel.core.csr import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.train.centring import FAR, WIDE

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.csr import CSR, joined
 from firesteel.core.network import Network
 from firesteel.core.seeds import stream_for
-from firesteel.core.sparse import CSR, entering, joined, narrowed
 from firesteel.core.types import Array, Stream
 from firesteel.core.update import update
 from firesteel.train.blas import BLAS
@@ -28,12 +28,12 @@ Pieces = Sequence[tuple[Block, npt.NDArray[np.intp]]]
 
 
 def rows_for(network: Network, block: Block, rows: npt.NDArray[np.intp] | slice, dtype: np.dtype[Any]) -> CSR:
-    """Return what reaches the first affine op of a sparse network for the chosen rows, however they are packed."""
+    """Return what reaches the first linear part of a sparse network for the chosen rows, however they are packed."""
     if isinstance(block.x, CSR):
-        return entering(network, block.x[rows], dtype)
+        return network.entering(block.x[rows], dtype)
     dense = np.empty((len(block.w[rows]), block.x.shape[1]), dtype)
     block.features(rows, dense)
-    return entering(network, CSR.of(dense), dtype)
+    return network.entering(CSR.of(dense), dtype)
 
 
 Learned = tuple[Network, Array, Array, Array, Array]
@@ -71,7 +71,7 @@ class Learner:
         y = np.concatenate([block.y[rows] for block, rows in pieces])
         w = task.objective.weighted(y, np.concatenate([block.w[rows] for block, rows in pieces]).astype(np.float64))
         columns, x = self._compact(x)
-        narrow = narrowed(self.network, len(columns))
+        narrow = self.network.narrowed(len(columns))
         theta = self._gathered(self.w, self.tail, columns)
         g = np.zeros_like(theta)
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from firesteel.core.centre import UNCENTRED, Centre
-from firesteel.core.sparse import CSR
+from firesteel.core.csr import CSR
 from firesteel.core.spec import whole
 from firesteel.core.types import Array, Run
 from firesteel.errors import ConfigError

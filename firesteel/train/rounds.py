@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from firesteel.core.centre import less, plus
+from firesteel.core.csr import CSR, Features
 from firesteel.core.network import Network
 from firesteel.core.seeds import rng_for
-from firesteel.core.sparse import CSR, Features, entering
 from firesteel.core.types import Array, Run
 from firesteel.core.update import update
 from firesteel.train import csr
@@ -278,7 +278,7 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
         rows = x[at : at + SUB_BATCH]
         if network.sparse:
             rows = rows if isinstance(rows, CSR) else CSR.of(rows)
-            return network.forward(views, entering(network, rows, theta.dtype), last=last)[0]
+            return network.forward(views, network.entering(rows, theta.dtype), last=last)[0]
         rows = rows.dense() if isinstance(rows, CSR) else rows
         near = less(rows, network.centre.features, theta.dtype)
         return network.forward(views, near.astype(theta.dtype), last=last)[0]  # unnamed, so that it goes early

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from firesteel.core.centre import UNCENTRED, Centre, less
-from firesteel.core.sparse import Features, suited
+from firesteel.core.csr import Features, suited
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.train import checks

@@ -9,7 +9,7 @@ from pyspark.ml import Pipeline
 from pyspark.ml.feature import HashingTF, Tokenizer
 from pyspark.ml.linalg import DenseVector, SparseVector, Vectors
 
-from firesteel.core.sparse import CSR
+from firesteel.core.csr import CSR
 from firesteel.errors import DataError
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential

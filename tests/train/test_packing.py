@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from firesteel.core.sparse import CSR
+from firesteel.core.csr import CSR
 from firesteel.datasets import load_digits
 from firesteel.train.blocks import (
     Block,

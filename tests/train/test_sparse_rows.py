@@ -9,8 +9,8 @@ from scipy.sparse import csr_array, csr_matrix
 from firesteel.callbacks import BackupAndRestore, LambdaCallback
 from firesteel.core import losses
 from firesteel.core import optimizers as catalogue
+from firesteel.core.csr import CSR, joined, product
 from firesteel.core.network import Network, Objective
-from firesteel.core.sparse import CSR, entering, joined, narrowed, product
 from firesteel.core.update import update
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import BatchNormalization, Dense, Dropout, Normalization, Rescaling
@@ -185,7 +185,7 @@ def test_the_gradient_is_that_of_finite_differences_and_of_the_dense_network():
     x, y, w = CSR.of(X[:20].astype("f8")), Y[:20, None].astype("f8"), np.linspace(1.0, 2.0, 20)
     g = np.zeros_like(theta)
     views = net.layout.views
-    target.learn(views(theta), entering(net, x, theta.dtype), y, w, 1.0, None, views(g))
+    target.learn(views(theta), net.entering(x, theta.dtype), y, w, 1.0, None, views(g))
     dense = np.zeros_like(theta)
     plain = replace(target, network=replace(net, sparse=False))
     plain.learn(views(theta), X[:20].astype("f8"), y, w, 1.0, None, views(dense))
@@ -195,7 +195,7 @@ def test_the_gradient_is_that_of_finite_differences_and_of_the_dense_network():
         for way in (1e-6, -1e-6):
             moved = theta.copy()
             moved[at] += way
-            ends.append(target.score(views(moved), entering(net, x, theta.dtype), y, w)[0])
+            ends.append(target.score(views(moved), net.entering(x, theta.dtype), y, w)[0])
         assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(g[at], rel=1e-5, abs=1e-8)
 
 
@@ -280,10 +280,10 @@ def test_only_touched_rows_move_and_only_they_travel():
 
 def test_a_narrowed_network_has_the_parameters_of_the_inputs_it_sees():
     net = objective(Dense(4, "relu", kernel_regularizer="l2"), BatchNormalization(), Dense(3, "softmax")).network
-    small = narrowed(net, 10)
+    small = net.narrowed(10)
     assert small.layout.size == net.layout.size - (WIDTH - 10) * 4
     assert [where.stop - where.start for where, _ in small.statistics] == [4, 4]
-    assert narrowed(small, WIDTH).layout == net.layout
+    assert small.narrowed(WIDTH).layout == net.layout
 
 
 # Scaling

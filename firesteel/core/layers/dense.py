@@ -4,6 +4,7 @@ import numpy as np
 
 from firesteel.core import initializers
 from firesteel.core.constraints import Constraint
+from firesteel.core.csr import CSR, Features, product
 from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
 from firesteel.core.layers.activation import Activation, activation
@@ -16,7 +17,7 @@ __all__ = ["Dense", "Linear"]
 
 
 class Linear(Layer):
-    """y = x w + b.    x: (B, I)   w: (I, O)   b: (O,)   y: (B, O)
+    """y = x w + b.    x: (B, I), sparse or not   w: (I, O)   b: (O,)   y: (B, O)
 
     >>> Linear(1).apply({"w": np.array([[2.0]]), "b": np.array([1.0])}, np.array([[3.0]]))[0]
     array([[7.]])
@@ -41,14 +42,17 @@ class Linear(Layer):
         bias = Param((self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
         return {"w": kernel} | ({"b": bias} if self.use_bias else {})
 
-    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Array, Pull]:
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            np.dot(x.T, d_y, out=g["w"])
+            if isinstance(x, CSR):
+                g["w"][:] = product(x.flipped(), d_y)
+            else:
+                np.dot(x.T, d_y, out=g["w"])
             if self.use_bias:
                 np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])  # the sum over rows, by BLAS
             return np.dot(d_y, p["w"].T) if wants_x else None
 
-        y = np.dot(x, p["w"])
+        y = product(x, p["w"]) if isinstance(x, CSR) else np.dot(x, p["w"])
         if self.use_bias:
             y += p["b"]
         return y, pull

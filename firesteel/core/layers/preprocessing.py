@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from firesteel.core.csr import CSR, Features
 from firesteel.core.layer import Layer, input_dim
 from firesteel.core.spec import choice, flag, number, numbers
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
@@ -15,8 +16,14 @@ from firesteel.errors import ConfigError
 __all__ = ["Normalization", "Rescaling", "Standardize"]
 
 
+def ended(d_y: Array, g: Views, wants_x: bool) -> None:
+    """Be the pull-back of a layer on sparse rows, by which nobody wants a derivative."""
+
+
 class Standardize(Layer):
     """y_i = (x_i - mean_i) factor_i, with one mean and factor for each input, or one for all.
+
+    Of sparse rows only the non-zeros are multiplied: they enter where all means are 0.
 
     >>> Standardize((1.0, 0.0), (2.0, 1.0)).apply({}, np.array([[2.0, 2.0]]))[0]
     array([[2., 2.]])
@@ -47,8 +54,10 @@ class Standardize(Layer):
         """Mean and factor as arrays of each dtype."""
         return {dtype: (np.array(self.mean, dtype), np.array(self.factor, dtype)) for dtype in ("float32", "float64")}
 
-    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Features, Pull]:
         mean, factor = self.vectors[x.dtype.name]
+        if isinstance(x, CSR):
+            return x.times(factor), ended
         y = x - mean
         y *= factor
         return y, lambda d_y, g, wants_x: d_y * factor
@@ -72,7 +81,10 @@ class Rescaling(Layer):
         nearer = (mean - c if abs(mean - c) < abs(mean) else mean for c in centre)
         return Standardize(tuple(nearer), (self.scale,) * len(centre))
 
-    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+    def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Features, Pull]:
+        if isinstance(x, CSR):
+            return x.times(np.array([self.scale], x.dtype)), ended
+
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             return d_y * d_y.dtype.type(self.scale)
 

@@ -1,29 +1,19 @@
-"""Rows of which only the non-zeros are kept, and a first layer that multiplies nothing else.
+"""Sparse rows (CSR): rows of which only the non-zeros are kept, and their product with a matrix.
 
-A row's outputs depend on that row alone, whatever lies beside it: rows of one padded length are multiplied together,
-each as a product of its own.  `narrowed` is the network as the inputs that a batch touches see it, so that a step on
-them is an ordinary step on a smaller network; `firesteel/train/csr.py` takes such steps.
+A row's product depends on that row alone, whatever lies beside it: rows of one padded length are multiplied together,
+each as a product of its own.
 """
 
-import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.layer import Layer
-from firesteel.core.layers.dense import Linear
-from firesteel.core.layers.preprocessing import Rescaling, Standardize
-from firesteel.core.layout import Layout, ones
-from firesteel.core.types import Array, Pull, Random, Views
+from firesteel.core.types import Array
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from firesteel.core.network import Network
-
-__all__ = ["CSR", "Features", "entering", "forward", "front", "joined", "narrowed", "product", "suited"]
+__all__ = ["CSR", "Features", "joined", "product", "suited"]
 
 Rows = npt.NDArray[Any] | slice | list[int]
 
@@ -134,7 +124,7 @@ def _starts(counts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def joined(parts: "Sequence[Any]") -> Any:
+def joined(parts: Sequence[Any]) -> Any:
     """Return the rows of several arrays, or of several CSR of one width, one below another."""
     if len(parts) == 1 or not isinstance(parts[0], CSR):
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -187,73 +177,3 @@ def _rounded(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return each count rounded up to 0, 1, 2, 4, a multiple of 8, or above 64 to one of four steps an octave."""
     step = np.maximum(8, 1 << np.maximum(np.frexp(np.maximum(counts - 1, 0))[1] - 3, 0))
     return np.where(counts <= 2, counts, np.where(counts <= 4, 4, -(-counts // step) * step))
-
-
-# The network
-
-
-def front(parts: "Sequence[Layer]") -> int | None:
-    """Return the number of the first linear part, if zeros stay zeros before it and its kernel can change row by row.
-
-    >>> front([Rescaling(2.0), Linear(3)]), front([Rescaling(2.0, 1.0), Linear(3)])
-    (1, None)
-    """
-    for number, part in enumerate(parts):
-        if isinstance(part, Linear):
-            return number if part.kernel_constraint is None else None
-        keeps = isinstance(part, Rescaling) and not part.offset
-        if not keeps and not (isinstance(part, Standardize) and not any(part.mean)):
-            return None
-    return None
-
-
-def entering(network: "Network", x: CSR, dtype: np.dtype[Any]) -> CSR:
-    """Return what reaches the first linear part of a sparse network for rows x, (n, I), as `dtype`."""
-    x = x.cast(dtype)
-    for part in network.parts[: network.front]:
-        if isinstance(part, Standardize):
-            x = x.times(part.vectors[dtype.name][1])
-        elif isinstance(part, Rescaling):
-            x = x.times(np.array([part.scale], dtype))
-    return x
-
-
-def forward(
-    network: "Network", p: "Sequence[Views]", x: CSR, random: Random | None, last: int | None
-) -> tuple[Array, list[tuple[int, Pull]]]:
-    """Run parts[:last] of a sparse network on what reaches its first linear part; as `Network.forward` otherwise."""
-    at = network.front
-    assert at is not None, "a network is sparse only where it has such a part"
-    views = p[at]
-    z = product(x, views["w"])
-    if "b" in views:
-        z += views["b"]
-
-    def pull(d_y: Array, g: Views, wants_x: bool) -> None:
-        g["w"][:] = product(x.flipped(), d_y)
-        if "b" in g:
-            np.dot(ones(len(d_y), d_y.dtype), d_y, out=g["b"])
-
-    pulls: list[tuple[int, Pull]] = [(at, pull)]
-    for number, part in enumerate(network.parts[at + 1 : last], at + 1):
-        rng = random(number) if random is not None and part.random else None
-        z, back = part.apply(p[number], z, rng)
-        pulls.append((number, back))
-    return z, pulls
-
-
-def narrowed(network: "Network", inputs: int) -> "Network":
-    """Return a sparse network with the parameters that so many of its inputs have: its layout is another.
-
-    Its parts are the network's own, for rows whose columns are numbered anew.
-    """
-    at = network.front
-    assert at is not None
-    shapes = list(network.layout.shapes)
-    (name, (_, units)), *rest = shapes[at]
-    shapes[at] = ((name, (inputs, units)), *rest)
-    narrow = copy.copy(network)
-    for derived in ("statistics", "constrained"):
-        narrow.__dict__.pop(derived, None)
-    narrow.__dict__["layout"] = Layout(tuple(shapes))
-    return narrow
