@@ -136,7 +136,7 @@ class Built:
             )
         before = self._network
         kept = () if before is None else (before.sparse, before.centre)
-        self._network = Network(self._layers, inputs, self._dtype, *kept)
+        self._network = Network.chain(self._layers, inputs, self._dtype, *kept)
 
     @property
     def theta(self) -> Array:

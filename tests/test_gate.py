@@ -11,7 +11,8 @@ from tests.against import ROOT, differences, fits
 
 @pytest.mark.parametrize("family", [name for name in gate.REGISTRIES if name != "layers"])
 def test_every_member_of_a_registry_is_trained(family):
-    registry = getattr(importlib.import_module(f"firesteel.core.{family}"), family.upper())
+    module = "layers" if family == "activations" else family
+    registry = getattr(importlib.import_module(f"firesteel.core.{module}"), family.upper())
     trained = {"/".join(name.split("/")[:2]) for name in gate.FITS}
     assert registry and {f"{family}/{name}" for name in registry} <= trained
 

@@ -9,18 +9,20 @@ NumPy has brought a BLAS that can be found; else nothing here runs.  `team.py` m
 import ctypes
 import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from firesteel.core import kernels
-from firesteel.core.layers import activation, dense
+from firesteel.core.layers import dense
 from firesteel.core.layout import ones
 from firesteel.core.loops import backward, crossentropy, forward
-from firesteel.core.types import Array, Pull, Shape, Stream, Views
+from firesteel.core.losses import FUSED
+from firesteel.core.network import Fused, Network, Objective
+from firesteel.core.types import Array, Pull, Stream, Views
 
-__all__ = ["Chain", "chains"]
+__all__ = ["Chain", "chains", "fused"]
 
 
 class Loops(NamedTuple):
@@ -40,15 +42,14 @@ class Chain:
     layers: (L, 4), of each the inputs, the units, whether there is a bias and whether a rectifier.
     """
 
-    random = False
+    random = joint = False
 
     def __init__(self, layers: Array, loops: Loops) -> None:
-        self.layers, self.loops = layers, loops
-        self.span = span(layers)
+        self.layers, self.loops, self.span = layers, loops, dense.span(layers)
         self.units, self.last = int(layers[:, 1].sum()), int(layers[-1, 1])
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        rows, one = len(x), ones(len(x), x.dtype)
+        x, rows, one = np.ascontiguousarray(x), len(x), ones(len(x), x.dtype)
         z = np.empty(rows * self.units, x.dtype)
         self.loops.forward(x, p["w"], one, self.layers, z)
 
@@ -79,39 +80,32 @@ class Chain:
         self.loops.backward(x, p["w"], one, g["w"], d_x, wants_x, self.layers, z, d)
         return losses, outputs, d_x
 
-
-def chains(parts: Sequence[Any], shapes: Sequence[Shape], dtype: str) -> dict[int, Chain]:
-    """Return the runs among these parts that are worth a compiled call, where they can be compiled."""
-    made: dict[int, Chain] = {}
-    for number, layers in runs(parts, shapes).items() if kernels.ON else ():
-        size = sum(inputs * units for inputs, units, _, _ in layers)
-        if size >= kernels.WORTH and (found := loops(dtype)):
-            made[number] = Chain(np.array(layers, np.int64), found)
-    return made
+    def loss(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
+        """Return the losses (B,), the probabilities and the weighted derivatives by z, all (B, O), behind a chain."""
+        losses, outputs, d = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
+        self.loops.crossentropy(z.reshape(-1), y, weights, losses, outputs, d.reshape(-1))
+        return losses, outputs, d
 
 
-def runs(parts: Sequence[Any], shapes: Sequence[Shape]) -> dict[int, list[list[int]]]:
-    """Return the runs among these parts, by the number of their first one: the layers of each, as in `Chain`.
-
-    shapes: of the rows that enter each part, and of those that leave the last.
-    A layer of one unit, or of one input, is in none of them: NumPy has other products for those.
-    """
-    found: dict[int, list[list[int]]] = {}
-    first = None
-    for number, (part, (inputs,), (units,)) in enumerate(zip(parts, shapes, shapes[1:], strict=False)):
-        if isinstance(part, dense.Linear) and min(inputs, units) > 1:
-            first = number if first is None else first
-            found.setdefault(first, []).append([inputs, units, part.use_bias, False])
-        elif isinstance(part, activation.Relu) and first is not None and not found[first][-1][3]:
-            found[first][-1][3] = True
-        else:
-            first = None
-    return found
+def fused(objective: Objective, made: Mapping[int, Chain]) -> Fused | None:
+    """Return the parts that run before the loss with chains in their places; None where there are no chains."""
+    ends = {first: objective.network.plan[first + chain.span - 1] for first, chain in made.items()}
+    inside = {number for first, end in ends.items() for number in range(first + 1, end.number + 1)}
+    plan = [part for part in objective.plan if part.number not in inside]
+    for at, part in enumerate(plan):
+        if end := ends.get(part.number):
+            plan[at] = part._replace(layer=made[part.number], makes=end.makes, learns=end.learns)
+    learns = objective.loss in FUSED
+    tail = plan.pop() if learns and plan and isinstance(plan[-1].layer, Chain) else None
+    return Fused(tuple(plan), tail, next(iter(made.values())).loss if learns else None) if made else None
 
 
-def span(layers: Any) -> int:
-    """Return how many parts these layers are, as in `Chain`."""
-    return sum(1 + int(bent) for *_, bent in layers)
+def chains(network: Network, last: int) -> dict[int, Chain]:
+    """Return the runs among a network's first parts that are worth a compiled call, where they can be compiled."""
+    runs = dense.runs(network.parts[:last], network.shapes) if kernels.ON and network.chained else {}
+    worth = {at: layers for at, layers in runs.items() if sum(i * o for i, o, _, _ in layers) >= kernels.WORTH}
+    found = loops(network.dtype) if worth else None
+    return {at: Chain(np.array(layers, np.int64), found) for at, layers in worth.items()} if found else {}
 
 
 @functools.cache

@@ -1,8 +1,4 @@
-"""Sparse rows (CSR): rows of which only the non-zeros are kept, and their product with a matrix.
-
-A row's product depends on that row alone, whatever lies beside it: rows of one padded length are multiplied together,
-each as a product of its own.
-"""
+"""Sparse rows (CSR): rows of which only the non-zeros are kept.  `layers/dense.py` multiplies them with a matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +9,7 @@ import numpy.typing as npt
 
 from firesteel.core.types import Array
 
-__all__ = ["CSR", "Features", "joined", "product", "suited"]
+__all__ = ["CSR", "Features", "joined", "suited"]
 
 Rows = npt.NDArray[Any] | slice | list[int]
 
@@ -138,42 +134,3 @@ def suited(x: Features, sparse: bool) -> Features:
     if isinstance(x, CSR):
         return x if sparse else x.dense()
     return CSR.of(x) if sparse else x
-
-
-# The product
-
-
-PRODUCTS = 1 << 18
-"""Values of w that are gathered at a time, so that they stay in the cache."""
-
-
-def product(x: CSR, w: Array) -> Array:
-    """Return x w, (n, O), for w (I, O); each row by itself, over as many terms as its own length rounds up to.
-
-    >>> product(CSR.of(np.array([[0.0, 2.0], [0.0, 0.0]])), np.array([[1.0], [3.0]]))
-    array([[6.],
-           [0.]])
-    """
-    counts = np.diff(x.indptr)
-    sizes = _rounded(counts)
-    out = np.zeros((len(x), w.shape[1]), w.dtype)
-    for size in np.flatnonzero(np.bincount(sizes)):
-        if not size:
-            continue
-        alike = np.flatnonzero(sizes == size)
-        most = max(1, PRODUCTS // (int(size) * w.shape[1]))
-        for some in range(0, len(alike), most):
-            rows = alike[some : some + most]
-            at = x.indptr[rows][:, None] + np.arange(size)
-            inside = np.arange(size) < counts[rows][:, None]
-            np.minimum(at, len(x.values) - 1, out=at)
-            v = x.values.take(at) * inside
-            terms = w.take(x.indices.take(at), axis=0)
-            out[rows] = terms[:, 0] * v if size == 1 else np.matmul(v[:, None, :], terms)[:, 0]
-    return out
-
-
-def _rounded(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return each count rounded up to 0, 1, 2, 4, a multiple of 8, or above 64 to one of four steps an octave."""
-    step = np.maximum(8, 1 << np.maximum(np.frexp(np.maximum(counts - 1, 0))[1] - 3, 0))
-    return np.where(counts <= 2, counts, np.where(counts <= 4, 4, -(-counts // step) * step))

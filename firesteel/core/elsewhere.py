@@ -1,6 +1,9 @@
 """What arguments are called in other libraries, so that an error can say what they are called here."""
 
-__all__ = ["ELSEWHERE"]
+import difflib
+from collections.abc import Iterable, Mapping
+
+__all__ = ["ELSEWHERE", "nearest"]
 
 ELSEWHERE = {
     "maxIter": "epochs",
@@ -30,3 +33,15 @@ ELSEWHERE = {
     "n_iter_no_change": "patience",
 }
 """What other libraries call an argument: its name here."""
+
+
+def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
+    """Return "did you mean ...? " with the known name that is nearest, and nothing where none is near.
+
+    elsewhere: {what other libraries call it: its name here}.
+    """
+    lower = {word.lower(): word for word in known}
+    near = [name for name in [(elsewhere or {}).get(name)] if name in lower.values()]
+    close = difflib.get_close_matches(name[:50].lower(), list(lower), n=1, cutoff=0.5)
+    near = near or [lower[word] for word in close]
+    return f"did you mean {near[0]!r}? " if near else ""

@@ -48,8 +48,11 @@ class Layer(Spec):
 
     random: ClassVar[bool] = False
     """Whether training differs from use, where `apply` is given no stream."""
-    span: ClassVar[int] = 1
-    """How many of a network's parts this one stands for."""
+    joint: ClassVar[bool] = False
+    """Whether training needs sums over a whole batch: `batch_sums(*x)` returns those of a piece, `apply` is given the
+    sum over all pieces as its last argument but in use, and returns a `Joint` for its pull-back."""
+    results: ClassVar[int] = 1
+    """How many values `apply` makes: where they are several, shapes, values and derivatives are tuples of them."""
 
     @property
     def inputs(self) -> int | None:
@@ -60,7 +63,7 @@ class Layer(Spec):
         """Return the layers that this one is short for, in order: itself, but for `Dense` and the like."""
         return (self,)
 
-    def output_shape(self, *inputs: Shape) -> Shape:
+    def output_shape(self, *inputs: Shape) -> Any:
         """Return the shape of the outputs, given those of the inputs.
 
         Raises:

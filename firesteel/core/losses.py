@@ -20,6 +20,7 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
 __all__ = [
+    "FUSED",
     "LOSSES",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
@@ -61,6 +62,21 @@ class Loss(Spec):
     def link(self) -> type[Layer] | None:
         """The op that must come last and is fused into the loss, or None where any output will do."""
         return None
+
+    def check(self, end: Layer | str, outputs: int) -> None:
+        """Raise ConfigError where the loss does not go with so many outputs of this last layer, or of "nothing"."""
+        kind = type(self).__name__
+        if self.link is not None and not isinstance(end, self.link):
+            raise ConfigError(
+                f"{kind} goes with a last layer of activation {self.natural!r}, and this network ends in {end}",
+                code="config-loss",
+            )
+        if self.targets == "class" and outputs < 2:
+            raise ConfigError(
+                f"{kind} needs at least 2 outputs, one a class, and this network has {outputs}: for two classes use "
+                "2 outputs, or 1 with sigmoid and binary_crossentropy",
+                code="config-loss",
+            )
 
     def columns(self, outputs: int) -> int:
         """Return T, the number of target columns, for a network of so many outputs."""
@@ -279,6 +295,15 @@ class Crossentropy(Loss):
     def link(self) -> type[Layer] | None:
         return None if self.from_logits else type(ACTIVATIONS[self.natural])  # type: ignore[return-value]
 
+    def check(self, end: Layer | str, outputs: int) -> None:
+        super().check(end, outputs)
+        if self.link is None and end == ACTIVATIONS[self.natural]:
+            raise ConfigError(
+                f"{type(self).__name__}(from_logits=True) goes with a last layer that gives logits, and this "
+                f"network ends in {end}: leave out from_logits, or the activation",
+                code="config-loss",
+            )
+
     def smoothed(self, y: Array, classes: int) -> Array:
         """Return the targets with the share spread."""
         return y * (1 - self.label_smoothing) + self.label_smoothing / classes if self.label_smoothing else y
@@ -442,5 +467,7 @@ LOSSES: dict[str, Spec] = {
     "squared_hinge": SquaredHinge(),
     "standardized": Standardized(),
 }
+FUSED = CategoricalCrossentropy(), SparseCategoricalCrossentropy()
+"""Those that are compiled together with the layers before them."""
 
 get = resolver("a loss", Loss, LOSSES)

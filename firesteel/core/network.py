@@ -5,161 +5,219 @@ This is the second gate: shapes must compose and the loss must suit the last lay
 who divides, and when, is decided in `firesteel/train`.
 """
 
-import copy
+import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from firesteel.core import layers
 from firesteel.core.centre import UNCENTRED, Centre
-from firesteel.core.chain import Chain
 from firesteel.core.constraints import Constraint
 from firesteel.core.csr import CSR, Features
 from firesteel.core.layer import Layer, Param
-from firesteel.core.layers.activation import ACTIVATIONS
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import Layout
-from firesteel.core.losses import CategoricalCrossentropy, Crossentropy, Loss, SparseCategoricalCrossentropy
+from firesteel.core.losses import Loss
 from firesteel.core.metrics import Metric, Ranking, Value
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
 from firesteel.core.spec import whole
-from firesteel.core.types import Array, Pull, Random, Shape, Views, cached_property
+from firesteel.core.types import Array, Joint, Piecewise, Pull, Random, Shape, Views, cached_property
 from firesteel.errors import ConfigError
 
-__all__ = ["DTYPES", "Network", "Objective"]
+__all__ = ["DTYPES", "Fused", "Network", "Node", "Objective", "Part", "alone"]
 
 DTYPES = ("float32", "float64")
-NONE: Mapping[int, Chain] = MappingProxyType({})
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer that is applied to values of a network.
+
+    Args:
+        layer: What is applied.
+        args: The numbers of the values that it reads.
+        owner: Whose parameters it uses: nodes of one owner share them.
+    """
+
+    layer: Layer
+    args: tuple[int, ...]
+    owner: int
+
+
+class Part(NamedTuple):
+    """A layer that runs: a node's, or a part of it.
+
+    Args:
+        layer: What runs.
+        reads: The numbers of the values that it is given.
+        makes: The numbers of the values that it makes.
+        owner: Whose parameters it uses.
+        number: Its number among the parts, which names its random stream.
+        learns: Whether the derivative by what it makes is wanted, because it or something before it has parameters.
+        wants: Whether the derivative by what it reads is.
+        node: The number of its node.
+        frees: The numbers of the values that nothing reads after it.
+    """
+
+    layer: Any
+    reads: tuple[int, ...]
+    makes: range
+    owner: int
+    number: int
+    learns: bool
+    wants: bool
+    node: int
+    frees: tuple[int, ...] = ()
+
+
+class Fused(NamedTuple):
+    """What is compiled: parts that stand for several of a network's each; the last one, where it also computes the
+    loss; and the loss behind others, where that is compiled."""
+
+    plan: tuple[Part, ...]
+    tail: Part | None
+    loss: Callable[[Array, Array, Array], tuple[Array, Array, Array]] | None
 
 
 @dataclass(frozen=True)
 class Network:
-    """Layers, the number of inputs and the dtype: everything about a network but its weights.
+    """Layers, what each of them reads, and the dtype: everything about a network but its weights.
 
-    sparse: whether its first layer multiplies non-zeros only, as it does once it has met sparse rows.
-    centre: what its inputs and outputs are less than the features and targets that it is for.
+    Values 0 to k - 1 are the inputs, which lie one after another in a row; nodes make the others, in order, and the
+    last one is the output.  A chain is the network in which each node reads the value before it.
+
+    Args:
+        nodes: The layers and what they read.
+        entries: The shape of each input.
+        dtype: "float32" or "float64".
+        sparse: Whether the first layer of a chain multiplies non-zeros only, as it does once it has met sparse rows.
+        centre: What inputs and outputs are less than the features and targets that the network is for.
 
     >>> from firesteel.core.layers import Dense
-    >>> network = Network((Dense(2, activation="softmax"),), inputs=3)
+    >>> network = Network.chain((Dense(2, activation="softmax"),), inputs=3)
     >>> network.layout.size, network.outputs
     (8, 2)
     """
 
-    layers: tuple[Layer, ...]
-    inputs: int
+    nodes: tuple[Node, ...]
+    entries: tuple[Shape, ...]
     dtype: str = "float32"
     sparse: bool = False
     centre: Centre = UNCENTRED
 
+    @staticmethod
+    def chain(layers: Sequence[Layer], inputs: int, *rest: Any, **more: Any) -> "Network":
+        """Return the network of layers one after another, for rows of so many numbers; the rest as in `Network`."""
+        nodes = tuple(Node(layer, (number,), number) for number, layer in enumerate(layers))
+        return Network(nodes, ((inputs,),), *rest, **more)
+
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ConfigError(f"dtype={self.dtype!r}: it must be one of {DTYPES}", code="config-dtype")
-        if not self.layers:
-            raise ConfigError("a network needs at least one layer, and this one has none", code="config-empty")
-        shape: Shape = (self.inputs,)
-        for number, layer in enumerate(self.layers):
-            if layer.inputs is not None and layer.inputs != shape[-1]:
-                raise ConfigError(
-                    f"layer {number}, {layer}, is for {layer.inputs} inputs, but {shape[-1]} values reach it",
-                    code="config-shape",
-                )
-            for part in layer.parts():
-                shape = part.output_shape(shape)
-            if whole(shape[-1]) is None:
-                raise ConfigError(f"layer {number}, {layer}, has more outputs than can be", code="config-shape")
+        if not (self.nodes and self.inputs):
+            raise ConfigError("a network needs inputs and at least one layer, and this has none", code="config-empty")
         sizes = (len(self.centre.features), len(self.centre.targets))
-        if sizes[0] not in (0, self.inputs) or sizes[1] not in (0, shape[-1]) or (self.sparse and sizes[0]):
+        if sizes[0] not in (0, self.inputs) or sizes[1] not in (0, self.outputs) or (self.sparse and sizes[0]):
             raise ConfigError(f"a centre of {sizes} numbers does not fit the network", code="config-shape")
         if self.sparse and self.front is None:
             raise ConfigError(
-                "a network takes sparse rows only if zeros stay zeros up to its first Dense layer, and that one's "
-                "kernel has no constraint",
+                "sparse rows are taken where zeros stay zeros up to a Dense layer without kernel_constraint",
                 code="config-sparse",
             )
         for _, shape, constraint in self.constrained:
             constraint.check(shape)
 
     @cached_property
+    def chained(self) -> bool:
+        """Whether each node reads the value before it, and the first one a row of numbers."""
+        flat = [len(entry) for entry in self.entries] == [1]
+        return flat and all((node.args, node.owner) == ((n,), n) for n, node in enumerate(self.nodes))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in order."""
+        return tuple(node.layer for node in self.nodes)
+
+    @cached_property
+    def _planned(self) -> tuple[tuple[Part, ...], tuple[Shape, ...], tuple[dict[str, Param], ...]]:
+        """The parts, the shape of every value, and what each owner learns."""
+        plan, params, owners = list[Part](), list[dict[str, Param]](), dict[tuple[int, int], int]()
+        shapes, wanted, numbers = list(self.entries), [False] * len(self.entries), list(range(len(self.entries)))
+        for number, node in enumerate(self.nodes):
+            name = f"layer {number}, {node.layer},"
+            if not node.args or not all(0 <= arg < len(numbers) for arg in node.args):
+                raise ConfigError(f"{name} reads values that nothing makes", code="config-shape")
+            reads = tuple(numbers[arg] for arg in node.args)
+            needed, width = node.layer.inputs, shapes[reads[0]][-1]
+            if needed not in (None, width):
+                raise ConfigError(f"{name} is for {needed} inputs, but {width} values reach it", code="config-shape")
+            for at, layer in enumerate(node.layer.parts()):
+                given = [shapes[read] for read in reads]
+                made = layer.output_shape(*given)
+                results = [made] if layer.results == 1 else list(made)
+                owner, learned = owners.setdefault((node.owner, at), len(owners)), layer.params(*given)
+                if owner == len(params):
+                    params.append(learned)
+                elif params[owner] != learned:
+                    raise ConfigError(f"{name} shares its parameters with another shape", code="config-shape")
+                wants, makes = any(wanted[read] for read in reads), range(len(shapes), len(shapes) + len(results))
+                plan.append(Part(layer, reads, makes, owner, len(plan), wants or bool(learned), wants, number))
+                shapes += results
+                wanted += [plan[-1].learns] * len(results)
+                reads = tuple(makes)
+            if any(whole(size) is None for read in reads for size in shapes[read]):
+                raise ConfigError(f"{name} has more outputs than can be", code="config-shape")
+            numbers += reads
+        ends = {read: part.number for part in plan for read in part.reads}
+        plan = [part._replace(frees=tuple(r for r in set(part.reads) if ends[r] == part.number)) for part in plan]
+        if plan and self.chained:
+            plan[0] = plan[0]._replace(layer=plan[0].layer.moved(self.centre.features))
+            plan[-1] = plan[-1]._replace(layer=plan[-1].layer.lowered(self.centre.targets))
+        return tuple(plan), tuple(shapes), tuple(params)
+
+    @cached_property
+    def plan(self) -> tuple[Part, ...]:
+        """What runs, in order; parts that know the means of columns count from the centre."""
+        return self._planned[0]
+
+    @cached_property
     def parts(self) -> tuple[Layer, ...]:
-        """What runs, in order; the parts that know the means of features or targets count from the centre."""
-        parts = [part for layer in self.layers for part in layer.parts()]
-        parts[:1] = [part.moved(self.centre.features) for part in parts[:1]]
-        parts[-1:] = [part.lowered(self.centre.targets) for part in parts[-1:]]
-        return tuple(parts)
-
-    @cached_property
-    def front(self) -> int | None:
-        """The number of the first linear part, if zeros stay zeros before it and its kernel can change row by row.
-
-        >>> from firesteel.core.layers import Dense
-        >>> Network((Rescaling(2.0), Dense(3)), 5).front, Network((Rescaling(2.0, 1.0), Dense(3)), 5).front
-        (1, None)
-        """
-        for number, part in enumerate(self.parts):
-            if isinstance(part, Linear):
-                return number if part.kernel_constraint is None else None
-            keeps = isinstance(part, Rescaling) and not part.offset
-            if not keeps and not (isinstance(part, Standardize) and not any(part.mean)):
-                return None
-        return None
-
-    def entering(self, x: CSR, dtype: np.dtype[Any]) -> CSR:
-        """Return what reaches the first linear part of a sparse network for rows x, (n, I), as `dtype`."""
-        x = x.cast(dtype)
-        for part in self.parts[: self.front]:
-            x, _ = part.apply({}, x)
-        return x
-
-    def narrowed(self, inputs: int) -> "Network":
-        """Return a sparse network with the parameters that so many of its inputs have: its layout is another.
-
-        Its parts are the network's own, for rows whose columns are numbered anew: a step on the inputs that a batch
-        touches is an ordinary step on a smaller network.
-        """
-        assert self.front is not None, "a network is sparse only where it has such a part"
-        shapes = list(self.layout.shapes)
-        (name, (_, units)), *rest = shapes[self.front]
-        shapes[self.front] = ((name, (inputs, units)), *rest)
-        narrow = copy.copy(self)
-        for derived in ("statistics", "constrained"):
-            narrow.__dict__.pop(derived, None)
-        narrow.__dict__["layout"] = Layout(tuple(shapes))
-        return narrow
-
-    def layer_of(self, part: int) -> str:
-        """Return in words which layer a part belongs to, as "layer 2 (Dense)"."""
-        owners = [number for number, layer in enumerate(self.layers) for _ in layer.parts()]
-        return f"layer {owners[part]} ({type(self.layers[owners[part]]).__name__})"
-
-    @cached_property
-    def learns(self) -> int:
-        """The number of the first part that has parameters: no derivative is needed before it."""
-        return next((number for number, params in enumerate(self.params) if params), len(self.parts))
+        """The layers that run, in order."""
+        return tuple(part.layer for part in self.plan)
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
-        """The shape of a row that enters each part, and after them that of what leaves the last."""
-        shapes: list[Shape] = [(self.inputs,)]
-        for part in self.parts:
-            shapes.append(part.output_shape(shapes[-1]))
-        return tuple(shapes)
+        """The shape of every value of a row: of the inputs, and of what the parts make."""
+        return self._planned[1]
+
+    @cached_property
+    def params(self) -> tuple[dict[str, Param], ...]:
+        """What each owner learns."""
+        return self._planned[2]
+
+    @cached_property
+    def inputs(self) -> int:
+        """Number of inputs, I: of the numbers in a row."""
+        return sum(map(math.prod, self.entries))
 
     @property
     def outputs(self) -> int:
         """Number of outputs, O."""
         return self.shapes[-1][-1]
 
-    @cached_property
-    def params(self) -> tuple[dict[str, Param], ...]:
-        """What each part learns."""
-        return tuple(part.params(shape) for part, shape in zip(self.parts, self.shapes, strict=False))
+    def layer_of(self, owner: int) -> str:
+        """Return in words whose parameters an owner's are, as "layer 2 (Dense)"."""
+        number = next(part.node for part in self.plan if part.owner == owner)
+        return f"layer {number} ({type(self.nodes[number].layer).__name__})"
 
     @cached_property
     def layout(self) -> Layout:
@@ -169,42 +227,122 @@ class Network:
     def init(self, seed: int) -> Array:
         """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
         theta = np.zeros(self.layout.size, self.dtype)
-        for number, name, shape, where in self.layout.slices():
-            drawn = self.params[number][name].initializer.draw(rng_for(seed, "init", number, name), shape)
+        for owner, name, shape, where in self.layout.slices():
+            drawn = self.params[owner][name].initializer.draw(rng_for(seed, "init", owner, name), shape)
             theta[where] = drawn.ravel()
         return theta
 
-    def forward(
-        self,
-        p: Sequence[Views],
-        x: Features,
-        random: Random | None = None,
-        last: int | None = None,
-        chains: Mapping[int, Chain] = NONE,
-    ) -> tuple[Array, list[tuple[int, Pull]]]:
-        """Run parts[:last] on x (B, I); return the output and the pull-backs, in order, with their parts' numbers.
+    # Sparse rows
 
-        x: sparse rows are what `entering` gives.
-        random: gives each random part its stream, in training; None in use.
-        chains: what runs in place of the part of a number and of those behind it.
+    @cached_property
+    def front(self) -> int | None:
+        """The number of a chain's first linear part, if zeros stay zeros before it and its kernel moves row by row.
+
+        >>> from firesteel.core.layers import Dense
+        >>> [Network.chain((Rescaling(2.0, offset), Dense(3)), 5).front for offset in (0, 1)]
+        [1, None]
         """
-        value: Any = x
-        parts, pulls, number = self.parts[:last], [], 0
+        for number, part in enumerate(self.parts if self.chained else ()):
+            if isinstance(part, Linear):
+                return number if part.kernel_constraint is None else None
+            keeps = isinstance(part, Rescaling) and not part.offset
+            if not keeps and not (isinstance(part, Standardize) and not any(part.mean)):
+                return None
+        return None
+
+    # Forward and backward
+
+    def read_by(self, last: int | None = None) -> int:
+        """Return the number of the value that part `last` reads, or that of the output."""
+        rest = [] if last is None else self.plan[last:]
+        return rest[0].reads[0] if rest else len(self.shapes) - 1
+
+    @cached_property
+    def joint(self) -> bool:
+        """Whether a part sums over all rows of a batch, so that its pieces have to be learned from side by side."""
+        return any(part.joint for part in self.parts)
+
+    def output(self, p: Sequence[Views], x: Features, random: Random | None = None, last: int | None = None) -> Array:
+        """Return the output, (B, O), or what part `last` reads; the arguments are those of `forward`."""
+        values, plan = self._entered(x, self.plan[:last])
+        del x
+        for part in plan:
+            _applied(part, p, values, random)
+            for read in part.frees:
+                del values[read]
+        y: Array = values[self.read_by(last)]
+        return y
+
+    def forward(
+        self, p: Sequence[Views], x: Features, random: Random | None = None, plan: Sequence[Part] | None = None
+    ) -> Piecewise[tuple[dict[int, Any], list[tuple[Part, Pull]]]]:
+        """Run the parts on the rows of a piece of a batch.
+
+        Args:
+            p: The parameters of each owner.
+            x: The rows, (B, I); sparse ones are what reaches the first linear part.
+            random: Gives each random part its stream, in training; None in use.
+            plan: What runs in place of all parts.
+
+        Returns:
+            The values, by number, and the pull-back of each part, in order.
+        """
+        values, plan = self._entered(x, self.plan if plan is None else plan)
+        pulls = []
+        for part in plan:
+            joint = random is not None and part.layer.joint
+            total = (yield part.layer.batch_sums(*[values[read] for read in part.reads])) if joint else None
+            pulls.append((part, _applied(part, p, values, random, *([total] if joint else []))))
+        return values, pulls
+
+    def _entered(self, x: Any, plan: Sequence[Part]) -> tuple[dict[int, Any], Sequence[Part]]:
+        """Return the inputs, (B, *shape) each, out of rows x, (B, I), and what is to run on them."""
         if isinstance(x, CSR):
-            number = self.front or 0
-        while number < len(parts):
-            part: Layer | Chain = parts[number]
-            if number in chains and len(x) > 1 and isinstance(value, np.ndarray) and value.flags.c_contiguous:
-                part = chains[number]
-            rng = random(number) if random is not None and part.random else None
-            value, pull = part.apply(p[number], value, rng)
-            pulls.append((number, pull))
-            number += part.span
-        return value, pulls
+            return {self.front or 0: x}, plan[self.front :]
+        if self.chained:
+            return {0: x}, plan
+        ends = list(accumulate(map(math.prod, self.entries)))
+        parts = zip(self.entries, [0, *ends], ends, strict=False)
+        return dict(enumerate(x[:, start:end].reshape(len(x), *shape) for shape, start, end in parts)), plan
+
+    def backward(
+        self, pulls: Sequence[tuple[Part, Pull]], value: int, d: Array, g: Sequence[Views], entries: bool = False
+    ) -> Piecewise[list[Array | None]]:
+        """Pull d, the derivative of the loss by a value, back, and write the derivatives by all parameters into g.
+
+        Derivatives that meet, at a value or at parameters that are shared, add up from the last node on.
+
+        Returns:
+            The derivatives by the inputs, if `entries`; else they are not computed.
+        """
+        found, written = {value: d}, set[int]()
+        for part, pull in reversed(pulls):
+            met = [found.pop(made, None) for made in part.makes]
+            if not (part.learns or entries) or all(one is None for one in met):
+                continue
+            d_y: Any = met[0]
+            if len(met) > 1:
+                none = [np.zeros((len(d), *self.shapes[made]), d.dtype) for made in part.makes]
+                d_y = tuple(zero if one is None else one for one, zero in zip(met, none, strict=True))
+            own, again, wants = g[part.owner], part.owner in written, part.wants or entries
+            into = {name: np.empty_like(array) for name, array in own.items()} if again else own
+            if isinstance(pull, Joint):
+                pull = functools.partial(pull.pull, total=(yield pull.batch_sums(d_y)))
+            back = pull(d_y, into, wants)
+            for name in own if again else ():
+                own[name] += into[name]
+            written.add(part.owner)
+            for read, d_x in zip(part.reads, back if len(part.reads) > 1 else [back], strict=True) if wants else ():
+                if d_x is not None:
+                    found[read] = found[read] + d_x if read in found else d_x
+        for owner in () if self.chained else set(range(len(self.params))) - written:
+            for array in g[owner].values():
+                array.fill(0)
+        return [found.get(entry) for entry in range(len(self.entries))]
 
     @cached_property
     def penalized(self) -> tuple[tuple[int, str, Regularizer], ...]:
-        """The parameters that have a regulariser: (part number, name, regulariser)."""
+        """The parameters that have a regulariser: (owner, name, regulariser)."""
         named = ((n, name, self.params[n][name].regularizer) for n, name, _, _ in self.layout.slices())
         return tuple((number, name, penalty) for number, name, penalty in named if penalty is not None)
 
@@ -227,29 +365,64 @@ class Network:
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON-able description."""
-        described = {
-            "layers": [layer.to_config() for layer in self.layers],
-            "inputs": self.inputs,
-            "dtype": self.dtype,
-        }
+        nodes = [{"layer": n.layer.to_config(), "from": n.args, "owner": n.owner} for n in self.nodes]
         rest = {"sparse": self.sparse, "centre": self.centre.to_config()}
-        return described | {name: value for name, value in rest.items() if value}
+        described = {"dtype": self.dtype} | {name: value for name, value in rest.items() if value}
+        if self.chained:
+            return {"layers": [node["layer"] for node in nodes], "inputs": self.inputs} | described
+        return {"nodes": nodes, "entries": self.entries} | described
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "Network":
         """Make the network that `to_config` described.  Raises ConfigError if it does not describe one."""
-        given, inputs, dtype = config.get("layers"), whole(config.get("inputs")), config.get("dtype")
+        given, inputs, dtype = config.get("layers"), whole(config.get("inputs")), str(config.get("dtype"))
+        centre = Centre.from_config(config.get("centre", {}))
+        if "nodes" in config:
+            return Network(*_linked(config), dtype, centre=centre)
         if not isinstance(given, list) or inputs is None or inputs < 1:
             raise ConfigError("not the description of a network: layers or inputs are missing", code="config-field")
-        made = tuple(layers.get(layer) for layer in given)
-        centre = Centre.from_config(config.get("centre", {}))
-        return Network(made, inputs, str(dtype), bool(config.get("sparse", False)), centre)
+        return Network.chain([layers.get(one) for one in given], inputs, dtype, bool(config.get("sparse")), centre)
 
     def fingerprint(self, theta: Array) -> str:
         """Return the SHA-256 (64 hex digits) of the architecture and the weights."""
         digest = hashlib.sha256(json.dumps(self.to_config(), sort_keys=True).encode())
         digest.update(np.ascontiguousarray(theta, theta.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
+
+
+def alone(work: Piecewise[T]) -> T:
+    """Return what work on a batch of a single piece comes to: its sums are those of the batch."""
+    total = None
+    try:
+        while True:
+            total = work.send(total)
+    except StopIteration as ended:
+        result: T = ended.value
+        return result
+
+
+def _applied(part: Part, p: Sequence[Views], values: dict[int, Any], random: Random | None, *total: Any) -> Pull:
+    """Run a part, put what it makes among the values, and return its pull-back."""
+    rng = random(part.number) if random is not None and part.layer.random else None
+    made, pull = part.layer.apply(p[part.owner], *[values[read] for read in part.reads], *total, rng=rng)
+    values |= zip(part.makes, made, strict=True) if len(part.makes) > 1 else ((part.makes[0], made),)
+    return pull
+
+
+def _linked(config: Mapping[str, Any]) -> tuple[tuple[Node, ...], tuple[Shape, ...]]:
+    """Return the nodes and entries that `to_config` described.  Raises ConfigError for what describes none."""
+    try:
+        numbers = [_numbers((*n["from"], n["owner"])) for n in config["nodes"]]
+        given = zip([layers.get(n["layer"]) for n in config["nodes"]], numbers, strict=True)
+        return tuple(Node(layer, n[:-1], n[-1]) for layer, n in given), tuple(map(_numbers, config["entries"]))
+    except (KeyError, TypeError):
+        raise ConfigError("not the description of a network: its nodes are damaged", code="config-field") from None
+
+
+def _numbers(given: Any) -> tuple[int, ...]:
+    if not all(type(n) is int and 0 <= n < 2**31 for n in given):
+        raise TypeError
+    return tuple(given)
 
 
 @dataclass(frozen=True)
@@ -262,7 +435,7 @@ class Objective:
 
     >>> from firesteel.core import losses
     >>> from firesteel.core.layers import Dense
-    >>> network = Network((Dense(2, activation="softmax"),), inputs=3)
+    >>> network = Network.chain((Dense(2, activation="softmax"),), inputs=3)
     >>> Objective(network, losses.get("sparse_categorical_crossentropy")).last
     1
     >>> Objective(network, losses.get("binary_crossentropy"))
@@ -277,26 +450,7 @@ network ends in Softmax() [config-loss]
     class_weight: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        link, parts = self.loss.link, self.network.parts
-        end = parts[-1] if parts else "nothing"
-        if link is not None and not isinstance(end, link):
-            raise ConfigError(
-                f"{type(self.loss).__name__} goes with a last layer of activation {self.loss.natural!r}, "
-                f"and this network ends in {end}",
-                code="config-loss",
-            )
-        if isinstance(self.loss, Crossentropy) and link is None and end == ACTIVATIONS[self.loss.natural]:
-            raise ConfigError(
-                f"{type(self.loss).__name__}(from_logits=True) goes with a last layer that gives logits, and this "
-                f"network ends in {end}: leave out from_logits, or the activation",
-                code="config-loss",
-            )
-        if self.loss.targets == "class" and self.network.outputs < 2:
-            raise ConfigError(
-                f"{type(self.loss).__name__} needs at least 2 outputs, one a class, and this network has "
-                f"{self.network.outputs}: for two classes use 2 outputs, or 1 with sigmoid and binary_crossentropy",
-                code="config-loss",
-            )
+        self.loss.check(self.network.parts[-1] if self.network.parts else "nothing", self.network.outputs)
         _ = self.size  # where a metric does not fit the outputs, it says so now
 
     @cached_property
@@ -305,14 +459,14 @@ network ends in Softmax() [config-loss]
         return len(self.network.parts) - (self.loss.link is not None)
 
     @cached_property
+    def plan(self) -> tuple[Part, ...]:
+        """The parts that run before the loss."""
+        return self.network.plan[: self.last]
+
+    @cached_property
     def centred(self) -> Loss:
         """The loss of outputs and targets that the centre has been subtracted from."""
         return self.loss.lowered(self.network.centre.targets)
-
-    @cached_property
-    def fused(self) -> bool:
-        """Whether the loss is one that a chain learns with."""
-        return self.loss in (CategoricalCrossentropy(), SparseCategoricalCrossentropy())
 
     @cached_property
     def size(self) -> int:
@@ -354,7 +508,7 @@ network ends in Softmax() [config-loss]
 
     def score(self, p: Sequence[Views], x: Features, y: Array, w: Array) -> Array:
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""
-        z, _ = self.network.forward(p, x, last=self.last)
+        z = self.network.output(p, x, last=self.last)
         losses, outputs, _ = self.centred.rows(z, y)
         return self.sums(losses, outputs, y, w)
 
@@ -367,10 +521,10 @@ network ends in Softmax() [config-loss]
         scale: float,
         random: Random | None,
         g: list[Views],
-        chains: Mapping[int, Chain] = NONE,
+        fused: Fused | None = None,
     ) -> Array:
         """Write scale x d(sum of w L)/d(theta) into the views g; return the sums, as `score` does."""
-        return self.sums(*self.rows(p, x, y, w * scale, random, g, chains), y, w)
+        return self.sums(*alone(self.rows(p, x, y, w * scale, random, g, fused)), y, w)
 
     def rows(
         self,
@@ -380,32 +534,29 @@ network ends in Softmax() [config-loss]
         weights: Array,
         random: Random | None,
         g: list[Views],
-        chains: Mapping[int, Chain] = NONE,
-    ) -> tuple[Array, Array]:
-        """Write d(sum of weights L)/d(theta) into the views g; return each row's loss (B,) and outputs (B, O)."""
-        learns, end = self.network.learns, self._end(chains, len(weights))
-        z, pulls = self.network.forward(p, x, random, end, chains)
-        if end < self.last:
-            losses, outputs, d = chains[end].learn(
-                p[end], z, y, weights.astype(z.dtype, copy=False), g[end], end > learns
-            )
-        elif chains and self.fused and len(z) > 1:
-            losses, outputs, d = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
-            learn = next(iter(chains.values())).loops.crossentropy
-            learn(z.reshape(-1), y, weights.astype(z.dtype, copy=False), losses, outputs, d.reshape(-1))
+        fused: Fused | None = None,
+    ) -> Piecewise[tuple[Array, Array]]:
+        """Write d(sum of weights L)/d(theta) into the views g; return each row's loss (B,) and outputs (B, O).
+
+        Where a part sums over a whole batch, it yields the sums of these rows, and is sent those of all.
+
+        fused: what runs in place of the parts where there are several rows.
+        """
+        network = self.network
+        plan, tail, loss = fused if fused and len(weights) > 1 else (self.plan, None, None)
+        values, pulls = yield from network.forward(p, x, random, plan)
+        at = network.read_by(self.last) if tail is None else tail.reads[0]
+        z = values[at]
+        weights = weights.astype(z.dtype, copy=False)
+        if tail is not None:
+            losses, outputs, d = tail.layer.learn(p[tail.owner], z, y, weights, g[tail.owner], tail.wants)
+        elif loss is not None:
+            losses, outputs, d = loss(z, y, weights)
         else:
             losses, outputs, d = self.centred.rows(z, y)
-            d *= weights.astype(d.dtype, copy=False)[:, None]
-        for number, pull in reversed(pulls):
-            if number >= learns:
-                d = pull(d, g[number], number > learns)  # type: ignore[assignment]
+            d *= weights[:, None]
+        yield from network.backward(pulls, at, d, g)
         return losses, outputs
-
-    def _end(self, chains: Mapping[int, Chain], rows: int) -> int:
-        """Return where the parts end that run before the loss, or before the chain that learns with it."""
-        if self.fused and rows > 1:
-            return next((number for number, chain in chains.items() if number + chain.span == self.last), self.last)
-        return self.last
 
     def sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
         """Return what `score` does, of rows whose losses (B,) and outputs (B, O) are known."""

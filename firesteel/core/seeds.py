@@ -67,6 +67,10 @@ class Stream(NamedTuple):
 
     key: int
 
+    def inside(self, name: str, number: int) -> "Stream":
+        """Return the stream of a part of what this one is for."""
+        return Stream(word(self.key, (_number(name) << 31) + number))
+
     def words(self, count: int, first: int = 0) -> npt.NDArray[np.uint64]:
         """Return `count` words from number `first` on, (count,)."""
         number = np.uint64

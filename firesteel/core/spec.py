@@ -4,7 +4,6 @@ A spec's fields *are* its configuration: they are checked when it is made (the f
 and hash, and they go to JSON and back without a line of code per class.  `layers.py` shows it in use.
 """
 
-import difflib
 import functools
 import inspect
 import math
@@ -16,7 +15,7 @@ from typing import Any, ClassVar, ParamSpec, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
-from firesteel.core.elsewhere import ELSEWHERE
+from firesteel.core.elsewhere import ELSEWHERE, nearest
 from firesteel.errors import ConfigError
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "finite",
     "flag",
     "integer",
-    "nearest",
     "number",
     "numbers",
     "optional",
@@ -262,18 +260,6 @@ def unknown(family: str, given: object, names: Mapping[str, object]) -> ConfigEr
         f"{given!r} is not {family}: {nearest(str(given), names)}there are {', '.join(sorted(names))}",
         code="config-unknown",
     )
-
-
-def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
-    """Return "did you mean ...? " with the known name that is nearest, and nothing where none is near.
-
-    elsewhere: {what other libraries call it: its name here}.
-    """
-    lower = {word.lower(): word for word in known}
-    near = [name for name in [(elsewhere or {}).get(name)] if name in lower.values()]
-    close = difflib.get_close_matches(name[:50].lower(), list(lower), n=1, cutoff=0.5)
-    near = near or [lower[word] for word in close]
-    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def check_arguments(owner: str, given: Iterable[str], known: Collection[str]) -> None:

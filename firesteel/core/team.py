@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from firesteel.core import chain, kernels, loops, steps
-from firesteel.core.chain import Chain
+from firesteel.core.layers import dense
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import ones
+from firesteel.core.losses import FUSED
 from firesteel.core.network import Network, Objective
 from firesteel.core.steps import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
 from firesteel.core.types import Array
@@ -29,9 +30,9 @@ def begins(objective: Objective) -> int | None:
     """
     network, last = objective.network, objective.last
     first = int(isinstance(network.parts[0], Rescaling | Standardize))
-    runs = chain.runs(network.parts[:last], network.shapes)
-    whole = list(runs) == [first] and first + chain.span(runs[first]) == last
-    return first if whole and objective.fused and not network.sparse else None
+    runs = dense.runs(network.parts[:last], network.shapes)
+    whole = network.chained and list(runs) == [first] and first + dense.span(runs[first]) == last
+    return first if whole and objective.loss in FUSED and not network.sparse else None
 
 
 class Meeting:
@@ -91,7 +92,7 @@ class Team:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: chain.Chain,
         network: Network,
         state: tuple[Array, Array],
         rows: tuple[Array, Array, Array, Array],

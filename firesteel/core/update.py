@@ -41,7 +41,7 @@ def update(
     >>> from firesteel.core.layers import Dense
     >>> from firesteel.core.optimizers import SGD
     >>> theta, g = np.ones(3), np.full(3, 4.0)
-    >>> network = Network((Dense(1, kernel_constraint="non_neg"),), inputs=2, dtype="float64")
+    >>> network = Network.chain((Dense(1, kernel_constraint="non_neg"),), inputs=2, dtype="float64")
     >>> update(network, SGD(0.5, clipvalue=3.0), theta, g, np.zeros((1, 3)), 1); theta
     array([ 0. ,  0. , -0.5])
     """

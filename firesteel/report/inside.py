@@ -12,7 +12,7 @@ from firesteel.core.centre import less
 from firesteel.core.layers.activation import Rectifier
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.embedding import Embedding
-from firesteel.core.network import Objective
+from firesteel.core.network import Objective, alone
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
 from firesteel.report.reading import Reading, positive, short
@@ -110,28 +110,25 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
     on every row; None where nothing cuts off below 0.
     """
     network = objective.network
-    views, parts = network.layout.views(theta), network.parts
+    views, entry = network.layout.views(theta), network.read_by(objective.last)
     gradient, partial = np.zeros(len(theta)), np.zeros(len(theta), theta.dtype)
     g = network.layout.views(partial)
-    cutting = [isinstance(part, Rectifier) and not part.negative_slope for part in parts]
-    alive = [np.zeros(shape, bool) for shape in network.shapes[1:]]
+    cutting = [isinstance(part, Rectifier) and not part.negative_slope for part in network.parts]
+    alive = [np.zeros(network.shapes[part.makes[0]], bool) for part in network.plan]
     slopes = np.zeros(network.inputs)
     share = (w / w.sum()).astype(theta.dtype)
     x, y = less(x, network.centre.features, theta.dtype), less(y, network.centre.targets, theta.dtype)
     for at in range(0, len(x), SUB_BATCH):
-        z, pulls = x[at : at + SUB_BATCH].astype(theta.dtype), []
-        for number, layer in enumerate(parts[: objective.last]):
-            z, pull = layer.apply(views[number], z)
-            pulls.append(pull)
-            if cutting[number]:
-                alive[number] |= (z != 0).any(axis=0)
-        _, _, d = objective.centred.rows(z, y[at : at + SUB_BATCH].astype(theta.dtype))
+        values, pulls = alone(network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype), plan=objective.plan))
+        for number, (part, cuts_off) in enumerate(zip(objective.plan, cutting, strict=False)):
+            if cuts_off:
+                alive[number] |= (values[part.makes[0]] != 0).any(axis=0)
+        _, _, d = objective.centred.rows(values[entry], y[at : at + SUB_BATCH].astype(theta.dtype))
         d = d * share[at : at + SUB_BATCH, None]
         partial.fill(0)
-        for number in range(objective.last - 1, -1, -1):
-            d = pulls[number](d, g[number], True)  # type: ignore[assignment]
+        by = alone(network.backward(pulls, entry, d, g, entries=True))
         gradient += partial
-        slopes += np.abs(d).sum(axis=0)
+        slopes += np.concatenate([np.abs(one).sum(axis=0).reshape(-1) for one in by if one is not None])
     averages = np.zeros(len(theta), bool)
     for where, _ in network.statistics:
         averages[where] = True

@@ -127,7 +127,7 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
     model = Sequential(layers, dtype=network.dtype)
     model.build((None, inputs))
     model.compile(LBFGS(), loss)
-    linear = Network(tuple(layers), inputs, network.dtype, centre=network.centre)
+    linear = Network.chain(tuple(layers), inputs, network.dtype, centre=network.centre)
     objective = Objective(linear, loss, (("score", metric_of(task, loss, outputs)),))
     constant = linear.init(0)
     if task != "regression":

@@ -68,7 +68,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         last: tuple[Layer, ...] = (Dense(classes, "softmax", kernel_regularizer=plan.price),)
         layers = plan.whole or (*plan.hidden, *last)
         loss = plan.loss or losses.get("sparse_categorical_crossentropy")
-        inner = Network(layers, survey.width)
+        inner = Network.chain(layers, survey.width)
         if plan.whole and plan.loss is None and inner.outputs == 1:
             loss = losses.get("binary_crossentropy")
         objective = Objective(inner, loss)
@@ -197,7 +197,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         check_kind(survey, Rule(loss.targets), source.names["label"])
         outputs = plan.sizes[-1] if plan.sizes else survey.targets
         layers = plan.whole or (*plan.hidden, Dense(outputs, loss.natural, kernel_regularizer=plan.price))
-        inner = Network(layers, survey.width)
+        inner = Network.chain(layers, survey.width)
         Objective(inner, loss)
         check_sizes(plan, survey, source.names)
         plan.strategy.check(inner, plan.optimizer, plan.batch_size)

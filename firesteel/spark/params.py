@@ -31,8 +31,8 @@ from pyspark.ml.param.shared import (
 )
 
 from firesteel.core import layers
+from firesteel.core.elsewhere import nearest
 from firesteel.core.layers import Layer
-from firesteel.core.spec import nearest
 from firesteel.errors import ConfigError
 from firesteel.tables.policy import AUTOMATIC
 

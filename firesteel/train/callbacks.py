@@ -13,9 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from firesteel.core.elsewhere import nearest
 from firesteel.core.network import Objective
 from firesteel.core.schedules import Schedule
-from firesteel.core.spec import check_arguments, finite, nearest, whole
+from firesteel.core.spec import check_arguments, finite, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.printing import say

@@ -6,6 +6,7 @@ docs/design/0006-sparse-rows.md says how that differs from dense training.  `rou
 network is sparse.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.csr import CSR, joined
+from firesteel.core.layout import Layout
 from firesteel.core.network import Network
 from firesteel.core.seeds import stream_for
 from firesteel.core.types import Array, Stream
@@ -22,18 +24,43 @@ from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Changed, Partial, Task, tree_sum
 
-__all__ = ["Learner", "average", "rows_for", "spread"]
+__all__ = ["Learner", "average", "entering", "narrowed", "rows_for", "spread"]
 
 Pieces = Sequence[tuple[Block, npt.NDArray[np.intp]]]
+
+
+def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:
+    """Return what reaches the first linear part of a sparse network for rows x, (n, I), as `dtype`."""
+    x = x.cast(dtype)
+    for part in network.parts[: network.front]:
+        x, _ = part.apply({}, x)
+    return x
+
+
+def narrowed(network: Network, inputs: int) -> Network:
+    """Return a sparse network with the parameters that so many of its inputs have: its layout is another.
+
+    Its parts are the network's own, for rows whose columns are numbered anew: a step on the inputs that a batch
+    touches is an ordinary step on a smaller network.
+    """
+    assert network.front is not None, "a network is sparse only where it has such a part"
+    shapes = list(network.layout.shapes)
+    (name, (_, units)), *rest = shapes[network.front]
+    shapes[network.front] = ((name, (inputs, units)), *rest)
+    narrow = copy.copy(network)
+    for derived in ("statistics", "constrained"):
+        narrow.__dict__.pop(derived, None)
+    narrow.__dict__["layout"] = Layout(tuple(shapes))
+    return narrow
 
 
 def rows_for(network: Network, block: Block, rows: npt.NDArray[np.intp] | slice, dtype: np.dtype[Any]) -> CSR:
     """Return what reaches the first linear part of a sparse network for the chosen rows, however they are packed."""
     if isinstance(block.x, CSR):
-        return network.entering(block.x[rows], dtype)
+        return entering(network, block.x[rows], dtype)
     dense = np.empty((len(block.w[rows]), block.x.shape[1]), dtype)
     block.features(rows, dense)
-    return network.entering(CSR.of(dense), dtype)
+    return entering(network, CSR.of(dense), dtype)
 
 
 Learned = tuple[Network, Array, Array, Array, Array]
@@ -55,13 +82,10 @@ class Learner:
         cut = self.shape[0] * self.shape[1]
         self.w, self.tail = theta[:cut].reshape(self.shape), theta[cut:]
         self.moments, self.tails = slots[:, :cut].reshape(-1, *self.shape), slots[:, cut:]
-        self.touched = np.zeros(self.shape[0], bool)
-        self.place = np.empty(self.shape[0], np.int32)
+        self.touched, self.place = np.zeros(self.shape[0], bool), np.empty(self.shape[0], np.int32)
         self.price = 0.0
 
-    def learn(
-        self, pieces: Pieces, weight: float | None, *address: int
-    ) -> tuple[Network, Array, Array, Array, Array]:
+    def learn(self, pieces: Pieces, weight: float | None, *address: int) -> Learned:
         """Return the network as these rows see it, the inputs they touch (U,), its theta, the gradient, and the sums.
 
         The gradient is of the rows' weighted loss, divided by `weight` or their own weight.
@@ -71,7 +95,7 @@ class Learner:
         y = np.concatenate([block.y[rows] for block, rows in pieces])
         w = task.objective.weighted(y, np.concatenate([block.w[rows] for block, rows in pieces]).astype(np.float64))
         columns, x = self._compact(x)
-        narrow = self.network.narrowed(len(columns))
+        narrow = narrowed(self.network, len(columns))
         theta = self._gathered(self.w, self.tail, columns)
         g = np.zeros_like(theta)
 

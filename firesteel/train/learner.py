@@ -6,16 +6,17 @@ NumPy does, over threads if that is worth it: the bits are the same.  `rounds.py
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.chain import chains
+from firesteel.core.chain import chains, fused
 from firesteel.core.layout import Layout
+from firesteel.core.network import alone
 from firesteel.core.seeds import stream_for
 from firesteel.core.team import Team, begins, served
-from firesteel.core.types import Array, Run, Stream
+from firesteel.core.types import Array, Piecewise, Run, Stream
 from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
@@ -38,6 +39,7 @@ PLANNED, NUMBERS = 4096, 1 << 20
 SUMMED = 512
 """Rows whose losses are added one after another, for more would lose digits."""
 
+T = TypeVar("T")
 Piece = tuple[Block, npt.NDArray[np.intp]]
 
 
@@ -80,6 +82,23 @@ class _Desk:
         return self.x[:at]
 
 
+def together(run: Run, works: Sequence[Piecewise[T]]) -> list[T]:
+    """Return the results of work on all pieces of a batch, which are sent their sums' total wherever they want it."""
+    total: Array | None = None
+
+    def on(work: Piecewise[T]) -> tuple[Array | None, list[T]]:
+        try:
+            return work.send(total), []
+        except StopIteration as ended:
+            return None, [ended.value]
+
+    while True:
+        found = list(run(on, works))
+        if results := [result for _, ended in found for result in ended]:
+            return results
+        total = tree_sum(sums for sums, _ in found)
+
+
 class Learner:
     """What one shard learns with in one round: views of theta, desks, and what is known of the rows at hand.
 
@@ -92,16 +111,15 @@ class Learner:
         self.task, self.theta, self.size, self.network = task, theta, size, task.objective.network
         network, dtype = self.network, theta.dtype
         self.views = network.layout.views(theta)
-        self.chains = chains(network.parts[: task.objective.last], network.shapes, network.dtype)
+        self.chains = chains(network, task.objective.last)
+        self.fused = fused(task.objective, self.chains)
         self.begins = begins(task.objective)
+        self.whole = bool(network.statistics) and not network.joint
         self.run = run
-        self.desks: list[_Desk] = []
-        self.free: list[_Desk] = []
+        self.desks, self.free = list[_Desk](), list[_Desk]()
         rows = min(PLANNED, NUMBERS // network.outputs, sum(map(len, blocks)))
         self.planned = rows = size * max(1, rows // size)
-        self.batches: list[slice] = []
-        self.rows: list[Piece] = []
-        self.pieces: list[list[Piece]] = []
+        self.batches, self.rows, self.pieces = list[slice](), list[Piece](), list[list[Piece]]()
         self.y, self.w = np.empty((rows, blocks[0].y.shape[1]), dtype), np.empty(rows)
         self.weights, self.losses = np.empty(rows, dtype), np.empty(rows, dtype)
         self.outputs = np.empty((rows, network.outputs), dtype)
@@ -167,24 +185,24 @@ class Learner:
         pieces = self.pieces[number]
         parts = list(batches(pieces, size)) if size < count else [pieces]
 
-        def sub(given: tuple[int, _Desk]) -> _Desk:
-            part, desk = given
+        def piece(part: int, desk: _Desk) -> Piecewise[_Desk]:
             cut = slice(batch.start + part * size, min(batch.start + (part + 1) * size, batch.stop))
 
             def random(op: int) -> Stream:
                 return stream_for(self.task.seed, "op", op, self.task.epoch, *address, part)
 
             x = desk.features(parts[part])
-            self.losses[cut], self.outputs[cut] = self.task.objective.rows(
-                self.views, x, self.y[cut], self.weights[cut], random, desk.views, self.chains
+            found = yield from self.task.objective.rows(
+                self.views, x, self.y[cut], self.weights[cut], random, desk.views, self.fused
             )
+            self.losses[cut], self.outputs[cut] = found
             return desk
 
         self.free = list(self.desks)
         if len(parts) == 1:
-            return sub((0, self._desk()))
+            return alone(piece(0, self._desk()))
         run = self.run if size * len(self.theta) >= THREAD else map
-        return tree_sum(self._each(run, sub, len(parts)), self._plus)  # type: ignore[return-value]
+        return tree_sum(self._each(run, piece, len(parts)), self._plus)  # type: ignore[return-value]
 
     def sums(self, number: int | None = None) -> Array:
         """Return the objective's sums of a batch that has been learned from, or of all that are planned."""
@@ -200,23 +218,23 @@ class Learner:
 
     def _cut(self, rows: int) -> int:
         """Return how many rows of a batch meet the mathematics together; it decides float32 bits."""
-        if self.network.statistics:
+        if self.whole:
             return rows
         halved = len(self.theta) >= (SHARED if self.begins is not None and rows >= HALVED else LARGE)
         return -(-rows // 2) if halved and rows <= SUB_BATCH else SUB_BATCH
 
     def _desk(self) -> _Desk:
         if not self.free:
-            rows = self.size if self.network.statistics else min(self.size, SUB_BATCH)
+            rows = self.size if self.whole else min(self.size, SUB_BATCH)
             self.free.append(_Desk(self.network.layout, (rows, self.network.inputs), np.empty_like(self.theta)))
             self.desks.append(self.free[-1])
         return self.free.pop()
 
-    def _each(self, run: Run, sub: Callable[[Any], Any], count: int) -> Iterator[_Desk]:
-        """Yield what `sub` makes of each sub-batch, some at a time, so that the desks are few."""
-        for at in range(0, count, DESKS):
-            numbers = range(at, min(at + DESKS, count))
-            yield from list(run(sub, [(number, self._desk()) for number in numbers]))
+    def _each(self, run: Run, piece: Callable[[int, _Desk], Piecewise[_Desk]], count: int) -> Iterator[_Desk]:
+        """Yield what is learned from each piece of a batch: some at a time if possible, so that desks are few."""
+        most = count if self.network.joint else DESKS
+        for at in range(0, count, most):
+            yield from together(run, [piece(number, self._desk()) for number in range(at, min(at + most, count))])
 
     def _plus(self, a: _Desk, b: _Desk) -> _Desk:
         np.add(a.gradient, b.gradient, out=a.gradient)

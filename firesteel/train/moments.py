@@ -49,7 +49,7 @@ def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Momen
 
     A centre would leave sparse rows no zeros, so theirs is 0, and their deviation the largest size of each column.
     """
-    idle = Objective(Network((Activation("linear"),), width, dtype), MeanSquaredError())
+    idle = Objective(Network.chain((Activation("linear"),), width, dtype), MeanSquaredError())
     count = targets if engine.sparse else width + targets
     task = Task(idle, np.zeros(0, dtype), shards=engine.shards, title="firesteel: means and variances")
     partials = engine.map(functools.partial(moments, engine.sparse), task)

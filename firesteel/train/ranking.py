@@ -64,7 +64,7 @@ def columns(objective: Objective) -> int:
 
 def scored(objective: Objective, views: Sequence[Views], x: Array, y: Array) -> tuple[Array, Array]:
     """Return the score of each row in each problem, and whether it is positive there, two (B, K)."""
-    p, _ = objective.network.forward(views, x)
+    p = objective.network.output(views, x)
     positive = labels(p, y)
     if exclusive(objective.loss, p.shape[1]) and on_logits(objective.loss):
         p = log_softmax(p)

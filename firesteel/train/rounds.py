@@ -278,10 +278,10 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
         rows = x[at : at + SUB_BATCH]
         if network.sparse:
             rows = rows if isinstance(rows, CSR) else CSR.of(rows)
-            return network.forward(views, network.entering(rows, theta.dtype), last=last)[0]
+            return network.output(views, csr.entering(network, rows, theta.dtype), last=last)
         rows = rows.dense() if isinstance(rows, CSR) else rows
         near = less(rows, network.centre.features, theta.dtype)
-        return network.forward(views, near.astype(theta.dtype), last=last)[0]  # unnamed, so that it goes early
+        return network.output(views, near.astype(theta.dtype), last=last)  # unnamed, so that it goes early
 
     outputs = np.concatenate(list(run(sub, range(0, max(len(x), 1), SUB_BATCH))))
     return outputs if last is not None else plus(outputs, network.centre.targets)

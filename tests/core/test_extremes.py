@@ -52,7 +52,7 @@ def learnt(number, dtype):
         first.adapt(x)
     price = L1L2(0.1, 0.1)
     layers = (first, Dense(4, curve), Dense(OUTPUTS, ending(loss), kernel_regularizer=price))
-    network = Network(layers, INPUTS, dtype)
+    network = Network.chain(layers, INPUTS, dtype)
     theta = network.init(number)
     views, g = network.layout.views(theta), np.zeros_like(theta)
     views[-1 if loss.link is None and ending(loss) == "linear" else -2]["w"][:] *= 1e4

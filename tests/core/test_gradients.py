@@ -165,7 +165,7 @@ def away_from_kinks(network, rng):
         theta, x = drawn(network, rng)
         views = network.layout.views(theta)
         bent = [at for at, part in enumerate(network.parts) if isinstance(part, Curve)]
-        inputs = [network.forward(views, x, last=at)[0] for at in bent]
+        inputs = [network.output(views, x, last=at) for at in bent]
         if all(np.abs(z[..., None] - KINKS).min() > 1e-4 for z in inputs):
             return theta, x
     raise AssertionError("no point away from the kinks was found")
@@ -174,7 +174,7 @@ def away_from_kinks(network, rng):
 def check(layers, loss, seed):
     """Check a network of these layers, under weights, at a random point."""
     rng = np.random.default_rng(seed)
-    network = Network(tuple(layers), layers[0].inputs or WIDTH, "float64")
+    network = Network.chain(tuple(layers), layers[0].inputs or WIDTH, "float64")
     theta, x = away_from_kinks(network, rng)
     y, w = targets(loss, network.outputs, rng), rng.uniform(0.5, 2.0, BATCH)
     assert network.layout.size, "a network without weights proves nothing"
@@ -312,7 +312,7 @@ def error(layer, curve, loss, price, seed):
     first = [] if isinstance(layer, Embedding | Input) else [Dense(4, "tanh", **priced)]
     last = Dense(3, last_activation(loss), **priced)
     layers = (*first, layer, Dense(4, curve, **priced), Dropout(0.3), last)
-    network = Network(layers, layers[0].inputs or WIDTH, "float64")
+    network = Network.chain(layers, layers[0].inputs or WIDTH, "float64")
     objective, views = Objective(network, loss), network.layout.views
     w = rng.uniform(0.5, 2.0, BATCH) * (np.arange(BATCH) % 3 > 0)
     y = targets(loss, network.outputs, rng)
@@ -345,7 +345,7 @@ def near_a_corner(network, loss, theta, x, y):
     views, end = network.layout.views(theta), len(network.parts) - (loss.link is not None)
     with np.errstate(over="ignore"):
         inputs = [
-            (at == end, network.forward(views, x, dropped, at)[0])
+            (at == end, network.output(views, x, dropped, at))
             for at in range(end + 1)
             if at == end or isinstance(network.parts[at], Curve)
         ]
@@ -393,7 +393,7 @@ def test_r30_the_derivative_of_every_regularizer_is_the_finite_difference(name):
 
 def test_a_network_prices_its_kernels_and_nothing_else():
     layers = (Dense(2, kernel_regularizer=L1L2(0.5, 2.0), bias_initializer="normal"), Dense(1))
-    network = Network(layers, 2, "float64")
+    network = Network.chain(layers, 2, "float64")
     views, g = network.layout.views(network.init(3)), network.layout.views(np.zeros(network.layout.size))
     w = views[0]["w"]
     assert network.penalty(views, g) == pytest.approx(0.5 * np.abs(w).sum() + 2.0 * (w * w).sum())

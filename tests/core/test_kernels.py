@@ -143,7 +143,7 @@ def test_a_chain_has_the_bits_of_its_parts(how, dtype, odd, layers):
     parts = [
         part for _, units, bias, bent in layers for part in (Linear(units, bool(bias)), *([Relu()] if bent else []))
     ]
-    network = Network(
+    network = Network.chain(
         tuple(Dense(units, "relu" if bent else None, bool(bias)) for _, units, bias, bent in layers), layers[0][0]
     )
     assert network.parts == tuple(parts)
@@ -179,7 +179,7 @@ def test_a_chain_has_the_bits_of_its_parts(how, dtype, odd, layers):
 @pytest.mark.parametrize("loss", [SparseCategoricalCrossentropy(), CategoricalCrossentropy()], ids=["one", "shares"])
 def test_a_chain_learns_with_the_loss_as_its_parts_do(how, dtype, odd, layers, loss):
     hidden = [Dense(units, "relu" if bent else None, bool(bias)) for _, units, bias, bent in layers]
-    network = Network((*hidden, Activation("softmax")), layers[0][0], dtype)
+    network = Network.chain((*hidden, Activation("softmax")), layers[0][0], dtype)
     objective = Objective(network, loss, (("log_loss", LogLoss()),))
     classes = layers[-1][1]
     for rows in (2, 3, 50, 64, 100, 128):
@@ -201,7 +201,9 @@ def test_a_chain_learns_with_the_loss_as_its_parts_do(how, dtype, odd, layers, l
             g = np.full_like(theta, np.nan)
             views = network.layout.views(g)
             with np.errstate(all="ignore"):
-                sums = objective.learn(network.layout.views(theta), x, y, w, 0.01, None, views, chains)
+                sums = objective.learn(
+                    network.layout.views(theta), x, y, w, 0.01, None, views, chain.fused(objective, chains)
+                )
             results.append((sums, g))
         for a, b in zip(*results, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -212,7 +214,7 @@ def test_a_chain_learns_with_the_loss_as_its_parts_do(how, dtype, odd, layers, l
 def test_a_chain_hands_on_the_derivative_by_its_inputs(dtype):
     rng = np.random.default_rng(0)
     layers = (Dense(30, "tanh"), Dense(20, "relu"), Dense(3, "softmax"))
-    objective = Objective(Network(layers, 40, dtype), SparseCategoricalCrossentropy())
+    objective = Objective(Network.chain(layers, 40, dtype), SparseCategoricalCrossentropy())
     network, rows = objective.network, 100
     theta = rng.normal(0, 0.1, network.layout.size).astype(dtype)
     x, y = rng.normal(size=(rows, 40)).astype(dtype), rng.integers(0, 3, (rows, 1)).astype(dtype)
@@ -220,7 +222,8 @@ def test_a_chain_hands_on_the_derivative_by_its_inputs(dtype):
     for chains in ({}, {2: made("compiled", dtype, [(30, 20, 1, 1), (20, 3, 1, 0)])} if HAS_BLAS else {}):
         g = np.full_like(theta, np.nan)
         views = network.layout.views(g)
-        sums = objective.learn(network.layout.views(theta), x, y, np.ones(rows), 0.01, None, views, chains)
+        fused = chain.fused(objective, chains)
+        sums = objective.learn(network.layout.views(theta), x, y, np.ones(rows), 0.01, None, views, fused)
         found.append(sums.tobytes() + g.tobytes())
     assert found[0] == found[1]
 
@@ -233,15 +236,15 @@ def test_which_parts_are_a_chain(monkeypatch):
         *(Dense(5, "relu"), Activation("relu"), Dense(5)),
         *(Dense(4, "relu"), Dense(1), Dense(3), Dense(2, "softmax")),
     )
-    network = Network(layers, 5)
+    network = Network.chain(layers, 5)
     assert [str(part).split("(")[0] for part in network.parts] == (
         "Standardize Linear Relu Linear Dropout Linear Tanh Linear Relu Relu Linear Linear Relu Linear Linear Linear "
         "Softmax".split()
     )
-    found = chain.chains(network.parts[:-1], network.shapes, "float32")
+    found = chain.chains(network, -1)
     assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 10: 3, 15: 1}
     monkeypatch.setattr(kernels, "WORTH", 10**6)
-    assert not chain.chains(network.parts[:-1], network.shapes, "float32"), "not worth a compiler"
+    assert not chain.chains(network, -1), "not worth a compiler"
 
 
 @pytest.mark.parametrize("strategy", ["average", "gradient"])
@@ -272,7 +275,7 @@ def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype, loss)
 
     def note(name):
         before = getattr(chain.Chain, name)
-        noted = lambda self, *given: met.append((name, self.span)) or before(self, *given)  # noqa: E731
+        noted = lambda self, *given, **more: met.append((name, self.span)) or before(self, *given, **more)  # noqa: E731
         monkeypatch.setattr(chain.Chain, name, noted)
 
     note("apply")

@@ -8,7 +8,7 @@ import pytest
 
 from firesteel.core import constraints
 from firesteel.core.constraints import CONSTRAINTS, MaxNorm
-from firesteel.core.network import Network
+from firesteel.core.network import Network, alone
 from firesteel.core.optimizers import SGD
 from firesteel.core.update import update
 from firesteel.errors import ConfigError, DataError
@@ -52,21 +52,22 @@ def fit(made, x=X, **settings):
 @pytest.mark.parametrize("settings, expected", GOLDEN["BatchNormalization"])
 def test_batch_normalization_is_that_of_keras(settings, expected):
     x = np.array(GOLDEN["x"])
-    network = Network((BatchNormalization(**settings),), 3, "float64")
+    network = Network.chain((BatchNormalization(**settings),), 3, "float64")
     theta, g = network.init(0), np.zeros(network.layout.size)
-    y, pulls = network.forward(network.layout.views(theta), x, lambda op: np.random.default_rng(0))
+    values, pulls = alone(network.forward(network.layout.views(theta), x, lambda part: np.random.default_rng(0)))
+    y = values[1]
     np.testing.assert_allclose(y, expected["trained"], **SINGLE)
     pulls[0][1](np.zeros_like(y), network.layout.views(g)[0], True)
     update(network, SGD(0.1), theta, g, np.zeros((1, len(theta))), 1)
     views = network.layout.views(theta)
     np.testing.assert_allclose([views[0]["mean"], views[0]["variance"]], expected["averages"], **SINGLE)
-    np.testing.assert_allclose(network.forward(views, x)[0], expected["used"], **SINGLE)
+    np.testing.assert_allclose(network.output(views, x), expected["used"], **SINGLE)
 
 
 @pytest.mark.parametrize("settings, expected", GOLDEN["LayerNormalization"])
 def test_layer_normalization_is_that_of_keras(settings, expected):
-    network = Network((LayerNormalization(**settings),), 3, "float64")
-    y, _ = network.forward(network.layout.views(network.init(0)), np.array(GOLDEN["x"]))
+    network = Network.chain((LayerNormalization(**settings),), 3, "float64")
+    y = network.output(network.layout.views(network.init(0)), np.array(GOLDEN["x"]))
     np.testing.assert_allclose(y, expected, **SINGLE)
 
 

@@ -137,9 +137,9 @@ def test_logits_are_predicted_where_the_loss_takes_them_and_nothing_else_changes
 def test_a_loss_of_logits_refuses_the_activation_that_it_stands_for(kind):
     loss = kind(from_logits=True)
     for last in ("linear", "tanh"):
-        Objective(Network((Dense(3, last),), 2), loss)
+        Objective(Network.chain((Dense(3, last),), 2), loss)
     with pytest.raises(ConfigError, match="leave out from_logits, or the activation") as caught:
-        Objective(Network((Dense(3, loss.natural),), 2), loss)
+        Objective(Network.chain((Dense(3, loss.natural),), 2), loss)
     assert caught.value.code == "config-loss"
 
 
@@ -192,7 +192,7 @@ def test_log_cosh_keeps_the_digits_of_small_errors():
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_whole_network_stays_finite_on_tiny_and_on_large_inputs(name, dtype):
     loss, rng = LOSSES[name], np.random.default_rng(0)
-    network = Network((Dense(4, "tanh"), Dense(3, loss.natural)), 2, dtype)
+    network = Network.chain((Dense(4, "tanh"), Dense(3, loss.natural)), 2, dtype)
     theta = network.init(0)
     x = np.array([[1e-40, -1e-40], [1e4, -1e4], [0, 0], [1e4, 1e-40]], dtype)
     y, w = targets(loss, 3, 4, rng).astype(dtype), np.array([1, 2, 3, 1e-40])
@@ -214,7 +214,7 @@ def test_a_standardized_loss_is_the_loss_of_standardized_numbers():
 
 
 def test_class_weights_multiply_the_weights_of_rows_in_training_and_nowhere_else():
-    network = Network((Dense(3, "softmax"),), 2, "float64")
+    network = Network.chain((Dense(3, "softmax"),), 2, "float64")
     plain = Objective(network, SparseCategoricalCrossentropy())
     weighted = Objective(network, SparseCategoricalCrossentropy(), class_weight=(1.0, 0.0, 2.5))
     y, w = np.array([[0.0], [1.0], [2.0], [2.0]]), np.array([1.0, 2.0, 3.0, 4.0])
@@ -226,7 +226,7 @@ def test_class_weights_multiply_the_weights_of_rows_in_training_and_nowhere_else
 @pytest.mark.parametrize("name", LOSSES)
 def test_rows_of_weight_0_contribute_nothing_but_their_count(name):
     loss, rng = LOSSES[name], np.random.default_rng(5)
-    network = Network((Dense(4, "tanh"), Dense(3, loss.natural)), 2, "float64")
+    network = Network.chain((Dense(4, "tanh"), Dense(3, loss.natural)), 2, "float64")
     objective = Objective(network, loss, (("mae", METRICS["mae"]),) if loss.targets != "class" else ())
     views = network.layout.views(network.init(0))
     x, y, w = rng.normal(size=(10, 2)), targets(loss, 3, 10, rng), np.ones(10)
@@ -259,7 +259,7 @@ def test_accuracy_means_the_one_that_suits_the_loss(loss, outputs, kind):
 
 
 def test_sums_are_weighted_and_divided_by_the_weight_once():
-    network = Network((Dense(2),), 1, "float64")
+    network = Network.chain((Dense(2),), 1, "float64")
     objective = Objective(network, LOSSES["half_sse"], (("hit", CategoricalAccuracy()),))
     views = network.layout.views(np.array([1.0, 0.0, 0.0, 0.0]))
     x, y, w = np.array([[1.0], [2.0]]), np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([3.0, 1.0])

@@ -178,7 +178,7 @@ def test_ratios_of_nothing_are_0():
 
 def test_a_class_that_the_network_does_not_have_is_refused_when_it_is_built():
     for outputs, last, loss in ((3, "softmax", "categorical_crossentropy"), (1, "sigmoid", "binary_crossentropy")):
-        network, most = Network((Dense(outputs, last),), 2), max(2, outputs) - 1
+        network, most = Network.chain((Dense(outputs, last),), 2), max(2, outputs) - 1
         Objective(network, LOSSES[loss], (("recall", Recall(class_id=most)),))
         with pytest.raises(ConfigError, match=rf"Recall\(class_id={most + 1}\).* 0 to {most}") as caught:
             Objective(network, LOSSES[loss], (("recall", Recall(class_id=most + 1)),))

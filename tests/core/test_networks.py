@@ -17,7 +17,7 @@ LAYOUT = Layout(((("w", (2, 3)), ("b", (3,))), (), (("w", (3, 1)),)))
 
 
 def network(*layers, inputs=3, dtype="float64"):
-    return Network(tuple(layers), inputs, dtype)
+    return Network.chain(tuple(layers), inputs, dtype)
 
 
 def masks(seed=0):
@@ -142,30 +142,30 @@ def test_dropout_is_off_in_use_and_on_in_training():
     x = np.random.default_rng(0).normal(size=(50, 3))
     plain, dropped = network(Dense(40), Dense(2)), network(Dense(40), Dropout(0.5), Dense(2))
     theta = plain.init(0)
-    use = [net.forward(net.layout.views(theta), x)[0] for net in (plain, dropped)]
+    use = [net.output(net.layout.views(theta), x) for net in (plain, dropped)]
     np.testing.assert_array_equal(*use)
-    training = dropped.forward(dropped.layout.views(theta), x, masks())[0]
+    training = dropped.output(dropped.layout.views(theta), x, masks())
     assert (training != use[0]).all()
 
 
 def test_a_mask_drops_the_share_that_it_says_and_scales_up_the_rest():
     net = network(Dropout(0.3), inputs=200)
-    y = net.forward([{}], np.ones((500, 200)), masks())[0]
+    y = net.output([{}], np.ones((500, 200)), masks())
     assert (y == 0).mean() == pytest.approx(0.3, abs=0.005)
     assert set(np.unique(y)) == {0.0, 1 / 0.7}
-    np.testing.assert_array_equal(y, net.forward([{}], np.ones((500, 200)), masks())[0])
-    assert (y != net.forward([{}], np.ones((500, 200)), masks(1))[0]).any()
+    np.testing.assert_array_equal(y, net.output([{}], np.ones((500, 200)), masks()))
+    assert (y != net.output([{}], np.ones((500, 200)), masks(1))).any()
 
 
 def test_two_dropouts_of_a_network_draw_different_masks():
     net = network(Dropout(0.5), Dropout(0.5), inputs=1000)
-    y = net.forward([{}, {}], np.ones((1, 1000)), masks())[0]
+    y = net.output([{}, {}], np.ones((1, 1000)), masks())
     assert (y == 0).mean() == pytest.approx(0.75, abs=0.05)
 
 
 def test_a_mask_is_the_same_in_both_dtypes():
     one, other = (
-        network(Dropout(0.3), inputs=100, dtype=dtype).forward([{}], np.ones((9, 100), dtype), masks())[0]
+        network(Dropout(0.3), inputs=100, dtype=dtype).output([{}], np.ones((9, 100), dtype), masks())
         for dtype in ("float32", "float64")
     )
     np.testing.assert_array_equal(one == 0, other == 0)
@@ -179,7 +179,7 @@ FIRST = (Embedding, Input)
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=repr)
 def test_every_layer_keeps_dtype_and_composes_on_one_row(layer, dtype):
     before = [] if type(layer) in FIRST else [Dense(4, "tanh")]
-    net = Network((*before, layer, Dense(2)), 3 if layer.inputs is None else layer.inputs, dtype)
+    net = Network.chain((*before, layer, Dense(2)), 3 if layer.inputs is None else layer.inputs, dtype)
     views = net.layout.views(net.init(0))
     for rows in (1, 5):
         x = (
@@ -187,7 +187,7 @@ def test_every_layer_keeps_dtype_and_composes_on_one_row(layer, dtype):
             if isinstance(layer, Embedding)
             else np.ones((rows, net.inputs), dtype)
         )
-        y = net.forward(views, x, masks())[0]
+        y = net.output(views, x, masks())
         assert y.shape == (rows, 2) and y.dtype == dtype
 
 

@@ -54,7 +54,7 @@ def run(optimizer, theta, steps, grad=grad):
 
 
 GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("optimizers.json").read_text())
-NETWORK = {dtype: Network((Dense(2),), 3, dtype) for dtype in ("float32", "float64")}
+NETWORK = {dtype: Network.chain((Dense(2),), 3, dtype) for dtype in ("float32", "float64")}
 
 
 def made(kind, settings):
@@ -179,7 +179,7 @@ def test_a_step_taken_in_parts_has_the_bits_of_a_whole_one(optimizer, dtype, mon
     def steps(long):
         monkeypatch.setattr(core_update, "LONG", long)
         rng = np.random.default_rng(0)
-        network = Network((Dense(13),), inputs=70, dtype=dtype)
+        network = Network.chain((Dense(13),), inputs=70, dtype=dtype)
         theta = rng.normal(size=network.layout.size).astype(dtype)
         slots = np.zeros((len(optimizer.slots), len(theta)), dtype)
         for t in range(1, 4):

@@ -30,7 +30,7 @@ def flat(mlp):
 
 def network(activation, outputs, last):
     hidden = NAMES[activation]
-    return Network((Dense(7, hidden), Dense(4, hidden), Dense(outputs, last)), 5, "float64")
+    return Network.chain((Dense(7, hidden), Dense(4, hidden), Dense(outputs, last)), 5, "float64")
 
 
 @pytest.mark.parametrize("activation", NAMES)
@@ -47,7 +47,7 @@ def test_outputs_and_one_step_are_those_of_scikit_learn(activation, kind, output
     net = network(activation, outputs, last)
     theta = flat(mlp)
     views = net.layout.views(theta)
-    ours = net.forward(views, X)[0]
+    ours = net.output(views, X)
     if kind is MLPClassifier:
         theirs = mlp.predict_proba(X)
         np.testing.assert_allclose(ours, theirs if outputs > 1 else theirs[:, 1:], rtol=1e-12, atol=1e-14)

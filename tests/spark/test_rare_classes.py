@@ -12,7 +12,7 @@ Z = np.array([-80.0, -20.0, -1.0, 0.0, 1.0, 20.0, 80.0])
 
 @pytest.mark.parametrize("last", [Dense(1, "sigmoid"), Dense(2, "softmax")], ids=["sigmoid", "softmax"])
 def test_both_classes_of_two_have_their_tails(last):
-    network = Network((last,), 1)
+    network = Network.chain((last,), 1)
     theta = np.array([1.0, 0.0] if last.units == 1 else [0.0, 1.0, 0.0, 0.0], np.float32)
     raw, probability = np.hsplit(Classes(network, theta, "x").score(Z[:, None])[:, :4], 2)
     exact = 1 / (1 + np.exp(np.stack([Z, -Z], axis=1)))

@@ -288,7 +288,7 @@ MADE = {
     "gradient": ((Learner, "learn"), lambda: trained(X, strategy="gradient", epochs=2)),
     "sparse": ((csr.Learner, "step"), lambda: trained(ZEROS)),
     "evaluate": ((Objective, "score"), lambda: used("evaluate")),
-    "predict": ((Network, "forward"), lambda: used("predict")),
+    "predict": ((Network, "output"), lambda: used("predict")),
 }
 
 

@@ -44,7 +44,7 @@ def measured(scores, y, w=None, loss="mse", shards=1, dtype="float64", metrics=B
     """The metrics of outputs that are these scores, (B, O), and what has been mapped on the way."""
     scores, y = (np.asarray(part, dtype).reshape(len(part), -1) for part in (scores, y))
     w = np.ones(len(y)) if w is None else w
-    network = Network((Activation("linear"),), scores.shape[1], dtype)
+    network = Network.chain((Activation("linear"),), scores.shape[1], dtype)
     objective = Objective(network, LOSSES[loss] if isinstance(loss, str) else loss, metrics)
     engine = engine(pack_arrays(scores, y, w, np.dtype(dtype)), shards)
     return loop.score(engine, objective, np.zeros(0, dtype)), engine

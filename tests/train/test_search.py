@@ -241,5 +241,5 @@ def test_what_cannot_be_driven_is_refused():
 
 
 def test_a_network_may_be_searched_in_a_strategy_given_as_an_object():
-    assert Network((Dense(1),), 1).layout.size == 2
+    assert Network.chain((Dense(1),), 1).layout.size == 2
     fit(build(), strategy=Gradient(), epochs=1)

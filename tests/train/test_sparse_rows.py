@@ -9,7 +9,8 @@ from scipy.sparse import csr_array, csr_matrix
 from firesteel.callbacks import BackupAndRestore, LambdaCallback
 from firesteel.core import losses
 from firesteel.core import optimizers as catalogue
-from firesteel.core.csr import CSR, joined, product
+from firesteel.core.csr import CSR, joined
+from firesteel.core.layers.dense import product
 from firesteel.core.network import Network, Objective
 from firesteel.core.update import update
 from firesteel.errors import ConfigError, DataError
@@ -18,7 +19,7 @@ from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD, Adam
 from firesteel.regularizers import L1L2
 from firesteel.train.blocks import SPARSE_PART, SPARSE_WIDTH, Block, is_sparse, pack_arrays, row_keys
-from firesteel.train.csr import Learner
+from firesteel.train.csr import Learner, entering, narrowed
 from firesteel.train.partial import Changed, Task
 from firesteel.train.source import Arrays, Survey
 from firesteel.train.strategies import STRATEGIES
@@ -175,7 +176,7 @@ def test_narrow_or_crowded_sparse_matrices_train_as_dense_ones():
 
 
 def objective(*layers):
-    net = Network(tuple(layers), WIDTH, "float64", sparse=True)
+    net = Network.chain(tuple(layers), WIDTH, "float64", sparse=True)
     return Objective(net, losses.get("sparse_categorical_crossentropy"))
 
 
@@ -185,7 +186,7 @@ def test_the_gradient_is_that_of_finite_differences_and_of_the_dense_network():
     x, y, w = CSR.of(X[:20].astype("f8")), Y[:20, None].astype("f8"), np.linspace(1.0, 2.0, 20)
     g = np.zeros_like(theta)
     views = net.layout.views
-    target.learn(views(theta), net.entering(x, theta.dtype), y, w, 1.0, None, views(g))
+    target.learn(views(theta), entering(net, x, theta.dtype), y, w, 1.0, None, views(g))
     dense = np.zeros_like(theta)
     plain = replace(target, network=replace(net, sparse=False))
     plain.learn(views(theta), X[:20].astype("f8"), y, w, 1.0, None, views(dense))
@@ -195,7 +196,7 @@ def test_the_gradient_is_that_of_finite_differences_and_of_the_dense_network():
         for way in (1e-6, -1e-6):
             moved = theta.copy()
             moved[at] += way
-            ends.append(target.score(views(moved), net.entering(x, theta.dtype), y, w)[0])
+            ends.append(target.score(views(moved), entering(net, x, theta.dtype), y, w)[0])
         assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(g[at], rel=1e-5, abs=1e-8)
 
 
@@ -267,7 +268,7 @@ def test_only_touched_rows_move_and_only_they_travel():
     used = np.flatnonzero((X != 0).any(axis=0))
     idle = np.setdiff1d(np.arange(WIDTH), used)
     net = fitted(X, Y, shards=2, optimizer="rmsprop")
-    first = Network(net.network.layers, WIDTH, sparse=True).init(1)[: WIDTH * 6].reshape(WIDTH, 6)
+    first = Network.chain(net.network.layers, WIDTH, sparse=True).init(1)[: WIDTH * 6].reshape(WIDTH, 6)
     assert len(idle) and np.array_equal(net.get_weights()[0][idle], first[idle])
     a, b = (
         Changed(np.array(rows), np.full((1, 2, 3), value, "f4"), np.full(2, 0.5))
@@ -280,10 +281,10 @@ def test_only_touched_rows_move_and_only_they_travel():
 
 def test_a_narrowed_network_has_the_parameters_of_the_inputs_it_sees():
     net = objective(Dense(4, "relu", kernel_regularizer="l2"), BatchNormalization(), Dense(3, "softmax")).network
-    small = net.narrowed(10)
+    small = narrowed(net, 10)
     assert small.layout.size == net.layout.size - (WIDTH - 10) * 4
     assert [where.stop - where.start for where, _ in small.statistics] == [4, 4]
-    assert small.narrowed(WIDTH).layout == net.layout
+    assert narrowed(small, WIDTH).layout == net.layout
 
 
 # Scaling
@@ -306,9 +307,9 @@ def test_what_leaves_no_zeros_takes_the_dense_path(front):
 
 def test_a_network_that_cannot_take_sparse_rows_is_not_said_to():
     with pytest.raises(ConfigError, match="zeros stay zeros"):
-        Network((Rescaling(1.0, 2.0), Dense(3)), WIDTH, sparse=True)
+        Network.chain((Rescaling(1.0, 2.0), Dense(3)), WIDTH, sparse=True)
     with pytest.raises(ConfigError, match="zeros stay zeros"):
-        Network((Dense(3, kernel_constraint="non_neg"),), WIDTH, sparse=True)
+        Network.chain((Dense(3, kernel_constraint="non_neg"),), WIDTH, sparse=True)
 
 
 # Keeping

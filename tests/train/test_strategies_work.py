@@ -35,7 +35,7 @@ METRICS = (("accuracy", metrics.get("sparse_categorical_accuracy")),)
 def setup(dtype="float64", layers=PLAIN, x=X, y=Y, w=W, optimizer=None, pack=pack_arrays, **settings):
     """Blocks, and a task to train on them."""
     objective = Objective(
-        Network(tuple(layers), x.shape[1], dtype), losses.get("sparse_categorical_crossentropy"), METRICS
+        Network.chain(tuple(layers), x.shape[1], dtype), losses.get("sparse_categorical_crossentropy"), METRICS
     )
     optimizer = Adam(0.01) if optimizer is None else optimizer
     state = TrainState.start(objective.network.init(1), optimizer)
@@ -185,9 +185,9 @@ def test_prediction_is_the_forward_pass_row_by_row_in_order(rows, kind):
     views = network.layout.views(task.theta)
     outputs = predict(network, task.theta, x, map)
     assert outputs.shape == (rows, 3) and outputs.dtype == np.float64
-    np.testing.assert_allclose(outputs, network.forward(views, x.astype("f8"))[0], rtol=1e-12)
+    np.testing.assert_allclose(outputs, network.output(views, x.astype("f8")), rtol=1e-12)
     logits = predict(network, task.theta, x, map, last=task.objective.last)
-    np.testing.assert_allclose(logits, network.forward(views, x.astype("f8"), last=-1)[0], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(logits, network.output(views, x.astype("f8"), last=-1), rtol=1e-12, atol=1e-14)
 
 
 # The same bits

@@ -59,7 +59,7 @@ W = RNG.random(ROWS) + 0.1
 
 def task_and_blocks(kind="numbers", front="nothing", dtype="float32", layers=LAYERS, w=None, shares=False, **fields):
     """Return a task of average training, and its rows.  shares: whether targets are a share for each class."""
-    network = Network((*FRONTS[front], *layers), INPUTS, dtype)
+    network = Network.chain((*FRONTS[front], *layers), INPUTS, dtype)
     loss, metric = SparseCategoricalCrossentropy(), SparseCategoricalAccuracy()
     if shares:
         loss, metric = CategoricalCrossentropy(), CategoricalAccuracy()
@@ -154,7 +154,7 @@ def test_whatever_takes_the_step(optimizer, monkeypatch):
 
 def test_which_networks_are_for_a_team():
     def first(*layers, loss=None):
-        return team.begins(Objective(Network(layers, 6), loss or SparseCategoricalCrossentropy()))
+        return team.begins(Objective(Network.chain(layers, 6), loss or SparseCategoricalCrossentropy()))
 
     end = Dense(3, "softmax")
     assert first(end) == first(Dense(4, "relu"), Dense(5), end) == first(Dense(4), Activation("relu"), end) == 0

@@ -31,13 +31,13 @@ X = RNG.normal(size=(ROWS, 4))
 Y = (X[:, :1] + X[:, 1:2] > 0).astype(float)
 W = RNG.uniform(0.5, 2, ROWS)
 OBJECTIVE = Objective(
-    Network((Dense(6, "tanh"), Dropout(0.2), Dense(2, "softmax")), 4),
+    Network.chain((Dense(6, "tanh"), Dropout(0.2), Dense(2, "softmax")), 4),
     losses.get("sparse_categorical_crossentropy"),
     (("accuracy", metrics.get("sparse_categorical_accuracy")),),
 )
 
 
-PLAIN = Network((Dense(1, use_bias=False),), 1)
+PLAIN = Network.chain((Dense(1, use_bias=False),), 1)
 
 
 def engine(shards=1, x=X, y=Y, w=W, pack=pack_arrays):
@@ -113,7 +113,7 @@ def test_what_validation_reports_belongs_to_the_weights_after_the_epoch():
 
 
 def test_the_loss_of_a_round_without_steps_in_between_is_that_of_the_weights_before_it():
-    objective = Objective(Network((Dense(2, "softmax"),), 4), OBJECTIVE.loss)
+    objective = Objective(Network.chain((Dense(2, "softmax"),), 4), OBJECTIVE.loss)
     state = TrainState.start(objective.network.init(0), SGD())
     before = loop.score(engine(), objective, state.theta)
     settings = {"epochs": 1, "batch_size": None, "seed": 0}
@@ -207,7 +207,7 @@ def test_each_task_says_which_epoch_round_and_step_it_is_and_cannot_be_written_t
 
 
 def test_a_diverged_training_raises_with_the_state_of_the_last_good_epoch():
-    network = Network((Dense(4), Dense(1)), 4)
+    network = Network.chain((Dense(4), Dense(1)), 4)
     objective = Objective(network, losses.get("mse"))
     seen, optimizer = [], SGD(0.9)
     with pytest.raises(DivergenceError, match="Lower the learning rate") as caught:
@@ -428,7 +428,7 @@ def test_epochs_after_the_one_that_stopped_training_do_not_count(monkeypatch):
 
 
 def test_a_divergence_among_shared_epochs_keeps_the_last_good_one():
-    objective, optimizer, seen = Objective(Network((Dense(1),), 4), losses.get("mse")), SGD(1.0), []
+    objective, optimizer, seen = Objective(Network.chain((Dense(1),), 4), losses.get("mse")), SGD(1.0), []
     state, where = TrainState.start(objective.network.init(0), optimizer), far_away()
     with pytest.raises(DivergenceError, match="training diverged in epoch 53") as caught:
         loop.train(
@@ -479,7 +479,7 @@ def test_training_ends_when_the_loss_has_settled():
 # Penalties and class weights
 
 
-PRICED = replace(OBJECTIVE, network=Network((Dense(2, "softmax", kernel_regularizer=L1L2(0.01, 0.1)),), 4))
+PRICED = replace(OBJECTIVE, network=Network.chain((Dense(2, "softmax", kernel_regularizer=L1L2(0.01, 0.1)),), 4))
 
 
 def test_a_penalty_is_in_the_loss_and_in_the_step_once_whatever_the_shards():
@@ -494,7 +494,7 @@ def test_a_penalty_is_in_the_loss_and_in_the_step_once_whatever_the_shards():
     np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-5)
     np.testing.assert_allclose(losses_[0], losses_[1], rtol=1e-6)
     first = PRICED.network.init(0)
-    plain = replace(PRICED, network=Network((Dense(2, "softmax"),), 4))
+    plain = replace(PRICED, network=Network.chain((Dense(2, "softmax"),), 4))
     price = PRICED.network.penalty(PRICED.network.layout.views(first))
     assert losses_[0][0] == pytest.approx(loop.score(engine(), plain, first)["loss"] + price, rel=1e-6)
     assert loop.score(engine(), PRICED, first)["loss"] == pytest.approx(losses_[0][0], rel=1e-6)

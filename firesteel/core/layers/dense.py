@@ -1,19 +1,27 @@
-"""The fully connected layer: sums of all inputs, and an activation behind them."""
+"""The fully connected layer: sums of all inputs, and an activation behind them.
+
+A sparse row's product depends on that row alone, whatever lies beside it: rows of one padded length are multiplied
+together, each as a product of its own.
+"""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from firesteel.core import initializers
 from firesteel.core.constraints import Constraint
-from firesteel.core.csr import CSR, Features, product
+from firesteel.core.csr import CSR, Features
 from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
-from firesteel.core.layers.activation import Activation, activation
+from firesteel.core.layers.activation import Activation, Relu, activation
 from firesteel.core.layout import ones
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.spec import choice, flag, integer
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 
-__all__ = ["Dense", "Linear"]
+__all__ = ["Dense", "Linear", "product", "runs", "span"]
 
 
 class Linear(Layer):
@@ -84,3 +92,73 @@ class Dense(Layer):
     def parts(self) -> tuple[Layer, ...]:
         given = {name: value for name, value in vars(self).items() if name not in ("activation", "input_dim")}
         return (Linear(**given), *Activation(self.activation).parts())
+
+
+PRODUCTS = 1 << 18
+"""Values of w that are gathered at a time, so that they stay in the cache."""
+
+
+def product(x: CSR, w: Array) -> Array:
+    """Return x w, (n, O), for w (I, O); each row by itself, over as many terms as its own length rounds up to.
+
+    >>> product(CSR.of(np.array([[0.0, 2.0], [0.0, 0.0]])), np.array([[1.0], [3.0]]))
+    array([[6.],
+           [0.]])
+    """
+    counts = np.diff(x.indptr)
+    sizes = _rounded(counts)
+    out = np.zeros((len(x), w.shape[1]), w.dtype)
+    for size in np.flatnonzero(np.bincount(sizes)):
+        if not size:
+            continue
+        alike = np.flatnonzero(sizes == size)
+        most = max(1, PRODUCTS // (int(size) * w.shape[1]))
+        for some in range(0, len(alike), most):
+            rows = alike[some : some + most]
+            at = x.indptr[rows][:, None] + np.arange(size)
+            inside = np.arange(size) < counts[rows][:, None]
+            np.minimum(at, len(x.values) - 1, out=at)
+            v = x.values.take(at) * inside
+            terms = w.take(x.indices.take(at), axis=0)
+            out[rows] = terms[:, 0] * v if size == 1 else np.matmul(v[:, None, :], terms)[:, 0]
+    return out
+
+
+def _rounded(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return each count rounded up to 0, 1, 2, 4, a multiple of 8, or above 64 to one of four steps an octave."""
+    step = np.maximum(8, 1 << np.maximum(np.frexp(np.maximum(counts - 1, 0))[1] - 3, 0))
+    return np.where(counts <= 2, counts, np.where(counts <= 4, 4, -(-counts // step) * step))
+
+
+# Dense layers in a row
+
+
+def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list[int]]]:
+    """Return the linear parts of a chain that follow one another, each with the rectifier behind it if there is one.
+
+    A layer of one unit, or of one input, is in none of them: NumPy has other products for those.
+
+    Args:
+        parts: The first parts of a network.
+        shapes: Those of the values that they read and make, in order.
+
+    Returns:
+        By the number of the first part of each run: of each layer the inputs, the units, whether there is a bias and
+        whether a rectifier.
+    """
+    found: dict[int, list[list[int]]] = {}
+    first = None
+    for number, (part, shape, made) in enumerate(zip(parts, shapes, shapes[1:], strict=False)):
+        if isinstance(part, Linear) and len(shape) == 1 and min(shape[0], made[0]) > 1:
+            first = number if first is None else first
+            found.setdefault(first, []).append([shape[0], made[0], part.use_bias, False])
+        elif isinstance(part, Relu) and first is not None and not found[first][-1][3]:
+            found[first][-1][3] = True
+        else:
+            first = None
+    return found
+
+
+def span(layers: Any) -> int:
+    """Return how many parts the layers of a run are."""
+    return sum(1 + int(bent) for *_, bent in layers)

@@ -1,0 +1,64 @@
+"""Layers that contain layers."""
+
+from typing import Any
+
+from firesteel.core.layer import Layer, Param
+from firesteel.core.types import Array, Pull, Shape, Stream, Views
+from firesteel.errors import ConfigError
+
+__all__ = ["Wrapper"]
+
+
+class Wrapper(Layer):
+    """Base of layers that apply other layers: what those learn is the wrapper's, as "name.part.parameter".
+
+    A subclass names them in `inner`, gives each to `run` in its `apply`, and to `learned` in its `params` where that
+    one is not given the wrapper's own inputs.
+    """
+
+    @property
+    def inner(self) -> dict[str, Layer]:
+        """The layers inside, by name."""
+        raise NotImplementedError
+
+    @property
+    def random(self) -> bool:  # type: ignore[override]
+        """Whether one of them is random."""
+        return any(part.random for name in self.inner for _, part in self._parts(name))
+
+    def params(self, *inputs: Shape) -> dict[str, Param]:
+        return {key: param for name in self.inner for key, param in self.learned(name, *inputs)[0].items()}
+
+    def learned(self, name: str, *inputs: Shape) -> tuple[dict[str, Param], Shape]:
+        """Return what an inner layer learns, and the shape of its outputs, given the shapes of its inputs."""
+        found: dict[str, Param] = {}
+        for prefix, part in self._parts(name):
+            if part.joint:
+                raise ConfigError(f"{part} sums over a batch: it cannot be inside another layer", code="config-layer")
+            found |= {prefix + key: param for key, param in part.params(*inputs).items()}
+            inputs = (part.output_shape(*inputs),)
+        return found, inputs[0]
+
+    def run(self, name: str, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        """Apply an inner layer; the arguments are those of `apply`."""
+        pulls = []
+        for number, (prefix, part) in enumerate(self._parts(name)):
+            own = None if rng is None or not part.random else rng.inside(name, number)
+            y, pull = part.apply(_under(p, prefix), *x, rng=own)
+            pulls.append((prefix, pull))
+            x = (y,)
+
+        def back(d_y: Any, g: Views, wants_x: bool) -> Any:
+            for at, (prefix, pull) in reversed(list(enumerate(pulls))):
+                d_y = pull(d_y, _under(g, prefix), wants_x or at > 0)
+            return d_y
+
+        return x[0], back
+
+    def _parts(self, name: str) -> list[tuple[str, Layer]]:
+        return [(f"{name}.{number}.", part) for number, part in enumerate(self.inner[name].parts())]
+
+
+def _under(views: Views, prefix: str) -> Views:
+    """Return the views whose names begin so, without that."""
+    return {key.removeprefix(prefix): array for key, array in views.items() if key.startswith(prefix)}

@@ -1,0 +1,236 @@
+"""Networks of nodes put together by hand, and the layers that they need: what later layers will ask of the core."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from firesteel.callbacks import Callback
+from firesteel.core.layer import Layer, Param
+from firesteel.core.layers import BatchNormalization, Dense, Dropout, Embedding
+from firesteel.core.layers.wrapper import Wrapper
+from firesteel.core.network import Network, Node
+from firesteel.core.seeds import stream_for
+from firesteel.core.spec import choice
+from firesteel.core.types import Joint
+from firesteel.models import Sequential
+
+
+class Add(Layer):
+    """y = x_1 + x_2."""
+
+    def apply(self, p, *x, rng=None):
+        return x[0] + x[1], lambda d_y, g, wants_x: (d_y, d_y.copy())
+
+
+class Join(Layer):
+    """y = [x_1, x_2, ...], along the last axis."""
+
+    def output_shape(self, *inputs):
+        return (sum(shape[-1] for shape in inputs),)
+
+    def apply(self, p, *x, rng=None):
+        ends = np.cumsum([part.shape[1] for part in x])[:-1]
+
+        def pull(d_y, g, wants_x):
+            return tuple(np.ascontiguousarray(part) for part in np.split(d_y, ends, axis=1))
+
+        return np.concatenate(x, axis=1), pull
+
+
+class Halves(Layer):
+    """The first and the second half of x: a layer of two outputs."""
+
+    results: ClassVar[int] = 2
+
+    def output_shape(self, *inputs):
+        half = inputs[0][0] // 2
+        return (half,), (inputs[0][0] - half,)
+
+    def apply(self, p, x, rng=None):
+        half = x.shape[1] // 2
+        return (x[:, :half].copy(), x[:, half:].copy()), lambda d_y, g, wants_x: np.hstack(d_y)
+
+
+class Positive(Layer):
+    """Which of the inputs are above 0: a value that is a mask, by which nobody has a derivative."""
+
+    def apply(self, p, x, rng=None):
+        return x > 0, lambda d_y, g, wants_x: None
+
+
+class MaskedMean(Layer):
+    """The mean over the values of x, (B, I), that a mask, (B, I), leaves."""
+
+    def output_shape(self, *inputs):
+        return (1,)
+
+    def apply(self, p, x, mask, rng=None):
+        count = np.maximum(mask.sum(axis=1, keepdims=True), 1).astype(x.dtype)
+        y = np.where(mask, x, x.dtype.type(0)).sum(axis=1, keepdims=True) / count
+        return y, lambda d_y, g, wants_x: (mask * (d_y / count), None)
+
+
+class Residual(Wrapper):
+    """y = x + f(x), of the layer f that is inside."""
+
+    layer: Layer = choice(None, lambda given: given or Dense(4, "tanh"))
+
+    @property
+    def inner(self):
+        return {"layer": self.layer}
+
+    def apply(self, p, x, rng=None):
+        y, pull = self.run("layer", p, x, rng=rng)
+        return x + y, lambda d_y, g, wants_x: d_y.copy() + pull(d_y, g, True)
+
+
+class Centred(Layer):
+    """y = x - the mean over the whole batch + b: a layer that needs sums over all pieces of a batch."""
+
+    joint: ClassVar[bool] = True
+
+    def params(self, *inputs):
+        return {"b": Param(inputs[0]), "mean": Param(inputs[0], average=0.9)}
+
+    def batch_sums(self, x):
+        return np.append(x.sum(axis=0, dtype=np.float64), len(x))
+
+    def apply(self, p, x, total=None, rng=None):
+        if total is None:
+            return x - p["mean"] + p["b"], None
+        n, mean = total[-1], (total[:-1] / total[-1]).astype(x.dtype)
+
+        def pull(d_y, g, wants_x, total):
+            g["b"][:] = d_y.sum(axis=0)
+            g["mean"][:] = mean * x.dtype.type(len(x) / n)  # the pieces' shares add up to the mean
+            return d_y - (total / n).astype(x.dtype)
+
+        return x - mean + p["b"], Joint(lambda d_y: d_y.sum(axis=0, dtype=np.float64), pull)
+
+
+def _nodes(*given):
+    return tuple(Node(layer, args, owner) for layer, args, owner in given)
+
+
+def two_inputs(end):
+    """(a, b) of 3 and 5 numbers: each through a layer of its own, then joined."""
+    nodes = _nodes((Dense(6, "tanh"), (0,), 0), (Dense(4, "relu"), (1,), 1), (Join(), (2, 3), 2), (end, (4,), 3))
+    return nodes, ((3,), (5,))
+
+
+def beside(end):
+    """A value that goes on beside a layer, and is added again."""
+    nodes = _nodes(
+        (Dense(8, "tanh"), (0,), 0),
+        (Dense(8, "relu"), (1,), 1),
+        (Add(), (1, 2), 2),
+        (Dropout(0.3), (3,), 3),
+        (end, (4,), 4),
+    )
+    return nodes, ((8,),)
+
+
+def shared(end):
+    """One layer, with one set of parameters, used three times."""
+    nodes = _nodes(
+        (Dense(8, "tanh", kernel_regularizer="l2"), (0,), 0),
+        (Dense(8, "tanh", kernel_regularizer="l2"), (1,), 0),
+        (Dense(8, "tanh", kernel_regularizer="l2"), (2,), 0),
+        (end, (3,), 1),
+    )
+    return nodes, ((8,),)
+
+
+def masked(end):
+    """A mask made of the inputs, given to a layer beside what it masks."""
+    nodes = _nodes(
+        (Dense(8, "tanh"), (0,), 0),
+        (Positive(), (0,), 1),
+        (MaskedMean(), (1, 2), 2),
+        (Join(), (1, 3), 3),
+        (end, (4,), 4),
+    )
+    return nodes, ((8,),)
+
+
+def halves(end):
+    """A layer of two outputs, of which one goes through another layer; and one whose second output nobody reads."""
+    nodes = _nodes(
+        (Dense(8, "tanh"), (0,), 0),
+        (Halves(), (1,), 1),
+        (Dense(4, "tanh"), (2,), 2),
+        (Add(), (4, 3), 3),
+        (Halves(), (5,), 4),
+        (end, (6,), 5),
+    )
+    return nodes, ((8,),)
+
+
+def inside(end):
+    """Layers that contain layers, a random one among them."""
+    nodes = _nodes(
+        (Residual(Dense(8, "tanh", kernel_regularizer="l2")), (0,), 0),
+        (Residual(Dropout(0.4)), (1,), 1),
+        (end, (2,), 2),
+    )
+    return nodes, ((8,),)
+
+
+def joint(end):
+    """A layer that subtracts the mean over the batch."""
+    return _nodes((Dense(8, "tanh"), (0,), 0), (Centred(), (1,), 1), (end, (2,), 2)), ((8,),)
+
+
+def unread(end):
+    """A layer that nothing reads: its derivatives are 0."""
+    return _nodes((Dense(5, "tanh"), (0,), 0), (Dense(8, "tanh"), (0,), 1), (end, (2,), 2)), ((8,),)
+
+
+def looked_up(end):
+    """A category and some numbers: an embedding beside what it is joined with."""
+    nodes = _nodes((Embedding(3, 4), (0,), 0), (Join(), (2, 1), 1), (BatchNormalization(), (3,), 2), (end, (4,), 3))
+    return nodes, ((1,), (7,))
+
+
+GRAPHS = {
+    graph.__name__: graph for graph in (two_inputs, beside, shared, masked, halves, inside, joint, unread, looked_up)
+}
+
+
+def network(name, end=None, dtype="float32"):
+    """Return one of the graphs, for rows of 8 numbers and 3 classes."""
+    nodes, entries = GRAPHS[name](end or Dense(3, "softmax"))
+    return Network(nodes, entries, dtype)
+
+
+def model(name, dtype="float32", optimizer="adam"):
+    """Return a model whose network is one of the graphs."""
+    made = Sequential([Dense(3, "softmax", input_dim=8)], dtype=dtype)
+    made._network = network(name, dtype=dtype)
+    made.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    return made
+
+
+def stream():
+    """Return a stream of random numbers."""
+    return stream_for(0, "check")
+
+
+class Stop(Callback):
+    """End a fit by an error after its second epoch, or do nothing."""
+
+    def __init__(self, ends=True):
+        super().__init__()
+        self.ends = ends
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.ends and epoch == 1:
+            raise ZeroDivisionError
+
+
+def rows(count=400, seed=0):
+    """Return x (n, 8), whose first column is a category, and classes (n,)."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, 8))
+    x[:, 0] = rng.integers(0, 3, count)
+    return x, np.argmax(x[:, 1:4] + x[:, [0]], axis=1)
