@@ -19,9 +19,9 @@ from firesteel.core.layers.preprocessing import Standardize
 from firesteel.core.losses import Crossentropy
 from firesteel.core.network import Network, Objective
 from firesteel.core.types import Array
+from firesteel.tables.moments import Moments
 from firesteel.train.centring import FAR, Sample
 from firesteel.train.checks import FLAT, INEXACT, called
-from firesteel.train.moments import Moments
 from firesteel.train.source import Survey
 
 __all__ = ["advice", "sizes", "warn_of_lost"]

@@ -23,18 +23,19 @@ from firesteel.core.spec import spelled
 from firesteel.errors import ConfigError
 from firesteel.printing import say
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
-from firesteel.train import loop
+from firesteel.tables.moments import measure
 from firesteel.train.blas import steady
 from firesteel.train.callbacks import Callback
 from firesteel.train.engine import Engine
+from firesteel.train.epoch import score
 from firesteel.train.history import History
-from firesteel.train.moments import measure
+from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import predict
 from firesteel.train.source import Arrays, Source, check_width
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
 from firesteel.train.threads import threads
-from firesteel.trainable import Trainable, strategy_of
+from firesteel.trainable import Trainable
 
 __all__ = ["Sequential", "load_model"]
 
@@ -123,17 +124,10 @@ class Sequential(Trainable):
         source = self._source(x, y, sample_weight, columns, split, shuffle)
         return self.fit_source(
             source,
+            Recipe(epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight),
             validation=None
             if validation_data is None
             else self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's "),
-            batch_size=batch_size,
-            epochs=epochs,
-            strategy=chosen,
-            shards=shards,
-            seed=seed,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            initial_epoch=initial_epoch,
             callbacks=[*_printers(verbose), *listed("callbacks", callbacks, Callback)],
             checkpoint=checkpoint,
             told={"columns": columns},
@@ -160,7 +154,7 @@ class Sequential(Trainable):
         with source.engine(centre=objective.network.centre) as engine:
             moments = measure(engine, survey.width, survey.targets, self._dtype)
             fresh = not self.state.step and not self._waiting()
-            start = loop.score(engine, objective, self.theta)["loss"] if fresh else None
+            start = score(engine, objective, self.theta)["loss"] if fresh else None
         return advice(objective, survey, *moments, start)
 
     # Use
@@ -199,7 +193,7 @@ class Sequential(Trainable):
         """Return [loss, *metrics] over the rows, or a dictionary of them; the arguments are those of `fit`."""
         opened = self.opened(x, y, sample_weight=sample_weight, features=features, label=label, weight=weight)
         with opened as (objective, engine):
-            means = loop.score(engine, objective, self.theta)
+            means = score(engine, objective, self.theta)
         if verbose:
             say(console.shown(means))
         return means if return_dict else list(means.values())

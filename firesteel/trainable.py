@@ -18,25 +18,23 @@ from firesteel.built import Built
 from firesteel.core.centre import Centre
 from firesteel.core.layers import Flatten, Input, Normalization
 from firesteel.core.network import Objective
-from firesteel.core.optimizers import Optimizer
-from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError, DivergenceError
-from firesteel.train import loop, strategies
+from firesteel.tables.moments import measure
+from firesteel.tables.weights import class_weights
+from firesteel.train import loop
 from firesteel.train.callbacks import Callback, Conductor, blank_row
 from firesteel.train.centring import centre_for
 from firesteel.train.checkpoints import Checkpoints, Identity
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine
 from firesteel.train.history import History
-from firesteel.train.moments import measure
+from firesteel.train.recipe import Recipe
 from firesteel.train.savers import BackupAndRestore
 from firesteel.train.source import Arrays, Source, Survey, check_kind, check_targets, check_width
 from firesteel.train.state import Progress
-from firesteel.train.stopping import Stopping
-from firesteel.train.strategies import Gradient, Strategy
-from firesteel.train.weights import class_weights
+from firesteel.train.strategies import Gradient
 
-__all__ = ["Trainable", "strategy_of", "whole_number"]
+__all__ = ["Trainable"]
 
 
 class Trainable(Built):
@@ -45,16 +43,9 @@ class Trainable(Built):
     def fit_source(
         self,
         source: Source,
+        recipe: Recipe,
         *,
         validation: Source | None,
-        batch_size: int | None,
-        epochs: int,
-        strategy: Strategy,
-        shards: int | None,
-        seed: int,
-        shuffle: bool,
-        class_weight: Any,
-        initial_epoch: int,
         callbacks: Sequence[Callback],
         checkpoint: str | os.PathLike[str] | None = None,
         told: Mapping[str, Any],
@@ -64,25 +55,20 @@ class Trainable(Built):
         told: what callbacks shall know beside the rest.
         """
         place = _place(checkpoint, callbacks)
-        initial_epoch = whole_number("initial_epoch", initial_epoch, 0)
-        epochs = whole_number("epochs", epochs, initial_epoch + 1)
-        batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
-        seed = whole_number("seed", seed, 0)
         objective, survey = self._surveyed(source)
-        strategy.check(self.network, self._compiled(), batch_size)
-        weights = None if class_weight is None else class_weights(class_weight, survey, objective)
+        recipe.check(self.network, self._compiled())
+        given = recipe.class_weight
+        weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
             self._surveyed(validation)
-        if batch_size is None:
-            batch_size = strategy.default_batch_size()
-        count = source.default_shards(strategy, batch_size) if shards is None else shards
-        if weights is not None and not isinstance(class_weight, str):
-            class_weight = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
+        shards = source.shards_of(recipe)
+        if weights is not None and not isinstance(given, str):
+            given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
         centre = self._centre(survey)
         warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
-        told = {**told, "validation_split": source.split, "class_weight": class_weight}
+        told = {**told, "validation_split": source.split, "class_weight": given}
         with contextlib.ExitStack() as stack:
-            engine = stack.enter_context(source.engine(count, shuffle=shuffle, centre=centre))
+            engine = stack.enter_context(source.engine(shards, shuffle=recipe.shuffle, centre=centre))
             held: Engine | None = None
             if validation is not None:
                 held = stack.enter_context(validation.engine(centre=centre))
@@ -93,13 +79,7 @@ class Trainable(Built):
             return self.fit_blocks(
                 engine,
                 held,
-                epochs=epochs,
-                batch_size=batch_size,
-                strategy=strategy,
-                seed=seed,
-                shuffle=shuffle,
-                class_weight=weights,
-                initial_epoch=initial_epoch,
+                replace(recipe, class_weight=weights),
                 callbacks=callbacks,
                 checkpoints=place,
                 told=told,
@@ -109,16 +89,9 @@ class Trainable(Built):
         self,
         engine: Engine,
         validation: Engine | None,
+        recipe: Recipe,
         *,
-        epochs: int,
-        batch_size: int | None,
-        strategy: Strategy,
-        seed: int,
-        shuffle: bool = True,
         callbacks: Sequence[Callback] = (),
-        initial_epoch: int = 0,
-        stopping: Stopping | None = None,
-        class_weight: tuple[float, ...] | None = None,
         checkpoints: Checkpoints | None = None,
         told: Mapping[str, Any] | None = None,
         run: str = "firesteel",
@@ -134,20 +107,13 @@ class Trainable(Built):
         self._adapt(engine)
         if engine.sparse and not self.network.sparse and self.network.front is not None:
             self._network = replace(self.network, sparse=True)
-        objective = replace(self._objective(), class_weight=class_weight)
+        objective = replace(self._objective(), class_weight=recipe.class_weight)
         rows = sum(block.rows for block in engine.blocks)
-        steps = -(-rows // (batch_size or rows))
         params = {
-            "epochs": epochs,
-            "steps": steps,
+            **vars(recipe),
+            "steps": -(-rows // (recipe.batch_size or rows)),
             "rows": rows,
-            "batch_size": batch_size,
-            "strategy": strategy,
             "shards": engine.shards,
-            "seed": seed,
-            "shuffle": shuffle,
-            "initial_epoch": initial_epoch,
-            "stopping": stopping,
             "callbacks": tuple(callbacks),
             "drawn": not self._chosen,
             "resumed": False,
@@ -157,29 +123,24 @@ class Trainable(Built):
         bold = conductor.bold
         if bold is not None and optimizer.searches:
             raise ConfigError("BoldDriver needs an optimizer that takes steps of one size", code="config-callback")
-        if bold is not None and bold.form == "seed" and not isinstance(strategy, Gradient):
+        if bold is not None and bold.form == "seed" and not isinstance(recipe.strategy, Gradient):
             raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
-        rules = (*conductor.stopping, *([] if stopping is None else [stopping]))
         if not self._chosen:  # nothing can be refused any more
-            self.keep(self.state.with_theta(self.network.init(seed)))
+            self.keep(self.state.with_theta(self.network.init(recipe.seed)))
             self._chosen = True
 
         start, save = Progress(self.state), None
         if checkpoints is not None:
-            settings = {
-                "epochs": epochs,
-                "initial_epoch": initial_epoch,
-                "batch_size": batch_size,
-                "seed": seed,
-                "shuffle": shuffle,
-                "stopping": None if stopping is None else str(stopping),
+            names = ("epochs", "initial_epoch", "batch_size", "seed", "shuffle")
+            settings = {name: getattr(recipe, name) for name in names} | {
+                "stopping": None if recipe.stopping is None else str(recipe.stopping),
                 "callbacks": _acting(callbacks),
             }
             engines = [engine] if validation is None else [engine, validation]
-            row = blank_row(objective, validation is not None) | {"epoch": initial_epoch}
+            row = blank_row(objective, validation is not None) | {"epoch": recipe.initial_epoch}
             blank = Progress(self.state, [row], sums=np.zeros(objective.size))
             identity = replace(
-                Identity.of(objective, optimizer, strategy, engines, self.state, settings), blank=blank
+                Identity.of(objective, optimizer, recipe.strategy, engines, self.state, settings), blank=blank
             )
             found = checkpoints.load(identity, self.state)
             start, params["resumed"] = found or start, found is not None
@@ -190,17 +151,10 @@ class Trainable(Built):
                 engine,
                 objective,
                 optimizer,
-                strategy=strategy,
-                start=replace(start, state=conductor.start(start.state, start.rows)),
-                epochs=epochs - initial_epoch,
-                batch_size=batch_size,
-                seed=seed,
-                shuffle=shuffle,
+                replace(start, state=conductor.start(start.state, start.rows)),
+                recipe,
                 validation=validation,
                 watcher=conductor,
-                stopping=rules,
-                initial_epoch=initial_epoch,
-                bold=bold,
                 keep=save,
                 origin=origin,
             )
@@ -284,18 +238,3 @@ def _place(
             "progress is kept in one place: by checkpoint=, or by one BackupAndRestore", code="config-callback"
         )
     return kept.place(*given[0]) if given else None
-
-
-def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:
-    """Return the strategy that was given; if none was, `gradient` for an optimiser that searches, else `average`."""
-    usual = "gradient" if optimizer is not None and optimizer.searches else "average"
-    chosen: Strategy = strategies.get(usual if given is None else given)
-    return chosen
-
-
-def whole_number(name: str, value: Any, low: int) -> int:
-    """Return the value as an int; raise ConfigError unless it is a whole number of at least `low`."""
-    number = whole(value)
-    if number is None or number < low:
-        raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
-    return number

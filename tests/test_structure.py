@@ -378,6 +378,24 @@ def test_every_room_is_read_in_one_sitting():
         assert most / 10 < sum(inside.values()) <= most
 
 
+def length(function):
+    """The lines of a function, its docstring apart."""
+    first = function.body[0]
+    documented = first.end_lineno - first.lineno + 1 if ast.get_docstring(function) else 0
+    return function.end_lineno - function.lineno + 1 - documented
+
+
+@pytest.mark.parametrize("path", **ids(under("core", "train")))
+def test_a_function_fits_a_screen(path):
+    functions = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef)]
+    assert all(length(function) <= 60 for function in functions), [one.name for one in functions if length(one) > 60]
+
+
+def test_the_length_of_a_function_leaves_its_docstring_out():
+    tree = ast.parse('def f(\n    a,\n):\n    """Two\n    lines."""\n    return a')
+    assert length(tree.body[0]) == 6 - 2
+
+
 def test_the_count_leaves_docstrings_comments_and_blank_lines_out(tmp_path):
     path = tmp_path / "m.py"
     documented = '"""Two\nlines."""\n\n# a comment\n'

@@ -19,8 +19,8 @@ from firesteel.errors import ConfigError
 from firesteel.layers import Dense, Dropout, Layer, Rescaling
 from firesteel.models import Sequential, load_model
 from firesteel.report.settings import NUMBERS_ALONE
+from firesteel.tables.moments import Moments
 from firesteel.train import strategies
-from firesteel.train.moments import Moments
 
 __all__ = ["build", "callbacks_of", "check", "measures_targets", "optimizer_of"]
 

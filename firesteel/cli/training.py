@@ -20,11 +20,10 @@ from firesteel.cli.sets import SETS
 from firesteel.cli.task import Task, decide
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
+from firesteel.tables.moments import measure
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
-from firesteel.train.moments import measure
+from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.source import Arrays, Source, Survey
-from firesteel.train.strategies import Strategy
-from firesteel.trainable import strategy_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,29 +50,13 @@ class Plan:
     config: Config
     task: Task
     model: Sequential
+    recipe: Recipe
     source: Source
     survey: Survey
     training: Part
     held: Arrays | None
     test: Part | None
     names: tuple[str, ...] | None
-
-    @property
-    def strategy(self) -> Strategy:
-        """The strategy: what is given, or what suits the optimiser."""
-        return strategy_of(self.config.training.strategy, self.model.optimizer)
-
-    @property
-    def batch_size(self) -> int | None:
-        """Rows a step; None where a step takes all."""
-        given = self.config.training.batch_size
-        return self.strategy.default_batch_size() if given is None else given
-
-    @property
-    def shards(self) -> int:
-        """Parts that train apart."""
-        given = self.config.training.shards
-        return self.source.default_shards(self.strategy, self.batch_size) if given is None else given
 
     @property
     def stopping(self) -> list[Callback]:
@@ -84,20 +67,12 @@ class Plan:
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
         """Train, and score on the test part.  Raises what `fit` raises."""
-        how = self.config.training
         columns = self.training.columns or {}
         start = time.perf_counter()
         self.model.fit_source(
             self.source,
+            self.recipe,
             validation=self.held,
-            batch_size=self.batch_size,
-            epochs=how.epochs,
-            strategy=self.strategy,
-            shards=self.shards,
-            seed=how.seed,
-            shuffle=how.shuffle,
-            class_weight=how.class_weight,
-            initial_epoch=how.initial_epoch,
             callbacks=[*callbacks_of(self.config), *self.stopping, *callbacks],
             told={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
         )
@@ -170,12 +145,23 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
         class_names=task.classes if task.kind != "regression" else None,
         picture=config.data.picture or rows.picture,
     )
-    plan = Plan(
-        replace(config, data=data),
-        *(task, model, source, survey, training, held, test, rows.names),
+    recipe = _recipe(config.training, model)
+    how = replace(config.training, shards=source.shards_of(_recipe(config.training, model)))
+    config, recipe = replace(config, data=data, training=how), _recipe(how, model)
+    return Plan(config, task, model, recipe, source, survey, training, held, test, rows.names)
+
+
+def _recipe(how: Training, model: Sequential) -> Recipe:
+    return Recipe(
+        how.epochs,
+        how.batch_size,
+        strategy_of(how.strategy, model.optimizer),
+        how.shards,
+        how.seed,
+        how.shuffle,
+        how.initial_epoch,
+        how.class_weight,
     )
-    how = replace(config.training, shards=plan.shards)
-    return replace(plan, config=replace(plan.config, training=how))
 
 
 def _warnings(how: Training) -> Iterator[str]:

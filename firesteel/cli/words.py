@@ -22,9 +22,10 @@ def described(plan: Plan) -> dict[str, Any]:
     """Return what is known of a training before it begins, as JSON holds it."""
     survey, network, how = plan.survey, plan.model.network, plan.config.training
     optimizer, size = plan.model.optimizer, np.dtype(plan.config.model.dtype).itemsize
-    assert optimizer is not None
+    shards, batch_size = plan.recipe.shards, plan.recipe.batch_size
+    assert optimizer is not None and shards is not None
     held = survey.held or (0 if plan.held is None else len(plan.held.x))
-    steps = -(-survey.rows // (plan.shards * plan.batch_size)) if plan.batch_size else 1
+    steps = -(-survey.rows // (shards * batch_size)) if batch_size else 1
     spark = plan.training.columns is not None
     return {
         "data": plan.training.source,
@@ -42,13 +43,13 @@ def described(plan: Plan) -> dict[str, Any]:
         "parameters": network.layout.size,
         "memory": {
             "rows": (survey.rows + held) * survey.width * size,
-            "model": network.layout.size * size * (2 + len(optimizer.slots)) * (1 + plan.shards),
+            "model": network.layout.size * size * (2 + len(optimizer.slots)) * (1 + shards),
         },
         "engine": "Spark" if spark else "in process",
-        "shards": plan.shards,
+        "shards": shards,
         "epochs": how.epochs - how.initial_epoch,
         "steps": steps,
-        "jobs": _jobs(plan, held) if spark else None,
+        "jobs": _jobs(plan, shards, held) if spark else None,
         "advice": plan.model.advise(plan.source),
     }
 
@@ -74,14 +75,14 @@ def count(x: Any) -> int:
     return count_rows(x)
 
 
-def _jobs(plan: Plan, held: int) -> dict[str, int]:
+def _jobs(plan: Plan, shards: int, held: int) -> dict[str, int]:
     """Return how many Spark jobs each part of the training takes."""
-    how, blocks = plan.config.training, n_blocks(plan.survey.rows, plan.survey.width)
-    rounds = plan.strategy.rounds(plan.survey.rows, plan.batch_size, plan.shards, blocks)
+    recipe, blocks = plan.recipe, n_blocks(plan.survey.rows, plan.survey.width)
+    rounds = recipe.strategy.rounds(plan.survey.rows, recipe.batch_size, shards, blocks)
     return {
         "look at the rows": 1,
         "pack them": 2 if held else 1,
-        "train": rounds * (how.epochs - how.initial_epoch),
+        "train": rounds * (recipe.epochs - recipe.initial_epoch),
         "score on the test part": 0 if plan.test is None else 3,
     }
 

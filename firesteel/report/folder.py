@@ -28,8 +28,8 @@ from firesteel.files import open_plain, path_of
 from firesteel.report import settings
 from firesteel.report.evidence import Names, Rows, examine, task_of
 from firesteel.tables.sampling import sample
-from firesteel.train import loop
 from firesteel.train.engine import Engine, LocalEngine
+from firesteel.train.epoch import score
 
 __all__ = ["CHECKPOINT", "FILES", "RunFolder", "is_finished", "next_folder"]
 
@@ -213,7 +213,7 @@ class RunFolder(Callback):
                 test = self.model.opened(x, y, sample_weight=weight, **dict(columns))
                 objective, engine = opened.enter_context(test)
                 looked = self._rows("test", objective, engine)
-                scores["test"] = {"rows": looked.of, **loop.score(engine, objective, theta)}
+                scores["test"] = {"rows": looked.of, **score(engine, objective, theta)}
             return scores, examine(self.model, looked, self.sample, self.names)
 
     def _rows(self, name: str, objective: Objective, engine: Engine) -> Rows:

@@ -21,11 +21,12 @@ from firesteel.core.optimizers import LBFGS
 from firesteel.core.types import Array
 from firesteel.errors import DivergenceError
 from firesteel.models import Sequential
+from firesteel.tables.moments import measure
 from firesteel.tables.sampling import sample, sampled
 from firesteel.train.blocks import Block
 from firesteel.train.engine import Engine, LocalEngine
-from firesteel.train.moments import measure
 from firesteel.train.partial import Task, tree_sum
+from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import evaluate_all
 from firesteel.train.strategies import Gradient
 
@@ -140,7 +141,7 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
         return Rivals(objective, None, constant, "left out, as the targets are the inputs")
     steps = int(min(most, max(FEWEST_STEPS, WORK / (rows * _cost(inputs, outputs)))))
     try:
-        model.fit_blocks(engine, None, epochs=steps, batch_size=None, strategy=Gradient(), seed=0)
+        model.fit_blocks(engine, None, Recipe(steps, strategy=Gradient()))
     except DivergenceError:
         return Rivals(objective, None, constant, "left out, as its training diverged")
     kind = "linear" if task == "regression" else "logistic"

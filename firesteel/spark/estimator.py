@@ -23,11 +23,11 @@ from firesteel.spark.fitting import NetworkEstimator, Plan, check_sizes, wrong
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.params import ClassifierParams, with_params
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
+from firesteel.tables.moments import measure
+from firesteel.tables.weights import class_weights
 from firesteel.train.centring import centre_for
 from firesteel.train.checks import MOST_CLASSES, Rule
-from firesteel.train.moments import measure
 from firesteel.train.source import Survey, check_kind, check_targets
-from firesteel.train.weights import class_weights
 
 __all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]
 
@@ -74,7 +74,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         objective = Objective(inner, loss)
         NeuralNetworkClassifierModel.check(inner)
         check_sizes(plan, survey, source.names)
-        plan.strategy.check(inner, plan.optimizer, plan.batch_size)
+        plan.recipe.check(inner, plan.optimizer)
         self.check_thresholds(max(2, inner.outputs))
         check_kind(survey, Rule("class", max(2, inner.outputs)), name)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
@@ -200,7 +200,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         inner = Network.chain(layers, survey.width)
         Objective(inner, loss)
         check_sizes(plan, survey, source.names)
-        plan.strategy.check(inner, plan.optimizer, plan.batch_size)
+        plan.recipe.check(inner, plan.optimizer)
         check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, source.names["label"])
 
         def fit(

@@ -42,11 +42,10 @@ from firesteel.spark.persistence import StageReader, StageWriter
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
 from firesteel.train.history import History
 from firesteel.train.partial import Task, tree_sum
+from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import evaluate
 from firesteel.train.source import Source, Survey
 from firesteel.train.stopping import Stopping
-from firesteel.train.strategies import Strategy
-from firesteel.trainable import strategy_of
 
 __all__ = ["NetworkEstimator", "Plan", "check_sizes", "wrong"]
 
@@ -68,12 +67,7 @@ class Plan:
     rate: float
     loss: Loss | None
     automatic: bool
-    stopping: Stopping
-    strategy: Strategy
-    batch_size: int | None
-    epochs: int
-    shards: int | None
-    seed: int
+    recipe: Recipe
     standardize: bool
     folder: str | None
     runs: str | None
@@ -81,7 +75,7 @@ class Plan:
 
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
-        steps = max(1.0, rows / (self.batch_size or rows))
+        steps = max(1.0, rows / (self.recipe.batch_size or rows))
         if self.rate or self.optimizer.searches:
             return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
         return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0))
@@ -150,12 +144,14 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             optimizer=optimizer,
             rate=self._rate(),
             loss=loss,
-            stopping=self._stopping(),
-            strategy=strategy,
-            batch_size=get("batchSize") if self.isSet("batchSize") else strategy.default_batch_size(),
-            epochs=get("maxIter"),
-            shards=get("shards") or None,
-            seed=get("seed") % 2**63,
+            recipe=Recipe(
+                epochs=get("maxIter"),
+                batch_size=get("batchSize") if self.isSet("batchSize") else None,
+                strategy=strategy,
+                shards=get("shards") or None,
+                seed=get("seed") % 2**63,
+                stopping=self._stopping(),
+            ),
             standardize=get("standardization"),
             folder=self._if_set("checkpointDir"),
             runs=self._if_set("runDir"),
@@ -245,9 +241,12 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
         survey = source.survey()
+        stopping = plan.recipe.stopping
+        assert stopping is not None
         if plan.automatic and survey.held:
-            plan = replace(plan, stopping=replace(plan.stopping, monitor="val_loss", patience=PATIENCE))
-        shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
+            stopping = replace(stopping, monitor="val_loss", patience=PATIENCE)
+            plan = replace(plan, recipe=replace(plan.recipe, stopping=stopping))
+        shards = source.shards_of(plan.recipe)
         fit, names, centre = self._fit_of(source, survey, plan)
         warn_of_lost(survey, centre, source.names, source.feature_names)
         if plan.runs is not None:
@@ -261,10 +260,10 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             compared = compare(task, network, engine, held or engine, rows, f"{self.uid}: summary")
         model = self._model()
         model.hold(network, {"features": source.feature_names, "classes": names, "few": survey.few})
-        said = _told(source.said or PACKED, found.history, plan.epochs) if plan.automatic else None
+        said = _told(source.said or PACKED, found.history, plan.recipe.epochs) if plan.automatic else None
         model._summary = replace(found, heldOut=survey.held, automatic=said, comparison=compared)
         model._resetUid(self.uid)
-        used = {"validationFraction": source.split, "earlyStoppingRounds": plan.stopping.patience or 0}
+        used = {"validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
         return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))
 
     def _fit_of(self, source: Source, survey: Survey, plan: Plan) -> Any:
@@ -298,12 +297,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         history = network.fit_blocks(
             engine,
             held,
-            epochs=plan.epochs,
-            batch_size=plan.batch_size,
-            strategy=plan.strategy,
-            seed=plan.seed,
-            stopping=plan.stopping,
-            class_weight=class_weight,
+            replace(plan.recipe, class_weight=class_weight),
             checkpoints=checkpoints,
             run=self.uid,
             callbacks=plan.callbacks,
@@ -414,8 +408,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
             if plan.columns not in self.packs:
                 source = candidate._frame(self.dataset, plan)
                 source.survey()
-                shards = plan.shards or source.default_shards(plan.strategy, plan.batch_size)
-                self.packs[plan.columns] = packed(source, shards)
+                self.packs[plan.columns] = packed(source, source.shards_of(plan.recipe))
         return self.packs[plan.columns]
 
 

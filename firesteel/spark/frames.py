@@ -34,14 +34,15 @@ from firesteel.spark.columns import Columns, Table, check_name, check_names, lis
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.ship import ship
+from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
 from firesteel.train.centring import WIDE, Sample
 from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
-from firesteel.train.holdout import HoldOut
+from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
-from firesteel.train.strategies import Gradient, Strategy
+from firesteel.train.strategies import Gradient
 
 __all__ = ["DIRECT", "Frame", "predict", "scoring", "source"]
 
@@ -262,9 +263,9 @@ class Frame:
         assert self.surveyed is not None
         return n_blocks(self.surveyed.held if held else self.surveyed.rows, self.surveyed.words)
 
-    def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
+    def shards_of(self, recipe: Recipe) -> int:
         assert self.surveyed is not None
-        return self.surveyed.shards(strategy.default_shards(self.surveyed.rows, batch_size, self._blocks(False)))
+        return self.surveyed.shards(recipe, self._blocks(False))
 
     @contextlib.contextmanager
     def engine(

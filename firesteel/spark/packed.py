@@ -33,8 +33,9 @@ from firesteel.spark.ship import ship
 from firesteel.train.blocks import n_blocks
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
 from firesteel.train.engine import check_shards
+from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey
-from firesteel.train.strategies import Gradient, Strategy
+from firesteel.train.strategies import Gradient
 
 __all__ = ["Packed", "load_pack", "pack"]
 
@@ -66,9 +67,9 @@ class Packed:
         """Return what was found when the rows were packed."""
         return self._survey
 
-    def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
-        """Return S where the user gave none."""
-        return self._survey.shards(strategy.default_shards(self._survey.rows, batch_size, self._blocks(False)))
+    def shards_of(self, recipe: Recipe) -> int:
+        """Return S: the recipe's, and where it has none the one that suits the rows."""
+        return self._survey.shards(recipe, self._blocks(False))
 
     def _blocks(self, held: bool) -> int:
         return n_blocks(self._survey.held if held else self._survey.rows, self._survey.words)

@@ -30,6 +30,7 @@ from firesteel.spark.arrow import (
     whole,
     widths,
 )
+from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally
 from firesteel.train.blocks import (
     Block,
@@ -56,7 +57,6 @@ from firesteel.train.checks import (
     merge_classes,
     misplaced,
 )
-from firesteel.train.holdout import HoldOut
 
 __all__ = [
     "BLOCK_SCHEMA",

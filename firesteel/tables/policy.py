@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.types import Array
+from firesteel.tables.holdout import HoldOut, classes_of
 from firesteel.train.blocks import Keys
 from firesteel.train.checks import MOST_CLASSES
-from firesteel.train.holdout import HoldOut, classes_of
 
 __all__ = ["AUTOMATIC", "PATIENCE", "SHARE", "Tally", "settled"]
 

@@ -21,8 +21,8 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.printing import say
 from firesteel.train.engine import Engine
+from firesteel.train.epoch import Watcher
 from firesteel.train.history import UNMEASURED, History, Row
-from firesteel.train.loop import Watcher
 from firesteel.train.search import Bold
 from firesteel.train.state import TrainState
 from firesteel.train.stopping import Stopping, better

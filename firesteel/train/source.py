@@ -21,7 +21,7 @@ from firesteel.train.blocks import count_nonzeros, is_sparse, n_blocks, pack_arr
 from firesteel.train.centring import Sample
 from firesteel.train.checks import Classes, Findings, Rule, refuse
 from firesteel.train.engine import Engine, LocalEngine, check_shards
-from firesteel.train.strategies import Strategy
+from firesteel.train.recipe import Recipe
 
 __all__ = [
     "Arrays",
@@ -61,12 +61,15 @@ class Survey:
         """Whether rows are packed as their non-zeros."""
         return is_sparse(self.width, self.nonzeros, self.rows + self.held)
 
-    def shards(self, usual: int) -> int:
-        """Return S where the user gave none and a strategy would have so many, a power of two.
+    def shards(self, recipe: Recipe, blocks: int) -> int:
+        """Return S: the recipe's, or else what its strategy has for so many blocks, a power of two.
 
         Of sparse rows each shard gets 64 non-zeros or more for each column, on the average: every round it sends back
         as much of the first kernel as its rows have touched.
         """
+        if recipe.shards is not None:
+            return recipe.shards
+        usual = recipe.strategy.default_shards(self.rows, recipe.batch_size, blocks)
         while self.sparse and usual > 1 and (self.nonzeros or 0) < 64 * usual * self.width:
             usual //= 2
         return usual
@@ -101,8 +104,8 @@ class Source(Protocol):
         """Look at every row, once; raise DataError for anything that no network can be trained on."""
         ...
 
-    def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
-        """Return S where the user gave none."""
+    def shards_of(self, recipe: Recipe) -> int:
+        """Return S: the recipe's, and where it has none the one that suits the rows."""
         ...
 
     def engine(
@@ -176,8 +179,8 @@ class Arrays:
         self.surveyed = surveyed.sampled(sample) if self.dtype == np.float32 else surveyed
         return self.surveyed
 
-    def default_shards(self, strategy: Strategy, batch_size: int | None) -> int:
-        return 1
+    def shards_of(self, recipe: Recipe) -> int:
+        return 1 if recipe.shards is None else recipe.shards
 
     @contextlib.contextmanager
     def engine(

@@ -13,8 +13,8 @@ from firesteel.datasets import load_digits
 from firesteel.layers import Dense, Rescaling
 from firesteel.models import Sequential
 from firesteel.optimizers import RMSprop
+from firesteel.tables.holdout import HoldOut
 from firesteel.train.blocks import row_keys
-from firesteel.train.holdout import HoldOut
 
 NUMBERS = r"  loss \d+\.\d{4}  accuracy [01]\.\d{4}  val_loss \d+\.\d{4}  val_accuracy [01]\.\d{4}"
 EPOCH = re.compile(rf"epoch (\d+)/(\d+){NUMBERS}  [\d,]+ rows/s  \d+\.\d s")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally, settled
-from firesteel.train.holdout import HoldOut
 
 BELOW = 2**64 // 10
 """Keys below it are held out."""

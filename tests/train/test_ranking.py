@@ -12,9 +12,10 @@ from firesteel.core.metrics import METRICS, AveragePrecision, Ranking
 from firesteel.core.network import Network, Objective
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train import loop, ranking
+from firesteel.train import ranking
 from firesteel.train.blocks import pack_arrays
 from firesteel.train.engine import LocalEngine
+from firesteel.train.epoch import score, scores
 
 RANKED = {name: metric for name, metric in METRICS.items() if isinstance(metric, Ranking)}
 THEIRS = {"AUC": roc_auc_score, "AveragePrecision": average_precision_score}
@@ -47,7 +48,7 @@ def measured(scores, y, w=None, loss="mse", shards=1, dtype="float64", metrics=B
     network = Network.chain((Activation("linear"),), scores.shape[1], dtype)
     objective = Objective(network, LOSSES[loss] if isinstance(loss, str) else loss, metrics)
     engine = engine(pack_arrays(scores, y, w, np.dtype(dtype)), shards)
-    return loop.score(engine, objective, np.zeros(0, dtype)), engine
+    return score(engine, objective, np.zeros(0, dtype)), engine
 
 
 def rows_of(seed=0, outputs=1, ties=False, rows=ROWS):
@@ -198,10 +199,10 @@ def test_no_round_brings_more_scores_than_are_asked_for(shards, monkeypatch):
     rng = np.random.default_rng(0)
     y, far = rng.integers(0, 2, 2000).astype(float), rng.uniform(size=2000)
     near = np.where(far < 0.5, far, 0.75 + rng.integers(0, 1000, 2000) * 2.0**-35)
-    for scores, counted in ((far, 1), (near, 3)):  # half of the near ones share their first 32 bits
-        found, engine = measured(scores, y, shards=shards, engine=Spy)
-        assert found["auc"] == pytest.approx(roc_auc_score(y, scores), rel=1e-12)
-        assert found["average_precision"] == pytest.approx(average_precision_score(y, scores), rel=1e-12)
+    for ranks, counted in ((far, 1), (near, 3)):  # half of the near ones share their first 32 bits
+        found, engine = measured(ranks, y, shards=shards, engine=Spy)
+        assert found["auc"] == pytest.approx(roc_auc_score(y, ranks), rel=1e-12)
+        assert found["average_precision"] == pytest.approx(average_precision_score(y, ranks), rel=1e-12)
         assert len(engine.counts) >= counted and 20 < len(engine.fetched) < 200
         assert max(engine.fetched) <= 64
 
@@ -279,8 +280,8 @@ def test_evaluation_does_not_depend_on_shards(shards):
     (x, y), model = data(700), model_of(["auc", "average_precision", "f1_score", "log_loss"])
     objective = model._objective()
     blocks = pack_arrays(x.astype(np.float32), y[:, None], np.linspace(0.5, 2, 700), np.dtype("float32"))
-    expected = loop.score(LocalEngine(blocks), objective, model.theta)
-    found = loop.score(LocalEngine(blocks, shards), objective, model.theta)
+    expected = score(LocalEngine(blocks), objective, model.theta)
+    found = score(LocalEngine(blocks, shards), objective, model.theta)
     assert found == pytest.approx(expected, rel=1e-12)
 
 
@@ -290,7 +291,7 @@ def test_several_thetas_are_measured_together():
     blocks = pack_arrays(x.astype(np.float32), y[:, None], np.ones(ROWS), np.dtype("float32"))
     thetas = [objective.network.init(seed) for seed in range(5)]
     engine = Spy(blocks, 2)
-    found = loop._scores(engine, objective, thetas)
+    found = scores(engine, objective, thetas)
     assert len(engine.fetched) == 1 and not engine.counts
-    assert found == [loop.score(engine, objective, theta) for theta in thetas]
+    assert found == [score(engine, objective, theta) for theta in thetas]
     assert len({means["auc"] for means in found}) == 5

@@ -21,8 +21,9 @@ from firesteel.regularizers import L1L2
 from firesteel.train.blocks import SPARSE_PART, SPARSE_WIDTH, Block, is_sparse, pack_arrays, row_keys
 from firesteel.train.csr import Learner, entering, narrowed
 from firesteel.train.partial import Changed, Task
+from firesteel.train.recipe import Recipe
 from firesteel.train.source import Arrays, Survey
-from firesteel.train.strategies import STRATEGIES
+from firesteel.train.strategies import STRATEGIES, Average
 
 WIDTH = SPARSE_WIDTH + 104
 ROWS = 300
@@ -127,11 +128,22 @@ def test_the_rule_is_about_width_and_the_share_of_zeros_of_all_rows():
     assert not is_sparse(SPARSE_WIDTH, SPARSE_WIDTH * 10 // SPARSE_PART + 1, 10)
 
 
+class AsManyAsBlocks(Average):
+    """A strategy that would have a shard for each block."""
+
+    def default_shards(self, rows, batch_size, blocks):
+        return blocks
+
+
 def test_shards_and_rounds_of_sparse_rows_are_fat():
+    recipe = Recipe(strategy=AsManyAsBlocks())
     survey = Survey(1_000_000, 0, 1 << 18, 1, {}, {}, 50_000_000)
     assert survey.sparse and survey.words == 100
-    assert [survey.shards(usual) for usual in (1, 2, 32)] == [1, 2, 2]
-    assert replace(survey, width=1 << 12).shards(32) == 32 and replace(survey, nonzeros=None).shards(32) == 32
+    assert [survey.shards(recipe, blocks) for blocks in (1, 2, 32)] == [1, 2, 2]
+    assert (
+        replace(survey, width=1 << 12).shards(recipe, 32) == 32
+        and replace(survey, nonzeros=None).shards(recipe, 32) == 32
+    )
     assert [STRATEGIES["average"].sparse_rounds(rounds) for rounds in (1, 16, 70)] == [1, 1, 4]
     assert STRATEGIES["gradient"].sparse_rounds(70) == 70
 

@@ -14,13 +14,16 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import LBFGS, OPTIMIZERS, SGD, Adam
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DivergenceError
+from firesteel.tables.moments import measure
 from firesteel.train import engine as engines
 from firesteel.train import loop, rounds, threads
 from firesteel.train.blocks import pack_arrays, pack_in_order
 from firesteel.train.checkpoints import Identity
 from firesteel.train.engine import LocalEngine, check_shards
+from firesteel.train.epoch import Watcher, score
 from firesteel.train.history import UNMEASURED
-from firesteel.train.moments import measure
+from firesteel.train.partial import Partial, Task
+from firesteel.train.recipe import Recipe
 from firesteel.train.state import Progress, TrainState
 from firesteel.train.stopping import Stopping
 from firesteel.train.strategies import OUTER_MOMENTUM, STRATEGIES, Average, Gradient, shard_steps
@@ -54,14 +57,15 @@ def train(strategy="average", epochs=3, shards=1, optimizer=None, state=None, **
     where = settings.pop("engine", None) or engine(shards)
     strategy = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
     begun = settings.pop("begun", None) or Progress(state or start(optimizer))
-    return loop.train(where, OBJECTIVE, optimizer, begun, strategy, epochs=epochs, **settings)
+    around = {name: settings.pop(name) for name in ("validation", "watcher", "keep", "origin") if name in settings}
+    return loop.train(where, OBJECTIVE, optimizer, begun, Recipe(epochs, strategy=strategy, **settings), **around)
 
 
 def bits(state):
     return state.theta.tobytes(), state.slots.tobytes(), state.outer.tobytes(), state.step, state.epoch
 
 
-class Seen(loop.Watcher):
+class Seen(Watcher):
     """Calls a function after each epoch."""
 
     def __init__(self, hear):
@@ -108,16 +112,15 @@ def test_what_validation_reports_belongs_to_the_weights_after_the_epoch():
     _, history = train(validation=held, watcher=Seen(lambda row, state: seen.append((row, state))))
     assert [row for row, _ in seen] == history.rows and [state.epoch for _, state in seen] == [1, 2, 3]
     for row, state in seen:
-        means = loop.score(held, OBJECTIVE, state.theta)
+        means = score(held, OBJECTIVE, state.theta)
         assert means == {"loss": row["val_loss"], "accuracy": row["val_accuracy"]}
 
 
 def test_the_loss_of_a_round_without_steps_in_between_is_that_of_the_weights_before_it():
     objective = Objective(Network.chain((Dense(2, "softmax"),), 4), OBJECTIVE.loss)
     state = TrainState.start(objective.network.init(0), SGD())
-    before = loop.score(engine(), objective, state.theta)
-    settings = {"epochs": 1, "batch_size": None, "seed": 0}
-    _, history = loop.train(engine(), objective, SGD(), Progress(state), Gradient(), **settings)
+    before = score(engine(), objective, state.theta)
+    _, history = loop.train(engine(), objective, SGD(), Progress(state), Recipe(strategy=Gradient()))
     assert history.rows[0]["loss"] == pytest.approx(before["loss"], rel=1e-5)
 
 
@@ -216,10 +219,7 @@ def test_a_diverged_training_raises_with_the_state_of_the_last_good_epoch():
             objective,
             optimizer,
             Progress(TrainState.start(network.init(0), optimizer)),
-            Average(),
-            epochs=50,
-            batch_size=250,
-            seed=0,
+            Recipe(50, 250),
             watcher=Seen(lambda row, state: seen.append(state)),
         )
     assert caught.value.code == "diverged" and "now 0.9" in str(caught.value)
@@ -266,8 +266,8 @@ def test_an_engine_knows_its_blocks_and_gives_each_shard_its_own():
     assert engine(1, X[:3], Y[:3], W[:3]).shards == 1
 
 
-EMPTY = loop.Partial(np.zeros((0, 0)), np.zeros(3))
-NOTHING = loop.Task(None, np.zeros(0))
+EMPTY = Partial(np.zeros((0, 0)), np.zeros(3))
+NOTHING = Task(None, np.zeros(0))
 
 
 def test_a_shard_without_blocks_sends_nothing():
@@ -352,10 +352,10 @@ def test_a_shard_takes_one_step_at_least():
 
 def test_gradient_takes_one_step_along_the_mean_and_average_one_shard_takes_what_comes_back():
     state = TrainState(np.array([1.0, 2.0]), np.zeros((1, 2)), np.zeros(2))
-    partial = loop.Partial(np.array([[4.0, 8.0]]), np.array([0.0, 2.0, 2.0]), 1)
+    partial = Partial(np.array([[4.0, 8.0]]), np.array([0.0, 2.0, 2.0]), 1)
     after = Gradient().advance(state, partial, SGD(0.5), 3, PLAIN)
     assert after.theta.tolist() == [0.0, 0.0] and (after.step, after.epoch) == (1, 0)
-    partial = loop.Partial(np.array([[4.0, 8.0], [1.0, 1.0]]), np.zeros(3), 7)
+    partial = Partial(np.array([[4.0, 8.0], [1.0, 1.0]]), np.zeros(3), 7)
     after = Average().advance(state, partial, SGD(0.5), 1, PLAIN)
     assert after.theta.tolist() == [4.0, 8.0] and after.slots.tolist() == [[1.0, 1.0]] and after.step == 7
     assert after.outer.tolist() == [0.0, 0.0]
@@ -363,7 +363,7 @@ def test_gradient_takes_one_step_along_the_mean_and_average_one_shard_takes_what
 
 def test_average_over_shards_steps_beyond_the_mean_with_nesterov_momentum():
     state = TrainState(np.array([1.0]), np.zeros((1, 1)), np.array([0.5]))
-    after = Average().advance(state, loop.Partial(np.array([[3.0], [0.0]]), np.zeros(3), 7), SGD(0.5), 2, PLAIN)
+    after = Average().advance(state, Partial(np.array([[3.0], [0.0]]), np.zeros(3), 7), SGD(0.5), 2, PLAIN)
     velocity = OUTER_MOMENTUM * 0.5 + 2.0
     assert after.outer.tolist() == [velocity] and after.theta.tolist() == [1.0 + 2.0 + OUTER_MOMENTUM * velocity]
 
@@ -403,10 +403,7 @@ def test_epochs_that_share_a_job_have_the_same_bits_and_the_same_history(validat
             objective,
             optimizer,
             Progress(TrainState.start(network.init(0), optimizer)),
-            Average(),
-            epochs=13,
-            batch_size=32,
-            seed=0,
+            Recipe(13, 32),
             validation=held if validated else None,
             watcher=Seen(lambda row, state, seen=seen: seen.append(bits(state))),
         )
@@ -421,7 +418,7 @@ def test_epochs_after_the_one_that_stopped_training_do_not_count(monkeypatch):
     for most in (loop.AHEAD, 1):
         monkeypatch.setattr(loop, "AHEAD", most)
         stopping = Stopping("val_loss", False, 3)
-        settings = {"optimizer": Adam(0.2), "epochs": 40, "validation": engine(), "stopping": [stopping]}
+        settings = {"optimizer": Adam(0.2), "epochs": 40, "validation": engine(), "stopping": stopping}
         state, history = train(engine=far_away(), **settings)
         found.append((bits(state), len(history.rows), history.best))
     assert found[0] == found[1] and found[0][1] < 40 and found[0][1] == found[0][2] + 4
@@ -436,10 +433,7 @@ def test_a_divergence_among_shared_epochs_keeps_the_last_good_one():
             objective,
             optimizer,
             Progress(state),
-            Average(),
-            epochs=60,
-            batch_size=100,
-            seed=0,
+            Recipe(60, 100),
             watcher=Seen(lambda row, state: seen.append(state)),
         )
     assert where.jobs < len(seen) == 52 and bits(caught.value.state) in [bits(one) for one in (state, *seen)]
@@ -487,7 +481,7 @@ def test_a_penalty_is_in_the_loss_and_in_the_step_once_whatever_the_shards():
     for shards in (1, 3):
         state = TrainState.start(PRICED.network.init(0), optimizer)
         state, history = loop.train(
-            engine(shards), PRICED, optimizer, Progress(state), Gradient(), epochs=2, batch_size=None, seed=0
+            engine(shards), PRICED, optimizer, Progress(state), Recipe(2, strategy=Gradient())
         )
         losses_.append(history.history["loss"])
         thetas.append(state.theta)
@@ -496,8 +490,8 @@ def test_a_penalty_is_in_the_loss_and_in_the_step_once_whatever_the_shards():
     first = PRICED.network.init(0)
     plain = replace(PRICED, network=Network.chain((Dense(2, "softmax"),), 4))
     price = PRICED.network.penalty(PRICED.network.layout.views(first))
-    assert losses_[0][0] == pytest.approx(loop.score(engine(), plain, first)["loss"] + price, rel=1e-6)
-    assert loop.score(engine(), PRICED, first)["loss"] == pytest.approx(losses_[0][0], rel=1e-6)
+    assert losses_[0][0] == pytest.approx(score(engine(), plain, first)["loss"] + price, rel=1e-6)
+    assert score(engine(), PRICED, first)["loss"] == pytest.approx(losses_[0][0], rel=1e-6)
 
 
 @pytest.mark.parametrize("sample", [0.0, -0.5, 1.5, float("nan"), "0.7", True])
@@ -520,7 +514,7 @@ def test_one_batch_of_averaging_is_one_step_along_the_priced_gradient():
     for strategy, batch in ((Average(), ROWS), (Gradient(), None)):
         state = TrainState.start(PRICED.network.init(0), optimizer)
         state, history = loop.train(
-            engine(), PRICED, optimizer, Progress(state), strategy, epochs=1, batch_size=batch, seed=0, shuffle=False
+            engine(), PRICED, optimizer, Progress(state), Recipe(1, batch, strategy, shuffle=False)
         )
         found.append((state.theta, history.rows[0]["loss"]))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-4, atol=1e-6)
@@ -539,11 +533,7 @@ def test_class_weights_are_weights_of_rows(strategy):
             objective,
             optimizer,
             Progress(state),
-            STRATEGIES[strategy],
-            epochs=2,
-            batch_size=50,
-            seed=0,
-            shuffle=False,
+            Recipe(2, 50, STRATEGIES[strategy], shuffle=False),
         )
         found.append((state.theta, history.history["loss"]))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-7)
@@ -584,7 +574,7 @@ ME = Identity({"seed": "0"})
 
 def run(most, seen, begun=None, shards=1, **settings):
     """Train for so many epochs with dropout, validation and a watch for the best; remember all progress."""
-    settings = {"validation": engine(), "stopping": [Stopping("val_loss", False, 4)]} | settings
+    settings = {"validation": engine(), "stopping": Stopping("val_loss", False, 4)} | settings
     return train(shards=shards, epochs=most, begun=begun, keep=seen.append, **settings)
 
 

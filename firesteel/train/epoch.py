@@ -1,0 +1,285 @@
+"""One job of a training: the rounds of an epoch, or several epochs at once, and what they cost.
+
+A policy is a `Job` of its own kind: L-BFGS searches along a line, a bold driver changes the rate before a step or
+takes an epoch back.  `loop.py` runs one job after another, and `scores` is how it validates.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.layout import read_only
+from firesteel.core.network import Objective
+from firesteel.core.optimizers import LBFGS, Optimizer
+from firesteel.core.types import Array
+from firesteel.train import ranking
+from firesteel.train.csr import spread
+from firesteel.train.divergence import bearable
+from firesteel.train.engine import Engine, LocalEngine
+from firesteel.train.history import Row
+from firesteel.train.partial import Partial, Task, Watch, tree_sum
+from firesteel.train.recipe import Recipe
+from firesteel.train.rounds import Work, evaluate_each, evaluate_first, passes
+from firesteel.train.search import Bold, search
+from firesteel.train.state import TrainState
+from firesteel.train.stopping import Stopping
+
+__all__ = ["Job", "Watcher", "is_finite", "job_of", "score", "scores"]
+
+Ended = tuple[TrainState, Array]
+"""The state after an epoch, and the sums of it."""
+Between = Callable[[TrainState, int, Array], None]
+"""Called after each round but an epoch's last with the state, the number of the next one, and the sums so far."""
+
+PROBED = 32
+"""Blocks whose rows a bold driver looks at: some 64 MB at most."""
+
+
+class Watcher:
+    """Is called as a training goes on; what its hooks return is the state that it goes on from.
+
+    run: what the training is called.
+    stop: whether the epoch that has ended is the last one.
+    stopping: when to stop, besides.
+    bold: drives the learning rate.
+    batches: called with a number and the sums of each step where that can be seen, and of each round elsewhere; with
+    None for the sums before it.
+    """
+
+    run: str = "firesteel"
+    stop: bool = False
+    stopping: Sequence[Stopping] = ()
+    bold: Bold | None = None
+    batches: Watch | None = None
+
+    def begin(self, epoch: int, state: TrainState) -> TrainState:
+        """Called when an epoch begins."""
+        return state
+
+    def end(self, row: Row, state: TrainState) -> TrainState:
+        """Called when an epoch has ended, with its history row and the state that the row describes."""
+        return state
+
+
+class Job:
+    """Runs the epochs of a training on an engine; what the latest ones cost stands in its attributes."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        objective: Objective,
+        optimizer: Optimizer,
+        recipe: Recipe,
+        watcher: Watcher,
+        theta: Array,
+    ) -> None:
+        self.engine, self.objective, self.recipe, self.bold = engine, objective, recipe, watcher.bold
+        self.strategy, self.compiled, rows = recipe.strategy, optimizer, sum(block.rows for block in engine.blocks)
+        self.rows, self.broke, self.machines = rows, False, frozenset[str]()
+        inside = self.strategy.alone(engine.shards) and isinstance(engine, LocalEngine)
+        self.watch = None if inside else watcher.batches
+        self.several = self.strategy.alone(engine.shards) and watcher.batches is None and watcher.bold is None
+        rounds = self.strategy.rounds(rows, recipe.batch_size, engine.shards, len(engine.blocks))
+        self.base = Task(
+            objective=objective,
+            theta=theta,
+            batch_size=recipe.batch_size or rows,
+            seed=recipe.seed,
+            rounds=self.strategy.sparse_rounds(rounds) if objective.network.sparse else rounds,
+            shards=engine.shards,
+            shuffle=recipe.shuffle,
+            watch=watcher.batches if inside else None,
+            vectors=self.strategy.vectors(optimizer),
+        )
+        engine.check(self.base)
+
+    def start(self, state: TrainState, title: str) -> None:
+        """Begin one job at a state, under a title that people see."""
+        self.seconds, self.slowest, self.by_shard = 0.0, 0.0, np.zeros(self.engine.shards)
+        self.optimizer = state.used(self.compiled)
+        local = self.strategy.local(self.optimizer, self.rows, self.recipe.batch_size, self.engine.shards)
+        self.base = replace(self.base, optimizer=local, title=title)
+
+    def epochs(self, state: TrainState, count: int) -> list[Ended]:
+        """Return the state after each of so many epochs, and each one's sums; the last may be infinite or NaN."""
+        task = self.strategy.ready(self.task(state, 0), self.engine.blocks)
+        if task is None:
+            return [self.epoch(state)]
+        total = self.total(functools.partial(passes, self.strategy.work(), count), task)
+        ended = []
+        for vectors, sums in zip(np.split(total.vectors, count), np.split(total.sums, count), strict=True):
+            state = self.advance(state, replace(total, vectors=vectors, sums=sums, steps=total.steps // count))
+            state = replace(state, epoch=state.epoch + 1)
+            ended.append((state, sums))
+        return ended
+
+    def epoch(
+        self, state: TrainState, first: int = 0, sums: Array | None = None, between: Between | None = None
+    ) -> Ended:
+        """Return the state after one epoch, and its sums.
+
+        first: the round to go on with.  sums: of the rounds before it.
+        """
+        sums = np.zeros(self.objective.size) if sums is None else sums.copy()
+        for number in range(first, self.base.rounds):
+            task = self.strategy.ready(self.task(state, number), self.engine.blocks)
+            if task is None:
+                continue
+            if self.watch is not None:
+                self.watch(number, None)
+            total = self.strategy.priced(self.total(self.strategy.work(), task), task)
+            sums += total.sums
+            if self.watch is not None:
+                self.watch(number, total.sums)
+            if not total.sums[1]:
+                continue
+            with np.errstate(over="ignore", invalid="ignore"):
+                state = self.advance(state, total)
+            if not is_finite((state, sums)):
+                break
+            if between is not None and number + 1 < self.base.rounds:
+                between(state, number + 1, sums)
+        return replace(state, epoch=state.epoch + 1), sums
+
+    def advance(self, state: TrainState, total: Partial) -> TrainState:
+        """Return the state after a round, given the sum of the shards' partials."""
+        shards, network = self.engine.shards, self.objective.network
+        return self.strategy.advance(state, total, state.used(self.optimizer), shards, network)
+
+    def rate(self, after: TrainState) -> float | None:
+        """Return the rate that an epoch was trained with, where it was set."""
+        return after.learning_rate
+
+    def row(self, epoch: int, sums: Array, validated: Mapping[str, Any], seconds: float, count: int) -> Row:
+        """Return the history row of one of `count` epochs, which took so many seconds together."""
+        row: Row = {"epoch": epoch, **self.objective.means(sums), "rows": int(sums[2])}
+        row |= {f"val_{name}": value for name, value in validated.items()}
+        parts = {"seconds": seconds, "shard_seconds": self.seconds, "slowest_seconds": self.slowest}
+        row |= {name: value / count for name, value in parts.items()}
+        computing = max(row["slowest_seconds"], row["shard_seconds"] / self.engine.lanes)
+        row["wait_seconds"] = max(0.0, row["seconds"] - computing)
+        row["by_shard"] = (self.by_shard / count).tolist()
+        return row
+
+    def task(self, state: TrainState, number: int) -> Task:
+        """Return the task of a round."""
+        theta = read_only(state.theta)
+        return replace(self.base, theta=theta, slots=state.slots, epoch=state.epoch, round=number, step=state.step)
+
+    def total(self, work: Work, task: Task) -> Partial:
+        """Run one round; return the sum of its partials."""
+        partials = self.engine.map(work, task)
+        self.by_shard += [0.0 if partial is None else partial.seconds for partial in partials]
+        total = tree_sum(partials)
+        assert total is not None, "an engine holds at least one block"
+        self.seconds, self.slowest = self.seconds + total.seconds, self.slowest + total.slowest
+        self.machines |= total.machines
+        return spread(total, task)
+
+
+class LineSearch(Job):
+    """An epoch is one step of L-BFGS, as long as lowers the loss of all rows."""
+
+    def epoch(self, state: TrainState, *_: Any) -> Ended:
+        assert isinstance(self.optimizer, LBFGS)
+        with np.errstate(over="ignore", invalid="ignore"):
+            state, total = search(self.optimizer, state, self.objective.network, self.look)
+        return replace(state, epoch=state.epoch + 1), total.sums
+
+    def look(self, state: TrainState) -> Partial:
+        """Return the sums and the gradient over all rows at a state, with the penalty of the weights."""
+        task = self.strategy.ready(self.task(state, 0), self.engine.blocks)
+        assert task is not None, "only a gradient is looked at, and it is always ready"
+        return self.strategy.priced(self.total(self.strategy.work(), task), task)
+
+
+class Paced(Job):
+    """A bold driver sets the rate before each step."""
+
+    def advance(self, state: TrainState, total: Partial) -> TrainState:
+        assert self.bold is not None
+        rate = state.used(self.optimizer).rate(state.step + 1)
+        return super().advance(self.bold.paced(state, float(total.sums[0] / total.sums[1]), rate), total)
+
+
+class TakeBack(Job):
+    """A bold driver takes an epoch back that has made the loss worse."""
+
+    def epoch(
+        self, state: TrainState, first: int = 0, sums: Array | None = None, between: Between | None = None
+    ) -> Ended:
+        assert self.bold is not None
+        after, sums = super().epoch(state, first, sums)
+        if state.cost is None:
+            state = replace(state, cost=self.cost(state.theta, self.probe(state.theta)))
+        finite = is_finite((after, sums))
+        cost = self.cost(after.theta, self.probe(after.theta)) if finite else np.inf
+        self.broke = not bearable(cost, state.cost or 0.0)
+        judged = self.bold.judged(state, after, cost, self.optimizer.rate(state.step + 1))
+        return judged, sums if finite else self.probe(state.theta)
+
+    def rate(self, after: TrainState) -> float | None:
+        return self.optimizer.rate(1)
+
+    def probe(self, theta: Array) -> Array:
+        """Return the sums of theta over rows that are always the same: those of the first blocks."""
+        task = Task(self.objective, read_only(theta), shards=self.engine.shards, title=self.base.title)
+        return self.total(functools.partial(evaluate_first, PROBED), task).sums
+
+    def cost(self, theta: Array, sums: Array) -> float:
+        """Return the loss in sums, with the penalty of the weights."""
+        network = self.objective.network
+        return float(sums[0] / sums[1]) + network.penalty(network.layout.views(theta))
+
+
+def job_of(
+    engine: Engine, objective: Objective, optimizer: Optimizer, recipe: Recipe, watcher: Watcher, theta: Array
+) -> Job:
+    """Return what runs the epochs of a training, with the policy that its optimiser or bold driver asks for."""
+    kind: type[Job] = LineSearch if isinstance(optimizer, LBFGS) else Job
+    if watcher.bold is not None:
+        kind = Paced if watcher.bold.form == "seed" else TakeBack
+    return kind(engine, objective, optimizer, recipe, watcher, theta)
+
+
+def score(engine: Engine, objective: Objective, theta: Array) -> dict[str, Any]:
+    """Return the loss and metrics of theta over the engine's rows, by name."""
+    return scores(engine, objective, [theta])[0]
+
+
+def scores(
+    engine: Engine, objective: Objective, thetas: Sequence[Array], job: Job | None = None
+) -> list[dict[str, Any]]:
+    """Return the loss and metrics of each theta, from one job or a few; what they cost is added to `job`."""
+    title = "firesteel: evaluation" if job is None else f"{job.base.title}, validation"
+    task = Task(objective, read_only(thetas[0]), shards=engine.shards, title=title)
+
+    def call(work: Work) -> list[Partial | None]:
+        partials = engine.map(work, task)
+        if job is not None:
+            seconds = [partial.seconds for partial in partials if partial is not None]
+            job.seconds, job.slowest = job.seconds + sum(seconds), job.slowest + max(seconds)
+        return partials
+
+    total = tree_sum(call(functools.partial(evaluate_each, np.array(thetas))))
+    assert total is not None, "an engine holds at least one block"
+    found = [objective.means(sums) for sums in np.split(total.sums, len(thetas))]
+    for means, theta in zip(found, thetas, strict=True):
+        means["loss"] += objective.network.penalty(objective.network.layout.views(theta))
+    if not objective.ranked:
+        return found
+    rows = sum(block.rows for block in engine.blocks)
+    ranks = ranking.measure(call, objective, np.array(thetas), rows, engine.shards)
+    for means, ranked in zip(found, ranks, strict=True):
+        broken = np.isnan(means["loss"])  # then outputs may be NaN, and have no order
+        means |= {name: np.nan if broken else value for name, value in ranked.items()}
+    return [{name: means[name] for name in objective.names} for means in found]
+
+
+def is_finite(ended: Ended) -> bool:
+    """Return whether an epoch's loss and the state after it are finite."""
+    state, sums = ended
+    return bool(np.isfinite(sums[0]) and np.isfinite(state.theta).all() and np.isfinite(state.slots).all())

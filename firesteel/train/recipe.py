@@ -1,0 +1,78 @@
+"""What `fit` decides, as one frozen value that goes from the face to the loop.
+
+The constructor checks that numbers are whole and large enough; what depends on the rows is checked with them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from firesteel.core.network import Network
+from firesteel.core.optimizers import Optimizer
+from firesteel.core.spec import whole
+from firesteel.errors import ConfigError
+from firesteel.train import strategies
+from firesteel.train.stopping import Stopping
+from firesteel.train.strategies import Average, Strategy
+
+__all__ = ["Recipe", "strategy_of"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Args:
+        epochs: The number of the epoch to end before, counted from 0.
+        batch_size: Rows a step, in each shard; the strategy's default if None, which may be None for all rows.
+        strategy: What a round is.
+        shards: Parts that train apart; None where the source chooses.
+        seed: The root of everything random.
+        shuffle: Whether batches take rows in another order in each epoch.
+        initial_epoch: The number of the first epoch.
+        class_weight: What `fit` takes, until the rows are known; then a weight for each class, or None.
+        stopping: When to stop early, besides what callbacks say.
+
+    Raises:
+        ConfigError: For numbers that are no whole ones, or too small.
+
+    >>> Recipe(epochs=3).batch_size
+    32
+    """
+
+    epochs: int = 1
+    batch_size: int | None = None
+    strategy: Strategy = Average()
+    shards: int | None = None
+    seed: int = 0
+    shuffle: bool = True
+    initial_epoch: int = 0
+    class_weight: Any = None
+    stopping: Stopping | None = None
+
+    def __post_init__(self) -> None:
+        self._whole("initial_epoch", 0)
+        self._whole("epochs", self.initial_epoch + 1)
+        if self.batch_size is None:
+            object.__setattr__(self, "batch_size", self.strategy.default_batch_size())
+        if self.batch_size is not None:
+            self._whole("batch_size", 1)
+        self._whole("seed", 0)
+
+    def check(self, network: Network, optimizer: Optimizer) -> None:
+        """Raise ConfigError for what cannot be trained so."""
+        self.strategy.check(network, optimizer, self.batch_size)
+
+    def _whole(self, name: str, low: int) -> None:
+        value = getattr(self, name)
+        number = whole(value)
+        if number is None or number < low:
+            raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
+        object.__setattr__(self, name, number)
+
+
+def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:
+    """Return the strategy that was given; if none was, `gradient` for an optimiser that searches, else `average`."""
+    usual = "gradient" if optimizer is not None and optimizer.searches else "average"
+    chosen: Strategy = strategies.get(usual if given is None else given)
+    return chosen
