@@ -5,13 +5,12 @@ from typing import ClassVar
 import numpy as np
 
 from firesteel.callbacks import Callback
-from firesteel.core.layer import Layer, Param
+from firesteel.core.layer import Joint, Layer, Param
 from firesteel.core.layers import BatchNormalization, Dense, Dropout, Embedding
 from firesteel.core.layers.wrapper import Wrapper
 from firesteel.core.network import Network, Node
 from firesteel.core.seeds import stream_for
 from firesteel.core.spec import choice
-from firesteel.core.types import Joint
 from firesteel.models import Sequential
 
 

@@ -5,19 +5,19 @@ cached on an object and nothing can be called in the wrong order.  `layers/` has
 strings layers together.  Shapes are those of one row, without the batch axis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from firesteel.core import constraints, regularizers
 from firesteel.core.constraints import Constraint
 from firesteel.core.initializers import Initializer, Zeros
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.spec import Spec, whole
-from firesteel.core.types import Pull, Shape
+from firesteel.core.types import Array, Pull, Shape
 from firesteel.errors import ConfigError
 
-__all__ = ["Layer", "Param", "constraint", "input_dim", "regularizer"]
+__all__ = ["Joint", "Layer", "Param", "constraint", "input_dim", "regularizer"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,14 @@ class Param:
     regularizer: Regularizer | None = None
     constraint: Constraint | None = None
     average: float | None = None
+
+
+class Joint(NamedTuple):
+    """The pull-back of a layer that sums over a whole batch: `pull(d_y, g, wants_x, total)`, with the sums of all
+    pieces of what `batch_sums(d_y)` returns."""
+
+    batch_sums: Callable[[Any], Array]
+    pull: Callable[..., Any]
 
 
 class Layer(Spec):

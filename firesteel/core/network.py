@@ -20,7 +20,7 @@ from firesteel.core import layers
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.constraints import Constraint
 from firesteel.core.csr import CSR, Features
-from firesteel.core.layer import Layer, Param
+from firesteel.core.layer import Joint, Layer, Param
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import Layout
@@ -29,7 +29,7 @@ from firesteel.core.metrics import Metric, Ranking, Value
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
 from firesteel.core.spec import whole
-from firesteel.core.types import Array, Joint, Piecewise, Pull, Random, Shape, Views, cached_property
+from firesteel.core.types import Array, Piecewise, Pull, Random, Shape, Weights, cached_property
 from firesteel.errors import ConfigError
 
 __all__ = ["DTYPES", "Fused", "Network", "Node", "Objective", "Part", "alone"]
@@ -262,19 +262,19 @@ class Network:
         """Whether a part sums over all rows of a batch, so that its pieces have to be learned from side by side."""
         return any(part.joint for part in self.parts)
 
-    def output(self, p: Sequence[Views], x: Features, random: Random | None = None, last: int | None = None) -> Array:
+    @cached_property
+    def _straight(self) -> bool:
+        return self.chained and not self.joint
+
+    def output(self, p: Weights, x: Features, random: Random = None, last: int | None = None) -> Array:
         """Return the output, (B, O), or what part `last` reads; the arguments are those of `forward`."""
-        values, plan = self._entered(x, self.plan[:last])
+        work = self.forward(p, x, random, self.plan[:last])
         del x
-        for part in plan:
-            _applied(part, p, values, random)
-            for read in part.frees:
-                del values[read]
-        y: Array = values[self.read_by(last)]
+        y: Array = alone(work)[0][self.read_by(last)]
         return y
 
     def forward(
-        self, p: Sequence[Views], x: Features, random: Random | None = None, plan: Sequence[Part] | None = None
+        self, p: Weights, x: Features, random: Random = None, plan: Sequence[Part] | None = None, keep: bool = False
     ) -> Piecewise[tuple[dict[int, Any], list[tuple[Part, Pull]]]]:
         """Run the parts on the rows of a piece of a batch.
 
@@ -283,30 +283,43 @@ class Network:
             x: The rows, (B, I); sparse ones are what reaches the first linear part.
             random: Gives each random part its stream, in training; None in use.
             plan: What runs in place of all parts.
+            keep: Whether values that nothing else reads are kept.
 
         Returns:
-            The values, by number, and the pull-back of each part, in order.
+            The values that are kept, by number, and the pull-back of each part, in order.
         """
-        values, plan = self._entered(x, self.plan if plan is None else plan)
-        pulls = []
+        plan, pulls, at = self.plan if plan is None else plan, [], 0
+        if isinstance(x, CSR):
+            plan, at = plan[self.front :], self.front or 0
+        if self._straight and not keep:
+            value: Any = x
+            del x
+            for part in plan:
+                rng = random(part.number) if random is not None and part.layer.random else None
+                value, pull = part.layer.apply(p[part.owner], value, rng=rng)
+                pulls.append((part, pull))
+            return {plan[-1].makes[0] if plan else at: value}, pulls
+        values: dict[int, Any] = {at: x} if self.chained else self._entered(x)
         for part in plan:
-            joint = random is not None and part.layer.joint
-            total = (yield part.layer.batch_sums(*[values[read] for read in part.reads])) if joint else None
-            pulls.append((part, _applied(part, p, values, random, *([total] if joint else []))))
+            rng = random(part.number) if random is not None and part.layer.random else None
+            given = [values[read] for read in part.reads]
+            if part.layer.joint and random is not None:
+                given.append((yield part.layer.batch_sums(*given)))
+            made, pull = part.layer.apply(p[part.owner], *given, rng=rng)
+            values |= zip(part.makes, made if len(part.makes) > 1 else [made], strict=True)
+            pulls.append((part, pull))
+            for read in () if keep else part.frees:
+                del values[read]
         return values, pulls
 
-    def _entered(self, x: Any, plan: Sequence[Part]) -> tuple[dict[int, Any], Sequence[Part]]:
-        """Return the inputs, (B, *shape) each, out of rows x, (B, I), and what is to run on them."""
-        if isinstance(x, CSR):
-            return {self.front or 0: x}, plan[self.front :]
-        if self.chained:
-            return {0: x}, plan
+    def _entered(self, x: Any) -> dict[int, Any]:
+        """Return the inputs, (B, *shape) each, out of rows x, (B, I)."""
         ends = list(accumulate(map(math.prod, self.entries)))
         parts = zip(self.entries, [0, *ends], ends, strict=False)
-        return dict(enumerate(x[:, start:end].reshape(len(x), *shape) for shape, start, end in parts)), plan
+        return dict(enumerate(x[:, start:end].reshape(len(x), *shape) for shape, start, end in parts))
 
     def backward(
-        self, pulls: Sequence[tuple[Part, Pull]], value: int, d: Array, g: Sequence[Views], entries: bool = False
+        self, pulls: Sequence[tuple[Part, Pull]], value: int, d: Array, g: Weights, entries: bool = False
     ) -> Piecewise[list[Array | None]]:
         """Pull d, the derivative of the loss by a value, back, and write the derivatives by all parameters into g.
 
@@ -315,6 +328,10 @@ class Network:
         Returns:
             The derivatives by the inputs, if `entries`; else they are not computed.
         """
+        if self._straight:
+            for part, pull in reversed(pulls):
+                d = pull(d, g[part.owner], part.wants or entries) if part.learns or entries else d
+            return [d]
         found, written = {value: d}, set[int]()
         for part, pull in reversed(pulls):
             met = [found.pop(made, None) for made in part.makes]
@@ -335,7 +352,7 @@ class Network:
             for read, d_x in zip(part.reads, back if len(part.reads) > 1 else [back], strict=True) if wants else ():
                 if d_x is not None:
                     found[read] = found[read] + d_x if read in found else d_x
-        for owner in () if self.chained else set(range(len(self.params))) - written:
+        for owner in set(range(len(self.params))) - written:
             for array in g[owner].values():
                 array.fill(0)
         return [found.get(entry) for entry in range(len(self.entries))]
@@ -358,7 +375,7 @@ class Network:
         named = ((where, self.params[n][name].average) for n, name, _, where in self.layout.slices())
         return tuple((where, average) for where, average in named if average is not None)
 
-    def penalty(self, p: Sequence[Views], g: Sequence[Views] | None = None) -> float:
+    def penalty(self, p: Weights, g: Weights | None = None) -> float:
         """Return the penalty on the weights, and add its derivative into the views g if given."""
         parts = ((penalty, p[n][name], None if g is None else g[n][name]) for n, name, penalty in self.penalized)
         return sum((penalty.add(weights, slope) for penalty, weights, slope in parts), 0.0)
@@ -399,14 +416,6 @@ def alone(work: Piecewise[T]) -> T:
     except StopIteration as ended:
         result: T = ended.value
         return result
-
-
-def _applied(part: Part, p: Sequence[Views], values: dict[int, Any], random: Random | None, *total: Any) -> Pull:
-    """Run a part, put what it makes among the values, and return its pull-back."""
-    rng = random(part.number) if random is not None and part.layer.random else None
-    made, pull = part.layer.apply(p[part.owner], *[values[read] for read in part.reads], *total, rng=rng)
-    values |= zip(part.makes, made, strict=True) if len(part.makes) > 1 else ((part.makes[0], made),)
-    return pull
 
 
 def _linked(config: Mapping[str, Any]) -> tuple[tuple[Node, ...], tuple[Shape, ...]]:
@@ -506,44 +515,27 @@ network ends in Softmax() [config-loss]
         number = y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
         return w * np.array(self.class_weight).take(number)
 
-    def score(self, p: Sequence[Views], x: Features, y: Array, w: Array) -> Array:
+    def score(self, p: Weights, x: Features, y: Array, w: Array) -> Array:
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""
         z = self.network.output(p, x, last=self.last)
         losses, outputs, _ = self.centred.rows(z, y)
         return self.sums(losses, outputs, y, w)
 
-    def learn(
-        self,
-        p: Sequence[Views],
-        x: Features,
-        y: Array,
-        w: Array,
-        scale: float,
-        random: Random | None,
-        g: list[Views],
-        fused: Fused | None = None,
-    ) -> Array:
+    def learn(self, p: Weights, x: Features, y: Array, w: Array, scale: float, random: Random, g: Weights) -> Array:
         """Write scale x d(sum of w L)/d(theta) into the views g; return the sums, as `score` does."""
-        return self.sums(*alone(self.rows(p, x, y, w * scale, random, g, fused)), y, w)
+        return self.sums(*alone(self.rows(p, x, y, w * scale, random, g)), y, w)
 
     def rows(
-        self,
-        p: Sequence[Views],
-        x: Features,
-        y: Array,
-        weights: Array,
-        random: Random | None,
-        g: list[Views],
-        fused: Fused | None = None,
+        self, p: Weights, x: Features, y: Array, weights: Array, random: Random, g: Weights, fast: Fused | None = None
     ) -> Piecewise[tuple[Array, Array]]:
         """Write d(sum of weights L)/d(theta) into the views g; return each row's loss (B,) and outputs (B, O).
 
         Where a part sums over a whole batch, it yields the sums of these rows, and is sent those of all.
 
-        fused: what runs in place of the parts where there are several rows.
+        fast: what runs in place of the parts where there are several rows.
         """
         network = self.network
-        plan, tail, loss = fused if fused and len(weights) > 1 else (self.plan, None, None)
+        plan, tail, loss = fast if fast and len(weights) > 1 else (self.plan, None, None)
         values, pulls = yield from network.forward(p, x, random, plan)
         at = network.read_by(self.last) if tail is None else tail.reads[0]
         z = values[at]

@@ -1,31 +1,23 @@
 """The few names that types share across the mathematics: arrays, views, what a layer gives back, and properties."""
 
-from collections.abc import Callable, Generator, Iterable
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy.typing as npt
 
 from firesteel.core.seeds import Stream
 
-__all__ = ["Array", "Joint", "Piecewise", "Pull", "Random", "Run", "Shape", "Stream", "Views", "cached_property"]
+__all__ = ["Array", "Piecewise", "Pull", "Random", "Run", "Shape", "Stream", "Views", "Weights", "cached_property"]
 
 Array = npt.NDArray[Any]
 Views = dict[str, Array]
+Weights = Sequence[Views]
+"""The parameters of each owner, or the derivatives by them."""
 Shape = tuple[int, ...]
 """Of one row, without the batch axis: (784,), or (28, 28, 1)."""
 Pull = Callable[[Any, Views, bool], Any]
 """pull(d_y, g, wants_x) writes d(loss)/d(parameters) into the views g and returns d(loss)/dx if wanted."""
-
-
-class Joint(NamedTuple):
-    """The pull-back of a layer that sums over a whole batch: `pull(d_y, g, wants_x, total)`, with the sums of all
-    pieces of what `batch_sums(d_y)` returns."""
-
-    batch_sums: Callable[[Any], Array]
-    pull: Callable[..., Any]
-
-
-Random = Callable[[int], Stream]
+Random = Callable[[int], Stream] | None
 """random(number) gives the stream of a part for the rows at hand; None where nothing may be random."""
 
 

@@ -119,7 +119,9 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
     share = (w / w.sum()).astype(theta.dtype)
     x, y = less(x, network.centre.features, theta.dtype), less(y, network.centre.targets, theta.dtype)
     for at in range(0, len(x), SUB_BATCH):
-        values, pulls = alone(network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype), plan=objective.plan))
+        values, pulls = alone(
+            network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype), plan=objective.plan, keep=True)
+        )
         for number, (part, cuts_off) in enumerate(zip(objective.plan, cutting, strict=False)):
             if cuts_off:
                 alive[number] |= (values[part.makes[0]] != 0).any(axis=0)

@@ -185,7 +185,7 @@ class Learner:
         pieces = self.pieces[number]
         parts = list(batches(pieces, size)) if size < count else [pieces]
 
-        def piece(part: int, desk: _Desk) -> Piecewise[_Desk]:
+        def piece(part: int, desk: _Desk) -> "Piecewise[_Desk]":  # named, as it is made in each step
             cut = slice(batch.start + part * size, min(batch.start + (part + 1) * size, batch.stop))
 
             def random(op: int) -> Stream:
