@@ -8,7 +8,7 @@ OLDEST ?= python3.11
 MATRIX ?= 3.5:$(PYTHON) 4.0:$(PYTHON) 4.3:$(PYTHON) 4.3:$(SECOND)
 STAGES := tests/spark/test_estimator.py tests/spark/test_contract.py tests/spark/test_bad_rows.py tests/spark/test_same_bits.py tests/spark/test_checkpoints.py
 
-.PHONY: demo test test-slow test-mnist test-diamonds test-matrix test-oldest test-against walk lint format bench clean
+.PHONY: demo test test-core test-slow test-mnist test-diamonds test-matrix test-oldest test-against walk lint format bench clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "firesteel needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run `make PYTHON=python3.12 ...`" % sys.version_info[:2])'
@@ -22,6 +22,10 @@ demo: $(READY)
 
 test: $(READY) lint
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder firesteel tests
+
+# the mathematics and the training on arrays, without Java: what to run while changing them
+test-core: $(READY)
+	@$(BIN)/python -m pytest -q -n 2 firesteel/core firesteel/train tests/core tests/train tests/test_models.py tests/test_structure.py
 
 # what takes longest: executors killed and bare, speculation, checkpoints, every optimiser on Spark
 test-slow: $(READY)
