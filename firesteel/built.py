@@ -49,6 +49,7 @@ class Built:
         self._loss: Loss | None = None
         self._optimizer: Optimizer | None = None
         self._metrics: tuple[str | Metric, ...] = ()
+        self._scored: Objective | None = None
         self.history: History | None = None
         self.stop_training = False
         for layer in listed("layers", layers):
@@ -88,7 +89,7 @@ class Built:
         chosen, function, measured = optimizers.get(optimizer), losses.get(loss), listed("metrics", metrics)
         for metric in measured:
             _metric(metric, function, 1)
-        self._optimizer, self._loss, self._metrics = chosen, function, tuple(measured)
+        self._optimizer, self._loss, self._metrics, self._scored = chosen, function, tuple(measured), None
         self.forget()
 
     def get_compile_config(self) -> dict[str, Any] | None:
@@ -162,6 +163,11 @@ class Built:
         self._put(state.theta)
         self._state = state
 
+    def draw(self, seed: int) -> None:
+        """Draw the weights."""
+        self.keep(self.state.with_theta(self.network.init(seed)))
+        self._chosen = True
+
     def forget(self) -> None:
         """Drop the optimizer's moments, the steps taken and a rate that was set: the next fit starts anew."""
         self._state = None
@@ -194,15 +200,18 @@ class Built:
     def _objective(self) -> Objective:
         self._compiled()
         assert self._loss is not None
-        if self.network.centre.targets and not self._loss.differences:
+        network = self.network
+        if self._scored is not None and self._scored.network is network:
+            return self._scored
+        if network.centre.targets and not self._loss.differences:
             raise ConfigError(
                 f"{type(self._loss).__name__} is not a loss of differences, and this network has learned targets far "
                 "from zero with one that is: make a new one for it",
                 code="config-loss",
             )
-        outputs = self.network.outputs
-        measured = (_metric(metric, self._loss, outputs) for metric in self._metrics)
-        return Objective(self.network, self._loss, tuple(zip(_names(self._metrics), measured, strict=True)))
+        measured = (_metric(metric, self._loss, network.outputs) for metric in self._metrics)
+        self._scored = Objective(network, self._loss, tuple(zip(_names(self._metrics), measured, strict=True)))
+        return self._scored
 
     # Looking
 

@@ -2,7 +2,7 @@
 
 A checkpoint is one safetensors file like a model's (`store.py`), with everything in it that decides how training goes
 on.  A local file is replaced whole; other storage cannot do that, and gets two places that are written by turns.
-`trainable.py` asks for it; `firesteel/spark/checkpoints.py` is the same on Spark's storage.
+`train/fit.py` asks for it; `firesteel/spark/checkpoints.py` is the same on Spark's storage.
 """
 
 import json

@@ -22,6 +22,7 @@ from firesteel.core.network import Objective
 from firesteel.core.spec import spelled
 from firesteel.errors import ConfigError
 from firesteel.printing import say
+from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
 from firesteel.tables.moments import measure
 from firesteel.train.blas import steady
@@ -31,7 +32,7 @@ from firesteel.train.epoch import score
 from firesteel.train.history import History
 from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import predict
-from firesteel.train.source import Arrays, Source, check_width
+from firesteel.train.source import Source, check_width
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
 from firesteel.train.threads import threads
@@ -117,8 +118,7 @@ class Sequential(Trainable):
         chosen = strategy_of(strategy, self._optimizer)
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
-        if self._loss is None:
-            self._objective()
+        self._compiled()
         split = 0.0 if validation_data is not None else validation_split
         columns = (features, label, weight)
         source = self._source(x, y, sample_weight, columns, split, shuffle)

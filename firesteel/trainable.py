@@ -1,16 +1,13 @@
-"""How a model learns: rows pass the third gate, decide what is left open, are packed, and go through the one loop.
+"""How a model learns: rows are validated, decide what is left open, and are packed.
 
-`fit` of `models.py` and the stages of Spark ML end here.  Next: `train/loop.py`.
+`fit` of `models.py` and the command line come here.  Next: `train/fit.py`.
 """
 
 import contextlib
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from firesteel import checkpoints as kept
 from firesteel.advice import warn_of_lost
@@ -18,21 +15,19 @@ from firesteel.built import Built
 from firesteel.core.centre import Centre
 from firesteel.core.layers import Flatten, Input, Normalization
 from firesteel.core.network import Objective
-from firesteel.errors import ConfigError, DataError, DivergenceError
+from firesteel.errors import ConfigError, DataError
+from firesteel.tables.arrays import Arrays
 from firesteel.tables.moments import measure
 from firesteel.tables.weights import class_weights
-from firesteel.train import loop
-from firesteel.train.callbacks import Callback, Conductor, blank_row
+from firesteel.train.callbacks import Callback
 from firesteel.train.centring import centre_for
-from firesteel.train.checkpoints import Checkpoints, Identity
 from firesteel.train.checks import Rule
 from firesteel.train.engine import Engine
+from firesteel.train.fit import fit
 from firesteel.train.history import History
 from firesteel.train.recipe import Recipe
 from firesteel.train.savers import BackupAndRestore
-from firesteel.train.source import Arrays, Source, Survey, check_kind, check_targets, check_width
-from firesteel.train.state import Progress
-from firesteel.train.strategies import Gradient
+from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
 
 __all__ = ["Trainable"]
 
@@ -50,7 +45,7 @@ class Trainable(Built):
         checkpoint: str | os.PathLike[str] | None = None,
         told: Mapping[str, Any],
     ) -> History:
-        """Survey, pack and train; what `fit` does once it knows what it was given.
+        """Survey, pack and train; what `fit` does once it knows its source.
 
         told: what callbacks shall know beside the rest.
         """
@@ -76,7 +71,8 @@ class Trainable(Built):
                 held = stack.enter_context(source.engine(held=True, centre=centre))
             if place is not None:
                 stack.enter_context(place)
-            return self.fit_blocks(
+            return fit(
+                self,
                 engine,
                 held,
                 replace(recipe, class_weight=weights),
@@ -85,87 +81,20 @@ class Trainable(Built):
                 told=told,
             )
 
-    def fit_blocks(
-        self,
-        engine: Engine,
-        validation: Engine | None,
-        recipe: Recipe,
-        *,
-        callbacks: Sequence[Callback] = (),
-        checkpoints: Checkpoints | None = None,
-        told: Mapping[str, Any] | None = None,
-        run: str = "firesteel",
-    ) -> History:
-        """Train on rows that have been looked at and packed; the last step of every fit.
+    def suited(self, engine: Engine, class_weight: tuple[float, ...] | None) -> tuple[Objective, bool]:
+        """Take from packed rows what the network leaves open.
 
-        told: what callbacks shall know beside the rest.  run: what the training is called.
-        checkpoints: where progress is kept; if there is some of this very training, it goes on.
+        Returns:
+            What is trained, and whether its weights are still to be drawn.
         """
-        optimizer = self._compiled()
         if not self._chosen and engine.centre != self.network.centre:
             self._network = replace(self.network, centre=engine.centre)
         self._adapt(engine)
         if engine.sparse and not self.network.sparse and self.network.front is not None:
             self._network = replace(self.network, sparse=True)
-        objective = replace(self._objective(), class_weight=recipe.class_weight)
-        rows = sum(block.rows for block in engine.blocks)
-        params = {
-            **vars(recipe),
-            "steps": -(-rows // (recipe.batch_size or rows)),
-            "rows": rows,
-            "shards": engine.shards,
-            "callbacks": tuple(callbacks),
-            "drawn": not self._chosen,
-            "resumed": False,
-            **(told or {}),
-        }
-        conductor = Conductor(self, callbacks, objective, params, (engine, validation), run)
-        bold = conductor.bold
-        if bold is not None and optimizer.searches:
-            raise ConfigError("BoldDriver needs an optimizer that takes steps of one size", code="config-callback")
-        if bold is not None and bold.form == "seed" and not isinstance(recipe.strategy, Gradient):
-            raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
-        if not self._chosen:  # nothing can be refused any more
-            self.keep(self.state.with_theta(self.network.init(recipe.seed)))
-            self._chosen = True
-
-        start, save = Progress(self.state), None
-        if checkpoints is not None:
-            names = ("epochs", "initial_epoch", "batch_size", "seed", "shuffle")
-            settings = {name: getattr(recipe, name) for name in names} | {
-                "stopping": None if recipe.stopping is None else str(recipe.stopping),
-                "callbacks": _acting(callbacks),
-            }
-            engines = [engine] if validation is None else [engine, validation]
-            row = blank_row(objective, validation is not None) | {"epoch": recipe.initial_epoch}
-            blank = Progress(self.state, [row], sums=np.zeros(objective.size))
-            identity = replace(
-                Identity.of(objective, optimizer, recipe.strategy, engines, self.state, settings), blank=blank
-            )
-            found = checkpoints.load(identity, self.state)
-            start, params["resumed"] = found or start, found is not None
-            save = functools.partial(checkpoints.save, identity)
-        origin = self.state
-        try:
-            state, self.history = loop.train(
-                engine,
-                objective,
-                optimizer,
-                replace(start, state=conductor.start(start.state, start.rows)),
-                recipe,
-                validation=validation,
-                watcher=conductor,
-                keep=save,
-                origin=origin,
-            )
-        except BaseException as error:
-            if isinstance(error, DivergenceError) and error.state is not None:
-                self.keep(error.state)
-            conductor.fail(error)
-            raise
-        self.keep(state)
-        conductor.finish()
-        return self.history
+        objective = self._objective()
+        weighted = objective if class_weight is None else replace(objective, class_weight=class_weight)
+        return weighted, not self._chosen
 
     def _centre(self, survey: Survey) -> Centre:
         """Return what is subtracted from rows: by the first fit's, and then always the same."""
@@ -200,7 +129,7 @@ class Trainable(Built):
         assert self._loss is not None
         known = self._network or (self._layers and self._inputs)
         if known:
-            objective = self._objective()
+            self._objective()
         survey = source.survey()
         if not known:
             self._build(survey.width)
@@ -216,13 +145,6 @@ class Trainable(Built):
         expected = objective.loss.columns(self.network.outputs)
         check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
         return objective, survey
-
-
-def _acting(callbacks: Sequence[Callback]) -> list[list[Any]]:
-    """Return the callbacks that may change a training, firesteel's own with what they were given."""
-    own = Callback.__module__
-    acting = [one for one in callbacks if not one.observes]
-    return [[type(one).__name__, one.given if type(one).__module__ == own else {}] for one in acting]
 
 
 def _place(

@@ -13,6 +13,7 @@ from firesteel.core.elsewhere import ELSEWHERE
 from firesteel.core.layers import LAYERS
 from firesteel.core.losses import LOSSES
 from firesteel.core.metrics import METRICS
+from firesteel.core.network import Objective
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.core.regularizers import REGULARIZERS
 from firesteel.datasets import load_digits
@@ -665,3 +666,17 @@ def test_what_others_call_an_argument_is_known_and_so_is_what_it_is_called_here(
         for name in inspect.signature(made).parameters
     }
     assert set(ELSEWHERE.values()) <= known
+
+
+def test_a_fit_builds_its_objective_once(monkeypatch):
+    built, check = [], Objective.__post_init__
+    monkeypatch.setattr(Objective, "__post_init__", lambda self: built.append(self) or check(self))
+    model = Sequential([Dense(2, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    x, y = np.eye(4, 3), np.arange(4) % 2
+    model.fit(x, y, epochs=2, validation_data=(x, y), verbose=0)
+    model.evaluate(x, y, verbose=0)
+    assert len(built) == 1
+    model.compile("adam", "mse")
+    model.fit(x, np.eye(4, 2), verbose=0)
+    assert len(built) == 2

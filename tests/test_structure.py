@@ -219,8 +219,8 @@ def test_the_import_test_can_see():
         "built",
         "checkpoints",
         "core.network",
-        "train.loop",
-        "train.strategies",
+        "train.fit",
+        "train.recipe",
     }
     assert outside(PACKAGE / "spark" / "frames.py") & {"pyspark", "pandas", "pyarrow"}
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, spelled
 from firesteel.errors import DataError, without_secrets
+from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import rows_of
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally, settled
 from firesteel.train.blocks import row_keys
-from firesteel.train.source import Arrays, Source
+from firesteel.train.source import Source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

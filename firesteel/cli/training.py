@@ -20,10 +20,11 @@ from firesteel.cli.sets import SETS
 from firesteel.cli.task import Task, decide
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
+from firesteel.tables.arrays import Arrays
 from firesteel.tables.moments import measure
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
 from firesteel.train.recipe import Recipe, strategy_of
-from firesteel.train.source import Arrays, Source, Survey
+from firesteel.train.source import Source, Survey
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -25,6 +25,7 @@ from firesteel.tables.moments import measure
 from firesteel.tables.sampling import sample, sampled
 from firesteel.train.blocks import Block
 from firesteel.train.engine import Engine, LocalEngine
+from firesteel.train.fit import fit
 from firesteel.train.partial import Task, tree_sum
 from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import evaluate_all
@@ -141,7 +142,7 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
         return Rivals(objective, None, constant, "left out, as the targets are the inputs")
     steps = int(min(most, max(FEWEST_STEPS, WORK / (rows * _cost(inputs, outputs)))))
     try:
-        model.fit_blocks(engine, None, Recipe(steps, strategy=Gradient()))
+        fit(model, engine, None, Recipe(steps, strategy=Gradient()))
     except DivergenceError:
         return Rivals(objective, None, constant, "left out, as its training diverged")
     kind = "linear" if task == "regression" else "logistic"

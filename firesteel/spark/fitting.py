@@ -40,6 +40,7 @@ from firesteel.spark.params import NetworkParams
 from firesteel.spark.paths import reach
 from firesteel.spark.persistence import StageReader, StageWriter
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
+from firesteel.train.fit import fit
 from firesteel.train.history import History
 from firesteel.train.partial import Task, tree_sum
 from firesteel.train.recipe import Recipe, strategy_of
@@ -294,7 +295,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         network.build((None, width))
         rows = sum(block.rows for block in engine.blocks)
         network.compile(plan.paced(rows), loss, list(self.METRICS))
-        history = network.fit_blocks(
+        history = fit(
+            network,
             engine,
             held,
             replace(plan.recipe, class_weight=class_weight),

@@ -23,9 +23,11 @@ from firesteel.printing import say
 from firesteel.train.engine import Engine
 from firesteel.train.epoch import Watcher
 from firesteel.train.history import UNMEASURED, History, Row
+from firesteel.train.recipe import Recipe
 from firesteel.train.search import Bold
 from firesteel.train.state import TrainState
 from firesteel.train.stopping import Stopping, better
+from firesteel.train.strategies import Gradient
 
 __all__ = [
     "BoldDriver",
@@ -439,7 +441,7 @@ class Conductor(Watcher):
 
     model: has `keep(state)`, which takes a state, and `state`, the one that it has after the hooks.
     engines: of the rows to train on, and of those held out.
-    run: what the training is called if no callback says.
+    told: further `params` of the callbacks.  run: what the training is called if no callback says.
     Raises ConfigError for what is no callback, or watches what is not measured.
     """
 
@@ -448,8 +450,9 @@ class Conductor(Watcher):
         model: Any,
         callbacks: Sequence[Callback],
         objective: Objective,
-        params: Mapping[str, Any],
+        recipe: Recipe,
         engines: tuple[Engine, Engine | None],
+        told: Mapping[str, Any],
         run: str,
     ) -> None:
         for callback in callbacks:
@@ -479,7 +482,14 @@ class Conductor(Watcher):
         if len(drivers) > 1:
             raise ConfigError("one BoldDriver can drive, not several", code="config-callback")
         self.bold = drivers[0] if drivers else None
-        self.params, self.engines = params, engines
+        if self.bold is not None and model.optimizer.searches:
+            raise ConfigError("BoldDriver needs an optimizer that takes steps of one size", code="config-callback")
+        if self.bold is not None and self.bold.form == "seed" and not isinstance(recipe.strategy, Gradient):
+            raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
+        rows = sum(block.rows for block in engines[0].blocks)
+        counts = {"rows": rows, "steps": -(-rows // (recipe.batch_size or rows)), "shards": engines[0].shards}
+        self.params = {**vars(recipe), **counts, "callbacks": tuple(callbacks), "resumed": False, **told}
+        self.engines = engines
         self.run = next((callback.run_name for callback in callbacks if callback.run_name), run)
         self.sums: Array | None = None
         if any(_overrides(one, hook) for one in callbacks for hook in HOOKS if "batch" in hook):

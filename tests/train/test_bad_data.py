@@ -10,8 +10,8 @@ from firesteel.callbacks import LambdaCallback
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
+from firesteel.tables.arrays import Arrays
 from firesteel.train.checks import KINDS, look, merge, refuse
-from firesteel.train.source import Arrays
 
 ROWS = 100
 X = np.random.default_rng(0).normal(size=(ROWS, 3))

@@ -24,12 +24,12 @@ from firesteel.core.network import Network
 from firesteel.core.optimizers import SGD, Adam
 from firesteel.errors import ConfigError, StoreError
 from firesteel.models import Sequential, load_model
+from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import rows_of
 from firesteel.tables.moments import measure
 from firesteel.tables.sampling import sample
 from firesteel.train.blocks import pack_arrays, row_keys
 from firesteel.train.centring import MOST_ROWS, Sample
-from firesteel.train.source import Arrays
 
 rng = np.random.default_rng(0)
 N = 500

@@ -18,11 +18,12 @@ from firesteel.layers import BatchNormalization, Dense, Dropout, Normalization, 
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD, Adam
 from firesteel.regularizers import L1L2
+from firesteel.tables.arrays import Arrays
 from firesteel.train.blocks import SPARSE_PART, SPARSE_WIDTH, Block, is_sparse, pack_arrays, row_keys
 from firesteel.train.csr import Learner, entering, narrowed
 from firesteel.train.partial import Changed, Task
 from firesteel.train.recipe import Recipe
-from firesteel.train.source import Arrays, Survey
+from firesteel.train.source import Survey
 from firesteel.train.strategies import STRATEGIES, Average
 
 WIDTH = SPARSE_WIDTH + 104

@@ -1,0 +1,92 @@
+"""Rows in arrays, as a source in process."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from firesteel.core.centre import UNCENTRED, Centre, less
+from firesteel.core.csr import Features, suited
+from firesteel.core.types import Array
+from firesteel.errors import DataError
+from firesteel.train import checks
+from firesteel.train.blas import one_blas_thread
+from firesteel.train.blocks import count_nonzeros, n_blocks, pack_arrays, pack_in_order, row_keys
+from firesteel.train.centring import Sample
+from firesteel.train.checks import refuse
+from firesteel.train.engine import LocalEngine, check_shards
+from firesteel.train.recipe import Recipe
+from firesteel.train.source import Survey, check_weights
+
+__all__ = ["Arrays"]
+
+
+class Arrays:
+    """Rows in arrays of numbers, as `given.rows_of` makes them.
+
+    x: (n, I), or their non-zeros.  y: (n,) or (n, T).  w: (n,), or None for 1.
+    split: share of the last rows held out.  names: what they are called in messages.
+    """
+
+    names: Mapping[str, str] = {"features": "x", "label": "y", "weight": "sample_weight"}
+
+    def __init__(
+        self, x: Features, y: Array, w: Array | None, dtype: str, split: float = 0.0, names: Mapping[str, str] = names
+    ) -> None:
+        self.dtype, self.split, self.names = np.dtype(dtype), split, names
+        self.surveyed: Survey | None = None
+        self.x, self.y = x, y[:, None] if y.ndim == 1 else y
+        self.w = np.ones(len(x)) if w is None else w
+        self.train = int(len(self.x) * (1.0 - split))
+        if not self.train:
+            raise DataError(
+                f"{names['features']} has {len(self.x):,} rows and none is left to train on: give some rows"
+                + (f", or a validation_split below {split:g}" if len(self.x) else ""),
+                code="data-empty",
+            )
+        if split and self.train == len(self.x):
+            raise DataError(
+                f"validation_split={split:g} of {len(self.x):,} rows is no row at all: raise it, or leave it out",
+                code="data-empty",
+            )
+
+    def survey(self) -> Survey:
+        if self.surveyed is not None:
+            return self.surveyed
+        found = checks.look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
+        refuse(found, len(self.x), self.names)
+        w = self.w.astype(self.dtype)
+        check_weights(float(w[: self.train].sum(dtype=np.float64)), self.names["weight"])
+        if self.train < len(self.x):
+            check_weights(float(w[self.train :].sum(dtype=np.float64)), self.names["weight"], "held out")
+        n, width = self.x.shape
+        held = np.arange(n) >= self.train
+        classes = checks.count_classes(self.y, held, lambda row: f"row {row}")
+        nonzeros = count_nonzeros(self.x, self.dtype)
+        self.keys = row_keys(self.x, self.y)
+        sample = Sample.of(self.keys, self.x, self.y, held)
+        surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
+        self.surveyed = surveyed.sampled(sample) if self.dtype == np.float32 else surveyed
+        return self.surveyed
+
+    def shards_of(self, recipe: Recipe) -> int:
+        return 1 if recipe.shards is None else recipe.shards
+
+    @contextlib.contextmanager
+    def engine(
+        self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
+    ) -> Iterator[LocalEngine]:
+        rows = slice(self.train, None) if held else slice(0, self.train)
+        pack = pack_arrays if shuffle else pack_in_order
+        count = 1 if shards is None else shards
+        survey = self.survey()
+        x = less(suited(self.x[rows], survey.sparse), centre.features, self.dtype)
+        check_shards(count, n_blocks(len(x), survey.words))
+        y = less(self.y[rows], centre.targets, self.dtype)
+        blocks = pack(x, y, self.w[rows], self.dtype, survey.words, self.keys[rows])
+        engine = LocalEngine(blocks, count, centre)
+        try:
+            with one_blas_thread():  # throughout: another library's limit that begins inside seldom ends outside
+                yield engine
+        finally:
+            engine.close()
