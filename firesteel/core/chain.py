@@ -2,7 +2,7 @@
 
 Softmax and the cross-entropy, where they follow, are compiled too.  Python's lock is given back once for each, where
 NumPy gives it back around every product and two threads wait for one another; docs/design/0008-speed.md says what
-that is worth.  `train/learner.py` asks for chains and `network.py` learns through them, where numba is installed and
+that is worth.  `train/fused.py` asks for chains and takes steps through them, where numba is installed and
 NumPy has brought a BLAS that can be found; else nothing here runs.  `team.py` makes a whole step of them.
 """
 
@@ -10,6 +10,7 @@ import ctypes
 import functools
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +20,10 @@ from firesteel.core.layers import dense
 from firesteel.core.layout import ones
 from firesteel.core.loops import backward, crossentropy, forward
 from firesteel.core.losses import FUSED
-from firesteel.core.network import Fused, Network, Objective
-from firesteel.core.types import Array, Pull, Stream, Views
+from firesteel.core.network import Network, Objective, Part
+from firesteel.core.types import Array, Pull, Stream, Views, cached_property
 
-__all__ = ["Chain", "chains", "fused"]
+__all__ = ["Chain", "Fused", "chains"]
 
 
 class Loops(NamedTuple):
@@ -62,42 +63,36 @@ class Chain:
 
         return z[-rows * self.last :].reshape(rows, self.last), pull
 
-    def learn(
-        self, p: Views, x: Array, y: Array, weights: Array, g: Views, wants_x: bool
-    ) -> tuple[Array, Array, Array]:
-        """Do what `apply`, the loss's `rows` and the pull-back do, one after another.
-
-        y: (B, 1), class numbers, or (B, O), a share for each class.
-        weights: (B,), what the derivatives of each row's loss are multiplied by.
-        Return the losses (B,), the probabilities (B, O), and the derivative by x, which means nothing if not wanted.
-        """
-        assert x.flags.c_contiguous and y.flags.c_contiguous, "layers make rows that lie one after another"
-        rows, one, d_x = len(x), ones(len(x), x.dtype), np.empty_like(x) if wants_x else x
-        z, d = np.empty(rows * self.units, x.dtype), np.empty(rows * self.units, x.dtype)
-        losses, outputs = np.empty(rows, x.dtype), np.empty((rows, self.last), x.dtype)
-        self.loops.forward(x, p["w"], one, self.layers, z)
-        self.loops.crossentropy(z[-outputs.size :], y, weights, losses, outputs, d[-outputs.size :])
-        self.loops.backward(x, p["w"], one, g["w"], d_x, wants_x, self.layers, z, d)
-        return losses, outputs, d_x
-
-    def loss(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """Return the losses (B,), the probabilities and the weighted derivatives by z, all (B, O), behind a chain."""
+    def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
+        """Do what `Objective.slopes` does, behind a softmax."""
         losses, outputs, d = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
         self.loops.crossentropy(z.reshape(-1), y, weights, losses, outputs, d.reshape(-1))
         return losses, outputs, d
 
 
-def fused(objective: Objective, made: Mapping[int, Chain]) -> Fused | None:
-    """Return the parts that run before the loss with chains in their places; None where there are no chains."""
-    ends = {first: objective.network.plan[first + chain.span - 1] for first, chain in made.items()}
-    inside = {number for first, end in ends.items() for number in range(first + 1, end.number + 1)}
-    plan = [part for part in objective.plan if part.number not in inside]
-    for at, part in enumerate(plan):
-        if end := ends.get(part.number):
-            plan[at] = part._replace(layer=made[part.number], makes=end.makes, learns=end.learns)
-    learns = objective.loss in FUSED
-    tail = plan.pop() if learns and plan and isinstance(plan[-1].layer, Chain) else None
-    return Fused(tuple(plan), tail, next(iter(made.values())).loss if learns else None) if made else None
+@dataclass(frozen=True)
+class Fused(Objective):
+    """An objective with chains in the places of the parts that they stand for, for batches of several rows.
+
+    chains: at least one, by the number of its first part.
+    """
+
+    chains: Mapping[int, Chain] = field(default_factory=dict)
+
+    @cached_property
+    def plan(self) -> tuple[Part, ...]:
+        parts = self.network.plan
+        ends = {first: parts[first + chain.span - 1] for first, chain in self.chains.items()}
+        inside = {number for first, end in ends.items() for number in range(first + 1, end.number + 1)}
+        plan = [part for part in parts[: self.last] if part.number not in inside]
+        for at, part in enumerate(plan):
+            if end := ends.get(part.number):
+                plan[at] = part._replace(layer=self.chains[part.number], makes=end.makes, learns=end.learns)
+        return tuple(plan)
+
+    def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
+        of = next(iter(self.chains.values())).slopes if self.loss in FUSED else super().slopes
+        return of(z, y, weights)
 
 
 def chains(network: Network, last: int) -> dict[int, Chain]:

@@ -31,6 +31,7 @@ class Param:
         constraint: What it must satisfy after each step, if anything.
         average: None for what a gradient moves; else it is a running average, this is the share of the old value that
             stays at a step, and in training the pull-back writes the batch's value in place of a gradient.
+        by_row: Whether a batch touches few of its rows, and a step moves those alone.
     """
 
     shape: Shape
@@ -38,6 +39,7 @@ class Param:
     regularizer: Regularizer | None = None
     constraint: Constraint | None = None
     average: float | None = None
+    by_row: bool = False
 
 
 class Joint(NamedTuple):

@@ -9,8 +9,8 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
@@ -32,7 +32,7 @@ from firesteel.core.spec import whole
 from firesteel.core.types import Array, Piecewise, Pull, Random, Shape, Weights, cached_property
 from firesteel.errors import ConfigError
 
-__all__ = ["DTYPES", "Fused", "Network", "Node", "Objective", "Part", "alone"]
+__all__ = ["DTYPES", "Network", "Node", "Objective", "Part", "alone"]
 
 DTYPES = ("float32", "float64")
 T = TypeVar("T")
@@ -77,15 +77,6 @@ class Part(NamedTuple):
     wants: bool
     node: int
     frees: tuple[int, ...] = ()
-
-
-class Fused(NamedTuple):
-    """What is compiled: parts that stand for several of a network's each; the last one, where it also computes the
-    loss; and the loss behind others, where that is compiled."""
-
-    plan: tuple[Part, ...]
-    tail: Part | None
-    loss: Callable[[Array, Array, Array], tuple[Array, Array, Array]] | None
 
 
 @dataclass(frozen=True)
@@ -201,8 +192,12 @@ class Network:
 
     @cached_property
     def params(self) -> tuple[dict[str, Param], ...]:
-        """What each owner learns."""
-        return self._planned[2]
+        """What each owner learns; the first kernel of a sparse network moves row by row."""
+        params = list(self._planned[2])
+        if self.sparse and self.front is not None:
+            owner = self.plan[self.front].owner
+            params[owner] = params[owner] | {"w": replace(params[owner]["w"], by_row=True)}
+        return tuple(params)
 
     @cached_property
     def inputs(self) -> int:
@@ -526,29 +521,23 @@ network ends in Softmax() [config-loss]
         return self.sums(*alone(self.rows(p, x, y, w * scale, random, g)), y, w)
 
     def rows(
-        self, p: Weights, x: Features, y: Array, weights: Array, random: Random, g: Weights, fast: Fused | None = None
+        self, p: Weights, x: Features, y: Array, weights: Array, random: Random, g: Weights
     ) -> Piecewise[tuple[Array, Array]]:
         """Write d(sum of weights L)/d(theta) into the views g; return each row's loss (B,) and outputs (B, O).
 
         Where a part sums over a whole batch, it yields the sums of these rows, and is sent those of all.
-
-        fast: what runs in place of the parts where there are several rows.
         """
-        network = self.network
-        plan, tail, loss = fast if fast and len(weights) > 1 else (self.plan, None, None)
-        values, pulls = yield from network.forward(p, x, random, plan)
-        at = network.read_by(self.last) if tail is None else tail.reads[0]
-        z = values[at]
-        weights = weights.astype(z.dtype, copy=False)
-        if tail is not None:
-            losses, outputs, d = tail.layer.learn(p[tail.owner], z, y, weights, g[tail.owner], tail.wants)
-        elif loss is not None:
-            losses, outputs, d = loss(z, y, weights)
-        else:
-            losses, outputs, d = self.centred.rows(z, y)
-            d *= weights[:, None]
-        yield from network.backward(pulls, at, d, g)
+        values, pulls = yield from self.network.forward(p, x, random, self.plan)
+        at = self.network.read_by(self.last)
+        losses, outputs, d = self.slopes(z := values[at], y, weights.astype(z.dtype, copy=False))
+        yield from self.network.backward(pulls, at, d, g)
         return losses, outputs
+
+    def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
+        """Return the losses (B,), the outputs and the weighted derivatives by z, what the loss reads, all (B, O)."""
+        losses, outputs, d = self.centred.rows(z, y)
+        d *= weights[:, None]
+        return losses, outputs, d
 
     def sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
         """Return what `score` does, of rows whose losses (B,) and outputs (B, O) are known."""

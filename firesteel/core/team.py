@@ -2,7 +2,7 @@
 
 Between two steps a helper looks out in compiled code for the next one, and sleeps if none comes soon; it never asks
 for Python's lock, which costs as much as half of a small batch.  No wait is without an end.  `steps.py` has what is
-compiled, `train/learner.py` says when there is a team, and `train/threads.py` has its helpers.
+compiled, `train/fused.py` says when there is a team, and `train/threads.py` has its helpers.
 """
 
 import functools
@@ -12,27 +12,13 @@ from typing import Any
 import numpy as np
 
 from firesteel.core import chain, kernels, loops, steps
-from firesteel.core.layers import dense
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import ones
-from firesteel.core.losses import FUSED
-from firesteel.core.network import Network, Objective
+from firesteel.core.network import Network
 from firesteel.core.steps import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
 from firesteel.core.types import Array
 
-__all__ = ["Meeting", "Team", "begins", "served"]
-
-
-def begins(objective: Objective) -> int | None:
-    """Return the number of the part where a chain begins that ends with the loss, behind one scaling at most.
-
-    None where that is not all of the network: then it is no work for a team.
-    """
-    network, last = objective.network, objective.last
-    first = int(isinstance(network.parts[0], Rescaling | Standardize))
-    runs = dense.runs(network.parts[:last], network.shapes)
-    whole = network.chained and list(runs) == [first] and first + dense.span(runs[first]) == last
-    return first if whole and objective.loss in FUSED and not network.sparse else None
+__all__ = ["Meeting", "Team", "served"]
 
 
 class Meeting:

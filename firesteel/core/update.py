@@ -5,13 +5,12 @@ once a row is done here, but for penalties on weights, which are part of the los
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from firesteel.core.network import Network
 from firesteel.core.optimizers import WORDS, Optimizer
-from firesteel.core.team import Team
 from firesteel.core.types import Array, Run
 
 __all__ = ["constrain", "update"]
@@ -30,12 +29,12 @@ def update(
     slots: Array,
     t: int,
     run: Run = map,
-    team: Team | None = None,
+    stepped: Callable[[int], bool] | None = None,
 ) -> None:
     """Move theta (P,) along the gradient g (P,), in place; slots: (K, P), t counts steps from 1.
 
     run: who takes the parts of a long step; steps go number by number, so the parts leave the bits alone.
-    team: who has all these vectors, and takes the steps that it can.
+    stepped: takes step t on all these vectors in place of the optimiser, and returns whether it has.
     g is used as scratch.  Where theta holds running averages, g holds what was met.
 
     >>> from firesteel.core.layers import Dense
@@ -54,8 +53,8 @@ def update(
         left = theta.dtype.type(1.0 - optimizer.rate(t) * optimizer.weight_decay)
         for where in _decaying(network, optimizer):
             theta[where] *= left
-    if team is not None and (numbers := optimizer.numbers(t)):
-        team.step(numbers)
+    if stepped is not None and stepped(t):
+        pass
     elif len(theta) < LONG:
         optimizer.step(theta, g, slots, t)
     else:

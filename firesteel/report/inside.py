@@ -16,8 +16,8 @@ from firesteel.core.network import Objective, alone
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
 from firesteel.report.reading import Reading, positive, short
-from firesteel.train.learner import SUB_BATCH
 from firesteel.train.rounds import predict
+from firesteel.train.step import SUB_BATCH
 
 __all__ = ["WORK", "Use", "first_layer", "importance_of", "layers_of"]
 

@@ -21,22 +21,8 @@ from firesteel.core.types import Array, cached_property
 from firesteel.train.compiled import surely
 from firesteel.train.encoding import all_coded, canonical, encode
 
-__all__ = [
-    "Block",
-    "Keys",
-    "block_ids",
-    "count_nonzeros",
-    "dealt",
-    "heavy_limit",
-    "id_keys",
-    "is_sparse",
-    "n_blocks",
-    "pack_arrays",
-    "pack_block",
-    "pack_in_order",
-    "row_keys",
-    "row_prints",
-]
+__all__ = ["Block", "Keys", "block_ids", "count_nonzeros", "dealt", "heavy_limit", "id_keys", "is_sparse"]
+__all__ += ["n_blocks", "pack_arrays", "pack_block", "pack_in_order", "row_keys", "row_prints"]
 
 Keys = npt.NDArray[np.uint64]
 SPARSE = 2

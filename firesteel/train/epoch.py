@@ -16,13 +16,13 @@ from firesteel.core.network import Objective
 from firesteel.core.optimizers import LBFGS, Optimizer
 from firesteel.core.types import Array
 from firesteel.train import ranking
-from firesteel.train.csr import spread
 from firesteel.train.divergence import bearable
 from firesteel.train.engine import Engine, LocalEngine
 from firesteel.train.history import Row
 from firesteel.train.partial import Partial, Task, Watch, tree_sum
 from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import Work, evaluate_each, evaluate_first, passes
+from firesteel.train.rowwise import spread
 from firesteel.train.search import Bold, search
 from firesteel.train.state import TrainState
 from firesteel.train.stopping import Stopping

@@ -18,29 +18,15 @@ from firesteel.core.csr import CSR, Features
 from firesteel.core.network import Network
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
-from firesteel.core.update import update
-from firesteel.train import csr
 from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
-from firesteel.train.learner import SUB_BATCH, Learner, batches
+from firesteel.train.fused import fused_step
 from firesteel.train.partial import Partial, Task, tree_sum
+from firesteel.train.rowwise import RowwiseStep, entering, rows_for, spread
+from firesteel.train.step import SUB_BATCH, NumpyStep, Step, batches
 
-__all__ = [
-    "Work",
-    "average",
-    "evaluate",
-    "evaluate_all",
-    "evaluate_each",
-    "evaluate_first",
-    "gradient",
-    "moments",
-    "passes",
-    "predict",
-    "round_blocks",
-    "rows_of",
-    "sizes",
-    "sub_batches",
-]
+__all__ = ["Work", "average", "evaluate", "evaluate_all", "evaluate_each", "evaluate_first", "gradient", "moments"]
+__all__ += ["passes", "predict", "round_blocks", "rows_of", "sizes", "sub_batches"]
 
 Rows = tuple[Any, Array, Array]
 
@@ -67,6 +53,17 @@ def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
 # The strategies
 
 
+def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots: Array, run: Run) -> Step:
+    """Return what takes steps along batches of at most `size` rows of the blocks: it is chosen here alone.
+
+    theta (P,) and slots (K, P) are changed in place.
+    """
+    given = task, blocks, size, theta, slots, run
+    if task.objective.network.sparse:
+        return RowwiseStep(NumpyStep(*given))
+    return fused_step(*given) or NumpyStep(*given)
+
+
 def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Run mini-batch training over the shard's slice of this round; return its share of the new theta and moments.
 
@@ -79,50 +76,42 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     chosen = [by_id[number] for number in round_blocks(task, list(by_id))]
     network = task.objective.network
     if not chosen and not network.sparse:
-        return Partial(
-            np.zeros((1 + len(task.optimizer.slots), len(task.theta)), task.theta.dtype),
-            np.zeros(task.objective.size),
-        )
+        nothing = np.zeros((1 + len(task.optimizer.slots), len(task.theta)), task.theta.dtype)
+        return Partial(nothing, np.zeros(task.objective.size))
     shard = blocks[0].id % task.shards
     assert task.slots is not None
     rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
     orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
     rows = zip(chosen, orders, strict=True)
     share = 1.0 if task.shards == 1 else sum(block.weight for block in chosen) / task.weight
-    if network.sparse:
-        return csr.average(task, shard, batches(rows, task.batch_size), share)
     theta, slots = task.theta.copy(), task.slots.copy()
-    learner = Learner(task, theta, slots, run, min(task.batch_size, sum(map(len, chosen))), chosen)
-    step = task.step
+    size = min(task.batch_size, sum(map(len, chosen)))
+    mover, count = step_for(task, chosen or blocks, size, theta, slots, run), task.step
 
     def steps() -> Iterator[Array]:
         """Take a step along each batch; yield the sums of some at a time."""
-        nonlocal step
-        for planned in batches(rows, learner.planned):
-            price = 0.0
-            for number in learner.plan(planned, None):
+        nonlocal count
+        for planned in batches(rows, mover.planned):
+            whole = 0.0
+            for number in mover.plan(planned, None):
                 if task.watch is not None:
-                    task.watch(step - task.step, None)
-                desk, priced = learner.learn(number, shard, step), 0.0
-                if network.penalized:
-                    priced = learner.weight(number) * network.penalty(learner.views, desk.views)
-                    price += priced
-                step += 1
-                update(network, task.optimizer, theta, desk.gradient, slots, step, run, desk.team)
+                    task.watch(count - task.step, None)
+                mover.learn(number, shard, count)
+                penalty = mover.weight(number) * mover.penalty() if network.penalized else 0.0
+                whole += penalty
+                count += 1
+                mover.move(count)
                 if task.watch is not None:
-                    sums = learner.sums(number)
-                    sums[0] += priced
-                    task.watch(step - task.step - 1, sums)
-            sums = learner.sums()
-            sums[0] += price
+                    sums = mover.sums(number)
+                    sums[0] += penalty
+                    task.watch(count - task.step - 1, sums)
+            sums = mover.sums()
+            sums[0] += whole
             yield sums
 
     sums = tree_sum(steps())  # one after another, a million of them would lose digits
-    assert sums is not None, "a block holds at least one row"
-    vectors = np.vstack([theta, *slots])
-    if task.shards > 1:
-        vectors *= theta.dtype.type(share)
-    return Partial(vectors, sums, step - task.step)
+    sums = np.zeros(task.objective.size) if sums is None else sums
+    return replace(mover.moved(share), sums=sums, steps=count - task.step)
 
 
 def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
@@ -132,7 +121,7 @@ def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run
     """
     parts: list[Partial] = []
     for _ in range(count):
-        part = csr.spread(work(task, blocks, run), task)
+        part = spread(work(task, blocks, run), task)
         parts.append(part)
         theta, slots = part.vectors[0], part.vectors[1:]
         task = replace(task, theta=theta, slots=slots, epoch=task.epoch + 1, step=task.step + part.steps)
@@ -147,12 +136,9 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
     where the cuts fall differs from block to block, so that rounds are of a size.
     sample: the share of each block's rows, drawn anew each epoch, that the epoch is over.
     """
-    learner: Learner | csr.Learner
-    if task.objective.network.sparse:
-        learner = csr.Learner(task, task.theta)
-    else:
-        theta = task.theta.copy()  # a team is compiled for vectors that can be written
-        learner = Learner(task, theta, np.zeros((0, len(theta)), theta.dtype), run, max(map(len, blocks)), blocks)
+    theta = task.theta.copy()  # compiled code is made for vectors that can be written
+    slots = np.zeros((0, len(theta)), theta.dtype)
+    learner = step_for(task, blocks, max(map(len, blocks)), theta, slots, run)
 
     def part(block: Block) -> Partial | None:
         rows, phase = np.arange(len(block)), 0
@@ -164,10 +150,13 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
             rows = drawn[: math.ceil(sample * len(block))]
         start, end = ((len(rows) * r + phase) // task.rounds for r in (task.round, task.round + 1))
         rows = rows[start:end]
-        return learner.gradient([(block, rows)], block.id, task.round) if len(rows) else None
+        for number in learner.plan([(block, rows)], 1.0):
+            learner.learn(number, block.id, task.round)
+            return learner.gradient()
+        return None
 
     in_order = sorted(blocks, key=lambda block: block.id)
-    return tree_sum(found for found in map(part, in_order) if found is not None) or learner.gradient([])
+    return tree_sum(found for found in map(part, in_order) if found is not None) or learner.gradient()
 
 
 def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
@@ -239,7 +228,7 @@ def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], sparse: Network | 
     block, rows = piece
     y = block.y[rows]
     if sparse is not None:
-        return csr.rows_for(sparse, block, rows, dtype), y, block.w[rows].astype(np.float64)
+        return rows_for(sparse, block, rows, dtype), y, block.w[rows].astype(np.float64)
     x = np.empty((len(y), block.x.shape[1]), dtype)
     block.features(rows, x)
     return x, y, block.w[rows].astype(np.float64)
@@ -278,7 +267,7 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
         rows = x[at : at + SUB_BATCH]
         if network.sparse:
             rows = rows if isinstance(rows, CSR) else CSR.of(rows)
-            return network.output(views, csr.entering(network, rows, theta.dtype), last=last)
+            return network.output(views, entering(network, rows, theta.dtype), last=last)
         rows = rows.dense() if isinstance(rows, CSR) else rows
         near = less(rows, network.centre.features, theta.dtype)
         return network.output(views, near.astype(theta.dtype), last=last)  # unnamed, so that it goes early

@@ -12,7 +12,7 @@ from firesteel.core.layers.wrapper import Wrapper
 from firesteel.core.network import Network, Node, Objective, alone
 from firesteel.errors import ConfigError
 from firesteel.testing import check_gradient, check_same_bits
-from firesteel.train.learner import SUB_BATCH, together
+from firesteel.train.step import SUB_BATCH, together
 from tests import graphs
 from tests.graphs import GRAPHS
 

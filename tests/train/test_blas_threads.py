@@ -15,13 +15,16 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 from firesteel.callbacks import LambdaCallback
+from firesteel.core import chain
 from firesteel.core.network import Network, Objective
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train import blas, csr
+from firesteel.train import blas
 from firesteel.train.blas import BLAS, Blas, one_blas_thread
 from firesteel.train.engine import machine
-from firesteel.train.learner import Learner
+from firesteel.train.fused import FusedStep
+from firesteel.train.rowwise import RowwiseStep
+from firesteel.train.step import NumpyStep
 
 ROOT = Path(__file__).parents[2]
 SOME = ["784-128-10", "784-512-512-10", "784-tanh-1", "sparse rows"]
@@ -282,11 +285,13 @@ def used(method):
     return np.asarray(getattr(model, method)(X, *([Y, 0] if method == "evaluate" else []))).tobytes()
 
 
+LEARNS = FusedStep if chain.loops("float32") else NumpyStep
+"""What takes the steps of this network."""
 MADE = {
-    "dense": ((Learner, "learn"), lambda: trained(X)),
-    "sharded": ((Learner, "learn"), lambda: trained(X, shards=2)),
-    "gradient": ((Learner, "learn"), lambda: trained(X, strategy="gradient", epochs=2)),
-    "sparse": ((csr.Learner, "step"), lambda: trained(ZEROS)),
+    "dense": ((LEARNS, "learn"), lambda: trained(X)),
+    "sharded": ((LEARNS, "learn"), lambda: trained(X, shards=2)),
+    "gradient": ((LEARNS, "learn"), lambda: trained(X, strategy="gradient", epochs=2)),
+    "sparse": ((RowwiseStep, "learn"), lambda: trained(ZEROS)),
     "evaluate": ((Objective, "score"), lambda: used("evaluate")),
     "predict": ((Network, "output"), lambda: used("predict")),
 }
@@ -326,7 +331,7 @@ def test_what_is_made_while_somebody_changes_the_number_is_made_again(what, monk
 
 @pytest.mark.usefixtures("two_threads")
 def test_callbacks_are_called_once_for_each_batch_of_a_round_that_is_made_again(monkeypatch):
-    original, calls, batches = Learner.learn, [], []
+    original, calls, batches = LEARNS.learn, [], []
 
     def counted(*args):
         calls.append(None)
@@ -334,7 +339,7 @@ def test_callbacks_are_called_once_for_each_batch_of_a_round_that_is_made_again(
             elsewhere(BLAS.put, 2)
         return original(*args)
 
-    monkeypatch.setattr(Learner, "learn", counted)
+    monkeypatch.setattr(LEARNS, "learn", counted)
     watching = {f"on_batch_{word}": lambda batch, logs, word=word: batches.append((batch, word)) for word in ENDS}
     found = trained(X, callbacks=[LambdaCallback(**watching)])
     assert len(calls) == 8 and batches == [(batch, word) for batch in range(4) for word in ENDS]
@@ -364,13 +369,13 @@ def test_helpers_whose_threads_have_numbers_of_their_own_are_limited_and_nothing
 @pytest.mark.usefixtures("two_threads")
 def test_somebody_who_changes_it_without_end_is_warned_of(monkeypatch):
     monkeypatch.setattr(BLAS, "warned", False)
-    original = Learner.learn
+    original = LEARNS.learn
 
     def disturbed(*args, **more):
         BLAS.put(2)
         return original(*args, **more)
 
-    monkeypatch.setattr(Learner, "learn", disturbed)
+    monkeypatch.setattr(LEARNS, "learn", disturbed)
     with pytest.warns(UserWarning, match="other code keeps changing its number of threads"):
         trained(X)
 

@@ -28,7 +28,7 @@ from firesteel.core import chain, kernels, loops, team
 from firesteel.errors import DataError
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
-from firesteel.train import compiled, learner, threads
+from firesteel.train import compiled, step, threads
 from tests.upgrades import EDITS, copied, upgraded
 
 RNG = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def small(monkeypatch):
     """Compiled code is in use, networks of any size are worth a team of three, and nothing has been warned of."""
     monkeypatch.setattr(kernels, "ON", True)
     monkeypatch.setattr(kernels, "WORTH", 0)
-    monkeypatch.setattr(learner, "SHARED", 0)
+    monkeypatch.setattr(step, "SHARED", 0)
     monkeypatch.setattr(threads, "worker_threads", lambda: 3)
 
 
@@ -91,7 +91,7 @@ def expected(name):
     """The fingerprint of a fit that is left to NumPy."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "ON", False)
-        patch.setattr(learner, "SHARED", 0)
+        patch.setattr(step, "SHARED", 0)
         found, said = fit(**FITS[name])
     assert not said
     return found

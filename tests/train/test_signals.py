@@ -21,7 +21,7 @@ from firesteel.callbacks import Callback
 from firesteel.core import kernels, team
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train import learner, threads
+from firesteel.train import step, threads
 from firesteel.train.threads import Threads
 
 FITS = {
@@ -129,7 +129,7 @@ def test_r50_210_signals_to_the_command_line(tmp_path):
 def small(monkeypatch):
     """Networks of any size are worth a team of three."""
     monkeypatch.setattr(kernels, "WORTH", 0)
-    monkeypatch.setattr(learner, "SHARED", 0)
+    monkeypatch.setattr(step, "SHARED", 0)
     monkeypatch.setattr(threads, "worker_threads", lambda: 3)
 
 

@@ -20,9 +20,10 @@ from firesteel.optimizers import SGD, Adam
 from firesteel.regularizers import L1L2
 from firesteel.tables.arrays import Arrays
 from firesteel.train.blocks import SPARSE_PART, SPARSE_WIDTH, Block, is_sparse, pack_arrays, row_keys
-from firesteel.train.csr import Learner, entering, narrowed
 from firesteel.train.partial import Changed, Task
 from firesteel.train.recipe import Recipe
+from firesteel.train.rounds import step_for
+from firesteel.train.rowwise import entering, narrowed
 from firesteel.train.source import Survey
 from firesteel.train.strategies import STRATEGIES, Average
 
@@ -234,7 +235,10 @@ def test_a_step_from_the_start_is_the_dense_one_on_touched_rows_and_none_on_othe
     slots = np.zeros((len(optimizer.slots), len(theta)))
     task = Task(target, theta, slots, optimizer, seed=5)
     lazy, lazy_slots = theta.copy(), slots.copy()
-    Learner(task, lazy, lazy_slots).step([(block, np.arange(len(block))) for block in blocks], 0, 0)
+    step = step_for(task, blocks, 20, lazy, lazy_slots, map)
+    (number,) = step.plan([(block, np.arange(len(block))) for block in blocks], None)
+    step.learn(number, 0, 0)
+    step.move(1)
 
     order = blocks[0].x.dense()
     g = np.zeros_like(theta)

@@ -13,13 +13,13 @@ from firesteel.core.layout import read_only
 from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import SGD, Adam
 from firesteel.core.seeds import rng_for, stream_for
-from firesteel.train import learner
+from firesteel.train import step
 from firesteel.train.blocks import Block, pack_arrays, pack_in_order
 from firesteel.train.engine import LocalEngine
-from firesteel.train.learner import SUB_BATCH
 from firesteel.train.partial import Task, tree_sum
 from firesteel.train.rounds import average, evaluate, gradient, predict, round_blocks
 from firesteel.train.state import TrainState
+from firesteel.train.step import SUB_BATCH
 from firesteel.train.strategies import STRATEGIES, Gradient
 
 ROWS = 430
@@ -196,7 +196,7 @@ def test_prediction_is_the_forward_pass_row_by_row_in_order(rows, kind):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("work", [average, gradient, evaluate], ids=lambda work: work.__name__)
 def test_threads_and_any_order_of_computing_leave_the_bits_alone(work, dtype, monkeypatch):
-    monkeypatch.setattr(learner, "THREAD", 0)
+    monkeypatch.setattr(step, "THREAD", 0)
     x, y, w = np.tile(X, (8, 1)) + RNG.normal(size=(8 * ROWS, 4)), np.tile(Y, (8, 1)), np.tile(W, 8)
     blocks, task = setup(dtype, DROPPING, x, y, w, batch_size=1000)
     calls = []
@@ -220,7 +220,7 @@ def test_threads_leave_the_bits_of_predictions_alone():
 
 
 def test_a_large_block_is_summed_over_sub_batches_in_one_order(monkeypatch):
-    monkeypatch.setattr(learner, "THREAD", 0)
+    monkeypatch.setattr(step, "THREAD", 0)
     x, y, w = np.tile(X, (3, 1)), np.tile(Y, (3, 1)), np.tile(W, 3)
     _, task = setup("float32", DROPPING, x, y, w)
     block = Block(0, x.astype("f4"), None, y.astype("f4"), w.astype("f4"), 0)

@@ -14,7 +14,7 @@ from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam, AdamW
 from firesteel.core.regularizers import L2
 from firesteel.errors import DivergenceError
 from firesteel.models import Sequential
-from firesteel.train import learner, rounds, threads
+from firesteel.train import fused, rounds, step, threads
 from firesteel.train.blas import one_blas_thread
 from firesteel.train.blocks import pack_arrays
 from firesteel.train.partial import Task
@@ -33,8 +33,8 @@ def test_there_are_teams_to_test_with():
 def small(monkeypatch):
     """Networks of any size are worth a team, and their sub-batches worth a thread."""
     monkeypatch.setattr(kernels, "WORTH", 0)
-    monkeypatch.setattr(learner, "SHARED", 0)
-    monkeypatch.setattr(learner, "THREAD", 0)
+    monkeypatch.setattr(step, "SHARED", 0)
+    monkeypatch.setattr(step, "THREAD", 0)
 
 
 KINDS = {
@@ -90,7 +90,7 @@ def alike(task, blocks, monkeypatch, work=rounds.average):
     """Assert that a round has the same bits without a team and with ones of one to three; return who learned."""
     found = [trained(task, blocks, helpers, work) for helpers in (0, 1, 2)]
     with monkeypatch.context() as patch:
-        patch.setattr(learner, "served", lambda dtype: None)
+        patch.setattr(fused, "served", lambda dtype: None)
         plain, nobody = trained(task, blocks, 0, work)
     assert not nobody and {bits for bits, _ in found} == {plain}
     return [met for _, met in found]
@@ -120,7 +120,7 @@ def test_batches_of_every_size_are_cut_as_numpy_cuts_them(batch_size, shares, wo
 
 
 def test_gradients_of_many_sub_batches_are_added_as_a_tree(monkeypatch):
-    monkeypatch.setattr(learner, "SUB_BATCH", 43)
+    monkeypatch.setattr(step, "SUB_BATCH", 43)
     for batch_size in (700, 644, 473, 215, 172):
         task, blocks = task_and_blocks(w=W, batch_size=batch_size)
         met = alike(task, blocks, monkeypatch)
@@ -154,7 +154,7 @@ def test_whatever_takes_the_step(optimizer, monkeypatch):
 
 def test_which_networks_are_for_a_team():
     def first(*layers, loss=None):
-        return team.begins(Objective(Network.chain(layers, 6), loss or SparseCategoricalCrossentropy()))
+        return step.begins(Objective(Network.chain(layers, 6), loss or SparseCategoricalCrossentropy()))
 
     end = Dense(3, "softmax")
     assert first(end) == first(Dense(4, "relu"), Dense(5), end) == first(Dense(4), Activation("relu"), end) == 0

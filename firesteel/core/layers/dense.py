@@ -16,12 +16,13 @@ from firesteel.core.csr import CSR, Features
 from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
 from firesteel.core.layers.activation import Activation, Relu, activation
+from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import ones
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.spec import choice, flag, integer
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 
-__all__ = ["Dense", "Linear", "product", "runs", "span"]
+__all__ = ["Dense", "Linear", "product", "runs", "span", "whole"]
 
 
 class Linear(Layer):
@@ -157,6 +158,12 @@ def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list
         else:
             first = None
     return found
+
+
+def whole(parts: Sequence[Layer], shapes: Sequence[Shape]) -> int | None:
+    """Return where the only run of these parts begins, if but one scaling is in front of it and nothing behind."""
+    first, found = int(isinstance(parts[0], Rescaling | Standardize)), runs(parts, shapes)
+    return first if list(found) == [first] and first + span(found[first]) == len(parts) else None
 
 
 def span(layers: Any) -> int:

@@ -1,0 +1,83 @@
+"""Steps in compiled code: runs of dense layers as chains, and a classifier's whole step as a team's work.
+
+Where network and rows allow it a team learns and moves; else the parts that are compiled run among those of NumPy.
+The bits are those of `NumpyStep`.  `core/chain.py` and `core/team.py` have what is compiled.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.chain import Chain, Fused, chains
+from firesteel.core.network import Objective
+from firesteel.core.team import Team, served
+from firesteel.train import step
+from firesteel.train.blas import BLAS
+from firesteel.train.blocks import Block
+from firesteel.train.partial import Task
+from firesteel.train.step import NumpyStep, Piece, Workspace
+from firesteel.train.threads import Threads
+
+__all__ = ["FusedStep", "fused_step"]
+
+
+class FusedStep(NumpyStep):
+    """A `Step` through these chains, by the number of the part where each begins."""
+
+    def __init__(self, made: Mapping[int, Chain], task: Task, blocks: Sequence[Block], *given: Any) -> None:
+        super().__init__(task, blocks, *given)
+        of = task.objective
+        self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, made)
+        first = step.begins(of)
+        self.team = self._team(made[first], blocks) if first is not None and first in made else None
+        if self.team is not None:
+            self.shared = Workspace(self.network.layout, (0, 0), self.team.given.gradients[0])
+
+    def _team(self, chain: Chain, blocks: Sequence[Block]) -> Team | None:
+        """Return a team, if the rows are such as it learns and it can be compiled here."""
+        count = -(-self.size // self.cut(self.size))
+        if count > step.WORKSPACES or not all(block.source for block in blocks):
+            return None
+        run = self.run if len(self.theta) >= step.SHARED and isinstance(self.run, Threads) else None
+        state, rows = (self.theta, self.slots), (self.y, self.weights, self.losses, self.outputs)
+        members, size = min(count, 1 + run.count) if run else 1, min(self.size, step.SUB_BATCH)
+        sizes = {"size": size, "count": count, "members": members}
+        hold = run.hold if run else None
+        return served(self.network.dtype) and Team(chain, self.network, state, rows, held=blocks, hold=hold, **sizes)
+
+    def plan(self, pieces: list[Piece], weight: float | None) -> range:
+        at = 0
+        for block, rows in pieces if self.team is not None else ():
+            assert self.team is not None and block.source is not None
+            end, (address, size, self.team.given.by[at : at + len(rows)]) = at + len(rows), block.source
+            where = np.multiply(rows, size, out=self.team.given.at[at:end])
+            where += address
+            at = end
+        return super().plan(pieces, weight)
+
+    def learn(self, number: int, *address: int) -> Workspace:
+        batch = self.batches[number]
+        count = batch.stop - batch.start
+        size = self.cut(count)
+        if self.team is None or (count - 1) % size == 0:  # a row is alone, for which NumPy has other products
+            return super().learn(number, *address)
+        BLAS.check()
+        self.team.learn(batch.start, count, size)
+        self.learned = self.shared
+        return self.shared
+
+    def objective(self, rows: int) -> Objective:
+        return self.fused if rows > 1 else self.task.objective
+
+    def stepped(self, t: int) -> bool:
+        numbers = self.task.optimizer.numbers(t) if self.team is not None and self.learned is self.shared else None
+        if numbers and self.team is not None:
+            self.team.step(numbers)
+        return bool(numbers)
+
+
+def fused_step(task: Task, *given: Any) -> FusedStep | None:
+    """Return a compiled step, or None where nothing of the network is worth compiling or can be compiled."""
+    made = chains(task.objective.network, task.objective.last)
+    return FusedStep(made, task, *given) if made else None

@@ -1,0 +1,315 @@
+"""How one shard takes steps: it learns from batches of rows in fixed sub-batches, whose shape is part of the result.
+
+What can be known of some batches ahead, targets and weights, is copied for all of them at once; then each batch
+leaves a gradient in a workspace, and the step moves along it.  `NumpyStep` is the reference; `rowwise.py` moves the
+rows that a batch touches, `fused.py` is compiled, and every `Step` has the bits of the reference.  `rounds.py`
+chooses one and drives it.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.csr import Features
+from firesteel.core.layers import dense
+from firesteel.core.layout import Layout
+from firesteel.core.losses import FUSED
+from firesteel.core.network import Network, Objective, alone
+from firesteel.core.seeds import stream_for
+from firesteel.core.types import Array, Piecewise, Run, Stream, Views
+from firesteel.core.update import update
+from firesteel.train.blas import BLAS
+from firesteel.train.blocks import Block
+from firesteel.train.partial import Partial, Task, tree_sum
+
+__all__ = ["SUB_BATCH", "NumpyStep", "Piece", "Step", "Workspace", "batches", "begins", "cut"]
+
+SUB_BATCH = 128
+"""Rows that meet the mathematics together.  Changing it changes float32 bits."""
+LARGE = 100_000
+"""Parameters from which a batch that is one sub-batch is cut in two, for two cores.  Changing it changes bits too."""
+SHARED, HALVED = 16_000, 64
+"""The same for a network that is one run of dense layers, and from how many rows on.  Likewise."""
+THREAD = 2_000_000
+"""Rows times parameters from which a sub-batch is worth a thread of Python's."""
+WORKSPACES = 16
+"""Sub-batches that are worked on, or wait to be added, at a time."""
+PLANNED, NUMBERS = 4096, 1 << 20
+"""The most rows that are planned together, unless a batch has more, and outputs that are kept of them."""
+SUMMED = 512
+"""Rows whose losses are added one after another, for more would lose digits."""
+
+T = TypeVar("T")
+Piece = tuple[Block, npt.NDArray[np.intp]]
+
+
+def batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
+    """Cut a stream of rows into batches of `size` rows, across block borders; the short last one is kept."""
+    batch: list[Piece] = []
+    room = size
+    for block, rows in pieces:
+        at = 0
+        while at < len(rows):
+            part = rows[at : at + room]
+            batch.append((block, part))
+            at += len(part)
+            room -= len(part)
+            if not room:
+                yield batch
+                batch, room = [], size
+    if batch:
+        yield batch
+
+
+def begins(objective: Objective) -> int | None:
+    """Return the number of the part where a run of dense layers begins that ends with the loss.
+
+    None where that is not all of the network but one scaling in front of it.
+    """
+    network, last = objective.network, objective.last
+    whole = network.chained and objective.loss in FUSED and not network.sparse
+    return dense.whole(network.parts[:last], network.shapes) if whole else None
+
+
+def cut(objective: Objective, rows: int) -> int:
+    """Return how many rows of a batch of so many meet the mathematics together; it decides float32 bits.
+
+    The architecture alone says so, never what is compiled.
+    """
+    network, size = objective.network, objective.network.layout.size
+    if network.sparse or (network.statistics and not network.joint):
+        return rows
+    halved = size >= LARGE or (rows >= HALVED and size >= SHARED and begins(objective) is not None)
+    return -(-rows // 2) if halved and rows <= SUB_BATCH else SUB_BATCH
+
+
+class Workspace:
+    """Working memory of one sub-batch, used again for the next: fresh pages cost as much as filling them.
+
+    Args:
+        layout: Where each parameter lies in the gradient.
+        shape: Of the rows that fit in, and their features.
+        gradient: Where the gradient is written, (P,).
+    """
+
+    def __init__(self, layout: Layout, shape: tuple[int, int], gradient: Array) -> None:
+        self.x = np.empty(shape, gradient.dtype)
+        self.codes = np.empty(self.x.shape, np.uint8)
+        self.gradient, self.views = gradient, layout.views(gradient)
+
+    def features(self, pieces: Sequence[Piece]) -> Array:
+        """Copy the rows' features here; return a view, (B, I)."""
+        at = 0
+        for block, rows in pieces:
+            end = at + len(rows)
+            block.features(rows, self.x[at:end], self.codes[at:end])
+            at = end
+        return self.x[:at]
+
+
+def together(run: Run, works: Sequence[Piecewise[T]]) -> list[T]:
+    """Return the results of work on all pieces of a batch, which are sent their sums' total wherever they want it."""
+    total: Array | None = None
+
+    def on(work: Piecewise[T]) -> tuple[Array | None, list[T]]:
+        try:
+            return work.send(total), []
+        except StopIteration as ended:
+            return None, [ended.value]
+
+    while True:
+        found = list(run(on, works))
+        if results := [result for _, ended in found for result in ended]:
+            return results
+        total = tree_sum(sums for sums, _ in found)
+
+
+class Step(Protocol):
+    """What takes steps along batches of planned rows; the bits do not depend on which `Step` it is.
+
+    planned: The most rows that can be planned together.
+    """
+
+    planned: int
+
+    def plan(self, pieces: list[Piece], weight: float | None) -> range:
+        """Copy what can be known of these rows before they are learned from; return the numbers of their batches.
+
+        Args:
+            pieces: The rows, at most `planned`.
+            weight: What a batch's gradient is divided by; its own weight if None.
+        """
+
+    def learn(self, number: int, *address: int) -> Workspace:
+        """Return a workspace with the gradient of a batch's weighted loss, valid until this is called again.
+
+        Args:
+            number: The batch.
+            address: Names the rows' random streams.
+        """
+
+    def penalty(self) -> float:
+        """Return the penalty on all weights; add its derivative to the gradient of the batch learned from last."""
+
+    def move(self, t: int) -> None:
+        """Take a step along the gradient of the batch that was learned from last; t counts steps from 1."""
+
+    def sums(self, number: int | None = None) -> Array:
+        """Return the objective's sums of a batch that has been learned from, or of all that are planned."""
+
+    def weight(self, number: int) -> float:
+        """Return the weight of a batch."""
+
+    def gradient(self) -> Partial:
+        """Return the gradient and the sums of a batch that was planned and learned from alone; or of nothing."""
+
+    def moved(self, share: float) -> Partial:
+        """Return theta and its moments, as this share of the whole, without sums."""
+
+
+class NumpyStep:
+    """The `Step` that NumPy takes, over threads where that is worth it.
+
+    Args:
+        task: What is trained, and how.
+        blocks: Where the rows come from.
+        size: The rows of the largest batch.
+        theta: The parameters, (P,), which `move` changes.
+        slots: Their moments, (K, P), likewise.
+        run: What maps sub-batches over threads.
+    """
+
+    def __init__(self, task: Task, blocks: Sequence[Block], size: int, theta: Array, slots: Array, run: Run) -> None:
+        self.task, self.run, self.size = task, run, size
+        self.cut: Callable[[int], int] = functools.cache(functools.partial(cut, task.objective))
+        network, dtype = task.objective.network, theta.dtype
+        self.use(network, theta, slots)
+        known = 0 if network.sparse else min(PLANNED, NUMBERS // network.outputs, sum(map(len, blocks)))
+        self.planned = rows = size * max(1, known // max(1, size))
+        self.batches, self.planned_rows, self.pieces = list[slice](), list[Piece](), list[list[Piece]]()
+        self.y, self.w = np.empty((rows, blocks[0].y.shape[1]), dtype), np.empty(rows)
+        self.weights, self.losses = np.empty(rows, dtype), np.empty(rows, dtype)
+        self.outputs = np.empty((rows, network.outputs), dtype)
+        self.learned = Workspace(network.layout, (0, 0), np.zeros_like(theta))
+
+    def use(self, network: Network, theta: Array, slots: Array, x: Features | None = None) -> None:
+        """Learn and move these parameters from now on.
+
+        Args:
+            network: The task's network, or what `rowwise.narrowed` makes of it.
+            theta: Its parameters.
+            slots: Their moments.
+            x: What all rows of a batch enter as, in place of their features.
+        """
+        self.network, self.theta, self.slots, self.x = network, theta, slots, x
+        self.views: list[Views] = network.layout.views(theta)
+        self.workspaces, self.free = list[Workspace](), list[Workspace]()
+
+    def plan(self, pieces: list[Piece], weight: float | None) -> range:
+        at, unit = 0, all(block.unit for block, _ in pieces)
+        for block, rows in pieces:
+            end = at + len(rows)
+            block.y.take(rows, axis=0, out=self.y[at:end], mode="clip")
+            self.w[at:end] = 1.0 if unit else block.w[rows]
+            at = end
+        self.w[:at] = self.task.objective.weighted(self.y[:at], self.w[:at])
+        self.batches = [slice(first, min(first + self.size, at)) for first in range(0, at, self.size)]
+        for batch in self.batches:
+            w = self.w[batch]
+            self.weights[batch] = w * (1.0 / (weight or float(np.add.reduce(w)) or 1.0))
+        self.planned_rows, self.pieces = pieces, []
+        return range(len(self.batches))
+
+    def rows(self, number: int) -> list[Piece]:
+        """Return the rows of a batch."""
+        if not self.pieces:
+            self.pieces = list(batches(self.planned_rows, self.size))
+        return self.pieces[number]
+
+    def learn(self, number: int, *address: int) -> Workspace:
+        BLAS.check()
+        batch = self.batches[number]
+        count = batch.stop - batch.start
+        size, pieces = self.cut(count), self.rows(number)
+        parts = list(batches(pieces, size)) if size < count else [pieces]
+
+        def piece(part: int, into: Workspace) -> "Piecewise[Workspace]":  # named, as it is made in each step
+            cut = slice(batch.start + part * size, min(batch.start + (part + 1) * size, batch.stop))
+
+            def random(op: int) -> Stream:
+                return stream_for(self.task.seed, "op", op, self.task.epoch, *address, part)
+
+            x = into.features(parts[part]) if self.x is None else self.x
+            rows = self.objective(cut.stop - cut.start).rows
+            found = yield from rows(self.views, x, self.y[cut], self.weights[cut], random, into.views)
+            self.losses[cut], self.outputs[cut] = found
+            return into
+
+        self.free = list(self.workspaces)
+        if len(parts) == 1:
+            self.learned = alone(piece(0, self._workspace()))
+        else:
+            run = self.run if size * len(self.theta) >= THREAD else map
+            self.learned = tree_sum(self._each(run, piece, len(parts)), self._plus)  # type: ignore[assignment]
+        return self.learned
+
+    def objective(self, rows: int) -> Objective:
+        """Return the mathematics for so many rows."""
+        return self.task.objective
+
+    def _workspace(self) -> Workspace:
+        if not self.free:
+            rows = min(self.size, max(SUB_BATCH, self.cut(self.size)))
+            shape = (rows, self.network.inputs) if self.x is None else (0, 0)
+            self.free.append(Workspace(self.network.layout, shape, np.empty_like(self.theta)))
+            self.workspaces.append(self.free[-1])
+        return self.free.pop()
+
+    def _each(
+        self, run: Run, piece: Callable[[int, Workspace], Piecewise[Workspace]], count: int
+    ) -> Iterator[Workspace]:
+        """Yield what is learned from each piece of a batch: some at a time if possible, to need few workspaces."""
+        most = count if self.network.joint else WORKSPACES
+        for at in range(0, count, most):
+            yield from together(run, [piece(n, self._workspace()) for n in range(at, min(at + most, count))])
+
+    def _plus(self, a: Workspace, b: Workspace) -> Workspace:
+        np.add(a.gradient, b.gradient, out=a.gradient)
+        self.free.append(b)
+        return a
+
+    def penalty(self) -> float:
+        return self.network.penalty(self.views, self.learned.views)
+
+    def move(self, t: int) -> None:
+        g, optimizer = self.learned.gradient, self.task.optimizer
+        update(self.network, optimizer, self.theta, g, self.slots, t, self.run, self.stepped)
+
+    def stepped(self, t: int) -> bool:
+        """Take the optimiser's step t by other means, if there are any; return whether that was done."""
+        return False
+
+    def sums(self, number: int | None = None) -> Array:
+        chosen = self.batches if number is None else [self.batches[number]]
+        if not chosen:
+            return np.zeros(self.task.objective.size)
+        most = self.size if self.network.sparse else SUMMED
+        ends = [*range(chosen[0].start, chosen[-1].stop, most), chosen[-1].stop]
+        cuts = [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        of = self.task.objective.sums
+        return tree_sum(of(self.losses[c], self.outputs[c], self.y[c], self.w[c]) for c in cuts)  # type: ignore[return-value]
+
+    def weight(self, number: int) -> float:
+        return float(np.add.reduce(self.w[self.batches[number]]))
+
+    def gradient(self) -> Partial:
+        return Partial(self.learned.gradient[None].copy(), self.sums(), 1)
+
+    def moved(self, share: float) -> Partial:
+        vectors = np.vstack([self.theta, *self.slots])
+        if share != 1.0:
+            vectors *= vectors.dtype.type(share)
+        return Partial(vectors, np.zeros(0))
