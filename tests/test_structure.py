@@ -21,7 +21,6 @@ TESTS = Path(__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FACE = [
     "advice",
-    "built",
     "callbacks",
     "checkpoints",
     "console",
@@ -31,12 +30,12 @@ FACE = [
     "layers",
     "losses",
     "metrics",
+    "model",
     "models",
     "optimizers",
     "printing",
     "regularizers",
     "store",
-    "trainable",
     "utils",
 ]
 BASE = ["__init__", "errors", "notebook", "testing"]
@@ -64,7 +63,7 @@ CATALOGUES = [
         for name in FACE
         if name
         not in (
-            *("built", "checkpoints", "console", "files", "models", "printing", "store", "trainable"),
+            *("checkpoints", "console", "files", "model", "models", "printing", "store"),
             "utils",
         )
     ],
@@ -215,8 +214,7 @@ def test_the_global_generator_is_used_nowhere(path):
 
 def test_the_import_test_can_see():
     assert "numpy" in outside(PACKAGE / "train" / "engine.py")
-    assert ours(PACKAGE / "trainable.py") >= {
-        "built",
+    assert ours(PACKAGE / "model.py") >= {
         "checkpoints",
         "core.network",
         "train.fit",

@@ -29,7 +29,7 @@ def rng_for(seed: int, *path: str | int) -> np.random.Generator:
 
     Source: NumPy's SeedSequence, whose spawn key is the address (words enter as their CRC-32).
     """
-    key = tuple(_number(part) for part in path)
+    key = tuple(map(_number, path))
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 

@@ -1,0 +1,639 @@
+"""What a model is: a network, its weights, what it was compiled with; how it trains, predicts, looks and is kept.
+
+`models.py` has the one that builds a chain of layers.  Next in a fit: `train/fit.py`.
+"""
+
+import contextlib
+import importlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel import checkpoints as kept
+from firesteel import console, store
+from firesteel.advice import advice, warn_of_lost
+from firesteel.core import losses, metrics, optimizers
+from firesteel.core.centre import Centre
+from firesteel.core.layers import Layer, Normalization
+from firesteel.core.losses import Loss
+from firesteel.core.metrics import Metric
+from firesteel.core.network import DTYPES, Network, Objective
+from firesteel.core.optimizers import Optimizer
+from firesteel.core.spec import spelled
+from firesteel.core.types import Array
+from firesteel.errors import ConfigError, DataError
+from firesteel.printing import say
+from firesteel.tables.arrays import Arrays
+from firesteel.tables.given import NAMES, features_of, listed, rows_of
+from firesteel.tables.moments import measure
+from firesteel.tables.weights import class_weights
+from firesteel.train.blas import steady
+from firesteel.train.callbacks import Callback
+from firesteel.train.centring import centre_for
+from firesteel.train.checks import Rule
+from firesteel.train.engine import Engine
+from firesteel.train.epoch import score
+from firesteel.train.fit import fit
+from firesteel.train.history import History
+from firesteel.train.recipe import Recipe, strategy_of
+from firesteel.train.rounds import predict
+from firesteel.train.savers import BackupAndRestore
+from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
+from firesteel.train.state import TrainState
+from firesteel.train.strategies import Strategy
+from firesteel.train.threads import threads
+
+__all__ = ["Model"]
+
+
+class Model:
+    """A network with its weights, what it was compiled with, and how its training goes on.
+
+    `firesteel.models.Sequential` is the one that builds a chain of layers.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
+        self._dtype = dtype
+        self._network: Network | None = None
+        self._theta: Array | None = None
+        self._state: TrainState | None = None
+        self._chosen = False
+        self._loss: Loss | None = None
+        self._optimizer: Optimizer | None = None
+        self._metrics: tuple[str | Metric, ...] = ()
+        self._scored: Objective | None = None
+        self.history: History | None = None
+        self.stop_training = False
+
+    @spelled
+    def compile(
+        self,
+        optimizer: str | Optimizer = "rmsprop",
+        loss: str | Loss | None = None,
+        metrics: Sequence[str | Metric] | None = None,
+    ) -> None:
+        """Say how to train: the optimiser, the loss and the metrics to report, by name or as objects.
+
+        Raises ConfigError for unknown ones, with the nearest name there is.
+        """
+        if loss is None:
+            raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
+        chosen, function, measured = optimizers.get(optimizer), losses.get(loss), listed("metrics", metrics)
+        for metric in measured:
+            _metric(metric, function, 1)
+        self._optimizer, self._loss, self._metrics, self._scored = chosen, function, tuple(measured), None
+        self.forget()
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Return what `compile` was given, as JSON-able descriptions; None before."""
+        if self._loss is None or self._optimizer is None:
+            return None
+        return {
+            "optimizer": self._optimizer.to_config(),
+            "loss": self._loss.to_config(),
+            "metrics": [m if isinstance(m, str) else m.to_config() for m in self._metrics],
+        }
+
+    @property
+    def network(self) -> Network:
+        """The frozen network.  Raises ConfigError while the number of inputs is unknown."""
+        if self._network is None:
+            self._build(None)
+        assert self._network is not None
+        return self._network
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in order."""
+        return list(self.network.layers)
+
+    @property
+    def _inputs(self) -> int | None:
+        """The number of inputs, if it is known before the rows are."""
+        return self.network.inputs
+
+    def _build(self, width: int | None) -> None:
+        """Make the network, for rows of so many numbers."""
+        raise NotImplementedError
+
+    def _waiting(self) -> list[Normalization]:
+        """Return the layers that are to learn means and variances from the rows."""
+        return []
+
+    def _adapt(self, engine: Engine) -> None:
+        """Give layers that wait for them the means and variances of the rows to train on."""
+
+    def _flat(self, x: Any) -> Any:
+        """Return rows as rows of numbers, where a layer is there to flatten them."""
+        return x
+
+    @property
+    def theta(self) -> Array:
+        """All parameters as one vector, (P,), read-only; drawn from seed 0 at first use."""
+        if self._theta is None:
+            self._put(self.network.init(0))
+        assert self._theta is not None
+        return self._theta
+
+    def _put(self, theta: Array) -> None:
+        theta.flags.writeable = False
+        self._theta = theta
+
+    @property
+    def state(self) -> TrainState:
+        """The weights with all else that decides how training goes on: moments, steps taken, learning rate."""
+        if self._state is None:
+            self._state = TrainState.start(self.theta, self._compiled())
+        return self._state
+
+    def keep(self, state: TrainState) -> None:
+        """Take a state of this model's training, its weights included."""
+        self._put(state.theta)
+        self._state = state
+
+    def draw(self, seed: int) -> None:
+        """Draw the weights."""
+        self.keep(self.state.with_theta(self.network.init(seed)))
+        self._chosen = True
+
+    def forget(self) -> None:
+        """Drop the optimizer's moments, the steps taken and a rate that was set: the next fit starts anew."""
+        self._state = None
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """What the model was compiled with; `learning_rate` is what can be changed of it."""
+        return self._optimizer
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step.  A number that is set takes the place of the optimizer's and of its schedule."""
+        return self.state.used(self._compiled()).rate(self.state.step + 1)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        if isinstance(rate, bool) or not isinstance(rate, Real):
+            raise ConfigError(f"learning_rate={rate!r}: it must be a number", code="config-value")
+        checked = self._compiled().at_rate(rate).rate(1)
+        if self.state.learning_rate != checked:
+            self._state = replace(self.state, learning_rate=checked)
+
+    def _compiled(self) -> Optimizer:
+        if self._optimizer is None:
+            raise ConfigError(
+                "the model is not compiled: call compile(optimizer, loss, metrics) first", code="config"
+            )
+        return self._optimizer
+
+    def _objective(self) -> Objective:
+        self._compiled()
+        assert self._loss is not None
+        network = self.network
+        if self._scored is not None and self._scored.network is network:
+            return self._scored
+        if network.centre.targets and not self._loss.differences:
+            raise ConfigError(
+                f"{type(self._loss).__name__} is not a loss of differences, and this network has learned targets far "
+                "from zero with one that is: make a new one for it",
+                code="config-loss",
+            )
+        measured = (_metric(metric, self._loss, network.outputs) for metric in self._metrics)
+        self._scored = Objective(network, self._loss, tuple(zip(_names(self._metrics), measured, strict=True)))
+        return self._scored
+
+    # Looking
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `evaluate` returns, in order."""
+        return ["loss", *_names(self._metrics)]
+
+    def count_params(self) -> int:
+        """Return the number of parameters."""
+        return self.network.layout.size
+
+    def get_weights(self) -> list[npt.NDArray[Any]]:
+        """Return a copy of each array of weights, in order: kernel and bias of each layer that has them."""
+        slices = self.network.layout.slices()
+        return [self.theta[where].reshape(shape).copy() for _, _, shape, where in slices]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set every array of weights, in the order of `get_weights`.  Raises ConfigError if shapes do not fit."""
+        slices = list(self.network.layout.slices())
+        try:
+            weights = [np.asarray(array, np.float64) for array in weights]
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"set_weights takes arrays of numbers: {error}", code="config-value") from None
+        shapes = [array.shape for array in weights]
+        if shapes != [shape for _, _, shape, _ in slices]:
+            raise ConfigError(
+                f"set_weights was given shapes {shapes}, and the network has {[shape for _, _, shape, _ in slices]}",
+                code="config-shape",
+            )
+        theta = np.empty(self.network.layout.size, self._dtype)
+        for array, (_, _, _, where) in zip(weights, slices, strict=True):
+            theta[where] = array.reshape(-1)
+        self._put(theta)
+        self._chosen = True
+        if self._state is not None:
+            self._state = self._state.with_theta(theta)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256, 64 hex digits, of the architecture and the weights."""
+        return self.network.fingerprint(self.theta)
+
+    # Training
+
+    @spelled
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        *,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+        weight: str | None = None,
+        strategy: str | Strategy | None = None,
+        shards: int | None = None,
+        seed: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> History:
+        """Train on arrays `fit(x, y)`, or on a DataFrame `fit(df, features="features", label="label")`.
+
+        x: (n, I) numbers, a sparse matrix as scipy has them, or a Spark DataFrame.
+        y: (n,) classes or numbers, or (n, T).
+        batch_size: rows a step, in each shard; 32 if not given, and under `gradient` all rows.
+        epochs: passes over the rows, or with initial_epoch the number of the pass to end before.
+        verbose: 0 is silent, 1 and "auto" draw a bar for each epoch, 2 prints a line.
+        callbacks: objects of `firesteel.callbacks`.
+        validation_split: share of the rows held out: the last ones of arrays, as in Keras; by row key on frames,
+        where equal rows go to one side.
+        validation_data: (x, y) or (x, y, weights), or a DataFrame; it goes before validation_split.
+        shuffle: False keeps the order of arrays; frames have none.
+        class_weight: {class: what its rows weigh in training}, 1 for classes left out; an array with a weight for
+        each class; or "balanced": n / (k n_c).
+        sample_weight: (n,), for arrays.
+        features, label, weight: columns of a DataFrame: one of vectors, arrays, bytes or numbers, or a list of
+        numeric columns; "features" and "label" if not given.
+        strategy: "average" trains shards apart and averages them, "gradient" takes one exact step a round; the former
+        unless the optimiser searches, as LBFGS does.
+        shards: how many parts train apart; 1 on arrays, on frames from the number of rows alone.
+        seed: the root of everything random.
+        checkpoint: a file, or the URL of a folder (s3://..., by fsspec), in which progress is kept: after each epoch,
+        and in long ones between rounds.  The same fit called again goes on from there, to the bit, also on other
+        partitions or the other engine; a fit that had ended returns at once.  What another training has left
+        unfinished there is refused.
+
+        A second fit goes on from the first.  Losses and metrics are weighted means: they are divided by the sum of
+        the weights (Keras divides by the number of rows).  Metrics of the order of rows, such as "auc", are reported
+        of validation rows alone.
+
+        Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
+        DivergenceError after putting back the last good weights.
+        """
+        chosen = strategy_of(strategy, self._optimizer)
+        if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
+            raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
+        self._compiled()
+        split = 0.0 if validation_data is not None else validation_split
+        columns = (features, label, weight)
+        source = self._source(x, y, sample_weight, columns, split, shuffle)
+        return self.fit_source(
+            source,
+            Recipe(epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight),
+            validation=None
+            if validation_data is None
+            else self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's "),
+            callbacks=[*_printers(verbose), *listed("callbacks", callbacks, Callback)],
+            checkpoint=checkpoint,
+            told={"columns": columns},
+        )
+
+    def fit_source(
+        self,
+        source: Source,
+        recipe: Recipe,
+        *,
+        validation: Source | None,
+        callbacks: Sequence[Callback],
+        checkpoint: str | os.PathLike[str] | None = None,
+        told: Mapping[str, Any],
+    ) -> History:
+        """Survey, pack and train; what `fit` does once it knows its source.
+
+        told: what callbacks shall know beside the rest.
+        """
+        place = _place(checkpoint, callbacks)
+        objective, survey = self._surveyed(source)
+        recipe.check(self.network, self._compiled())
+        given = recipe.class_weight
+        weights = None if given is None else class_weights(given, survey, objective)
+        if validation is not None:
+            self._surveyed(validation)
+        shards = source.shards_of(recipe)
+        if weights is not None and not isinstance(given, str):
+            given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
+        centre = self._centre(survey)
+        warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
+        told = {**told, "validation_split": source.split, "class_weight": given}
+        with contextlib.ExitStack() as stack:
+            engine = stack.enter_context(source.engine(shards, shuffle=recipe.shuffle, centre=centre))
+            held: Engine | None = None
+            if validation is not None:
+                held = stack.enter_context(validation.engine(centre=centre))
+            elif survey.held:
+                held = stack.enter_context(source.engine(held=True, centre=centre))
+            if place is not None:
+                stack.enter_context(place)
+            return fit(
+                self,
+                engine,
+                held,
+                recipe if weights is None else replace(recipe, class_weight=weights),
+                callbacks=callbacks,
+                checkpoints=place,
+                told=told,
+            )
+
+    def suited(self, engine: Engine, class_weight: tuple[float, ...] | None) -> tuple[Objective, bool]:
+        """Take from packed rows what the network leaves open.
+
+        Returns:
+            What is trained, and whether its weights are still to be drawn.
+        """
+        if not self._chosen and engine.centre != self.network.centre:
+            self._network = replace(self.network, centre=engine.centre)
+        self._adapt(engine)
+        if engine.sparse and not self.network.sparse and self.network.front is not None:
+            self._network = replace(self.network, sparse=True)
+        objective = self._objective()
+        weighted = objective if class_weight is None else replace(objective, class_weight=class_weight)
+        return weighted, not self._chosen
+
+    def _centre(self, survey: Survey) -> Centre:
+        """Return what is subtracted from rows: by the first fit's, and then always the same."""
+        assert self._loss is not None
+        return self.network.centre if self._chosen else centre_for(survey.centre, self.network, self._loss)
+
+    def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
+        """Pass the third gate: look at the rows, build what they decide, and see that both fit."""
+        assert self._loss is not None
+        known = self._network or (self.layers and self._inputs)
+        if known:
+            self._objective()
+        survey = source.survey()
+        if not known:
+            self._build(survey.width)
+        try:
+            objective = self._objective()
+            check_kind(survey, Rule(self._loss.targets, self.network.outputs), source.names["label"])
+        except (ConfigError, DataError):
+            if not known:
+                self._network = None  # rows that are refused decide nothing
+            raise
+        rows = survey.rows + survey.held if isinstance(source, Arrays) else None
+        check_width(survey.width, self.network.inputs, source.names["features"], rows)
+        expected = objective.loss.columns(self.network.outputs)
+        check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
+        return objective, survey
+
+    def advise(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+    ) -> list[str]:
+        """Return short hints on the network, the loss and these rows together; an empty list where there are none.
+
+        They are rules of thumb: inputs far from 1, a loss that does not suit the output, a loss at the start far
+        above guessing, classes without rows, layers that gain nothing, many parameters for few rows.
+        Raises ConfigError and DataError for what no training could begin with.
+        """
+        self._compiled()
+        source = self._source(x, y, None, (features, label, None), 0.0, True)
+        objective, survey = self._surveyed(source)
+        objective = replace(objective, network=replace(self.network, centre=self._centre(survey)))
+        with source.engine(centre=objective.network.centre) as engine:
+            moments = measure(engine, survey.width, survey.targets, self._dtype)
+            fresh = not self.state.step and not self._waiting()
+            start = score(engine, objective, self.theta)["loss"] if fresh else None
+        return advice(objective, survey, *moments, start)
+
+    # Use
+
+    @contextlib.contextmanager
+    def opened(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+        weight: str | None = None,
+    ) -> Iterator[tuple[Objective, Engine]]:
+        """Give what scores these rows, and the engine that holds them; the arguments are those of `fit`."""
+        self._compiled()
+        source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
+        objective, _ = self._surveyed(source)
+        with source.engine(centre=objective.network.centre) as engine:
+            yield objective, engine
+
+    @spelled
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        verbose: int | str = "auto",
+        *,
+        sample_weight: Any = None,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+        weight: str | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Return [loss, *metrics] over the rows, or a dictionary of them; the arguments are those of `fit`."""
+        opened = self.opened(x, y, sample_weight=sample_weight, features=features, label=label, weight=weight)
+        with opened as (objective, engine):
+            means = score(engine, objective, self.theta)
+        if verbose:
+            say(console.shown(means))
+        return means if return_dict else list(means.values())
+
+    @spelled
+    def predict(self, x: Any, *, features: str | Sequence[str] = "features") -> Any:
+        """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
+
+        The column holds the outputs as an array and is lazy: nothing runs before it is asked for.
+        """
+        if is_frame(x):
+            return _frames().predict(x, self.network, self.theta, features)
+        array = features_of(self._flat(x), inputs=self._known_inputs)
+        if self._network is None and self._inputs is None:
+            self._build(array.shape[1])
+        check_width(array.shape[1], self.network.inputs, "x", len(array))
+        with threads() as run:
+            return steady(lambda: predict(self.network, self.theta, array, run))
+
+    # What it is given
+
+    def _source(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        columns: tuple[Any, Any, Any],
+        split: float,
+        shuffle: bool,
+        whose: str = "",
+    ) -> Source:
+        if is_frame(x):
+            if y is not None or sample_weight is not None or not shuffle:
+                raise ConfigError(
+                    "a DataFrame takes its targets from label=, its weights from weight=, and has no row order for "
+                    "shuffle=False to keep",
+                    code="config-frame",
+                )
+            frame: Source = _frames().source(x, *columns, split, self._dtype, whose=whose)
+            return frame
+        if isinstance(x, Source):
+            return self._packed(x, split, y is not None or sample_weight is not None or any(columns) or not shuffle)
+        if any(column is not None for column in columns):
+            raise ConfigError(
+                "features=, label= and weight= name columns of a DataFrame: give arrays as x, y and sample_weight=",
+                code="config-arrays",
+            )
+        names = {part: whose + name for part, name in NAMES.items()}
+        rows = rows_of(self._flat(x), y, sample_weight, names, self._known_inputs)
+        return Arrays(*rows, self._dtype, split, names)
+
+    @property
+    def _known_inputs(self) -> int | None:
+        return self._inputs if self._network is None else self._network.inputs
+
+    def _packed(self, source: Source, split: float, more: bool) -> Source:
+        """Return packed rows as they are; raise ConfigError where they were packed for something else."""
+        if more or (split and split != source.split):
+            raise ConfigError(
+                "packed rows have their columns, weights and validation rows already: name them in pack(...)",
+                code="config-packed",
+            )
+        if source.dtype != self._dtype:
+            raise ConfigError(
+                f"these rows were packed as {source.dtype}, and the network is {self._dtype}: pack(..., "
+                f"dtype={self._dtype!r})",
+                code="config-packed",
+            )
+        return source
+
+    # Keeping
+
+    @spelled
+    def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
+        """Write the model to one file: layers, weights, what it was compiled with, and how training goes on.
+
+        `load_model` returns a model that trains on to the bit as this one does.  The file is written whole or not
+        at all.
+
+        Args:
+            path: The file.
+            include_optimizer: Whether the optimizer's moments, the steps taken and a learning rate that was set are
+                written too; without them a further `fit` starts with new ones.
+
+        Raises:
+            StoreError: If the file cannot be written.
+        """
+        store.write(path, self.to_bytes(include_optimizer=include_optimizer))
+
+    def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
+        """Return what `save` writes."""
+        extra: dict[str, Any] = {"compiled": self.get_compile_config()}
+        state, vectors = self._state, {}
+        if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
+            extra["state"] = state.counts
+            vectors = {"slots": state.slots} | ({"outer": state.outer} if state.outer.tobytes().strip(b"\0") else {})
+        return store.to_bytes(self.network, self.theta, extra, vectors)
+
+
+def _metric(given: str | Metric, loss: Loss, outputs: int) -> Metric:
+    if given in ("accuracy", "acc"):
+        return metrics.suited(loss, outputs)
+    metric: Metric = metrics.get(given)
+    return metric
+
+
+def _names(given: Sequence[str | Metric]) -> list[str]:
+    """Return the name of each metric; the second of a name ends in _1, as in Keras."""
+    before: defaultdict[str, count[int]] = defaultdict(count)
+    numbered = [(name, next(before[name])) for name in map(_name, given)]
+    return [f"{name}_{n}" if n else name for name, n in numbered]
+
+
+def _name(given: str | Metric) -> str:
+    if isinstance(given, str):
+        return given
+    names = (name for name, metric in metrics.METRICS.items() if type(metric) is type(given))
+    return next(names, type(given).__name__.lower())
+
+
+def _place(
+    checkpoint: str | os.PathLike[str] | None, callbacks: Sequence[Callback]
+) -> kept.FileCheckpoints | kept.UrlCheckpoints | None:
+    """Return where progress is to be kept, as `fit` or a BackupAndRestore says; raise ConfigError if several do."""
+    given = [] if checkpoint is None else [(checkpoint, False)]
+    for backup in callbacks:
+        if isinstance(backup, BackupAndRestore):
+            given.append((os.path.join(backup.backup_dir, "checkpoint"), backup.delete_checkpoint))
+    if len(given) > 1:
+        raise ConfigError(
+            "progress is kept in one place: by checkpoint=, or by one BackupAndRestore", code="config-callback"
+        )
+    return kept.place(*given[0]) if given else None
+
+
+def _printers(verbose: int | str) -> list[Callback]:
+    """Return what prints, as Keras's `verbose` says it."""
+    chosen = verbose if isinstance(verbose, Real) else 1 if str(verbose) == "auto" else None
+    if chosen not in (0, 1, 2):
+        raise ConfigError(f"verbose={verbose!r}: it must be 0, 1, 2 or 'auto'", code="config-value")
+    return [console.Progbar()] if chosen == 1 else [console.Quiet()] if chosen else []
+
+
+def is_frame(x: Any) -> bool:
+    """Return whether x is a Spark DataFrame, classic or Connect, without importing Spark."""
+    return type(x).__module__.startswith("pyspark.sql.") and hasattr(x, "mapInArrow")
+
+
+def _frames() -> Any:
+    """Return the module for frames; a DataFrame in hand means that pyspark is there."""
+    return importlib.import_module("firesteel.spark.frames")
+
+
+def _validation(data: Any, x: Any) -> tuple[Any, Any, Any]:
+    if is_frame(data) and (is_frame(x) or isinstance(x, Source)):
+        return data, None, None
+    if isinstance(data, tuple | list) and len(data) in (2, 3) and not is_frame(x):
+        return data[0], data[1], data[2] if len(data) == 3 else None
+    wanted = "a DataFrame, as x is one" if is_frame(x) else "(x, y) or (x, y, weights)"
+    raise ConfigError(f"validation_data must be {wanted}", code="config-validation")
