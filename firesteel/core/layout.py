@@ -6,7 +6,6 @@ mathematics in `layers/` sees named, shaped views that share its memory.
 
 import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,16 +33,21 @@ class Layout:
     @cached_property
     def size(self) -> int:
         """Number of parameters, P."""
-        return sum(math.prod(shape) for part in self.shapes for _, shape in part)
+        return self._slices[-1][3].stop if self._slices else 0
 
-    def slices(self) -> Iterator[tuple[int, str, Shape, slice]]:
-        """Yield (part number, name, shape, slice of the vector) for every array."""
-        at = 0
+    def slices(self) -> tuple[tuple[int, str, Shape, slice], ...]:
+        """Return (part number, name, shape, slice of the vector) for every array."""
+        return self._slices
+
+    @cached_property
+    def _slices(self) -> tuple[tuple[int, str, Shape, slice], ...]:
+        found, at = [], 0
         for number, part in enumerate(self.shapes):
             for name, shape in part:
                 end = at + math.prod(shape)
-                yield number, name, shape, slice(at, end)
+                found.append((number, name, shape, slice(at, end)))
                 at = end
+        return tuple(found)
 
     def views(self, vector: Array) -> list[Views]:
         """Return one {name: array} for each part; the arrays are views of `vector`, (P,)."""
