@@ -139,6 +139,11 @@ def test_core_knows_numpy_the_standard_library_and_itself(path):
     assert not inside(ours(path), "core", "errors")
 
 
+@pytest.mark.parametrize("path", **ids([path for path in under("core") if name_of(path) not in [*FAST, *KERNELS]]))
+def test_the_mathematics_knows_nothing_compiled(path):
+    assert not ours(path) & {*FAST, *KERNELS} and "ctypes" not in set(imports(path))
+
+
 @pytest.mark.parametrize("path", **ids(under("train")))
 def test_training_knows_the_core_and_nothing_above(path):
     assert outside(path) <= {"numpy"}

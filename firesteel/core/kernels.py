@@ -18,6 +18,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from firesteel.core import loops
+from firesteel.core.faster import SUPPLY
+
 __all__ = ["Broken", "Compiled", "bound", "compiled", "compiled_with", "declared"]
 
 
@@ -39,6 +42,9 @@ ON = True
 def compiled(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
     """Return the kernel compiled, or None where so few numbers are not worth it or numba is not installed."""
     return _compiled(kernel) if ON and numbers >= WORTH else None
+
+
+SUPPLY[:] = [lambda name, numbers: compiled(getattr(loops, name), numbers)]
 
 
 @functools.cache

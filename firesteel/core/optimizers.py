@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from firesteel.core import schedules
-from firesteel.core.kernels import compiled
-from firesteel.core.loops import adam
+from firesteel.core.faster import faster
 from firesteel.core.schedules import Schedule, Stretched
 from firesteel.core.spec import Spec, choice, flag, integer, number, resolver, unknown
 from firesteel.core.types import Array
@@ -295,7 +294,7 @@ class Adam(Optimizer):
         # the slots are m / (1 - b1) and v / (1 - b2), which saves two passes over the vectors
         m, v = s[0], s[1]
         epsilon, rate = self._scaled(t)
-        if not self.amsgrad and (fast := compiled(adam, theta.size)):
+        if not self.amsgrad and (fast := faster("adam", theta.size)):
             fast(theta, g, m, v, *map(theta.dtype.type, (self.beta_1, self.beta_2, epsilon, rate)))
             return
         m *= self.beta_1

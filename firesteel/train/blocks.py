@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.csr import CSR, Features
-from firesteel.core.kernels import compiled
-from firesteel.core.loops import gather
+from firesteel.core.faster import faster
 from firesteel.core.types import Array, cached_property
 from firesteel.train.compiled import surely
 from firesteel.train.encoding import all_coded, canonical, encode
@@ -90,7 +89,7 @@ class Block:
         if isinstance(self.x, CSR):
             self.x[rows].fill(out)
             return
-        if self.divisor is not None and (fast := compiled(gather, out.size)):
+        if self.divisor is not None and (fast := faster("gather", out.size)):
             fast(self.x, np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows, self.divisor, out)
             return
         if isinstance(rows, slice):

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core.kernels import compiled
+from firesteel.core.faster import faster
 from firesteel.core.layer import Layer, input_dim
-from firesteel.core.loops import mask
 from firesteel.core.seeds import CACHED
 from firesteel.core.spec import choice, number
 from firesteel.core.types import Array, Pull, Stream, Views
@@ -44,7 +43,7 @@ class Dropout(Layer):
         """Return m / (1 - rate): element i is dropped where its 32 bits are below rate 2^32, in every dtype alike."""
         m, least = np.empty(math.prod(shape), dtype), min(round(self.rate * 2**32), 2**32 - 1)
         kept = dtype.type(1.0 / (1.0 - self.rate))
-        if fast := compiled(mask, m.size):
+        if fast := faster("mask", m.size):
             fast(np.uint64(rng.key), np.uint64(least), kept, m)
             return m.reshape(shape)
         for first in range(0, m.size, CACHED):

@@ -1,0 +1,17 @@
+"""Where what makes the mathematics faster is plugged in: layers and optimisers ask for it by name.
+
+Nothing is plugged in here; `kernels.py` does that once it is imported, as training does.  The bits are the same.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["SUPPLY", "faster"]
+
+SUPPLY: list[Callable[[str, int], Any]] = []
+"""At most one: given a name and how many numbers there are, returns what does it in place of NumPy, or None."""
+
+
+def faster(name: str, numbers: int) -> Any:
+    """Return what does this in place of NumPy for so many numbers, or None."""
+    return SUPPLY[0](name, numbers) if SUPPLY else None
