@@ -325,7 +325,7 @@ class Model:
             else self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's "),
             callbacks=[*_printers(verbose), *listed("callbacks", callbacks, Callback)],
             checkpoint=checkpoint,
-            told={"columns": columns},
+            extra={"columns": columns},
         )
 
     def fit_source(
@@ -336,11 +336,11 @@ class Model:
         validation: Source | None,
         callbacks: Sequence[Callback],
         checkpoint: str | os.PathLike[str] | None = None,
-        told: Mapping[str, Any],
+        extra: Mapping[str, Any],
     ) -> History:
-        """Survey, pack and train; what `fit` does once it knows its source.
+        """Profile, pack and train; what `fit` does once it knows its source.
 
-        told: what callbacks shall know beside the rest.
+        extra: what callbacks find in `params`, besides the rest.
         """
         place = _place(checkpoint, callbacks)
         objective, survey = self._surveyed(source)
@@ -354,7 +354,7 @@ class Model:
             given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
         centre = self._centre(survey)
         warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
-        told = {**told, "validation_split": source.split, "class_weight": given}
+        extra = {**extra, "validation_split": source.split, "class_weight": given}
         with contextlib.ExitStack() as stack:
             engine = stack.enter_context(source.engine(shards, shuffle=recipe.shuffle, centre=centre))
             held: Engine | None = None
@@ -371,7 +371,7 @@ class Model:
                 recipe if weights is None else replace(recipe, class_weight=weights),
                 callbacks=callbacks,
                 checkpoints=place,
-                told=told,
+                extra=extra,
             )
 
     def suited(self, engine: Engine, class_weight: tuple[float, ...] | None) -> tuple[Objective, bool]:
@@ -395,7 +395,7 @@ class Model:
         return self.network.centre if self._chosen else centre_for(survey.centre, self.network, self._loss)
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
-        """Pass the third gate: look at the rows, build what they decide, and see that both fit."""
+        """Validate the rows, build what they decide, and see that both fit."""
         assert self._loss is not None
         known = self._network or (self.layers and self._inputs)
         if known:

@@ -75,7 +75,7 @@ class Plan:
             self.recipe,
             validation=self.held,
             callbacks=[*callbacks_of(self.config), *self.stopping, *callbacks],
-            told={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
+            extra={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
         )
         seconds = time.perf_counter() - start
         test = None

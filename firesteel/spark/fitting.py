@@ -303,7 +303,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             checkpoints=checkpoints,
             run=self.uid,
             callbacks=plan.callbacks,
-            told={"validation_split": split, "class_weight": dict(enumerate(class_weight or ()))},
+            extra={"validation_split": split, "class_weight": dict(enumerate(class_weight or ()))},
         )
         return network, history
 

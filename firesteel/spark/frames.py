@@ -1,6 +1,6 @@
 """DataFrames as a source of rows: columns are resolved, surveyed and packed into blocks, by ordinary Spark jobs.
 
-Two passes over the user's plan, whatever its layout: one looks at every row (the third gate), one packs.  Both run
+Two passes over the user's plan, whatever its layout: one looks at every row (data validation), one packs.  Both run
 the functions of `packing.py`; the engine that holds the result is in `engine.py`.
 """
 

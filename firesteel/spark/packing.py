@@ -144,7 +144,7 @@ def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.Record
     return _those(batch, fine), int((~fine).sum())
 
 
-# The survey: the third gate, and what packing must know
+# The survey: data validation, and what packing must know
 
 
 SURVEY_SCHEMA = (

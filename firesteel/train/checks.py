@@ -1,4 +1,4 @@
-"""The third gate: what the rows themselves must be, looked at before the first update, alike on arrays and on frames.
+"""Data validation: what the rows must be, looked at before the first update, alike on arrays and on frames.
 
 `look` counts what is wrong in some rows and keeps the first example of each kind, `count_classes` how often each
 class occurs; both add up over batches, and neither knows what the rows are for.  `refuse` turns the findings that

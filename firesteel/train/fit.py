@@ -31,7 +31,7 @@ def fit(
     *,
     callbacks: Sequence[Callback] = (),
     checkpoints: Checkpoints | None = None,
-    told: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
     run: str = "firesteel",
 ) -> History:
     """Train a model on packed rows.
@@ -43,7 +43,7 @@ def fit(
         recipe: How to train.
         callbacks: Are called as training goes on.
         checkpoints: Where progress is kept; if there is some of this very training, it goes on.
-        told: What callbacks find in `params`, besides the rest.
+        extra: What callbacks find in `params`, besides the rest.
         run: What the training is called.
 
     Raises:
@@ -51,8 +51,8 @@ def fit(
         DivergenceError: After the model has taken back the last good weights.
     """
     objective, drawn = model.suited(engine, recipe.class_weight)
-    told = {"drawn": drawn, **(told or {})}
-    conductor = Conductor(model, callbacks, objective, recipe, (engine, validation), told, run)
+    extra = {"drawn": drawn, **(extra or {})}
+    conductor = Conductor(model, callbacks, objective, recipe, (engine, validation), extra, run)
     if drawn:  # nothing can be refused any more
         model.draw(recipe.seed)
     origin, found, save = model.state, None, None

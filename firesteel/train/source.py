@@ -1,4 +1,4 @@
-"""Where rows come from: a source is surveyed (the third gate), then opened as an engine that holds its blocks.
+"""Where rows come from: a source is surveyed (data validation), then opened as an engine that holds its blocks.
 
 `firesteel/tables/arrays.py` is the source in process, `firesteel/spark/frames.py` that of frames.  The rows held out
 for validation are part of the source, so that both halves are checked in one look.
