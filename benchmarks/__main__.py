@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from firesteel.errors import FiresteelError
+from firesteel.fast.threads import worker_threads
 from firesteel.train.engine import machine
-from firesteel.train.threads import worker_threads
 
 NAMES = ("peers", "cores", "perceptron", "scoring", "rows", "overhead", "big", "sparse")
 """Speed and memory: what `make bench` runs."""

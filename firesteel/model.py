@@ -29,12 +29,13 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import spelled
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
+from firesteel.fast.blas import steady
+from firesteel.fast.threads import threads
 from firesteel.printing import say
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
 from firesteel.tables.moments import measure
 from firesteel.tables.weights import class_weights
-from firesteel.train.blas import steady
 from firesteel.train.callbacks import Callback
 from firesteel.train.centring import centre_for
 from firesteel.train.checks import Rule
@@ -48,7 +49,6 @@ from firesteel.train.savers import BackupAndRestore
 from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
-from firesteel.train.threads import threads
 
 __all__ = ["Model"]
 

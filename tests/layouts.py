@@ -14,10 +14,10 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from firesteel.callbacks import LambdaCallback
+from firesteel.fast.blas import BLAS
 from firesteel.layers import BatchNormalization, Dense, Dropout, LayerNormalization
 from firesteel.models import Sequential
 from firesteel.regularizers import L2
-from firesteel.train.blas import BLAS
 
 RNG = np.random.default_rng(0)
 ROWS = 512

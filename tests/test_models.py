@@ -18,13 +18,13 @@ from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.core.regularizers import REGULARIZERS
 from firesteel.datasets import load_digits
 from firesteel.errors import ConfigError, DataError, DivergenceError
+from firesteel.fast import threads
 from firesteel.layers import Activation, Dense, Dropout, Rescaling
 from firesteel.losses import MeanSquaredError
 from firesteel.metrics import MeanAbsoluteError, Precision, Ranking, RowMetric
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD, Adam
 from firesteel.testing import check_same_bits
-from firesteel.train import threads
 from firesteel.train.strategies import STRATEGIES, Gradient
 from firesteel.utils import to_categorical
 

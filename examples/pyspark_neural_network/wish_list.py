@@ -22,13 +22,13 @@ import numpy as np
 
 from firesteel.callbacks import BoldDriver
 from firesteel.datasets import load_digits, load_mnist
+from firesteel.fast.blas import one_blas_thread
 from firesteel.initializers import RandomUniform
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
 from firesteel.optimizers import SGD, Adam
 from firesteel.optimizers.schedules import ExponentialDecay
 from firesteel.regularizers import L1L2
-from firesteel.train.blas import one_blas_thread
 from firesteel.train.strategies import Gradient
 
 DATA = {"mnist": (load_mnist, 255), "digits": (load_digits, 16)}

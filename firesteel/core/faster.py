@@ -1,6 +1,6 @@
 """Where what makes the mathematics faster is plugged in: layers and optimisers ask for it by name.
 
-Nothing is plugged in here; `kernels.py` does that once it is imported, as training does.  The bits are the same.
+Nothing is plugged in here; `firesteel/fast` does that once it is imported, as training does.  The bits are the same.
 """
 
 from collections.abc import Callable

@@ -106,7 +106,7 @@ class Optimizer(Spec, kw_only=True):
         raise NotImplementedError
 
     def numbers(self, t: int) -> tuple[float, ...] | None:
-        """Return the last arguments of `loops.adam` with which that takes step t; None if this is no such step."""
+        """Return the last arguments with which a compiled step is step t; None if there is no such step."""
         return None
 
     def rate(self, t: int) -> float:

@@ -3,7 +3,7 @@
 The same address gives the same numbers on any machine, in any order and after any retry, so there is no
 generator state to ship or to save.  Everything random in firesteel comes from here; see `layout.py` next.
 Initial weights and orders of rows come from generators of NumPy's, masks and noise from streams of words that are
-counted: compiled code can make any of them by itself, from the same few lines (`loops.mask`).
+counted: compiled code can make any of them by itself, from the same few lines (`fast/kernels/random.py`).
 """
 
 import math

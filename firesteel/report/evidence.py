@@ -17,14 +17,14 @@ from firesteel.core.network import Network
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
+from firesteel.fast.blas import one_blas_thread
+from firesteel.fast.threads import threads
 from firesteel.models import Sequential
 from firesteel.report.inside import Use, first_layer, importance_of, layers_of
 from firesteel.report.reading import Reading, near, positive, short, task_of
 from firesteel.search.linear import STEPS, metric_of, rivals, scores, too_wide, whole
-from firesteel.train.blas import one_blas_thread
 from firesteel.train.centring import FAR
 from firesteel.train.engine import Engine
-from firesteel.train.threads import threads
 
 __all__ = ["Names", "Rows", "examine", "task_of"]
 

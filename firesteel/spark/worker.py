@@ -18,15 +18,15 @@ from firesteel.core.layers.activation import log_softmax
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
+from firesteel.fast.blas import one_blas_thread, steady
+from firesteel.fast.threads import QUIET
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
 from firesteel.spark.parcel import Parcel
-from firesteel.train.blas import one_blas_thread, steady
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import work_on
 from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.rounds import predict
-from firesteel.train.threads import QUIET
 
 __all__ = ["MERGED", "NOTE", "SHIFTING", "Classes", "Outputs", "Pieces", "add_pieces", "reads", "run_shard"]
 

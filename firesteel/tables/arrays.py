@@ -9,8 +9,8 @@ from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.csr import Features, suited
 from firesteel.core.types import Array
 from firesteel.errors import DataError
+from firesteel.fast.blas import one_blas_thread
 from firesteel.train import checks
-from firesteel.train.blas import one_blas_thread
 from firesteel.train.blocks import count_nonzeros, n_blocks, pack_arrays, pack_in_order, row_keys
 from firesteel.train.centring import Sample
 from firesteel.train.checks import refuse

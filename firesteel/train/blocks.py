@@ -17,7 +17,7 @@ import numpy.typing as npt
 from firesteel.core.csr import CSR, Features
 from firesteel.core.faster import faster
 from firesteel.core.types import Array, cached_property
-from firesteel.train.compiled import surely
+from firesteel.fast.compiled import surely
 from firesteel.train.encoding import all_coded, canonical, encode
 
 __all__ = ["Block", "Keys", "block_ids", "count_nonzeros", "dealt", "heavy_limit", "id_keys", "is_sparse"]

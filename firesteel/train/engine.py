@@ -18,12 +18,12 @@ from firesteel.core.csr import CSR
 from firesteel.core.spec import whole
 from firesteel.core.types import Array, Run
 from firesteel.errors import ConfigError
-from firesteel.train.blas import BLAS, blas_name, one_blas_thread, steady
+from firesteel.fast.blas import BLAS, blas_name, one_blas_thread, steady
+from firesteel.fast.compiled import surely
+from firesteel.fast.threads import QUIET, threads, worker_threads
 from firesteel.train.blocks import Block
-from firesteel.train.compiled import surely
 from firesteel.train.partial import Partial, Task, Watch
 from firesteel.train.rounds import Work
-from firesteel.train.threads import QUIET, threads, worker_threads
 
 __all__ = ["BlockInfo", "Engine", "LocalEngine", "check_shards", "machine", "work_on"]
 

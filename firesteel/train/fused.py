@@ -1,7 +1,7 @@
 """Steps in compiled code: runs of dense layers as chains, and a classifier's whole step as a team's work.
 
 Where network and rows allow it a team learns and moves; else the parts that are compiled run among those of NumPy.
-The bits are those of `NumpyStep`.  `core/chain.py` and `core/team.py` have what is compiled.
+The bits are those of `NumpyStep`.  `fast/chain.py` and `fast/team.py` have what is compiled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core.chain import Chain, Fused, chains
 from firesteel.core.network import Objective
-from firesteel.core.team import Team, served
+from firesteel.fast.blas import BLAS
+from firesteel.fast.chain import Chain, Fused, chains
+from firesteel.fast.team import Team, served
+from firesteel.fast.threads import Threads
 from firesteel.train import step
-from firesteel.train.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Task
 from firesteel.train.step import NumpyStep, Piece, Workspace
-from firesteel.train.threads import Threads
 
 __all__ = ["FusedStep", "fused_step"]
 

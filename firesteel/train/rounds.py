@@ -18,7 +18,7 @@ from firesteel.core.csr import CSR, Features
 from firesteel.core.network import Network
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
-from firesteel.train.blas import BLAS
+from firesteel.fast.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.fused import fused_step
 from firesteel.train.partial import Partial, Task, tree_sum

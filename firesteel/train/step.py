@@ -21,7 +21,7 @@ from firesteel.core.network import Network, Objective, alone
 from firesteel.core.seeds import stream_for
 from firesteel.core.types import Array, Piecewise, Run, Stream, Views
 from firesteel.core.update import update
-from firesteel.train.blas import BLAS
+from firesteel.fast.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
 

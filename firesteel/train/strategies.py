@@ -15,7 +15,7 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import Spec, number, resolver
 from firesteel.core.update import constrain, update
 from firesteel.errors import ConfigError
-from firesteel.train.compiled import surely
+from firesteel.fast.compiled import surely
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import Work, average, gradient, round_blocks

@@ -6,11 +6,12 @@ import threading
 import numpy as np
 import pytest
 
-from firesteel.core import kernels, losses
+from firesteel.core import losses
 from firesteel.core.layers import BatchNormalization, Dense
 from firesteel.core.layers.wrapper import Wrapper
 from firesteel.core.network import Network, Node, Objective, alone
 from firesteel.errors import ConfigError
+from firesteel.fast import compiling
 from firesteel.testing import check_gradient, check_same_bits
 from firesteel.train.step import SUB_BATCH, together
 from tests import graphs
@@ -57,7 +58,7 @@ def test_the_bits_are_the_same_in_a_thread_and_without_compiled_code(name, shard
         return found[0]
 
     def plain():
-        monkeypatch.setattr(kernels, "ON", False)
+        monkeypatch.setattr(compiling, "ON", False)
         return fitted(name, shards=shards)
 
     check_same_bits([lambda: fitted(name, shards=shards), in_a_thread, plain])

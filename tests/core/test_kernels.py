@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 
-from firesteel.core import chain, kernels, loops
 from firesteel.core.layers import Activation, Dense, Dropout, Normalization
 from firesteel.core.layers.activation import Relu
 from firesteel.core.layers.dense import Linear
@@ -15,6 +14,8 @@ from firesteel.core.metrics import LogLoss
 from firesteel.core.network import Network, Objective, alone
 from firesteel.core.optimizers import Adam
 from firesteel.core.seeds import stream_for
+from firesteel.fast import chain, compiling
+from firesteel.fast.kernels import optimizers
 from firesteel.models import Sequential
 from firesteel.train.blocks import pack_arrays
 
@@ -24,14 +25,14 @@ SIZES = [1, 7, 8, 15, 16, 17, 63, 64, 65, 1000, 4099]
 @pytest.fixture(params=[False, True], ids=["as Python", "compiled"])
 def both(request, monkeypatch):
     """Return what calls a function without kernels, and with them."""
-    made = kernels._compiled if request.param else lambda kernel: kernel
+    made = compiling._compiled if request.param else lambda kernel: kernel
 
     def results(function):
-        monkeypatch.setattr(kernels, "_compiled", lambda kernel: None)
+        monkeypatch.setattr(compiling, "_compiled", lambda kernel: None)
         without = function()
         met = []
-        monkeypatch.setattr(kernels, "WORTH", 0)
-        monkeypatch.setattr(kernels, "_compiled", lambda kernel: met.append(kernel) or made(kernel))
+        monkeypatch.setattr(compiling, "WORTH", 0)
+        monkeypatch.setattr(compiling, "_compiled", lambda kernel: met.append(kernel) or made(kernel))
         with_them = function()
         assert met, "no kernel was called"
         return without, with_them
@@ -40,7 +41,7 @@ def both(request, monkeypatch):
 
 
 def test_there_is_a_compiler_to_test_with():
-    assert kernels._compiled(loops.adam) is not None
+    assert compiling._compiled(optimizers.adam) is not None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -121,7 +122,7 @@ def test_the_products_of_numpy_are_found_where_its_wheels_have_them():
 def made(how, dtype, layers):
     """Return the chain of these layers, [(inputs, units, bias, ReLU)], compiled or as Python."""
     functions = chain.blas(dtype) | chain.ufuncs(dtype)
-    loops = chain.loops(dtype) if how == "compiled" else chain.wired(kernels.bound, functions)
+    loops = chain.loops(dtype) if how == "compiled" else chain.wired(compiling.bound, functions)
     return chain.Chain(np.array(layers, np.int64), loops)
 
 
@@ -232,7 +233,7 @@ def test_a_chain_hands_on_the_derivative_by_its_inputs(dtype):
 
 
 def test_which_parts_are_a_chain(monkeypatch):
-    monkeypatch.setattr(kernels, "WORTH", 0)
+    monkeypatch.setattr(compiling, "WORTH", 0)
     monkeypatch.setattr(chain, "loops", lambda dtype: chain.Loops(None, None, None))
     layers = (
         *(Normalization((0.0,), (2.0,)), Dense(8, "relu"), Dense(6), Dropout(0.5), Dense(6, "tanh")),
@@ -246,7 +247,7 @@ def test_which_parts_are_a_chain(monkeypatch):
     )
     found = chain.chains(network, -1)
     assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 10: 3, 15: 1}
-    monkeypatch.setattr(kernels, "WORTH", 10**6)
+    monkeypatch.setattr(compiling, "WORTH", 10**6)
     assert not chain.chains(network, -1), "not worth a compiler"
 
 
@@ -274,7 +275,7 @@ def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype, loss)
         return model.fingerprint()
 
     met = []
-    monkeypatch.setattr(kernels, "WORTH", 0)
+    monkeypatch.setattr(compiling, "WORTH", 0)
 
     def note(name):
         before = getattr(chain.Chain, name)

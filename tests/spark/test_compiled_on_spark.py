@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firesteel.core import chain
+from firesteel.fast import chain
 from tests.upgrades import copied, upgraded
 
 FIT = """
@@ -51,7 +51,7 @@ def test_r52_executors_run_new_code_after_an_upgrade(tmp_path):
     place, cache = copied(tmp_path / "place"), tmp_path / "cache"
     old, there, _ = fitted(place, cache)
     assert there == old
-    upgraded(place, "loops.py")
+    upgraded(place, "dense.py")
     new, there, _ = fitted(place, cache)
     assert there == new and (new != old or not chain.blas("float32"))
 

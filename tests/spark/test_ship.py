@@ -12,17 +12,18 @@ from firesteel.spark.ship import archive
 EXECUTOR = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from firesteel.core import chain, kernels, loops
+from firesteel.fast import chain, compiling
+from firesteel.fast.kernels import optimizers
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 assert chain.__file__.startswith(sys.argv[1])
 import numpy as np
-kernels.WORTH = 0
+compiling.WORTH = 0
 chain.loops = lambda dtype: None  # they take long to compile
 model = Sequential([Dense(3, "softmax")])
 model.compile("adam", "sparse_categorical_crossentropy")
 model.fit(np.eye(50, 4), np.arange(50) % 3, verbose=0)
-adam = kernels.compiled(loops.adam, 1).dispatcher
+adam = compiling.compiled(optimizers.adam, 1).dispatcher
 print(sum(adam._cache_hits.values()), sum(adam._cache_misses.values()))
 """
 

@@ -15,12 +15,11 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 from firesteel.callbacks import LambdaCallback
-from firesteel.core import chain
 from firesteel.core.network import Network, Objective
+from firesteel.fast import blas, chain
+from firesteel.fast.blas import BLAS, Blas, one_blas_thread
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train import blas
-from firesteel.train.blas import BLAS, Blas, one_blas_thread
 from firesteel.train.engine import machine
 from firesteel.train.fused import FusedStep
 from firesteel.train.rowwise import RowwiseStep
@@ -351,7 +350,7 @@ ENDS = ("begin", "end")
 
 
 def test_helpers_whose_threads_have_numbers_of_their_own_are_limited_and_nothing_is_made_twice(library, monkeypatch):
-    monkeypatch.setattr("firesteel.train.threads.worker_threads", lambda: 3)
+    monkeypatch.setattr("firesteel.fast.threads.worker_threads", lambda: 3)
     original, seen, changes = Objective.score, [], BLAS.changes
 
     def counted(*args):

@@ -24,11 +24,12 @@ import pytest
 
 import firesteel
 from firesteel.callbacks import Callback
-from firesteel.core import chain, kernels, loops, team
 from firesteel.errors import DataError
+from firesteel.fast import chain, compiled, compiling, team, threads
+from firesteel.fast.kernels import optimizers, rows
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
-from firesteel.train import compiled, step, threads
+from firesteel.train import step
 from tests.upgrades import EDITS, copied, upgraded
 
 RNG = np.random.default_rng(0)
@@ -40,8 +41,8 @@ HAS_TEAMS = bool(chain.blas("float32") and team.system())
 @pytest.fixture
 def small(monkeypatch):
     """Compiled code is in use, networks of any size are worth a team of three, and nothing has been warned of."""
-    monkeypatch.setattr(kernels, "ON", True)
-    monkeypatch.setattr(kernels, "WORTH", 0)
+    monkeypatch.setattr(compiling, "ON", True)
+    monkeypatch.setattr(compiling, "WORTH", 0)
     monkeypatch.setattr(step, "SHARED", 0)
     monkeypatch.setattr(threads, "worker_threads", lambda: 3)
 
@@ -49,7 +50,7 @@ def small(monkeypatch):
 @pytest.fixture
 def fresh(small, monkeypatch, tmp_path):
     """A process that has compiled nothing yet; return where it keeps what it compiles."""
-    monkeypatch.setattr(kernels, "STORE", compiled.Files())
+    monkeypatch.setattr(compiling, "STORE", compiled.Files())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     forget()
@@ -59,7 +60,7 @@ def fresh(small, monkeypatch, tmp_path):
 
 def forget():
     """Forget what this process has compiled."""
-    for found in (kernels._numba, kernels._compiled, chain.loops, team.served):
+    for found in (compiling._numba, compiling._compiled, chain.loops, team.served):
         found.cache_clear()
 
 
@@ -90,7 +91,7 @@ FITS = {
 def expected(name):
     """The fingerprint of a fit that is left to NumPy."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "ON", False)
+        patch.setattr(compiling, "ON", False)
         patch.setattr(step, "SHARED", 0)
         found, said = fit(**FITS[name])
     assert not said
@@ -102,18 +103,18 @@ def expected(name):
 FIT = """
 import json, sys, warnings
 sys.path.insert(0, sys.argv[1])
-from firesteel.core import kernels, team
+from firesteel.fast import compiling, team
 import numpy as np
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-kernels.WORTH = 0
+compiling.WORTH = 0
 x = np.random.default_rng(0).integers(0, 256, (300, 6)) / 255
 model = Sequential([Dense(5, "relu"), Dense(3, "softmax")])
 model.compile("adam", "sparse_categorical_crossentropy")
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     model.fit(x, np.arange(300) % 3, epochs=2, batch_size=100, seed=1, verbose=0)
-serve = kernels.ON and team.served("float32")
+serve = compiling.ON and team.served("float32")
 hits = sum(serve.dispatcher._cache_hits.values()) if serve else None
 assert not serve or serve.dispatcher.overloads, "nothing was compiled"
 said = [str(one.message) for one in said if one.category is RuntimeWarning]
@@ -167,7 +168,7 @@ def test_r52_a_kernel_calls_what_this_version_has(fresh):
     """The caller's own code is the same in both versions, and each finds what it has compiled before."""
     for hits in (0, 1):
         for inner, expected in ((before, 1.0), (after, 2.0)):
-            x, outer = np.zeros(3), kernels.Compiled(caller, {"inner": kernels.Compiled(inner, {})})
+            x, outer = np.zeros(3), compiling.Compiled(caller, {"inner": compiling.Compiled(inner, {})})
             outer(x)
             assert x[0] == expected and sum(outer.dispatcher._cache_hits.values()) == hits
     assert len(list(fresh.glob("caller-*"))) == 2
@@ -185,29 +186,30 @@ def test_r52_what_is_compiled_together_has_one_name(fresh, monkeypatch):
     if not HAS_TEAMS:
         return
     serve, target = team.served("float32"), team.served("float32").dispatcher.targetctx
-    kinds = [kernels._numba().typeof(one) for one in (np.zeros(3), team.PACE)]
+    kinds = [compiling._numba().typeof(one) for one in (np.zeros(3), team.PACE)]
     names = {serve._kept_as(kinds, target), serve._kept_as(kinds[:1], target)}
     for module, attribute, value in [
         (np, "__version__", "9"),
         (firesteel, "__version__", "9"),
-        (kernels, "SETTINGS", {}),
-        (kernels.platform, "python_version", lambda: "9"),
+        (compiling, "SETTINGS", {}),
+        (compiling.platform, "python_version", lambda: "9"),
         (target, "codegen", lambda: type("", (), {"magic_tuple": lambda self: ("x86_64", "another")})()),
     ]:
         with monkeypatch.context() as patch:
             patch.setattr(module, attribute, value)
             names.add(serve._kept_as(kinds, target))
-    one, other = (kernels._numba().typeof(pair) for pair in map(pairs, (("a", "b"), ("b", "a"))))
+    one, other = (compiling._numba().typeof(pair) for pair in map(pairs, (("a", "b"), ("b", "a"))))
     names |= {serve._kept_as([one], target), serve._kept_as([other], target)}
     assert len(names) == 9
 
     def digest(**meant):
-        copy = kernels.bound(limited, {"LIMIT": meant.pop("limit", 1)})
-        return kernels.Compiled(copy, meant).digest
+        copy = compiling.bound(limited, {"LIMIT": meant.pop("limit", 1)})
+        return compiling.Compiled(copy, meant).digest
 
-    calls = {"other": kernels.Compiled(loops.gather, {})}
+    calls = {"other": compiling.Compiled(rows.gather, {})}
     assert digest(**calls) == digest(**calls)
-    assert len({digest(**calls), digest(limit=2, **calls), digest(other=kernels.Compiled(loops.adam, {}))}) == 3
+    other = digest(other=compiling.Compiled(optimizers.adam, {}))
+    assert len({digest(**calls), digest(limit=2, **calls), other}) == 3
 
 
 def pairs(fields):
@@ -273,9 +275,9 @@ def filled(fresh, monkeypatch, known={}):  # noqa: B006
     """Keep there what a fit compiles but for chains, compiled once for all tests."""
     alone(monkeypatch)
     for name, data in known.items():
-        kernels.STORE.write(name, data)
+        compiling.STORE.write(name, data)
     assert fit(**FITS["numbers"]) == (expected("numbers"), [])
-    known |= {file.name: kernels.STORE.read(file.name) for file in fresh.iterdir()}
+    known |= {file.name: compiling.STORE.read(file.name) for file in fresh.iterdir()}
     forget()
 
 
@@ -285,7 +287,7 @@ def check_damage(fresh, name, kernel, damage):
     assert fit(**FITS[name]) == (expected(name), [])
     file = next(fresh.glob(f"{kernel}-*"))
     DAMAGE[damage](file, next(one for one in fresh.iterdir() if one != file))
-    kernels.STORE.warned = False
+    compiling.STORE.warned = False
     forget()
     found, said = fit(**FITS[name])
     assert found == expected(name) and len(said) == 1 and str(fresh) in said[0], said
@@ -338,7 +340,7 @@ def test_r53_where_others_may_write_nothing_is_loaded_and_nothing_written(spoil,
     found, said = fit(**FITS[name])
     assert found == expected(name) and len(said) == 1 and str(fresh) in said[0]
     assert not fresh.is_dir() or not list(fresh.iterdir())
-    assert not kernels.STORE.usable() and chain.loops("float32") is None
+    assert not compiling.STORE.usable() and chain.loops("float32") is None
 
 
 @pytest.mark.parametrize("place", ["nowhere", "~", "/proc/nothing"])
@@ -358,7 +360,7 @@ def test_r53_a_full_disk_is_said_and_what_is_compiled_runs(fresh, monkeypatch):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert found == expected("numbers") and len(said) == 1 and "File too large" in said[0]
-    assert kernels.ON and not list(fresh.iterdir())
+    assert compiling.ON and not list(fresh.iterdir())
 
 
 def test_r53_what_nobody_reads_any_more_is_removed(fresh):
@@ -367,9 +369,9 @@ def test_r53_what_nobody_reads_any_more_is_removed(fresh):
     for name, age in ages.items():
         fresh.joinpath(name).write_text("")
         os.utime(fresh / name, tuple(time.time() - times * compiled.UNUSED for times in age))
-    kernels.STORE.write("kernel", b"code")
+    compiling.STORE.write("kernel", b"code")
     assert set(os.listdir(fresh)) == {"kernel", "new.part", "old", "read-lately"}, "but what is none of ours"
-    assert kernels.STORE.read("kernel") == b"code"
+    assert compiling.STORE.read("kernel") == b"code"
     assert fresh.joinpath("kernel").stat().st_mode & 0o777 == 0o600
 
 
@@ -384,7 +386,7 @@ def test_r53_what_is_whole_and_yet_no_code_fails_once(data, fresh, monkeypatch):
     file.write_bytes(compiled._sum(file.name, data) + data)
     for warned in (int(bool(data)), 0):
         forget()
-        kernels.ON = True
+        compiling.ON = True
         found, said = fit(**FITS["numbers"])
         assert found == expected("numbers") and len(said) == warned, said
     assert len(compiled.Files().read(file.name)) > 1000
@@ -392,7 +394,7 @@ def test_r53_what_is_whole_and_yet_no_code_fails_once(data, fresh, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from firesteel.train.compiled import Files
+from firesteel.fast.compiled import Files
 files = Files()
 files.write("kernel", b"old" * 100_000)
 print(flush=True)
@@ -419,9 +421,9 @@ def writing(killed):
 def test_r53_a_process_that_is_killed_as_it_writes_leaves_what_is_whole(killed, fresh):
     with writing(killed) as writer:
         assert writer.wait() == -signal.SIGKILL
-    assert kernels.STORE.read("kernel")[:3] == (b"old" if killed == "before" else b"new")
-    kernels.STORE.write("kernel", b"mine")
-    assert kernels.STORE.read("kernel") == b"mine" and not kernels.STORE.warned
+    assert compiling.STORE.read("kernel")[:3] == (b"old" if killed == "before" else b"new")
+    compiling.STORE.write("kernel", b"mine")
+    assert compiling.STORE.read("kernel") == b"mine" and not compiling.STORE.warned
 
 
 @pytest.mark.slow
@@ -430,19 +432,19 @@ def test_r53_processes_that_are_killed_and_write_at_once_leave_what_is_whole(fre
     for _ in range(30):
         with writing("never") as one, writing("never") as other:
             time.sleep(moments.random() * 0.02)
-            found = kernels.STORE.read("kernel")
+            found = compiling.STORE.read("kernel")
             one.kill()
             other.kill()
-        for data in (found, kernels.STORE.read("kernel")):
+        for data in (found, compiling.STORE.read("kernel")):
             assert data in (b"old" * 100_000, b"new" * 100_000)
-    assert list(fresh.glob("*.part")) and not kernels.STORE.warned
+    assert list(fresh.glob("*.part")) and not compiling.STORE.warned
 
 
 def test_r53_who_writes_the_same_at_once_reads_it_whole(fresh):
     def work(number):
         for _ in range(40):
-            kernels.STORE.write("kernel", bytes([number]) * 50_000)
-            data = kernels.STORE.read("kernel")
+            compiling.STORE.write("kernel", bytes([number]) * 50_000)
+            data = compiling.STORE.read("kernel")
             found.append(len(data) == 50_000 and len(set(data)) == 1)
 
     found = []
@@ -451,7 +453,7 @@ def test_r53_who_writes_the_same_at_once_reads_it_whole(fresh):
         helper.start()
     for helper in helpers:
         helper.join()
-    assert found == [True] * 160 and os.listdir(fresh) == ["kernel"] and not kernels.STORE.warned
+    assert found == [True] * 160 and os.listdir(fresh) == ["kernel"] and not compiling.STORE.warned
 
 
 @pytest.mark.slow
@@ -528,7 +530,7 @@ def test_r53_a_step_of_compiling_that_fails_is_said_once(step, fresh, monkeypatc
     monkeypatch.setattr(importlib.import_module(module), name, raises(error))
     found, said = fit(**FITS["numbers"])
     assert found == expected("numbers") and len(said) == 1, said
-    assert kernels.ON == isinstance(error, OSError), "where nothing can be kept it is compiled all the same"
+    assert compiling.ON == isinstance(error, OSError), "where nothing can be kept it is compiled all the same"
 
 
 # Calls that fail
@@ -542,7 +544,7 @@ class Failing:
 
     def __init__(self, monkeypatch):
         self.calls, self.at, self.error, self.late, self.leader = 0, 0, None, False, False
-        self.lock, call = threading.Lock(), kernels.Compiled.__call__
+        self.lock, call = threading.Lock(), compiling.Compiled.__call__
 
         def failing(kernel, *given):
             with self.lock:
@@ -557,7 +559,7 @@ class Failing:
             finally:
                 kernel.dispatcher = plain
 
-        monkeypatch.setattr(kernels.Compiled, "__call__", failing)
+        monkeypatch.setattr(compiling.Compiled, "__call__", failing)
 
     def of(self, dispatcher):
         def fails(*given):
@@ -570,7 +572,7 @@ class Failing:
     def fit(self, at, error, late, name, **more):
         """Train with a call that fails; return as `fit` does."""
         self.calls, self.at, self.error, self.late = 0, at, error, late
-        kernels.ON = True
+        compiling.ON = True
         return fit(**FITS[name], **more)
 
 
@@ -600,7 +602,7 @@ def test_r53_a_call_that_fails_at_random_changes_nothing(name, times, failing):
     assert calls > 5 or not HAS_TEAMS
     for _ in range(times if calls else 0):
         found, said = failing.fit(moments.randrange(calls) + 1, moments.choice(ERRORS), moments.random() < 0.5, name)
-        assert (found, len(said)) == (expected(name), int(not kernels.ON))
+        assert (found, len(said)) == (expected(name), int(not compiling.ON))
         failed += len(said)
     assert failed > times * 0.7 or not calls  # a helper that is not needed may make fewer calls than before
 
@@ -634,7 +636,7 @@ def test_r53_what_is_no_fault_of_compiled_code_is_the_callers(error, failing):
     for at in (1, 4, 9) if HAS_TEAMS else ():
         with pytest.raises(type(error)) as raised:
             failing.fit(at, error, False, "a team")
-        assert raised.value is error and kernels.ON
+        assert raised.value is error and compiling.ON
     assert failing.fit(0, None, False, "a team") == (expected("a team"), [])
 
 
@@ -648,7 +650,7 @@ def test_r53_an_error_of_a_callback_is_raised_as_it_is(error, small):
 
     with pytest.raises(type(error)) as raised:
         fit(callbacks=[Raises()])
-    assert raised.value is error and kernels.ON
+    assert raised.value is error and compiling.ON
 
 
 class Late(Exception):
@@ -685,7 +687,7 @@ def test_r53_an_error_of_a_signal_handler_is_raised_as_it_is(how, times, small):
         for _ in range(times):
             with pytest.raises(Late):
                 fit(epochs=100_000, callbacks=[Begins()])
-            assert kernels.ON
+            assert compiling.ON
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -693,17 +695,18 @@ def test_r53_an_error_of_a_signal_handler_is_raised_as_it_is(how, times, small):
 
 FIRST = """
 import signal, sys
-from firesteel.core import kernels, loops
+from firesteel.fast import compiling
+from firesteel.fast.kernels import optimizers, rows
 def interrupts(number, frame):
     raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, interrupts)
 signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]))
 try:
     while True:
-        kernels.compiled(loops.adam, kernels.WORTH)
+        compiling.compiled(optimizers.adam, compiling.WORTH)
 except KeyboardInterrupt:
     print("numba.core.compiler" not in sys.modules)
-kernels.compiled(loops.adam, kernels.WORTH)
+compiling.compiled(optimizers.adam, compiling.WORTH)
 """
 
 
@@ -751,10 +754,10 @@ def test_r53_beside_busy_processes_a_fit_is_hardly_slower_than_without_numba(nam
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
     try:
         for number in range(30):
-            monkeypatch.setattr(kernels, "ON", number % 2 == 0)
+            monkeypatch.setattr(compiling, "ON", number % 2 == 0)
             begun = time.perf_counter()
             fit(layers, x, y, batch_size=size)
-            seconds[kernels.ON].append(time.perf_counter() - begun)
+            seconds[compiling.ON].append(time.perf_counter() - begun)
     finally:
         for one in busy:
             one.kill()

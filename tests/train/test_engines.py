@@ -7,9 +7,9 @@ import threading
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from firesteel.fast.blas import BLAS, one_blas_thread
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train.blas import BLAS, one_blas_thread
 
 
 def test_blas_has_one_thread_until_the_last_of_overlapping_contexts_ends():
@@ -50,7 +50,7 @@ def test_fits_at_the_same_time_are_each_as_if_alone():
 
 def test_another_library_s_blas_does_not_make_another_machine():
     code = (
-        "from firesteel.train.blas import blas_name\n"
+        "from firesteel.fast.blas import blas_name\n"
         "from firesteel.train.engine import machine\n"
         "before = machine()\n"
         "blas_name.cache_clear()\n"

@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from firesteel.callbacks import Callback
-from firesteel.core import kernels, team
+from firesteel.fast import compiling, team, threads
+from firesteel.fast.threads import Threads
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.train import step, threads
-from firesteel.train.threads import Threads
+from firesteel.train import step
 
 FITS = {
     "a team": ("256,128", "numba", "1"),
@@ -128,7 +128,7 @@ def test_r50_210_signals_to_the_command_line(tmp_path):
 @pytest.fixture
 def small(monkeypatch):
     """Networks of any size are worth a team of three."""
-    monkeypatch.setattr(kernels, "WORTH", 0)
+    monkeypatch.setattr(compiling, "WORTH", 0)
     monkeypatch.setattr(step, "SHARED", 0)
     monkeypatch.setattr(threads, "worker_threads", lambda: 3)
 
@@ -154,7 +154,7 @@ def lines(function, at=0):
     def trace(frame, event, given):
         nonlocal seen
         code = frame.f_code
-        if not code.co_filename.endswith(("train/threads.py", "core/team.py")) or "OneBlas" in code.co_qualname:
+        if not code.co_filename.endswith(("fast/threads.py", "fast/team.py")) or "OneBlas" in code.co_qualname:
             return None
         seen += event in ("line", "return")
         if at and seen == at:

@@ -5,7 +5,6 @@ import threading
 import numpy as np
 import pytest
 
-from firesteel.core import chain, kernels, loops, team
 from firesteel.core.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
 from firesteel.core.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
 from firesteel.core.metrics import CategoricalAccuracy, SparseCategoricalAccuracy
@@ -13,12 +12,14 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam, AdamW
 from firesteel.core.regularizers import L2
 from firesteel.errors import DivergenceError
+from firesteel.fast import chain, compiling, team, threads
+from firesteel.fast.blas import one_blas_thread
+from firesteel.fast.kernels import optimizers
+from firesteel.fast.threads import Threads
 from firesteel.models import Sequential
-from firesteel.train import fused, rounds, step, threads
-from firesteel.train.blas import one_blas_thread
+from firesteel.train import fused, rounds, step
 from firesteel.train.blocks import pack_arrays
 from firesteel.train.partial import Task
-from firesteel.train.threads import Threads
 
 RNG = np.random.default_rng(0)
 ROWS, INPUTS, CLASSES = 700, 12, 4
@@ -32,7 +33,7 @@ def test_there_are_teams_to_test_with():
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Networks of any size are worth a team, and their sub-batches worth a thread."""
-    monkeypatch.setattr(kernels, "WORTH", 0)
+    monkeypatch.setattr(compiling, "WORTH", 0)
     monkeypatch.setattr(step, "SHARED", 0)
     monkeypatch.setattr(step, "THREAD", 0)
 
@@ -175,8 +176,8 @@ def test_which_networks_are_for_a_team():
 )
 def test_its_loops_mean_the_same_as_python(kind, front, shares, monkeypatch):
     functions = chain.blas("float32") | chain.ufuncs("float32")
-    known = chain.wired(kernels.bound, functions)._asdict() | {"adam": loops.adam}
-    as_python = team.wired(kernels.bound, team.system() | known)
+    known = chain.wired(compiling.bound, functions)._asdict() | {"adam": optimizers.adam}
+    as_python = team.wired(compiling.bound, team.system() | known)
     task, blocks = task_and_blocks(kind, front, w=W, shares=shares, batch_size=300)
     expected, _ = trained(task, blocks, 1)
     monkeypatch.setattr(team, "served", lambda dtype: as_python)

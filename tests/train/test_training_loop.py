@@ -14,9 +14,10 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import LBFGS, OPTIMIZERS, SGD, Adam
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError, DivergenceError
+from firesteel.fast import threads
 from firesteel.tables.moments import measure
 from firesteel.train import engine as engines
-from firesteel.train import loop, rounds, threads
+from firesteel.train import loop, rounds
 from firesteel.train.blocks import pack_arrays, pack_in_order
 from firesteel.train.checkpoints import Identity
 from firesteel.train.engine import LocalEngine, check_shards

@@ -1,8 +1,8 @@
 """The sub-batches of a classifier's step as one compiled call, shared among threads that meet there.
 
 Between two steps a helper looks out in compiled code for the next one, and sleeps if none comes soon; it never asks
-for Python's lock, which costs as much as half of a small batch.  No wait is without an end.  `steps.py` has what is
-compiled, `train/fused.py` says when there is a team, and `train/threads.py` has its helpers.
+for Python's lock, which costs as much as half of a small batch.  No wait is without an end.  `kernels/team.py` has
+what is compiled, `train/fused.py` says when there is a team, and `fast/threads.py` has its helpers.
 """
 
 import functools
@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core import chain, kernels, loops, steps
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import ones
 from firesteel.core.network import Network
-from firesteel.core.steps import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
 from firesteel.core.types import Array
+from firesteel.fast import chain, compiling
+from firesteel.fast.kernels import team as loops
+from firesteel.fast.kernels.optimizers import adam
+from firesteel.fast.kernels.team import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
 
 __all__ = ["Meeting", "Team", "served"]
 
@@ -29,7 +31,7 @@ class Meeting:
     slows the others down.  None of this memory is used for another meeting: the leader may die anywhere.
 
     mail: what is to be done, the first row, how many, those of a sub-batch; how many helpers have begun and not
-    ended, whether the leader is at work, and whether all is over; and what `steps.serve` keeps there.
+    ended, whether the leader is at work, and whether all is over; and what `loops.serve` keeps there.
     semaphores: for each helper the token of its part, for the leader those of parts that are done, and a time.
     left: for each helper that has left, its error.
     """
@@ -116,7 +118,7 @@ class Team:
         self.hold(self).lead(LEARN, start, rows, size)
 
     def step(self, numbers: Sequence[float]) -> None:
-        """Take the step of `loops.adam` along the gradient, with these for its last arguments."""
+        """Take the step of `kernels/optimizers.py` along the gradient, with these for its last arguments."""
         self.given.numbers[:] = numbers
         self.hold(self).lead(STEP, 0, 0, 1)
 
@@ -139,14 +141,14 @@ def served(dtype: str) -> Any:
     found, functions = chain.loops(dtype), system()
     if not (found and functions):
         return None
-    known = found._asdict() | {"adam": kernels.compiled(loops.adam, kernels.WORTH)}
-    return wired(kernels.compiled_with, functions | known)
+    known = found._asdict() | {"adam": compiling.compiled(adam, compiling.WORTH)}
+    return wired(compiling.compiled_with, functions | known)
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Any:
-    """Return `steps.serve`, made by `bind`, as are the loops that it calls, to call these functions."""
+    """Return `loops.serve`, made by `bind`, as are the loops that it calls, to call these functions."""
     parts = dict(functions)
-    for loop in steps.LOOPS:
+    for loop in loops.LOOPS:
         parts[loop.__name__] = bind(loop, parts)
     return parts["serve"]
 
@@ -160,6 +162,6 @@ def system() -> dict[str, Any]:
     """Return memcpy, sched_yield, the clocks and semaphores of POSIX, or nothing where they are not all there."""
     takes = {"memcpy": "vlll", "sched_yield": "i", "clock_gettime": "iil", "sem_init": "ilii"}
     takes |= {"sem_post": "il", "sem_trywait": "il", "sem_timedwait": "ill"}
-    made = kernels.declared(None, takes)
+    made = compiling.declared(None, takes)
     room = np.zeros(SEMAPHORE, np.int64)
     return {} if not made or made["sem_init"](room.ctypes.data, 0, 0) else made

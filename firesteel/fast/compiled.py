@@ -1,6 +1,6 @@
 """Compiled code is kept where nobody else can write, checked before it is loaded, and done without where it fails.
 
-`core/kernels.py` compiles; this module has its store, and has NumPy do again what compiled code has not done.
+`fast/compiling.py` compiles; this module has its store, and has NumPy do again what compiled code has not done.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from firesteel.core import kernels
+from firesteel.fast import compiling
 
 __all__ = ["Files", "surely"]
 
@@ -30,9 +30,9 @@ def surely(made: Callable[[], T]) -> T:
     """Return what is made, with NumPy alone if compiled code fails: then it is made again, from its beginning."""
     try:
         return made()
-    except kernels.Broken as broken:
-        if kernels.ON:
-            kernels.ON = False
+    except compiling.Broken as broken:
+        if compiling.ON:
+            compiling.ON = False
             _warn(
                 f"compiled code failed: {broken} ({type(broken.__cause__).__name__}: {broken.__cause__}).  From now "
                 "on NumPy computes everything in this process: the same results, but more slowly.  To do: unset "
@@ -131,4 +131,4 @@ def _check(found: os.stat_result, kind: Callable[[int], bool]) -> None:
         raise OSError("others may write it")
 
 
-kernels.STORE = Files()
+compiling.STORE = Files()

@@ -1,6 +1,6 @@
 """How loops are compiled where numba is installed, kept for other processes, and left to NumPy where that fails.
 
-`loops.py` and `steps.py` have the loops, `chain.py` and `team.py` make more of them.
+`kernels/` has the loops, `chain.py` and `team.py` make more of them.
 """
 
 import ctypes
@@ -18,9 +18,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from firesteel.core import loops
-from firesteel.core.faster import SUPPLY
-
 __all__ = ["Broken", "Compiled", "bound", "compiled", "compiled_with", "declared"]
 
 
@@ -34,7 +31,7 @@ class Broken(Exception):
 
 
 STORE: Any = None
-"""Where machine code is kept for other processes; `train/compiled.py` has it.  None: nowhere."""
+"""Where machine code is kept for other processes; `fast/compiled.py` has it.  None: nowhere."""
 ON = True
 """Whether anything is compiled in this process."""
 
@@ -42,9 +39,6 @@ ON = True
 def compiled(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
     """Return the kernel compiled, or None where so few numbers are not worth it or numba is not installed."""
     return _compiled(kernel) if ON and numbers >= WORTH else None
-
-
-SUPPLY[:] = [lambda name, numbers: compiled(getattr(loops, name), numbers)]
 
 
 @functools.cache
@@ -78,12 +72,13 @@ def _numba() -> Any:
 class Compiled:
     """A kernel that is compiled when it is called, or was in another process.  What goes wrong in it is Broken.
 
-    digest: of all that is compiled together: the code, and what its names mean, those of the kernels it calls too.
+    digest: of all that is compiled together: the code, where it stands, and what its names mean, those of the kernels
+    it calls too.
     """
 
     def __init__(self, kernel: Callable[..., None], functions: Mapping[str, Any]) -> None:
         code, meant = kernel.__code__, kernel.__globals__ | dict(functions)
-        names = [(name, _said(meant.get(name))) for name in code.co_names]
+        names = [kernel.__module__, *((name, _said(meant.get(name))) for name in code.co_names)]
         self.name, self.digest = kernel.__name__, _sum(code.co_code, code.co_consts, code.co_varnames, names)
         try:
             known = {name: _callable(function) for name, function in functions.items()}

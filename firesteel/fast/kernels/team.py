@@ -1,6 +1,6 @@
 """What the members of a team run: compiled loops that fetch rows, learn, add up, step, and wait for one another.
 
-`team.py` says who runs them and `loops.py` has the mathematics, whose bits are NumPy's.
+`fast/team.py` says who runs them; the other kernels are the mathematics, whose bits are NumPy's.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ class Given(NamedTuple):
 
     at, by: (n,), the address of each row, and what its bytes are divided by, or 0 where it is the values themselves.
     plus: whether inputs become x factor + shift, or else (x - shift) factor.  shift, factor: (I,); empty if neither.
-    codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for `loops.backward`.
+    codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for `dense.backward`.
     one: ones.  layers: as in `Chain`.  theta: (P,).  slots: (K, P).  numbers: (4,), the last arguments of `adam`.
     y: (n, T), targets.  weights: (n,), what the derivatives of each row's loss are multiplied by.
     losses: (n,).  p: (n, O), the probabilities.  gradients: (N, P), of each sub-batch, and then their sum the first.
@@ -63,7 +63,7 @@ forward: Any = None
 crossentropy: Any = None
 backward: Any = None
 adam: Any = None
-"""Those of `loops.py`, likewise."""
+"""Other kernels, likewise."""
 NOTHING, LEARN, ADD, STEP = range(4)
 """What a team does."""
 OWED, BUSY, OVER, GAIN, SINCE = range(4, 9)

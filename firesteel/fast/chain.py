@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from firesteel.core import kernels
 from firesteel.core.layers import dense
 from firesteel.core.layout import ones
-from firesteel.core.loops import backward, crossentropy, forward
 from firesteel.core.losses import FUSED
 from firesteel.core.network import Network, Objective, Part
 from firesteel.core.types import Array, Pull, Stream, Views, cached_property
+from firesteel.fast import compiling
+from firesteel.fast.kernels.dense import backward, forward
+from firesteel.fast.kernels.losses import crossentropy
 
 __all__ = ["Chain", "Fused", "chains"]
 
@@ -97,8 +98,8 @@ class Fused(Objective):
 
 def chains(network: Network, last: int) -> dict[int, Chain]:
     """Return the runs among a network's first parts that are worth a compiled call, where they can be compiled."""
-    runs = dense.runs(network.parts[:last], network.shapes) if kernels.ON and network.chained else {}
-    worth = {at: layers for at, layers in runs.items() if sum(i * o for i, o, _, _ in layers) >= kernels.WORTH}
+    runs = dense.runs(network.parts[:last], network.shapes) if compiling.ON and network.chained else {}
+    worth = {at: layers for at, layers in runs.items() if sum(i * o for i, o, _, _ in layers) >= compiling.WORTH}
     found = loops(network.dtype) if worth else None
     return {at: Chain(np.array(layers, np.int64), found) for at, layers in worth.items()} if found else {}
 
@@ -107,7 +108,7 @@ def chains(network: Network, last: int) -> dict[int, Chain]:
 def loops(dtype: str) -> Loops | None:
     """Return what runs chains of this dtype, or None where it cannot be compiled."""
     products, curves = blas(dtype), ufuncs(dtype)
-    return wired(kernels.compiled_with, products | curves) if products and curves else None
+    return wired(compiling.compiled_with, products | curves) if products and curves else None
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
@@ -125,7 +126,7 @@ def blas(dtype: str) -> dict[str, Any]:
     letter, real = ("s", "f") if dtype == "float32" else ("d", "d")
     takes = {"gemm": "viiilllrllllrll", "gemv": "viillrllllrll", "ger": "villrllllll"}
     names = {f"scipy_cblas_{letter}{name}64_": kinds.replace("r", real) for name, kinds in takes.items()}
-    return dict(zip(takes, kernels.declared(file, names).values(), strict=False))
+    return dict(zip(takes, compiling.declared(file, names).values(), strict=False))
 
 
 class Ufunc(ctypes.Structure):

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core.team import Meeting, Team
-from firesteel.train.blas import BLAS
+from firesteel.fast.blas import BLAS
+from firesteel.fast.team import Meeting, Team
 
 __all__ = ["QUIET", "Threads", "threads", "worker_threads"]
 
