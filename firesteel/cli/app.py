@@ -17,8 +17,6 @@ from firesteel.cli.report import report
 from firesteel.cli.train import train
 from firesteel.errors import without_secrets
 
-__all__ = ["run"]
-
 app = App(
     name="firesteel",
     version=f"firesteel {__version__}",

@@ -30,7 +30,6 @@ from firesteel.spark.session import java_problem
 if TYPE_CHECKING:
     from firesteel.spark.probe import Probe
 
-__all__ = ["Finding", "before_spark", "of_file", "of_rows", "of_session"]
 
 GIBIBYTE = 2**30
 LEAST_DISK = 2 * GIBIBYTE

@@ -5,128 +5,109 @@ them and remembers where each value was found, for messages.  Next: `network.py`
 """
 
 import dataclasses
-import difflib
+import math
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from firesteel.core.elsewhere import nearest
 from firesteel.datasets.files import opened_text
 from firesteel.errors import HIDDEN, ConfigError, DataError
 from firesteel.report.settings import plain, secretless, variable
 from firesteel.tables.policy import AUTOMATIC
-
-__all__ = ["Config", "Data", "Engine", "Model", "Run", "Training", "check_secrets", "resolve", "to_toml"]
 
 # Kinds of values
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value must be, in words, and the function that checks it: it returns the value, or raises ValueError.
+    """What a value must be, in words.
 
-    listed: whether a text from the shell is a list, with commas between.
+    types: bool counts as a number nowhere.  fits: what must hold besides.  made: what becomes of a value.
+    listed: whether it is a list of such, from the shell with commas between.  fewest, most: how many.
+    names: of which it must be one.
     """
 
     words: str
-    check: Callable[[Any], Any]
+    types: tuple[type, ...]
+    fits: Callable[[Any], bool] = lambda value: True
+    made: Callable[[Any], Any] = lambda value: value
     listed: bool = False
+    fewest: int = 0
+    most: float = math.inf
+    names: tuple[str, ...] = ()
 
-
-def _of(*types: type) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+    def check(self, value: Any) -> Any:
+        """Return the value in its own type.  Raises ValueError for what is no such value."""
+        if not self.listed:
+            return self._one(value)
+        values = value if isinstance(value, list | tuple) else [value]
+        if not self.fewest <= len(values) <= self.most:
             raise ValueError
-        return value
+        return tuple(map(self._one, values))
 
-    return check
+    def _one(self, value: Any) -> Any:
+        fits = isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool))
+        if not fits or not self.fits(value):
+            raise ValueError
+        return self.made(value)
 
 
 def _whole(low: int) -> Kind:
-    def check(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise ValueError
-        return value
-
-    return Kind(f"a whole number of at least {low}", check)
-
-
-def _number(words: str, good: Callable[[float], bool]) -> Kind:
-    def check(value: Any) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not good(value):
-            raise ValueError
-        return float(value)
-
-    return Kind(words, check)
+    return Kind(f"a whole number of at least {low}", (int,), lambda value: value >= low)
 
 
 def _one_of(*names: str) -> Kind:
-    def check(value: Any) -> str:
-        if value not in names:
-            near = difflib.get_close_matches(str(value), names, n=1)
-            raise ValueError(f"did you mean {near[0]!r}?" if near else "")
-        return str(value)
-
-    return Kind("one of " + ", ".join(names), check)
+    return Kind("one of " + ", ".join(names), (str,), lambda value: value in names, names=names)
 
 
-def _named(*types: type) -> Callable[[Any], Any]:
-    """Return what checks a value to be of the types, and a table among them to have a type."""
-
-    def check(value: Any) -> Any:
-        if isinstance(_of(*types)(value), dict) and not isinstance(value.get("type"), str):
-            raise ValueError
-        return value
-
-    return check
+def _has_type(value: Any) -> bool:
+    return isinstance(value, str) or isinstance(value.get("type"), str)
 
 
-def _many(words: str, check_one: Callable[[Any], Any], count: Callable[[int], bool] = lambda count: True) -> Kind:
-    def check(value: Any) -> tuple[Any, ...]:
-        given = value if isinstance(value, list | tuple) else [value]
-        if not count(len(given)):
-            raise ValueError
-        return tuple(check_one(item) for item in given)
-
-    return Kind(words, check, listed=True)
+def _float(value: Any) -> Any:
+    return value if isinstance(value, str) else float(value)
 
 
-def _held(value: Any) -> Any:
-    return value if value == AUTOMATIC else SHARE.check(value)
+def _is_share(value: Any) -> bool:
+    return value == AUTOMATIC if isinstance(value, str) else 0 <= value < 1
 
 
-def _scale(value: Any) -> Any:
-    if value != "standard":
-        value = _number("", lambda number: number != 0).check(value)
-    return value
+def _is_scale(value: Any) -> bool:
+    return bool(value == "standard" if isinstance(value, str) else value)
 
 
-def _class_weight(value: Any) -> Any:
-    if value == "balanced":
-        return value
-    if not all(str(name).isdecimal() for name in _of(dict)(value)):
-        raise ValueError
-    return {int(name): _of(int, float)(weight) for name, weight in value.items()}
+def _are_weights(value: Any) -> bool:
+    if isinstance(value, str):
+        return value == "balanced"
+    return all(str(name).isdecimal() and type(weight) in REAL for name, weight in value.items())
 
 
-TEXT = Kind("a text", _of(str))
-FLAG = Kind("true or false", _of(bool))
-TEXTS = _many("a list of texts", _of(str))
-SIDES = _many("two whole numbers of at least 1, height and width", _whole(1).check, lambda count: count == 2)
-UNITS = _many("whole numbers of at least 1, with commas between, such as 64,32", _whole(1).check)
-NAMED = Kind("a name, or a table with a type", _named(str, dict))
-NAMEDS = _many("a list of names, or of tables with a type", _named(str, dict))
-TABLES = _many("a list of tables with a type", _named(dict))
-LAYERS = _many("a list of tables with a type, one at least", _named(dict), lambda count: count > 0)
-NUMBER = _number("a number", lambda number: True)
-RATE = _number("a number above 0", lambda number: number > 0)
-SHARE = _number("a number in [0, 1)", lambda number: 0 <= number < 1)
-HELD = Kind('a number in [0, 1), or "auto"', _held)
-SCALE = Kind('"standard", or the number that inputs are multiplied by', _scale)
-WEIGHTS = Kind('"balanced", or a table of class numbers and their weights', _class_weight)
+def _by_class(value: Any) -> Any:
+    return value if isinstance(value, str) else {int(name): weight for name, weight in value.items()}
+
+
+REAL = (int, float)
+TEXT = Kind("a text", (str,))
+FLAG = Kind("true or false", (bool,))
+TEXTS = Kind("a list of texts", (str,), listed=True)
+COUNTS = Kind("", (int,), lambda value: value >= 1, listed=True)
+SIDES = replace(COUNTS, words="two whole numbers of at least 1, height and width", fewest=2, most=2)
+UNITS = replace(COUNTS, words="whole numbers of at least 1, with commas between, such as 64,32")
+NAMED = Kind("a name, or a table with a type", (str, dict), _has_type)
+NAMEDS = replace(NAMED, words="a list of names, or of tables with a type", listed=True)
+TABLES = Kind("a list of tables with a type", (dict,), _has_type, listed=True)
+LAYERS = replace(TABLES, words="a list of tables with a type, one at least", fewest=1)
+NUMBER = Kind("a number", REAL, made=_float)
+RATE = replace(NUMBER, words="a number above 0", fits=lambda value: value > 0)
+SHARE = replace(NUMBER, words="a number in [0, 1)", fits=_is_share)
+HELD = replace(SHARE, words='a number in [0, 1), or "auto"', types=(str, *REAL))
+SCALE = Kind('"standard", or the number that inputs are multiplied by', (str, *REAL), _is_scale, _float)
+WEIGHTS = Kind('"balanced", or a table of class numbers and their weights', (str, dict), _are_weights, _by_class)
 MOST = 100
 """Letters of a name or a value that a message shows."""
 FORMATS = ("csv", "idx", "libsvm", "numpy", "parquet", "text")
@@ -311,11 +292,12 @@ def _checked(section: str, known: dataclasses.Field[Any], given: Given) -> Any:
     kind: Kind = known.metadata["kind"]
     try:
         return kind.check(given.value)
-    except ValueError as error:
+    except ValueError:
         said = f"{given.where} {_shown(given.value)}"
         if given.rank < 2:
             said = f"{given.where}: [{section}] {known.name} = {repr(given.value)[:MOST]}"
-        hint = f"; {error}" if str(error) else ""
+        near = nearest(str(given.value), kind.names).strip()
+        hint = f"; {near}" if near else ""
         raise ConfigError(f"{said}: it must be {kind.words}{hint}", code="config-value") from None
 
 
@@ -344,8 +326,7 @@ def _settle(found: Found) -> None:
 
 
 def _unknown(where: str, what: str, name: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(name[:MOST], known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = nearest(name, known)
     return ConfigError(
         f"{where}: {what} {name[:MOST]!r} is unknown: {hint}there are {', '.join(known)}", code="config-key"
     )

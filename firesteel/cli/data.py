@@ -21,8 +21,6 @@ from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, wr
 from firesteel.datasets.files import must_not_exist
 from firesteel.errors import DataError, without_secrets
 
-__all__ = ["data"]
-
 data = App(name="data", help="Data sets, and files of rows.")
 
 

@@ -19,7 +19,6 @@ from firesteel.errors import SparkSetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["demo"]
 
 SETTINGS = Config(
     model=Model(hidden=(256,)),

@@ -17,8 +17,6 @@ from firesteel.cli.rows import Ask, ask
 from firesteel.cli.sessions import session_of
 from firesteel.errors import FiresteelError, without_secrets
 
-__all__ = ["doctor"]
-
 
 def doctor(
     *,

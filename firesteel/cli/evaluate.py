@@ -19,8 +19,6 @@ from firesteel.cli.words import count
 from firesteel.errors import without_secrets
 from firesteel.train.source import check_width
 
-__all__ = ["evaluate"]
-
 
 def evaluate(
     model: Path,

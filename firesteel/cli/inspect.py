@@ -11,8 +11,6 @@ from firesteel.cli.options import Json, print_json
 from firesteel.cli.trained import trained
 from firesteel.errors import without_secrets
 
-__all__ = ["inspect"]
-
 
 def inspect(model: Path, /, *, as_json: Json = False) -> None:
     """Show a model: its layers, its parameters, what it was compiled with, its checksum and its fingerprint.

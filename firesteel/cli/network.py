@@ -22,8 +22,6 @@ from firesteel.report.settings import NUMBERS_ALONE
 from firesteel.tables.moments import Moments
 from firesteel.train import strategies
 
-__all__ = ["build", "callbacks_of", "check", "measures_targets", "optimizer_of"]
-
 METRICS = {"classification": ("accuracy",), "multilabel": ("binary_accuracy",), "regression": ("mae", "r2_score")}
 
 

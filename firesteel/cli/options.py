@@ -9,8 +9,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-__all__ = ["Count", "Flags", "Json", "Seed", "Switch", "print_json", "rows_flags"]
-
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0))]
 Switch = Annotated[bool, Parameter(show_default=False)]

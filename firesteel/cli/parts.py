@@ -24,7 +24,6 @@ from firesteel.train.source import Source
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Framed", "Part", "labels", "must_be_known", "part", "read"]
 
 BY_SPARK = (*TABLES, "libsvm", "text")
 """Formats that Spark reads; the others are read here and handed over."""

@@ -26,8 +26,6 @@ from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import ConfigError, without_secrets
 from firesteel.train.source import check_width
 
-__all__ = ["predict"]
-
 Columns = dict[str, NDArray[Any]]
 
 

@@ -22,8 +22,6 @@ from firesteel.report.times import time_split
 from firesteel.train.callbacks import measured
 from firesteel.train.history import Row
 
-__all__ = ["Board", "EachRow", "epochs_shown", "is_live", "shares", "sparkline", "waiting"]
-
 BAR_WIDTH = 40
 """Columns of the bar of epochs, at most."""
 SPARK_WIDTH = (12, 32)

@@ -10,8 +10,6 @@ from firesteel.callbacks import BackupAndRestore, Callback
 from firesteel.cli.config import to_tables
 from firesteel.cli.training import Plan
 
-__all__ = ["run_folder"]
-
 
 def run_folder(plan: Plan) -> list[Callback]:
     """Return the callbacks that keep the run and its progress, or none where the settings name no folder."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from firesteel import store
 from firesteel.errors import without_secrets
 
-__all__ = ["report"]
-
 
 def report(run: Path, /) -> None:
     """Draw report.html of a run folder again, from the other files in it, also while the run goes on.

@@ -4,7 +4,6 @@
 decided in `task.py`.
 """
 
-import difflib
 import importlib
 import os
 import re
@@ -18,12 +17,11 @@ from numpy.typing import NDArray
 
 from firesteel.cli.config import FORMATS, Data, check_secrets
 from firesteel.cli.sets import SETS
+from firesteel.core.elsewhere import nearest
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
 from firesteel.datasets.marks import CODE, are_stray, is_missing, is_numeral
 from firesteel.errors import ConfigError, DataError, SparkSetupError
-
-__all__ = ["Ask", "Picked", "Rows", "ask", "format_of", "load", "parquet", "pick", "unpacked_name"]
 
 ENDINGS = {
     ".csv": "csv",
@@ -142,11 +140,9 @@ def format_of(path: str, has_labels_file: bool) -> str:
         return "text" if has_labels_file else "libsvm"
     if ending in ENDINGS:
         return ENDINGS[ending]
-    near = difflib.get_close_matches(path, SETS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     raise ConfigError(
-        f"{path!r} is no data set, and its ending says no format: {hint}the sets are {', '.join(SETS)}; for a file "
-        f"give --format {'|'.join(FORMATS)}",
+        f"{path!r} is no data set, and its ending says no format: {nearest(path, SETS)}the sets are "
+        f"{', '.join(SETS)}; for a file give --format {'|'.join(FORMATS)}",
         code="config-data",
     )
 
@@ -265,10 +261,8 @@ def pick(wanted: Ask, columns: Sequence[str]) -> Picked:
     features = wanted.features or tuple(name for name in columns if name not in taken)
     for name in (*features, *label, *([weight] if weight else [])):
         if name not in columns:
-            near = difflib.get_close_matches(name, columns, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
             raise DataError(
-                f"{wanted.path}: there is no column {name!r}: {hint}there are {', '.join(columns)}",
+                f"{wanted.path}: there is no column {name!r}: {nearest(name, columns)}there are {', '.join(columns)}",
                 code="data-column",
             )
     if not features:

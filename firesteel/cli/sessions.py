@@ -19,7 +19,6 @@ from firesteel.errors import ConfigError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["STARTING", "session_of", "spark_session"]
 
 STARTING = "starting Spark: some 10 seconds"
 

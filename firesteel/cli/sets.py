@@ -10,8 +10,6 @@ from firesteel.datasets import load_digits, load_fashion_mnist, load_mnist
 from firesteel.datasets.cache import Rows
 from firesteel.datasets.fashion_mnist import CLASSES
 
-__all__ = ["SETS", "DataSet"]
-
 
 @dataclass(frozen=True)
 class DataSet:

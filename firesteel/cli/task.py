@@ -18,8 +18,6 @@ from firesteel.core import losses
 from firesteel.core.losses import Loss
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["Labels", "Task", "are_classes", "decide", "encode", "labels_of", "spelled"]
-
 WORDS = {
     "text": "texts",
     "flag": "true and false",

@@ -21,8 +21,6 @@ from firesteel.cli.training import Result, planned, settled
 from firesteel.cli.words import as_text, described
 from firesteel.errors import ConfigError, without_secrets
 
-__all__ = ["print_result", "train"]
-
 
 def train(
     file: Path | None = None,

@@ -17,8 +17,6 @@ from firesteel.core.metrics import exclusive
 from firesteel.errors import ConfigError, StoreError
 from firesteel.models import Sequential, load_model
 
-__all__ = ["Trained", "trained"]
-
 MODEL, SETTINGS = "model.firesteel", "config.toml"
 
 

@@ -29,8 +29,6 @@ from firesteel.train.source import Source, Survey
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Plan", "Result", "planned", "settled"]
-
 
 @dataclass(frozen=True)
 class Result:

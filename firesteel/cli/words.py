@@ -11,8 +11,6 @@ from firesteel.cli.training import Plan
 from firesteel.core.network import Network
 from firesteel.train.blocks import n_blocks
 
-__all__ = ["as_text", "count", "described"]
-
 MEBIBYTE = 2**20
 MOST_SHOWN = 12
 """Names of columns or classes that are written out."""

@@ -16,13 +16,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import TIMES, Unpacked, array_of, opened, written
+from firesteel.datasets.files import TIMES, Unpacked, array_of, fill, opened, written
 from firesteel.errors import DataError
 from firesteel.files import open_plain, path_of
 
-__all__ = ["read_npy", "read_npz", "write_npz"]
-
-PIECE = 2**20
 UNPACKED = 2**30
 """Bytes that a packed array may always have; a larger one must not be more than TIMES as large as it was packed."""
 LAST_LETTER = 0x10FFFF
@@ -138,16 +135,10 @@ def _array(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
     if declared != there or least > 2**62 or not all(side >= 0 for side in shape):
         raise _damaged(where, f"{str(shape)[:60]} of {dtype} takes {str(declared)[:30]} bytes, and there are {there}")
     array = np.empty(shape[::-1] if fortran else shape, dtype)
-    flat = array.reshape(-1).view(np.uint8)
-    done = 0
-    while done < flat.size:
-        piece = file.read(min(PIECE, flat.size - done))
-        if not piece:
-            raise _damaged(where, f"it ends after {done} of {flat.size} bytes")
-        flat[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
-        done += len(piece)
+    if (done := fill(array, file.read)) < array.nbytes:
+        raise _damaged(where, f"it ends after {done} of {array.nbytes} bytes")
     if dtype.kind == "U":
-        letters = flat.view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+        letters = array.reshape(-1).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         if ((letters > LAST_LETTER) | (letters >> 11 == 0xD800 >> 11)).any():
             raise _damaged(where, "it holds what is no letter")
     return (array.T if fortran else array).astype(dtype.newbyteorder("="), copy=False)

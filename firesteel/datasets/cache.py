@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from firesteel.errors import DataError
 from firesteel.files import replacing
 
-__all__ = ["Pinned", "Rows"]
-
 TIMEOUT_SECONDS = 30
 """For a mirror to say anything."""
 MAX_SECONDS = 600

@@ -22,8 +22,6 @@ from firesteel.datasets.files import array_of, lines_of, opened_text, text_lines
 from firesteel.errors import DataError
 from firesteel.files import path_of
 
-__all__ = ["csv_columns", "read_csv", "write_csv"]
-
 CHUNK = 2**18
 """Cells turned into numbers at a time."""
 LETTERS = 200

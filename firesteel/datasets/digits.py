@@ -12,8 +12,6 @@ import numpy as np
 from firesteel.datasets.cache import Rows
 from firesteel.datasets.idx import read_pinned
 
-__all__ = ["load_digits"]
-
 FOLDER = files("firesteel.datasets") / "data" / "digits"
 IMAGES = "359cd13f0f514122884198b78a131df597421cbf5e93a76678fa96fc548f0d96"
 LABELS = "ce71631c1f31ce56fa54f31d1d498fafacff59b001e6c30c4a5e29508aa277ad"

@@ -7,8 +7,6 @@ what is in them, so those are what is pinned and only the gzip files are taken.
 from firesteel.datasets.cache import Pinned, Rows
 from firesteel.datasets.idx import read_packed
 
-__all__ = ["CLASSES", "load_fashion_mnist"]
-
 CLASSES = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from firesteel.errors import DataError
 from firesteel.files import open_plain, replacing
 
-__all__ = ["Unpacked", "array_of", "lines_of", "must_not_exist", "opened", "opened_text", "text_lines", "written"]
-
+Parsed = TypeVar("Parsed")
 HEAD, PIECE = 16, 2**20
 """Bytes that say what a file is, and that are read at a time."""
 LONGEST = 2**24
@@ -124,6 +123,38 @@ def lines_of(path: Path, file: BinaryIO) -> Iterator[bytes]:
             raise too_long(path, number)
     if rest:
         yield rest
+
+
+def parsed_lines(
+    path: Path, parse: Callable[[bytes], Parsed | None], code: str, remedy: str
+) -> list[tuple[int, Parsed]]:
+    """Return the number of each line of a text file, and what `parse` makes of it; a line that is None is left out.
+
+    Raises DataError with the first line for which `parse` raises ValueError, and how many such lines there are.
+    """
+    found: list[tuple[int, Parsed]] = []
+    wrong, bad = "", 0
+    with opened_text(path) as file:
+        for line, text in enumerate(lines_of(path, file), 1):
+            try:
+                if (one := parse(text)) is not None:
+                    found.append((line, one))
+            except ValueError as error:
+                wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
+    if bad:
+        raise DataError(f"{wrong}; {bad:,} of {bad + len(found):,} lines are wrong: {remedy}", code=code)
+    if not found:
+        raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
+    return found
+
+
+def fill(array: NDArray[Any], read: Callable[[int], bytes]) -> int:
+    """Read into an array, a piece at a time; return how many bytes came."""
+    flat, done = array.reshape(-1).view(np.uint8), 0
+    while done < flat.size and (piece := read(min(PIECE, flat.size - done))):
+        flat[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    return done
 
 
 def text_lines(path: Path, file: TextIO) -> Iterator[str]:

@@ -14,16 +14,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import Unpacked, array_of, opened, written
+from firesteel.datasets.files import Unpacked, array_of, fill, opened, written
 from firesteel.errors import DataError
 from firesteel.files import open_plain, path_of
-
-__all__ = ["read_idx", "read_packed", "read_pinned", "write_idx"]
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMENSIONS = 8
 MAX_BYTES = 2**31
-PIECE = 2**20
 TIMES = 1032
 """As many bytes can come of one, at most, that gzip packed; of other packers no more is taken either."""
 
@@ -155,13 +152,7 @@ def _parse(content: _Content) -> tuple[NDArray[Any], str]:
         raise content.refuse(content.most, f"{declared} bytes of data for dimensions {shape}", less)
 
     array = np.empty(shape, dtype)
-    flat = array.reshape(-1).view(np.uint8)
-    done = 0
-    while done < flat.size:
-        piece = content.read(min(PIECE, flat.size - done))
-        if not piece:
-            raise content.refuse(content.at, f"{flat.size} bytes of data for dimensions {shape}", f"only {done}")
-        flat[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
-        done += len(piece)
+    if (done := fill(array, content.read)) < array.nbytes:
+        raise content.refuse(content.at, f"{array.nbytes} bytes of data for dimensions {shape}", f"only {done}")
     content.must_end()
     return array.astype(dtype.newbyteorder("="), copy=False), content.sum.hexdigest()

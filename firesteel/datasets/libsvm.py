@@ -6,19 +6,15 @@ The reader makes whole rows of it, zeros included, so it refuses what would not 
 import math
 import os
 import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firesteel.core.spec import whole
-from firesteel.datasets.files import array_of, lines_of, opened_text, written
+from firesteel.datasets.files import array_of, parsed_lines, written
 from firesteel.errors import ConfigError, DataError
 from firesteel.files import path_of
-
-__all__ = ["read_libsvm", "write_libsvm"]
 
 CHUNK = 2**20
 """Values turned into text at a time."""
@@ -42,9 +38,9 @@ def read_libsvm(
     Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a line is anything else
     or an index is above `inputs` (`data-libsvm`), or all rows would take more than 4 GiB (`data-size`).
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "two.txt"
+    ...     path = pathlib.Path(folder) / "two.txt"
     ...     _ = path.write_text("3 2:7 3:0.5\\n-1\\n")
     ...     read_libsvm(path)
     (array([[0. , 7. , 0.5],
@@ -55,51 +51,29 @@ def read_libsvm(
     path = path_of(path)
     if inputs is not None and (whole(inputs) or 0) < 1:
         raise ConfigError(f"inputs={inputs!r}: it must be an integer of at least 1", code="config-value")
-    labels: list[float] = []
-    columns: list[NDArray[np.int64]] = []
-    values: list[NDArray[np.float64]] = []
-    width, wrong, bad = 0, "", 0
     read = 0
-    with opened_text(path) as file:
-        for line, text in enumerate(lines_of(path, file), 1):
-            read += len(text)
-            text = text.partition(b"#")[0]
-            if not text.strip():
-                continue
-            try:
-                label, at, value = _parsed(text, inputs)
-            except ValueError as error:
-                wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
-                continue
-            if len(at):
-                width = max(width, int(at[-1]))
-                if 8 * width * (len(labels) + 1) > MOST_BYTES:
-                    raise _too_large(path, line, width, len(labels) + 1, f"{MOST_BYTES >> 30} GiB")
-            labels.append(label)
-            columns.append(at)
-            values.append(value)
-    if bad:
+
+    def parse(text: bytes) -> tuple[float, NDArray[np.int64], NDArray[np.float64]] | None:
+        nonlocal read
+        read += len(text)
+        text = text.partition(b"#")[0]
+        return _parsed(text, inputs) if text.strip() else None
+
+    rows = parsed_lines(path, parse, "data-libsvm", "correct them, or drop them")
+    largest, line = max((int(at[-1]) if len(at) else 0, line) for line, (_, at, _) in rows)
+    width = largest if inputs is None else inputs
+    size, most = 8 * width * len(rows), max(FREELY, DENSER * read)
+    if size > min(MOST_BYTES, most):
+        words = f"{MOST_BYTES >> 30} GiB" if size > MOST_BYTES else f"{DENSER:,} times its text"
         raise DataError(
-            f"{wrong}; {bad:,} of {bad + len(labels):,} lines are wrong: correct them, or drop them",
-            code="data-libsvm",
+            f"{path}, line {line}: with index {width:,} {len(rows):,} rows take more than {words}, zeros included: "
+            "give fewer, or use --engine spark",
+            code="data-size",
         )
-    if not labels:
-        raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
-    width = width if inputs is None else inputs
-    if 8 * width * len(labels) > max(FREELY, DENSER * read):
-        raise _too_large(path, line, width, len(labels), f"{DENSER:,} times its text")
-    x = np.zeros((len(labels), width))
-    for row, (at, value) in enumerate(zip(columns, values, strict=True)):
+    x = np.zeros((len(rows), width))
+    for row, (_, (_, at, value)) in enumerate(rows):
         x[row, at - 1] = value
-    return x, np.array(labels)
-
-
-def _too_large(path: Path, line: int, width: int, rows: int, most: str) -> DataError:
-    return DataError(
-        f"{path}, line {line}: with index {width:,} {rows:,} rows take more than {most}, zeros included: give fewer, "
-        "or use --engine spark",
-        code="data-size",
-    )
+    return x, np.array([label for _, (label, _, _) in rows])
 
 
 def _parsed(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
@@ -138,15 +112,15 @@ def _shown(word: bytes) -> str:
 def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any]) -> None:
     """Write rows as LIBSVM text: a line `label index:value ...` a row, indices from 1 and rising, no zeros.
 
-    x: (n, ...) numbers, each row flattened; uint8 is quickest.  y: (n,) numbers.
+    x: (n, ...) numbers, each row flattened.  y: (n,) numbers.
     The file is written beside its place and renamed, so it is whole or not there.
 
     Raises `DataError` when x and y are anything else (`data-shape`), and when the file is there already
     (`data-exists`) or cannot be written (`data-write`).
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "two.txt"
+    ...     path = pathlib.Path(folder) / "two.txt"
     ...     write_libsvm(path, np.array([[0, 7, 255], [0, 0, 0]], np.uint8), np.array([3, 1], np.uint8))
     ...     print(path.read_text(), end="")
     3 2:7 3:255
@@ -162,39 +136,24 @@ def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any])
             code="data-shape",
         )
     rows = x.reshape(len(x), math.prod(x.shape[1:]))
-    small = x.dtype == np.uint8 and y.dtype == np.uint8
-    text: Callable[[NDArray[Any], NDArray[Any]], bytes] = _Bytes(rows.shape[1]) if small else _text
     step = max(1, CHUNK // max(1, rows.shape[1]))
     with written(path_of(path)) as file:
         for at in range(0, len(rows), step):
-            file.write(text(rows[at : at + step], y[at : at + step]))
+            file.write(_text(rows[at : at + step], y[at : at + step]))
 
 
 def _text(x: NDArray[Any], y: NDArray[Any]) -> bytes:
-    lines = []
-    for row, label in zip(x, y, strict=True):
-        at = np.flatnonzero(row)
-        pairs = (f" {i + 1}:{_number(value)}" for i, value in zip(at.tolist(), row[at].tolist(), strict=True))
-        lines.append(_number(label.item()) + "".join(pairs) + "\n")
-    return "".join(lines).encode()
+    """Return the lines: labels and pairs in a table of fixed width, and then without the zero bytes that fill it."""
+    row, at = np.nonzero(x)
+    values, which = np.unique(x[row, at], return_inverse=True)
+    places = np.array([f" {number + 1}:" for number in range(x.shape[1])], "S")[at]
+    pairs = np.char.add(places, np.array([_number(value) for value in values.tolist()], "S")[which])
+    labels = np.array([_number(label) for label in y.tolist()], "S")
+    words = np.concatenate([labels, pairs, np.full(len(x), b"\n")])
+    order = np.argsort(np.concatenate([np.arange(len(x)), row, np.arange(len(x))]), kind="stable")
+    flat = words[order].view(np.uint8)
+    return flat[flat != 0].tobytes()
 
 
 def _number(value: float) -> str:
     return repr(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)
-
-
-class _Bytes:
-    """Turns uint8 rows into text: a table of what stands for each value in each column, ("" for 0), is looked up."""
-
-    def __init__(self, width: int) -> None:
-        words = [b" %d:%d" % (at + 1, value) if value else b"" for at in range(width) for value in range(256)]
-        self.words = np.array(words, "S").reshape(width, 256)
-
-    def __call__(self, x: NDArray[Any], y: NDArray[Any]) -> bytes:
-        """Return the lines: the words in a table of fixed width, and then without the zero bytes that fill it."""
-        words = self.words
-        table = np.empty((len(x), len(words) + 2), np.promote_types(words.dtype, "S3"))
-        table[:, 0], table[:, -1] = y.astype("S3"), b"\n"
-        table[:, 1:-1] = words[np.arange(len(words)), x]
-        flat = table.reshape(-1).view(np.uint8)
-        return flat[flat != 0].tobytes()

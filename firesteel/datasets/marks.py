@@ -3,8 +3,6 @@
 import math
 import re
 
-__all__ = ["CODE", "MISSING", "NUMERAL", "are_stray", "is_missing", "is_numeral"]
-
 MISSING = (
     *("", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "?", "\\n"),
     *("#div/0!", "#n/a", "#na", "#name?", "#null!", "#num!", "#ref!", "#value!"),

@@ -10,11 +10,8 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.datasets.files import lines_of, opened_text
-from firesteel.errors import DataError
+from firesteel.datasets.files import parsed_lines
 from firesteel.files import path_of
-
-__all__ = ["read_numbers"]
 
 
 def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
@@ -31,24 +28,16 @@ def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     array([[0.  , 0.5 , 1.  ],
            [1.  , 0.  , 0.25]])
     """
-    path = path_of(path)
-    rows: list[NDArray[np.float64]] = []
-    wrong, bad = "", 0
-    with opened_text(path) as file:
-        for line, text in enumerate(lines_of(path, file), 1):
-            try:
-                rows.append(_parsed(text, len(rows[0]) if rows else None))
-            except ValueError as error:
-                wrong, bad = wrong or f"{path}, line {line}: {error}", bad + 1
-    if bad:
-        raise DataError(
-            f"{wrong}; {bad:,} of {bad + len(rows):,} lines are wrong: a line is numbers with spaces between, and "
-            "all have as many",
-            code="data-numbers",
-        )
-    if not rows:
-        raise DataError(f"{path}: there is no line in it: give at least one", code="data-empty")
-    return np.stack(rows)
+    width: int | None = None
+
+    def parse(text: bytes) -> NDArray[np.float64]:
+        nonlocal width
+        row = _parsed(text, width)
+        width = len(row)
+        return row
+
+    remedy = "a line is numbers with spaces between, and all have as many"
+    return np.stack([row for _, row in parsed_lines(path_of(path), parse, "data-numbers", remedy)])
 
 
 def _parsed(text: bytes, width: int | None) -> NDArray[np.float64]:

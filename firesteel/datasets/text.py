@@ -16,8 +16,6 @@ from firesteel.datasets.files import array_of, written
 from firesteel.errors import DataError
 from firesteel.files import path_of
 
-__all__ = ["write_text"]
-
 CHUNK = 2**20
 """Values turned into text at a time."""
 

@@ -25,8 +25,6 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from firesteel.core.types import Array
 
-__all__ = ["bars", "calibration", "curves", "png", "predicted", "residuals"]
-
 INK, FAINT, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "--ink", FAINT: "--faint", FIRST: "--first", SECOND: "--second"}
 SETTINGS = {

@@ -26,8 +26,6 @@ from firesteel.search.linear import STEPS, metric_of, rivals, scores, too_wide, 
 from firesteel.train.centring import FAR
 from firesteel.train.engine import Engine
 
-__all__ = ["Names", "Rows", "examine", "task_of"]
-
 MISTAKES, CLASSES, DRAWN, POINTS = 24, 100, 4, 1000
 """At most: mistakes, classes in a matrix, outputs drawn, points of each."""
 BINS, STRIPES = 10, 30

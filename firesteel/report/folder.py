@@ -26,12 +26,11 @@ from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
 from firesteel.files import open_plain, path_of
 from firesteel.report import settings
-from firesteel.report.evidence import Names, Rows, examine, task_of
+from firesteel.report.evidence import Names, Rows, examine
+from firesteel.report.reading import task_of
 from firesteel.tables.sampling import sample
 from firesteel.train.engine import Engine, LocalEngine
 from firesteel.train.epoch import score
-
-__all__ = ["CHECKPOINT", "FILES", "RunFolder", "is_finished", "next_folder"]
 
 FILES = ("config.toml", "history.jsonl", "metrics.json", "model.firesteel", "report.html", "env.json")
 CHECKPOINT = "checkpoint"

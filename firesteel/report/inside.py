@@ -19,8 +19,6 @@ from firesteel.report.reading import Reading, positive, short
 from firesteel.train.rounds import predict
 from firesteel.train.step import SUB_BATCH
 
-__all__ = ["WORK", "Use", "first_layer", "importance_of", "layers_of"]
-
 WORK = 2e10
 """Multiplications that importance may take: seconds on one core, whatever the network."""
 FEWEST_ROWS, FEWEST_INPUTS = 256, 20

@@ -25,8 +25,6 @@ from firesteel.report.times import time_split
 from firesteel.report.verdict import share, verdict
 from firesteel.train.history import UNMEASURED
 
-__all__ = ["render"]
-
 UPRIGHT, BRIEF = 4, 18
 """Letters of a class's name beyond which a matrix writes it upright, and beyond which in part."""
 TABLE, LISTED, COLUMNS, PAIRS, MEASURES = 20, 30, 6, 10, 5

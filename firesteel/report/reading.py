@@ -14,8 +14,6 @@ from firesteel.core.types import Array
 from firesteel.models import Sequential
 from firesteel.train.centring import FAR
 
-__all__ = ["Reading", "positive", "near", "short", "task_of"]
-
 
 def task_of(model: Sequential, y: Array) -> str:
     """Return "classification", "multilabel" or "regression": what a compiled model does with targets y, (n, T).

@@ -23,8 +23,6 @@ from firesteel.errors import without_secrets
 from firesteel.models import Sequential
 from firesteel.train.stopping import Stopping
 
-__all__ = ["NUMBERS_ALONE", "described", "plain", "secretless", "to_toml", "variable"]
-
 NUMBERS_ALONE = {kind.__name__: kind for kind in (BoldDriver, EarlyStopping, ReduceLROnPlateau, TerminateOnNaN)}
 """Callbacks that decide how a training goes on, and that a file can describe."""
 

@@ -6,8 +6,6 @@ The page of a run and the terminal's board both tell it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["time_split"]
-
 
 def time_split(rows: Sequence[Mapping[str, Any]], shards: int) -> tuple[float, float, float]:
     """Return the seconds of computing, of waiting for the slowest shard, and of engine and driver; together all.

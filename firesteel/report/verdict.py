@@ -8,8 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["share", "verdict"]
-
 MOST_WORRIES = 3
 GAP, R2_GAP = 0.05, 0.1
 """How much better training rows may do than others before it is called over-fitting."""

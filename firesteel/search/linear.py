@@ -31,8 +31,6 @@ from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import evaluate_all
 from firesteel.train.strategies import Gradient
 
-__all__ = ["Comparison", "Rivals", "compare", "metric_of", "rivals", "scores", "too_wide", "whole"]
-
 WORK, FEWEST_STEPS, STEPS, FEWEST_ROWS = 3e8, 5, 20, 500
 """What the training of a linear model may cost, some tenths of a second; how many steps of L-BFGS it takes at least
 and at most; and how many rows it must be able to afford."""

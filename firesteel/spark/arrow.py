@@ -16,22 +16,6 @@ from firesteel.core.csr import CSR, Features
 from firesteel.core.types import Array
 from firesteel.errors import SparkSetupError
 
-__all__ = [
-    "Batches",
-    "Rows",
-    "as_lists",
-    "binary_views",
-    "check_version",
-    "clean_rows",
-    "features",
-    "lists",
-    "matrix",
-    "record_batch",
-    "vectors",
-    "whole",
-    "widths",
-]
-
 Batches = Iterator[pa.RecordBatch]
 Rows = tuple[Features, Array, Array]
 

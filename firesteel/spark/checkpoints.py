@@ -19,8 +19,6 @@ from firesteel.spark.persistence import read_bytes, write_bytes
 from firesteel.train.checkpoints import Identity
 from firesteel.train.state import Progress, TrainState
 
-__all__ = ["SparkCheckpoints"]
-
 HALF_WRITTEN = ("FAILED_READ_FILE", "CANNOT_READ_FILE", "is not a Parquet file")
 TRAINING: dict[str, threading.Lock] = {}
 """A lock for each training's folder that this process uses: the very same training may run in two threads."""

@@ -4,7 +4,6 @@
 Connect each question goes to the server.  `frames.py` reads rows through them, `model.py` scores through them.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,9 +25,8 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from firesteel.core.elsewhere import nearest
 from firesteel.errors import ConfigError, DataError
-
-__all__ = ["Columns", "Table", "check_names", "listed", "quoted"]
 
 Names = str | Sequence[str]
 SHOWN = 20
@@ -152,8 +150,7 @@ class Table:
         """Return how to write the column of this name for Spark, and its type."""
         found = self.matching(name)
         if not found:
-            near = difflib.get_close_matches(name, self.names, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = nearest(name, self.names)
             raise DataError(
                 f"there is no column {name!r} for {role}: {hint}the DataFrame has {self.shown()}", code="data-column"
             )

@@ -36,8 +36,6 @@ from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
 from firesteel.train.source import Survey
 
-__all__ = ["SparkEngine", "collect", "described", "known_blocks", "partition_codes", "placed"]
-
 DESCRIPTION = "spark.job.description"
 PARTIALS = StructType(
     [

@@ -11,26 +11,20 @@ from pyspark.ml.classification import ProbabilisticClassifier
 from pyspark.ml.regression import Regressor
 
 from firesteel.core import losses, metrics
-from firesteel.core.layers import Dense, Layer
-from firesteel.core.layers.dense import Linear
-from firesteel.core.losses import Standardized
+from firesteel.core.layers import Dense
+from firesteel.core.losses import Loss
 from firesteel.core.network import Network, Objective
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
-from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.engine import SparkEngine
-from firesteel.spark.fitting import NetworkEstimator, Plan, check_sizes, wrong
+from firesteel.spark.fitting import Design, FitPlan, NetworkEstimator, wrong
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.params import ClassifierParams, with_params
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
-from firesteel.tables.moments import measure
 from firesteel.tables.weights import class_weights
-from firesteel.train.centring import centre_for
 from firesteel.train.checks import MOST_CLASSES, Rule
+from firesteel.train.history import History
 from firesteel.train.source import Survey, check_kind, check_targets
-
-__all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]
-
 
 # Classification
 
@@ -52,52 +46,41 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
 
     METRICS = {"accuracy": True}
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> FitPlan:
         self.check_thresholds()
         return super()._plan()
 
     def _model(self) -> NeuralNetworkClassifierModel:
         return NeuralNetworkClassifierModel()
 
-    def _fit_of(self, source: Any, survey: Survey, plan: Plan) -> Any:
+    def _design(self, source: Any, survey: Survey, plan: FitPlan) -> Design:
         name = source.names["label"]
         check_targets(survey.targets, 1, 1, name)
         check_kind(survey, Rule("class"), name)
         check_metadata(survey, source.class_count, source.class_names, name)
         classes = self._count(source.class_count, survey, name, plan)
-        last: tuple[Layer, ...] = (Dense(classes, "softmax", kernel_regularizer=plan.price),)
-        layers = plan.whole or (*plan.hidden, *last)
+        layers = plan.whole or (*plan.hidden, Dense(classes, "softmax", kernel_regularizer=plan.penalty))
         loss = plan.loss or losses.get("sparse_categorical_crossentropy")
-        inner = Network.chain(layers, survey.width)
-        if plan.whole and plan.loss is None and inner.outputs == 1:
+        network = Network.chain(layers, survey.width)
+        if plan.whole and plan.loss is None and network.outputs == 1:
             loss = losses.get("binary_crossentropy")
-        objective = Objective(inner, loss)
-        NeuralNetworkClassifierModel.check(inner)
-        check_sizes(plan, survey, source.names)
-        plan.recipe.check(inner, plan.optimizer)
-        self.check_thresholds(max(2, inner.outputs))
-        check_kind(survey, Rule("class", max(2, inner.outputs)), name)
-        check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, name)
-        weights = self._class_weights(survey, objective)
-        names = _named(source.class_names, source.class_count, max(2, inner.outputs), name)
+        NeuralNetworkClassifierModel.check(network)
+        classes, given = max(2, network.outputs), self._if_set("classWeights")
+        self.check_thresholds(classes)
+        check_kind(survey, Rule("class", classes), name)
+        weights = None if given is None else class_weights(given, survey, Objective(network, loss), "classWeights")
+        names = _named(source.class_names, source.class_count, classes, name)
+        return self._check(Design(layers, network, loss, names, weights), plan, survey, source.names)
 
-        def fit(
-            plan: Plan, engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
-        ) -> tuple[Sequential, ClassificationSummary]:
-            front: tuple[Layer, ...] = ()
-            if plan.standardize:
-                features, _ = measure(engine, survey.width, survey.targets, "float32")
-                front = (features.normalization(),)
-            whole = (*front, *layers)
-            network, history = self._train(whole, loss, plan, survey.width, engine, held, kept, source.split, weights)
-            objective = Objective(network.network, loss, (("recall", metrics.Recall()),))
-            sums = self._sums(engine, objective, network)
-            counts = np.split(sums[objective.summed[0][2]], 3)
-            return network, ClassificationSummary(history, objective.means(sums)["loss"], *counts)
+    def _summarized(
+        self, history: History, network: Sequential, loss: Loss, engine: SparkEngine, moments: Any
+    ) -> ClassificationSummary:
+        objective = Objective(network.network, loss, (("recall", metrics.Recall()),))
+        sums = self._sums(engine, objective, network)
+        counts = np.split(sums[objective.summed[0][2]], 3)
+        return ClassificationSummary(history, objective.means(sums)["loss"], *counts)
 
-        return fit, names, centre_for(survey.centre, inner, loss)
-
-    def _count(self, known: int | None, survey: Survey, name: str, plan: Plan) -> int:
+    def _count(self, known: int | None, survey: Survey, name: str, plan: FitPlan) -> int:
         """Return the number of classes: what the metadata say, or one more than the largest; at least 2."""
         top = max(survey.classes)
         if known is None and not plan.sizes and not plan.whole and top + 1 > max(2, survey.rows + survey.held):
@@ -124,12 +107,6 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         if plan.sizes:
             return plan.sizes[-1]
         return max(2, top + 1, known or 0)
-
-    def _class_weights(self, survey: Survey, objective: Objective) -> tuple[float, ...] | None:
-        given = self._if_set("classWeights")
-        if given is None:
-            return None
-        return class_weights(given, survey, objective, "classWeights")
 
 
 def check_metadata(survey: Survey, count: int | None, names: list[str] | None, column: str) -> None:
@@ -190,39 +167,22 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
     def _model(self) -> NeuralNetworkRegressorModel:
         return NeuralNetworkRegressorModel()
 
-    def _fit_of(self, source: Any, survey: Survey, plan: Plan) -> Any:
+    def _design(self, source: Any, survey: Survey, plan: FitPlan) -> Design:
         loss = plan.loss or losses.get("mse")
         if loss.targets == "class":
             raise wrong("loss", self.getOrDefault("loss"), "a regressor predicts numbers, and this loss classes")
         check_kind(survey, Rule(loss.targets), source.names["label"])
         outputs = plan.sizes[-1] if plan.sizes else survey.targets
-        layers = plan.whole or (*plan.hidden, Dense(outputs, loss.natural, kernel_regularizer=plan.price))
-        inner = Network.chain(layers, survey.width)
-        Objective(inner, loss)
-        check_sizes(plan, survey, source.names)
-        plan.recipe.check(inner, plan.optimizer)
-        check_targets(survey.targets, loss.columns(inner.outputs), inner.outputs, source.names["label"])
+        layers = plan.whole or (*plan.hidden, Dense(outputs, loss.natural, kernel_regularizer=plan.penalty))
+        design = Design(layers, Network.chain(layers, survey.width), loss)
+        return self._check(design, plan, survey, source.names)
 
-        def fit(
-            plan: Plan, engine: SparkEngine, held: SparkEngine | None, kept: SparkCheckpoints | None
-        ) -> tuple[Sequential, RegressionSummary]:
-            features, targets = measure(engine, survey.width, survey.targets, "float32")
-            front: tuple[Layer, ...] = ()
-            back: tuple[Layer, ...] = ()
-            trained = loss
-            if plan.standardize:
-                front = (features.normalization(),)
-            # only sums reach any number, and only a loss of any number has units
-            if plan.standardize and loss.targets == "real" and inner.parts and isinstance(inner.parts[-1], Linear):
-                back = (targets.normalization(invert=True),)
-                trained = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
-            whole = (*front, *layers, *back)
-            network, history = self._train(whole, trained, plan, survey.width, engine, held, kept, source.split)
-            measured = tuple((name, metrics.get(name)) for name in self.METRICS)
-            objective = Objective(network.network, trained, measured)
-            means = objective.means(self._sums(engine, objective, network))
-            variance = float(targets.variance.mean())
-            r2 = 1.0 - means["mse"] / variance if variance else float("nan")
-            return network, RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)
-
-        return fit, None, centre_for(survey.centre, inner, loss)
+    def _summarized(
+        self, history: History, network: Sequential, loss: Loss, engine: SparkEngine, moments: Any
+    ) -> RegressionSummary:
+        measured = tuple((name, metrics.get(name)) for name in self.METRICS)
+        objective = Objective(network.network, loss, measured)
+        means = objective.means(self._sums(engine, objective, network))
+        variance = float(moments[1].variance.mean())
+        r2 = 1.0 - means["mse"] / variance if variance else float("nan")
+        return RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)

@@ -19,8 +19,6 @@ from firesteel import errors
 from firesteel.errors import ConfigError, DataError, FiresteelError, SparkJobError, SparkSetupError
 from firesteel.spark.worker import NOTE
 
-__all__ = ["UNREACHABLE", "alive", "cause", "gone", "interrupted", "let_go", "plain", "translated"]
-
 LISTENER_MS = 5000
 """How long Spark may take to have noted what became of its tasks."""
 ATTEMPTS = 1000

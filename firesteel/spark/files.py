@@ -29,20 +29,6 @@ from firesteel.spark.failures import alive, let_go, plain
 from firesteel.spark.paths import exists, path_text, pattern, remove
 from firesteel.train.source import check_width
 
-__all__ = [
-    "array_frame",
-    "count_rows",
-    "count_sound",
-    "encoded",
-    "explained",
-    "label_kind",
-    "named_predictions",
-    "number_label",
-    "one_hot_class",
-    "read_files",
-    "write_files",
-]
-
 Values = tuple[Any, ...]
 
 

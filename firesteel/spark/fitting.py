@@ -1,6 +1,6 @@
 """What the two estimators share: from Params and rows to a network that is trained, once or for many candidates.
 
-`Plan` is what the Params mean (the first gate); `NetworkEstimator` opens the DataFrame as a source, or takes rows
+`FitPlan` is what the Params mean; `NetworkEstimator` opens the DataFrame as a source, or takes rows
 packed already, and has a `Sequential` fitted; `SharedFits` packs once what several candidates read.  What classes and
 targets decide is in `estimator.py`, the Params in `params.py`, the fitted stages in `model.py`.
 """
@@ -21,8 +21,9 @@ from firesteel.callbacks import Callback
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, optimizers
 from firesteel.core.layers import Dense, Dropout, Layer
+from firesteel.core.layers.dense import Linear
 from firesteel.core.losses import Loss, Standardized
-from firesteel.core.network import Objective
+from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.core.types import Array
@@ -39,21 +40,25 @@ from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import NetworkParams
 from firesteel.spark.paths import reach
 from firesteel.spark.persistence import StageReader, StageWriter
+from firesteel.spark.summary import TrainingSummary
+from firesteel.tables.moments import Moments, measure
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
+from firesteel.train.centring import centre_for
 from firesteel.train.fit import fit
 from firesteel.train.history import History
 from firesteel.train.partial import Task, tree_sum
 from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import evaluate
-from firesteel.train.source import Source, Survey
+from firesteel.train.source import Survey, check_targets
 from firesteel.train.stopping import Stopping
 
-__all__ = ["NetworkEstimator", "Plan", "check_sizes", "wrong"]
+Both = tuple[Moments, Moments] | None
+"""The moments of the features and of the targets."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The Params as the objects they mean; making it is the first gate.
+class FitPlan:
+    """The Params as the objects they mean; whoever makes it checks them.
 
     automatic: whether the rows decide what is held out and when to stop.
     sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
@@ -63,7 +68,7 @@ class Plan:
     hidden: tuple[Layer, ...]
     sizes: tuple[int, ...] | None
     whole: tuple[Layer, ...] | None
-    price: L1L2 | None
+    penalty: L1L2 | None
     optimizer: Optimizer
     rate: float
     loss: Loss | None
@@ -72,7 +77,6 @@ class Plan:
     standardize: bool
     folder: str | None
     runs: str | None
-    callbacks: tuple[Callback, ...] = ()
 
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
@@ -80,6 +84,17 @@ class Plan:
         if self.rate or self.optimizer.searches:
             return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
         return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0))
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is trained: `layers`, as a network without scaling, with a loss.  names: of the classes."""
+
+    layers: tuple[Layer, ...]
+    network: Network
+    loss: Loss
+    names: list[str] | None = None
+    class_weight: tuple[float, ...] | None = None
 
 
 class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any]):
@@ -111,9 +126,9 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         """
         return SharedFits(self.copy(), dataset, paramMaps)
 
-    # The first gate
+    # What the Params mean
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> FitPlan:
         """Return what the Params mean.  Raises ConfigError for values that cannot work, before any job."""
         get = self.getOrDefault
         self.check_outputs()
@@ -126,22 +141,22 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         optimizer: Optimizer = optimizers.get(solver)
         sizes, whole = self._layers()
         r, e = get("regParam"), get("elasticNetParam")
-        price = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
+        penalty = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
         hidden: list[Layer] = []
         for units in sizes[1:-1] if sizes else get("hiddenLayers"):
-            hidden += [Dense(units, get("activation"), kernel_regularizer=price)]
+            hidden += [Dense(units, get("activation"), kernel_regularizer=penalty)]
             hidden += [Dropout(get("dropout"))] if get("dropout") else []
         loss = None if get("loss") == "auto" else losses.get(get("loss"))
         if isinstance(loss, Standardized):
             raise wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
         strategy = strategy_of(get("strategy") if self.isSet("strategy") else None, optimizer)
-        return Plan(
+        return FitPlan(
             columns=self._source_columns(),
             automatic=self._automatic(),
             hidden=tuple(hidden),
             sizes=sizes,
             whole=whole,
-            price=price,
+            penalty=penalty,
             optimizer=optimizer,
             rate=self._rate(),
             loss=loss,
@@ -232,7 +247,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             return self._fitted(dataset, plan)
         return self._fitted(self._frame(dataset, plan), plan)
 
-    def _frame(self, dataset: Any, plan: Plan) -> Frame:
+    def _frame(self, dataset: Any, plan: FitPlan) -> Frame:
         """Return a DataFrame as a source; raise DataError where `transform` is to make a column that it reads."""
         if plan.folder is not None:
             reach(session_of(dataset), plan.folder, "checkpointDir")
@@ -240,72 +255,82 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         source.table.check_free(self.check_outputs(), plan.columns)
         return source
 
-    def _fitted(self, source: Frame | Packed, plan: Plan) -> Any:
+    def _fitted(self, source: Frame | Packed, plan: FitPlan) -> Any:
         survey = source.survey()
         stopping = plan.recipe.stopping
         assert stopping is not None
         if plan.automatic and survey.held:
             stopping = replace(stopping, monitor="val_loss", patience=PATIENCE)
-            plan = replace(plan, recipe=replace(plan.recipe, stopping=stopping))
         shards = source.shards_of(plan.recipe)
-        fit, names, centre = self._fit_of(source, survey, plan)
+        design = self._design(source, survey, plan)
+        recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
+        centre = centre_for(survey.centre, design.network, design.loss)
         warn_of_lost(survey, centre, source.names, source.feature_names)
-        if plan.runs is not None:
-            plan = replace(plan, callbacks=(_run_folder(plan.runs, source.feature_names, names),))
+        callbacks = [] if plan.runs is None else [_run_folder(plan.runs, source.feature_names, design.names)]
+        kind = "classification" if self._classifies else "regression"
         with contextlib.ExitStack() as stack:
             engine = stack.enter_context(source.engine(shards, centre=centre))
             held = stack.enter_context(source.engine(held=True, centre=centre)) if survey.held else None
             kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
-            network, found = fit(plan, engine, held, stack.enter_context(kept) if kept else None)
-            task, rows = "classification" if self._classifies else "regression", "validation" if held else "training"
-            compared = compare(task, network, engine, held or engine, rows, f"{self.uid}: summary")
+            checkpoints = stack.enter_context(kept) if kept else None
+            measured = plan.standardize or not self._classifies
+            moments = measure(engine, survey.width, survey.targets, "float32") if measured else None
+            network, loss = self._compiled(design, plan, moments, sum(block.rows for block in engine.blocks))
+            extra = {"validation_split": source.split, "class_weight": dict(enumerate(design.class_weight or ()))}
+            history = fit(
+                network, engine, held, recipe, checkpoints=checkpoints, run=self.uid, callbacks=callbacks, extra=extra
+            )
+            found = self._summarized(history, network, loss, engine, moments)
+            rows = "validation" if held else "training"
+            compared = compare(kind, network, engine, held or engine, rows, f"{self.uid}: summary")
         model = self._model()
-        model.hold(network, {"features": source.feature_names, "classes": names, "few": survey.few})
-        said = _told(source.said or PACKED, found.history, plan.recipe.epochs) if plan.automatic else None
+        model.hold(network, {"features": source.feature_names, "classes": design.names, "few": survey.few})
+        said = _automatic_text(source.said or PACKED, history, recipe.epochs) if plan.automatic else None
         model._summary = replace(found, heldOut=survey.held, automatic=said, comparison=compared)
         model._resetUid(self.uid)
         used = {"validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
         return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))
 
-    def _fit_of(self, source: Source, survey: Survey, plan: Plan) -> Any:
-        """Return what trains on packed rows, once they allow it, the names of the classes, and the centre.
+    def _compiled(self, design: Design, plan: FitPlan, moments: Both, rows: int) -> tuple[Sequential, Loss]:
+        """Return the network to train, compiled, and its loss: inputs and targets are standardized if they shall be.
 
-        The former is called with a plan, engines of rows to train on and held out, and a place for checkpoints, and
-        returns a network and a summary.
+        Only sums reach any number, and only a loss of any number has units: other targets stay as they are.
         """
+        layers, loss, parts = design.layers, design.loss, design.network.parts
+        if plan.standardize and moments is not None:
+            features, targets = moments
+            layers = (features.normalization(), *layers)
+            if loss.targets == "real" and parts and isinstance(parts[-1], Linear):
+                layers = (*layers, targets.normalization(invert=True))
+                loss = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
+        network = Sequential(layers)
+        network.build((None, design.network.inputs))
+        network.compile(plan.paced(rows), loss, list(self.METRICS))
+        return network, loss
+
+    def _design(self, source: Frame | Packed, survey: Survey, plan: FitPlan) -> Design:
+        """Return the network that the Params and the rows make together; raise where they do not go together."""
+        raise NotImplementedError
+
+    def _check(self, design: Design, plan: FitPlan, survey: Survey, names: Mapping[str, str]) -> Design:
+        """Return the design; raise where its network does not go with the loss, the Params or the targets."""
+        network, loss = design.network, design.loss
+        Objective(network, loss)
+        if plan.sizes and plan.sizes[0] != survey.width:
+            what = f"{names['features']} has {survey.width} features, so it must start with that"
+            raise wrong("layers", list(plan.sizes), what)
+        plan.recipe.check(network, plan.optimizer)
+        check_targets(survey.targets, loss.columns(network.outputs), network.outputs, names["label"])
+        return design
+
+    def _summarized(
+        self, history: History, network: Sequential, loss: Loss, engine: SparkEngine, moments: Both
+    ) -> TrainingSummary:
+        """Return the summary of a fit, by one more round over the packed rows."""
         raise NotImplementedError
 
     def _model(self) -> NetworkModel[Any]:
         raise NotImplementedError
-
-    def _train(
-        self,
-        layers: Sequence[Layer],
-        loss: Loss,
-        plan: Plan,
-        width: int,
-        engine: SparkEngine,
-        held: SparkEngine | None,
-        checkpoints: SparkCheckpoints | None,
-        split: float,
-        class_weight: tuple[float, ...] | None = None,
-    ) -> tuple[Sequential, History]:
-        """Train a network of these layers on packed rows."""
-        network = Sequential(layers)
-        network.build((None, width))
-        rows = sum(block.rows for block in engine.blocks)
-        network.compile(plan.paced(rows), loss, list(self.METRICS))
-        history = fit(
-            network,
-            engine,
-            held,
-            replace(plan.recipe, class_weight=class_weight),
-            checkpoints=checkpoints,
-            run=self.uid,
-            callbacks=plan.callbacks,
-            extra={"validation_split": split, "class_weight": dict(enumerate(class_weight or ()))},
-        )
-        return network, history
 
     def _sums(self, engine: SparkEngine, objective: Objective, network: Sequential) -> Array:
         """Return an objective's sums over packed rows, for a summary."""
@@ -325,7 +350,7 @@ def _run_folder(parent: str, features: list[str] | None, classes: list[str] | No
 PACKED = "nothing is held out of rows that were packed before; pack(..., validation_split=0.1) holds some out"
 
 
-def _told(said: str, history: History, epochs: int) -> str:
+def _automatic_text(said: str, history: History, epochs: int) -> str:
     """Return what came of the rows' own decision."""
     if history.best is None:
         return said
@@ -352,14 +377,6 @@ def _check_packed(rows: Packed, columns: Columns) -> None:
         raise ConfigError(
             f"the rows were packed as {rows.columns}, and the Params say {columns}: set them to what was packed",
             code="config-packed",
-        )
-
-
-def check_sizes(plan: Plan, survey: Survey, names: Mapping[str, str]) -> None:
-    """Raise ConfigError where `layers` starts with another number of inputs than there are features."""
-    if plan.sizes and plan.sizes[0] != survey.width:
-        raise wrong(
-            "layers", list(plan.sizes), f"{names['features']} has {survey.width} features, so it must start with that"
         )
 
 

@@ -44,8 +44,6 @@ from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient
 
-__all__ = ["DIRECT", "Frame", "predict", "scoring", "source"]
-
 LEADING = 3
 """How many leading columns tell one row from another in a message."""
 TELLING = (StringType, NumericType, BooleanType, DateType, TimestampType)

@@ -34,8 +34,6 @@ from firesteel.spark.failures import alive, let_go, translated
 from firesteel.spark.paths import path_text, pattern
 from firesteel.spark.ship import ship
 
-__all__ = ["Paired", "paired"]
-
 CHUNK = 4096
 """The most lines in a chunk, and how many lines lie between two places where labels are cut."""
 WIDTHS = 64

@@ -32,8 +32,6 @@ from firesteel.spark.ship import ship
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary, TrainingSummary
 from firesteel.train.history import History
 
-__all__ = ["NeuralNetworkClassifierModel", "NeuralNetworkRegressorModel"]
-
 Summary = TypeVar("Summary", bound=TrainingSummary)
 
 

@@ -37,8 +37,6 @@ from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey
 from firesteel.train.strategies import Gradient
 
-__all__ = ["Packed", "load_pack", "pack"]
-
 FORMATS = (1, 2)
 """Numbers of the layout on storage.  In the second, rows are less a centre."""
 KEYS = 2

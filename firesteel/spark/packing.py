@@ -58,21 +58,6 @@ from firesteel.train.checks import (
     misplaced,
 )
 
-__all__ = [
-    "BLOCK_SCHEMA",
-    "HEAVY_SCHEMA",
-    "MINI_SCHEMA",
-    "SURVEY_SCHEMA",
-    "Heavy",
-    "PackTask",
-    "Reading",
-    "count_heavy",
-    "explode",
-    "merge_packs",
-    "mini_packs",
-    "survey",
-]
-
 BY_KEY = -1
 """Number of a mini-pack whose rows go to the block of their key."""
 COUNTERS = 4096

@@ -1,4 +1,4 @@
-"""The stages' parameters, in Spark's spelling; those that Spark has already are taken from it.
+"""The stages' parameters, in Spark's spelling.
 
 Each Param brings its own `getX` and `setX`, and the constructor takes each by keyword: `with_params` writes them all
 from the Params themselves, so that none can be forgotten and a misspelt one is told what was meant.  What the values
@@ -12,31 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.param.shared import (
-    HasBatchSize,
-    HasBlockSize,
-    HasElasticNetParam,
-    HasHandleInvalid,
-    HasLearningRate,
-    HasLoss,
-    HasMaxIter,
-    HasRegParam,
-    HasSeed,
-    HasSolver,
-    HasStandardization,
-    HasStepSize,
-    HasTol,
-    HasValidationIndicatorCol,
-    HasWeightCol,
-)
+from pyspark.ml.param.shared import HasSeed, HasStandardization, HasWeightCol
 
 from firesteel.core import layers
 from firesteel.core.elsewhere import nearest
 from firesteel.core.layers import Layer
 from firesteel.errors import ConfigError
 from firesteel.tables.policy import AUTOMATIC
-
-__all__ = ["ClassifierParams", "NetworkParams", "with_params"]
+from firesteel.tables.weights import class_number
 
 ELSEWHERE = {
     "hidden_layer_sizes": "hiddenLayers",
@@ -120,22 +103,18 @@ def to_class_weights(value: Any) -> Any:
     """Return "balanced", a list with a weight for each class, or a mapping with text keys, as JSON has them."""
     if isinstance(value, str) and value == "balanced":
         return value
-    if isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1 and not hasattr(value, "items"):
-        value = dict(enumerate(value))
-        return list(to_class_weights(value).values())
-    value = dict(value.items()) if hasattr(value, "items") else value  # a pandas Series is no Mapping
-    if not isinstance(value, Mapping) or not value:
+    named = hasattr(value, "items")  # a pandas Series is no Mapping
+    listed = isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1
+    pairs = list(value.items() if named else enumerate(value) if listed else ())
+    if not pairs:
         raise TypeError('it takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
-    try:
-        classes = [float(key) for key in value]
-    except (TypeError, ValueError):
-        classes = [0.5]
-    if not all(key.is_integer() and key >= 0 for key in classes):
-        raise TypeError(f"it names classes by their numbers 0, 1, 2, ..., and not {list(value)}")
-    weights = [TypeConverters.toFloat(weight) for weight in value.values()]
+    classes = [class_number(key) for key, _ in pairs]
+    if min(classes) < 0:
+        raise TypeError(f"it names classes by their numbers 0, 1, 2, ..., and not {[key for key, _ in pairs]}")
+    weights = [TypeConverters.toFloat(weight) for _, weight in pairs]
     if not all(0.0 <= weight < math.inf for weight in weights):
         raise TypeError("weights are 0 or more")
-    return {str(int(key)): weight for key, weight in zip(classes, weights, strict=True)}
+    return dict(zip(map(str, classes), weights, strict=True)) if named else weights
 
 
 def to_columns(value: Any) -> Any:
@@ -148,198 +127,148 @@ def to_path(value: Any) -> str:
     return TypeConverters.toString(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
-def param(name: str, doc: str, converter: Any) -> Param[Any]:
-    """Declare a Param."""
-    return Param(Params._dummy(), name, doc, converter)
+class Declared(Param[Any]):
+    """A Param of ours, which is called what its class calls it.  default: None where it has none."""
+
+    def __init__(self, doc: str, default: Any = None, converter: Any = TypeConverters.toString) -> None:
+        super().__init__(Params._dummy(), "", doc, converter)
+        self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
 
 # Params
 
 
-class NetworkParams(
-    HasMaxIter,
-    HasSeed,
-    HasTol,
-    HasWeightCol,
-    HasBatchSize,
-    HasBlockSize,
-    HasLearningRate,
-    HasStepSize,
-    HasSolver,
-    HasLoss,
-    HasRegParam,
-    HasElasticNetParam,
-    HasStandardization,
-    HasValidationIndicatorCol,
-    HasHandleInvalid,
-):
+class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     """What shapes and trains a network."""
 
-    featuresCol = param(
-        "featuresCol",
+    featuresCol: Param[Any] = Declared(
         "features: a column of vectors, of arrays, of bytes (one value each) or of numbers; or a list of columns of "
         "numbers.",
+        "features",
         to_columns,
     )
-    hiddenLayers = param(
-        "hiddenLayers",
+    hiddenLayers = Declared(
         "numbers of units of the hidden layers, from the inputs on; an empty list makes a linear model.",
+        [64],
         to_sizes,
     )
-    layers = param(
-        "layers",
+    layers = Declared(
         "the whole network, in place of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10], or "
         'a list of firesteel\'s layers, such as [Dense(64, "relu"), Dense(10, "softmax")].',
+        None,
         to_layers,
     )
-    activation = param(
-        "activation",
-        "activation of the hidden layers, by firesteel's name for it, such as relu, gelu or tanh.",
-        TypeConverters.toString,
+    activation = Declared(
+        "activation of the hidden layers, by firesteel's name for it, such as relu, gelu or tanh.", "relu"
     )
-    dropout = param(
-        "dropout",
-        "share of the units of each hidden layer that is dropped at random in training, in [0, 1).",
-        number(1.0),
+    dropout = Declared(
+        "share of the units of each hidden layer that is dropped at random in training, in [0, 1).", 0.0, number(1.0)
     )
-    solver = param(
-        "solver",
-        "the optimiser: adam, adamw, rmsprop, sgd and so on, by Keras's names; l-bfgs takes all rows at once.",
-        TypeConverters.toString,
+    solver = Declared(
+        "the optimiser: adam, adamw, rmsprop, sgd and so on, by Keras's names; l-bfgs takes all rows at once.", "adam"
     )
-    learningRate = param(
-        "learningRate",
+    learningRate = Declared(
         "size of a step of the optimiser, > 0; stepSize is another word for it.  0 for one from the number of steps "
         "in a pass: 0.001 (sgd: 0.01) from 30 steps on, up to ten times as much with fewer.",
+        0.0,
         number(),
     )
-    stepSize = param(
-        "stepSize",
-        "another word for learningRate, which it sets; set one of them.",
-        number(),
-    )
-    batchSize = param(
-        "batchSize",
+    stepSize = Declared("another word for learningRate, which it sets; set one of them.", None, number())
+    batchSize = Declared(
         "rows in a step of the optimiser, in each shard, > 0; if it is not set, strategy gradient takes all rows.",
+        32,
         whole(1),
     )
-    blockSize = param(
-        "blockSize",
+    blockSize = Declared(
         "taken for programs written for MultilayerPerceptronClassifier, and without effect: firesteel sizes its "
         "blocks of rows by itself.",
+        None,
         whole(1),
     )
-    maxIter = param("maxIter", "passes over the training rows, > 0.", whole(1))
-    tol = param(
-        "tol",
+    maxIter = Declared("passes over the training rows, > 0.", 50, whole(1))
+    tol = Declared(
         "training ends when its loss changes by no more than this share of itself from one pass to the next; 0 for "
         "never.",
+        1e-6,
         number(),
     )
-    regParam = param(
-        "regParam",
+    regParam = Declared(
         "penalty r on the weights, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), e being elasticNetParam.",
+        0.0,
         number(),
     )
-    elasticNetParam = param(
-        "elasticNetParam",
-        "how much of the penalty is L1, in [0, 1]; the rest is L2.",
-        number(1.0, closed=True),
+    elasticNetParam = Declared(
+        "how much of the penalty is L1, in [0, 1]; the rest is L2.", 0.0, number(1.0, closed=True)
     )
-    loss = param(
-        "loss",
+    loss = Declared(
         "what training makes small, by firesteel's name for it; auto takes the one that goes with the last layer.",
-        TypeConverters.toString,
+        "auto",
     )
-    validationFraction = param(
-        "validationFraction",
+    validationFraction = Declared(
         "share of the rows held out for validation, chosen by their key, in [0, 1); 0 for none.  auto lets the rows "
         "decide, unless earlyStoppingRounds, evalMetric or validationIndicatorCol is set: 0.1 of 500 rows or more, "
         "without the last 5 of each class, and 0 of fewer; the model has the share that was used.",
+        AUTOMATIC,
         or_automatic(number(1.0)),
     )
-    validationIndicatorCol = param(
-        "validationIndicatorCol",
-        "column of booleans, true for the rows held out for validation.",
-        TypeConverters.toString,
-    )
-    earlyStoppingRounds = param(
-        "earlyStoppingRounds",
+    validationIndicatorCol = Declared("column of booleans, true for the rows held out for validation.")
+    earlyStoppingRounds = Declared(
         "training ends after so many passes without a better evalMetric, and the best pass's weights are kept; 0 for "
         "never.  It is measured on the rows held out, or on the training rows if there are none.  auto is 5 where "
         "validationFraction is auto and holds rows out, and 0 elsewhere; the model has the number that was used.",
+        AUTOMATIC,
         or_automatic(whole(0)),
     )
-    evalMetric = param(
-        "evalMetric",
-        "what earlyStoppingRounds watches: loss; or accuracy, of a classifier; or mse or mae, of a regressor.",
-        TypeConverters.toString,
+    evalMetric = Declared(
+        "what earlyStoppingRounds watches: loss; or accuracy, of a classifier; or mse or mae, of a regressor.", "loss"
     )
-    handleInvalid = param(
-        "handleInvalid",
+    handleInvalid = Declared(
         "what to do with rows whose features or label hold null, NaN or infinite values: error refuses them; skip "
         "leaves them out, of training and of what is scored; keep leaves them out of training and scores them as "
         'null, which Spark\'s evaluators fail on: filter("prediction is not null") before them, or take skip.',
-        TypeConverters.toString,
+        "error",
     )
-    idCol = param(
-        "idCol",
+    idCol = Declared(
         "column that identifies a row, of any type: it decides which rows are held out and where they are packed, in "
-        "place of their values, so that both stay the same when the features change.",
-        TypeConverters.toString,
+        "place of their values, so that both stay the same when the features change."
     )
-    runDir = param(
-        "runDir",
+    runDir = Declared(
         "folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings, history, "
         "scores, model, and a report to look at.",
+        None,
         to_path,
     )
-    checkpointDir = param(
-        "checkpointDir",
+    checkpointDir = Declared(
         "folder, on any path of Spark's, in which progress is kept until training ends: the same fit, interrupted "
         "and called again, goes on from there with the same bits.  Each save is a small Spark job.",
+        None,
         to_path,
     )
-    strategy = param(
-        "strategy",
+    strategy = Declared(
         "average: shards train on their own for a while and are averaged; gradient: one step of the optimiser a "
         "round, along the exact gradient.",
-        TypeConverters.toString,
+        "average",
     )
-    shards = param(
-        "shards",
+    shards = Declared(
         "how many parts of the rows train on their own; 0 for a number from the rows alone, never from the cluster.",
+        0,
         whole(0),
     )
 
     DEFAULTS: Mapping[str, Any] = {
-        "featuresCol": "features",
         "labelCol": "label",
         "predictionCol": "prediction",
-        "hiddenLayers": [64],
-        "activation": "relu",
-        "dropout": 0.0,
-        "solver": "adam",
-        "learningRate": 0.0,
-        "batchSize": 32,
-        "maxIter": 50,
-        "tol": 1e-6,
-        "regParam": 0.0,
-        "elasticNetParam": 0.0,
-        "standardization": True,
-        "loss": "auto",
-        "validationFraction": AUTOMATIC,
-        "earlyStoppingRounds": AUTOMATIC,
-        "evalMetric": "loss",
-        "handleInvalid": "error",
-        "strategy": "average",
-        "shards": 0,
         "seed": 0,
+        "standardization": True,
     }
+    """Those of Spark's own Params."""
 
     def _start(self, given: Mapping[str, Any]) -> None:
         """Set the defaults, then what the constructor was given."""
-        self._setDefault(**{name: value for name, value in self.DEFAULTS.items() if self.hasParam(name)})
+        self._setDefault(**{name: value for name, value in defaults_of(type(self)).items() if self.hasParam(name)})
         self._given(given)
 
     def _given(self, given: Mapping[str, Any]) -> Self:
@@ -407,17 +336,14 @@ class NetworkParams(
 class ClassifierParams(NetworkParams):
     """What a classifier has besides."""
 
-    classWeights = param(
-        "classWeights",
+    classWeights = Declared(
         "what the weight of a row is multiplied by in training, by its class: a map such as {0: 1.0, 1: 5.0}, or "
         '"balanced" for rows / (classes x rows of the class).',
+        None,
         to_class_weights,
     )
 
-    DEFAULTS = dict(NetworkParams.DEFAULTS) | {
-        "probabilityCol": "probability",
-        "rawPredictionCol": "rawPrediction",
-    }
+    DEFAULTS = {**NetworkParams.DEFAULTS, "probabilityCol": "probability", "rawPredictionCol": "rawPrediction"}
 
     OUTPUTS = ("rawPredictionCol", "probabilityCol", "predictionCol")
 
@@ -444,6 +370,12 @@ class ClassifierParams(NetworkParams):
 # Accessors
 
 
+def defaults_of(stage: Any) -> dict[str, Any]:
+    """Return the default of each Param of a stage that has one."""
+    ours = {name: one.default for name, one in inspect.getmembers(stage) if isinstance(one, Declared)}
+    return {name: value for name, value in {**stage.DEFAULTS, **ours}.items() if value is not None}
+
+
 def with_params(stage: Any) -> Any:
     """Give a stage `getX` and `setX` for each of its Params, and a constructor whose signature shows them all."""
     found = {name: value for name, value in inspect.getmembers(stage) if isinstance(value, Param)}
@@ -453,7 +385,7 @@ def with_params(stage: Any) -> Any:
             accessor.__name__ = accessor.__name__[:3] + capital
             accessor.__qualname__ = f"{stage.__qualname__}.{accessor.__name__}"
             setattr(stage, accessor.__name__, accessor)
-    defaults = stage.DEFAULTS
+    defaults = defaults_of(stage)
     keywords = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in sorted(found)
     ]

@@ -20,8 +20,6 @@ from typing import Any
 
 from pyspark import SparkContext, cloudpickle
 
-__all__ = ["Parcel", "context_of", "sent"]
-
 BROADCAST_BYTES = 1 << 20
 """Arrays that weigh more than this are broadcast on classic Spark, which would do it itself and not clean up."""
 FILE_BYTES = 64 << 20

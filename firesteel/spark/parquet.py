@@ -22,8 +22,6 @@ from firesteel.datasets.libsvm import DENSER, FREELY
 from firesteel.errors import DataError
 from firesteel.spark.arrow import lists
 
-__all__ = ["faulty_columns", "parquet_columns", "read_parquet", "write_parquet"]
-
 VECTOR = {"type": "int8", "size": "int32", "indices": "int32", "values": "double"}
 """The fields of the struct that Spark stores a vector as, the last two of lists."""
 

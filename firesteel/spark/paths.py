@@ -14,8 +14,6 @@ from pyspark.sql.utils import is_remote
 from firesteel.errors import ConfigError, StoreError
 from firesteel.spark.failures import translated
 
-__all__ = ["exists", "is_missing", "literal", "move", "path_text", "pattern", "reach", "remove"]
-
 
 def path_text(path: Any, name: str = "path") -> str:
     """Return a path as text.  Raises ConfigError for what is no path.

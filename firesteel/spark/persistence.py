@@ -23,8 +23,6 @@ from firesteel.spark.paths import exists, is_missing, literal, move, path_text, 
 from firesteel.store import WRONG as SENSELESS
 from firesteel.store import damaged
 
-__all__ = ["ModelReader", "ModelWriter", "StageReader", "StageWriter", "read_bytes", "write_bytes"]
-
 CHUNK = 64 << 20
 """Bytes in one row of what is saved."""
 WRONG = (*SENSELESS, AssertionError)

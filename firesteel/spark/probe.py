@@ -16,8 +16,6 @@ from pyspark.sql import SparkSession
 from firesteel.spark.engine import collect
 from firesteel.spark.ship import check_batch
 
-__all__ = ["Probe", "probe"]
-
 
 @dataclass(frozen=True)
 class Probe:

@@ -26,7 +26,6 @@ from firesteel.errors import SparkSetupError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["java_problem", "session"]
 
 OLDEST_JAVA = 17
 JAVA_SECONDS = 10.0  # how long `java -version` may take; 0.05 s is usual

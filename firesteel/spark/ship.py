@@ -22,8 +22,6 @@ from typing import Any
 import firesteel
 from firesteel.errors import ConfigError
 
-__all__ = ["ship"]
-
 ONE = threading.Lock()
 BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 

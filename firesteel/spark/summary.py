@@ -13,8 +13,6 @@ import numpy.typing as npt
 from firesteel.search.linear import Comparison
 from firesteel.train.history import History
 
-__all__ = ["ClassificationSummary", "RegressionSummary", "TrainingSummary"]
-
 
 @dataclass(frozen=True)
 class TrainingSummary:

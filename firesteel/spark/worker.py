@@ -28,8 +28,6 @@ from firesteel.train.engine import work_on
 from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.rounds import predict
 
-__all__ = ["MERGED", "NOTE", "SHIFTING", "Classes", "Outputs", "Pieces", "add_pieces", "reads", "run_shard"]
-
 SHIFTING = (
     "the DataFrame does not give the same rows each time it is computed (an unseeded rand(), a changing file or "
     "table).  Write it out first, df.write.parquet(path), and fit what you read back"

@@ -18,8 +18,6 @@ from firesteel.train.engine import LocalEngine, check_shards
 from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
 
-__all__ = ["Arrays"]
-
 
 class Arrays:
     """Rows in arrays of numbers, as `given.rows_of` makes them.

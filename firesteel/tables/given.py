@@ -17,8 +17,6 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.train.checks import misplaced, refuse
 
-__all__ = ["NAMES", "features_of", "listed", "rows_of"]
-
 NAMES = {"features": "x", "label": "y", "weight": "sample_weight"}
 """What the parts of rows in arrays are called."""
 MISSING = ("MaskedConstant", "NAType", "NaTType", "NoneType")

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from firesteel.core.types import Array
 from firesteel.train.blocks import Keys
 
-__all__ = ["HoldOut", "classes_of"]
-
 
 @dataclass(frozen=True)
 class HoldOut:

@@ -20,8 +20,6 @@ from firesteel.train.engine import Engine
 from firesteel.train.partial import Task
 from firesteel.train.rounds import moments, sizes
 
-__all__ = ["Moments", "measure"]
-
 
 @dataclass(frozen=True)
 class Moments:

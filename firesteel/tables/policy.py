@@ -15,8 +15,6 @@ from firesteel.tables.holdout import HoldOut, classes_of
 from firesteel.train.blocks import Keys
 from firesteel.train.checks import MOST_CLASSES
 
-__all__ = ["AUTOMATIC", "PATIENCE", "SHARE", "Tally", "settled"]
-
 AUTOMATIC = "auto"
 """What a setting says that the rows decide."""
 SHARE, PATIENCE = 0.1, 5

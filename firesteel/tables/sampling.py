@@ -18,8 +18,6 @@ from firesteel.train.engine import Engine
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import rows_of
 
-__all__ = ["MOST_BYTES", "MOST_ROWS", "sample", "sampled"]
-
 MOST_ROWS = 20_000
 MOST_BYTES = 32 << 20
 """Most of a sample: what looking at it may cost the driver."""

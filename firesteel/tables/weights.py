@@ -14,8 +14,6 @@ from firesteel.core.network import Objective
 from firesteel.errors import ConfigError
 from firesteel.train.source import Survey
 
-__all__ = ["class_weights"]
-
 
 def class_weights(given: Any, survey: Survey, objective: Objective, name: str = "class_weight") -> tuple[float, ...]:
     """Compute what the rows of each class weigh, as scikit-learn does for "balanced": n / (k n_c).
@@ -47,7 +45,7 @@ def class_weights(given: Any, survey: Survey, objective: Objective, name: str = 
         return tuple(survey.rows / (seen * count) if count else 1.0 for count in rows)
     weights: dict[int, Any] = {}
     for key, weight in _pairs(given, classes, wrong):
-        number = _class(key)
+        number = class_number(key)
         if number in weights or number not in range(classes):
             shown = number if number >= 0 else repr(key)
             what = f" names class {number} twice" if number in weights else f": there is no class {shown}"
@@ -70,8 +68,8 @@ def _pairs(given: Any, classes: int, wrong: Callable[[str], ConfigError]) -> Ite
     return enumerate(given)
 
 
-def _class(key: Any) -> int:
-    """Return the number that a class is called by, as text too; -1 for what is none."""
+def class_number(key: Any) -> int:
+    """Return the number that a class is called by, as text too; a negative one for what is none."""
     try:
         return int(float(key)) if float(key).is_integer() else -1
     except (TypeError, ValueError, OverflowError):

@@ -93,7 +93,7 @@ BROKEN = {
     "text NaN": ("text", b"1 2\n3 nan\n", 2, "'nan' is not a finite number; 1 of 2 lines"),
     "text too large": ("text", b"1 2\n3 1e999\n", 2, "'1e999' is not a finite number; 1 of 2 lines"),
     "text Latin-1": ("text", b"1 2\n3 \xe9\n", 2, "'\\\\xe9' is not a finite number; 1 of 2 lines"),
-    "nothing": ("text", b"", None, "there is no line in it"),
+    "nothing": ("text", b"", None, "there is no row in it"),
 }
 """Broken files, with the line that is to blame and what is said of it."""
 

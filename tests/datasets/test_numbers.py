@@ -22,7 +22,7 @@ def test_spaces_and_line_ends_of_any_kind(tmp_path):
 @pytest.mark.parametrize(
     "content, code, said",
     [
-        (b"", "data-empty", "no line in it"),
+        (b"", "data-empty", "no row in it"),
         (b"1 2\n3 x\n", "data-numbers", "line 2: 'x' is not a finite number"),
         (b"1 2\n3 nan\n", "data-numbers", "line 2: 'nan'"),
         (b"1 2\n3 1e999\n", "data-numbers", "line 2: '1e999'"),
