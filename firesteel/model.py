@@ -155,14 +155,19 @@ class Model:
             self._state = TrainState.start(self.theta, self._compiled())
         return self._state
 
-    def keep(self, state: TrainState) -> None:
-        """Take a state of this model's training, its weights included."""
-        self._put(state.theta)
+    def keep(self, state: TrainState, averaged: bool = True) -> None:
+        """Take a state of this model's training, its weights included.
+
+        Args:
+            state: The state.
+            averaged: Whether the model's weights are the average of the state's, where there is one.
+        """
+        self._put(state.weights(self._compiled()) if averaged else state.theta)
         self._state = state
 
     def draw(self, seed: int) -> None:
         """Draw the weights."""
-        self.keep(self.state.with_theta(self.network.init(seed)))
+        self.keep(self.state.with_theta(self.network.init(seed), self._compiled()))
         self._chosen = True
 
     def forget(self) -> None:
@@ -245,7 +250,7 @@ class Model:
         self._put(theta)
         self._chosen = True
         if self._state is not None:
-            self._state = self._state.with_theta(theta)
+            self._state = self._state.with_theta(theta, self._compiled())
 
     def fingerprint(self) -> str:
         """Return the SHA-256, 64 hex digits, of the architecture and the weights."""
@@ -276,6 +281,7 @@ class Model:
         shards: int | None = None,
         seed: int = 0,
         checkpoint: str | os.PathLike[str] | None = None,
+        evaluate_averaged: bool = True,
     ) -> History:
         """Train on arrays `fit(x, y)`, or on a DataFrame `fit(df, features="features", label="label")`.
 
@@ -302,10 +308,13 @@ class Model:
         and in long ones between rounds.  The same fit called again goes on from there, to the bit, also on other
         partitions or the other engine; a fit that had ended returns at once.  What another training has left
         unfinished there is refused.
+        evaluate_averaged: where the optimizer has use_ema, whether validation, the best epoch and the model that
+        callbacks see and save are of the averages; False leaves them to the weights that steps are taken from.
 
-        A second fit goes on from the first.  Losses and metrics are weighted means: they are divided by the sum of
-        the weights (Keras divides by the number of rows).  Metrics of the order of rows, such as "auc", are reported
-        of validation rows alone.
+        A second fit goes on from the first: where the optimizer has use_ema, from the weights that its last step
+        led to, though the model has their averages by then (Keras goes on from the averages).
+        Losses and metrics are weighted means: they are divided by the sum of the weights (Keras divides by the
+        number of rows).  Metrics of the order of rows, such as "auc", are reported of validation rows alone.
 
         Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
         DivergenceError after putting back the last good weights.
@@ -319,7 +328,10 @@ class Model:
         source = self._source(x, y, sample_weight, columns, split, shuffle)
         return self.fit_source(
             source,
-            Recipe(epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight),
+            Recipe(
+                *(epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight),
+                evaluate_averaged=evaluate_averaged,
+            ),
             validation=None
             if validation_data is None
             else self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's "),
@@ -572,6 +584,8 @@ class Model:
         state, vectors = self._state, {}
         if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
             extra["state"] = state.counts
+            if self._theta is not state.theta:
+                extra["averaged"], state = True, state.swapped()
             vectors = {"slots": state.slots} | ({"outer": state.outer} if state.outer.tobytes().strip(b"\0") else {})
         return store.to_bytes(self.network, self.theta, extra, vectors)
 

@@ -203,7 +203,8 @@ class Sequential(Model):
                 state = TrainState.of(header["state"], theta, vectors["slots"], vectors.get("outer", still))
                 if len(state.slots) != len(state.used(model._compiled()).slots):
                     raise ValueError("its moments are not those of its optimizer")
-                model.keep(state)
+                averaged = header.get("averaged") is True and model._compiled().use_ema
+                model.keep(state.swapped() if averaged else state, averaged)
         except store.WRONG as error:
             raise store.damaged(name, error) from None
         return model

@@ -320,6 +320,8 @@ def optimizers() -> None:
         "Adam weight_decay": lambda: O.Adam(0.01, weight_decay=0.05),
         "AdamW excluded": lambda: O.AdamW(0.01, weight_decay=0.05, exclude_from_weight_decay=("bias",)),
         "SGD weight_decay": lambda: O.SGD(0.01, weight_decay=0.05),
+        "Adam averaged": lambda: O.Adam(0.01, use_ema=True),
+        "SGD averaged": lambda: O.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.9),
     }
     for name, make in variants.items():
         add(f"optimizers/{name}", softmax_net(150, 80), optimizer=make, **CLASSES)

@@ -20,7 +20,7 @@ from firesteel.checkpoints import FileCheckpoints, UrlCheckpoints, from_bytes, t
 from firesteel.errors import ConfigError, StoreError
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
-from firesteel.optimizers import SGD
+from firesteel.optimizers import SGD, Adam
 from firesteel.optimizers.schedules import ExponentialDecay
 from firesteel.train import loop
 from firesteel.train.checkpoints import Identity
@@ -43,6 +43,7 @@ HOW = {
         "by": 0.8,
     },
     "l-bfgs": {"optimizer": "lbfgs"},
+    "averaged weights": {"optimizer": Adam(0.01, use_ema=True), "shards": 2, "batch_size": 1},
 }
 
 

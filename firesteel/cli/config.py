@@ -172,6 +172,7 @@ class Training:
     shuffle: bool = _key(FLAG, True)
     class_weight: Any = _key(WEIGHTS)
     initial_epoch: int = _key(_whole(0), 0)
+    evaluate_averaged: bool = _key(FLAG, True)
     strategy: str | dict[str, Any] | None = _key(NAMED)
     shards: int | None = _key(_whole(1))
     seed: int = _key(_whole(0), 0)

@@ -160,6 +160,7 @@ def _recipe(how: Training, model: Sequential) -> Recipe:
         how.shuffle,
         how.initial_epoch,
         how.class_weight,
+        evaluate_averaged=how.evaluate_averaged,
     )
 
 

@@ -395,7 +395,7 @@ class SparseCategoricalCrossentropy(Crossentropy):
 def measured(given: object) -> Loss:
     """Return a loss of plain numbers, given in any form."""
     loss: Loss = given if isinstance(given, Loss) else get(given)
-    if loss.targets != "real" or isinstance(loss, Standardized):
+    if loss.targets != "real" or hasattr(loss, "deviation"):
         raise ConfigError(f"{type(loss).__name__} has no units to standardize", code="config-loss")
     return loss
 

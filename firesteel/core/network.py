@@ -7,11 +7,11 @@ who divides, and when, is decided in `firesteel/train`.
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -79,6 +79,11 @@ class Part(NamedTuple):
     frees: tuple[int, ...] = ()
 
 
+def derived() -> Any:
+    """Declare a field that follows from the others."""
+    return field(init=False, repr=False, compare=False)
+
+
 @dataclass(frozen=True)
 class Network:
     """Layers, what each of them reads, and the dtype: everything about a network but its weights.
@@ -104,134 +109,102 @@ class Network:
     dtype: str = "float32"
     sparse: bool = False
     centre: Centre = UNCENTRED
+    inputs: int = derived()
+    """Number of inputs, I: of the numbers in a row."""
+    outputs: int = derived()
+    """Number of outputs, O."""
+    chained: bool = derived()
+    """Whether each node reads the value before it, and the first one a row of numbers."""
+    plan: tuple[Part, ...] = derived()
+    """What runs, in order; parts that know the means of columns count from the centre."""
+    parts: tuple[Layer, ...] = derived()
+    """The layers that run, in order."""
+    shapes: tuple[Shape, ...] = derived()
+    """The shape of every value of a row: of the inputs, and of what the parts make."""
+    params: tuple[dict[str, Param], ...] = derived()
+    """What each owner learns; the first kernel of a sparse network moves row by row."""
+    layout: Layout = derived()
+    """Where each parameter lies in theta."""
+    front: int | None = derived()
+    """The number of a chain's first linear part, if zeros stay zeros before it and its kernel moves row by row."""
 
     @staticmethod
     def chain(layers: Sequence[Layer], inputs: int, *rest: Any, **more: Any) -> "Network":
         """Return the network of layers one after another, for rows of so many numbers; the rest as in `Network`."""
-        nodes = tuple(Node(layer, (number,), number) for number, layer in enumerate(layers))
+        nodes = tuple([Node(layer, (number,), number) for number, layer in enumerate(layers)])
         return Network(nodes, ((inputs,),), *rest, **more)
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ConfigError(f"dtype={self.dtype!r}: it must be one of {DTYPES}", code="config-dtype")
-        if not (self.nodes and self.inputs):
+        known, inputs = vars(self), sum(map(math.prod, self.entries))
+        if not (self.nodes and inputs):
             raise ConfigError("a network needs inputs and at least one layer, and this has none", code="config-empty")
+        read = [(*node.args, node.owner) for node in self.nodes]
+        chained = len(self.entries) == len(self.entries[0]) == 1 and read == [(n, n) for n in range(len(read))]
+        known |= {"inputs": inputs, "chained": chained}
+        plan, shapes, params = self._planned()
+        known |= {"plan": plan, "shapes": shapes, "outputs": shapes[-1][-1], "parts": tuple([p.layer for p in plan])}
+        known["front"] = self._front()
         sizes = (len(self.centre.features), len(self.centre.targets))
-        if sizes[0] not in (0, self.inputs) or sizes[1] not in (0, self.outputs) or (self.sparse and sizes[0]):
+        if sizes[0] not in (0, inputs) or sizes[1] not in (0, self.outputs) or (self.sparse and sizes[0]):
             raise ConfigError(f"a centre of {sizes} numbers does not fit the network", code="config-shape")
         if self.sparse and self.front is None:
             raise ConfigError(
                 "sparse rows are taken where zeros stay zeros up to a Dense layer without kernel_constraint",
                 code="config-sparse",
             )
+        if self.sparse:
+            owned = params[plan[self.front or 0].owner]
+            owned["w"] = replace(owned["w"], by_row=True)
+        layout = Layout(tuple([tuple([(name, one.shape) for name, one in owned.items()]) for owned in params]))
+        known |= {"params": params, "layout": layout}
         for _, shape, constraint in self.constrained:
             constraint.check(shape)
-
-    @cached_property
-    def chained(self) -> bool:
-        """Whether each node reads the value before it, and the first one a row of numbers."""
-        flat = [len(entry) for entry in self.entries] == [1]
-        return flat and all((node.args, node.owner) == ((n,), n) for n, node in enumerate(self.nodes))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in order."""
-        return tuple(node.layer for node in self.nodes)
+        return tuple([node.layer for node in self.nodes])
 
-    @cached_property
     def _planned(self) -> tuple[tuple[Part, ...], tuple[Shape, ...], tuple[dict[str, Param], ...]]:
-        """The parts, the shape of every value, and what each owner learns."""
+        """Return the parts, the shape of every value, and what each owner learns."""
         plan, params, owners = list[Part](), list[dict[str, Param]](), dict[tuple[int, int], int]()
         shapes, wanted, numbers = list(self.entries), [False] * len(self.entries), list(range(len(self.entries)))
         for number, node in enumerate(self.nodes):
-            name = f"layer {number}, {node.layer},"
-            if not node.args or not all(0 <= arg < len(numbers) for arg in node.args):
-                raise ConfigError(f"{name} reads values that nothing makes", code="config-shape")
-            reads = tuple(numbers[arg] for arg in node.args)
+            if not node.args or min(node.args) < 0 or max(node.args) >= len(numbers):
+                raise _wrong(number, node, "reads values that nothing makes")
+            reads = tuple(map(numbers.__getitem__, node.args))
             needed, width = node.layer.inputs, shapes[reads[0]][-1]
             if needed not in (None, width):
-                raise ConfigError(f"{name} is for {needed} inputs, but {width} values reach it", code="config-shape")
+                raise _wrong(number, node, f"is for {needed} inputs, but {width} values reach it")
             for at, layer in enumerate(node.layer.parts()):
-                given = [shapes[read] for read in reads]
+                given = [*map(shapes.__getitem__, reads)]
                 made = layer.output_shape(*given)
                 results = [made] if layer.results == 1 else list(made)
                 owner, learned = owners.setdefault((node.owner, at), len(owners)), layer.params(*given)
                 if owner == len(params):
                     params.append(learned)
                 elif params[owner] != learned:
-                    raise ConfigError(f"{name} shares its parameters with another shape", code="config-shape")
-                wants, makes = any(wanted[read] for read in reads), range(len(shapes), len(shapes) + len(results))
+                    raise _wrong(number, node, "shares its parameters with another shape")
+                wants, makes = any(map(wanted.__getitem__, reads)), range(len(shapes), len(shapes) + len(results))
                 plan.append(Part(layer, reads, makes, owner, len(plan), wants or bool(learned), wants, number))
                 shapes += results
                 wanted += [plan[-1].learns] * len(results)
                 reads = tuple(makes)
-            if any(whole(size) is None for read in reads for size in shapes[read]):
-                raise ConfigError(f"{name} has more outputs than can be", code="config-shape")
+            if max(itertools.chain(*map(shapes.__getitem__, reads))) >= 2**63:
+                raise _wrong(number, node, "has more outputs than can be")
             numbers += reads
         ends = {read: part.number for part in plan for read in part.reads}
-        plan = [part._replace(frees=tuple(r for r in set(part.reads) if ends[r] == part.number)) for part in plan]
+        for at, part in enumerate(plan):
+            plan[at] = part._replace(frees=tuple([read for read in set(part.reads) if ends[read] == at]))
         if plan and self.chained:
             plan[0] = plan[0]._replace(layer=plan[0].layer.moved(self.centre.features))
             plan[-1] = plan[-1]._replace(layer=plan[-1].layer.lowered(self.centre.targets))
         return tuple(plan), tuple(shapes), tuple(params)
 
-    @cached_property
-    def plan(self) -> tuple[Part, ...]:
-        """What runs, in order; parts that know the means of columns count from the centre."""
-        return self._planned[0]
-
-    @cached_property
-    def parts(self) -> tuple[Layer, ...]:
-        """The layers that run, in order."""
-        return tuple(part.layer for part in self.plan)
-
-    @cached_property
-    def shapes(self) -> tuple[Shape, ...]:
-        """The shape of every value of a row: of the inputs, and of what the parts make."""
-        return self._planned[1]
-
-    @cached_property
-    def params(self) -> tuple[dict[str, Param], ...]:
-        """What each owner learns; the first kernel of a sparse network moves row by row."""
-        params = list(self._planned[2])
-        if self.sparse and self.front is not None:
-            owner = self.plan[self.front].owner
-            params[owner] = params[owner] | {"w": replace(params[owner]["w"], by_row=True)}
-        return tuple(params)
-
-    @cached_property
-    def inputs(self) -> int:
-        """Number of inputs, I: of the numbers in a row."""
-        return sum(map(math.prod, self.entries))
-
-    @property
-    def outputs(self) -> int:
-        """Number of outputs, O."""
-        return self.shapes[-1][-1]
-
-    def layer_of(self, owner: int) -> str:
-        """Return in words whose parameters an owner's are, as "layer 2 (Dense)"."""
-        number = next(part.node for part in self.plan if part.owner == owner)
-        return f"layer {number} ({type(self.nodes[number].layer).__name__})"
-
-    @cached_property
-    def layout(self) -> Layout:
-        """Where each parameter lies in theta."""
-        return Layout(tuple(tuple((name, one.shape) for name, one in params.items()) for params in self.params))
-
-    def init(self, seed: int) -> Array:
-        """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
-        theta = np.zeros(self.layout.size, self.dtype)
-        for owner, name, shape, where in self.layout.slices():
-            drawn = self.params[owner][name].initializer.draw(rng_for(seed, "init", owner, name), shape)
-            theta[where] = drawn.ravel()
-        return theta
-
-    # Sparse rows
-
-    @cached_property
-    def front(self) -> int | None:
-        """The number of a chain's first linear part, if zeros stay zeros before it and its kernel moves row by row.
+    def _front(self) -> int | None:
+        """Return `front`.
 
         >>> from firesteel.core.layers import Dense
         >>> [Network.chain((Rescaling(2.0, offset), Dense(3)), 5).front for offset in (0, 1)]
@@ -244,6 +217,19 @@ class Network:
             if not keeps and not (isinstance(part, Standardize) and not any(part.mean)):
                 return None
         return None
+
+    def layer_of(self, owner: int) -> str:
+        """Return in words whose parameters an owner's are, as "layer 2 (Dense)"."""
+        number = next(part.node for part in self.plan if part.owner == owner)
+        return f"layer {number} ({type(self.nodes[number].layer).__name__})"
+
+    def init(self, seed: int) -> Array:
+        """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
+        theta = np.zeros(self.layout.size, self.dtype)
+        for owner, name, shape, where in self.layout.slices():
+            drawn = self.params[owner][name].initializer.draw(rng_for(seed, "init", owner, name), shape)
+            theta[where] = drawn.ravel()
+        return theta
 
     # Forward and backward
 
@@ -309,7 +295,7 @@ class Network:
 
     def _entered(self, x: Any) -> dict[int, Any]:
         """Return the inputs, (B, *shape) each, out of rows x, (B, I)."""
-        ends = list(accumulate(map(math.prod, self.entries)))
+        ends = list(itertools.accumulate(map(math.prod, self.entries)))
         parts = zip(self.entries, [0, *ends], ends, strict=False)
         return dict(enumerate(x[:, start:end].reshape(len(x), *shape) for shape, start, end in parts))
 
@@ -402,6 +388,10 @@ class Network:
         return digest.hexdigest()
 
 
+def _wrong(number: int, node: Node, why: str) -> ConfigError:
+    return ConfigError(f"layer {number}, {node.layer}, {why}", code="config-shape")
+
+
 def alone(work: Piecewise[T]) -> T:
     """Return what work on a batch of a single piece comes to: its sums are those of the batch."""
     total = None
@@ -452,15 +442,23 @@ network ends in Softmax() [config-loss]
     loss: Loss
     metrics: tuple[tuple[str, Metric], ...] = ()
     class_weight: tuple[float, ...] | None = None
+    last: int = derived()
+    """Number of parts that run before the loss: a link is fused into the loss."""
+    summed: tuple[tuple[str, Metric, slice], ...] = derived()
+    """The metrics that are sums over rows, as they are meant beside the loss, and where their sums lie."""
+    size: int = derived()
+    """Number of sums."""
 
     def __post_init__(self) -> None:
-        self.loss.check(self.network.parts[-1] if self.network.parts else "nothing", self.network.outputs)
-        _ = self.size  # where a metric does not fit the outputs, it says so now
-
-    @cached_property
-    def last(self) -> int:
-        """Number of parts that run before the loss: a link is fused into the loss."""
-        return len(self.network.parts) - (self.loss.link is not None)
+        parts, outputs = self.network.parts, self.network.outputs
+        self.loss.check(parts[-1] if parts else "nothing", outputs)
+        at, summed = 3, []
+        for name, metric in self.metrics:
+            if not isinstance(metric, Ranking):
+                metric = metric.suited(self.loss, outputs)
+                summed.append((name, metric, slice(at, at := at + metric.size(outputs))))
+        last = len(parts) - (self.loss.link is not None)
+        vars(self).update(last=last, summed=tuple(summed), size=at)
 
     @cached_property
     def plan(self) -> tuple[Part, ...]:
@@ -471,22 +469,6 @@ network ends in Softmax() [config-loss]
     def centred(self) -> Loss:
         """The loss of outputs and targets that the centre has been subtracted from."""
         return self.loss.lowered(self.network.centre.targets)
-
-    @cached_property
-    def size(self) -> int:
-        """Number of sums."""
-        return 3 + sum(where.stop - where.start for _, _, where in self.summed)
-
-    @cached_property
-    def summed(self) -> tuple[tuple[str, Metric, slice], ...]:
-        """The metrics that are sums over rows, as they are meant beside the loss, and where their sums lie."""
-        outputs, at, found = self.network.outputs, 3, []
-        for name, metric in self.metrics:
-            if not isinstance(metric, Ranking):
-                metric = metric.suited(self.loss, outputs)
-                found.append((name, metric, slice(at, at + metric.size(outputs))))
-                at = found[-1][2].stop
-        return tuple(found)
 
     @property
     def ranked(self) -> list[tuple[str, Ranking]]:

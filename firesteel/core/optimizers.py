@@ -16,7 +16,7 @@ import numpy as np
 from firesteel.core import schedules
 from firesteel.core.faster import faster
 from firesteel.core.schedules import Schedule, Stretched
-from firesteel.core.spec import Spec, choice, flag, integer, number, resolver, unknown
+from firesteel.core.spec import Spec, choice, flag, integer, later, number, resolver, unknown
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
@@ -69,15 +69,17 @@ def rate(default: float) -> Any:
 class Optimizer(Spec, kw_only=True):
     """Base of optimisers.
 
-    slots: names of the rows of the (K, P) state, all starting at zero.  searches: whether it has no `step` of its own
-    but needs losses too, of all rows at once.
+    moments: names of what a step remembers of each parameter, all starting at zero.  searches: whether it has no
+    `step` of its own but needs losses too, of all rows at once.
     weight_decay: what each step takes off theta, times the learning rate; None for nothing.
     clipnorm: the largest norm of each parameter array's gradient.  clipvalue: the largest size of its numbers.
     global_clipnorm: the largest norm of the whole gradient.  One of the three, or none.
     exclude_from_weight_decay: kinds of parameters that do not decay: kernel, bias, gamma, beta, embeddings.
+    use_ema: whether the model that comes out has the averages of the weights, as in Keras; steps are taken from the
+    weights themselves.  ema_momentum: the share of the old average that stays at a step.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
+    moments: ClassVar[tuple[str, ...]] = ()
     searches: ClassVar[bool] = False
     learning_rate: float | Schedule = rate(0.01)
     weight_decay: float | None = number(None, low=0.0, why="it is what a step takes off the weights")
@@ -85,6 +87,8 @@ class Optimizer(Spec, kw_only=True):
     clipvalue: float | None = number(None, above=0.0, why="it is the largest size of a derivative")
     global_clipnorm: float | None = number(None, above=0.0, why="it is the largest norm of the gradient")
     exclude_from_weight_decay: tuple[str, ...] = choice((), kinds)
+    use_ema: bool = later(flag(False))
+    ema_momentum: float = later(number(0.99, low=0.0, below=1.0, why=DECAY))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,12 +98,17 @@ class Optimizer(Spec, kw_only=True):
                 f"{type(self).__name__}: give one of {', '.join(given)}, not several", code="config-value"
             )
 
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of the rows of the (K, P) state: the moments, then the average of the weights if there is one."""
+        return (*self.moments, "average") if self.use_ema else self.moments
+
     def clips(self) -> dict[str, float | None]:
         """Return the three ways of clipping."""
         return {name: getattr(self, name) for name in ("clipnorm", "clipvalue", "global_clipnorm")}
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
-        """Move theta (P,) along the gradient g (P,), in place; s: (K, P) state, t counts steps from 1.
+        """Move theta (P,) along the gradient g (P,), in place; s: its moments, t counts steps from 1.
 
         g is used as scratch and holds nothing meaningful afterwards.
         """
@@ -133,7 +142,7 @@ class SGD(Optimizer):
     Source: Sutskever et al. 2013, in Keras's form, where the rate is inside the velocity.
     """
 
-    slots = ("v",)
+    moments = ("v",)
     learning_rate: float | Schedule = rate(0.01)
     momentum: float = number(0.0, low=0.0, below=1.0, why="it is the share of the velocity that is kept")
     nesterov: bool = flag(False)
@@ -173,7 +182,7 @@ class RMSprop(Optimizer):
     centered: bool = flag(False)
 
     @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+    def moments(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("v", *(["a"] if self.centered else []), *(["d"] if self.momentum else []))
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
@@ -214,7 +223,7 @@ class Adagrad(Optimizer):
     Source: Duchi, Hazan and Singer 2011; epsilon stands inside the root, as in Keras 3.
     """
 
-    slots = ("v",)
+    moments = ("v",)
     learning_rate: float | Schedule = rate(0.001)
     initial_accumulator_value: float = number(0.1, low=0.0, why="it is the sum before the first step")
     epsilon: float = number(1e-7, above=0.0, why=FINITE)
@@ -241,7 +250,7 @@ class Adadelta(Optimizer):
     Source: Zeiler 2012, algorithm 1; the rate is Keras's, the paper's is 1.
     """
 
-    slots = ("v", "u")
+    moments = ("v", "u")
     learning_rate: float | Schedule = rate(0.001)
     rho: float = number(0.95, low=0.0, below=1.0, why=DECAY)
     epsilon: float = number(1e-7, above=0.0, why=FINITE)
@@ -277,7 +286,7 @@ class Adam(Optimizer):
     amsgrad: bool = flag(False)
 
     @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+    def moments(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("m", "v", "top") if self.amsgrad else ("m", "v")
 
     def numbers(self, t: int) -> tuple[float, ...] | None:
@@ -332,7 +341,7 @@ class Adamax(Optimizer):
     Source: Kingma and Ba 2015, algorithm 2; epsilon is Keras's.
     """
 
-    slots = ("m", "u")
+    moments = ("m", "u")
     learning_rate: float | Schedule = rate(0.001)
     beta_1: float = number(0.9, low=0.0, below=1.0, why=DECAY)
     beta_2: float = number(0.999, low=0.0, below=1.0, why=DECAY)
@@ -361,7 +370,7 @@ class Nadam(Optimizer):
     Source: Dozat 2016, algorithm 8, with the momentum schedule of its section 3; epsilon as in Keras 3.
     """
 
-    slots = ("m", "v")
+    moments = ("m", "v")
     learning_rate: float | Schedule = rate(0.001)
     beta_1: float = number(0.9, low=0.0, below=1.0, why=DECAY)
     beta_2: float = number(0.999, low=0.0, below=1.0, why=DECAY)
@@ -421,7 +430,7 @@ class Lion(Optimizer):
     Source: Chen et al. 2023, algorithm 2.
     """
 
-    slots = ("m",)
+    moments = ("m",)
     learning_rate: float | Schedule = rate(0.001)
     beta_1: float = number(0.9, low=0.0, below=1.0, why=DECAY)
     beta_2: float = number(0.99, low=0.0, below=1.0, why=DECAY)
@@ -466,9 +475,14 @@ class LBFGS(Optimizer):
             raise ConfigError(
                 "LBFGS takes neither weight_decay nor clipping: use a kernel_regularizer", code="config-value"
             )
+        if self.use_ema:
+            raise ConfigError(
+                "LBFGS takes no use_ema: each of its steps lowers the loss, and an average would be of worse weights",
+                code="config-value",
+            )
 
     @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
+    def moments(self) -> tuple[str, ...]:  # type: ignore[override]
         """The last gradient, the steps s and the changes y, the newest first."""
         return ("g", *(f"{letter}{number}" for letter in "sy" for number in range(self.memory)))
 

@@ -25,6 +25,7 @@ __all__ = [
     "finite",
     "flag",
     "integer",
+    "later",
     "number",
     "numbers",
     "optional",
@@ -32,6 +33,10 @@ __all__ = [
     "spelled",
     "word",
 ]
+
+
+Check = Callable[[str, str, Any], Any]
+"""check(class, field, value) returns the value as it is to be; raises ConfigError for one that cannot be."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -53,12 +58,16 @@ it is the fraction of units to drop [config-value]
     """
 
     fields: ClassVar[tuple[Field[Any], ...]]
+    checks: ClassVar[tuple[tuple[str, Any, Check], ...]]
+    """Name, default and check of each field; defaults are what their checks return."""
 
     def __init_subclass__(cls, kw_only: bool = False) -> None:
         cls.fields = fields(dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls))  # type: ignore[arg-type]
+        cls.checks = tuple((f.name, f.default, f.metadata["check"]) for f in cls.fields if "check" in f.metadata)
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        check_arguments(cls.__name__, given, cls.__dataclass_fields__)  # type: ignore[attr-defined]
+        if given:
+            check_arguments(cls.__name__, given, cls.__dataclass_fields__)  # type: ignore[attr-defined]
         return super().__new__(cls)
 
     def __eq__(self, other: object) -> bool:
@@ -72,24 +81,23 @@ it is the fraction of units to drop [config-value]
 
     def __repr__(self) -> str:
         """Return the call that makes it, without what is as usual."""
-        parts = []
-        for f in self.fields:
-            value = getattr(self, f.name)
-            if f.repr and value != f.default:
-                parts.append(f"{f.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(parts)})"
+        values = {f.name: getattr(self, f.name) for f in self.fields if f.repr}
+        usual = {f.name: f.default for f in self.fields}
+        given = [f"{name}={value!r}" for name, value in values.items() if value != usual[name]]
+        return f"{type(self).__name__}({', '.join(given)})"
 
     def __post_init__(self) -> None:
-        for f in self.fields:
-            check = f.metadata.get("check")
-            if check is not None:
-                object.__setattr__(self, f.name, check(type(self).__name__, f.name, getattr(self, f.name)))
+        for name, default, check in self.checks:
+            if (value := getattr(self, name)) is not default:
+                object.__setattr__(self, name, check(type(self).__name__, name, value))
 
     def to_config(self) -> dict[str, Any]:
-        """Return the JSON-able description: the class name under "type", and every field."""
-        values = ((f.name, getattr(self, f.name)) for f in self.fields)
+        """Return the JSON-able description: the class name under "type", and every field but `later` defaults."""
+        values = ((f, getattr(self, f.name)) for f in self.fields)
         return {"type": type(self).__name__} | {
-            name: value.to_config() if isinstance(value, Spec) else value for name, value in values
+            f.name: value.to_config() if isinstance(value, Spec) else value
+            for f, value in values
+            if "later" not in f.metadata or value != f.default
         }
 
     @classmethod
@@ -203,6 +211,11 @@ def flag(default: bool) -> Any:
     return field(default=default, metadata={"check": check})
 
 
+def later(declared: Any) -> Any:
+    """Declare a field that descriptions leave out at its default, because they were written before it was there."""
+    return field(default=declared.default, metadata={**declared.metadata, "later": True})
+
+
 def optional(declared: Any) -> Any:
     """Declare a field that is None, which is also its default, or what another declaration allows."""
     check = declared.metadata["check"]
@@ -222,7 +235,8 @@ def word(default: str, *others: str | None) -> Any:
 
 
 def choice(default: Any, resolve: Callable[[Any], Any]) -> Any:
-    """Declare a field that holds another spec, given as the spec, its name or its config."""
+    """Declare a field that holds another spec, given as the spec, its name or its config, as is the default."""
+    default = default if default is MISSING else resolve(default)
     return field(default=default, metadata={"check": lambda owner, name, got: resolve(got)})
 
 

@@ -1,4 +1,5 @@
-"""One update of the parameters, in the order of Keras 3: clip, decay, step; then running averages and constraints.
+"""One update of the parameters, in the order of Keras 3: clip, decay, step; then running averages and constraints,
+and last the average of the weights.
 
 Whoever takes steps calls it: each shard that trains on its own, or the driver.  What is done once an update and not
 once a row is done here, but for penalties on weights, which are part of the loss.
@@ -31,7 +32,7 @@ def update(
     run: Run = map,
     stepped: Callable[[int], bool] | None = None,
 ) -> None:
-    """Move theta (P,) along the gradient g (P,), in place; slots: (K, P), t counts steps from 1.
+    """Move theta (P,) along the gradient g (P,), and the optimiser's slots (K, P), in place; t counts steps from 1.
 
     run: who takes the parts of a long step; steps go number by number, so the parts leave the bits alone.
     stepped: takes step t on all these vectors in place of the optimiser, and returns whether it has.
@@ -53,15 +54,26 @@ def update(
         left = theta.dtype.type(1.0 - optimizer.rate(t) * optimizer.weight_decay)
         for where in _decaying(network, optimizer):
             theta[where] *= left
+    moments = slots[:-1] if optimizer.use_ema else slots
     if stepped is not None and stepped(t):
         pass
     elif len(theta) < LONG:
-        optimizer.step(theta, g, slots, t)
+        optimizer.step(theta, g, moments, t)
     else:
-        _ = list(run(lambda part: optimizer.step(theta[part], g[part], slots[:, part], t), _parts(len(theta))))
+        _ = list(run(lambda part: optimizer.step(theta[part], g[part], moments[:, part], t), _parts(len(theta))))
     for (where, _), average in zip(network.statistics, averages, strict=True):
         theta[where] = average
     constrain(network, theta)
+    if optimizer.use_ema:
+        _follow(network, slots[-1], theta, optimizer.ema_momentum if t > 1 else 0.0, g)
+
+
+def _follow(network: Network, average: Array, theta: Array, momentum: float, scratch: Array) -> None:
+    """average' = momentum average + (1 - momentum) theta, in place; running averages are what they are in theta."""
+    average *= momentum
+    average += np.multiply(theta, theta.dtype.type(1.0 - momentum), out=scratch)
+    for where, _ in network.statistics:
+        average[where] = theta[where]
 
 
 def _parts(size: int) -> list[slice]:

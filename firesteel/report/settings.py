@@ -49,6 +49,7 @@ def described(
         "shuffle": params["shuffle"],
         "class_weight": params.get("class_weight"),
         "initial_epoch": params["initial_epoch"],
+        "evaluate_averaged": None if params["evaluate_averaged"] else False,
         "strategy": params["strategy"],
         "shards": params["shards"],
         "seed": params["seed"],

@@ -439,7 +439,7 @@ SETTERS = (BoldDriver, LearningRateScheduler, ReduceLROnPlateau)
 class Conductor(Watcher):
     """Tells callbacks of a training, and the loop what they have made of it.
 
-    model: has `keep(state)`, which takes a state, and `state`, the one that it has after the hooks.
+    model: has `keep(state, averaged)`, which takes a state, and `state`, the one that it has after the hooks.
     engines: of the rows to train on, and of those held out.
     told: further `params` of the callbacks.  run: what the training is called if no callback says.
     Raises ConfigError for what is no callback, or watches what is not measured.
@@ -477,6 +477,7 @@ class Conductor(Watcher):
         if sum(callback.restore_best_weights for callback in early) > 1:
             raise ConfigError("two EarlyStopping cannot both restore their best weights", code="config-callback")
         self.model, self.callbacks, self.objective = model, callbacks, objective
+        self.averaged = recipe.evaluate_averaged
         self.stopping = tuple(callback.rule() for callback in early)
         drivers = [callback.rule for callback in callbacks if isinstance(callback, BoldDriver)]
         if len(drivers) > 1:
@@ -497,7 +498,7 @@ class Conductor(Watcher):
 
     def start(self, state: TrainState, rows: Sequence[Row]) -> TrainState:
         """Tell that training begins, from a state and what has happened before; return what it begins from."""
-        self.model.keep(state)
+        self.model.keep(state, self.averaged)
         self.model.stop_training = False
         self.model.history = History(list(rows))
         for callback in self.callbacks:
@@ -507,12 +508,12 @@ class Conductor(Watcher):
         return self._tell("on_train_begin", {})
 
     def begin(self, epoch: int, state: TrainState) -> TrainState:
-        self.model.keep(state)
+        self.model.keep(state, self.averaged)
         self.sums = None
         return self._tell("on_epoch_begin", epoch, {})
 
     def end(self, row: Row, state: TrainState) -> TrainState:
-        self.model.keep(state)
+        self.model.keep(state, self.averaged)
         self.model.history.rows.append(row)
         logs = measured(row)
         held = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
@@ -546,7 +547,7 @@ class Conductor(Watcher):
         for callback in self.callbacks:
             getattr(callback, hook)(number, logs)
             if self.model.state is not before:
-                self.model.keep(before)
+                self.model.keep(before, self.averaged)
                 raise ConfigError(
                     f"{type(callback).__name__} has set the learning rate or the weights in a hook of a batch, where "
                     "it can only observe: set them in on_epoch_begin or on_epoch_end, or give the optimizer a "

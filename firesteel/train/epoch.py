@@ -164,6 +164,10 @@ class Job:
         row["by_shard"] = (self.by_shard / count).tolist()
         return row
 
+    def weights(self, state: TrainState) -> Array:
+        """Return the weights of a state that validation is of."""
+        return state.weights(self.compiled) if self.recipe.evaluate_averaged else state.theta
+
     def task(self, state: TrainState, number: int) -> Task:
         """Return the task of a round."""
         theta = read_only(state.theta)

@@ -85,7 +85,8 @@ def _identity(
 ) -> Identity:
     """Return what a training is known by; of callbacks those that may change it, firesteel's with their arguments."""
     own, acting = Callback.__module__, [one for one in callbacks if not one.observes]
-    names = ("epochs", "initial_epoch", "batch_size", "seed", "shuffle")
+    averaged = ["evaluate_averaged"] if model.optimizer.use_ema else []
+    names = ["epochs", "initial_epoch", "batch_size", "seed", "shuffle", *averaged]
     settings = {name: getattr(recipe, name) for name in names} | {
         "stopping": None if recipe.stopping is None else str(recipe.stopping),
         "callbacks": [[type(one).__name__, one.given if type(one).__module__ == own else {}] for one in acting],

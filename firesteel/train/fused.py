@@ -28,7 +28,7 @@ class FusedStep(NumpyStep):
     def __init__(self, made: Mapping[int, Chain], task: Task, blocks: Sequence[Block], *given: Any) -> None:
         super().__init__(task, blocks, *given)
         of = task.objective
-        self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, made)
+        self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, chains=made)
         first = step.begins(of)
         self.team = self._team(made[first], blocks) if first is not None and first in made else None
         if self.team is not None:

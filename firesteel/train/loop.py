@@ -77,7 +77,7 @@ def train(
         run.begin()
         clock = time.perf_counter()
         ended = run.epochs()
-        thetas = [state.theta for state, _ in itertools.takewhile(is_finite, ended)]
+        thetas = [job.weights(state) for state, _ in itertools.takewhile(is_finite, ended)]
         scored = [] if validation is None or not thetas else scores(validation, objective, thetas, job)
         seconds = time.perf_counter() - clock
         for number, (state, sums) in enumerate(ended):
@@ -208,13 +208,13 @@ class Run:
         """Return the loss of the training rows before the training, and at a state."""
         objective = replace(self.job.objective, metrics=())
         with np.errstate(over="ignore", invalid="ignore"):
-            found = scores(self.job.engine, objective, [self.origin.theta, state.theta])
+            found = scores(self.job.engine, objective, [*map(self.job.weights, (self.origin, state))])
         return [means["loss"] for means in found]
 
     def result(self) -> tuple[TrainState, History]:
         """Return the state to be kept and the history.  Raises DivergenceError where that is worth nothing."""
         state = self.best or self.state
-        if self.rows and (self.job.broke or suspect(self.rows[-1]["loss"], state.theta)):
+        if self.rows and (self.job.broke or suspect(self.rows[-1]["loss"], self.job.weights(state))):
             before, after = self._losses(state)
             ruined = [row["epoch"] for row in self.rows if not bearable(row["loss"], before)]
             last = self.rows[-1]["epoch"]

@@ -32,6 +32,8 @@ class Recipe:
         initial_epoch: The number of the first epoch.
         class_weight: What `fit` takes, until the rows are known; then a weight for each class, or None.
         stopping: When to stop early, besides what callbacks say.
+        evaluate_averaged: Whether validation, the best epoch and what callbacks see are of the average of the
+            weights, where the optimiser keeps one.
 
     Raises:
         ConfigError: For numbers that are no whole ones, or too small.
@@ -49,6 +51,7 @@ class Recipe:
     initial_epoch: int = 0
     class_weight: Any = None
     stopping: Stopping | None = None
+    evaluate_averaged: bool = True
 
     def __post_init__(self) -> None:
         self._whole("initial_epoch", 0)

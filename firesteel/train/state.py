@@ -34,13 +34,14 @@ class TrainState:
 
     @staticmethod
     def start(theta: Array, optimizer: Optimizer) -> "TrainState":
-        """Return the state before the first step.
+        """Return the state before the first step: moments are 0, and the average of the weights is the weights.
 
         >>> from firesteel.core.optimizers import Adam
         >>> TrainState.start(np.zeros(3), Adam()).slots.shape
         (2, 3)
         """
-        return TrainState(theta, np.zeros((len(optimizer.slots), len(theta)), theta.dtype), np.zeros_like(theta))
+        slots = np.zeros((len(optimizer.slots), len(theta)), theta.dtype)
+        return TrainState(theta, slots, np.zeros_like(theta)).with_theta(theta, optimizer)
 
     @staticmethod
     def of(counts: Any, theta: Array, slots: Array, outer: Array) -> "TrainState":
@@ -63,9 +64,18 @@ class TrainState:
         """Return the optimiser with the learning rate that this state has set, if it has."""
         return optimizer if self.learning_rate is None else optimizer.at_rate(self.learning_rate)
 
-    def with_theta(self, theta: Array) -> "TrainState":
-        """Return this state with other parameters and everything else kept."""
-        return replace(self, theta=theta, cost=None)
+    def weights(self, optimizer: Optimizer) -> Array:
+        """Return the weights of the model that is trained: their average, where the optimiser keeps one."""
+        return self.slots[-1] if optimizer.use_ema else self.theta
+
+    def swapped(self) -> "TrainState":
+        """Return this state with the weights and their average in each other's place, as such models are saved."""
+        return replace(self, theta=self.slots[-1], slots=np.vstack([self.slots[:-1], self.theta]))
+
+    def with_theta(self, theta: Array, optimizer: Optimizer) -> "TrainState":
+        """Return this state with other parameters, of which an average begins anew, and everything else kept."""
+        slots = np.vstack([self.slots[:-1], theta]) if optimizer.use_ema else self.slots
+        return replace(self, theta=theta, slots=slots, cost=None)
 
 
 @dataclass(frozen=True)

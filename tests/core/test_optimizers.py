@@ -10,7 +10,7 @@ import pytest
 from firesteel.core import optimizers, schedules
 from firesteel.core import update as core_update
 from firesteel.core.constraints import CONSTRAINTS
-from firesteel.core.layers import LAYERS, Dense
+from firesteel.core.layers import LAYERS, BatchNormalization, Dense
 from firesteel.core.network import Network
 from firesteel.core.optimizers import OPTIMIZERS, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
 from firesteel.core.schedules import SCHEDULES
@@ -81,6 +81,44 @@ def test_every_optimizer_goes_where_that_of_keras_does(kind, settings, dtype, ex
     assert theta.dtype == slots.dtype == dtype
     exact = dtype == "float64" and not isinstance(settings.get("learning_rate"), dict)  # its schedules are float32
     np.testing.assert_allclose(theta, expected, **({"rtol": 1e-10} if exact else {"rtol": 1e-5, "atol": 1e-5}))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", ALL, ids=repr)
+def test_the_average_is_that_of_keras_of_the_weights_after_each_step_and_changes_no_step(optimizer, dtype):
+    """The first step sets it, as in Keras 3; after that it is momentum * average + (1 - momentum) * weights."""
+    network = Network.chain((Dense(2, kernel_constraint="non_neg"), BatchNormalization()), 3, dtype)
+    averaged = replace(optimizer, use_ema=True, ema_momentum=0.75)
+    rng = np.random.default_rng(0)
+    state, plain = (TrainState.start(network.init(0), one) for one in (averaged, optimizer))
+    expected = None
+    for t in range(1, 8):
+        g = rng.normal(size=network.layout.size).astype(dtype)
+        update(network, averaged, state.theta, g.copy(), state.slots, t)
+        update(network, optimizer, plain.theta, g, plain.slots, t)
+        assert state.theta.tobytes() == plain.theta.tobytes() and state.slots[:-1].tobytes() == plain.slots.tobytes()
+        exact = plain.theta.astype("f8")
+        expected = exact if t == 1 else 0.75 * expected + 0.25 * exact
+        for where, _ in network.statistics:
+            expected[where] = exact[where]
+        np.testing.assert_allclose(state.weights(averaged), expected, rtol={"float32": 1e-5, "float64": 1e-14}[dtype])
+    assert state.weights(averaged).dtype == dtype and state.weights(averaged)[:6].min() >= 0
+    assert plain.weights(optimizer) is plain.theta and not np.array_equal(state.weights(averaged), state.theta)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_descriptions_are_as_they_were_before_there_were_averages(name):
+    optimizer = OPTIMIZERS[name]
+    assert not {"use_ema", "ema_momentum"} & optimizer.to_config().keys()
+    if optimizer.searches:
+        with pytest.raises(ConfigError, match="LBFGS takes no use_ema"):
+            replace(optimizer, use_ema=True)
+        return
+    averaged = replace(optimizer, use_ema=True, ema_momentum=0.5)
+    assert optimizers.get(json.loads(json.dumps(averaged.to_config()))) == averaged != optimizer
+    assert averaged.slots == (*optimizer.slots, "average")
+    with pytest.raises(ConfigError, match="0.0 <= ema_momentum < 1.0"):
+        replace(optimizer, ema_momentum=1.0)
 
 
 @pytest.mark.parametrize("kind, arguments, settings, expected", GOLDEN["schedules"])

@@ -1,7 +1,7 @@
 """Every member of every registry: to JSON and back, compared, hashed, and refused where it cannot work."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 
 import numpy as np
 import pytest
@@ -89,6 +89,15 @@ def test_a_spec_stands_for_itself_and_cannot_be_changed(family, spec):
     for f in fields(spec):
         with pytest.raises(AttributeError):
             setattr(spec, f.name, 0)
+
+
+@pytest.mark.parametrize("spec", {type(spec): spec for _, spec in SPECS}.values(), ids=repr)
+def test_a_default_is_what_its_check_makes_of_it(spec):
+    """So that only what was given has to be checked."""
+    for name, default, check in spec.checks:
+        if default is not MISSING:
+            checked = check("a spec", name, default)
+            assert checked == default and type(checked) is type(default)
 
 
 @pytest.mark.parametrize("family, name", MEMBERS)

@@ -1,4 +1,4 @@
-"""Networks of five shapes, and the bits that their training ends in; as a program on a master, it prints them."""
+"""Networks of several shapes, and the bits that their training ends in; as a program on a master, it prints them."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from firesteel.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, Input, LayerNormalization
 from firesteel.models import Sequential
+from firesteel.optimizers import Adam
 from firesteel.spark import session
 
 CLASSES = "sparse_categorical_crossentropy"
@@ -40,6 +41,12 @@ SHAPES: dict[str, dict[str, Any]] = {
         "loss": CLASSES,
         "shards": 3,
     },
+    "averaged weights": {
+        "layers": [Dense(16, "relu"), BatchNormalization(), Dense(3, "softmax", kernel_constraint="non_neg")],
+        "optimizer": Adam(0.01, use_ema=True, ema_momentum=0.9),
+        "loss": CLASSES,
+        "shards": 2,
+    },
 }
 
 
@@ -62,7 +69,7 @@ def bits(name: str, *rows: Any, epochs: int = 2) -> str:
     model.compile(settings.pop("optimizer", "adam"), settings.pop("loss"))
     history = model.fit(*rows, **{"epochs": epochs, "batch_size": 64, "verbose": 0, "seed": 3} | settings)
     state, digest = model.state, hashlib.sha256()
-    for array in (state.theta, state.slots, state.outer):
+    for array in (model.theta, state.theta, state.slots, state.outer):
         digest.update(array.tobytes())
     digest.update(repr((state.step, state.epoch, [loss.hex() for loss in history.history["loss"]])).encode())
     return digest.hexdigest()

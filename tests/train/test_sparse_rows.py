@@ -25,6 +25,7 @@ from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import step_for
 from firesteel.train.rowwise import entering, narrowed
 from firesteel.train.source import Survey
+from firesteel.train.state import TrainState
 from firesteel.train.strategies import STRATEGIES, Average
 
 WIDTH = SPARSE_WIDTH + 104
@@ -220,6 +221,7 @@ STEPPING = {name: one for name, one in catalogue.OPTIMIZERS.items() if not one.s
     "clipnorm": Adam(clipnorm=0.01),
     "clipvalue": Adam(clipvalue=0.001),
     "global_clipnorm": SGD(0.1, global_clipnorm=0.01),
+    "averaged": Adam(0.1, use_ema=True),
 }
 
 
@@ -232,7 +234,7 @@ def test_a_step_from_the_start_is_the_dense_one_on_touched_rows_and_none_on_othe
     x, y = X[:20].astype("f8"), Y[:20, None].astype("f8")
     blocks = pack_arrays(CSR.of(x), y, np.ones(20), np.dtype("f8"))
     theta = net.init(3)
-    slots = np.zeros((len(optimizer.slots), len(theta)))
+    slots = TrainState.start(theta, optimizer).slots
     task = Task(target, theta, slots, optimizer, seed=5)
     lazy, lazy_slots = theta.copy(), slots.copy()
     step = step_for(task, blocks, 20, lazy, lazy_slots, map)

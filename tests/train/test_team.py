@@ -141,6 +141,7 @@ STEPS = {name: one for name, one in OPTIMIZERS.items() if not one.searches} | {
     "clipped": Adam(0.01, clipnorm=0.01),
     "amsgrad": Adam(0.01, amsgrad=True),
     "momentum": SGD(0.1, momentum=0.9),
+    "averaged": AdamW(0.01, use_ema=True, ema_momentum=0.5),
 }
 
 
