@@ -31,7 +31,9 @@ class Param:
         constraint: What it must satisfy after each step, if anything.
         average: None for what a gradient moves; else it is a running average, this is the share of the old value that
             stays at a step, and in training the pull-back writes the batch's value in place of a gradient.
-        by_row: Whether a batch touches few of its rows, and a step moves those alone.
+        by_row: Whether a batch touches few of its rows, and a step moves those alone.  Then `touched(x)` returns the
+            numbers of the rows that inputs x touch, and where a step has only these, `p["place"]` has the place of
+            each among them.
     """
 
     shape: Shape

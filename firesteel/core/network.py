@@ -127,6 +127,8 @@ class Network:
     """Where each parameter lies in theta."""
     front: int | None = derived()
     """The number of a chain's first linear part, if zeros stay zeros before it and its kernel moves row by row."""
+    ahead: tuple[Part, ...] = derived()
+    """What says which rows a batch touches of the parameters that move row by row."""
 
     @staticmethod
     def chain(layers: Sequence[Layer], inputs: int, *rest: Any, **more: Any) -> "Network":
@@ -158,7 +160,7 @@ class Network:
             owned = params[plan[self.front or 0].owner]
             owned["w"] = replace(owned["w"], by_row=True)
         layout = Layout(tuple([tuple([(name, one.shape) for name, one in owned.items()]) for owned in params]))
-        known |= {"params": params, "layout": layout}
+        known |= {"params": params, "layout": layout, "ahead": layers.embedding.ahead(plan, params)}
         for _, shape, constraint in self.constrained:
             constraint.check(shape)
 
@@ -243,10 +245,6 @@ class Network:
         """Whether a part sums over all rows of a batch, so that its pieces have to be learned from side by side."""
         return any(part.joint for part in self.parts)
 
-    @cached_property
-    def _straight(self) -> bool:
-        return self.chained and not self.joint
-
     def output(self, p: Weights, x: Features, random: Random = None, last: int | None = None) -> Array:
         """Return the output, (B, O), or what part `last` reads; the arguments are those of `forward`."""
         work = self.forward(p, x, random, self.plan[:last])
@@ -272,7 +270,7 @@ class Network:
         plan, pulls, at = self.plan if plan is None else plan, [], 0
         if isinstance(x, CSR):
             plan, at = plan[self.front :], self.front or 0
-        if self._straight and not keep:
+        if self.chained and not (self.joint or keep):
             value: Any = x
             del x
             for part in plan:
@@ -309,7 +307,7 @@ class Network:
         Returns:
             The derivatives by the inputs, if `entries`; else they are not computed.
         """
-        if self._straight:
+        if self.chained and not self.joint:
             for part, pull in reversed(pulls):
                 d = pull(d, g[part.owner], part.wants or entries) if part.learns or entries else d
             return [d]

@@ -34,6 +34,7 @@ from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
+from firesteel.train.rowwise import rowwise
 from firesteel.train.source import Survey
 
 DESCRIPTION = "spark.job.description"
@@ -151,7 +152,7 @@ class SparkEngine:
 
     def check(self, task: Task) -> None:
         size, limit = task.vectors * task.theta.nbytes, _most_result(self.frame.sparkSession)
-        if task.objective.network.sparse:  # whose changed rows, all in the worst case, come from each shard
+        if rowwise(task.objective.network):  # whose changed rows, all in the worst case, come from each shard
             size *= self._shards
         if size > RESULT_SHARE * limit:
             raise ConfigError(
@@ -168,8 +169,7 @@ class SparkEngine:
                 worker.run_shard, parcel, task.version, self._expected, self._shift, PIECE_BYTES
             )
             frame = self._data.mapInArrow(function, PARTIALS)
-            sparse = task.objective.network.sparse
-            if not sparse and self._shards * task.vectors * task.theta.nbytes > MERGE_BYTES:
+            if not rowwise(task.objective.network) and self._shards * task.vectors * task.theta.nbytes > MERGE_BYTES:
                 frame = self._merged(frame, task)
             return _partials(collect(frame, task.title), self._shards, task.theta)
 
@@ -222,8 +222,8 @@ def _partials(table: pa.Table, shards: int, theta: Array) -> list[Partial | None
                 changed |= {shard: size} if size else {}
     for shard, size in changed.items():
         data = pieces.joined(shard)
-        rows = Changed.from_bytes(data[:size])
-        vectors = data[size:].view(theta.dtype).reshape(len(rows.values), -1)
+        rows = Changed.from_bytes(data[:size].tobytes())
+        vectors = data[size:].view(theta.dtype).reshape(len(rows[0].values), -1)
         partials[shard] = replace(partials[shard], vectors=vectors, changed=rows)  # type: ignore[type-var]
     sums = [total for _, total in pieces.sums()]
     if sums:

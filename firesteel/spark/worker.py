@@ -25,7 +25,7 @@ from firesteel.spark.parcel import Parcel
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import work_on
-from firesteel.train.partial import Partial, Task, tree_sum
+from firesteel.train.partial import Changed, Partial, Task, tree_sum
 from firesteel.train.rounds import predict
 
 SHIFTING = (
@@ -71,7 +71,7 @@ def run_shard(
             except Exception as error:
                 error.add_note(_at_work(shard, task, blocks))
                 raise
-            changed = b"" if partial.changed is None else partial.changed.to_bytes()
+            changed = Changed.to_bytes(partial.changed) if partial.changed else b""
             flat = partial.vectors.reshape(-1).view(np.uint8)
             if changed:
                 flat = np.concatenate([np.frombuffer(changed, np.uint8), flat])

@@ -68,9 +68,7 @@ def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
 def _coded(x: npt.NDArray[Any], d: Any, dtype: np.dtype[Any]) -> npt.NDArray[np.uint8] | None:
     """Return the codes of values that are, as `dtype`, all k / d with k = 0..255; else None."""
     codes, width, at = np.empty(x.shape, np.uint8), max(1, x.shape[1]), 0
-    few, more = (
-        max(1, count // width) for count in (1 << 12, 1 << 17)
-    )  # rows that stay near, the first ones to fail
+    few, more = (max(1, count // width) for count in (1 << 12, 1 << 17))  # rows that stay near; the first may fail
     desk = np.empty((2, min(more, len(x)), x.shape[1]), dtype)
     while at < len(x):
         out = codes[at : at + few]

@@ -22,7 +22,7 @@ from firesteel.train.history import Row
 from firesteel.train.partial import Partial, Task, Watch, tree_sum
 from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import Work, evaluate_each, evaluate_first, passes
-from firesteel.train.rowwise import spread
+from firesteel.train.rowwise import rowwise, spread
 from firesteel.train.search import Bold, search
 from firesteel.train.state import TrainState
 from firesteel.train.stopping import Stopping
@@ -88,7 +88,7 @@ class Job:
             theta=theta,
             batch_size=recipe.batch_size or rows,
             seed=recipe.seed,
-            rounds=self.strategy.sparse_rounds(rounds) if objective.network.sparse else rounds,
+            rounds=self.strategy.sparse_rounds(rounds) if rowwise(objective.network) else rounds,
             shards=engine.shards,
             shuffle=recipe.shuffle,
             watch=watcher.batches if inside else None,

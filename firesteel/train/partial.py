@@ -4,8 +4,10 @@ Partials add up, in a tree whose shape depends on the number of shards alone, be
 sum is part of its result.  `rounds.py` holds the functions from one to the other.
 """
 
+import functools
+import io
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -55,40 +57,37 @@ class Task:
 
 @dataclass(frozen=True)
 class Changed:
-    """The rows of the first kernel that a round has changed, for theta or a gradient and for each moment.
+    """The rows of a parameter that a round has changed, for theta or a gradient and for each moment.
 
     rows: (U,), ascending.  values: (K', U, O), already weighted.  share: (U,), how much of the whole changed each
-    row, so that the driver can add what the others left as it was; None for a gradient, which is 0 elsewhere.
+    row, so that the driver can add what the others left as it was; of a gradient, which is 0 elsewhere, 1 or more.
     """
 
     rows: npt.NDArray[np.intp]
     values: Array
-    share: Array | None
-
-    def to_bytes(self) -> bytes:
-        """Return the rows as one buffer: a header of five int64, the rows, the shares, the values."""
-        share = np.zeros(0) if self.share is None else self.share
-        header = np.array([*self.values.shape, self.share is not None, self.values.itemsize], "<i8")
-        return b"".join(part.tobytes() for part in (header, self.rows.astype("<i8"), share, self.values))
+    share: Array
 
     @staticmethod
-    def from_bytes(buffer: npt.NDArray[np.uint8]) -> "Changed":
-        """Return what these bytes say."""
-        kinds, rows, units, shared, size = (int(v) for v in buffer[:40].view("<i8"))
-        at = 40 + 8 * rows
-        share = buffer[at : at + 8 * rows].view(np.float64) if shared else None
-        values = buffer[at + 8 * rows * shared :].view(f"f{size}").reshape(kinds, rows, units)
-        return Changed(buffer[40:at].view("<i8").astype(np.intp), values, share)
+    def to_bytes(several: Sequence["Changed"]) -> bytes:
+        """Return the rows of several parameters as one buffer."""
+        file = io.BytesIO()
+        np.savez(file, *(array for one in several for array in (one.rows, one.values, one.share)))
+        return file.getvalue()
+
+    @staticmethod
+    def from_bytes(buffer: bytes) -> tuple["Changed", ...]:
+        """Return what the buffer says."""
+        arrays = list(np.load(io.BytesIO(buffer)).values())
+        return tuple(Changed(*arrays[at : at + 3]) for at in range(0, len(arrays), 3))
 
     def __add__(self, other: "Changed") -> "Changed":
         rows = np.union1d(self.rows, other.rows)
         values = np.zeros((len(self.values), len(rows), self.values.shape[2]), self.values.dtype)
-        share = None if self.share is None else np.zeros(len(rows))
+        share = np.zeros(len(rows))
         for one in (self, other):
             at = np.searchsorted(rows, one.rows)
             values[:, at] += one.values
-            if share is not None and one.share is not None:
-                share[at] += one.share
+            share[at] += one.share
         return Changed(rows, values, share)
 
 
@@ -98,7 +97,7 @@ class Partial:
 
     vectors: (K', P), a gradient or weighted parameters and moments; (0, P) from an evaluation, and where another
     shard's partial has this one's in it already: no vectors add nothing.
-    changed: for a sparse network, what goes before the vectors, which then hold only what follows its first kernel.
+    changed: the rows of each parameter that moves row by row; the vectors hold only what is between these.
     sums: float64, the objective's sums.  steps: optimiser steps taken, the most of any shard after adding.
     seconds: of computing, of all shards together.  slowest: those of the slowest shard.
     machines: what CPUs and libraries computed it.
@@ -110,11 +109,10 @@ class Partial:
     seconds: float = 0.0
     slowest: float = 0.0
     machines: frozenset[str] = frozenset()
-    changed: Changed | None = None
+    changed: tuple[Changed, ...] = ()
 
     def __add__(self, other: "Partial") -> "Partial":
         some = [vectors for vectors in (self.vectors, other.vectors) if len(vectors)]
-        both = self.changed is not None and other.changed is not None
         return Partial(
             some[0] + some[1] if len(some) == 2 else some[0] if some else self.vectors,
             self.sums + other.sums,
@@ -122,7 +120,7 @@ class Partial:
             self.seconds + other.seconds,
             max(self.slowest, other.slowest),
             self.machines | other.machines,
-            self.changed + other.changed if both else None,  # type: ignore[operator]
+            tuple(a + b for a, b in zip(self.changed, other.changed, strict=False)),
         )
 
 
@@ -141,13 +139,8 @@ def tree_sum(parts: Iterable[Sum | None], plus: Callable[[Sum, Sum], Sum] = oper
         while whole and whole[-1][0] == height:
             part, height = _plus(whole.pop()[1], part, plus), height + 1
         whole.append((height, part))
-    total = None
-    for _, part in reversed(whole):
-        total = _plus(part, total, plus)
-    return total
+    return functools.reduce(lambda total, part: _plus(part[1], total, plus), reversed(whole), None)
 
 
 def _plus(a: Sum | None, b: Sum | None, plus: Callable[[Sum, Sum], Sum]) -> Sum | None:
-    if a is None:
-        return b
-    return a if b is None else plus(a, b)
+    return b if a is None else a if b is None else plus(a, b)

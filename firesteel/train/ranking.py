@@ -83,7 +83,7 @@ def count(thetas: Array, cells: Cells, step: int, task: Task, blocks: Sequence[B
     views = {number: layout.views(thetas[number]) for number in sorted({int(c["problem"][0]) // few for c in wanted})}
 
     def sub(piece: tuple[Block, slice]) -> Cells:
-        x, y, w = rows_of(piece, task.theta.dtype, objective.network if objective.network.sparse else None)
+        x, y, w = rows_of(piece, task.theta.dtype, objective.network)
         found, made = [], {number: scored(objective, view, x, y) for number, view in views.items()}
         for inside in wanted:
             problem = int(inside["problem"][0])
@@ -187,10 +187,8 @@ def _running(cells: Cells, sums: Array) -> Iterator[tuple[slice, tuple[Array, Ar
     starts = _starts(cells)
     for start, end in zip(starts, [*starts[1:], len(cells)], strict=True):
         problem = cells["problem"][start]
-        tp, fp = (
-            np.cumsum(cells[name][start:end]) + sums[number, problem]
-            for number, name in enumerate(("positive", "negative"))
-        )
+        weights = cells["positive"][start:end], cells["negative"][start:end]
+        tp, fp = np.cumsum(weights, axis=1) + sums[:, problem, None]
         sums[:, problem] = tp[-1], fp[-1]
         yield slice(start, end), (tp, fp)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from firesteel.core.centre import less, plus
-from firesteel.core.csr import CSR, Features
+from firesteel.core.csr import CSR, Features, suited
 from firesteel.core.network import Network
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
@@ -22,7 +22,7 @@ from firesteel.fast.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.fused import fused_step
 from firesteel.train.partial import Partial, Task, tree_sum
-from firesteel.train.rowwise import RowwiseStep, entering, rows_for, spread
+from firesteel.train.rowwise import RowwiseStep, entering, rows_for, rowwise, spread
 from firesteel.train.step import SUB_BATCH, NumpyStep, Step, batches
 
 __all__ = ["Work", "average", "evaluate", "evaluate_all", "evaluate_each", "evaluate_first", "gradient", "moments"]
@@ -59,7 +59,7 @@ def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots
     theta (P,) and slots (K, P) are changed in place.
     """
     given = task, blocks, size, theta, slots, run
-    if task.objective.network.sparse:
+    if rowwise(task.objective.network):
         return RowwiseStep(NumpyStep(*given))
     return fused_step(*given) or NumpyStep(*given)
 
@@ -75,7 +75,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     by_id = {block.id: block for block in blocks}
     chosen = [by_id[number] for number in round_blocks(task, list(by_id))]
     network = task.objective.network
-    if not chosen and not network.sparse:
+    if not chosen and not rowwise(network):
         nothing = np.zeros((1 + len(task.optimizer.slots), len(task.theta)), task.theta.dtype)
         return Partial(nothing, np.zeros(task.objective.size))
     shard = blocks[0].id % task.shards
@@ -161,10 +161,9 @@ def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0)
 
 def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     """Return the shard's sums of loss, weight, rows and metrics under task.theta."""
-    objective = task.objective
-    views = objective.network.layout.views(task.theta)
-    sparse = objective.network if objective.network.sparse else None
-    return _summed(lambda piece: objective.score(views, *rows_of(piece, task.theta.dtype, sparse)), task, blocks, run)
+    objective, network, dtype = task.objective, task.objective.network, task.theta.dtype
+    views = network.layout.views(task.theta)
+    return _summed(lambda piece: objective.score(views, *rows_of(piece, dtype, network)), task, blocks, run)
 
 
 def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
@@ -220,18 +219,10 @@ def sizes(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), most.astype(np.float64))
 
 
-def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], sparse: Network | None = None) -> Rows:
-    """Return x (B, I), y (B, T) and w (B,), the weights as float64.
-
-    sparse: the network that the rows are for, where it takes sparse ones.
-    """
+def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], network: Network | None = None) -> Rows:
+    """Return x (B, I), as it enters a network, y (B, T) and w (B,), the weights as float64."""
     block, rows = piece
-    y = block.y[rows]
-    if sparse is not None:
-        return rows_for(sparse, block, rows, dtype), y, block.w[rows].astype(np.float64)
-    x = np.empty((len(y), block.x.shape[1]), dtype)
-    block.features(rows, x)
-    return x, y, block.w[rows].astype(np.float64)
+    return rows_for(network, block, rows, dtype), block.y[rows], block.w[rows].astype(np.float64)
 
 
 def sub_batches(blocks: Sequence[Block]) -> list[tuple[Block, slice]]:
@@ -264,11 +255,9 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
 
     def sub(at: int) -> Array:
         BLAS.check()
-        rows = x[at : at + SUB_BATCH]
-        if network.sparse:
-            rows = rows if isinstance(rows, CSR) else CSR.of(rows)
+        rows = suited(x[at : at + SUB_BATCH], network.sparse)
+        if isinstance(rows, CSR):
             return network.output(views, entering(network, rows, theta.dtype), last=last)
-        rows = rows.dense() if isinstance(rows, CSR) else rows
         near = less(rows, network.centre.features, theta.dtype)
         return network.output(views, near.astype(theta.dtype), last=last)  # unnamed, so that it goes early
 

@@ -1,12 +1,14 @@
-"""Steps on the rows of parameters that a batch touches, and on nothing else, as sparse rows are trained on.
+"""Steps on the rows of parameters that a batch touches, and on all else, as sparse rows are trained on.
 
-The rows of the first kernel that a batch touches are gathered into a small vector, with their moments; an inner step
-moves that, whatever the optimiser, and the rows go back.  Untouched rows neither move nor decay:
-docs/design/0006-sparse-rows.md says how that differs from dense training.  `rounds.py` chooses this where a network
-is sparse.
+The rows that a batch touches, of the first kernel of a sparse network or of the tables of embeddings, are gathered
+into a small vector with all other parameters and their moments; an inner step moves that, whatever the optimiser, and
+the rows go back.  Untouched rows neither move nor decay: docs/design/0006-sparse-rows.md says how that differs from
+dense training.  `rounds.py` chooses this where a network has such parameters.
 """
 
 import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +17,34 @@ import numpy.typing as npt
 
 from firesteel.core.csr import CSR, joined
 from firesteel.core.layout import Layout
-from firesteel.core.network import Network
+from firesteel.core.network import Network, alone
+from firesteel.core.types import Array
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.step import NumpyStep, Workspace
 
-__all__ = ["RowwiseStep", "entering", "narrowed", "rows_for", "spread"]
+__all__ = ["RowwiseStep", "entering", "narrowed", "rows_for", "rowwise", "spread"]
+
+
+Stretch = tuple[slice, tuple[int, int], int | None]
+"""Where a part of theta lies, its rows and the numbers in each, and its owner if it moves row by row."""
+
+
+def stretches(network: Network) -> list[Stretch]:
+    """Return the parts of a network's theta, in order; what lies between parameters that move by row is one row."""
+    found = list[Stretch]()
+    for owner, name, shape, where in network.layout.slices():
+        if network.params[owner][name].by_row:
+            found.append((where, (shape[0], math.prod(shape[1:])), owner))
+        else:
+            start = found.pop()[0].start if found and found[-1][2] is None else where.start
+            found.append((slice(start, where.stop), (1, where.stop - start), None))
+    return found
+
+
+def rowwise(network: Network) -> bool:
+    """Return whether parameters of a network move row by row."""
+    return any(param.by_row for params in network.params for param in params.values())
 
 
 def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:
@@ -31,30 +55,53 @@ def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:
     return x
 
 
-def narrowed(network: Network, inputs: int) -> Network:
-    """Return a sparse network with the parameters that so many of its inputs have: its layout is another.
+def narrowed(network: Network, rows: Mapping[int, int]) -> Network:
+    """Return a network whose parameters that move row by row have so many rows, by owner: its layout is another.
 
-    Its parts are the network's own, for rows whose columns are numbered anew: a step on the inputs that a batch
-    touches is an ordinary step on a smaller network.
+    Its parts are the network's own: a step on the rows that a batch touches is an ordinary step on a smaller network.
     """
-    assert network.front is not None, "a network is sparse only where it has such a part"
     shapes = list(network.layout.shapes)
-    (name, (_, units)), *rest = shapes[network.front]
-    shapes[network.front] = ((name, (inputs, units)), *rest)
+    for owner, count in rows.items():
+        by_row = [(name, shape, network.params[owner][name].by_row) for name, shape in shapes[owner]]
+        shapes[owner] = tuple((name, (count, *shape[1:]) if moves else shape) for name, shape, moves in by_row)
     narrow = copy.copy(network)
-    for derived in ("statistics", "constrained"):
-        narrow.__dict__.pop(derived, None)
+    for name in ("statistics", "constrained"):  # what is empty stays so
+        if getattr(network, name):
+            narrow.__dict__.pop(name, None)
     narrow.__dict__["layout"] = Layout(tuple(shapes))
     return narrow
 
 
-def rows_for(network: Network, block: Block, rows: npt.NDArray[np.intp] | slice, dtype: np.dtype[Any]) -> CSR:
-    """Return what reaches the first linear part of a sparse network for the chosen rows, however they are packed."""
-    if isinstance(block.x, CSR):
-        return entering(network, block.x[rows], dtype)
+def rows_for(network: Network | None, block: Block, rows: Any, dtype: np.dtype[Any]) -> Any:
+    """Return what the chosen rows enter a network as, however they are packed: in a sparse one at its linear part."""
+    if network is not None and network.sparse:
+        x = block.x[rows] if isinstance(block.x, CSR) else CSR.of(rows_for(None, block, rows, dtype))
+        return entering(network, x, dtype)
     dense = np.empty((len(block.w[rows]), block.x.shape[1]), dtype)
     block.features(rows, dense)
-    return entering(network, CSR.of(dense), dtype)
+    return dense
+
+
+class Table:
+    """A stretch of theta and its moments as rows, and which of them move.
+
+    rows: those that a batch touches, ascending.  place: the number of each among them.
+    touched: which ones any batch has touched.
+    """
+
+    def __init__(self, network: Network, vectors: Sequence[Array], stretch: Stretch) -> None:
+        where, shape, self.owner = stretch
+        self.wide, self.units = [vector[where].reshape(shape) for vector in vectors], shape[1]
+        self.readers = [part for part in network.plan if part.owner == self.owner]
+        self.rows, self.place = np.zeros(int(self.owner is None), np.intp), np.empty(shape[0], np.int32)
+        self.touched = np.full(shape[0], self.owner is None)
+
+    def find(self, numbers: npt.NDArray[Any]) -> None:
+        """Note which rows a batch touches, given the number of each as often as it does."""
+        order = np.arange(len(numbers), dtype=np.int32)
+        self.place[numbers] = order
+        self.rows = np.sort(numbers[self.place[numbers] == order]).astype(np.intp, copy=False)
+        self.place[self.rows] = order[: len(self.rows)]
 
 
 class RowwiseStep:
@@ -67,28 +114,24 @@ class RowwiseStep:
     def __init__(self, inner: NumpyStep) -> None:
         self.inner, self.network, self.theta, self.planned = inner, inner.network, inner.theta, inner.planned
         self.plan, self.sums, self.weight = inner.plan, inner.sums, inner.weight
-        (_, _, self.shape, where), *rest = (
-            slot for slot in self.network.layout.slices() if self.network.params[slot[0]][slot[1]].by_row
-        )
-        assert not rest and where.start == 0, "what moves row by row is the first kernel"
-        vectors = inner.theta, *inner.slots
-        self.wide = [(vector[: where.stop].reshape(self.shape), vector[where.stop :]) for vector in vectors]
-        self.touched, self.place = np.zeros(self.shape[0], bool), np.empty(self.shape[0], np.int32)
-        self.columns = np.zeros(0, np.intp)
+        self.tables = [Table(self.network, (inner.theta, *inner.slots), one) for one in stretches(self.network)]
+        self.moving = {table.owner: table for table in self.tables if table.owner is not None}
+        self.narrow = np.zeros((1 + len(inner.slots), 0), self.theta.dtype)
         self.whole: float | None = None
         self.before = 0.0
 
     def learn(self, number: int, *address: int) -> Workspace:
-        dtype, (matrix, tail) = self.theta.dtype, self.wide[0]
-        pieces = self.inner.rows(number)
-        x = self._compact(joined([rows_for(self.network, block, rows, dtype) for block, rows in pieces]))
-        cut = len(self.columns) * self.shape[1]
-        vectors = np.empty((len(self.wide), cut + len(tail)), dtype)
-        for (matrix, tail), narrow in zip(self.wide, vectors, strict=True):
-            matrix.take(self.columns, axis=0, out=narrow[:cut].reshape(-1, self.shape[1]), mode="clip")
-            narrow[cut:] = tail
-        self.inner.use(narrowed(self.network, len(self.columns)), vectors[0], vectors[1:], x)
-        return self.inner.learn(number, *address)
+        inner, network, dtype = self.inner, self.network, self.theta.dtype
+        x = joined([rows_for(network, block, rows, dtype) for block, rows in inner.rows(number)])
+        values, _ = alone(network.forward(inner.views, x, plan=network.ahead, keep=True))
+        for table in self.moving.values():
+            table.find(joined([part.layer.touched(values[part.reads[0]]) for part in table.readers]))
+        narrow = narrowed(network, {owner: len(table.rows) for owner, table in self.moving.items()})
+        self.narrow = self._gathered()
+        inner.use(narrow, self.narrow[0], self.narrow[1:], x)
+        for owner, table in self.moving.items():
+            inner.views[owner]["place"] = table.place
+        return inner.learn(number, *address)
 
     def penalty(self) -> float:
         if self.whole is None:
@@ -97,59 +140,65 @@ class RowwiseStep:
         return self.whole
 
     def move(self, t: int) -> None:
-        inner, cut = self.inner, len(self.columns) * self.shape[1]
+        inner = self.inner
         inner.move(t)
         if self.whole is not None:
             self.whole += inner.network.penalty(inner.views) - self.before
-        for (matrix, tail), narrow in zip(self.wide, (inner.theta, *inner.slots), strict=True):
-            matrix[self.columns] = narrow[:cut].reshape(-1, self.shape[1])
-            tail[:] = narrow[cut:]
-        self.touched[self.columns] = True
+        for table, part in self._parts(self.narrow):
+            for vector, values in zip(table.wide, part, strict=True):
+                vector[table.rows] = values
+            table.touched[table.rows] = True
 
     def gradient(self) -> Partial:
         found = self.inner.gradient()
-        g, units = found.vectors, self.shape[1]
-        values = g[:, : len(self.columns) * units].reshape(1, -1, units)
-        tail = g[:, g.shape[1] - len(self.wide[0][1]) :]
-        return replace(found, vectors=tail, changed=Changed(self.columns, values, None))
+        return self._partial(found, found.vectors, 1.0)
 
     def moved(self, share: float) -> Partial:
         """Return the rows that were touched and the rest of the vectors."""
-        rows, number = np.flatnonzero(self.touched), self.theta.dtype.type
-        values = np.empty((len(self.wide), len(rows), self.shape[1]), self.theta.dtype)
-        for one, (matrix, _) in zip(values, self.wide, strict=True):
-            matrix.take(rows, axis=0, out=one, mode="clip")
-        tails = np.vstack([tail for _, tail in self.wide])
-        if share != 1.0:
-            values *= number(share)
-            tails *= number(share)
-        return Partial(tails, np.zeros(0), changed=Changed(rows, values, np.full(len(rows), share)))
+        for table in self.tables:
+            table.rows = np.flatnonzero(table.touched)
+        vectors = self._gathered() * self.theta.dtype.type(share)
+        return self._partial(Partial(vectors, np.zeros(0)), vectors, share)
 
-    def _compact(self, x: CSR) -> CSR:
-        """Note the columns that occur in x, ascending; return x with its columns numbered among them."""
-        numbers = np.arange(len(x.indices), dtype=np.int32)
-        self.place[x.indices] = numbers
-        self.columns = np.sort(x.indices[self.place[x.indices] == numbers])
-        self.place[self.columns] = numbers[: len(self.columns)]
-        return CSR(x.indptr, self.place[x.indices], x.values, len(self.columns))
+    def _gathered(self) -> Array:
+        """Return the rows that move of theta and its moments, (K', P')."""
+        size = sum(len(table.rows) * table.units for table in self.tables)
+        vectors = np.empty((len(self.narrow), size), self.theta.dtype)
+        for table, part in self._parts(vectors):
+            for vector, into in zip(table.wide, part, strict=True):
+                vector.take(table.rows, axis=0, out=into, mode="clip")
+        return vectors
+
+    def _parts(self, vectors: Array) -> Iterator[tuple[Table, Array]]:
+        """Yield the rows in vectors like those, (K', rows, numbers), that are each table's."""
+        at = 0
+        for table in self.tables:
+            end = at + len(table.rows) * table.units
+            yield table, vectors[:, at:end].reshape(len(vectors), len(table.rows), table.units)
+            at = end
+
+    def _partial(self, like: Partial, vectors: Array, share: float) -> Partial:
+        """Return what travels of such vectors: the rows of tables, and all that is between these."""
+        parts = list(self._parts(vectors))
+        rest = [part[:, 0] for table, part in parts if table.owner is None]
+        rows = [(table.rows, part) for table, part in parts if table.owner is not None]
+        changed = tuple(Changed(at, part, np.full(len(at), share)) for at, part in rows)
+        return replace(like, vectors=np.hstack([vectors[:, :0], *rest]), changed=changed)
 
 
 def spread(total: Partial, task: Task) -> Partial:
     """Return the sum of the shards' partials with the rows in it that not all of them changed.  vectors: (K', P)"""
-    changed = total.changed
-    if changed is None:
+    if not total.changed:
         return total
-    _, _, units = changed.values.shape
-    size = len(task.theta)
-    vectors = np.zeros((len(changed.values), size), task.theta.dtype)
-    cut = size - total.vectors.shape[1]
-    vectors[:, cut:] = total.vectors
-    for number, (vector, values) in enumerate(zip(vectors, changed.values, strict=True)):
-        matrix = vector[:cut].reshape(-1, units)
-        if changed.share is not None:
-            before = task.theta if number == 0 else task.slots[number - 1]  # type: ignore[index]
-            vector[:cut] = before[:cut]
-            left = np.maximum(1.0 - changed.share, 0.0).astype(vector.dtype)
-            values = values + matrix[changed.rows] * left[:, None] if left.any() else values
-        matrix[changed.rows] = values
-    return replace(total, vectors=vectors, changed=None)
+    before = (task.theta, *task.slots) if task.slots is not None else [np.zeros_like(task.theta)]
+    vectors, changed, at = np.stack(before), iter(total.changed), 0
+    for where, shape, owner in stretches(task.objective.network):
+        if owner is None:
+            vectors[:, where] = total.vectors[:, at : (at := at + shape[1])]
+            continue
+        one = next(changed)
+        left = np.maximum(1.0 - one.share, 0.0).astype(vectors.dtype)
+        for vector, values in zip(vectors, one.values, strict=True):
+            matrix = vector[where].reshape(shape)
+            matrix[one.rows] = values + matrix[one.rows] * left[:, None] if left.any() else values
+    return replace(total, vectors=vectors, changed=())

@@ -77,9 +77,11 @@ def begins(objective: Objective) -> int | None:
 def cut(objective: Objective, rows: int) -> int:
     """Return how many rows of a batch of so many meet the mathematics together; it decides float32 bits.
 
-    The architecture alone says so, never what is compiled.
+    The architecture alone says so, never what is compiled.  Parameters that move row by row do not count: a step is
+    as small as without them.
     """
-    network, size = objective.network, objective.network.layout.size
+    network, slices = objective.network, objective.network.layout.slices()
+    size = sum(where.stop - where.start for n, name, _, where in slices if not network.params[n][name].by_row)
     if network.sparse or (network.statistics and not network.joint):
         return rows
     halved = size >= LARGE or (rows >= HALVED and size >= SHARED and begins(objective) is not None)
@@ -242,7 +244,7 @@ class NumpyStep:
             def random(op: int) -> Stream:
                 return stream_for(self.task.seed, "op", op, self.task.epoch, *address, part)
 
-            x = into.features(parts[part]) if self.x is None else self.x
+            x = into.features(parts[part]) if self.x is None else self.x[part * size : (part + 1) * size]
             rows = self.objective(cut.stop - cut.start).rows
             found = yield from rows(self.views, x, self.y[cut], self.weights[cut], random, into.views)
             self.losses[cut], self.outputs[cut] = found

@@ -293,17 +293,17 @@ def test_only_touched_rows_move_and_only_they_travel():
         Changed(np.array(rows), np.full((1, 2, 3), value, "f4"), np.full(2, 0.5))
         for rows, value in (([1, 4], 1.0), ([4, 9], 2.0))
     )
-    total = Changed.from_bytes(np.frombuffer((a + b).to_bytes(), np.uint8))
+    total, other = Changed.from_bytes(Changed.to_bytes([a + b, b]))
     assert total.rows.tolist() == [1, 4, 9] and total.values[0, :, 0].tolist() == [1.0, 3.0, 2.0]
-    assert total.share.tolist() == [0.5, 1.0, 0.5]
+    assert total.share.tolist() == [0.5, 1.0, 0.5] and other.rows.tolist() == [4, 9]
 
 
 def test_a_narrowed_network_has_the_parameters_of_the_inputs_it_sees():
     net = objective(Dense(4, "relu", kernel_regularizer="l2"), BatchNormalization(), Dense(3, "softmax")).network
-    small = narrowed(net, 10)
+    small = narrowed(net, {0: 10})
     assert small.layout.size == net.layout.size - (WIDTH - 10) * 4
     assert [where.stop - where.start for where, _ in small.statistics] == [4, 4]
-    assert narrowed(small, WIDTH).layout == net.layout
+    assert narrowed(small, {0: WIDTH}).layout == net.layout
 
 
 # Scaling

@@ -51,7 +51,13 @@ class Linear(Layer):
         bias = Param((self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
         return {"w": kernel} | ({"b": bias} if self.use_bias else {})
 
+    def touched(self, x: CSR) -> npt.NDArray[Any]:
+        return x.indices
+
     def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Array, Pull]:
+        if isinstance(x, CSR) and "place" in p:
+            x = CSR(x.indptr, p["place"][x.indices], x.values, len(p["w"]))
+
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             if isinstance(x, CSR):
                 g["w"][:] = product(x.flipped(), d_y)
@@ -106,7 +112,7 @@ def product(x: CSR, w: Array) -> Array:
     array([[6.],
            [0.]])
     """
-    counts = np.diff(x.indptr)
+    counts = x.indptr[1:] - x.indptr[:-1]
     sizes = _rounded(counts)
     out = np.zeros((len(x), w.shape[1]), w.dtype)
     for size in np.flatnonzero(np.bincount(sizes)):
@@ -127,9 +133,16 @@ def product(x: CSR, w: Array) -> Array:
 
 def _rounded(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return each count rounded up to 0, 1, 2, 4, a multiple of 8, or above 64 to one of four steps an octave."""
+    return SHORT.take(counts) if counts.max(initial=0) < len(SHORT) else _steps(counts)
+
+
+def _steps(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     step = np.maximum(8, 1 << np.maximum(np.frexp(np.maximum(counts - 1, 0))[1] - 3, 0))
     return np.where(counts <= 2, counts, np.where(counts <= 4, 4, -(-counts // step) * step))
 
+
+SHORT = _steps(np.arange(1 << 10))
+"""What the counts of most rows are rounded to."""
 
 # Dense layers in a row
 

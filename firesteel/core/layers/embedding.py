@@ -3,6 +3,9 @@
 It is the one layer that reads its inputs as whole numbers, and touches only the rows that it is asked for.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from firesteel.core import initializers
@@ -12,9 +15,9 @@ from firesteel.core.layer import Layer, Param, constraint, regularizer
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.spec import choice, integer
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
-from firesteel.errors import DataError
+from firesteel.errors import ConfigError, DataError
 
-__all__ = ["Embedding"]
+__all__ = ["Embedding", "ahead"]
 
 
 class Embedding(Layer):
@@ -64,3 +67,29 @@ class Embedding(Layer):
             return np.zeros_like(x) if wants_x else None
 
         return y, pull
+
+
+def ahead(plan: Sequence[Any], params: Sequence[dict[str, Param]]) -> tuple[Any, ...]:
+    """Return the parts that say which rows a batch touches of parameters that move row by row, in order.
+
+    Args:
+        plan: What runs in a network.
+        params: What each owner learns.
+
+    Raises:
+        ConfigError: If they cannot say it before a step, because they learn or draw random numbers themselves.
+    """
+    found, needed = list[Any](), set[int]()
+    by_row = {owner for owner, owned in enumerate(params) for param in owned.values() if param.by_row}
+    for part in reversed(plan) if by_row else ():
+        looks_up = part.owner in by_row
+        if part.wants if looks_up else (part.layer.random or part.layer.joint) and needed & {*part.makes}:
+            raise ConfigError(
+                f"{part.layer}: which rows of a table a batch touches must be known before a step, and here they "
+                "depend on parameters or random numbers: leave sparse_steps out",
+                code="config-sparse",
+            )
+        if looks_up or needed & {*part.makes}:
+            needed |= {*part.reads}
+            found += [] if looks_up else [part]
+    return tuple(found[::-1])
