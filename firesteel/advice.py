@@ -212,7 +212,7 @@ def _flattened(sample: Sample, centre: Centre) -> dict[tuple[str, int], tuple[fl
     features, targets = np.split(sample.rows, [sample.width], axis=1)
     near = np.hstack([features - (centre.features or 0.0), targets - (centre.targets or 0.0)])
     order = np.argsort(np.abs(near), axis=0)
-    v, whole = (np.take_along_axis(part, order, axis=0) for part in (near, sample.rows))
+    v, whole = np.take_along_axis(near, order, axis=0), np.take_along_axis(sample.rows, order, axis=0)
     error = np.abs(v.astype(np.float32) - v)
     for share in (2, 4, 8):
         out = np.sort(v[len(v) - len(v) // share :], axis=0)

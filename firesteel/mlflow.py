@@ -66,7 +66,11 @@ class MlflowCallback(Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         optimizer = self.model.optimizer.to_config()
         given = {name: value for name, value in self.params.items() if isinstance(value, int | float | str)}
-        settings = {**given, "parameters": self.model.count_params(), "loss": type(self.model._loss).__name__}
+        settings = {
+            **given,
+            "parameters": self.model.count_params(),
+            "loss": self.model.get_compile_config()["loss"]["type"],
+        }
         settings |= {"optimizer": optimizer.pop("type")}
         settings |= {f"optimizer_{name}": value for name, value in optimizer.items() if value not in (None, ())}
         summary: list[str] = []

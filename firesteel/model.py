@@ -6,12 +6,11 @@
 import contextlib
 import importlib
 import os
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from firesteel import console, store
 from firesteel.advice import advice, warn_of_lost
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.centre import Centre
-from firesteel.core.layers import Layer, Normalization
+from firesteel.core.layers import Flatten, Input, Layer, Normalization
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
@@ -53,6 +52,14 @@ from firesteel.train.strategies import Strategy
 __all__ = ["Model"]
 
 
+class Compiled(NamedTuple):
+    """What a model was compiled with; the metrics as they were given, by the names in the history."""
+
+    optimizer: Optimizer
+    loss: Loss
+    metrics: Mapping[str, str | Metric]
+
+
 class Model:
     """A network with its weights, what it was compiled with, and how its training goes on.
 
@@ -67,9 +74,7 @@ class Model:
         self._theta: Array | None = None
         self._state: TrainState | None = None
         self._chosen = False
-        self._loss: Loss | None = None
-        self._optimizer: Optimizer | None = None
-        self._metrics: tuple[str | Metric, ...] = ()
+        self._how: Compiled | None = None
         self._scored: Objective | None = None
         self.history: History | None = None
         self.stop_training = False
@@ -90,18 +95,15 @@ class Model:
         chosen, function, measured = optimizers.get(optimizer), losses.get(loss), listed("metrics", metrics)
         for metric in measured:
             _metric(metric, function, 1)
-        self._optimizer, self._loss, self._metrics, self._scored = chosen, function, tuple(measured), None
-        self.forget()
+        self._how, self._scored, self._state = Compiled(chosen, function, _named(measured)), None, None
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile` was given, as JSON-able descriptions; None before."""
-        if self._loss is None or self._optimizer is None:
+        if self._how is None:
             return None
-        return {
-            "optimizer": self._optimizer.to_config(),
-            "loss": self._loss.to_config(),
-            "metrics": [m if isinstance(m, str) else m.to_config() for m in self._metrics],
-        }
+        optimizer, loss, measured = self._how
+        configs = [metric if isinstance(metric, str) else metric.to_config() for metric in measured.values()]
+        return {"optimizer": optimizer.to_config(), "loss": loss.to_config(), "metrics": configs}
 
     @property
     def network(self) -> Network:
@@ -127,14 +129,31 @@ class Model:
 
     def _waiting(self) -> list[Normalization]:
         """Return the layers that are to learn means and variances from the rows."""
-        return []
+        return [layer for layer in self.layers if isinstance(layer, Normalization) and layer.mean is None]
 
     def _adapt(self, engine: Engine) -> None:
-        """Give layers that wait for them the means and variances of the rows to train on."""
+        """Give a Normalization that has none the mean and variance of the rows to train on."""
+        waiting = self._waiting()
+        if not waiting:
+            return
+        first = next(layer for layer in self.layers if not isinstance(layer, Input | Flatten))
+        if len(waiting) > 1 or waiting[0] is not first or waiting[0].invert:
+            raise ConfigError(
+                "a Normalization without mean and variance takes them from the rows, and must be the first layer",
+                code="config-layer",
+            )
+        network = self.network
+        targets = self._compiled().loss.columns(network.outputs)
+        features, _ = measure(engine, network.inputs, targets, self._dtype)
+        mean, variance = (tuple(part.tolist()) for part in (features.mean, features.variance))
+        adapted = replace(first, mean=mean, variance=variance)
+        nodes = tuple(replace(node, layer=adapted) if node.layer is first else node for node in network.nodes)
+        self._network = replace(network, nodes=nodes)
 
     def _flat(self, x: Any) -> Any:
-        """Return rows as rows of numbers, where a layer is there to flatten them."""
-        return x
+        """Return rows of pictures as rows of numbers, where a layer is there to flatten them."""
+        flattened = any([isinstance(layer, Flatten) for layer in self.layers])
+        return np.reshape(x, (len(x), -1)) if flattened and np.ndim(x) > 2 else x
 
     @property
     def theta(self) -> Array:
@@ -148,11 +167,18 @@ class Model:
         theta.flags.writeable = False
         self._theta = theta
 
+    def _choose(self, theta: Array) -> None:
+        """Take weights that were drawn or set; how training goes on is as before."""
+        self._put(theta)
+        self._chosen = True
+        if self._state is not None:
+            self._state = self._state.with_theta(theta, self._compiled().optimizer)
+
     @property
     def state(self) -> TrainState:
         """The weights with all else that decides how training goes on: moments, steps taken, learning rate."""
         if self._state is None:
-            self._state = TrainState.start(self.theta, self._compiled())
+            self._state = TrainState.start(self.theta, self._compiled().optimizer)
         return self._state
 
     def keep(self, state: TrainState, averaged: bool = True) -> None:
@@ -162,13 +188,12 @@ class Model:
             state: The state.
             averaged: Whether the model's weights are the average of the state's, where there is one.
         """
-        self._put(state.weights(self._compiled()) if averaged else state.theta)
-        self._state = state
+        self._theta, self._state = state.weights(self._compiled().optimizer) if averaged else state.theta, state
+        self._theta.flags.writeable = False
 
     def draw(self, seed: int) -> None:
         """Draw the weights."""
-        self.keep(self.state.with_theta(self.network.init(seed), self._compiled()))
-        self._chosen = True
+        self._choose(self.network.init(seed))
 
     def forget(self) -> None:
         """Drop the optimizer's moments, the steps taken and a rate that was set: the next fit starts anew."""
@@ -177,42 +202,40 @@ class Model:
     @property
     def optimizer(self) -> Optimizer | None:
         """What the model was compiled with; `learning_rate` is what can be changed of it."""
-        return self._optimizer
+        return None if self._how is None else self._how.optimizer
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next step.  A number that is set takes the place of the optimizer's and of its schedule."""
-        return self.state.used(self._compiled()).rate(self.state.step + 1)
+        return self.state.used(self._compiled().optimizer).rate(self.state.step + 1)
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         if isinstance(rate, bool) or not isinstance(rate, Real):
             raise ConfigError(f"learning_rate={rate!r}: it must be a number", code="config-value")
-        checked = self._compiled().at_rate(rate).rate(1)
+        checked = self._compiled().optimizer.at_rate(rate).rate(1)
         if self.state.learning_rate != checked:
             self._state = replace(self.state, learning_rate=checked)
 
-    def _compiled(self) -> Optimizer:
-        if self._optimizer is None:
+    def _compiled(self) -> "Compiled":
+        if self._how is None:
             raise ConfigError(
                 "the model is not compiled: call compile(optimizer, loss, metrics) first", code="config"
             )
-        return self._optimizer
+        return self._how
 
     def _objective(self) -> Objective:
-        self._compiled()
-        assert self._loss is not None
-        network = self.network
+        (_, loss, measured), network = self._compiled(), self.network
         if self._scored is not None and self._scored.network is network:
             return self._scored
-        if network.centre.targets and not self._loss.differences:
+        if network.centre.targets and not loss.differences:
             raise ConfigError(
-                f"{type(self._loss).__name__} is not a loss of differences, and this network has learned targets far "
+                f"{type(loss).__name__} is not a loss of differences, and this network has learned targets far "
                 "from zero with one that is: make a new one for it",
                 code="config-loss",
             )
-        measured = (_metric(metric, self._loss, network.outputs) for metric in self._metrics)
-        self._scored = Objective(network, self._loss, tuple(zip(_names(self._metrics), measured, strict=True)))
+        suited = tuple([(name, _metric(metric, loss, network.outputs)) for name, metric in measured.items()])
+        self._scored = Objective(network, loss, suited)
         return self._scored
 
     # Looking
@@ -220,7 +243,7 @@ class Model:
     @property
     def metrics_names(self) -> list[str]:
         """What `evaluate` returns, in order."""
-        return ["loss", *_names(self._metrics)]
+        return ["loss", *(() if self._how is None else self._how.metrics)]
 
     def count_params(self) -> int:
         """Return the number of parameters."""
@@ -228,12 +251,12 @@ class Model:
 
     def get_weights(self) -> list[npt.NDArray[Any]]:
         """Return a copy of each array of weights, in order: kernel and bias of each layer that has them."""
-        slices = self.network.layout.slices()
+        slices = self.network.layout.slices
         return [self.theta[where].reshape(shape).copy() for _, _, shape, where in slices]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set every array of weights, in the order of `get_weights`.  Raises ConfigError if shapes do not fit."""
-        slices = list(self.network.layout.slices())
+        slices = list(self.network.layout.slices)
         try:
             weights = [np.asarray(array, np.float64) for array in weights]
         except (TypeError, ValueError) as error:
@@ -247,10 +270,7 @@ class Model:
         theta = np.empty(self.network.layout.size, self._dtype)
         for array, (_, _, _, where) in zip(weights, slices, strict=True):
             theta[where] = array.reshape(-1)
-        self._put(theta)
-        self._chosen = True
-        if self._state is not None:
-            self._state = self._state.with_theta(theta, self._compiled())
+        self._choose(theta)
 
     def fingerprint(self) -> str:
         """Return the SHA-256, 64 hex digits, of the architecture and the weights."""
@@ -319,7 +339,7 @@ class Model:
         Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
         DivergenceError after putting back the last good weights.
         """
-        chosen = strategy_of(strategy, self._optimizer)
+        chosen = strategy_of(strategy, self.optimizer)
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         self._compiled()
@@ -356,7 +376,7 @@ class Model:
         """
         place = _place(checkpoint, callbacks)
         objective, survey = self._surveyed(source)
-        recipe.check(self.network, self._compiled())
+        recipe.check(objective.network, self._compiled().optimizer)
         given = recipe.class_weight
         weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
@@ -403,12 +423,11 @@ class Model:
 
     def _centre(self, survey: Survey) -> Centre:
         """Return what is subtracted from rows: by the first fit's, and then always the same."""
-        assert self._loss is not None
-        return self.network.centre if self._chosen else centre_for(survey.centre, self.network, self._loss)
+        network = self.network
+        return network.centre if self._chosen else centre_for(survey.centre, network, self._compiled().loss)
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
         """Validate the rows, build what they decide, and see that both fit."""
-        assert self._loss is not None
         known = self._network or (self.layers and self._inputs)
         if known:
             self._objective()
@@ -417,15 +436,15 @@ class Model:
             self._build(survey.width)
         try:
             objective = self._objective()
-            check_kind(survey, Rule(self._loss.targets, self.network.outputs), source.names["label"])
+            loss, inputs, outputs = objective.loss, objective.network.inputs, objective.network.outputs
+            check_kind(survey, Rule(loss.targets, outputs), source.names["label"])
         except (ConfigError, DataError):
             if not known:
                 self._network = None  # rows that are refused decide nothing
             raise
         rows = survey.rows + survey.held if isinstance(source, Arrays) else None
-        check_width(survey.width, self.network.inputs, source.names["features"], rows)
-        expected = objective.loss.columns(self.network.outputs)
-        check_targets(survey.targets, expected, self.network.outputs, source.names["label"])
+        check_width(survey.width, inputs, source.names["features"], rows)
+        check_targets(survey.targets, loss.columns(outputs), outputs, source.names["label"])
         return objective, survey
 
     def advise(
@@ -531,12 +550,12 @@ class Model:
             return frame
         if isinstance(x, Source):
             return self._packed(x, split, y is not None or sample_weight is not None or any(columns) or not shuffle)
-        if any(column is not None for column in columns):
+        if columns.count(None) < len(columns):
             raise ConfigError(
                 "features=, label= and weight= name columns of a DataFrame: give arrays as x, y and sample_weight=",
                 code="config-arrays",
             )
-        names = {part: whose + name for part, name in NAMES.items()}
+        names = {part: whose + name for part, name in NAMES.items()} if whose else NAMES
         rows = rows_of(self._flat(x), y, sample_weight, names, self._known_inputs)
         return Arrays(*rows, self._dtype, split, names)
 
@@ -597,11 +616,14 @@ def _metric(given: str | Metric, loss: Loss, outputs: int) -> Metric:
     return metric
 
 
-def _names(given: Sequence[str | Metric]) -> list[str]:
-    """Return the name of each metric; the second of a name ends in _1, as in Keras."""
-    before: defaultdict[str, count[int]] = defaultdict(count)
-    numbered = [(name, next(before[name])) for name in map(_name, given)]
-    return [f"{name}_{n}" if n else name for name, n in numbered]
+def _named(given: Sequence[str | Metric]) -> dict[str, str | Metric]:
+    """Return the metrics by their names; the second of a name ends in _1, as in Keras."""
+    before, found = Counter[str](), dict[str, str | Metric]()
+    for metric in given:
+        name = _name(metric)
+        found[f"{name}_{before[name]}" if before[name] else name] = metric
+        before[name] += 1
+    return found
 
 
 def _name(given: str | Metric) -> str:

@@ -4,14 +4,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from firesteel import console, notebook, store
 from firesteel.core import metrics
-from firesteel.core.layers import Flatten, Input, Layer, Normalization
+from firesteel.core.layers import Input, Layer
 from firesteel.core.network import Network
 from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Shape
@@ -19,8 +18,6 @@ from firesteel.errors import ConfigError
 from firesteel.model import Model
 from firesteel.printing import plain, say
 from firesteel.tables.given import listed
-from firesteel.tables.moments import measure
-from firesteel.train.engine import Engine
 from firesteel.train.state import TrainState
 
 __all__ = ["Sequential", "load_model"]
@@ -51,7 +48,7 @@ class Sequential(Model):
     @property
     def layers(self) -> list[Layer]:
         """The layers, in order."""
-        return list(self._layers)
+        return list(self._layers if self._network is None else self._network.layers)
 
     def add(self, layer: Layer) -> None:
         """Append a layer.  Raises ConfigError once the network has weights, or for what is not a layer."""
@@ -61,7 +58,7 @@ class Sequential(Model):
             raise ConfigError(
                 f"{layer!r} is not a layer: give the object itself, such as Dense(10)", code="config-layer"
             )
-        self._layers = (*self._layers, layer)
+        self._layers = (*self.layers, layer)
         self._network = None
 
     @property
@@ -93,34 +90,6 @@ class Sequential(Model):
         kept = () if before is None else (before.sparse, before.centre)
         self._network = Network.chain(self._layers, inputs, self._dtype, *kept)
 
-    def _waiting(self) -> list[Normalization]:
-        """Return the layers that are to learn means and variances from the rows."""
-        return [layer for layer in self._layers if isinstance(layer, Normalization) and layer.mean is None]
-
-    def _adapt(self, engine: Engine) -> None:
-        """Give a Normalization that has none the mean and variance of the rows to train on."""
-        waiting = self._waiting()
-        if not waiting:
-            return
-        first = next(layer for layer in self._layers if not isinstance(layer, Input | Flatten))
-        if len(waiting) > 1 or waiting[0] is not first or waiting[0].invert:
-            raise ConfigError(
-                "a Normalization without mean and variance takes them from the rows, and must be the first layer",
-                code="config-layer",
-            )
-        assert self._loss is not None
-        inputs, targets = self.network.inputs, self._loss.columns(self.network.outputs)
-        features, _ = measure(engine, inputs, targets, self._dtype)
-        mean, variance = (tuple(part.tolist()) for part in (features.mean, features.variance))
-        adapted = replace(waiting[0], mean=mean, variance=variance)
-        self._layers = tuple(adapted if layer is first else layer for layer in self._layers)
-        self._build(inputs)
-
-    def _flat(self, x: Any) -> Any:
-        """Return rows of pictures as rows of numbers, where a layer is there to flatten them."""
-        pictures = any(isinstance(layer, Flatten) for layer in self._layers) and np.ndim(x) > 2
-        return np.reshape(x, (len(x), -1)) if pictures else x
-
     # Looking
 
     @spelled
@@ -139,7 +108,7 @@ class Sequential(Model):
                 (print_fn or say)(plain(line))
 
     def __repr__(self) -> str:
-        kinds = [type(layer).__name__ for layer in self._layers if not isinstance(layer, Input)]
+        kinds = [type(layer).__name__ for layer in self.layers if not isinstance(layer, Input)]
         shown = kinds if len(kinds) <= 8 else [*kinds[:6], "...", kinds[-1]]
         counted = "s" if len(kinds) != 1 else ""
         try:
@@ -159,7 +128,7 @@ class Sequential(Model):
         rows: list[tuple[str, str, int]] = []
         seen: Counter[str] = Counter()
         shape: Shape = (self.network.inputs,)
-        for layer in self._layers:
+        for layer in self.layers:
             if isinstance(layer, Input):
                 continue
             count = 0
@@ -177,7 +146,7 @@ class Sequential(Model):
         try:
             rows = [(name, shape, f"{count:,}") for name, shape, count in self._described()]
         except ConfigError as error:
-            names = [[type(layer).__name__] for layer in self._layers]
+            names = [[type(layer).__name__] for layer in self.layers]
             return notebook.box("Sequential", notebook.table(["layer"], names, str(error)))
         other = self._untrained()
         note = f"{self.count_params():,} parameters" + (f", {other:,} of them do not train" if other else "")
@@ -201,9 +170,9 @@ class Sequential(Model):
             if "state" in header:
                 still = np.broadcast_to(np.zeros((), theta.dtype), theta.shape)
                 state = TrainState.of(header["state"], theta, vectors["slots"], vectors.get("outer", still))
-                if len(state.slots) != len(state.used(model._compiled()).slots):
+                if len(state.slots) != len(state.used(model._compiled().optimizer).slots):
                     raise ValueError("its moments are not those of its optimizer")
-                averaged = header.get("averaged") is True and model._compiled().use_ema
+                averaged = header.get("averaged") is True and model._compiled().optimizer.use_ema
                 model.keep(state.swapped() if averaged else state, averaged)
         except store.WRONG as error:
             raise store.damaged(name, error) from None

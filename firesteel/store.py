@@ -60,7 +60,7 @@ NONE: Mapping[str, Array] = MappingProxyType({})
 
 def tensor_names(network: Network) -> list[str]:
     """Return a name for each array of theta, in order: the number of its op, and its letter."""
-    return [f"{number}.{name}" for number, name, _, _ in network.layout.slices()]
+    return [f"{number}.{name}" for number, name, _, _ in network.layout.slices]
 
 
 def _format(header: Mapping[str, Any]) -> int:
@@ -80,7 +80,7 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: 
     header = {"network": network.to_config(), **extra}
     header["format"] = _format(header)
     header["sha256"] = checksum(header, theta, *(vectors[name] for name in sorted(vectors)))
-    arrays = (theta[where].reshape(shape) for _, _, shape, where in network.layout.slices())
+    arrays = (theta[where].reshape(shape) for _, _, shape, where in network.layout.slices)
     named = {**dict(zip(tensor_names(network), arrays, strict=True)), **vectors}
     tensors = {name: np.ascontiguousarray(array) for name, array in named.items()}
     data = save(tensors, {"firesteel": CODER.encode(header)})
@@ -123,7 +123,7 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
     try:
         network = Network.from_config(header["network"])
         named = tensor_names(network)
-        shapes = dict(zip(named, (shape for _, _, shape, _ in network.layout.slices()), strict=True))
+        shapes = dict(zip(named, (shape for _, _, shape, _ in network.layout.slices), strict=True))
         state = [part for part in VECTORS if "state" in header and part in entries]
         shapes |= {part: tuple(entries[part]["shape"]) for part in state}
         parts = arrays(data, entries, {part: (network.dtype, shape) for part, shape in shapes.items()})

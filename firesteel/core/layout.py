@@ -6,13 +6,13 @@ mathematics in `layers/` sees named, shaped views that share its memory.
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.types import Array, Shape, Views, cached_property
+from firesteel.core.types import Array, Shape, Views
 
 __all__ = ["Layout"]
 
@@ -29,30 +29,22 @@ class Layout:
     """
 
     shapes: tuple[tuple[tuple[str, Shape], ...], ...]
+    slices: tuple[tuple[int, str, Shape, slice], ...] = field(init=False, repr=False, compare=False)
+    """(part number, name, shape, slice of the vector) for every array."""
+    size: int = field(init=False, repr=False, compare=False)
+    """Number of parameters, P."""
 
-    @cached_property
-    def size(self) -> int:
-        """Number of parameters, P."""
-        return self._slices[-1][3].stop if self._slices else 0
-
-    def slices(self) -> tuple[tuple[int, str, Shape, slice], ...]:
-        """Return (part number, name, shape, slice of the vector) for every array."""
-        return self._slices
-
-    @cached_property
-    def _slices(self) -> tuple[tuple[int, str, Shape, slice], ...]:
-        found, at = [], 0
+    def __post_init__(self) -> None:
+        slices, at = [], 0
         for number, part in enumerate(self.shapes):
             for name, shape in part:
-                end = at + math.prod(shape)
-                found.append((number, name, shape, slice(at, end)))
-                at = end
-        return tuple(found)
+                slices.append((number, name, shape, slice(at, at := at + math.prod(shape))))
+        vars(self).update(slices=tuple(slices), size=at)
 
     def views(self, vector: Array) -> list[Views]:
         """Return one {name: array} for each part; the arrays are views of `vector`, (P,)."""
         out: list[Views] = [{} for _ in self.shapes]
-        for number, name, shape, where in self.slices():
+        for number, name, shape, where in self.slices:
             out[number][name] = vector[where].reshape(shape)
         return out
 

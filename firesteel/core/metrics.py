@@ -562,6 +562,9 @@ METRICS: dict[str, Spec] = {
 get = resolver("a metric", Metric, METRICS)
 
 
+COUNTED = SparseCategoricalAccuracy()
+
+
 def suited(loss: Loss, outputs: int) -> Metric:
     """Return what "accuracy" means beside this loss.
 
@@ -570,5 +573,5 @@ def suited(loss: Loss, outputs: int) -> Metric:
     CategoricalAccuracy()
     """
     if loss.targets == "class":
-        return SparseCategoricalAccuracy()
+        return COUNTED
     return CategoricalAccuracy() if exclusive(loss, outputs) else BinaryAccuracy(middle(loss))

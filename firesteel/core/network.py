@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
@@ -34,6 +35,7 @@ from firesteel.errors import ConfigError
 
 __all__ = ["DTYPES", "Network", "Node", "Objective", "Part", "alone"]
 
+LAYER, JOINT, SHAPE = map(operator.attrgetter, ("layer", "layer.joint", "shape"))
 DTYPES = ("float32", "float64")
 T = TypeVar("T")
 
@@ -125,6 +127,8 @@ class Network:
     """What each owner learns; the first kernel of a sparse network moves row by row."""
     layout: Layout = derived()
     """Where each parameter lies in theta."""
+    joint: bool = derived()
+    """Whether a part sums over all rows of a batch, so that its pieces have to be learned from side by side."""
     front: int | None = derived()
     """The number of a chain's first linear part, if zeros stay zeros before it and its kernel moves row by row."""
     ahead: tuple[Part, ...] = derived()
@@ -144,13 +148,16 @@ class Network:
             raise ConfigError("a network needs inputs and at least one layer, and this has none", code="config-empty")
         read = [(*node.args, node.owner) for node in self.nodes]
         chained = len(self.entries) == len(self.entries[0]) == 1 and read == [(n, n) for n in range(len(read))]
-        known |= {"inputs": inputs, "chained": chained}
         plan, shapes, params = self._planned()
-        known |= {"plan": plan, "shapes": shapes, "outputs": shapes[-1][-1], "parts": tuple([p.layer for p in plan])}
-        known["front"] = self._front()
-        sizes = (len(self.centre.features), len(self.centre.targets))
-        if sizes[0] not in (0, inputs) or sizes[1] not in (0, self.outputs) or (self.sparse and sizes[0]):
+        sizes, outputs = (len(self.centre.features), len(self.centre.targets)), shapes[-1][-1]
+        if sizes[0] not in (0, inputs) or sizes[1] not in (0, outputs) or (self.sparse and sizes[0]):
             raise ConfigError(f"a centre of {sizes} numbers does not fit the network", code="config-shape")
+        if plan and chained and any(sizes):
+            plan[0] = plan[0]._replace(layer=plan[0].layer.moved(self.centre.features))
+            plan[-1] = plan[-1]._replace(layer=plan[-1].layer.lowered(self.centre.targets))
+        known |= {"inputs": inputs, "outputs": outputs, "chained": chained, "plan": tuple(plan), "shapes": shapes}
+        known |= {"parts": tuple(map(LAYER, plan)), "joint": any(map(JOINT, plan))}
+        known |= {"front": self._front()}
         if self.sparse and self.front is None:
             raise ConfigError(
                 "sparse rows are taken where zeros stay zeros up to a Dense layer without kernel_constraint",
@@ -159,7 +166,7 @@ class Network:
         if self.sparse:
             owned = params[plan[self.front or 0].owner]
             owned["w"] = replace(owned["w"], by_row=True)
-        layout = Layout(tuple([tuple([(name, one.shape) for name, one in owned.items()]) for owned in params]))
+        layout = Layout(tuple([tuple(zip(owned, map(SHAPE, owned.values()), strict=True)) for owned in params]))
         known |= {"params": params, "layout": layout, "ahead": layers.embedding.ahead(plan, params)}
         for _, shape, constraint in self.constrained:
             constraint.check(shape)
@@ -167,9 +174,9 @@ class Network:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in order."""
-        return tuple([node.layer for node in self.nodes])
+        return tuple(map(LAYER, self.nodes))
 
-    def _planned(self) -> tuple[tuple[Part, ...], tuple[Shape, ...], tuple[dict[str, Param], ...]]:
+    def _planned(self) -> tuple[list[Part], tuple[Shape, ...], tuple[dict[str, Param], ...]]:
         """Return the parts, the shape of every value, and what each owner learns."""
         plan, params, owners = list[Part](), list[dict[str, Param]](), dict[tuple[int, int], int]()
         shapes, wanted, numbers = list(self.entries), [False] * len(self.entries), list(range(len(self.entries)))
@@ -197,13 +204,10 @@ class Network:
             if max(itertools.chain(*map(shapes.__getitem__, reads))) >= 2**63:
                 raise _wrong(number, node, "has more outputs than can be")
             numbers += reads
-        ends = {read: part.number for part in plan for read in part.reads}
-        for at, part in enumerate(plan):
-            plan[at] = part._replace(frees=tuple([read for read in set(part.reads) if ends[read] == at]))
-        if plan and self.chained:
-            plan[0] = plan[0]._replace(layer=plan[0].layer.moved(self.centre.features))
-            plan[-1] = plan[-1]._replace(layer=plan[-1].layer.lowered(self.centre.targets))
-        return tuple(plan), tuple(shapes), tuple(params)
+        last = {read: part.number for part in plan for read in part.reads}
+        for read, at in last.items():
+            plan[at] = plan[at]._replace(frees=(*plan[at].frees, read))
+        return plan, tuple(shapes), tuple(params)
 
     def _front(self) -> int | None:
         """Return `front`.
@@ -228,7 +232,7 @@ class Network:
     def init(self, seed: int) -> Array:
         """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
         theta = np.zeros(self.layout.size, self.dtype)
-        for owner, name, shape, where in self.layout.slices():
+        for owner, name, shape, where in self.layout.slices:
             drawn = self.params[owner][name].initializer.draw(rng_for(seed, "init", owner, name), shape)
             theta[where] = drawn.ravel()
         return theta
@@ -239,11 +243,6 @@ class Network:
         """Return the number of the value that part `last` reads, or that of the output."""
         rest = [] if last is None else self.plan[last:]
         return rest[0].reads[0] if rest else len(self.shapes) - 1
-
-    @cached_property
-    def joint(self) -> bool:
-        """Whether a part sums over all rows of a batch, so that its pieces have to be learned from side by side."""
-        return any(part.joint for part in self.parts)
 
     def output(self, p: Weights, x: Features, random: Random = None, last: int | None = None) -> Array:
         """Return the output, (B, O), or what part `last` reads; the arguments are those of `forward`."""
@@ -339,20 +338,20 @@ class Network:
     @cached_property
     def penalized(self) -> tuple[tuple[int, str, Regularizer], ...]:
         """The parameters that have a regulariser: (owner, name, regulariser)."""
-        named = ((n, name, self.params[n][name].regularizer) for n, name, _, _ in self.layout.slices())
-        return tuple((number, name, penalty) for number, name, penalty in named if penalty is not None)
+        named = [(n, name, self.params[n][name].regularizer) for n, name, _, _ in self.layout.slices]
+        return tuple([(number, name, penalty) for number, name, penalty in named if penalty is not None])
 
     @cached_property
     def constrained(self) -> tuple[tuple[slice, Shape, Constraint], ...]:
         """The parameters that must satisfy something: (slice of theta, shape, constraint)."""
-        named = ((where, shape, self.params[n][name].constraint) for n, name, shape, where in self.layout.slices())
-        return tuple((where, shape, constraint) for where, shape, constraint in named if constraint is not None)
+        named = [(where, shape, self.params[n][name].constraint) for n, name, shape, where in self.layout.slices]
+        return tuple([(where, shape, constraint) for where, shape, constraint in named if constraint is not None])
 
     @cached_property
     def statistics(self) -> tuple[tuple[slice, float], ...]:
         """The running averages: (slice of theta, the share of the old one that stays at an update)."""
-        named = ((where, self.params[n][name].average) for n, name, _, where in self.layout.slices())
-        return tuple((where, average) for where, average in named if average is not None)
+        named = [(where, self.params[n][name].average) for n, name, _, where in self.layout.slices]
+        return tuple([(where, average) for where, average in named if average is not None])
 
     def penalty(self, p: Weights, g: Weights | None = None) -> float:
         """Return the penalty on the weights, and add its derivative into the views g if given."""
@@ -446,6 +445,8 @@ network ends in Softmax() [config-loss]
     """The metrics that are sums over rows, as they are meant beside the loss, and where their sums lie."""
     size: int = derived()
     """Number of sums."""
+    centred: Loss = derived()
+    """The loss of outputs and targets that the centre has been subtracted from."""
 
     def __post_init__(self) -> None:
         parts, outputs = self.network.parts, self.network.outputs
@@ -456,17 +457,13 @@ network ends in Softmax() [config-loss]
                 metric = metric.suited(self.loss, outputs)
                 summed.append((name, metric, slice(at, at := at + metric.size(outputs))))
         last = len(parts) - (self.loss.link is not None)
-        vars(self).update(last=last, summed=tuple(summed), size=at)
+        centred = self.loss.lowered(self.network.centre.targets)
+        vars(self).update(last=last, summed=tuple(summed), size=at, centred=centred)
 
     @cached_property
     def plan(self) -> tuple[Part, ...]:
         """The parts that run before the loss."""
         return self.network.plan[: self.last]
-
-    @cached_property
-    def centred(self) -> Loss:
-        """The loss of outputs and targets that the centre has been subtracted from."""
-        return self.loss.lowered(self.network.centre.targets)
 
     @property
     def ranked(self) -> list[tuple[str, Ranking]]:

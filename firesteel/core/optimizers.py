@@ -128,6 +128,8 @@ class Optimizer(Spec, kw_only=True):
 
     def scaled(self, factor: float, pace: float = 1.0) -> Self:
         """Return this optimiser with its learning rate multiplied; and its schedule's steps, if it has one."""
+        if factor == pace == 1.0:
+            return self
         if isinstance(self.learning_rate, Schedule):
             return replace(self, learning_rate=Stretched(self.learning_rate, factor, pace))
         return replace(self, learning_rate=self.learning_rate * factor)

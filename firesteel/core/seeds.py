@@ -29,7 +29,7 @@ def rng_for(seed: int, *path: str | int) -> np.random.Generator:
 
     Source: NumPy's SeedSequence, whose spawn key is the address (words enter as their CRC-32).
     """
-    key = tuple(map(_number, path))
+    key = [part if isinstance(part, int) else zlib.crc32(part.encode()) for part in path]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 

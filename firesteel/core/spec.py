@@ -66,7 +66,7 @@ it is the fraction of units to drop [config-value]
         cls.checks = tuple((f.name, f.default, f.metadata["check"]) for f in cls.fields if "check" in f.metadata)
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        if given:
+        if not given.keys() <= cls.__dataclass_fields__.keys():  # type: ignore[attr-defined]
             check_arguments(cls.__name__, given, cls.__dataclass_fields__)  # type: ignore[attr-defined]
         return super().__new__(cls)
 
@@ -292,11 +292,13 @@ R = TypeVar("R")
 
 def spelled(method: Callable[P, R]) -> Callable[P, R]:
     """Return the method, which raises ConfigError for a keyword argument that it does not have."""
-    known = list(inspect.signature(method).parameters)[1:]
+    _, *names = inspect.signature(method).parameters
+    known = dict.fromkeys(names)
 
     @functools.wraps(method)
     def checked(*args: P.args, **given: P.kwargs) -> R:
-        check_arguments(f"{type(args[0]).__name__}.{method.__name__}", given, known)
+        if not given.keys() <= known.keys():
+            check_arguments(f"{type(args[0]).__name__}.{method.__name__}", given, known)
         return method(*args, **given)
 
     return checked

@@ -90,7 +90,7 @@ def constrain(network: Network, theta: Array) -> None:
 def _clip(network: Network, optimizer: Optimizer, g: Array) -> None:
     """Make the gradient no larger than the optimiser allows."""
     if optimizer.clipnorm is not None:
-        for _, _, _, where in network.layout.slices():
+        for _, _, _, where in network.layout.slices:
             _shorten(g[where], optimizer.clipnorm)
     elif optimizer.global_clipnorm is not None:
         _shorten(g, optimizer.global_clipnorm)
@@ -110,6 +110,6 @@ def _shorten(g: Array, most: float) -> None:
 def _decaying(network: Network, optimizer: Optimizer) -> Iterator[slice]:
     """Yield the slices of theta that decay: those that train, but for the kinds left out."""
     letters = {WORDS[word] for word in optimizer.exclude_from_weight_decay}
-    for number, name, _, where in network.layout.slices():
+    for number, name, _, where in network.layout.slices:
         if name not in letters and network.params[number][name].average is None:
             yield where

@@ -137,7 +137,7 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
         own = range(first, first + len(layer.parts()))
         first += len(own)
         cuts = [part for part in own if cutting[part]]
-        slices = [where for part, _, _, where in network.layout.slices() if part in own]
+        slices = [where for part, _, _, where in network.layout.slices if part in own]
         if not slices and not cuts:
             continue
         kept = np.zeros(len(theta), bool)

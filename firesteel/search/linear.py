@@ -135,7 +135,7 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
         if activation == "softmax":
             counts = np.bincount(y[:, 0].astype(np.intp), w, outputs) if columns == 1 else shares
             shares = np.arange(outputs) == counts.argmax()
-        constant[[where for *_, where in linear.layout.slices()][-1]] = shares
+        constant[[where for *_, where in linear.layout.slices][-1]] = shares
     if x.shape == y.shape and np.array_equal(x, y):
         return Rivals(objective, None, constant, "left out, as the targets are the inputs")
     steps = int(min(most, max(FEWEST_STEPS, WORK / (rows * _cost(inputs, outputs)))))

@@ -78,10 +78,11 @@ class Arrays:
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards
         survey = self.survey()
+        words = survey.words
         x = less(suited(self.x[rows], survey.sparse), centre.features, self.dtype)
-        check_shards(count, n_blocks(len(x), survey.words))
+        check_shards(count, n_blocks(len(x), words))
         y = less(self.y[rows], centre.targets, self.dtype)
-        blocks = pack(x, y, self.w[rows], self.dtype, survey.words, self.keys[rows])
+        blocks = pack(x, y, self.w[rows], self.dtype, words, self.keys[rows])
         engine = LocalEngine(blocks, count, centre)
         try:
             with one_blas_thread():  # throughout: another library's limit that begins inside seldom ends outside

@@ -83,7 +83,10 @@ class Block:
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:
         """Write the values of the chosen rows into `out`, (len(rows), I); codes: scratch memory of that shape."""
-        surely(lambda: self._write(rows, out, codes))
+        if self.table is None or self.divisor is None:
+            self._write(rows, out, codes)
+        else:  # it may be compiled
+            surely(lambda: self._write(rows, out, codes))
 
     def _write(self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None) -> None:
         if isinstance(self.x, CSR):
@@ -159,10 +162,10 @@ def _mixed(v: Keys) -> Keys:
     return v ^ (v >> np.uint64(31))
 
 
-def _odd(count: int, stream: int) -> Keys:
-    """Return fixed odd constants, one a column."""
-    start = np.uint64(stream << 40)
-    return _mixed(np.arange(1, count + 1, dtype=np.uint64) + start) | np.uint64(1)
+def _odd(count: int, *streams: int) -> Keys:
+    """Return fixed odd constants, one a column, for each stream."""
+    starts = np.array(streams, np.uint64)[:, None] << np.uint64(40)
+    return _mixed(np.arange(1, count + 1, dtype=np.uint64) + starts) | np.uint64(1)
 
 
 HEAD = np.dtype("f4")
@@ -173,7 +176,7 @@ def _hashed(values: Features, stream: int) -> Keys:
 
     A value is the float32 next to it and the rest, a word each; most data, and all bytes, have no rest.
     """
-    heads, rests = _odd(values.shape[1], stream), _odd(values.shape[1], stream + 8)
+    heads, rests = _odd(values.shape[1], stream, stream + 8)
     if isinstance(values, CSR):
         head, rest = _words(values.values, np.empty(values.values.shape, HEAD), np.empty(values.values.shape))
         terms = head * heads.take(values.indices)
@@ -182,11 +185,12 @@ def _hashed(values: Features, stream: int) -> Keys:
         ends = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])  # modulo 2^64, so exact
         return ends[values.indptr[1:]] - ends[values.indptr[:-1]]
     rows = max(1, (1 << 17) // max(1, values.shape[1]))
-    desk = [np.empty((min(rows, len(values)), values.shape[1]), kind) for kind in ("f4", "f8")]
+    shape = min(rows, len(values)), values.shape[1]
+    singles, doubles = np.empty(shape, HEAD), np.empty(shape)
     out = np.empty(len(values), np.uint64)
     for at in range(0, len(values), rows):
         part = values[at : at + rows]
-        head, rest = _words(part, desk[0][: len(part)], desk[1][: len(part)])
+        head, rest = _words(part, singles[: len(part)], doubles[: len(part)])
         out[at : at + rows] = np.einsum("ij,j->i", head, heads, casting="unsafe")
         if rest is not None:
             out[at : at + rows] += np.einsum("ij,j->i", rest, rests)

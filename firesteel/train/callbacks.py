@@ -20,7 +20,7 @@ from firesteel.core.spec import check_arguments, finite, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DivergenceError
 from firesteel.printing import say
-from firesteel.train.engine import Engine
+from firesteel.train.engine import ROWS, Engine
 from firesteel.train.epoch import Watcher
 from firesteel.train.history import UNMEASURED, History, Row
 from firesteel.train.recipe import Recipe
@@ -487,7 +487,7 @@ class Conductor(Watcher):
             raise ConfigError("BoldDriver needs an optimizer that takes steps of one size", code="config-callback")
         if self.bold is not None and self.bold.form == "seed" and not isinstance(recipe.strategy, Gradient):
             raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
-        rows = sum(block.rows for block in engines[0].blocks)
+        rows = sum(map(ROWS, engines[0].blocks))
         counts = {"rows": rows, "steps": -(-rows // (recipe.batch_size or rows)), "shards": engines[0].shards}
         self.params = {**vars(recipe), **counts, "callbacks": tuple(callbacks), "resumed": False, **told}
         self.engines = engines

@@ -69,8 +69,7 @@ class Sample:
         spread = np.where(spread > 0, spread, v[last] - v[0])
         middle = v[last // 2]
         far = np.where((spread > 0) & (np.abs(middle) > FAR * spread), middle, 0.0)
-        parts = (tuple(part.tolist()) if part.any() else () for part in np.split(far, [self.width]))
-        return Centre(*parts)
+        return Centre(*[tuple(part.tolist()) if part.any() else () for part in np.split(far, [self.width])])
 
 
 def _count(columns: int) -> int:
@@ -81,5 +80,5 @@ def _count(columns: int) -> int:
 def centre_for(centre: Centre, network: Network, loss: Loss) -> Centre:
     """Return what a new network can use of it: for targets it needs a loss of differences and outputs of any size."""
     ends = bool(network.parts) and isinstance(network.parts[-1], Linear | Standardize)
-    looks_up = any(isinstance(part, Embedding) for part in network.parts)
+    looks_up = any([isinstance(part, Embedding) for part in network.parts])
     return Centre(() if looks_up else centre.features, centre.targets if loss.differences and ends else ())

@@ -117,21 +117,19 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
     sparse, x = (x, x.values) if isinstance(x, CSR) else (None, x)
 
     def note_features(code: str, bad: npt.NDArray[np.bool_]) -> None:
-        if sparse is None:
+        if sparse is None and bad.any():
             note(code, bad, x)
-        elif bad.any():
+        elif sparse is not None and bad.any():
             at = np.flatnonzero(bad)
             rows, column = sparse.rows[at], int(sparse.indices[at[0]])
             found[code] = Finding(len(np.unique(rows)), where(int(rows[0])), _shown(x[at[0]]), column)
 
     def note(code: str, bad: npt.NDArray[np.bool_], values: npt.NDArray[Any]) -> None:
         rows = bad if bad.ndim == 1 else bad.any(axis=1)
-        count = int(np.count_nonzero(rows))
-        if count:
-            row = int(rows.argmax())
-            column = int(bad[row].argmax()) if bad.ndim == 2 else None
-            value = values[row] if column is None else values[row, column]
-            found[code] = Finding(count, where(row), _shown(value), column)
+        row = int(rows.argmax())
+        column = int(bad[row].argmax()) if bad.ndim == 2 else None
+        value = values[row] if column is None else values[row, column]
+        found[code] = Finding(int(np.count_nonzero(rows)), where(row), _shown(value), column)
 
     with np.errstate(over="ignore", invalid="ignore"):  # what lies beyond float32 becomes infinite, and is found
         small = x.dtype.kind != "f" and x.dtype.itemsize < 4
@@ -153,17 +151,21 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
     if finite and dtype == np.float32 and (sparse or x).shape[1] >= WIDE:
         found |= _flat((sparse or CSR.of(x[:64]))[:256])
     nan = np.isnan(y)
-    note("null-label", nan, y)
-    note("label-infinite", np.isinf(y_kept), y)
     fractional = (y != np.floor(y)) & ~nan
-    note("label-fractional", fractional, y)
-    note("label-range", ~fractional & ((y < 0) | (y >= 2**24)), y)
-    note("label-unit", (y < 0) | (y > 1), y)
-    note("label-count", y < 0, y)
-    note("label-sign", ~np.isin(y, (-1, 0, 1)) & ~nan, y)
-    note("null-weight", np.isnan(w), w)
-    note("weight-infinite", np.isinf(w_kept), w)
-    note("negative-weight", w < 0, w)
+    for code, bad, values in (
+        ("null-label", nan, y),
+        ("label-infinite", np.isinf(y_kept), y),
+        ("label-fractional", fractional, y),
+        ("label-range", ~fractional & ((y < 0) | (y >= 2**24)), y),
+        ("label-unit", (y < 0) | (y > 1), y),
+        ("label-count", y < 0, y),
+        ("label-sign", ~np.isin(y, (-1, 0, 1)) & ~nan, y),
+        ("null-weight", np.isnan(w), w),
+        ("weight-infinite", np.isinf(w_kept), w),
+        ("negative-weight", w < 0, w),
+    ):
+        if bad.any():
+            note(code, bad, values)
     return found
 
 
@@ -305,7 +307,7 @@ def count_classes(y: Array, held: npt.NDArray[np.bool_], where: Callable[[int], 
         return {}
     rows = np.flatnonzero((y[:, 0] == np.floor(y[:, 0])) & (y[:, 0] >= 0) & (y[:, 0] < 2**24))
     found, first, which = np.unique(y[rows, 0], return_index=True, return_inverse=True)
-    total, out = (np.bincount(which, weights, len(found)) for weights in (None, held[rows]))
+    total, out = np.bincount(which, None, len(found)), np.bincount(which, held[rows], len(found))
     return {
         int(number): Class(int(n - h), int(h), where(int(rows[at])))
         for number, at, n, h in zip(found[: MOST_CLASSES + 1], first, total, out, strict=False)

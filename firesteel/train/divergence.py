@@ -37,7 +37,7 @@ def diverged(network: Network, state: TrainState, epoch: int, what: str, when: s
 
     state: its result.  what: what happened to the loss.  when: of what time the weights that are kept are.
     """
-    parts = [(number, state.theta[where], state.slots[:, where]) for number, _, _, where in network.layout.slices()]
+    parts = [(number, state.theta[where], state.slots[:, where]) for number, _, _, where in network.layout.slices]
     broken = next((number for number, theta, _ in parts if not np.isfinite(theta).all()), None)
     frozen = next((number for number, _, slots in parts if not np.isfinite(slots).all()), None)
     largest, number = max(((float(np.abs(theta).max()), number) for number, theta, _ in parts), default=(0.0, 0))

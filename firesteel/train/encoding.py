@@ -14,6 +14,7 @@ from firesteel.core.types import Array
 
 __all__ = ["all_coded", "canonical", "encode"]
 
+Coded = tuple[npt.NDArray[np.uint8], Array]
 MULTIPLIERS = rng_for(0, "encoding").integers(0, 2**63, 64, dtype=np.uint64) | np.uint64(1)
 """Odd numbers to try, until one keeps the values of a block apart."""
 
@@ -30,25 +31,37 @@ def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
     Nothing is lost: table[codes] has the bits of x.
     """
     flat = x.reshape(-1)
-    if found := _even_steps(x, flat[:4096]):
+    if found := _even_steps(x, flat[:4096], x.dtype):
         return found
-    if any(len(np.unique(flat[:some])) > 256 for some in (512, 4096)):
-        return x, None
-    return _even_steps(x, flat) or _few_values(x) or (x, None)
+    for some in (512, 4096):
+        if len(np.unique(flat[:some])) > 256:
+            return x, None
+    return (len(flat) > 4096 and _even_steps(x, flat, x.dtype)) or _few_values(x) or (x, None)
 
 
-def _even_steps(x: Array, some: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
-    """Encode values that are all k / d with k = 0..255: pixels, scaled or not, counts, one-hots.
+def _even_steps(x: npt.NDArray[Any], some: Array, dtype: np.dtype[Any]) -> Coded | None:
+    """Encode values that are, as `dtype`, all k / d with k = 0..255: pixels, scaled or not, counts, one-hots.
 
     some: the values that d is found from.
     """
     with np.errstate(over="ignore"):
         d = np.rint(1 / some[some > 0].min(initial=1))
-    codes = _coded(x, d, x.dtype)
-    return None if codes is None else (codes, np.arange(256).astype(x.dtype) / d)
+    codes, width, at = np.empty(x.shape, np.uint8), max(1, x.shape[1]), 0
+    few, more = max(1, (1 << 12) // width), max(1, (1 << 17) // width)  # rows that stay near, the first ones to fail
+    desk = np.empty((2, min(more, len(x)), x.shape[1]), dtype)
+    while at < len(x):
+        out = codes[at : at + few]
+        rows, scaled = desk[:, : len(out)]
+        canonical(x[at : at + few], dtype, rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.copyto(out, np.rint(np.multiply(rows, d, out=scaled), out=scaled), casting="unsafe")
+        if not np.array_equal(np.divide(out, d, out=scaled), rows):
+            return None
+        at, few = at + few, more
+    return codes, np.arange(256).astype(dtype) / d
 
 
-def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
+def _few_values(x: Array) -> Coded | None:
     """Encode at most 256 values of any kind, through a hash of their bits that keeps them apart."""
     words = x.view(f"u{x.dtype.itemsize}").reshape(-1)
     values = np.unique(words)
@@ -65,27 +78,7 @@ def _few_values(x: Array) -> tuple[npt.NDArray[np.uint8], Array] | None:
     return None
 
 
-def _coded(x: npt.NDArray[Any], d: Any, dtype: np.dtype[Any]) -> npt.NDArray[np.uint8] | None:
-    """Return the codes of values that are, as `dtype`, all k / d with k = 0..255; else None."""
-    codes, width, at = np.empty(x.shape, np.uint8), max(1, x.shape[1]), 0
-    few, more = (max(1, count // width) for count in (1 << 12, 1 << 17))  # rows that stay near; the first may fail
-    desk = np.empty((2, min(more, len(x)), x.shape[1]), dtype)
-    while at < len(x):
-        out = codes[at : at + few]
-        rows, scaled = desk[:, : len(out)]
-        canonical(x[at : at + few], dtype, rows)
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.copyto(out, np.rint(np.multiply(rows, d, out=scaled), out=scaled), casting="unsafe")
-        if not np.array_equal(np.divide(out, d, out=scaled), rows):
-            return None
-        at, few = at + few, more
-    return codes
-
-
-def all_coded(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[np.uint8], Array] | None:
+def all_coded(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> Coded | None:
     """Encode all rows at once if they are even steps: a quarter of the bytes are then gathered and sorted."""
     first = canonical(x[:64], dtype)
-    if x.dtype.kind != "f" or not (found := _even_steps(first, first)):
-        return None
-    codes = _coded(x, np.rint(1 / found[1][1]), dtype)
-    return None if codes is None else (codes, found[1])
+    return _even_steps(x, first, dtype) if x.dtype.kind == "f" and _even_steps(first, first, dtype) else None

@@ -4,6 +4,7 @@
 functions.  Which numbers come out is decided by the blocks and the task, never here.  `loop.py` drives either.
 """
 
+import operator
 import platform
 import time
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ class BlockInfo:
     rows: int
     weight: float
     fingerprint: int
+
+
+ROWS = operator.attrgetter("rows")
 
 
 class Engine(Protocol):
@@ -145,18 +149,12 @@ class LocalEngine:
     """Blocks in this process's memory; shards, or the sub-batches of a single one, run over threads."""
 
     def __init__(self, blocks: Sequence[Block], shards: int = 1, centre: Centre = UNCENTRED) -> None:
-        self.centre = centre
-        self._shards = [[b for b in blocks if b.id % shards == s] for s in range(shards)]
-        self._blocks = [BlockInfo(b.id, len(b), b.weight, b.fingerprint) for b in blocks]
-        self.sparse = any(isinstance(b.x, CSR) for b in blocks)
-
-    @property
-    def shards(self) -> int:
-        return len(self._shards)
-
-    @property
-    def blocks(self) -> Sequence[BlockInfo]:
-        return self._blocks
+        self.centre, self.shards, self.sparse, self.blocks = centre, shards, False, list[BlockInfo]()
+        self._shards: list[list[Block]] = [[] for _ in range(shards)]
+        for block in blocks:
+            self._shards[block.id % shards].append(block)
+            self.blocks.append(BlockInfo(block.id, len(block.w), block.weight, block.fingerprint))
+            self.sparse |= isinstance(block.x, CSR)
 
     @property
     def lanes(self) -> int:

@@ -17,7 +17,7 @@ from firesteel.core.optimizers import LBFGS, Optimizer
 from firesteel.core.types import Array
 from firesteel.train import ranking
 from firesteel.train.divergence import bearable
-from firesteel.train.engine import Engine, LocalEngine
+from firesteel.train.engine import ROWS, Engine, LocalEngine
 from firesteel.train.history import Row
 from firesteel.train.partial import Partial, Task, Watch, tree_sum
 from firesteel.train.recipe import Recipe
@@ -77,11 +77,12 @@ class Job:
         theta: Array,
     ) -> None:
         self.engine, self.objective, self.recipe, self.bold = engine, objective, recipe, watcher.bold
-        self.strategy, self.compiled, rows = recipe.strategy, optimizer, sum(block.rows for block in engine.blocks)
+        self.strategy, self.compiled, rows = recipe.strategy, optimizer, sum(map(ROWS, engine.blocks))
         self.rows, self.broke, self.machines = rows, False, frozenset[str]()
-        inside = self.strategy.alone(engine.shards) and isinstance(engine, LocalEngine)
+        alone = self.strategy.alone(engine.shards)
+        inside = alone and isinstance(engine, LocalEngine)
         self.watch = None if inside else watcher.batches
-        self.several = self.strategy.alone(engine.shards) and watcher.batches is None and watcher.bold is None
+        self.several = alone and watcher.batches is None and watcher.bold is None
         rounds = self.strategy.rounds(rows, recipe.batch_size, engine.shards, len(engine.blocks))
         self.base = Task(
             objective=objective,
@@ -275,7 +276,7 @@ def scores(
         means["loss"] += objective.network.penalty(objective.network.layout.views(theta))
     if not objective.ranked:
         return found
-    rows = sum(block.rows for block in engine.blocks)
+    rows = sum(map(ROWS, engine.blocks))
     ranks = ranking.measure(call, objective, np.array(thetas), rows, engine.shards)
     for means, ranked in zip(found, ranks, strict=True):
         broken = np.isnan(means["loss"])  # then outputs may be NaN, and have no order

@@ -33,7 +33,7 @@ Stretch = tuple[slice, tuple[int, int], int | None]
 def stretches(network: Network) -> list[Stretch]:
     """Return the parts of a network's theta, in order; what lies between parameters that move by row is one row."""
     found = list[Stretch]()
-    for owner, name, shape, where in network.layout.slices():
+    for owner, name, shape, where in network.layout.slices:
         if network.params[owner][name].by_row:
             found.append((where, (shape[0], math.prod(shape[1:])), owner))
         else:
@@ -44,7 +44,7 @@ def stretches(network: Network) -> list[Stretch]:
 
 def rowwise(network: Network) -> bool:
     """Return whether parameters of a network move row by row."""
-    return any(param.by_row for params in network.params for param in params.values())
+    return any([param.by_row for params in network.params for param in params.values()])
 
 
 def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:

@@ -41,7 +41,8 @@ class TrainState:
         (2, 3)
         """
         slots = np.zeros((len(optimizer.slots), len(theta)), theta.dtype)
-        return TrainState(theta, slots, np.zeros_like(theta)).with_theta(theta, optimizer)
+        slots[len(slots) - optimizer.use_ema :] = theta
+        return TrainState(theta, slots, np.zeros_like(theta))
 
     @staticmethod
     def of(counts: Any, theta: Array, slots: Array, outer: Array) -> "TrainState":

@@ -80,8 +80,8 @@ def cut(objective: Objective, rows: int) -> int:
     The architecture alone says so, never what is compiled.  Parameters that move row by row do not count: a step is
     as small as without them.
     """
-    network, slices = objective.network, objective.network.layout.slices()
-    size = sum(where.stop - where.start for n, name, _, where in slices if not network.params[n][name].by_row)
+    network, slices = objective.network, objective.network.layout.slices
+    size = sum([where.stop - where.start for n, name, _, where in slices if not network.params[n][name].by_row])
     if network.sparse or (network.statistics and not network.joint):
         return rows
     halved = size >= LARGE or (rows >= HALVED and size >= SHARED and begins(objective) is not None)

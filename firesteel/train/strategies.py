@@ -128,7 +128,7 @@ class Average(Strategy):
     def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
         weights = {block.id: block.weight for block in blocks}
         shards = [[number for number in weights if number % task.shards == shard] for shard in range(task.shards)]
-        weight = sum(sum(weights[number] for number in round_blocks(task, ids)) for ids in shards)
+        weight = sum([sum(map(weights.__getitem__, round_blocks(task, ids))) for ids in shards])
         return replace(task, weight=weight) if weight else None
 
     def advance(

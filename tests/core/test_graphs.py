@@ -83,7 +83,7 @@ def test_what_was_interrupted_goes_on_to_the_bit(tmp_path, name, strategy):
 
 def test_a_layer_that_is_used_three_times_has_one_set_of_parameters_and_all_their_derivatives():
     network = graphs.network("shared", dtype="float64")
-    assert [(owner, name) for owner, name, _, _ in network.layout.slices()] == [
+    assert [(owner, name) for owner, name, _, _ in network.layout.slices] == [
         (0, "w"),
         (0, "b"),
         (2, "w"),

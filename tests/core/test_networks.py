@@ -37,7 +37,7 @@ def test_views_share_the_memory_of_the_vector_and_cover_it_once():
 
 
 def test_slices_lie_one_after_another_in_order():
-    slices = list(LAYOUT.slices())
+    slices = list(LAYOUT.slices)
     assert [(number, name, shape) for number, name, shape, _ in slices] == [
         (0, "w", (2, 3)),
         (0, "b", (3,)),

@@ -234,7 +234,7 @@ def test_a_gradient_is_shortened_to_the_norm_even_where_its_square_is_beyond_the
     network = NETWORK[dtype]
     g = (np.arange(network.layout.size) * size).astype(dtype)
     theta, slots = np.zeros_like(g), np.zeros((1, len(g)), dtype)
-    arrays = [slice(0, len(g))] if clip == "global_clipnorm" else [part for *_, part in network.layout.slices()]
+    arrays = [slice(0, len(g))] if clip == "global_clipnorm" else [part for *_, part in network.layout.slices]
     expected = np.concatenate([np.arange(len(g))[part] / np.linalg.norm(np.arange(len(g))[part]) for part in arrays])
     with np.errstate(over="ignore"):
         update(network, SGD(1.0, **{clip: 1.0}), theta, g, slots, 1)

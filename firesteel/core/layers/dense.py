@@ -15,7 +15,7 @@ from firesteel.core.constraints import Constraint
 from firesteel.core.csr import CSR, Features
 from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
-from firesteel.core.layers.activation import Activation, Relu, activation
+from firesteel.core.layers.activation import ACTIVATIONS, Relu, activation
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import ones
 from firesteel.core.regularizers import Regularizer
@@ -34,8 +34,8 @@ class Linear(Layer):
 
     units: int = integer(low=1, why="it is the number of outputs")
     use_bias: bool = flag(True)
-    kernel_initializer: Initializer = choice(initializers.GlorotUniform(), initializers.get)
-    bias_initializer: Initializer = choice(initializers.Zeros(), initializers.get)
+    kernel_initializer: Initializer = choice("glorot_uniform", initializers.get)
+    bias_initializer: Initializer = choice("zeros", initializers.get)
     kernel_regularizer: Regularizer | None = choice(None, regularizer)
     bias_regularizer: Regularizer | None = choice(None, regularizer)
     kernel_constraint: Constraint | None = choice(None, constraint)
@@ -97,8 +97,9 @@ class Dense(Layer):
     input_dim: int | None = choice(None, input_dim)
 
     def parts(self) -> tuple[Layer, ...]:
-        given = {name: value for name, value in vars(self).items() if name not in ("activation", "input_dim")}
-        return (Linear(**given), *Activation(self.activation).parts())
+        units, name, *rest, _ = vars(self).values()
+        bent = ACTIVATIONS[name]
+        return (Linear(units, *rest),) if bent is None else (Linear(units, *rest), bent)
 
 
 PRODUCTS = 1 << 18
