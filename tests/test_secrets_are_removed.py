@@ -14,7 +14,7 @@ import pytest
 from firesteel import mlflow
 from firesteel.checkpoints import UrlCheckpoints
 from firesteel.cli import main
-from firesteel.cli.config import Config, Data, Engine, Run, to_toml
+from firesteel.cli.config import Config, DataSettings, EngineSettings, RunSettings, to_toml
 from firesteel.errors import HIDDEN, DataError, SparkJobError, without_secrets
 from firesteel.report import RunFolder
 from firesteel.report.page import render
@@ -116,7 +116,9 @@ def test_r46_a_page_of_a_run_that_holds_a_secret_shows_none(tmp_path):
 @pytest.mark.parametrize("kind", ADDRESSES)
 def test_r46_settings_are_printed_without_secrets(kind):
     address = ADDRESSES[kind]
-    text = to_toml(Config(Data(train=address), engine=Engine(master=address), run=Run(address)))
+    text = to_toml(
+        Config(DataSettings(train=address), engine=EngineSettings(master=address), run=RunSettings(address))
+    )
     assert not secret(text) and tomllib.loads(text)["engine"]["master"] == without_secrets(address)
 
 
@@ -185,12 +187,12 @@ def test_r46_an_interrupted_command_says_no_secret(tmp_path, monkeypatch, capfd)
 def test_r46_findings_of_doctor_hold_no_secret(capsys):
     from rich.console import Console
 
-    from firesteel.cli.checks import Finding
+    from firesteel.cli.checks import Diagnosis
     from firesteel.cli.doctor import _show
 
     for text in ADDRESSES.values():
         for as_json in (False, True):
-            _show(Finding(f"{text}: 10 rows", f"look at {text}"), Console(soft_wrap=True), as_json)
+            _show(Diagnosis(f"{text}: 10 rows", f"look at {text}"), Console(soft_wrap=True), as_json)
     said = capsys.readouterr().out
     assert not secret(said) and "look at" in said
 

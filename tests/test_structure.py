@@ -310,6 +310,27 @@ def test_the_face_exports_every_class_of_its_registry_and_the_base(family):
     assert set(face.__all__) - {"schedules"} == classes | {base for base in bases if base[0].isupper()}
 
 
+def nouns(path):
+    """The classes of a module and its names for types: what it defines with a large letter and a small one."""
+    found = set()
+    for node in parsed(path).body:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        found |= {node.name} if isinstance(node, ast.ClassDef) else {getattr(target, "id", "") for target in targets}
+    return {name for name in found if re.match("[A-Z].*[a-z]", name)}
+
+
+def test_a_noun_has_one_meaning():
+    meanings = {}
+    for path in MODULES:
+        for noun in nouns(path):
+            meanings.setdefault(noun, []).append(name_of(path))
+    several = {noun: where for noun, where in meanings.items() if len(where) > 1}
+    assert several == {  # losses and metrics go by the names that they have everywhere
+        "MeanAbsoluteError": ["core.losses", "core.metrics"],
+        "MeanSquaredError": ["core.losses", "core.metrics"],
+    }
+
+
 # The map
 
 

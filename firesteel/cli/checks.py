@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firesteel.advice import sizes
-from firesteel.cli.rows import TABLES, Ask, Rows, load, parquet, pick
+from firesteel.cli.rows import TABLES, Ask, FileRows, load, parquet, pick
 from firesteel.cli.task import are_classes, labels_of, spelled
 from firesteel.datasets.delimited import csv_columns
 from firesteel.datasets.delimited import faulty_columns as csv_faults
@@ -46,7 +46,7 @@ print(json.dumps({"python": "%d.%d" % sys.version_info[:2],
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """what: in one line.  todo: in another, None where all is well.  stops: whether nothing can run so."""
 
     what: str
@@ -54,12 +54,14 @@ class Finding:
     stops: bool = False
 
 
-def before_spark() -> Iterator[Finding]:
+def before_spark() -> Iterator[Diagnosis]:
     """Yield what can be known without starting Spark."""
-    yield Finding(f"Python {sys.version.split()[0]}, NumPy {np.__version__}, {sys.executable}")
+    yield Diagnosis(f"Python {sys.version.split()[0]}, NumPy {np.__version__}, {sys.executable}")
     yield from _packages()
     if "SPARK_REMOTE" in os.environ:
-        yield Finding(f"SPARK_REMOTE is set: Spark runs elsewhere, at {os.environ['SPARK_REMOTE'].partition(';')[0]}")
+        yield Diagnosis(
+            f"SPARK_REMOTE is set: Spark runs elsewhere, at {os.environ['SPARK_REMOTE'].partition(';')[0]}"
+        )
         return
     yield _java()
     yield _worker()
@@ -67,14 +69,14 @@ def before_spark() -> Iterator[Finding]:
     yield _disk()
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Diagnosis]:
     missing = [name for name in ("pyspark", "pandas", "pyarrow") if find_spec(name) is None]
     if missing:
-        yield Finding(f"{' and '.join(missing)} not installed", 'pip install "firesteel[spark]"', stops=True)
+        yield Diagnosis(f"{' and '.join(missing)} not installed", 'pip install "firesteel[spark]"', stops=True)
         return
-    yield Finding(", ".join(f"{name} {_version(name)}" for name in ("pyspark", "pandas", "pyarrow")))
+    yield Diagnosis(", ".join(f"{name} {_version(name)}" for name in ("pyspark", "pandas", "pyarrow")))
     if int(_version("pandas").partition(".")[0]) >= 3:
-        yield Finding(
+        yield Diagnosis(
             f"pandas {_version('pandas')} is newer than Spark is made for", 'pip install "pandas>=2.2.2,<3"'
         )
 
@@ -86,45 +88,45 @@ def _version(package: str) -> str:
         return "0 (of unknown version)"
 
 
-def _java() -> Finding:
+def _java() -> Diagnosis:
     problem = java_problem()
     if problem is None:
         home = os.environ.get("JAVA_HOME")
-        return Finding(f"Java fits: {Path(home, 'bin', 'java') if home else shutil.which('java')}")
+        return Diagnosis(f"Java fits: {Path(home, 'bin', 'java') if home else shutil.which('java')}")
     what, _, remedy = problem.rpartition(": ")
-    return Finding(what, remedy, stops=True)
+    return Diagnosis(what, remedy, stops=True)
 
 
-def _worker() -> Finding:
+def _worker() -> Diagnosis:
     """Ask the Python that workers will run, where another one is named, what it is and has."""
     named = os.environ.get("PYSPARK_PYTHON")
     if named is None:
-        return Finding("workers run this Python")
+        return Diagnosis("workers run this Python")
     whose = f"PYSPARK_PYTHON={named}"
     remedy = f"unset PYSPARK_PYTHON, or export PYSPARK_PYTHON={sys.executable}"
     told = _asked(named)
     if isinstance(told, str):
-        return Finding(f"{whose}: workers cannot run it ({told})", remedy, stops=True)
+        return Diagnosis(f"{whose}: workers cannot run it ({told})", remedy, stops=True)
     if told["missing"]:
         missing = " and ".join(told["missing"])
-        return Finding(
+        return Diagnosis(
             f"{whose}: workers would have no {missing}", f"install {missing} there, or {remedy}", stops=True
         )
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if str(told["python"]) != here:
         what = f"{whose} is Python {told['python']}, and the driver is {here}: Spark refuses that"
-        return Finding(what, remedy, stops=True)
-    return Finding(f"workers run {named}, Python {told['python']} with NumPy and pyarrow")
+        return Diagnosis(what, remedy, stops=True)
+    return Diagnosis(f"workers run {named}, Python {told['python']} with NumPy and pyarrow")
 
 
-def _plain_python() -> Iterator[Finding]:
+def _plain_python() -> Iterator[Diagnosis]:
     """Look at the Python that Spark takes where nobody names one: `python3` on the PATH."""
     if "PYSPARK_PYTHON" in os.environ:
         return
     found = shutil.which("python3")
     told = None if found is None else _asked(found)
     if isinstance(told, dict) and told["missing"]:
-        yield Finding(
+        yield Diagnosis(
             f"a session that firesteel does not make would run {found}, which has no {' and '.join(told['missing'])}",
             f"before spark-submit and SparkSession.builder: export PYSPARK_PYTHON={sys.executable}",
         )
@@ -146,44 +148,44 @@ def _asked(python: str) -> dict[str, Any] | str:
         return f"exit code {done.returncode}"
 
 
-def _disk() -> Finding:
+def _disk() -> Diagnosis:
     """Look at where Spark puts shuffled and cached rows."""
     place = os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0]
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
         remedy = "set SPARK_LOCAL_DIRS to a folder with room"
-        return Finding(f"{place}, where Spark keeps rows, cannot be used: {error.strerror}", remedy, stops=True)
+        return Diagnosis(f"{place}, where Spark keeps rows, cannot be used: {error.strerror}", remedy, stops=True)
     if not os.access(place, os.W_OK):
         remedy = "set SPARK_LOCAL_DIRS to a folder of yours"
-        return Finding(f"{place}, where Spark keeps rows, cannot be written to", remedy, stops=True)
+        return Diagnosis(f"{place}, where Spark keeps rows, cannot be written to", remedy, stops=True)
     room = f"{place}, where Spark keeps rows, has {free / GIBIBYTE:.1f} GiB left"
-    return Finding(room, "free some, or set SPARK_LOCAL_DIRS to a folder with room" if free < LEAST_DISK else None)
+    return Diagnosis(room, "free some, or set SPARK_LOCAL_DIRS to a folder with room" if free < LEAST_DISK else None)
 
 
-def of_session(found: "Probe") -> Iterator[Finding]:
+def of_session(found: "Probe") -> Iterator[Diagnosis]:
     """Yield what a small job has shown."""
     worker = found.worker
-    yield Finding(
+    yield Diagnosis(
         f"Spark {found.version} ran a job; a worker is Python {worker['python']}, NumPy {worker['numpy']}, "
         f"pyarrow {worker['pyarrow']}"
     )
     if found.memory is not None:
         memory = f"the driver's memory is {found.memory / GIBIBYTE:.1f} GiB"
         small = found.memory < LEAST_MEMORY
-        yield Finding(
+        yield Diagnosis(
             memory, "give --driver-memory 4g, or spark.driver.memory before Spark starts" if small else None
         )
     if found.log is not None and found.log not in QUIET:
         remedy = 'spark.sparkContext.setLogLevel("ERROR"), or let firesteel.spark.session() make the session'
-        yield Finding(f"Spark's log is at level {found.log}: its lines drown the progress of a training", remedy)
+        yield Diagnosis(f"Spark's log is at level {found.log}: its lines drown the progress of a training", remedy)
     if found.progress:
-        yield Finding(
+        yield Diagnosis(
             "Spark draws a progress bar of its own over ours", "give --conf spark.ui.showConsoleProgress=false"
         )
 
 
-def of_file(wanted: Ask) -> Iterator[Finding]:
+def of_file(wanted: Ask) -> Iterator[Diagnosis]:
     """Yield what is wrong with the columns of a file, and what may go wrong with rows of those that are sound.
 
     Raises ConfigError and DataError where there are no columns to look at.
@@ -205,17 +207,17 @@ def of_file(wanted: Ask) -> Iterator[Finding]:
     if faulty or wrong:
         count = len(picked.features) + len(picked.label)
         what = f"{path}: {len(faulty) + len(wrong):,} of {count:,} columns cannot be trained on"
-        yield Finding(what, "see which, and why, below", stops=True)
+        yield Diagnosis(what, "see which, and why, below", stops=True)
     for fault in wrong:
-        yield Finding(fault, "put that right, or drop those rows", stops=True)
+        yield Diagnosis(fault, "put that right, or drop those rows", stops=True)
     for fault in faults:
-        yield Finding(fault, "put that right, or leave it out", stops=True)
+        yield Diagnosis(fault, "put that right, or leave it out", stops=True)
     if more := faulty[MOST_LISTED:]:
         left = ", ".join(map(repr, more[:MOST_LISTED]))
-        yield Finding(f"{path}: and {len(more):,} more, such as {left}", "look at those too", stops=True)
+        yield Diagnosis(f"{path}: and {len(more):,} more, such as {left}", "look at those too", stops=True)
     if faulty and sound:
         shown = ",".join(sound[:MOST_LISTED]) + (",..." if len(sound) > MOST_LISTED else "")
-        yield Finding(f"{path}: sound features: {len(sound):,}", f"to train on those alone: --features {shown}")
+        yield Diagnosis(f"{path}: sound features: {len(sound):,}", f"to train on those alone: --features {shown}")
     if sound and not wrong:
         yield from of_rows(load(replace(wanted, features=sound), finite=False))
 
@@ -232,10 +234,10 @@ def _fault(wanted: Ask, arrays: str = "") -> str:
     return arrays and f"{wanted.path}: column {arrays!r} holds arrays: it must be the only feature"
 
 
-def of_rows(rows: Rows) -> Iterator[Finding]:
+def of_rows(rows: FileRows) -> Iterator[Diagnosis]:
     """Yield what may go wrong with rows that are trained on as they are."""
     x = np.asarray(rows.x, np.float64)
-    yield Finding(f"{rows.source}: {len(x):,} rows of {x.shape[1]:,} inputs")
+    yield Diagnosis(f"{rows.source}: {len(x):,} rows of {x.shape[1]:,} inputs")
     wrong = ~np.isfinite(x)
     bad, columns = wrong.any(axis=1), wrong.sum(axis=0)
     if bad.any():
@@ -245,7 +247,7 @@ def of_rows(rows: Rows) -> Iterator[Finding]:
             for at in most[:MOST_LISTED].tolist()
         ]
         more = f", and {len(most) - MOST_LISTED:,} more" if len(most) > MOST_LISTED else ""
-        yield Finding(
+        yield Diagnosis(
             f"{rows.source}: {int(bad.sum()):,} rows hold NaN or infinite values, the first in row {bad.argmax()} "
             f"({', '.join(shown)}{more})",
             "drop those rows, or fill them in",
@@ -256,7 +258,7 @@ def of_rows(rows: Rows) -> Iterator[Finding]:
     if wide:
         at = int(size.argmax())
         name = repr(rows.names[at]) if rows.names else f"input {at}"
-        yield Finding(
+        yield Diagnosis(
             f"{rows.source}: inputs are not scaled: {wide:,} of {len(size):,} are far from 1 in "
             f"size, {name} up to {size[at]:.3g}",
             "`firesteel train` scales them; in Python put Normalization() first, or Rescaling(1 / 255) for pixels",
@@ -265,19 +267,19 @@ def of_rows(rows: Rows) -> Iterator[Finding]:
         yield from _labels(rows)
 
 
-def _labels(rows: Rows) -> Iterator[Finding]:
+def _labels(rows: FileRows) -> Iterator[Diagnosis]:
     labels = labels_of(rows)
     if labels.columns > 1 or labels.kind == "number":
         return
     if labels.kind == "whole" and not are_classes(labels.values, labels.rows):
-        yield Finding(f"{rows.source}: {labels.name} holds {labels.told}: numbers to predict, and no classes")
+        yield Diagnosis(f"{rows.source}: {labels.name} holds {labels.told}: numbers to predict, and no classes")
     elif labels.values is None:
-        yield Finding(
+        yield Diagnosis(
             f"{rows.source}: {labels.name} holds {labels.told}: too many for classes", "name another with --label"
         )
     elif labels.values != tuple(range(len(labels.values))):
         shown = ", ".join(spelled(value) for value in labels.values[:5]) + (", ..." if len(labels.values) > 5 else "")
-        yield Finding(
+        yield Diagnosis(
             f"{rows.source}: labels are not 0 to {len(labels.values) - 1}: {labels.name} holds {shown}",
             "`firesteel train` numbers them; in Python use StringIndexer, or np.unique(y, return_inverse=True)",
         )

@@ -121,7 +121,7 @@ def _key(kind: Kind, default: Any = None) -> Any:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataSettings:
     """Where the rows are and what their columns are.
 
     train, test: a set's name or a file.  label: columns; for idx, numpy and text the labels' file.
@@ -141,7 +141,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSettings:
     """The network: its layers in full, or the short form `hidden`, `activation`, `dropout` and `scale`."""
 
     layers: tuple[dict[str, Any], ...] | None = _key(LAYERS)
@@ -154,7 +154,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSettings:
     """How to train, with the meanings that `Sequential.fit` and `compile` give these words.
 
     validation_split: "auto" holds 10 % out of 500 rows or more, and ends after 5 epochs without a better validation
@@ -182,7 +182,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineSettings:
     """Where to train."""
 
     name: str = _key(_one_of("local", "spark"), "local")
@@ -190,7 +190,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSettings:
     """What to keep."""
 
     folder: str | None = _key(TEXT)
@@ -200,15 +200,21 @@ class Run:
 class Config:
     """All sections.  file: the TOML file it came from, if it did."""
 
-    data: Data = Data()
-    model: Model = Model()
-    training: Training = Training()
-    engine: Engine = Engine()
-    run: Run = Run()
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    engine: EngineSettings = EngineSettings()
+    run: RunSettings = RunSettings()
     file: Path | None = None
 
 
-SECTIONS: dict[str, type[Any]] = {"data": Data, "model": Model, "training": Training, "engine": Engine, "run": Run}
+SECTIONS: dict[str, type[Any]] = {
+    "data": DataSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+    "engine": EngineSettings,
+    "run": RunSettings,
+}
 SHORT = ("activation", "dropout", "scale")
 LARGEST = 2**24
 """Bytes of a file of settings, at most."""
@@ -218,7 +224,7 @@ LARGEST = 2**24
 
 
 @dataclass(frozen=True)
-class Given:
+class Setting:
     """One value and where it was found.  rank: of two, the one of the higher rank counts."""
 
     value: Any
@@ -226,7 +232,7 @@ class Given:
     rank: int
 
 
-Found = dict[tuple[str, str], Given]
+Found = dict[tuple[str, str], Setting]
 
 
 def resolve(
@@ -243,7 +249,7 @@ def resolve(
     for flag, (name, value) in flags.items():
         if value is not None:
             section, key = name.split(".")
-            found[section, key] = Given(_shell(section, key, value), flag, 2)
+            found[section, key] = Setting(_shell(section, key, value), flag, 2)
     _settle(found)
     sections = {name: _section(name, kind, found) for name, kind in SECTIONS.items()}
     return Config(**sections, file=file)
@@ -289,7 +295,7 @@ def _section(name: str, kind: type[Any], found: Found) -> Any:
     return kind(**values)
 
 
-def _checked(section: str, known: dataclasses.Field[Any], given: Given) -> Any:
+def _checked(section: str, known: dataclasses.Field[Any], given: Setting) -> Any:
     kind: Kind = known.metadata["kind"]
     try:
         return kind.check(given.value)
@@ -364,7 +370,7 @@ def _from_file(path: Path) -> Found:
             where = _place(path, text, section, key)
             if key not in _keys(section):
                 raise _unknown(f"{where}: [{section}]", "key", key, _keys(section))
-            found[section, key] = Given(value, where, 0)
+            found[section, key] = Setting(value, where, 0)
     return found
 
 
@@ -390,7 +396,7 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
                 if key not in _keys(section):
                     names = [prefix + known.upper() for known in _keys(section)]
                     raise _unknown("the environment", "variable", name, names)
-                found[section, key] = Given(_shell(section, key, text), name, 1)
+                found[section, key] = Setting(_shell(section, key, text), name, 1)
     return found
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
-from firesteel.cli.config import Data, resolve
+from firesteel.cli.config import DataSettings, resolve
 from firesteel.cli.options import Json, print_json, rows_flags
-from firesteel.cli.rows import Ask, Rows, ask, load, parquet, unpacked_name
+from firesteel.cli.rows import Ask, FileRows, ask, load, parquet, unpacked_name
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import are_classes, labels_of
 from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, write_text
@@ -32,17 +32,17 @@ class Form:
     """endings: of the files that a table of rows becomes.  write: takes their paths and the rows."""
 
     endings: tuple[str, ...]
-    write: Callable[[Sequence[Path], Rows], None]
+    write: Callable[[Sequence[Path], FileRows], None]
     words: str
 
 
-def _columns(rows: Rows) -> dict[str, NDArray[Any]]:
+def _columns(rows: FileRows) -> dict[str, NDArray[Any]]:
     """Return rows as columns: each input, and then the label or the labels."""
     names = rows.names or tuple(f"x{number + 1}" for number in range(rows.x.shape[1]))
     return {name: rows.x[:, number] for number, name in enumerate(names)} | _targets(rows)
 
 
-def _targets(rows: Rows) -> dict[str, NDArray[Any]]:
+def _targets(rows: FileRows) -> dict[str, NDArray[Any]]:
     assert rows.y is not None
     y = _narrow(rows)
     if y.ndim == 1:
@@ -51,14 +51,14 @@ def _targets(rows: Rows) -> dict[str, NDArray[Any]]:
     return {name: y[:, number] for number, name in enumerate(names)}
 
 
-def _narrow(rows: Rows) -> NDArray[Any]:
+def _narrow(rows: FileRows) -> NDArray[Any]:
     """Return the labels, classes as whole numbers where the format they came in had floats alone."""
     assert rows.y is not None
     whole = rows.by_value and rows.y.ndim == 1 and labels_of(rows).kind == "whole" and rows.y.dtype.kind == "f"
     return rows.y.astype(np.int64) if whole else rows.y
 
 
-def _numbers(rows: Rows, path: Path) -> NDArray[Any]:
+def _numbers(rows: FileRows, path: Path) -> NDArray[Any]:
     """Return the labels as numbers, one a row.  Raises DataError where they are text, or several."""
     y = _narrow(rows)
     if y.ndim == 2 and labels_of(rows).kind == "one-hot":
@@ -73,11 +73,11 @@ def _numbers(rows: Rows, path: Path) -> NDArray[Any]:
     return y.astype(np.uint8) if y.dtype == bool else y
 
 
-def _csv(paths: Sequence[Path], rows: Rows) -> None:
+def _csv(paths: Sequence[Path], rows: FileRows) -> None:
     write_csv(paths[0], _columns(rows))
 
 
-def _idx(paths: Sequence[Path], rows: Rows) -> None:
+def _idx(paths: Sequence[Path], rows: FileRows) -> None:
     y = _numbers(rows, paths[1])
     if y.dtype.kind in "iu" and y.dtype.itemsize > 1:
         y = y.astype(np.uint8 if y.min() >= 0 and y.max() < 256 else np.int32)
@@ -88,22 +88,22 @@ def _idx(paths: Sequence[Path], rows: Rows) -> None:
     write_idx(paths[1], y)
 
 
-def _libsvm(paths: Sequence[Path], rows: Rows) -> None:
+def _libsvm(paths: Sequence[Path], rows: FileRows) -> None:
     write_libsvm(paths[0], rows.x, _numbers(rows, paths[0]))
 
 
-def _npz(paths: Sequence[Path], rows: Rows) -> None:
+def _npz(paths: Sequence[Path], rows: FileRows) -> None:
     x = rows.x if rows.picture is None else rows.x.reshape(len(rows.x), *rows.picture)
     write_npz(paths[0], {"x": x, "y": _narrow(rows)})
 
 
-def _parquet(paths: Sequence[Path], rows: Rows) -> None:
+def _parquet(paths: Sequence[Path], rows: FileRows) -> None:
     parquet().write_parquet(
         paths[0], _columns(rows) if rows.names is not None else {"features": rows.x} | _targets(rows)
     )
 
 
-def _text(paths: Sequence[Path], rows: Rows) -> None:
+def _text(paths: Sequence[Path], rows: FileRows) -> None:
     ink = SETS[rows.source].ink if rows.source in SETS else 255 if rows.x.dtype == np.uint8 else 1
     if rows.y is not None and rows.y.ndim == 2:
         y = rows.y
@@ -227,7 +227,7 @@ def convert(
             print(f"{without_secrets(str(path))}  {len(rows.x):,} rows", flush=True)
 
 
-def _parts(settings: Data) -> list[tuple[str, Ask]]:
+def _parts(settings: DataSettings) -> list[tuple[str, Ask]]:
     """Return what to read, and how the names of the files made of it begin."""
     first = ask(settings)
     assert first is not None

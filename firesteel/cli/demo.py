@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from firesteel.cli.config import Config, Model, Training
+from firesteel.cli.config import Config, ModelSettings, TrainingSettings
 from firesteel.cli.progress import epochs_shown, is_live, waiting
 from firesteel.cli.sessions import STARTING, spark_session
 from firesteel.cli.train import print_result
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 SETTINGS = Config(
-    model=Model(hidden=(256,)),
-    training=Training(learning_rate=0.003, epochs=20, batch_size=16, shards=2, validation_split=0.0),
+    model=ModelSettings(hidden=(256,)),
+    training=TrainingSettings(learning_rate=0.003, epochs=20, batch_size=16, shards=2, validation_split=0.0),
 )
 CANNOT_RUN = ("spark-missing", "spark-java")
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from firesteel.cli.checks import Finding, before_spark, of_file, of_session
-from firesteel.cli.config import Engine, resolve
+from firesteel.cli.checks import Diagnosis, before_spark, of_file, of_session
+from firesteel.cli.config import EngineSettings, resolve
 from firesteel.cli.options import Flags, Json, print_json, rows_flags
 from firesteel.cli.progress import is_live
 from firesteel.cli.rows import Ask, ask
@@ -64,17 +64,17 @@ def _asked(given: Flags) -> Ask | None:
     return ask(data, labelled=data.label is not None)
 
 
-def _all(console: Console, master: str, as_json: bool) -> Iterator[Finding]:
+def _all(console: Console, master: str, as_json: bool) -> Iterator[Diagnosis]:
     stopped = False
     for finding in before_spark():
         stopped |= finding.stops
         yield finding
     if stopped:
-        yield Finding("no Spark job was tried", "put right what stops it, and run this again")
+        yield Diagnosis("no Spark job was tried", "put right what stops it, and run this again")
         return
     try:
         quiet = as_json or not is_live(console)
-        with session_of(Engine("spark", master), Console(stderr=True), quiet, silent=False) as spark:
+        with session_of(EngineSettings("spark", master), Console(stderr=True), quiet, silent=False) as spark:
             from firesteel.spark.probe import probe
 
             assert spark is not None
@@ -82,11 +82,11 @@ def _all(console: Console, master: str, as_json: bool) -> Iterator[Finding]:
         yield from of_session(found)
     except FiresteelError as error:
         what = " ".join(str(error).removesuffix(f" [{error.code}]").split())
-        yield Finding(f"a small Spark job did not run: {what}", "put that right, and run this again", stops=True)
+        yield Diagnosis(f"a small Spark job did not run: {what}", "put that right, and run this again", stops=True)
 
 
-def _show(finding: Finding, console: Console, as_json: bool) -> None:
-    finding = Finding(**without_secrets(asdict(finding)))
+def _show(finding: Diagnosis, console: Console, as_json: bool) -> None:
+    finding = Diagnosis(**without_secrets(asdict(finding)))
     if as_json:
         print_json(asdict(finding))
         return

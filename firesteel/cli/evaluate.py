@@ -9,10 +9,10 @@ from typing import Literal
 
 from rich.console import Console
 
-from firesteel.cli.config import Engine
+from firesteel.cli.config import EngineSettings
 from firesteel.cli.options import Json, print_json
 from firesteel.cli.parts import labels, part, read
-from firesteel.cli.rows import Rows
+from firesteel.cli.rows import FileRows
 from firesteel.cli.sessions import session_of
 from firesteel.cli.trained import trained
 from firesteel.cli.words import count
@@ -60,9 +60,9 @@ def evaluate(
     wanted = known.ask(data, format, label, features, weight)
     console = Console(stderr=as_json)
     with ExitStack() as stack:
-        spark = stack.enter_context(session_of(Engine(engine, master), console, as_json))
+        spark = stack.enter_context(session_of(EngineSettings(engine, master), console, as_json))
         rows = read(wanted, spark, stack)
-        if isinstance(rows, Rows):
+        if isinstance(rows, FileRows):
             check_width(rows.x.shape[1], known.model.network.inputs, rows.source)
         scored = part(rows, known.task(labels(rows)), spark)
         size = count(scored.x)

@@ -10,7 +10,7 @@ from typing import Any
 
 from firesteel.callbacks import Callback
 from firesteel.cli.config import FLAG, NUMBER, TEXT, Config, Kind
-from firesteel.cli.task import Task
+from firesteel.cli.task import LearningTask
 from firesteel.core import layers, losses, metrics, optimizers
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.optimizers import Optimizer
@@ -78,13 +78,13 @@ def _kind(default: Any) -> Kind:
     return FLAG if isinstance(default, bool) else TEXT if isinstance(default, str) else NUMBER
 
 
-def measures_targets(config: Config, task: Task) -> bool:
+def measures_targets(config: Config, task: LearningTask) -> bool:
     """Return whether inputs and targets are brought to mean 0 and variance 1 inside the model, and back."""
     short = config.model.layers is None and config.model.scale == "standard"
     return short and task.kind == "regression" and task.loss.targets == "real"
 
 
-def build(config: Config, task: Task, width: int, moments: tuple[Moments, Moments] | None) -> Sequential:
+def build(config: Config, task: LearningTask, width: int, moments: tuple[Moments, Moments] | None) -> Sequential:
     """Return the network for rows of this width, compiled.
 
     moments: of the inputs and the targets, where `measures_targets` asks for them.

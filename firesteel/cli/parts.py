@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.cli.rows import TABLES, Ask, Rows, load, pick
-from firesteel.cli.task import MOST_VALUES, Labels, Task, encode, labels_of, spelled
+from firesteel.cli.rows import TABLES, Ask, FileRows, load, pick
+from firesteel.cli.task import MOST_VALUES, Labels, LearningTask, encode, labels_of, spelled
 from firesteel.errors import DataError, without_secrets
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import rows_of
@@ -49,7 +49,7 @@ class Framed:
     classes: int | None = None
 
 
-def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> Rows | Framed:
+def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRows | Framed:
     """Return the rows asked for, through Spark if a session is given.  Raises DataError.
 
     stack: what closes what Spark must hold on to.
@@ -95,9 +95,9 @@ def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
     )
 
 
-def labels(rows: Rows | Framed) -> Labels:
+def labels(rows: FileRows | Framed) -> Labels:
     """Return what is known of the labels."""
-    if isinstance(rows, Rows):
+    if isinstance(rows, FileRows):
         return labels_of(rows)
     from firesteel.spark.engine import described
     from firesteel.spark.files import count_rows, explained, label_kind
@@ -112,7 +112,7 @@ def labels(rows: Rows | Framed) -> Labels:
 
 
 @dataclass(frozen=True)
-class Part:
+class DataPart:
     """x: an array (n, I), or a frame whose `columns` are the features, the label and the weight."""
 
     source: str
@@ -144,7 +144,7 @@ class Part:
     def _arrays(self, dtype: str) -> Arrays:
         return Arrays(*rows_of(self.x, self.y, self.w), dtype)
 
-    def _split(self, split: str | float, dtype: str, classes: bool) -> tuple["Part", "Part | None"]:
+    def _split(self, split: str | float, dtype: str, classes: bool) -> tuple["DataPart", "DataPart | None"]:
         if not split:
             return self, None
         y = self.y[:, None] if self.y is not None and self.y.ndim == 1 else self.y
@@ -166,12 +166,12 @@ class Part:
             )
         return self._those(~out), self._those(out)
 
-    def _those(self, chosen: NDArray[np.bool_]) -> "Part":
+    def _those(self, chosen: NDArray[np.bool_]) -> "DataPart":
         kept = [None if part is None else part[chosen] for part in (self.x, self.y, self.w)]
         return replace(self, x=kept[0], y=kept[1], w=kept[2])
 
 
-def must_be_known(rows: Framed, task: Task) -> None:
+def must_be_known(rows: Framed, task: LearningTask) -> None:
     """Raise DataError where the labels of a frame hold a class that the training rows did not have."""
     strange = [value for value in labels(rows).values or () if task.codes is not None and value not in task.codes]
     if strange:
@@ -182,21 +182,21 @@ def must_be_known(rows: Framed, task: Task) -> None:
         )
 
 
-def part(rows: Rows | Framed, task: Task, spark: "SparkSession | None") -> Part:
+def part(rows: FileRows | Framed, task: LearningTask, spark: "SparkSession | None") -> DataPart:
     """Return rows with the targets that the task's loss sees.  Raises DataError for classes that are unknown."""
     if isinstance(rows, Framed):
         return _framed(rows, task)
     targets = encode(task, rows)
     if spark is None:
-        return Part(rows.source, rows.x, targets, rows.w)
+        return DataPart(rows.source, rows.x, targets, rows.w)
     from firesteel.spark.files import array_frame
 
     frame = array_frame(spark, rows.x, targets, rows.w)
     weight = None if rows.w is None else "weight"
-    return Part(rows.source, frame, columns={"features": "features", "label": "label", "weight": weight})
+    return DataPart(rows.source, frame, columns={"features": "features", "label": "label", "weight": weight})
 
 
-def _framed(rows: Framed, task: Task) -> Part:
+def _framed(rows: Framed, task: LearningTask) -> DataPart:
     from firesteel.spark.files import encoded, one_hot_class
 
     frame, label = rows.frame, rows.targets if len(rows.targets) > 1 else rows.targets[0]
@@ -207,4 +207,4 @@ def _framed(rows: Framed, task: Task) -> Part:
         label = CLASS
     features = rows.columns[0] if rows.names is None else list(rows.columns)
     named = {"features": features, "label": label if isinstance(label, str) else list(label), "weight": rows.weight}
-    return Part(rows.source, frame, columns=named)
+    return DataPart(rows.source, frame, columns=named)

@@ -14,9 +14,9 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 from rich.console import Console
 
-from firesteel.cli.config import Engine
+from firesteel.cli.config import EngineSettings
 from firesteel.cli.parts import Framed, read
-from firesteel.cli.rows import TABLES, Rows, parquet
+from firesteel.cli.rows import TABLES, FileRows, parquet
 from firesteel.cli.sessions import session_of
 from firesteel.cli.trained import Trained, trained
 from firesteel.core.losses import Loss
@@ -26,7 +26,7 @@ from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import ConfigError, without_secrets
 from firesteel.train.source import check_width
 
-Columns = dict[str, NDArray[Any]]
+Predictions = dict[str, NDArray[Any]]
 
 
 def predict(
@@ -76,20 +76,20 @@ def predict(
     if "://" not in out:
         must_not_exist(Path(out))
     with ExitStack() as stack:
-        spark = stack.enter_context(session_of(Engine(engine, master), Console(stderr=True), False))
+        spark = stack.enter_context(session_of(EngineSettings(engine, master), Console(stderr=True), False))
         rows = read(wanted, spark, stack)
         count = _on_spark(known, rows, out) if isinstance(rows, Framed) else _here(known, rows, Path(out))
     print(f"{without_secrets(out)}  {count:,} rows", flush=True)
 
 
-def _here(known: Trained, rows: Rows, out: Path) -> int:
+def _here(known: Trained, rows: FileRows, out: Path) -> int:
     check_width(rows.x.shape[1], known.model.network.inputs, rows.source)
     outputs = known.model.predict(rows.x)
     WRITERS[out.suffix](out, known, outputs)
     return len(outputs)
 
 
-def columns_of(known: Trained, outputs: NDArray[Any]) -> Columns:
+def columns_of(known: Trained, outputs: NDArray[Any]) -> Predictions:
     """Return predictions as columns: the class or the numbers, and what the network gives each class."""
     if known.kind == "regression":
         if outputs.shape[1] == 1:

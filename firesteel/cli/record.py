@@ -8,10 +8,10 @@ from typing import Any
 
 from firesteel.callbacks import BackupAndRestore, Callback
 from firesteel.cli.config import to_tables
-from firesteel.cli.training import Plan
+from firesteel.cli.training import TrainingPlan
 
 
-def run_folder(plan: Plan) -> list[Callback]:
+def run_folder(plan: TrainingPlan) -> list[Callback]:
     """Return the callbacks that keep the run and its progress, or none where the settings name no folder."""
     config = plan.config
     if config.run.folder is None:

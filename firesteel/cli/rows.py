@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.cli.config import FORMATS, Data, check_secrets
+from firesteel.cli.config import FORMATS, DataSettings, check_secrets
 from firesteel.cli.sets import SETS
 from firesteel.core.elsewhere import nearest
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
@@ -46,7 +46,7 @@ NO_TEXT = "a network takes numbers: turn it into numbers, or name other columns 
 
 
 @dataclass(frozen=True)
-class Rows:
+class FileRows:
     """x: (n, I) numbers.  y: (n,) of any kind, (n, T) numbers, or None.  w: (n,) or None.
 
     columns: of the file, that are the features.  names: of the inputs.  targets: of the label's columns.
@@ -87,7 +87,7 @@ class Ask:
         return self.format == "set"
 
 
-def ask(data: Data, part: int = 0, *, labelled: bool = True) -> Ask | None:
+def ask(data: DataSettings, part: int = 0, *, labelled: bool = True) -> Ask | None:
     """Return what the settings say to read as training (0) or test part (1); None where there is no test part.
 
     Raises ConfigError for what is neither a set nor looks like a file.
@@ -147,7 +147,7 @@ def format_of(path: str, has_labels_file: bool) -> str:
     )
 
 
-def load(wanted: Ask, *, finite: bool = True) -> Rows:
+def load(wanted: Ask, *, finite: bool = True) -> FileRows:
     """Return the rows asked for.  Raises DataError for what cannot be read, with the file and the place in it.
 
     finite: whether numbers that are not finite are refused.
@@ -192,7 +192,7 @@ def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, 
         )
 
 
-def _named(wanted: Ask, rows: Rows) -> NDArray[Any]:
+def _named(wanted: Ask, rows: FileRows) -> NDArray[Any]:
     """Return labels of text, as numbers if all of them are some; raise DataError for what stands for no value."""
     assert rows.y is not None
     distinct, where = np.unique(rows.y, return_inverse=True)
@@ -211,7 +211,7 @@ def _is_stray(text: str) -> bool:
     return not is_numeral(text) and re.fullmatch(CODE, text.strip()) is None
 
 
-def _gap(wanted: Ask, rows: Rows, gaps: NDArray[Any], is_gap: Callable[[str], bool], what: str) -> DataError:
+def _gap(wanted: Ask, rows: FileRows, gaps: NDArray[Any], is_gap: Callable[[str], bool], what: str) -> DataError:
     assert rows.y is not None
     name, row = rows.targets[0] if rows.targets else "the label", int(gaps.argmax())
     place, cell, path = f" at row {row}", str(rows.y[row]), wanted.path
@@ -277,7 +277,7 @@ def _table(
     names: Sequence[str],
     read: Callable[[list[str]], dict[str, NDArray[Any]]],
     text: Callable[[str], str],
-) -> Rows:
+) -> FileRows:
     """Return rows out of columns.  text: says of a column of text where it is what."""
     picked = pick(wanted, names)
     table = read(picked.all)
@@ -303,10 +303,10 @@ def _table(
     y = None if not labels else labels[0] if len(labels) == 1 else np.column_stack(labels)
     w = table[picked.weight].astype(np.float64) if picked.weight else None
     inputs = None if wide else picked.features
-    return Rows(wanted.path, x, y, w, picked.features, inputs, picked.label)
+    return FileRows(wanted.path, x, y, w, picked.features, inputs, picked.label)
 
 
-def _csv(wanted: Ask) -> Rows:
+def _csv(wanted: Ask) -> FileRows:
     path = Path(wanted.path)
 
     def text(name: str) -> str:
@@ -342,7 +342,7 @@ def parquet() -> Any:
         ) from None
 
 
-def _parquet(wanted: Ask) -> Rows:
+def _parquet(wanted: Ask) -> FileRows:
     files, path = parquet(), Path(wanted.path)
 
     def text(name: str) -> str:
@@ -354,23 +354,23 @@ def _parquet(wanted: Ask) -> Rows:
 # Arrays
 
 
-def _set(wanted: Ask) -> Rows:
+def _set(wanted: Ask) -> FileRows:
     known = SETS[wanted.path]
     x, y = known.load()[wanted.part]
-    return Rows(wanted.path, x.reshape(len(x), -1), y, picture=known.picture)
+    return FileRows(wanted.path, x.reshape(len(x), -1), y, picture=known.picture)
 
 
-def _libsvm(wanted: Ask) -> Rows:
+def _libsvm(wanted: Ask) -> FileRows:
     x, y = read_libsvm(Path(wanted.path), wanted.inputs)
-    return Rows(wanted.path, x, y, by_value=True)
+    return FileRows(wanted.path, x, y, by_value=True)
 
 
-def _idx(wanted: Ask) -> Rows:
+def _idx(wanted: Ask) -> FileRows:
     x = read_idx(wanted.path)
     return _paired(wanted, x, read_idx(wanted.labels) if wanted.labels else None)
 
 
-def _numpy(wanted: Ask) -> Rows:
+def _numpy(wanted: Ask) -> FileRows:
     if wanted.path.endswith(".npz"):
         x, y = read_npz(Path(wanted.path))
         if y is None and wanted.labels is None and wanted.labelled:
@@ -380,14 +380,14 @@ def _numpy(wanted: Ask) -> Rows:
     return _paired(wanted, x, read_npy(Path(wanted.labels)) if wanted.labels else y)
 
 
-def _text(wanted: Ask) -> Rows:
+def _text(wanted: Ask) -> FileRows:
     x = read_numbers(Path(wanted.path))
     y = read_numbers(Path(wanted.labels)) if wanted.labels else None
     rows = _paired(wanted, x, y)
     return replace(rows, by_value=True)
 
 
-def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> Rows:
+def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> FileRows:
     """Return rows out of two arrays, which must be as long."""
     if x.dtype.kind not in "uifb" or x.ndim < 2:
         raise DataError(
@@ -410,10 +410,10 @@ def _paired(wanted: Ask, x: NDArray[Any], y: NDArray[Any] | None) -> Rows:
                 code="data-lengths",
             )
     picture = (x.shape[1], x.shape[2]) if x.ndim == 3 else None
-    return Rows(wanted.path, x.reshape(len(x), -1), y, picture=picture)
+    return FileRows(wanted.path, x.reshape(len(x), -1), y, picture=picture)
 
 
-READERS: dict[str, Callable[[Ask], Rows]] = {
+READERS: dict[str, Callable[[Ask], FileRows]] = {
     "csv": _csv,
     "idx": _idx,
     "libsvm": _libsvm,

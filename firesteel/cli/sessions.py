@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from firesteel.cli.config import Engine, check_secrets
+from firesteel.cli.config import EngineSettings, check_secrets
 from firesteel.cli.progress import is_live, waiting
 from firesteel.errors import ConfigError
 
@@ -24,7 +24,9 @@ STARTING = "starting Spark: some 10 seconds"
 
 
 @contextmanager
-def session_of(engine: Engine, console: Console, quiet: bool, silent: bool = True) -> Iterator["SparkSession | None"]:
+def session_of(
+    engine: EngineSettings, console: Console, quiet: bool, silent: bool = True
+) -> Iterator["SparkSession | None"]:
     """Give the Spark session that the settings ask for, and None where they ask for none.
 
     quiet: whether not even a terminal gets a live line.  silent: whether a new session's log is put aside.
@@ -70,7 +72,7 @@ def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
 def _check_master(spark: "SparkSession", master: str) -> None:
     """Raise ConfigError where a master is named that is not that of the session in use."""
     used = spark.sparkContext.master if hasattr(spark, "_jvm") else os.environ.get("SPARK_REMOTE", "a Connect server")
-    if master not in (used, Engine().master):
+    if master not in (used, EngineSettings().master):
         raise ConfigError(
             f"[engine] master={master!r}: Spark runs here already, on {used}, and cannot be moved: name no master, "
             "or stop that session first",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from firesteel.datasets import load_digits, load_fashion_mnist, load_mnist
-from firesteel.datasets.cache import Rows
+from firesteel.datasets.cache import LabelledImages
 from firesteel.datasets.fashion_mnist import CLASSES
 
 
@@ -18,7 +18,7 @@ class DataSet:
     files: how the names of files made of it begin.  classes: what the labels stand for, where they are no digits.
     """
 
-    load: Callable[[], tuple[Rows, Rows]]
+    load: Callable[[], tuple[LabelledImages, LabelledImages]]
     picture: tuple[int, int]
     ink: int
     files: str

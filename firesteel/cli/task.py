@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firesteel.cli.rows import Rows
+from firesteel.cli.rows import FileRows
 from firesteel.core import losses
 from firesteel.core.losses import Loss
 from firesteel.errors import ConfigError, DataError
@@ -63,7 +63,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Task:
+class LearningTask:
     """kind: "classification", "multilabel" or "regression".  outputs: O of the network.
 
     classes: the names of the classes, in order; None where they are just 0..O-1.
@@ -80,7 +80,7 @@ class Task:
     told: str = field(default="", compare=False)
 
 
-def labels_of(rows: Rows) -> Labels:
+def labels_of(rows: FileRows) -> Labels:
     """Return what is known of labels in an array."""
     assert rows.y is not None
     y, name = rows.y, rows.targets[0] if rows.targets else "the label"
@@ -128,7 +128,7 @@ def spelled(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) else str(value)
 
 
-def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = None) -> Task:
+def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = None) -> LearningTask:
     """Return the task that labels and the loss that was given, if one was, make together.
 
     Raises ConfigError for a loss that does not go with such labels, and DataError for labels that are no classes.
@@ -141,7 +141,7 @@ def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = Non
     return replace(task, told=f"{labels.name}: {labels.told}: {task.kind}{by}")
 
 
-def _decided(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> Task:
+def _decided(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
     if labels.columns > 1:
         return _columns(labels, loss, class_names)
     if loss is None:
@@ -159,14 +159,14 @@ def _decided(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
             else f"{labels.name} holds text, and {_name(loss)} predicts numbers",
             code="config-loss",
         )
-    return Task("regression", losses.get("mean_squared_error") if loss is None else loss, 1)
+    return LearningTask("regression", losses.get("mean_squared_error") if loss is None else loss, 1)
 
 
 def _name(loss: Loss | None) -> str:
     return type(loss).__name__
 
 
-def _columns(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> Task:
+def _columns(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
     names = class_names or labels.names or None
     if class_names is not None and len(class_names) != labels.columns:
         raise ConfigError(
@@ -175,7 +175,7 @@ def _columns(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
         )
     if labels.kind == "one-hot" and (loss is None or loss.targets == "class"):
         sparse = losses.get("sparse_categorical_crossentropy") if loss is None else loss
-        return Task("classification", sparse, labels.columns, names, one_hot=True)
+        return LearningTask("classification", sparse, labels.columns, names, one_hot=True)
     if loss is not None and loss.targets == "class":
         raise ConfigError(
             f"{_name(loss)} wants one class a row, and {labels.name} are no one-hot columns: leave the loss out",
@@ -184,12 +184,12 @@ def _columns(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
     if labels.kind in ("one-hot", "marks") and (loss is None or loss.targets == "unit"):
         chosen = losses.get("binary_crossentropy") if loss is None else loss
         kind = "classification" if chosen.natural == "softmax" else "multilabel"
-        return Task(kind, chosen, labels.columns, names)
+        return LearningTask(kind, chosen, labels.columns, names)
     chosen = losses.get("mean_squared_error") if loss is None else loss
-    return Task("regression", chosen, labels.columns, labels.names or None)
+    return LearningTask("regression", chosen, labels.columns, labels.names or None)
 
 
-def _classes(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> Task:
+def _classes(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
     values = labels.values
     if values is None:
         what = "numbers that are not whole" if labels.kind == "number" else f"more than {MOST_VALUES:,} values"
@@ -206,7 +206,7 @@ def _classes(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
             code="data-label-range",
         )
     if chosen.targets == "class":
-        return Task("classification", chosen, count, names, codes)
+        return LearningTask("classification", chosen, count, names, codes)
     if chosen.natural == "softmax":
         raise ConfigError(
             f"{_name(chosen)} takes one-hot rows: for one class a row use sparse_categorical_crossentropy",
@@ -218,7 +218,7 @@ def _classes(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
             "sparse_categorical_crossentropy",
             code="config-loss",
         )
-    return Task("classification", chosen, 1, names, codes)
+    return LearningTask("classification", chosen, 1, names, codes)
 
 
 def _coded(
@@ -240,7 +240,7 @@ def _coded(
     )
 
 
-def encode(task: Task, rows: Rows) -> NDArray[np.float64]:
+def encode(task: LearningTask, rows: FileRows) -> NDArray[np.float64]:
     """Return the targets that the task's loss sees, (n,) or (n, T).
 
     Raises DataError for a label that the training rows did not have, with its row.

@@ -11,7 +11,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from firesteel.cli.config import Config, Run, resolve, to_toml
+from firesteel.cli.config import Config, RunSettings, resolve, to_toml
 from firesteel.cli.options import Count, Flags, Json, Seed, Switch, print_json, rows_flags
 from firesteel.cli.progress import Beginning, EachRow, epochs_shown, is_live
 from firesteel.cli.record import run_folder
@@ -189,7 +189,7 @@ def _settings(file: Path | None, given: Flags) -> Config:
     if file is None or folder is None or given["--run"][1] is not None:
         return config
     repeats = file.parent.resolve() == Path(folder).resolve() and file.with_name("metrics.json").exists()
-    return replace(config, run=Run()) if repeats else config  # a run that is repeated stays as it was
+    return replace(config, run=RunSettings()) if repeats else config  # a run that is repeated stays as it was
 
 
 def _resumed(folder: Path, file: Path | None) -> Path:

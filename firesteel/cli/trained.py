@@ -6,11 +6,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from firesteel.cli.config import Config, Data, resolve
+from firesteel.cli.config import Config, DataSettings, resolve
 from firesteel.cli.options import rows_flags
 from firesteel.cli.rows import TABLES, Ask, ask
 from firesteel.cli.sets import SETS
-from firesteel.cli.task import Labels, Task, decide
+from firesteel.cli.task import Labels, LearningTask, decide
 from firesteel.core import losses
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import exclusive
@@ -63,7 +63,7 @@ class Trained:
         count = 2 if outputs == 1 and self.kind == "classification" else outputs
         return self.names or tuple(str(number) for number in range(count))
 
-    def task(self, labels: Labels) -> Task:
+    def task(self, labels: Labels) -> LearningTask:
         """Return what labels mean to the model.  Raises ConfigError, and DataError for classes it has not learned."""
         if self.kind == "regression":
             return decide(labels, self.loss)
@@ -86,7 +86,7 @@ class Trained:
         labelled: bool = True,
     ) -> Ask:
         """Return what to read: the rows that are named, else the test part of the run; of a set, the test part."""
-        known = Data() if self.config is None else self.config.data
+        known = DataSettings() if self.config is None else self.config.data
         if path is None:
             wanted = None if self.config is None else ask(known, 1, labelled=labelled)
             if wanted is None:

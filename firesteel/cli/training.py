@@ -1,7 +1,7 @@
 """One training as the command line does it: rows are read, the task is seen, the network is built, trained, scored.
 
-`planned` stops before the first update and knows all that `--dry-run` shows; `Plan.run` does the rest.  `demo.py`
-runs one configuration on both engines.
+`planned` stops before the first update and knows all that `--dry-run` shows; `TrainingPlan.run` does the rest.
+`demo.py` runs one configuration on both engines.
 """
 
 import sys
@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from firesteel.callbacks import Callback, EarlyStopping
-from firesteel.cli.config import Config, Training
+from firesteel.cli.config import Config, TrainingSettings
 from firesteel.cli.network import build, callbacks_of, check, measures_targets
-from firesteel.cli.parts import Framed, Part, labels, must_be_known, part, read
+from firesteel.cli.parts import DataPart, Framed, labels, must_be_known, part, read
 from firesteel.cli.rows import TABLES, ask
 from firesteel.cli.sets import SETS
-from firesteel.cli.task import Task, decide
+from firesteel.cli.task import LearningTask, decide
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
 from firesteel.tables.arrays import Arrays
@@ -40,21 +40,21 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A training that is ready to begin.
 
     config: with everything settled that the rows decide.  held: the rows held out, where they are arrays.
     """
 
     config: Config
-    task: Task
+    task: LearningTask
     model: Sequential
     recipe: Recipe
     source: Source
     survey: Survey
-    training: Part
+    training: DataPart
     held: Arrays | None
-    test: Part | None
+    test: DataPart | None
     names: tuple[str, ...] | None
 
     @property
@@ -100,7 +100,7 @@ def settled(config: Config) -> Config:
 
 
 @contextmanager
-def planned(config: Config, spark: "SparkSession | None") -> Iterator[Plan]:
+def planned(config: Config, spark: "SparkSession | None") -> Iterator[TrainingPlan]:
     """Give the training that settings describe: read the rows, see what is to be learned, build the network.
 
     Raises ConfigError and DataError for all that can be known before the first update.
@@ -109,7 +109,7 @@ def planned(config: Config, spark: "SparkSession | None") -> Iterator[Plan]:
         yield _planned(config, spark, stack)
 
 
-def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> Plan:
+def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> TrainingPlan:
     config = settled(config)
     check(config)
     if spark is not None and not config.training.shuffle:
@@ -147,10 +147,10 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     recipe = _recipe(config.training, model)
     how = replace(config.training, shards=source.shards_of(_recipe(config.training, model)))
     config, recipe = replace(config, data=data, training=how), _recipe(how, model)
-    return Plan(config, task, model, recipe, source, survey, training, held, test, rows.names)
+    return TrainingPlan(config, task, model, recipe, source, survey, training, held, test, rows.names)
 
 
-def _recipe(how: Training, model: Sequential) -> Recipe:
+def _recipe(how: TrainingSettings, model: Sequential) -> Recipe:
     return Recipe(
         how.epochs,
         how.batch_size,
@@ -164,7 +164,7 @@ def _recipe(how: Training, model: Sequential) -> Recipe:
     )
 
 
-def _warnings(how: Training) -> Iterator[str]:
+def _warnings(how: TrainingSettings) -> Iterator[str]:
     """Yield what the file cannot say of the training that it is a record of."""
     for name in how.code:
         yield f"{name} is Python code and not in the file: this training goes without it"

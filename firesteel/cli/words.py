@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.cli.training import Plan
+from firesteel.cli.training import TrainingPlan
 from firesteel.core.network import Network
 from firesteel.train.blocks import n_blocks
 
@@ -16,7 +16,7 @@ MOST_SHOWN = 12
 """Names of columns or classes that are written out."""
 
 
-def described(plan: Plan) -> dict[str, Any]:
+def described(plan: TrainingPlan) -> dict[str, Any]:
     """Return what is known of a training before it begins, as JSON holds it."""
     survey, network, how = plan.survey, plan.model.network, plan.config.training
     optimizer, size = plan.model.optimizer, np.dtype(plan.config.model.dtype).itemsize
@@ -73,7 +73,7 @@ def count(x: Any) -> int:
     return count_rows(x)
 
 
-def _jobs(plan: Plan, shards: int, held: int) -> dict[str, int]:
+def _jobs(plan: TrainingPlan, shards: int, held: int) -> dict[str, int]:
     """Return how many Spark jobs each part of the training takes."""
     recipe, blocks = plan.recipe, n_blocks(plan.survey.rows, plan.survey.width)
     rounds = recipe.strategy.rounds(plan.survey.rows, recipe.batch_size, shards, blocks)

@@ -25,7 +25,7 @@ MAX_SECONDS = 600
 """For a whole file."""
 MAX_DOWNLOAD = 32 * 2**20
 
-Rows = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+LabelledImages = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Images and labels."""
 
 
@@ -47,7 +47,7 @@ class Pinned:
     read: Callable[[Path, str, str], NDArray[Any]]
     endings: tuple[str, ...] = ("", ".gz")
 
-    def load(self) -> tuple[Rows, Rows]:
+    def load(self) -> tuple[LabelledImages, LabelledImages]:
         """Return the training and the test part.
 
         Read from `$FIRESTEEL_DATA/folder` and nowhere else if FIRESTEEL_DATA is set; else from the cache, which is

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.datasets.cache import Rows
+from firesteel.datasets.cache import LabelledImages
 from firesteel.datasets.idx import read_pinned
 
 FOLDER = files("firesteel.datasets") / "data" / "digits"
@@ -18,7 +18,7 @@ LABELS = "ce71631c1f31ce56fa54f31d1d498fafacff59b001e6c30c4a5e29508aa277ad"
 REMEDY = "install firesteel again"
 
 
-def load_digits() -> tuple[Rows, Rows]:
+def load_digits() -> tuple[LabelledImages, LabelledImages]:
     """Small handwritten digits as `(x_train, y_train), (x_test, y_test)`; no network, no other package.
 
     x_train: (1438, 8, 8), x_test: (359, 8, 8), uint8 in 0..16 (ink per cell); y_train: (1438,),

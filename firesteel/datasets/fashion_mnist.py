@@ -4,7 +4,7 @@ Fetched, cached and checked as MNIST is (`cache`), but for one thing: published 
 what is in them, so those are what is pinned and only the gzip files are taken.
 """
 
-from firesteel.datasets.cache import Pinned, Rows
+from firesteel.datasets.cache import LabelledImages, Pinned
 from firesteel.datasets.idx import read_packed
 
 CLASSES = (
@@ -25,7 +25,7 @@ MIRRORS = (
 )
 
 
-def load_fashion_mnist() -> tuple[Rows, Rows]:
+def load_fashion_mnist() -> tuple[LabelledImages, LabelledImages]:
     """Fashion-MNIST as `(x_train, y_train), (x_test, y_test)`, the tuple Keras gives.
 
     x_train: (60000, 28, 28), x_test: (10000, 28, 28), uint8 in 0..255; y_train: (60000,), y_test: (10000,),

@@ -4,7 +4,7 @@ Its licence (CC BY-SA 3.0) keeps it out of this package, so it has to be fetched
 network.
 """
 
-from firesteel.datasets.cache import Pinned, Rows
+from firesteel.datasets.cache import LabelledImages, Pinned
 from firesteel.datasets.idx import read_pinned
 
 FILES = {
@@ -19,7 +19,7 @@ MIRRORS = (
 )
 
 
-def load_mnist() -> tuple[Rows, Rows]:
+def load_mnist() -> tuple[LabelledImages, LabelledImages]:
     """MNIST as `(x_train, y_train), (x_test, y_test)`, the tuple Keras gives.
 
     x_train: (60000, 28, 28), x_test: (10000, 28, 28), uint8 in 0..255; y_train: (60000,), y_test: (10000,),

@@ -33,7 +33,7 @@ BINS, STRIPES = 10, 30
 
 
 @dataclass(frozen=True)
-class Rows:
+class SampledRows:
     """A sample of the rows of one set.
 
     set: "training", "validation" or "test".  x: (n, I).  y: (n, T), targets as the loss takes them.
@@ -58,7 +58,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Names:
+class DisplayNames:
     """What things are called.  classes: of K classes, labels or outputs.  features: of I inputs.  picture: (h, w)."""
 
     classes: Sequence[str] | None = None
@@ -68,7 +68,7 @@ class Names:
     def check(self, inputs: int, outputs: int) -> None:
         """Raise ConfigError where there are more or fewer names than the network has inputs and outputs.
 
-        >>> Names(features=["age"]).check(2, 1)
+        >>> DisplayNames(features=["age"]).check(2, 1)
         Traceback (most recent call last):
         firesteel.errors.ConfigError: feature_names has 1 names, and the network takes 2 inputs: name each, or none \
 [config-names]
@@ -95,7 +95,9 @@ class Names:
 # The whole examination
 
 
-def examine(model: Sequential, rows: Rows, training: Rows, names: Names | None = None) -> dict[str, Any]:
+def examine(
+    model: Sequential, rows: SampledRows, training: SampledRows, names: DisplayNames | None = None
+) -> dict[str, Any]:
     """Return the evidence: how good a trained model is on `rows`, what it gets wrong, and what it looks at.
 
     training: rows that it learned from; baseline and linear model learn from them, and over-fitting shows in them.
@@ -107,20 +109,20 @@ def examine(model: Sequential, rows: Rows, training: Rows, names: Names | None =
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> model = Sequential([Dense(1, activation="sigmoid", input_dim=1)])
     >>> model.compile("sgd", "binary_crossentropy")
-    >>> rows = Rows("training", x, (x > 0).astype(float), np.ones(64), 64)
+    >>> rows = SampledRows("training", x, (x > 0).astype(float), np.ones(64), 64)
     >>> model.set_weights([[[5.0]], [0.0]])
     >>> found = examine(model, rows, rows)
     >>> found["metric"], found["score"], found["confusion"]
     ('accuracy', 1.0, [[32, 0], [0, 32]])
     """
-    names = names or Names()
+    names = names or DisplayNames()
     network = model.network
     names.check(network.inputs, network.outputs)
     with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         return _plain(_examined(model, rows, training, names))
 
 
-def _examined(model: Sequential, rows: Rows, training: Rows, names: Names) -> dict[str, Any]:
+def _examined(model: Sequential, rows: SampledRows, training: SampledRows, names: DisplayNames) -> dict[str, Any]:
     objective, network = model._objective(), model.network
     task = task_of(model, np.vstack([rows.y, training.y]))
     reading = Reading(task, objective.loss, network.outputs)
@@ -152,7 +154,7 @@ def _examined(model: Sequential, rows: Rows, training: Rows, names: Names) -> di
     return found
 
 
-def _called(reading: Reading, names: Names) -> list[str]:
+def _called(reading: Reading, names: DisplayNames) -> list[str]:
     given = None if names.classes is None else [str(name) for name in names.classes]
     if given is not None and len(given) == reading.classes:
         return given
@@ -182,7 +184,7 @@ def _count(weight: float) -> float:
 
 
 def _compared(
-    model: Sequential, reading: Reading, rows: Rows, training: Rows, truth: Array, called: list[str]
+    model: Sequential, reading: Reading, rows: SampledRows, training: SampledRows, truth: Array, called: list[str]
 ) -> dict[str, Any]:
     """Return the scores of the network, of a linear model and of one answer for every row, over the same rows."""
     own = replace(model._objective(), metrics=(("score", metric_of(reading.task, reading.loss, reading.outputs)),))
@@ -207,7 +209,7 @@ def _compared(
     }
 
 
-def _answer(reading: Reading, training: Rows, called: list[str]) -> tuple[str, Array]:
+def _answer(reading: Reading, training: SampledRows, called: list[str]) -> tuple[str, Array]:
     """Return the best answer for every row of the training rows, and what to call it."""
     known, v = reading.truth(training.y), positive(training.weight)
     if reading.task == "classification":

@@ -26,9 +26,10 @@ from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
 from firesteel.files import open_plain, path_of
 from firesteel.report import settings
-from firesteel.report.evidence import Names, Rows, examine
+from firesteel.report.evidence import DisplayNames, SampledRows, examine
 from firesteel.report.reading import task_of
 from firesteel.tables.sampling import sample
+from firesteel.train.callbacks import Logs
 from firesteel.train.engine import Engine, LocalEngine
 from firesteel.train.epoch import score
 
@@ -39,8 +40,6 @@ FORMAT = 1
 """Number of metrics.json's form; it grows when a reader of an older one would misread it."""
 PAUSE = 5.0
 """Seconds between two drawings of the page while training goes on, at least; and ten times as long as one takes."""
-
-Logs = Mapping[str, Any] | None
 
 
 class RunFolder(Callback):
@@ -94,7 +93,7 @@ class RunFolder(Callback):
         self.folder, self.test = path_of(folder, "folder"), test
         self.run_name = self.folder.name
         named = [None if names is None else [str(name) for name in names] for names in (class_names, feature_names)]
-        self.names = Names(named[0], named[1], picture)
+        self.names = DisplayNames(named[0], named[1], picture)
         self.config = config or {}
         self.lock, self.ours = ExitStack(), False
 
@@ -215,10 +214,10 @@ class RunFolder(Callback):
                 scores["test"] = {"rows": looked.of, **score(engine, objective, theta)}
             return scores, examine(self.model, looked, self.sample, self.names)
 
-    def _rows(self, name: str, objective: Objective, engine: Engine) -> Rows:
+    def _rows(self, name: str, objective: Objective, engine: Engine) -> SampledRows:
         x, y, weight = sample(engine, objective, self.model.theta)
         rows = sum(b.rows for b in engine.blocks)
-        return Rows(name, x, y.astype(np.float64), weight.astype(np.float64), rows, engine)
+        return SampledRows(name, x, y.astype(np.float64), weight.astype(np.float64), rows, engine)
 
     def _environment(self, fingerprint: str | None) -> dict[str, Any]:
         """Return what decides the last bits, and where the code was."""

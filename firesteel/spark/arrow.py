@@ -17,7 +17,7 @@ from firesteel.core.types import Array
 from firesteel.errors import SparkSetupError
 
 Batches = Iterator[pa.RecordBatch]
-Rows = tuple[Features, Array, Array]
+CleanRows = tuple[Features, Array, Array]
 
 
 def binary_views(column: pa.Array) -> list[npt.NDArray[np.uint8]]:
@@ -99,7 +99,7 @@ def widths(column: pa.Array) -> npt.NDArray[Any]:
     return counted.fill_null(0).to_numpy(zero_copy_only=False)
 
 
-def clean_rows(batch: pa.RecordBatch) -> Rows:
+def clean_rows(batch: pa.RecordBatch) -> CleanRows:
     """Return x (n, I), y (n, T), w (n,) of a batch without nulls, with rows of one length."""
     return features(batch.column("x")), matrix(batch.column("y")), batch.column("w").to_numpy(zero_copy_only=False)
 

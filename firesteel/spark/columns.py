@@ -28,7 +28,7 @@ from pyspark.sql.types import (
 from firesteel.core.elsewhere import nearest
 from firesteel.errors import ConfigError, DataError
 
-Names = str | Sequence[str]
+ColumnNames = str | Sequence[str]
 SHOWN = 20
 """How many columns a message names."""
 
@@ -227,7 +227,7 @@ class Table:
             )
         return column
 
-    def features(self, features: Names, dtype: str, role: str = "features=", kept: bool = False) -> Column:
+    def features(self, features: ColumnNames, dtype: str, role: str = "features=", kept: bool = False) -> Column:
         """Return the features as one column of lists or bytes, whatever they are stored as.
 
         features: a column of vectors, arrays, bytes (one value each) or numbers; or a list of numeric columns.
@@ -259,7 +259,7 @@ class Table:
             "size": F.coalesce(kept["size"], F.lit(-1)),
         }
 
-    def label(self, label: Names, role: str) -> Column:
+    def label(self, label: ColumnNames, role: str) -> Column:
         """Return the label, or labels, as one column of lists.  Raises DataError for what are no numbers."""
         if not isinstance(label, str):
             return self.numbers(label, role)
@@ -270,7 +270,7 @@ class Table:
             return column.cast("array<double>")
         return F.array(self.number(label, role))
 
-    def holds_vectors(self, names: Names) -> bool:
+    def holds_vectors(self, names: ColumnNames) -> bool:
         """Return whether this is one column of Spark's vectors."""
         return isinstance(names, str) and isinstance(self.matching(names)[0][1].dataType, VectorUDT)
 
@@ -282,7 +282,7 @@ class Table:
             raise unreadable(name, about)
         return about
 
-    def feature_names(self, features: Names) -> list[str] | None:
+    def feature_names(self, features: ColumnNames) -> list[str] | None:
         """Return a name for each feature: those of a list of columns, or what Spark's metadata say of a vector."""
         if not isinstance(features, str):
             return list(features)
@@ -299,7 +299,7 @@ class Table:
         except (AttributeError, TypeError):
             raise unreadable(features, about) from None
 
-    def feature_size(self, features: Names) -> int | None:
+    def feature_size(self, features: ColumnNames) -> int | None:
         """Return the number of features as far as it is known without reading a row."""
         if not isinstance(features, str):
             return len(features)
@@ -310,7 +310,7 @@ class Table:
             raise unreadable(features, about) from None
         return size or None
 
-    def classes(self, label: Names) -> tuple[int | None, list[str] | None]:
+    def classes(self, label: ColumnNames) -> tuple[int | None, list[str] | None]:
         """Return how many classes the label has and what they are called, as far as its metadata say so.
 
         Like Spark's own classifiers it takes the word of nominal attributes (their values, or the number of them)

@@ -113,7 +113,7 @@ class Frame:
         leading = table.leading(TELLING, LEADING)
         told = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
         self.told = self._selected("float64", True, told)
-        self.reading = packing.Reading(dtype, self.hold, None, columns.skip, tuple(leading))
+        self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
         self.reports: list[dict[str, Any]] = []
         self.key_sums: list[int] = [0, 0]
         self.candidates: tuple[Any, Any, int] | None = None
@@ -309,7 +309,7 @@ class Frame:
         merged = mapped(packs.repartition(count, "part"), packing.merge_packs, packing.BLOCK_SCHEMA, task)
         return count, merged
 
-    def _heavy(self, blocks: int, reading: packing.Reading) -> list[packing.Heavy]:
+    def _heavy(self, blocks: int, reading: packing.ReadOptions) -> list[packing.Heavy]:
         """Return the rows with so many copies that they must be spread."""
         assert self.surveyed is not None and self.candidates is not None
         limit = heavy_limit(self.surveyed.rows, blocks)

@@ -275,11 +275,11 @@ class NeuralNetworkClassifierModel(
         """Return the most probable class of one row of features, by `thresholds` if there are any."""
         return float(self._classes().score(self._row(value))[0, -1])
 
-    def _classes(self) -> worker.Classes:
+    def _classes(self) -> worker.ClassOutputs:
         thresholds = self.check_thresholds(self.numClasses)
         named = Columns(self._columns()).names()["features"]
         network = self.network
-        return worker.Classes(network.network, network.theta, named, self._invalid(), thresholds)
+        return worker.ClassOutputs(network.network, network.theta, named, self._invalid(), thresholds)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         count, outputs = self.numClasses, F.col(self._outputs)

@@ -72,7 +72,7 @@ PACK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How rows are read.  hold: which are held out, by key, where no column says which.
 
     classes: whether targets are classes, where the rows decide what is held out; None where they do not.
@@ -105,7 +105,7 @@ class Read:
         return Read(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
-def read(batch: pa.RecordBatch, reading: Reading) -> Read:
+def read(batch: pa.RecordBatch, reading: ReadOptions) -> Read:
     """Return the rows of a batch that has passed the survey."""
     if reading.skip:
         batch, _ = _without_invalid(_without_nulls(batch, reading)[0], reading)
@@ -119,7 +119,7 @@ def read(batch: pa.RecordBatch, reading: Reading) -> Read:
     return Read(less(x, centre.features, dtype), less(y, centre.targets, dtype), w, keys, held, prints)
 
 
-def _without_invalid(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBatch, int]:
+def _without_invalid(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, int]:
     """Return the rows whose features and targets are finite numbers, and how many others there were."""
     if len(np.unique(widths(batch.column("x")))) > 1 or len(np.unique(widths(batch.column("y")))) > 1:
         return batch, 0
@@ -138,7 +138,7 @@ SURVEY_SCHEMA = (
 )
 
 
-def survey(reading: Reading, batches: Batches) -> Iterator[pa.RecordBatch]:
+def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Look at every row of a partition; yield one report of what was found, and how often keys occur."""
     check_version(reading.version)
     found: Findings = {}
@@ -237,7 +237,7 @@ SKIPPED = ("null-features", "null-item", "null-label")
 """What is found of rows with nulls that may be left out."""
 
 
-def _without_nulls(batch: pa.RecordBatch, reading: Reading) -> tuple[pa.RecordBatch, Findings]:
+def _without_nulls(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, Findings]:
     """Return the rows without nulls in any place, and what was found wrong with the others."""
     found: Findings = {}
     names = reading.where
@@ -300,7 +300,7 @@ def _short(value: Any) -> str:
 HEAVY_SCHEMA = "key long, weights binary, counts binary, print long, pack binary"
 
 
-def count_heavy(reading: Reading, candidates: Keys, batches: Batches) -> Iterator[pa.RecordBatch]:
+def count_heavy(reading: ReadOptions, candidates: Keys, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Count the rows with one of these keys, by their weights; yield of each key also its row, if it is but one."""
     dtype = np.dtype(reading.dtype)
     found: dict[int, Heavy] = {}
@@ -364,7 +364,7 @@ class PackTask:
     held: whether it is the rows held out that are packed.  keyed: whether rows have keys other than their values'.
     """
 
-    reading: Reading
+    reading: ReadOptions
     blocks: int
     codes: tuple[int, ...]
     held: bool

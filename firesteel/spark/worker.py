@@ -231,7 +231,7 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Classes(Outputs):
+class ClassOutputs(Outputs):
     """Like Outputs, with K raw predictions, K probabilities and then the predicted class in each list.
 
     Raw predictions are logarithms of the probabilities, so that one of them alone ranks rows, as Spark's evaluators

@@ -72,7 +72,7 @@ def train(
     """
     watcher = watcher or Watcher()
     job = job_of(engine, objective, optimizer, recipe, watcher, start.state.theta)
-    run = Run(job, start, watcher, keep, origin)
+    run = TrainingRun(job, start, watcher, keep, origin)
     while not run.ended:
         run.begin()
         clock = time.perf_counter()
@@ -93,7 +93,7 @@ def train(
     return run.result()
 
 
-class Run:
+class TrainingRun:
     """A training as it goes on: its state, the best one, its rows, and when it ends."""
 
     def __init__(

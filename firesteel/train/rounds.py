@@ -28,8 +28,6 @@ from firesteel.train.step import SUB_BATCH, NumpyStep, Step, batches
 __all__ = ["Work", "average", "evaluate", "evaluate_all", "evaluate_each", "evaluate_first", "gradient", "moments"]
 __all__ += ["passes", "predict", "round_blocks", "rows_of", "sizes", "sub_batches"]
 
-Rows = tuple[Any, Array, Array]
-
 
 Work = Callable[[Task, Sequence[Block], Run], Partial]
 
@@ -219,7 +217,9 @@ def sizes(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), most.astype(np.float64))
 
 
-def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], network: Network | None = None) -> Rows:
+def rows_of(
+    piece: tuple[Block, slice], dtype: np.dtype[Any], network: Network | None = None
+) -> tuple[Any, Array, Array]:
     """Return x (B, I), as it enters a network, y (B, T) and w (B,), the weights as float64."""
     block, rows = piece
     return rows_for(network, block, rows, dtype), block.y[rows], block.w[rows].astype(np.float64)

@@ -11,7 +11,7 @@ import pytest
 
 from firesteel.cli import demo as command
 from firesteel.cli import main
-from firesteel.cli.training import Plan, Result, planned
+from firesteel.cli.training import Result, TrainingPlan, planned
 
 FIRESTEEL = [sys.executable, "-c", "from firesteel.cli import main; main()"]
 ACCURACY = re.compile(r"^test accuracy (\S+)", re.MULTILINE)
@@ -45,7 +45,7 @@ def test_without_pyspark_it_says_how_to_install_it(monkeypatch, capsys):
 def test_fingerprints_that_differ_are_a_failure(monkeypatch, capsys):
     scores = {"loss": 0.1, "accuracy": 0.97}
     results = iter([Result(scores, "a" * 64, 1.0), Result(scores, "b" * 64, 1.0)])
-    monkeypatch.setattr(Plan, "run", lambda *_: next(results))
+    monkeypatch.setattr(TrainingPlan, "run", lambda *_: next(results))
     monkeypatch.setattr(sys.modules["firesteel.cli.demo"], "spark_session", lambda master: nullcontext())
     with pytest.raises(SystemExit) as end:
         main(["demo"])

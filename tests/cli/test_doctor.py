@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from firesteel.cli import checks
-from firesteel.cli.checks import Finding, of_rows, of_session
-from firesteel.cli.rows import Rows
+from firesteel.cli.checks import Diagnosis, of_rows, of_session
+from firesteel.cli.rows import FileRows
 from firesteel.spark.probe import Probe
 
 FIRESTEEL = [sys.executable, "-m", "firesteel", "doctor"]
@@ -102,7 +102,7 @@ def test_the_python_that_others_sessions_would_run(tmp_path, monkeypatch):
 def test_a_package_that_is_missing(monkeypatch, name):
     monkeypatch.setattr(checks, "find_spec", lambda wanted: None if wanted == name else True)
     (finding,) = checks._packages()
-    assert finding == Finding(f"{name} not installed", 'pip install "firesteel[spark]"', stops=True)
+    assert finding == Diagnosis(f"{name} not installed", 'pip install "firesteel[spark]"', stops=True)
 
 
 def test_a_pandas_that_is_too_new(monkeypatch):
@@ -177,6 +177,6 @@ def test_rows_are_looked_at(run, tmp_path, monkeypatch):
 
 def test_rows_that_are_well_are_told_nothing():
     x = np.array([[0.5, np.nan], [1.0, 2.0]])
-    told = list(of_rows(Rows("x", x, np.array([0, 1]))))
+    told = list(of_rows(FileRows("x", x, np.array([0, 1]))))
     assert [one.todo is None for one in told] == [True, False] and "1 rows hold NaN" in told[1].what
-    assert not [one for one in of_rows(Rows("x", np.ones((2, 2)), np.array([0.5, 1.5]))) if one.todo]
+    assert not [one for one in of_rows(FileRows("x", np.ones((2, 2)), np.array([0.5, 1.5]))) if one.todo]

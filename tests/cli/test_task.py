@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from firesteel.cli.rows import Rows
+from firesteel.cli.rows import FileRows
 from firesteel.cli.task import decide, encode, labels_of
 from firesteel.errors import ConfigError, DataError
 
 
 def rows(y, by_value=False, targets=()):
     y = np.asarray(y)
-    return Rows("rows.csv", np.zeros((len(y), 2)), y, targets=targets, by_value=by_value)
+    return FileRows("rows.csv", np.zeros((len(y), 2)), y, targets=targets, by_value=by_value)
 
 
 def task(y, loss=None, names=None, **more):

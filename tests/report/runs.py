@@ -8,7 +8,7 @@ import numpy as np
 from firesteel.datasets import load_digits
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.report.evidence import Names, Rows, examine, task_of
+from firesteel.report.evidence import DisplayNames, SampledRows, examine, task_of
 
 CONFIG = '[data]\ntrain = "digits"\n\n[training]\nepochs = 12\n'
 
@@ -16,14 +16,14 @@ CONFIG = '[data]\ntrain = "digits"\n\n[training]\nepochs = 12\n'
 def rows(name, x, y, weight=None):
     y = np.asarray(y, float)
     y = y[:, None] if y.ndim == 1 else y
-    return Rows(
+    return SampledRows(
         name, np.asarray(x, float), y, np.ones(len(x)) if weight is None else np.asarray(weight, float), len(x)
     )
 
 
 def write(folder, model, history, training, test, names=None, status="finished", **more):
     """Write a run folder; without `test` as it is while training goes on.  Return what metrics.json holds."""
-    names = names or Names()
+    names = names or DisplayNames()
     metrics = {
         "format": 1,
         "status": status,
@@ -63,7 +63,7 @@ def digits(folder: Path, **more):
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     history = model.fit(x, y, epochs=12, validation_split=0.1, verbose=0)
     training, test = rows("training", x, y), rows("test", x_test, y_test)
-    return write(folder, model, history, training, test, Names(picture=(8, 8)), **more)
+    return write(folder, model, history, training, test, DisplayNames(picture=(8, 8)), **more)
 
 
 def numbers(folder: Path, **more):
@@ -73,7 +73,7 @@ def numbers(folder: Path, **more):
     model = Sequential([Dense(32, activation="tanh"), Dense(2)])
     model.compile("adam", "mse", ["mae"])
     history = model.fit(x[:400], y[:400], epochs=30, validation_split=0.2, verbose=0)
-    names = Names(classes=["height", "price"], features=["a", "b", "c", "d"])
+    names = DisplayNames(classes=["height", "price"], features=["a", "b", "c", "d"])
     return write(
         folder, model, history, rows("training", x[:400], y[:400]), rows("test", x[400:], y[400:]), names, **more
     )

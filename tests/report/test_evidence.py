@@ -10,7 +10,7 @@ from firesteel.errors import ConfigError
 from firesteel.layers import BatchNormalization, Dense, Embedding, Flatten, LeakyReLU, Normalization, ReLU
 from firesteel.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
 from firesteel.models import Sequential
-from firesteel.report.evidence import Names, examine, task_of
+from firesteel.report.evidence import DisplayNames, examine, task_of
 from tests.report.runs import rows
 
 X = np.random.default_rng(0).normal(size=(300, 4))
@@ -66,7 +66,7 @@ def test_one_hot_targets_tell_what_class_numbers_tell():
 def test_the_linear_model_knows_a_line_and_the_baseline_the_largest_class():
     y = (X @ [1, -2, 0.5, 0] > 0.4).astype(int)
     model = fitted([Dense(1, activation="sigmoid", input_dim=4)], "bce", X, y, 1)
-    found = examine(model, rows("test", X, y), rows("training", X, y), Names(classes=["no", "yes"]))
+    found = examine(model, rows("test", X, y), rows("training", X, y), DisplayNames(classes=["no", "yes"]))
     assert found["linear"]["score"] > 0.97
     assert found["baseline"] == {"name": "always “no”", "score": pytest.approx(np.mean(y == 0))}
     heavy = rows("training", X, y, np.where(y == 1, 5, 1))
@@ -76,7 +76,7 @@ def test_the_linear_model_knows_a_line_and_the_baseline_the_largest_class():
 def test_mistakes_come_surest_first_with_the_inputs_that_matter():
     model = three()
     test = rows("test", X, CLASSES)
-    found = examine(model, test, rows("training", X, CLASSES), Names(classes=["low", "mid", "high"]))
+    found = examine(model, test, rows("training", X, CLASSES), DisplayNames(classes=["low", "mid", "high"]))
     sure = [mistake["confidence"] for mistake in found["mistakes"]]
     assert sure == sorted(sure, reverse=True) and 0 < len(sure) <= 24
     order = [item["index"] for item in found["importance"]["inputs"]]
@@ -142,7 +142,7 @@ def test_loss_and_targets_tell_the_task(loss, activation, y, task):
 def test_labels_count_each_by_itself():
     y = np.stack([X[:, 0] > 0, X[:, 1] > 1], axis=1)
     model = fitted([Dense(2, activation="sigmoid")], "bce", X, y, 40)
-    found = plain(examine(model, rows("test", X, y), rows("training", X, y), Names(classes=["warm", "wet"])))
+    found = plain(examine(model, rows("test", X, y), rows("training", X, y), DisplayNames(classes=["warm", "wet"])))
     told = model.predict(X) > 0.5
     assert found["score"] == pytest.approx((told == y).mean())
     assert found["baseline"]["score"] == pytest.approx(np.maximum(y.mean(axis=0), 1 - y.mean(axis=0)).mean())
@@ -180,7 +180,7 @@ def test_the_linear_model_does_not_mind_the_targets_scale():
 def test_an_autoencoder_is_not_held_against_a_copy():
     x = np.abs(np.tanh(X))
     model = fitted([Dense(2, activation="relu"), Dense(4, activation="sigmoid")], "mse", x, x)
-    found = plain(examine(model, rows("test", x[:50], x[:50]), rows("training", x, x), Names(picture=(2, 2))))
+    found = plain(examine(model, rows("test", x[:50], x[:50]), rows("training", x, x), DisplayNames(picture=(2, 2))))
     assert found["linear"] is None and len(found["outputs"]) == 4
     worst = found["mistakes"][0]
     assert len(worst["input"]) == 4 and len(found["first_layer"]) == 2
@@ -192,7 +192,9 @@ def test_an_autoencoder_is_not_held_against_a_copy():
 
 def test_importance_finds_the_inputs_that_count():
     model = three()
-    found = examine(model, rows("test", X, CLASSES), rows("training", X, CLASSES), Names(features=list("abcd")))
+    found = examine(
+        model, rows("test", X, CLASSES), rows("training", X, CLASSES), DisplayNames(features=list("abcd"))
+    )
     importance = found["importance"]
     drops = {item["name"]: item["drop"] for item in importance["inputs"]}
     assert drops["a"] > 0.3 > drops["b"] and abs(drops["d"]) < 0.05
@@ -203,7 +205,7 @@ def test_importance_is_the_loss_of_pictures_and_nothing_where_nothing_changes():
     x = X.copy()
     x[:, 3] = 7.0
     model = fitted([Dense(3, activation="softmax")], "sparse_categorical_crossentropy", x, CLASSES, 20)
-    found = examine(model, rows("test", x, CLASSES), rows("training", x, CLASSES), Names(picture=(2, 2)))
+    found = examine(model, rows("test", x, CLASSES), rows("training", x, CLASSES), DisplayNames(picture=(2, 2)))
     drops = [item["drop"] for item in found["importance"]["inputs"]]
     assert found["importance"]["metric"] == "loss"
     assert drops[0] > 0.1 and drops[3] == 0
@@ -294,18 +296,21 @@ def test_categories_and_layers_that_only_shape():
     x = np.random.default_rng(5).integers(0, 6, (200, 2))
     y = x[:, 0] > 2
     model = fitted([Embedding(6, 3), Flatten(), Dense(1, activation="sigmoid")], "bce", x, y, 30)
-    found = plain(examine(model, rows("test", x, y), rows("training", x, y), Names(picture=(1, 2))))
+    found = plain(examine(model, rows("test", x, y), rows("training", x, y), DisplayNames(picture=(1, 2))))
     assert "first_layer" not in found
     normal = fitted([Normalization(), Dense(1, activation="sigmoid")], "bce", x, y)
-    assert len(examine(normal, rows("test", x, y), rows("training", x, y), Names(picture=(1, 2)))["first_layer"]) == 1
+    assert (
+        len(examine(normal, rows("test", x, y), rows("training", x, y), DisplayNames(picture=(1, 2)))["first_layer"])
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
     "names, message",
     [
-        (Names(features=["a"]), "feature_names has 1 names"),
-        (Names(classes=["a", "b"]), "class_names has 2 names"),
-        (Names(picture=(3, 3)), "picture="),
+        (DisplayNames(features=["a"]), "feature_names has 1 names"),
+        (DisplayNames(classes=["a", "b"]), "class_names has 2 names"),
+        (DisplayNames(picture=(3, 3)), "picture="),
     ],
 )
 def test_names_must_fit(names, message):

@@ -13,7 +13,7 @@ import pytest
 from firesteel.errors import StoreError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.report.evidence import Names
+from firesteel.report.evidence import DisplayNames
 from firesteel.report.page import render
 from tests.report import runs
 
@@ -27,7 +27,7 @@ def folders(tmp_path_factory):
     made = {
         "digits": runs.digits(root / "digits", shard_seconds=[0.5, 0.7, 0.6]),
         "numbers": runs.numbers(root / "numbers"),
-        "labels": runs.labels(root / "labels", Names(classes=HOSTILE)),
+        "labels": runs.labels(root / "labels", DisplayNames(classes=HOSTILE)),
     }
     return root, made
 
@@ -327,7 +327,7 @@ def test_whatever_was_learned_has_a_page(tmp_path, loss, activation, outputs, y,
     model.compile("adam", loss)
     history = model.fit(X, y, epochs=1, verbose=0)
     test, training = runs.rows("test", X[:count], y[:count]), runs.rows("training", X, y)
-    runs.write(tmp_path, model, history, training, test, Names(picture=picture))
+    runs.write(tmp_path, model, history, training, test, DisplayNames(picture=picture))
     assert not Page(render(tmp_path)).open
 
 
@@ -335,7 +335,9 @@ def test_a_picture_that_is_made_stands_beside_the_one_that_was_given(tmp_path):
     model = Sequential([Dense(3, activation="relu"), Dense(4, activation="sigmoid")])
     model.compile("adam", "mse")
     history = model.fit(X, X, epochs=1, verbose=0)
-    runs.write(tmp_path, model, history, runs.rows("training", X, X), runs.rows("test", X, X), Names(picture=(2, 2)))
+    runs.write(
+        tmp_path, model, history, runs.rows("training", X, X), runs.rows("test", X, X), DisplayNames(picture=(2, 2))
+    )
     images = [tag[1] for tag in Page(render(tmp_path)).tags if tag[0] == "img"]
     made = [at for at, image in enumerate(images) if image["alt"] == "What the network makes of it"]
     assert len(made) == 24 and all(images[at]["src"] != images[at - 1]["src"] for at in made)

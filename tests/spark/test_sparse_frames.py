@@ -15,7 +15,7 @@ from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, pack
 from firesteel.spark.arrow import vectors, widths
-from firesteel.spark.packing import Reading, survey
+from firesteel.spark.packing import ReadOptions, survey
 from firesteel.spark.worker import Outputs
 
 WIDTH, ROWS = 4200, 120
@@ -168,7 +168,7 @@ def test_what_is_wrong_inside_a_vector_is_found_with_its_row(code):
     batch = pa.RecordBatch.from_pydict(
         {"x": column((9, [2], [1.0]), row), "y": [[0.0], [1.0]], "w": [1.0, 1.0], "where0": [0, 1]}
     )
-    report = next(iter(survey(Reading("float32", where=("id",)), iter([batch])))).column("report")[0].as_py()
+    report = next(iter(survey(ReadOptions("float32", where=("id",)), iter([batch])))).column("report")[0].as_py()
     found = json.loads(report)["found"]
     assert list(found) == [code.removeprefix("data-")]
     assert found[code.removeprefix("data-")]["where"] == "the row with id=1"
