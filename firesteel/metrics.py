@@ -1,45 +1,6 @@
 """Metrics under Keras's names."""
 
-from firesteel.core.metrics import (
-    AUC,
-    AveragePrecision,
-    BinaryAccuracy,
-    CategoricalAccuracy,
-    ConfusionMatrix,
-    F1Score,
-    LogLoss,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    Metric,
-    Precision,
-    R2Score,
-    Ranking,
-    Recall,
-    RootMeanSquaredError,
-    RowMetric,
-    SparseCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy,
-    TopKCategoricalAccuracy,
-)
+from firesteel.core import metrics as core
+from firesteel.core.metrics import *  # noqa: F403
 
-__all__ = [
-    "AUC",
-    "AveragePrecision",
-    "BinaryAccuracy",
-    "CategoricalAccuracy",
-    "ConfusionMatrix",
-    "F1Score",
-    "LogLoss",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "Metric",
-    "Precision",
-    "R2Score",
-    "Ranking",
-    "Recall",
-    "RootMeanSquaredError",
-    "RowMetric",
-    "SparseCategoricalAccuracy",
-    "SparseTopKCategoricalAccuracy",
-    "TopKCategoricalAccuracy",
-]
+__all__ = core.__all__

@@ -1,5 +1,6 @@
 """Regularisers under Keras's names."""
 
-from firesteel.core.regularizers import L1, L1L2, L2, Regularizer
+from firesteel.core import regularizers as core
+from firesteel.core.regularizers import *  # noqa: F403
 
-__all__ = ["L1", "L1L2", "L2", "Regularizer"]
+__all__ = core.__all__

@@ -30,7 +30,8 @@ def asking(*modules):
     """Return "name(parameter)" of all that public modules have that takes a path."""
     found = set()
     for module in map(importlib.import_module, modules):
-        for name in module.__all__:
+        defined = [name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__]
+        for name in getattr(module, "__all__", [name for name in defined if not name.startswith("_")]):
             public = getattr(module, name)
             named = [(name, public)] if callable(public) else []
             if inspect.isclass(public):

@@ -9,7 +9,7 @@ from firesteel.core.spec import Spec, integer, number, resolver
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
-__all__ = ["CONSTRAINTS", "Constraint", "MaxNorm", "NonNeg", "UnitNorm", "get"]
+__all__ = ["Constraint", "MaxNorm", "NonNeg", "UnitNorm"]
 
 EPSILON = 1e-7
 """Keeps the division by a norm finite, as in Keras."""

@@ -14,7 +14,6 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
 __all__ = [
-    "INITIALIZERS",
     "Constant",
     "GlorotNormal",
     "GlorotUniform",
@@ -30,7 +29,6 @@ __all__ = [
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
-    "get",
 ]
 
 

@@ -20,8 +20,6 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
 __all__ = [
-    "FUSED",
-    "LOSSES",
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
     "HalfSumOfSquares",
@@ -37,7 +35,6 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
     "Standardized",
-    "get",
 ]
 
 EPSILON = 1e-7

@@ -20,7 +20,6 @@ from firesteel.errors import ConfigError
 
 __all__ = [
     "AUC",
-    "METRICS",
     "AveragePrecision",
     "BinaryAccuracy",
     "CategoricalAccuracy",
@@ -39,9 +38,6 @@ __all__ = [
     "SparseCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy",
-    "Value",
-    "get",
-    "suited",
 ]
 
 Value = float | list[Any]

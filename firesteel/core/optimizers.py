@@ -21,10 +21,8 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
 __all__ = [
-    "OPTIMIZERS",
     "LBFGS",
     "SGD",
-    "WORDS",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -34,7 +32,6 @@ __all__ = [
     "Nadam",
     "Optimizer",
     "RMSprop",
-    "get",
 ]
 
 RATE = "it is the size of a step"

@@ -9,7 +9,7 @@ import numpy as np
 from firesteel.core.spec import Spec, number, resolver
 from firesteel.core.types import Array
 
-__all__ = ["L1", "L1L2", "L2", "REGULARIZERS", "Regularizer", "get"]
+__all__ = ["L1", "L1L2", "L2", "Regularizer"]
 
 
 class Regularizer(Spec):

@@ -10,7 +10,6 @@ from firesteel.core.spec import Spec, choice, flag, number, numbers, resolver
 from firesteel.errors import ConfigError
 
 __all__ = [
-    "SCHEDULES",
     "CosineDecay",
     "CosineDecayRestarts",
     "ExponentialDecay",
@@ -18,8 +17,6 @@ __all__ = [
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "Schedule",
-    "Stretched",
-    "get",
 ]
 
 FIRST = "it is the rate of the first step"

@@ -6,7 +6,7 @@ Reading is Spark's own; what it says of a file that is missing or broken is put 
 import functools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, BooleanType, FractionalType, IntegralType, StringType
 from pyspark.sql.utils import is_remote
@@ -110,13 +110,9 @@ def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: 
     bad = ~F.coalesce(finite & x.isNotNull(), F.lit(False))
     spark = frame.sparkSession
     with explained(path, spark), described(spark, f"firesteel: looking at {path}"):
-        found = frame.agg(
-            F.count(F.lit(1)).alias("rows"),
-            F.count(F.when(bad, True)).alias("bad"),
-            F.first(F.when(bad, x), ignorenulls=True).alias("one"),
-            F.max(F.when(x.isNotNull() & (size != inputs), size)).alias("width"),
-        ).head()
-    assert found is not None
+        found = _asked(
+            frame, {"bad": bad}, one=_first(bad, x), width=F.max(F.when(x.isNotNull() & (size != inputs), size))
+        )
     if found["width"] is not None:
         check_width(found["width"], inputs, path)
     if found["bad"]:
@@ -150,6 +146,18 @@ def array_frame(
     return spark.createDataFrame(rows, ", ".join(f"{name} {kinds[name]}" for name in columns))
 
 
+def _asked(frame: DataFrame, conditions: Mapping[str, Column], **more: Column) -> dict[str, Any]:
+    """Return how many rows there are, and of how many each condition is true; and other sums, by one job."""
+    counts = {name: F.count(F.when(condition, True)) for name, condition in conditions.items()}
+    asked = {"rows": F.count(F.lit(1)), **counts, **more}
+    return frame.agg(*(column.alias(name) for name, column in asked.items())).first().asDict()  # type: ignore[union-attr]
+
+
+def _first(condition: Column, column: Column) -> Column:
+    """Return the first value of a column in rows for which a condition is true."""
+    return F.first(F.when(condition, column), ignorenulls=True)
+
+
 def number_label(frame: DataFrame, name: str) -> DataFrame:
     """Return the frame with a label of text as numbers, if all of it is written as some.
 
@@ -161,26 +169,23 @@ def number_label(frame: DataFrame, name: str) -> DataFrame:
     text = F.regexp_replace(column, r"^\s+|\s+$", "")
     gap, numeral = F.lower(text).isin(*MISSING), text.rlike(f"^{NUMERAL}$")
     stray = ~text.rlike(f"^(?:{NUMERAL}|{CODE})$")
-    found = frame.agg(
-        F.count(F.lit(1)).alias("rows"),
-        F.count(F.when(gap, True)).alias("gaps"),
-        F.first(F.when(gap, column), ignorenulls=True).alias("one"),
-        F.count(F.when(~numeral, True)).alias("texts"),
-        F.approx_count_distinct(F.when(numeral, text)).alias("numbers"),
-        F.count(F.when(stray, True)).alias("strays"),
-        F.first(F.when(stray, column), ignorenulls=True).alias("stray"),
-    ).head()
-    assert found is not None
-    what, cell, count = "stands for no value", found["one"], found["gaps"]
-    if not count and are_stray(found["strays"], found["numbers"], found["rows"]):
-        what, cell, count = "is no number, as all others are", found["stray"], found["strays"]
+    found = _asked(
+        frame,
+        {"gap": gap, "text": ~numeral, "stray": stray},
+        one=_first(gap, column),
+        other=_first(stray, column),
+        numbers=F.approx_count_distinct(F.when(numeral, text)),
+    )
+    what, cell, count = "stands for no value", found["one"], found["gap"]
+    if not count and are_stray(found["stray"], found["numbers"], found["rows"]):
+        what, cell, count = "is no number, as all others are", found["other"], found["stray"]
     if count:
         raise DataError(
             f"column {name!r} holds {cell[:40]!r}, which {what}; {count:,} of {found['rows']:,} rows are like that: "
             "fill it in, or drop those rows",
             code="data-missing-value",
         )
-    return frame if found["texts"] else frame.withColumn(name, text.cast("double"))
+    return frame if found["text"] else frame.withColumn(name, text.cast("double"))
 
 
 def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, Values | None, int]:
@@ -201,13 +206,8 @@ def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, 
         remedy = "give a column for each target" if isinstance(kind, ArrayType) else "name another with --label"
         raise DataError(f"column {names[0]!r} is {kind.simpleString()}: {remedy}", code="data-type")
     number = column.cast("double") if isinstance(kind, IntegralType | FractionalType) else F.lit(0.0)
-    counted = frame.agg(
-        F.count(F.lit(1)).alias("rows"),
-        F.count(F.when(column.isNull(), True)).alias("null"),
-        F.count(F.when(F.isnan(number), True)).alias("nan"),
-        F.count(F.when(number != F.floor(number), True)).alias("fractions"),
-    ).head()
-    assert counted is not None
+    wrong = {"null": column.isNull(), "nan": F.isnan(number), "fractions": number != F.floor(number)}
+    counted = _asked(frame, wrong)
     for gap, what in (("null", "has no value (null)"), ("nan", "holds NaN")):
         if counted[gap]:
             raise DataError(
@@ -229,8 +229,7 @@ def _marks(frame: DataFrame, table: Table, names: Sequence[str]) -> str:
     for column in columns:
         binary = binary & column.isin(0.0, 1.0)
     one = sum(columns[1:], columns[0]) == 1.0
-    found = frame.agg(F.min(binary).alias("binary"), F.min(one).alias("one")).head()
-    assert found is not None
+    found = _asked(frame, {}, binary=F.min(binary), one=F.min(one))
     return "numbers" if not found["binary"] else "one-hot" if found["one"] else "marks"
 
 

@@ -36,13 +36,12 @@ from firesteel.spark.failures import alive, session_of
 from firesteel.spark.ship import ship
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
-from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
+from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit
 from firesteel.train.centring import WIDE, Sample
 from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
-from firesteel.train.engine import BlockInfo, check_shards
+from firesteel.train.engine import BlockInfo
 from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
-from firesteel.train.strategies import Gradient
 
 LEADING = 3
 """How many leading columns tell one row from another in a message."""
@@ -148,13 +147,13 @@ class Frame:
         reports, table = self.reports, self.looked
         if self.columns.split == AUTOMATIC and not self.split:
             reports = [_whole(report) for report in reports]
-        rows = sum(report["rows"] for report in reports)
+        total = {name: sum(report[name] for report in reports) for name in packing.SUMS}
+        rows, held = total["rows"], total["held"]
         if not rows:
-            skipped = sum(report["skipped"] for report in reports)
             raise DataError(
-                f"all {skipped:,} rows of the DataFrame are left out, for nulls, NaN or infinite values in "
+                f"all {total['skipped']:,} rows of the DataFrame are left out, for nulls, NaN or infinite values in "
                 f"{self.names['features']} or {self.names['label']}"
-                if skipped
+                if total["skipped"]
                 else "the DataFrame is empty: there are no rows to train on; look at how it was read or filtered",
                 code="data-empty",
             )
@@ -173,7 +172,6 @@ class Frame:
         refuse(found, rows, self.names, self.feature_names if widths <= {size} else None)
         width = self._one_width(reports, "features", rows)
         targets = self._one_width(reports, "label", rows)
-        held = sum(report["held"] for report in reports)
         if held == rows or ((self.split or self.columns.held is not None) and not held):
             share = self.names["held"] if self.columns.held else f"{self.columns.word('split')}={self.split:g}"
             raise DataError(
@@ -181,19 +179,16 @@ class Frame:
                 "rows, or another share",
                 code="data-empty",
             )
-        check_weights(sum(report["weight"] for report in reports), self.names["weight"])
+        check_weights(total["weight"], self.names["weight"])
         if held:
-            check_weights(sum(report["held_weight"] for report in reports), self.names["weight"], "held out")
+            check_weights(total["held_weight"], self.names["weight"], "held out")
         self.key_sums = [sum(report["sums"][half] for report in reports) % 2**64 for half in (0, 1)]
-        self.candidates = (
-            np.concatenate([np.frombuffer(b, np.uint64) for b in table.column("heavy_keys").to_pylist()]),
-            np.concatenate([np.frombuffer(b, np.int64) for b in table.column("heavy_counts").to_pylist()]),
-            sum(report["slack"] for report in reports),
-        )
-        counted = [report["nonzeros"] for report in reports if report["nonzeros"] is not None]
+        keys, counts = (b"".join(table.column(f"heavy_{part}").to_pylist()) for part in ("keys", "counts"))
+        self.candidates = (np.frombuffer(keys, np.uint64), np.frombuffer(counts, np.int64), total["slack"])
+        counted = [count for report in reports for count in report["nonzeros"]]
         nonzeros = sum(counted) if counted else None
         self.narrow = all(report["narrow"] for report in reports)
-        few = 2 * sum(report["stored"] for report in reports) <= width * rows
+        few = 2 * total["stored"] <= width * rows
         profile = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
         inputs, samples = width if width < WIDE else 0, list[Sample]()
         for half in ("sample", "held")[: 1 if held or self.columns.split != AUTOMATIC else 2]:
@@ -244,8 +239,7 @@ class Frame:
 
         Their values are float32, which reach Python in half the time, where that loses nothing.
         """
-        assert self.surveyed is not None
-        kept = self.surveyed.few or self.surveyed.width >= SPARSE_WIDTH
+        kept = self.survey().few or self.survey().width >= SPARSE_WIDTH
         return self._selected("float32" if self.narrow else "float64", kept)
 
     def _selected(self, dtype: str, kept: bool, told: Mapping[str, Column] | None = None) -> DataFrame:
@@ -257,13 +251,8 @@ class Frame:
             parts |= self.table.stored(str(features), dtype) if kept else lists
         return self.frame.select(*(column.alias(name) for name, column in parts.items()))
 
-    def _blocks(self, held: bool) -> int:
-        assert self.surveyed is not None
-        return n_blocks(self.surveyed.held if held else self.surveyed.rows, self.surveyed.words)
-
     def shards_of(self, recipe: Recipe) -> int:
-        assert self.surveyed is not None
-        return self.surveyed.shards(recipe, self._blocks(False))
+        return self.survey().shards(recipe)
 
     @contextlib.contextmanager
     def engine(
@@ -276,8 +265,7 @@ class Frame:
         """Pack the rows, less a centre; return the engine that holds them until it is closed."""
         with alive(self.frame.sparkSession, "firesteel: packing the rows"):
             count, frame = self.planned(shards, held, centre)
-            assert self.surveyed is not None
-            engine = SparkEngine(frame, count, self.surveyed, centre=centre)
+            engine = SparkEngine(frame, count, self.survey(), centre=centre)
         try:
             self.check_packed(engine.blocks, held)
         except BaseException:
@@ -292,11 +280,8 @@ class Frame:
 
     def planned(self, shards: int | None, held: bool, centre: Centre) -> tuple[int, DataFrame]:
         """Return the number of shards, and the frame that packs the rows when it is computed."""
-        assert self.surveyed is not None
-        blocks = self._blocks(held)
-        count = Gradient().default_shards(0, None, blocks) if shards is None else shards
-        check_shards(count, blocks)
-        reading = replace(self.reading, where=(), sparse=self.surveyed.sparse, centre=centre)
+        count, blocks = self.survey().parts(shards, held), self.survey().blocks(held)
+        reading = replace(self.reading, where=(), sparse=self.survey().sparse, centre=centre)
         task = packing.PackTask(reading, blocks, partition_codes(count), held, self.columns.id is not None)
         heavy = [] if held else self._heavy(blocks, reading)
         if heavy:
@@ -311,8 +296,8 @@ class Frame:
 
     def _heavy(self, blocks: int, reading: packing.ReadOptions) -> list[packing.Heavy]:
         """Return the rows with so many copies that they must be spread."""
-        assert self.surveyed is not None and self.candidates is not None
-        limit = heavy_limit(self.surveyed.rows, blocks)
+        assert self.candidates is not None
+        limit = heavy_limit(self.survey().rows, blocks)
         keys, counts, slack = self.candidates
         values, where = np.unique(keys, return_inverse=True)
         likely = values[np.bincount(where, counts, len(values)) + slack > limit]

@@ -30,12 +30,9 @@ from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
 from firesteel.spark.frames import Frame
 from firesteel.spark.paths import is_missing, literal, path_text, reach, remove
 from firesteel.spark.ship import ship
-from firesteel.train.blocks import n_blocks
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
-from firesteel.train.engine import check_shards
 from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey
-from firesteel.train.strategies import Gradient
 
 FORMATS = (1, 2)
 """Numbers of the layout on storage.  In the second, rows are less a centre."""
@@ -67,19 +64,14 @@ class Packed:
 
     def shards_of(self, recipe: Recipe) -> int:
         """Return S: the recipe's, and where it has none the one that suits the rows."""
-        return self._survey.shards(recipe, self._blocks(False))
-
-    def _blocks(self, held: bool) -> int:
-        return n_blocks(self._survey.held if held else self._survey.rows, self._survey.words)
+        return self._survey.shards(recipe)
 
     @contextlib.contextmanager
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
     ) -> Iterator[SparkEngine]:
         """Give the engine over these blocks in so many shards, less a centre; it stays for the next fit."""
-        blocks = self._blocks(held)
-        count = Gradient().default_shards(0, None, blocks) if shards is None else shards
-        check_shards(count, blocks)
+        count = self._survey.parts(shards, held)
         with self._lock:
             if not self._frames:
                 raise ConfigError("these packed rows were let go already: pack them again", code="config-packed")

@@ -138,28 +138,30 @@ SURVEY_SCHEMA = (
 )
 
 
+SUMS = ("rows", "skipped", "held", "weight", "held_weight", "stored", "slack")
+"""What of a report adds up over the partitions: skipped rows are none of its rows."""
+
+
 def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Look at every row of a partition; yield one report of what was found, and how often keys occur."""
     check_version(reading.version)
     found: Findings = {}
     classes: Classes = {}
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
-    rows, skipped, held, weight, held_weight = 0, 0, 0, 0.0, 0.0
-    sums, stored = [0, 0], 0
-    nonzeros: int | None = None
-    narrow = True
-    tally = Tally.read()
+    total: dict[str, Any] = dict.fromkeys(SUMS, 0)
+    sums, nonzeros, narrow, tally = [0, 0], list[int](), True, Tally.read()
     samples: list[Sample | None] = [None, None]
-    keys_seen, counts, slack = np.empty(0, np.uint64), np.empty(0, np.int64), 0
+    keys_seen, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
     dtype = np.dtype(reading.dtype)
     for given in batches:
         batch = whole(given)
-        rows += batch.num_rows
+        total["rows"] += batch.num_rows
         batch, nulls = _without_nulls(batch, reading)
         if reading.skip:
-            skipped += sum(nulls.pop(code).rows for code in SKIPPED if code in nulls)
+            skipped = sum(nulls.pop(code).rows for code in SKIPPED if code in nulls)
             batch, more = _without_invalid(batch, reading)
-            skipped += more
+            total["skipped"] += skipped + more
+            total["rows"] -= skipped + more
         found = merge(found, nulls)
         where = functools.partial(_where, batch, reading.where)
         mixed = False
@@ -174,13 +176,13 @@ def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
         here = read(batch, replace(reading, skip=False))
         found = merge(found, look(here.x, here.y, here.w, dtype, where))
         narrow = narrow and batch is not given and in_float32(here.x)
-        stored += here.x.values.size if isinstance(here.x, CSR) else here.x.size
-        counted = count_nonzeros(here.x, dtype)
-        nonzeros = nonzeros if counted is None else counted + (nonzeros or 0)
+        total["stored"] += here.x.values.size if isinstance(here.x, CSR) else here.x.size
+        if (counted := count_nonzeros(here.x, dtype)) is not None:
+            nonzeros.append(counted)
         classes = merge_classes(classes, count_classes(here.y, here.held, where))
-        held += int(here.held.sum())
-        weight += float(here.w[~here.held].astype(dtype).sum(dtype=np.float64))
-        held_weight += float(here.w[here.held].astype(dtype).sum(dtype=np.float64))
+        total["held"] += int(here.held.sum())
+        for name, chosen in (("weight", ~here.held), ("held_weight", here.held)):
+            total[name] += float(here.w[chosen].astype(dtype).sum(dtype=np.float64))
         prints = row_prints(here.prints, here.w.astype(dtype))
         for half, chosen in enumerate((~here.held, here.held)):
             sums[half] += int(np.add.reduce(prints[chosen], dtype=np.uint64))
@@ -191,18 +193,11 @@ def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
             samples[half] = before.plus(some) if before is not None and before.width == some.width else some
         open = ~here.held if reading.classes is None else slice(None)
         keys_seen, counts, lost = _tallied(keys_seen, counts, here.keys[open])
-        slack += lost
-    report = {
-        "rows": rows - skipped,
-        "skipped": skipped,
-        "held": held,
-        "nonzeros": nonzeros,
-        "stored": stored,
-        "weight": weight,
-        "held_weight": held_weight,
+        total["slack"] += lost
+    report = total | {
+        "nonzeros": [sum(nonzeros)] if nonzeros else [],
         "classes": [[number, *astuple(one)] for number, one in classes.items()],
         "sums": [half % 2**64 for half in sums],
-        "slack": slack,
         "narrow": narrow,
         "tally": [part.tolist() for part in astuple(tally)],
         "widths": {part: list(by_width.items()) for part, by_width in seen.items()},

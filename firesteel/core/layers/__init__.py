@@ -1,7 +1,8 @@
 """The registry of layers; a file for each family has their mathematics, named and argued as in Keras."""
 
 from firesteel.core.layer import Layer
-from firesteel.core.layers.activation import ACTIVATIONS, ELU, Activation, LeakyReLU, ReLU
+from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
+from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, ReLU
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.embedding import Embedding
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
@@ -11,9 +12,7 @@ from firesteel.core.layers.reshaping import Flatten, Input
 from firesteel.core.spec import Spec, resolver
 
 __all__ = [
-    "ACTIVATIONS",
     "ELU",
-    "LAYERS",
     "Activation",
     "BatchNormalization",
     "Dense",
@@ -28,7 +27,6 @@ __all__ = [
     "Normalization",
     "ReLU",
     "Rescaling",
-    "get",
 ]
 
 LAYERS: dict[str, Spec] = {
