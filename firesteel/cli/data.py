@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
 from firesteel.cli.config import DataSettings, resolve
-from firesteel.cli.options import Json, print_json, rows_flags
+from firesteel.cli.options import Json, flags, print_json
 from firesteel.cli.rows import Ask, FileRows, ask, load, parquet, unpacked_name
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import are_classes, labels_of
@@ -200,7 +200,8 @@ def convert(
     features
         Columns to write, with commas between; all others if not given.
     """
-    settings = resolve(None, rows_flags(source, format, label, features, name="SOURCE"), {}).data
+    given = {"SOURCE": ("data.train", source), **flags(format=format, label=label, features=features)}
+    settings = resolve(None, given, {}).data
     form = FORMS[str(to)]
     plan = [([folder / (stem + ending) for ending in form.endings], wanted) for stem, wanted in _parts(settings)]
     for path in (path for paths, _ in plan for path in paths):

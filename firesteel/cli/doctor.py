@@ -11,7 +11,7 @@ from rich.console import Console
 
 from firesteel.cli.checks import Diagnosis, before_spark, of_file, of_session
 from firesteel.cli.config import EngineSettings, resolve
-from firesteel.cli.options import Flags, Json, print_json, rows_flags
+from firesteel.cli.options import Flags, Json, flags, print_json
 from firesteel.cli.progress import is_live
 from firesteel.cli.rows import Ask, ask
 from firesteel.cli.sessions import session_of
@@ -46,7 +46,7 @@ def doctor(
     as_json
         Print a line of JSON for each finding.
     """
-    wanted = None if data is None else _asked(rows_flags(data, format, label, features))
+    wanted = None if data is None else _asked(flags(data=data, format=format, label=label, features=features))
     console = Console(highlight=False, soft_wrap=True)
     code = 0
     for finding in of_file(wanted) if wanted is not None else ():

@@ -4,10 +4,13 @@ The commands are in `train.py` and its neighbours; `config.py` says what each va
 """
 
 import json
+from dataclasses import fields
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+
+from firesteel.cli.config import SECTIONS
 
 Count = Annotated[int, Parameter(validator=Number(gte=1))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0))]
@@ -18,23 +21,11 @@ Flags = dict[str, tuple[str, Any]]
 """An option, the setting that it stands for, and its value; None where it was not given."""
 
 
-def rows_flags(
-    rows: str | None,
-    format: str | None,
-    label: str | None,
-    features: str | None,
-    weight: str | None = None,
-    *,
-    name: str = "--data",
-) -> Flags:
-    """Return the options that say which rows.  name: of the one that names them."""
-    return {
-        name: ("data.train", rows),
-        "--format": ("data.format", format),
-        "--label": ("data.label", label),
-        "--features": ("data.features", features),
-        "--weight": ("data.weight", weight),
-    }
+def flags(**options: Any) -> Flags:
+    """Return options by what the user calls them, with the settings that they stand for."""
+    known = {key.name: f"{name}.{key.name}" for name, section in SECTIONS.items() for key in fields(section)}
+    known |= {"data": "data.train", "engine": "engine.name", "run": "run.folder"}
+    return {f"--{name.replace('_', '-')}": (known[name], value) for name, value in options.items()}
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -40,11 +40,10 @@ class Framed:
 
     source: str
     frame: "DataFrame"
-    columns: tuple[str, ...]
-    targets: tuple[str, ...]
-    weight: str | None
-    names: tuple[str, ...] | None
-    by_value: bool = False
+    columns: tuple[str, ...] = ("features",)
+    targets: tuple[str, ...] = ("label",)
+    weight: str | None = None
+    names: tuple[str, ...] | None = None
     picture: tuple[int, int] | None = None
     classes: int | None = None
 
@@ -63,7 +62,7 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRow
         return _pair(wanted, spark, stack)
     frame, source = read_files(spark, wanted.path, wanted.format, wanted.inputs), without_secrets(wanted.path)
     if wanted.format == "libsvm":
-        return Framed(source, frame, ("features",), ("label",), None, None, by_value=True)
+        return Framed(source, frame)
     picked = pick(wanted, frame.columns)
     if len(picked.label) == 1:
         with explained(source), described(spark, "firesteel: looking at the labels"):
@@ -83,16 +82,7 @@ def _pair(wanted: Ask, spark: "SparkSession", stack: ExitStack) -> Framed:
     with explained(wanted.path):
         rows = stack.enter_context(paired(spark, wanted.path, wanted.labels, numbers=True))
     classes = rows.classes if rows.classes > 1 else None
-    return Framed(
-        without_secrets(wanted.path),
-        rows.frame,
-        ("features",),
-        ("label",),
-        None,
-        None,
-        by_value=True,
-        classes=classes,
-    )
+    return Framed(without_secrets(wanted.path), rows.frame, classes=classes)
 
 
 def labels(rows: FileRows | Framed) -> Labels:

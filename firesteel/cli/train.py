@@ -12,7 +12,7 @@ from typing import Literal
 from rich.console import Console
 
 from firesteel.cli.config import Config, RunSettings, resolve, to_toml
-from firesteel.cli.options import Count, Flags, Json, Seed, Switch, print_json, rows_flags
+from firesteel.cli.options import Count, Flags, Json, Seed, Switch, flags, print_json
 from firesteel.cli.progress import Beginning, EachRow, epochs_shown, is_live
 from firesteel.cli.record import run_folder
 from firesteel.cli.sessions import session_of
@@ -20,6 +20,9 @@ from firesteel.cli.sets import SETS
 from firesteel.cli.training import Result, planned, settled
 from firesteel.cli.words import as_text, described
 from firesteel.errors import ConfigError, without_secrets
+
+NO_SETTINGS = ("file", "resume", "dry_run", "print_config", "as_json")
+"""What the command takes that is no setting of a training."""
 
 
 def train(
@@ -130,28 +133,7 @@ def train(
     as_json
         Print JSON lines: each epoch's row, then the result.  Text for people goes to stderr.
     """
-    given: Flags = rows_flags(data, format, label, features, weight) | {
-        "--test": ("data.test", test),
-        "--test-label": ("data.test_label", test_label),
-        "--hidden": ("model.hidden", hidden),
-        "--activation": ("model.activation", activation),
-        "--dropout": ("model.dropout", dropout),
-        "--scale": ("model.scale", scale),
-        "--epochs": ("training.epochs", epochs),
-        "--batch-size": ("training.batch_size", batch_size),
-        "--learning-rate": ("training.learning_rate", learning_rate),
-        "--optimizer": ("training.optimizer", optimizer),
-        "--loss": ("training.loss", loss),
-        "--metrics": ("training.metrics", metrics),
-        "--validation-split": ("training.validation_split", validation_split),
-        "--class-weight": ("training.class_weight", class_weight),
-        "--strategy": ("training.strategy", strategy),
-        "--shards": ("training.shards", shards),
-        "--seed": ("training.seed", seed),
-        "--engine": ("engine.name", engine),
-        "--master": ("engine.master", master),
-        "--run": ("run.folder", run),
-    }
+    given = flags(**{name: value for name, value in locals().items() if name not in NO_SETTINGS})
     if resume is not None:
         file, given["--run"] = _resumed(resume, file), ("run.folder", str(resume))
     config = _settings(file, given)

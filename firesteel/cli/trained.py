@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from firesteel.cli.config import Config, DataSettings, resolve
-from firesteel.cli.options import rows_flags
+from firesteel.cli.options import flags
 from firesteel.cli.rows import TABLES, Ask, ask
 from firesteel.cli.sets import SETS
 from firesteel.cli.task import Labels, LearningTask, decide
@@ -92,7 +92,7 @@ class Trained:
             if wanted is None:
                 raise ConfigError("name the rows with --data: no run folder says which to take", code="config-data")
             return replace(wanted, inputs=self.model.network.inputs)
-        given = resolve(None, rows_flags(path, form, label, features, weight), {}).data
+        given = resolve(None, flags(data=path, format=form, label=label, features=features, weight=weight), {}).data
         wanted = ask(given, 1 if path in SETS else 0, labelled=labelled)
         assert wanted is not None
         if wanted.format in TABLES and known.features is not None:

@@ -9,7 +9,7 @@ import math
 import os
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,64 +95,44 @@ def read_packed(path: Path, sha256: str, remedy: str) -> NDArray[Any]:
 
 
 def _read(path: Path) -> tuple[NDArray[Any], str]:
+    """Return the array in a file, and the SHA-256 of its content; no more is unpacked than is asked for."""
     with opened(path, TIMES) as file:
-        return _parse(_Content(file, path))
+        packed = file.packed if isinstance(file, Unpacked) else None
+        most = packed.size * TIMES if packed else os.fstat(file.fileno()).st_size
 
+        def refuse(at: int, expected: str, found: str) -> DataError:
+            where = "unpacked byte" if packed else "byte"
+            return DataError(f"{path}: {where} {at}: expected {expected}, found {found}", code="data-idx")
 
-class _Content:
-    """A file's bytes, unpacked, with their SHA-256; no more is unpacked than is asked for."""
+        magic = file.read(4)
+        if len(magic) < 4 or magic[:2] != b"\0\0":
+            page = " (a web page?)" if magic.lstrip().startswith(b"<") else ""
+            raise refuse(0, "the IDX magic 00 00 type dimensions", (magic.hex(" ") or "nothing") + page)
+        if magic[2] not in TYPES:
+            known = ", ".join(f"{code:02x}" for code in TYPES)
+            raise refuse(2, f"a type byte, one of {known}", f"{magic[2]:02x}")
+        if not 1 <= magic[3] <= MAX_DIMENSIONS:
+            raise refuse(3, f"1 to {MAX_DIMENSIONS} dimensions", str(magic[3]))
+        sizes = file.read(4 * magic[3])
+        if len(sizes) < 4 * magic[3]:
+            raise refuse(4, f"{4 * magic[3]} bytes of dimensions", f"{len(sizes)} bytes")
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.file, self.path, self.at = file, path, 0
-        self.sum = hashlib.sha256()
-        self.packed = file.packed if isinstance(file, Unpacked) else None
-        self.most = self.packed.size * TIMES if self.packed else os.fstat(file.fileno()).st_size
-
-    def read(self, count: int) -> bytes:
-        """The next `count` bytes; fewer only where the content ends."""
-        got = self.file.read(count)
-        self.sum.update(got)
-        self.at += len(got)
-        return got
-
-    def refuse(self, at: int, expected: str, found: str) -> DataError:
-        where = "unpacked byte" if self.packed else "byte"
-        return DataError(f"{self.path}: {where} {at}: expected {expected}, found {found}", code="data-idx")
-
-    def must_end(self) -> None:
-        if not self.read(1):
-            return
-        if self.packed and self.packed.members > 1:
-            raise self.packed.damaged("the end of the data, found another member behind the stream")
-        raise self.refuse(self.at - 1, "the end of the data (dimensions x size)", "more bytes")
-
-
-def _parse(content: _Content) -> tuple[NDArray[Any], str]:
-    magic = content.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0":
-        page = " (a web page?)" if magic.lstrip().startswith(b"<") else ""
-        raise content.refuse(0, "the IDX magic 00 00 type dimensions", (magic.hex(" ") or "nothing") + page)
-    if magic[2] not in TYPES:
-        known = ", ".join(f"{code:02x}" for code in TYPES)
-        raise content.refuse(2, f"a type byte, one of {known}", f"{magic[2]:02x}")
-    if not 1 <= magic[3] <= MAX_DIMENSIONS:
-        raise content.refuse(3, f"1 to {MAX_DIMENSIONS} dimensions", str(magic[3]))
-    sizes = content.read(4 * magic[3])
-    if len(sizes) < 4 * magic[3]:
-        raise content.refuse(4, f"{4 * magic[3]} bytes of dimensions", f"{len(sizes)} bytes")
-
-    dtype = np.dtype(TYPES[magic[2]])
-    shape = struct.unpack(f">{magic[3]}I", sizes)
-    # an empty dimension counts as 1 here: NumPy too refuses an empty array whose other sizes overflow
-    if (declared := dtype.itemsize * math.prod(max(1, size) for size in shape)) > MAX_BYTES:
-        raise content.refuse(4, f"dimensions of at most {MAX_BYTES} bytes", f"{shape}, {declared} bytes")
-
-    if declared > content.most and 0 not in shape:
-        less = f"only {content.most - content.at}" if content.packed is None else "a file that cannot hold as many"
-        raise content.refuse(content.most, f"{declared} bytes of data for dimensions {shape}", less)
-
-    array = np.empty(shape, dtype)
-    if (done := fill(array, content.read)) < array.nbytes:
-        raise content.refuse(content.at, f"{array.nbytes} bytes of data for dimensions {shape}", f"only {done}")
-    content.must_end()
-    return array.astype(dtype.newbyteorder("="), copy=False), content.sum.hexdigest()
+        dtype, start = np.dtype(TYPES[magic[2]]), 4 + len(sizes)
+        shape = struct.unpack(f">{magic[3]}I", sizes)
+        # an empty dimension counts as 1 here: NumPy too refuses an empty array whose other sizes overflow
+        if (declared := dtype.itemsize * math.prod(max(1, size) for size in shape)) > MAX_BYTES:
+            raise refuse(4, f"dimensions of at most {MAX_BYTES} bytes", f"{shape}, {declared} bytes")
+        expected = f"{declared} bytes of data for dimensions {shape}"
+        if declared > most and 0 not in shape:
+            less = "a file that cannot hold as many" if packed else f"only {most - start}"
+            raise refuse(most, expected, less)
+        array = np.empty(shape, dtype)
+        if (done := fill(array, file.read)) < array.nbytes:
+            raise refuse(start + done, expected, f"only {done}")
+        if file.read(1):
+            if packed and packed.members > 1:
+                raise packed.damaged("the end of the data, found another member behind the stream")
+            raise refuse(start + done, "the end of the data (dimensions x size)", "more bytes")
+    content = hashlib.sha256(magic + sizes)
+    content.update(array.reshape(-1).view(np.uint8).data)
+    return array.astype(dtype.newbyteorder("="), copy=False), content.hexdigest()

@@ -11,7 +11,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
@@ -71,31 +71,17 @@ RAMPS = {
 """Colours from the least value to the largest; each grows lighter all the way, so grey print tells them apart."""
 
 
-class _Chart:
-    """One chart: `with _Chart() as axes` draws, `svg` is the result."""
-
-    def __init__(self, name: str, told: str, height: float = HEIGHT) -> None:
-        self.name, self.told, self.height = name, told, height
-        self.svg = ""
-
-    def __enter__(self) -> Axes:
-        self.context = matplotlib.rc_context()
-        self.context.__enter__()
+def _drawn(name: str, told: str, draw: Callable[[Axes], None]) -> str:
+    """Return the chart that a function draws, to stand in a page.  name, told: as in `_inline`."""
+    file = io.StringIO()
+    with matplotlib.rc_context():
         matplotlib.rcdefaults()  # so that a user's own settings do not count
         matplotlib.rcParams.update(SETTINGS)  # type: ignore[arg-type]
-        self.figure = Figure((WIDTH, self.height), layout="constrained")
-        FigureCanvasSVG(self.figure)
-        return self.figure.add_subplot()
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                file = io.StringIO()
-                about = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-                self.figure.savefig(file, format="svg", metadata=about)
-                self.svg = _inline(file.getvalue(), self.name, self.told)
-        finally:
-            self.context.__exit__(None, None, None)
+        figure = Figure((WIDTH, HEIGHT), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure.add_subplot())
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    return _inline(file.getvalue(), name, told)
 
 
 def _inline(svg: str, name: str, told: str) -> str:
@@ -147,8 +133,8 @@ def curves(
     lines = [(label, colour, _floats(values)) for label, colour, values in named]
     lines = [line for line in lines if np.isfinite(line[-1]).any()]
     told = "; ".join(f"{line[0]} ends at {line[-1][np.isfinite(line[-1])][-1]:.4g}" for line in lines)
-    chart = _Chart(name, f"Line chart over {len(at)} epochs: {told}")
-    with chart as axes:
+
+    def draw(axes: Axes) -> None:
         for label, colour, y in lines:
             axes.plot(at, y, STYLES[label] if len(at) <= MARKED else STYLES[label][1:], color=colour)
         values = np.concatenate([line[-1] for line in lines])
@@ -173,7 +159,8 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
         axes.set_xlabel("epoch")
         _named(axes, at[-1], lines)
-    return chart.svg
+
+    return _drawn(name, f"Line chart over {len(at)} epochs: {told}", draw)
 
 
 def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> None:
@@ -202,8 +189,8 @@ def _floats(values: Sequence[float | None]) -> Array:
 def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float], rows: Sequence[float]) -> str:
     """Return the chart of how often answers of each confidence are right; larger points stand for more rows."""
     told = "; ".join(f"at {c:.2f} right in {a:.2f}" for c, a in zip(confidence, accuracy, strict=True))
-    chart = _Chart(name, f"Calibration curve: {told}")
-    with chart as axes:
+
+    def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2)
         axes.plot(confidence, accuracy, color=FIRST)
         share = np.sqrt(np.array(rows, float) / max(rows))
@@ -213,14 +200,15 @@ def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float
         axes.set_ylim(0, 1.05)
         axes.set_xlabel("what it says")
         axes.set_ylabel("how often it is so")
-    return chart.svg
+
+    return _drawn(name, f"Calibration curve: {told}", draw)
 
 
 def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
     """Return the chart of predictions over true values, (true, predicted) each."""
     xy = np.array(points, float)
-    chart = _Chart(name, f"Predicted over true values, {len(xy):,} rows; on the dotted line both are equal")
-    with chart as axes:
+
+    def draw(axes: Axes) -> None:
         low, high = float(xy.min()), float(xy.max())
         edge = 0.03 * (high - low) or 1.0
         axes.plot([low, high], [low, high], color=INK, linestyle=":", linewidth=1.2)
@@ -232,7 +220,8 @@ def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
         axes.set_ylim(low - edge, high + edge)
         axes.set_xlabel("true")
         axes.set_ylabel("predicted")
-    return chart.svg
+
+    return _drawn(name, f"Predicted over true values, {len(xy):,} rows; on the dotted line both are equal", draw)
 
 
 # Bars
@@ -240,27 +229,29 @@ def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
 
 def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str:
     """Return the chart of how many rows are off by how much.  edges: one more than counts."""
-    chart = _Chart(name, f"Histogram of predicted less true values, from {edges[0]:.4g} to {edges[-1]:.4g}")
-    with chart as axes:
+
+    def draw(axes: Axes) -> None:
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", facecolor="none", edgecolor=FIRST, hatch="////")
         axes.axvline(0, color=INK, linestyle=":", linewidth=1.2)
         axes.grid(axis="x", visible=False)
         axes.set_xlabel("predicted less true")
         axes.set_ylabel("rows")
-    return chart.svg
+
+    return _drawn(name, f"Histogram of predicted less true values, from {edges[0]:.4g} to {edges[-1]:.4g}", draw)
 
 
 def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
     """Return a chart of one bar for each of some numbered things.  what: one of them.  unit: of the values."""
     least, most = min(values), max(values)
-    chart = _Chart(name, f"Bar chart, {len(values)} bars from {least:.3g} to {most:.3g} {unit}")
-    with chart as axes:
+
+    def draw(axes: Axes) -> None:
         axes.bar(range(len(values)), values, facecolor="none", edgecolor=FIRST, hatch="////")
         axes.grid(axis="x", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
         axes.set_xlabel(what)
         axes.set_ylabel(unit)
-    return chart.svg
+
+    return _drawn(name, f"Bar chart, {len(values)} bars from {least:.3g} to {most:.3g} {unit}", draw)
 
 
 # Images

@@ -212,7 +212,7 @@ def _parts(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> 
     shards = metrics.get("shard_seconds")
     if shards and len(shards) > 1:
         parts["shards"] = _drawn(charts.bars("shards", shards, "shard", "seconds"))
-    return parts if evidence is None else parts | _evidence(metrics, evidence, picture)
+    return parts if evidence is None else parts | _evidence(evidence, picture)
 
 
 def _drawn(svg: str) -> Markup:
@@ -278,7 +278,7 @@ def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> d
     return {"parts": parts, "total": total, "rate": rows / total}
 
 
-def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
+def _evidence(e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
     parts: dict[str, Any] = {"calibration": None, "confusion": None, "weakest": None, "numbers": []}
     parts["looked"] = e.get("sample", e["rows"])
     linear = [("a linear model", e["linear"]["score"])] if e["linear"] else []
@@ -298,8 +298,8 @@ def _evidence(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequenc
     for number, output in enumerate(e.get("outputs") or []):
         if len(parts["numbers"]) < LISTED:
             parts["numbers"].append(output | {"drawn": _residuals(number, output)})
-    parts["mistakes"] = _mistakes(metrics, e, picture)
-    parts["importance"] = _importance(metrics, e["importance"], picture)
+    parts["mistakes"] = _mistakes(e, picture)
+    parts["importance"] = _importance(e["importance"], picture)
     parts["weights"] = []
     if picture and e.get("first_layer"):
         most = max(1e-12, max(abs(value) for unit in e["first_layer"] for value in unit))
@@ -337,7 +337,7 @@ def _residuals(number: int, output: Mapping[str, Any]) -> list[Markup]:
     return found
 
 
-def _mistakes(metrics: Mapping[str, Any], e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
+def _mistakes(e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
     """Return the worst mistakes: as images where inputs are pictures, else with the inputs that matter most."""
     rows = []
     for mistake in e["mistakes"]:
@@ -361,9 +361,7 @@ def _input(item: Mapping[str, Any]) -> str:
     return item.get("name") or f"input {item['index']}"
 
 
-def _importance(
-    metrics: Mapping[str, Any], importance: Mapping[str, Any], picture: Sequence[int] | None
-) -> dict[str, Any]:
+def _importance(importance: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
     drops = np.array([item["drop"] for item in importance["inputs"]], float)
     most = float(drops.max(initial=0.0))
     if picture and len(drops) == math.prod(picture):

@@ -33,7 +33,7 @@ def verdict(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = (
     evidence = metrics.get("evidence")
     if evidence is None:
         return _unmeasured(metrics, history)
-    return _how_good(metrics, evidence), _beside(metrics, evidence), _worries(metrics, evidence, history)
+    return _how_good(metrics, evidence), _compared(evidence), _worries(metrics, evidence, history)
 
 
 def _unmeasured(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
@@ -100,7 +100,7 @@ def _unsure(evidence: Mapping[str, Any], score: float) -> float:
     return 1.96 * math.sqrt(max(p * (1 - p), 0.25 / evidence["rows"]) / evidence["rows"])
 
 
-def _beside(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
+def _compared(evidence: Mapping[str, Any]) -> str:
     score, baseline, linear = evidence["score"], evidence["baseline"], evidence["linear"]
     if evidence["metric"] == "r2":
         said = f"predicting {baseline['name']} explains {_amount(baseline['score'])}"
