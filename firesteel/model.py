@@ -52,7 +52,7 @@ from firesteel.train.strategies import Strategy
 __all__ = ["Model"]
 
 
-class Compiled(NamedTuple):
+class CompileSettings(NamedTuple):
     """What a model was compiled with; the metrics as they were given, by the names in the history."""
 
     optimizer: Optimizer
@@ -74,7 +74,7 @@ class Model:
         self._theta: Array | None = None
         self._state: TrainState | None = None
         self._chosen = False
-        self._how: Compiled | None = None
+        self._how: CompileSettings | None = None
         self._scored: Objective | None = None
         self.history: History | None = None
         self.stop_training = False
@@ -95,7 +95,7 @@ class Model:
         chosen, function, measured = optimizers.get(optimizer), losses.get(loss), listed("metrics", metrics)
         for metric in measured:
             _metric(metric, function, 1)
-        self._how, self._scored, self._state = Compiled(chosen, function, _named(measured)), None, None
+        self._how, self._scored, self._state = CompileSettings(chosen, function, _named(measured)), None, None
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile` was given, as JSON-able descriptions; None before."""
@@ -217,7 +217,7 @@ class Model:
         if self.state.learning_rate != checked:
             self._state = replace(self.state, learning_rate=checked)
 
-    def _compiled(self) -> "Compiled":
+    def _compiled(self) -> "CompileSettings":
         if self._how is None:
             raise ConfigError(
                 "the model is not compiled: call compile(optimizer, loss, metrics) first", code="config"

@@ -1,7 +1,7 @@
 """The command line's shape: which commands there are, and how a mistyped one is refused.
 
 Options and their help are the signatures and docstrings of the commands themselves.  Next: `train.py`, and the
-others beside it.
+others in this folder.
 """
 
 from cyclopts import App, CycloptsError, CycloptsPanel, Parameter

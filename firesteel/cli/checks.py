@@ -1,7 +1,7 @@
 """What goes wrong before anything is trained, one function a trap: each returns what it found, in two lines.
 
 `doctor.py` runs them in order and prints; the last ones look at a small Spark job (`firesteel/spark/probe.py`) and at
-rows.  A finding that stops Spark is told apart from one that only makes things worse.
+rows.  A diagnosis says whether it stops Spark or only makes things worse.
 """
 
 import json
@@ -36,7 +36,7 @@ LEAST_DISK = 2 * GIBIBYTE
 LEAST_MEMORY = 1.5 * GIBIBYTE
 QUIET = ("ERROR", "FATAL", "OFF")
 MOST_LISTED = 20
-"""Columns that are told of one by one."""
+"""Columns that are reported one by one."""
 ASK = """\
 import importlib.util, json, sys
 print(json.dumps({"python": "%d.%d" % sys.version_info[:2],
@@ -104,19 +104,19 @@ def _worker() -> Diagnosis:
         return Diagnosis("workers run this Python")
     whose = f"PYSPARK_PYTHON={named}"
     remedy = f"unset PYSPARK_PYTHON, or export PYSPARK_PYTHON={sys.executable}"
-    told = _asked(named)
-    if isinstance(told, str):
-        return Diagnosis(f"{whose}: workers cannot run it ({told})", remedy, stops=True)
-    if told["missing"]:
-        missing = " and ".join(told["missing"])
+    answer = _asked(named)
+    if isinstance(answer, str):
+        return Diagnosis(f"{whose}: workers cannot run it ({answer})", remedy, stops=True)
+    if answer["missing"]:
+        missing = " and ".join(answer["missing"])
         return Diagnosis(
             f"{whose}: workers would have no {missing}", f"install {missing} there, or {remedy}", stops=True
         )
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if str(told["python"]) != here:
-        what = f"{whose} is Python {told['python']}, and the driver is {here}: Spark refuses that"
+    if str(answer["python"]) != here:
+        what = f"{whose} is Python {answer['python']}, and the driver is {here}: Spark refuses that"
         return Diagnosis(what, remedy, stops=True)
-    return Diagnosis(f"workers run {named}, Python {told['python']} with NumPy and pyarrow")
+    return Diagnosis(f"workers run {named}, Python {answer['python']} with NumPy and pyarrow")
 
 
 def _plain_python() -> Iterator[Diagnosis]:
@@ -124,10 +124,11 @@ def _plain_python() -> Iterator[Diagnosis]:
     if "PYSPARK_PYTHON" in os.environ:
         return
     found = shutil.which("python3")
-    told = None if found is None else _asked(found)
-    if isinstance(told, dict) and told["missing"]:
+    answer = None if found is None else _asked(found)
+    if isinstance(answer, dict) and answer["missing"]:
         yield Diagnosis(
-            f"a session that firesteel does not make would run {found}, which has no {' and '.join(told['missing'])}",
+            f"a session that firesteel does not make would run {found}, which has no "
+            f"{' and '.join(answer['missing'])}",
             f"before spark-submit and SparkSession.builder: export PYSPARK_PYTHON={sys.executable}",
         )
 
@@ -138,8 +139,8 @@ def _asked(python: str) -> dict[str, Any] | str:
         done = subprocess.run(
             [python, "-c", ASK], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
         )
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
     except subprocess.TimeoutExpired:
         return "no answer within 20 s"
     except OSError as error:
@@ -225,7 +226,7 @@ def of_file(wanted: Ask) -> Iterator[Diagnosis]:
 def _fault(wanted: Ask, arrays: str = "") -> str:
     """Return what is wrong with rows, in one line; "" where they are sound.
 
-    arrays: a column that can only be wrong beside others, as it holds arrays.
+    arrays: a column that can only be wrong among others, as it holds arrays.
     """
     try:
         load(wanted)
@@ -272,10 +273,10 @@ def _labels(rows: FileRows) -> Iterator[Diagnosis]:
     if labels.columns > 1 or labels.kind == "number":
         return
     if labels.kind == "whole" and not are_classes(labels.values, labels.rows):
-        yield Diagnosis(f"{rows.source}: {labels.name} holds {labels.told}: numbers to predict, and no classes")
+        yield Diagnosis(f"{rows.source}: {labels.name} holds {labels.text}: numbers to predict, and no classes")
     elif labels.values is None:
         yield Diagnosis(
-            f"{rows.source}: {labels.name} holds {labels.told}: too many for classes", "name another with --label"
+            f"{rows.source}: {labels.name} holds {labels.text}: too many for classes", "name another with --label"
         )
     elif labels.values != tuple(range(len(labels.values))):
         shown = ", ".join(spelled(value) for value in labels.values[:5]) + (", ..." if len(labels.values) > 5 else "")

@@ -1,4 +1,4 @@
-"""Everything that `firesteel train` can be told, as the sections of a TOML file and as frozen dataclasses.
+"""All settings of `firesteel train`, as the sections of a TOML file and as frozen dataclasses.
 
 A flag goes before an environment variable, that before the file, and the file before the default; `resolve` merges
 them and remembers where each value was found, for messages.  Next: `network.py` and `train.py`, which use the result.

@@ -192,7 +192,7 @@ def convert(
     folder
         Where the files go; it is made if need be.
     to
-        The format; `firesteel data list` tells more.
+        The format; `firesteel data list` describes each.
     format
         The format of the source, where its ending does not say it.
     label

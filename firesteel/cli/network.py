@@ -104,8 +104,8 @@ def build(config: Config, task: LearningTask, width: int, moments: tuple[Moments
     model.compile(optimizer_of(config), loss, measured)
     model.build((None, width))
     if config.model.initial is not None:
-        beside = config.file.parent if config.file is not None else Path()
-        first = load_model(beside / config.model.initial)
+        folder = config.file.parent if config.file is not None else Path()
+        first = load_model(folder / config.model.initial)
         model.set_weights(first.get_weights())
         model._network = replace(model.network, centre=first.network.centre)
     return model

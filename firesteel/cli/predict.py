@@ -1,4 +1,4 @@
-"""`firesteel predict`: a file of predictions, one a row and in the order of the rows; on Spark, beside the rows.
+"""`firesteel predict`: a file of predictions, one a row and in their order; on Spark, columns of the rows.
 
 Classes go by their names, with what the network gives each of them; numbers are themselves.
 """
@@ -43,7 +43,7 @@ def predict(
     """Write what a model predicts for each row.
 
     In process the file has one line for each row, in their order.  On Spark rows have no order, so it is a folder of
-    files with the rows' own columns and the predictions beside them.
+    files with the rows' own columns and the predictions.
 
     Parameters
     ----------

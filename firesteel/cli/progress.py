@@ -56,7 +56,7 @@ def epochs_shown(epochs: int, console: Console, *, live: bool, every: int = 1) -
     """
     if not live:
 
-        def tell(row: Row) -> None:
+        def show(row: Row) -> None:
             number = row["epoch"] + 1
             if number % every == 0 or number == epochs:
                 values = "  ".join(f"{name} {_number(value)}" for name, value in _numbers(row).items())
@@ -64,7 +64,7 @@ def epochs_shown(epochs: int, console: Console, *, live: bool, every: int = 1) -
                 text = f"epoch {number}/{epochs}  {values}  {speed:,.0f} rows/s  {row['seconds']:.1f} s"
                 print(text, file=console.file, flush=True)
 
-        yield EachRow(tell)
+        yield EachRow(show)
         return
 
     board = Board(epochs)
@@ -91,17 +91,17 @@ class EachRow(Callback):
 class Beginning(Callback):
     """Says what a training learns, and where it goes on if it was interrupted.
 
-    told: what was decided of the labels, if that is to be said.
+    text: what was decided of the labels, if that is to be said.
     """
 
     observes = True
 
-    def __init__(self, console: Console, told: str) -> None:
-        self.console, self.told = console, told
+    def __init__(self, console: Console, text: str) -> None:
+        self.console, self.text = console, text
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self.told:
-            self.console.print(self.told, highlight=False, markup=False, soft_wrap=True)
+        if self.text:
+            self.console.print(self.text, highlight=False, markup=False, soft_wrap=True)
         if self.params["resumed"]:
             done, epochs = len(self.model.history.rows), self.params["epochs"]
             self.console.print(f"going on after epoch {done} of {epochs}", highlight=False)
@@ -116,7 +116,7 @@ class Board(Callback):
     observes = True
 
     def __init__(self, epochs: int) -> None:
-        self.epochs, self.ended, self.heard = epochs, False, 0.0
+        self.epochs, self.ended, self.latest = epochs, False, 0.0
         self.begun: float | None = None
         self.rows: list[Row] = []
 
@@ -125,7 +125,7 @@ class Board(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.rows.append(self.model.history.rows[-1])
-        self.heard = time.perf_counter()
+        self.latest = time.perf_counter()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width
@@ -153,7 +153,7 @@ class Board(Callback):
         ahead = 0 if self.ended else self.epochs - self.rows[-1]["epoch"] - 1
         if not ahead:
             return f"{speed:,.0f} rows/s  {_duration(seconds)}"
-        left = seconds / len(self.rows) * ahead - (time.perf_counter() - self.heard)
+        left = seconds / len(self.rows) * ahead - (time.perf_counter() - self.latest)
         return f"{speed:,.0f} rows/s  {_duration(max(left, 0.0))} left"
 
     def _losses(self, width: int, plain: bool) -> Text:

@@ -1,6 +1,6 @@
 """The run folder of a training from the command line, with settings that `firesteel train` can read again.
 
-`firesteel.report.RunFolder` writes it; what it cannot know, the files that the rows came from, is told here.
+`firesteel.report.RunFolder` writes it; what it cannot know, the files that the rows came from, is added here.
 Progress is kept there too, so that `firesteel train --resume` can go on with it.
 """
 

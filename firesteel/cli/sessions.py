@@ -60,7 +60,7 @@ def spark_session(master: str, silent: bool = True) -> Iterator["SparkSession"]:
         if found or os.environ.keys() & STARTED_OUTSIDE:
             _check_master(spark, master)
         if silent and not found and hasattr(spark, "_jvm"):  # not on Spark Connect
-            spark.sparkContext.setLogLevel("FATAL")  # a job that fails is told of in one line
+            spark.sparkContext.setLogLevel("FATAL")  # a job that fails is reported in one line
     try:
         yield spark
     finally:

@@ -51,7 +51,7 @@ class Labels:
     rows: int = 0
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """What they hold, in words."""
         if self.columns > 1:
             count = f"{self.columns:,} "
@@ -68,7 +68,7 @@ class LearningTask:
 
     classes: the names of the classes, in order; None where they are just 0..O-1.
     codes: the class of each label as it stands in the file; None where labels are what they are.
-    one_hot: whether columns say the class.  told: what was decided, of what, in one line.
+    one_hot: whether columns say the class.  decision: what was decided, of what, in one line.
     """
 
     kind: str
@@ -77,7 +77,7 @@ class LearningTask:
     classes: tuple[str, ...] | None = None
     codes: Mapping[Any, int] | None = None
     one_hot: bool = False
-    told: str = field(default="", compare=False)
+    decision: str = field(default="", compare=False)
 
 
 def labels_of(rows: FileRows) -> Labels:
@@ -138,7 +138,7 @@ def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = Non
     other = "mean_squared_error" if task.kind == "classification" else "sparse_categorical_crossentropy"
     hint = f"; for {'numbers' if task.kind == 'classification' else 'classes'} give --loss {other}"
     by = ", as the loss says" if loss is not None else hint if labels.kind == "whole" and labels.columns == 1 else ""
-    return replace(task, told=f"{labels.name}: {labels.told}: {task.kind}{by}")
+    return replace(task, decision=f"{labels.name}: {labels.text}: {task.kind}{by}")
 
 
 def _decided(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
@@ -214,7 +214,7 @@ def _classes(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
         )
     if count > 2:
         raise ConfigError(
-            f"{_name(chosen)} tells two classes apart, and {labels.name} has {count}: use "
+            f"{_name(chosen)} separates two classes, and {labels.name} has {count}: use "
             "sparse_categorical_crossentropy",
             code="config-loss",
         )

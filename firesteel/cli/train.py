@@ -152,7 +152,7 @@ def train(
         keep = run_folder(plan)
         show = stack.enter_context(epochs_shown(plan.config.training.epochs, console, live=shown))
         try:
-            begin = Beginning(console, "" if plan.config.data.train in SETS else without_secrets(plan.task.told))
+            begin = Beginning(console, "" if plan.config.data.train in SETS else without_secrets(plan.task.decision))
             result = plan.run([*([EachRow(print_json)] if as_json else []), show, *keep, begin])
         except KeyboardInterrupt:
             hint = f"go on with: firesteel train --resume {config.run.folder}"

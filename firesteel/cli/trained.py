@@ -1,4 +1,4 @@
-"""A model on disk with what is known of its rows: the run folder beside it says which columns and classes it learned.
+"""A model on disk with what is known of its rows: its run folder says which columns and classes it learned.
 
 `evaluate.py`, `predict.py` and `inspect.py` begin here.
 """

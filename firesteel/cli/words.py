@@ -33,7 +33,7 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
         "inputs": survey.width,
         "features": None if plan.names is None else list(plan.names),
         "task": plan.task.kind,
-        "decided": plan.task.told,
+        "decided": plan.task.decision,
         "outputs": network.outputs,
         "classes": None if plan.task.classes is None else list(plan.task.classes),
         "loss": type(plan.task.loss).__name__,
@@ -102,8 +102,8 @@ def as_text(facts: dict[str, Any]) -> str:
         "training": f"{facts['engine']}, {facts['epochs']} epochs of {facts['steps']:,} steps, {_shards(facts)}",
         "Spark jobs": None if jobs is None else ", ".join(f"{n} to {what}" for what, n in jobs.items() if n),
     }
-    told = [f"{name:<12}{text}" for name, text in lines.items() if text]
-    return "\n".join([*told, *(f"{'hint':<12}{hint}" for hint in facts["advice"])])
+    shown = [f"{name:<12}{text}" for name, text in lines.items() if text]
+    return "\n".join([*shown, *(f"{'hint':<12}{hint}" for hint in facts["advice"])])
 
 
 def _outputs(facts: dict[str, Any]) -> str:

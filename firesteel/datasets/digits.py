@@ -1,6 +1,6 @@
 """1,797 handwritten digits of 8 x 8 pixels, carried in the package: for a first run without a network.
 
-They are small and free enough to ship (CC BY 4.0, attribution beside the data), where MNIST is neither.  The
+They are small and free enough to ship (CC BY 4.0, attribution with the data), where MNIST is neither.  The
 files are IDX like any other, so the same checks notice a damaged installation; `mnist` is the larger set.
 """
 

@@ -113,7 +113,7 @@ def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any])
     """Write rows as LIBSVM text: a line `label index:value ...` a row, indices from 1 and rising, no zeros.
 
     x: (n, ...) numbers, each row flattened.  y: (n,) numbers.
-    The file is written beside its place and renamed, so it is whole or not there.
+    The file is written under another name and renamed, so it is whole or not there.
 
     Raises `DataError` when x and y are anything else (`data-shape`), and when the file is there already
     (`data-exists`) or cannot be written (`data-write`).

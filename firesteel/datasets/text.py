@@ -25,7 +25,7 @@ def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> N
 
     parts: arrays (n, ...) of real numbers, each row flattened; one after another, so that they need not be in memory
     together.  Values are written in the fewest digits that give the same float64 again.
-    The file is written beside its place and renamed, so it is whole or not there.
+    The file is written under another name and renamed, so it is whole or not there.
 
     Raises `DataError` when a part is no array of numbers, or its rows are not of the length of those before it
     (`data-shape`), and when the file is there already (`data-exists`) or cannot be written (`data-write`).

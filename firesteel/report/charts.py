@@ -1,7 +1,7 @@
 """Pictures for a page: line charts as inline SVG that takes the page's colours, and small images as inline PNG.
 
 matplotlib draws in marker colours, which become the page's CSS variables, so that a chart follows light and dark.
-Nothing is told by colour alone: lines differ in dash and marker and carry their names.  The same numbers give the
+Nothing depends on colour alone: lines differ in dash and marker and carry their names.  The same numbers give the
 same bytes.  No text of a user's enters a chart: names stand in the page around it, in `page.py`.
 """
 
@@ -68,11 +68,11 @@ RAMPS = {
     "heat": ((13, 17, 48), (122, 40, 90), (226, 104, 40), (255, 232, 140)),
     "signed": ((16, 42, 92), (98, 126, 168), (128, 128, 128), (214, 148, 92), (255, 226, 178)),
 }
-"""Colours from the least value to the largest; each grows lighter all the way, so grey print tells them apart."""
+"""Colours from the least value to the largest; each grows lighter all the way, so they differ in grey print too."""
 
 
-def _drawn(name: str, told: str, draw: Callable[[Axes], None]) -> str:
-    """Return the chart that a function draws, to stand in a page.  name, told: as in `_inline`."""
+def _drawn(name: str, text: str, draw: Callable[[Axes], None]) -> str:
+    """Return the chart that a function draws, to stand in a page.  name, text: as in `_inline`."""
     file = io.StringIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # so that a user's own settings do not count
@@ -81,13 +81,13 @@ def _drawn(name: str, told: str, draw: Callable[[Axes], None]) -> str:
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    return _inline(file.getvalue(), name, told)
+    return _inline(file.getvalue(), name, text)
 
 
-def _inline(svg: str, name: str, told: str) -> str:
+def _inline(svg: str, name: str, text: str) -> str:
     """Return a picture that can stand in a page: its own identifiers, the page's colours and letters.
 
-    name: a word that no other picture of the page has.  told: what it shows, for those who do not see it.
+    name: a word that no other picture of the page has.  text: what it shows, for those who do not see it.
     """
     body = svg[svg.index("<svg") :]
     view = re.search(r'viewBox="[^"]*"', body)
@@ -104,7 +104,7 @@ def _inline(svg: str, name: str, told: str) -> str:
     body = re.sub(r' transform="rotate\(-0 [^"]*"|<defs>\s*</defs>', "", body)
     body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", tag[0]), body)
     body = re.sub(r"\s*\n\s*", "\n", body).strip()
-    return f'<svg {view[0]} role="img" aria-label="{told}">\n{body}'
+    return f'<svg {view[0]} role="img" aria-label="{text}">\n{body}'
 
 
 def _letters(found: re.Match[str]) -> str:
@@ -132,7 +132,7 @@ def curves(
     named = (("training", FIRST, training), ("validation", SECOND, validation))
     lines = [(label, colour, _floats(values)) for label, colour, values in named]
     lines = [line for line in lines if np.isfinite(line[-1]).any()]
-    told = "; ".join(f"{line[0]} ends at {line[-1][np.isfinite(line[-1])][-1]:.4g}" for line in lines)
+    ends = "; ".join(f"{line[0]} ends at {line[-1][np.isfinite(line[-1])][-1]:.4g}" for line in lines)
 
     def draw(axes: Axes) -> None:
         for label, colour, y in lines:
@@ -160,7 +160,7 @@ def curves(
         axes.set_xlabel("epoch")
         _named(axes, at[-1], lines)
 
-    return _drawn(name, f"Line chart over {len(at)} epochs: {told}", draw)
+    return _drawn(name, f"Line chart over {len(at)} epochs: {ends}", draw)
 
 
 def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> None:
@@ -188,7 +188,7 @@ def _floats(values: Sequence[float | None]) -> Array:
 
 def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float], rows: Sequence[float]) -> str:
     """Return the chart of how often answers of each confidence are right; larger points stand for more rows."""
-    told = "; ".join(f"at {c:.2f} right in {a:.2f}" for c, a in zip(confidence, accuracy, strict=True))
+    points = "; ".join(f"at {c:.2f} right in {a:.2f}" for c, a in zip(confidence, accuracy, strict=True))
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1.2)
@@ -201,7 +201,7 @@ def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float
         axes.set_xlabel("what it says")
         axes.set_ylabel("how often it is so")
 
-    return _drawn(name, f"Calibration curve: {told}", draw)
+    return _drawn(name, f"Calibration curve: {points}", draw)
 
 
 def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:

@@ -1,4 +1,4 @@
-"""What a trained model is worth, in numbers: asked of a sample of rows, beside baselines that know far less.
+"""What a trained model is worth, in numbers: measured on a sample of rows, and compared with baselines.
 
 Everything comes back as plain JSON values, so that a page can be drawn again from files alone.  It needs NumPy and
 the face, no drawing.  Next: `verdict.py` says it in words, `page.py` shows it.
@@ -131,7 +131,7 @@ def _examined(model: Sequential, rows: SampledRows, training: SampledRows, names
     with threads() as run:
         use = Use(objective, model.theta, run)
         p = use.outputs(rows.x)
-        truth, told = reading.truth(rows.y), reading.told(p)
+        truth, predicted = reading.truth(rows.y), reading.predicted(p)
         layers, slopes = layers_of(objective, model.theta, rows.x, rows.y, w)
         importance = importance_of(use, reading, rows.x, rows.y, w, slopes, names.features, names.picture is not None)
     found: dict[str, Any] = {
@@ -142,7 +142,9 @@ def _examined(model: Sequential, rows: SampledRows, training: SampledRows, names
         "metric": reading.metric,
     }
     found |= _compared(model, reading, rows, training, truth, called)
-    found |= (_numbers if task == "regression" else _classes)(reading, truth, told, reading.chances(p), w, called)
+    found |= (_numbers if task == "regression" else _classes)(
+        reading, truth, predicted, reading.chances(p), w, called
+    )
     shown = [item["index"] for item in importance["inputs"]]  # of a picture all, in order
     for mistake in found["mistakes"]:
         mistake["input"] = short(rows.x[mistake["row"], shown])
@@ -226,16 +228,16 @@ def _answer(reading: Reading, training: SampledRows, called: list[str]) -> tuple
 
 
 def _classes(
-    reading: Reading, truth: Array, told: Array, chances: Array | None, w: Array, called: list[str]
+    reading: Reading, truth: Array, predicted: Array, chances: Array | None, w: Array, called: list[str]
 ) -> dict[str, Any]:
     """Return confusion, what is found of each class, calibration, and the most confident mistakes."""
     many = reading.classes
     if reading.task == "classification":
-        confusion = np.bincount(truth * many + told, w, many * many).reshape(many, many)
+        confusion = np.bincount(truth * many + predicted, w, many * many).reshape(many, many)
         hits, actual, said = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     else:
         confusion = None
-        hits, actual, said = w @ (truth & told), w @ truth, w @ told
+        hits, actual, said = w @ (truth & predicted), w @ truth, w @ predicted
     found: dict[str, Any] = {}
     if confusion is not None and many <= CLASSES:
         found["confusion"] = [[_count(value) for value in row] for row in confusion]
@@ -252,12 +254,12 @@ def _classes(
     rows = np.arange(len(w))
     certain = None
     if chances is not None and reading.task == "classification":
-        certain = chances[rows, told]
-        found["calibration"] = _calibration(certain, truth == told, w)
+        certain = chances[rows, predicted]
+        found["calibration"] = _calibration(certain, truth == predicted, w)
     elif chances is not None:
-        certain = np.where(told, chances, 1 - chances)
+        certain = np.where(predicted, chances, 1 - chances)
         found["calibration"] = _calibration(chances.ravel(), truth.ravel(), np.repeat(w, many))
-    wrong = (truth != told) & (w > 0 if truth.ndim == 1 else w[:, None] > 0)
+    wrong = (truth != predicted) & (w > 0 if truth.ndim == 1 else w[:, None] > 0)
     where = np.argwhere(wrong)
     sure = np.zeros(len(where)) if certain is None else certain[wrong]
     found["mistakes"] = [
@@ -265,7 +267,9 @@ def _classes(
             "row": int(where[at][0]),
             **({} if truth.ndim == 1 else {"class": called[where[at][1]]}),
             "truth": called[truth[tuple(where[at])]] if truth.ndim == 1 else _yes(truth[tuple(where[at])]),
-            "predicted": called[told[tuple(where[at])]] if truth.ndim == 1 else _yes(told[tuple(where[at])]),
+            "predicted": called[predicted[tuple(where[at])]]
+            if truth.ndim == 1
+            else _yes(predicted[tuple(where[at])]),
             "confidence": None if certain is None else float(sure[at]),
         }
         for at in np.argsort(-sure, kind="stable")[:MISTAKES]
@@ -310,19 +314,19 @@ def _calibration(chances: Array, right: Array, w: Array) -> dict[str, Any]:
 
 
 def _numbers(
-    reading: Reading, truth: Array, told: Array, chances: Array | None, w: Array, called: list[str]
+    reading: Reading, truth: Array, predicted: Array, chances: Array | None, w: Array, called: list[str]
 ) -> dict[str, Any]:
     """Return each output's errors, points and residuals for the first few, and the rows that are furthest off."""
-    r, metric = told - truth, R2Score(None)
+    r, metric = predicted - truth, R2Score(None)
     total = w.sum()
-    r2 = np.asarray(metric.result(metric.sums(*near(told, truth), w), total))
+    r2 = np.asarray(metric.result(metric.sums(*near(predicted, truth), w), total))
     rmse, mae = np.sqrt(w @ (r * r) / total), w @ np.abs(r) / total
     outputs: list[dict[str, Any]] = [
         {"name": called[k], "rmse": rmse[k], "mae": mae[k], "r2": r2[k]} for k in range(reading.outputs)
     ]
     some = np.sort(rng_for(0, "report", "points").permutation(len(w))[:POINTS])
     for k, output in enumerate(outputs[:DRAWN]):
-        pairs = np.stack([truth[some, k], told[some, k]], axis=1)
+        pairs = np.stack([truth[some, k], predicted[some, k]], axis=1)
         ratio = np.abs(pairs[:, 0]).max() / (np.ptp(pairs[:, 0]) or 1.0)
         output["points"] = [short(pair, 4 + int(math.log10(ratio) if ratio > FAR else 0)) for pair in pairs]
         if np.isfinite(r[:, k]).all():
@@ -334,5 +338,5 @@ def _numbers(
     for row in np.argsort(-worst, kind="stable")[:MISTAKES]:
         k = int(far[row].argmax())
         if worst[row] > 0:
-            mistakes.append({"row": row, "output": called[k], "truth": truth[row, k], "predicted": told[row, k]})
+            mistakes.append({"row": row, "output": called[k], "truth": truth[row, k], "predicted": predicted[row, k]})
     return {"outputs": outputs, "mistakes": mistakes}

@@ -97,7 +97,7 @@ class RunFolder(Callback):
         self.config = config or {}
         self.lock, self.ours = ExitStack(), False
 
-    # What a training tells
+    # Called in training
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
         self.objective, self.training, self.validation = objective, training, validation

@@ -1,6 +1,6 @@
 """What a network looks at and what it is like inside: importance of inputs, norms, dead units, first weights.
 
-`evidence.py` puts it beside the rest.  Shapes: n rows, I inputs, T target columns, O outputs.
+`evidence.py` adds it to the rest.  Shapes: n rows, I inputs, T target columns, O outputs.
 """
 
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def importance_of(
     def worth() -> float:
         if picture:
             return -float(w @ use.losses(x, y) / w.sum())
-        return reading.score(truth, reading.told(use.outputs(x)), w)
+        return reading.score(truth, reading.predicted(use.outputs(x)), w)
 
     whole, drops = worth(), np.zeros(network.inputs)
     for i in moving:

@@ -28,7 +28,7 @@ from firesteel.train.history import UNMEASURED
 UPRIGHT, BRIEF = 4, 18
 """Letters of a class's name beyond which a matrix writes it upright, and beyond which in part."""
 TABLE, LISTED, COLUMNS, PAIRS, MEASURES = 20, 30, 6, 10, 5
-"""At most: classes of a matrix that is a table, classes and outputs listed, inputs beside a mistake, pairs of classes
+"""At most: classes of a matrix that is a table, classes and outputs listed, inputs of a mistake, pairs of classes
 listed, measures drawn as curves."""
 STATES = {
     "training": "training goes on",
@@ -64,16 +64,16 @@ def render(folder: str | Path) -> str:
     env = _flat(_object(folder / "env.json")) if (folder / "env.json").exists() else []
     try:
         parts = _parts(metrics, history)
-        heard = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         names = {
             "name": without_secrets(folder.resolve().name),
             "state": STATES[metrics["status"]],
-            "heard": f"{heard:%Y-%m-%d %H:%M:%S}",
+            "written": f"{written:%Y-%m-%d %H:%M:%S}",
         }
         return _template().render(names | parts, m=metrics, e=metrics.get("evidence"), config=config, env=env)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, UndefinedError) as error:
         raise StoreError(
-            f"{path} or history.jsonl beside it is damaged: {type(error).__name__}, {error}", code="store-damaged"
+            f"{path} or history.jsonl is damaged: {type(error).__name__}, {error}", code="store-damaged"
         ) from None
 
 

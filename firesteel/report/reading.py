@@ -1,4 +1,4 @@
-"""What a network's outputs mean beside its loss: classes, labels or numbers; and how right they are.
+"""What a network's outputs mean, given its loss: classes, labels or numbers; and how right they are.
 
 `evidence.py` and `inside.py` ask their questions through it.  Shapes: n rows, T target columns, O outputs, K classes.
 """
@@ -43,7 +43,7 @@ def task_of(model: Sequential, y: Array) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network's outputs tell beside its loss, and how right that is."""
+    """What a network's outputs mean, given its loss, and how right they are."""
 
     task: str
     loss: Loss
@@ -62,7 +62,7 @@ class Reading:
             return y > 0.5
         return (y[:, 0] > 0.5).astype(np.intp) if self.outputs == 1 else numbered(y)
 
-    def told(self, p: Array) -> Array:
+    def predicted(self, p: Array) -> Array:
         """Return what the outputs say, in the form of `truth`.  p: (n, O)"""
         if self.task == "regression":
             return p.astype(np.float64)
@@ -89,13 +89,13 @@ class Reading:
         """What `score` measures: "accuracy", of classes or labels; or "r2", of all outputs by their variance."""
         return "r2" if self.task == "regression" else "accuracy"
 
-    def score(self, truth: Array, told: Array, w: Array) -> float:
+    def score(self, truth: Array, predicted: Array, w: Array) -> float:
         """Return the metric over the rows.  w: (n,), their weights."""
         if self.task == "regression":
             metric = R2Score("variance_weighted_average")
-            sums = metric.sums(*near(told, truth), w)
+            sums = metric.sums(*near(predicted, truth), w)
             return float(metric.result(sums, w.sum()))  # type: ignore[arg-type]
-        right = truth == told
+        right = truth == predicted
         return float(w @ (right.mean(axis=1) if right.ndim > 1 else right) / w.sum())
 
 
@@ -104,11 +104,11 @@ def positive(w: Array) -> Array:
     return w.astype(np.float64) if w.sum() > 0 else np.ones(len(w))
 
 
-def near(told: Array, truth: Array) -> tuple[Array, Array]:
+def near(predicted: Array, truth: Array) -> tuple[Array, Array]:
     """Return both, less the middle of a column that lies far from zero, so that squares keep their digits."""
     middle = np.median(truth, axis=0)
     middle = np.where(np.abs(middle) > FAR * truth.std(axis=0), middle, 0.0)
-    return told - middle, truth - middle
+    return predicted - middle, truth - middle
 
 
 def short(values: Array, digits: int = 4) -> list[float]:

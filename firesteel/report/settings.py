@@ -36,7 +36,7 @@ def described(
 ) -> dict[str, Any]:
     """Return the sections of a training's settings.
 
-    params: what callbacks are told.  spark: whether the rows are there.  more: what goes before it, by section.
+    params: those of callbacks.  spark: whether the rows are there.  more: what goes before it, by section.
     start: the file of the weights that the training began from, if they were not drawn.
     """
     compiled = model.get_compile_config() or {}
@@ -127,7 +127,7 @@ def _is_known(callback: Callback) -> bool:
 
 
 def _callback(callback: Callback) -> dict[str, Any]:
-    """Return a callback as a table: its type, and what it was given beside the defaults."""
+    """Return a callback as a table: its type, and its settings that are not the defaults."""
     return {"type": type(callback).__name__, **callback.given}
 
 

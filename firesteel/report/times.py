@@ -1,6 +1,6 @@
 """Where the time of a training went, from the rows of its history.
 
-The page of a run and the terminal's board both tell it.
+The page of a run and the terminal's board both show it.
 """
 
 from collections.abc import Mapping, Sequence

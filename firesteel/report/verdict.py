@@ -1,4 +1,4 @@
-"""The three sentences that a report begins with: how good, beside what, and what to worry about.
+"""The three sentences that a report begins with: how good, compared with what, and what to worry about.
 
 They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures those
 figures.
@@ -14,8 +14,8 @@ GAP, R2_GAP = 0.05, 0.1
 NEAR = 0.02
 """r2 that is as good as equal."""
 UNSURE, CROOKED, WEAK, DEAD, FEW = 0.03, 0.05, 0.7, 0.2, 10
-"""Of accuracy's uncertainty, calibration error, a class's recall beside accuracy, the share of dead units, and the
-rows that a class needs to be judged: beyond these they are worth a word."""
+"""Of accuracy's uncertainty, calibration error, a class's recall compared with accuracy, the share of dead units, and
+the rows that a class needs to be judged: beyond these they are worth a word."""
 LATE = 2.0
 """How many times longer than to its best epoch a training may go on."""
 
@@ -23,7 +23,7 @@ UNSEEN = {"test": "test rows that it never saw", "validation": "validation rows 
 
 
 def verdict(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ()) -> tuple[str, str, str]:
-    """Return three sentences for people who decide: how good, beside what baseline, what to worry about.
+    """Return three sentences for people who decide: how good, compared with what baseline, what to worry about.
 
     metrics: the content of metrics.json.  history: the rows of the training, one an epoch.
 
@@ -48,8 +48,8 @@ def _unmeasured(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
         if isinstance(last.get(name), float) and math.isfinite(last[name])
     ]
     second = f"The loss is {' and '.join(losses)}." if losses else "There is no loss to show yet."
-    third = "How good that is, beside simple baselines, is measured when training has ended."
-    return first, second, third if under_way else "It was not measured beside any baseline, so judge it with care."
+    third = "How good that is compared with simple baselines is measured when training has ended."
+    return first, second, third if under_way else "It was not compared with any baseline, so judge it with care."
 
 
 def share(value: float) -> str:
@@ -76,7 +76,7 @@ def _sampled(evidence: Mapping[str, Any]) -> str:
 def _how_good(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> str:
     score, rows = evidence["score"], _rows(evidence)
     if score is None:
-        return f"How good the network is on {rows} cannot be told: its outputs are not numbers."
+        return f"How good the network is on {rows} is unknown: its outputs are not numbers."
     if metrics["task"] == "classification":
         return f"The network names the right class for {share(score)} of {rows}."
     if metrics["task"] == "multilabel":

@@ -1,1 +1,1 @@
-"""Models beside a model: `linear.py` trains what a network is compared with."""
+"""Models to compare a model with: `linear.py` trains what a network is compared with."""

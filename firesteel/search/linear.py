@@ -62,7 +62,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Rivals:
-    """What is scored beside a network: a linear one's weights, None if there are none, and those of one answer."""
+    """What a network is compared with: a linear one's weights, None if there are none, and those of one answer."""
 
     objective: Objective
     linear: Array | None

@@ -214,8 +214,8 @@ def _partials(table: pa.Table, shards: int, theta: Array) -> list[Partial | None
     for batch in table.to_batches():
         pieces.take(batch)
         names = ("shard", "changed", "steps", "seconds", "slowest", "machines")
-        told = (batch.column(name).to_pylist() for name in names)
-        for at, (shard, size, steps, seconds, slowest, machines) in enumerate(zip(*told, strict=True)):
+        columns = (batch.column(name).to_pylist() for name in names)
+        for at, (shard, size, steps, seconds, slowest, machines) in enumerate(zip(*columns, strict=True)):
             if machines:
                 measured = np.frombuffer(batch.column("sums")[at].as_buffer(), np.float64)
                 partials[shard] = Partial(none, measured, steps, seconds, slowest, frozenset(json.loads(machines)))

@@ -36,7 +36,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
     Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; labels are
     0, 1, 2, ...  Features are brought to mean 0 and variance 1 inside the model, so that they need no scaling before;
     sparse ones are divided by their largest size, and stay sparse (docs/design/0006-sparse-rows.md).
-    Every Param is a keyword; `explainParams()` tells what each means.
+    Every Param is a keyword; `explainParams()` says what each means.
     Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
 
     >>> classifier = NeuralNetworkClassifier(hiddenLayers=[64, 32], dropout=0.2, maxIter=10, seed=1)
@@ -130,7 +130,7 @@ def check_metadata(survey: Survey, count: int | None, names: list[str] | None, c
 def _named(names: list[str] | None, count: int | None, classes: int, column: str) -> list[str] | None:
     """Return a name for each class of the network; raise ConfigError where it has more than the metadata know.
 
-    One class alone gets a second one beside it, which no row is of: Spark's word for that is "__unknown".
+    One class alone gets a second one, which no row is of: Spark's word for that is "__unknown".
     """
     if count is not None and classes > max(2, count):
         raise ConfigError(
@@ -154,7 +154,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
     targets' variance, predictions are in their own.  A loss of other targets than any number leaves them as they
     are, and the last layer gets the activation that suits it: exponential for poisson, sigmoid for
     binary_crossentropy.
-    Every Param is a keyword; `explainParams()` tells what each means.
+    Every Param is a keyword; `explainParams()` says what each means.
     Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
 
     >>> regressor = NeuralNetworkRegressor(hiddenLayers=[32], maxIter=20, seed=1)

@@ -1,6 +1,6 @@
 """What Spark says of a job that failed, in one sentence: what happened first, and what to do, without Java's stack.
 
-Spark tries a task again and then tells of the last attempt, and a JVM wraps that in pages of its own.  So the status
+Spark tries a task again and then reports the last attempt, and a JVM wraps that in pages of its own.  So the status
 that Spark keeps of each task is asked for the first one.  `engine.py` is what runs jobs.
 """
 
@@ -46,7 +46,7 @@ TASKS = ("Python worker", "Job aborted", "failed, most recent", "failed 1 times"
 TRACEBACK = r'(?s:.*)File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<name>.+)\n(?:[ \t].*\n)*(?P<error>\S.*)'
 MORE_MEMORY = (
     "To do: less at a time (more shards=..., a smaller spark.sql.execution.arrow.maxRecordsPerBatch, fewer "
-    "spark.executor.cores), or more memory beside the executor's JVM (spark.executor.memoryOverhead, and "
+    "spark.executor.cores), or more memory outside the executor's JVM (spark.executor.memoryOverhead, and "
     "spark.executor.pyspark.memory where that is set)"
 )
 MORE_HEAP = (
@@ -56,7 +56,7 @@ MORE_HEAP = (
 
 
 def interrupted(error: BaseException | None, before: BaseException | None) -> bool:
-    """Return whether an error came of Ctrl-C, upon which Spark cancels its jobs and then tells that they failed.
+    """Return whether an error came of Ctrl-C, upon which Spark cancels its jobs and then reports failed.
 
     before: what was being handled already when the job began.
     """
@@ -304,7 +304,7 @@ def cause(text: str) -> str:
 
 
 def _deepest(text: str, default: str) -> str:
-    """Return the message of the deepest cause that Java gives beside the failure itself, without what is Java's."""
+    """Return the message of the deepest cause that Java gives besides the failure, without Java's own words."""
     causes = re.findall(r"(?:Caused by|^): [\w.$]+: (?!\[FAILED_READ_FILE)(.+)", text, re.MULTILINE)
     return re.sub(r"!? Struct: \S+", "", causes[-1]).strip().removesuffix(".") if causes else default
 
@@ -338,5 +338,5 @@ def _first_failure(spark: Any, title: str) -> str | None:
 
 
 def _description(job: Any) -> str:
-    told = job.description()
-    return str(told.get()) if told.isDefined() else ""
+    text = job.description()
+    return str(text.get()) if text.isDefined() else ""

@@ -1,4 +1,4 @@
-"""Files as DataFrames, and what must be known of a label before training: for programs that are told a path.
+"""Files as DataFrames, and what must be known of a label before training: for programs that are given a path.
 
 Reading is Spark's own; what it says of a file that is missing or broken is put into one line without Java.
 """
@@ -256,7 +256,7 @@ def encoded(frame: DataFrame, name: str, values: Sequence[Any], numbers: Sequenc
 def named_predictions(
     frame: DataFrame, kind: str, classes: Sequence[str], edge: float, outputs: int, word: str
 ) -> DataFrame:
-    """Return a frame with the outputs in `prediction` told apart: a column for each output, and the class by name.
+    """Return a frame with the outputs in `prediction` spread out: a column for each output, and the class by name.
 
     kind: "classification", "multilabel" or "regression".  edge: the output of a network that is undecided.
     word: what outputs for classes are called.

@@ -44,8 +44,8 @@ from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
 
 LEADING = 3
-"""How many leading columns tell one row from another in a message."""
-TELLING = (StringType, NumericType, BooleanType, DateType, TimestampType)
+"""How many leading columns identify a row in a message."""
+IDENTIFYING = (StringType, NumericType, BooleanType, DateType, TimestampType)
 
 
 def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> DataFrame:
@@ -109,9 +109,9 @@ class Frame:
         self.parts, self.table = parts, table
         self.feature_size = table.feature_size(columns.features)
         self.feature_names = table.feature_names(columns.features)
-        leading = table.leading(TELLING, LEADING)
-        told = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
-        self.told = self._selected("float64", True, told)
+        leading = table.leading(IDENTIFYING, LEADING)
+        leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
+        self.surveying = self._selected("float64", True, leads)
         self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
         self.reports: list[dict[str, Any]] = []
         self.key_sums: list[int] = [0, 0]
@@ -209,7 +209,7 @@ class Frame:
 
     def _look(self) -> None:
         """Look at the rows: get each partition's report, and the table that it came in."""
-        surveyed = mapped(self.told, packing.survey, packing.SURVEY_SCHEMA, self.reading)
+        surveyed = mapped(self.surveying, packing.survey, packing.SURVEY_SCHEMA, self.reading)
         self.looked = collect(surveyed, "firesteel: looking at the rows")
         self.reports = [json.loads(report) for report in self.looked.column("report").to_pylist()]
 
@@ -242,10 +242,10 @@ class Frame:
         kept = self.survey().few or self.survey().width >= SPARSE_WIDTH
         return self._selected("float32" if self.narrow else "float64", kept)
 
-    def _selected(self, dtype: str, kept: bool, told: Mapping[str, Column] | None = None) -> DataFrame:
+    def _selected(self, dtype: str, kept: bool, leads: Mapping[str, Column] | None = None) -> DataFrame:
         """Return the columns to read, and others; vectors as lists of a dtype, or `kept` as Spark keeps them."""
         features = self.columns.features
-        parts = {**self.parts, **(told or {})}
+        parts = {**self.parts, **(leads or {})}
         if self.table.holds_vectors(features):
             lists = {"x": self.table.features(features, dtype)}
             parts |= self.table.stored(str(features), dtype) if kept else lists
@@ -338,7 +338,7 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
 
     def call_pandas(series: pd.Series) -> pd.Series:
         column = pa.array(series)
-        empty = pa.types.is_null(column.type)  # what pandas tells of a batch of nulls
+        empty = pa.types.is_null(column.type)  # pandas's type for a batch of nulls
         return function(column.cast(pa.list_(pa.float64())) if empty else column).to_pandas()
 
     return pandas_udf(call_pandas, kind)  # type: ignore[call-overload]

@@ -124,18 +124,18 @@ def _parsed(spark: SparkSession, path: str, kind: str) -> Iterator[_Lines]:
     work = functools.partial(parse, firesteel.__version__, kind)
     frame = lines.mapInArrow(work, PARSED).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        told = (
+        found = (
             collect(frame.where(F.col("report").isNotNull()).select("report"), "firesteel: looking at the lines")
             .column("report")
             .to_pylist()
         )
-        yield _looked_at(path, frame, [json.loads(report) for report in told])
+        yield _looked_at(path, frame, [json.loads(report) for report in found])
     finally:
         let_go(frame.unpersist)
 
 
 def _looked_at(path: str, frame: DataFrame, reports: list[dict[str, Any]]) -> _Lines:
-    """Return what the reports tell of a file; raise the DataError that describes the worst of it."""
+    """Return what the reports say of a file; raise the DataError that describes the worst of it."""
     splits = {(file, start): rows for report in reports for file, start, rows in report["splits"]}
     first, rows = {}, 0
     for place in sorted(splits):
@@ -198,7 +198,7 @@ def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
 
 @dataclass
 class _Report:
-    """What a task tells of its lines: how many in each split, their lengths, and what is wrong with some."""
+    """What a task reports of its lines: how many in each split, their lengths, and what is wrong with some."""
 
     splits: dict[Place, int] = field(default_factory=dict)
     widths: dict[int, list[Any]] = field(default_factory=dict)

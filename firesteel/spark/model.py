@@ -123,8 +123,8 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         known = ("loss", "accuracy", "rootMeanSquaredError", "r2")
         figures = [name for name in known if hasattr(self._summary, name)]
         facts = {f"training {name}": notebook.number(getattr(self._summary, name)) for name in figures}
-        told = {"held out": self._summary.automatic, "compared": self._summary.comparison}
-        return facts | {name: str(text) for name, text in told.items() if text is not None}
+        texts = {"held out": self._summary.automatic, "compared": self._summary.comparison}
+        return facts | {name: str(text) for name, text in texts.items() if text is not None}
 
     def write(self) -> MLWriter:
         """Return the writer of this model."""

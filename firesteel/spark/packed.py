@@ -143,7 +143,7 @@ def pack(
     """
     if not 0.0 <= finite(validation_split) < 1.0 or (validation_split and validation_indicator is not None):
         raise ConfigError(
-            f"validation_split={validation_split!r}: it must be in [0, 1), and 0 beside validation_indicator",
+            f"validation_split={validation_split!r}: it must be in [0, 1), and 0 with validation_indicator",
             code="config-value",
         )
     if dtype not in DTYPES:

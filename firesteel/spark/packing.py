@@ -1,7 +1,7 @@
 """Rows become blocks on executors: surveyed, gathered into mini-packs by shard, merged into blocks.
 
 What is read are batches with the columns x, y and w and, where the user has them, `key`, a hash of an identifier,
-`held`, whether a row is for validation, and `where0`, ..., what tells a row from another in a message; vectors come
+`held`, whether a row is for validation, and `where0`, ..., what identifies a row in a message; vectors come
 in parts, which `arrow.whole` puts together.  Every function is pure and reads its input to the end; which partition
 it gets decides nothing.  `frames.py` strings them into jobs; `worker.py` reads the blocks that come out.
 """

@@ -1,8 +1,8 @@
 """The stages' parameters, in Spark's spelling.
 
 Each Param brings its own `getX` and `setX`, and the constructor takes each by keyword: `with_params` writes them all
-from the Params themselves, so that none can be forgotten and a misspelt one is told what was meant.  What the values
-mean for a network is decided in `estimator.py`.
+from the Params themselves, so that none can be forgotten; a misspelt one is refused with the name that was meant.
+What the values mean for a network is decided in `estimator.py`.
 """
 
 import inspect

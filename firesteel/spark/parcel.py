@@ -1,4 +1,4 @@
-"""How a task reaches the executors, whatever its size: in the job's closure, and its large arrays beside it.
+"""How a task reaches the executors, whatever its size: in the job's closure, and its large arrays apart from it.
 
 Spark keeps what a large closure holds on the driver's disk until the session ends, and Spark Connect takes no message
 above 128 MiB.  So large arrays travel as a broadcast that is destroyed after the job; on Spark Connect, which has no

@@ -1,4 +1,4 @@
-"""Stages on storage: Params as Spark writes them, and beside them the bytes of the network as rows.
+"""Stages on storage: Params as Spark writes them, and with them the bytes of the network as rows.
 
 Anything that Spark can write to will do, through Spark Connect too.  Nothing that a file names is imported or run:
 `load` on one of our classes makes that class, and the network comes from `firesteel.store`.
@@ -41,7 +41,7 @@ def read_bytes(spark: SparkSession, path: str) -> bytes:
     return b"".join(bytes(row["bytes"]) for row in rows)
 
 
-def _beside(path: str, what: str) -> str:
+def _sibling(path: str, what: str) -> str:
     return f"{path.rstrip('/')}.{what}"
 
 
@@ -51,8 +51,8 @@ def _context(io: Any) -> Any:
 
 
 @contextmanager
-def _told(io: Any, title: str) -> Iterator[None]:
-    """Let Spark call these jobs by a title, and tell in a sentence what became of one that failed."""
+def _named(io: Any, title: str) -> Iterator[None]:
+    """Let Spark call these jobs by a title, and say in a sentence why one failed."""
     spark = None
     try:
         spark = io.sparkSession
@@ -68,7 +68,7 @@ def _told(io: Any, title: str) -> Iterator[None]:
 class StageWriter(MLWriter):
     """Saves the Params of a stage.
 
-    overwrite() writes beside what is there and renames, so that one of the two can be loaded whatever happens; on
+    overwrite() writes next to what is there and renames, so that one of the two can be loaded whatever happens; on
     Spark Connect, which cannot rename, it deletes first, as Spark's own writers do.
     """
 
@@ -92,14 +92,14 @@ class StageWriter(MLWriter):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         path = path_text(path)
-        with _told(self, f"firesteel: saving {path}"):
+        with _named(self, f"firesteel: saving {path}"):
             if not self.shouldOverwrite or is_remote():
                 super().save(path)
             else:
                 self._replace(path)
 
     def _replace(self, path: str) -> None:
-        spark, new, old = self.sparkSession, _beside(path, "saving"), _beside(path, "replaced")
+        spark, new, old = self.sparkSession, _sibling(path, "saving"), _sibling(path, "replaced")
         remove(spark, new)
         self.saveImpl(new)
         if exists(spark, old) and self._is_whole(path):  # an earlier one was cut off
@@ -138,12 +138,12 @@ class StageReader(MLReader[Any]):
 
     def load(self, path: str | os.PathLike[str]) -> Any:
         path = path_text(path)
-        with _told(self, f"firesteel: loading {path}"):
+        with _named(self, f"firesteel: loading {path}"):
             try:
                 return self.read(path)
             except Exception as error:
                 with suppress(Exception):
-                    found = self.read(_beside(path, "replaced"))
+                    found = self.read(_sibling(path, "replaced"))
                     shown = without_secrets(path)
                     warnings.warn(f"replacing {shown} was cut off: what was there before is loaded", stacklevel=2)
                     return found

@@ -34,17 +34,17 @@ class Probe:
 def probe(spark: SparkSession) -> Probe:
     """Run one job of one row.  Raises what the job raises, a worker without its packages as SparkSetupError."""
     check_batch(spark)
-    table = collect(spark.range(1).mapInArrow(_told, "told string"), "firesteel doctor")
+    table = collect(spark.range(1).mapInArrow(_answer, "answer string"), "firesteel doctor")
     memory, log, progress = None, None, False
     if hasattr(spark, "_jvm"):  # not on Spark Connect
         jvm: Any = spark._jvm
         memory = int(jvm.java.lang.Runtime.getRuntime().maxMemory())
         log = str(jvm.org.apache.logging.log4j.LogManager.getRootLogger().getLevel())
         progress = spark.sparkContext.getConf().get("spark.ui.showConsoleProgress", "false") == "true"
-    return Probe(spark.version, memory, log, progress, json.loads(table.column("told")[0].as_py()))
+    return Probe(spark.version, memory, log, progress, json.loads(table.column("answer")[0].as_py()))
 
 
-def _told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Return what a worker knows of itself, once for each row."""
     for batch in batches:
         found = {
@@ -53,4 +53,4 @@ def _told(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             "numpy": np.__version__,
             "pyarrow": pa.__version__,
         }
-        yield pa.RecordBatch.from_pydict({"told": [json.dumps(found)] * batch.num_rows})
+        yield pa.RecordBatch.from_pydict({"answer": [json.dumps(found)] * batch.num_rows})

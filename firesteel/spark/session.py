@@ -2,7 +2,7 @@
 
 Spark's defaults start workers with whatever `python3` is on the PATH, give the driver 1 GB and write warnings
 over a progress bar; all of that is put right here, once, so that no other module touches a Spark setting.
-Next: the estimators beside this module, which take any session, built here or not.
+Next: the estimators in this folder, which take any session, built here or not.
 """
 
 import atexit

@@ -16,7 +16,7 @@ from firesteel.train.history import History
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """history: every epoch.  loss: of the final weights on the training rows, without the price of the weights.
+    """history: every epoch.  loss: of the final weights on the training rows, without the penalty on the weights.
 
     heldOut: how many rows were held out for validation.
     automatic: what the rows decided of that and of when to stop; None where Params say it.
@@ -36,12 +36,12 @@ class TrainingSummary:
 
     @property
     def linearScore(self) -> float | None:
-        """The score of a linear model beside `comparison.network`: accuracy, or r2 of a regressor; None without."""
+        """The score of a linear model, to compare with `comparison.network`; None without one."""
         return None if self.comparison is None else self.comparison.linear
 
     @property
     def objectiveHistory(self) -> list[float]:
-        """The training loss of each pass over the rows, the price of the weights included."""
+        """The training loss of each pass over the rows, the penalty on the weights included."""
         return [row["loss"] for row in self.history.rows]
 
     @property

@@ -89,7 +89,7 @@ def _moved(block: Block, shift: Centre) -> Block:
 
 
 def _at_work(shard: int, task: Task, blocks: Sequence[Block]) -> str:
-    """Return what an exception is to tell of the rows that it was raised over."""
+    """Return a note for an exception on the rows that it was raised over."""
     numbers = ", ".join(str(block.id) for block in blocks[:3]) + (", ..." if len(blocks) > 3 else "")
     size = sum(block.x.nbytes for block in blocks) / 2**20
     return f"{NOTE}shard {shard} of {task.shards}, {len(blocks)} block(s) of {size:,.2f} MiB together: {numbers}"
@@ -102,11 +102,11 @@ def _row(
 
     changed: how many bytes of what is cut into pieces are the changed rows of a sparse network.
     """
-    told = (b"", 0, 0.0, 0.0, "")
+    rest = (b"", 0, 0.0, 0.0, "")
     if partial is not None:
         machines = json.dumps(sorted(partial.machines))
-        told = (partial.sums.tobytes(), partial.steps, partial.seconds, partial.slowest, machines)
-    row = (shard, piece, changed, vectors.tobytes(), *told)
+        rest = (partial.sums.tobytes(), partial.steps, partial.seconds, partial.slowest, machines)
+    row = (shard, piece, changed, vectors.tobytes(), *rest)
     names = ("shard", "piece", "changed", "vectors", "sums", "steps", "seconds", "slowest", "machines")
     return record_batch(**{name: [value] for name, value in zip(names, row, strict=True)})
 
@@ -148,11 +148,11 @@ def add_pieces(shards: int, dtype: str, batches: Batches) -> Iterator[pa.RecordB
     pieces = Pieces(shards, dtype)
     for batch in batches:
         pieces.take(batch)
-        told = batch.filter(pa.compute.equal(batch.column("piece"), 0))
-        if len(told):
-            at = told.schema.get_field_index("vectors")
-            empty = pa.array([b""] * len(told), told.schema.field(at).type)
-            yield told.set_column(at, "vectors", empty)
+        first = batch.filter(pa.compute.equal(batch.column("piece"), 0))
+        if len(first):
+            at = first.schema.get_field_index("vectors")
+            empty = pa.array([b""] * len(first), first.schema.field(at).type)
+            yield first.set_column(at, "vectors", empty)
     for piece, total in pieces.sums():
         yield _row(MERGED, piece, total.view(np.uint8))
 

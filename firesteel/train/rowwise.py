@@ -82,7 +82,7 @@ def rows_for(network: Network | None, block: Block, rows: Any, dtype: np.dtype[A
     return dense
 
 
-class Table:
+class ParamTable:
     """A stretch of theta and its moments as rows, and which of them move.
 
     rows: those that a batch touches, ascending.  place: the number of each among them.
@@ -114,7 +114,7 @@ class RowwiseStep:
     def __init__(self, inner: NumpyStep) -> None:
         self.inner, self.network, self.theta, self.planned = inner, inner.network, inner.theta, inner.planned
         self.plan, self.sums, self.weight = inner.plan, inner.sums, inner.weight
-        self.tables = [Table(self.network, (inner.theta, *inner.slots), one) for one in stretches(self.network)]
+        self.tables = [ParamTable(self.network, (inner.theta, *inner.slots), one) for one in stretches(self.network)]
         self.moving = {table.owner: table for table in self.tables if table.owner is not None}
         self.narrow = np.zeros((1 + len(inner.slots), 0), self.theta.dtype)
         self.whole: float | None = None
@@ -169,7 +169,7 @@ class RowwiseStep:
                 vector.take(table.rows, axis=0, out=into, mode="clip")
         return vectors
 
-    def _parts(self, vectors: Array) -> Iterator[tuple[Table, Array]]:
+    def _parts(self, vectors: Array) -> Iterator[tuple[ParamTable, Array]]:
         """Yield the rows in vectors like those, (K', rows, numbers), that are each table's."""
         at = 0
         for table in self.tables:

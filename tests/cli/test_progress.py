@@ -30,7 +30,7 @@ def history(count, metrics, validation=True):
 
 def drawn(rows, width, epochs=12, encoding="utf-8", **changes):
     board = Board(epochs)
-    board.rows, board.params, board.heard = rows, {"shards": 2}, time.perf_counter()
+    board.rows, board.params, board.latest = rows, {"shards": 2}, time.perf_counter()
     vars(board).update(changes)
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, encoding), width=width, force_terminal=True, color_system=None)
@@ -73,7 +73,7 @@ def test_a_terminal_without_unicode_gets_no_line_of_losses():
 def test_what_is_left_counts_from_the_epochs_seen_and_runs_down():
     rows = history(8, {})[6:]  # begun at the seventh
     assert drawn(rows, 80, 12)[0].split("rows/s")[1].strip() == "5 s left"
-    assert drawn(rows, 80, 12, heard=time.perf_counter() - 4)[0].split("rows/s")[1].strip() == "1.0 s left"
+    assert drawn(rows, 80, 12, latest=time.perf_counter() - 4)[0].split("rows/s")[1].strip() == "1.0 s left"
     assert drawn(rows, 80, 12, ended=True)[0].split("rows/s")[1].strip() == "2.5 s"
 
 

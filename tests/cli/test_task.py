@@ -65,7 +65,7 @@ def test_a_loss_decides_otherwise(y, loss, kind, outputs):
         ([0.5, 1.5], "sparse_categorical_crossentropy", None, DataError, "numbers that are not whole"),
         (np.arange(1500).astype(str), None, None, DataError, "more than 1,000 texts: name a column of classes"),
         ([3, 3, 3], None, None, DataError, "is 3 in every row: there must be two classes"),
-        ([0, 1, 2], "binary_crossentropy", None, ConfigError, "tells two classes apart, and the label has 3"),
+        ([0, 1, 2], "binary_crossentropy", None, ConfigError, "separates two classes, and the label has 3"),
         ([0, 1], "categorical_crossentropy", None, ConfigError, "for one class a row use sparse_categorical"),
         ([[1, 1], [0, 1]], "sparse_categorical_crossentropy", None, ConfigError, "are no one-hot columns"),
         ([[1, 0], [0, 1]], None, ("a", "b", "c"), ConfigError, "class_names holds 3 names"),

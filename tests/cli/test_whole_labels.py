@@ -88,7 +88,7 @@ def test_few_whole_numbers_are_classes_whatever_their_type(tmp_path, name):
     rows, task = task_of(TYPES[name](tmp_path / "rows", GRADES))
     assert (task.kind, task.outputs, task.classes) == ("classification", 3, ("1", "2", "3"))
     assert encode(task, rows).tolist() == (GRADES - 1).tolist()
-    assert ": 3 whole numbers in 600 rows: classification; for numbers give --loss mean_squared_error" in task.told
+    assert "3 whole numbers in 600 rows: classification; for numbers give --loss mean_squared_error" in task.decision
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -97,14 +97,15 @@ def test_many_whole_numbers_are_numbers_whatever_their_type(tmp_path, name):
     assert (task.kind, task.outputs, type(task.loss).__name__) == ("regression", 1, "MeanSquaredError")
     assert encode(task, rows).tolist() == AGES.tolist()
     said = ": 63 whole numbers in 600 rows: regression; for classes give --loss sparse_categorical_crossentropy"
-    assert said in task.told
+    assert said in task.decision
 
 
 @pytest.mark.parametrize("name", TYPES)
 def test_a_loss_makes_many_whole_numbers_classes(tmp_path, name):
     rows = load(TYPES[name](tmp_path / "rows", AGES))
     task = decide(labels_of(rows), "sparse_categorical_crossentropy")
-    assert task.outputs == 63 and task.classes[0] == "18" and task.told.endswith("classification, as the loss says")
+    assert task.outputs == 63 and task.classes[0] == "18"
+    assert task.decision.endswith("classification, as the loss says")
 
 
 @pytest.mark.parametrize(

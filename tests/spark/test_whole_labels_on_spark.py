@@ -24,7 +24,7 @@ def test_labels_make_the_same_task_on_spark(spark, tmp_path, name, y):
         with ExitStack() as stack:
             here, there = read(asked, None, stack), read(asked, spark, stack)
             expected, found = decide(labels(here), None), decide(labels(there), None)
-            assert found == expected and found.told.split(": ", 1)[1] == expected.told.split(": ", 1)[1]
+            assert found == expected and found.decision.split(": ", 1)[1] == expected.decision.split(": ", 1)[1]
             frame = part(there, found, spark)
             targets = frame.x.select(F.col(frame.columns["label"]).cast("double")).toPandas().iloc[:, 0]
             assert sorted(targets) == sorted(part(here, expected, None).y)
