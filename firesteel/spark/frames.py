@@ -36,12 +36,13 @@ from firesteel.spark.failures import alive, session_of
 from firesteel.spark.ship import ship
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
-from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit
+from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
 from firesteel.train.centring import WIDE, Sample
 from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
-from firesteel.train.engine import BlockInfo
+from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
+from firesteel.train.strategies import Gradient
 
 LEADING = 3
 """How many leading columns identify a row in a message."""
@@ -71,6 +72,19 @@ def source(
     made = Frame(frame, Columns(listed(features), listed(label), weight, split, classes=classes), dtype)
     made.names = {part: whose + name for part, name in made.names.items()}
     return made
+
+
+def blocks_of(survey: Survey, held: bool = False) -> int:
+    """Return how many blocks the rows to train on make, or those held out."""
+    return n_blocks(survey.held if held else survey.rows, survey.words)
+
+
+def parts_of(survey: Survey, shards: int | None, held: bool) -> int:
+    """Return how many shards such rows are packed in: as many as are asked for, if they are blocks enough."""
+    blocks = blocks_of(survey, held)
+    count = Gradient().default_shards(0, None, blocks) if shards is None else shards
+    check_shards(count, blocks)
+    return count
 
 
 class Frame:
@@ -252,7 +266,7 @@ class Frame:
         return self.frame.select(*(column.alias(name) for name, column in parts.items()))
 
     def shards_of(self, recipe: Recipe) -> int:
-        return self.survey().shards(recipe)
+        return self.survey().shards(recipe, blocks_of(self.survey()))
 
     @contextlib.contextmanager
     def engine(
@@ -280,7 +294,7 @@ class Frame:
 
     def planned(self, shards: int | None, held: bool, centre: Centre) -> tuple[int, DataFrame]:
         """Return the number of shards, and the frame that packs the rows when it is computed."""
-        count, blocks = self.survey().parts(shards, held), self.survey().blocks(held)
+        count, blocks = parts_of(self.survey(), shards, held), blocks_of(self.survey(), held)
         reading = replace(self.reading, where=(), sparse=self.survey().sparse, centre=centre)
         task = packing.PackTask(reading, blocks, partition_codes(count), held, self.columns.id is not None)
         heavy = [] if held else self._heavy(blocks, reading)

@@ -27,7 +27,7 @@ from firesteel.errors import ConfigError, StoreError, without_secrets
 from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
 from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
-from firesteel.spark.frames import Frame
+from firesteel.spark.frames import Frame, blocks_of, parts_of
 from firesteel.spark.paths import is_missing, literal, path_text, reach, remove
 from firesteel.spark.ship import ship
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
@@ -64,14 +64,14 @@ class Packed:
 
     def shards_of(self, recipe: Recipe) -> int:
         """Return S: the recipe's, and where it has none the one that suits the rows."""
-        return self._survey.shards(recipe)
+        return self._survey.shards(recipe, blocks_of(self._survey))
 
     @contextlib.contextmanager
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
     ) -> Iterator[SparkEngine]:
         """Give the engine over these blocks in so many shards, less a centre; it stays for the next fit."""
-        count = self._survey.parts(shards, held)
+        count = parts_of(self._survey, shards, held)
         with self._lock:
             if not self._frames:
                 raise ConfigError("these packed rows were let go already: pack them again", code="config-packed")

@@ -217,9 +217,7 @@ def sizes(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), most.astype(np.float64))
 
 
-def rows_of(
-    piece: tuple[Block, slice], dtype: np.dtype[Any], network: Network | None = None
-) -> tuple[Any, Array, Array]:
+def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], network: Network | None = None) -> tuple[Any, ...]:
     """Return x (B, I), as it enters a network, y (B, T) and w (B,), the weights as float64."""
     block, rows = piece
     return rows_for(network, block, rows, dtype), block.y[rows], block.w[rows].astype(np.float64)

@@ -12,12 +12,11 @@ from typing import Any, Protocol, runtime_checkable
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.errors import DataError
 from firesteel.train import checks
-from firesteel.train.blocks import is_sparse, n_blocks
+from firesteel.train.blocks import is_sparse
 from firesteel.train.centring import Sample
 from firesteel.train.checks import Classes, Findings, Rule, refuse
-from firesteel.train.engine import Engine, check_shards
+from firesteel.train.engine import Engine
 from firesteel.train.recipe import Recipe
-from firesteel.train.strategies import Gradient
 
 __all__ = [
     "Source",
@@ -56,17 +55,7 @@ class Survey:
         """Whether rows are packed as their non-zeros."""
         return is_sparse(self.width, self.nonzeros, self.rows + self.held)
 
-    def blocks(self, held: bool = False) -> int:
-        """Return how many blocks the rows to train on make, or those held out."""
-        return n_blocks(self.held if held else self.rows, self.words)
-
-    def parts(self, shards: int | None, held: bool) -> int:
-        """Return how many shards such rows are packed in: as many as are asked for, if they are blocks enough."""
-        count = Gradient().default_shards(0, None, self.blocks(held)) if shards is None else shards
-        check_shards(count, self.blocks(held))
-        return count
-
-    def shards(self, recipe: Recipe) -> int:
+    def shards(self, recipe: Recipe, blocks: int) -> int:
         """Return S: the recipe's, or else what its strategy has for so many blocks, a power of two.
 
         Of sparse rows each shard gets 64 non-zeros or more for each column, on the average: every round it sends back
@@ -74,7 +63,7 @@ class Survey:
         """
         if recipe.shards is not None:
             return recipe.shards
-        usual = recipe.strategy.default_shards(self.rows, recipe.batch_size, self.blocks())
+        usual = recipe.strategy.default_shards(self.rows, recipe.batch_size, blocks)
         while self.sparse and usual > 1 and (self.nonzeros or 0) < 64 * usual * self.width:
             usual //= 2
         return usual
