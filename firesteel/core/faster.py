@@ -8,10 +8,10 @@ from typing import Any
 
 __all__ = ["SUPPLY", "faster"]
 
-SUPPLY: list[Callable[[str, int], Any]] = []
-"""At most one: given a name and how many numbers there are, returns what does it in place of NumPy, or None."""
+SUPPLY: dict[str, Callable[[int], Any]] = {}
+"""By name: given how many numbers there are, returns what does it in place of NumPy, or None."""
 
 
 def faster(name: str, numbers: int) -> Any:
     """Return what does this in place of NumPy for so many numbers, or None."""
-    return SUPPLY[0](name, numbers) if SUPPLY else None
+    return SUPPLY[name](numbers) if name in SUPPLY else None

@@ -129,6 +129,8 @@ class Network:
     """Where each parameter lies in theta."""
     joint: bool = derived()
     """Whether a part sums over all rows of a batch, so that its pieces have to be learned from side by side."""
+    straight: bool = derived()
+    """Whether each part reads what the one before it makes, and no rows but its own."""
     front: int | None = derived()
     """The number of a chain's first linear part, if zeros stay zeros before it and its kernel moves row by row."""
     ahead: tuple[Part, ...] = derived()
@@ -157,7 +159,7 @@ class Network:
             plan[-1] = plan[-1]._replace(layer=plan[-1].layer.lowered(self.centre.targets))
         known |= {"inputs": inputs, "outputs": outputs, "chained": chained, "plan": tuple(plan), "shapes": shapes}
         known |= {"parts": tuple(map(LAYER, plan)), "joint": any(map(JOINT, plan))}
-        known |= {"front": self._front()}
+        known |= {"front": self._front(), "straight": chained and not self.joint}
         if self.sparse and self.front is None:
             raise ConfigError(
                 "sparse rows are taken where zeros stay zeros up to a Dense layer without kernel_constraint",
@@ -244,15 +246,17 @@ class Network:
         rest = [] if last is None else self.plan[last:]
         return rest[0].reads[0] if rest else len(self.shapes) - 1
 
-    def output(self, p: Weights, x: Features, random: Random = None, last: int | None = None) -> Array:
-        """Return the output, (B, O), or what part `last` reads; the arguments are those of `forward`."""
-        work = self.forward(p, x, random, self.plan[:last])
-        del x
-        y: Array = alone(work)[0][self.read_by(last)]
-        return y
+    def output(self, p: Weights, x: Any, last: int | None = None) -> Array:
+        """Return the output in use, (B, O), or what part `last` reads; p and x are those of `forward`."""
+        if not self.straight:
+            y: Array = alone(self.forward(p, x, None, self.plan[:last]))[0][self.read_by(last)]
+            return y
+        for part in self.plan[self.front if isinstance(x, CSR) else 0 : last]:
+            x, _ = part.layer.apply(p[part.owner], x)
+        return x
 
     def forward(
-        self, p: Weights, x: Features, random: Random = None, plan: Sequence[Part] | None = None, keep: bool = False
+        self, p: Weights, x: Features, random: Random, plan: Sequence[Part], keep: bool = False
     ) -> Piecewise[tuple[dict[int, Any], list[tuple[Part, Pull]]]]:
         """Run the parts on the rows of a piece of a batch.
 
@@ -260,23 +264,14 @@ class Network:
             p: The parameters of each owner.
             x: The rows, (B, I); sparse ones are what reaches the first linear part.
             random: Gives each random part its stream, in training; None in use.
-            plan: What runs in place of all parts.
+            plan: The parts that run.
             keep: Whether values that nothing else reads are kept.
 
         Returns:
             The values that are kept, by number, and the pull-back of each part, in order.
         """
-        plan, pulls, at = self.plan if plan is None else plan, [], 0
-        if isinstance(x, CSR):
-            plan, at = plan[self.front :], self.front or 0
-        if self.chained and not (self.joint or keep):
-            value: Any = x
-            del x
-            for part in plan:
-                rng = random(part.number) if random is not None and part.layer.random else None
-                value, pull = part.layer.apply(p[part.owner], value, rng=rng)
-                pulls.append((part, pull))
-            return {plan[-1].makes[0] if plan else at: value}, pulls
+        at = self.front or 0 if isinstance(x, CSR) else 0
+        plan, pulls = plan[at:], []
         values: dict[int, Any] = {at: x} if self.chained else self._entered(x)
         for part in plan:
             rng = random(part.number) if random is not None and part.layer.random else None
@@ -306,10 +301,6 @@ class Network:
         Returns:
             The derivatives by the inputs, if `entries`; else they are not computed.
         """
-        if self.chained and not self.joint:
-            for part, pull in reversed(pulls):
-                d = pull(d, g[part.owner], part.wants or entries) if part.learns or entries else d
-            return [d]
         found, written = {value: d}, set[int]()
         for part, pull in reversed(pulls):
             met = [found.pop(made, None) for made in part.makes]
@@ -504,10 +495,24 @@ network ends in Softmax() [config-loss]
 
         Where a part sums over a whole batch, it yields the sums of these rows, and is sent those of all.
         """
+        if self.network.straight:
+            return self.straight(p, x, y, weights, random, g)
         values, pulls = yield from self.network.forward(p, x, random, self.plan)
         at = self.network.read_by(self.last)
         losses, outputs, d = self.slopes(z := values[at], y, weights.astype(z.dtype, copy=False))
         yield from self.network.backward(pulls, at, d, g)
+        return losses, outputs
+
+    def straight(self, p: Weights, x: Any, y: Array, w: Array, random: Random, g: Weights) -> tuple[Array, Array]:
+        """Do what `rows` does where the network is straight."""
+        pulls = []
+        for part in self.plan[self.network.front if isinstance(x, CSR) else 0 :]:
+            rng = random(part.number) if random is not None and part.layer.random else None
+            x, pull = part.layer.apply(p[part.owner], x, rng=rng)
+            pulls.append((part, pull))
+        losses, outputs, d = self.slopes(x, y, w.astype(x.dtype, copy=False))
+        for part, pull in reversed(pulls):
+            d = pull(d, g[part.owner], part.wants) if part.learns else d
         return losses, outputs
 
     def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:

@@ -111,9 +111,23 @@ class Optimizer(Spec, kw_only=True):
         """
         raise NotImplementedError
 
-    def numbers(self, t: int) -> tuple[float, ...] | None:
-        """Return the last arguments with which a compiled step is step t; None if there is no such step."""
-        return None
+    @property
+    def loop(self) -> str | None:
+        """The name of the compiled loop that takes the same step, or None where there is none."""
+        return COMPILED.get(type(self).step)
+
+    def numbers(self, t: int) -> tuple[float, ...]:
+        """Return the numbers with which that loop takes step t."""
+        raise NotImplementedError
+
+    def stepped(self, theta: Array, g: Array, s: Array, t: int) -> bool:
+        """Take step t in that loop, where it can be compiled and is worth it; return whether it was taken."""
+        name = self.loop
+        loop = faster(name, theta.size) if name else None
+        if loop is None:
+            return False
+        loop(theta, g, *rows(s), np.array(self.numbers(t), theta.dtype))
+        return True
 
     def rate(self, t: int) -> float:
         """Return the learning rate of step t, counted from 1."""
@@ -132,6 +146,11 @@ class Optimizer(Spec, kw_only=True):
         return replace(self, learning_rate=self.learning_rate * factor)
 
 
+def rows(s: Array) -> tuple[Array, Array, Array]:
+    """Return the three moments that compiled loops take: the first again where there are fewer."""
+    return s[0], s[min(1, len(s) - 1)], s[min(2, len(s) - 1)]
+
+
 class SGD(Optimizer):
     """v' = momentum v - rate g;  theta' = theta + v', or with Nesterov theta + momentum v' - rate g.
 
@@ -146,7 +165,12 @@ class SGD(Optimizer):
     momentum: float = number(0.0, low=0.0, below=1.0, why="it is the share of the velocity that is kept")
     nesterov: bool = flag(False)
 
+    def numbers(self, t: int) -> tuple[float, ...]:
+        return -self.rate(t), self.momentum, self.nesterov
+
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
+        if self.stepped(theta, g, s, t):
+            return
         v = s[0]
         g *= -self.rate(t)
         if not self.momentum:
@@ -184,7 +208,12 @@ class RMSprop(Optimizer):
     def moments(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("v", *(["a"] if self.centered else []), *(["d"] if self.momentum else []))
 
+    def numbers(self, t: int) -> tuple[float, ...]:
+        return self.rate(t), self.rho, 1.0 - self.rho, self.epsilon, self.momentum, self.centered
+
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
+        if self.stepped(theta, g, s, t):
+            return
         v = s[0]
         v *= self.rho
         square = g * g
@@ -288,9 +317,12 @@ class Adam(Optimizer):
     def moments(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("m", "v", "top") if self.amsgrad else ("m", "v")
 
-    def numbers(self, t: int) -> tuple[float, ...] | None:
-        other = self.amsgrad or type(self).step is not Adam.step
-        return None if other else (self.beta_1, self.beta_2, *self._scaled(t))
+    @property
+    def loop(self) -> str | None:
+        return None if self.amsgrad else super().loop
+
+    def numbers(self, t: int) -> tuple[float, ...]:
+        return self.beta_1, self.beta_2, *self._scaled(t)
 
     def _scaled(self, t: int) -> tuple[float, float]:
         """Return epsilon and the rate of step t where m / (1 - b1) and v / (1 - b2) stand in place of m and v."""
@@ -299,12 +331,11 @@ class Adam(Optimizer):
         return self.epsilon / root, rate * (1.0 - self.beta_1) / root
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
+        if self.stepped(theta, g, s, t):
+            return
         # the slots are m / (1 - b1) and v / (1 - b2), which saves two passes over the vectors
         m, v = s[0], s[1]
         epsilon, rate = self._scaled(t)
-        if not self.amsgrad and (fast := faster("adam", theta.size)):
-            fast(theta, g, m, v, *map(theta.dtype.type, (self.beta_1, self.beta_2, epsilon, rate)))
-            return
         m *= self.beta_1
         m += g
         g *= g
@@ -516,6 +547,8 @@ def _dot(a: Array, b: Array) -> float:
     return float(np.multiply(a, b, dtype=np.float64).sum())
 
 
+COMPILED: dict[Any, str] = {Adam.step: "adam", RMSprop.step: "rmsprop", SGD.step: "sgd"}
+"""The loop that does what a `step` does; `fast/kernels/optimizers.py` has them."""
 OPTIMIZERS: dict[str, Spec] = {
     "adadelta": Adadelta(),
     "adagrad": Adagrad(),

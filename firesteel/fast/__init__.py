@@ -3,15 +3,13 @@
 Importing it plugs the loops that layers, optimizers and blocks ask for into `core/faster.py`.
 """
 
-from collections.abc import Callable
+from functools import partial
 
 from firesteel.core.faster import SUPPLY
-from firesteel.fast import compiling
-from firesteel.fast.kernels.optimizers import adam
-from firesteel.fast.kernels.random import mask
-from firesteel.fast.kernels.rows import gather
+from firesteel.fast.compiling import compiled
+from firesteel.fast.kernels import optimizers, random, rows
 
 __all__: list[str] = []
 
-LOOPS: dict[str, Callable[..., None]] = {"adam": adam, "gather": gather, "mask": mask}
-SUPPLY[:] = [lambda name, numbers: compiling.compiled(LOOPS[name], numbers)]
+SUPPLY |= {name: partial(compiled, loop) for name, loop in optimizers.LOOPS.items()}
+SUPPLY |= {"gather": partial(compiled, rows.gather), "mask": partial(compiled, random.mask)}

@@ -1,6 +1,6 @@
 """Runs of dense layers as one part: their products and rectifiers are one compiled call, and the same bits.
 
-Softmax and the cross-entropy, where they follow, are compiled too.  Python's lock is given back once for each, where
+The loss, where it is a common one, is compiled too.  Python's lock is given back once for each, where
 NumPy gives it back around every product and two threads wait for one another; docs/design/0008-speed.md says what
 that is worth.  `train/fused.py` asks for chains and takes steps through them, where numba is installed and
 NumPy has brought a BLAS that can be found; else nothing here runs.  `team.py` makes a whole step of them.
@@ -17,12 +17,11 @@ import numpy as np
 
 from firesteel.core.layers import dense
 from firesteel.core.layout import ones
-from firesteel.core.losses import FUSED
 from firesteel.core.network import Network, Objective, Part
 from firesteel.core.types import Array, Pull, Stream, Views, cached_property
 from firesteel.fast import compiling
+from firesteel.fast.kernels import losses
 from firesteel.fast.kernels.dense import backward, forward
-from firesteel.fast.kernels.losses import crossentropy
 
 __all__ = ["Chain", "Fused", "chains"]
 
@@ -31,7 +30,7 @@ class Loops(NamedTuple):
     """What runs chains of one dtype: forward, the loss behind them, and back."""
 
     forward: Any
-    crossentropy: Any
+    head: Any
     backward: Any
 
 
@@ -64,12 +63,6 @@ class Chain:
 
         return z[-rows * self.last :].reshape(rows, self.last), pull
 
-    def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """Do what `Objective.slopes` does, behind a softmax."""
-        losses, outputs, d = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
-        self.loops.crossentropy(z.reshape(-1), y, weights, losses, outputs, d.reshape(-1))
-        return losses, outputs, d
-
 
 @dataclass(frozen=True)
 class Fused(Objective):
@@ -91,9 +84,18 @@ class Fused(Objective):
                 plan[at] = part._replace(layer=self.chains[part.number], makes=end.makes, learns=end.learns)
         return tuple(plan)
 
+    @cached_property
+    def head(self) -> tuple[int, Array] | None:
+        """What the compiled loss is called with, or None where it is not compiled."""
+        return losses.chosen(self.centred, self.network.outputs, self.network.dtype)
+
     def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
-        of = next(iter(self.chains.values())).slopes if self.loss in FUSED else super().slopes
-        return of(z, y, weights)
+        if self.head is None:
+            return super().slopes(z, y, weights)
+        of, p, d = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
+        run = next(iter(self.chains.values())).loops.head
+        run(z.reshape(-1), y, weights, of, p, d.reshape(-1), *self.head)
+        return of, p, d
 
 
 def chains(network: Network, last: int) -> dict[int, Chain]:
@@ -113,18 +115,20 @@ def loops(dtype: str) -> Loops | None:
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
     """Return the loops of a chain, made by `bind` to call these functions."""
-    parts = [bind(loop, functions) for loop in (forward, crossentropy, backward)]
-    return None if None in parts else Loops(*parts)
+    known = dict(functions)
+    for loop in (forward, backward, *losses.LOOPS):
+        known[loop.__name__] = bind(loop, known)
+    return None if None in known.values() else Loops(*map(known.get, Loops._fields))
 
 
 def blas(dtype: str) -> dict[str, Any]:
-    """Return gemm, gemv and ger of the BLAS that NumPy uses, or nothing where they are not found.
+    """Return gemm, gemv, ger and dot of the BLAS that NumPy uses, or nothing where they are not found.
 
     They are looked for among the names in NumPy's wheels, whose whole numbers are known to have 64 bits.
     """
     file = importlib.import_module("numpy._core._multiarray_umath").__file__
     letter, real = ("s", "f") if dtype == "float32" else ("d", "d")
-    takes = {"gemm": "viiilllrllllrll", "gemv": "viillrllllrll", "ger": "villrllllll"}
+    takes = {"gemm": "viiilllrllllrll", "gemv": "viillrllllrll", "ger": "villrllllll", "dot": "rlllll"}
     names = {f"scipy_cblas_{letter}{name}64_": kinds.replace("r", real) for name, kinds in takes.items()}
     return dict(zip(takes, compiling.declared(file, names).values(), strict=False))
 
@@ -140,12 +144,12 @@ class Ufunc(ctypes.Structure):
 
 
 def ufuncs(dtype: str) -> dict[str, Any]:
-    """Return the loops in C of NumPy's exp and log over numbers of this dtype, or nothing where they are not found.
+    """Return the loops in C of NumPy's exp, log and log1p for this dtype, or nothing where they are not found.
 
     Each takes the addresses of those of input and output, of the count, of the strides, and of its data: here none.
     """
     made: dict[str, Any] = {}
-    for ufunc in (np.exp, np.log):
+    for ufunc in (np.exp, np.log, np.log1p):
         found = Ufunc.from_address(id(ufunc) + object.__basicsize__)
         if (found.inputs, found.outputs, found.count, found.name) != (1, 1, ufunc.ntypes, ufunc.__name__.encode()):
             return {}

@@ -1,4 +1,4 @@
-"""The sub-batches of a classifier's step as one compiled call, shared among threads that meet there.
+"""The sub-batches of a step as one compiled call, shared among threads that meet there.
 
 Between two steps a helper looks out in compiled code for the next one, and sleeps if none comes soon; it never asks
 for Python's lock, which costs as much as half of a small batch.  No wait is without an end.  `kernels/team.py` has
@@ -6,18 +6,18 @@ what is compiled, `train/fused.py` says when there is a team, and `fast/threads.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import ones
-from firesteel.core.network import Network
+from firesteel.core.optimizers import Optimizer, rows
 from firesteel.core.types import Array
 from firesteel.fast import chain, compiling
+from firesteel.fast.kernels import optimizers
 from firesteel.fast.kernels import team as loops
-from firesteel.fast.kernels.optimizers import adam
+from firesteel.fast.kernels.rows import scaling
 from firesteel.fast.kernels.team import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
 
 __all__ = ["Meeting", "Team", "served"]
@@ -81,9 +81,9 @@ class Team:
     def __init__(
         self,
         chain: chain.Chain,
-        network: Network,
+        objective: chain.Fused,
         state: tuple[Array, Array],
-        rows: tuple[Array, Array, Array, Array],
+        planned: tuple[Array, Array, Array, Array],
         *,
         size: int,
         count: int,
@@ -91,21 +91,23 @@ class Team:
         held: Any,
         hold: Callable[["Team"], Meeting] | None = None,
     ) -> None:
-        """chain: all of the network but its scaling.  state: theta and slots.  rows: y, weights, losses and p.
+        """chain: all of the network but its scaling.  state: theta and slots.  planned: y, weights, losses and p.
 
         size: the most rows of a sub-batch.  count: the most sub-batches of a step.  members: how many threads.
         held: what the rows' addresses lie in.
         hold: has helpers attend, unless they do already; None if there are none.
         """
-        theta, slots = state
-        dtype, width, units = theta.dtype, network.inputs, size * chain.units
-        self.given = Given(
-            *(np.empty(len(rows[0]), np.int64), np.empty(len(rows[0]), dtype), *scaling(network, dtype)),
-            *(np.empty((members, width), np.uint8), np.empty((members, size, width), dtype)),
-            *(np.empty((members, units), dtype), np.empty((members, units), dtype)),
-            *(ones(size, dtype), chain.layers, theta, slots, np.empty(4, dtype)),
-            *(*rows, np.empty((count, len(theta)), dtype), PACE),
-        )
+        (theta, slots), network = state, objective.network
+        assert objective.head is not None, "there is a team only for a loss that is compiled"
+        dtype, width, units, (kind, numbers) = theta.dtype, network.inputs, size * chain.units, objective.head
+        moments = rows(slots if len(slots) else theta[None])
+        (y, weights, losses, p), (plus, shift, factor) = planned, scaling(network, dtype)
+        codes, x = np.empty((members, width), np.uint8), np.empty((members, size, width), dtype)
+        z, d = np.empty((members, units), dtype), np.empty((members, units), dtype)
+        at, by, last = np.empty(len(y), np.int64), np.empty(len(y), dtype), np.empty(6, dtype)
+        gradients, one, layers = np.empty((count, len(theta)), dtype), ones(size, dtype), chain.layers
+        front, sums = (at, by, plus, shift, factor, codes, x), (z, d, one, layers, kind, numbers)
+        self.given = Given(*front, *sums, theta, moments, last, y, weights, losses, p, gradients, PACE)
         found = served(network.dtype)
         assert found is not None, "there is a team only where it can be compiled"
         self.serve, self.members, self.held = found, members, held
@@ -117,22 +119,14 @@ class Team:
         """Learn from the rows from `start` in sub-batches of `size`, and add up their gradients."""
         self.hold(self).lead(LEARN, start, rows, size)
 
-    def step(self, numbers: Sequence[float]) -> None:
-        """Take the step of `kernels/optimizers.py` along the gradient, with these for its last arguments."""
-        self.given.numbers[:] = numbers
-        self.hold(self).lead(STEP, 0, 0, 1)
-
-
-def scaling(network: Network, dtype: np.dtype[Any]) -> tuple[bool, Array, Array]:
-    """Return how the first part scales inputs, if it does: plus, shift and factor, as in `Given`."""
-    first = network.parts[0]
-    if isinstance(first, Rescaling):
-        shift, factor = np.full(network.inputs, first.offset, dtype), np.full(network.inputs, first.scale, dtype)
-    elif isinstance(first, Standardize):
-        shift, factor = (np.broadcast_to(each, network.inputs).copy() for each in first.vectors[dtype.name])
-    else:
-        shift = factor = np.empty(0, dtype)
-    return isinstance(first, Rescaling) and bool(first.offset), shift, factor
+    def step(self, optimizer: Optimizer, t: int) -> bool:
+        """Take step t of the optimizer along the gradient, if one of `kernels/optimizers.py` does; return whether."""
+        if optimizer.loop is None:
+            return False
+        numbers = optimizer.numbers(t)
+        self.given.numbers[: len(numbers)] = numbers
+        self.hold(self).lead(STEP, list(optimizers.LOOPS).index(optimizer.loop), 0, 1)
+        return True
 
 
 @functools.cache
@@ -141,8 +135,8 @@ def served(dtype: str) -> Any:
     found, functions = chain.loops(dtype), system()
     if not (found and functions):
         return None
-    known = found._asdict() | {"adam": compiling.compiled(adam, compiling.WORTH)}
-    return wired(compiling.compiled_with, functions | known)
+    steps = {name: compiling.compiled_with(loop, {}) for name, loop in optimizers.LOOPS.items()}
+    return wired(compiling.compiled_with, functions | found._asdict() | steps)
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Any:

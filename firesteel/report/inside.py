@@ -118,7 +118,7 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
     x, y = less(x, network.centre.features, theta.dtype), less(y, network.centre.targets, theta.dtype)
     for at in range(0, len(x), SUB_BATCH):
         values, pulls = alone(
-            network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype), plan=objective.plan, keep=True)
+            network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype), None, objective.plan, keep=True)
         )
         for number, (part, cuts_off) in enumerate(zip(objective.plan, cutting, strict=False)):
             if cuts_off:

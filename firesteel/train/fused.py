@@ -1,4 +1,4 @@
-"""Steps in compiled code: runs of dense layers as chains, and a classifier's whole step as a team's work.
+"""Steps in compiled code: runs of dense layers as chains, and the whole step of nothing else as a team's work.
 
 Where network and rows allow it a team learns and moves; else the parts that are compiled run among those of NumPy.
 The bits are those of `NumpyStep`.  `fast/chain.py` and `fast/team.py` have what is compiled.
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from firesteel.core.layers import dense
 from firesteel.core.network import Objective
 from firesteel.fast.blas import BLAS
 from firesteel.fast.chain import Chain, Fused, chains
@@ -29,7 +30,7 @@ class FusedStep(NumpyStep):
         super().__init__(task, blocks, *given)
         of = task.objective
         self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, chains=made)
-        first = step.begins(of)
+        first = dense.whole(of.network.parts[: of.last], of.network.shapes) if self.fused.head else None
         self.team = self._team(made[first], blocks) if first is not None and first in made else None
         if self.team is not None:
             self.shared = Workspace(self.network.layout, (0, 0), self.team.given.gradients[0])
@@ -40,11 +41,11 @@ class FusedStep(NumpyStep):
         if count > step.WORKSPACES or not all(block.source for block in blocks):
             return None
         run = self.run if len(self.theta) >= step.SHARED and isinstance(self.run, Threads) else None
-        state, rows = (self.theta, self.slots), (self.y, self.weights, self.losses, self.outputs)
+        state, planned = (self.theta, self.slots), (self.y, self.weights, self.losses, self.outputs)
         members, size = min(count, 1 + run.count) if run else 1, min(self.size, step.SUB_BATCH)
         sizes = {"size": size, "count": count, "members": members}
         hold = run.hold if run else None
-        return served(self.network.dtype) and Team(chain, self.network, state, rows, held=blocks, hold=hold, **sizes)
+        return served(self.network.dtype) and Team(chain, self.fused, state, planned, held=blocks, hold=hold, **sizes)
 
     def plan(self, pieces: list[Piece], weight: float | None) -> range:
         at = 0
@@ -71,10 +72,7 @@ class FusedStep(NumpyStep):
         return self.fused if rows > 1 else self.task.objective
 
     def stepped(self, t: int) -> bool:
-        numbers = self.task.optimizer.numbers(t) if self.team is not None and self.learned is self.shared else None
-        if numbers and self.team is not None:
-            self.team.step(numbers)
-        return bool(numbers)
+        return self.team is not None and self.learned is self.shared and self.team.step(self.task.optimizer, t)
 
 
 def fused_step(task: Task, *given: Any) -> FusedStep | None:

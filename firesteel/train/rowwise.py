@@ -123,7 +123,7 @@ class RowwiseStep:
     def learn(self, number: int, *address: int) -> Workspace:
         inner, network, dtype = self.inner, self.network, self.theta.dtype
         x = joined([rows_for(network, block, rows, dtype) for block, rows in inner.rows(number)])
-        values, _ = alone(network.forward(inner.views, x, plan=network.ahead, keep=True))
+        values, _ = alone(network.forward(inner.views, x, None, network.ahead, keep=True))
         for table in self.moving.values():
             table.find(joined([part.layer.touched(values[part.reads[0]]) for part in table.readers]))
         narrow = narrowed(network, {owner: len(table.rows) for owner, table in self.moving.items()})

@@ -8,7 +8,7 @@ chooses one and drives it.
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from firesteel.core.csr import Features
 from firesteel.core.layers import dense
 from firesteel.core.layout import Layout
 from firesteel.core.losses import FUSED
-from firesteel.core.network import Network, Objective, alone
+from firesteel.core.network import Network, Objective
 from firesteel.core.seeds import stream_for
 from firesteel.core.types import Array, Piecewise, Run, Stream, Views
 from firesteel.core.update import update
@@ -236,27 +236,32 @@ class NumpyStep:
         batch = self.batches[number]
         count = batch.stop - batch.start
         size, pieces = self.cut(count), self.rows(number)
-        parts = list(batches(pieces, size)) if size < count else [pieces]
+        self.free = list(self.workspaces)
+        if size >= count and self.network.straight:
+            self.learned = self._workspace()
+            found = self.objective(count).straight(*self._given(pieces, batch, 0, self.learned, *address, 0))
+            self.losses[batch], self.outputs[batch] = found
+            return self.learned
+        parts = list(batches(pieces, size))
 
         def piece(part: int, into: Workspace) -> "Piecewise[Workspace]":  # named, as it is made in each step
             cut = slice(batch.start + part * size, min(batch.start + (part + 1) * size, batch.stop))
-
-            def random(op: int) -> Stream:
-                return stream_for(self.task.seed, "op", op, self.task.epoch, *address, part)
-
-            x = into.features(parts[part]) if self.x is None else self.x[part * size : (part + 1) * size]
-            rows = self.objective(cut.stop - cut.start).rows
-            found = yield from rows(self.views, x, self.y[cut], self.weights[cut], random, into.views)
-            self.losses[cut], self.outputs[cut] = found
+            given = self._given(parts[part], cut, part * size, into, *address, part)
+            self.losses[cut], self.outputs[cut] = yield from self.objective(cut.stop - cut.start).rows(*given)
             return into
 
-        self.free = list(self.workspaces)
-        if len(parts) == 1:
-            self.learned = alone(piece(0, self._workspace()))
-        else:
-            run = self.run if size * len(self.theta) >= THREAD else map
-            self.learned = tree_sum(self._each(run, piece, len(parts)), self._plus)  # type: ignore[assignment]
+        run = self.run if size * len(self.theta) >= THREAD else map
+        self.learned = tree_sum(self._each(run, piece, len(parts)), self._plus)  # type: ignore[assignment]
         return self.learned
+
+    def _given(self, pieces: list[Piece], cut: slice, at: int, into: Workspace, *address: int) -> tuple[Any, ...]:
+        """Return what the rows of a piece, from row `at` of the batch on, are learned with by `Objective.rows`."""
+
+        def random(op: int) -> Stream:
+            return stream_for(self.task.seed, "op", op, self.task.epoch, *address)
+
+        x = into.features(pieces) if self.x is None else self.x[at : at + cut.stop - cut.start]
+        return self.views, x, self.y[cut], self.weights[cut], random, into.views
 
     def objective(self, rows: int) -> Objective:
         """Return the mathematics for so many rows."""
@@ -270,9 +275,7 @@ class NumpyStep:
             self.workspaces.append(self.free[-1])
         return self.free.pop()
 
-    def _each(
-        self, run: Run, piece: Callable[[int, Workspace], Piecewise[Workspace]], count: int
-    ) -> Iterator[Workspace]:
+    def _each(self, run: Run, piece: Callable[..., Piecewise[Workspace]], count: int) -> Iterator[Workspace]:
         """Yield what is learned from each piece of a batch: some at a time if possible, to need few workspaces."""
         most = count if self.network.joint else WORKSPACES
         for at in range(0, count, most):

@@ -54,7 +54,7 @@ from firesteel.core.losses import (
     SparseCategoricalCrossentropy,
     Standardized,
 )
-from firesteel.core.network import Network, Objective
+from firesteel.core.network import Network, Objective, alone
 from firesteel.core.regularizers import L1L2, REGULARIZERS
 from firesteel.core.seeds import stream_for
 from firesteel.testing import check_gradient
@@ -345,7 +345,7 @@ def near_a_corner(network, loss, theta, x, y):
     views, end = network.layout.views(theta), len(network.parts) - (loss.link is not None)
     with np.errstate(over="ignore"):
         inputs = [
-            (at == end, network.output(views, x, dropped, at))
+            (at == end, alone(network.forward(views, x, dropped, network.plan[:at]))[0][network.read_by(at)])
             for at in range(end + 1)
             if at == end or isinstance(network.parts[at], Curve)
         ]

@@ -125,11 +125,8 @@ def test_the_streams_of_layers_inside_another_differ():
             a, b = (self.run(name, p, x, rng=rng)[0] for name in ("a", "b"))
             return np.hstack([a, b]), None
 
-    values, _ = alone(
-        Network((Node(Pair(), (0,), 0),), ((50,),)).forward(
-            [{}], np.ones((4, 50), "f4"), lambda part: graphs.stream()
-        )
-    )
+    network = Network((Node(Pair(), (0,), 0),), ((50,),))
+    values, _ = alone(network.forward([{}], np.ones((4, 50), "f4"), lambda part: graphs.stream(), network.plan))
     a, b = np.hsplit(values[1], 2)
     assert (a == 0).any() and (a != b).any()
 

@@ -5,17 +5,28 @@ import sys
 import numpy as np
 import pytest
 
+from firesteel.core import metrics
 from firesteel.core.layers import Activation, Dense, Dropout, Normalization
 from firesteel.core.layers.activation import Relu
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layout import read_only
-from firesteel.core.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from firesteel.core.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    HalfSumOfSquares,
+    Huber,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+    Standardized,
+)
 from firesteel.core.metrics import LogLoss
 from firesteel.core.network import Network, Objective, alone
-from firesteel.core.optimizers import Adam
+from firesteel.core.optimizers import SGD, Adam, AdamW, RMSprop
+from firesteel.core.schedules import ExponentialDecay
 from firesteel.core.seeds import stream_for
 from firesteel.fast import chain, compiling
-from firesteel.fast.kernels import optimizers
+from firesteel.fast.kernels import losses, optimizers
 from firesteel.models import Sequential
 from firesteel.train.blocks import pack_arrays
 
@@ -44,16 +55,39 @@ def test_there_is_a_compiler_to_test_with():
     assert compiling._compiled(optimizers.adam) is not None
 
 
+STEPS = [
+    *(
+        Adam(0.01),
+        AdamW(ExponentialDecay(0.1, 2, 0.5)),
+        SGD(0.1),
+        SGD(0.1, momentum=0.9),
+        SGD(0.1, 0.7, nesterov=True),
+    ),
+    *(
+        RMSprop(0.01),
+        RMSprop(0.01, momentum=0.5),
+        RMSprop(0.01, 0.8, centered=True),
+        RMSprop(0.1, 0.0, 0.5, 1e-3, True),
+    ),
+]
+
+
+def test_every_loop_of_an_optimizer_is_tried():
+    assert {optimizer.loop for optimizer in STEPS} == set(optimizers.LOOPS)
+    assert Adam(amsgrad=True).loop is None
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", SIZES)
-def test_adam(both, dtype, size):
+@pytest.mark.parametrize("optimizer", STEPS, ids=str)
+def test_a_step(both, optimizer, dtype, size):
     def steps():
         rng = np.random.default_rng(size)
-        theta, slots = rng.normal(size=size).astype(dtype), np.zeros((2, size), dtype)
+        theta, slots = rng.normal(size=size).astype(dtype), np.zeros((len(optimizer.slots), size), dtype)
         for t in range(1, 6):
             g = (rng.normal(size=size) * 10.0 ** rng.integers(-30, 6, size)).astype(dtype)
             g[:: max(1, size // 3)] = 0
-            Adam(0.01).step(theta, g, slots, t)
+            optimizer.step(theta, g, slots, t)
         return theta.tobytes() + slots.tobytes()
 
     without, with_them = both(steps)
@@ -61,13 +95,14 @@ def test_adam(both, dtype, size):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 3e38])
-def test_adam_where_a_fit_diverges(both, bad):
+@pytest.mark.parametrize("optimizer", STEPS, ids=str)
+def test_a_step_where_a_fit_diverges(both, optimizer, bad):
     def step():
-        theta, slots = np.ones(20, "f4"), np.zeros((2, 20), "f4")
+        theta, slots = np.ones(20, "f4"), np.zeros((len(optimizer.slots), 20), "f4")
         g = np.ones(20, "f4")
         g[3] = bad
         with np.errstate(all="ignore"):
-            Adam(0.01).step(theta, g, slots, 1)
+            optimizer.step(theta, g, slots, 1)
         return theta, slots
 
     (theta, slots), (fast_theta, fast_slots) = both(step)
@@ -138,6 +173,24 @@ CHAINS = {
     "alone": [(17, 33, 1, 0)],
     "ends in ReLU": [(5, 3, 0, 1), (3, 2, 1, 1)],
     "no bias": [(2, 2, 0, 0), (2, 64, 0, 1), (64, 3, 0, 0)],
+    "one unit": [(300, 40, 1, 1), (40, 1, 1, 0)],
+    "one unit that is bent, without bias": [(5, 3, 1, 1), (3, 1, 0, 1)],
+}
+LEARNED = [
+    *(SparseCategoricalCrossentropy(), CategoricalCrossentropy(), BinaryCrossentropy(), MeanSquaredError()),
+    *(
+        HalfSumOfSquares(),
+        MeanAbsoluteError(),
+        Huber(),
+        Huber(0.01),
+        Standardized("mse", 3.0, 0.3),
+        Standardized("huber"),
+    ),
+]
+LEARNED = {f"{loss}, {name}": (loss, CHAINS[name]) for loss in LEARNED[:2] for name in list(CHAINS)[:5]} | {
+    f"{loss}, {name}": (loss, CHAINS[name])
+    for loss in LEARNED[2:]
+    for name in ("ends in ReLU", "one unit that is bent, without bias")
 }
 ODD = {"usual": [], "-0 and small": [-0.0, 1e-42, -1e-42], "NaN and infinite": [np.nan, np.inf, -np.inf]}
 
@@ -162,7 +215,7 @@ def test_a_chain_has_the_bits_of_its_parts(how, dtype, odd, layers):
             x[rng.random(x.shape) < 0.3] = 0
             d = rng.normal(size=(rows, layers[-1][1])).astype(dtype)
             for array in (theta, x, d):
-                array.reshape(-1)[: len(ODD[odd])] = ODD[odd]
+                array.reshape(-1)[: len(ODD[odd])] = ODD[odd][: array.size]
             p, results = network.layout.views(read_only(theta)), []
             for many in (True, False):
                 g = np.full_like(theta, np.nan)
@@ -182,25 +235,28 @@ def test_a_chain_has_the_bits_of_its_parts(how, dtype, odd, layers):
 @pytest.mark.parametrize("how", ["as Python", "compiled"] if HAS_BLAS else [])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("odd", list(ODD))
-@pytest.mark.parametrize("layers", CHAINS.values(), ids=CHAINS)
-@pytest.mark.parametrize("loss", [SparseCategoricalCrossentropy(), CategoricalCrossentropy()], ids=["one", "shares"])
+@pytest.mark.parametrize(("loss", "layers"), LEARNED.values(), ids=LEARNED)
 def test_a_chain_learns_with_the_loss_as_its_parts_do(how, dtype, odd, layers, loss):
-    hidden = [Dense(units, "relu" if bent else None, bool(bias)) for _, units, bias, bent in layers]
-    network = Network.chain((*hidden, Activation("softmax")), layers[0][0], dtype)
-    objective = Objective(network, loss, (("log_loss", LogLoss()),))
     classes = layers[-1][1]
+    hidden = [Dense(units, "relu" if bent else None, bool(bias)) for _, units, bias, bent in layers]
+    network = Network.chain((*hidden, Activation(loss.natural)), layers[0][0], dtype)
+    objective = Objective(
+        network, loss, (("m", LogLoss() if loss.targets != "real" else metrics.MeanSquaredError()),)
+    )
+    assert losses.chosen(loss, classes, dtype) is not None
     for rows in (2, 3, 50, 64, 100, 128):
         rng = np.random.default_rng(rows)
         theta = rng.normal(0, 0.1, network.layout.size).astype(dtype)
         x = rng.normal(size=(rows, layers[0][0])).astype(dtype)
         y = rng.integers(0, classes, (rows, 1)) if loss.targets == "class" else rng.random((rows, classes))
+        y[::3] = np.round(y[::3])
         y = y.astype(dtype)
         if rows == 100:  # probabilities of nearly 1, and a share of 1
             theta *= 10
-            if loss.targets == "unit":
+            if isinstance(loss, CategoricalCrossentropy):
                 y[::2] = np.eye(classes)[rng.integers(0, classes, 50)]
         for array in (theta, x):
-            array.reshape(-1)[: len(ODD[odd])] = ODD[odd]
+            array.reshape(-1)[: len(ODD[odd])] = ODD[odd][: array.size]
         if rows == 3:
             x[:] = 0  # where all outputs are the biases, and without any there is no largest one
         w, results = rng.random(rows), []
@@ -246,7 +302,7 @@ def test_which_parts_are_a_chain(monkeypatch):
         "Softmax".split()
     )
     found = chain.chains(network, -1)
-    assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 10: 3, 15: 1}
+    assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 10: 4, 15: 1}
     monkeypatch.setattr(compiling, "WORTH", 10**6)
     assert not chain.chains(network, -1), "not worth a compiler"
 
@@ -277,14 +333,14 @@ def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype, loss)
     met = []
     monkeypatch.setattr(compiling, "WORTH", 0)
 
-    def note(name):
-        before = getattr(chain.Chain, name)
-        noted = lambda self, *given, **more: met.append((name, self.span)) or before(self, *given, **more)  # noqa: E731
-        monkeypatch.setattr(chain.Chain, name, noted)
-
-    note("apply")
-    note("slopes")
+    before = chain.Chain.apply
+    noted = lambda self, *given, **more: met.append(self.span) or before(self, *given, **more)  # noqa: E731
+    monkeypatch.setattr(chain.Chain, "apply", noted)
+    loss_before = chain.Fused.slopes
+    monkeypatch.setattr(
+        chain.Fused, "slopes", lambda self, *given: met.append(self.head[0]) or loss_before(self, *given)
+    )
     with_them = trained()
-    assert set(met) == ({("apply", 2), ("apply", 1), ("apply", 3), ("slopes", 2)} if HAS_BLAS else set())
+    assert set(met) == ({1, 2, 3, losses.CLASSES} if HAS_BLAS else set())
     monkeypatch.setattr(chain, "loops", lambda dtype: None)
     assert trained() == with_them

@@ -54,7 +54,9 @@ def test_batch_normalization_is_that_of_keras(settings, expected):
     x = np.array(GOLDEN["x"])
     network = Network.chain((BatchNormalization(**settings),), 3, "float64")
     theta, g = network.init(0), np.zeros(network.layout.size)
-    values, pulls = alone(network.forward(network.layout.views(theta), x, lambda part: np.random.default_rng(0)))
+    values, pulls = alone(
+        network.forward(network.layout.views(theta), x, lambda part: np.random.default_rng(0), network.plan)
+    )
     y = values[1]
     np.testing.assert_allclose(y, expected["trained"], **SINGLE)
     pulls[0][1](np.zeros_like(y), network.layout.views(g)[0], True)

@@ -5,15 +5,26 @@ import threading
 import numpy as np
 import pytest
 
+from firesteel.core import losses
 from firesteel.core.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
-from firesteel.core.losses import CategoricalCrossentropy, MeanSquaredError, SparseCategoricalCrossentropy
-from firesteel.core.metrics import CategoricalAccuracy, SparseCategoricalAccuracy
+from firesteel.core.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    HalfSumOfSquares,
+    Huber,
+    LogCosh,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+    Standardized,
+)
+from firesteel.core.metrics import CategoricalAccuracy, MeanAbsoluteError, SparseCategoricalAccuracy
 from firesteel.core.network import Network, Objective
-from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam, AdamW
+from firesteel.core.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop
 from firesteel.core.regularizers import L2
 from firesteel.errors import DivergenceError
 from firesteel.fast import chain, compiling, team, threads
 from firesteel.fast.blas import one_blas_thread
+from firesteel.fast.kernels import losses as kernels
 from firesteel.fast.kernels import optimizers
 from firesteel.fast.threads import Threads
 from firesteel.models import Sequential
@@ -59,17 +70,22 @@ W = RNG.random(ROWS) + 0.1
 
 
 def task_and_blocks(kind="numbers", front="nothing", dtype="float32", layers=LAYERS, w=None, shares=False, **fields):
-    """Return a task of average training, and its rows.  shares: whether targets are a share for each class."""
+    """Return a task of average training, and its rows.  shares: whether targets are a share for each class.
+
+    loss: another one, of as many targets as there are outputs.
+    """
     network = Network.chain((*FRONTS[front], *layers), INPUTS, dtype)
     loss, metric = SparseCategoricalCrossentropy(), SparseCategoricalAccuracy()
     if shares:
         loss, metric = CategoricalCrossentropy(), CategoricalAccuracy()
+    if other := fields.pop("loss", None):
+        loss, metric, shares = other, MeanAbsoluteError(), True
     objective = Objective(network, loss, (("accuracy", metric),), fields.pop("class_weight", None))
     fields = {"optimizer": Adam(0.01), "batch_size": 100} | fields
     theta = network.init(3)
     slots = np.zeros((len(fields["optimizer"].slots), len(theta)), theta.dtype)
     of = np.dtype(dtype)
-    y = SHARES if shares else Y
+    y = SHARES[:, : network.outputs] if shares else Y
     blocks = pack_arrays(KINDS[kind], y.astype(of), (np.ones(ROWS) if w is None else w).astype(of), of)
     return Task(objective, theta, slots, weight=sum(block.weight for block in blocks), **fields), blocks
 
@@ -142,6 +158,8 @@ STEPS = {name: one for name, one in OPTIMIZERS.items() if not one.searches} | {
     "amsgrad": Adam(0.01, amsgrad=True),
     "momentum": SGD(0.1, momentum=0.9),
     "averaged": AdamW(0.01, use_ema=True, ema_momentum=0.5),
+    "nesterov": SGD(0.1, momentum=0.9, nesterov=True, clipvalue=0.1),
+    "centered": RMSprop(0.01, centered=True, momentum=0.5, weight_decay=0.01),
 }
 
 
@@ -154,7 +172,51 @@ def test_whatever_takes_the_step(optimizer, monkeypatch):
     alike(*task_and_blocks(optimizer=optimizer), monkeypatch)
 
 
-def test_which_networks_are_for_a_team():
+LOSSES = {
+    "mse": MeanSquaredError(),
+    "half_sse": HalfSumOfSquares(),
+    "mae": losses.MeanAbsoluteError(),
+    "huber": Huber(0.3),
+    "standardized": Standardized("mse", 0.4, 0.1),
+    "standardized huber": Standardized("huber", 0.1, 2.0),
+    "bce": BinaryCrossentropy(),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_whatever_is_made_small(loss, outputs, dtype, monkeypatch):
+    for layers in ((Dense(9, "relu"), Dense(7, "relu")), (Dense(9),), ()):
+        layers = (*layers, Dense(outputs, loss.natural))
+        for size in (100, 129, 300):
+            task, blocks = task_and_blocks("pixels", "scale", dtype, layers, W, loss=loss, batch_size=size)
+            met = alike(task, blocks, monkeypatch)
+            assert not HAS_TEAMS or all(met)
+
+
+OTHERS = {
+    "another loss": LogCosh(),
+    "smoothed": BinaryCrossentropy(label_smoothing=0.1),
+    "logits": BinaryCrossentropy(from_logits=True),
+    "standardized": Standardized("log_cosh"),
+}
+
+
+@pytest.mark.parametrize("loss", OTHERS.values(), ids=OTHERS)
+def test_what_is_not_compiled_is_numpys(loss, monkeypatch):
+    end = Dense(2, "sigmoid" if loss.targets == "unit" and not loss.from_logits else None)
+    task, blocks = task_and_blocks(layers=(Dense(9, "relu"), end), loss=loss)
+    assert alike(task, blocks, monkeypatch) == [[]] * 3
+
+
+def test_many_outputs_are_numpys(monkeypatch):
+    task, blocks = task_and_blocks(layers=(Dense(9, "relu"), Dense(4)), loss=MeanSquaredError())
+    monkeypatch.setattr(kernels, "FEW", 4)
+    assert alike(task, blocks, monkeypatch) == [[]] * 3
+
+
+def test_which_batches_are_cut_for_two_cores():
     def first(*layers, loss=None):
         return step.begins(Objective(Network.chain(layers, 6), loss or SparseCategoricalCrossentropy()))
 
@@ -177,7 +239,7 @@ def test_which_networks_are_for_a_team():
 )
 def test_its_loops_mean_the_same_as_python(kind, front, shares, monkeypatch):
     functions = chain.blas("float32") | chain.ufuncs("float32")
-    known = chain.wired(compiling.bound, functions)._asdict() | {"adam": optimizers.adam}
+    known = chain.wired(compiling.bound, functions)._asdict() | optimizers.LOOPS
     as_python = team.wired(compiling.bound, team.system() | known)
     task, blocks = task_and_blocks(kind, front, w=W, shares=shares, batch_size=300)
     expected, _ = trained(task, blocks, 1)

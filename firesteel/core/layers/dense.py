@@ -151,7 +151,7 @@ SHORT = _steps(np.arange(1 << 10))
 def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list[int]]]:
     """Return the linear parts of a chain that follow one another, each with the rectifier behind it if there is one.
 
-    A layer of one unit, or of one input, is in none of them: NumPy has other products for those.
+    A layer of one input is in none of them, and one of one unit is the last: NumPy has other products for those.
 
     Args:
         parts: The first parts of a network.
@@ -164,7 +164,7 @@ def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list
     found: dict[int, list[list[int]]] = {}
     first = None
     for number, (part, shape, made) in enumerate(zip(parts, shapes, shapes[1:], strict=False)):
-        if isinstance(part, Linear) and len(shape) == 1 and min(shape[0], made[0]) > 1:
+        if isinstance(part, Linear) and len(shape) == 1 and shape[0] > 1:
             first = number if first is None else first
             found.setdefault(first, []).append([shape[0], made[0], part.use_bias, False])
         elif isinstance(part, Relu) and first is not None and not found[first][-1][3]:

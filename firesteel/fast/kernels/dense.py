@@ -11,7 +11,8 @@ ROWS, PLAIN, TURNED = 101, 111, 112
 gemm: Any = None
 gemv: Any = None
 ger: Any = None
-"""Products of a BLAS, that `compiling.Compiled` gives the loops."""
+dot: Any = None
+"""Products of a BLAS, that `compiling.Compiled` gives the loops: NumPy has others where a layer has one unit."""
 
 
 def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
@@ -22,7 +23,10 @@ def forward(x: Array, w: Array, one: Array, layers: Array, z: Array) -> None:
     rows, at, size, into, p = len(x), 0, z.itemsize, x.ctypes.data, w.ctypes.data
     for inputs, units, biased, bent in layers:
         out = z.ctypes.data + at * size
-        gemm(ROWS, PLAIN, PLAIN, rows, units, inputs, 1.0, into, inputs, p, units, 0.0, out, units)
+        if units == 1:
+            gemv(ROWS, PLAIN, rows, inputs, 1.0, into, inputs, p, 1, 0.0, out, 1)
+        else:
+            gemm(ROWS, PLAIN, PLAIN, rows, units, inputs, 1.0, into, inputs, p, units, 0.0, out, units)
         p += inputs * units * size
         if biased:
             ger(ROWS, rows, units, 1.0, one.ctypes.data, 1, p, 1, out, units)
@@ -53,9 +57,16 @@ def backward(
         d_y, g_w = d.ctypes.data + at * size, g.ctypes.data + after * size
         before = at - rows * inputs
         into = x.ctypes.data if number == 0 else z.ctypes.data + before * size
-        gemm(ROWS, TURNED, PLAIN, inputs, units, rows, 1.0, into, inputs, d_y, units, 0.0, g_w, units)
-        if biased:
-            gemv(ROWS, TURNED, rows, units, 1.0, d_y, units, one.ctypes.data, 1, 0.0, g_w + inputs * units * size, 1)
+        if units == 1:
+            gemv(ROWS, TURNED, rows, inputs, 1.0, into, inputs, d_y, 1, 0.0, g_w, 1)
+        else:
+            gemm(ROWS, TURNED, PLAIN, inputs, units, rows, 1.0, into, inputs, d_y, units, 0.0, g_w, units)
+        g_b = g_w + inputs * units * size
+        if biased and units == 1:  # the product is written by another, of 1 times 1
+            total, unit = dot(rows, one.ctypes.data, 1, d_y, 1), one.ctypes.data
+            gemm(ROWS, PLAIN, PLAIN, 1, 1, 1, total, unit, 1, unit, 1, 0.0, g_b, 1)
+        elif biased:
+            gemv(ROWS, TURNED, rows, units, 1.0, d_y, units, one.ctypes.data, 1, 0.0, g_b, 1)
         out = d_x.ctypes.data if number == 0 else d.ctypes.data + before * size
         if number or wants_x:
             p = w.ctypes.data + after * size

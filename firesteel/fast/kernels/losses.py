@@ -1,25 +1,116 @@
-"""The categorical cross-entropies behind softmax: what their `rows` do in NumPy."""
+"""Losses and their weighted derivatives: what `Objective.slopes` does in NumPy.
+
+z, d: (B O,), what the loss reads, and the derivative by it  y: (B, T), targets  weights, losses: (B,)  p: (B, O), the
+network's outputs.
+"""
 
 from typing import Any
 
 import numpy as np
 
+from firesteel.core.losses import (
+    FUSED,
+    BinaryCrossentropy,
+    HalfSumOfSquares,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Standardized,
+    get,
+)
 from firesteel.core.types import Array
 from firesteel.fast.kernels.dense import PLAIN, ROWS
 
-__all__ = ["crossentropy"]
+__all__ = ["LOOPS", "chosen"]
 
 gemv: Any = None
 exp: Any = None
 log: Any = None
-"""A product of a BLAS, and loops of NumPy's, that `compiling.Compiled` gives the loop."""
+log1p: Any = None
+"""A product of a BLAS, and loops of NumPy's, that `compiling.Compiled` gives the loops."""
+CLASSES, BINARY, SQUARES, HALVES, SIZES, HUBER = range(6)
+"""Which loss it is."""
+DIFFERENCES = {MeanSquaredError: SQUARES, HalfSumOfSquares: HALVES, MeanAbsoluteError: SIZES, Huber: HUBER}
+FEW = 8
+"""Outputs from which NumPy adds a row's numbers in another order."""
+
+
+def chosen(loss: Loss, outputs: int, dtype: str) -> tuple[int, Array] | None:
+    """Return which of these loops is a loss, and the numbers that it is called with; None where none is."""
+    if loss in FUSED:
+        return CLASSES, np.empty(0, dtype)
+    if loss == BinaryCrossentropy():
+        return BINARY, np.array([1.0 / outputs], dtype)
+    unit = loss if isinstance(loss, Standardized) else Standardized(loss) if type(loss) in DIFFERENCES else None
+    of = get(unit.loss) if unit else None
+    if unit is None or of is None or type(of) not in DIFFERENCES or outputs >= FEW:
+        return None
+    numbers = 0.5, 2.0 / outputs, 1.0 / outputs, outputs, getattr(of, "delta", 0.0)
+    given = np.empty(len(numbers) + 2 * outputs, dtype)
+    given[: len(numbers)] = numbers
+    given[len(numbers) : -outputs], given[-outputs:] = unit.mean, 1 / np.array(unit.deviation, dtype)
+    return DIFFERENCES[type(of)], given
+
+
+def differences(
+    z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, kind: int, given: Array
+) -> None:
+    """Do this for a loss of the differences of outputs and targets, which may have been standardized."""
+    rows, outputs = p.shape
+    half, double, part, count, delta = given[0], given[1], given[2], given[3], given[4]
+    for b in range(rows):
+        total = half - half
+        for k in range(outputs):
+            at, mean, factor = b * outputs + k, given[5 + k], given[5 + outputs + k]
+            p[b, k] = z[at]
+            r = (z[at] - mean) * factor - (y[b, k] - mean) * factor
+            if kind == SQUARES:
+                value, slope = r * r, r * double
+            elif kind == HALVES:
+                value, slope = r * (r * half), r
+            elif kind == SIZES:
+                value, slope = abs(r), part if r > 0 else -part if r < 0 else r - r
+            else:
+                near = delta if r > delta else -delta if r < -delta else r
+                value, slope = near * (r - half * near), near * part
+            total += value
+            d[at] = slope * factor * weights[b]
+        losses[b] = total if kind == HALVES else total / count
+
+
+def binary(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, given: Array) -> None:
+    """Do this for the binary cross-entropy behind the sigmoid."""
+    rows, outputs = p.shape
+    part, one = given[0], np.ones_like(p[0])
+    e, more = np.empty_like(z), np.empty_like(z)
+    for i in range(z.size):
+        more[i] = -abs(z[i])
+    # what lives as long as a call of C has its address must be used again after it
+    args = np.empty(5, np.int64)
+    args[0], args[1], args[2], args[3:] = more.ctypes.data, e.ctypes.data, z.size, z.itemsize
+    exp(args.ctypes.data, args.ctypes.data + 16, args.ctypes.data + 24, 0)
+    args[0], args[1] = e.ctypes.data, more.ctypes.data
+    log1p(args.ctypes.data, args.ctypes.data + 16, args.ctypes.data + 24, 0)
+    for b in range(args[2] // outputs):
+        for k in range(outputs):
+            at, target = b * outputs + k, y[b, k]
+            yes = one[0] if z[at] >= 0 else one[0] - one[0]
+            above = one[0] if z[at] >= 0 else e[at]
+            apart, total = abs(yes - target), one[0] + e[at]
+            if apart != 0:
+                more[at] += apart * abs(z[at])
+            p[b, k] = above / total
+            d[at] = (above - target - target * e[at]) / total * part * weights[b]
+    if outputs > 1:
+        unit = one.ctypes.data
+        gemv(ROWS, PLAIN, rows, outputs, 1.0, more.ctypes.data, outputs, unit, 1, 0.0, losses.ctypes.data, 1)
+    for b in range(rows):
+        losses[b] = (losses[b] if outputs > 1 else more[b]) * part * one[0]
 
 
 def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array) -> None:
-    """Write losses, probabilities and derivatives, as the categorical losses' `rows` do, these weighted.
-
-    z, d: (B O,)  y: (B, 1), class numbers, or (B, O), a share for each class  weights, losses: (B,)  p: (B, O)
-    """
+    """Do this for the categorical cross-entropies behind softmax.  y: class numbers, or a share for each class."""
     rows, outputs = p.shape
     others, tops = np.empty_like(losses), np.empty(rows, np.int64)
     for b in range(rows):
@@ -69,3 +160,17 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
         for b in range(rows):
             for k in range(b * outputs, (b + 1) * outputs):
                 d[k] *= weights[b]
+
+
+def head(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array, kind: int, given: Array) -> None:
+    """Do this for the loss that was `chosen`."""
+    if kind == CLASSES:
+        crossentropy(z, y, weights, losses, p, d)
+    elif kind == BINARY:
+        binary(z, y, weights, losses, p, d, given)
+    else:
+        differences(z, y, weights, losses, p, d, kind, given)
+
+
+LOOPS = (differences, binary, crossentropy, head)
+"""The last calls those before it."""

@@ -6,6 +6,7 @@
 from typing import Any, NamedTuple
 
 from firesteel.core.types import Array
+from firesteel.fast.kernels import rows
 
 __all__ = ["LOOPS", "Given"]
 
@@ -16,7 +17,8 @@ class Given(NamedTuple):
     at, by: (n,), the address of each row, and what its bytes are divided by, or 0 where it is the values themselves.
     plus: whether inputs become x factor + shift, or else (x - shift) factor.  shift, factor: (I,); empty if neither.
     codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for `dense.backward`.
-    one: ones.  layers: as in `Chain`.  theta: (P,).  slots: (K, P).  numbers: (4,), the last arguments of `adam`.
+    one: ones.  layers: as in `Chain`.  kind, given: the last arguments of `losses.head`.
+    theta: (P,).  slots: as in `optimizers`.  numbers: (6,), the last argument there.
     y: (n, T), targets.  weights: (n,), what the derivatives of each row's loss are multiplied by.
     losses: (n,).  p: (n, O), the probabilities.  gradients: (N, P), of each sub-batch, and then their sum the first.
     pace: until when leaders work alone, and what helpers have gained of late, in nanoseconds.
@@ -33,8 +35,10 @@ class Given(NamedTuple):
     d: Array
     one: Array
     layers: Array
+    kind: int
+    given: Array
     theta: Array
-    slots: Array
+    slots: tuple[Array, Array, Array]
     numbers: Array
     y: Array
     weights: Array
@@ -52,44 +56,26 @@ SPIN, LOOK, PATIENCE = 100_000, 50_000_000, 60
 to Python; and for how many seconds a helper sleeps while the leader is at work."""
 REPAY, GAINED = 10, 1_000_000
 """How many times as long as helpers have cost, in nanoseconds, a leader works alone; and the most that they gain."""
-memcpy: Any = None
 sched_yield: Any = None
 clock_gettime: Any = None
 sem_post: Any = None
 sem_trywait: Any = None
 sem_timedwait: Any = None
 """Functions of the system, that `team.wired` gives the loops."""
+fetch: Any = None
 forward: Any = None
-crossentropy: Any = None
+head: Any = None
 backward: Any = None
 adam: Any = None
+rmsprop: Any = None
+sgd: Any = None
 """Other kernels, likewise."""
 NOTHING, LEARN, ADD, STEP = range(4)
 """What a team does."""
+ADAM, RMSPROP, SGD = range(3)
+"""Which of `optimizers.LOOPS` takes the step: the mail has it in place of the first row."""
 OWED, BUSY, OVER, GAIN, SINCE = range(4, 9)
 """Where the mail has what `team.Meeting` says: what helpers gain, and since when they are waited for, among it."""
-
-
-def fetch(at: Array, by: Array, plus: bool, shift: Array, factor: Array, codes: Array, x: Array) -> None:
-    """Write rows to x, (B, I), as `Block.features` does, and scale them as the first op does.
-
-    at, by: (B,), as in `Given`.  codes: (I,), bytes to work with.
-    """
-    width, size = x.shape[1], x.itemsize
-    for b in range(len(at)):
-        d = by[b]
-        if d == 0:
-            memcpy(x.ctypes.data + b * width * size, at[b], width * size)
-        else:
-            memcpy(codes.ctypes.data, at[b], width)
-            for i in range(width):
-                x[b, i] = codes[i] / d
-        if plus:
-            for i in range(width):
-                x[b, i] = x[b, i] * factor[i] + shift[i]
-        else:
-            for i in range(len(factor)):
-                x[b, i] = (x[b, i] - shift[i]) * factor[i]
 
 
 def clock(line: Array, kind: int) -> int:
@@ -143,7 +129,7 @@ def share(member: int, members: int, start: int, rows: int, size: int, given: Gi
         )
         g, one, last = given.gradients[number], given.one[:n], units - p.size
         forward(here, given.theta, one, given.layers, z[:units])
-        crossentropy(z[last:units], y, weights, losses, p, d[last:units])
+        head(z[last:units], y, weights, losses, p, d[last:units], given.kind, given.given)
         backward(here, given.theta, one, g, here, False, given.layers, z[:units], d[:units])
 
 
@@ -162,9 +148,14 @@ def work(member: int, members: int, mail: Array, given: Given) -> None:
                     a[i] += b[i]
             apart *= 2
     elif what == STEP:
-        b1, b2, epsilon, rate = given.numbers
-        g, m, v = given.gradients[0, first:end], given.slots[0, first:end], given.slots[1, first:end]
-        adam(given.theta[first:end], g, m, v, b1, b2, epsilon, rate)
+        theta, g, n = given.theta[first:end], given.gradients[0, first:end], given.numbers
+        a, b, c = given.slots[0][first:end], given.slots[1][first:end], given.slots[2][first:end]
+        if start == ADAM:
+            adam(theta, g, a, b, c, n)
+        elif start == RMSPROP:
+            rmsprop(theta, g, a, b, c, n)
+        else:
+            sgd(theta, g, a, b, c, n)
 
 
 def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
@@ -185,7 +176,7 @@ def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
             called = members if begun >= given.pace[0] else 1
             for helper in range(1, called):
                 sem_post(done + helper * apart)
-            work(0, members, mail, given)
+            work(member, members, mail, given)  # 0; but for a constant numba would compile all of it once more
             own = clock(line, 1) - begun
             for helper in range(1, members):
                 if helper < called and sem_trywait(done + helper * apart) != 0:
@@ -209,5 +200,5 @@ def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
     return False
 
 
-LOOPS = (fetch, clock, wait, share, work, serve)
+LOOPS = (rows.fetch, clock, wait, share, work, serve)
 """Each behind those that it calls."""
