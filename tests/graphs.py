@@ -6,7 +6,7 @@ import numpy as np
 
 from firesteel.callbacks import Callback
 from firesteel.core.layer import Joint, Layer, Param
-from firesteel.core.layers import BatchNormalization, Dense, Dropout, Embedding
+from firesteel.core.layers import BatchNormalization, Dense, Dropout, Embedding, Rescaling
 from firesteel.core.layers.wrapper import Wrapper
 from firesteel.core.network import Network, Node
 from firesteel.core.seeds import stream_for
@@ -191,9 +191,23 @@ def looked_up(end):
     return nodes, ((1,), (7,))
 
 
-GRAPHS = {
-    graph.__name__: graph for graph in (two_inputs, beside, shared, masked, halves, inside, joint, unread, looked_up)
-}
+def tables(end):
+    """Two categories and some numbers: tables that move row by row, one of them read twice, once behind a scaling."""
+    both = Embedding(9, 2, "normal", sparse_steps=True)
+    nodes = _nodes(
+        (Rescaling(1.0), (2,), 0),
+        (Embedding(3, 4, embeddings_regularizer="l2", sparse_steps=True), (0,), 1),
+        (both, (0,), 2),
+        (both, (3,), 2),
+        (Join(), (4, 5, 1, 6), 3),
+        (Dense(8, "tanh"), (7,), 4),
+        (end, (8,), 5),
+    )
+    return nodes, ((1,), (6,), (1,))
+
+
+MADE = (two_inputs, beside, shared, masked, halves, inside, joint, unread, looked_up, tables)
+GRAPHS = {graph.__name__: graph for graph in MADE}
 
 
 def network(name, end=None, dtype="float32"):
@@ -228,8 +242,8 @@ class Stop(Callback):
 
 
 def rows(count=400, seed=0):
-    """Return x (n, 8), whose first column is a category, and classes (n,)."""
+    """Return x (n, 8), whose first and last columns are categories, and classes (n,)."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(count, 8))
-    x[:, 0] = rng.integers(0, 3, count)
+    x[:, 0], x[:, 7] = rng.integers(0, 3, count), rng.integers(0, 5, count)
     return x, np.argmax(x[:, 1:4] + x[:, [0]], axis=1)

@@ -35,7 +35,10 @@ class Wrapper(Layer):
         for prefix, part in self._parts(name):
             if part.joint:
                 raise ConfigError(f"{part} sums over a batch: it cannot be inside another layer", code="config-layer")
-            found |= {prefix + key: param for key, param in part.params(*inputs).items()}
+            params = part.params(*inputs)
+            if any(param.by_row for param in params.values()):
+                raise ConfigError(f"{part} is inside another layer: leave sparse_steps out", code="config-sparse")
+            found |= {prefix + key: param for key, param in params.items()}
             inputs = (part.output_shape(*inputs),)
         return found, inputs[0]
 
