@@ -81,7 +81,7 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
             parts = {part: vectors[f"{n}.{part}"].astype(like.theta.dtype) for part in VECTORS}
             if any(vector.shape != getattr(like, part).shape for part, vector in parts.items()):
                 raise ValueError("its vectors have other shapes")
-            states.append(TrainState.of(told, **parts))
+            states.append(TrainState.of(told, **parts, averaged=like.averaged))
         sums = vectors["sums"].astype(np.float64) if round_ else None
         if (begun := identity.blank) is not None:
             last = begun.state.epoch + len(rows)

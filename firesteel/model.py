@@ -33,6 +33,7 @@ from firesteel.fast.threads import threads
 from firesteel.printing import say
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
+from firesteel.tables.holdout import opened
 from firesteel.tables.moments import measure
 from firesteel.tables.weights import class_weights
 from firesteel.train.callbacks import Callback
@@ -172,7 +173,7 @@ class Model:
         self._put(theta)
         self._chosen = True
         if self._state is not None:
-            self._state = self._state.with_theta(theta, self._compiled().optimizer)
+            self._state = self._state.with_theta(theta)
 
     @property
     def state(self) -> TrainState:
@@ -188,7 +189,7 @@ class Model:
             state: The state.
             averaged: Whether the model's weights are the average of the state's, where there is one.
         """
-        self._theta, self._state = state.weights(self._compiled().optimizer) if averaged else state.theta, state
+        self._theta, self._state = state.weights(averaged), state
         self._theta.flags.writeable = False
 
     def draw(self, seed: int) -> None:
@@ -381,30 +382,15 @@ class Model:
         weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
             self._surveyed(validation)
-        shards = source.shards_of(recipe)
-        if weights is not None and not isinstance(given, str):
-            given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
+        if weights is not None:
+            recipe = replace(recipe, class_weight=weights)
+            if not isinstance(given, str):
+                given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
         centre = self._centre(survey)
         warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
         extra = {**extra, "validation_split": source.split, "class_weight": given}
-        with contextlib.ExitStack() as stack:
-            engine = stack.enter_context(source.engine(shards, shuffle=recipe.shuffle, centre=centre))
-            held: Engine | None = None
-            if validation is not None:
-                held = stack.enter_context(validation.engine(centre=centre))
-            elif survey.held:
-                held = stack.enter_context(source.engine(held=True, centre=centre))
-            if place is not None:
-                stack.enter_context(place)
-            return fit(
-                self,
-                engine,
-                held,
-                recipe if weights is None else replace(recipe, class_weight=weights),
-                callbacks=callbacks,
-                checkpoints=place,
-                extra=extra,
-            )
+        with opened(source, recipe, centre, validation) as engines, place or contextlib.nullcontext():
+            return fit(self, *engines, recipe, callbacks=callbacks, checkpoints=place, extra=extra)
 
     def suited(self, engine: Engine, class_weight: tuple[float, ...] | None) -> tuple[Objective, bool]:
         """Take from packed rows what the network leaves open.
@@ -603,7 +589,7 @@ class Model:
         state, vectors = self._state, {}
         if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
             extra["state"] = state.counts
-            if self._theta is not state.theta:
+            if state.averaged and self._theta is not state.theta:
                 extra["averaged"], state = True, state.swapped()
             vectors = {"slots": state.slots} | ({"outer": state.outer} if state.outer.tobytes().strip(b"\0") else {})
         return store.to_bytes(self.network, self.theta, extra, vectors)

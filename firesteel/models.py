@@ -168,11 +168,15 @@ class Sequential(Model):
                 model.compile(compiled["optimizer"], compiled["loss"], named)
                 model._objective()
             if "state" in header:
-                still = np.broadcast_to(np.zeros((), theta.dtype), theta.shape)
-                state = TrainState.of(header["state"], theta, vectors["slots"], vectors.get("outer", still))
-                if len(state.slots) != len(state.used(model._compiled().optimizer).slots):
+                still, optimizer = (
+                    np.broadcast_to(np.zeros((), theta.dtype), theta.shape),
+                    model._compiled().optimizer,
+                )
+                vectors = {"outer": still, **vectors}
+                state = TrainState.of(header["state"], theta, **vectors, averaged=optimizer.use_ema)
+                if len(state.slots) != len(optimizer.slots):
                     raise ValueError("its moments are not those of its optimizer")
-                averaged = header.get("averaged") is True and model._compiled().optimizer.use_ema
+                averaged = header.get("averaged") is True and state.averaged
                 model.keep(state.swapped() if averaged else state, averaged)
         except store.WRONG as error:
             raise store.damaged(name, error) from None

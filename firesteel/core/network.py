@@ -133,6 +133,8 @@ class Network:
     """Whether each part reads what the one before it makes, and no rows but its own."""
     front: int | None = derived()
     """The number of a chain's first linear part, if zeros stay zeros before it and its kernel moves row by row."""
+    rowwise: bool = derived()
+    """Whether parameters move row by row."""
     ahead: tuple[Part, ...] = derived()
     """What says which rows a batch touches of the parameters that move row by row."""
 
@@ -169,7 +171,9 @@ class Network:
             owned = params[plan[self.front or 0].owner]
             owned["w"] = replace(owned["w"], by_row=True)
         layout = Layout(tuple([tuple(zip(owned, map(SHAPE, owned.values()), strict=True)) for owned in params]))
-        known |= {"params": params, "layout": layout, "ahead": layers.embedding.ahead(plan, params)}
+        rowwise = any([one.by_row for owned in params for one in owned.values()])
+        ahead = layers.embedding.ahead(plan, params) if rowwise else ()
+        known |= {"params": params, "layout": layout, "rowwise": rowwise, "ahead": ahead}
         for _, shape, constraint in self.constrained:
             constraint.check(shape)
 

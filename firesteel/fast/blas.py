@@ -79,7 +79,7 @@ class Blas:
         with self.lock:
             key = self.users.get(user)
             if key is not None:
-                if all(other is user or at != key for other, at in self.users.items()):
+                if [*self.users.values()].count(key) == 1:
                     self._put_back(key)
                 self.users.pop(user, None)
             if not self.users:

@@ -34,7 +34,6 @@ from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
-from firesteel.train.rowwise import rowwise
 from firesteel.train.source import Survey
 
 DESCRIPTION = "spark.job.description"
@@ -152,7 +151,7 @@ class SparkEngine:
 
     def check(self, task: Task) -> None:
         size, limit = task.vectors * task.theta.nbytes, _most_result(self.frame.sparkSession)
-        if rowwise(task.objective.network):  # whose changed rows, all in the worst case, come from each shard
+        if task.objective.network.rowwise:  # whose changed rows, all in the worst case, come from each shard
             size *= self._shards
         if size > RESULT_SHARE * limit:
             raise ConfigError(
@@ -169,7 +168,7 @@ class SparkEngine:
                 worker.run_shard, parcel, task.version, self._expected, self._shift, PIECE_BYTES
             )
             frame = self._data.mapInArrow(function, PARTIALS)
-            if not rowwise(task.objective.network) and self._shards * task.vectors * task.theta.nbytes > MERGE_BYTES:
+            if not task.objective.network.rowwise and self._shards * task.vectors * task.theta.nbytes > MERGE_BYTES:
                 frame = self._merged(frame, task)
             return _partials(collect(frame, task.title), self._shards, task.theta)
 

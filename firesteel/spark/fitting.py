@@ -41,6 +41,7 @@ from firesteel.spark.params import NetworkParams
 from firesteel.spark.paths import reach
 from firesteel.spark.persistence import StageReader, StageWriter
 from firesteel.spark.summary import TrainingSummary
+from firesteel.tables.holdout import opened
 from firesteel.tables.moments import Moments, measure
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
 from firesteel.train.centring import centre_for
@@ -261,7 +262,6 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         assert stopping is not None
         if plan.automatic and survey.held:
             stopping = replace(stopping, monitor="val_loss", patience=PATIENCE)
-        shards = source.shards_of(plan.recipe)
         design = self._design(source, survey, plan)
         recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
         centre = centre_for(survey.centre, design.network, design.loss)
@@ -269,8 +269,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         callbacks = [] if plan.runs is None else [_run_folder(plan.runs, source.feature_names, design.names)]
         kind = "classification" if self._classifies else "regression"
         with contextlib.ExitStack() as stack:
-            engine = stack.enter_context(source.engine(shards, centre=centre))
-            held = stack.enter_context(source.engine(held=True, centre=centre)) if survey.held else None
+            engine, held = stack.enter_context(opened(source, recipe, centre))
+            assert isinstance(engine, SparkEngine)
             kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
             checkpoints = stack.enter_context(kept) if kept else None
             measured = plan.standardize or not self._classifies

@@ -22,7 +22,7 @@ from firesteel.train.history import Row
 from firesteel.train.partial import Partial, Task, Watch, tree_sum
 from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import Work, evaluate_each, evaluate_first, passes
-from firesteel.train.rowwise import rowwise, spread
+from firesteel.train.rowwise import spread
 from firesteel.train.search import Bold, search
 from firesteel.train.state import TrainState
 from firesteel.train.stopping import Stopping
@@ -89,7 +89,7 @@ class Job:
             theta=theta,
             batch_size=recipe.batch_size or rows,
             seed=recipe.seed,
-            rounds=self.strategy.sparse_rounds(rounds) if rowwise(objective.network) else rounds,
+            rounds=self.strategy.sparse_rounds(rounds) if objective.network.rowwise else rounds,
             shards=engine.shards,
             shuffle=recipe.shuffle,
             watch=watcher.batches if inside else None,
@@ -165,10 +165,6 @@ class Job:
         row["by_shard"] = (self.by_shard / count).tolist()
         return row
 
-    def weights(self, state: TrainState) -> Array:
-        """Return the weights of a state that validation is of."""
-        return state.weights(self.compiled) if self.recipe.evaluate_averaged else state.theta
-
     def task(self, state: TrainState, number: int) -> Task:
         """Return the task of a round."""
         theta = read_only(state.theta)
@@ -182,7 +178,7 @@ class Job:
         assert total is not None, "an engine holds at least one block"
         self.seconds, self.slowest = self.seconds + total.seconds, self.slowest + total.slowest
         self.machines |= total.machines
-        return spread(total, task)
+        return spread(total, task) if total.changed else total
 
 
 class LineSearch(Job):

@@ -72,12 +72,12 @@ def train(
     """
     watcher = watcher or Watcher()
     job = job_of(engine, objective, optimizer, recipe, watcher, start.state.theta)
-    run = TrainingRun(job, start, watcher, keep, origin)
+    run, averaged = TrainingRun(job, start, watcher, keep, origin), recipe.evaluate_averaged
     while not run.ended:
         run.begin()
         clock = time.perf_counter()
         ended = run.epochs()
-        thetas = [job.weights(state) for state, _ in itertools.takewhile(is_finite, ended)]
+        thetas = [state.weights(averaged) for state, _ in itertools.takewhile(is_finite, ended)]
         scored = [] if validation is None or not thetas else scores(validation, objective, thetas, job)
         seconds = time.perf_counter() - clock
         for number, (state, sums) in enumerate(ended):
@@ -208,13 +208,13 @@ class TrainingRun:
         """Return the loss of the training rows before the training, and at a state."""
         objective = replace(self.job.objective, metrics=())
         with np.errstate(over="ignore", invalid="ignore"):
-            found = scores(self.job.engine, objective, [*map(self.job.weights, (self.origin, state))])
+            found = scores(self.job.engine, objective, [self.origin.weights(), state.weights()])
         return [means["loss"] for means in found]
 
     def result(self) -> tuple[TrainState, History]:
         """Return the state to be kept and the history.  Raises DivergenceError where that is worth nothing."""
         state = self.best or self.state
-        if self.rows and (self.job.broke or suspect(self.rows[-1]["loss"], self.job.weights(state))):
+        if self.rows and (self.job.broke or suspect(self.rows[-1]["loss"], state.weights())):
             before, after = self._losses(state)
             ruined = [row["epoch"] for row in self.rows if not bearable(row["loss"], before)]
             last = self.rows[-1]["epoch"]

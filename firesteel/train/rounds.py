@@ -22,7 +22,7 @@ from firesteel.fast.blas import BLAS
 from firesteel.train.blocks import Block
 from firesteel.train.fused import fused_step
 from firesteel.train.partial import Partial, Task, tree_sum
-from firesteel.train.rowwise import RowwiseStep, entering, rows_for, rowwise, spread
+from firesteel.train.rowwise import RowwiseStep, entering, rows_for, spread
 from firesteel.train.step import SUB_BATCH, NumpyStep, Step, batches
 
 __all__ = ["Work", "average", "evaluate", "evaluate_all", "evaluate_each", "evaluate_first", "gradient", "moments"]
@@ -57,7 +57,7 @@ def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots
     theta (P,) and slots (K, P) are changed in place.
     """
     given = task, blocks, size, theta, slots, run
-    if rowwise(task.objective.network):
+    if task.objective.network.rowwise:
         return RowwiseStep(NumpyStep(*given))
     return fused_step(*given) or NumpyStep(*given)
 
@@ -73,7 +73,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     by_id = {block.id: block for block in blocks}
     chosen = [by_id[number] for number in round_blocks(task, list(by_id))]
     network = task.objective.network
-    if not chosen and not rowwise(network):
+    if not chosen and not network.rowwise:
         nothing = np.zeros((1 + len(task.optimizer.slots), len(task.theta)), task.theta.dtype)
         return Partial(nothing, np.zeros(task.objective.size))
     shard = blocks[0].id % task.shards

@@ -23,7 +23,7 @@ from firesteel.train.blocks import Block
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.step import NumpyStep, Workspace
 
-__all__ = ["RowwiseStep", "entering", "narrowed", "rows_for", "rowwise", "spread"]
+__all__ = ["RowwiseStep", "entering", "narrowed", "rows_for", "spread"]
 
 
 Stretch = tuple[slice, tuple[int, int], int | None]
@@ -40,11 +40,6 @@ def stretches(network: Network) -> list[Stretch]:
             start = found.pop()[0].start if found and found[-1][2] is None else where.start
             found.append((slice(start, where.stop), (1, where.stop - start), None))
     return found
-
-
-def rowwise(network: Network) -> bool:
-    """Return whether parameters of a network move row by row."""
-    return any([param.by_row for params in network.params for param in params.values()])
 
 
 def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:

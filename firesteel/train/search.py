@@ -34,7 +34,7 @@ def search(
     """
 
     def at(theta: Array) -> tuple[float, Array, Partial]:
-        total = look(state.with_theta(theta, optimizer))
+        total = look(state.with_theta(theta))
         g = total.vectors[0] * theta.dtype.type(1.0 / (total.sums[1] or 1.0))
         return float(total.sums[0] / (total.sums[1] or 1.0)), g, total
 

@@ -22,6 +22,7 @@ class TrainState:
 
     step: optimiser steps taken.  epoch: epochs finished.  learning_rate: what it was set to, or None.
     cost: the last loss that a search or a bold driver has accepted; None before it.
+    averaged: whether the last of the slots is the average of the weights.
     """
 
     theta: Array
@@ -31,6 +32,7 @@ class TrainState:
     epoch: int = 0
     learning_rate: float | None = None
     cost: float | None = None
+    averaged: bool = False
 
     @staticmethod
     def start(theta: Array, optimizer: Optimizer) -> "TrainState":
@@ -42,10 +44,10 @@ class TrainState:
         """
         slots = np.zeros((len(optimizer.slots), len(theta)), theta.dtype)
         slots[len(slots) - optimizer.use_ema :] = theta
-        return TrainState(theta, slots, np.zeros_like(theta))
+        return TrainState(theta, slots, np.zeros_like(theta), averaged=optimizer.use_ema)
 
     @staticmethod
-    def of(counts: Any, theta: Array, slots: Array, outer: Array) -> "TrainState":
+    def of(counts: Any, theta: Array, slots: Array, outer: Array, averaged: bool = False) -> "TrainState":
         """Return the state with these `counts`; raise ValueError where that describes none."""
         step, epoch, rate, cost = counts
         whole = all(type(number) is int and 0 <= number < 2**53 for number in (step, epoch))
@@ -54,7 +56,7 @@ class TrainState:
             raise ValueError(f"{counts} do not describe a training")
         if not slots.shape[1:] == theta.shape == outer.shape:
             raise ValueError("its vectors have other shapes")
-        return TrainState(theta, slots, outer, step, epoch, rate, cost)
+        return TrainState(theta, slots, outer, step, epoch, rate, cost, averaged)
 
     @property
     def counts(self) -> list[Any]:
@@ -65,17 +67,17 @@ class TrainState:
         """Return the optimiser with the learning rate that this state has set, if it has."""
         return optimizer if self.learning_rate is None else optimizer.at_rate(self.learning_rate)
 
-    def weights(self, optimizer: Optimizer) -> Array:
-        """Return the weights of the model that is trained: their average, where the optimiser keeps one."""
-        return self.slots[-1] if optimizer.use_ema else self.theta
+    def weights(self, averaged: bool = True) -> Array:
+        """Return the weights of the model that is trained: where that is wanted their average, if there is one."""
+        return self.slots[-1] if averaged and self.averaged else self.theta
 
     def swapped(self) -> "TrainState":
         """Return this state with the weights and their average in each other's place, as such models are saved."""
         return replace(self, theta=self.slots[-1], slots=np.vstack([self.slots[:-1], self.theta]))
 
-    def with_theta(self, theta: Array, optimizer: Optimizer) -> "TrainState":
+    def with_theta(self, theta: Array) -> "TrainState":
         """Return this state with other parameters, of which an average begins anew, and everything else kept."""
-        slots = np.vstack([self.slots[:-1], theta]) if optimizer.use_ema else self.slots
+        slots = np.vstack([self.slots[:-1], theta]) if self.averaged else self.slots
         return replace(self, theta=theta, slots=slots, cost=None)
 
 

@@ -211,7 +211,7 @@ class NumpyStep:
         self.workspaces, self.free = list[Workspace](), list[Workspace]()
 
     def plan(self, pieces: list[Piece], weight: float | None) -> range:
-        at, unit = 0, all(block.unit for block, _ in pieces)
+        at, unit = 0, all([block.unit for block, _ in pieces])
         for block, rows in pieces:
             end = at + len(rows)
             block.y.take(rows, axis=0, out=self.y[at:end], mode="clip")

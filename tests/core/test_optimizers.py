@@ -101,9 +101,9 @@ def test_the_average_is_that_of_keras_of_the_weights_after_each_step_and_changes
         expected = exact if t == 1 else 0.75 * expected + 0.25 * exact
         for where, _ in network.statistics:
             expected[where] = exact[where]
-        np.testing.assert_allclose(state.weights(averaged), expected, rtol={"float32": 1e-5, "float64": 1e-14}[dtype])
-    assert state.weights(averaged).dtype == dtype and state.weights(averaged)[:6].min() >= 0
-    assert plain.weights(optimizer) is plain.theta and not np.array_equal(state.weights(averaged), state.theta)
+        np.testing.assert_allclose(state.weights(), expected, rtol={"float32": 1e-5, "float64": 1e-14}[dtype])
+    assert state.weights().dtype == dtype and state.weights()[:6].min() >= 0
+    assert plain.weights() is plain.theta and not np.array_equal(state.weights(), state.theta)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -69,6 +69,14 @@ def test_rates_that_change_and_weights_that_balance_are_written_too():
     assert made["training"]["class_weight"] == "balanced"
 
 
+def test_averages_of_weights_are_written_too():
+    made, model = told(optimizer=SGD(0.1, use_ema=True, ema_momentum=0.5))
+    assert optimizers.get(made["training"]["optimizer"]) == model.optimizer != SGD(0.1, use_ema=True)
+    assert "evaluate_averaged" not in made["training"]
+    made, _ = told(optimizer=SGD(0.1, use_ema=True), evaluate_averaged=False)
+    assert made["training"]["evaluate_averaged"] is False
+
+
 def test_numpy_s_numbers_are_written_as_others_are_and_no_metrics_are_none():
     weights = {np.int64(0): np.float32(2.0)}
     made, _ = told(metrics=(), class_weight=weights, validation_split=np.float32(0.25))

@@ -610,7 +610,7 @@ def test_a_training_is_known_by_all_that_decides_its_bits_and_by_nothing_else():
         {"engines": [engine(), engine()]},
         {"engines": [engine(w=W + 1)]},
         {"start": replace(start(Adam()), step=1)},
-        {"start": start(Adam()).with_theta(start(Adam()).theta + 1, Adam())},
+        {"start": start(Adam()).with_theta(start(Adam()).theta + 1)},
         {"settings": {"seed": 1}},
     ]
     assert len({name(), *(name(**other) for other in others)}) == len(others) + 1
