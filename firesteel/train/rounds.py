@@ -57,9 +57,9 @@ def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots
     theta (P,) and slots (K, P) are changed in place.
     """
     given = task, blocks, size, theta, slots, run
-    if task.objective.network.rowwise:
-        return RowwiseStep(NumpyStep(*given))
-    return fused_step(*given) or NumpyStep(*given)
+    network = task.objective.network
+    inner = (None if network.sparse else fused_step(*given)) or NumpyStep(*given)
+    return RowwiseStep(inner) if network.rowwise else inner
 
 
 def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:

@@ -6,7 +6,6 @@ the rows go back.  Untouched rows neither move nor decay: docs/design/0006-spars
 dense training.  `rounds.py` chooses this where a network has such parameters.
 """
 
-import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -59,11 +58,11 @@ def narrowed(network: Network, rows: Mapping[int, int]) -> Network:
     for owner, count in rows.items():
         by_row = [(name, shape, network.params[owner][name].by_row) for name, shape in shapes[owner]]
         shapes[owner] = tuple((name, (count, *shape[1:]) if moves else shape) for name, shape, moves in by_row)
-    narrow = copy.copy(network)
-    for name in ("statistics", "constrained"):  # what is empty stays so
+    narrow = object.__new__(Network)  # in each step: a copy is slower
+    vars(narrow).update(vars(network), layout=Layout(tuple(shapes)))
+    for name in ("statistics", "constrained"):
         if getattr(network, name):
-            narrow.__dict__.pop(name, None)
-    narrow.__dict__["layout"] = Layout(tuple(shapes))
+            vars(narrow).pop(name, None)
     return narrow
 
 
@@ -86,7 +85,8 @@ class ParamTable:
 
     def __init__(self, network: Network, vectors: Sequence[Array], stretch: Stretch) -> None:
         where, shape, self.owner = stretch
-        self.wide, self.units = [vector[where].reshape(shape) for vector in vectors], shape[1]
+        self.units, self.kind = shape[1], np.dtype((np.void, shape[1] * vectors[0].itemsize))
+        self.wide = [vector[where].view(self.kind) for vector in vectors]  # a row is one item, and moves as one
         self.readers = [part for part in network.plan if part.owner == self.owner]
         self.rows, self.place = np.zeros(int(self.owner is None), np.intp), np.empty(shape[0], np.int32)
         self.touched = np.full(shape[0], self.owner is None)
@@ -161,23 +161,23 @@ class RowwiseStep:
         vectors = np.empty((len(self.narrow), size), self.theta.dtype)
         for table, part in self._parts(vectors):
             for vector, into in zip(table.wide, part, strict=True):
-                vector.take(table.rows, axis=0, out=into, mode="clip")
+                vector.take(table.rows, out=into, mode="clip")
         return vectors
 
     def _parts(self, vectors: Array) -> Iterator[tuple[ParamTable, Array]]:
-        """Yield the rows in vectors like those, (K', rows, numbers), that are each table's."""
+        """Yield the rows in vectors like those, (K', rows), that are each table's."""
         at = 0
         for table in self.tables:
             end = at + len(table.rows) * table.units
-            yield table, vectors[:, at:end].reshape(len(vectors), len(table.rows), table.units)
+            yield table, vectors[:, at:end].view(table.kind)
             at = end
 
     def _partial(self, like: Partial, vectors: Array, share: float) -> Partial:
         """Return what travels of such vectors: the rows of tables, and all that is between these."""
-        parts = list(self._parts(vectors))
-        rest = [part[:, 0] for table, part in parts if table.owner is None]
-        rows = [(table.rows, part) for table, part in parts if table.owner is not None]
-        changed = tuple(Changed(at, part, np.full(len(at), share)) for at, part in rows)
+        parts = [(table, part.view(vectors.dtype)) for table, part in self._parts(vectors)]
+        rest = [part for table, part in parts if table.owner is None]
+        rows = [(table.rows, part, table.units) for table, part in parts if table.owner is not None]
+        changed = tuple(Changed(at, v.reshape(len(v), -1, n), np.full(len(at), share)) for at, v, n in rows)
         return replace(like, vectors=np.hstack([vectors[:, :0], *rest]), changed=changed)
 
 

@@ -195,7 +195,7 @@ class NumpyStep:
         self.y, self.w = np.empty((rows, blocks[0].y.shape[1]), dtype), np.empty(rows)
         self.weights, self.losses = np.empty(rows, dtype), np.empty(rows, dtype)
         self.outputs = np.empty((rows, network.outputs), dtype)
-        self.learned = Workspace(network.layout, (0, 0), np.zeros_like(theta))
+        self.learned = Workspace(network.layout, (0, 0), np.zeros(len(theta), dtype))
 
     def use(self, network: Network, theta: Array, slots: Array, x: Features | None = None) -> None:
         """Learn and move these parameters from now on.
