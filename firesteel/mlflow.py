@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel import __version__
+from firesteel._files import named
 from firesteel.errors import ConfigError, StoreError, without_secrets
-from firesteel.files import named
 from firesteel.models import Sequential
 from firesteel.models import load_model as load_file
 from firesteel.train.callbacks import Callback, Logs

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from firesteel import console, notebook, store
+from firesteel import _console as console
+from firesteel import _notebook as notebook
+from firesteel import _store as store
+from firesteel._model import Model
+from firesteel._printing import plain, say
 from firesteel.core import metrics
 from firesteel.core.layers import Input, Layer
 from firesteel.core.network import Network
 from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
-from firesteel.model import Model
-from firesteel.printing import plain, say
 from firesteel.tables.given import listed
 from firesteel.train.state import TrainState
 

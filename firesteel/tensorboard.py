@@ -10,8 +10,8 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
+from firesteel._files import check_folder, path_of
 from firesteel.errors import ConfigError
-from firesteel.files import check_folder, path_of
 from firesteel.train.callbacks import Callback, Logs
 
 __all__ = ["TensorBoard"]

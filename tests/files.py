@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from firesteel import store
-from firesteel.checkpoints import FileCheckpoints, from_bytes, to_bytes
+from firesteel import _store as store
+from firesteel._checkpoints import FileCheckpoints, from_bytes, to_bytes
 from firesteel.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
 from firesteel.models import Sequential, load_model
 from firesteel.train.checkpoints import Identity

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from firesteel import store
+from firesteel import _store as store
 from firesteel.cli import main
 from firesteel.cli.config import resolve
 from firesteel.cli.rows import Ask, load

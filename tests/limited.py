@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import firesteel
-from firesteel import store
+from firesteel import _store as store
 from firesteel.cli import rows
 from firesteel.cli.config import resolve
 from firesteel.cli.rows import Ask, load

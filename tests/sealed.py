@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
-from firesteel import store
+from firesteel import _store as store
 
 __all__ = ["parts", "changed", "sealed_mutants"]
 

@@ -15,8 +15,8 @@ import fsspec
 import numpy as np
 import pytest
 
+from firesteel._checkpoints import FileCheckpoints, UrlCheckpoints, from_bytes, to_bytes
 from firesteel.callbacks import BackupAndRestore, EarlyStopping, LearningRateScheduler, ReduceLROnPlateau
-from firesteel.checkpoints import FileCheckpoints, UrlCheckpoints, from_bytes, to_bytes
 from firesteel.errors import ConfigError, StoreError
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential

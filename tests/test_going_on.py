@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from firesteel import callbacks, store
+from firesteel import _store as store
+from firesteel import callbacks
 from firesteel.callbacks import (
     BoldDriver,
     Callback,

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from firesteel import notebook
+from firesteel import _notebook as notebook
 from firesteel.layers import BatchNormalization, Dense, Input
 from firesteel.models import Sequential
 from firesteel.train.history import History

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from firesteel import checkpoints, store
+from firesteel import _checkpoints as checkpoints
+from firesteel import _store as store
+from firesteel._files import check_folder, open_plain, replacing
 from firesteel.callbacks import CSVLogger, ModelCheckpoint
 from firesteel.datasets.files import written
 from firesteel.errors import StoreError
-from firesteel.files import check_folder, open_plain, replacing
 from firesteel.layers import Dense
 from firesteel.models import Sequential, load_model
 from tests.files import KEPT, ME, model
@@ -165,7 +166,7 @@ def test_only_what_killed_writers_of_the_same_file_have_left_is_removed(tmp_path
 
 SLOW = """
 import sys, time
-from firesteel.files import replacing
+from firesteel._files import replacing
 with replacing(sys.argv[1]) as file:
     file.write(bytes(1000)); file.flush()
     print("begun", flush=True)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from firesteel import checkpoints, store
+from firesteel import _checkpoints as checkpoints
+from firesteel import _store as store
 from firesteel.callbacks import BoldDriver, Callback, EarlyStopping, ReduceLROnPlateau
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.errors import FiresteelError, StoreError

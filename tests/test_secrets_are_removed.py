@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from firesteel import mlflow
-from firesteel.checkpoints import UrlCheckpoints
+from firesteel._checkpoints import UrlCheckpoints
 from firesteel.cli import main
 from firesteel.cli.config import Config, DataSettings, EngineSettings, RunSettings, to_toml
 from firesteel.errors import HIDDEN, DataError, SparkJobError, without_secrets

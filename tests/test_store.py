@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from firesteel import store
+from firesteel import _store as store
 from firesteel.core.initializers import INITIALIZERS
 from firesteel.core.layers import ACTIVATIONS, LAYERS
 from firesteel.core.losses import LOSSES

@@ -20,25 +20,25 @@ PACKAGE = Path(firesteel.__file__).parent
 TESTS = Path(__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FACE = [
-    "advice",
+    "_advice",
     "callbacks",
-    "checkpoints",
-    "console",
+    "_checkpoints",
+    "_console",
     "constraints",
-    "files",
+    "_files",
     "initializers",
     "layers",
     "losses",
     "metrics",
-    "model",
+    "_model",
     "models",
     "optimizers",
-    "printing",
+    "_printing",
     "regularizers",
-    "store",
+    "_store",
     "utils",
 ]
-BASE = ["__init__", "errors", "notebook", "testing"]
+BASE = ["__init__", "_notebook", "errors", "testing"]
 INTEGRATIONS = {"mlflow": "mlflow", "tensorboard": "tensorboardX"}
 """Modules for somebody else's program, and the package that they import when they are used."""
 LIMITS = {"core": 900, "train": 2500, "fast": 700, "face": 1300}
@@ -59,7 +59,7 @@ CATALOGUES = [
         for name in FACE
         if name
         not in (
-            *("checkpoints", "console", "files", "model", "models", "printing", "store"),
+            *("_checkpoints", "_console", "_files", "_model", "models", "_printing", "_store"),
             "utils",
         )
     ],
@@ -144,7 +144,7 @@ def test_what_makes_it_faster_knows_the_core(path):
 @pytest.mark.parametrize("path", **ids(under("train")))
 def test_training_knows_the_core_and_nothing_above(path):
     assert outside(path) <= {"numpy"}
-    assert not inside(ours(path), "core", "fast", "train", "errors", "files", "notebook", "printing", "firesteel")
+    assert not inside(ours(path), "core", "fast", "train", "errors", "_files", "_notebook", "_printing", "firesteel")
 
 
 @pytest.mark.parametrize("path", **ids(under("tables")))
@@ -161,8 +161,8 @@ def test_models_beside_a_model_know_the_face_and_what_is_below(path):
 
 @pytest.mark.parametrize("path", **ids(under(*FACE, "testing")))
 def test_the_face_knows_core_training_and_its_own_words(path):
-    assert outside(path) <= {"numpy", "safetensors"} | ({"fsspec"} if path.stem == "checkpoints" else set())
-    assert not inside(ours(path), "core", "fast", "train", "tables", "errors", "notebook", *FACE, *INTEGRATIONS)
+    assert outside(path) <= {"numpy", "safetensors"} | ({"fsspec"} if path.stem == "_checkpoints" else set())
+    assert not inside(ours(path), "core", "fast", "train", "tables", "errors", "_notebook", *FACE, *INTEGRATIONS)
 
 
 @pytest.mark.parametrize("path", **ids(under(*INTEGRATIONS)))
@@ -176,9 +176,9 @@ def test_of_the_face_only_the_callbacks_know_the_integrations(path):
     assert inside(set(INTEGRATIONS), *ours(path)) == set(INTEGRATIONS)
 
 
-@pytest.mark.parametrize("path", **ids(under("__init__", "errors", "files", "notebook", "printing")))
+@pytest.mark.parametrize("path", **ids(under("__init__", "errors", "_files", "_notebook", "_printing")))
 def test_the_root_knows_nothing(path):
-    assert not outside(path) and ours(path) <= ({"errors"} if path.stem == "files" else set())
+    assert not outside(path) and ours(path) <= ({"errors"} if path.stem == "_files" else set())
 
 
 @pytest.mark.parametrize("path", **ids([path for path in MODULES if floor(path) != "spark"]))
@@ -216,8 +216,8 @@ def test_the_global_generator_is_used_nowhere(path):
 
 def test_the_import_test_can_see():
     assert "numpy" in outside(PACKAGE / "train" / "engine.py")
-    assert ours(PACKAGE / "model.py") >= {
-        "checkpoints",
+    assert ours(PACKAGE / "_model.py") >= {
+        "_checkpoints",
         "core.network",
         "train.fit",
         "train.recipe",
@@ -260,6 +260,8 @@ def exported(path):
 
 
 SURFACE = [path for path in MODULES if floor(path) in ("core", "train", *BASE[1:], *INTEGRATIONS, *FACE)]
+PUBLIC = [*(path for path in PACKAGE.glob("*.py") if path.name[0] != "_"), *PACKAGE.glob("optimizers/*.py")]
+PUBLIC += [PACKAGE / folder / "__init__.py" for folder in ("datasets", "report", "spark")]
 
 
 @pytest.mark.parametrize("path", **ids(MODULES))
@@ -270,7 +272,7 @@ def test_every_module_opens_with_a_docstring(path):
 @pytest.mark.parametrize("path", **ids(SURFACE))
 def test_every_public_name_exists_and_is_documented(path):
     module = exported(path)
-    if path.name == "__init__.py":
+    if path.name == "__init__.py" or path.name[0] == "_":
         return
     assert len(set(module.__all__)) == len(module.__all__)
     for name in module.__all__:
@@ -281,6 +283,27 @@ def test_every_public_name_exists_and_is_documented(path):
             and type(value).__module__ in ("builtins", "abc", "typing")
         ):
             assert value.__doc__ and value.__doc__.strip(), name
+
+
+def listing(path):
+    """Whether a module lists its names in `__all__`."""
+    return any(
+        isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__" for node in parsed(path).body
+    )
+
+
+@pytest.mark.parametrize("path", **ids(MODULES))
+def test_a_public_module_lists_its_names_and_a_private_one_begins_with_an_underscore(path):
+    private = floor(path)[0] == "_" or floor(path) in ("spark", "cli", "report", "datasets", "tables", "search")
+    assert listing(path) if path in PUBLIC else not (private and listing(path))
+
+
+def test_what_users_read_names_public_modules_alone():
+    root = PACKAGE.parent
+    pages = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "examples").rglob("*.py")]
+    text = "\n".join(path.read_text() for path in pages)
+    assert "from firesteel.models import" in text
+    assert not re.findall(r"(?:from|import) firesteel(?:\._| import _)\w+", text)
 
 
 @pytest.mark.parametrize("path", **ids(SURFACE))

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from firesteel import store
-from firesteel.errors import DataError, FiresteelError
+from firesteel.errors import DataError
 
 COLOURS = {"cost": "#b5443a", "accuracy": "#2a6f97"}
 
@@ -69,10 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for what, values in {what: read(path) for what, path in wanted.items()}.items():
             path = given.folder / f"{what}_history.png"
-            store.write(path, draw(what, values))
+            path.write_bytes(draw(what, values))
             print(path)
-    except FiresteelError as error:
+    except DataError as error:
         print(f"generate_plots.py: {error}", file=sys.stderr)
+        return 3
+    except OSError as error:
+        print(f"generate_plots.py: {error.filename} cannot be written: {error.strerror}", file=sys.stderr)
         return 3
     return 0
 

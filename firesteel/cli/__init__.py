@@ -15,8 +15,6 @@ from typing import NoReturn
 
 from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError, StoreError, without_secrets
 
-__all__ = ["main"]
-
 EXIT_CODES: tuple[tuple[type[FiresteelError], int], ...] = (
     (ConfigError, 2),
     (DataError, 3),

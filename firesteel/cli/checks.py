@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firesteel.advice import sizes
+from firesteel._advice import sizes
 from firesteel.cli.rows import TABLES, Ask, FileRows, load, parquet, pick
 from firesteel.cli.task import are_classes, labels_of, spelled
 from firesteel.datasets.delimited import csv_columns

@@ -6,7 +6,7 @@ The fingerprint is of architecture and weights; the checksum is that of the file
 from pathlib import Path
 from typing import Any
 
-from firesteel import store
+from firesteel import _store as store
 from firesteel.cli.options import Json, print_json
 from firesteel.cli.trained import trained
 from firesteel.errors import without_secrets

@@ -5,7 +5,7 @@ The page itself is `firesteel.report.page`.
 
 from pathlib import Path
 
-from firesteel import store
+from firesteel import _store as store
 from firesteel.errors import without_secrets
 
 

@@ -16,9 +16,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel._files import open_plain, path_of
 from firesteel.datasets.files import TIMES, Unpacked, array_of, fill, opened, written
 from firesteel.errors import DataError
-from firesteel.files import open_plain, path_of
 
 UNPACKED = 2**30
 """Bytes that a packed array may always have; a larger one must not be more than TIMES as large as it was packed."""

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel._files import replacing
 from firesteel.errors import DataError
-from firesteel.files import replacing
 
 TIMEOUT_SECONDS = 30
 """For a mirror to say anything."""

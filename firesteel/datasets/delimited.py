@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel._files import path_of
 from firesteel.datasets.files import array_of, lines_of, opened_text, text_lines, written
 from firesteel.errors import DataError
-from firesteel.files import path_of
 
 CHUNK = 2**18
 """Cells turned into numbers at a time."""

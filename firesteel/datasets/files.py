@@ -20,8 +20,8 @@ from typing import Any, BinaryIO, TextIO, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel._files import open_plain, replacing
 from firesteel.errors import DataError
-from firesteel.files import open_plain, replacing
 
 Parsed = TypeVar("Parsed")
 HEAD, PIECE = 16, 2**20

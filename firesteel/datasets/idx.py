@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel._files import open_plain, path_of
 from firesteel.datasets.files import Unpacked, array_of, fill, opened, written
 from firesteel.errors import DataError
-from firesteel.files import open_plain, path_of
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MAX_DIMENSIONS = 8

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel._files import path_of
 from firesteel.core.spec import whole
 from firesteel.datasets.files import array_of, parsed_lines, written
 from firesteel.errors import ConfigError, DataError
-from firesteel.files import path_of
 
 CHUNK = 2**20
 """Values turned into text at a time."""

@@ -10,8 +10,8 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel._files import path_of
 from firesteel.datasets.files import parsed_lines
-from firesteel.files import path_of
 
 
 def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:

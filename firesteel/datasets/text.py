@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from firesteel._files import path_of
 from firesteel.datasets.files import array_of, written
 from firesteel.errors import DataError
-from firesteel.files import path_of
 
 CHUNK = 2**20
 """Values turned into text at a time."""

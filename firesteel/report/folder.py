@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from firesteel import __version__, store
+from firesteel import __version__
+from firesteel import _store as store
+from firesteel._files import open_plain, path_of
 from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
-from firesteel.files import open_plain, path_of
 from firesteel.report import settings
 from firesteel.report.evidence import DisplayNames, SampledRows, examine
 from firesteel.report.reading import task_of

@@ -17,8 +17,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
+from firesteel._files import open_plain, path_of
 from firesteel.errors import StoreError, without_secrets
-from firesteel.files import open_plain, path_of
 from firesteel.report import charts
 from firesteel.report.folder import FORMAT
 from firesteel.report.times import time_split

@@ -1,7 +1,7 @@
 """Progress on Spark's storage: in two places by turns, so that one is whole whatever happens to the other.
 
 Each save is a small Spark job, and works wherever Spark can write, through Spark Connect too.  `persistence.py` moves
-the bytes, `firesteel/checkpoints.py` makes them and takes the turns.
+the bytes, `firesteel/_checkpoints.py` makes them and takes the turns.
 """
 
 import threading
@@ -10,7 +10,7 @@ from types import TracebackType
 
 from pyspark.sql import SparkSession
 
-from firesteel.checkpoints import Turns
+from firesteel._checkpoints import Turns
 from firesteel.errors import FiresteelError, StoreError, without_secrets
 from firesteel.spark.engine import described
 from firesteel.spark.failures import UNREACHABLE, cause, translated

@@ -16,7 +16,7 @@ from typing import Any, Self
 from pyspark.ml.base import Estimator
 from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
-from firesteel.advice import warn_of_lost
+from firesteel._advice import warn_of_lost
 from firesteel.callbacks import Callback
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, optimizers

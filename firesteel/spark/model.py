@@ -17,7 +17,7 @@ from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from firesteel import notebook
+from firesteel import _notebook as notebook
 from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network
 from firesteel.errors import ConfigError, DataError

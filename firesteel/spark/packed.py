@@ -19,7 +19,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from firesteel.advice import warn_of_lost
+from firesteel._advice import warn_of_lost
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import DTYPES
 from firesteel.core.spec import finite

@@ -1,7 +1,7 @@
 """Stages on storage: Params as Spark writes them, and with them the bytes of the network as rows.
 
 Anything that Spark can write to will do, through Spark Connect too.  Nothing that a file names is imported or run:
-`load` on one of our classes makes that class, and the network comes from `firesteel.store`.
+`load` on one of our classes makes that class, and the network comes from `firesteel._store`.
 """
 
 import json
@@ -15,13 +15,13 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, 
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
+from firesteel._store import WRONG as SENSELESS
+from firesteel._store import damaged
 from firesteel.errors import HIDDEN, FiresteelError, StoreError, without_secrets
 from firesteel.models import Sequential
 from firesteel.spark.engine import described
 from firesteel.spark.failures import translated
 from firesteel.spark.paths import exists, is_missing, literal, move, path_text, remove
-from firesteel.store import WRONG as SENSELESS
-from firesteel.store import damaged
 
 CHUNK = 64 << 20
 """Bytes in one row of what is saved."""

@@ -1,8 +1,8 @@
 """Progress kept while training runs, so that an interrupted fit goes on where it was, to the bit.
 
 A training is known by everything that decides its bits; only its own progress is ever taken up.  Where progress lies
-is somebody else's business: `firesteel/checkpoints.py` keeps it in files, `firesteel/spark/checkpoints.py` on Spark's
-storage.
+is somebody else's business: `firesteel/_checkpoints.py` keeps it in files, `firesteel/spark/checkpoints.py` on
+Spark's storage.
 """
 
 import hashlib

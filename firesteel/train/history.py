@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from firesteel import notebook
+from firesteel import _notebook as notebook
 
 __all__ = ["UNMEASURED", "History", "Row", "rows_of"]
 

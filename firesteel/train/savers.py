@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from firesteel._files import check_folder, check_place, named, open_plain, path_of
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError
-from firesteel.files import check_folder, check_place, named, open_plain, path_of
 from firesteel.train.callbacks import Callback, Logs, Monitor, threshold
 from firesteel.train.engine import Engine
 from firesteel.train.stopping import better

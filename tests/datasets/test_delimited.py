@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from firesteel import files
+from firesteel import _files as files
 from firesteel.datasets import delimited, read_csv, write_csv
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number
 from firesteel.datasets.files import written

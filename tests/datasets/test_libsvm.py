@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_svmlight_file
 
-from firesteel import files
+from firesteel import _files as files
 from firesteel.datasets import libsvm, load_digits, read_libsvm, write_libsvm
 from firesteel.errors import DataError
 

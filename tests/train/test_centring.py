@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from firesteel import store
+from firesteel import _store as store
 from firesteel.callbacks import ModelCheckpoint
 from firesteel.core import losses
 from firesteel.core.centre import UNCENTRED, Centre, less, plus

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firesteel.checkpoints import from_bytes, to_bytes
+from firesteel._checkpoints import from_bytes, to_bytes
 from firesteel.core import losses, metrics
 from firesteel.core.layers import Dense, Dropout
 from firesteel.core.network import Network, Objective

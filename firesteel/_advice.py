@@ -24,8 +24,6 @@ from firesteel.train.centring import FAR, Sample
 from firesteel.train.checks import FLAT, INEXACT, called
 from firesteel.train.source import Survey
 
-__all__ = ["advice", "sizes", "warn_of_lost"]
-
 WIDE = 10.0
 """How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
 BROAD = 1000

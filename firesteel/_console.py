@@ -7,10 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from firesteel.printing import on_terminal, say
+from firesteel._printing import on_terminal, say
 from firesteel.train.callbacks import Callback, Logs
-
-__all__ = ["Progbar", "Quiet", "shown", "table"]
 
 BAR = 20
 """Columns of a full bar."""

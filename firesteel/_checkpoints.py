@@ -1,7 +1,7 @@
 """Progress as bytes, and the places where it lies while a training runs.
 
-A checkpoint is one safetensors file like a model's (`store.py`), with everything in it that decides how training goes
-on.  A local file is replaced whole; other storage cannot do that, and gets two places that are written by turns.
+A checkpoint is one safetensors file like a model's (`_store.py`), with everything in it that decides how training
+goes on.  A local file is replaced whole; other storage cannot do that, and gets two places that are written by turns.
 `train/fit.py` asks for it; `firesteel/spark/checkpoints.py` is the same on Spark's storage.
 """
 
@@ -16,14 +16,12 @@ from typing import Self
 import numpy as np
 from safetensors.numpy import save
 
-from firesteel import store
+from firesteel import _store as store
+from firesteel._files import check_place, open_plain, path_of
 from firesteel.errors import ConfigError, StoreError, without_secrets
-from firesteel.files import check_place, open_plain, path_of
 from firesteel.train.checkpoints import Identity
 from firesteel.train.history import rows_of
 from firesteel.train.state import Progress, TrainState
-
-__all__ = ["FileCheckpoints", "Turns", "UrlCheckpoints", "from_bytes", "place", "to_bytes"]
 
 VECTORS = ("theta", "slots", "outer")
 HEADER = ("counts", "rows", "machines", "round", "finished")

@@ -19,8 +19,6 @@ from typing import Any, BinaryIO
 
 from firesteel.errors import ConfigError, StoreError
 
-__all__ = ["check_folder", "check_place", "flush_folder", "named", "open_plain", "path_of", "replacing"]
-
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",

@@ -8,8 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-__all__ = ["box", "curves", "number", "table"]
-
 WIDTH, HEIGHT, MARGIN = 360, 96, 6
 """Of the lines, in pixels."""
 POINTS = 200

@@ -21,22 +21,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from firesteel._files import named, open_plain, path_of, replacing
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import StoreError
-from firesteel.files import named, open_plain, path_of, replacing
-
-__all__ = [
-    "FORMATS",
-    "arrays",
-    "checksum",
-    "damaged",
-    "from_bytes",
-    "headers",
-    "read",
-    "to_bytes",
-    "write",
-]
 
 FORMATS = (1, 2)
 """Numbers of the file formats that are read.  One is added when readers of the last would misread a file."""

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from firesteel import checkpoints as kept
-from firesteel import console, store
-from firesteel.advice import advice, warn_of_lost
+from firesteel import _checkpoints as kept
+from firesteel import _console as console
+from firesteel import _store as store
+from firesteel._advice import advice, warn_of_lost
+from firesteel._printing import say
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.centre import Centre
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
@@ -30,7 +32,6 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
-from firesteel.printing import say
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
 from firesteel.tables.holdout import opened
@@ -49,8 +50,6 @@ from firesteel.train.savers import BackupAndRestore
 from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
-
-__all__ = ["Model"]
 
 
 class CompileSettings(NamedTuple):

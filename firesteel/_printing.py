@@ -1,11 +1,9 @@
 """What is printed, and ends nothing: a stream that is missing, narrow, closed or broken gets what it takes.
 
-`console.py` says how it looks.
+`_console.py` says how it looks.
 """
 
 import sys
-
-__all__ = ["on_terminal", "plain", "say"]
 
 ASCII = str.maketrans("━─┃│┏┳┓┡╇┩├┼┤└┴┘", "=-||++++++++++++")
 
