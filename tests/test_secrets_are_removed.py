@@ -187,7 +187,7 @@ def test_r46_an_interrupted_command_says_no_secret(tmp_path, monkeypatch, capfd)
 def test_r46_findings_of_doctor_hold_no_secret(capsys):
     from rich.console import Console
 
-    from firesteel.cli.checks import Diagnosis
+    from firesteel.cli.diagnosis import Diagnosis
     from firesteel.cli.doctor import _show
 
     for text in ADDRESSES.values():

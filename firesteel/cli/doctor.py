@@ -1,6 +1,6 @@
 """`firesteel doctor`: every trap that newcomers step into, looked for here and now, with what to do about it.
 
-The checks are in `checks.py`; Spark is started once, for one small job, and only if nothing speaks against it, and
+The checks are in `diagnosis.py`; Spark is started once, for one small job, and only if nothing speaks against it, and
 never to look at rows.
 """
 
@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from firesteel.cli.checks import Diagnosis, before_spark, of_file, of_session
 from firesteel.cli.config import EngineSettings, resolve
+from firesteel.cli.diagnosis import Diagnosis, before_spark, of_file, of_session
 from firesteel.cli.options import Flags, Json, flags, print_json
 from firesteel.cli.progress import is_live
 from firesteel.cli.rows import Ask, ask

@@ -87,33 +87,27 @@ def _jobs(plan: TrainingPlan, shards: int, held: int) -> dict[str, int]:
 
 def as_text(facts: dict[str, Any]) -> str:
     """Return the description in words."""
-    memory, jobs = facts["memory"], facts["jobs"]
+    memory, jobs, shards = facts["memory"], facts["jobs"], _counted(facts["shards"], "shard")
     held = f" to train on and {facts['held']:,} held out" if facts["held"] else ""
     test = f"; {facts['test_rows']:,} rows to test on" if facts["test_rows"] is not None else ""
     lines = {
         "data": f"{facts['data']}: {facts['rows']:,} rows{held}, {facts['inputs']:,} inputs{test}",
         "inputs": _some(facts["features"]),
         "label": facts["decided"],
-        "task": f"{facts['task']}, {_outputs(facts)}, {facts['loss']}",
+        "task": f"{facts['task']}, {_counted(facts['outputs'], 'output')}, {facts['loss']}",
         "classes": _some(facts["classes"]),
         "network": " > ".join(facts["layers"]),
         "parameters": f"{facts['parameters']:,}",
         "memory": f"rows at most {_mebibytes(memory['rows'])}, weights in training {_mebibytes(memory['model'])}",
-        "training": f"{facts['engine']}, {facts['epochs']} epochs of {facts['steps']:,} steps, {_shards(facts)}",
+        "training": f"{facts['engine']}, {facts['epochs']} epochs of {facts['steps']:,} steps, {shards}",
         "Spark jobs": None if jobs is None else ", ".join(f"{n} to {what}" for what, n in jobs.items() if n),
     }
     shown = [f"{name:<12}{text}" for name, text in lines.items() if text]
     return "\n".join([*shown, *(f"{'hint':<12}{hint}" for hint in facts["advice"])])
 
 
-def _outputs(facts: dict[str, Any]) -> str:
-    count = facts["outputs"]
-    return f"{count} output{'' if count == 1 else 's'}"
-
-
-def _shards(facts: dict[str, Any]) -> str:
-    count = facts["shards"]
-    return f"{count} shard{'' if count == 1 else 's'}"
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _some(names: list[str] | None) -> str | None:

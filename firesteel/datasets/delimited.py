@@ -39,8 +39,8 @@ def csv_columns(path: str | os.PathLike[str]) -> list[str]:
 
     Raises DataError where the file cannot be read (`data-file`), or its first line names no columns (`data-csv`).
     """
-    with _opened(path_of(path)) as (file, refuse):
-        return _header(csv.reader(file, strict=True), refuse)
+    with _opened(path_of(path)) as (header, _):
+        return header
 
 
 def read_csv(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, Column]:
@@ -83,18 +83,15 @@ def faulty_columns(path: Path, columns: Sequence[str]) -> list[str]:
 
 def _chunks(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield the cells of each column, some rows at a time."""
-    with _opened(path) as (file, refuse):
-        reader = csv.reader(file, strict=True)
-        header = _header(reader, refuse)
+    with _opened(path) as (header, rows):
         if missing := [name for name in columns if name not in header]:
             raise DataError(
                 f"{path}: there is no column {missing[0]!r}: it has {', '.join(header)}", code="data-column"
             )
         at = [header.index(name) for name in columns]
-        rows = _rows(path, reader, len(header))
         while chunk := list(islice(rows, max(1, CHUNK // len(header)))):
             for name, number in zip(columns, at, strict=True):
-                yield name, [row[number] for row in chunk]
+                yield name, [row[number] for _, row in chunk]
 
 
 def _too_long(path: Path, name: str) -> DataError:
@@ -109,18 +106,15 @@ def _too_long(path: Path, name: str) -> DataError:
 
 def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int, str, int, int]:
     """Return line and text of the first cell of a column that is wrong, how many are, and how many rows there are."""
-    line, cell, count, rows = 0, "", 0, 0
-    with _opened(path) as (file, refuse):
-        reader = csv.reader(file, strict=True)
-        header = _header(reader, refuse)
+    first, count, seen = (0, ""), 0, 0
+    with _opened(path) as (header, rows):
         at = header.index(name)
-        for row in _rows(path, reader, len(header)):
-            rows += 1
+        for line, row in rows:
+            seen += 1
             if wrong(row[at]):
                 count += 1
-                if count == 1:
-                    line, cell = reader.line_num, row[at]
-    return line, cell, count, rows
+                first = (line, row[at]) if count == 1 else first
+    return *first, count, seen
 
 
 def is_number(cell: str) -> bool:
@@ -167,19 +161,15 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]|^\s|\s$|^$', text) else text
 
 
-Refuse = Callable[[int, str], DataError]
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Iterator[str], Refuse]]:
-    """Give the lines of a file, and what makes an error of a line; refuse bytes that are no text."""
-
-    def refuse(line: int, what: str) -> DataError:
-        return DataError(f"{path}, line {line}: {what}", code="data-csv")
-
+def _opened(path: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
+    """Give the header of a file and its rows, each with the number of its line; refuse bytes that are no text."""
     try:
         with opened_text(path) as file:
-            yield text_lines(path, io.TextIOWrapper(file, encoding="utf-8", newline="")), refuse
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            reader = csv.reader(text_lines(path, text), strict=True)
+            header = _header(path, reader)
+            yield header, _rows(path, reader, len(header))
     except UnicodeDecodeError:
         raise _undecodable(path) from None
 
@@ -199,7 +189,10 @@ def _undecodable(path: Path) -> DataError:
     )
 
 
-def _header(reader: Any, refuse: Refuse) -> list[str]:
+def _header(path: Path, reader: Any) -> list[str]:
+    def refuse(line: int, what: str) -> DataError:
+        return DataError(f"{path}, line {line}: {what}", code="data-csv")
+
     try:
         names: list[str] = next((row for row in reader if row), [])
     except csv.Error as error:
@@ -218,7 +211,7 @@ def _header(reader: Any, refuse: Refuse) -> list[str]:
     return names
 
 
-def _rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
+def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank; all of one width, or the first that is not is refused, with how many are."""
     ragged: tuple[int, int] | None = None
     seen = bad = 0
@@ -230,7 +223,7 @@ def _rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
             if len(row) != width:
                 ragged, bad = ragged or (reader.line_num, len(row)), bad + 1
             elif ragged is None:
-                yield row
+                yield reader.line_num, row
     except csv.Error as error:
         raise DataError(
             f"{path}, line {reader.line_num}: {error}: look for a quote that stays open before there", code="data-csv"
@@ -267,14 +260,13 @@ def _joined(path: Path, name: str, arrays: list[Column]) -> Column:
     if kinds <= {"i", "f"} or len(kinds) == 1:
         column = np.concatenate(arrays)
     else:
-        with _opened(path) as (file, refuse):
-            reader = csv.reader(file, strict=True)
-            at = _header(reader, refuse).index(name)
-            column = np.array([row[at] for row in reader if row], np.str_)
+        with _opened(path) as (header, rows):
+            at = header.index(name)
+            column = np.array([row[at] for _, row in rows], np.str_)
     if column.dtype.kind == "U" and (column == "").any():
-        line, _, count, rows = find_cell(path, name, lambda cell: not cell)
+        line, _, count, seen = find_cell(path, name, lambda cell: not cell)
         raise DataError(
-            f"{path}, line {line}: column {name!r} is empty; {count:,} of {rows:,} rows are like that: fill it in, "
+            f"{path}, line {line}: column {name!r} is empty; {count:,} of {seen:,} rows are like that: fill it in, "
             "drop those rows, or name other columns with --features",
             code="data-missing-value",
         )

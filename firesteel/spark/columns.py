@@ -282,33 +282,22 @@ class Table:
             raise unreadable(name, about)
         return about
 
-    def feature_names(self, features: ColumnNames) -> list[str] | None:
-        """Return a name for each feature: those of a list of columns, or what Spark's metadata say of a vector."""
-        if not isinstance(features, str):
-            return list(features)
-        about = self._about(features)
-        try:
-            named = {
-                attribute["idx"]: str(attribute["name"])
-                for attributes in about.get("attrs", {}).values()
-                for attribute in attributes
-                if "idx" in attribute and "name" in attribute
-            }
-            count = about.get("num_attrs", len(named))
-            return [named[number] for number in range(count)] if named and set(named) == set(range(count)) else None
-        except (AttributeError, TypeError):
-            raise unreadable(features, about) from None
+    def known_features(self, features: ColumnNames) -> tuple[int | None, list[str] | None]:
+        """Return how many features there are, and their names, as far as they are known without reading a row.
 
-    def feature_size(self, features: ColumnNames) -> int | None:
-        """Return the number of features as far as it is known without reading a row."""
+        They are a list of columns, or what Spark's metadata say of a vector.
+        """
         if not isinstance(features, str):
-            return len(features)
+            return len(features), list(features)
         about = self._about(features)
         try:
-            size = int(about.get("num_attrs") or sum(map(len, about.get("attrs", {}).values())))
+            attributes = [one for some in about.get("attrs", {}).values() for one in some]
+            named = {one["idx"]: str(one["name"]) for one in attributes if "idx" in one and "name" in one}
+            size = int(about.get("num_attrs") or len(attributes))
+            whole = named and set(named) == set(range(about.get("num_attrs", len(named))))
         except (AttributeError, TypeError, ValueError):
             raise unreadable(features, about) from None
-        return size or None
+        return size or None, [named[number] for number in range(len(named))] if whole else None
 
     def classes(self, label: ColumnNames) -> tuple[int | None, list[str] | None]:
         """Return how many classes the label has and what they are called, as far as its metadata say so.

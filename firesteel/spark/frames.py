@@ -121,8 +121,7 @@ class Frame:
         if columns.held is not None:
             parts["held"] = table.boolean(columns.held, word("held"))
         self.parts, self.table = parts, table
-        self.feature_size = table.feature_size(columns.features)
-        self.feature_names = table.feature_names(columns.features)
+        self.feature_size, self.feature_names = table.known_features(columns.features)
         leading = table.leading(IDENTIFYING, LEADING)
         leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
         self.surveying = self._selected("float64", True, leads)

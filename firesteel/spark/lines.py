@@ -41,6 +41,8 @@ WIDTHS = 64
 SHOWN = 40
 """The most characters of a bad value in a message."""
 PARSED = "file string, start long, at long, rows long, data binary, report string"
+PLACED = ("file", "start", "at", "rows", "data")
+SCHEMA = pa.schema(list(zip((*PLACED, "report"), ("string", *["int64"] * 3, "binary", "string"), strict=True)))
 CUT = "pack long, label_line long, label_rows long, labels binary"
 
 Place = tuple[str, int]
@@ -242,16 +244,10 @@ def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]
                 report.splits[place] = number + len(part)
                 data = _chunk(part, (*place, number), kind, report)
                 if data is not None:
-                    yield _row(*place, number, len(part), data.tobytes(), None)
+                    values = (*place, number, len(part), data.tobytes())
+                    yield pa.RecordBatch.from_pylist([dict(zip(PLACED, values, strict=True))], SCHEMA)
             at = end
-    yield _row(None, None, None, None, None, report.to_json())
-
-
-def _row(*values: Any) -> pa.RecordBatch:
-    kinds = (pa.string(), pa.int64(), pa.int64(), pa.int64(), pa.binary(), pa.string())
-    names = ("file", "start", "at", "rows", "data", "report")
-    arrays = [pa.array([value], kind) for value, kind in zip(values, kinds, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, names)
+    yield pa.RecordBatch.from_pylist([{"report": report.to_json()}], SCHEMA)
 
 
 def _chunk(lines: pa.Array, where: Where, kind: str, report: _Report) -> npt.NDArray[Any] | None:

@@ -187,7 +187,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
                 f"and the model was trained on {_listed(self._features)}",
                 code="data-schema",
             )
-        size, names = table.feature_size(features), table.feature_names(features)
+        size, names = table.known_features(features)
         if size is not None and size != self.numFeatures:
             raise DataError(
                 f"{Columns(features).names()['features']} has {size} features ({_listed(names)}), and the model was "

@@ -121,13 +121,9 @@ def _too_large(path: Path, what: str) -> DataError:
 
 def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
     kind = column.type
-    if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        raise DataError(
-            f"{path}: column {name!r} has no value (null) at row {row}; {column.null_count:,} of {len(column):,} "
-            "rows are like that: fill it in, drop those rows, or name other columns with --features",
-            code="data-missing-value",
-        )
+    remedy = "fill it in, drop those rows, or name other columns with --features"
+    null = column.is_null().to_numpy(zero_copy_only=False)
+    _refuse(path, name, null, "no value (null)", remedy, "data-missing-value")
     if pa.types.is_dictionary(kind):
         column, kind = column.dictionary_decode(), kind.value_type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):

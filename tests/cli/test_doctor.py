@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firesteel.cli import checks
-from firesteel.cli.checks import Diagnosis, of_rows, of_session
+from firesteel.cli import diagnosis
+from firesteel.cli.diagnosis import Diagnosis, of_rows, of_session
 from firesteel.cli.rows import FileRows
 from firesteel.spark.probe import Probe
 
@@ -92,32 +92,32 @@ def test_the_python_that_others_sessions_would_run(tmp_path, monkeypatch):
     script(tmp_path / "python3", 'echo \'{"python": "3.11", "missing": ["pyarrow"]}\'')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
-    (finding,) = checks._plain_python()
+    (finding,) = diagnosis._plain_python()
     assert "python3, which has no pyarrow" in finding.what and f"PYSPARK_PYTHON={sys.executable}" in finding.todo
     monkeypatch.setenv("PYSPARK_PYTHON", "python3")
-    assert not list(checks._plain_python())
+    assert not list(diagnosis._plain_python())
 
 
 @pytest.mark.parametrize("name", ["pyspark", "pandas", "pyarrow"])
 def test_a_package_that_is_missing(monkeypatch, name):
-    monkeypatch.setattr(checks, "find_spec", lambda wanted: None if wanted == name else True)
-    (finding,) = checks._packages()
+    monkeypatch.setattr(diagnosis, "find_spec", lambda wanted: None if wanted == name else True)
+    (finding,) = diagnosis._packages()
     assert finding == Diagnosis(f"{name} not installed", 'pip install "firesteel[spark]"', stops=True)
 
 
 def test_a_pandas_that_is_too_new(monkeypatch):
-    monkeypatch.setattr(checks, "_version", lambda name: "3.0.1")
-    finding = list(checks._packages())[-1]
+    monkeypatch.setattr(diagnosis, "_version", lambda name: "3.0.1")
+    finding = list(diagnosis._packages())[-1]
     assert "pandas 3.0.1 is newer" in finding.what and "pandas>=2.2.2,<3" in finding.todo
 
 
 def test_a_disk_that_is_full_or_not_there(monkeypatch, tmp_path):
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(tmp_path))
-    monkeypatch.setattr(checks, "LEAST_DISK", 2**62)
-    full = checks._disk()
+    monkeypatch.setattr(diagnosis, "LEAST_DISK", 2**62)
+    full = diagnosis._disk()
     assert "GiB left" in full.what and "SPARK_LOCAL_DIRS" in full.todo and not full.stops
     monkeypatch.setenv("SPARK_LOCAL_DIRS", "/nowhere,/tmp")
-    gone = checks._disk()
+    gone = diagnosis._disk()
     assert gone.stops and gone.what == "/nowhere, where Spark keeps rows, cannot be used: No such file or directory"
 
 

@@ -73,7 +73,7 @@ def test_all_bad_columns_of_parquet_are_listed(run, tmp_path):
     assert code == 3 and len(stops) == 7
     for said in (
         "column 'text' holds text",
-        "column 'null' has no value (null) at row 1; 2 of 4 rows",
+        "column 'null' holds no value (null) at row 1; 2 of 4 rows",
         "column 'nan' holds NaN at row 1; 1 of 4 rows",
         "column 'when' is date32",
         "column 'ragged' holds 2 values at row 1",
