@@ -173,7 +173,7 @@ def _capacity(network: Network, rows: int) -> list[str]:
 
 
 def warn_of_lost(survey: Survey, centre: Centre, names: Mapping[str, str], columns: Sequence[str] | None) -> None:
-    """Warn, once, of columns whose numbers the network's dtype cannot tell apart, less the centre.
+    """Warn, once, of columns whose numbers the network's dtype cannot hold apart, less the centre.
 
     Args:
         survey: What is known of the rows.
@@ -181,22 +181,22 @@ def warn_of_lost(survey: Survey, centre: Centre, names: Mapping[str, str], colum
         names: What "features" and "label" are called.
         columns: Names of the features, where they have names.
     """
-    rows, told = survey.rows + survey.held, dict[tuple[str, int], str]()
+    rows, lost = survey.rows + survey.held, dict[tuple[str, int], str]()
     for code, f in survey.found.items():
         known = centre.features[f.column or 0] if centre.features else 0.0
         if code.startswith(INEXACT) and not known:
             text = f"whole {ROUNDED}: {f.value} at {f.where}; {f.rows:,} of {rows:,} rows are like that"
-            told["features", f.column or 0] = text
+            lost["features", f.column or 0] = text
         if code.startswith(FLAT):
-            told.setdefault(("features", f.column or 0), f"{ROUNDED}: {f.value}")
+            lost.setdefault(("features", f.column or 0), f"{ROUNDED}: {f.value}")
     for name, (size, spread, error) in (_flattened(survey.sample, centre) if survey.sample else {}).items():
         around = f"they lie around {size:.6g}, differ by {spread:.3g} and are rounded by {error:.3g}"
-        told[name] = f"{told[name]}; {around}" if name in told else f"{ROUNDED}: {around}"
-    for (part, column), text in list(told.items())[:1]:
-        more = f"  {len(told) - 1:,} more column(s) are like that." if len(told) > 1 else ""
+        lost[name] = f"{lost[name]}; {around}" if name in lost else f"{ROUNDED}: {around}"
+    for (part, column), text in list(lost.items())[:1]:
+        more = f"  {len(lost) - 1:,} more column(s) are like that." if len(lost) > 1 else ""
         warnings.warn(
             f"{called(part, column, names, columns)} holds {text}.  To do: subtract an offset, take dtype='float64', "
-            f"or leave the column out if it only tells rows apart.{more}",
+            f"or leave the column out if it only identifies rows.{more}",
             stacklevel=3,
         )
 

@@ -75,11 +75,11 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
         if not whole or type(machines) is not list or len(counts) not in ((1, 2) if rows else (1,)):
             raise ValueError("it does not describe a training")
         states = []
-        for n, told in enumerate(counts):
+        for n, described in enumerate(counts):
             parts = {part: vectors[f"{n}.{part}"].astype(like.theta.dtype) for part in VECTORS}
             if any(vector.shape != getattr(like, part).shape for part, vector in parts.items()):
                 raise ValueError("its vectors have other shapes")
-            states.append(TrainState.of(told, **parts, averaged=like.averaged))
+            states.append(TrainState.of(described, **parts, averaged=like.averaged))
         sums = vectors["sums"].astype(np.float64) if round_ else None
         if (begun := identity.blank) is not None:
             last = begun.state.epoch + len(rows)

@@ -46,7 +46,7 @@ class Quiet(Callback):
 
 
 class Progbar(Quiet):
-    """Draws a bar for each epoch, with the time a step, losses and metrics beside it; Keras's verbose=1.
+    """Draws a bar for each epoch, with the time a step, losses and metrics; Keras's verbose=1.
 
     On a terminal it grows with the steps, where these can be seen; elsewhere it is drawn once, full.
     """

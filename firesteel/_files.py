@@ -1,8 +1,8 @@
 """Plain files: only such are read, and one is written whole or not at all.
 
 Whatever firesteel reads is opened by `open_plain`, so that a pipe, a device or a folder in its place is refused and
-nothing waits for it.  Whatever firesteel writes at once goes through `replacing`: into a part beside the target that
-its writer holds locked, so that a later writer removes the parts of writers that were killed, and no others.
+nothing waits for it.  Whatever firesteel writes at once goes through `replacing`: into a part in the target's folder
+that its writer holds locked, so that a later writer removes the parts of writers that were killed, and no others.
 Both raise OSError; callers put it in their own words, or in those of `named`.
 """
 
@@ -125,7 +125,7 @@ def _part(folder: str, stem: str) -> BinaryIO:
 
 
 def _sweep(folder: str, stem: str) -> None:
-    """Remove what killed writers of a target have left beside it: parts that nobody holds locked."""
+    """Remove what killed writers of a target have left in its folder: parts that nobody holds locked."""
     part = re.compile(rf"{re.escape(stem)}[0-9a-f]{{8}}{re.escape(SUFFIX)}")
     with suppress(OSError):
         for name in filter(part.fullmatch, os.listdir(folder)):

@@ -13,7 +13,7 @@ WIDTH, HEIGHT, MARGIN = 360, 96, 6
 POINTS = 200
 """How many points a line has at most."""
 STROKES = ('stroke="currentColor"', 'stroke="#d9730d" stroke-dasharray="5 3"')
-"""Training is a plain line and validation a broken one: it can be told without its colour, which suits any ground."""
+"""Training is a plain line and validation a broken one: they differ without colour too, which suits any ground."""
 
 
 def box(title: str, *parts: str) -> str:

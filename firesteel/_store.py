@@ -2,7 +2,7 @@
 
 Nothing in it is code, a path or a name to import: layers, losses and optimisers are looked up in firesteel's own
 registries, every shape must be the one that the description implies, and anything else is refused.  A checksum over
-both tells a damaged file from a whole one.  A save is written beside the target, flushed and renamed, so that the
+both finds a damaged file.  A save is written next to the target, flushed and renamed, so that the
 old file stays whole until the new one is.
 
 Format 1 holds a network, its weights and what it was compiled with.  Format 2 also holds the state of a training that
@@ -29,9 +29,9 @@ from firesteel.errors import StoreError
 FORMATS = (1, 2)
 """Numbers of the file formats that are read.  One is added when readers of the last would misread a file."""
 SPARE = 64 << 20
-"""Bytes that reading a file may take beside twice its size."""
+"""Bytes that reading a file may take besides twice its size."""
 ARENAS = 8 << 20
-"""Bytes of these that Python takes beside what it has in use."""
+"""Bytes of these that Python takes besides what it has in use."""
 WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a description that makes no sense may raise where it is taken for one."""
 CODER = json.JSONEncoder(sort_keys=True)

@@ -5,28 +5,8 @@
 
 from firesteel.mlflow import MlflowCallback
 from firesteel.tensorboard import TensorBoard
-from firesteel.train.callbacks import (
-    BoldDriver,
-    Callback,
-    EarlyStopping,
-    LambdaCallback,
-    LearningRateScheduler,
-    ReduceLROnPlateau,
-    TerminateOnNaN,
-)
-from firesteel.train.savers import BackupAndRestore, CSVLogger, ModelCheckpoint
+from firesteel.train import callbacks, savers
+from firesteel.train.callbacks import *  # noqa: F403
+from firesteel.train.savers import *  # noqa: F403
 
-__all__ = [
-    "BackupAndRestore",
-    "BoldDriver",
-    "CSVLogger",
-    "Callback",
-    "EarlyStopping",
-    "LambdaCallback",
-    "LearningRateScheduler",
-    "MlflowCallback",
-    "ModelCheckpoint",
-    "ReduceLROnPlateau",
-    "TensorBoard",
-    "TerminateOnNaN",
-]
+__all__ = [*callbacks.__all__, *savers.__all__, "MlflowCallback", "TensorBoard"]

@@ -1,7 +1,7 @@
 """What firesteel raises when it refuses something: one class for each kind of cause, each with a stable code.
 
 Messages are written for the person who must act: what was found, where, how often, and what to do about it.
-Everything that may raise lies behind three gates (a constructor, the build of a network, the data); past them
+Everything that may raise is checked at three places: a constructor, the build of a network, the data; past them
 the code trusts its input.
 """
 

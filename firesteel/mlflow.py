@@ -30,7 +30,7 @@ FLAVOR = "firesteel"
 """Name of the flavour in an MLmodel file."""
 FILE = "model.firesteel"
 SERVED_WITH = ("numpy", "safetensors")
-"""What serving needs beside firesteel, in the versions that are here."""
+"""What serving needs besides firesteel, in the versions that are here."""
 
 
 def _mlflow(name: str = "mlflow") -> Any:

@@ -32,12 +32,9 @@ from firesteel.train.strategies import Gradient
 __all__ = [
     "BoldDriver",
     "Callback",
-    "Conductor",
     "EarlyStopping",
     "LambdaCallback",
     "LearningRateScheduler",
-    "Logs",
-    "Monitor",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
 ]
