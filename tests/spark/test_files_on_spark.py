@@ -262,7 +262,7 @@ def test_parquet_is_read_as_spark_writes_it(spark, tmp_path):
     "columns, said",
     [
         ("null as a", "'a' is"),
-        ("cast(null as int) as a", "column 'a' has no value .null. at row 0; 1 of 1 rows"),
+        ("cast(null as int) as a", "column 'a' holds no value .null. at row 0; 1 of 1 rows"),
         ("array('x') as a", "holds arrays of string"),
         ("array(1, null) as a", "holds nulls inside its arrays"),
         ("date'2020-01-01' as a", "column 'a' is date32"),
