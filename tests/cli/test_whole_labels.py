@@ -201,7 +201,7 @@ def test_an_empty_cell_is_no_class(tmp_path, cell):
 def test_a_null_is_no_class(tmp_path, kind):
     cast = {"string": str, "bool": bool}.get(kind, int)
     values = pa.array(holed([cast(v) for v in GRADES[:10]], None), kind)
-    with pytest.raises(DataError, match=r"column 'y' has no value \(null\) at row 4; 2 of 10 rows"):
+    with pytest.raises(DataError, match=r"column 'y' holds no value \(null\) at row 4; 2 of 10 rows"):
         load(parquet(lambda y: values)(tmp_path / "rows", GRADES[:10]))
 
 
