@@ -25,3 +25,11 @@ def test_a_graph_has_the_bits_of_the_fit_in_process(frame, name):
     there.fit(frame, features="features", label="label", **SETTINGS)
     assert there.fingerprint() == here.fingerprint()
     there.evaluate(frame, features="features", label="label", verbose=0)
+
+
+@pytest.mark.parametrize("partitions, shards", [(3, 3), (40, 3), (40, 1)])
+def test_rows_of_tables_travel_whatever_the_partitions(frame, partitions, shards):
+    here, there = graphs.model("tables"), graphs.model("tables")
+    here.fit(X, Y, **SETTINGS | {"shards": shards})
+    there.fit(frame.repartition(partitions), features="features", label="label", **SETTINGS | {"shards": shards})
+    assert there.fingerprint() == here.fingerprint()

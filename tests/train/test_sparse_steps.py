@@ -1,12 +1,13 @@
 """Embeddings with sparse_steps: a step moves the rows that its batch touches, and is the dense one on these."""
 
 import time
+import tomllib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from firesteel.callbacks import LambdaCallback
+from firesteel.callbacks import BoldDriver, LambdaCallback
 from firesteel.core import losses
 from firesteel.core import optimizers as catalogue
 from firesteel.core.network import Network, Node, Objective
@@ -15,6 +16,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, GaussianNoise, Rescaling
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD, Adam, AdamW, RMSprop
+from firesteel.report.settings import plain, to_toml
 from firesteel.testing import check_same_bits
 from firesteel.train.blocks import pack_arrays
 from firesteel.train.partial import Task
@@ -72,6 +74,12 @@ def test_gradients_for_the_driver_have_the_bits_of_dense_ones(shards, optimizer)
     assert fitted(False, **settings).theta.tobytes() == fitted(**settings).theta.tobytes()
 
 
+@pytest.mark.parametrize("form, settings", [("safe", {}), ("seed", {"strategy": "gradient", "batch_size": None})])
+def test_the_bold_driver_finds_the_rates_that_it_finds_with_dense_steps(form, settings):
+    made = [fitted(lazy, optimizer="sgd", callbacks=[BoldDriver(form)], **settings) for lazy in (True, False)]
+    assert made[0].theta.tobytes() == made[1].theta.tobytes() and made[0].learning_rate != 0.01
+
+
 STEPPING = {name: one for name, one in catalogue.OPTIMIZERS.items() if not one.searches} | {
     "momentum": SGD(0.1, momentum=0.9, nesterov=True),
     "amsgrad": Adam(amsgrad=True),
@@ -109,6 +117,8 @@ def test_a_step_from_the_start_is_the_dense_one_on_touched_rows_and_none_on_othe
     for a, b, before in zip([lazy, *lazy_slots], [dense, *dense_slots], [theta, *slots], strict=True):
         np.testing.assert_allclose(a[moved], b[moved], rtol=1e-7, atol=1e-12)
         assert np.array_equal(a[~moved], before[~moved])
+    step.learn(number, 0, 1)
+    assert step.penalty() == pytest.approx(net.penalty(views(lazy)), rel=1e-12)
 
 
 # What is lazy
@@ -121,7 +131,7 @@ def test_rows_that_no_batch_touches_stay_as_they_are(optimizer):
     table = made.get_weights()[0]
     assert np.array_equal(table[IDLE], start[IDLE]) and not np.isin(table[X], start[X]).any()
     slots = made._state.slots[:, : SIZE * 4].reshape(-1, SIZE, 4)
-    assert not slots[: len(optimizer.moments), IDLE].any()
+    assert not slots[: len(optimizer.moments), IDLE].any() and slots[0, X].all()
 
 
 def test_the_penalty_in_the_history_is_that_of_all_weights():
@@ -171,7 +181,8 @@ def test_a_saved_model_goes_on_as_it_was(tmp_path):
 def test_descriptions_without_sparse_steps_are_those_of_before():
     assert "sparse_steps" not in Embedding(3, 2).to_config()
     lazy = Embedding(3, 2, sparse_steps=True)
-    assert Embedding.from_config(lazy.to_config()) == lazy != Embedding(3, 2)
+    for described in (lazy.to_config(), tomllib.loads(to_toml({"x": plain(lazy)}))["x"]):
+        assert Embedding.from_config(described) == lazy != Embedding(3, 2)
 
 
 # Cost
