@@ -6,9 +6,7 @@ that is worth.  `train/fused.py` asks for chains and takes steps through them, w
 NumPy has brought a BLAS that can be found; else nothing here runs.  `team.py` makes a whole step of them.
 """
 
-import ctypes
 import functools
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,14 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firesteel.core.layers import dense
+from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
 from firesteel.core.layout import ones
 from firesteel.core.network import Network, Objective, Part
-from firesteel.core.types import Array, Pull, Stream, Views, cached_property
+from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.fast import compiling
-from firesteel.fast.kernels import losses
+from firesteel.fast.kernels import activation, losses, normalization
 from firesteel.fast.kernels.dense import backward, forward
+from firesteel.fast.kernels.functions import LOOPS, blas, linked, ufuncs
 
-__all__ = ["Chain", "Fused", "chains"]
+__all__ = ["Chain", "Fused", "compiled_parts"]
 
 
 class Loops(NamedTuple):
@@ -66,44 +66,54 @@ class Chain:
 
 @dataclass(frozen=True)
 class Fused(Objective):
-    """An objective with chains in the places of the parts that they stand for, for batches of several rows.
+    """An objective with what is compiled in the places of the parts that it stands for, for batches of several rows.
 
-    chains: at least one, by the number of its first part.
+    compiled: as `compiled_parts` returns it.
     """
 
-    chains: Mapping[int, Chain] = field(default_factory=dict)
+    compiled: Mapping[int, Any] = field(default_factory=dict)
 
     @cached_property
     def plan(self) -> tuple[Part, ...]:
         parts = self.network.plan
-        ends = {first: parts[first + chain.span - 1] for first, chain in self.chains.items()}
+        ends = {first: parts[first + layer.span - 1] for first, layer in self.compiled.items()}
         inside = {number for first, end in ends.items() for number in range(first + 1, end.number + 1)}
         plan = [part for part in parts[: self.last] if part.number not in inside]
         for at, part in enumerate(plan):
             if end := ends.get(part.number):
-                plan[at] = part._replace(layer=self.chains[part.number], makes=end.makes, learns=end.learns)
+                plan[at] = part._replace(layer=self.compiled[part.number], makes=end.makes, learns=end.learns)
         return tuple(plan)
 
     @cached_property
     def head(self) -> tuple[int, Array] | None:
         """What the compiled loss is called with, or None where it is not compiled."""
-        return losses.chosen(self.centred, self.network.outputs, self.network.dtype)
+        made = loops(self.network.dtype) is not None
+        return losses.chosen(self.centred, self.network.outputs, self.network.dtype) if made else None
 
     def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
-        if self.head is None:
+        found = loops(self.network.dtype) if self.head is not None else None
+        if self.head is None or found is None:
             return super().slopes(z, y, weights)
         of, p, d = np.empty(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
-        run = next(iter(self.chains.values())).loops.head
-        run(z.reshape(-1), y, weights, of, p, d.reshape(-1), *self.head)
+        found.head(z.reshape(-1), y, weights, of, p, d.reshape(-1), *self.head)
         return of, p, d
 
 
-def chains(network: Network, last: int) -> dict[int, Chain]:
-    """Return the runs among a network's first parts that are worth a compiled call, where they can be compiled."""
+def compiled_parts(network: Network, last: int) -> dict[int, Any]:
+    """Return what stands for a network's first parts, where that is worth it and can be compiled.
+
+    They are chains, and layers by themselves, by the number of the first part that each stands for.
+    """
     runs = dense.runs(network.parts[:last], network.shapes) if compiling.ON and network.chained else {}
     worth = {at: layers for at, layers in runs.items() if sum(i * o for i, o, _, _ in layers) >= compiling.WORTH}
     found = loops(network.dtype) if worth else None
-    return {at: Chain(np.array(layers, np.int64), found) for at, layers in worth.items()} if found else {}
+    made: dict[int, Any] = {at: Chain(np.array(worth[at], np.int64), found) for at in worth} if found else {}
+    inside = {number for at, chain in made.items() for number in range(at, at + chain.span)}
+    for part in network.plan[:last]:
+        one = compiled_layer(part.layer, network.dtype, network.shapes[part.reads[0]])
+        if one is not None and part.number not in inside:
+            made[part.number] = one
+    return made
 
 
 @functools.cache
@@ -115,49 +125,27 @@ def loops(dtype: str) -> Loops | None:
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
     """Return the loops of a chain, made by `bind` to call these functions."""
-    known = dict(functions)
-    for loop in (forward, backward, *losses.LOOPS):
-        known[loop.__name__] = bind(loop, known)
-    return None if None in known.values() else Loops(*map(known.get, Loops._fields))
+    known = linked(bind, functions, (*LOOPS, forward, backward, *losses.LOOPS))
+    return Loops(*map(known.get, Loops._fields)) if known else None
 
 
-def blas(dtype: str) -> dict[str, Any]:
-    """Return gemm, gemv, ger and dot of the BLAS that NumPy uses, or nothing where they are not found.
-
-    They are looked for among the names in NumPy's wheels, whose whole numbers are known to have 64 bits.
-    """
-    file = importlib.import_module("numpy._core._multiarray_umath").__file__
-    letter, real = ("s", "f") if dtype == "float32" else ("d", "d")
-    takes = {"gemm": "viiilllrllllrll", "gemv": "viillrllllrll", "ger": "villrllllll", "dot": "rlllll"}
-    names = {f"scipy_cblas_{letter}{name}64_": kinds.replace("r", real) for name, kinds in takes.items()}
-    return dict(zip(takes, compiling.declared(file, names).values(), strict=False))
+ROWS = 128
+"""Of a sub-batch, by which it is judged whether a layer is worth a compiled call."""
+KINDS: dict[Any, Any] = dict.fromkeys(activation.CURVES, activation.Bent)
+KINDS |= dict.fromkeys((BatchNormalization, LayerNormalization), normalization.Normalized)
+"""Layers that are compiled by themselves, and what stands for them."""
 
 
-class Ufunc(ctypes.Structure):
-    """What a ufunc is behind the head that every object has, as NumPy's `ufuncobject.h` says, up to its types."""
-
-    _fields_ = (
-        *((name, ctypes.c_int) for name in ("inputs", "outputs", "arguments", "identity")),
-        *((name, ctypes.POINTER(ctypes.c_void_p)) for name in ("loops", "data")),
-        *(("count", ctypes.c_int), ("reserved", ctypes.c_int), ("name", ctypes.c_char_p), ("types", ctypes.c_void_p)),
-    )
+@functools.cache
+def _loops(dtype: str) -> dict[str, Any]:
+    known = blas(dtype), ufuncs(dtype)
+    loops = (*LOOPS, *activation.LOOPS, *normalization.LOOPS)
+    return linked(compiling.compiled_with, known[0] | known[1], loops) if all(known) else {}
 
 
-def ufuncs(dtype: str) -> dict[str, Any]:
-    """Return the loops in C of NumPy's exp, log and log1p for this dtype, or nothing where they are not found.
-
-    Each takes the addresses of those of input and output, of the count, of the strides, and of its data: here none.
-    """
-    made: dict[str, Any] = {}
-    for ufunc in (np.exp, np.log, np.log1p):
-        found = Ufunc.from_address(id(ufunc) + object.__basicsize__)
-        if (found.inputs, found.outputs, found.count, found.name) != (1, 1, ufunc.ntypes, ufunc.__name__.encode()):
-            return {}
-        kinds = ctypes.string_at(found.types, 2 * found.count)
-        number = kinds.index(bytes(2 * [np.dtype(dtype).num])) // 2
-        if found.data[number]:
-            return {}
-        function: Any = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(found.loops[number])
-        function.__name__ = f"numpy_{ufunc.__name__}_{dtype}"
-        made[ufunc.__name__] = function
-    return made
+def compiled_layer(layer: Any, dtype: str, shape: Shape) -> Any:
+    """Return what does the work of a layer on rows of this shape, or None where that is not worth it, or unknown."""
+    worth = compiling.ON and len(shape) == 1 and shape[0] > 1 and shape[0] * ROWS >= compiling.WORTH
+    kind = KINDS.get(type(layer)) if worth else None
+    loops = _loops(dtype) if kind else {}
+    return kind(layer, loops, dtype) if kind and loops else None

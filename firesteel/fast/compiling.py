@@ -11,6 +11,7 @@ import pickle
 import platform
 import signal
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from types import FunctionType
@@ -34,6 +35,8 @@ STORE: Any = None
 """Where machine code is kept for other processes; `fast/compiled.py` has it.  None: nowhere."""
 ON = True
 """Whether anything is compiled in this process."""
+RUNS = Counter[str]()
+"""How often Python has called each kernel, by name."""
 
 
 def compiled(kernel: Callable[..., None], numbers: int) -> Callable[..., None] | None:
@@ -88,6 +91,7 @@ class Compiled:
             _raise(f"{self.name} cannot be compiled", error)
 
     def __call__(self, *given: Any) -> Any:
+        RUNS[self.name] += 1
         try:
             return self.dispatcher(*given)
         except Exception as error:

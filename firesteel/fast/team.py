@@ -17,6 +17,7 @@ from firesteel.core.types import Array
 from firesteel.fast import chain, compiling
 from firesteel.fast.kernels import optimizers
 from firesteel.fast.kernels import team as loops
+from firesteel.fast.kernels.functions import linked
 from firesteel.fast.kernels.rows import scaling
 from firesteel.fast.kernels.team import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
 
@@ -141,10 +142,7 @@ def served(dtype: str) -> Any:
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Any:
     """Return `loops.serve`, made by `bind`, as are the loops that it calls, to call these functions."""
-    parts = dict(functions)
-    for loop in loops.LOOPS:
-        parts[loop.__name__] = bind(loop, parts)
-    return parts["serve"]
+    return linked(bind, functions, loops.LOOPS).get("serve")
 
 
 PACE = np.zeros(2, np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 from firesteel.core.layers import dense
 from firesteel.core.network import Objective
 from firesteel.fast.blas import BLAS
-from firesteel.fast.chain import Chain, Fused, chains
+from firesteel.fast.chain import Chain, Fused, compiled_parts
 from firesteel.fast.team import Team, served
 from firesteel.fast.threads import Threads
 from firesteel.train import step
@@ -24,12 +24,12 @@ __all__ = ["FusedStep", "fused_step"]
 
 
 class FusedStep(NumpyStep):
-    """A `Step` through these chains, by the number of the part where each begins."""
+    """A `Step` through what `compiled_parts` has made."""
 
-    def __init__(self, made: Mapping[int, Chain], task: Task, blocks: Sequence[Block], *given: Any) -> None:
+    def __init__(self, made: Mapping[int, Any], task: Task, blocks: Sequence[Block], *given: Any) -> None:
         super().__init__(task, blocks, *given)
         of = task.objective
-        self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, chains=made)
+        self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, compiled=made)
         first = dense.whole(of.network.parts[: of.last], of.network.shapes) if self.fused.head else None
         self.team = self._team(made[first], blocks) if first is not None and first in made else None
         if self.team is not None:
@@ -77,5 +77,5 @@ class FusedStep(NumpyStep):
 
 def fused_step(task: Task, *given: Any) -> FusedStep | None:
     """Return a compiled step, or None where nothing of the network is worth compiling or can be compiled."""
-    made = chains(task.objective.network, task.objective.last)
+    made = compiled_parts(task.objective.network, task.objective.last)
     return FusedStep(made, task, *given) if made else None

@@ -7,8 +7,9 @@ import pytest
 
 from firesteel.core import metrics
 from firesteel.core.layers import Activation, Dense, Dropout, Normalization
-from firesteel.core.layers.activation import Relu
+from firesteel.core.layers.activation import ACTIVATIONS, ELU, LeakyReLU, LogSoftmax, ReLU, Relu, Softmax
 from firesteel.core.layers.dense import Linear
+from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
 from firesteel.core.layout import read_only
 from firesteel.core.losses import (
     BinaryCrossentropy,
@@ -26,7 +27,7 @@ from firesteel.core.optimizers import SGD, Adam, AdamW, RMSprop
 from firesteel.core.schedules import ExponentialDecay
 from firesteel.core.seeds import stream_for
 from firesteel.fast import chain, compiling
-from firesteel.fast.kernels import losses, optimizers
+from firesteel.fast.kernels import activation, functions, losses, normalization, optimizers
 from firesteel.models import Sequential
 from firesteel.train.blocks import pack_arrays
 
@@ -146,7 +147,7 @@ def test_gather(both, dtype, divisor, rows):
 
 # Chains
 
-HAS_BLAS = bool(chain.blas("float32"))
+HAS_BLAS = bool(functions.blas("float32"))
 
 
 def test_the_products_of_numpy_are_found_where_its_wheels_have_them():
@@ -156,14 +157,16 @@ def test_the_products_of_numpy_are_found_where_its_wheels_have_them():
 
 def made(how, dtype, layers):
     """Return the chain of these layers, [(inputs, units, bias, ReLU)], compiled or as Python."""
-    functions = chain.blas(dtype) | chain.ufuncs(dtype)
-    loops = chain.loops(dtype) if how == "compiled" else chain.wired(compiling.bound, functions)
+    known = functions.blas(dtype) | functions.ufuncs(dtype)
+    loops = chain.loops(dtype) if how == "compiled" else chain.wired(compiling.bound, known)
     return chain.Chain(np.array(layers, np.int64), loops)
 
 
 def learned(objective, chains, p, x, y, w, views):
     """Learn through chains, if there are any; return the sums."""
-    fused = chain.Fused(objective.network, objective.loss, objective.metrics, chains=chains) if chains else objective
+    fused = (
+        chain.Fused(objective.network, objective.loss, objective.metrics, compiled=chains) if chains else objective
+    )
     return objective.sums(*alone(fused.rows(p, x, y, w * 0.01, None, views)), y, w)
 
 
@@ -301,10 +304,12 @@ def test_which_parts_are_a_chain(monkeypatch):
         "Standardize Linear Relu Linear Dropout Linear Tanh Linear Relu Relu Linear Linear Relu Linear Linear Linear "
         "Softmax".split()
     )
-    found = chain.chains(network, -1)
-    assert {number: one.span for number, one in found.items()} == {1: 3, 5: 1, 7: 2, 10: 4, 15: 1}
+    found = chain.compiled_parts(network, -1)
+    runs = {number: one.span for number, one in found.items() if isinstance(one, chain.Chain)}
+    assert runs == {1: 3, 5: 1, 7: 2, 10: 4, 15: 1}
+    assert set(found) - set(runs) == ({6, 9} if HAS_BLAS else set())
     monkeypatch.setattr(compiling, "WORTH", 10**6)
-    assert not chain.chains(network, -1), "not worth a compiler"
+    assert not chain.compiled_parts(network, -1), "not worth a compiler"
 
 
 @pytest.mark.parametrize("strategy", ["average", "gradient"])
@@ -330,17 +335,105 @@ def test_a_fit_has_the_same_bits_with_chains(monkeypatch, strategy, dtype, loss)
         model.fit(x, targets, epochs=3, batch_size=50, verbose=0, seed=1, **how)
         return model.fingerprint()
 
-    met = []
     monkeypatch.setattr(compiling, "WORTH", 0)
-
-    before = chain.Chain.apply
-    noted = lambda self, *given, **more: met.append(self.span) or before(self, *given, **more)  # noqa: E731
-    monkeypatch.setattr(chain.Chain, "apply", noted)
-    loss_before = chain.Fused.slopes
-    monkeypatch.setattr(
-        chain.Fused, "slopes", lambda self, *given: met.append(self.head[0]) or loss_before(self, *given)
-    )
+    compiling.RUNS.clear()
     with_them = trained()
-    assert set(met) == ({1, 2, 3, losses.CLASSES} if HAS_BLAS else set())
-    monkeypatch.setattr(chain, "loops", lambda dtype: None)
+    names = {"forward", "backward", "head", "hyperbolic", "hyperbolic_slope", "relu", "relu_slope", "mask"}
+    assert set(compiling.RUNS) >= (names if HAS_BLAS else set())
+    monkeypatch.setattr(compiling, "ON", False)
+    compiling.RUNS.clear()
+    assert trained() == with_them
+    assert not compiling.RUNS
+
+
+# Layers by themselves
+
+BENT = [
+    *(one for one in ACTIVATIONS.values() if type(one) in activation.CURVES),
+    *(ReLU(2.0, 0.1, 0.5), ReLU(), LeakyReLU(0.0), ELU(0.7)),
+]
+NORMS = [
+    *(BatchNormalization(), BatchNormalization(center=False), LayerNormalization(), LayerNormalization(scale=False)),
+    *(LayerNormalization(0.1, center=False), BatchNormalization(epsilon=0.1, center=False, scale=False)),
+]
+
+
+def test_all_activations_but_those_of_whole_rows_are_compiled():
+    kinds = {type(one) for one in ACTIVATIONS.values()} - {type(None)}
+    assert kinds - set(activation.CURVES) == {Softmax, LogSoftmax}
+    assert set(activation.CURVES) - kinds == set()
+
+
+def alone_as(how, layer, dtype):
+    """Return a layer by itself, compiled or as Python."""
+    if how == "compiled":
+        return chain.compiled_layer(layer, dtype, (100,))
+    known = functions.blas(dtype) | functions.ufuncs(dtype)
+    loops = functions.linked(compiling.bound, known, (*functions.LOOPS, *activation.LOOPS, *normalization.LOOPS))
+    return chain.KINDS[type(layer)](layer, loops, dtype)
+
+
+def same(a, b):
+    """Assert that arrays have the same bits, but that any NaN is like another."""
+    np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(np.signbit(a) & (a == a), np.signbit(b) & (b == b))
+
+
+@pytest.mark.parametrize("how", ["as Python", "compiled"] if HAS_BLAS else [])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layer", BENT, ids=str)
+def test_an_activation(how, dtype, layer):
+    rng, tiny = np.random.default_rng(0), np.finfo(dtype).tiny
+    odd = [0.0, -0.0, np.nan, np.inf, -np.inf, tiny / 8, -tiny / 8, np.finfo(dtype).max, -np.finfo(dtype).max]
+    for scale in (1, 10, 100):
+        x, d = (rng.normal(size=(9, 13)) * scale).astype(dtype), rng.normal(size=(9, 13)).astype(dtype)
+        x.reshape(-1)[: len(odd)] = odd
+        found = []
+        for one in (layer, alone_as(how, layer, dtype)):
+            with np.errstate(all="ignore"):
+                y, pull = one.apply({}, x.copy())
+                found.append((y, pull(d.copy(), {}, True)))
+        for a, b in zip(*found, strict=True):
+            same(a, b)
+
+
+@pytest.mark.parametrize("how", ["as Python", "compiled"] if HAS_BLAS else [])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layer", NORMS, ids=str)
+def test_a_normalization(how, dtype, layer):
+    for rows, width in ((2, 2), (3, 17), (64, 9), (7, 300)):
+        rng = np.random.default_rng(width)
+        x, d = rng.normal(size=(rows, width)).astype(dtype), rng.normal(size=(rows, width)).astype(dtype)
+        p = {name: rng.normal(size=width).astype(dtype) for name in layer.params((width,))}
+        x[:, 0] = 1.5  # a column without variance
+        found = []
+        for one in (layer, alone_as(how, layer, dtype)):
+            g = {name: np.full(width, np.nan, dtype) for name in p}
+            y, pull = one.apply(p, x.copy(), rng=stream_for(0, "op") if layer.random else None)
+            found.append((y, pull(d.copy(), g, True), *g.values()))
+        for a, b in zip(*found, strict=True):
+            same(a, b)
+
+
+@pytest.mark.parametrize("layer", [*BENT, *NORMS], ids=str)
+def test_a_fit_of_a_layer_by_itself(layer, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 12)), rng.integers(0, 3, 200)
+
+    def trained():
+        kind = next((name for name, one in ACTIVATIONS.items() if one == layer), None)
+        model = Sequential([Dense(12), layer if kind is None else Activation(kind), Dense(3, "softmax")])
+        model.compile(Adam(0.01), "sparse_categorical_crossentropy")
+        model.fit(x, y, epochs=2, batch_size=50, verbose=0, seed=1)
+        return model.fingerprint()
+
+    monkeypatch.setattr(compiling, "WORTH", 0)
+    compiling.RUNS.clear()
+    with_them, counted = trained(), set(compiling.RUNS)
+    assert (
+        not HAS_BLAS
+        or counted & {one.__name__ for one in (*activation.LOOPS, *normalization.LOOPS)}
+        or layer == Relu()
+    )
+    monkeypatch.setattr(compiling, "ON", False)
     assert trained() == with_them

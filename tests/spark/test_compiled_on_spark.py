@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firesteel.fast import chain
+from firesteel.fast.kernels import functions
 from tests.upgrades import copied, upgraded
 
 FIT = """
@@ -53,7 +53,7 @@ def test_r52_executors_run_new_code_after_an_upgrade(tmp_path):
     assert there == old
     upgraded(place, "dense.py")
     new, there, _ = fitted(place, cache)
-    assert there == new and (new != old or not chain.blas("float32"))
+    assert there == new and (new != old or not functions.blas("float32"))
 
 
 @pytest.mark.slow

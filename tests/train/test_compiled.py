@@ -26,7 +26,7 @@ import firesteel
 from firesteel.callbacks import Callback
 from firesteel.errors import DataError
 from firesteel.fast import chain, compiled, compiling, team, threads
-from firesteel.fast.kernels import optimizers, rows
+from firesteel.fast.kernels import functions, optimizers, rows
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
 from firesteel.train import step
@@ -35,7 +35,7 @@ from tests.upgrades import EDITS, copied, upgraded
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (600, 12)).astype(np.uint8)
 Y = (X @ RNG.normal(size=(12, 4))).argmax(axis=1)
-HAS_TEAMS = bool(chain.blas("float32") and team.system())
+HAS_TEAMS = bool(functions.blas("float32") and team.system())
 
 
 @pytest.fixture

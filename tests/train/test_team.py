@@ -24,8 +24,8 @@ from firesteel.core.regularizers import L2
 from firesteel.errors import DivergenceError
 from firesteel.fast import chain, compiling, team, threads
 from firesteel.fast.blas import one_blas_thread
+from firesteel.fast.kernels import functions, optimizers
 from firesteel.fast.kernels import losses as kernels
-from firesteel.fast.kernels import optimizers
 from firesteel.fast.threads import Threads
 from firesteel.models import Sequential
 from firesteel.train import fused, rounds, step
@@ -34,7 +34,7 @@ from firesteel.train.partial import Task
 
 RNG = np.random.default_rng(0)
 ROWS, INPUTS, CLASSES = 700, 12, 4
-HAS_TEAMS = bool(chain.blas("float32") and team.system())
+HAS_TEAMS = bool(functions.blas("float32") and team.system())
 
 
 def test_there_are_teams_to_test_with():
@@ -238,8 +238,8 @@ def test_which_batches_are_cut_for_two_cores():
     [("pixels", "scale and offset", False), ("numbers", "means", True)] if HAS_TEAMS else [],
 )
 def test_its_loops_mean_the_same_as_python(kind, front, shares, monkeypatch):
-    functions = chain.blas("float32") | chain.ufuncs("float32")
-    known = chain.wired(compiling.bound, functions)._asdict() | optimizers.LOOPS
+    known = functions.blas("float32") | functions.ufuncs("float32")
+    known = chain.wired(compiling.bound, known)._asdict() | optimizers.LOOPS
     as_python = team.wired(compiling.bound, team.system() | known)
     task, blocks = task_and_blocks(kind, front, w=W, shares=shares, batch_size=300)
     expected, _ = trained(task, blocks, 1)

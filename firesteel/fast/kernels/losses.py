@@ -25,10 +25,10 @@ from firesteel.fast.kernels.dense import PLAIN, ROWS
 __all__ = ["LOOPS", "chosen"]
 
 gemv: Any = None
-exp: Any = None
-log: Any = None
-log1p: Any = None
-"""A product of a BLAS, and loops of NumPy's, that `compiling.Compiled` gives the loops."""
+exps: Any = None
+logs: Any = None
+log1ps: Any = None
+"""A product of a BLAS, and loops of `functions.py`, that `compiling.Compiled` gives the loops."""
 CLASSES, BINARY, SQUARES, HALVES, SIZES, HUBER = range(6)
 """Which loss it is."""
 DIFFERENCES = {MeanSquaredError: SQUARES, HalfSumOfSquares: HALVES, MeanAbsoluteError: SIZES, Huber: HUBER}
@@ -86,13 +86,9 @@ def binary(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array
     e, more = np.empty_like(z), np.empty_like(z)
     for i in range(z.size):
         more[i] = -abs(z[i])
-    # what lives as long as a call of C has its address must be used again after it
-    args = np.empty(5, np.int64)
-    args[0], args[1], args[2], args[3:] = more.ctypes.data, e.ctypes.data, z.size, z.itemsize
-    exp(args.ctypes.data, args.ctypes.data + 16, args.ctypes.data + 24, 0)
-    args[0], args[1] = e.ctypes.data, more.ctypes.data
-    log1p(args.ctypes.data, args.ctypes.data + 16, args.ctypes.data + 24, 0)
-    for b in range(args[2] // outputs):
+    exps(more, e)
+    log1ps(e, more)
+    for b in range(rows):
         for k in range(outputs):
             at, target = b * outputs + k, y[b, k]
             yes = one[0] if z[at] >= 0 else one[0] - one[0]
@@ -105,7 +101,7 @@ def binary(z: Array, y: Array, weights: Array, losses: Array, p: Array, d: Array
     if outputs > 1:
         unit = one.ctypes.data
         gemv(ROWS, PLAIN, rows, outputs, 1.0, more.ctypes.data, outputs, unit, 1, 0.0, losses.ctypes.data, 1)
-    for b in range(rows):
+    for b in range(rows):  # what lives as long as a call of C has its address must be used again after it
         losses[b] = (losses[b] if outputs > 1 else more[b]) * part * one[0]
 
 
@@ -118,14 +114,11 @@ def crossentropy(z: Array, y: Array, weights: Array, losses: Array, p: Array, d:
         tops[b] = z[at : at + outputs].argmax()
         for k in range(at, at + outputs):
             d[k] = z[k] - z[at + tops[b]]
-    # what lives as long as a call of C has its address must be used again after it
-    given, total, one = np.empty(5, np.int64), np.empty_like(losses), np.ones_like(p[0])
-    given[0], given[1], given[2], given[3:] = d.ctypes.data, p.ctypes.data, p.size, z.itemsize
-    exp(given.ctypes.data, given.ctypes.data + 16, given.ctypes.data + 24, 0)
+    total, one = np.empty_like(losses), np.ones_like(p[0])
+    exps(d, p)
     gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, one.ctypes.data, 1, 0.0, total.ctypes.data, 1)
-    given[0], given[1], given[2] = total.ctypes.data, losses.ctypes.data, rows
-    log(given.ctypes.data, given.ctypes.data + 16, given.ctypes.data + 24, 0)
-    for b in range(given[2]):
+    logs(total, losses)
+    for b in range(rows):
         p[b, tops[b]] = 0
     gemv(ROWS, PLAIN, rows, outputs, 1.0, p.ctypes.data, outputs, one.ctypes.data, 1, 0.0, others.ctypes.data, 1)
     classes = y.shape[1] == 1

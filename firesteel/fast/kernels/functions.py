@@ -1,0 +1,139 @@
+"""Functions in C that kernels call: products of NumPy's BLAS, and its own loops over arrays, with its bits."""
+
+import ctypes
+import functools
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.types import Array
+from firesteel.fast import compiling
+
+__all__ = ["LOOPS", "blas", "linked", "ufuncs"]
+
+PLAIN = ("exp", "expm1", "log", "log1p", "tanh")
+"""The ufuncs of one number that are called."""
+exp: Any = None
+expm1: Any = None
+log: Any = None
+log1p: Any = None
+tanh: Any = None
+add: Any = None
+
+
+def linked(bind: Callable[..., Any], functions: Mapping[str, Any], loops: Sequence[Any]) -> dict[str, Any]:
+    """Return the functions and these loops by name, each made by `bind` to call those before it; or nothing."""
+    known = dict(functions)
+    for loop in loops:
+        known[loop.__name__] = bind(loop, known)
+    return {} if None in known.values() else known
+
+
+@functools.cache
+def blas(dtype: str) -> dict[str, Any]:
+    """Return gemm, gemv, ger and dot of the BLAS that NumPy uses, or nothing where they are not found.
+
+    They are looked for among the names in NumPy's wheels, whose whole numbers are known to have 64 bits.
+    """
+    file = importlib.import_module("numpy._core._multiarray_umath").__file__
+    letter, real = ("s", "f") if dtype == "float32" else ("d", "d")
+    takes = {"gemm": "viiilllrllllrll", "gemv": "viillrllllrll", "ger": "villrllllll", "dot": "rlllll"}
+    names = {f"scipy_cblas_{letter}{name}64_": kinds.replace("r", real) for name, kinds in takes.items()}
+    return dict(zip(takes, compiling.declared(file, names).values(), strict=False))
+
+
+class Ufunc(ctypes.Structure):
+    """What a ufunc is behind the head that every object has, as NumPy's `ufuncobject.h` says, up to its types."""
+
+    _fields_ = (
+        *((name, ctypes.c_int) for name in ("inputs", "outputs", "arguments", "identity")),
+        *((name, ctypes.POINTER(ctypes.c_void_p)) for name in ("loops", "data")),
+        *(("count", ctypes.c_int), ("reserved", ctypes.c_int), ("name", ctypes.c_char_p), ("types", ctypes.c_void_p)),
+    )
+
+
+@functools.cache
+def ufuncs(dtype: str) -> dict[str, Any]:
+    """Return the loops in C of NumPy's functions for this dtype, or nothing where they are not all found.
+
+    Each takes the addresses of those of inputs and output, of the count, of the strides, and of its data: here none.
+    """
+    made: dict[str, Any] = {}
+    for name in (*PLAIN, "add"):
+        ufunc = getattr(np, name)
+        found, arguments = Ufunc.from_address(id(ufunc) + object.__basicsize__), 2 + (name == "add")
+        if (found.arguments, found.outputs, found.count, found.name) != (arguments, 1, ufunc.ntypes, name.encode()):
+            return {}
+        kinds = ctypes.string_at(found.types, arguments * found.count)
+        number = kinds.index(bytes(arguments * [np.dtype(dtype).num])) // arguments
+        if found.data[number]:
+            return {}
+        function: Any = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(found.loops[number])
+        function.__name__ = f"numpy_{name}_{dtype}"
+        made[name] = function
+    return made
+
+
+def given(x: Array, y: Array) -> Array:
+    """Return the arguments of a loop from x to y: addresses, count and strides.
+
+    What lives as long as a call of C has its address must be used again after it, so the loops return a part of this.
+    """
+    words = np.empty(5, np.int64)
+    words[0], words[1], words[2], words[3:] = x.ctypes.data, y.ctypes.data, x.size, x.itemsize
+    return words
+
+
+def exps(x: Array, y: Array) -> int:
+    """Write exp(x) to y; both (n,), as in all that follow."""
+    words = given(x, y)
+    exp(words.ctypes.data, words.ctypes.data + 16, words.ctypes.data + 24, 0)
+    return words[2]
+
+
+def expm1s(x: Array, y: Array) -> int:
+    """Write exp(x) - 1 to y."""
+    words = given(x, y)
+    expm1(words.ctypes.data, words.ctypes.data + 16, words.ctypes.data + 24, 0)
+    return words[2]
+
+
+def logs(x: Array, y: Array) -> int:
+    """Write log(x) to y."""
+    words = given(x, y)
+    log(words.ctypes.data, words.ctypes.data + 16, words.ctypes.data + 24, 0)
+    return words[2]
+
+
+def log1ps(x: Array, y: Array) -> int:
+    """Write log(1 + x) to y."""
+    words = given(x, y)
+    log1p(words.ctypes.data, words.ctypes.data + 16, words.ctypes.data + 24, 0)
+    return words[2]
+
+
+def tanhs(x: Array, y: Array) -> int:
+    """Write tanh(x) to y."""
+    words = given(x, y)
+    tanh(words.ctypes.data, words.ctypes.data + 16, words.ctypes.data + 24, 0)
+    return words[2]
+
+
+def means(x: Array, y: Array) -> None:
+    """Write the mean of each row of x, (B, n), to y, (B,): in the order in which NumPy adds."""
+    words, size = np.zeros(7, np.int64), x.itemsize
+    words[3], words[5] = x.shape[1], size
+    for b in range(len(y)):
+        y[b] = 0
+        words[0] = words[2] = y.ctypes.data + b * size
+        words[1] = x.ctypes.data + b * x.shape[1] * size
+        add(words.ctypes.data, words.ctypes.data + 24, words.ctypes.data + 32, 0)
+    count = np.empty_like(y[:1])
+    count[0] = words[3]
+    for b in range(len(y)):
+        y[b] /= count[0]
+
+
+LOOPS = (given, exps, expm1s, logs, log1ps, tanhs, means)
