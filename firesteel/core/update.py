@@ -63,7 +63,8 @@ def update(
         _ = list(run(lambda part: optimizer.step(theta[part], g[part], moments[:, part], t), _parts(len(theta))))
     for (where, _), average in zip(network.statistics, averages, strict=True):
         theta[where] = average
-    constrain(network, theta)
+    if network.constrained:
+        constrain(network, theta)
     if optimizer.use_ema:
         _follow(network, slots[-1], theta, optimizer.ema_momentum if t > 1 else 0.0, g)
 

@@ -8,7 +8,7 @@ before, `encoding.py` makes them small, `partial.py` says what comes back from a
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,19 +44,17 @@ class Block:
     y: Array
     w: Array
     fingerprint: int
+    weight: float = field(init=False, repr=False, compare=False)
+    """Sum of the rows' weights."""
+    unit: bool = field(init=False, repr=False, compare=False)
+    """Whether every row's weight is 1."""
+
+    def __post_init__(self) -> None:
+        weight = float(np.add.reduce(self.w, dtype=np.float64))
+        vars(self).update(weight=weight, unit=bool((self.w == 1).all()))
 
     def __len__(self) -> int:
         return len(self.w)
-
-    @cached_property
-    def weight(self) -> float:
-        """Sum of the rows' weights."""
-        return float(np.add.reduce(self.w, dtype=np.float64))
-
-    @cached_property
-    def unit(self) -> bool:
-        """Whether every row's weight is 1."""
-        return bool((self.w == 1).all())
 
     @cached_property
     def divisor(self) -> np.floating[Any] | None:
@@ -83,17 +81,10 @@ class Block:
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:
         """Write the values of the chosen rows into `out`, (len(rows), I); codes: scratch memory of that shape."""
-        if self.table is None or self.divisor is None:
-            self._write(rows, out, codes)
-        else:  # it may be compiled
-            surely(lambda: self._write(rows, out, codes))
-
-    def _write(self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None) -> None:
+        if self.table is not None and self.divisor is not None and surely(lambda: self._gathered(rows, out)):
+            return
         if isinstance(self.x, CSR):
             self.x[rows].fill(out)
-            return
-        if self.divisor is not None and (fast := faster("gather", out.size)):
-            fast(self.x, np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows, self.divisor, out)
             return
         if isinstance(rows, slice):
             chosen = self.x[rows]
@@ -109,6 +100,12 @@ class Block:
             np.copyto(out, chosen)
         else:
             np.divide(chosen, self.divisor, out=out)
+
+    def _gathered(self, rows: npt.NDArray[np.intp] | slice, out: Array) -> bool:
+        """Write them by compiled code, if there is some; return whether that was done."""
+        if fast := faster("gather", out.size):
+            fast(self.x, np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows, self.divisor, out)
+        return bool(fast)
 
     def to_bytes(self) -> bytes:
         """Return the block as one buffer of whole 8-byte words: a header of eight int64, then the arrays."""
@@ -311,32 +308,28 @@ def pack_block(
     """Return the block of these rows, sorted by (key, weight, bytes) unless their order is given.
 
     x: (n, I) of any real dtype, its non-zeros, or uint8 codes into `table`  y: (n, T)  w: (n,)  keys: (n,)
-    prints: the `row_prints` of the rows, where they are known; else `keys` are `row_keys`.
+    prints: the `row_prints` of the rows, where they are known, and y and w are canonical; else `keys` are `row_keys`.
     """
-    y, w = canonical(y, dtype), canonical(w, dtype)
+    if prints is None:
+        y, w = canonical(y, dtype), canonical(w, dtype)
+        prints = row_prints(keys, w)
     if isinstance(x, CSR):
         x = x.cast(dtype)
     elif x.dtype == np.uint8:
         table = np.arange(256).astype(dtype) if table is None else table
     else:
         x = canonical(x, dtype)
-    fingerprint = int(np.add.reduce(row_prints(keys, w) if prints is None else prints, dtype=np.uint64))
-    if not ordered:
+    fingerprint = int(np.add.reduce(prints, dtype=np.uint64))
+    if not ordered and not (keys[1:] > keys[:-1]).all():
         order = _sorted(keys, x, table, y, w)
-        if order is not None:
-            x, y, w = x[order], y[order], w[order]
+        x, y, w = x[order], y[order], w[order]
     if table is None and not isinstance(x, CSR):
         x, table = encode(x)
     return Block(number, x, table, y, w, fingerprint)
 
 
-def _sorted(keys: Keys, x: Features, table: Array | None, y: Array, w: Array) -> npt.NDArray[np.intp] | None:
-    """Return the order by (key, weight, bytes), or None if that is theirs already.
-
-    Bytes are looked at only where keys are equal and rows are not.
-    """
-    if (keys[1:] > keys[:-1]).all():
-        return None
+def _sorted(keys: Keys, x: Features, table: Array | None, y: Array, w: Array) -> npt.NDArray[np.intp]:
+    """Return the order by (key, weight, bytes); bytes are looked at only where keys are equal and rows are not."""
     order = np.lexsort((w, keys))
     same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
     a, b = order[same], order[same + 1]
@@ -371,7 +364,8 @@ def pack_arrays(
     x, table = (None if isinstance(x, CSR) else all_coded(x, dtype)) or (x, None)
     order = np.lexsort((keys, ids))
     parts = np.split(order, np.searchsorted(ids[order], np.arange(1, blocks)))
-    prints = row_prints(keys, canonical(w, dtype))
+    y, w = canonical(y, dtype), canonical(w, dtype)
+    prints = row_prints(keys, w)
     return [
         pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, table=table, prints=prints[rows])
         for number, rows in enumerate(parts)
@@ -407,7 +401,8 @@ def pack_in_order(
     keys = row_keys(x, y) if keys is None else keys
     cuts = [len(x) * number // blocks for number in range(blocks + 1)]
     parts = [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
-    prints = row_prints(keys, canonical(w, dtype))
+    y, w = canonical(y, dtype), canonical(w, dtype)
+    prints = row_prints(keys, w)
     return [
         pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, ordered=True, prints=prints[rows])
         for number, rows in enumerate(parts)

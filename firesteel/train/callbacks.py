@@ -452,6 +452,7 @@ class Conductor(Watcher):
         told: Mapping[str, Any],
         run: str,
     ) -> None:
+        early, drivers = list[EarlyStopping](), list[Bold]()
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise ConfigError(
@@ -470,13 +471,15 @@ class Conductor(Watcher):
                         f"{type(model.optimizer.learning_rate).__name__}: leave one of them out",
                         code="config-callback",
                     )
-        early = [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
+            early += [callback] if isinstance(callback, EarlyStopping) else []
+            drivers += [callback.rule] if isinstance(callback, BoldDriver) else []
+            if any(_overrides(callback, hook) for hook in HOOKS if "batch" in hook):
+                self.batches = self.batch
         if sum(callback.restore_best_weights for callback in early) > 1:
             raise ConfigError("two EarlyStopping cannot both restore their best weights", code="config-callback")
         self.model, self.callbacks, self.objective = model, callbacks, objective
         self.averaged = recipe.evaluate_averaged
         self.stopping = tuple(callback.rule() for callback in early)
-        drivers = [callback.rule for callback in callbacks if isinstance(callback, BoldDriver)]
         if len(drivers) > 1:
             raise ConfigError("one BoldDriver can drive, not several", code="config-callback")
         self.bold = drivers[0] if drivers else None
@@ -490,8 +493,6 @@ class Conductor(Watcher):
         self.engines = engines
         self.run = next((callback.run_name for callback in callbacks if callback.run_name), run)
         self.sums: Array | None = None
-        if any(_overrides(one, hook) for one in callbacks for hook in HOOKS if "batch" in hook):
-            self.batches = self.batch
 
     def start(self, state: TrainState, rows: Sequence[Row]) -> TrainState:
         """Tell that training begins, from a state and what has happened before; return what it begins from."""

@@ -54,24 +54,20 @@ class Recipe:
     evaluate_averaged: bool = True
 
     def __post_init__(self) -> None:
-        self._whole("initial_epoch", 0)
-        self._whole("epochs", self.initial_epoch + 1)
+        numbers = vars(self)
         if self.batch_size is None:
-            object.__setattr__(self, "batch_size", self.strategy.default_batch_size())
-        if self.batch_size is not None:
-            self._whole("batch_size", 1)
-        self._whole("seed", 0)
+            numbers["batch_size"] = self.strategy.default_batch_size()
+        for name, low in (("initial_epoch", 0), ("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            if (value := numbers[name]) is None and name == "batch_size":
+                continue
+            low += numbers["initial_epoch"] if name == "epochs" else 0
+            if (number := whole(value)) is None or number < low:
+                raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
+            numbers[name] = number
 
     def check(self, network: Network, optimizer: Optimizer) -> None:
         """Raise ConfigError for what cannot be trained so."""
         self.strategy.check(network, optimizer, self.batch_size)
-
-    def _whole(self, name: str, low: int) -> None:
-        value = getattr(self, name)
-        number = whole(value)
-        if number is None or number < low:
-            raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
-        object.__setattr__(self, name, number)
 
 
 def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:
