@@ -91,22 +91,26 @@ def _a_step(seconds: float) -> str:
     return f"{seconds * 1e6:.0f}us/step"
 
 
-def table(rows: Sequence[tuple[str, str, int]], trainable: int, other: int, size: int) -> str:
+def table(
+    rows: Sequence[tuple[str, str, int]], trainable: int, other: int, size: int, compiled: Sequence[str] = ()
+) -> str:
     """Return the table of a model.
 
     rows: (layer and type, output shape, parameters).  trainable, other: parameters that train, and that do not.
-    size: bytes of one.
+    size: bytes of one.  compiled: how each layer is trained, if that is a column.
     """
-    header = ("Layer (type)", "Output Shape", "Param #")
-    cells = [(name, shape, f"{count:,}") for name, shape, count in rows]
-    widths = [max(least, *(len(row[i]) for row in (header, *cells))) + 2 for i, least in enumerate((31, 22, 13))]
+    header = ("Layer (type)", "Output Shape", "Param #", *(["Compiled"] if compiled else []))
+    more: list[tuple[str, ...]] = [(one,) for one in compiled] or [()] * len(rows)
+    cells = [(name, shape, f"{count:,}", *last) for (name, shape, count), last in zip(rows, more, strict=True)]
+    leasts = (31, 22, 13, 8)[: len(header)]
+    widths = [max(least, *(len(row[i]) for row in (header, *cells))) + 2 for i, least in enumerate(leasts)]
 
     def rule(left: str, line: str, between: str, right: str) -> str:
         return left + between.join(line * width for width in widths) + right
 
-    def written(row: tuple[str, str, str], edge: str) -> str:
-        padded = (f" {row[0]:<{widths[0] - 1}}", f" {row[1]:<{widths[1] - 1}}", f"{row[2]:>{widths[2] - 1}} ")
-        return edge + edge.join(padded) + edge
+    def written(row: Sequence[str], edge: str) -> str:
+        signs = zip(row, "<<><", widths, strict=False)
+        return edge + edge.join(f" {cell:{sign}{width - 2}} " for cell, sign, width in signs) + edge
 
     lines = ['Model: "sequential"', rule("┏", "━", "┳", "┓"), written(header, "┃"), rule("┡", "━", "╇", "┩")]
     for number, row in enumerate(cells):

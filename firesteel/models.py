@@ -14,13 +14,16 @@ from firesteel import _store as store
 from firesteel._model import Model
 from firesteel._printing import plain, say
 from firesteel.core import metrics
-from firesteel.core.layers import Input, Layer
+from firesteel.core.faster import faster
+from firesteel.core.layers import Dropout, Input, Layer, dense
 from firesteel.core.network import Network
 from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
+from firesteel.fast.chain import Chain, Fused, compiled_parts
 from firesteel.tables.given import listed
 from firesteel.train.state import TrainState
+from firesteel.train.step import SUB_BATCH
 
 __all__ = ["Sequential", "load_model"]
 
@@ -95,14 +98,21 @@ class Sequential(Model):
     # Looking
 
     @spelled
-    def summary(self, *, print_fn: Callable[[str], Any] | None = None) -> None:
+    def summary(self, *, print_fn: Callable[[str], Any] | None = None, compiled: bool = False) -> None:
         """Print the layers, their output shapes and their numbers of parameters.
 
         Args:
             print_fn: Called with each line; `print` if not given.
+            compiled: Whether to say how each layer is trained on this machine: in a `step`, one compiled call with
+                the loss and the optimizer; in a `run` of layers that is one; by a `loop` of its own; or by `NumPy`.
+                The results are the same.
+
+        Raises:
+            ConfigError: If the model has no inputs yet, or `compiled` is wanted before `compile`.
         """
-        other = self._untrained()
-        text = console.table(self._described(), self.count_params() - other, other, np.dtype(self._dtype).itemsize)
+        other, size = self._untrained(), np.dtype(self._dtype).itemsize
+        how = self._trained_by() if compiled else ()
+        text = console.table(self._described(), self.count_params() - other, other, size, how)
         for line in text.splitlines():
             try:
                 (print_fn or say)(line)
@@ -120,6 +130,29 @@ class Sequential(Model):
         return (
             f"<{type(self).__name__} of {len(kinds)} layer{counted}, {size}{': ' if shown else ''}{', '.join(shown)}>"
         )
+
+    def _trained_by(self) -> list[str]:
+        """Return how each layer is trained, as `summary` says it."""
+        objective = self._objective()
+        network, last = objective.network, objective.last
+        made = compiled_parts(network, last)
+        head = bool(made) and Fused(network, objective.loss).head is not None
+        whole = head and dense.whole(network.parts[:last], network.shapes) in made
+        ways = ["loop" if head else "NumPy" for _ in network.plan]
+        for part in network.plan[:last]:
+            width = network.shapes[part.reads[0]][-1]
+            drops = isinstance(part.layer, Dropout) and faster("mask", SUB_BATCH * width) is not None
+            ways[part.number] = "loop" if drops else "NumPy"
+        for first, one in made.items():
+            ways[first : first + one.span] = ["run" if isinstance(one, Chain) else "loop"] * one.span
+        if whole:
+            ways = ["step"] * len(ways)
+        parts = [[ways[part.number] for part in network.plan if part.node == n] for n in range(len(network.nodes))]
+        return [
+            " + ".join(dict.fromkeys(found))
+            for found, layer in zip(parts, network.layers, strict=True)
+            if not isinstance(layer, Input)
+        ]
 
     def _untrained(self) -> int:
         """Return the number of parameters that do not train."""

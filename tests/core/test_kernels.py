@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firesteel.core import metrics
-from firesteel.core.layers import Activation, Dense, Dropout, Normalization
+from firesteel.core.layers import Activation, Dense, Dropout, Normalization, Rescaling
 from firesteel.core.layers.activation import ACTIVATIONS, ELU, LeakyReLU, LogSoftmax, ReLU, Relu, Softmax
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
@@ -437,3 +437,45 @@ def test_a_fit_of_a_layer_by_itself(layer, monkeypatch):
     )
     monkeypatch.setattr(compiling, "ON", False)
     assert trained() == with_them
+
+
+# What is said of it
+
+SAID = {
+    "a step": ([Dense(200, "relu"), Dense(1)], "mse", ["step", "step"], {"serve"}),
+    "runs and loops": (
+        [
+            Rescaling(0.5),
+            Dense(200, "tanh"),
+            BatchNormalization(),
+            Dropout(0.2),
+            Dense(100, "relu"),
+            Dense(3, "softmax"),
+        ],
+        "categorical_crossentropy",
+        ["NumPy", "run + loop", "loop", "loop", "run", "run + loop"],
+        {"forward", "backward", "hyperbolic", "by_columns", "by_columns_back", "mask", "head"},
+    ),
+    "another loss": ([Dense(200), Dense(2)], "log_cosh", ["run", "run"], {"forward", "backward"}),
+    "nothing": ([Dense(4), Dense(3, "softmax")], "categorical_crossentropy", ["NumPy", "NumPy"], set()),
+}
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("name", SAID)
+def test_the_summary_says_what_runs_in_compiled_code(name, on, monkeypatch):
+    layers, loss, expected, kernels = SAID[name]
+    monkeypatch.setattr(compiling, "ON", on)
+    model = Sequential(layers)
+    model.compile("adam", loss)
+    compiling.RUNS.clear()
+    rng = np.random.default_rng(0)
+    y = np.eye(3)[rng.integers(0, 3, 256)] if loss.startswith("cat") else rng.normal(size=(256, layers[-1].units))
+    model.fit(rng.normal(size=(256, 60)), y, batch_size=128, verbose=0)
+    lines = []
+    model.summary(compiled=True, print_fn=lines.append)
+    on = on and HAS_BLAS
+    assert [line.split("│")[4].strip() for line in lines if line.startswith("│")] == (
+        expected if on else ["NumPy"] * len(expected)
+    )
+    assert set(compiling.RUNS) - {"adam", "gather"} >= kernels if on else not compiling.RUNS
