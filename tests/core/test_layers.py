@@ -1,6 +1,7 @@
 """Layers that keep statistics, look things up, or satisfy constraints: against Keras, and through whole trainings."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,15 @@ def test_numbers_that_are_no_category_are_refused(wrong, shown):
     for use in (lambda: made.fit(x, Y, verbose=0), lambda: made.evaluate(x, Y), lambda: made.predict(x)):
         with pytest.raises(DataError, match=f"an embedding of 7 categories was {shown}, and 1 of"):
             use()
+
+
+def test_more_categories_than_float32_tells_apart_need_float64():
+    most = Embedding(1 << 24, 1)
+    last = np.array([[most.input_dim - 1]], np.float32)
+    assert most.touched(last).tolist() == [most.input_dim - 1]
+    with pytest.raises(ConfigError, match="float64"):
+        replace(most, input_dim=most.input_dim + 1).touched(last)
+    assert replace(most, input_dim=1 << 40).touched(last.astype(float) + 1).tolist() == [1 << 24]
 
 
 # Shapes and scales
