@@ -142,6 +142,21 @@ def _sparse() -> Callable[[], Any]:
     return run
 
 
+@work("fit: tables of 100,000 categories, whose rows move alone")
+def _tables() -> Callable[[], Any]:
+    from firesteel.layers import Dense, Embedding
+    from firesteel.models import Sequential
+
+    x = np.random.default_rng(0).integers(0, 100_000, (20_000, 3))
+
+    def run() -> None:
+        model = Sequential([Embedding(100_000, 16, sparse_steps=True), Dense(64, "relu"), Dense(1)])
+        model.compile("adam", "mse")
+        model.fit(x, x[:, 0] / 100_000, batch_size=128, epochs=2, seed=1, verbose=0)
+
+    return run
+
+
 @work("pack: 60,000 rows of 784 bytes")
 def _pack_bytes() -> Callable[[], Any]:
     from firesteel.train.source import Arrays

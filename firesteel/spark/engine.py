@@ -26,6 +26,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import BinaryType, DoubleType, LongType, StringType, StructField, StructType
 
 from firesteel.core.centre import UNCENTRED, Centre
+from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, without_secrets
 from firesteel.spark import worker
@@ -34,6 +35,7 @@ from firesteel.spark.parcel import context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
+from firesteel.train.rowwise import stretches
 from firesteel.train.source import Survey
 
 DESCRIPTION = "spark.job.description"
@@ -151,8 +153,9 @@ class SparkEngine:
 
     def check(self, task: Task) -> None:
         size, limit = task.vectors * task.theta.nbytes, _most_result(self.frame.sparkSession)
-        if task.objective.network.rowwise:  # whose changed rows, all in the worst case, come from each shard
-            size *= self._shards
+        if task.objective.network.rowwise:  # whose changed rows come from each shard
+            rows = sum(block.rows for block in self._blocks)
+            size = task.vectors * task.theta.itemsize * most_changed(task.objective.network, rows, self._shards)
         if size > RESULT_SHARE * limit:
             raise ConfigError(
                 f"each round of this network brings {size / 2**20:,.0f} MiB to the driver ({task.vectors} times "
@@ -184,6 +187,21 @@ class SparkEngine:
         if self._persisted:
             self._persisted = False
             let_go(self.frame.unpersist)
+
+
+def most_changed(network: Network, rows: int, shards: int) -> int:
+    """Return how many numbers of each vector the shards of a network whose parameters move row by row send at most.
+
+    >>> from firesteel.core.layers import Dense, Embedding
+    >>> few = Network.chain((Embedding(1_000_000, 16, sparse_steps=True), Dense(1)), inputs=2)
+    >>> most_changed(few, 100, 4) == 100 * 2 * 16 + 4 * 33
+    True
+    """
+    found = 0
+    for _, (count, numbers), owner in stretches(network):
+        reads = sum(math.prod(network.shapes[part.reads[0]]) for part in network.plan if part.owner == owner)
+        found += (shards if owner is None else min(shards * count, rows * reads)) * numbers
+    return found
 
 
 def _level(spark: SparkSession, survey: Survey) -> StorageLevel:

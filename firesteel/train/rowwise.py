@@ -22,7 +22,7 @@ from firesteel.train.blocks import Block
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.step import NumpyStep, Workspace
 
-__all__ = ["RowwiseStep", "entering", "narrowed", "rows_for", "spread"]
+__all__ = ["RowwiseStep", "entering", "narrowed", "rows_for", "spread", "stretches"]
 
 
 Stretch = tuple[slice, tuple[int, int], int | None]
