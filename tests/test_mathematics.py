@@ -35,13 +35,15 @@ def chapter(title):
 
 
 def defined(path):
-    """Names of the functions and classes of a file, and of what is in its classes, as "Class.method"."""
+    """Names of the functions and classes of a file, and of what is in its classes, as "Class.method" or field."""
     names = set()
     for node in ast.parse((ROOT / path).read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         if isinstance(node, ast.ClassDef):
             names |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+            fields = (inner.target for inner in node.body if isinstance(inner, ast.AnnAssign))
+            names |= {f"{node.name}.{ast.unparse(target)}" for target in fields}
     return names
 
 
