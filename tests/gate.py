@@ -212,6 +212,10 @@ def layers() -> None:
         add(f"layers/{name}", build, **more)
         for dtype, shards in (("float32", 3), ("float64", 1)):
             add(f"layers/{name}/{dtype} {shards}", build, dtype=dtype, shards=shards, **more)
+    lazy = lambda: [L.Embedding(11, 3, sparse_steps=True), L.Dense(128, "relu"), L.Dense(2)]  # noqa: E731
+    for shards in (1, 3):
+        add(f"layers/Embedding by row/{shards}", lazy, x=categories, y=lambda: rows(203, 2), shards=shards)
+    add("layers/Embedding by row/gradient", lazy, x=categories, y=lambda: rows(203, 2), strategy="gradient")
     several = lambda: [L.Dense(9), L.BatchNormalization(), L.ReLU(), L.Dropout(0.2), L.Dense(2)]  # noqa: E731
     for batch in (32, 127, 128, 129, 203):
         add(f"layers/BatchNormalization/batch {batch}", several, batch_size=batch)

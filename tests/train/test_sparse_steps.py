@@ -13,6 +13,7 @@ from firesteel.core import optimizers as catalogue
 from firesteel.core.network import Network, Node, Objective
 from firesteel.core.update import update
 from firesteel.errors import ConfigError, DataError
+from firesteel.fast import compiling
 from firesteel.layers import BatchNormalization, Dense, Dropout, Embedding, Flatten, GaussianNoise, Rescaling
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD, Adam, AdamW, RMSprop
@@ -155,6 +156,13 @@ def test_neither_the_order_of_rows_nor_being_called_after_each_batch_moves_a_bit
         ]
     )
     assert called
+
+
+def test_dense_layers_behind_a_table_have_the_same_bits_with_and_without_compiled_code(monkeypatch):
+    settings = {"between": (Dense(128, "relu"), Dropout(0.2), Dense(64, "relu")), "batch_size": 200}
+    compiled = fitted(**settings).fingerprint()
+    monkeypatch.setattr(compiling, "ON", False)
+    assert fitted(**settings).fingerprint() == compiled
 
 
 def test_what_only_some_shards_have_touched_is_averaged_with_what_the_others_left():
