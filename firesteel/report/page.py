@@ -186,12 +186,7 @@ def _brief(name: str) -> str:
 
 @functools.cache
 def _template() -> Any:
-    shapes = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    shapes = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     shapes.filters.update(percent=_percent, number=_number, seconds=_seconds, brief=_brief)
     return shapes.from_string((files("firesteel.report") / "page.html.j2").read_text("utf-8"))
 

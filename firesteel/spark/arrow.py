@@ -32,9 +32,8 @@ def _bytes(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
     _, offsets, data = column.buffers()
     if data is None:
         return np.zeros(len(column) + 1, kind), np.empty(0, np.uint8)
-    return np.frombuffer(offsets, kind)[column.offset : column.offset + len(column) + 1], np.frombuffer(
-        data, np.uint8
-    )
+    ends = np.frombuffer(offsets, kind)[column.offset : column.offset + len(column) + 1]
+    return ends, np.frombuffer(data, np.uint8)
 
 
 def features(column: pa.Array) -> Features:
@@ -108,10 +107,7 @@ def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:
     """Return (n, O) values as a column of lists, with nulls put back."""
     sizes = np.where(null, 0, values.shape[1])
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    mask = pa.array(np.append(null, False)) if null.any() else None
-    starts = (
-        pa.array(offsets, pa.int32()) if mask is None else pa.array(offsets, pa.int32(), mask=np.append(null, False))
-    )
+    starts = pa.array(offsets, pa.int32(), mask=np.append(null, False) if null.any() else None)
     return pa.ListArray.from_arrays(starts, pa.array(values.reshape(-1)))
 
 

@@ -6,7 +6,6 @@ the bytes, `firesteel/_checkpoints.py` makes them and takes the turns.
 
 import threading
 import warnings
-from types import TracebackType
 
 from pyspark.sql import SparkSession
 
@@ -65,9 +64,7 @@ class SparkCheckpoints(Turns):
             return found
         return StoreError(f"{title}: {cause(str(error)) or type(error).__name__}", code=code)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if not self.held:
             return
         try:

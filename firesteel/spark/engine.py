@@ -39,15 +39,8 @@ from firesteel.train.rowwise import stretches
 from firesteel.train.source import Survey
 
 DESCRIPTION = "spark.job.description"
-PARTIALS = StructType(
-    [
-        *[StructField(name, LongType()) for name in ("shard", "piece", "changed")],
-        *[StructField(name, BinaryType()) for name in ("vectors", "sums")],
-        StructField("steps", LongType()),
-        *[StructField(name, DoubleType()) for name in ("seconds", "slowest")],
-        StructField("machines", StringType()),
-    ]
-)
+KINDS = [LongType()] * 3 + [BinaryType()] * 2 + [LongType()] + [DoubleType()] * 2 + [StringType()]
+PARTIALS = StructType([StructField(name, kind) for name, kind in zip(worker.COLUMNS, KINDS, strict=True)])
 PIECE_BYTES = 4 << 20
 """Vectors travel in pieces of so many bytes: whole, they would have to fit a row, a batch and a JVM's heap."""
 MERGE_BYTES = 64 << 20

@@ -17,13 +17,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
-from pyspark.sql.types import (
-    BooleanType,
-    DateType,
-    NumericType,
-    StringType,
-    TimestampType,
-)
+from pyspark.sql.types import BooleanType, DateType, NumericType, StringType, TimestampType
 
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import Network

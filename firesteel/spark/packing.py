@@ -20,43 +20,12 @@ import firesteel
 from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.csr import CSR, Features, joined, suited
 from firesteel.core.types import Array
-from firesteel.spark.arrow import (
-    Batches,
-    binary_views,
-    check_version,
-    clean_rows,
-    record_batch,
-    vectors,
-    whole,
-    widths,
-)
+from firesteel.spark import arrow
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally
-from firesteel.train.blocks import (
-    Block,
-    Keys,
-    alike,
-    block_ids,
-    count_nonzeros,
-    dealt,
-    id_keys,
-    pack_block,
-    row_keys,
-    row_prints,
-)
+from firesteel.train import blocks, checks
+from firesteel.train.blocks import Keys
 from firesteel.train.centring import Sample
-from firesteel.train.checks import (
-    Classes,
-    Finding,
-    Findings,
-    count_classes,
-    finite_rows,
-    in_float32,
-    look,
-    merge,
-    merge_classes,
-    misplaced,
-)
 
 BY_KEY = -1
 """Number of a mini-pack whose rows go to the block of their key."""
@@ -109,11 +78,11 @@ def read(batch: pa.RecordBatch, reading: ReadOptions) -> Read:
     """Return the rows of a batch that has passed the survey."""
     if reading.skip:
         batch, _ = _without_invalid(_without_nulls(batch, reading)[0], reading)
-    x, y, w = clean_rows(batch)
+    x, y, w = arrow.clean_rows(batch)
     x = x if reading.sparse is None else suited(x, reading.sparse)
-    prints = row_keys(x, y)
+    prints = blocks.row_keys(x, y)
     names = batch.schema.names
-    keys = id_keys(batch.column("key").to_numpy(zero_copy_only=False)) if "key" in names else prints
+    keys = blocks.id_keys(batch.column("key").to_numpy(zero_copy_only=False)) if "key" in names else prints
     held = batch.column("held").to_numpy(zero_copy_only=False) if "held" in names else reading.hold.rows(keys, y)
     dtype, centre = np.dtype(reading.dtype), reading.centre
     return Read(less(x, centre.features, dtype), less(y, centre.targets, dtype), w, keys, held, prints)
@@ -121,11 +90,11 @@ def read(batch: pa.RecordBatch, reading: ReadOptions) -> Read:
 
 def _without_invalid(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, int]:
     """Return the rows whose features and targets are finite numbers, and how many others there were."""
-    if len(np.unique(widths(batch.column("x")))) > 1 or len(np.unique(widths(batch.column("y")))) > 1:
+    if len(np.unique(arrow.widths(batch.column("x")))) > 1 or len(np.unique(arrow.widths(batch.column("y")))) > 1:
         return batch, 0
-    x, y, _ = clean_rows(batch)
+    x, y, _ = arrow.clean_rows(batch)
     with np.errstate(over="ignore"):
-        fine = np.logical_and(*(finite_rows(part, reading.dtype) for part in (x, y)))
+        fine = np.logical_and(*(checks.finite_rows(part, reading.dtype) for part in (x, y)))
     return _those(batch, fine), int((~fine).sum())
 
 
@@ -142,11 +111,11 @@ SUMS = ("rows", "skipped", "held", "weight", "held_weight", "stored", "slack")
 """What of a report adds up over the partitions: skipped rows are none of its rows."""
 
 
-def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
+def survey(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
     """Look at every row of a partition; yield one report of what was found, and how often keys occur."""
-    check_version(reading.version)
-    found: Findings = {}
-    classes: Classes = {}
+    arrow.check_version(reading.version)
+    found: checks.Findings = {}
+    classes: checks.Classes = {}
     seen: dict[str, dict[int, tuple[int, str]]] = {"features": {}, "label": {}}
     total: dict[str, Any] = dict.fromkeys(SUMS, 0)
     sums, nonzeros, narrow, tally = [0, 0], list[int](), True, Tally.read()
@@ -154,7 +123,7 @@ def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
     keys_seen, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
     dtype = np.dtype(reading.dtype)
     for given in batches:
-        batch = whole(given)
+        batch = arrow.whole(given)
         total["rows"] += batch.num_rows
         batch, nulls = _without_nulls(batch, reading)
         if reading.skip:
@@ -162,11 +131,12 @@ def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
             batch, more = _without_invalid(batch, reading)
             total["skipped"] += skipped + more
             total["rows"] -= skipped + more
-        found = merge(found, nulls)
+        found = checks.merge(found, nulls)
         where = functools.partial(_where, batch, reading.where)
         mixed = False
         for part, column in (("features", "x"), ("label", "y")):
-            lengths, first, count = np.unique(widths(batch.column(column)), return_index=True, return_counts=True)
+            widths = arrow.widths(batch.column(column))
+            lengths, first, count = np.unique(widths, return_index=True, return_counts=True)
             mixed |= len(lengths) > 1
             for length, at, n in zip(lengths.tolist(), first.tolist(), count.tolist(), strict=True):
                 known = seen[part].get(length, (0, where(at)))
@@ -174,16 +144,16 @@ def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
         if mixed or not batch.num_rows:
             continue
         here = read(batch, replace(reading, skip=False))
-        found = merge(found, look(here.x, here.y, here.w, dtype, where))
-        narrow = narrow and batch is not given and in_float32(here.x)
+        found = checks.merge(found, checks.look(here.x, here.y, here.w, dtype, where))
+        narrow = narrow and batch is not given and checks.in_float32(here.x)
         total["stored"] += here.x.values.size if isinstance(here.x, CSR) else here.x.size
-        if (counted := count_nonzeros(here.x, dtype)) is not None:
+        if (counted := blocks.count_nonzeros(here.x, dtype)) is not None:
             nonzeros.append(counted)
-        classes = merge_classes(classes, count_classes(here.y, here.held, where))
+        classes = checks.merge_classes(classes, checks.count_classes(here.y, here.held, where))
         total["held"] += int(here.held.sum())
         for name, chosen in (("weight", ~here.held), ("held_weight", here.held)):
             total[name] += float(here.w[chosen].astype(dtype).sum(dtype=np.float64))
-        prints = row_prints(here.prints, here.w.astype(dtype))
+        prints = blocks.row_prints(here.prints, here.w.astype(dtype))
         for half, chosen in enumerate((~here.held, here.held)):
             sums[half] += int(np.add.reduce(prints[chosen], dtype=np.uint64))
         if reading.classes is not None:
@@ -208,7 +178,7 @@ def survey(reading: ReadOptions, batches: Batches) -> Iterator[pa.RecordBatch]:
         made += [counts[:0]] * 2 if sample is None or dtype != np.float32 else [sample.keys, sample.rows]
     names = ("heavy_keys", "heavy_counts", "sample_keys", "sample_rows", "held_keys", "held_rows")
     columns = {name: [part.tobytes()] for name, part in zip(names, made, strict=True)}
-    yield record_batch(report=[json.dumps(report)], **columns)
+    yield arrow.record_batch(report=[json.dumps(report)], **columns)
 
 
 def _tallied(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Keys, npt.NDArray[np.int64], int]:
@@ -232,31 +202,31 @@ SKIPPED = ("null-features", "null-item", "null-label")
 """What is found of rows with nulls that may be left out."""
 
 
-def _without_nulls(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, Findings]:
+def _without_nulls(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, checks.Findings]:
     """Return the rows without nulls in any place, and what was found wrong with the others."""
-    found: Findings = {}
+    found: checks.Findings = {}
     names = reading.where
     good = np.ones(batch.num_rows, bool)
     for code, column in NULLS.items():
         if column in batch.schema.names:
             null = batch.column(column).is_null().to_numpy(zero_copy_only=False)
-            found = merge(found, _noted(code, null & good, batch, names))
+            found = checks.merge(found, _noted(code, null & good, batch, names))
             good &= ~null
     batch = _those(batch, good)
     good = np.ones(batch.num_rows, bool)
     x = batch.column("x")
     if pa.types.is_struct(x.type) and (x.field("type").to_numpy(zero_copy_only=False) == 0).any():
-        wrong, bad = misplaced(vectors(x), functools.partial(_where, batch, names))
-        found = merge(found, wrong)
+        wrong, bad = checks.misplaced(arrow.vectors(x), functools.partial(_where, batch, names))
+        found = checks.merge(found, wrong)
         good &= ~bad
     for code, column in (("null-item", "x"), ("null-label", "y")):
         items = batch.column(column)
         if pa.types.is_list(items.type) or pa.types.is_large_list(items.type):
             flat = items.flatten()
             if flat.null_count:
-                row = np.repeat(np.arange(len(items)), widths(items))[flat.is_null().to_numpy(zero_copy_only=False)]
-                null = np.isin(np.arange(len(items)), row)
-                found = merge(found, _noted(code, null & good, batch, names, column))
+                row, inside = np.arange(len(items)), flat.is_null().to_numpy(zero_copy_only=False)
+                null = np.isin(row, np.repeat(row, arrow.widths(items))[inside])
+                found = checks.merge(found, _noted(code, null & good, batch, names, column))
                 good &= ~null
     return _those(batch, good), found
 
@@ -268,12 +238,12 @@ def _those(batch: pa.RecordBatch, rows: npt.NDArray[np.bool_]) -> pa.RecordBatch
 
 def _noted(
     code: str, bad: npt.NDArray[np.bool_], batch: pa.RecordBatch, names: Sequence[str], items: str | None = None
-) -> Findings:
+) -> checks.Findings:
     if not bad.any():
         return {}
     row = int(bad.argmax())
     position = None if items is None else batch.column(items)[row].as_py().index(None)
-    return {code: Finding(int(bad.sum()), _where(batch, names, row), "null", position)}
+    return {code: checks.Finding(int(bad.sum()), _where(batch, names, row), "null", position)}
 
 
 def _where(batch: pa.RecordBatch, names: Sequence[str], row: int) -> str:
@@ -295,11 +265,11 @@ def _short(value: Any) -> str:
 HEAVY_SCHEMA = "key long, weights binary, counts binary, print long, pack binary"
 
 
-def count_heavy(reading: ReadOptions, candidates: Keys, batches: Batches) -> Iterator[pa.RecordBatch]:
+def count_heavy(reading: ReadOptions, candidates: Keys, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
     """Count the rows with one of these keys, by their weights; yield of each key also its row, if it is but one."""
     dtype = np.dtype(reading.dtype)
     found: dict[int, Heavy] = {}
-    for batch in map(whole, batches):
+    for batch in map(arrow.whole, batches):
         if not batch.num_rows:
             continue
         here = read(batch, reading)
@@ -307,14 +277,14 @@ def count_heavy(reading: ReadOptions, candidates: Keys, batches: Batches) -> Ite
         for key in np.unique(here.keys[np.isin(here.keys, candidates)]):
             same = here[here.keys == key]
             row = b""
-            if alike(same.x, dtype) and alike(same.y, dtype) and (same.prints == same.prints[0]).all():
-                row = pack_block(BY_KEY, same.x[:1], same.y[:1], np.ones(1), same.keys[:1], dtype).to_bytes()
+            if blocks.alike(same.x, dtype) and blocks.alike(same.y, dtype) and (same.prints == same.prints[0]).all():
+                row = blocks.pack_block(BY_KEY, same.x[:1], same.y[:1], np.ones(1), same.keys[:1], dtype).to_bytes()
             weights, counts = np.unique(same.w.astype(dtype), return_counts=True)
             one = Heavy(int(key), weights.astype(np.float64), counts, int(same.prints[0]), row)
             found[one.key] = found[one.key].plus(one) if one.key in found else one
     rows = [one.row() for one in found.values()]
     names = ("key", "weights", "counts", "print", "pack")
-    yield record_batch(**{name: [row[at] for row in rows] for at, name in enumerate(names)})
+    yield arrow.record_batch(**{name: [row[at] for row in rows] for at, name in enumerate(names)})
 
 
 @dataclass(frozen=True)
@@ -371,12 +341,12 @@ MINI_SCHEMA = "part long, pack binary, keys binary, prints binary"
 BLOCK_SCHEMA = "block long, rows long, weight double, fingerprint long, data binary"
 
 
-def mini_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
+def mini_packs(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
     """Yield the partition's rows as few fat rows, one for each shard that some of them go to."""
     heavy = np.array(task.heavy, np.uint64)
     gathered: list[Read] = []
     size = 0
-    for batch in map(whole, batches):
+    for batch in map(arrow.whole, batches):
         if not batch.num_rows:
             continue
         here = read(batch, task.reading)
@@ -397,7 +367,7 @@ def mini_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
 def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
     x, y, w, keys, held, prints = (joined([getattr(rows, f.name) for rows in gathered]) for f in fields(Read))
     shards = len(task.codes)
-    shard = block_ids(keys, task.blocks) % shards
+    shard = blocks.block_ids(keys, task.blocks) % shards
     for number, rows in enumerate(_groups(shard, shards)):
         if len(rows):
             one = Read(x[rows], y[rows], w[rows], keys[rows], held[rows], prints[rows])
@@ -406,9 +376,9 @@ def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
 
 def _mini_pack(task: PackTask, shard: int, block: int, rows: Read) -> pa.RecordBatch:
     """Return rows as one fat row on its way to a shard, with their keys, and their hashes where those are others."""
-    pack = pack_block(block, rows.x, rows.y, rows.w, rows.keys, np.dtype(task.reading.dtype), ordered=True)
-    prints = rows.prints.tobytes() if task.keyed else b""
-    return record_batch(part=[task.codes[shard]], pack=[pack.to_bytes()], keys=[rows.keys.tobytes()], prints=[prints])
+    pack = blocks.pack_block(block, rows.x, rows.y, rows.w, rows.keys, np.dtype(task.reading.dtype), ordered=True)
+    keys, prints = rows.keys.tobytes(), rows.prints.tobytes() if task.keyed else b""
+    return arrow.record_batch(part=[task.codes[shard]], pack=[pack.to_bytes()], keys=[keys], prints=[prints])
 
 
 def _groups(ids: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.intp]]:
@@ -417,23 +387,23 @@ def _groups(ids: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.intp]
     return np.split(order, np.searchsorted(ids[order], np.arange(1, count)))
 
 
-def explode(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
+def explode(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
     """Yield each heavy row's copies, spread over all blocks."""
     for heavy in (Heavy.of(row) for batch in batches for row in batch.to_pylist()):
-        row = Block.from_bytes(np.frombuffer(heavy.pack, np.uint8))
+        row = blocks.Block.from_bytes(np.frombuffer(heavy.pack, np.uint8))
         x = row.x if row.table is None else row.table[row.x]  # type: ignore[index]
         key, hashed = np.array([[heavy.key], [heavy.print]], np.uint64)
         ends = np.cumsum(heavy.counts)
         for start in range(0, int(ends[-1]), DEALT):
             copies = np.arange(start, min(start + DEALT, ends[-1]))
-            for block, which in enumerate(_groups(dealt(heavy.key, copies, task.blocks), task.blocks)):
+            for block, which in enumerate(_groups(blocks.dealt(heavy.key, copies, task.blocks), task.blocks)):
                 if len(which):
                     w = heavy.weights[np.searchsorted(ends, copies[which], side="right")]
                     one = Read(x, row.y, w[:1], key, np.full(1, task.held), hashed)[np.zeros(len(w), np.intp)]
                     yield _mini_pack(task, block % len(task.codes), block, replace(one, w=w))
 
 
-def _features(packs: Sequence[Block], dtype: np.dtype[Any]) -> tuple[Features, Array | None]:
+def _features(packs: Sequence[blocks.Block], dtype: np.dtype[Any]) -> tuple[Features, Array | None]:
     """Return the features of all packs together: codes with their table where it is the same one in all."""
     table = packs[0].table
     if isinstance(packs[0].x, CSR):
@@ -448,28 +418,29 @@ def _features(packs: Sequence[Block], dtype: np.dtype[Any]) -> tuple[Features, A
     return x, None
 
 
-def merge_packs(task: PackTask, batches: Batches) -> Iterator[pa.RecordBatch]:
+def merge_packs(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
     """Yield the blocks of the shards whose mini-packs these are."""
-    packs: list[Block] = []
+    packs: list[blocks.Block] = []
     parts: dict[str, list[Keys]] = {"keys": [], "prints": []}
     for batch in batches:
-        packs += [Block.from_bytes(view) for view in binary_views(batch.column("pack"))]
+        packs += [blocks.Block.from_bytes(view) for view in arrow.binary_views(batch.column("pack"))]
         for name, part in parts.items():
-            part += [view.view(np.uint64) for view in binary_views(batch.column(name))]
+            part += [view.view(np.uint64) for view in arrow.binary_views(batch.column(name))]
     if not packs:
         return
     dtype = np.dtype(task.reading.dtype)
     x, table = _features(packs, dtype)
     y, w, keys = (joined(part) for part in ([p.y for p in packs], [p.w for p in packs], parts["keys"]))
-    prints = row_prints(joined(parts["prints"]) if task.keyed else keys, w)
-    ids = block_ids(keys, task.blocks)
+    prints = blocks.row_prints(joined(parts["prints"]) if task.keyed else keys, w)
+    ids = blocks.block_ids(keys, task.blocks)
     fixed = np.repeat([pack.id for pack in packs], [len(pack) for pack in packs])
     ids = np.where(fixed == BY_KEY, ids, fixed)
     del packs
     for number, rows in enumerate(_groups(ids, task.blocks)):
         if len(rows):
-            block = pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, table=table, prints=prints[rows])
-            yield record_batch(
+            own = prints[rows]
+            block = blocks.pack_block(number, x[rows], y[rows], w[rows], keys[rows], dtype, table=table, prints=own)
+            yield arrow.record_batch(
                 block=[number],
                 rows=[len(block)],
                 weight=[block.weight],

@@ -84,10 +84,7 @@ class ClassificationSummary(TrainingSummary):
         """For each class, the share of its rows that were predicted as it; 0 where it has no rows."""
         return _ratios(self.hits, self.actual)
 
-    @property
-    def truePositiveRateByLabel(self) -> list[float]:
-        """The same as recallByLabel."""
-        return self.recallByLabel
+    truePositiveRateByLabel = recallByLabel
 
     @property
     def falsePositiveRateByLabel(self) -> list[float]:
@@ -109,10 +106,7 @@ class ClassificationSummary(TrainingSummary):
         """Mean of recallByLabel, each class counted by its rows; it equals the accuracy."""
         return self._weighted(self.recallByLabel)
 
-    @property
-    def weightedTruePositiveRate(self) -> float:
-        """The same as weightedRecall."""
-        return self.weightedRecall
+    weightedTruePositiveRate = weightedRecall
 
     @property
     def weightedFalsePositiveRate(self) -> float:

@@ -38,6 +38,8 @@ SHIFTING = (
 
 NOTE = "firesteel: "
 """What a worker adds to an exception, of the rows that it was at work on, begins with this."""
+COLUMNS = ("shard", "piece", "changed", "vectors", "sums", "steps", "seconds", "slowest", "machines")
+"""Of the rows that partials come back as."""
 MERGED = -1
 """The shard of a piece that is the sum of all shards' pieces."""
 
@@ -107,8 +109,7 @@ def _row(
         machines = json.dumps(sorted(partial.machines))
         rest = (partial.sums.tobytes(), partial.steps, partial.seconds, partial.slowest, machines)
     row = (shard, piece, changed, vectors.tobytes(), *rest)
-    names = ("shard", "piece", "changed", "vectors", "sums", "steps", "seconds", "slowest", "machines")
-    return record_batch(**{name: [value] for name, value in zip(names, row, strict=True)})
+    return record_batch(**{name: [value] for name, value in zip(COLUMNS, row, strict=True)})
 
 
 class Pieces:
