@@ -75,9 +75,6 @@ class FitPlan:
     loss: Loss | None
     automatic: bool
     recipe: Recipe
-    standardize: bool
-    folder: str | None
-    runs: str | None
 
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
@@ -169,9 +166,6 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
                 seed=get("seed") % 2**63,
                 stopping=self._stopping(),
             ),
-            standardize=get("standardization"),
-            folder=self._if_set("checkpointDir"),
-            runs=self._if_set("runDir"),
         )
 
     def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
@@ -250,8 +244,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _frame(self, dataset: Any, plan: FitPlan) -> Frame:
         """Return a DataFrame as a source; raise DataError where `transform` is to make a column that it reads."""
-        if plan.folder is not None:
-            reach(session_of(dataset), plan.folder, "checkpointDir")
+        if folder := self._if_set("checkpointDir"):
+            reach(session_of(dataset), folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
         source.table.check_free(self.check_outputs(), plan.columns)
         return source
@@ -266,14 +260,15 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
         centre = centre_for(survey.centre, design.network, design.loss)
         warn_of_lost(survey, centre, source.names, source.feature_names)
-        callbacks = [] if plan.runs is None else [_run_folder(plan.runs, source.feature_names, design.names)]
+        runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
+        callbacks = [_run_folder(runs, source.feature_names, design.names)] if runs else []
         kind = "classification" if self._classifies else "regression"
         with contextlib.ExitStack() as stack:
             engine, held = stack.enter_context(opened(source, recipe, centre))
             assert isinstance(engine, SparkEngine)
-            kept = SparkCheckpoints(engine.frame.sparkSession, plan.folder) if plan.folder else None
+            kept = SparkCheckpoints(engine.frame.sparkSession, folder) if folder else None
             checkpoints = stack.enter_context(kept) if kept else None
-            measured = plan.standardize or not self._classifies
+            measured = self.getOrDefault("standardization") or not self._classifies
             moments = measure(engine, survey.width, survey.targets, "float32") if measured else None
             network, loss = self._compiled(design, plan, moments, sum(block.rows for block in engine.blocks))
             extra = {"validation_split": source.split, "class_weight": dict(enumerate(design.class_weight or ()))}
@@ -297,7 +292,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         Only sums reach any number, and only a loss of any number has units: other targets stay as they are.
         """
         layers, loss, parts = design.layers, design.loss, design.network.parts
-        if plan.standardize and moments is not None:
+        if self.getOrDefault("standardization") and moments is not None:
             features, targets = moments
             layers = (features.normalization(), *layers)
             if loss.targets == "real" and parts and isinstance(parts[-1], Linear):
