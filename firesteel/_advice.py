@@ -6,7 +6,7 @@ known of the rows, on arrays and on DataFrames.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -63,48 +63,45 @@ def sizes(mean: Array, deviation: Array) -> tuple[Array, int]:
     return size, int((size > WIDE).sum())
 
 
-def _structure(network: Network) -> list[str]:
+def _structure(network: Network) -> Iterator[str]:
     """Hint at depth before width, and at layers that narrow towards the output."""
-    found = []
     *hidden, _ = [part.units for part in network.parts if isinstance(part, Linear)] or [0]
     if not hidden and not any(isinstance(part, Embedding) for part in network.parts):
-        found.append(
+        yield (
             "there is no hidden layer, so this is a linear model: a good score to beat, and Dense(64, 'relu') in "
             "front of it can learn more"
         )
     if len(hidden) == 1 and hidden[0] > BROAD:
-        found.append(
+        yield (
             f"one hidden layer has {hidden[0]:,} units: two smaller ones, such as 256 and 64, often learn more with "
             "fewer parameters"
         )
     wider = next(((a, b) for a, b in pairwise(hidden) if b > a), None)
     if wider and network.outputs < network.inputs:
-        found.append(
+        yield (
             f"a hidden layer of {wider[1]:,} units stands behind one of {wider[0]:,}: layers that narrow towards the "
             "output usually do as well with fewer parameters"
         )
-    return found
 
 
-def _unchanging(features: Moments) -> list[str]:
-    count = int((features.variance == 0).sum())
-    return [f"{count} of {len(features.variance)} inputs never change: they can be left out"] if count else []
+def _unchanging(features: Moments) -> Iterator[str]:
+    if count := int((features.variance == 0).sum()):
+        yield f"{count} of {len(features.variance)} inputs never change: they can be left out"
 
 
-def _scale(network: Network, features: Moments) -> list[str]:
+def _scale(network: Network, features: Moments) -> Iterator[str]:
     scaling = Rescaling | Standardize | BatchNormalization | LayerNormalization | Embedding
     if not network.parts or isinstance(network.parts[0], scaling):
-        return []
+        return
     size, wide = sizes(features.mean - (network.centre.features or 0.0), features.deviation)
-    if not wide:
-        return []
-    return [
-        f"{wide} of {len(size)} inputs are far from 1 in size, up to {size.max():.3g}: put Normalization() first, or "
-        "Rescaling(1 / 255) for pixels"
-    ]
+    if wide:
+        yield (
+            f"{wide} of {len(size)} inputs are far from 1 in size, up to {size.max():.3g}: put Normalization() "
+            "first, or Rescaling(1 / 255) for pixels"
+        )
 
 
-def _classes(objective: Objective, survey: Survey, targets: Moments) -> list[str]:
+def _classes(objective: Objective, survey: Survey, targets: Moments) -> Iterator[str]:
     outputs = objective.network.outputs
     if objective.loss.targets == "class":
         missing = [number for number in range(outputs) if number not in survey.classes]
@@ -112,61 +109,51 @@ def _classes(objective: Objective, survey: Survey, targets: Moments) -> list[str
         missing = [number for number, mean in enumerate(targets.mean) if mean == 0.0]
     else:
         missing = []
-    named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-    return [f"{len(missing)} of {outputs} classes have no row: {named}"] if missing else []
+    if missing:
+        named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        yield f"{len(missing)} of {outputs} classes have no row: {named}"
 
 
-def _output(objective: Objective, survey: Survey) -> list[str]:
-    loss, network = objective.loss, objective.network
-    found = []
-    seen = survey.classes
+def _output(objective: Objective, survey: Survey) -> Iterator[str]:
+    loss, network, seen = objective.loss, objective.network, survey.classes
     if loss.targets == "real" and network.outputs == 1 and 2 <= len(seen) <= FEW and max(seen) < FEW:
-        found.append(
+        yield (
             f"the targets take {len(seen)} whole numbers: if they are classes, end in Dense({max(seen) + 1}, "
             "activation='softmax') with sparse_categorical_crossentropy"
         )
     end = network.parts[-1] if network.parts else None
     if loss.natural == "linear" and isinstance(end, Relu | Sigmoid | Softmax | Tanh) and loss.targets == "real":
         reach = {"Relu": "at least 0", "Tanh": "between -1 and 1"}.get(type(end).__name__, "between 0 and 1")
-        found.append(
+        yield (
             f"the last activation gives numbers {reach} only: for a number to predict leave it out, for classes take "
             "cross-entropy"
         )
-    return found
 
 
-def _start(objective: Objective, start: float | None) -> list[str]:
-    if start is None or not isinstance(objective.loss, Crossentropy):
-        return []
+def _start(objective: Objective, start: float | None) -> Iterator[str]:
     ways = objective.network.outputs if objective.loss.natural == "softmax" else 2
-    if start <= 2 * math.log(ways):
-        return []
-    return [
-        f"the loss before training is {start:.2f}, and guessing would cost ln {ways} = {math.log(ways):.2f}: the "
-        "inputs or the first weights are too large"
-    ]
+    if start is not None and isinstance(objective.loss, Crossentropy) and start > 2 * math.log(ways):
+        yield (
+            f"the loss before training is {start:.2f}, and guessing would cost ln {ways} = {math.log(ways):.2f}: the "
+            "inputs or the first weights are too large"
+        )
 
 
-def _layers(network: Network) -> list[str]:
-    found = []
+def _layers(network: Network) -> Iterator[str]:
     parts = [part for part in network.parts if not isinstance(part, Dropout | GaussianNoise)]
     if any(isinstance(a, Linear) and isinstance(b, Linear) for a, b in pairwise(parts)):
-        found.append(
-            "two Dense layers without an activation between them are no more than one: give the first 'relu'"
-        )
+        yield "two Dense layers without an activation between them are no more than one: give the first 'relu'"
     if any(isinstance(part, Sigmoid | Softmax) for part in parts[:-1]):
-        found.append("a hidden sigmoid or softmax lets little of the gradient through: when in doubt take 'relu'")
-    return found
+        yield "a hidden sigmoid or softmax lets little of the gradient through: when in doubt take 'relu'"
 
 
-def _capacity(network: Network, rows: int) -> list[str]:
+def _capacity(network: Network, rows: int) -> Iterator[str]:
     guarded = network.penalized or any(isinstance(part, Dropout | GaussianNoise) for part in network.parts)
-    if guarded or network.layout.size <= rows:
-        return []
-    return [
-        f"{network.layout.size:,} parameters for {rows:,} rows: hold rows out and watch them with "
-        "EarlyStopping(restore_best_weights=True), or use Dropout or a kernel_regularizer"
-    ]
+    if not guarded and network.layout.size > rows:
+        yield (
+            f"{network.layout.size:,} parameters for {rows:,} rows: hold rows out and watch them with "
+            "EarlyStopping(restore_best_weights=True), or use Dropout or a kernel_regularizer"
+        )
 
 
 # What is lost

@@ -5,7 +5,7 @@ figures.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MOST_WORRIES = 3
@@ -154,34 +154,33 @@ def _good_signs(evidence: Mapping[str, Any]) -> str:
     return " and ".join(signs)
 
 
-def _of_the_run(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> list[str]:
-    found = []
+def _of_the_run(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> Iterator[str]:
     if metrics["status"] == "diverged":
-        found.append("training diverged, and these are the weights of its last good epoch")
+        yield "training diverged, and these are the weights of its last good epoch"
     if metrics["status"] == "interrupted":
-        found.append("training was interrupted before its end")
+        yield "training was interrupted before its end"
     if evidence["set"] == "training":
-        found.append("no rows were held out, so over-fitting would not be seen")
-    return found
+        yield "no rows were held out, so over-fitting would not be seen"
 
 
-def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
-    found, score, learned = [], evidence["score"], evidence["training"]["score"]
+def _of_the_rows(evidence: Mapping[str, Any]) -> Iterator[str]:
+    score, learned = evidence["score"], evidence["training"]["score"]
     accuracy = evidence["metric"] == "accuracy"
     if score is None:
-        return ["the network's outputs are not finite"]
+        yield "the network's outputs are not finite"
+        return
     linear = (evidence["linear"] or {}).get("score")
     if score <= evidence["baseline"]["score"] + _unsure(evidence, score):
-        found.append("it has learned next to nothing, so look at scaling, learning rate and epochs first")
+        yield "it has learned next to nothing, so look at scaling, learning rate and epochs first"
     elif linear is not None and score < linear - _unsure(evidence, score):
-        found.append("a linear model does better, so this network is not yet chosen or trained well")
+        yield "a linear model does better, so this network is not yet chosen or trained well"
     elif linear is not None and score <= linear + _unsure(evidence, score):
-        found.append("a linear model, which is simpler, does about as well")
+        yield "a linear model, which is simpler, does about as well"
     gap = None if learned is None or evidence["set"] == "training" else learned - score
     if gap is not None and gap > (max(GAP, 2 * _unsure(evidence, score)) if accuracy else R2_GAP):
-        found.append(f"over-fitting: it reaches {share(learned)} on rows that it learned from, {share(score)} here")
+        yield f"over-fitting: it reaches {share(learned)} on rows that it learned from, {share(score)} here"
     if accuracy and (unsure := _unsure(evidence, score)) > UNSURE:
-        found.append(f"few rows: the {share(score)} may be off by {100 * unsure:.0f} points by chance alone")
+        yield f"few rows: the {share(score)} may be off by {100 * unsure:.0f} points by chance alone"
     weak = [
         row
         for row in evidence.get("per_class", [])
@@ -190,7 +189,7 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
     if weak:
         worst = min(weak, key=lambda row: row["recall"])
         more = f", and {len(weak) - 1} more are weak" if len(weak) > 1 else ""
-        found.append(
+        yield (
             f"of the {worst['rows']:,.6g} rows of “{worst['class']}”{_sampled(evidence)} "
             f"only {share(worst['recall'])} are found{more}"
         )
@@ -200,29 +199,23 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> list[str]:
         over = sum(b["rows"] * (b["confidence"] - b["accuracy"]) for b in bins) > 0
         side = "more" if over else "less"
         off = f"{100 * error:.0f} points on average{_sampled(evidence)}"
-        found.append(f"calibration: it is {side} confident than right, by {off}")
-    return found
+        yield f"calibration: it is {side} confident than right, by {off}"
 
 
-def _of_the_network(evidence: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{layer['dead']:,} of the {layer['units']:,} units of {layer['name']} are dead"
-        for layer in evidence["layers"]
-        if layer["dead"] is not None and layer["dead"] > DEAD * layer["units"]
-    ][:1]
+def _of_the_network(evidence: Mapping[str, Any]) -> Iterator[str]:
+    for layer in evidence["layers"]:
+        if layer["dead"] is not None and layer["dead"] > DEAD * layer["units"]:
+            yield f"{layer['dead']:,} of the {layer['units']:,} units of {layer['name']} are dead"
+            break
 
 
-def _of_the_epochs(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
+def _of_the_epochs(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     best, done = metrics.get("best_epoch"), len(history)
     if best is None:
         losses = [row.get("val_loss") for row in history]
         fine = [at for at, loss in enumerate(losses) if isinstance(loss, float) and math.isfinite(loss)]
-        if len(fine) < 10:
-            return []
-        lowest = min(fine, key=lambda at: losses[at])  # type: ignore[arg-type, return-value]
-        if LATE * (lowest + 1) < done:
-            return [f"the validation loss was lowest after epoch {lowest + 1} of {done}, and grew since"]
-        return []
-    if done == metrics["epochs"] > 1 and best == history[-1]["epoch"]:
-        return ["the last epoch was the best one, so longer training may do better"]
-    return []
+        lowest = min(fine, key=lambda at: losses[at], default=0)  # type: ignore[arg-type, return-value]
+        if len(fine) >= 10 and LATE * (lowest + 1) < done:
+            yield f"the validation loss was lowest after epoch {lowest + 1} of {done}, and grew since"
+    elif done == metrics["epochs"] > 1 and best == history[-1]["epoch"]:
+        yield "the last epoch was the best one, so longer training may do better"
