@@ -93,39 +93,35 @@ class Frame:
         for part in ("weight", "held", "id"):
             check_name(getattr(columns, part), columns.word(part))
         with alive(session_of(frame)):
-            self._resolve(frame, columns, dtype)
-
-    def _resolve(self, frame: DataFrame, columns: Columns, dtype: str) -> None:
-        """Find the columns, and ship what reads them."""
-        word = columns.word
-        self.columns, self.dtype = columns, dtype
-        share = 0.0 if isinstance(columns.split, str) else columns.split
-        self.hold, self.said = HoldOut(share), ""
-        self.names: Mapping[str, str] = columns.names()
-        self.frame = frame
-        table = Table(frame)
-        parts = {
-            "x": table.features(columns.features, "float64", word("features")),
-            "y": table.label(columns.label, word("label")),
-            "w": F.lit(1.0) if columns.weight is None else table.number(columns.weight, word("weight")),
-        }
-        if columns.id is not None:
-            identifier = table.column(columns.id, word("id"))[0]
-            parts["key"] = F.when(identifier.isNotNull(), F.xxhash64(identifier))
-        if columns.held is not None:
-            parts["held"] = table.boolean(columns.held, word("held"))
-        self.parts, self.table = parts, table
-        self.feature_size, self.feature_names = table.known_features(columns.features)
-        leading = table.leading(IDENTIFYING, LEADING)
-        leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
-        self.surveying = self._selected("float64", True, leads)
-        self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
-        self.reports: list[dict[str, Any]] = []
-        self.key_sums: list[int] = [0, 0]
-        self.candidates: tuple[Any, Any, int] | None = None
-        self.surveyed: Survey | None = None
-        self.narrow = False
-        ship(frame.sparkSession)
+            word = columns.word
+            self.columns, self.dtype = columns, dtype
+            share = 0.0 if isinstance(columns.split, str) else columns.split
+            self.hold, self.said = HoldOut(share), ""
+            self.names: Mapping[str, str] = columns.names()
+            self.frame = frame
+            table = Table(frame)
+            parts = {
+                "x": table.features(columns.features, "float64", word("features")),
+                "y": table.label(columns.label, word("label")),
+                "w": F.lit(1.0) if columns.weight is None else table.number(columns.weight, word("weight")),
+            }
+            if columns.id is not None:
+                identifier = table.column(columns.id, word("id"))[0]
+                parts["key"] = F.when(identifier.isNotNull(), F.xxhash64(identifier))
+            if columns.held is not None:
+                parts["held"] = table.boolean(columns.held, word("held"))
+            self.parts, self.table = parts, table
+            self.feature_size, self.feature_names = table.known_features(columns.features)
+            leading = table.leading(IDENTIFYING, LEADING)
+            leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
+            self.surveying = self._selected("float64", True, leads)
+            self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
+            self.reports: list[dict[str, Any]] = []
+            self.key_sums: list[int] = [0, 0]
+            self.candidates: tuple[Any, Any, int] | None = None
+            self.surveyed: Survey | None = None
+            self.narrow = False
+            ship(frame.sparkSession)
 
     @property
     def split(self) -> float:

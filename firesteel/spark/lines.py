@@ -151,16 +151,11 @@ def _looked_at(path: str, frame: DataFrame, reports: list[dict[str, Any]]) -> _L
         at = first[file, start] + number - min(first[place] for place in first if place[0] == file)
         return f"{path if len(files) == 1 else unquote(file)}, line {at + 1:,}"
 
-    def earliest(found: list[list[Any]]) -> tuple[int, Where, str]:
-        """Return how many lines were found, where the first of them is, and what it holds."""
-        count, where = sum(one[0] for one in found), min((one[1:] for one in found), key=lambda one: one[:3])
-        return count, (where[0], where[1], where[2]), where[3]
-
     def refuse(code: str, what: str, remedy: str, found: list[list[Any]]) -> DataError:
-        count, where, shown = earliest(found)
+        count, (file, start, number, shown) = sum(one[0] for one in found), min(one[1:] for one in found)
+        where = line((file, start, number))
         return DataError(
-            f"{line(where)}: {what.format(shown)}; {count:,} of {rows:,} lines are like that.  To do: {remedy}",
-            code=code,
+            f"{where}: {what.format(shown)}; {count:,} of {rows:,} lines are like that.  To do: {remedy}", code=code
         )
 
     if found := [report["numbers"] for report in reports if report["numbers"]]:
