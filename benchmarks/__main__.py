@@ -14,7 +14,7 @@ from firesteel.errors import FiresteelError
 from firesteel.fast.threads import worker_threads
 from firesteel.train.engine import machine
 
-NAMES = ("peers", "cores", "perceptron", "scoring", "rows", "overhead", "big", "sparse", "embeddings")
+NAMES = ("peers", "kinds", "cores", "perceptron", "scoring", "rows", "overhead", "big", "sparse", "embeddings")
 """Speed and memory: what `make bench` runs."""
 OTHERS = ("shards", "lesson", "dense")
 """How good networks get: they take hours."""

@@ -6,6 +6,7 @@ Initial weights and orders of rows come from generators of NumPy's, masks and no
 counted: compiled code can make any of them by itself, from the same few lines (`fast/kernels/random.py`).
 """
 
+import functools
 import math
 import zlib
 from typing import NamedTuple
@@ -121,8 +122,11 @@ def stream_for(seed: int, *path: str | int) -> Stream:
     >>> stream_for(7, "op", 2, 0) == stream_for(7, "op", 2, 0), stream_for(7, "op", 2, 0) == stream_for(7, "op", 2, 1)
     (True, False)
     """
-    count = max(1, -(-seed.bit_length() // 64))
-    key = count
+    key = count = max(1, -(-seed.bit_length() // 64))
     for number in (*(seed >> 64 * n & WORD for n in range(count)), *map(_number, path)):
-        key = word(key, number)
+        key = kept(key, number)
     return Stream(key)
+
+
+kept = functools.lru_cache(4096)(word)
+"""`word`: most of an address is that of the stream before."""

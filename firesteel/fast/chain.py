@@ -20,7 +20,7 @@ from firesteel.core.network import Network, Objective, Part
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.fast import compiling
 from firesteel.fast.kernels import activation, losses, normalization
-from firesteel.fast.kernels.dense import backward, forward
+from firesteel.fast.kernels import dense as dense_loops
 from firesteel.fast.kernels.functions import LOOPS, blas, linked, ufuncs
 
 __all__ = ["Chain", "Fused", "compiled_parts"]
@@ -32,6 +32,9 @@ class Loops(NamedTuple):
     forward: Any
     head: Any
     backward: Any
+    columns: Any
+    columns_back: Any
+    inputs_back: Any
 
 
 class Chain:
@@ -125,7 +128,7 @@ def loops(dtype: str) -> Loops | None:
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Loops | None:
     """Return the loops of a chain, made by `bind` to call these functions."""
-    known = linked(bind, functions, (*LOOPS, forward, backward, *losses.LOOPS))
+    known = linked(bind, functions, (*LOOPS, *dense_loops.LOOPS, *losses.LOOPS))
     return Loops(*map(known.get, Loops._fields)) if known else None
 
 

@@ -24,7 +24,7 @@ from firesteel.core.regularizers import L2
 from firesteel.errors import DivergenceError
 from firesteel.fast import chain, compiling, team, threads
 from firesteel.fast.blas import one_blas_thread
-from firesteel.fast.kernels import functions, optimizers
+from firesteel.fast.kernels import dense, functions, optimizers
 from firesteel.fast.kernels import losses as kernels
 from firesteel.fast.threads import Threads
 from firesteel.models import Sequential
@@ -319,3 +319,41 @@ def test_batches_that_are_heard_of_change_nothing(monkeypatch):
     sums = [sums for _, sums in heard if sums is not None]
     assert [number for number, _ in heard] == [n for n in range(7) for _ in range(2)]
     np.testing.assert_allclose(sum(sums), rounds.average(task, blocks, map).sums, rtol=1e-12)
+
+
+# Layers whose columns are shared
+
+WIDE = {
+    "rectified": Dense(100, "relu"),
+    "plain": Dense(100),
+    "no bias": Dense(64, "relu", use_bias=False),
+    "few columns": Dense(20, "relu"),
+    "one column": Dense(1),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", WIDE)
+def test_a_layer_that_is_shared_has_the_bits_of_one_that_is_not(name, dtype, monkeypatch):
+    layers = (Dense(70, "relu"), BatchNormalization(), WIDE[name], BatchNormalization(), LAYERS[-1])
+    task, blocks = task_and_blocks(dtype=dtype, layers=layers, batch_size=150)
+    compiling.RUNS.clear()
+    found = [trained(task, blocks, helpers)[0] for helpers in (0, 1, 2)]
+    counted = {"columns", "columns_back", "inputs_back"} & set(compiling.RUNS)
+    monkeypatch.setattr(dense.Wide, "_alike", lambda self, x: False)
+    monkeypatch.setattr(dense.Wide, "tried", {})
+    compiling.RUNS.clear()
+    found.append(trained(task, blocks, 2)[0])
+    assert not HAS_TEAMS or (len(counted) == 3 and "columns" not in compiling.RUNS)
+    monkeypatch.setattr(compiling, "ON", False)
+    found.append(trained(task, blocks, 2)[0])
+    assert len(set(found)) == 1
+
+
+def test_a_trial_shows_where_columns_cannot_be_shared(monkeypatch):
+    made = chain.compiled_parts(Network.chain((Dense(40), *LAYERS[-1:]), INPUTS), 1)
+    layer = dense.Wide(made[0], map, 2)
+    x = KINDS["numbers"][:50].astype("f4")
+    assert layer._alike(x)
+    monkeypatch.setattr(layer, "_cuts", lambda size: [(0, size // 2), (size // 2, size - 1)])
+    assert not layer._alike(x)
