@@ -272,6 +272,27 @@ def test_numbers_that_are_no_category_are_refused(wrong):
         fitted(x=x)
 
 
+@pytest.mark.parametrize("lazy", [True, False])
+def test_the_inputs_may_have_several_axes(lazy):
+    table = replace(LAZY, sparse_steps=lazy)
+    net = Network((Node(table, (0,), 0),), ((4, 3),), "float64")
+    views, x = net.layout.views(net.init(0)), RNG.integers(0, 9, (5, 12)).astype(float)
+    assert net.shapes[-1] == (4, 6) and net.output(views, x).shape == (5, 4, 6)
+    assert np.array_equal(net.output(views, x)[1, 2, 2:4], views[0]["e"][int(x[1, 7])])
+
+
+def test_wide_rows_of_few_categories_that_are_not_0_are_looked_up_too():
+    x = np.zeros((60, 4200))
+    x[np.arange(60), np.arange(60) * 7] = np.arange(60) % 9
+    thetas = []
+    for lazy in (True, False):
+        made = Sequential([replace(LAZY, sparse_steps=lazy), Dense(1)])
+        made.compile(SGD(1e-4), "mse")
+        made.fit(x, x.sum(axis=1), epochs=1, seed=1, verbose=0)
+        thetas.append(made.theta.tobytes())
+    assert thetas[0] == thetas[1]
+
+
 def test_one_table_may_be_read_by_several_nodes():
     both = Embedding(SIZE, 2, sparse_steps=True)
     nodes = (Node(both, (0,), 0), Node(both, (1,), 0), Node(graphs.Join(), (2, 3), 1), Node(Dense(1), (4,), 2))

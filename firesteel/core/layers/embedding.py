@@ -27,8 +27,8 @@ EXACT = 1 << 24
 class Embedding(Layer):
     """Learns `output_dim` numbers for each of `input_dim` categories: y = [e_{x_1}, ..., e_{x_I}].
 
-    x: (B, I), whole numbers from 0 to input_dim - 1.  e: (input_dim, output_dim).  y: (B, I output_dim), as in Keras
-    after Flatten.
+    x: (B, ..., I), whole numbers from 0 to input_dim - 1.  e: (input_dim, output_dim).  y: (B, ..., I output_dim),
+    as in Keras after Flatten.
 
     Args:
         input_dim: The number of categories.
@@ -99,7 +99,7 @@ class Embedding(Layer):
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         rows = p["place"][x.astype(np.intp)] if "place" in p else self._rows(x)
-        y = p["e"][rows].reshape(len(x), -1)
+        y = p["e"][rows].reshape(*x.shape[:-1], x.shape[-1] * self.output_dim)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             g["e"].fill(0)
