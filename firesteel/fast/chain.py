@@ -17,13 +17,13 @@ from firesteel.core.layers import dense
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
 from firesteel.core.layout import ones
 from firesteel.core.network import Network, Objective, Part
-from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
+from firesteel.core.types import Array, Pull, Run, Shape, Stream, Views, cached_property
 from firesteel.fast import compiling
 from firesteel.fast.kernels import activation, losses, normalization
 from firesteel.fast.kernels import dense as dense_loops
 from firesteel.fast.kernels.functions import LOOPS, blas, linked, ufuncs
 
-__all__ = ["Chain", "Fused", "compiled_parts"]
+__all__ = ["Chain", "Fused", "compiled_parts", "widened"]
 
 
 class Loops(NamedTuple):
@@ -117,6 +117,13 @@ def compiled_parts(network: Network, last: int) -> dict[int, Any]:
         if one is not None and part.number not in inside:
             made[part.number] = one
     return made
+
+
+def widened(made: Mapping[int, Any], run: Run, count: int, least: float) -> dict[int, Any]:
+    """Return what stands for parts with layers of at least so many weights shared by so many threads."""
+    alone = {at: one for at, one in made.items() if isinstance(one, Chain) and len(one.layers) == 1}
+    large = {at: one for at, one in alone.items() if one.layers[0, 0] * one.layers[0, 1] >= least}
+    return {**made, **{at: dense_loops.Wide(one, run, count) for at, one in large.items()}}
 
 
 @functools.cache

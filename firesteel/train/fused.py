@@ -4,7 +4,6 @@ Where network and rows allow it a team learns and moves; else the parts that are
 The bits are those of `NumpyStep`.  `fast/chain.py` and `fast/team.py` have what is compiled.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,7 @@ import numpy as np
 from firesteel.core.layers import dense
 from firesteel.core.network import Objective
 from firesteel.fast.blas import BLAS
-from firesteel.fast.chain import Chain, Fused, compiled_parts
-from firesteel.fast.kernels.dense import Wide
+from firesteel.fast.chain import Chain, Fused, compiled_parts, widened
 from firesteel.fast.team import Team, served
 from firesteel.fast.threads import Threads
 from firesteel.train import step
@@ -31,16 +29,11 @@ class FusedStep(NumpyStep):
     def __init__(self, made: Mapping[int, Any], task: Task, blocks: Sequence[Block], *given: Any) -> None:
         super().__init__(task, blocks, *given)
         of, run = task.objective, self.run
-        if isinstance(run, Threads) and run.count and self.cut(self.size) >= self.size:
-            alone = {at: one for at, one in made.items() if isinstance(one, Chain) and len(one.layers) == 1}
-            made = dict(made) | {
-                at: Wide(one, run, 1 + run.count)
-                for at, one in alone.items()
-                if self.size * math.prod(one.layers[0, :2].tolist()) >= step.THREAD
-            }
+        first = dense.whole(of.network.parts[: of.last], of.network.shapes)
+        if first not in made and isinstance(run, Threads) and run.count and self.cut(self.size) >= self.size:
+            made = widened(made, run, 1 + run.count, step.THREAD / self.size)
         self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, compiled=made)
-        first = dense.whole(of.network.parts[: of.last], of.network.shapes) if self.fused.head else None
-        whole = made.get(first) if first is not None else None
+        whole = made.get(first) if first is not None and self.fused.head else None
         self.team = self._team(whole, blocks) if isinstance(whole, Chain) else None
         if self.team is not None:
             self.shared = Workspace(self.network.layout, (0, 0), self.team.given.gradients[0])
