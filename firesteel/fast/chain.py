@@ -17,13 +17,13 @@ from firesteel.core.layers import dense
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
 from firesteel.core.layout import ones
 from firesteel.core.network import Network, Objective, Part
-from firesteel.core.types import Array, Pull, Run, Shape, Stream, Views, cached_property
+from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.fast import compiling
 from firesteel.fast.kernels import activation, losses, normalization
 from firesteel.fast.kernels import dense as dense_loops
 from firesteel.fast.kernels.functions import LOOPS, blas, linked, ufuncs
 
-__all__ = ["Chain", "Fused", "compiled_parts", "widened"]
+__all__ = ["Chain", "Fused", "compiled_parts", "single"]
 
 
 class Loops(NamedTuple):
@@ -32,9 +32,8 @@ class Loops(NamedTuple):
     forward: Any
     head: Any
     backward: Any
-    columns: Any
-    columns_back: Any
-    inputs_back: Any
+    behind: Any
+    behind_back: Any
 
 
 class Chain:
@@ -119,11 +118,10 @@ def compiled_parts(network: Network, last: int) -> dict[int, Any]:
     return made
 
 
-def widened(made: Mapping[int, Any], run: Run, count: int, least: float) -> dict[int, Any]:
-    """Return what stands for parts with layers of at least so many weights shared by so many threads."""
+def single(made: Mapping[int, Any], least: float) -> dict[int, Chain]:
+    """Return the chains of a single layer of at least so many weights."""
     alone = {at: one for at, one in made.items() if isinstance(one, Chain) and len(one.layers) == 1}
-    large = {at: one for at, one in alone.items() if one.layers[0, 0] * one.layers[0, 1] >= least}
-    return {**made, **{at: dense_loops.Wide(one, run, count) for at, one in large.items()}}
+    return {at: one for at, one in alone.items() if one.layers[0, 0] * one.layers[0, 1] >= least}
 
 
 @functools.cache

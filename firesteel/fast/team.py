@@ -6,20 +6,17 @@ what is compiled, `train/fused.py` says when there is a team, and `fast/threads.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from firesteel.core.layout import ones
-from firesteel.core.optimizers import Optimizer, rows
-from firesteel.core.types import Array
+from firesteel.core.optimizers import Optimizer
 from firesteel.fast import chain, compiling
 from firesteel.fast.kernels import optimizers
 from firesteel.fast.kernels import team as loops
-from firesteel.fast.kernels.functions import linked
-from firesteel.fast.kernels.rows import scaling
-from firesteel.fast.kernels.team import LEARN, NOTHING, OVER, SEMAPHORE, STEP, Given
+from firesteel.fast.kernels.functions import blas, linked
+from firesteel.fast.kernels.team import LEARN, NOTHING, OVER, PRODUCTS, SEMAPHORE, STEP, Given
 
 __all__ = ["Meeting", "Team", "served"]
 
@@ -80,36 +77,14 @@ class Team:
     """This thread and its helpers, who take one step after another: learn its sub-batches, add up, and move."""
 
     def __init__(
-        self,
-        chain: chain.Chain,
-        objective: chain.Fused,
-        state: tuple[Array, Array],
-        planned: tuple[Array, Array, Array, Array],
-        *,
-        size: int,
-        count: int,
-        members: int,
-        held: Any,
-        hold: Callable[["Team"], Meeting] | None = None,
+        self, given: Given, members: int, held: Any = None, hold: Callable[["Team"], Meeting] | None = None
     ) -> None:
-        """chain: all of the network but its scaling.  state: theta and slots.  planned: y, weights, losses and p.
+        """given: the memory in which it works.  members: how many threads.  held: what rows' addresses lie in.
 
-        size: the most rows of a sub-batch.  count: the most sub-batches of a step.  members: how many threads.
-        held: what the rows' addresses lie in.
         hold: has helpers attend, unless they do already; None if there are none.
         """
-        (theta, slots), network = state, objective.network
-        assert objective.head is not None, "there is a team only for a loss that is compiled"
-        dtype, width, units, (kind, numbers) = theta.dtype, network.inputs, size * chain.units, objective.head
-        moments = rows(slots if len(slots) else theta[None])
-        (y, weights, losses, p), (plus, shift, factor) = planned, scaling(network, dtype)
-        codes, x = np.empty((members, width), np.uint8), np.empty((members, size, width), dtype)
-        z, d = np.empty((members, units), dtype), np.empty((members, units), dtype)
-        at, by, last = np.empty(len(y), np.int64), np.empty(len(y), dtype), np.empty(6, dtype)
-        gradients, one, layers = np.empty((count, len(theta)), dtype), ones(size, dtype), chain.layers
-        front, sums = (at, by, plus, shift, factor, codes, x), (z, d, one, layers, kind, numbers)
-        self.given = Given(*front, *sums, theta, moments, last, y, weights, losses, p, gradients, PACE)
-        found = served(network.dtype)
+        self.given = given
+        found = served(given.theta.dtype.name)
         assert found is not None, "there is a team only where it can be compiled"
         self.serve, self.members, self.held = found, members, held
         alone = Meeting(self)
@@ -119,6 +94,11 @@ class Team:
     def learn(self, start: int, rows: int, size: int) -> None:
         """Learn from the rows from `start` in sub-batches of `size`, and add up their gradients."""
         self.hold(self).lead(LEARN, start, rows, size)
+
+    def multiply(self, jobs: Sequence[Sequence[int]]) -> None:
+        """Make some products."""
+        self.given.jobs[: len(jobs)] = jobs
+        self.hold(self).lead(PRODUCTS, len(jobs), 0, 1)
 
     def step(self, optimizer: Optimizer, t: int) -> bool:
         """Take step t of the optimizer along the gradient, if one of `kernels/optimizers.py` does; return whether."""
@@ -137,16 +117,12 @@ def served(dtype: str) -> Any:
     if not (found and functions):
         return None
     steps = {name: compiling.compiled_with(loop, {}) for name, loop in optimizers.LOOPS.items()}
-    return wired(compiling.compiled_with, functions | found._asdict() | steps)
+    return wired(compiling.compiled_with, functions | blas(dtype) | found._asdict() | steps)
 
 
 def wired(bind: Callable[..., Any], functions: Mapping[str, Any]) -> Any:
     """Return `loops.serve`, made by `bind`, as are the loops that it calls, to call these functions."""
     return linked(bind, functions, loops.LOOPS).get("serve")
-
-
-PACE = np.zeros(2, np.int64)
-"""`Given.pace` of all teams: how busy the cores are is the same for all."""
 
 
 @functools.cache

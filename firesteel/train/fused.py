@@ -12,7 +12,9 @@ import numpy as np
 from firesteel.core.layers import dense
 from firesteel.core.network import Objective
 from firesteel.fast.blas import BLAS
-from firesteel.fast.chain import Chain, Fused, compiled_parts, widened
+from firesteel.fast.chain import Chain, Fused, compiled_parts, single
+from firesteel.fast.kernels.dense import Wide
+from firesteel.fast.kernels.team import learning, multiplying
 from firesteel.fast.team import Team, served
 from firesteel.fast.threads import Threads
 from firesteel.train import step
@@ -30,29 +32,32 @@ class FusedStep(NumpyStep):
         super().__init__(task, blocks, *given)
         of, run = task.objective, self.run
         first = dense.whole(of.network.parts[: of.last], of.network.shapes)
-        if first not in made and isinstance(run, Threads) and run.count and self.cut(self.size) >= self.size:
-            made = widened(made, run, 1 + run.count, step.THREAD / self.size)
+        self.team: Team | None = None
+        self.shared = Workspace(self.network.layout, (0, 0), np.zeros_like(self.theta))
+        large = {} if first in made or self.cut(self.size) < self.size else single(made, step.THREAD / self.size)
+        if large and isinstance(run, Threads) and run.count and served(self.network.dtype):
+            self.shared, members = self._workspace(), 1 + run.count
+            self.team = Team(multiplying(self.theta, self.slots, self.shared.gradient), members, hold=run.hold)
+            made = {**made, **{at: Wide(one, self.team.multiply, members) for at, one in large.items()}}
         self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, compiled=made)
-        whole = made.get(first) if first is not None and self.fused.head else None
-        self.team = self._team(whole, blocks) if isinstance(whole, Chain) else None
-        if self.team is not None:
-            self.shared = Workspace(self.network.layout, (0, 0), self.team.given.gradients[0])
+        self.learns = first is not None and first in made and self.fused.head and self._learns(made[first], blocks)
 
-    def _team(self, chain: Chain, blocks: Sequence[Block]) -> Team | None:
-        """Return a team, if the rows are such as it learns and it can be compiled here."""
+    def _learns(self, chain: Chain, blocks: Sequence[Block]) -> bool:
+        """Make a team that learns, if the rows are such as it learns and it can be compiled here; return whether."""
         count = -(-self.size // self.cut(self.size))
-        if count > step.WORKSPACES or not all(block.source for block in blocks):
-            return None
+        if count > step.WORKSPACES or not all(block.source for block in blocks) or not served(self.network.dtype):
+            return False
         run = self.run if len(self.theta) >= step.SHARED and isinstance(self.run, Threads) else None
         state, planned = (self.theta, self.slots), (self.y, self.weights, self.losses, self.outputs)
         members, size = min(count, 1 + run.count) if run else 1, min(self.size, step.SUB_BATCH)
-        sizes = {"size": size, "count": count, "members": members}
-        hold = run.hold if run else None
-        return served(self.network.dtype) and Team(chain, self.fused, state, planned, held=blocks, hold=hold, **sizes)
+        given = learning(chain, self.fused, state, planned, size, count, members)
+        self.team = Team(given, members, held=blocks, hold=run.hold if run else None)
+        self.shared = Workspace(self.network.layout, (0, 0), given.gradients[0])
+        return True
 
     def plan(self, pieces: list[Piece], weight: float | None) -> range:
         at = 0
-        for block, rows in pieces if self.team is not None else ():
+        for block, rows in pieces if self.learns else ():
             assert self.team is not None and block.source is not None
             end, (address, size, self.team.given.by[at : at + len(rows)]) = at + len(rows), block.source
             where = np.multiply(rows, size, out=self.team.given.at[at:end])
@@ -64,7 +69,9 @@ class FusedStep(NumpyStep):
         batch = self.batches[number]
         count = batch.stop - batch.start
         size = self.cut(count)
-        if self.team is None or (count - 1) % size == 0:  # a row is alone, for which NumPy has other products
+        if (
+            self.team is None or not self.learns or (count - 1) % size == 0
+        ):  # a row is alone, for which NumPy has other products
             return super().learn(number, *address)
         BLAS.check()
         self.team.learn(batch.start, count, size)

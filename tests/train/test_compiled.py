@@ -186,7 +186,7 @@ def test_r52_what_is_compiled_together_has_one_name(fresh, monkeypatch):
     if not HAS_TEAMS:
         return
     serve, target = team.served("float32"), team.served("float32").dispatcher.targetctx
-    kinds = [compiling._numba().typeof(one) for one in (np.zeros(3), team.PACE)]
+    kinds = [compiling._numba().typeof(one) for one in (np.zeros(3), np.zeros(2, np.int64))]
     names = {serve._kept_as(kinds, target), serve._kept_as(kinds[:1], target)}
     for module, attribute, value in [
         (np, "__version__", "9"),

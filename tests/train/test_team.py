@@ -321,7 +321,7 @@ def test_batches_that_are_heard_of_change_nothing(monkeypatch):
     np.testing.assert_allclose(sum(sums), rounds.average(task, blocks, map).sums, rtol=1e-12)
 
 
-# Layers whose columns are shared
+# Layers whose products are shared
 
 WIDE = {
     "rectified": Dense(100, "relu"),
@@ -339,12 +339,12 @@ def test_a_layer_that_is_shared_has_the_bits_of_one_that_is_not(name, dtype, mon
     task, blocks = task_and_blocks(dtype=dtype, layers=layers, batch_size=150)
     compiling.RUNS.clear()
     found = [trained(task, blocks, helpers)[0] for helpers in (0, 1, 2)]
-    counted = {"columns", "columns_back", "inputs_back"} & set(compiling.RUNS)
+    counted = {"behind", "behind_back", "serve"} & set(compiling.RUNS)
     monkeypatch.setattr(dense.Wide, "_alike", lambda self, x: False)
     monkeypatch.setattr(dense.Wide, "tried", {})
     compiling.RUNS.clear()
     found.append(trained(task, blocks, 2)[0])
-    assert not HAS_TEAMS or (len(counted) == 3 and "columns" not in compiling.RUNS)
+    assert not HAS_TEAMS or (len(counted) == 3 and "behind" not in compiling.RUNS)
     monkeypatch.setattr(compiling, "ON", False)
     found.append(trained(task, blocks, 2)[0])
     assert len(set(found)) == 1
@@ -355,5 +355,5 @@ def test_a_trial_shows_where_columns_cannot_be_shared(monkeypatch):
     layer = dense.Wide(made[0], map, 2)
     x = KINDS["numbers"][:50].astype("f4")
     assert layer._alike(x)
-    monkeypatch.setattr(layer, "_cuts", lambda size: [(0, size // 2), (size // 2, size - 1)])
+    monkeypatch.setattr(layer, "_cuts", lambda size: [(0, size // 2), (size // 2, size // 2 - 1)])
     assert not layer._alike(x)

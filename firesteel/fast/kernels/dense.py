@@ -1,12 +1,14 @@
 """Dense layers and rectifiers in a row, forward and back: what `layers/dense.py` and `Relu` do in NumPy."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from firesteel.core.layout import ones
 from firesteel.core.seeds import rng_for
-from firesteel.core.types import Array, Pull, Run, Stream, Views
+from firesteel.core.types import Array, Pull, Stream, Views
+from firesteel.fast.kernels.functions import blas
 
 __all__ = ["LOOPS", "PLAIN", "ROWS", "TURNED", "Wide"]
 
@@ -84,94 +86,90 @@ COLUMNS = 32
 """Each thread but the last has a multiple of so many columns, for which products have the bits of the whole."""
 
 
-def columns(x: Array, w: Array, one: Array, bent: bool, biased: bool, z: Array, first: int, end: int) -> None:
-    """Do what `forward` does of one layer, for some columns of z, (B, O).  x: (B, I)"""
-    rows, inputs, units, size = len(x), x.shape[1], z.shape[1], z.itemsize
-    part, p, out = end - first, w.ctypes.data + first * size, z.ctypes.data + first * size
-    gemm(ROWS, PLAIN, PLAIN, rows, part, inputs, 1.0, x.ctypes.data, inputs, p, units, 0.0, out, units)
+def behind(w: Array, one: Array, bent: bool, biased: bool, z: Array) -> None:
+    """Do what `forward` does of one layer after its product z, (B, O).  w: (I, O), and the bias behind it."""
+    rows, units, out = len(z), z.shape[1], z.ctypes.data
     if biased:
-        ger(ROWS, rows, part, 1.0, one.ctypes.data, 1, p + inputs * units * size, 1, out, units)
+        ger(ROWS, rows, units, 1.0, one.ctypes.data, 1, w.ctypes.data + w.size * z.itemsize, 1, out, units)
     for b in range(rows if bent else 0):
-        for i in range(first, end):
+        for i in range(units):
             z[b, i] = z[b, i] if z[b, i] > 0 or z[b, i] != z[b, i] else 0
 
 
-def columns_back(
-    x: Array, one: Array, bent: bool, biased: bool, z: Array, d: Array, g: Array, first: int, end: int
-) -> None:
-    """Write the derivatives by some columns' parameters to g; d, (B, O), becomes the one before the rectifier."""
-    rows, inputs, units, size = len(x), x.shape[1], z.shape[1], z.itemsize
+def behind_back(g: Array, one: Array, bent: bool, biased: bool, z: Array, d: Array) -> None:
+    """Pull d, (B, O), back through that, in place, and write the derivative by the bias behind g, (I, O)."""
+    rows, units, g_b = len(z), z.shape[1], g.ctypes.data + g.size * g.itemsize
     for b in range(rows if bent else 0):
-        for i in range(first, end):
+        for i in range(units):
             d[b, i] *= z[b, i] > 0
-    part, d_y, out = end - first, d.ctypes.data + first * size, g.ctypes.data + first * size
-    gemm(ROWS, TURNED, PLAIN, inputs, part, rows, 1.0, x.ctypes.data, inputs, d_y, units, 0.0, out, units)
     if biased:
-        out += inputs * units * size
-        gemv(ROWS, TURNED, rows, part, 1.0, d_y, units, one.ctypes.data, 1, 0.0, out, 1)
+        gemv(ROWS, TURNED, rows, units, 1.0, d.ctypes.data, units, one.ctypes.data, 1, 0.0, g_b, 1)
 
 
-def inputs_back(d: Array, w: Array, d_x: Array, first: int, end: int) -> None:
-    """Write the derivative by some of the inputs to d_x, (B, I)."""
-    rows, inputs, units, size = len(d), d_x.shape[1], d.shape[1], d.itemsize
-    p, out = w.ctypes.data + first * units * size, d_x.ctypes.data + first * size
-    gemm(ROWS, PLAIN, TURNED, rows, end - first, units, 1.0, d.ctypes.data, units, p, units, 0.0, out, inputs)
-
-
-LOOPS = (forward, backward, columns, columns_back, inputs_back)
+LOOPS = (forward, backward, behind, behind_back)
 
 
 class Wide:
-    """A chain of one layer whose columns are shared by threads, where that leaves the bits alone: a trial shows it.
+    """A chain of one layer whose products are shared by threads, where that leaves the bits alone: a trial shows it.
 
     Args:
         chain: Does it alone.
-        run: Maps over threads.
-        count: How many there are.
+        multiply: Makes products, each as `team.Given.jobs` has it.
+        count: How many threads there are.
     """
 
-    random, joint, span = False, False, 1
+    random, joint = False, False
     tried: ClassVar[dict[Any, bool]] = {}
 
-    def __init__(self, chain: Any, run: Run, count: int) -> None:
-        self.chain, self.run, self.count, self.loops, self.span = chain, run, count, chain.loops, chain.span
+    def __init__(self, chain: Any, multiply: Callable[[Sequence[Sequence[int]]], None], count: int) -> None:
+        self.chain, self.multiply, self.count, self.loops, self.span = chain, multiply, count, chain.loops, chain.span
         (self.inputs, self.units, self.biased, self.bent), *_ = chain.layers.tolist()
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         key = x.dtype.name, len(x), self.inputs, self.units, self.biased, self.count
         if key not in self.tried:
             self.tried[key] = self._alike(x)
-        return self._shared(p, x, self.run) if self.tried[key] else self.chain.apply(p, x)
+        return self._shared(p, x, self.multiply) if self.tried[key] else self.chain.apply(p, x)
 
-    def _shared(self, p: Views, x: Array, run: Run) -> tuple[Array, Pull]:
-        x, one, bent, biased = np.ascontiguousarray(x), ones(len(x), x.dtype), bool(self.bent), bool(self.biased)
-        z = np.empty((len(x), self.units), x.dtype)
-        list(run(lambda cut: self.loops.columns(x, p["w"], one, bent, biased, z, *cut), self._cuts(self.units)))
+    def _shared(self, p: Views, x: Array, multiply: Callable[..., None]) -> tuple[Array, Pull]:
+        x, w, how = np.ascontiguousarray(x), p["w"], (bool(self.bent), bool(self.biased))
+        rows, inputs, units, size, one = len(x), self.inputs, self.units, x.itemsize, ones(len(x), x.dtype)
+        z, columns = np.empty((rows, units), x.dtype), self._cuts(units)
+        job, x_at, w_at, z_at = (ROWS, PLAIN, PLAIN, rows), x.ctypes.data, w.ctypes.data, z.ctypes.data
+        multiply(
+            [(*job, n, inputs, x_at, inputs, w_at + a * size, units, z_at + a * size, units) for a, n in columns]
+        )
+        self.loops.behind(w, one, *how, z)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            d = np.ascontiguousarray(d_y)
-            back = self.loops.columns_back
-            list(run(lambda cut: back(x, one, bent, biased, z, d, g["w"], *cut), self._cuts(self.units)))
-            if not wants_x:
-                return None
-            d_x = np.empty_like(x)
-            list(run(lambda cut: self.loops.inputs_back(d, p["w"], d_x, *cut), self._cuts(self.inputs)))
-            return d_x
+            d, d_x = np.ascontiguousarray(d_y), np.empty_like(x)
+            self.loops.behind_back(g["w"], one, *how, z, d)
+            job, d_at, g_at = (ROWS, TURNED, PLAIN, inputs), d.ctypes.data, g["w"].ctypes.data
+            jobs = [(*job, n, rows, x_at, inputs, d_at + a * size, units, g_at + a * size, units) for a, n in columns]
+            job, into, line = (ROWS, PLAIN, TURNED, rows), d_x.ctypes.data, units * size
+            for a, n in self._cuts(inputs) if wants_x else []:
+                jobs.append((*job, n, units, d_at, units, w_at + a * line, units, into + a * size, inputs))
+            multiply(jobs)
+            return d_x if wants_x else None
 
         return z, pull
 
     def _cuts(self, size: int) -> list[tuple[int, int]]:
-        """Return which of so many columns each thread has."""
+        """Return where each thread's part of so many columns begins, and how many it has."""
         ends = [size * n // self.count // COLUMNS * COLUMNS for n in range(self.count)] + [size]
-        return [(first, end) for first, end in zip(ends, ends[1:], strict=False) if first < end]
+        return [(first, end - first) for first, end in zip(ends, ends[1:], strict=False) if first < end]
 
     def _alike(self, x: Array) -> bool:
         """Return whether both ways have the same bits, tried with other numbers of the same shape."""
-        rng, found = rng_for(0, "trial"), []
-        size = self.inputs * self.units + self.biased * self.units
+        rng, product = rng_for(0, "trial"), blas(x.dtype.name)["gemm"]
+
+        def multiply(jobs: list[tuple[int, ...]]) -> None:
+            for job in jobs:
+                product(*job[:6], 1.0, *job[6:10], 0.0, *job[10:])
+
         x, d = (rng.normal(size=(len(x), width)).astype(x.dtype) for width in (self.inputs, self.units))
-        theta = rng.normal(size=size).astype(x.dtype)
-        for way in (self.chain.apply, lambda p, x: self._shared(p, x, map)):
+        theta, found = rng.normal(size=(self.inputs + self.biased) * self.units).astype(x.dtype), []
+        for way in (self.chain.apply, lambda p, x: self._shared(p, x, multiply)):
             g = np.empty_like(theta)
             p, into = ({"w": v[: self.inputs * self.units].reshape(self.inputs, -1)} for v in (theta, g))
             y, pull = way(p, x)

@@ -5,6 +5,10 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from firesteel.core.layout import ones
+from firesteel.core.optimizers import rows as rows_of
 from firesteel.core.types import Array
 from firesteel.fast.kernels import rows
 
@@ -22,6 +26,7 @@ class Given(NamedTuple):
     y: (n, T), targets.  weights: (n,), what the derivatives of each row's loss are multiplied by.
     losses: (n,).  p: (n, O), the probabilities.  gradients: (N, P), of each sub-batch, and then their sum the first.
     pace: until when leaders work alone, and what helpers have gained of late, in nanoseconds.
+    jobs: (16, 12), products: the arguments of gemm but for its factors, 1 and 0.
     """
 
     at: Array
@@ -46,12 +51,13 @@ class Given(NamedTuple):
     p: Array
     gradients: Array
     pace: Array
+    jobs: Array
 
 
 SEMAPHORE, TIME = 16, 8
 """Words that a semaphore has to itself, two lines of a CPU's cache, and where those of a time begin among them."""
 SECOND = 1_000_000_000
-SPIN, LOOK, PATIENCE = 100_000, 50_000_000, 60
+SPIN, LOOK, PATIENCE = 200_000, 50_000_000, 60
 """Nanoseconds for which a thread looks for a semaphore before it sleeps, and after which a leader that sleeps returns
 to Python; and for how many seconds a helper sleeps while the leader is at work."""
 REPAY, GAINED = 10, 1_000_000
@@ -62,6 +68,7 @@ sem_post: Any = None
 sem_trywait: Any = None
 sem_timedwait: Any = None
 """Functions of the system, that `team.wired` gives the loops."""
+gemm: Any = None
 fetch: Any = None
 forward: Any = None
 head: Any = None
@@ -70,10 +77,10 @@ adam: Any = None
 rmsprop: Any = None
 sgd: Any = None
 """Other kernels, likewise."""
-NOTHING, LEARN, ADD, STEP = range(4)
+NOTHING, LEARN, ADD, STEP, PRODUCTS = range(5)
 """What a team does."""
 ADAM, RMSPROP, SGD = range(3)
-"""Which of `optimizers.LOOPS` takes the step: the mail has it in place of the first row."""
+"""Which of `optimizers.LOOPS` takes the step: the mail has it in place of the first row, and the number of jobs."""
 OWED, BUSY, OVER, GAIN, SINCE = range(4, 9)
 """Where the mail has what `team.Meeting` says: what helpers gain, and since when they are waited for, among it."""
 
@@ -156,6 +163,10 @@ def work(member: int, members: int, mail: Array, given: Given) -> None:
             rmsprop(theta, g, a, b, c, n)
         else:
             sgd(theta, g, a, b, c, n)
+    elif what == PRODUCTS:
+        for number in range(member, start, members):
+            j = given.jobs[number]
+            gemm(j[0], j[1], j[2], j[3], j[4], j[5], 1.0, j[6], j[7], j[8], j[9], 0.0, j[10], j[11])
 
 
 def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
@@ -202,3 +213,53 @@ def serve(member: int, mail: Array, semaphores: Array, given: Given) -> bool:
 
 LOOPS = (rows.fetch, clock, wait, share, work, serve)
 """Each behind those that it calls."""
+
+
+PACE = np.zeros(2, np.int64)
+"""`Given.pace` of all teams: how busy the cores are is the same for all."""
+
+
+def learning(
+    chain: Any,
+    objective: Any,
+    state: tuple[Array, Array],
+    planned: tuple[Array, ...],
+    size: int,
+    count: int,
+    members: int,
+) -> Given:
+    """Return the memory of a team that learns whole steps.
+
+    Args:
+        chain: All of the network but its scaling.
+        objective: A `chain.Fused`, with a head.
+        state: theta and its moments.
+        planned: y, weights, losses and p.
+        size: The most rows of a sub-batch.
+        count: The most sub-batches of a step.
+        members: How many threads.
+    """
+    (theta, slots), (kind, numbers), inputs = state, objective.head, objective.network.inputs
+    dtype, units = theta.dtype, size * chain.units
+    (y, weights, losses, p), (plus, shift, factor) = planned, rows.scaling(objective.network, dtype)
+    codes, x = np.empty((members, inputs), np.uint8), np.empty((members, size, inputs), dtype)
+    z, d = np.empty((members, units), dtype), np.empty((members, units), dtype)
+    at, by, last = np.empty(len(y), np.int64), np.empty(len(y), dtype), np.empty(6, dtype)
+    gradients, front = np.empty((count, len(theta)), dtype), (at, by, plus, shift, factor, codes, x)
+    sums, own = (z, d, ones(size, dtype), chain.layers, kind, numbers), (theta, moments(theta, slots), last)
+    return Given(*front, *sums, *own, y, weights, losses, p, gradients, PACE, np.empty((0, 12), np.int64))
+
+
+def multiplying(theta: Array, slots: Array, gradient: Array) -> Given:
+    """Return the memory of a team that makes products and takes steps."""
+    dtype = theta.dtype
+    line, square = np.empty(0, dtype), np.empty((0, 0), dtype)
+    front = np.empty(0, np.int64), line, False, line, line, np.empty((0, 0), np.uint8), np.empty((0, 0, 0), dtype)
+    sums = square, square, ones(1, dtype), np.empty((0, 4), np.int64), 0, line
+    own, rest = (theta, moments(theta, slots), np.empty(6, dtype)), (square, line, line, square, gradient[None])
+    return Given(*front, *sums, *own, *rest, PACE, np.empty((16, 12), np.int64))
+
+
+def moments(theta: Array, slots: Array) -> tuple[Array, Array, Array]:
+    """Return the moments that the loops of optimizers take; something in their place where there are none."""
+    return rows_of(slots if len(slots) else theta[None])
