@@ -16,9 +16,13 @@ from firesteel.fast import chain, compiling
 from firesteel.fast.kernels import optimizers
 from firesteel.fast.kernels import team as loops
 from firesteel.fast.kernels.functions import blas, linked
-from firesteel.fast.kernels.team import LEARN, NOTHING, OVER, PRODUCTS, SEMAPHORE, STEP, Given
+from firesteel.fast.kernels.team import JOB, JOBS, LEARN, NOTHING, OVER, PRODUCTS, SEMAPHORE, SPIN, STEP, Given
 
 __all__ = ["Meeting", "Team", "served"]
+
+
+PRODUCED = 64
+"""How many products are made at a time."""
 
 
 class Meeting:
@@ -29,7 +33,8 @@ class Meeting:
     slows the others down.  None of this memory is used for another meeting: the leader may die anywhere.
 
     mail: what is to be done, the first row, how many, those of a sub-batch; how many helpers have begun and not
-    ended, whether the leader is at work, and whether all is over; and what `loops.serve` keeps there.
+    ended, whether the leader is at work, and whether all is over; what `loops.serve` keeps there; for how many
+    nanoseconds a thread looks out before it sleeps; and products.
     semaphores: for each helper the token of its part, for the leader those of parts that are done, and a time.
     left: for each helper that has left, its error.
     """
@@ -37,7 +42,11 @@ class Meeting:
     def __init__(self, team: "Team") -> None:
         self.serve, self.given, self.held = team.serve, team.given, team.held
         self.left: list[BaseException | None] = []
-        self.mail, self.semaphores = np.zeros(9, np.int64), np.zeros((team.members, SEMAPHORE), np.int64)
+        self.mail, self.semaphores = (
+            np.zeros(JOBS + JOB * PRODUCED, np.int64),
+            np.zeros((team.members, SEMAPHORE), int),
+        )
+        self.mail[SPIN] = team.spin
         for semaphore in self._addresses():
             system()["sem_init"](semaphore, 0, 0)
 
@@ -50,9 +59,10 @@ class Meeting:
             error = e
         self.left.append(error)
 
-    def lead(self, *mail: int) -> None:
+    def lead(self, what: int, start: int, rows: int, size: int) -> None:
         """Do a thing with the helpers who attend; raise what one of them has died of."""
-        self.mail[:4] = mail
+        mail = self.mail
+        mail[0], mail[1], mail[2], mail[3] = what, start, rows, size  # one by one, which is faster than a slice
         while self.serve(0, self.mail, self.semaphores, self.given):  # a signal's handler may run here
             self.check()
 
@@ -77,16 +87,18 @@ class Team:
     """This thread and its helpers, who take one step after another: learn its sub-batches, add up, and move."""
 
     def __init__(
-        self, given: Given, members: int, held: Any = None, hold: Callable[["Team"], Meeting] | None = None
+        self, given: Given, members: int, optimizer: Optimizer, hold: Callable[["Team"], Meeting] | None, **more: Any
     ) -> None:
-        """given: the memory in which it works.  members: how many threads.  held: what rows' addresses lie in.
+        """given: the memory in which it works.  members: how many threads.  optimizer: takes the steps.
 
         hold: has helpers attend, unless they do already; None if there are none.
+        more: held, what rows' addresses lie in; spin, as in the mail of `Meeting`.
         """
-        self.given = given
+        self.given, self.optimizer, self.spin = given, optimizer, more.get("spin", 100_000)
+        self.loop = None if optimizer.loop is None else list(optimizers.LOOPS).index(optimizer.loop)
         found = served(given.theta.dtype.name)
         assert found is not None, "there is a team only where it can be compiled"
-        self.serve, self.members, self.held = found, members, held
+        self.serve, self.members, self.held = found, members, more.get("held")
         alone = Meeting(self)
         self.hold = hold or (lambda team: alone)
         alone.lead(NOTHING, 0, 0, 1)  # what cannot be compiled fails here, before there are helpers
@@ -96,17 +108,19 @@ class Team:
         self.hold(self).lead(LEARN, start, rows, size)
 
     def multiply(self, jobs: Sequence[Sequence[int]]) -> None:
-        """Make some products."""
-        self.given.jobs[: len(jobs)] = jobs
-        self.hold(self).lead(PRODUCTS, len(jobs), 0, 1)
+        """Make some products, at most `PRODUCED`."""
+        meeting = self.hold(self)
+        meeting.mail[JOBS : JOBS + JOB * len(jobs)].reshape(-1, JOB)[:] = jobs
+        meeting.lead(PRODUCTS, len(jobs), 0, 1)
 
-    def step(self, optimizer: Optimizer, t: int) -> bool:
-        """Take step t of the optimizer along the gradient, if one of `kernels/optimizers.py` does; return whether."""
-        if optimizer.loop is None:
+    def step(self, t: int) -> bool:
+        """Take step t along the gradient, if one of `kernels/optimizers.py` does; return whether."""
+        if self.loop is None:
             return False
-        numbers = optimizer.numbers(t)
-        self.given.numbers[: len(numbers)] = numbers
-        self.hold(self).lead(STEP, list(optimizers.LOOPS).index(optimizer.loop), 0, 1)
+        numbers = self.given.numbers
+        for at, number in enumerate(self.optimizer.numbers(t)):
+            numbers[at] = number
+        self.hold(self).lead(STEP, self.loop, 0, 1)
         return True
 
 

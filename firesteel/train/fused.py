@@ -33,11 +33,12 @@ class FusedStep(NumpyStep):
         of, run = task.objective, self.run
         first = dense.whole(of.network.parts[: of.last], of.network.shapes)
         self.team: Team | None = None
-        self.shared = Workspace(self.network.layout, (0, 0), np.zeros_like(self.theta))
+        self.shared = self.learned
         large = {} if first in made or self.cut(self.size) < self.size else single(made, step.THREAD / self.size)
         if large and isinstance(run, Threads) and run.count and served(self.network.dtype):
             self.shared, members = self._workspace(), 1 + run.count
-            self.team = Team(multiplying(self.theta, self.slots, self.shared.gradient), members, hold=run.hold)
+            memory = multiplying(self.theta, self.slots, self.shared.gradient)
+            self.team = Team(memory, members, task.optimizer, run.hold, spin=200_000)
             made = {**made, **{at: Wide(one, self.team.multiply, members) for at, one in large.items()}}
         self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, compiled=made)
         self.learns = first is not None and first in made and self.fused.head and self._learns(made[first], blocks)
@@ -51,7 +52,7 @@ class FusedStep(NumpyStep):
         state, planned = (self.theta, self.slots), (self.y, self.weights, self.losses, self.outputs)
         members, size = min(count, 1 + run.count) if run else 1, min(self.size, step.SUB_BATCH)
         given = learning(chain, self.fused, state, planned, size, count, members)
-        self.team = Team(given, members, held=blocks, hold=run.hold if run else None)
+        self.team = Team(given, members, self.task.optimizer, run.hold if run else None, held=blocks)
         self.shared = Workspace(self.network.layout, (0, 0), given.gradients[0])
         return True
 
@@ -82,7 +83,7 @@ class FusedStep(NumpyStep):
         return self.fused if rows > 1 else self.task.objective
 
     def stepped(self, t: int) -> bool:
-        return self.team is not None and self.learned is self.shared and self.team.step(self.task.optimizer, t)
+        return self.team is not None and self.learned is self.shared and self.team.step(t)
 
 
 def fused_step(task: Task, *given: Any) -> FusedStep | None:

@@ -80,7 +80,6 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     assert task.slots is not None
     rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
     orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
-    rows = zip(chosen, orders, strict=True)
     share = 1.0 if task.shards == 1 else sum(block.weight for block in chosen) / task.weight
     theta, slots = task.theta.copy(), task.slots.copy()
     size = min(task.batch_size, sum(map(len, chosen)))
@@ -89,7 +88,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     def steps() -> Iterator[Array]:
         """Take a step along each batch; yield the sums of some at a time."""
         nonlocal count
-        for planned in batches(rows, mover.planned):
+        for planned in batches(zip(chosen, orders, strict=True), mover.planned):
             whole = 0.0
             for number in mover.plan(planned, None):
                 if task.watch is not None:

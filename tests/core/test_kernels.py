@@ -293,7 +293,7 @@ def test_a_chain_hands_on_the_derivative_by_its_inputs(dtype):
 
 def test_which_parts_are_a_chain(monkeypatch):
     monkeypatch.setattr(compiling, "WORTH", 0)
-    monkeypatch.setattr(chain, "loops", lambda dtype: chain.Loops(None, None, None))
+    monkeypatch.setattr(chain, "loops", lambda dtype: chain.Loops(*[None] * 5))
     layers = (
         *(Normalization((0.0,), (2.0,)), Dense(8, "relu"), Dense(6), Dropout(0.5), Dense(6, "tanh")),
         *(Dense(5, "relu"), Activation("relu"), Dense(5)),

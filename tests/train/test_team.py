@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firesteel.core import losses
-from firesteel.core.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
+from firesteel.core.layers import Activation, BatchNormalization, Dense, Dropout, Embedding, Normalization, Rescaling
 from firesteel.core.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -348,6 +348,14 @@ def test_a_layer_that_is_shared_has_the_bits_of_one_that_is_not(name, dtype, mon
     monkeypatch.setattr(compiling, "ON", False)
     found.append(trained(task, blocks, 2)[0])
     assert len(set(found)) == 1
+
+
+def test_a_layer_behind_a_table_that_moves_row_by_row_is_shared_too():
+    layers = (Embedding(256, 4, sparse_steps=True), Dense(70, "relu"), BatchNormalization(), LAYERS[-1])
+    task, blocks = task_and_blocks("bytes", layers=layers, batch_size=150)
+    compiling.RUNS.clear()
+    found = {trained(task, blocks, helpers)[0] for helpers in (0, 1, 2)}
+    assert len(found) == 1 and (not HAS_TEAMS or "behind" in compiling.RUNS)
 
 
 def test_a_trial_shows_where_columns_cannot_be_shared(monkeypatch):

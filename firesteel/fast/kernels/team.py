@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firesteel.core.layout import ones
-from firesteel.core.optimizers import rows as rows_of
 from firesteel.core.types import Array
 from firesteel.fast.kernels import rows
 
@@ -21,12 +20,11 @@ class Given(NamedTuple):
     at, by: (n,), the address of each row, and what its bytes are divided by, or 0 where it is the values themselves.
     plus: whether inputs become x factor + shift, or else (x - shift) factor.  shift, factor: (I,); empty if neither.
     codes, x: for each member, the bytes of a row, and the rows of a sub-batch.  z, d: likewise, for `dense.backward`.
-    one: ones.  layers: as in `Chain`.  kind, given: the last arguments of `losses.head`.
-    theta: (P,).  slots: as in `optimizers`.  numbers: (6,), the last argument there.
+    one: ones.  layers: as in `Chain`.  kind: which loss it is, for `losses.head`.
+    theta: (P,).  slots: (K, P).  numbers: first, (6,), the last argument of `optimizers`, then that of `losses.head`.
     y: (n, T), targets.  weights: (n,), what the derivatives of each row's loss are multiplied by.
     losses: (n,).  p: (n, O), the probabilities.  gradients: (N, P), of each sub-batch, and then their sum the first.
     pace: until when leaders work alone, and what helpers have gained of late, in nanoseconds.
-    jobs: (16, 12), products: the arguments of gemm but for its factors, 1 and 0.
     """
 
     at: Array
@@ -41,9 +39,8 @@ class Given(NamedTuple):
     one: Array
     layers: Array
     kind: int
-    given: Array
     theta: Array
-    slots: tuple[Array, Array, Array]
+    slots: Array
     numbers: Array
     y: Array
     weights: Array
@@ -51,14 +48,13 @@ class Given(NamedTuple):
     p: Array
     gradients: Array
     pace: Array
-    jobs: Array
 
 
 SEMAPHORE, TIME = 16, 8
 """Words that a semaphore has to itself, two lines of a CPU's cache, and where those of a time begin among them."""
 SECOND = 1_000_000_000
-SPIN, LOOK, PATIENCE = 200_000, 50_000_000, 60
-"""Nanoseconds for which a thread looks for a semaphore before it sleeps, and after which a leader that sleeps returns
+LOOK, PATIENCE = 50_000_000, 60
+"""Nanoseconds after which a leader that sleeps returns
 to Python; and for how many seconds a helper sleeps while the leader is at work."""
 REPAY, GAINED = 10, 1_000_000
 """How many times as long as helpers have cost, in nanoseconds, a leader works alone; and the most that they gain."""
@@ -81,7 +77,9 @@ NOTHING, LEARN, ADD, STEP, PRODUCTS = range(5)
 """What a team does."""
 ADAM, RMSPROP, SGD = range(3)
 """Which of `optimizers.LOOPS` takes the step: the mail has it in place of the first row, and the number of jobs."""
-OWED, BUSY, OVER, GAIN, SINCE = range(4, 9)
+NUMBERS, JOB = 6, 12
+"""How many numbers a step has at most, and words a product: the arguments of gemm but for its factors, 1 and 0."""
+OWED, BUSY, OVER, GAIN, SINCE, SPIN, JOBS = range(4, 11)
 """Where the mail has what `team.Meeting` says: what helpers gain, and since when they are waited for, among it."""
 
 
@@ -100,7 +98,7 @@ def wait(line: Array, mail: Array, sleep: int, times: int) -> bool:
     sleep: for how many nanoseconds, so many times while the leader is at work, and else once.
     Return False where none has come, or a signal, or all is over.
     """
-    semaphore, until = line.ctypes.data, clock(line, 1) + SPIN
+    semaphore, until = line.ctypes.data, clock(line, 1) + mail[SPIN]
     while clock(line, 1) < until:
         for _ in range(16):
             if sem_trywait(semaphore) == 0:
@@ -136,7 +134,7 @@ def share(member: int, members: int, start: int, rows: int, size: int, given: Gi
         )
         g, one, last = given.gradients[number], given.one[:n], units - p.size
         forward(here, given.theta, one, given.layers, z[:units])
-        head(z[last:units], y, weights, losses, p, d[last:units], given.kind, given.given)
+        head(z[last:units], y, weights, losses, p, d[last:units], given.kind, given.numbers[NUMBERS:])
         backward(here, given.theta, one, g, here, False, given.layers, z[:units], d[:units])
 
 
@@ -155,8 +153,9 @@ def work(member: int, members: int, mail: Array, given: Given) -> None:
                     a[i] += b[i]
             apart *= 2
     elif what == STEP:
-        theta, g, n = given.theta[first:end], given.gradients[0, first:end], given.numbers
-        a, b, c = given.slots[0][first:end], given.slots[1][first:end], given.slots[2][first:end]
+        theta, g, n, slots = given.theta[first:end], given.gradients[0, first:end], given.numbers, given.slots
+        last = len(slots) - 1
+        a, b, c = slots[0, first:end], slots[min(1, last), first:end], slots[min(2, last), first:end]
         if start == ADAM:
             adam(theta, g, a, b, c, n)
         elif start == RMSPROP:
@@ -165,7 +164,7 @@ def work(member: int, members: int, mail: Array, given: Given) -> None:
             sgd(theta, g, a, b, c, n)
     elif what == PRODUCTS:
         for number in range(member, start, members):
-            j = given.jobs[number]
+            j = mail[JOBS + JOB * number : JOBS + JOB * (number + 1)]
             gemm(j[0], j[1], j[2], j[3], j[4], j[5], 1.0, j[6], j[7], j[8], j[9], 0.0, j[10], j[11])
 
 
@@ -239,15 +238,15 @@ def learning(
         count: The most sub-batches of a step.
         members: How many threads.
     """
-    (theta, slots), (kind, numbers), inputs = state, objective.head, objective.network.inputs
+    (theta, slots), (kind, head), inputs = state, objective.head, objective.network.inputs
     dtype, units = theta.dtype, size * chain.units
     (y, weights, losses, p), (plus, shift, factor) = planned, rows.scaling(objective.network, dtype)
     codes, x = np.empty((members, inputs), np.uint8), np.empty((members, size, inputs), dtype)
     z, d = np.empty((members, units), dtype), np.empty((members, units), dtype)
-    at, by, last = np.empty(len(y), np.int64), np.empty(len(y), dtype), np.empty(6, dtype)
+    at, by, numbers = np.empty(len(y), np.int64), np.empty(len(y), dtype), np.append(np.zeros(NUMBERS, dtype), head)
     gradients, front = np.empty((count, len(theta)), dtype), (at, by, plus, shift, factor, codes, x)
-    sums, own = (z, d, ones(size, dtype), chain.layers, kind, numbers), (theta, moments(theta, slots), last)
-    return Given(*front, *sums, *own, y, weights, losses, p, gradients, PACE, np.empty((0, 12), np.int64))
+    sums, own = (z, d, ones(size, dtype), chain.layers, kind), (theta, moments(theta, slots), numbers)
+    return Given(*front, *sums, *own, y, weights, losses, p, gradients, PACE)
 
 
 def multiplying(theta: Array, slots: Array, gradient: Array) -> Given:
@@ -255,11 +254,11 @@ def multiplying(theta: Array, slots: Array, gradient: Array) -> Given:
     dtype = theta.dtype
     line, square = np.empty(0, dtype), np.empty((0, 0), dtype)
     front = np.empty(0, np.int64), line, False, line, line, np.empty((0, 0), np.uint8), np.empty((0, 0, 0), dtype)
-    sums = square, square, ones(1, dtype), np.empty((0, 4), np.int64), 0, line
-    own, rest = (theta, moments(theta, slots), np.empty(6, dtype)), (square, line, line, square, gradient[None])
-    return Given(*front, *sums, *own, *rest, PACE, np.empty((16, 12), np.int64))
+    sums = square, square, ones(1, dtype), np.empty((0, 4), np.int64), 0
+    own, rest = (theta, moments(theta, slots), np.empty(NUMBERS, dtype)), (square, line, line, square, gradient[None])
+    return Given(*front, *sums, *own, *rest, PACE)
 
 
-def moments(theta: Array, slots: Array) -> tuple[Array, Array, Array]:
-    """Return the moments that the loops of optimizers take; something in their place where there are none."""
-    return rows_of(slots if len(slots) else theta[None])
+def moments(theta: Array, slots: Array) -> Array:
+    """Return the moments, or something in their place where there are none."""
+    return slots if len(slots) else theta[None]
