@@ -11,6 +11,7 @@ and the command ends with 1.  --write puts the table into RESULTS-AGAINST.md.
 
 import argparse
 import datetime
+import importlib
 import json
 import math
 import os
@@ -157,14 +158,20 @@ def _tables() -> Callable[[], Any]:
     return run
 
 
+def arrays() -> Any:
+    """Return the class of rows in arrays, wherever a tree has it."""
+    try:
+        return importlib.import_module("firesteel.tables.arrays").Arrays
+    except ImportError:
+        return importlib.import_module("firesteel.train.source").Arrays
+
+
 @work("pack: 60,000 rows of 784 bytes")
 def _pack_bytes() -> Callable[[], Any]:
-    from firesteel.train.source import Arrays
-
     x, y = pixels(60_000)
 
     def run() -> None:
-        with Arrays(x, y, None, "float32").engine(1):
+        with arrays()(x, y, None, "float32").engine(1):
             pass
 
     return run
@@ -172,13 +179,11 @@ def _pack_bytes() -> Callable[[], Any]:
 
 @work("pack: 60,000 rows of 784 bytes over 255")
 def _pack_scaled() -> Callable[[], Any]:
-    from firesteel.train.source import Arrays
-
     x, y = pixels(60_000)
     scaled = x / 255
 
     def run() -> None:
-        with Arrays(scaled, y, None, "float32").engine(1):
+        with arrays()(scaled, y, None, "float32").engine(1):
             pass
 
     return run
@@ -186,12 +191,10 @@ def _pack_scaled() -> Callable[[], Any]:
 
 @work("pack: 60,000 rows of 100 numbers")
 def _pack_numbers() -> Callable[[], Any]:
-    from firesteel.train.source import Arrays
-
     x = np.random.default_rng(0).normal(size=(60_000, 100))
 
     def run() -> None:
-        with Arrays(x, x[:, 0], None, "float32").engine(1):
+        with arrays()(x, x[:, 0], None, "float32").engine(1):
             pass
 
     return run

@@ -20,7 +20,6 @@ from firesteel.core.network import Network
 from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
-from firesteel.fast.chain import Chain, Fused, compiled_parts
 from firesteel.tables.given import listed
 from firesteel.train.state import TrainState
 from firesteel.train.step import SUB_BATCH
@@ -133,6 +132,8 @@ class Sequential(Model):
 
     def _trained_by(self) -> list[str]:
         """Return how each layer is trained, as `summary` says it."""
+        from firesteel.fast.chain import Chain, Fused, compiled_parts
+
         objective = self._objective()
         network, last = objective.network, objective.last
         made = compiled_parts(network, last)

@@ -103,6 +103,10 @@ class Team:
         self.hold = hold or (lambda team: alone)
         alone.lead(NOTHING, 0, 0, 1)  # what cannot be compiled fails here, before there are helpers
 
+    def meeting(self) -> Meeting:
+        """Return a place where helpers may attend."""
+        return Meeting(self)
+
     def learn(self, start: int, rows: int, size: int) -> None:
         """Learn from the rows from `start` in sub-batches of `size`, and add up their gradients."""
         self.hold(self).lead(LEARN, start, rows, size)

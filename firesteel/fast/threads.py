@@ -15,12 +15,14 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from firesteel.fast.blas import BLAS
-from firesteel.fast.team import Meeting, Team
+
+if TYPE_CHECKING:
+    from firesteel.fast.team import Meeting, Team
 
 __all__ = ["QUIET", "Threads", "threads", "worker_threads"]
 
@@ -52,14 +54,14 @@ class Threads:
         self.count, self.process, self.started = helpers, os.getpid(), SimpleQueue[None]()
         self.helpers: list[threading.Thread] = []
 
-    def hold(self, team: Team) -> Meeting:
+    def hold(self, team: "Team") -> "Meeting":
         """Return where helpers attend to a team, until another one is held or something mapped."""
         meeting = self.meeting
         if meeting is None or meeting.given is not team.given or meeting.left:
             self._dismiss()
             if meeting is not None:
                 meeting.check()
-            self.meeting = meeting = Meeting(team)
+            self.meeting = meeting = team.meeting()
             self._ask([functools.partial(meeting.attend, member) for member in range(1, team.members)])
         return meeting
 

@@ -20,7 +20,6 @@ from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
 from firesteel.fast.blas import BLAS
 from firesteel.train.blocks import Block
-from firesteel.train.fused import fused_step
 from firesteel.train.partial import Partial, Task, tree_sum
 from firesteel.train.rowwise import RowwiseStep, entering, rows_for, spread
 from firesteel.train.step import SUB_BATCH, NumpyStep, Step, batches
@@ -57,6 +56,8 @@ def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots
     theta (P,) and slots (K, P) are changed in place.
     """
     given = task, blocks, size, theta, slots, run
+    from firesteel.train.fused import fused_step  # here, so that who only predicts does not load the loops
+
     network = task.objective.network
     inner = (None if network.sparse else fused_step(*given)) or NumpyStep(*given)
     return RowwiseStep(inner) if network.rowwise else inner
