@@ -122,11 +122,11 @@ class Optimizer(Spec, kw_only=True):
 
     def stepped(self, theta: Array, g: Array, s: Array, t: int) -> bool:
         """Take step t in that loop, where it can be compiled and is worth it; return whether it was taken."""
-        name = self.loop
+        name, last = self.loop, len(s) - 1
         loop = faster(name, theta.size) if name else None
         if loop is None:
             return False
-        loop(theta, g, *rows(s), np.array(self.numbers(t), theta.dtype))
+        loop(theta, g, s[0], s[min(1, last)], s[min(2, last)], np.array(self.numbers(t), theta.dtype))
         return True
 
     def rate(self, t: int) -> float:
@@ -144,11 +144,6 @@ class Optimizer(Spec, kw_only=True):
         if isinstance(self.learning_rate, Schedule):
             return replace(self, learning_rate=Stretched(self.learning_rate, factor, pace))
         return replace(self, learning_rate=self.learning_rate * factor)
-
-
-def rows(s: Array) -> tuple[Array, Array, Array]:
-    """Return the three moments that compiled loops take: the first again where there are fewer."""
-    return s[0], s[min(1, len(s) - 1)], s[min(2, len(s) - 1)]
 
 
 class SGD(Optimizer):
