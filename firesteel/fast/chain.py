@@ -1,9 +1,8 @@
-"""Runs of dense layers as one part: their products and rectifiers are one compiled call, and the same bits.
+"""What runs in place of a network's parts: runs of dense layers as one compiled call, and layers by themselves.
 
-The loss, where it is a common one, is compiled too.  Python's lock is given back once for each, where
-NumPy gives it back around every product and two threads wait for one another; docs/design/0008-speed.md says what
-that is worth.  `train/fused.py` asks for chains and takes steps through them, where numba is installed and
-NumPy has brought a BLAS that can be found; else nothing here runs.  `team.py` makes a whole step of them.
+A common loss is compiled too.  Python's lock is given back once for each call; NumPy gives it back
+around every product, and two threads wait for one another (docs/design/0008-speed.md).  `train/fused.py` takes steps
+through what is made here.  Without numba, or a BLAS of NumPy's that can be found, nothing is made.
 """
 
 import functools

@@ -1,7 +1,7 @@
-"""Steps in compiled code: runs of dense layers as chains, and the whole step of nothing else as a team's work.
+"""Steps in compiled code, with the bits of `NumpyStep`.
 
-Where network and rows allow it a team learns and moves; else the parts that are compiled run among those of NumPy.
-The bits are those of `NumpyStep`.  `fast/chain.py` and `fast/team.py` have what is compiled.
+Where a network is dense layers alone, a team takes whole steps; elsewhere compiled parts run among those of NumPy.
+`fast/chain.py` and `fast/team.py` have what is compiled.
 """
 
 from collections.abc import Mapping, Sequence

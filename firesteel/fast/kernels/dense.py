@@ -83,7 +83,7 @@ def backward(
 # One layer, shared by threads
 
 COLUMNS = 32
-"""Each thread but the last has a multiple of so many columns, for which products have the bits of the whole."""
+"""Each thread but the last has a multiple of so many columns: most libraries then keep the bits of the whole."""
 
 
 def behind(w: Array, one: Array, bent: bool, biased: bool, z: Array) -> None:
