@@ -1,4 +1,4 @@
-"""In process, beside JAX: a classifier, a regression, and a network with batch normalisation and dropout.
+"""In process, compared with JAX: a classifier, a regression, and a network with batch normalisation and dropout.
 
 JAX runs an epoch as one compiled scan.  Both run in turn, each in a process of its own; an epoch is the median of the
 warm ones, and the figure the median of the ratios of the pairs.

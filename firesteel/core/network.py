@@ -437,7 +437,7 @@ network ends in Softmax() [config-loss]
     last: int = derived()
     """Number of parts that run before the loss: a link is fused into the loss."""
     summed: tuple[tuple[str, Metric, slice], ...] = derived()
-    """The metrics that are sums over rows, as they are meant beside the loss, and where their sums lie."""
+    """The metrics that are sums over rows, adapted to the loss, and where their sums lie."""
     size: int = derived()
     """Number of sums."""
     centred: Loss = derived()

@@ -1,4 +1,4 @@
-"""Callbacks under Keras's names: what is told of a training, epoch by epoch, and may stop it or change its rate.
+"""Callbacks under Keras's names: hooks called during training; they may stop it or change the learning rate.
 
 None of firesteel's own remembers anything beside the model: what they decide is read off the history, so that a
 training that was interrupted goes on to the bit.  `Conductor` is between them and `loop.py`.
@@ -438,7 +438,7 @@ class Conductor(Watcher):
 
     model: has `keep(state, averaged)`, which takes a state, and `state`, the one that it has after the hooks.
     engines: of the rows to train on, and of those held out.
-    told: further `params` of the callbacks.  run: what the training is called if no callback says.
+    extra: further `params` of the callbacks.  run: what the training is called if no callback says.
     Raises ConfigError for what is no callback, or watches what is not measured.
     """
 
@@ -449,7 +449,7 @@ class Conductor(Watcher):
         objective: Objective,
         recipe: Recipe,
         engines: tuple[Engine, Engine | None],
-        told: Mapping[str, Any],
+        extra: Mapping[str, Any],
         run: str,
     ) -> None:
         early, drivers = list[EarlyStopping](), list[Bold]()
@@ -489,7 +489,7 @@ class Conductor(Watcher):
             raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
         rows = sum(map(ROWS, engines[0].blocks))
         counts = {"rows": rows, "steps": -(-rows // (recipe.batch_size or rows)), "shards": engines[0].shards}
-        self.params = {**vars(recipe), **counts, "callbacks": tuple(callbacks), "resumed": False, **told}
+        self.params = {**vars(recipe), **counts, "callbacks": tuple(callbacks), "resumed": False, **extra}
         self.engines = engines
         self.run = next((callback.run_name for callback in callbacks if callback.run_name), run)
         self.sums: Array | None = None

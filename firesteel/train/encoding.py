@@ -48,10 +48,10 @@ def _even_steps(x: npt.NDArray[Any], some: Array, dtype: np.dtype[Any]) -> Coded
         d = np.rint(1 / some[some > 0].min(initial=1))
     codes, width, at = np.empty(x.shape, np.uint8), max(1, x.shape[1]), 0
     few, more = max(1, (1 << 12) // width), max(1, (1 << 17) // width)  # rows that stay near, the first ones to fail
-    desk = np.empty((2, min(more, len(x)), x.shape[1]), dtype)
+    room = np.empty((2, min(more, len(x)), x.shape[1]), dtype)
     while at < len(x):
         out = codes[at : at + few]
-        rows, scaled = desk[:, : len(out)]
+        rows, scaled = room[:, : len(out)]
         canonical(x[at : at + few], dtype, rows)
         with np.errstate(over="ignore", invalid="ignore"):
             np.copyto(out, np.rint(np.multiply(rows, d, out=scaled), out=scaled), casting="unsafe")

@@ -40,7 +40,7 @@ class Embedding(Layer):
             many there are.  Other rows keep their moments and do not decay: docs/design/0006-sparse-rows.md.
 
     Raises:
-        ConfigError: For settings that cannot be, and in use for more categories than float32 tells apart.
+        ConfigError: For settings that cannot be, and in use for more categories than float32 has whole numbers.
         DataError: In use, for inputs that are no categories.
 
     >>> Embedding(3, 2).apply({"e": np.arange(6.0).reshape(3, 2)}, np.array([[2.0, 0.0]]))[0]
@@ -85,7 +85,7 @@ class Embedding(Layer):
         """Return the number of the row that each input chooses; raise DataError for what is no category."""
         if self.input_dim > EXACT and x.dtype == np.float32:
             raise ConfigError(
-                f"{self} needs dtype='float64': float32 tells whole numbers apart up to {EXACT:,}",
+                f"{self} needs dtype='float64': float32 holds every whole number up to {EXACT:,}",
                 code="config-dtype",
             )
         bad = ~((x >= 0) & (x < self.input_dim) & (x == np.floor(x)))
