@@ -9,16 +9,17 @@ import base64
 import io
 import math
 import re
-import struct
-import zlib
 from collections.abc import Callable, Sequence
+from importlib.resources import as_file, files
 from typing import Any
 
-import matplotlib
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
@@ -27,32 +28,7 @@ from firesteel.core.types import Array
 
 INK, FAINT, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "--ink", FAINT: "--faint", FIRST: "--first", SECOND: "--second"}
-SETTINGS = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "firesteel",
-    "font.size": 9.0,
-    "font.family": "DejaVu Sans",
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.limits": (-4, 5),
-    "figure.facecolor": "none",
-    "grid.color": FAINT,
-    "grid.linewidth": 0.4,
-    "hatch.color": FIRST,
-    "hatch.linewidth": 0.7,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.0,
-    "path.simplify": False,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-}
+"""The page's words for the colours here and in `chart.mplstyle`."""
 WIDTH, HEIGHT = 4.4, 2.9
 """Inches; small, so that letters stay readable where the page is narrow."""
 STYLES = {"training": "o-", "validation": "s--"}
@@ -74,9 +50,7 @@ RAMPS = {
 def _drawn(name: str, text: str, draw: Callable[[Axes], None]) -> str:
     """Return the chart that a function draws, to stand in a page.  name, text: as in `_inline`."""
     file = io.StringIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # so that a user's own settings do not count
-        matplotlib.rcParams.update(SETTINGS)  # type: ignore[arg-type]
+    with as_file(files("firesteel.report") / "chart.mplstyle") as look, style.context(look, after_reset=True):
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
@@ -263,21 +237,7 @@ def png(values: Array, ramp: str, low: float, high: float) -> str:
     >>> png(np.array([[0.0, 1.0]]), "grey", 0.0, 1.0)[:26]
     'data:image/png;base64,iVBO'
     """
-    stops = np.array(RAMPS[ramp], float)
-    along = np.linspace(0, len(stops) - 1, 256)
-    palette = np.stack([np.interp(along, np.arange(len(stops)), stops[:, k]) for k in range(3)], axis=1)
-    scaled = (np.nan_to_num(values.astype(float), nan=low) - low) / ((high - low) or 1.0)
-    codes = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
-    height, width = codes.shape
-    lines = np.hstack([np.zeros((height, 1), np.uint8), codes]).tobytes()
-    parts = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", np.rint(palette).astype(np.uint8).tobytes()),
-        (b"IDAT", zlib.compress(lines, 9)),
-        (b"IEND", b""),
-    )
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in parts
-    )
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+    file, colours = io.BytesIO(), LinearSegmentedColormap.from_list(ramp, np.array(RAMPS[ramp]) / 255)
+    pixels = np.nan_to_num(values.astype(float), nan=low)
+    imsave(file, pixels, vmin=low, vmax=high, cmap=colours, format="png", metadata={"Software": "firesteel"})
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -8,6 +8,7 @@ What the values mean for a network is decided in `estimator.py`.
 import inspect
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -128,135 +129,104 @@ def to_path(value: Any) -> str:
 
 
 class Declared(Param[Any]):
-    """A Param of ours, which is called what its class calls it.  default: None where it has none."""
+    """A Param of ours, which is called what its class calls it, and is what the docstring of its class says it is.
 
-    def __init__(self, doc: str, default: Any = None, converter: Any = TypeConverters.toString) -> None:
-        super().__init__(Params._dummy(), "", doc, converter)
+    default: None where it has none.
+    """
+
+    def __init__(self, default: Any = None, converter: Any = TypeConverters.toString) -> None:
+        super().__init__(Params._dummy(), "", "", converter)
         self.default = default
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        said = re.search(rf"^    {name}: (.+(?:\n {{8}}.+)*)", inspect.cleandoc(owner.__doc__ or ""), re.MULTILINE)
+        self.name, self.doc = name, re.sub(r"\n +", " ", said[1]) if said else ""
 
 
 # Params
 
 
 class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
-    """What shapes and trains a network."""
+    """What shapes and trains a network.
 
-    featuresCol: Param[Any] = Declared(
-        "features: a column of vectors, of arrays, of bytes (one value each) or of numbers; or a list of columns of "
-        "numbers.",
-        "features",
-        to_columns,
-    )
-    hiddenLayers = Declared(
-        "numbers of units of the hidden layers, from the inputs on; an empty list makes a linear model.",
-        [64],
-        to_sizes,
-    )
-    layers = Declared(
-        "the whole network, in place of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10], or "
-        'a list of firesteel\'s layers, such as [Dense(64, "relu"), Dense(10, "softmax")].',
-        None,
-        to_layers,
-    )
-    activation = Declared(
-        "activation of the hidden layers, by firesteel's name for it, such as relu, gelu or tanh.", "relu"
-    )
-    dropout = Declared(
-        "share of the units of each hidden layer that is dropped at random in training, in [0, 1).", 0.0, number(1.0)
-    )
-    solver = Declared(
-        "the optimiser: adam, adamw, rmsprop, sgd and so on, by Keras's names; l-bfgs takes all rows at once.", "adam"
-    )
-    learningRate = Declared(
-        "size of a step of the optimiser, > 0; stepSize is another word for it.  0 for one from the number of steps "
-        "in a pass: 0.001 (sgd: 0.01) from 30 steps on, up to ten times as much with fewer.",
-        0.0,
-        number(),
-    )
-    stepSize = Declared("another word for learningRate, which it sets; set one of them.", None, number())
-    batchSize = Declared(
-        "rows in a step of the optimiser, in each shard, > 0; if it is not set, strategy gradient takes all rows.",
-        32,
-        whole(1),
-    )
-    blockSize = Declared(
-        "taken for programs written for MultilayerPerceptronClassifier, and without effect: firesteel sizes its "
-        "blocks of rows by itself.",
-        None,
-        whole(1),
-    )
-    maxIter = Declared("passes over the training rows, > 0.", 50, whole(1))
-    tol = Declared(
-        "training ends when its loss changes by no more than this share of itself from one pass to the next; 0 for "
-        "never.",
-        1e-6,
-        number(),
-    )
-    regParam = Declared(
-        "penalty r on the weights, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), e being elasticNetParam.",
-        0.0,
-        number(),
-    )
-    elasticNetParam = Declared(
-        "how much of the penalty is L1, in [0, 1]; the rest is L2.", 0.0, number(1.0, closed=True)
-    )
-    loss = Declared(
-        "what training makes small, by firesteel's name for it; auto takes the one that goes with the last layer.",
-        "auto",
-    )
-    validationFraction = Declared(
-        "share of the rows held out for validation, chosen by their key, in [0, 1); 0 for none.  auto lets the rows "
-        "decide, unless earlyStoppingRounds, evalMetric or validationIndicatorCol is set: 0.1 of 500 rows or more, "
-        "without the last 5 of each class, and 0 of fewer; the model has the share that was used.",
-        AUTOMATIC,
-        or_automatic(number(1.0)),
-    )
-    validationIndicatorCol = Declared("column of booleans, true for the rows held out for validation.")
-    earlyStoppingRounds = Declared(
-        "training ends after so many passes without a better evalMetric, and the best pass's weights are kept; 0 for "
-        "never.  It is measured on the rows held out, or on the training rows if there are none.  auto is 5 where "
-        "validationFraction is auto and holds rows out, and 0 elsewhere; the model has the number that was used.",
-        AUTOMATIC,
-        or_automatic(whole(0)),
-    )
-    evalMetric = Declared(
-        "what earlyStoppingRounds watches: loss; or accuracy, of a classifier; or mse or mae, of a regressor.", "loss"
-    )
-    handleInvalid = Declared(
-        "what to do with rows whose features or label hold null, NaN or infinite values: error refuses them; skip "
-        "leaves them out, of training and of what is scored; keep leaves them out of training and scores them as "
-        'null, which Spark\'s evaluators fail on: filter("prediction is not null") before them, or take skip.',
-        "error",
-    )
-    idCol = Declared(
-        "column that identifies a row, of any type: it decides which rows are held out and where they are packed, in "
-        "place of their values, so that both stay the same when the features change."
-    )
-    runDir = Declared(
-        "folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings, history, "
-        "scores, model, and a report to look at.",
-        None,
-        to_path,
-    )
-    checkpointDir = Declared(
-        "folder, on any path of Spark's, in which progress is kept until training ends: the same fit, interrupted "
-        "and called again, goes on from there with the same bits.  Each save is a small Spark job.",
-        None,
-        to_path,
-    )
-    strategy = Declared(
-        "average: shards train on their own for a while and are averaged; gradient: one step of the optimiser a "
-        "round, along the exact gradient.",
-        "average",
-    )
-    shards = Declared(
-        "how many parts of the rows train on their own; 0 for a number from the rows alone, never from the cluster.",
-        0,
-        whole(0),
-    )
+    Params:
+        featuresCol: features: a column of vectors, of arrays, of bytes (one value each) or of numbers; or a list
+            of columns of numbers.
+        hiddenLayers: numbers of units of the hidden layers, from the inputs on; an empty list makes a linear
+            model.
+        layers: the whole network, in place of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10],
+            or a list of firesteel's layers, such as [Dense(64, "relu"), Dense(10, "softmax")].
+        activation: activation of the hidden layers, by firesteel's name for it, such as relu, gelu or tanh.
+        dropout: share of the units of each hidden layer that is dropped at random in training, in [0, 1).
+        solver: the optimiser: adam, adamw, rmsprop, sgd and so on, by Keras's names; l-bfgs takes all rows at
+            once.
+        learningRate: size of a step of the optimiser, > 0; stepSize is another word for it.  0 for one from the
+            number of steps in a pass: 0.001 (sgd: 0.01) from 30 steps on, up to ten times as much with fewer.
+        stepSize: another word for learningRate, which it sets; set one of them.
+        batchSize: rows in a step of the optimiser, in each shard, > 0; if it is not set, strategy gradient takes
+            all rows.
+        blockSize: taken for programs written for MultilayerPerceptronClassifier, and without effect: firesteel
+            sizes its blocks of rows by itself.
+        maxIter: passes over the training rows, > 0.
+        tol: training ends when its loss changes by no more than this share of itself from one pass to the next; 0
+            for never.
+        regParam: penalty r on the weights, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), e being
+            elasticNetParam.
+        elasticNetParam: how much of the penalty is L1, in [0, 1]; the rest is L2.
+        loss: what training makes small, by firesteel's name for it; auto takes the one that goes with the last
+            layer.
+        validationFraction: share of the rows held out for validation, chosen by their key, in [0, 1); 0 for
+            none.  auto lets the rows decide, unless earlyStoppingRounds, evalMetric or validationIndicatorCol is set:
+            0.1 of 500 rows or more, without the last 5 of each class, and 0 of fewer; the model has the share that
+            was used.
+        validationIndicatorCol: column of booleans, true for the rows held out for validation.
+        earlyStoppingRounds: training ends after so many passes without a better evalMetric, and the best pass's
+            weights are kept; 0 for never.  It is measured on the rows held out, or on the training rows if there are
+            none.  auto is 5 where validationFraction is auto and holds rows out, and 0 elsewhere; the model has the
+            number that was used.
+        evalMetric: what earlyStoppingRounds watches: loss; or accuracy, of a classifier; or mse or mae, of a
+            regressor.
+        handleInvalid: what to do with rows whose features or label hold null, NaN or infinite values: error
+            refuses them; skip leaves them out, of training and of what is scored; keep leaves them out of training
+            and scores them as null, which Spark's evaluators fail on: filter("prediction is not null") before them,
+            or take skip.
+        idCol: column that identifies a row, of any type: it decides which rows are held out and where they are
+            packed, in place of their values, so that both stay the same when the features change.
+        runDir: folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings,
+            history, scores, model, and a report to look at.
+        checkpointDir: folder, on any path of Spark's, in which progress is kept until training ends: the same
+            fit, interrupted and called again, goes on from there with the same bits.  Each save is a small Spark job.
+        strategy: average: shards train on their own for a while and are averaged; gradient: one step of the
+            optimiser a round, along the exact gradient.
+        shards: how many parts of the rows train on their own; 0 for a number from the rows alone, never from the
+            cluster.
+    """
+
+    featuresCol: Param[Any] = Declared("features", to_columns)
+    hiddenLayers = Declared([64], to_sizes)
+    layers = Declared(None, to_layers)
+    activation = Declared("relu")
+    dropout = Declared(0.0, number(1.0))
+    solver = Declared("adam")
+    learningRate = Declared(0.0, number())
+    stepSize = Declared(None, number())
+    batchSize = Declared(32, whole(1))
+    blockSize = Declared(None, whole(1))
+    maxIter = Declared(50, whole(1))
+    tol = Declared(1e-6, number())
+    regParam = Declared(0.0, number())
+    elasticNetParam = Declared(0.0, number(1.0, closed=True))
+    loss = Declared("auto")
+    validationFraction = Declared(AUTOMATIC, or_automatic(number(1.0)))
+    validationIndicatorCol = Declared()
+    earlyStoppingRounds = Declared(AUTOMATIC, or_automatic(whole(0)))
+    evalMetric = Declared("loss")
+    handleInvalid = Declared("error")
+    idCol = Declared()
+    runDir = Declared(None, to_path)
+    checkpointDir = Declared(None, to_path)
+    strategy = Declared("average")
+    shards = Declared(0, whole(0))
 
     DEFAULTS: Mapping[str, Any] = {
         "labelCol": "label",
@@ -334,14 +304,14 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
 
 
 class ClassifierParams(NetworkParams):
-    """What a classifier has besides."""
+    """What a classifier has besides.
 
-    classWeights = Declared(
-        "what the weight of a row is multiplied by in training, by its class: a map such as {0: 1.0, 1: 5.0}, or "
-        '"balanced" for rows / (classes x rows of the class).',
-        None,
-        to_class_weights,
-    )
+    Params:
+        classWeights: what the weight of a row is multiplied by in training, by its class: a map such as {0: 1.0,
+            1: 5.0}, or "balanced" for rows / (classes x rows of the class).
+    """
+
+    classWeights = Declared(None, to_class_weights)
 
     DEFAULTS = {**NetworkParams.DEFAULTS, "probabilityCol": "probability", "rawPredictionCol": "rawPrediction"}
 

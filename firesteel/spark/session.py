@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,17 +39,6 @@ ANSWER_SECONDS = 10.0
 LOCAL = "127.0.0.1"
 # the JVM's own start-up notes, which no option turns off, and the line before the one that names the cause
 JVM_NOISE = (b"WARNING: ", b"Picked up ", b"Error occurred during initialization")
-LOG4J = """\
-rootLogger.level = error
-rootLogger.appenderRef.stderr.ref = stderr
-logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
-logger.gateway.level = error
-appender.console.type = Console
-appender.console.name = stderr
-appender.console.target = SYSTEM_ERR
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d{yy/MM/dd HH:mm:ss} %p %c{1}: %m%n%ex
-"""
 
 
 def session(
@@ -140,7 +130,7 @@ def java_problem() -> str | None:
 
 def _settings(master: str, app_name: str, scratch: Path) -> dict[str, str]:
     log4j = scratch / "log4j2.properties"
-    log4j.write_text(LOG4J)
+    log4j.write_bytes((files("firesteel.spark") / "log4j2.properties").read_bytes())
     here = {"spark.driver.host": LOCAL, "spark.driver.bindAddress": LOCAL} if _local(master) else {}
     return here | {
         "spark.master": master,
