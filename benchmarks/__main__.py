@@ -10,6 +10,7 @@ import platform
 import sys
 from pathlib import Path
 
+from benchmarks.tables.command import main as tables
 from firesteel.errors import FiresteelError
 from firesteel.fast.threads import worker_threads
 from firesteel.train.engine import machine
@@ -59,8 +60,11 @@ def write(sections: dict[str, str], about: str) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["tables"]:
+        return tables(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*NAMES, *OTHERS])}")
+    parser.epilog = "`tables FOLDER` scores networks and trees on mixed tables: see `python -m benchmarks tables -h`."
     parser.add_argument("--seeds", type=int, help="how many trainings a figure of lesson and dense is made of")
     parser.add_argument("--write", action="store_true", help="keep what is printed in RESULTS.md")
     given = parser.parse_args()

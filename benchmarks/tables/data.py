@@ -1,0 +1,88 @@
+"""The eleven tables, how they are split, and which of them no choice may look at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Kind = Literal["binary", "multiclass", "regression"]
+
+TARGET = "target"
+TABLES = (
+    "ames",
+    "bikes",
+    "churn",
+    "credit",
+    "diamonds",
+    "flights",
+    "hotel",
+    "lending",
+    "movielens",
+    "stops",
+    "wages",
+)
+SET_ASIDE = ("churn", "hotel", "wages")
+"""Every fourth by name from the third on: what firesteel scores there confirms its defaults and never chooses them.
+
+No score was looked at for this.  Of the four places to begin, this one and the second give three tables of both
+kinds, and the second has `flights`, the example of the documentation, whose scores everybody sees.  The prototype
+from which the first defaults were taken had seen all eleven tables; these three confirm only what came after it.
+"""
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the label in the column `target`."""
+
+    name: str
+    kind: Kind
+    frame: "DataFrame"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to learn from, and rows to score."""
+
+    name: str
+    train: "DataFrame"
+    test: "DataFrame"
+
+
+def tables(folder: str | Path, choose: bool = False) -> Iterator[Table]:
+    """Yield the tables of a folder by name; with `choose` only those that are not set aside."""
+    for name in TABLES:
+        if not (choose and name in SET_ASIDE):
+            yield table(folder, name)
+
+
+def table(folder: str | Path, name: str) -> Table:
+    """Return one table: numbers are to be predicted where the label is one, else its words."""
+    import pandas as pd
+
+    frame = pd.read_parquet(Path(folder) / f"{name}.parquet")
+    if pd.api.types.is_numeric_dtype(frame[TARGET]):
+        return Table(name, "regression", frame)
+    return Table(name, "binary" if frame[TARGET].nunique() == 2 else "multiclass", frame)
+
+
+def splits(table: Table, choose: bool = False) -> Iterator[Split]:
+    """Yield the three splits of a table; with `choose` those of the first split's training part.
+
+    Classes have the same shares in both parts.  The rows that `choose` scores are no test rows of the first split;
+    some are of the other two, which is why three tables are set aside.
+    """
+    rows = _parts(table.frame, table.kind, SEEDS[0])[0] if choose else table.frame
+    for seed in SEEDS:
+        yield Split(f"choose-{seed}" if choose else f"{seed}", *_parts(rows, table.kind, seed))
+
+
+def _parts(frame: "DataFrame", kind: Kind, seed: int) -> list["DataFrame"]:
+    from sklearn.model_selection import train_test_split
+
+    classes = None if kind == "regression" else frame[TARGET]
+    parts = train_test_split(frame, test_size=0.2, random_state=seed, stratify=classes)
+    return [part.reset_index(drop=True) for part in parts]

@@ -1,0 +1,5 @@
+"""All models by name."""
+
+from benchmarks.tables.peers import PEERS
+
+MODELS = dict(PEERS)
