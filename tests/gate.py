@@ -186,6 +186,7 @@ def layers() -> None:
 
     positive = lambda: rows(203, 12) ** 2  # noqa: E731
     categories = lambda: (np.abs(rows(203, 4)) * 9).astype(int) % 11  # noqa: E731
+    table = lambda: np.hstack([rows(203, 3), categories()[:, :1], categories()[:, 1:2] % 4])  # noqa: E731
     made: dict[str, tuple[Callable[[], list[Any]], dict[str, Any]]] = {
         "Activation": (lambda: [L.Dense(8), L.Activation("tanh"), L.Dense(2)], {}),
         "BatchNormalization": (lambda: [L.Dense(8), L.BatchNormalization(), L.ReLU(), L.Dense(2)], {}),
@@ -205,8 +206,13 @@ def layers() -> None:
         "LayerNormalization": (lambda: [L.Dense(8), L.LayerNormalization(), L.ReLU(), L.Dense(2)], {}),
         "LeakyReLU": (lambda: [L.Dense(8), L.LeakyReLU(0.2), L.Dense(2)], {}),
         "Normalization": (lambda: [L.Normalization(), L.Dense(8, "relu"), L.Dense(2)], {"x": positive}),
+        "PiecewiseLinear": (lambda: [L.PiecewiseLinear([[-1.0, 0.0, 0.5, 1.0]] * 12), L.Dense(2)], {}),
         "ReLU": (lambda: [L.Dense(8), L.ReLU(max_value=1.5, negative_slope=0.1, threshold=0.2), L.Dense(2)], {}),
         "Rescaling": (lambda: [L.Rescaling(0.5, 0.25), L.Dense(8, "relu"), L.Dense(2)], {}),
+        "Table": (
+            lambda: [L.Table([[-1.0, 0.0, 1.0], []], 1, [11, 4]), L.Dense(8, "silu"), L.Dense(2)],
+            {"x": table, "y": lambda: rows(203, 2)},
+        ),
     }
     for name, (build, more) in made.items():
         add(f"layers/{name}", build, **more)

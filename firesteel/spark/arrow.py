@@ -70,7 +70,7 @@ def vectors(column: pa.Array) -> CSR:
 
 
 def whole(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch whose vectors are whole, in x, where `Table.stored` has taken them apart."""
+    """Return a batch whose vectors are whole, in x, where `NamedColumns.stored` has taken them apart."""
     if "indices" not in batch.schema.names:
         return batch
     values, size = batch.column("x"), batch.column("size").to_numpy()

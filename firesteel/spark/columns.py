@@ -1,6 +1,6 @@
 """The columns of a DataFrame: which is meant by a name, what it holds, and how it becomes lists of numbers.
 
-`Columns` says which columns a user means, `Table` what they are; a `Table` asks the DataFrame once, since on Spark
+`Columns` says which columns a user means, `NamedColumns` what they are; it asks the DataFrame once, since on Spark
 Connect each question goes to the server.  `frames.py` reads rows through them, `model.py` scores through them.
 """
 
@@ -97,7 +97,7 @@ class Columns:
         }
 
 
-class Table:
+class NamedColumns:
     """A DataFrame's columns, as Spark resolves names."""
 
     def __init__(self, frame: DataFrame) -> None:

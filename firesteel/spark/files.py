@@ -23,7 +23,7 @@ from pyspark.sql.utils import is_remote
 from firesteel.datasets.marks import CODE, MISSING, NUMERAL, are_stray
 from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.arrow import lists
-from firesteel.spark.columns import Table
+from firesteel.spark.columns import NamedColumns
 from firesteel.spark.engine import described
 from firesteel.spark.failures import alive, let_go, plain
 from firesteel.spark.paths import exists, path_text, pattern, remove
@@ -101,7 +101,7 @@ def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: 
 
     Raises DataError where features are missing or not finite, or not as many as the network's inputs.
     """
-    x = Table(frame).features(features, "float64")
+    x = NamedColumns(frame).features(features, "float64")
     if isinstance(frame.select(x.alias("x")).schema["x"].dataType, BinaryType):
         size, finite = F.octet_length(x), F.lit(True)
     else:
@@ -163,7 +163,7 @@ def number_label(frame: DataFrame, name: str) -> DataFrame:
 
     Raises DataError for text that stands for no value.
     """
-    column, kind = Table(frame).column(name, "label")
+    column, kind = NamedColumns(frame).column(name, "label")
     if not isinstance(kind, StringType):
         return frame
     text = F.regexp_replace(column, r"^\s+|\s+$", "")
@@ -195,7 +195,7 @@ def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, 
     rows are not counted.
     Raises DataError for columns that are missing or of other types, for nulls and NaN.
     """
-    table = Table(frame)
+    table = NamedColumns(frame)
     found = [table.column(name, "label") for name in names]
     if len(found) > 1:
         return _marks(frame, table, names), None, 0
@@ -223,7 +223,7 @@ def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, 
     return known, tuple(sorted(int(value) if known == "whole" else value for value in values)), counted["rows"]
 
 
-def _marks(frame: DataFrame, table: Table, names: Sequence[str]) -> str:
+def _marks(frame: DataFrame, table: NamedColumns, names: Sequence[str]) -> str:
     columns = [table.number(name, "label") for name in names]
     binary = F.lit(True)
     for column in columns:
@@ -235,7 +235,7 @@ def _marks(frame: DataFrame, table: Table, names: Sequence[str]) -> str:
 
 def one_hot_class(frame: DataFrame, names: Sequence[str], into: str) -> DataFrame:
     """Return the frame with the number of the column that holds the 1 in a column of its own."""
-    table = Table(frame)
+    table = NamedColumns(frame)
     columns = [table.number(name, "label") for name in names]
     return frame.withColumn(into, F.array_position(F.array(*columns), 1.0).cast("double") - 1.0)
 
@@ -245,7 +245,7 @@ def encoded(frame: DataFrame, name: str, values: Sequence[Any], numbers: Sequenc
 
     It is null for a label that is none of the values.
     """
-    column = Table(frame).column(name, "label")[0]
+    column = NamedColumns(frame).column(name, "label")[0]
     if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         column, values = column.cast("double"), [float(value) for value in values]
     at = F.array_position(F.array(*(F.lit(value) for value in values)), column)

@@ -24,7 +24,7 @@ from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark import packing, worker
-from firesteel.spark.columns import Columns, Table, check_name, check_names, listed, quoted
+from firesteel.spark.columns import Columns, NamedColumns, check_name, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.ship import ship
@@ -99,7 +99,7 @@ class Frame:
             self.hold, self.said = HoldOut(share), ""
             self.names: Mapping[str, str] = columns.names()
             self.frame = frame
-            table = Table(frame)
+            table = NamedColumns(frame)
             parts = {
                 "x": table.features(columns.features, "float64", word("features")),
                 "y": table.label(columns.label, word("label")),
@@ -354,7 +354,7 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: str | Se
     outputs = worker.Outputs(network, theta, named)
     kind = "array<float>" if outputs.kind == "float32" else "array<double>"
     with alive(frame.sparkSession, "firesteel: predict"):
-        table = Table(frame)
+        table = NamedColumns(frame)
         if clash := table.called("prediction"):
             raise DataError(
                 f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",

@@ -23,7 +23,7 @@ from firesteel.core.network import Network
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.spark import worker
-from firesteel.spark.columns import Columns, Table
+from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import DIRECT, scoring
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
@@ -156,7 +156,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         columns: Mapping[str, tuple[Column, Mapping[str, Any] | None]],
     ) -> DataFrame:
         """Return the dataset with these columns, {name: (column made of OUTPUTS, metadata)}; nothing runs yet."""
-        table = Table(dataset)
+        table = NamedColumns(dataset)
         table.check_free((*columns, self._outputs))
         self._check_schema(table)
         network = self.network.network
@@ -177,7 +177,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def _outputs(self) -> str:
         return f"{self.uid}__outputs"
 
-    def _check_schema(self, table: Table) -> None:
+    def _check_schema(self, table: NamedColumns) -> None:
         """Raise DataError where the features are known to be others than in training, before anything runs."""
         features = self._columns()
         missing = [name for name in _several(features) if not table.matching(name)]

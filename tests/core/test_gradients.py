@@ -23,8 +23,10 @@ from firesteel.core.layers import (
     LayerNormalization,
     LeakyReLU,
     Normalization,
+    PiecewiseLinear,
     ReLU,
     Rescaling,
+    Table,
 )
 from firesteel.core.layers.activation import (
     Curve,
@@ -58,7 +60,7 @@ from firesteel.core.network import Network, Objective, alone
 from firesteel.core.regularizers import L1L2, REGULARIZERS
 from firesteel.core.seeds import stream_for
 from firesteel.testing import check_gradient
-from tests.parts import PARTS
+from tests.parts import PARTS, looks_up, suiting
 
 SEEDS = [0, 1, 2]
 PART_SAMPLES = {
@@ -83,6 +85,7 @@ PART_SAMPLES = {
     "Linear": [Linear(3), Linear(2, use_bias=False)],
     "LogSoftmax": [LogSoftmax()],
     "Mish": [Mish()],
+    "PiecewiseLinear": [PiecewiseLinear([[-1.0, 0.11, 1.05], [], [0.55, 0.65, 2.0]])],
     "ReLU": [ReLU(), ReLU(1.0), ReLU(1.2, 0.3, 0.5)],
     "Relu": [Relu()],
     "Rescaling": [Rescaling(0.5, 1.0), Rescaling(-2.0)],
@@ -93,6 +96,11 @@ PART_SAMPLES = {
     "Softplus": [Softplus()],
     "Softsign": [Softsign()],
     "Standardize": [Standardize((0.5, -1.0, 2.0), (2.0, 0.5, 1.0)), Standardize((1.0,), (-3.0,))],
+    "Table": [
+        Table([[-1.0, 0.1, 1.0]], 1, [3], 2, unseen=0.5),
+        Table(levels=[9, 4, 1], sparse_steps=True),
+        Table([[0.5, 0.6], []], plain=1),
+    ],
     "Tanh": [Tanh()],
 }
 LAYER_SAMPLES = {
@@ -113,8 +121,14 @@ LAYER_SAMPLES = {
         Normalization([1.0, 0.0, -1.0, 0.5], [4.0, 1.0, 0.0, 0.01]),
         Normalization(2.0, 9.0, invert=True),
     ],
+    "PiecewiseLinear": [PiecewiseLinear([[-1.0, 0.1, 1.0], [], [0.5, 0.6]])],
     "ReLU": [ReLU(), ReLU(0.75, 0.1, 0.25)],
     "Rescaling": [Rescaling(0.5, -0.25), Rescaling(3.0)],
+    "Table": [
+        Table([[-1.0, 0.1, 1.0], []], 1, [3, 5], 2, unseen=0.5),
+        Table([[0.5, 0.6]], levels=[9], sparse_steps=True),
+        Table([[-1.0, 0.3], [0.5, 0.6]], plain=2),
+    ],
 }
 LOSS_SAMPLES = LOSSES | {
     "binary of logits": BinaryCrossentropy(from_logits=True),
@@ -154,9 +168,7 @@ def last_activation(loss):
 def drawn(network, rng):
     """Weights and rows that such a network may meet."""
     theta, x = rng.normal(0.1, 0.7, network.layout.size), rng.normal(size=(BATCH, network.inputs))
-    if isinstance(network.parts[0], Embedding):
-        x = rng.integers(0, network.parts[0].input_dim, x.shape).astype(float)
-    return theta, x
+    return theta, suiting(network.parts[0], x)
 
 
 def away_from_kinks(network, rng):
@@ -193,8 +205,7 @@ def test_every_layer_of_the_registries_has_a_sample_here():
 def test_every_pull_back_is_the_derivative_by_its_input_and_its_parameters(part, seed):
     rng = np.random.default_rng(seed)
     x = rng.uniform(0.1, 1.5, (BATCH, WIDTH)) * rng.choice([-1, 1], (BATCH, WIDTH))
-    if isinstance(part, Embedding):
-        x = rng.integers(0, part.input_dim, x.shape).astype(float)
+    x = suiting(part, x)
     params = part.params((WIDTH,))
     p = {name: rng.normal(size=param.shape) for name, param in params.items()}
     c = rng.normal(size=(BATCH, *part.output_shape((WIDTH,))))
@@ -207,7 +218,8 @@ def test_every_pull_back_is_the_derivative_by_its_input_and_its_parameters(part,
     d_x = pull(c.copy(), g, True)
     assert y.shape == c.shape and d_x.shape == x.shape
     varied = [(p[name], g[name]) for name in p if params[name].average is None]
-    for array, gradient in [*([] if isinstance(part, Embedding) else [(x, d_x)]), *varied]:
+    whole = looks_up(part) and getattr(part, "levels", True)
+    for array, gradient in [*([] if whole else [(x, d_x)]), *varied]:
         for at in np.ndindex(array.shape):
             middle = array[at]
             array[at] = middle + 1e-6
@@ -221,7 +233,7 @@ def test_every_pull_back_is_the_derivative_by_its_input_and_its_parameters(part,
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("layer", [layer for samples in LAYER_SAMPLES.values() for layer in samples], ids=repr)
 def test_r30_the_gradient_through_every_layer_is_the_finite_difference(layer, seed):
-    before = [] if isinstance(layer, Embedding | Input) else [Dense(4, "tanh")]
+    before = [] if looks_up(layer) or layer.inputs else [Dense(4, "tanh")]
     check([*before, layer, Dense(2)], losses.get("half_sse"), seed)
 
 
@@ -309,7 +321,7 @@ def error(layer, curve, loss, price, seed):
     priced = {"kernel_regularizer": price, "bias_regularizer": price}
     if isinstance(layer, Embedding):
         layer = replace(layer, embeddings_regularizer=price)
-    first = [] if isinstance(layer, Embedding | Input) else [Dense(4, "tanh", **priced)]
+    first = [] if looks_up(layer) or layer.inputs else [Dense(4, "tanh", **priced)]
     last = Dense(3, last_activation(loss), **priced)
     layers = (*first, layer, Dense(4, curve, **priced), Dropout(0.3), last)
     network = Network.chain(layers, layers[0].inputs or WIDTH, "float64")

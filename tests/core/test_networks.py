@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from firesteel.core import losses
-from firesteel.core.layers import LAYERS, Activation, Dense, Dropout, Embedding, Input, Rescaling
+from firesteel.core.layers import LAYERS, Activation, Dense, Dropout, Rescaling
 from firesteel.core.layout import Layout, read_only
 from firesteel.core.network import Network, Objective, alone
 from firesteel.core.seeds import rng_for, stream_for
 from firesteel.errors import ConfigError
+from tests.parts import looks_up, suiting
 
 LAYOUT = Layout(((("w", (2, 3)), ("b", (3,))), (), (("w", (3, 1)),)))
 
@@ -176,22 +177,14 @@ def test_a_mask_is_the_same_in_both_dtypes():
     np.testing.assert_array_equal(one == 0, other == 0)
 
 
-FIRST = (Embedding, Input)
-"""Layers that come before all others."""
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=repr)
 def test_every_layer_keeps_dtype_and_composes_on_one_row(layer, dtype):
-    before = [] if type(layer) in FIRST else [Dense(4, "tanh")]
+    before = [] if looks_up(layer) or layer.inputs else [Dense(4, "tanh")]
     net = Network.chain((*before, layer, Dense(2)), 3 if layer.inputs is None else layer.inputs, dtype)
     views = net.layout.views(net.init(0))
     for rows in (1, 5):
-        x = (
-            np.zeros((rows, net.inputs), dtype)
-            if isinstance(layer, Embedding)
-            else np.ones((rows, net.inputs), dtype)
-        )
+        x = suiting(layer, np.zeros((rows, net.inputs), dtype))
         y = in_training(net, views, x, masks())
         assert y.shape == (rows, 2) and y.dtype == dtype
 

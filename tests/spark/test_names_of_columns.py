@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from firesteel.errors import ConfigError, DataError
 from firesteel.spark import NeuralNetworkRegressor, pack
-from firesteel.spark.columns import Table
+from firesteel.spark.columns import NamedColumns
 from tests.spark.conftest import fit, make_rows, network
 
 MEANT = {
@@ -30,27 +30,27 @@ def table(spark):
 
 @pytest.mark.parametrize("name", MEANT)
 def test_a_name_means_a_column_or_a_field(table, name):
-    ((where, found),) = Table(table).matching(name)
+    ((where, found),) = NamedColumns(table).matching(name)
     assert where == MEANT[name]
-    assert table.select(Table(table).numbers([name], "features")).head()[0][0] >= 1.0
+    assert table.select(NamedColumns(table).numbers([name], "features")).head()[0][0] >= 1.0
 
 
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_is_neither_is_refused_by_name(table, name):
     with pytest.raises(DataError, match="there is no column .* for featuresCol"):
-        Table(table).column(name, "featuresCol")
+        NamedColumns(table).column(name, "featuresCol")
 
 
 def test_case_is_the_sessions(spark, table):
     spark.conf.set("spark.sql.caseSensitive", "TRUE")
     try:
-        assert not Table(table).matching("A.b") and not Table(table).matching("a.B")
+        assert not NamedColumns(table).matching("A.b") and not NamedColumns(table).matching("a.B")
         both = spark.sql("select named_struct('x', 1D, 'X', 2D) a")
-        assert [where for where, _ in Table(both).matching("a.X")] == ["`a`.`X`"]
+        assert [where for where, _ in NamedColumns(both).matching("a.X")] == ["`a`.`X`"]
     finally:
         spark.conf.unset("spark.sql.caseSensitive")
     with pytest.raises(DataError, match=r"2 columns are called 'a\.X': rename them, so that"):
-        Table(both).column("a.X", "featuresCol")
+        NamedColumns(both).column("a.X", "featuresCol")
 
 
 def test_a_name_that_means_a_column_and_a_field_is_refused_and_backticks_tell_them_apart(spark):
@@ -61,7 +61,7 @@ def test_a_name_that_means_a_column_and_a_field_is_refused_and_backticks_tell_th
     ):
         stage.setFeaturesCol(["a.b"]).fit(frame)
     for name, value in {"`a.b`": 2.0, "a.`b`": 1.0}.items():
-        assert frame.select(Table(frame).numbers([name], "features")).head()[0] == [value]
+        assert frame.select(NamedColumns(frame).numbers([name], "features")).head()[0] == [value]
         assert stage.setFeaturesCol([name]).fit(frame).transform(frame).count() == 20
 
 

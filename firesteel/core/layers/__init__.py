@@ -9,6 +9,7 @@ from firesteel.core.layers.normalization import BatchNormalization, LayerNormali
 from firesteel.core.layers.preprocessing import Normalization, Rescaling
 from firesteel.core.layers.regularization import Dropout, GaussianNoise
 from firesteel.core.layers.reshaping import Flatten, Input
+from firesteel.core.layers.table import PiecewiseLinear, Table
 from firesteel.core.spec import Spec, resolver
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Normalization",
+    "PiecewiseLinear",
     "ReLU",
     "Rescaling",
+    "Table",
 ]
 
 LAYERS: dict[str, Spec] = {
@@ -44,8 +47,10 @@ LAYERS: dict[str, Spec] = {
         ELU(),
         LeakyReLU(),
         Normalization((0.0,), (1.0,)),
+        PiecewiseLinear(((0.0, 1.0),)),
         ReLU(),
         Rescaling(1.0),
+        Table(((0.0, 1.0),)),
     )
 }
 """One example of each layer type: what a saved model may name, and what the test tables run over."""

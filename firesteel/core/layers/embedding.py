@@ -18,7 +18,7 @@ from firesteel.core.spec import choice, flag, integer, later
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["Embedding", "ahead"]
+__all__ = ["Embedding", "ahead", "categories", "scattered"]
 
 EXACT = 1 << 24
 """Up to where float32 holds every whole number."""
@@ -88,26 +88,35 @@ class Embedding(Layer):
                 f"{self} needs dtype='float64': float32 holds every whole number up to {EXACT:,}",
                 code="config-dtype",
             )
-        bad = ~((x >= 0) & (x < self.input_dim) & (x == np.floor(x)))
-        if bad.any():
-            raise DataError(
-                f"an embedding of {self.input_dim:,} categories was given {x[bad][0]:g}, and {int(bad.sum()):,} of "
-                f"{x.size:,} values like it: categories are whole numbers from 0 to {self.input_dim - 1:,}",
-                code="data-category",
-            )
-        return x.astype(np.intp)
+        return categories(x, self.input_dim)
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         rows = p["place"][x.astype(np.intp)] if "place" in p else self._rows(x)
-        y = p["e"][rows].reshape(*x.shape[:-1], x.shape[-1] * self.output_dim)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            g["e"].fill(0)
-            numbers = rows[..., None] * self.output_dim + np.arange(self.output_dim)
-            np.add.at(g["e"].reshape(-1), numbers.reshape(-1), d_y.reshape(-1))  # five times faster than row by row
+            scattered(d_y, rows, g["e"])
             return np.zeros_like(x) if wants_x else None
 
-        return y, pull
+        return p["e"][rows].reshape(*x.shape[:-1], x.shape[-1] * self.output_dim), pull
+
+
+def categories(x: Array, count: int) -> npt.NDArray[np.intp]:
+    """Return inputs as the numbers of categories; raise DataError for what is none of so many."""
+    bad = ~((x >= 0) & (x < count) & (x == np.floor(x)))
+    if bad.any():
+        raise DataError(
+            f"an embedding of {count:,} categories was given {x[bad][0]:g}, and {int(bad.sum()):,} of "
+            f"{x.size:,} values like it: categories are whole numbers from 0 to {count - 1:,}",
+            code="data-category",
+        )
+    return x.astype(np.intp)
+
+
+def scattered(d_y: Array, rows: npt.NDArray[Any], d_e: Array) -> None:
+    """Add up in d_e, (rows of the table, D), the derivatives by the rows that were chosen, (..., D) each."""
+    d_e.fill(0)
+    numbers = rows[..., None] * d_e.shape[1] + np.arange(d_e.shape[1])
+    np.add.at(d_e.reshape(-1), numbers.reshape(-1), d_y.reshape(-1))  # five times faster than row by row
 
 
 def ahead(plan: Sequence[Any], params: Sequence[dict[str, Param]]) -> tuple[Any, ...]:

@@ -1,0 +1,398 @@
+"""How the columns of a table, of any type, become flat rows for a network: learned once, kept with the model.
+
+`profile.py` learns a `Schema`; a model encodes with it whatever it is given, so that rows are scored as they were
+trained on.  `core/layers/table.py` is the first layer of a network for such rows.
+"""
+
+import datetime
+import math
+import zoneinfo
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.layers import Table
+from firesteel.core.spec import Spec, choice, flag, number, resolver, word
+from firesteel.core.types import Array, cached_property
+from firesteel.errors import ConfigError, DataError
+
+NUMBERS, TEXT, TIMES = ("float", "integer", "boolean"), "text", ("date", "timestamp", "wall")
+"""Kinds of columns; a wall clock's times have no zone."""
+UNSEEN, ABSENT = 0, 1
+"""Codes of a category that training has not seen, or has seen too seldom, and of a missing one."""
+CLIP = 3.0
+"""Where scaled numbers end: z / sqrt(1 + (z / 3)^2)."""
+DAY = 86_400_000_000
+"""Microseconds."""
+
+
+@dataclass(frozen=True)
+class ColumnValues:
+    """The values of a column.
+
+    Args:
+        kind: One of NUMBERS, TEXT or TIMES.
+        data: Numbers as float64 or int64; of text the number of each word, int32; of times the microseconds since
+            1970 in UTC, or on the wall's clock, int64.
+        missing: Which are missing, (n,); None where none is.
+        words: What the numbers of text mean.
+    """
+
+    kind: str
+    data: npt.NDArray[Any]
+    missing: npt.NDArray[np.bool_] | None = None
+    words: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def absent(self) -> npt.NDArray[np.bool_]:
+        """Which are missing, NaN among them, (n,)."""
+        gone = np.zeros(len(self), bool) if self.missing is None else self.missing
+        return gone | np.isnan(self.data) if self.data.dtype.kind == "f" else gone
+
+    def as_text(self) -> "ColumnValues":
+        """Return numbers as the words that they are written as."""
+        if self.kind == TEXT:
+            return self
+        found, codes = np.unique(np.where(self.absent, 0, self.data), return_inverse=True)
+        words = [str(bool(one)) if self.kind == "boolean" else _written(one) for one in found.tolist()]
+        return ColumnValues(TEXT, codes.astype(np.int32).reshape(-1), self.absent, words)
+
+
+def _written(value: float) -> str:
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
+
+
+def encoded(text: str) -> bytes:
+    """Return a word's UTF-8, by which words are put in order."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _edges(given: Any) -> tuple[float, ...]:
+    return Table(edges=(given,)).edges[0]
+
+
+def _levels(given: Any) -> tuple[Any, ...]:
+    levels = tuple(given)
+    if len(set(levels)) != len(levels):
+        raise ConfigError("levels must differ from one another", code="config-value")
+    return levels
+
+
+class TableColumn(Spec):
+    """What becomes of one column: some numbers, some inputs that stay as they are, and at most one category."""
+
+    name: str = choice(MISSING, str)
+
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """Kinds of values that it can be read from."""
+
+    @property
+    def edges_of(self) -> list[tuple[float, ...]]:
+        """The edges of each number's bins."""
+        return []
+
+    @property
+    def plain_of(self) -> list[str]:
+        """The names of the inputs that stay as they are."""
+        return []
+
+    @property
+    def count(self) -> int:
+        """How many categories it has; 0 where it has none."""
+        return 0
+
+    def numbers(self, values: ColumnValues) -> list[Array]:
+        """Return the numbers, (n,) each."""
+        return []
+
+    def plain(self, values: ColumnValues) -> list[Array]:
+        """Return the inputs that stay as they are, (n,) each."""
+        return []
+
+    def codes(self, values: ColumnValues) -> Array:
+        """Return the number of each category, (n,)."""
+        raise NotImplementedError
+
+
+def scaled(data: npt.NDArray[Any], centre: float, scale: float) -> Array:
+    """Return numbers near 0: z / sqrt(1 + (z / 3)^2) of z = (x - centre) / scale; 0 for NaN, 3 for infinity."""
+    far = data - np.int64(centre) if data.dtype.kind == "i" else data - centre
+    z = far / scale
+    with np.errstate(invalid="ignore", over="ignore"):
+        z = z / np.sqrt(1.0 + (z / CLIP) ** 2)
+    endless = np.isinf(far) | (np.abs(far / scale) > 1e150)
+    z[endless] = np.copysign(CLIP, far[endless])
+    z[np.isnan(far)] = 0.0
+    return z
+
+
+class NumberColumn(TableColumn):
+    """A column of numbers, less its median and divided by the range between its quartiles.
+
+    Args:
+        name: The column's.
+        centre: The median.
+        scale: What is divided by.
+        edges: Of the bins, in scaled numbers.
+        missing: Whether some were missing in training: then an input says so.
+        levels: Where the column has few whole numbers, which; each is a category too.
+        parts: Nothing here.
+    """
+
+    centre: float = choice(0.0, lambda given: given)
+    scale: float = number(1.0, above=0.0, why="it divides")
+    edges: tuple[float, ...] = choice((), _edges)
+    missing: bool = flag(False)
+    levels: tuple[float, ...] = choice((), _levels)
+
+    kinds = NUMBERS
+
+    @property
+    def edges_of(self) -> list[tuple[float, ...]]:
+        return [self.edges]
+
+    @property
+    def plain_of(self) -> list[str]:
+        return [f"{self.name} is missing"] if self.missing else []
+
+    @property
+    def count(self) -> int:
+        return 2 + len(self.levels) if self.levels else 0
+
+    def numbers(self, values: ColumnValues) -> list[Array]:
+        z = scaled(values.data, self.centre, self.scale)
+        z[values.absent] = 0.0
+        return [z]
+
+    def plain(self, values: ColumnValues) -> list[Array]:
+        return [values.absent.astype(float)] if self.missing else []
+
+    def codes(self, values: ColumnValues) -> Array:
+        known = np.array(self.levels)
+        at = np.minimum(np.searchsorted(known, values.data), len(known) - 1)
+        found = np.where(known[at] == values.data, at + 2, UNSEEN)
+        return np.where(values.absent, ABSENT, found)
+
+
+class CategoryColumn(TableColumn):
+    """A column of words.
+
+    Args:
+        name: The column's.
+        levels: The words that are known, in the order of their UTF-8.
+        missing: Whether some were missing in training.
+        one_hot: Whether each word has an input of its own, 0 or 1; two words share one, -1 or 1.
+    """
+
+    levels: tuple[str, ...] = choice((), _levels)
+    missing: bool = flag(False)
+    one_hot: bool = flag(True)
+
+    kinds = (TEXT, *NUMBERS)
+
+    @cached_property
+    def numbered(self) -> dict[str, int]:
+        """The code of each word."""
+        return {level: code for code, level in enumerate(self.levels, 2)}
+
+    @property
+    def plain_of(self) -> list[str]:
+        if not self.one_hot:
+            return []
+        shown = self.levels[1:] if len(self.levels) == 2 else self.levels
+        return [f"{self.name}={level}" for level in shown] + ([f"{self.name} is missing"] if self.missing else [])
+
+    @property
+    def count(self) -> int:
+        return 0 if self.one_hot else 2 + len(self.levels)
+
+    def codes(self, values: ColumnValues) -> Array:
+        text = values.as_text()
+        of = np.array([self.numbered.get(one, UNSEEN) for one in text.words] or [UNSEEN])
+        gone = text.absent
+        return np.where(gone, ABSENT, of[np.where(gone, 0, text.data)])
+
+    def plain(self, values: ColumnValues) -> list[Array]:
+        if not self.one_hot:
+            return []
+        codes = self.codes(values)
+        if len(self.levels) == 2:
+            found = [(codes == 3).astype(float) - (codes == 2)]
+        else:
+            found = [(codes == code).astype(float) for code in range(2, 2 + len(self.levels))]
+        return found + ([(codes == ABSENT).astype(float)] if self.missing else [])
+
+
+CYCLES: dict[str, Callable[[Array], Array]] = {
+    "hour": lambda us: us % DAY / DAY,
+    "weekday": lambda us: (us // DAY + 3) % 7 / 7,
+    "yearday": lambda us: _of_year(us),
+}
+"""The parts of a time that come again, as turns of a circle, of local microseconds."""
+
+
+def _of_year(us: npt.NDArray[np.int64]) -> Array:
+    day = (us // DAY).astype("M8[D]")
+    return (day - day.astype("M8[Y]").astype("M8[D]")).astype(float) / 366
+
+
+class TimeColumn(TableColumn):
+    """A column of dates or times: days as a number, and sine and cosine of what comes again.
+
+    Args:
+        name: The column's.
+        kind: "date", "timestamp" or "wall".
+        centre: The median, in microseconds.
+        scale: The microseconds between the quartiles.
+        edges: As in `NumberColumn`.
+        missing: As there.
+        cycles: Which of hour, weekday and yearday vary.
+        zone: Where the day of a timestamp begins.
+    """
+
+    kind: str = word(*TIMES)
+    centre: int = choice(0, lambda given: given)
+    scale: float = number(1.0, above=0.0, why="it divides")
+    edges: tuple[float, ...] = choice((), _edges)
+    missing: bool = flag(False)
+    cycles: tuple[str, ...] = choice((), lambda given: tuple(one for one in CYCLES if one in given))
+    zone: str = choice("UTC", str)
+
+    kinds = TIMES
+
+    @property
+    def edges_of(self) -> list[tuple[float, ...]]:
+        return [self.edges]
+
+    @property
+    def plain_of(self) -> list[str]:
+        turns = [f"{self.name} {turn} of {cycle}" for cycle in self.cycles for turn in ("sine", "cosine")]
+        return turns + ([f"{self.name} is missing"] if self.missing else [])
+
+    def numbers(self, values: ColumnValues) -> list[Array]:
+        z = scaled(values.data, self.centre, self.scale)
+        z[values.absent] = 0.0
+        return [z]
+
+    def plain(self, values: ColumnValues) -> list[Array]:
+        found, gone = list[Array](), values.absent
+        us = local(values, self.zone)
+        for cycle in self.cycles:
+            turn = 2 * math.pi * CYCLES[cycle](us)
+            found += [np.where(gone, 0.0, np.sin(turn)), np.where(gone, 0.0, np.cos(turn))]
+        return found + ([gone.astype(float)] if self.missing else [])
+
+
+def local(values: ColumnValues, zone: str) -> npt.NDArray[np.int64]:
+    """Return times as microseconds on the clock of a zone; dates and wall clocks' times as they are."""
+    us: npt.NDArray[np.int64] = values.data
+    if values.kind != "timestamp" or zone == "UTC":
+        return us
+    quarters, at = np.unique(us // (DAY // 96), return_inverse=True)  # zones change at whole quarters of an hour
+    where = zoneinfo.ZoneInfo(zone)
+    begin = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    early, late = (int((end - begin).total_seconds()) // 900 for end in LIMITS)
+    shifts = [
+        (begin + datetime.timedelta(seconds=900 * one)).astimezone(where).utcoffset() or datetime.timedelta()
+        for one in np.clip(quarters, early, late).tolist()
+    ]
+    return us + np.array([round(shift.total_seconds()) * 1_000_000 for shift in shifts], np.int64)[at.reshape(-1)]
+
+
+LIMITS = [datetime.datetime(year, month, 15, tzinfo=datetime.UTC) for year, month in ((1, 1), (9999, 12))]
+"""Between these Python knows the zones."""
+COLUMNS: dict[str, Spec] = {
+    "number": NumberColumn("a"),
+    "category": CategoryColumn("a"),
+    "time": TimeColumn("a", "date"),
+}
+column_of = resolver("a column", TableColumn, COLUMNS)
+
+
+class Schema(Spec):
+    """How a table's columns become flat rows: numbers, inputs that stay as they are, and categories, in this order.
+
+    Args:
+        columns: What becomes of each column that is used.
+        left_out: The columns that are not used, and why.
+    """
+
+    columns: tuple[TableColumn, ...] = choice((), lambda given: tuple(column_of(one) for one in given))
+    left_out: tuple[tuple[str, str], ...] = choice(
+        (), lambda given: tuple((str(name), str(why)) for name, why in given)
+    )
+
+    def to_config(self) -> dict[str, Any]:
+        columns = [column.to_config() for column in self.columns]
+        return {"type": "Schema", "columns": columns, "left_out": [list(one) for one in self.left_out]}
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are used."""
+        return [column.name for column in self.columns]
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """How many numbers, plain inputs and categories a row has."""
+        return (
+            sum(len(column.edges_of) for column in self.columns),
+            sum(len(column.plain_of) for column in self.columns),
+            sum(column.count > 0 for column in self.columns),
+        )
+
+    def layer(self, output_dim: int = 8, **more: Any) -> Table:
+        """Return the first layer of a network for these rows."""
+        edges = [ends for column in self.columns for ends in column.edges_of]
+        levels = [column.count for column in self.columns if column.count]
+        return Table(edges, self.shape[1], levels, output_dim, **more)  # type: ignore[arg-type]
+
+    def origins(self) -> list[str]:
+        """Return the column that each input of a flat row comes from."""
+        parts: tuple[Callable[[TableColumn], int], ...] = (
+            lambda one: len(one.edges_of),
+            lambda one: len(one.plain_of),
+            lambda one: int(one.count > 0),
+        )
+        return [column.name for part in parts for column in self.columns for _ in range(part(column))]
+
+    def encode(self, given: Mapping[str, ColumnValues], rows: int) -> npt.NDArray[np.float32]:
+        """Return flat rows, (n, N + P + C).  Raises DataError for columns that are not there, or of another type."""
+        out = np.empty((rows, sum(self.shape)), np.float32)
+        at, plain_at, code_at = 0, self.shape[0], self.shape[0] + self.shape[1]
+        for column in self.columns:
+            values = self._checked(column, given)
+            for part in column.numbers(values):
+                out[:, at] = part
+                at += 1
+            for part in column.plain(values):
+                out[:, plain_at] = part
+                plain_at += 1
+            if column.count:
+                out[:, code_at] = column.codes(values)
+                code_at += 1
+        return out
+
+    def _checked(self, column: TableColumn, given: Mapping[str, ColumnValues]) -> ColumnValues:
+        values = given.get(column.name)
+        if values is None:
+            raise DataError(
+                f"there is no column {column.name!r}, which the model was trained on: it takes "
+                f"{', '.join(self.names[:20])}",
+                code="data-column",
+            )
+        if values.kind not in column.kinds and not values.absent.all():
+            wanted = "text" if TEXT in column.kinds else "a time" if column.kinds == TIMES else "numbers"
+            raise DataError(
+                f"column {column.name!r} holds {values.kind} values, and the model was trained on {wanted}",
+                code="data-type",
+            )
+        if values.kind not in column.kinds:
+            zero = np.zeros(len(values), np.int64 if TEXT not in column.kinds else np.int32)
+            return ColumnValues(column.kinds[0], zero, np.ones(len(values), bool))
+        return values
