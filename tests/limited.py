@@ -22,8 +22,8 @@ from firesteel import _store as store
 from firesteel.cli import rows
 from firesteel.cli.config import resolve
 from firesteel.cli.rows import Ask, load
-from firesteel.datasets.digits import FOLDER, LABELS, REMEDY
-from firesteel.datasets.idx import read_packed, read_pinned
+from firesteel.datasets.binary import read_packed, read_pinned
+from firesteel.datasets.sets import FOLDER, LABELS, REMEDY
 from firesteel.errors import FiresteelError
 from firesteel.models import load_model
 from firesteel.report.page import render

@@ -8,13 +8,9 @@ from cyclopts import App, CycloptsError, CycloptsPanel, Parameter
 
 from firesteel import __version__
 from firesteel.cli.data import data
-from firesteel.cli.demo import demo
 from firesteel.cli.doctor import doctor
-from firesteel.cli.evaluate import evaluate
-from firesteel.cli.inspect import inspect
-from firesteel.cli.predict import predict
-from firesteel.cli.report import report
-from firesteel.cli.train import train
+from firesteel.cli.train import demo, train
+from firesteel.cli.using import evaluate, inspect, predict, report
 from firesteel.errors import without_secrets
 
 app = App(

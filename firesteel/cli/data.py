@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from firesteel.cli.config import DataSettings, resolve
 from firesteel.cli.options import Json, flags, print_json
 from firesteel.cli.rows import Ask, FileRows, ask, load, parquet, unpacked_name
-from firesteel.cli.sets import SETS
 from firesteel.cli.task import are_classes, labels_of
 from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, write_text
 from firesteel.datasets.files import must_not_exist
+from firesteel.datasets.sets import SETS
 from firesteel.errors import DataError, without_secrets
 
 data = App(name="data", help="Data sets, and files of rows.")

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firesteel.callbacks import Callback
-from firesteel.report.times import time_split
+from firesteel.report.verdict import time_split
 from firesteel.train.callbacks import measured
 from firesteel.train.history import Row
 

@@ -1,25 +1,30 @@
-"""`firesteel train`: one network on one data set, in process or on Spark, with the same words and the same bits.
+"""`firesteel train` and `firesteel demo`: one network on one data set, in process or on Spark, with the same bits.
 
-The command gathers settings, from a file, the environment and its options; `training.py` does the work.
+The command gathers settings, from a file, the environment and its options; `training.py` does the work.  Where the
+settings name a run folder, `firesteel.report.RunFolder` writes it, and progress is kept there too.
 """
 
 import json
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from firesteel.cli.config import Config, RunSettings, resolve, to_toml
+from firesteel.callbacks import BackupAndRestore, Callback
+from firesteel.cli.config import Config, ModelSettings, RunSettings, TrainingSettings, resolve, to_tables, to_toml
 from firesteel.cli.options import Count, Flags, Json, Seed, Switch, flags, print_json
-from firesteel.cli.progress import Beginning, EachRow, epochs_shown, is_live
-from firesteel.cli.record import run_folder
-from firesteel.cli.sessions import session_of
-from firesteel.cli.sets import SETS
-from firesteel.cli.training import Result, planned, settled
+from firesteel.cli.progress import Beginning, EachRow, epochs_shown, is_live, waiting
+from firesteel.cli.sessions import STARTING, session_of, spark_session
+from firesteel.cli.training import Result, TrainingPlan, planned, settled
 from firesteel.cli.words import as_text, described
-from firesteel.errors import ConfigError, without_secrets
+from firesteel.datasets.sets import SETS
+from firesteel.errors import ConfigError, SparkSetupError, without_secrets
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 NO_SETTINGS = ("file", "resume", "dry_run", "print_config", "as_json")
 """What the command takes that is no setting of a training."""
@@ -199,3 +204,97 @@ def print_result(result: Result, console: Console) -> None:
         words += [f"loss {result.test['loss']:.4f}"] if first != "loss" else []
         console.print("  ".join(words), highlight=False, soft_wrap=True)
     console.print(f"fingerprint {result.fingerprint}", highlight=False, soft_wrap=True)
+
+
+# The run folder
+
+
+def run_folder(plan: TrainingPlan) -> list[Callback]:
+    """Return the callbacks that keep the run and its progress, or none where the settings name no folder."""
+    config = plan.config
+    if config.run.folder is None:
+        return []
+    from firesteel.report import RunFolder
+
+    test: Any = None
+    if plan.test is not None:
+        test = plan.test.x if plan.test.columns is not None else (plan.test.x, plan.test.y)
+    tables = to_tables(config)
+    known = {name: tables[name] for name in ("data", "engine", "run")}
+    if config.training.validation_split:
+        known["training"] = {"validation_split": config.training.validation_split}
+    if plan.stopping:  # which "auto" says already
+        known["training"]["callbacks"] = tables["training"].get("callbacks")
+    return [
+        RunFolder(
+            config.run.folder,
+            test,
+            class_names=config.data.class_names,
+            feature_names=plan.names,
+            picture=config.data.picture,
+            config=known,
+        ),
+        BackupAndRestore(config.run.folder),
+    ]
+
+
+# The demo
+
+
+DEMO = Config(
+    model=ModelSettings(hidden=(256,)),
+    training=TrainingSettings(learning_rate=0.003, epochs=20, batch_size=16, shards=2, validation_split=0.0),
+)
+CANNOT_RUN = ("spark-missing", "spark-java")
+
+INTRODUCTION = """\
+A small network learns to read 1,438 handwritten digits; 359 others test it.
+It is trained twice from the same settings: in this process, then on Spark."""
+
+NEXT = """\
+  firesteel train --data mnist --epochs 12   60,000 larger digits, fetched once
+  from firesteel.models import Sequential    your own network, in Keras's words
+  from firesteel.spark import NeuralNetworkClassifier     for Spark ML Pipelines
+The README has a short example of each."""
+
+
+def demo() -> int:
+    """Train the same small network in this process and on Spark, and compare the two to the last bit.
+
+    Needs no network; takes about half a minute.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(INTRODUCTION)
+    with ExitStack() as stack:
+        console.print("\nIn this process", style="bold")
+        here = _trained(console, None)
+        console.print("\nOn Spark", style="bold")
+        try:
+            with waiting(STARTING, console, live=is_live(console)):
+                spark = stack.enter_context(spark_session("local[2]"))
+        except SparkSetupError as error:
+            if error.code not in CANNOT_RUN:
+                raise
+            console.print(str(error).removesuffix(f" [{error.code}]"), style="yellow", markup=False)
+            code = 0
+        else:
+            code = _compared(console, here, _trained(console, spark))
+    console.print("\nWhat to try next", style="bold")
+    console.print(NEXT)
+    return code
+
+
+def _trained(console: Console, spark: "SparkSession | None") -> Result:
+    with epochs_shown(DEMO.training.epochs, console, live=is_live(console), every=10) as show:
+        with planned(DEMO, spark) as plan:
+            result = plan.run([show])
+    print_result(result, console)
+    return result
+
+
+def _compared(console: Console, here: Result, there: Result) -> int:
+    if here.fingerprint == there.fingerprint:
+        console.print("\nThe fingerprints are equal: both computed the same weights, to the last bit.", style="green")
+        return 0
+    console.print("\nThe fingerprints differ: the two trainings did not compute the same weights.", style="bold red")
+    return 1

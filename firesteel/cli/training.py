@@ -1,7 +1,7 @@
 """One training as the command line does it: rows are read, the task is seen, the network is built, trained, scored.
 
 `planned` stops before the first update and knows all that `--dry-run` shows; `TrainingPlan.run` does the rest.
-`demo.py` runs one configuration on both engines.
+The demo in `train.py` runs one configuration on both engines.
 """
 
 import sys
@@ -16,8 +16,8 @@ from firesteel.cli.config import Config, TrainingSettings
 from firesteel.cli.network import build, callbacks_of, check, measures_targets
 from firesteel.cli.parts import DataPart, Framed, labels, must_be_known, part, read
 from firesteel.cli.rows import TABLES, ask
-from firesteel.cli.sets import SETS
 from firesteel.cli.task import LearningTask, decide
+from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
 from firesteel.tables.arrays import Arrays

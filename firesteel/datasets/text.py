@@ -1,23 +1,220 @@
-"""Writes plain text, a line of numbers a row: what `numpy.loadtxt` reads, and the PySpark-Neural-Network project.
+"""Text of numbers: LIBSVM, `label index:value ...` with zeros left out, and plain rows with spaces between.
 
-Only a writer; `firesteel.spark.lines` reads such files on a cluster.  `libsvm` writes rows with their labels in one
-file, and zeros left out.
+The readers make whole rows of it, zeros included, and refuse what would not fit; Spark's own keep LIBSVM sparse, and
+`firesteel.spark.lines` reads plain rows on a cluster.  What is written `numpy.loadtxt` reads, and lessons.
 """
 
 import math
 import os
+import re
+import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firesteel._files import path_of
-from firesteel.datasets.files import array_of, written
-from firesteel.errors import DataError
+from firesteel.core.spec import whole
+from firesteel.datasets.files import array_of, parsed_lines, written
+from firesteel.errors import ConfigError, DataError
+
+# LIBSVM
 
 CHUNK = 2**20
 """Values turned into text at a time."""
+MOST_BYTES = 2**32
+"""The largest array that is made of a file."""
+FREELY, DENSER = 2**25, 2_000
+"""Bytes that an array may have whatever the file, and as many times the text's as a larger one may."""
+NUMBER = rb"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?"
+PAIR = rb"\d{1,18}+:" + NUMBER
+QUERY = rb"qid:\d{1,18}+"
+LINE = re.compile(rb"\s*" + NUMBER + rb"(?:[ \t]++" + QUERY + rb")?+(?:[ \t]++" + PAIR + rb")*+\s*")
+
+
+def read_libsvm(
+    path: str | os.PathLike[str], inputs: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x, (n, I), and y, (n,), of a LIBSVM file; I is the largest index in it unless `inputs` says more.
+
+    Indices count from 1 and rise within a line; blank lines, comments from # on and SVMlight's qid are passed over.
+
+    Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a line is anything else
+    or an index is above `inputs` (`data-libsvm`), or all rows would take more than 4 GiB (`data-size`).
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "two.txt"
+    ...     _ = path.write_text("3 2:7 3:0.5\\n-1\\n")
+    ...     read_libsvm(path)
+    (array([[0. , 7. , 0.5],
+           [0. , 0. , 0. ]]), array([ 3., -1.]))
+
+    Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
+    """
+    path = path_of(path)
+    if inputs is not None and (whole(inputs) or 0) < 1:
+        raise ConfigError(f"inputs={inputs!r}: it must be an integer of at least 1", code="config-value")
+    read = 0
+
+    def parse(text: bytes) -> tuple[float, NDArray[np.int64], NDArray[np.float64]] | None:
+        nonlocal read
+        read += len(text)
+        text = text.partition(b"#")[0]
+        return _libsvm_row(text, inputs) if text.strip() else None
+
+    rows = parsed_lines(path, parse, "data-libsvm", "correct them, or drop them")
+    largest, line = max((int(at[-1]) if len(at) else 0, line) for line, (_, at, _) in rows)
+    width = largest if inputs is None else inputs
+    size, most = 8 * width * len(rows), max(FREELY, DENSER * read)
+    if size > min(MOST_BYTES, most):
+        words = f"{MOST_BYTES >> 30} GiB" if size > MOST_BYTES else f"{DENSER:,} times its text"
+        raise DataError(
+            f"{path}, line {line}: with index {width:,} {len(rows):,} rows take more than {words}, zeros included: "
+            "give fewer, or use --engine spark",
+            code="data-size",
+        )
+    x = np.zeros((len(rows), width))
+    for row, (_, (_, at, value)) in enumerate(rows):
+        x[row, at - 1] = value
+    return x, np.array([label for _, (label, _, _) in rows])
+
+
+def _libsvm_row(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
+    """Return the label, the indices and the values of a line.  Raises ValueError with what is wrong with it."""
+    if LINE.fullmatch(text) is None:
+        raise ValueError(_wrong(text))
+    label, *pairs = re.sub(QUERY, b"", text).replace(b":", b" ").split()
+    at, values = np.array([*map(int, pairs[::2])], np.int64), np.array([*map(float, pairs[1::2])], np.float64)
+    if len(at) and at[0] < 1:
+        raise ValueError("index 0, and LIBSVM counts from 1: add 1 to every index")
+    if (np.diff(at) <= 0).any():
+        where = int((np.diff(at) <= 0).argmax())
+        raise ValueError(f"index {at[where + 1]} comes after {at[where]}: indices must rise within a line")
+    if not np.isfinite(values).all() or not math.isfinite(float(label)):
+        raise ValueError("a number too large for float64")
+    if inputs is not None and len(at) and at[-1] > inputs:
+        raise ValueError(f"index {at[-1]}, and there are {inputs} inputs")
+    return float(label), at, values
+
+
+def _wrong(text: bytes) -> str:
+    """Return what is wrong with a line, in words."""
+    words = text.split()
+    if not re.fullmatch(NUMBER, words[0]):
+        return f"{_shown(words[0])} is not a label: a line is `label index:value ...`, all numbers"
+    for at, word in enumerate(words[1:]):
+        if not re.fullmatch(PAIR, word) and (at or not re.fullmatch(QUERY, word)):
+            return f"{_shown(word)} is not index:value, with a whole number and a finite one"
+    return "the words are not divided by spaces"
+
+
+def _shown(word: bytes) -> str:
+    return repr(word[:30].decode("ascii", "backslashreplace"))
+
+
+def write_libsvm(path: str | os.PathLike[str], x: NDArray[Any], y: NDArray[Any]) -> None:
+    """Write rows as LIBSVM text: a line `label index:value ...` a row, indices from 1 and rising, no zeros.
+
+    x: (n, ...) numbers, each row flattened.  y: (n,) numbers.
+    The file is written under another name and renamed, so it is whole or not there.
+
+    Raises `DataError` when x and y are anything else (`data-shape`), and when the file is there already
+    (`data-exists`) or cannot be written (`data-write`).
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "two.txt"
+    ...     write_libsvm(path, np.array([[0, 7, 255], [0, 0, 0]], np.uint8), np.array([3, 1], np.uint8))
+    ...     print(path.read_text(), end="")
+    3 2:7 3:255
+    1
+
+    Source: C.-C. Chang and C.-J. Lin, LIBSVM, the README's "Installation and Data Format".
+    """
+    x, y = array_of(x), array_of(y)
+    if not x.ndim or not np.isfinite(x).all() or not np.isfinite(y).all() or y.shape != x.shape[:1]:
+        raise DataError(
+            f"x is {x.dtype} of shape {x.shape} and y {y.dtype} of {y.shape}: both must be finite numbers, "
+            "one label a row",
+            code="data-shape",
+        )
+    rows = x.reshape(len(x), math.prod(x.shape[1:]))
+    step = max(1, CHUNK // max(1, rows.shape[1]))
+    with written(path_of(path)) as file:
+        for at in range(0, len(rows), step):
+            file.write(_libsvm_lines(rows[at : at + step], y[at : at + step]))
+
+
+def _libsvm_lines(x: NDArray[Any], y: NDArray[Any]) -> bytes:
+    """Return the lines: labels and pairs in a table of fixed width, and then without the zero bytes that fill it."""
+    row, at = np.nonzero(x)
+    values, which = np.unique(x[row, at], return_inverse=True)
+    places = np.array([f" {number + 1}:" for number in range(x.shape[1])], "S")[at]
+    pairs = np.char.add(places, np.array([_number(value) for value in values.tolist()], "S")[which])
+    labels = np.array([_number(label) for label in y.tolist()], "S")
+    words = np.concatenate([labels, pairs, np.full(len(x), b"\n")])
+    order = np.argsort(np.concatenate([np.arange(len(x)), row, np.arange(len(x))]), kind="stable")
+    flat = words[order].view(np.uint8)
+    return flat[flat != 0].tobytes()
+
+
+def _number(value: float) -> str:
+    return repr(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)
+
+
+# Plain rows
+
+
+def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
+    """Return the numbers of a text file, (lines, numbers a line).
+
+    Raises DataError, with the file and the line, where the file cannot be read (`data-file`), a word is not a finite
+    number or a line has more or fewer than the first (`data-numbers`).
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "two.txt"
+    ...     _ = path.write_text("0 0.5 1\\n1 0 0.25\\n")
+    ...     read_numbers(path)
+    array([[0.  , 0.5 , 1.  ],
+           [1.  , 0.  , 0.25]])
+    """
+    width: int | None = None
+
+    def parse(text: bytes) -> NDArray[np.float64]:
+        nonlocal width
+        row = _row(text, width)
+        width = len(row)
+        return row
+
+    remedy = "a line is numbers with spaces between, and all have as many"
+    return np.stack([row for _, row in parsed_lines(path_of(path), parse, "data-numbers", remedy)])
+
+
+def _row(text: bytes, width: int | None) -> NDArray[np.float64]:
+    """Return the numbers of a line, (width,).  Raises ValueError with what is wrong with it."""
+    row = np.empty(0)
+    with warnings.catch_warnings(action="error"), suppress(DeprecationWarning, ValueError):
+        row = np.fromstring(text.decode("ascii"), np.float64, sep=" ")
+    words = text.split()
+    if not words:  # of nothing but spaces NumPy makes a number
+        raise ValueError("the line is empty")
+    if not len(row) or not np.isfinite(row).all():
+        wrong = next((word for word in words if not _finite(word)), b"")
+        raise ValueError(f"{wrong[:30].decode('ascii', 'backslashreplace')!r} is not a finite number")
+    if width is not None and len(row) != width:
+        raise ValueError(f"{len(row)} numbers, and the first line has {width}")
+    return row
+
+
+def _finite(word: bytes) -> bool:
+    try:
+        return bool(np.isfinite(float(word))) and b"_" not in word
+    except ValueError:
+        return False
 
 
 def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> None:
@@ -45,7 +242,7 @@ def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> N
             width = flat.shape[1]
             step = max(1, CHUNK // width)
             for at in range(0, len(flat), step):
-                file.write(_text(flat[at : at + step]))
+                file.write(_lines(flat[at : at + step]))
 
 
 def _flat(rows: NDArray[Any], width: int | None) -> NDArray[Any]:
@@ -62,7 +259,7 @@ def _flat(rows: NDArray[Any], width: int | None) -> NDArray[Any]:
     return flat
 
 
-def _text(rows: NDArray[Any]) -> bytes:
+def _lines(rows: NDArray[Any]) -> bytes:
     """Return the lines: each distinct value in words once, then a table of the words without what fills it."""
     values, where = np.unique(rows, return_inverse=True)
     words = [repr(float(value)).removesuffix(".0").encode() for value in values]

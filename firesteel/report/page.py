@@ -21,8 +21,7 @@ from firesteel._files import open_plain, path_of
 from firesteel.errors import StoreError, without_secrets
 from firesteel.report import charts
 from firesteel.report.folder import FORMAT
-from firesteel.report.times import time_split
-from firesteel.report.verdict import share, verdict
+from firesteel.report.verdict import share, time_split, verdict
 from firesteel.train.history import UNMEASURED
 
 UPRIGHT, BRIEF = 4, 18

@@ -1,7 +1,7 @@
-"""The three sentences that a report begins with: how good, compared with what, and what to worry about.
+"""The three sentences that a report begins with: how good, compared with what, what to worry about; and its times.
 
-They are made of the figures in metrics.json alone, by rules that are written here; `evidence.py` measures those
-figures.
+They are made of the figures in metrics.json and of the history alone, by rules that are written here; `evidence.py`
+measures those figures.
 """
 
 import math
@@ -219,3 +219,18 @@ def _of_the_epochs(metrics: Mapping[str, Any], history: Sequence[Mapping[str, An
             yield f"the validation loss was lowest after epoch {lowest + 1} of {done}, and grew since"
     elif done == metrics["epochs"] > 1 and best == history[-1]["epoch"]:
         yield "the last epoch was the best one, so longer training may do better"
+
+
+# Times
+
+
+def time_split(rows: Sequence[Mapping[str, Any]], shards: int) -> tuple[float, float, float]:
+    """Return the seconds of computing, of waiting for the slowest shard, and of engine and driver; together all.
+
+    >>> time_split([{"seconds": 2.0, "shard_seconds": 1.5, "slowest_seconds": 1.0, "wait_seconds": 1.0}], 2)
+    (0.75, 0.25, 1.0)
+    """
+    names = ("seconds", "shard_seconds", "slowest_seconds", "wait_seconds")
+    whole, computed, slowest, engine = (sum(float(row.get(name, 0)) for row in rows) for name in names)
+    waiting = max(0.0, min(slowest - computed / shards, whole - engine))
+    return whole - engine - waiting, waiting, engine

@@ -1,6 +1,6 @@
 """Progress on Spark's storage: in two places by turns, so that one is whole whatever happens to the other.
 
-Each save is a small Spark job, and works wherever Spark can write, through Spark Connect too.  `persistence.py` moves
+Each save is a small Spark job, and works wherever Spark can write, through Spark Connect too.  `storage.py` moves
 the bytes, `firesteel/_checkpoints.py` makes them and takes the turns.
 """
 
@@ -13,8 +13,7 @@ from firesteel._checkpoints import Turns
 from firesteel.errors import FiresteelError, StoreError, without_secrets
 from firesteel.spark.engine import described
 from firesteel.spark.failures import UNREACHABLE, cause, translated
-from firesteel.spark.paths import is_missing, remove
-from firesteel.spark.persistence import read_bytes, write_bytes
+from firesteel.spark.storage import is_missing, read_bytes, remove, write_bytes
 from firesteel.train.checkpoints import Identity
 from firesteel.train.state import Progress, TrainState
 

@@ -26,7 +26,7 @@ from firesteel.spark.arrow import lists
 from firesteel.spark.columns import NamedColumns
 from firesteel.spark.engine import described
 from firesteel.spark.failures import alive, let_go, plain
-from firesteel.spark.paths import exists, path_text, pattern, remove
+from firesteel.spark.storage import exists, path_text, pattern, remove
 from firesteel.train.source import check_width
 
 Values = tuple[Any, ...]

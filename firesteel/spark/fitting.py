@@ -38,8 +38,7 @@ from firesteel.spark.frames import Frame
 from firesteel.spark.model import NetworkModel
 from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import NetworkParams
-from firesteel.spark.paths import reach
-from firesteel.spark.persistence import StageReader, StageWriter
+from firesteel.spark.storage import StageReader, StageWriter, reach
 from firesteel.spark.summary import TrainingSummary
 from firesteel.tables.holdout import opened
 from firesteel.tables.moments import Moments, measure

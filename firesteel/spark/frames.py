@@ -27,7 +27,7 @@ from firesteel.spark import packing, worker
 from firesteel.spark.columns import Columns, NamedColumns, check_name, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.failures import alive, session_of
-from firesteel.spark.ship import ship
+from firesteel.spark.parcel import ship
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks

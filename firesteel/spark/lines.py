@@ -31,8 +31,8 @@ from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, binary_views, check_version, lists, record_batch
 from firesteel.spark.engine import collect
 from firesteel.spark.failures import alive, let_go, translated
-from firesteel.spark.paths import path_text, pattern
-from firesteel.spark.ship import ship
+from firesteel.spark.parcel import ship
+from firesteel.spark.storage import path_text, pattern
 
 CHUNK = 4096
 """The most lines in a chunk, and how many lines lie between two places where labels are cut."""

@@ -1,7 +1,7 @@
 """Fitted stages: networks that score DataFrames like Spark's own models, lazily, streaming ones too.
 
 Only the features go to Python, as Arrow, through the scoring functions of `worker.py`; a plan puts what comes back
-into Spark's columns.  `estimator.py` makes these, `persistence.py` writes and reads them; `network` is the same
+into Spark's columns.  `estimator.py` makes these, `storage.py` writes and reads them; `network` is the same
 network on arrays, which needs no Spark.
 """
 
@@ -27,8 +27,8 @@ from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import DIRECT, scoring
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
-from firesteel.spark.persistence import ModelReader, ModelWriter
-from firesteel.spark.ship import ship
+from firesteel.spark.parcel import ship
+from firesteel.spark.storage import ModelReader, ModelWriter
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary, TrainingSummary
 from firesteel.train.history import History
 

@@ -27,8 +27,8 @@ from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
 from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
 from firesteel.spark.frames import Frame, blocks_of, parts_of
-from firesteel.spark.paths import is_missing, literal, path_text, reach, remove
-from firesteel.spark.ship import ship
+from firesteel.spark.parcel import ship
+from firesteel.spark.storage import is_missing, literal, path_text, reach, remove
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
 from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey

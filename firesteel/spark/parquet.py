@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute  # noqa: F401  (pa.compute)
 import pyarrow.parquet
 
-from firesteel.datasets.arrays import UNPACKED
+from firesteel.datasets.binary import UNPACKED
 from firesteel.datasets.delimited import LETTERS
 from firesteel.datasets.files import TIMES, written
-from firesteel.datasets.libsvm import DENSER, FREELY
+from firesteel.datasets.text import DENSER, FREELY
 from firesteel.errors import DataError
 from firesteel.spark.arrow import lists
 

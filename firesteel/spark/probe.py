@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from firesteel.spark.engine import collect
-from firesteel.spark.ship import check_batch
+from firesteel.spark.parcel import check_batch
 
 
 @dataclass(frozen=True)

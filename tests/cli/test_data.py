@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_svmlight_file
 
-from firesteel.cli import main, sets
+from firesteel.cli import main
 from firesteel.cli.rows import load
-from firesteel.datasets import load_mnist
+from firesteel.datasets import load_mnist, sets
 
 RNG = np.random.default_rng(0)
 PARTS = [(RNG.integers(0, 256, (n, 28, 28), dtype=np.uint8), np.arange(n, dtype=np.uint8)) for n in (9, 4)]

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from firesteel.cli import demo as command
 from firesteel.cli import main
+from firesteel.cli import train as command
 from firesteel.cli.training import Result, TrainingPlan, planned
 
 FIRESTEEL = [sys.executable, "-c", "from firesteel.cli import main; main()"]
@@ -46,7 +46,7 @@ def test_fingerprints_that_differ_are_a_failure(monkeypatch, capsys):
     scores = {"loss": 0.1, "accuracy": 0.97}
     results = iter([Result(scores, "a" * 64, 1.0), Result(scores, "b" * 64, 1.0)])
     monkeypatch.setattr(TrainingPlan, "run", lambda *_: next(results))
-    monkeypatch.setattr(sys.modules["firesteel.cli.demo"], "spark_session", lambda master: nullcontext())
+    monkeypatch.setattr(sys.modules["firesteel.cli.train"], "spark_session", lambda master: nullcontext())
     with pytest.raises(SystemExit) as end:
         main(["demo"])
     out = capsys.readouterr().out
@@ -56,6 +56,6 @@ def test_fingerprints_that_differ_are_a_failure(monkeypatch, capsys):
 
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_its_accuracy_is_no_luck(seed):
-    settings = replace(command.SETTINGS, training=replace(command.SETTINGS.training, seed=seed))
+    settings = replace(command.DEMO, training=replace(command.DEMO.training, seed=seed))
     with planned(settings, None) as plan:
         assert plan.run().test["accuracy"] >= 0.96

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from firesteel.cli.progress import Board, EachRow, epochs_shown, is_live, shares, sparkline
-from firesteel.report.times import time_split
+from firesteel.report.verdict import time_split
 
 TIMES = {"rows": 54_000, "seconds": 1.25, "shard_seconds": 1.6, "slowest_seconds": 0.9, "wait_seconds": 0.25}
 KINDS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 
-from firesteel.datasets import digits, load_digits
+from firesteel.datasets import load_digits, sets
 from firesteel.errors import DataError
 
 
@@ -38,8 +38,8 @@ def test_sum_and_balance():
 
 def test_a_changed_installation_is_refused(tmp_path, monkeypatch):
     for name in ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"):
-        shutil.copy(digits.FOLDER / name, tmp_path)
-    monkeypatch.setattr(digits, "FOLDER", tmp_path)
+        shutil.copy(sets.FOLDER / name, tmp_path)
+    monkeypatch.setattr(sets, "FOLDER", tmp_path)
     load_digits()
     shutil.copy(tmp_path / "labels-idx1-ubyte.gz", tmp_path / "images-idx3-ubyte.gz")
     with pytest.raises(DataError, match="images-idx3.*install firesteel again") as caught:
@@ -48,7 +48,7 @@ def test_a_changed_installation_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_attribution_lies_beside_the_data():
-    text = (digits.FOLDER / "README.md").read_text(encoding="utf-8")
+    text = (sets.FOLDER / "README.md").read_text(encoding="utf-8")
     for word in (
         "Alpaydin",
         "Kaynak",

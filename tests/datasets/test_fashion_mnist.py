@@ -3,14 +3,15 @@
 import gzip
 import hashlib
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from firesteel.datasets import fashion_mnist, load_fashion_mnist, mnist
+from firesteel.datasets import load_fashion_mnist, sets
 from firesteel.errors import DataError
 
-NAMES = list(fashion_mnist.FILES)
+NAMES = list(sets.FASHION_MNIST.files)
 RNG = np.random.default_rng(0)
 ARRAYS = {
     name: RNG.integers(0, 10, (9 if "train" in name else 4, 3, 3)[: 3 if "images" in name else 1]).astype(np.uint8)
@@ -24,7 +25,7 @@ PACKED = {name: gzip.compress(content, mtime=0) for name, content in PLAIN.items
 def folder(tmp_path, monkeypatch):
     """A folder of one's own with four tiny files in place of the real ones."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in PACKED.items()}
-    monkeypatch.setattr(fashion_mnist, "FILES", sums)
+    monkeypatch.setattr(sets, "FASHION_MNIST", replace(sets.FASHION_MNIST, files=sums))
     monkeypatch.setenv("FIRESTEEL_DATA", str(tmp_path))
     folder = tmp_path / "fashion-mnist"
     folder.mkdir()
@@ -60,5 +61,6 @@ def test_an_unpacked_file_is_not_looked_for_as_it_has_no_published_sum(folder):
 
 
 def test_it_shares_no_file_with_mnist():
-    assert len(fashion_mnist.CLASSES) == 10
-    assert list(mnist.FILES) == NAMES and not set(mnist.FILES.values()) & set(fashion_mnist.FILES.values())
+    assert len(sets.CLASSES) == 10
+    mine, other = sets.FASHION_MNIST.files, sets.MNIST.files
+    assert list(other) == NAMES and not set(other.values()) & set(mine.values())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from firesteel.datasets import read_idx, write_idx
-from firesteel.datasets.idx import MAX_BYTES
+from firesteel.datasets.binary import MAX_BYTES
 from firesteel.errors import DataError
 from tests.mutations import mutants
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.datasets import load_svmlight_file
 
 from firesteel import _files as files
-from firesteel.datasets import libsvm, load_digits, read_libsvm, write_libsvm
+from firesteel.datasets import load_digits, read_libsvm, text, write_libsvm
 from firesteel.errors import DataError
 
 X = np.random.default_rng(0).integers(0, 256, (50, 3, 4), dtype=np.uint8)
@@ -22,7 +22,7 @@ def by_hand(x, y):
 
 @pytest.mark.parametrize("chunk", [1, 37, 2**20])
 def test_it_writes_a_line_a_row(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr(libsvm, "CHUNK", chunk)
+    monkeypatch.setattr(text, "CHUNK", chunk)
     write_libsvm(tmp_path / "x.txt", X, Y)
     assert (tmp_path / "x.txt").read_bytes() == "".join(by_hand(X, Y)).encode()
     assert os.listdir(tmp_path) == ["x.txt"]
@@ -82,7 +82,7 @@ def test_half_a_file_is_never_left(tmp_path, monkeypatch, error):
                 raise error
             return super().write(data)
 
-    monkeypatch.setattr(libsvm, "CHUNK", 100)
+    monkeypatch.setattr(text, "CHUNK", 100)
     monkeypatch.setattr(files, "_part", lambda folder, stem: Full(os.path.join(folder, "part"), "xb"))
     with pytest.raises((DataError, KeyboardInterrupt)) as caught:
         write_libsvm(tmp_path / "x.txt", X, Y)

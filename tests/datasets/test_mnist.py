@@ -10,17 +10,17 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from firesteel.datasets import cache as cached
-from firesteel.datasets import load_mnist, mnist
+from firesteel.datasets import load_mnist, sets
 from firesteel.errors import DataError
 
-NAMES = list(mnist.FILES)
+NAMES = list(sets.MNIST.files)
 RNG = np.random.default_rng(0)
 ARRAYS = {
     name: RNG.integers(0, 10, (9 if "train" in name else 4, 3, 3)[: 3 if "images" in name else 1]).astype(np.uint8)
@@ -36,13 +36,16 @@ PLAIN = {name: idx(array) for name, array in ARRAYS.items()}
 GZIP = {name: gzip.compress(content, mtime=0) for name, content in PLAIN.items()}
 
 
+def pin(monkeypatch, **changes):
+    monkeypatch.setattr(sets, "MNIST", replace(sets.MNIST, **changes))
+
+
 @pytest.fixture(autouse=True)
 def tiny(tmp_path, monkeypatch, request):
     """Four tiny files in MNIST's place, no mirror, and a cache folder of our own."""
     if request.node.get_closest_marker("mnist"):
         return
-    monkeypatch.setattr(mnist, "FILES", {name: hashlib.sha256(PLAIN[name]).hexdigest() for name in NAMES})
-    monkeypatch.setattr(mnist, "MIRRORS", ())
+    pin(monkeypatch, files={name: hashlib.sha256(PLAIN[name]).hexdigest() for name in NAMES}, mirrors=())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("FIRESTEEL_DATA", raising=False)
@@ -125,7 +128,7 @@ def test_own_folder(tmp_path, monkeypatch, cache, files, suffix):
 @pytest.mark.parametrize("missing", NAMES)
 def test_a_file_missing_from_the_own_folder_is_looked_for_nowhere_else(tmp_path, monkeypatch, cache, serve, missing):
     mirror, asked = serve(GZIP)
-    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    pin(monkeypatch, mirrors=(mirror,))
     put(cache, GZIP, ".gz")
     folder = tmp_path / "own" / "mnist"
     monkeypatch.setenv("FIRESTEEL_DATA", str(tmp_path / "own"))
@@ -145,14 +148,14 @@ def test_own_folder_without_mnist(tmp_path, monkeypatch, cache):
 @pytest.mark.parametrize("where", ["own", "cache"])
 def test_r44_another_set_under_the_same_name_is_refused(tmp_path, monkeypatch, cache, serve, where, name):
     mirror, asked = serve(GZIP)
-    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    pin(monkeypatch, mirrors=(mirror,))
     folder = cache if where == "cache" else tmp_path / "own" / "mnist"
     if where == "own":
         monkeypatch.setenv("FIRESTEEL_DATA", str(tmp_path / "own"))
     other = idx(ARRAYS[name] ^ 1)
     put(folder, PLAIN | {name: other})
     message = refusal("data-hash")
-    for word in (folder / name, mnist.FILES[name], hashlib.sha256(other).hexdigest()):
+    for word in (folder / name, sets.MNIST.files[name], hashlib.sha256(other).hexdigest()):
         assert str(word) in message
     assert ("delete this file" if where == "cache" else "put the original") in message
     assert asked == []
@@ -160,7 +163,7 @@ def test_r44_another_set_under_the_same_name_is_refused(tmp_path, monkeypatch, c
 
 def test_download_fills_the_cache_once(monkeypatch, cache, serve):
     mirror, asked = serve(GZIP)
-    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    pin(monkeypatch, mirrors=(mirror,))
     assert_tiny(load_mnist())
     assert_tiny(load_mnist())
     assert asked == [f"/mnist/{name}.gz" for name in NAMES]
@@ -188,10 +191,10 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_r44_a_bad_download_leaves_nothing_and_the_next_run_recovers(monkeypatch, cache, serve, bad):
-    monkeypatch.setattr(cached, "MAX_DOWNLOAD", 2**16)
+    monkeypatch.setattr(sets, "MAX_DOWNLOAD", 2**16)
     files = GZIP | {LABELS: bad}
     mirror, _ = serve(files)
-    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    pin(monkeypatch, mirrors=(mirror,))
     message = refusal("data-download")
     assert LABELS in message and mirror in message
     assert "load_digits()" in message and "FIRESTEEL_DATA" in message
@@ -203,10 +206,10 @@ def test_r44_a_bad_download_leaves_nothing_and_the_next_run_recovers(monkeypatch
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_r44_the_second_mirror_steps_in(monkeypatch, cache, serve, bad):
-    monkeypatch.setattr(cached, "MAX_DOWNLOAD", 2**16)
+    monkeypatch.setattr(sets, "MAX_DOWNLOAD", 2**16)
     first, _ = serve(GZIP | {LABELS: bad})
     second, asked = serve(GZIP)
-    monkeypatch.setattr(mnist, "MIRRORS", (first, second))
+    pin(monkeypatch, mirrors=(first, second))
     assert_tiny(load_mnist())
     assert asked == [f"/mnist/{LABELS}.gz"]
     assert not list(cache.glob("*part"))
@@ -214,22 +217,22 @@ def test_r44_the_second_mirror_steps_in(monkeypatch, cache, serve, bad):
 
 def test_a_dead_mirror(monkeypatch, serve):
     mirror, asked = serve(GZIP)
-    monkeypatch.setattr(mnist, "MIRRORS", (dead_mirror(), mirror))
+    pin(monkeypatch, mirrors=(dead_mirror(), mirror))
     assert_tiny(load_mnist())
     assert len(asked) == 4
 
 
 def test_r44_a_download_has_a_bound(monkeypatch, serve):
-    monkeypatch.setattr(cached, "MAX_DOWNLOAD", len(GZIP[NAMES[0]]) - 1)
+    monkeypatch.setattr(sets, "MAX_DOWNLOAD", len(GZIP[NAMES[0]]) - 1)
     mirror, _ = serve(GZIP)
-    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
-    assert f"at most {cached.MAX_DOWNLOAD} bytes" in refusal("data-download")
+    pin(monkeypatch, mirrors=(mirror,))
+    assert f"at most {sets.MAX_DOWNLOAD} bytes" in refusal("data-download")
 
 
 def test_r44_a_silent_mirror_is_given_up(monkeypatch):
-    monkeypatch.setattr(cached, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(sets, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(mnist, "MIRRORS", (f"http://127.0.0.1:{silent.getsockname()[1]}/",))
+        pin(monkeypatch, mirrors=(f"http://127.0.0.1:{silent.getsockname()[1]}/",))
         started = time.perf_counter()
         assert "timed out" in refusal("data-download")
         assert time.perf_counter() - started < 3
@@ -241,9 +244,9 @@ def test_r44_a_mirror_that_drips_is_given_up(monkeypatch, serve):
             time.sleep(0.02)
             yield bytes([byte])
 
-    monkeypatch.setattr(cached, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(sets, "MAX_SECONDS", 0.3)
     mirror, _ = serve({NAMES[0]: (200, drips(), len(GZIP[NAMES[0]]))})
-    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    pin(monkeypatch, mirrors=(mirror,))
     started = time.perf_counter()
     assert "bytes in 0.3 s" in refusal("data-download")
     assert time.perf_counter() - started < 3
@@ -252,14 +255,15 @@ def test_r44_a_mirror_that_drips_is_given_up(monkeypatch, serve):
 def test_r44_a_mirror_cannot_lead_to_a_file_of_this_machine(tmp_path, monkeypatch, serve):
     put(tmp_path, GZIP, ".gz")
     mirror, _ = serve({name: (302, b"", 0, f"file://{tmp_path}/{name}.gz") for name in NAMES})
-    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    pin(monkeypatch, mirrors=(mirror,))
     assert "is not allowed" in refusal("data-download")
 
 
 KILLED = """
 import json, sys
-from firesteel.datasets import load_mnist, mnist
-mnist.MIRRORS, mnist.FILES = (sys.argv[1],), json.loads(sys.argv[2])
+from dataclasses import replace
+from firesteel.datasets import load_mnist, sets
+sets.MNIST = replace(sets.MNIST, mirrors=(sys.argv[1],), files=json.loads(sys.argv[2]))
 load_mnist()
 """
 
@@ -279,7 +283,7 @@ def test_r44_a_killed_download_leaves_nothing_outside_and_the_next_run_recovers(
 
     mirror, _ = serve(GZIP | {LABELS: (200, slowly(), len(GZIP[LABELS]))})
     (tmp_path / "mine").write_text("mine")
-    words = [sys.executable, "-c", KILLED, mirror, json.dumps(mnist.FILES)]
+    words = [sys.executable, "-c", KILLED, mirror, json.dumps(sets.MNIST.files)]
     with subprocess.Popen(words, env=os.environ | {"HOME": str(tmp_path)}, cwd=tmp_path) as child:
         assert half.wait(60)
         child.kill()
@@ -290,25 +294,25 @@ def test_r44_a_killed_download_leaves_nothing_outside_and_the_next_run_recovers(
     assert left.pop(first) == GZIP[NAMES[0]] and left.pop(tmp_path / "mine") == b"mine"
     assert set(left) == {cache.parents[1], cache.parent, cache}
     again, asked = serve(GZIP)
-    monkeypatch.setattr(mnist, "MIRRORS", (again,))
+    pin(monkeypatch, mirrors=(again,))
     assert_tiny(load_mnist())
     assert len(asked) == 3
 
 
 def test_r44_no_archive_is_ever_unpacked_into_a_folder():
     """There is nothing to climb out of: a zip file is read, member by member, in one place, and there are no tars."""
-    package = Path(mnist.__file__).parents[1]
+    package = Path(sets.__file__).parents[1]
     for path in package.rglob("*.py"):
         text = path.read_text()
         for word in ("tarfile", "unpack_archive", "extractall", ".extract("):
             assert word not in text, path
-        assert "zipfile" not in text or path.name in ("arrays.py", "ship.py"), path
+        assert "zipfile" not in text or path.name in ("binary.py", "parcel.py"), path
 
 
 def test_every_mirror_and_cause_is_named_on_one_line_each(monkeypatch, serve):
     empty, _ = serve({})
     dead = dead_mirror()
-    monkeypatch.setattr(mnist, "MIRRORS", (empty, dead))
+    pin(monkeypatch, mirrors=(empty, dead))
     lines = refusal("data-download").splitlines()
     assert len(lines) == 4
     assert empty in lines[1] and "404" in lines[1]
@@ -318,7 +322,7 @@ def test_every_mirror_and_cause_is_named_on_one_line_each(monkeypatch, serve):
 def test_r44_a_part_left_by_a_killed_run_is_not_taken_for_the_file(monkeypatch, cache, serve):
     put(cache, {f".{LABELS}.gz.0123abcd.firesteel-part": GZIP[LABELS][:-9]})
     mirror, _ = serve(GZIP)
-    monkeypatch.setattr(mnist, "MIRRORS", (mirror,))
+    pin(monkeypatch, mirrors=(mirror,))
     assert_tiny(load_mnist())
     assert not list(cache.glob("*part"))
     assert (cache / f"{LABELS}.gz").read_bytes() == GZIP[LABELS]

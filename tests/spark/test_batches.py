@@ -6,8 +6,8 @@ from firesteel.errors import ConfigError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark import NeuralNetworkRegressor, pack
+from firesteel.spark.parcel import BATCH
 from firesteel.spark.probe import probe
-from firesteel.spark.ship import BATCH
 
 
 def network():

@@ -16,7 +16,7 @@ from firesteel.spark import pack
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import partition_codes
 from firesteel.spark.frames import Frame
-from firesteel.spark.ship import archive
+from firesteel.spark.parcel import archive
 from tests.spark.conftest import fit, make_rows, network
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +123,7 @@ def test_r06_a_block_that_comes_back_different_is_found(spark, rows, tmp_path):
 
 def test_the_archive_is_the_whole_package_and_is_written_once():
     names = zipfile.ZipFile(archive()).namelist()
-    assert {f"firesteel/{name}" for name in ("spark/worker.py", "cli/app.py", "datasets/digits.py")} <= set(names)
+    assert {f"firesteel/{name}" for name in ("spark/worker.py", "cli/app.py", "datasets/sets.py")} <= set(names)
     assert archive() == archive()
 
 

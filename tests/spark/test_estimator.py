@@ -14,7 +14,7 @@ from pyspark.ml.util import DefaultParamsWriter
 from firesteel.core import metrics
 from firesteel.errors import ConfigError, DataError, SparkJobError, StoreError
 from firesteel.models import Sequential
-from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor, persistence
+from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor, storage
 from tests.spark.conftest import Rows
 
 COLUMNS = [f"x{number}" for number in range(6)]
@@ -142,9 +142,9 @@ def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(fitted, tmp_p
 
         return call
 
-    remove, move = persistence.remove, persistence.move
+    remove, move = storage.remove, storage.move
     for name in ("move", "remove", "write_bytes"):
-        monkeypatch.setattr(persistence, name, cut(getattr(persistence, name)))
+        monkeypatch.setattr(storage, name, cut(getattr(storage, name)))
     monkeypatch.setattr(DefaultParamsWriter, "saveMetadata", cut(DefaultParamsWriter.saveMetadata))
     models[0].save(path)
     at, now = 1, 0

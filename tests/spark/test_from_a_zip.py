@@ -9,12 +9,12 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from firesteel.spark.ship import archive
+from firesteel.spark.parcel import archive
 
 FIT = """
 import sys
 import firesteel
-from firesteel.datasets import digits
+from firesteel.datasets import sets
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.report import RunFolder
@@ -27,7 +27,7 @@ def fitted(x, y=None, **settings):
 
 if __name__ == "__main__":
     assert ".zip" in firesteel.__file__, firesteel.__file__
-    (x, y), _ = digits.load_digits()
+    (x, y), _ = sets.load_digits()
     x, y = x[:200].reshape(200, -1).astype("float32"), y[:200].astype("int64")
     local = fitted(x, y, callbacks=[RunFolder("run")])
 """
@@ -90,7 +90,7 @@ def test_a_zip_fits_and_scores_on_spark(folder):
 
 
 def test_a_zip_gives_the_same_archive(folder):
-    program = "from firesteel.spark.ship import archive; print(archive())"
+    program = "from firesteel.spark.parcel import archive; print(archive())"
     environment = os.environ | {"PYTHONPATH": "firesteel.zip"}
     path = subprocess.check_output([sys.executable, "-c", program], cwd=folder, env=environment, text=True)
     assert path.strip().rpartition("/")[2] == archive().rpartition("/")[2]

@@ -18,8 +18,7 @@ from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.files import read_files, write_files
 from firesteel.spark.lines import paired
 from firesteel.spark.parquet import faulty_columns, parquet_columns, read_parquet, write_parquet
-from firesteel.spark.paths import literal
-from firesteel.spark.persistence import write_bytes
+from firesteel.spark.storage import literal, write_bytes
 from tests.places import FORMS, Place, asking
 from tests.spark.contract import ODD
 

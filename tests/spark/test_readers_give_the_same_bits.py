@@ -9,7 +9,7 @@ from firesteel.cli.parts import labels, part, read
 from firesteel.cli.rows import READERS, Ask
 from firesteel.cli.task import decide
 from firesteel.datasets import write_idx, write_libsvm, write_text
-from firesteel.datasets.arrays import write_npz
+from firesteel.datasets.binary import write_npz
 from firesteel.datasets.delimited import write_csv
 from firesteel.layers import Dense
 from firesteel.models import Sequential

@@ -16,7 +16,7 @@ from firesteel.spark import (
     NeuralNetworkClassifierModel,
     NeuralNetworkRegressor,
     NeuralNetworkRegressorModel,
-    persistence,
+    storage,
 )
 from tests.sealed import changed
 from tests.spark.contract import numeric
@@ -59,8 +59,8 @@ def loaded(make, count, seed, spark, folder, monkeypatch):
     make().write().save(str(folder / "stage"))
     read = type(make()).read
     text = "".join(path.read_text() for path in (folder / "stage" / "metadata").glob("part-*"))
-    content = persistence.read_bytes(spark, str(folder / "stage/data")) if (folder / "stage/data").exists() else b""
-    monkeypatch.setattr(persistence, "read_bytes", lambda *_: content)
+    content = storage.read_bytes(spark, str(folder / "stage/data")) if (folder / "stage/data").exists() else b""
+    monkeypatch.setattr(storage, "read_bytes", lambda *_: content)
 
     class Rows:
         """Stands for the session's rows of text."""

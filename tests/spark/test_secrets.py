@@ -12,7 +12,7 @@ from firesteel.errors import HIDDEN, without_secrets
 from firesteel.report import RunFolder
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel
 from firesteel.spark.engine import described
-from firesteel.spark.persistence import read_bytes
+from firesteel.spark.storage import read_bytes
 from tests.secret_kinds import ADDRESSES
 from tests.spark.conftest import network
 

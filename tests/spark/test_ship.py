@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from firesteel.spark.ship import archive
+from firesteel.spark.parcel import archive
 
 EXECUTOR = """
 import sys

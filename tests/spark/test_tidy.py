@@ -17,7 +17,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.spark import NeuralNetworkClassifier, pack, parcel
 from firesteel.spark.engine import SparkEngine
-from firesteel.spark.ship import archive
+from firesteel.spark.parcel import archive
 from tests.spark.conftest import fit, make_rows
 from tests.spark.contract import numeric, small
 

@@ -1,6 +1,7 @@
-"""`firesteel predict`: a file of predictions, one a row and in their order; on Spark, columns of the rows.
+"""What is done with a trained model: `firesteel evaluate`, `predict`, `inspect`, and `report` for its run.
 
-Classes go by their names, with what the network gives each of them; numbers are themselves.
+The columns and classes are those of the run that made the model, where it lies in its run folder.  Classes go by
+their names, with what the network gives each of them; numbers are themselves.
 """
 
 import io
@@ -14,17 +15,78 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 from rich.console import Console
 
+from firesteel import _store as store
 from firesteel.cli.config import EngineSettings
-from firesteel.cli.parts import Framed, read
+from firesteel.cli.network import Trained, trained
+from firesteel.cli.options import Json, print_json
+from firesteel.cli.parts import Framed, labels, part, read
 from firesteel.cli.rows import TABLES, FileRows, parquet
 from firesteel.cli.sessions import session_of
-from firesteel.cli.trained import Trained, trained
+from firesteel.cli.words import count
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import middle
 from firesteel.datasets import write_csv
 from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import ConfigError, without_secrets
 from firesteel.train.source import check_width
+
+
+def evaluate(
+    model: Path,
+    /,
+    *,
+    data: str | None = None,
+    format: str | None = None,
+    label: str | None = None,
+    features: str | None = None,
+    weight: str | None = None,
+    engine: Literal["local", "spark"] = "local",
+    master: str = "local[2]",
+    as_json: Json = False,
+) -> None:
+    """Score a model on rows: its loss and metrics, exact over all of them.
+
+    Parameters
+    ----------
+    model
+        A model's file, or a run folder.
+    data
+        A set, of which the test part is taken, or a file of rows; the run's own test part if not given.
+    format
+        csv, idx, libsvm, numpy, parquet or text, where the ending of the file does not say it.
+    label
+        The column of labels, as in the run if not given; for IDX, .npy and text the file of the labels.
+    features
+        Columns to predict from, with commas between; as in the run if not given.
+    weight
+        A column that says what each row weighs; as in the run if not given.
+    engine
+        Where to compute: in this process, or on Spark.
+    master
+        Spark master, with --engine spark.
+    as_json
+        Print one line of JSON.
+    """
+    known = trained(model)
+    wanted = known.ask(data, format, label, features, weight)
+    console = Console(stderr=as_json)
+    with ExitStack() as stack:
+        spark = stack.enter_context(session_of(EngineSettings(engine, master), console, as_json))
+        rows = read(wanted, spark, stack)
+        if isinstance(rows, FileRows):
+            check_width(rows.x.shape[1], known.model.network.inputs, rows.source)
+        scored = part(rows, known.task(labels(rows)), spark)
+        size = count(scored.x)
+        scores = known.model.evaluate(**scored.arguments, verbose=0, return_dict=True)
+    if as_json:
+        print_json({"rows": size} | scores)
+        return
+    console.print(f"{size:,} rows of {without_secrets(rows.source)}", highlight=False, markup=False)
+    console.print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()), highlight=False, soft_wrap=True)
+
+
+# Predict
+
 
 Predictions = dict[str, NDArray[Any]]
 
@@ -142,3 +204,79 @@ def _on_spark(known: Trained, rows: Framed, out: str) -> int:
     frame = named_predictions(made, known.kind, known.classes, edge, outputs, _word(known.loss))
     write_files(frame, out, Path(out).suffix.removeprefix("."))
     return count
+
+
+# Inspect and report
+
+
+def inspect(model: Path, /, *, as_json: Json = False) -> None:
+    """Show a model: its layers, its parameters, what it was compiled with, its checksum and its fingerprint.
+
+    Parameters
+    ----------
+    model
+        A model's file, or a run folder.
+    as_json
+        Print one line of JSON.
+    """
+    known = trained(model)
+    data = store.read(known.path)
+    network, _, header, _ = store.from_bytes(data, str(known.path))
+    compiled = known.model.get_compile_config()
+    facts = {
+        "file": without_secrets(str(known.path)),
+        "bytes": len(data),
+        "format": header["format"],
+        "dtype": network.dtype,
+        "inputs": network.inputs,
+        "outputs": network.outputs,
+        "parameters": network.layout.size,
+        "compiled": compiled,
+        "class_names": None if known.names is None else list(known.names),
+        "checksum": header["sha256"],
+        "fingerprint": known.model.fingerprint(),
+    }
+    if as_json:
+        print_json(facts | {"layers": [layer.to_config() for layer in network.layers]})
+        return
+    known.model.summary()
+    print(f"file        {facts['file']}, {len(data):,} bytes, format {header['format']}, {network.dtype}")
+    if compiled is None:
+        print("compiled    no")
+    else:
+        for name in ("optimizer", "loss", "metrics"):
+            print(f"{name:<12}{_shown(compiled[name])}")
+    if known.names is not None:
+        print(f"classes     {', '.join(known.names)}")
+    print(f"checksum    {header['sha256']}")
+    print(f"fingerprint {facts['fingerprint']}")
+
+
+def _shown(value: Any) -> str:
+    """Return a description in one line.
+
+    >>> _shown({"type": "SGD", "learning_rate": 0.1, "weight_decay": None})
+    'SGD(learning_rate=0.1)'
+    """
+    if isinstance(value, dict):
+        inner = ", ".join(f"{k}={_shown(v)}" for k, v in value.items() if k != "type" and v not in (None, ()))
+        return f"{value.get('type')}({inner})"
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(item) for item in value[:4]) + (", ..." if len(value) > 4 else "")
+    return str(value)
+
+
+def report(run: Path, /) -> None:
+    """Draw report.html of a run folder again, from the other files in it, also while the run goes on.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    """
+    from firesteel.report.page import render
+
+    page = render(run)
+    path = run / "report.html"
+    store.write(path, page.encode())
+    print(f"{without_secrets(str(path))}  {len(page.encode()):,} bytes")

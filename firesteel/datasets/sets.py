@@ -1,0 +1,283 @@
+"""The data sets that have a name: how each is loaded, what its pixels mean, where it comes from and who may copy it.
+
+The digits lie in the package, small and free enough to ship (CC BY 4.0, attribution with the data).  Others are four
+IDX files from a folder of yours, from the cache, or from a mirror, in that order; whatever the way, each file must
+match a pinned SHA-256, and nothing else is ever put in its place.  A new set is a row of `SETS`.
+"""
+
+import http.client
+import os
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firesteel._files import replacing
+from firesteel.datasets.binary import read_packed, read_pinned
+from firesteel.errors import DataError
+
+TIMEOUT_SECONDS = 30
+"""For a mirror to say anything."""
+MAX_SECONDS = 600
+"""For a whole file."""
+MAX_DOWNLOAD = 32 * 2**20
+
+LabelledImages = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Images and labels."""
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A data set that has to be fetched.
+
+    title: what it is called.  folder: where its files lie, in FIRESTEEL_DATA or in the cache.
+    files: {name without .gz: SHA-256}, training images and labels, then those of the test.
+    mirrors: addresses of folders that serve the files gzipped.
+    read: `read_pinned` where the sums are those of the unpacked content, `read_packed` where they are those
+    of the gzip files.
+    """
+
+    title: str
+    folder: str
+    files: Mapping[str, str]
+    mirrors: Sequence[str]
+    read: Callable[[Path, str, str], NDArray[Any]]
+    endings: tuple[str, ...] = ("", ".gz")
+
+    def load(self) -> tuple[LabelledImages, LabelledImages]:
+        """Return the training and the test part.
+
+        Read from `$FIRESTEEL_DATA/folder` and nowhere else if FIRESTEEL_DATA is set; else from the cache, which is
+        filled from the mirrors.  Raises DataError as the loaders say.
+        """
+        x_train, y_train, x_test, y_test = map(self._load, self.files)
+        return (x_train, y_train), (x_test, y_test)
+
+    def _load(self, name: str) -> NDArray[Any]:
+        if data := os.environ.get("FIRESTEEL_DATA"):
+            folder = Path(data) / self.folder
+            file = self._find(folder, name) or self._missing(folder, name)
+            remedy = "put the original file there, or unset FIRESTEEL_DATA to download it"
+            return self.read(file, self.files[name], remedy)
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "firesteel" / self.folder
+        if cached := self._find(folder, name):
+            return self.read(cached, self.files[name], "delete this file and run again to download it")
+        return self._download(name, folder)
+
+    def _find(self, folder: Path, name: str) -> Path | None:
+        return next((file for end in self.endings if (file := folder / f"{name}{end}").exists()), None)
+
+    def _missing(self, folder: Path, name: str) -> NoReturn:
+        wanted = " or ".join(name + end for end in self.endings)
+        found = f"no {wanted} in it" if folder.is_dir() else "no such folder"
+        raise DataError(
+            f"{folder}: {found}; FIRESTEEL_DATA is set, so {self.title} is read from there and nowhere else: put the "
+            f"four {self.title} files there, or unset FIRESTEEL_DATA to download them",
+            code="data-missing",
+        )
+
+    def _download(self, name: str, folder: Path) -> NDArray[Any]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{folder}: the cache folder cannot be made: {error.strerror}; set XDG_CACHE_HOME to a folder "
+                "that can be written to",
+                code="data-download",
+            ) from error
+        causes = []
+        for mirror in self.mirrors:
+            try:
+                content = _fetch(f"{mirror}{name}.gz")
+                with replacing(folder / f"{name}.gz") as part:
+                    part.write(content)
+                    part.flush()
+                    return self.read(Path(part.name), self.files[name], "this mirror serves another file")
+            except (OSError, http.client.HTTPException, DataError) as error:
+                causes.append(f"  {mirror}: {' '.join(str(error).split()) or type(error).__name__}")
+        raise DataError(
+            "\n".join([f"{name}.gz could not be downloaded:", *causes])
+            + "\nuse load_digits() (`--data digits`), which needs no network, or set FIRESTEEL_DATA to a folder "
+            f"that holds {self.folder}/ with the four files",
+            code="data-download",
+        )
+
+
+def _fetch(url: str) -> bytes:
+    end, content = time.monotonic() + MAX_SECONDS, bytearray()
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
+        while piece := answer.read1(2**16):
+            content += piece
+            if len(content) > MAX_DOWNLOAD:
+                raise DataError(f"{url}: expected at most {MAX_DOWNLOAD} bytes, found more", code="data-download")
+            if time.monotonic() > end:
+                raise DataError(f"{url}: only {len(content)} bytes in {MAX_SECONDS} s", code="data-download")
+        if answer.length:
+            raise DataError(f"{url}: ended {answer.length} bytes before its end", code="data-download")
+    return bytes(content)
+
+
+# The sets
+
+
+FOLDER = files("firesteel.datasets") / "data" / "digits"
+IMAGES = "359cd13f0f514122884198b78a131df597421cbf5e93a76678fa96fc548f0d96"
+LABELS = "ce71631c1f31ce56fa54f31d1d498fafacff59b001e6c30c4a5e29508aa277ad"
+REMEDY = "install firesteel again"
+
+
+def load_digits() -> tuple[LabelledImages, LabelledImages]:
+    """Small handwritten digits as `(x_train, y_train), (x_test, y_test)`; no network, no other package.
+
+    x_train: (1438, 8, 8), x_test: (359, 8, 8), uint8 in 0..16 (ink per cell); y_train: (1438,),
+    y_test: (359,), uint8 in 0..9.  Every fifth row is a test row.
+
+    Raises `DataError` when the installed files are missing or differ from those released.
+
+    >>> (x_train, y_train), (x_test, y_test) = load_digits()
+    >>> x_train.shape, x_test.shape, int(x_train.max())
+    ((1438, 8, 8), (359, 8, 8), 16)
+
+    Source: E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, DOI 10.24432/C50P49,
+    the test part.
+    """
+    x, y = _digits("images-idx3-ubyte.gz", IMAGES), _digits("labels-idx1-ubyte.gz", LABELS)
+    test = np.arange(len(y)) % 5 == 4
+    return (x[~test], y[~test]), (x[test], y[test])
+
+
+def _digits(name: str, sha256: str) -> Any:
+    """Return the array of one of the files, wherever the package lies: in a folder, or in a zip."""
+    with as_file(FOLDER / name) as path:
+        return read_pinned(path, sha256, REMEDY)
+
+
+MNIST = Pinned(
+    "MNIST",
+    "mnist",
+    files={
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    mirrors=("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"),
+    read=read_pinned,
+)
+"""Its licence (CC BY-SA 3.0) keeps it out of this package."""
+
+
+def load_mnist() -> tuple[LabelledImages, LabelledImages]:
+    """MNIST as `(x_train, y_train), (x_test, y_test)`, the tuple Keras gives.
+
+    x_train: (60000, 28, 28), x_test: (10000, 28, 28), uint8 in 0..255; y_train: (60000,), y_test: (10000,),
+    uint8 in 0..9.
+
+    Read from `$FIRESTEEL_DATA/mnist` and nowhere else if FIRESTEEL_DATA is set; else from the cache
+    (`$XDG_CACHE_HOME/firesteel/mnist`, `~/.cache/firesteel/mnist`), which is filled from two mirrors.
+
+    Raises `DataError` when a file is missing (`data-missing`), cannot be fetched (`data-download`), is
+    damaged (`data-idx`, `data-gzip`), cannot be read (`data-file`) or is not the MNIST file of that name
+    (`data-hash`).
+
+    Source: Y. LeCun and C. Cortes, CC BY-SA 3.0.
+    """
+    return MNIST.load()
+
+
+FASHION_MNIST = Pinned(
+    "Fashion-MNIST",
+    "fashion-mnist",
+    files={
+        "train-images-idx3-ubyte": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1-ubyte": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
+    mirrors=(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+    ),
+    read=read_packed,
+    endings=(".gz",),
+)
+"""Published are the sums of the gzip files, not of what is in them, so those are pinned and only they are taken."""
+CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+"""What each label stands for."""
+
+
+def load_fashion_mnist() -> tuple[LabelledImages, LabelledImages]:
+    """Fashion-MNIST as `(x_train, y_train), (x_test, y_test)`, the tuple Keras gives.
+
+    x_train: (60000, 28, 28), x_test: (10000, 28, 28), uint8 in 0..255; y_train: (60000,), y_test: (10000,),
+    uint8 in 0..9, which `CLASSES` names.
+
+    Read from the four .gz files in `$FIRESTEEL_DATA/fashion-mnist` and nowhere else if FIRESTEEL_DATA is set; else
+    from the cache (`$XDG_CACHE_HOME/firesteel/fashion-mnist`, `~/.cache/firesteel/fashion-mnist`), which is filled
+    from two mirrors.  Pinned is the SHA-256 of each gzip file, as TensorFlow Datasets lists it; the publisher's own
+    page gives the MD5 of the same files.
+
+    Raises `DataError` when a file is missing (`data-missing`), cannot be fetched (`data-download`), is
+    damaged (`data-idx`, `data-gzip`), cannot be read (`data-file`) or is not the file of that name (`data-hash`).
+
+    Source: H. Xiao, K. Rasul and R. Vollgraf, 2017, arXiv:1708.07747; Zalando SE, MIT licence.
+    """
+    return FASHION_MNIST.load()
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """load: gives the training and the test part.  picture: height and width.  ink: the pixel value of full ink.
+
+    files: how the names of files made of it begin.  classes: what the labels stand for, where they are no digits.
+    """
+
+    load: Callable[[], tuple[LabelledImages, LabelledImages]]
+    picture: tuple[int, int]
+    ink: int
+    files: str
+    holds: str
+    comes_from: str
+    licence: str
+    classes: tuple[str, ...] | None = None
+
+
+SETS: dict[str, DataSet] = {
+    "digits": DataSet(
+        load_digits,
+        (8, 8),
+        16,
+        "digits",
+        "1,438 and 359 handwritten digits of 8 x 8 pixels",
+        "in the package; Alpaydin and Kaynak 1998, UCI, DOI 10.24432/C50P49",
+        "CC BY 4.0",
+    ),
+    "fashion-mnist": DataSet(
+        load_fashion_mnist,
+        (28, 28),
+        255,
+        "fashion-mnist",
+        "60,000 and 10,000 pictures of clothing, of 28 x 28 pixels",
+        "$FIRESTEEL_DATA/fashion-mnist, or fetched once from two mirrors; Zalando 2017, arXiv:1708.07747",
+        "MIT",
+        CLASSES,
+    ),
+    "mnist": DataSet(
+        load_mnist,
+        (28, 28),
+        255,
+        "mnist-digits",
+        "60,000 and 10,000 handwritten digits of 28 x 28 pixels",
+        "$FIRESTEEL_DATA/mnist, or fetched once from two mirrors; LeCun and Cortes",
+        "CC BY-SA 3.0",
+    ),
+}
