@@ -2,13 +2,13 @@
 
 A checkpoint is one safetensors file like a model's (`_store.py`), with everything in it that decides how training
 goes on.  A local file is replaced whole; other storage cannot do that, and gets two places that are written by turns.
-`train/fit.py` asks for it; `firesteel/spark/checkpoints.py` is the same on Spark's storage.
+`train/fit.py` calls it; `firesteel/spark/checkpoints.py` is the same on Spark's storage.
 """
 
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Self
@@ -19,8 +19,10 @@ from safetensors.numpy import save
 from firesteel import _store as store
 from firesteel._files import check_place, open_plain, path_of
 from firesteel.errors import ConfigError, StoreError, without_secrets
+from firesteel.train.callbacks import Callback
 from firesteel.train.checkpoints import Identity
 from firesteel.train.history import rows_of
+from firesteel.train.savers import BackupAndRestore
 from firesteel.train.state import Progress, TrainState
 
 VECTORS = ("theta", "slots", "outer")
@@ -106,14 +108,26 @@ def readable(data: bytes, progress: Progress, identity: Identity) -> bool:
         return False
 
 
-def place(path: str | os.PathLike[str], delete: bool) -> "FileCheckpoints | UrlCheckpoints":
-    """Return what keeps progress at a path: a local file, or a URL.  delete: when training has ended.
+def place(
+    checkpoint: str | os.PathLike[str] | None, callbacks: Sequence[Callback]
+) -> "FileCheckpoints | UrlCheckpoints | None":
+    """Return what keeps progress where `fit` or a BackupAndRestore says: a local file, or a URL.
 
-    Raises ConfigError for what is no path, or a URL where fsspec is not installed.
+    Raises ConfigError where several do, for what is no path, or a URL where fsspec is not installed.
     """
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise ConfigError(f"checkpoint={path!r}: it must be a path or a URL", code="config-value")
-    return UrlCheckpoints(os.fspath(path), delete) if "://" in os.fspath(path) else FileCheckpoints(path, delete)
+    given = [] if checkpoint is None else [(checkpoint, False)]
+    for backup in callbacks:
+        if isinstance(backup, BackupAndRestore):
+            given.append((os.path.join(backup.backup_dir, "checkpoint"), backup.delete_checkpoint))
+    if len(given) > 1:
+        raise ConfigError(
+            "progress is kept in one place: by checkpoint=, or by one BackupAndRestore", code="config-callback"
+        )
+    for path, delete in given:
+        if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+            raise ConfigError(f"checkpoint={path!r}: it must be a path or a URL", code="config-value")
+        return UrlCheckpoints(os.fspath(path), delete) if "://" in os.fspath(path) else FileCheckpoints(path, delete)
+    return None
 
 
 class FileCheckpoints:

@@ -23,7 +23,7 @@ from firesteel._printing import say
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.centre import Centre
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
-from firesteel.core.losses import Loss
+from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.optimizers import Optimizer
@@ -34,7 +34,6 @@ from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
-from firesteel.tables.holdout import opened
 from firesteel.tables.moments import measure
 from firesteel.tables.weights import class_weights
 from firesteel.train.callbacks import Callback
@@ -46,7 +45,6 @@ from firesteel.train.fit import fit
 from firesteel.train.history import History
 from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import predict
-from firesteel.train.savers import BackupAndRestore
 from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
@@ -132,23 +130,30 @@ class Model:
         return [layer for layer in self.layers if isinstance(layer, Normalization) and layer.mean is None]
 
     def _adapt(self, engine: Engine) -> None:
-        """Give a Normalization that has none the mean and variance of the rows to train on."""
+        """Give a Normalization that has none the mean and variance of the rows to train on.
+
+        The first layer takes those of the inputs, an inverting last one those of the targets, with a loss that is
+        in units of their spread.
+        """
         waiting = self._waiting()
         if not waiting:
             return
-        first = next(layer for layer in self.layers if not isinstance(layer, Input | Flatten))
-        if len(waiting) > 1 or waiting[0] is not first or waiting[0].invert:
+        network, (optimizer, loss, measured) = self.network, self._compiled()
+        first = next(layer for layer in network.layers if not isinstance(layer, Input | Flatten))
+        ends = [network.layers[-1] if layer.invert else first for layer in waiting]
+        if waiting != ends or len(waiting) > len({layer.invert for layer in waiting}):
             raise ConfigError(
-                "a Normalization without mean and variance takes them from the rows, and must be the first layer",
+                "a Normalization without mean and variance takes them from the rows, and must be the first layer, or "
+                "with invert=True the last",
                 code="config-layer",
             )
-        network = self.network
-        targets = self._compiled().loss.columns(network.outputs)
-        features, _ = measure(engine, network.inputs, targets, self._dtype)
-        mean, variance = (tuple(part.tolist()) for part in (features.mean, features.variance))
-        adapted = replace(first, mean=mean, variance=variance)
-        nodes = tuple(replace(node, layer=adapted) if node.layer is first else node for node in network.nodes)
-        self._network = replace(network, nodes=nodes)
+        features, targets = measure(engine, network.inputs, loss.columns(network.outputs), self._dtype)
+        moments = {id(layer): (targets if layer.invert else features).normalization(layer) for layer in waiting}
+        nodes = [replace(node, layer=moments.get(id(node.layer), node.layer)) for node in network.nodes]
+        self._network = replace(network, nodes=tuple(nodes))
+        if isinstance(loss, Standardized) and waiting[-1].invert:
+            loss = replace(loss, mean=targets.mean, deviation=targets.deviation)  # type: ignore[arg-type]
+            self._how = CompileSettings(optimizer, loss, measured)
 
     def _flat(self, x: Any) -> Any:
         """Return rows of pictures as rows of numbers, where a layer is there to flatten them."""
@@ -343,53 +348,35 @@ class Model:
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         self._compiled()
-        split = 0.0 if validation_data is not None else validation_split
+        split, held = 0.0 if validation_data is not None else validation_split, None
         columns = (features, label, weight)
         source = self._source(x, y, sample_weight, columns, split, shuffle)
-        return self.fit_source(
-            source,
-            Recipe(
-                *(epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight),
-                evaluate_averaged=evaluate_averaged,
-            ),
-            validation=None
-            if validation_data is None
-            else self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's "),
-            callbacks=[*_printers(verbose), *listed("callbacks", callbacks, Callback)],
-            checkpoint=checkpoint,
-            extra={"columns": columns},
-        )
+        how = (epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight)
+        recipe = Recipe(*how, evaluate_averaged=evaluate_averaged)
+        if validation_data is not None:
+            held = self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's ")
+        called = [*_printers(verbose), *listed("callbacks", callbacks, Callback)]
+        place = kept.place(checkpoint, called)
+        extra = {"columns": columns}
+        return fit(self, source, recipe, validation=held, callbacks=called, checkpoints=place, extra=extra)
 
-    def fit_source(
-        self,
-        source: Source,
-        recipe: Recipe,
-        *,
-        validation: Source | None,
-        callbacks: Sequence[Callback],
-        checkpoint: str | os.PathLike[str] | None = None,
-        extra: Mapping[str, Any],
-    ) -> History:
-        """Profile, pack and train; what `fit` does once it knows its source.
+    def prepared(
+        self, source: Source, recipe: Recipe, validation: Source | None
+    ) -> tuple[tuple[float, ...] | None, Centre]:
+        """Validate the rows, and build what they decide.
 
-        extra: what callbacks find in `params`, besides the rest.
+        Returns:
+            A weight for each class, if there are some, and what is subtracted from rows.
         """
-        place = _place(checkpoint, callbacks)
         objective, survey = self._surveyed(source)
-        recipe.check(objective.network, self._compiled().optimizer)
+        recipe.strategy.check(objective.network, self._compiled().optimizer, recipe.batch_size)
         given = recipe.class_weight
         weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
             self._surveyed(validation)
-        if weights is not None:
-            recipe = replace(recipe, class_weight=weights)
-            if not isinstance(given, str):
-                given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
         centre = self._centre(survey)
         warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
-        extra = {**extra, "validation_split": source.split, "class_weight": given}
-        with opened(source, recipe, centre, validation) as engines, place or contextlib.nullcontext():
-            return fit(self, *engines, recipe, callbacks=callbacks, checkpoints=place, extra=extra)
+        return weights, centre
 
     def suited(self, engine: Engine, class_weight: tuple[float, ...] | None) -> tuple[Objective, bool]:
         """Take from packed rows what the network leaves open.
@@ -616,21 +603,6 @@ def _name(given: str | Metric) -> str:
         return given
     names = (name for name, metric in metrics.METRICS.items() if type(metric) is type(given))
     return next(names, type(given).__name__.lower())
-
-
-def _place(
-    checkpoint: str | os.PathLike[str] | None, callbacks: Sequence[Callback]
-) -> kept.FileCheckpoints | kept.UrlCheckpoints | None:
-    """Return where progress is to be kept, as `fit` or a BackupAndRestore says; raise ConfigError if several do."""
-    given = [] if checkpoint is None else [(checkpoint, False)]
-    for backup in callbacks:
-        if isinstance(backup, BackupAndRestore):
-            given.append((os.path.join(backup.backup_dir, "checkpoint"), backup.delete_checkpoint))
-    if len(given) > 1:
-        raise ConfigError(
-            "progress is kept in one place: by checkpoint=, or by one BackupAndRestore", code="config-callback"
-        )
-    return kept.place(*given[0]) if given else None
 
 
 def _printers(verbose: int | str) -> list[Callback]:

@@ -46,7 +46,6 @@ def saved(path):
 WRITERS = {
     "Sequential.save(path)": lambda path: model().save(path),
     "Sequential.fit(checkpoint)": lambda path: fitted(checkpoint=path),
-    "Sequential.fit_source(checkpoint)": lambda path: fitted(checkpoint=path),
     "ModelCheckpoint(filepath)": called(callbacks.ModelCheckpoint),
     "BackupAndRestore(backup_dir)": called(lambda path: callbacks.BackupAndRestore(path, delete_checkpoint=False)),
     "CSVLogger(filename)": called(callbacks.CSVLogger),

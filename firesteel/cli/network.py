@@ -21,10 +21,9 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import unknown
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, StoreError
-from firesteel.layers import Dense, Dropout, Layer, Rescaling
+from firesteel.layers import Dense, Dropout, Layer, Normalization, Rescaling
 from firesteel.models import Sequential, load_model
 from firesteel.report.settings import NUMBERS_ALONE
-from firesteel.tables.moments import Moments
 from firesteel.train import strategies
 
 # What settings describe
@@ -85,26 +84,20 @@ def _kind(default: Any) -> Kind:
     return FLAG if isinstance(default, bool) else TEXT if isinstance(default, str) else NUMBER
 
 
-def measures_targets(config: Config, task: LearningTask) -> bool:
-    """Return whether inputs and targets are brought to mean 0 and variance 1 inside the model, and back."""
-    short = config.model.layers is None and config.model.scale == "standard"
-    return short and task.kind == "regression" and task.loss.targets == "real"
-
-
-def build(config: Config, task: LearningTask, width: int, moments: tuple[Moments, Moments] | None) -> Sequential:
-    """Return the network for rows of this width, compiled.
-
-    moments: of the inputs and the targets, where `measures_targets` asks for them.
-    """
+def build(config: Config, task: LearningTask, width: int) -> Sequential:
+    """Return the network for rows of this width, compiled."""
     loss: Loss = task.loss
     if config.model.layers is not None:
         whole = _given(config)
     else:
-        whole = [*_front(config, width, moments), *_hidden(config), Dense(task.outputs, loss.natural)]
-        if moments is not None:
-            targets = moments[1]
-            whole.append(targets.normalization(invert=True))
-            loss = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
+        whole = [*_hidden(config), Dense(task.outputs, loss.natural)]
+        scale = config.model.scale
+        if scale == "standard" and task.kind == "regression" and loss.targets == "real":
+            whole, loss = [Normalization(), *whole, Normalization(invert=True)], Standardized(loss)
+        elif scale == "standard":
+            whole = [Normalization(input_dim=width), *whole]
+        elif scale is not None and scale != 1:
+            whole = [Rescaling(float(scale), input_dim=width), *whole]
     model = Sequential(whole, dtype=config.model.dtype)
     names = METRICS[task.kind] if config.training.metrics is None else config.training.metrics
     measured = [name if isinstance(name, str) else metrics.get(name) for name in names]
@@ -116,15 +109,6 @@ def build(config: Config, task: LearningTask, width: int, moments: tuple[Moments
         model.set_weights(first.get_weights())
         model._network = replace(model.network, centre=first.network.centre)
     return model
-
-
-def _front(config: Config, width: int, moments: tuple[Moments, Moments] | None) -> list[Layer]:
-    scale = config.model.scale
-    if moments is not None:
-        return [moments[0].normalization()]
-    if scale == "standard":
-        return [layers.Normalization(input_dim=width)]
-    return [] if scale is None or scale == 1 else [Rescaling(float(scale), input_dim=width)]
 
 
 def _hidden(config: Config) -> list[Layer]:

@@ -11,9 +11,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from firesteel._checkpoints import place
 from firesteel.callbacks import Callback, EarlyStopping
 from firesteel.cli.config import Config, TrainingSettings
-from firesteel.cli.network import build, callbacks_of, check, measures_targets
+from firesteel.cli.network import build, callbacks_of, check
 from firesteel.cli.parts import DataPart, Framed, labels, must_be_known, part, read
 from firesteel.cli.rows import TABLES, ask
 from firesteel.cli.task import LearningTask, decide
@@ -21,8 +22,8 @@ from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
 from firesteel.tables.arrays import Arrays
-from firesteel.tables.moments import measure
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
+from firesteel.train.fit import fit
 from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.source import Source, Survey
 
@@ -67,12 +68,13 @@ class TrainingPlan:
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
         """Train, and score on the test part.  Raises what `fit` raises."""
         columns = self.training.columns or {}
+        called = [*callbacks_of(self.config), *self.stopping, *callbacks]
         start = time.perf_counter()
-        self.model.fit_source(
-            self.source,
-            self.recipe,
+        fit(
+            *(self.model, self.source, self.recipe),
             validation=self.held,
-            callbacks=[*callbacks_of(self.config), *self.stopping, *callbacks],
+            callbacks=called,
+            checkpoints=place(None, called),
             extra={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
         )
         seconds = time.perf_counter() - start
@@ -124,11 +126,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     split, dtype = config.training.validation_split, config.model.dtype
     source, held = training.opened(split, dtype, task.kind == "classification")
     survey = source.survey()
-    moments = None
-    if measures_targets(config, task):
-        with source.engine(centre=survey.centre) as engine:
-            moments = measure(engine, survey.width, survey.targets, dtype)
-    model = build(config, task, survey.width, moments)
+    model = build(config, task, survey.width)
     test = None
     if second is not None:
         like = replace(second, inputs=survey.width)

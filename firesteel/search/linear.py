@@ -12,7 +12,7 @@ import numpy as np
 
 from firesteel.core import losses
 from firesteel.core.centre import less
-from firesteel.core.layers import Dense, Layer
+from firesteel.core.layers import Dense, Layer, Normalization
 from firesteel.core.layout import read_only
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import BinaryAccuracy, Metric, R2Score, middle, suited
@@ -25,10 +25,11 @@ from firesteel.tables.moments import measure
 from firesteel.tables.sampling import sample, sampled
 from firesteel.train.blocks import Block
 from firesteel.train.engine import Engine, LocalEngine
-from firesteel.train.fit import fit
+from firesteel.train.loop import train
 from firesteel.train.partial import Task, tree_sum
 from firesteel.train.recipe import Recipe
 from firesteel.train.rounds import evaluate_all
+from firesteel.train.state import Progress, TrainState
 from firesteel.train.strategies import Gradient
 
 WORK, FEWEST_STEPS, STEPS, FEWEST_ROWS = 3e8, 5, 20, 500
@@ -122,11 +123,8 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
     features, targets = measure(engine, inputs, columns, network.dtype)
     layers: list[Layer] = [features.normalization(), Dense(outputs, activation, kernel_initializer="zeros")]
     if task == "regression":
-        layers.append(targets.normalization(invert=True))
+        layers.append(targets.normalization(Normalization(invert=True)))
         loss = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
-    model = Sequential(layers, dtype=network.dtype)
-    model.build((None, inputs))
-    model.compile(LBFGS(), loss)
     linear = Network.chain(tuple(layers), inputs, network.dtype, centre=network.centre)
     objective = Objective(linear, loss, (("score", metric_of(task, loss, outputs)),))
     constant = linear.init(0)
@@ -139,13 +137,14 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
     if x.shape == y.shape and np.array_equal(x, y):
         return Rivals(objective, None, constant, "left out, as the targets are the inputs")
     steps = int(min(most, max(FEWEST_STEPS, WORK / (rows * _cost(inputs, outputs)))))
+    start, recipe = TrainState.start(linear.init(0), LBFGS()), Recipe(steps, strategy=Gradient())
     try:
-        fit(model, engine, None, Recipe(steps, strategy=Gradient()))
+        state, _ = train(engine, Objective(linear, loss), LBFGS(), Progress(start), recipe)
     except DivergenceError:
         return Rivals(objective, None, constant, "left out, as its training diverged")
     kind = "linear" if task == "regression" else "logistic"
     note = f"{kind} regression on standardised inputs, {steps} steps of L-BFGS over {rows:,} rows"
-    return Rivals(objective, model.theta, constant, note)
+    return Rivals(objective, state.theta, constant, note)
 
 
 def whole(network: Network, x: Array, y: Array, w: Array) -> Engine:

@@ -4,6 +4,7 @@ Each sees what its rows decide, classes and their weights or means and variances
 together; how a fit goes is in `fitting.py`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,19 @@ from pyspark.ml.classification import ProbabilisticClassifier
 from pyspark.ml.regression import Regressor
 
 from firesteel.core import losses, metrics
-from firesteel.core.layers import Dense
-from firesteel.core.losses import Loss
+from firesteel.core.layers import Dense, Normalization
+from firesteel.core.losses import Standardized
 from firesteel.core.network import Network, Objective
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
-from firesteel.spark.engine import SparkEngine
 from firesteel.spark.fitting import Design, FitPlan, NetworkEstimator, wrong
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.params import ClassifierParams, with_params
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
+from firesteel.tables.moments import measure
 from firesteel.tables.weights import class_weights
 from firesteel.train.checks import MOST_CLASSES, Rule
+from firesteel.train.engine import Engine
 from firesteel.train.history import History
 from firesteel.train.source import Survey, check_kind, check_targets
 
@@ -72,10 +74,8 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         names = _named(source.class_names, source.class_count, classes, name)
         return self._check(Design(layers, network, loss, names, weights), plan, survey, source.names)
 
-    def _summarized(
-        self, history: History, network: Sequential, loss: Loss, engine: SparkEngine, moments: Any
-    ) -> ClassificationSummary:
-        objective = Objective(network.network, loss, (("recall", metrics.Recall()),))
+    def _summarized(self, history: History, network: Sequential, engine: Engine) -> ClassificationSummary:
+        objective = replace(network._objective(), metrics=(("recall", metrics.Recall()),))
         sums = self._sums(engine, objective, network)
         counts = np.split(sums[objective.summed[0][2]], 3)
         return ClassificationSummary(history, objective.means(sums)["loss"], *counts)
@@ -177,12 +177,14 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         design = Design(layers, Network.chain(layers, survey.width), loss)
         return self._check(design, plan, survey, source.names)
 
-    def _summarized(
-        self, history: History, network: Sequential, loss: Loss, engine: SparkEngine, moments: Any
-    ) -> RegressionSummary:
+    def _summarized(self, history: History, network: Sequential, engine: Engine) -> RegressionSummary:
         measured = tuple((name, metrics.get(name)) for name in self.METRICS)
-        objective = Objective(network.network, loss, measured)
+        objective, last = replace(network._objective(), metrics=measured), network.layers[-1]
         means = objective.means(self._sums(engine, objective, network))
-        variance = float(moments[1].variance.mean())
+        if isinstance(objective.loss, Standardized) and isinstance(last, Normalization):
+            variance = float(np.mean(last.variance or 0))
+        else:
+            inputs, targets = network.network.inputs, objective.loss.columns(network.network.outputs)
+            variance = float(measure(engine, inputs, targets, "float32")[1].variance.mean())
         r2 = 1.0 - means["mse"] / variance if variance else float("nan")
         return RegressionSummary(history, means["loss"], means["mse"], means["mae"], r2)

@@ -5,7 +5,6 @@ packed already, and has a `Sequential` fitted; `SharedFits` packs once what seve
 targets decide is in `estimator.py`, the Params in `params.py`, the fitted stages in `model.py`.
 """
 
-import contextlib
 import importlib
 import threading
 import weakref
@@ -16,11 +15,10 @@ from typing import Any, Self
 from pyspark.ml.base import Estimator
 from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
-from firesteel._advice import warn_of_lost
 from firesteel.callbacks import Callback
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, optimizers
-from firesteel.core.layers import Dense, Dropout, Layer
+from firesteel.core.layers import Dense, Dropout, Layer, Normalization
 from firesteel.core.layers.dense import Linear
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.network import Network, Objective
@@ -32,7 +30,6 @@ from firesteel.models import Sequential
 from firesteel.search.linear import compare
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.columns import Columns
-from firesteel.spark.engine import SparkEngine
 from firesteel.spark.failures import session_of
 from firesteel.spark.frames import Frame
 from firesteel.spark.model import NetworkModel
@@ -40,10 +37,9 @@ from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import NetworkParams
 from firesteel.spark.storage import StageReader, StageWriter, reach
 from firesteel.spark.summary import TrainingSummary
-from firesteel.tables.holdout import opened
-from firesteel.tables.moments import Moments, measure
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
-from firesteel.train.centring import centre_for
+from firesteel.train.callbacks import Logs
+from firesteel.train.engine import Engine
 from firesteel.train.fit import fit
 from firesteel.train.history import History
 from firesteel.train.partial import Task, tree_sum
@@ -51,9 +47,6 @@ from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import evaluate
 from firesteel.train.source import Survey, check_targets
 from firesteel.train.stopping import Stopping
-
-Both = tuple[Moments, Moments] | None
-"""The moments of the features and of the targets."""
 
 
 @dataclass(frozen=True)
@@ -257,50 +250,34 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             stopping = replace(stopping, monitor="val_loss", patience=PATIENCE)
         design = self._design(source, survey, plan)
         recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
-        centre = centre_for(survey.centre, design.network, design.loss)
-        warn_of_lost(survey, centre, source.names, source.feature_names)
-        runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
+        network = self._network(design, plan, survey.rows)
+        runs, folder, results = self._if_set("runDir"), self._if_set("checkpointDir"), Results(self)
         callbacks = [_run_folder(runs, source.feature_names, design.names)] if runs else []
-        kind = "classification" if self._classifies else "regression"
-        with contextlib.ExitStack() as stack:
-            engine, held = stack.enter_context(opened(source, recipe, centre))
-            assert isinstance(engine, SparkEngine)
-            kept = SparkCheckpoints(engine.frame.sparkSession, folder) if folder else None
-            checkpoints = stack.enter_context(kept) if kept else None
-            measured = self.getOrDefault("standardization") or not self._classifies
-            moments = measure(engine, survey.width, survey.targets, "float32") if measured else None
-            network, loss = self._compiled(design, plan, moments, sum(block.rows for block in engine.blocks))
-            extra = {"validation_split": source.split, "class_weight": dict(enumerate(design.class_weight or ()))}
-            history = fit(
-                network, engine, held, recipe, checkpoints=checkpoints, run=self.uid, callbacks=callbacks, extra=extra
-            )
-            found = self._summarized(history, network, loss, engine, moments)
-            rows = "validation" if held else "training"
-            compared = compare(kind, network, engine, held or engine, rows, f"{self.uid}: summary")
+        checkpoints = SparkCheckpoints(session_of(source), folder) if folder else None
+        callbacks.append(results)
+        history = fit(network, source, recipe, callbacks=callbacks, checkpoints=checkpoints, run=self.uid)
         model = self._model()
         model.hold(network, {"features": source.feature_names, "classes": design.names, "few": survey.few})
         said = _automatic_text(source.said or PACKED, history, recipe.epochs) if plan.automatic else None
-        model._summary = replace(found, heldOut=survey.held, automatic=said, comparison=compared)
+        model._summary = replace(results.summary, heldOut=survey.held, automatic=said)
         model._resetUid(self.uid)
         used = {"validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
         return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))
 
-    def _compiled(self, design: Design, plan: FitPlan, moments: Both, rows: int) -> tuple[Sequential, Loss]:
-        """Return the network to train, compiled, and its loss: inputs and targets are standardized if they shall be.
+    def _network(self, design: Design, plan: FitPlan, rows: int) -> Sequential:
+        """Return the network to train, compiled: one that standardizes inputs and targets by the rows, if it shall.
 
         Only sums reach any number, and only a loss of any number has units: other targets stay as they are.
         """
         layers, loss, parts = design.layers, design.loss, design.network.parts
-        if self.getOrDefault("standardization") and moments is not None:
-            features, targets = moments
-            layers = (features.normalization(), *layers)
+        if self.getOrDefault("standardization"):
+            layers = (Normalization(), *layers)
             if loss.targets == "real" and parts and isinstance(parts[-1], Linear):
-                layers = (*layers, targets.normalization(invert=True))
-                loss = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
+                layers, loss = (*layers, Normalization(invert=True)), Standardized(loss)
         network = Sequential(layers)
         network.build((None, design.network.inputs))
         network.compile(plan.paced(rows), loss, list(self.METRICS))
-        return network, loss
+        return network
 
     def _design(self, source: Frame | Packed, survey: Survey, plan: FitPlan) -> Design:
         """Return the network that the Params and the rows make together; raise where they do not go together."""
@@ -313,25 +290,43 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         if plan.sizes and plan.sizes[0] != survey.width:
             what = f"{names['features']} has {survey.width} features, so it must start with that"
             raise wrong("layers", list(plan.sizes), what)
-        plan.recipe.check(network, plan.optimizer)
+        plan.recipe.strategy.check(network, plan.optimizer, plan.recipe.batch_size)
         check_targets(survey.targets, loss.columns(network.outputs), network.outputs, names["label"])
         return design
 
-    def _summarized(
-        self, history: History, network: Sequential, loss: Loss, engine: SparkEngine, moments: Both
-    ) -> TrainingSummary:
+    def _summarized(self, history: History, network: Sequential, engine: Engine) -> TrainingSummary:
         """Return the summary of a fit, by one more round over the packed rows."""
         raise NotImplementedError
 
     def _model(self) -> NetworkModel[Any]:
         raise NotImplementedError
 
-    def _sums(self, engine: SparkEngine, objective: Objective, network: Sequential) -> Array:
+    def _sums(self, engine: Engine, objective: Objective, network: Sequential) -> Array:
         """Return an objective's sums over packed rows, for a summary."""
         task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
         total = tree_sum(engine.map(evaluate, task))
         assert total is not None, "an engine holds at least one block"
         return total.sums
+
+
+class Results(Callback):
+    """Takes the results of a stage's fit from the packed rows when it has ended, while they are there."""
+
+    observes = True
+    summary: TrainingSummary
+
+    def __init__(self, stage: NetworkEstimator) -> None:
+        self.stage = stage
+
+    def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
+        self.training, self.scored = training, validation or training
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        kind = "classification" if self.stage._classifies else "regression"
+        rows = "training" if self.scored is self.training else "validation"
+        found = self.stage._summarized(self.model.history, self.model, self.training)
+        compared = compare(kind, self.model, self.training, self.scored, rows, f"{self.stage.uid}: summary")
+        self.summary = replace(found, comparison=compared)
 
 
 def _run_folder(parent: str, features: list[str] | None, classes: list[str] | None) -> Callback:

@@ -98,7 +98,7 @@ class Frame:
             share = 0.0 if isinstance(columns.split, str) else columns.split
             self.hold, self.said = HoldOut(share), ""
             self.names: Mapping[str, str] = columns.names()
-            self.frame = frame
+            self.frame, self.sparkSession = frame, frame.sparkSession
             table = NamedColumns(frame)
             parts = {
                 "x": table.features(columns.features, "float64", word("features")),

@@ -57,6 +57,11 @@ class Packed:
         self._engines: dict[tuple[int, bool, Centre], SparkEngine] = {}
         self._lock = threading.Lock()
 
+    @property
+    def sparkSession(self) -> SparkSession | None:  # noqa: N802  (as a DataFrame has it)
+        """The session of the rows; None once they are let go."""
+        return next((frame.sparkSession for frame in self._frames.values()), None)
+
     def survey(self) -> Survey:
         """Return what was found when the rows were packed."""
         return self._survey

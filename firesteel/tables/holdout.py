@@ -1,42 +1,15 @@
-"""Which rows are held out for validation, a share of them, drawn by their keys; and the engines that hold both parts.
+"""Which rows are held out for validation: a share of them, drawn by their keys.
 
 So equal rows go to one side, and both engines hold out the same ones.
 """
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from firesteel.core.centre import Centre
 from firesteel.core.types import Array
 from firesteel.train.blocks import Keys
-from firesteel.train.engine import Engine
-from firesteel.train.recipe import Recipe
-from firesteel.train.source import Source
-
-
-@contextlib.contextmanager
-def opened(
-    source: Source, recipe: Recipe, centre: Centre, validation: Source | None = None
-) -> Iterator[tuple[Engine, Engine | None]]:
-    """Give the engines of the rows to train on and of those to validate on, packed: all that a fit needs of rows.
-
-    Args:
-        source: The rows, some of which may be held out.
-        recipe: How to train.
-        centre: What is subtracted from the rows.
-        validation: Rows to validate on in place of those held out.
-    """
-    shards, held = source.shards_of(recipe), source.survey().held
-    with contextlib.ExitStack() as stack:
-        engine = stack.enter_context(source.engine(shards, shuffle=recipe.shuffle, centre=centre))
-        if validation is not None:
-            yield engine, stack.enter_context(validation.engine(centre=centre))
-        else:
-            yield engine, stack.enter_context(source.engine(held=True, centre=centre)) if held else None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ own.  What is done with the result is the caller's business: a `Normalization` i
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,9 +37,9 @@ class Moments:
         deviation = np.sqrt(self.variance)
         return np.where(deviation > LEAST_DEVIATION, deviation, 1.0)
 
-    def normalization(self, invert: bool = False) -> Normalization:
-        """Return the layer that brings such columns to mean 0 and variance 1, or back."""
-        return Normalization(self.mean, self.variance, invert)  # type: ignore[arg-type]
+    def normalization(self, layer: Normalization = Normalization()) -> Normalization:  # noqa: B008  (frozen)
+        """Return a layer that has no mean and variance with these."""
+        return replace(layer, mean=tuple(self.mean.tolist()), variance=tuple(self.variance.tolist()))
 
 
 def measure(engine: Engine, width: int, targets: int, dtype: str) -> tuple[Moments, Moments]:

@@ -8,6 +8,7 @@ Spark's storage.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -101,7 +102,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-class Checkpoints(Protocol):
+class Checkpoints(AbstractContextManager[Any], Protocol):
     """A place for the progress of one training, until whoever opened it lets it go."""
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:

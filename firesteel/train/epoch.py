@@ -236,14 +236,11 @@ class TakeBack(Job):
         return float(sums[0] / sums[1]) + network.penalty(network.layout.views(theta))
 
 
-def job_of(
-    engine: Engine, objective: Objective, optimizer: Optimizer, recipe: Recipe, watcher: Watcher, theta: Array
-) -> Job:
-    """Return what runs the epochs of a training, with the policy that its optimiser or bold driver asks for."""
-    kind: type[Job] = LineSearch if isinstance(optimizer, LBFGS) else Job
+def job_of(watcher: Watcher, optimizer: Optimizer) -> type[Job]:
+    """Return what runs the epochs of a training: the policy that its optimiser or bold driver asks for."""
     if watcher.bold is not None:
-        kind = Paced if watcher.bold.form == "seed" else TakeBack
-    return kind(engine, objective, optimizer, recipe, watcher, theta)
+        return Paced if watcher.bold.form == "seed" else TakeBack
+    return LineSearch if isinstance(optimizer, LBFGS) else Job
 
 
 def score(engine: Engine, objective: Objective, theta: Array) -> dict[str, Any]:

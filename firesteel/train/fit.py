@@ -1,8 +1,9 @@
-"""One fit: rows that are packed, a recipe and callbacks go through the loop, and the model keeps what comes of it.
+"""One fit: the rows of a source, a recipe and callbacks go through the loop, and the model keeps the result.
 
-Arrays, frames, stages and the command line end here.  Next: `loop.py`.
+Arrays, frames, stages and the command line call it.  Next: `loop.py`.
 """
 
+import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,12 +13,13 @@ import numpy as np
 
 from firesteel.core.network import Objective
 from firesteel.errors import DivergenceError
-from firesteel.train import loop
 from firesteel.train.callbacks import Callback, Conductor, blank_row
 from firesteel.train.checkpoints import Checkpoints, Identity
 from firesteel.train.engine import Engine
 from firesteel.train.history import History
+from firesteel.train.loop import train
 from firesteel.train.recipe import Recipe
+from firesteel.train.source import Source
 from firesteel.train.state import Progress
 
 __all__ = ["fit"]
@@ -25,59 +27,64 @@ __all__ = ["fit"]
 
 def fit(
     model: Any,
-    engine: Engine,
-    validation: Engine | None,
+    source: Source,
     recipe: Recipe,
     *,
+    validation: Source | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoints: Checkpoints | None = None,
     extra: Mapping[str, Any] | None = None,
     run: str = "firesteel",
 ) -> History:
-    """Train a model on packed rows.
+    """Train a model on rows: validate and pack them, adapt to them what the model leaves open, and run the loop.
 
     Args:
         model: A `firesteel.models.Sequential`, compiled.
-        engine: Holds the rows to train on.
-        validation: Holds those held out.
+        source: The rows to train on, and those held out.
         recipe: How to train.
+        validation: Rows to validate on in place of those held out.
         callbacks: Are called as training goes on.
         checkpoints: Where progress is kept; if there is some of this very training, it goes on.
         extra: What callbacks find in `params`, besides the rest.
         run: What the training is called.
 
     Raises:
-        ConfigError: For callbacks that do not suit the training.
+        ConfigError: For what does not go together.
+        DataError: For rows that no network can be trained on.
         DivergenceError: After the model has taken back the last good weights.
     """
-    objective, drawn = model.suited(engine, recipe.class_weight)
-    extra = {"drawn": drawn, **(extra or {})}
-    conductor = Conductor(model, callbacks, objective, recipe, (engine, validation), extra, run)
-    if drawn:  # nothing can be refused any more
-        model.draw(recipe.seed)
-    origin, found, save = model.state, None, None
-    if checkpoints is not None:
-        identity = _identity(model, objective, recipe, [engine, *([validation] if validation else [])], callbacks)
-        found, save = checkpoints.load(identity, origin), functools.partial(checkpoints.save, identity)
-    start, conductor.params["resumed"] = found or Progress(origin), found is not None
-    try:
-        start = replace(start, state=conductor.start(start.state, start.rows))
-        state, model.history = loop.train(
-            *(engine, objective, model.optimizer, start, recipe),
-            validation=validation,
-            watcher=conductor,
-            keep=save,
-            origin=origin,
-        )
-    except BaseException as error:
-        if isinstance(error, DivergenceError) and error.state is not None:
-            model.keep(error.state)
-        conductor.fail(error)
-        raise
-    model.keep(state)
-    conductor.finish()
-    history: History = model.history
-    return history
+    weights, centre = model.prepared(source, recipe, validation)
+    given, held, shards = recipe.class_weight, None, source.shards_of(recipe)
+    if weights is not None and not isinstance(given, str):
+        given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
+    with contextlib.ExitStack() as stack:
+        engine = stack.enter_context(source.engine(shards, shuffle=recipe.shuffle, centre=centre))
+        if validation is not None or source.survey().held:
+            held = stack.enter_context((validation or source).engine(held=validation is None, centre=centre))
+        stack.enter_context(checkpoints or contextlib.nullcontext())
+        objective, drawn = model.suited(engine, weights)
+        extra = {"validation_split": source.split, "class_weight": given, "drawn": drawn, **(extra or {})}
+        conductor = Conductor(model, callbacks, objective, recipe, (engine, held), extra, run)
+        if drawn:  # nothing can be refused any more
+            model.draw(recipe.seed)
+        origin, found, save = model.state, None, None
+        if checkpoints is not None:
+            identity = _identity(model, objective, recipe, [engine, *([held] if held else [])], callbacks)
+            found, save = checkpoints.load(identity, origin), functools.partial(checkpoints.save, identity)
+        start, conductor.params["resumed"] = found or Progress(origin), found is not None
+        try:
+            start = replace(start, state=conductor.start(start.state, start.rows))
+            watched = {"validation": held, "watcher": conductor, "keep": save, "origin": origin}
+            state, history = train(engine, objective, model.optimizer, start, recipe, **watched)
+        except BaseException as error:
+            if isinstance(error, DivergenceError) and error.state is not None:
+                model.keep(error.state)
+            conductor.fail(error)
+            raise
+        model.history = history
+        model.keep(state)
+        conductor.finish()
+        return history
 
 
 def _identity(
@@ -85,9 +92,8 @@ def _identity(
 ) -> Identity:
     """Return what a training is known by; of callbacks those that may change it, firesteel's with their arguments."""
     own, acting = Callback.__module__, [one for one in callbacks if not one.observes]
-    averaged = ["evaluate_averaged"] if model.optimizer.use_ema else []
-    names = ["epochs", "initial_epoch", "batch_size", "seed", "shuffle", *averaged]
-    settings = {name: getattr(recipe, name) for name in names} | {
+    names = ["epochs", "initial_epoch", "batch_size", "seed", "shuffle", "evaluate_averaged"]
+    settings = {name: getattr(recipe, name) for name in names[: 5 + model.optimizer.use_ema]} | {
         "stopping": None if recipe.stopping is None else str(recipe.stopping),
         "callbacks": [[type(one).__name__, one.given if type(one).__module__ == own else {}] for one in acting],
     }

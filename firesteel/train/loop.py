@@ -71,7 +71,7 @@ def train(
             the epoch of the least loss, or the one from before the training if that was better.
     """
     watcher = watcher or Watcher()
-    job = job_of(engine, objective, optimizer, recipe, watcher, start.state.theta)
+    job = job_of(watcher, optimizer)(engine, objective, optimizer, recipe, watcher, start.state.theta)
     run, averaged = TrainingRun(job, start, watcher, keep, origin), recipe.evaluate_averaged
     while not run.ended:
         run.begin()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from firesteel.core.network import Network
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import whole
 from firesteel.errors import ConfigError
@@ -30,7 +29,7 @@ class Recipe:
         seed: The root of everything random.
         shuffle: Whether batches take rows in another order in each epoch.
         initial_epoch: The number of the first epoch.
-        class_weight: What `fit` takes, until the rows are known; then a weight for each class, or None.
+        class_weight: What rows of each class weigh, as `fit` takes it.
         stopping: When to stop early, besides what callbacks say.
         evaluate_averaged: Whether validation, the best epoch and what callbacks see are of the average of the
             weights, where the optimiser keeps one.
@@ -64,10 +63,6 @@ class Recipe:
             if (number := whole(value)) is None or number < low:
                 raise ConfigError(f"{name}={value!r}: it must be an integer of at least {low}", code="config-value")
             numbers[name] = number
-
-    def check(self, network: Network, optimizer: Optimizer) -> None:
-        """Raise ConfigError for what cannot be trained so."""
-        self.strategy.check(network, optimizer, self.batch_size)
 
 
 def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:

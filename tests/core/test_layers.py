@@ -9,6 +9,7 @@ import pytest
 
 from firesteel.core import constraints
 from firesteel.core.constraints import CONSTRAINTS, MaxNorm
+from firesteel.core.losses import Standardized
 from firesteel.core.network import Network, alone
 from firesteel.core.optimizers import SGD
 from firesteel.core.update import update
@@ -294,5 +295,20 @@ def test_a_normalization_adapts_once_to_numbers_and_first_of_all():
     layer.adapt(X)
     with pytest.raises(ConfigError, match="make a new one"):
         layer.adapt(X)
-    with pytest.raises(ConfigError, match="must be the first layer"):
-        fit(model(Dense(3), Normalization()))
+    twice = Normalization()
+    for layers in ([Dense(3), Normalization()], [twice, Dense(3), twice], [Normalization(invert=True), Dense(3)]):
+        with pytest.raises(ConfigError, match="must be the first layer, or with invert=True the last"):
+            fit(model(*layers))
+
+
+def test_an_inverting_normalization_at_the_end_takes_the_targets_and_so_does_a_standardized_loss():
+    made = Sequential([Normalization(), Dense(1), Normalization(invert=True)])
+    made.compile("sgd", Standardized("mse"), ["mae"])
+    y = 1000 * X[:, 0] + 5
+    made.fit(X, y, epochs=2, verbose=0)
+    first, _, last = made.layers
+    np.testing.assert_allclose(first.mean, X.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose((last.mean, last.variance), ([y.mean()], [y.var()]), rtol=1e-6)
+    (loss,) = [made.get_compile_config()["loss"]]
+    assert loss["mean"] == last.mean and loss["deviation"] == (np.sqrt(last.variance[0]),)
+    assert made.history.rows[0]["loss"] < 10 < made.history.rows[0]["mae"], "the loss is in units of their spread"

@@ -42,6 +42,8 @@ def folder(tmp_path_factory):
     write_text(place / "wide.txt", [(y[:, None] == np.arange(1, 12) % 11).astype(int)])
     rng = np.random.default_rng(0)
     write_text(place / "z.txt", [rng.normal(size=(400, 1))])
+    numbers = rng.normal(size=(4096, 2))
+    (place / "numbers.csv").write_text("a,b\n" + "".join(f"{a:.3f},{b:.3f}\n" for a, b in numbers))
     kind = rng.integers(3, size=300)
     weight, age = rng.normal(np.array([4, 15, 1])[kind]), rng.integers(1, 9, 300)
     words = (("true", "cat"), ("true", "dog"), ("false", "fish"))
@@ -58,6 +60,7 @@ def placed(argv, folder):
 FORMATS = {
     "csv": ["pets.csv", "--label", "kind", "--validation-split", "0.25", "--test", "pets.csv"],
     "regression": ["pets.csv", "--label", "weight", "--features", "age,tail"],
+    "regression in many blocks": ["numbers.csv", "--label", "b"],
     "libsvm": ["digits.libsvm", "--test", "digits.libsvm"],
     "parquet": ["digits.parquet"],
     "npz": ["digits.npz", "--validation-split", "0.25"],
@@ -67,7 +70,7 @@ FORMATS = {
 }
 
 
-IN_SHORT = ("csv", "regression", "text with a class that has no row")
+IN_SHORT = ("csv", "regression in many blocks", "text with a class that has no row")
 """The kinds of labels; `test_readers_give_the_same_bits.py` reads every format on both engines."""
 
 

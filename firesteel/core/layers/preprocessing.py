@@ -102,7 +102,8 @@ class Normalization(Layer):
     """Shifts and scales each input to mean 0 and variance 1: (x - mean) / sqrt(variance); or back again.
 
     mean, variance: one number for each input, or one for all; where none is given, `adapt` or the first `fit` takes
-    them from the rows; from sparse rows, mean 0 and the square of each input's largest size.  A variance of 0, of an
+    them from the rows: as the first layer those of the inputs, and with `invert` as the last those of the targets;
+    from sparse rows, mean 0 and the square of each input's largest size.  A variance of 0, of an
     input that never changed, is taken as 1 (Keras divides by 1e-7 there), and so is one below what float32 can divide
     by, of 1e-76.
     invert: x sqrt(variance) + mean.
