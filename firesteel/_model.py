@@ -33,8 +33,10 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
 from firesteel.tables.arrays import Arrays
+from firesteel.tables.containers import columns_of, is_table
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
 from firesteel.tables.moments import measure
+from firesteel.tables.schema import Schema
 from firesteel.tables.weights import class_weights
 from firesteel.train.callbacks import Callback
 from firesteel.train.centring import centre_for
@@ -75,6 +77,7 @@ class Model:
         self._how: CompileSettings | None = None
         self._scored: Objective | None = None
         self.history: History | None = None
+        self.schema: Schema | None = None
         self.stop_training = False
 
     @spelled
@@ -155,8 +158,16 @@ class Model:
             loss = replace(loss, mean=targets.mean, deviation=targets.deviation)  # type: ignore[arg-type]
             self._how = CompileSettings(optimizer, loss, measured)
 
+    def _learn(self, x: Any, split: float) -> None:
+        """Learn a table's columns, less the last rows that are held out, where the first layer asks for it.
+
+        x: the table, or None to forget what was learned of one.
+        """
+
     def _flat(self, x: Any) -> Any:
-        """Return rows of pictures as rows of numbers, where a layer is there to flatten them."""
+        """Return a table's columns, or pictures where a layer is there to flatten them, as rows of numbers."""
+        if self.schema is not None and is_table(x):
+            return self.schema.encode(*columns_of(x))
         flattened = any([isinstance(layer, Flatten) for layer in self.layers])
         return np.reshape(x, (len(x), -1)) if flattened and np.ndim(x) > 2 else x
 
@@ -278,8 +289,9 @@ class Model:
         self._choose(theta)
 
     def fingerprint(self) -> str:
-        """Return the SHA-256, 64 hex digits, of the architecture and the weights."""
-        return self.network.fingerprint(self.theta)
+        """Return the SHA-256, 64 hex digits, of the architecture and the weights, and of what is known of a table."""
+        found: str = self.network.fingerprint(self.theta)
+        return found if self.schema is None else self.schema.fingerprint(found)
 
     # Training
 
@@ -344,21 +356,28 @@ class Model:
         Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
         DivergenceError after putting back the last good weights.
         """
-        chosen = strategy_of(strategy, self.optimizer)
+        chosen, before = strategy_of(strategy, self.optimizer), self.schema
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         self._compiled()
         split, held = 0.0 if validation_data is not None else validation_split, None
         columns = (features, label, weight)
-        source = self._source(x, y, sample_weight, columns, split, shuffle)
-        how = (epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight)
-        recipe = Recipe(*how, evaluate_averaged=evaluate_averaged)
-        if validation_data is not None:
-            held = self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's ")
-        called = [*_printers(verbose), *listed("callbacks", callbacks, Callback)]
-        place = kept.place(checkpoint, called)
-        extra = {"columns": columns}
-        return fit(self, source, recipe, validation=held, callbacks=called, checkpoints=place, extra=extra)
+        if before is None and is_table(x):
+            self._learn(x, split)
+        try:
+            source = self._source(x, y, sample_weight, columns, split, shuffle)
+            how = (epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight)
+            recipe = Recipe(*how, evaluate_averaged=evaluate_averaged)
+            if validation_data is not None:
+                held = self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's ")
+            called = [*_printers(verbose), *listed("callbacks", callbacks, Callback)]
+            place = kept.place(checkpoint, called)
+            extra = {"columns": columns}
+            return fit(self, source, recipe, validation=held, callbacks=called, checkpoints=place, extra=extra)
+        except (ConfigError, DataError):
+            if before is None and not self._chosen:
+                self._learn(None, split)  # rows that are refused decide nothing
+            raise
 
     def prepared(
         self, source: Source, recipe: Recipe, validation: Source | None
@@ -572,6 +591,7 @@ class Model:
     def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
         """Return what `save` writes."""
         extra: dict[str, Any] = {"compiled": self.get_compile_config()}
+        extra |= {} if self.schema is None else {"table": self.schema.to_config()}
         state, vectors = self._state, {}
         if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
             extra["state"] = state.counts

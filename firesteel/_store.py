@@ -6,7 +6,8 @@ both finds a damaged file.  A save is written next to the target, flushed and re
 old file stays whole until the new one is.
 
 Format 1 holds a network, its weights and what it was compiled with.  Format 2 also holds the state of a training that
-may go on: the optimiser's moments, the steps taken, the learning rate that was set; or a network's centre.
+may go on: the optimiser's moments, the steps taken, the learning rate that was set; or a network's centre; or how a
+table's columns become its rows.
 """
 
 import hashlib
@@ -53,7 +54,7 @@ def tensor_names(network: Network) -> list[str]:
 
 def _format(header: Mapping[str, Any]) -> int:
     """Return the first format whose readers understand a description: no file has a higher one than it needs."""
-    return 2 if "state" in header or "centre" in header["network"] else 1
+    return 2 if "state" in header or "table" in header or "centre" in header["network"] else 1
 
 
 def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: Mapping[str, Array] = NONE) -> bytes:

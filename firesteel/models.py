@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ from firesteel._model import Model
 from firesteel._printing import plain, say
 from firesteel.core import metrics
 from firesteel.core.faster import faster
-from firesteel.core.layers import Dropout, Input, Layer, dense
+from firesteel.core.layers import Dropout, Input, Layer, Table, dense
 from firesteel.core.network import Network
 from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
+from firesteel.tables.containers import columns_of
 from firesteel.tables.given import listed
+from firesteel.tables.profile import schema_of
+from firesteel.tables.schema import Schema
 from firesteel.train.state import TrainState
 from firesteel.train.step import SUB_BATCH
 
@@ -93,6 +97,21 @@ class Sequential(Model):
         before = self._network
         kept = () if before is None else (before.sparse, before.centre)
         self._network = Network.chain(self._layers, inputs, self._dtype, *kept)
+
+    def _learn(self, x: Any, split: float) -> None:
+        at = next((n for n, layer in enumerate(self.layers) if not isinstance(layer, Input)), -1)
+        first = self.layers[at] if at >= 0 else None
+        if not isinstance(first, Table):
+            return
+        if x is None:
+            known = replace(first, edges=(), plain=0, levels=())
+            self.schema = None
+        else:
+            columns, rows = columns_of(x)
+            used = slice(0, int(rows * (1 - split)))
+            self.schema = schema_of({name: values[used] for name, values in columns.items()}, used.stop)
+            known = self.schema.layer(first)
+        self._layers, self._network = (*self.layers[:at], known, *self.layers[at + 1 :]), None
 
     # Looking
 
@@ -203,6 +222,11 @@ class Sequential(Model):
                 named = [m if isinstance(m, str) else metrics.get(m) for m in compiled["metrics"]]
                 model.compile(compiled["optimizer"], compiled["loss"], named)
                 model._objective()
+            if (table := header.get("table")) is not None:
+                model.schema = Schema.from_config(table)
+                first = next(layer for layer in model.layers if not isinstance(layer, Input))
+                if not isinstance(first, Table) or model.schema.layer(first) != first:
+                    raise ValueError("its table is not that of its first layer")
             if "state" in header:
                 still, optimizer = (
                     np.broadcast_to(np.zeros((), theta.dtype), theta.shape),

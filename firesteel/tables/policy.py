@@ -25,6 +25,47 @@ the last by key, always stay."""
 
 
 @dataclass(frozen=True)
+class Defaults:
+    """How a network for a table of raw columns is built and trained where nobody says it.
+
+    Args:
+        hidden: The units of each hidden layer, all SiLU.
+        batch_size: Rows a step.
+        epochs: The most passes.
+        held: The share of the rows that is held out.
+        patience: How many passes without a better validation loss end the training.
+        output_dim: How many numbers stand for a category.
+    """
+
+    hidden: tuple[int, ...]
+    batch_size: int
+    epochs: int
+    held: float
+    patience: int
+    output_dim: int = 8
+
+
+DROPOUT, RATE, MOMENTUM, ACTIVATION = 0.15, 0.002, 0.99, "silu"
+"""Of every such network: the dropout behind each hidden layer, AdamW's rate, and what its averages keep at a step."""
+BY_ROWS = (
+    (2_000, Defaults((64, 64), 64, 256, 0.2, 32)),
+    (20_000, Defaults((256, 256), 256, 256, 0.2, 16)),
+    (200_000, Defaults((256, 256), 256, 256, 0.2, 16)),
+    (2**63, Defaults((256, 256), 1024, 64, 0.05, 4, 16)),
+)
+"""Up to how many rows which defaults count: docs/tables.md says what they are worth."""
+
+
+def defaults_for(rows: int) -> Defaults:
+    """Return the defaults for a table of so many rows.
+
+    >>> defaults_for(500).hidden, defaults_for(5_000).batch_size
+    ((64, 64), 256)
+    """
+    return next(found for most, found in BY_ROWS if rows < most)
+
+
+@dataclass(frozen=True)
 class Tally:
     """How many rows have a weight above 0, and how many of them are held out, by class and key.
 

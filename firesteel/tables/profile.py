@@ -189,6 +189,16 @@ def _comparable(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys],
 # Learning
 
 
+def schema_of(columns: Mapping[str, ColumnValues], rows: int) -> Schema:
+    """Return how these columns become flat rows, of rows that are all in memory."""
+    profile, counts = Profile.of(columns, rows), dict[str, dict[str, int]]()
+    for name in profile.open_columns():
+        values = columns[name]
+        found = np.bincount(values.data[~values.absent], minlength=len(values.words))
+        counts[name] = dict(zip(values.words, found.tolist(), strict=True))
+    return learn(profile, counts=counts)
+
+
 def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = None, zone: str = "UTC") -> Schema:
     """Return how the columns of such a table become flat rows.
 

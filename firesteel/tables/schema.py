@@ -5,10 +5,12 @@ trained on.  `core/layers/table.py` is the first layer of a network for such row
 """
 
 import datetime
+import hashlib
+import json
 import math
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +25,8 @@ NUMBERS, TEXT, TIMES = ("float", "integer", "boolean"), "text", ("date", "timest
 """Kinds of columns; a wall clock's times have no zone."""
 UNSEEN, ABSENT = 0, 1
 """Codes of a category that training has not seen, or has seen too seldom, and of a missing one."""
+MOVING = 4_000
+"""Categories of a table from which on a step moves those of its batch alone."""
 CLIP = 3.0
 """Where scaled numbers end: z / sqrt(1 + (z / 3)^2)."""
 DAY = 86_400_000_000
@@ -48,6 +52,9 @@ class ColumnValues:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def __getitem__(self, rows: slice) -> "ColumnValues":
+        return replace(self, data=self.data[rows], missing=None if self.missing is None else self.missing[rows])
 
     @property
     def absent(self) -> npt.NDArray[np.bool_]:
@@ -346,11 +353,16 @@ class Schema(Spec):
             sum(column.count > 0 for column in self.columns),
         )
 
-    def layer(self, output_dim: int = 8, **more: Any) -> Table:
-        """Return the first layer of a network for these rows."""
-        edges = [ends for column in self.columns for ends in column.edges_of]
-        levels = [column.count for column in self.columns if column.count]
-        return Table(edges, self.shape[1], levels, output_dim, **more)  # type: ignore[arg-type]
+    def layer(self, given: Table) -> Table:
+        """Return the first layer of a network for these rows, with the settings of one that knows no table yet."""
+        edges = tuple(ends for column in self.columns for ends in column.edges_of)
+        levels = tuple(column.count for column in self.columns if column.count)
+        moving = given.sparse_steps or sum(levels) > MOVING
+        return replace(given, edges=edges, plain=self.shape[1], levels=levels, sparse_steps=moving)
+
+    def fingerprint(self, network: str) -> str:
+        """Return the SHA-256 of this and of a network's fingerprint."""
+        return hashlib.sha256(network.encode() + json.dumps(self.to_config()).encode()).hexdigest()
 
     def origins(self) -> list[str]:
         """Return the column that each input of a flat row comes from."""

@@ -115,6 +115,9 @@ class Table(Layer):
     y: (B, N + P + K + C output_dim): the first N + P, then the K bins of the numbers (`PiecewiseLinear`), then a row
     of a table that is learned for each category.
 
+    Without edges, plain and levels it learns what they are from the table that a model is first fitted on, of columns
+    of any type: `Sequential([Table(), Dense(...), ...]).fit(frame, y)`.
+
     Category 0 is what training has not seen.  It is trained all the same: while training each category is taken for
     it at probability `unseen`.
 
@@ -145,7 +148,7 @@ class Table(Layer):
 
     @property
     def inputs(self) -> int | None:
-        return len(self.edges) + self.plain + len(self.levels)
+        return len(self.edges) + self.plain + len(self.levels) or None
 
     @cached_property
     def binned(self) -> PiecewiseLinear:
@@ -159,7 +162,11 @@ class Table(Layer):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (self.inputs,):
-            raise ConfigError(f"a table of {self.inputs} inputs is given {inputs[0]}", code="config-shape")
+            raise ConfigError(
+                "Table() learns its columns from a table, such as a pandas DataFrame: fit the model on one, or say "
+                "edges, plain and levels",
+                code="config-shape",
+            )
         return (len(self.edges) + self.plain + len(self.binned.bins[0]) + len(self.levels) * self.output_dim,)
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
