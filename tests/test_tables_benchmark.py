@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.tables import SET_ASIDE, TABLES, Split, Table, score, splits, tables
 from benchmarks.tables.command import main
 from benchmarks.tables.models import MODELS
-from benchmarks.tables.peers import Model, categories, columns, constant
+from benchmarks.tables.peers import TREES, Model, categories, columns, constant
 from benchmarks.tables.results import Results, report
 from benchmarks.tables.runs import finished, kept, path, perform, plan
 from benchmarks.tables.scores import auc, behind, gap, log_loss, mean_and_error, measure
@@ -261,3 +261,14 @@ def test_the_benchmarks_command_has_the_tables(monkeypatch, capsys):
         benchmarks()
     assert "python -m benchmarks tables" in capsys.readouterr().out
     assert isinstance(next(splits(Table("t", "regression", NUMBERS))), Split)
+
+
+def test_sparks_models_are_run_where_they_are_asked_for(monkeypatch, folder, capsys):
+    done = []
+    monkeypatch.setattr("benchmarks.tables.command.perform", lambda folder, run, *_: done.append(run) or {})
+    monkeypatch.setattr(Model, "missing", lambda model: [])
+    main([str(folder), "--tables", "ames", "--splits", "0"])
+    usual = {model for model, _, _ in done}
+    assert {"constant", "linear", "mlp", "realmlp", *TREES} <= usual
+    main([str(folder), "--tables", "ames", "--splits", "0", "--spark"])
+    assert {model for model, _, _ in done} - usual == {"spark-linear", "spark-forest", "spark-gbt"}

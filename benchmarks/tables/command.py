@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     """Return what reads the command's words."""
     made = argparse.ArgumentParser(prog="python -m benchmarks tables", description=__doc__)
     made.add_argument("folder", type=Path, help="where `python -m benchmarks.tables.prepare FOLDER` put the tables")
-    usual = [name for name, model in MODELS.items() if not model.spark]
+    usual = [name for name, model in MODELS.items() if not model.start]
     made.add_argument("--models", type=names(tuple(MODELS)), help=f"of {', '.join(MODELS)}; without: all but Spark's")
     made.add_argument("--tables", type=names(TABLES), default=TABLES, help=f"of {', '.join(TABLES)}")
     made.add_argument("--splits", type=names(("0", "1", "2")), default=["0", "1", "2"], help="of 0, 1, 2")

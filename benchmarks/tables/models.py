@@ -1,5 +1,5 @@
-"""All models by name."""
+"""All models by name; those of firesteel have names that begin with `firesteel`."""
 
-from benchmarks.tables.peers import PEERS
+from benchmarks.tables import peers, spark
 
-MODELS = dict(PEERS)
+MODELS = peers.PEERS | spark.PEERS

@@ -1,8 +1,10 @@
 """What one would take instead, each with its library's defaults and its own handling of categories."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -170,22 +172,24 @@ def realmlp(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> n
 
 @dataclass(frozen=True)
 class Model:
-    """How to fit it, the modules that it imports before its seconds are counted, and whether it needs Spark."""
+    """How to fit it; what it imports, and what Spark's models start, before their seconds are counted."""
 
     fit_predict: FitPredict
     modules: tuple[str, ...] = ()
-    spark: bool = False
+    start: Callable[[], object] | None = None
 
     def missing(self) -> list[str]:
         """Return the modules that are not installed."""
         return [name for name in self.modules if find_spec(name.partition(".")[0]) is None]
 
-    def versions(self) -> dict[str, str]:
-        """Import the modules and return the versions of their packages."""
+    def ready(self) -> dict[str, str]:
+        """Import the modules, start what is to be started, and return the versions of the packages."""
         for name in self.modules:
             import_module(name)
+        if self.start:
+            self.start()
         packages = sorted({name.partition(".")[0] for name in self.modules})
-        return {name: getattr(import_module(name), "__version__", "?") for name in packages}
+        return {name: getattr(import_module(name), "__version__", None) or version(name) for name in packages}
 
 
 SCIKIT = ("sklearn.compose", "sklearn.impute", "sklearn.pipeline", "sklearn.preprocessing")

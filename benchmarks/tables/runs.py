@@ -93,7 +93,7 @@ def _split(found: Table, name: str) -> Split:
 def _main(folder: str, model: str, name: str, split: str) -> None:
     warnings.simplefilter("ignore")
     chosen, found = MODELS[model], table(folder, name)
-    versions = chosen.versions()
+    versions = chosen.ready()
     print(json.dumps(score(chosen.fit_predict, found, _split(found, split)) | {"versions": versions}))
 
 
