@@ -1,6 +1,6 @@
 """What a model is: a network, its weights, what it was compiled with; how it trains, predicts, looks and is kept.
 
-`models.py` has the one that builds a chain of layers.  Next in a fit: `train/fit.py`.
+`models.py` has the one that builds a chain of layers, as users know it.  Next in a fit: `train/fit.py`.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.optimizers import Optimizer
-from firesteel.core.spec import spelled
+from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.fast.blas import steady
@@ -63,14 +63,13 @@ class CompileSettings(NamedTuple):
 class Model:
     """A network with its weights, what it was compiled with, and how its training goes on.
 
-    `firesteel.models.Sequential` is the one that builds a chain of layers.
+    network: None while it is unknown, as that of a `firesteel.models.Sequential` is without a number of inputs.
     """
 
-    def __init__(self, dtype: str) -> None:
+    def __init__(self, network: Network | None, dtype: str = "float32") -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
-        self._dtype = dtype
-        self._network: Network | None = None
+        self._network, self._dtype = network, dtype if network is None else network.dtype
         self._theta: Array | None = None
         self._state: TrainState | None = None
         self._chosen = False
@@ -110,8 +109,9 @@ class Model:
     def network(self) -> Network:
         """The frozen network.  Raises ConfigError while the number of inputs is unknown."""
         if self._network is None:
-            self._build(None)
-        assert self._network is not None
+            raise ConfigError(
+                "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
+            )
         return self._network
 
     @property
@@ -121,12 +121,21 @@ class Model:
 
     @property
     def _inputs(self) -> int | None:
-        """The number of inputs, if it is known before the rows are."""
-        return self.network.inputs
+        """The number of inputs, None while it is unknown."""
+        return None if self._network is None else self._network.inputs
 
-    def _build(self, width: int | None) -> None:
-        """Make the network, for rows of so many numbers."""
-        raise NotImplementedError
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Say the number of inputs where no layer does: (None, 784), None being the rows.
+
+        Raises ConfigError where the network is for another.
+        """
+        width = whole(input_shape[-1]) if isinstance(input_shape, tuple) and len(input_shape) == 2 else None
+        if width is None or width < 1:
+            raise ConfigError(f"input_shape={input_shape!r}: give (None, inputs)", code="config-value")
+        if self._inputs not in (None, width):
+            raise ConfigError(
+                f"input_shape={input_shape!r}, and the first layer is for {self._inputs} inputs", code="config-shape"
+            )
 
     def _waiting(self) -> list[Normalization]:
         """Return the layers that are to learn means and variances from the rows."""
@@ -419,12 +428,12 @@ class Model:
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
         """Validate the rows, build what they decide, and see that both fit."""
-        known = self._network or (self.layers and self._inputs)
+        known = self._inputs is not None
         if known:
             self._objective()
         survey = source.survey()
         if not known:
-            self._build(survey.width)
+            self.build((None, survey.width))
         try:
             objective = self._objective()
             loss, inputs, outputs = objective.loss, objective.network.inputs, objective.network.outputs
@@ -511,9 +520,9 @@ class Model:
         """
         if is_frame(x):
             return _frames().predict(x, self.network, self.theta, features)
-        array = features_of(self._flat(x), inputs=self._known_inputs)
-        if self._network is None and self._inputs is None:
-            self._build(array.shape[1])
+        array = features_of(self._flat(x), inputs=self._inputs)
+        if self._inputs is None:
+            self.build((None, array.shape[1]))
         check_width(array.shape[1], self.network.inputs, "x", len(array))
         with threads() as run:
             return steady(lambda: predict(self.network, self.theta, array, run))
@@ -547,12 +556,8 @@ class Model:
                 code="config-arrays",
             )
         names = {part: whose + name for part, name in NAMES.items()} if whose else NAMES
-        rows = rows_of(self._flat(x), y, sample_weight, names, self._known_inputs)
+        rows = rows_of(self._flat(x), y, sample_weight, names, self._inputs)
         return Arrays(*rows, self._dtype, split, names)
-
-    @property
-    def _known_inputs(self) -> int | None:
-        return self._inputs if self._network is None else self._network.inputs
 
     def _packed(self, source: Source, split: float, more: bool) -> Source:
         """Return packed rows as they are; raise ConfigError where they were packed for something else."""

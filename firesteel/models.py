@@ -18,7 +18,7 @@ from firesteel.core import metrics
 from firesteel.core.faster import faster
 from firesteel.core.layers import Dropout, Input, Layer, Table, dense
 from firesteel.core.network import Network
-from firesteel.core.spec import spelled, whole
+from firesteel.core.spec import spelled
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
 from firesteel.tables.containers import columns_of
@@ -48,7 +48,7 @@ class Sequential(Model):
 
     @spelled
     def __init__(self, layers: Sequence[Layer] | None = None, *, dtype: str = "float32") -> None:
-        super().__init__(dtype)
+        super().__init__(None, dtype)
         self._layers: tuple[Layer, ...] = ()
         for layer in listed("layers", layers):
             self.add(layer)
@@ -70,33 +70,20 @@ class Sequential(Model):
         self._network = None
 
     @property
+    def network(self) -> Network:
+        """The frozen network, a chain.  Raises ConfigError while the number of inputs is unknown."""
+        if self._network is None and self._inputs is not None:
+            self.build((None, self._inputs))
+        return super().network
+
+    @property
     def _inputs(self) -> int | None:
-        """The number of inputs that the first layer says, if it does."""
-        return self._layers[0].inputs if self._layers else 1
+        return self._layers[0].inputs if self._network is None and self._layers else super()._inputs
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Say the number of inputs where no layer does: (None, 784), None being the rows.
-
-        Raises ConfigError where a layer says another.
-        """
-        width = whole(input_shape[-1]) if isinstance(input_shape, tuple) and len(input_shape) == 2 else None
-        if width is None or width < 1:
-            raise ConfigError(f"input_shape={input_shape!r}: give (None, inputs)", code="config-value")
-        if self._inputs not in (None, width):
-            raise ConfigError(
-                f"input_shape={input_shape!r}, and the first layer is for {self._inputs} inputs", code="config-shape"
-            )
-        self._build(width)
-
-    def _build(self, width: int | None) -> None:
-        inputs = width if self._inputs is None else self._inputs
-        if inputs is None:
-            raise ConfigError(
-                "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
-            )
-        before = self._network
-        kept = () if before is None else (before.sparse, before.centre)
-        self._network = Network.chain(self._layers, inputs, self._dtype, *kept)
+        super().build(input_shape)
+        if self._network is None:
+            self._network = Network.chain(self._layers, input_shape[-1] or 0, self._dtype)
 
     def _learn(self, x: Any, split: float) -> None:
         at = next((n for n, layer in enumerate(self.layers) if not isinstance(layer, Input)), -1)

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from firesteel._model import Model
 from firesteel.callbacks import Callback
 from firesteel.core.layer import Joint, Layer, Param
 from firesteel.core.layers import BatchNormalization, Dense, Dropout, Embedding, Rescaling
@@ -11,7 +12,6 @@ from firesteel.core.layers.wrapper import Wrapper
 from firesteel.core.network import Network, Node
 from firesteel.core.seeds import stream_for
 from firesteel.core.spec import choice
-from firesteel.models import Sequential
 
 
 class Add(Layer):
@@ -218,8 +218,7 @@ def network(name, end=None, dtype="float32"):
 
 def model(name, dtype="float32", optimizer="adam"):
     """Return a model whose network is one of the graphs."""
-    made = Sequential([Dense(3, "softmax", input_dim=8)], dtype=dtype)
-    made._network = network(name, dtype=dtype)
+    made = Model(network(name, dtype=dtype))
     made.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
     return made
 

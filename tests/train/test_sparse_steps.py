@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from firesteel._model import Model
 from firesteel.callbacks import BoldDriver, LambdaCallback
 from firesteel.core import losses
 from firesteel.core import optimizers as catalogue
@@ -298,9 +299,8 @@ def test_one_table_may_be_read_by_several_nodes():
     nodes = (Node(both, (0,), 0), Node(both, (1,), 0), Node(graphs.Join(), (2, 3), 1), Node(Dense(1), (4,), 2))
     thetas = []
     for lazy in (True, False):
-        made = Sequential([Dense(1, input_dim=2)])
         named = tuple(replace(n, layer=replace(both, sparse_steps=lazy)) if n.owner == 0 else n for n in nodes)
-        made._network = Network(named, ((1,), (1,)))
+        made = Model(Network(named, ((1,), (1,))))
         made.compile(SGD(0.1), "mse")
         made.fit(X[:, :2], X[:, 0] / 300, epochs=2, seed=1, verbose=0)
         thetas.append(made.theta.tobytes())
