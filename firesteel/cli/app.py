@@ -23,14 +23,8 @@ app = App(
     exit_on_error=False,
     error_formatter=lambda error: CycloptsPanel(without_secrets(str(error))),
 )
-app.command(data)
-app.command(demo)
-app.command(doctor)
-app.command(evaluate)
-app.command(inspect)
-app.command(predict)
-app.command(report)
-app.command(train)
+for command in (data, demo, doctor, evaluate, inspect, predict, report, train):
+    app.command(command)
 
 
 def run(argv: list[str]) -> int:

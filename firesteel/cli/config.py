@@ -208,13 +208,7 @@ class Config:
     file: Path | None = None
 
 
-SECTIONS: dict[str, type[Any]] = {
-    "data": DataSettings,
-    "model": ModelSettings,
-    "training": TrainingSettings,
-    "engine": EngineSettings,
-    "run": RunSettings,
-}
+SECTIONS: dict[str, type[Any]] = {f.name: type(f.default) for f in fields(Config) if f.name != "file"}
 SHORT = ("activation", "dropout", "scale")
 LARGEST = 2**24
 """Bytes of a file of settings, at most."""

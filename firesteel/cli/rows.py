@@ -23,17 +23,8 @@ from firesteel.datasets.marks import CODE, are_stray, is_missing, is_numeral
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, DataError, SparkSetupError
 
-ENDINGS = {
-    ".csv": "csv",
-    ".idx": "idx",
-    ".libsvm": "libsvm",
-    ".npy": "numpy",
-    ".npz": "numpy",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".svm": "libsvm",
-    ".svmlight": "libsvm",
-}
+ENDINGS = {".csv": "csv", ".idx": "idx", ".npy": "numpy", ".npz": "numpy", ".parquet": "parquet", ".pq": "parquet"}
+ENDINGS |= dict.fromkeys((".libsvm", ".svm", ".svmlight"), "libsvm")
 PACKED = (".bz2", ".gz", ".lz4", ".xz", ".zst")
 """Endings of packed files, in front of which another says what they hold."""
 MEMORY = ("arrays", "frame")

@@ -95,7 +95,6 @@ def curves(
     training: Sequence[float | None],
     validation: Sequence[float | None],
     best: int | None,
-    *,
     loss: bool,
 ) -> str:
     """Return the chart of one measure over the epochs, of training rows and, where there are some, of others.

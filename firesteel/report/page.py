@@ -26,20 +26,10 @@ from firesteel.train.history import UNMEASURED
 
 UPRIGHT, BRIEF = 4, 18
 """Letters of a class's name beyond which a matrix writes it upright, and beyond which in part."""
-TABLE, LISTED, COLUMNS, PAIRS, MEASURES = 20, 30, 6, 10, 5
-"""At most: classes of a matrix that is a table, classes and outputs listed, inputs of a mistake, pairs of classes
-listed, measures drawn as curves."""
-STATES = {
-    "training": "training goes on",
-    "finished": "finished",
-    "diverged": "diverged",
-    "interrupted": "interrupted",
-}
-TIMES = (
-    ("computing", "the work itself"),
-    ("waiting for the slowest shard", "shards that had finished before"),
-    ("engine and driver", "starting jobs, moving weights, callbacks"),
-)
+TABLE, LISTED, PAIRS, MEASURES = 20, 30, 10, 5
+"""At most: classes of a matrix that is a table, classes and outputs listed, pairs of classes listed, measures drawn
+as curves."""
+STATES = ("training", "finished", "diverged", "interrupted")
 
 
 def render(folder: str | Path) -> str:
@@ -52,7 +42,7 @@ def render(folder: str | Path) -> str:
     folder = path_of(folder, "folder")
     path = folder / "metrics.json"
     metrics = without_secrets(_object(path))
-    if metrics.get("format") != FORMAT or metrics.get("status") not in list(STATES):
+    if metrics.get("format") != FORMAT or metrics.get("status") not in STATES:
         raise StoreError(
             f"{path} has format {metrics.get('format')!r} and status {metrics.get('status')!r}: this firesteel reads "
             f"format {FORMAT}, with a status of {', '.join(STATES)}",
@@ -62,14 +52,19 @@ def render(folder: str | Path) -> str:
     config = without_secrets(_text(folder / "config.toml")) if (folder / "config.toml").exists() else None
     env = _flat(_object(folder / "env.json")) if (folder / "env.json").exists() else []
     try:
-        parts = _parts(metrics, history)
-        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        names = {
-            "name": without_secrets(folder.resolve().name),
-            "state": STATES[metrics["status"]],
-            "written": f"{written:%Y-%m-%d %H:%M:%S}",
-        }
-        return _template().render(names | parts, m=metrics, e=metrics.get("evidence"), config=config, env=env)
+        return _template().render(
+            name=without_secrets(folder.resolve().name),
+            written=f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d %H:%M:%S}",
+            sentences=verdict(metrics, history),
+            done=len(history),
+            curves=_curves(metrics, history),
+            time=_time(metrics, history),
+            scores=_scores(metrics),
+            m=metrics,
+            e=None if metrics.get("evidence") is None else _shown(metrics["evidence"], metrics.get("picture")),
+            config=config,
+            env=env,
+        )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, UndefinedError) as error:
         raise StoreError(
             f"{path} or history.jsonl is damaged: {type(error).__name__}, {error}", code="store-damaged"
@@ -186,31 +181,16 @@ def _brief(name: str) -> str:
 @functools.cache
 def _template() -> Any:
     shapes = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    shapes.filters.update(percent=_percent, number=_number, seconds=_seconds, brief=_brief)
+    shapes.filters.update(percent=_percent, number=_number, seconds=_seconds, brief=_brief, input=_input)
+    shapes.globals.update(chart=_chart)
     return shapes.from_string((files("firesteel.report") / "page.html.j2").read_text("utf-8"))
 
 
 # Parts
 
 
-def _parts(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    evidence, picture = metrics.get("evidence"), metrics.get("picture")
-    parts: dict[str, Any] = {
-        "sentences": verdict(metrics, history),
-        "done": len(history),
-        "curves": _curves(metrics, history),
-        "time": _time(metrics, history),
-        "scores": _scores(metrics),
-        "shards": None,
-    }
-    shards = metrics.get("shard_seconds")
-    if shards and len(shards) > 1:
-        parts["shards"] = _drawn(charts.bars("shards", shards, "shard", "seconds"))
-    return parts if evidence is None else parts | _evidence(evidence, picture)
-
-
-def _drawn(svg: str) -> Markup:
-    return Markup(svg)  # of charts.py, which knows no text but its own
+def _chart(kind: str, name: str, *given: Any) -> Markup:
+    return Markup(getattr(charts, kind)(name, *given))  # charts.py knows no text but its own
 
 
 def _scalar(value: Any) -> bool:
@@ -247,13 +227,11 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
     found: list[dict[str, Any]] = []
     for name in sorted(names, key=lambda name: (name != "loss", name == "learning_rate")):
         training, validation = ([row.get(before + name) for row in history] for before in ("", "val_"))
-        finite = [value for value in (*training, *validation) if _finite(value)]
-        if not finite or len(found) > MEASURES:
+        if not any(map(_finite, (*training, *validation))) or len(found) > MEASURES:
             continue
-        chart = charts.curves(
-            f"curve{len(found)}", epochs, training, validation, best, loss=name in ("loss", "learning_rate")
-        )
-        found.append({"name": name.replace("_", " "), "svg": _drawn(chart)})
+        falls = name in ("loss", "learning_rate")
+        chart = _chart("curves", f"curve{len(found)}", epochs, training, validation, best, falls)
+        found.append({"name": name.replace("_", " "), "svg": chart})
     return found
 
 
@@ -261,47 +239,32 @@ def _time(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> d
     """Return where the seconds of all epochs went."""
     timed = [row for row in history if "seconds" in row]
     seconds = time_split(timed, max(1, metrics.get("shards") or 1))
-    total = sum(seconds)
-    if total <= 0:
+    if (total := sum(seconds)) <= 0:
         return None
-    rows = sum(row.get("rows", 0) for row in timed)
-    parts = [
-        {"name": name, "what": what, "seconds": part, "share": part / total}
-        for (name, what), part in zip(TIMES, seconds, strict=True)
+    return {"seconds": seconds, "total": total, "rate": sum(row.get("rows", 0) for row in timed) / total}
+
+
+def _shown(e: Mapping[str, Any], picture: Any) -> dict[str, Any]:
+    """Return the evidence with what the page shows of it: tables, charts and images, None where there is nothing."""
+    classes, found = e.get("per_class") or [], dict(e)
+    weakest = sorted(classes, key=lambda row: (row["f1"] is None, row["f1"]))[:LISTED]
+    found["weakest"] = weakest if len(classes) > LISTED else classes
+    found["matrix"] = _confusion(e) if e.get("confusion") else None
+    found["numbers"] = [
+        output | {"drawn": _residuals(number, output)}
+        for number, output in enumerate((e.get("outputs") or [])[:LISTED])
     ]
-    return {"parts": parts, "total": total, "rate": rows / total}
-
-
-def _evidence(e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
-    parts: dict[str, Any] = {"calibration": None, "confusion": None, "weakest": None, "numbers": []}
-    parts["looked"] = e.get("sample", e["rows"])
-    linear = [("a linear model", e["linear"]["score"])] if e["linear"] else []
-    parts["scored"] = [("the network", e["score"]), *linear, (e["baseline"]["name"], e["baseline"]["score"])]
-    if e["set"] != "training":
-        parts["scored"].append(("the network, on rows that it learned from", e["training"]["score"]))
-    if e.get("calibration") and e["calibration"]["bins"]:
-        bins = e["calibration"]["bins"]
-        columns = ([b[key] for b in bins] for key in ("confidence", "accuracy", "rows"))
-        parts["calibration"] = _drawn(charts.calibration("calibration", *columns))
-    if e.get("confusion"):
-        parts["confusion"] = _confusion(e)
-    if e.get("per_class"):
-        rows = e["per_class"]
-        few = sorted(rows, key=lambda row: (row["f1"] is None, row["f1"]))[:LISTED] if len(rows) > LISTED else rows
-        parts["weakest"] = {"rows": few, "all": len(rows)}
-    for number, output in enumerate(e.get("outputs") or []):
-        if len(parts["numbers"]) < LISTED:
-            parts["numbers"].append(output | {"drawn": _residuals(number, output)})
-    parts["mistakes"] = _mistakes(e, picture)
-    parts["importance"] = _importance(e["importance"], picture)
-    parts["weights"] = []
+    found["mistakes"] = [_mistake(mistake, picture) for mistake in e["mistakes"]]
+    drops = np.array([item["drop"] for item in e["importance"]["inputs"]], float)
+    found["most"] = most = float(drops.max(initial=0.0))
+    whole = picture is not None and len(drops) == math.prod(picture)
+    found["map"] = charts.png(drops.reshape(picture), "heat", 0, most) if whole else None
+    found["weights"] = []
     if picture and e.get("first_layer"):
-        most = max(1e-12, max(abs(value) for unit in e["first_layer"] for value in unit))
-        parts["weights"] = [
-            charts.png(np.array(unit).reshape(picture), "signed", -most, most) for unit in e["first_layer"]
-        ]
-        parts["strongest"] = most
-    return parts
+        units = np.array(e["first_layer"])
+        found["strongest"] = strongest = max(1e-12, np.abs(units).max())
+        found["weights"] = [charts.png(unit.reshape(picture), "signed", -strongest, strongest) for unit in units]
+    return found
 
 
 def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,46 +286,23 @@ def _confusion(e: Mapping[str, Any]) -> dict[str, Any]:
 def _residuals(number: int, output: Mapping[str, Any]) -> list[Markup]:
     """Return an output's charts: predicted over true, and residuals."""
     points = [pair for pair in output.get("points") or [] if None not in pair]
-    histogram, found = output.get("histogram"), []
-    if points:
-        found.append(_drawn(charts.predicted(f"points{number}", points)))
-    if histogram and histogram["counts"]:
-        found.append(_drawn(charts.residuals(f"residuals{number}", histogram["edges"], histogram["counts"])))
+    found = [_chart("predicted", f"points{number}", points)] if points else []
+    if (histogram := output.get("histogram")) and histogram["counts"]:
+        found.append(_chart("residuals", f"residuals{number}", histogram["edges"], histogram["counts"]))
     return found
 
 
-def _mistakes(e: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
-    """Return the worst mistakes: as images where inputs are pictures, else with the inputs that matter most."""
-    rows = []
-    for mistake in e["mistakes"]:
-        row = {"class": None, "output": None, "confidence": None} | mistake
-        values = [value if value is not None else math.nan for value in mistake["input"]]
-        row["image"], row["remade"] = None, None
-        if picture:
-            pixels = np.array(values, float).reshape(picture)
-            low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
-            row["image"] = charts.png(pixels, "grey", low, high)
-            if made := mistake.get("made"):
-                row["remade"] = charts.png(np.array(made, float).reshape(picture), "grey", low, high)
-        row["input"] = values[:COLUMNS]
-        rows.append(row)
-    columns = [_input(item) for item in e["importance"]["inputs"][:COLUMNS]]
-    numbered = e["rows"] == e["of"]
-    return {"rows": rows, "columns": [] if picture else columns, "numbered": numbered, "wrong": e.get("wrong")}
+def _mistake(mistake: dict[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
+    """Return a mistake with its images where inputs are pictures: the input, and what the network makes of it."""
+    shown: dict[str, Any] = dict.fromkeys(("class", "output", "confidence", "made", "image", "remade")) | mistake
+    if picture:
+        pixels = np.array(shown["input"], float).reshape(picture)
+        low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+        shown["image"] = charts.png(pixels, "grey", low, high)
+        if shown["made"]:
+            shown["remade"] = charts.png(np.array(shown["made"], float).reshape(picture), "grey", low, high)
+    return shown
 
 
 def _input(item: Mapping[str, Any]) -> str:
     return item.get("name") or f"input {item['index']}"
-
-
-def _importance(importance: Mapping[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
-    drops = np.array([item["drop"] for item in importance["inputs"]], float)
-    most = float(drops.max(initial=0.0))
-    if picture and len(drops) == math.prod(picture):
-        image = charts.png(drops.reshape(picture), "heat", 0, most)
-        return {"image": image, "most": most, "rows": []}
-    rows = [
-        {"name": _input(item), "drop": item["drop"], "share": max(0.0, item["drop"]) / most if most else 0.0}
-        for item in importance["inputs"]
-    ]
-    return {"image": None, "most": most, "rows": rows}

@@ -9,21 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.callbacks import (
-    BoldDriver,
-    Callback,
-    EarlyStopping,
-    LambdaCallback,
-    LearningRateScheduler,
-    ReduceLROnPlateau,
-    TerminateOnNaN,
-)
+from firesteel import callbacks
 from firesteel.core.spec import Spec
 from firesteel.errors import without_secrets
 from firesteel.models import Sequential
 from firesteel.train.stopping import Stopping
 
-NUMBERS_ALONE = {kind.__name__: kind for kind in (BoldDriver, EarlyStopping, ReduceLROnPlateau, TerminateOnNaN)}
+RULES = ("BoldDriver", "EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")
+NUMBERS_ALONE: dict[str, Any] = {name: getattr(callbacks, name) for name in RULES}
 """Callbacks that decide how a training goes on, and that a file can describe."""
 
 
@@ -39,7 +32,8 @@ def described(
     params: those of callbacks.  spark: whether the rows are there.  more: what goes before it, by section.
     start: the file of the weights that the training began from, if they were not drawn.
     """
-    compiled = model.get_compile_config() or {}
+    compiled, given = model.get_compile_config() or {}, params["callbacks"]
+    rules = [{"type": type(one).__name__, **one.given} for one in given if type(one) in NUMBERS_ALONE.values()]
     data = {"train": "frame" if spark else "arrays", "rows": params["rows"], "inputs": model.network.inputs}
     training = {
         **compiled,
@@ -53,8 +47,8 @@ def described(
         "strategy": params["strategy"],
         "shards": params["shards"],
         "seed": params["seed"],
-        "callbacks": [*_rules(params), *(_callback(one) for one in params["callbacks"] if _is_known(one))] or None,
-        "code": [type(one).__name__ for one in params["callbacks"] if _is_code(one)] or None,
+        "callbacks": [*_rule(params), *rules] or None,
+        "code": [type(one).__name__ for one in given if _is_code(one)] or None,
         "went_on": True if model.state.step else None,
     }
     sections = {
@@ -108,8 +102,8 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _rules(params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a stage's own rule of when to stop, as the callback that says the same."""
+def _rule(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a stage's own rule of when to stop, if it has one, as the callback that says the same."""
     rule: Stopping | None = params["stopping"]
     if rule is None or (rule.patience is None and not rule.tolerance):
         return []
@@ -122,16 +116,7 @@ def _rules(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [found | {"start_from_epoch": rule.start, "restore_best_weights": rule.restore}]
 
 
-def _is_known(callback: Callback) -> bool:
-    return type(callback) in NUMBERS_ALONE.values()
-
-
-def _callback(callback: Callback) -> dict[str, Any]:
-    """Return a callback as a table: its type, and its settings that are not the defaults."""
-    return {"type": type(callback).__name__, **callback.given}
-
-
-def _is_code(callback: Callback) -> bool:
+def _is_code(callback: callbacks.Callback) -> bool:
     """Return whether what a callback does is not known to firesteel."""
-    own = type(callback).__module__.startswith("firesteel.")
-    return isinstance(callback, LambdaCallback | LearningRateScheduler) or not own
+    code = callbacks.LambdaCallback | callbacks.LearningRateScheduler
+    return isinstance(callback, code) or not type(callback).__module__.startswith("firesteel.")

@@ -6,15 +6,9 @@ from typing import Any
 from firesteel.errors import SparkSetupError
 from firesteel.spark.session import session
 
-LATER = {
-    "NeuralNetworkClassifier": "estimator",
-    "NeuralNetworkClassifierModel": "model",
-    "NeuralNetworkRegressor": "estimator",
-    "NeuralNetworkRegressorModel": "model",
-    "Packed": "packed",
-    "load_pack": "packed",
-    "pack": "packed",
-}
+LATER = dict.fromkeys(("NeuralNetworkClassifier", "NeuralNetworkRegressor"), "estimator")
+LATER |= dict.fromkeys(("NeuralNetworkClassifierModel", "NeuralNetworkRegressorModel"), "model")
+LATER |= dict.fromkeys(("Packed", "load_pack", "pack"), "packed")
 """What is imported when it is first asked for: executors, and a missing pyspark, do without."""
 
 __all__ = ["session", *LATER]

@@ -13,17 +13,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    BinaryType,
-    BooleanType,
-    DataType,
-    DoubleType,
-    NumericType,
-    StringType,
-    StructField,
-    StructType,
-)
+from pyspark.sql import types as T
 
 from firesteel.core.elsewhere import nearest
 from firesteel.errors import ConfigError, DataError
@@ -105,15 +95,15 @@ class NamedColumns:
         fields, sensitive = frame.schema.fields, frame.sparkSession.conf.get("spark.sql.caseSensitive")
         self.names = [known.name for known in fields]
         self.same = str if str(sensitive).lower() == "true" else str.lower
-        self._fields: dict[str, list[StructField]] = {}
+        self._fields: dict[str, list[T.StructField]] = {}
         for known in fields:
             self._fields.setdefault(self.same(known.name), []).append(known)
 
-    def called(self, name: str) -> list[StructField]:
+    def called(self, name: str) -> list[T.StructField]:
         """Return the columns of this name: case counts only if the session says so."""
         return self._fields.get(self.same(name), [])
 
-    def matching(self, name: str) -> list[tuple[str, StructField]]:
+    def matching(self, name: str) -> list[tuple[str, T.StructField]]:
         """Return what a name may mean, with how to write it for Spark: columns, and fields of structs by `a.b`.
 
         As in Spark a part of a name may stand in backticks; a column with a dot in its name may do without.
@@ -127,7 +117,7 @@ class NamedColumns:
             inner = [
                 (f"{where}.{quoted(known.name)}", known)
                 for where, outer in inner
-                if isinstance(outer.dataType, StructType)
+                if isinstance(outer.dataType, T.StructType)
                 for known in outer.dataType.fields
                 if self.same(known.name) == self.same(part)
             ]
@@ -138,7 +128,7 @@ class NamedColumns:
         alone = (found[0] for found in self._fields.values() if len(found) == 1)
         return [known.name for known in alone if isinstance(known.dataType, kinds)][:count]
 
-    def column(self, name: str, role: str) -> tuple[Column, DataType]:
+    def column(self, name: str, role: str) -> tuple[Column, T.DataType]:
         """Return the column of this name and its type.  Raises DataError if there is none, or more than one.
 
         role: what the user calls the column's part.
@@ -146,7 +136,7 @@ class NamedColumns:
         where, kind = self._one(name, role)
         return F.col(where), kind
 
-    def _one(self, name: str, role: str) -> tuple[str, DataType]:
+    def _one(self, name: str, role: str) -> tuple[str, T.DataType]:
         """Return how to write the column of this name for Spark, and its type."""
         found = self.matching(name)
         if not found:
@@ -192,15 +182,15 @@ class NamedColumns:
         Spark reads one text: a call for each of 10,000 columns would take longer than the job.
         """
         found = [self._number(name, role) for name in names]
-        items = (where if isinstance(kind, DoubleType) else f"cast({where} as double)" for where, kind in found)
+        items = (where if isinstance(kind, T.DoubleType) else f"cast({where} as double)" for where, kind in found)
         return F.expr(f"array({', '.join(items)})")
 
-    def _number(self, name: str, role: str) -> tuple[str, DataType]:
+    def _number(self, name: str, role: str) -> tuple[str, T.DataType]:
         """Return how to write a column of numbers for Spark, and its type.  Raises DataError for any other column."""
         where, kind = self._one(name, role)
-        if isinstance(kind, NumericType | BooleanType):
+        if isinstance(kind, T.NumericType | T.BooleanType):
             return where, kind
-        if isinstance(kind, StringType):
+        if isinstance(kind, T.StringType):
             remedy = (
                 f'StringIndexer(inputCol={name!r}, outputCol="{name}_index")'
                 if role.startswith("label")
@@ -220,7 +210,7 @@ class NamedColumns:
     def boolean(self, name: str, role: str) -> Column:
         """Return a column of booleans.  Raises DataError for any other column."""
         column, kind = self.column(name, role)
-        if not isinstance(kind, BooleanType):
+        if not isinstance(kind, T.BooleanType):
             raise DataError(
                 f"column {name!r} is {kind.simpleString()}: {role} takes booleans, true for the rows held out",
                 code="data-type",
@@ -239,9 +229,9 @@ class NamedColumns:
         column, kind = self.column(features, role)
         if isinstance(kind, VectorUDT):
             return column if kept else F.when(column.isNotNull(), vector_to_array(column, dtype))
-        if isinstance(kind, BinaryType):
+        if isinstance(kind, T.BinaryType):
             return column
-        if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
+        if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType):
             decimal = kind.elementType.typeName().startswith("decimal")  # which NumPy does not know
             return column.cast("array<double>") if decimal else column
         return F.array(self.number(features, role))
@@ -266,7 +256,7 @@ class NamedColumns:
         column, kind = self.column(label, role)
         if isinstance(kind, VectorUDT):
             return F.when(column.isNotNull(), vector_to_array(column, "float64"))
-        if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
+        if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType):
             return column.cast("array<double>")
         return F.array(self.number(label, role))
 

@@ -76,14 +76,8 @@ def translated(error: Exception, spark: Any = None, title: str = "firesteel: a S
     if not isinstance(error, PySparkException | Py4JError):
         return error
     said = str(error).partition("\n\nJVM stacktrace:")[0]
-    text = said
-    if any(sign in text for sign in TASKS):
-        text = _first_failure(spark, title) or text
-    return (
-        plain(text, title)
-        if "\tat " in said
-        else _own(text) or _connector(text, title) or _known(text, title) or error
-    )
+    text = (any(sign in said for sign in TASKS) and _first_failure(spark, title)) or said
+    return plain(text, title) if "\tat " in said else _found(text, title) or error
 
 
 @contextlib.contextmanager
@@ -199,7 +193,12 @@ def _ended() -> int | None:
 
 def plain(text: str, title: str) -> FiresteelError:
     """Return the error for what Spark said: that of a worker or a file, of a task that failed, or SparkJobError."""
-    return _own(text) or _connector(text, title) or _known(text, title) or _other(text, title)
+    return _found(text, title) or SparkJobError(f"{title}: the job failed on Spark: {cause(text)}")
+
+
+def _found(text: str, title: str) -> FiresteelError | None:
+    """Return the error for what Spark said, where it is one that is known."""
+    return _own(text) or _connector(text, title) or _known(text, title)
 
 
 def _own(text: str) -> FiresteelError | None:
@@ -289,11 +288,6 @@ def _connector(text: str, title: str) -> FiresteelError | None:
         f"To do: start Spark with {package}, in the version of its Hadoop (spark.jars.packages)",
         code="spark-connector",
     )
-
-
-def _other(text: str, title: str) -> FiresteelError:
-    """Return the error for what else went wrong in a JVM."""
-    return SparkJobError(f"{title}: the job failed on Spark: {cause(text)}")
 
 
 def cause(text: str) -> str:
