@@ -371,7 +371,7 @@ class Model:
         self._compiled()
         split, held = 0.0 if validation_data is not None else validation_split, None
         columns = (features, label, weight)
-        if before is None and is_table(x):
+        if before is None and not isinstance(x, np.ndarray) and is_table(x):
             self._learn(x, split)
         try:
             source = self._source(x, y, sample_weight, columns, split, shuffle)
