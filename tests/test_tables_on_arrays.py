@@ -86,7 +86,7 @@ def test_a_further_fit_keeps_what_was_learned():
     "change, code",
     [
         (lambda x: {name: x[name] for name in x if name != "town"}, "data-column"),
-        (lambda x: x | {"town": np.arange(300.0)}, None),
+        (lambda x: x | {"town": np.arange(300.0)}, "data-type"),
         (lambda x: x | {"age": ["old"] * 300}, "data-type"),
         (lambda x: x | {"since": np.arange(300)}, "data-type"),
         (lambda x: x | {"age": x["age"][:5]}, "data-lengths"),
@@ -96,9 +96,6 @@ def test_columns_that_are_not_those_of_training_are_refused(change, code):
     x, y = table()
     made = model()
     made.fit(x, y, epochs=1, verbose=0)
-    if code is None:
-        assert np.isfinite(made.predict(change(x))).all()
-        return
     with pytest.raises(DataError) as caught:
         made.predict(change(x))
     assert caught.value.code == code

@@ -3,19 +3,23 @@
 None of these packages is imported: what a container can do is asked of it.
 """
 
+import contextlib
 import datetime
 import decimal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.elsewhere import nearest
-from firesteel.errors import DataError
-from firesteel.tables.schema import TEXT, ColumnValues
+from firesteel.errors import ConfigError, DataError
+from firesteel.tables.schema import DAY, TEXT, ColumnValues
 
 EPOCH = datetime.datetime(1970, 1, 1)
+MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
+"""Types of what stands for no value: Python's, pandas' and NumPy's."""
 
 
 def is_table(x: Any) -> bool:
@@ -34,6 +38,7 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
         kinds: Of columns whose type does not say it: "category".
 
     Raises:
+        ConfigError: For kinds of columns that are not there, or another kind.
         DataError: For columns of different lengths, of the same name, or of a type that is none of a table's.
     """
     if isinstance(x, Mapping):
@@ -54,73 +59,123 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
         shown = ", ".join(f"{name} {len(values):,}" for name, values in list(found.items())[:5])
         raise DataError(f"columns differ in length ({shown}): give each a value for every row", code="data-lengths")
     for name, kind in (kinds or {}).items():
-        if name not in found:
-            hint = nearest(name, names)
-            raise DataError(
-                f"there is no column {name!r}: {hint}there are {', '.join(names[:20])}", code="data-column"
+        if kind != "category" or name not in found:
+            raise ConfigError(
+                f"the kind of column {name!r} is {kind!r}: the one kind to give is 'category'"
+                if kind != "category"
+                else f"there is no column {name!r}: {nearest(name, names)}there are {', '.join(names[:20])}",
+                code="config-value",
             )
-        if kind == "category":
-            found[name] = found[name].as_text()
+        found[name] = found[name].as_text()
     return found, lengths.pop() if lengths else 0
 
 
 def values_of(column: Any, name: str) -> ColumnValues:
     """Return one column's values.  Raises DataError for a type that is none of a table's."""
-    words = getattr(getattr(column, "cat", None), "categories", None)  # pandas
-    if words is not None and hasattr(column.cat, "codes"):
-        codes = np.asarray(column.cat.codes, np.int32)
-        inner = values_of(words, name)
-        gone = codes < 0
-        at = np.where(gone, 0, codes)
-        if not len(words):
-            return ColumnValues(TEXT, np.zeros(len(codes), np.int32), gone)
-        return ColumnValues(inner.kind, inner.data[at], gone, inner.words)
-    if getattr(getattr(column, "dtype", None), "tz", None) is not None:
-        return _times(np.asarray(column.dt.tz_convert("UTC").dt.tz_localize(None)), "timestamp")
+    dtype: Any = getattr(column, "dtype", None)
+    if hasattr(column, "to_arrow"):  # polars
+        column = column.to_arrow()
+    elif hasattr(dtype, "pyarrow_dtype"):  # pandas, of Arrow's arrays
+        column = column.array.__arrow_array__()
+    if hasattr(column, "null_count"):
+        return _arrow(column, name)
+    words = getattr(getattr(column, "cat", None), "categories", None)
+    if words is not None:  # pandas
+        return _chosen(values_of(words, name), np.asarray(column.cat.codes, np.int32), None)
+    if getattr(dtype, "tz", None) is not None:
+        return _times(column.to_numpy(f"M8[{dtype.unit}]"), "timestamp")
+    if hasattr(dtype, "numpy_dtype"):  # pandas' numbers with a mask
+        data = _plain(column.to_numpy(dtype.numpy_dtype, na_value=0), name)
+        return replace(data, missing=column.isna().to_numpy())
     array = column.to_numpy() if hasattr(column, "to_numpy") else column
-    if np.ma.isMaskedArray(array):
-        array = np.array(array.astype(object).tolist(), object)
-    array = _array(array)
+    missing = np.ma.getmaskarray(array) if np.ma.isMaskedArray(array) else None
+    array = _array(np.ma.getdata(array) if missing is not None else array, name)
     if array.ndim != 1:
         raise DataError(
             f"column {name!r} has {array.ndim} axes: a table's columns have one value a row", code="data-shape"
         )
-    return _plain(array, name)
+    if missing is None:
+        return _plain(array, name)
+    return _plain(np.where(missing, np.array(None), array) if array.dtype.kind in "OUT" else array, name, missing)
 
 
-def _array(given: Any) -> npt.NDArray[Any]:
+def _array(given: Any, name: str) -> npt.NDArray[Any]:
     if isinstance(given, np.ndarray):
         return given
+    if isinstance(given, str | bytes | Mapping | Set) or not hasattr(given, "__iter__"):
+        raise DataError(
+            f"column {name!r} is of type {type(given).__name__}: give a list or an array, with a value for each row",
+            code="data-type",
+        )
     items = list(given)
-    kinds = {type(one) for one in items}
-    if kinds <= {int, float} or kinds <= {bool}:
-        try:
-            return np.array(items)
-        except OverflowError:
-            return np.array(items, float)
+    if {type(one) for one in items} <= {float}:
+        return np.array(items, float)
     found = np.empty(len(items), object)
-    found[:] = items
+    for at, item in enumerate(items):  # at once NumPy would look into items
+        found[at] = item
     return found
 
 
-def _plain(array: npt.NDArray[Any], name: str) -> ColumnValues:
-    kind = array.dtype.kind
-    if kind == "f":
-        return ColumnValues("float", array.astype(np.float64))
-    if kind in "iu":
-        if kind == "u" and array.dtype.itemsize == 8 and len(array) and array.max() > np.iinfo(np.int64).max:
-            return ColumnValues("float", array.astype(np.float64))
-        return ColumnValues("integer", array.astype(np.int64))
-    if kind == "b":
-        return ColumnValues("boolean", array.astype(np.int64))
-    if kind == "M":
-        return _times(array, "date" if np.datetime_data(array.dtype)[0] in "YMWD" else "wall")
-    if kind in "UT" or kind == "O":
-        return _objects(array.astype(object), name)
-    raise DataError(
-        f"column {name!r} holds {array.dtype} values: a table takes numbers, text, booleans, dates and times",
+def _arrow(column: Any, name: str) -> ColumnValues:
+    """Return the values of one of Arrow's arrays, chunked or not."""
+    kind = str(column.type)
+    if hasattr(column, "combine_chunks"):
+        column = column.combine_chunks()
+    gone = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+    if kind.startswith("dictionary"):
+        codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        return _chosen(values_of(column.dictionary, name), codes, gone)
+    if "string" in kind or kind.startswith("decimal"):
+        column = (column.cast("string") if kind == "string_view" else column).dictionary_encode()
+        words = np.array([*column.dictionary.to_pylist(), None], object)[:-1]
+        return _chosen(_plain(words, name), column.indices.fill_null(0).to_numpy(zero_copy_only=False), gone)
+    if kind.startswith(("timestamp", "date")):
+        times = column.to_numpy(zero_copy_only=False)
+        return _times(times, "date" if kind.startswith("date") else "timestamp" if "tz=" in kind else "wall")
+    if kind == "bool" or "int" in kind or kind in ("float", "double", "halffloat"):
+        filled = column if gone is None else column.fill_null(False if kind == "bool" else 0)
+        return _plain(filled.to_numpy(zero_copy_only=False), name, gone)
+    if kind == "null":
+        return ColumnValues(TEXT, np.zeros(len(column), np.int32), np.ones(len(column), bool))
+    raise _unfit(name, kind)
+
+
+def _chosen(values: ColumnValues, codes: npt.NDArray[Any], gone: npt.NDArray[np.bool_] | None) -> ColumnValues:
+    """Return the values that codes choose, none where a code is negative."""
+    gone = (codes < 0) | (False if gone is None else gone)
+    if not len(values):
+        return replace(values, data=np.zeros(len(codes), values.data.dtype), missing=gone)
+    at = np.where(gone, 0, codes)
+    return replace(values, data=values.data[at], missing=gone | values.absent[at])
+
+
+def _unfit(name: str, what: str) -> DataError:
+    return DataError(
+        f"column {name!r} holds values of type {what}: a table takes numbers, text, booleans, dates and times, one "
+        "kind in a column",
         code="data-type",
     )
+
+
+def _plain(array: npt.NDArray[Any], name: str, gone: npt.NDArray[np.bool_] | None = None) -> ColumnValues:
+    """Return the values of an array, of which some may be missing."""
+    kind = array.dtype.kind
+    if kind == "u" and len(array) and array.max() > LAST:
+        kind = "f"
+    if kind == "f":
+        with np.errstate(over="ignore"):
+            return ColumnValues("float", array.astype(np.float64), gone)
+    if kind in "biu":
+        return ColumnValues("boolean" if kind == "b" else "integer", array.astype(np.int64), gone)
+    if kind == "M":
+        times = _times(array, "date" if np.datetime_data(array.dtype)[0] in "YMWD" else "wall")
+        return times if gone is None else replace(times, missing=times.absent | gone)
+    if kind in "UTO":
+        return _objects(array.astype(object), name)
+    raise _unfit(name, str(array.dtype))
+
+
+LAST = np.iinfo(np.int64).max
 
 
 def _times(array: npt.NDArray[Any], kind: str) -> ColumnValues:
@@ -131,31 +186,49 @@ def _times(array: npt.NDArray[Any], kind: str) -> ColumnValues:
 
 def _objects(array: npt.NDArray[Any], name: str) -> ColumnValues:
     """Return the values of Python objects, which are of one kind but for those that are missing."""
-    gone = np.array([one is None or one != one or type(one).__name__ in ("NAType", "NaTType") for one in array], bool)
-    some = array[~gone]
-    types = {type(one) for one in some}
-    if not types or all(issubclass(one, str) for one in types):
+    types = {type(one) for one in array}
+    gone = np.zeros(len(array), bool)
+    if not all(issubclass(one, str) for one in types):
+        gone = np.fromiter(map(_missing, array), bool, len(array))
+        types = {type(one) for one in array[~gone]}
+
+    def all_are(*kinds: type) -> bool:
+        return all(issubclass(one, kinds) for one in types)
+
+    if all_are(str):
         return words_of(array, gone)
-    if all(issubclass(one, bool | np.bool_) for one in types):
-        return ColumnValues("boolean", _filled(array, gone, np.int64), gone)
-    if all(issubclass(one, int | np.integer) and not issubclass(one, bool) for one in types):
-        try:
-            return ColumnValues("integer", _filled(array, gone, np.int64), gone)
-        except OverflowError:
-            return ColumnValues("float", _filled(array, gone, np.float64), gone)
-    if all(issubclass(one, int | float | decimal.Decimal | np.number | np.bool_) for one in types):
-        return ColumnValues("float", _filled(array, gone, np.float64), gone)
-    if all(issubclass(one, datetime.datetime) for one in types):
-        return _moments(array, gone, some)
-    if all(issubclass(one, datetime.date) and not issubclass(one, datetime.datetime) for one in types):
+    if all_are(bool, np.bool_):
+        return ColumnValues("boolean", np.where(gone, False, array).astype(np.int64), gone)
+    if all_are(int, np.integer) and bool not in types:
+        with contextlib.suppress(OverflowError):
+            return ColumnValues("integer", np.where(gone, 0, array).astype(np.int64), gone)
+    if all_are(int, float, decimal.Decimal, np.number, np.bool_) and not all_are(np.timedelta64):
+        values = [0.0 if out else _float(one) for one, out in zip(array, gone, strict=True)]
+        return ColumnValues("float", np.array(values, float), gone)
+    if all_are(np.datetime64):
+        return _plain(
+            np.array([np.datetime64("NaT") if out else one for one, out in zip(array, gone, strict=True)]), name
+        )
+    if all_are(datetime.datetime):
+        return _moments(array, gone, name)
+    if all_are(datetime.date) and not any(issubclass(one, datetime.datetime) for one in types):
         days = [0 if out else (one - EPOCH.date()).days for one, out in zip(array, gone, strict=True)]
-        return ColumnValues("date", np.array(days, np.int64) * 86_400_000_000, gone)
-    shown = " and ".join(sorted(one.__name__ for one in types)[:3])
-    raise DataError(
-        f"column {name!r} holds values of type {shown}: a table takes numbers, text, booleans, dates and times, one "
-        "kind in a column",
-        code="data-type",
-    )
+        return ColumnValues("date", np.array(days, np.int64) * DAY, gone)
+    raise _unfit(name, " and ".join(sorted(one.__name__ for one in types)[:3]))
+
+
+def _missing(one: Any) -> bool:
+    if isinstance(one, float | np.floating | np.datetime64):
+        return bool(one != one)
+    return one.is_nan() if isinstance(one, decimal.Decimal) else type(one).__name__ in MISSING
+
+
+def _float(one: Any) -> float:
+    """Return a number as a float: one that is beyond all floats is infinite."""
+    try:
+        return float(one)
+    except OverflowError:
+        return np.inf if one > 0 else -np.inf
 
 
 def words_of(array: Sequence[Any] | npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> ColumnValues:
@@ -165,14 +238,16 @@ def words_of(array: Sequence[Any] | npt.NDArray[Any], gone: npt.NDArray[np.bool_
     return ColumnValues(TEXT, np.array(codes, np.int32), gone if gone.any() else None, list(numbered))
 
 
-def _filled(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], dtype: Any) -> npt.NDArray[Any]:
-    return np.where(gone, 0, array).astype(dtype)
-
-
-def _moments(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], some: npt.NDArray[Any]) -> ColumnValues:
+def _moments(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], name: str) -> ColumnValues:
     """Return Python's times: with a zone they are moments, without one the time on a wall's clock."""
-    aware = some[0].tzinfo is not None
-    begin = EPOCH.replace(tzinfo=datetime.UTC) if aware else EPOCH
-    step = datetime.timedelta(microseconds=1)
-    us = [0 if out else (one - begin) // step for one, out in zip(array, gone, strict=True)]
-    return ColumnValues("timestamp" if aware else "wall", np.array(us, np.int64), gone)
+    aware = {one.tzinfo is not None for one in array[~gone]}
+    if len(aware) > 1:
+        raise DataError(
+            f"column {name!r} holds times with a zone and times without: give all a zone, or none", code="data-type"
+        )
+    begin = EPOCH.replace(tzinfo=datetime.UTC) if True in aware else EPOCH
+    us = [0 if out else (one - begin) // MICROSECOND for one, out in zip(array, gone, strict=True)]
+    return ColumnValues("timestamp" if True in aware else "wall", np.array(us, np.int64), gone)
+
+
+MICROSECOND = datetime.timedelta(microseconds=1)

@@ -13,11 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.layers.table import NARROWEST
 from firesteel.core.types import Array
+from firesteel.errors import DataError
 from firesteel.tables.schema import (
     CYCLES,
-    TEXT,
+    MOST_LEVELS,
+    NUMBERS,
     TIMES,
+    WORDS,
+    WRITTEN,
     CategoryColumn,
     ColumnValues,
     NumberColumn,
@@ -78,10 +83,19 @@ class Extent(NamedTuple):
     low: float
     high: float
 
-    def plus(self, other: "Extent") -> "Extent":
-        """Return the extent of both; of a column without values the other's kind counts."""
-        kind = other.kind if self.low > self.high else self.kind
-        return Extent(kind, self.missing + other.missing, min(self.low, other.low), max(self.high, other.high))
+    def plus(self, other: "Extent", name: str) -> "Extent":
+        """Return the extent of both.  Raises DataError where one has words and the other has numbers or times."""
+        kinds = {one.kind for one in (self, other) if one.low <= one.high}
+        kinds = kinds or {min(self.kind, other.kind)}
+        if len(kinds) > 1:
+            if not any(kinds <= set(alike) for alike in (NUMBERS, WORDS)):
+                shown = " and ".join(sorted(kinds))
+                raise DataError(
+                    f"column {name!r} holds {shown} values: a column of a table has values of one kind",
+                    code="data-type",
+                )
+            kinds = {"float"} if kinds <= set(NUMBERS) else {WRITTEN}
+        return Extent(kinds.pop(), self.missing + other.missing, min(self.low, other.low), max(self.high, other.high))
 
 
 def hashed(words: Sequence[str]) -> Keys:
@@ -99,7 +113,8 @@ class Profile:
         extents: Of each column.
         keys: Of the rows in the sample, ascending, (k,).
         sample: Of numbers and times what these rows have, (k,) each; NaN, or the smallest whole number, if missing.
-        words: Of each column of text.
+            Rows that are equal are one.
+        words: Of each column of words.
     """
 
     rows: int
@@ -111,44 +126,52 @@ class Profile:
     @staticmethod
     def of(columns: Mapping[str, ColumnValues], rows: int) -> "Profile":
         """Return the profile of some rows."""
-        hashes = {name: hashed(values.words) for name, values in columns.items() if values.kind == TEXT}
-        keys = row_keys(_comparable(columns, hashes, rows), np.zeros((rows, 1)))
-        keys, at = np.unique(keys, return_index=True)
+        hashes = {name: hashed(values.words) for name, values in columns.items() if values.kind in WORDS}
         extents, sample, words = dict[str, Extent](), dict[str, npt.NDArray[Any]](), dict[str, Words]()
-        at = at[: sample_size(len(columns))]
         for name, values in columns.items():
             gone = values.absent
-            some = values.data[~gone]
-            if values.kind == TEXT:
-                low, high = (0.0, 1.0) if len(some) else (np.inf, -np.inf)
+            data = values.data + values.data.dtype.type(0)  # which leaves no -0.0
+            some = data[~gone] if gone.any() else data
+            low, high = np.inf, -np.inf
+            if values.kind in WORDS:
+                low, high = (0, 1) if len(some) else (low, high)
                 counts = np.bincount(some, minlength=len(values.words)).astype(np.int64)
                 seen = np.flatnonzero(counts)
                 texts = np.array([*values.words, None], object)[seen]
                 words[name] = Words.sum([Words(hashes[name][seen], counts[seen], texts)], most_words(len(columns)))
             else:
-                finite = some[np.isfinite(some)] if some.dtype.kind == "f" else some
-                low, high = (float(finite.min()), float(finite.max())) if len(finite) else (np.inf, -np.inf)
-                empty = np.nan if values.data.dtype.kind == "f" else np.iinfo(np.int64).min
-                sample[name] = np.where(gone, empty, values.data)[at]
+                low, high = (some.min().item(), some.max().item()) if len(some) else (low, high)
+                sample[name] = np.where(gone, _nothing(data.dtype), data)
             extents[name] = Extent(values.kind, int(gone.sum()), low, high)
-        return Profile(rows, extents, keys[: len(at)], sample, words)
+        keys, sample = _smallest(_keys(columns, hashes, rows), sample, sample_size(len(columns)))
+        return Profile(rows, extents, keys, sample, words)
 
     @staticmethod
     def sum(parts: Iterable["Profile"]) -> "Profile":
-        """Return the profile of all rows."""
-        parts = [part for part in parts if part.rows] or list(parts)[:1]
-        first, *rest = parts
-        if not rest:
-            return first
-        count = len(first.extents)
+        """Return the profile of all rows.  Raises DataError where a column holds values of different kinds."""
+        parts = list(parts)
+        first, *rest = [part for part in parts if part.rows] or parts[:1]
         extents = dict(first.extents)
         for part in rest:
-            extents = {name: extent.plus(part.extents[name]) for name, extent in extents.items()}
-        keys, at = np.unique(np.concatenate([part.keys for part in parts]), return_index=True)
-        at = at[: sample_size(count)]
-        sample = {name: np.concatenate([part.sample[name] for part in parts])[at] for name in first.sample}
-        words = {name: Words.sum([part.words[name] for part in parts], most_words(count)) for name in first.words}
-        return Profile(sum(part.rows for part in parts), extents, keys[: len(at)], sample, words)
+            extents = {name: extent.plus(part.extents[name], name) for name, extent in extents.items()}
+        sample, words = dict[str, npt.NDArray[Any]](), dict[str, Words]()
+        for name, extent in extents.items():
+            if extent.kind in WORDS:
+                known = [part.words[name] for part in (first, *rest) if name in part.words]
+                words[name] = Words.sum(known, most_words(len(extents)))
+            else:
+                sample[name] = np.concatenate([part._sampled(name, extent.kind) for part in (first, *rest)])
+        keys = np.concatenate([part.keys for part in (first, *rest)])
+        keys, sample = _smallest(keys, sample, sample_size(len(extents)))
+        return Profile(sum(part.rows for part in parts), extents, keys, sample, words)
+
+    def _sampled(self, name: str, kind: str) -> npt.NDArray[Any]:
+        """Return a column's values in the sample as those of another kind."""
+        dtype = np.dtype(np.float64 if kind == "float" else np.int64)
+        values = self.sample.get(name)
+        if values is None or self.extents[name].low > self.extents[name].high:
+            return np.full(len(self.keys), _nothing(dtype))
+        return np.where(values == _nothing(values.dtype), _nothing(dtype), values.astype(dtype))
 
     def open_columns(self) -> list[str]:
         """Return the columns of text with more words than are kept, of which the commonest must be counted."""
@@ -171,20 +194,50 @@ def most_words(columns: int) -> int:
     return max(FEWEST_WORDS, min(MOST_WORDS, MOST_VALUES // max(1, columns)))
 
 
-def _comparable(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], rows: int) -> Array:
-    """Return rows of float64 that are equal where the rows are: what their keys are made of."""
-    parts = list[Array]()
-    for name, values in columns.items():
-        gone = values.absent
-        if values.kind == TEXT:
-            of = np.append(hashes[name], np.uint64(0))[np.where(gone, -1, values.data)]
-            parts += [
-                np.where(gone, -1.0, half.astype(float)) for half in (of >> np.uint64(32), of & np.uint64(2**32 - 1))
-            ]
-        else:
-            parts.append(np.where(gone, np.nan, values.data.astype(float)))
-    return np.column_stack(parts) if parts else np.zeros((rows, 1))
+def _nothing(dtype: np.dtype[Any]) -> Any:
+    """Return what stands for a missing value in a sample."""
+    return np.float64(np.nan) if dtype.kind == "f" else np.int64(np.iinfo(np.int64).min)
 
+
+def _smallest(
+    keys: Keys, sample: Mapping[str, npt.NDArray[Any]], most: int
+) -> tuple[Keys, dict[str, npt.NDArray[Any]]]:
+    """Return the rows with the smallest keys; of rows with the same key the smallest value in each column."""
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    if len(starts) > most:
+        order, starts = order[: starts[most]], starts[:most]
+    if len(starts) == len(order):
+        return keys[: len(starts)], {name: values[order] for name, values in sample.items()}
+    return keys[starts], {name: np.minimum.reduceat(values[order], starts) for name, values in sample.items()}
+
+
+def _keys(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], rows: int) -> Keys:
+    """Return a key of each row; rows that are equal have the same, however they are batched."""
+    some = max(1, MOST_VALUES // max(1, len(columns)))
+    return np.concatenate(
+        [
+            row_keys(
+                _comparable(columns, hashes, slice(at, min(at + some, rows))), np.zeros((min(some, rows - at), 1))
+            )
+            for at in range(0, max(rows, 1), some)
+        ]
+    )
+
+
+def _comparable(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], rows: slice) -> Array:
+    """Return rows of float64 that are equal where the rows are."""
+    found = np.empty((rows.stop - rows.start, len(columns)))
+    for at, (name, values) in enumerate(columns.items()):
+        data = values.data[rows]
+        if name in hashes:  # of which float64 holds 53 bits
+            data = np.append(hashes[name], np.uint64(0))[np.where(values.absent[rows], -1, data)] >> np.uint64(11)
+        found[:, at] = np.where(values.absent[rows], np.nan, data)
+    return np.clip(found, -LARGEST, LARGEST, out=found)
+
+
+LARGEST = np.finfo(np.float64).max
 
 # Learning
 
@@ -195,7 +248,9 @@ def schema_of(columns: Mapping[str, ColumnValues], rows: int) -> Schema:
     for name in profile.open_columns():
         values = columns[name]
         found = np.bincount(values.data[~values.absent], minlength=len(values.words))
-        counts[name] = dict(zip(values.words, found.tolist(), strict=True))
+        counts[name] = dict.fromkeys(values.words, 0)
+        for word, count in zip(values.words, found.tolist(), strict=True):
+            counts[name][word] += count
     return learn(profile, counts=counts)
 
 
@@ -206,14 +261,17 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
         profile: Of the rows.
         counts: Of `profile.open_columns` the words that occur most, with how often.
         zone: Where the days of timestamps begin.
+
+    Raises:
+        DataError: If no column says anything.
     """
-    numbers = sum(extent.kind != TEXT for extent in profile.extents.values())
+    numbers = sum(extent.kind not in WORDS for extent in profile.extents.values())
     bins = min(BINS, ALL_BINS // max(1, numbers))
     found, left_out = list[TableColumn](), list[tuple[str, str]]()
     for name, extent in profile.extents.items():
         if extent.low > extent.high:
             learned: TableColumn | str = "every value is missing"
-        elif extent.kind == TEXT:
+        elif extent.kind in WORDS:
             learned = _category(profile, name, (counts or {}).get(name))
         elif extent.low == extent.high:
             learned = "one value in all rows" if not extent.missing else _number(profile, name, 0, zone)
@@ -223,6 +281,9 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
             left_out.append((name, learned))
         else:
             found.append(learned)
+    if not found:
+        shown = "; ".join(f"{name}: {why}" for name, why in left_out[:5]) or "there are no columns"
+        raise DataError(f"no column says anything of the rows ({shown}): give others", code="data-column")
     return Schema(tuple(found), tuple(left_out))
 
 
@@ -234,34 +295,37 @@ def _category(profile: Profile, name: str, counts: Mapping[str, int] | None) -> 
         return "one value in all rows"
     least = max(2, profile.rows // 100_000)
     known = counts if counts is not None else dict(zip(words.words.tolist(), words.counts.tolist(), strict=True))
-    frequent = sorted((-count, encoded(one), one) for one, count in known.items() if count >= least)[:MOST_WORDS]
-    levels = sorted([one for _, _, one in frequent], key=encoded)
-    return CategoryColumn(name, levels, missing, len(levels) <= ONE_HOT)  # type: ignore[arg-type]
+    frequent = sorted((-count, encoded(one), one) for one, count in known.items() if count >= least)[:MOST_LEVELS]
+    levels = tuple(sorted([one for _, _, one in frequent], key=encoded))
+    if not levels and not missing:
+        return f"no value occurs {least} times"
+    return CategoryColumn(name, levels, missing, len(levels) <= ONE_HOT, profile.extents[name].kind == WRITTEN)
 
 
 def _number(profile: Profile, name: str, bins: int, zone: str) -> TableColumn:
     extent, values = profile.extents[name], profile.sample[name]
-    known = values[~np.isnan(values)] if values.dtype.kind == "f" else values[values != np.iinfo(np.int64).min]
-    known = np.sort(known[np.isfinite(known)])
+    known = np.sort(values[np.isfinite(values) & (values != _nothing(values.dtype))])
     last = len(known) - 1
-    centre = known[last // 2] if last >= 0 else values.dtype.type(0)
-    spread = float(known[last - last // 4]) - float(known[last // 4]) if last >= 0 else 0.0
-    scale = spread if spread > 0 else (extent.high - extent.low) / 2
+    centre = known[last // 2].item() if last >= 0 else values.dtype.type(0).item()
+    spread = float(known[last - last // 4].item() - known[last // 4].item()) if last >= 0 else 0.0
+    scale = spread if spread > 0 else float(extent.high - extent.low) / 2
     scale = scale if 0 < scale < np.inf else max(1.0, abs(float(centre)))
-    given = {"name": name, "centre": centre.item(), "scale": scale, "missing": extent.missing > 0}
-    z = np.unique(scaled(known, centre.item(), scale).astype(np.float32)) if len(known) else np.zeros(0)
-    edges = _quantiles(scaled(known, centre.item(), scale), bins) if len(z) > 2 and bins else ()
+    edges = _quantiles(scaled(known, centre, scale), bins)
+    given = (centre, scale, edges, extent.missing > 0)
     if extent.kind in TIMES:
         us = local(ColumnValues(extent.kind, known), zone)
-        cycles = [name for name, turn in CYCLES.items() if len(us) and np.ptp(turn(us)) > 0]
-        return TimeColumn(**given, edges=edges, kind=extent.kind, cycles=cycles, zone=zone)  # type: ignore[arg-type]
+        cycles = tuple(cycle for cycle, turn in CYCLES.items() if len(us) and np.ptp(turn(us)) > 0)
+        return TimeColumn(name, extent.kind, *given, cycles, zone)
     different = np.unique(known)
     few = 2 < len(different) <= FEW and (different == np.floor(different)).all()
-    return NumberColumn(**given, edges=edges, levels=different.tolist() if few else ())
+    return NumberColumn(name, *given, tuple(different.tolist()) if few else ())
 
 
 def _quantiles(z: Array, bins: int) -> tuple[float, ...]:
-    """Return the edges of bins with as many rows each, as float32 holds them."""
-    at = np.linspace(0, len(z) - 1, bins + 1).round().astype(int)
-    edges = np.unique(np.sort(z)[at].astype(np.float32))
-    return tuple(edges.astype(float).tolist()) if len(edges) > 1 else ()
+    """Return the edges of bins with as many rows each, as float32 holds them; none for two values, or fewer."""
+    ends = np.sort(z.astype(np.float32)).astype(float)
+    if not bins or len(np.unique(ends)) < 3:
+        return ()
+    edges = np.unique(ends[np.linspace(0, len(ends) - 1, bins + 1).round().astype(int)])
+    edges = edges[np.append(True, np.diff(edges) > NARROWEST)]
+    return tuple(edges.tolist()) if len(edges) > 1 else ()

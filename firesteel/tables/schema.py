@@ -6,8 +6,10 @@ trained on.  `core/layers/table.py` is the first layer of a network for such row
 
 import datetime
 import hashlib
+import itertools
 import json
 import math
+import re
 import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
@@ -17,16 +19,20 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.layers import Table
-from firesteel.core.spec import Spec, choice, flag, number, resolver, word
+from firesteel.core.spec import Spec, choice, finite, flag, integer, number, resolver, whole, word
 from firesteel.core.types import Array, cached_property
 from firesteel.errors import ConfigError, DataError
 
-NUMBERS, TEXT, TIMES = ("float", "integer", "boolean"), "text", ("date", "timestamp", "wall")
-"""Kinds of columns; a wall clock's times have no zone."""
+NUMBERS, TIMES = ("float", "integer", "boolean"), ("date", "timestamp", "wall")
+TEXT, WRITTEN = "text", "written"
+WORDS = (TEXT, WRITTEN)
+"""Kinds of columns: a wall clock's times have no zone; written words were numbers or times."""
 UNSEEN, ABSENT = 0, 1
 """Codes of a category that training has not seen, or has seen too seldom, and of a missing one."""
 MOVING = 4_000
 """Categories of a table from which on a step moves those of its batch alone."""
+MOST_LEVELS = 1 << 16
+"""The most words of a column that have a code of their own."""
 CLIP = 3.0
 """Where scaled numbers end: z / sqrt(1 + (z / 3)^2)."""
 DAY = 86_400_000_000
@@ -38,11 +44,11 @@ class ColumnValues:
     """The values of a column.
 
     Args:
-        kind: One of NUMBERS, TEXT or TIMES.
-        data: Numbers as float64 or int64; of text the number of each word, int32; of times the microseconds since
+        kind: One of NUMBERS, WORDS or TIMES.
+        data: Of numbers float64 or int64; of words their places in `words`, int32; of times the microseconds since
             1970 in UTC, or on the wall's clock, int64.
         missing: Which are missing, (n,); None where none is.
-        words: What the numbers of text mean.
+        words: Those that `data` points at.
     """
 
     kind: str
@@ -56,22 +62,26 @@ class ColumnValues:
     def __getitem__(self, rows: slice) -> "ColumnValues":
         return replace(self, data=self.data[rows], missing=None if self.missing is None else self.missing[rows])
 
-    @property
+    @cached_property
     def absent(self) -> npt.NDArray[np.bool_]:
         """Which are missing, NaN among them, (n,)."""
         gone = np.zeros(len(self), bool) if self.missing is None else self.missing
         return gone | np.isnan(self.data) if self.data.dtype.kind == "f" else gone
 
     def as_text(self) -> "ColumnValues":
-        """Return numbers as the words that they are written as."""
-        if self.kind == TEXT:
+        """Return numbers and times as the words that they are written as."""
+        if self.kind in WORDS:
             return self
         found, codes = np.unique(np.where(self.absent, 0, self.data), return_inverse=True)
-        words = [str(bool(one)) if self.kind == "boolean" else _written(one) for one in found.tolist()]
-        return ColumnValues(TEXT, codes.astype(np.int32).reshape(-1), self.absent, words)
+        words = [_written(one, self.kind) for one in found.tolist()]
+        return ColumnValues(WRITTEN, codes.astype(np.int32).reshape(-1), self.absent, words)
 
 
-def _written(value: float) -> str:
+def _written(value: Any, kind: str) -> str:
+    if kind == "boolean":
+        return str(bool(value))
+    if kind in TIMES:
+        return str(np.datetime64(value, "us").astype("M8[D]" if kind == "date" else "M8[us]"))
     return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
 
 
@@ -80,21 +90,60 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _refused(what: str) -> ConfigError:
+    return ConfigError(f"a table's {what}", code="config-value")
+
+
+def _listed(given: Any, what: str) -> tuple[Any, ...]:
+    if not isinstance(given, list | tuple):
+        raise _refused(f"{what} must be a list, and not {type(given).__name__}")
+    return tuple(given)
+
+
+def _name(given: Any) -> str:
+    if not isinstance(given, str):
+        raise _refused(f"column has the name {given!r}: names are text")
+    return given
+
+
+def _centre(given: Any) -> float:
+    value = whole(given) if whole(given) is not None else finite(given)
+    if value is None or not math.isfinite(value):
+        raise _refused(f"centre is {given!r}: it must be a finite number")
+    return value
+
+
 def _edges(given: Any) -> tuple[float, ...]:
-    return Table(edges=(given,)).edges[0]
+    return Table(edges=(_listed(given, "edges"),)).edges[0]
 
 
-def _levels(given: Any) -> tuple[Any, ...]:
-    levels = tuple(given)
-    if len(set(levels)) != len(levels):
-        raise ConfigError("levels must differ from one another", code="config-value")
+def _values(given: Any) -> tuple[float, ...]:
+    levels = tuple(_centre(one) for one in _listed(given, "levels"))
+    if any(a >= b for a, b in itertools.pairwise(levels)):
+        raise _refused("levels of a number must ascend")
     return levels
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    levels = _listed(given, "levels")
+    if len(levels) > MOST_LEVELS or not all(isinstance(one, str) for one in levels):
+        raise _refused(f"levels must be words, at most {MOST_LEVELS:,}")
+    if any(a >= b for a, b in itertools.pairwise(map(encoded, levels))):
+        raise _refused("levels must ascend, in the order of their UTF-8")
+    return levels
+
+
+def _cycles(given: Any) -> tuple[str, ...]:
+    names = _listed(given, "cycles")
+    if not all(isinstance(one, str) and one in CYCLES for one in names):
+        raise _refused(f"cycles are {given!r}: there are {', '.join(CYCLES)}")
+    return tuple(one for one in CYCLES if one in names)
 
 
 class TableColumn(Spec):
     """What becomes of one column: some numbers, some inputs that stay as they are, and at most one category."""
 
-    name: str = choice(MISSING, str)
+    name: str = choice(MISSING, _name)
 
     kinds: ClassVar[tuple[str, ...]] = ()
     """Kinds of values that it can be read from."""
@@ -128,14 +177,14 @@ class TableColumn(Spec):
 
 
 def scaled(data: npt.NDArray[Any], centre: float, scale: float) -> Array:
-    """Return numbers near 0: z / sqrt(1 + (z / 3)^2) of z = (x - centre) / scale; 0 for NaN, 3 for infinity."""
-    far = data - np.int64(centre) if data.dtype.kind == "i" else data - centre
-    z = far / scale
+    """Return numbers between -3 and 3: z / sqrt(1 + (z / 3)^2) of z = (x - centre) / scale; 0 for NaN."""
     with np.errstate(invalid="ignore", over="ignore"):
-        z = z / np.sqrt(1.0 + (z / CLIP) ** 2)
-    endless = np.isinf(far) | (np.abs(far / scale) > 1e150)
-    z[endless] = np.copysign(CLIP, far[endless])
-    z[np.isnan(far)] = 0.0
+        far = data.astype(float) - float(centre)
+        if data.dtype.kind == "i" and isinstance(centre, int):  # exact, unless the difference has more than 63 bits
+            far = np.where(np.abs(far) < 2.0**62, data - np.int64(centre), far)
+        z = np.clip(far / scale, -1e150, 1e150)
+        z /= np.sqrt(1.0 + (z / CLIP) ** 2)
+    z[np.isnan(z)] = 0.0
     return z
 
 
@@ -149,14 +198,13 @@ class NumberColumn(TableColumn):
         edges: Of the bins, in scaled numbers.
         missing: Whether some were missing in training: then an input says so.
         levels: Where the column has few whole numbers, which; each is a category too.
-        parts: Nothing here.
     """
 
-    centre: float = choice(0.0, lambda given: given)
+    centre: float = choice(0.0, _centre)
     scale: float = number(1.0, above=0.0, why="it divides")
     edges: tuple[float, ...] = choice((), _edges)
     missing: bool = flag(False)
-    levels: tuple[float, ...] = choice((), _levels)
+    levels: tuple[float, ...] = choice((), _values)
 
     kinds = NUMBERS
 
@@ -184,7 +232,7 @@ class NumberColumn(TableColumn):
         known = np.array(self.levels)
         at = np.minimum(np.searchsorted(known, values.data), len(known) - 1)
         found = np.where(known[at] == values.data, at + 2, UNSEEN)
-        return np.where(values.absent, ABSENT, found)
+        return np.where(values.absent, ABSENT if self.missing else UNSEEN, found)
 
 
 class CategoryColumn(TableColumn):
@@ -195,13 +243,18 @@ class CategoryColumn(TableColumn):
         levels: The words that are known, in the order of their UTF-8.
         missing: Whether some were missing in training.
         one_hot: Whether each word has an input of its own, 0 or 1; two words share one, -1 or 1.
+        written: Whether the words are numbers or times that were made categories, and such are taken.
     """
 
-    levels: tuple[str, ...] = choice((), _levels)
+    levels: tuple[str, ...] = choice((), _words)
     missing: bool = flag(False)
     one_hot: bool = flag(True)
+    written: bool = flag(False)
 
-    kinds = (TEXT, *NUMBERS)
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Kinds of values that it can be read from."""
+        return (*WORDS, *NUMBERS, *TIMES) if self.written else WORDS
 
     @cached_property
     def numbered(self) -> dict[str, int]:
@@ -223,7 +276,7 @@ class CategoryColumn(TableColumn):
         text = values.as_text()
         of = np.array([self.numbered.get(one, UNSEEN) for one in text.words] or [UNSEEN])
         gone = text.absent
-        return np.where(gone, ABSENT, of[np.where(gone, 0, text.data)])
+        return np.where(gone, ABSENT if self.missing else UNSEEN, of[np.where(gone, 0, text.data)])
 
     def plain(self, values: ColumnValues) -> list[Array]:
         if not self.one_hot:
@@ -249,6 +302,31 @@ def _of_year(us: npt.NDArray[np.int64]) -> Array:
     return (day - day.astype("M8[Y]").astype("M8[D]")).astype(float) / 366
 
 
+def clock(zone: str) -> datetime.tzinfo:
+    """Return the clock of a zone: "UTC", an offset from it, such as "+05:30", or a place, such as "Europe/Zurich".
+
+    Raises:
+        ConfigError: For a zone that is not known here.
+    """
+    offset = re.fullmatch(r"([+-])(\d\d?)(?::([0-5]\d))?", zone.removeprefix("UTC").removeprefix("GMT"), re.ASCII)
+    if offset and int(offset[2]) < 24:
+        minutes = 60 * int(offset[2]) + int(offset[3] or 0)
+        return datetime.timezone(datetime.timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return datetime.UTC if zone in ("UTC", "Z") else zoneinfo.ZoneInfo(zone)
+    except (LookupError, ValueError, OSError):
+        raise ConfigError(
+            f"there is no time zone {zone!r} here: give one such as 'Europe/Zurich' or '+01:00'; on a machine "
+            "without zones, pip install tzdata",
+            code="config-value",
+        ) from None
+
+
+def _zone(given: Any) -> str:
+    clock(_name(given))
+    return given
+
+
 class TimeColumn(TableColumn):
     """A column of dates or times: days as a number, and sine and cosine of what comes again.
 
@@ -264,14 +342,17 @@ class TimeColumn(TableColumn):
     """
 
     kind: str = word(*TIMES)
-    centre: int = choice(0, lambda given: given)
+    centre: int = integer(0, low=-(2**63), why="it is a time in microseconds")
     scale: float = number(1.0, above=0.0, why="it divides")
     edges: tuple[float, ...] = choice((), _edges)
     missing: bool = flag(False)
-    cycles: tuple[str, ...] = choice((), lambda given: tuple(one for one in CYCLES if one in given))
-    zone: str = choice("UTC", str)
+    cycles: tuple[str, ...] = choice((), _cycles)
+    zone: str = choice("UTC", _zone)
 
-    kinds = TIMES
+    @property
+    def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Kinds of values that it can be read from: a time of day is not thrown away."""
+        return ("date",) if self.kind == "date" else TIMES
 
     @property
     def edges_of(self) -> list[tuple[float, ...]]:
@@ -283,13 +364,18 @@ class TimeColumn(TableColumn):
         return turns + ([f"{self.name} is missing"] if self.missing else [])
 
     def numbers(self, values: ColumnValues) -> list[Array]:
-        z = scaled(values.data, self.centre, self.scale)
+        us = values.data
+        if self.kind == "timestamp" and values.kind != "timestamp":
+            us = shifted(us, self.zone, back=True)
+        elif self.kind == "wall":
+            us = local(values, self.zone)
+        z = scaled(us, self.centre, self.scale)
         z[values.absent] = 0.0
         return [z]
 
     def plain(self, values: ColumnValues) -> list[Array]:
         found, gone = list[Array](), values.absent
-        us = local(values, self.zone)
+        us = local(values, self.zone) if self.cycles else values.data
         for cycle in self.cycles:
             turn = 2 * math.pi * CYCLES[cycle](us)
             found += [np.where(gone, 0.0, np.sin(turn)), np.where(gone, 0.0, np.cos(turn))]
@@ -297,29 +383,50 @@ class TimeColumn(TableColumn):
 
 
 def local(values: ColumnValues, zone: str) -> npt.NDArray[np.int64]:
-    """Return times as microseconds on the clock of a zone; dates and wall clocks' times as they are."""
-    us: npt.NDArray[np.int64] = values.data
-    if values.kind != "timestamp" or zone == "UTC":
+    """Return times as microseconds on the clock of a zone; dates and a wall clock's times as they are."""
+    return shifted(values.data, zone) if values.kind == "timestamp" else values.data
+
+
+def shifted(us: npt.NDArray[np.int64], zone: str, back: bool = False) -> npt.NDArray[np.int64]:
+    """Return what the clock of a zone shows at these moments; or back: the moments when it shows these times.
+
+    Of a time that it shows twice the first moment is meant.  A zone changes at whole quarters of an hour, as all have
+    done since 1972.
+    """
+    where = clock(zone)
+    if where is datetime.UTC:
         return us
-    quarters, at = np.unique(us // (DAY // 96), return_inverse=True)  # zones change at whole quarters of an hour
-    where = zoneinfo.ZoneInfo(zone)
-    begin = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    early, late = (int((end - begin).total_seconds()) // 900 for end in LIMITS)
+    quarters, at = np.unique(us // QUARTER, return_inverse=True)
+    begin = datetime.datetime(1970, 1, 1, tzinfo=where if back else datetime.UTC)
     shifts = [
-        (begin + datetime.timedelta(seconds=900 * one)).astimezone(where).utcoffset() or datetime.timedelta()
-        for one in np.clip(quarters, early, late).tolist()
+        (begin + datetime.timedelta(minutes=15 * one)).astimezone(where).utcoffset() or datetime.timedelta()
+        for one in quarters.clip(LIMITS[0], LIMITS[1]).tolist()
     ]
-    return us + np.array([round(shift.total_seconds()) * 1_000_000 for shift in shifts], np.int64)[at.reshape(-1)]
+    shift = np.array([round(one.total_seconds()) * 1_000_000 for one in shifts], np.int64)[at.reshape(-1)]
+    return us - shift if back else us + shift
 
 
-LIMITS = [datetime.datetime(year, month, 15, tzinfo=datetime.UTC) for year, month in ((1, 1), (9999, 12))]
-"""Between these Python knows the zones."""
+QUARTER = DAY // 96
+LIMITS = tuple(
+    (datetime.datetime(year, month, 15) - datetime.datetime(1970, 1, 1)) // datetime.timedelta(minutes=15)
+    for year, month in ((1, 1), (9999, 12))
+)
+"""The quarters of an hour since 1970 between which Python knows the zones."""
+
+
 COLUMNS: dict[str, Spec] = {
     "number": NumberColumn("a"),
     "category": CategoryColumn("a"),
     "time": TimeColumn("a", "date"),
 }
 column_of = resolver("a column", TableColumn, COLUMNS)
+
+
+def _pair(given: Any) -> tuple[str, str]:
+    pair = _listed(given, "left_out")
+    if len(pair) != 2 or not all(isinstance(one, str) for one in pair):
+        raise _refused("left_out must be pairs of a column and the reason")
+    return pair
 
 
 class Schema(Spec):
@@ -330,14 +437,25 @@ class Schema(Spec):
         left_out: The columns that are not used, and why.
     """
 
-    columns: tuple[TableColumn, ...] = choice((), lambda given: tuple(column_of(one) for one in given))
-    left_out: tuple[tuple[str, str], ...] = choice(
-        (), lambda given: tuple((str(name), str(why)) for name, why in given)
-    )
+    columns: tuple[TableColumn, ...] = choice((), lambda given: tuple(map(column_of, _listed(given, "columns"))))
+    left_out: tuple[tuple[str, str], ...] = choice((), lambda given: tuple(map(_pair, _listed(given, "left_out"))))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = [*self.names, *(name for name, _ in self.left_out)]
+        if len(set(names)) < len(names):
+            raise _refused("columns must have different names")
 
     def to_config(self) -> dict[str, Any]:
         columns = [column.to_config() for column in self.columns]
         return {"type": "Schema", "columns": columns, "left_out": [list(one) for one in self.left_out]}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Schema":
+        """Make the schema that `to_config` described.  Raises ConfigError for what describes none."""
+        if not isinstance(config, Mapping):
+            raise _refused(f"description is of type {type(config).__name__}")
+        return super().from_config(config)
 
     @property
     def names(self) -> list[str]:
@@ -398,13 +516,17 @@ class Schema(Spec):
                 f"{', '.join(self.names[:20])}",
                 code="data-column",
             )
-        if values.kind not in column.kinds and not values.absent.all():
-            wanted = "text" if TEXT in column.kinds else "a time" if column.kinds == TIMES else "numbers"
+        if values.kind in column.kinds:
+            return values
+        if not values.absent.all():
+            shown, *wanted = [SHOWN.get(kind, kind) for kind in (values.kind, *column.kinds)]
             raise DataError(
-                f"column {column.name!r} holds {values.kind} values, and the model was trained on {wanted}",
+                f"column {column.name!r} holds {shown} values, and the model was trained on {' or '.join(wanted)} "
+                "values: give it those, or train it on these",
                 code="data-type",
             )
-        if values.kind not in column.kinds:
-            zero = np.zeros(len(values), np.int64 if TEXT not in column.kinds else np.int32)
-            return ColumnValues(column.kinds[0], zero, np.ones(len(values), bool))
-        return values
+        return ColumnValues(column.kinds[0], np.zeros(len(values), np.int64), np.ones(len(values), bool))
+
+
+SHOWN = {"wall": "time", WRITTEN: "category"}
+"""What messages call kinds of columns."""

@@ -13,23 +13,28 @@ import numpy.typing as npt
 from firesteel.core.initializers import RandomUniform
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.embedding import categories, scattered
-from firesteel.core.spec import choice, flag, integer, number, whole
+from firesteel.core.spec import choice, finite, flag, integer, number, whole
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.errors import ConfigError
 
 __all__ = ["PiecewiseLinear", "Table"]
 
 Edges = tuple[tuple[float, ...], ...]
+NARROWEST, WIDEST = 1e-37, 1e37
+"""Between these float32 holds the width of a bin and what is divided by it."""
 
 
 def edges_of(given: Any) -> Edges:
     """Return the edges of bins as tuples; raise ConfigError unless they are lists of numbers that ascend."""
     try:
-        found = tuple([tuple([float(edge) for edge in ends]) for ends in given])
-    except (TypeError, ValueError, OverflowError):
+        found = tuple([tuple([finite(edge) for edge in ends]) for ends in given])
+    except TypeError:
         found = ((np.nan,),)
-    if not all(np.isfinite(ends).all() and (np.diff(ends) > 0).all() for ends in found):
-        raise ConfigError("edges must be a list of finite, ascending numbers for each input", code="config-value")
+    if not all((np.abs(ends) < WIDEST).all() and (np.diff(ends) > NARROWEST).all() for ends in found):
+        raise ConfigError(
+            "edges must be a list of ascending numbers for each input, of a size that float32 has",
+            code="config-value",
+        )
     return found
 
 
