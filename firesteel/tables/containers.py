@@ -86,7 +86,7 @@ def values_of(column: Any, name: str) -> ColumnValues:
         return _times(column.to_numpy(f"M8[{dtype.unit}]"), "timestamp")
     if hasattr(dtype, "numpy_dtype"):  # pandas' numbers with a mask
         data = _plain(column.to_numpy(dtype.numpy_dtype, na_value=0), name)
-        return replace(data, missing=column.isna().to_numpy())
+        return replace(data, missing=np.asarray(column.isna()))
     array = column.to_numpy() if hasattr(column, "to_numpy") else column
     missing = np.ma.getmaskarray(array) if np.ma.isMaskedArray(array) else None
     array = _array(np.ma.getdata(array) if missing is not None else array, name)
@@ -132,12 +132,15 @@ def _arrow(column: Any, name: str) -> ColumnValues:
     if kind.startswith(("timestamp", "date")):
         times = column.to_numpy(zero_copy_only=False)
         return _times(times, "date" if kind.startswith("date") else "timestamp" if "tz=" in kind else "wall")
-    if kind == "bool" or "int" in kind or kind in ("float", "double", "halffloat"):
+    if kind in ARROW_NUMBERS:
         filled = column if gone is None else column.fill_null(False if kind == "bool" else 0)
         return _plain(filled.to_numpy(zero_copy_only=False), name, gone)
     if kind == "null":
         return ColumnValues(TEXT, np.zeros(len(column), np.int32), np.ones(len(column), bool))
     raise _unfit(name, kind)
+
+
+ARROW_NUMBERS = {"bool", "halffloat", "float", "double"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
 
 
 def _chosen(values: ColumnValues, codes: npt.NDArray[Any], gone: npt.NDArray[np.bool_] | None) -> ColumnValues:
@@ -199,10 +202,12 @@ def _objects(array: npt.NDArray[Any], name: str) -> ColumnValues:
         return words_of(array, gone)
     if all_are(bool, np.bool_):
         return ColumnValues("boolean", np.where(gone, False, array).astype(np.int64), gone)
+    if all_are(np.timedelta64):  # NumPy counts it among integers
+        raise _unfit(name, "timedelta64")
     if all_are(int, np.integer) and bool not in types:
         with contextlib.suppress(OverflowError):
             return ColumnValues("integer", np.where(gone, 0, array).astype(np.int64), gone)
-    if all_are(int, float, decimal.Decimal, np.number, np.bool_) and not all_are(np.timedelta64):
+    if all_are(int, float, decimal.Decimal, np.number, np.bool_):
         values = [0.0 if out else _float(one) for one, out in zip(array, gone, strict=True)]
         return ColumnValues("float", np.array(values, float), gone)
     if all_are(np.datetime64):
@@ -235,7 +240,9 @@ def words_of(array: Sequence[Any] | npt.NDArray[Any], gone: npt.NDArray[np.bool_
     """Return text as numbers of words."""
     numbered: dict[str, int] = {}
     codes = [0 if out else numbered.setdefault(one, len(numbered)) for one, out in zip(array, gone, strict=True)]
-    return ColumnValues(TEXT, np.array(codes, np.int32), gone if gone.any() else None, list(numbered))
+    return ColumnValues(
+        TEXT, np.array(codes, np.int32), gone if gone.any() else None, list(map(str.__str__, numbered))
+    )
 
 
 def _moments(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], name: str) -> ColumnValues:
