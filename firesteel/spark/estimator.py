@@ -4,7 +4,9 @@ Each sees what its rows decide, classes and their weights or means and variances
 together; how a fit goes is in `fitting.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -48,9 +50,9 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
 
     METRICS = {"accuracy": True}
 
-    def _plan(self) -> FitPlan:
+    def _plan(self, dataset: Any, known: Mapping[str, Any] = MappingProxyType({})) -> FitPlan:
         self.check_thresholds()
-        return super()._plan()
+        return super()._plan(dataset, known)
 
     def _model(self) -> NeuralNetworkClassifierModel:
         return NeuralNetworkClassifierModel()
@@ -61,7 +63,8 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         check_kind(survey, Rule("class"), name)
         check_metadata(survey, source.class_count, source.class_names, name)
         classes = self._count(source.class_count, survey, name, plan)
-        layers = plan.whole or (*plan.hidden, Dense(classes, "softmax", kernel_regularizer=plan.penalty))
+        last = Dense(classes, "softmax", kernel_regularizer=plan.penalty)
+        layers = (*plan.front, *(plan.whole or (*plan.hidden, last)))
         loss = plan.loss or losses.get("sparse_categorical_crossentropy")
         network = Network.chain(layers, survey.width)
         if plan.whole and plan.loss is None and network.outputs == 1:
@@ -173,7 +176,8 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
             raise wrong("loss", self.getOrDefault("loss"), "a regressor predicts numbers, and this loss classes")
         check_kind(survey, Rule(loss.targets), source.names["label"])
         outputs = plan.sizes[-1] if plan.sizes else survey.targets
-        layers = plan.whole or (*plan.hidden, Dense(outputs, loss.natural, kernel_regularizer=plan.penalty))
+        last = Dense(outputs, loss.natural, kernel_regularizer=plan.penalty)
+        layers = (*plan.front, *(plan.whole or (*plan.hidden, last)))
         design = Design(layers, Network.chain(layers, survey.width), loss)
         return self._check(design, plan, survey, source.names)
 

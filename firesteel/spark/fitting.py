@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Self
 
 from pyspark.ml.base import Estimator
@@ -18,25 +19,27 @@ from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 from firesteel.callbacks import Callback
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, optimizers
-from firesteel.core.layers import Dense, Dropout, Layer, Normalization
+from firesteel.core.layers import Dense, Dropout, Layer, Normalization, Table
 from firesteel.core.layers.dense import Linear
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.network import Network, Objective
-from firesteel.core.optimizers import Optimizer
+from firesteel.core.optimizers import AdamW, Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
 from firesteel.search.linear import compare
+from firesteel.spark import tables
 from firesteel.spark.checkpoints import SparkCheckpoints
-from firesteel.spark.columns import Columns
-from firesteel.spark.failures import session_of
+from firesteel.spark.columns import Columns, NamedColumns
+from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import Frame
 from firesteel.spark.model import NetworkModel
 from firesteel.spark.packed import Packed, packed
 from firesteel.spark.params import NetworkParams
 from firesteel.spark.storage import StageReader, StageWriter, reach
 from firesteel.spark.summary import TrainingSummary
+from firesteel.tables import policy
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
 from firesteel.train.callbacks import Logs
 from firesteel.train.engine import Engine
@@ -47,6 +50,7 @@ from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import evaluate
 from firesteel.train.source import Survey, check_targets
 from firesteel.train.stopping import Stopping
+from firesteel.train.strategies import Gradient
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class FitPlan:
 
     automatic: whether the rows decide what is held out and when to stop.
     sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
+    front: what comes before the hidden layers, of raw columns.  paces: whether the rate depends on the rows.
+    patience: where the rows decide it.
     """
 
     columns: Columns
@@ -67,12 +73,17 @@ class FitPlan:
     loss: Loss | None
     automatic: bool
     recipe: Recipe
+    front: tuple[Layer, ...] = ()
+    paces: bool = True
+    patience: int = PATIENCE
 
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
         steps = max(1.0, rows / (self.recipe.batch_size or rows))
         if self.rate or self.optimizer.searches:
             return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
+        if not self.paces:
+            return self.optimizer
         return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0))
 
 
@@ -118,16 +129,23 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     # What the Params mean
 
-    def _plan(self) -> FitPlan:
-        """Return what the Params mean.  Raises ConfigError for values that cannot work, before any job."""
-        get = self.getOrDefault
+    def _plan(self, dataset: Any, known: Mapping[str, Any] = MappingProxyType({})) -> FitPlan:
+        """Return what the Params mean for rows.  Raises ConfigError for values that cannot work, before any job.
+
+        dataset: rows, or which of their columns are what.
+        known: what Params are that nobody has set, once the rows have decided it.
+        """
+
+        def get(name: str) -> Any:
+            return known[name] if name in known and not self.isSet(name) else self.getOrDefault(name)
+
         self.check_outputs()
         if get("handleInvalid") not in ("error", "skip", "keep"):
             raise wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
         solver = get("solver").replace("l-bfgs", "lbfgs")
         if solver not in optimizers.OPTIMIZERS:
-            known = ", ".join(optimizers.OPTIMIZERS)
-            raise wrong("solver", get("solver"), f"it must be one of {known} (gd is Spark's perceptron's)")
+            words = ", ".join(optimizers.OPTIMIZERS)
+            raise wrong("solver", get("solver"), f"it must be one of {words} (gd is Spark's perceptron's)")
         optimizer: Optimizer = optimizers.get(solver)
         sizes, whole = self._layers()
         r, e = get("regParam"), get("elasticNetParam")
@@ -141,7 +159,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             raise wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
         strategy = strategy_of(get("strategy") if self.isSet("strategy") else None, optimizer)
         return FitPlan(
-            columns=self._source_columns(),
+            columns=dataset if isinstance(dataset, Columns) else self._source_columns(dataset),
             automatic=self._automatic(),
             hidden=tuple(hidden),
             sizes=sizes,
@@ -152,7 +170,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             loss=loss,
             recipe=Recipe(
                 epochs=get("maxIter"),
-                batch_size=get("batchSize") if self.isSet("batchSize") else None,
+                batch_size=get("batchSize") if self.isSet("batchSize") or "batchSize" in known else None,
                 strategy=strategy,
                 shards=get("shards") or None,
                 seed=get("seed") % 2**63,
@@ -202,12 +220,12 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         rounds, tol = self._number("earlyStoppingRounds"), self.getOrDefault("tol")
         return Stopping(f"val_{watched}" if held else watched, known[watched], rounds or None, tol)
 
-    def _source_columns(self) -> Columns:
+    def _source_columns(self, dataset: Any) -> Columns:
         held = self._if_set("validationIndicatorCol")
         split = AUTOMATIC if self._automatic() else self._number("validationFraction")
         if held is not None and split:
             raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
-        return Columns(
+        columns = Columns(
             self._columns(),
             self.getOrDefault("labelCol"),
             self._if_set("weightCol"),
@@ -218,6 +236,35 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             stage=True,
             classes=self._classifies,
         )
+        names = self._raw(dataset, columns)
+        if names is None:
+            return columns
+        kinds = tuple(sorted((self._if_set("columnKinds") or {}).items()))
+        if unknown := [name for name, _ in kinds if name not in names]:
+            what = f"{unknown[0]!r} is none of the columns that are taken: {', '.join(names[:20])}"
+            raise wrong("columnKinds", dict(kinds), what)
+        if held is None and self.getOrDefault("validationFraction") == AUTOMATIC:
+            split = AUTOMATIC
+        if isinstance(dataset, Packed):
+            zone = self._if_set("timeZone") or dataset.columns.zone
+        else:
+            zone = tables.zone_of(dataset, self._if_set("timeZone"))
+        return replace(columns, features=names, raw=True, kinds=kinds, zone=zone, split=split)
+
+    def _raw(self, dataset: Any, columns: Columns) -> tuple[str, ...] | None:
+        """Return the columns to take as they are, of any type; None where features are a column, or of numbers."""
+        given = self._if_set("inputCols")
+        if given and self.isSet("featuresCol"):
+            raise wrong("inputCols", given, "featuresCol is set too: set one of them")
+        if given or self.isSet("featuresCol"):
+            return tuple(given) if given else None
+        if isinstance(dataset, Packed):
+            return tuple(dataset.columns.features) if dataset.columns.raw else None
+        with alive(session_of(dataset)):
+            table = NamedColumns(dataset)
+            if table.called(self.getOrDefault("featuresCol")):
+                return None
+            return tables.chosen(table, columns, self._if_set("ignoreCols") or (), self.uid)
 
     @property
     def _classifies(self) -> bool:
@@ -226,7 +273,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
     # Fitting
 
     def _fit(self, dataset: Any) -> Any:
-        plan = self._plan()
+        plan = self._plan(dataset)
         if isinstance(dataset, Packed):
             if plan.automatic and dataset.columns.split != AUTOMATIC:
                 plan = replace(plan, columns=replace(plan.columns, split=0.0))
@@ -244,10 +291,12 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _fitted(self, source: Frame | Packed, plan: FitPlan) -> Any:
         survey = source.survey()
+        if source.schema is not None:
+            plan = self._suited(plan, source, survey)
         stopping = plan.recipe.stopping
         assert stopping is not None
         if plan.automatic and survey.held:
-            stopping = replace(stopping, monitor="val_loss", patience=PATIENCE)
+            stopping = replace(stopping, monitor="val_loss", patience=plan.patience)
         design = self._design(source, survey, plan)
         recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
         network = self._network(design, plan, survey.rows)
@@ -257,12 +306,69 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         callbacks.append(results)
         history = fit(network, source, recipe, callbacks=callbacks, checkpoints=checkpoints, run=self.uid)
         model = self._model()
-        model.hold(network, {"features": source.feature_names, "classes": design.names, "few": survey.few})
-        said = _automatic_text(source.said or PACKED, history, recipe.epochs) if plan.automatic else None
+        network.schema = source.schema
+        names = source.feature_names if source.schema is None else source.schema.names
+        about = {"features": names, "classes": design.names, "few": survey.few, "label": source.label_kind}
+        model.hold(network, about)
+        said = None
+        if plan.automatic:
+            said = _automatic_text(source.said or PACKED, history, recipe.epochs, plan.patience)
         model._summary = replace(results.summary, heldOut=survey.held, automatic=said)
         model._resetUid(self.uid)
         used = {"validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
+        if source.schema is not None:
+            used |= self._used(plan, source.columns)
         return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))
+
+    def _suited(self, plan: FitPlan, source: Frame | Packed, survey: Survey) -> FitPlan:
+        """Return the plan for a table of raw columns, whose rows decide what nobody has said."""
+        rows, schema = survey.rows + survey.held, source.schema
+        assert schema is not None
+        found = policy.defaults_for(rows)
+        known: dict[str, Any] = {
+            "hiddenLayers": list(found.hidden),
+            "activation": policy.ACTIVATION,
+            "dropout": policy.DROPOUT,
+        }
+        known |= {"solver": "adamw", "maxIter": found.epochs}
+        if not isinstance(plan.recipe.strategy, Gradient):
+            known["batchSize"] = found.batch_size
+        made = self._plan(plan.columns, known)
+        optimizer, paces = made.optimizer, self.isSet("solver")
+        if not paces:
+            optimizer = AdamW(policy.RATE, use_ema=True, ema_momentum=policy.MOMENTUM)
+        whole, front = made.whole, Table(output_dim=found.output_dim)
+        if whole and isinstance(whole[0], Table):
+            front, whole = whole[0], whole[1:]
+        stopping = made.recipe.stopping
+        assert stopping is not None
+        if survey.held:
+            patience = found.patience if self.getOrDefault("earlyStoppingRounds") == AUTOMATIC else stopping.patience
+            monitor = f"val_{self.getOrDefault('evalMetric')}"
+            stopping = replace(stopping, monitor=monitor, patience=patience)
+        return replace(
+            made,
+            automatic=plan.automatic,
+            optimizer=optimizer,
+            paces=paces,
+            whole=whole,
+            front=(schema.layer(front) if not front.inputs else front,),
+            recipe=replace(made.recipe, stopping=stopping),
+            patience=found.patience,
+        )
+
+    def _used(self, plan: FitPlan, columns: Columns) -> dict[str, Any]:
+        """Return what a table's rows have decided, as Params."""
+        used: dict[str, Any] = {"inputCols": list(columns.features), "timeZone": columns.zone}
+        used |= {"maxIter": plan.recipe.epochs, "batchSize": plan.recipe.batch_size}
+        if not plan.sizes and not plan.whole:
+            dense = [layer for layer in plan.hidden if isinstance(layer, Dense)]
+            dropped = [layer.rate for layer in plan.hidden if isinstance(layer, Dropout)]
+            used |= {"hiddenLayers": [layer.units for layer in dense], "dropout": max(dropped, default=0.0)}
+            used |= {"activation": self.getOrDefault("activation") if self.isSet("activation") else policy.ACTIVATION}
+        if not plan.paces:
+            used |= {"solver": "adamw", "learningRate": plan.rate or policy.RATE}
+        return {name: value for name, value in used.items() if value is not None}
 
     def _network(self, design: Design, plan: FitPlan, rows: int) -> Sequential:
         """Return the network to train, compiled: one that standardizes inputs and targets by the rows, if it shall.
@@ -271,7 +377,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         """
         layers, loss, parts = design.layers, design.loss, design.network.parts
         if self.getOrDefault("standardization"):
-            layers = (Normalization(), *layers)
+            layers = layers if plan.front else (Normalization(), *layers)
             if loss.targets == "real" and parts and isinstance(parts[-1], Linear):
                 layers, loss = (*layers, Normalization(invert=True)), Standardized(loss)
         network = Sequential(layers)
@@ -339,12 +445,12 @@ def _run_folder(parent: str, features: list[str] | None, classes: list[str] | No
 PACKED = "nothing is held out of rows that were packed before; pack(..., validation_split=0.1) holds some out"
 
 
-def _automatic_text(said: str, history: History, epochs: int) -> str:
+def _automatic_text(said: str, history: History, epochs: int, patience: int) -> str:
     """Return what came of the rows' own decision."""
     if history.best is None:
         return said
     made, kept = len(history.rows), f"and the weights of pass {history.best + 1} are kept"
-    early = f"training ended after {made} of {epochs} passes, {PATIENCE} of them without a better validation loss"
+    early = f"training ended after {made} of {epochs} passes, {patience} of them without a better validation loss"
     return f"{said}; {f'all {made} passes were made' if made == epochs else early}, {kept}"
 
 
@@ -407,7 +513,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
 
     def _packed(self, candidate: NetworkEstimator) -> Any:
         """Return the rows that a candidate trains on, packed by whoever wants them first."""
-        plan = candidate._plan()
+        plan = candidate._plan(self.dataset)
         if isinstance(self.dataset, Packed):
             return self.dataset
         with self.lock:

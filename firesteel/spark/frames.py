@@ -23,13 +23,16 @@ from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
-from firesteel.spark import packing, worker
+from firesteel.spark import packing, tables, worker
 from firesteel.spark.columns import Columns, NamedColumns, check_name, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.parcel import ship
+from firesteel.spark.raw import RawColumns
+from firesteel.tables import policy
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
+from firesteel.tables.schema import Schema
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
 from firesteel.train.centring import WIDE, Sample
 from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
@@ -100,9 +103,15 @@ class Frame:
             self.names: Mapping[str, str] = columns.names()
             self.frame, self.sparkSession = frame, frame.sparkSession
             table = NamedColumns(frame)
-            parts = {
-                "x": table.features(columns.features, "float64", word("features")),
-                "y": table.label(columns.label, word("label")),
+            kinds, parts = tuple[str, ...](), dict[str, Column]()
+            if columns.raw:
+                kinds, parts = tables.selected(table, columns.features, word("features"))
+            else:
+                parts["x"] = table.features(columns.features, "float64", word("features"))
+            self.label_kind = tables.label_kind(table, columns)
+            text = self.label_kind == "text"
+            parts |= {
+                "y": table.column(str(columns.label), "")[0] if text else table.label(columns.label, word("label")),
                 "w": F.lit(1.0) if columns.weight is None else table.number(columns.weight, word("weight")),
             }
             if columns.id is not None:
@@ -111,11 +120,19 @@ class Frame:
             if columns.held is not None:
                 parts["held"] = table.boolean(columns.held, word("held"))
             self.parts, self.table = parts, table
-            self.feature_size, self.feature_names = table.known_features(columns.features)
+            self.feature_size, self.feature_names = None, None
+            if not columns.raw:
+                self.feature_size, self.feature_names = table.known_features(columns.features)
+            self.labels: tuple[str, ...] | None = ("false", "true") if self.label_kind == "boolean" else None
+            self.raw = None
+            if columns.raw or text:
+                categories = tuple(name for name, kind in columns.kinds if kind == "category")
+                self.raw = RawColumns(tuple(columns.features) if columns.raw else (), kinds, categories, text=text)
             leading = table.leading(IDENTIFYING, LEADING)
             leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
             self.surveying = self._selected("float64", True, leads)
             self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
+            self.holding: tuple[Any, ...] = ()
             self.reports: list[dict[str, Any]] = []
             self.key_sums: list[int] = [0, 0]
             self.candidates: tuple[Any, Any, int] | None = None
@@ -130,20 +147,26 @@ class Frame:
 
     @property
     def class_count(self) -> int | None:
-        """How many classes there are by the label's metadata."""
-        return self.table.classes(self.columns.label)[0]
+        """How many classes there are, by the label's metadata or its words."""
+        return len(self.labels) if self.labels is not None else self.table.classes(self.columns.label)[0]
 
     @property
     def class_names(self) -> list[str] | None:
-        """What they are called there."""
-        return self.table.classes(self.columns.label)[1]
+        """What they are called."""
+        return list(self.labels) if self.labels is not None else self.table.classes(self.columns.label)[1]
+
+    @property
+    def schema(self) -> Schema | None:
+        """How raw columns become flat rows, once that is learned."""
+        return None if self.raw is None else self.raw.schema
 
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
+        self._learn()
         if self.columns.split == AUTOMATIC:
             self.reading = replace(self.reading, classes=self.columns.classes)
-            self.hold, self.said = settled(self._tallied)
+            self.hold, self.said = settled(self._tallied, *self.holding)
         else:
             self._look()
         self.reading = replace(self.reading, hold=self.hold, classes=None)
@@ -189,11 +212,11 @@ class Frame:
         keys, counts = (b"".join(table.column(f"heavy_{part}").to_pylist()) for part in ("keys", "counts"))
         self.candidates = (np.frombuffer(keys, np.uint64), np.frombuffer(counts, np.int64), total["slack"])
         counted = [count for report in reports for count in report["nonzeros"]]
-        nonzeros = sum(counted) if counted else None
+        nonzeros = sum(counted) if counted and self.schema is None else None
         self.narrow = all(report["narrow"] for report in reports)
         few = 2 * total["stored"] <= width * rows
         profile = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
-        inputs, samples = width if width < WIDE else 0, list[Sample]()
+        inputs, samples = width if width < WIDE and self.schema is None else 0, list[Sample]()
         for half in ("sample", "held")[: 1 if held or self.columns.split != AUTOMATIC else 2]:
             columns = (table.column(f"{half}_{part}").to_pylist() for part in ("keys", "rows"))
             samples += [
@@ -203,6 +226,18 @@ class Frame:
             ]
         self.surveyed = profile.sampled(functools.reduce(Sample.plus, samples)) if samples else profile
         return self.surveyed
+
+    def _learn(self) -> None:
+        """Learn what raw columns become, and the words of a label of text."""
+        if self.raw is None:
+            return
+        frame = self.frame.select(*(one.alias(name) for name, one in self.parts.items() if name not in ("w", "held")))
+        schema, labels, rows = tables.learned(frame, self.raw, self.columns, self.names)
+        self.labels = labels if self.raw.text else self.labels
+        if schema is not None:
+            self.feature_names, self.holding = schema.origins(), (policy.defaults_for(rows).held, policy.FEW)
+        self.raw = replace(self.raw, schema=schema, labels=labels)
+        self.reading = replace(self.reading, raw=self.raw)
 
     def _tallied(self, hold: HoldOut) -> Tally:
         """Look at the rows with some held out; return their tally."""

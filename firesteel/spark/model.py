@@ -6,6 +6,7 @@ network on arrays, which needs no Spark.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
@@ -22,7 +23,7 @@ from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
-from firesteel.spark import worker
+from firesteel.spark import tables, worker
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import DIRECT, scoring
@@ -151,18 +152,20 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
 
     def _scored(
         self,
-        dataset: DataFrame,
+        table: NamedColumns,
         outputs: worker.Outputs,
         columns: Mapping[str, tuple[Column, Mapping[str, Any] | None]],
     ) -> DataFrame:
         """Return the dataset with these columns, {name: (column made of OUTPUTS, metadata)}; nothing runs yet."""
-        table = NamedColumns(dataset)
+        dataset, network, schema = table.frame, self.network.network, self.network.schema
         table.check_free((*columns, self._outputs))
-        self._check_schema(table)
-        network = self.network.network
-        x = table.features(
-            self._columns(), worker.reads(network), "featuresCol", (network.sparse or self._few) and DIRECT
-        )
+        if schema is not None:
+            raw, x = tables.scored(table, schema)
+            outputs = replace(outputs, raw=raw)
+        else:
+            self._check_schema(table)
+            few = (network.sparse or self._few) and DIRECT
+            x = table.features(self._columns(), worker.reads(network), "featuresCol", few)
         ship(dataset.sparkSession)
         scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(x))
         if self.getOrDefault("handleInvalid") == "skip":
@@ -215,6 +218,10 @@ def _several(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
 
 
+def _array(words: list[str]) -> Column:
+    return F.array(*map(F.lit, words))
+
+
 def _listed(names: list[str] | None) -> str:
     if names is None:
         return "without names"
@@ -234,6 +241,7 @@ class NeuralNetworkClassifierModel(
     def __init__(self) -> None:
         super().__init__()
         self._labels: list[str] | None = None
+        self._label: str | None = None
 
     @classmethod
     def check(cls, network: Network) -> None:
@@ -249,11 +257,16 @@ class NeuralNetworkClassifierModel(
     def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
         """Take a network, and what is known of its columns."""
         super().hold(network, about)
-        self._labels = about.get("classes")
+        self._labels, self._label = about.get("classes"), about.get("label")
 
     def about(self) -> dict[str, Any]:
         """Return what is known of the columns, as JSON."""
-        return super().about() | {"classes": self._labels}
+        return super().about() | {"classes": self._labels, "label": self._label}
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The words of the classes, by their numbers; None where they have no names."""
+        return self._labels
 
     def _facts(self) -> dict[str, str]:
         return {"classes": _counted(self.numClasses, self._labels), **super()._facts()}
@@ -279,7 +292,7 @@ class NeuralNetworkClassifierModel(
         thresholds = self.check_thresholds(self.numClasses)
         named = Columns(self._columns()).names()["features"]
         network = self.network
-        return worker.ClassOutputs(network.network, network.theta, named, self._invalid(), thresholds)
+        return worker.ClassOutputs(network.network, network.theta, named, self._invalid(), thresholds=thresholds)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         count, outputs = self.numClasses, F.col(self._outputs)
@@ -293,12 +306,30 @@ class NeuralNetworkClassifierModel(
             name = self.getOrDefault("predictionCol")
             about = {"ml_attr": {"type": "nominal", "name": name, "vals": self._labels}}
         size = {"ml_attr": {"num_attrs": count}}
-        columns = {
+        columns: dict[str, tuple[Column, Mapping[str, Any] | None]] = {
             self.getOrDefault("rawPredictionCol"): (vector(F.slice(outputs, 1, count)), size),
             self.getOrDefault("probabilityCol"): (vector(F.slice(outputs, count + 1, count)), size),
             self.getOrDefault("predictionCol"): (F.element_at(outputs, -1), about),
         }
-        return self._scored(dataset, self._classes(), {name: made for name, made in columns.items() if name})
+        table = NamedColumns(dataset)
+        columns |= self._in_words(table)
+        return self._scored(table, self._classes(), {name: made for name, made in columns.items() if name})
+
+    def _in_words(self, table: NamedColumns) -> dict[str, tuple[Column, Mapping[str, Any] | None]]:
+        """Return the predicted word, and the number of the label's where rows have one, if labels are words."""
+        words, given = self._labels or [], self.getOrDefault("labelCol")
+        found: dict[str, tuple[Column, Mapping[str, Any] | None]] = {}
+        if words and (self._label or self.isSet("predictedLabelCol")):
+            word = F.element_at(_array(words), F.element_at(F.col(self._outputs), -1).cast("int") + 1)
+            word = word.cast("boolean") if self._label == "boolean" else word
+            found[self.getOrDefault("predictedLabelCol")] = word, None
+        if self._label and isinstance(given, str) and len(there := table.matching(given)) == 1:
+            if tables.kind_of(there[0][1].dataType) in (self._label, "text"):
+                number = F.array_position(_array(words), F.col(there[0][0]).cast("string"))
+                about = {"ml_attr": {"type": "nominal", "vals": words}}
+                column = F.when(number > 0, (number - 1).cast("double"))
+                found[self.getOrDefault("labelIndexCol")] = column, about
+        return found
 
 
 @with_params
@@ -321,4 +352,4 @@ class NeuralNetworkRegressorModel(NetworkModel[RegressionSummary], RegressionMod
         outputs = F.col(self._outputs)
         made = F.element_at(outputs, 1) if self.network.network.outputs == 1 else outputs
         name = self.getOrDefault("predictionCol")
-        return self._scored(dataset, self._numbers(), {name: (made, None)} if name else {})
+        return self._scored(NamedColumns(dataset), self._numbers(), {name: (made, None)} if name else {})

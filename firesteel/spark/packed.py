@@ -29,6 +29,7 @@ from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
 from firesteel.spark.frames import Frame, blocks_of, parts_of
 from firesteel.spark.parcel import ship
 from firesteel.spark.storage import is_missing, literal, path_text, reach, remove
+from firesteel.tables.schema import Schema
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
 from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey
@@ -37,6 +38,8 @@ FORMATS = (1, 2)
 """Numbers of the layout on storage.  In the second, rows are less a centre."""
 KEYS = 2
 """Number of the rule that puts rows in order, since rows' weights are not in it; 1 where a file says nothing."""
+RAW = ("raw", "kinds", "zone")
+"""What is said of raw columns, of which nothing is written: `pack` takes none."""
 WRITING, READING = "firesteel: writing packed rows", "firesteel: reading packed rows"
 
 
@@ -53,6 +56,8 @@ class Packed:
         self.feature_names: list[str] | None = about["features"]
         self.class_names: list[str] | None = about["classes"]
         self.class_count: int | None = about.get("class_count", len(self.class_names) if self.class_names else None)
+        self.schema: Schema | None = about.get("schema")
+        self.label_kind: str | None = about.get("label_kind")
         self._frames, self._survey, self._stored = dict(frames), survey, bool(frames)
         self._engines: dict[tuple[int, bool, Centre], SparkEngine] = {}
         self._lock = threading.Lock()
@@ -167,6 +172,8 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
         "class_count": source.class_count,
         "split": source.split,
         "said": source.said,
+        **({} if source.schema is None else {"schema": source.schema}),
+        **({} if source.label_kind is None else {"label_kind": source.label_kind}),
     }
     if path is not None:
         _write(source, survey, path, about)
@@ -191,7 +198,7 @@ def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -
         "format": FORMATS[bool(centre)],
         "keys": KEYS,
         "dtype": source.dtype,
-        "columns": asdict(source.columns),
+        "columns": {name: one for name, one in asdict(source.columns).items() if name not in RAW},
         "survey": profile | ({"centre": centre} if centre else {}),
         "about": dict(about),
     }

@@ -2,7 +2,8 @@
 
 What is read are batches with the columns x, y and w and, where the user has them, `key`, a hash of an identifier,
 `held`, whether a row is for validation, and `where0`, ..., what identifies a row in a message; vectors come
-in parts, which `arrow.whole` puts together.  Every function is pure and reads its input to the end; which partition
+in parts, which `arrow.whole` puts together, and raw columns as c0, c1, ..., which `raw.py` encodes.
+Every function is pure and reads its input to the end; which partition
 it gets decides nothing.  `frames.py` strings them into jobs; `worker.py` reads the blocks that come out.
 """
 
@@ -21,6 +22,7 @@ from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.csr import CSR, Features, joined, suited
 from firesteel.core.types import Array
 from firesteel.spark import arrow
+from firesteel.spark.raw import RawColumns
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally
 from firesteel.train import blocks, checks
@@ -47,6 +49,7 @@ class ReadOptions:
     classes: whether targets are classes, where the rows decide what is held out; None where they do not.
     skip: whether rows with nulls, NaN or infinite values are left out.  where: names behind where0, where1, ...
     sparse: whether rows are packed as their non-zeros; None before that is known.  centre: what is subtracted.
+    raw: how raw columns are read, where there are some.
     """
 
     dtype: str
@@ -56,6 +59,7 @@ class ReadOptions:
     where: tuple[str, ...] = ()
     sparse: bool | None = None
     centre: Centre = UNCENTRED
+    raw: RawColumns | None = None
     version: str = firesteel.__version__
 
 
@@ -72,6 +76,11 @@ class Read:
 
     def __getitem__(self, rows: Any) -> "Read":
         return Read(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+def whole(batch: pa.RecordBatch, reading: ReadOptions) -> pa.RecordBatch:
+    """Return a batch whose features are in x, and its labels numbers in y."""
+    return arrow.whole(batch if reading.raw is None else reading.raw.encoded(batch))
 
 
 def read(batch: pa.RecordBatch, reading: ReadOptions) -> Read:
@@ -121,9 +130,9 @@ def survey(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBa
     sums, nonzeros, narrow, tally = [0, 0], list[int](), True, Tally.read()
     samples: list[Sample | None] = [None, None]
     keys_seen, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
-    dtype = np.dtype(reading.dtype)
+    dtype, raw = np.dtype(reading.dtype), reading.raw and reading.raw.schema
     for given in batches:
-        batch = arrow.whole(given)
+        batch = whole(given, reading)
         total["rows"] += batch.num_rows
         batch, nulls = _without_nulls(batch, reading)
         if reading.skip:
@@ -159,7 +168,8 @@ def survey(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBa
         if reading.classes is not None:
             tally = Tally.sum([tally, Tally.of(here.keys, here.y, here.w.astype(dtype), here.held, reading.classes)])
         for half, chosen in enumerate((here.held, ~here.held)):
-            some, before = Sample.of(here.prints, here.x, here.y, chosen), samples[half]
+            x = here.x if raw is None else here.x[:, :0]  # type: ignore[index]
+            some, before = Sample.of(here.prints, x, here.y, chosen), samples[half]
             samples[half] = before.plus(some) if before is not None and before.width == some.width else some
         open = ~here.held if reading.classes is None else slice(None)
         keys_seen, counts, lost = _tallied(keys_seen, counts, here.keys[open])
@@ -269,10 +279,10 @@ def count_heavy(reading: ReadOptions, candidates: Keys, batches: arrow.Batches) 
     """Count the rows with one of these keys, by their weights; yield of each key also its row, if it is but one."""
     dtype = np.dtype(reading.dtype)
     found: dict[int, Heavy] = {}
-    for batch in map(arrow.whole, batches):
-        if not batch.num_rows:
+    for given in batches:
+        if not given.num_rows:
             continue
-        here = read(batch, reading)
+        here = read(whole(given, reading), reading)
         here = here[~here.held]
         for key in np.unique(here.keys[np.isin(here.keys, candidates)]):
             same = here[here.keys == key]
@@ -346,10 +356,10 @@ def mini_packs(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatc
     heavy = np.array(task.heavy, np.uint64)
     gathered: list[Read] = []
     size = 0
-    for batch in map(arrow.whole, batches):
-        if not batch.num_rows:
+    for given in batches:
+        if not given.num_rows:
             continue
-        here = read(batch, task.reading)
+        here = read(whole(given, task.reading), task.reading)
         keep = here.held == task.held
         if len(heavy):
             keep &= ~np.isin(here.keys, heavy)

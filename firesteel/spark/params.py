@@ -123,6 +123,15 @@ def to_columns(value: Any) -> Any:
     return TypeConverters.toString(value) if isinstance(value, str) else TypeConverters.toListString(value)
 
 
+def to_kinds(value: Any) -> dict[str, str]:
+    """Return what columns hold whose type does not say it."""
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise TypeError('it takes a map such as {"zip": "category"}')
+    if wrong := [kind for kind in value.values() if kind != "category"]:
+        raise TypeError(f"a column's kind is category, and not {wrong[0]!r}: leave out those whose type says it")
+    return dict(value)
+
+
 def to_path(value: Any) -> str:
     """Return a path as text."""
     return TypeConverters.toString(os.fspath(value) if isinstance(value, os.PathLike) else value)
@@ -152,6 +161,13 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     Params:
         featuresCol: features: a column of vectors, of arrays, of bytes (one value each) or of numbers; or a list
             of columns of numbers.
+        inputCols: features of any type, in place of featuresCol: text, numbers, booleans, dates and times, nulls
+            too.  Where neither is set, and there is no column `features`, all columns are taken but those of other
+            Params, ignoreCols, and what Spark's tuning and other stages have made; the model has the list.
+        ignoreCols: columns that are no features where inputCols is not set.
+        columnKinds: columns of numbers that are names for something, such as {"zip": "category"}.
+        timeZone: where the days of timestamps begin, such as Europe/Berlin; if it is not set, the session's zone when
+            training.  The model keeps it.
         hiddenLayers: numbers of units of the hidden layers, from the inputs on; an empty list makes a linear
             model.
         layers: the whole network, in place of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10],
@@ -203,6 +219,10 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     """
 
     featuresCol: Param[Any] = Declared("features", to_columns)
+    inputCols = Declared(None, TypeConverters.toListString)
+    ignoreCols = Declared(None, TypeConverters.toListString)
+    columnKinds = Declared(None, to_kinds)
+    timeZone = Declared()
     hiddenLayers = Declared([64], to_sizes)
     layers = Declared(None, to_layers)
     activation = Declared("relu")
@@ -309,9 +329,14 @@ class ClassifierParams(NetworkParams):
     Params:
         classWeights: what the weight of a row is multiplied by in training, by its class: a map such as {0: 1.0,
             1: 5.0}, or "balanced" for rows / (classes x rows of the class).
+        predictedLabelCol: column of the predicted word, where the label is text, or boolean; empty for none.
+        labelIndexCol: column of the label's number, where the label is text or boolean and among the rows that are
+            scored: what Spark's evaluators take; empty for none.
     """
 
     classWeights = Declared(None, to_class_weights)
+    predictedLabelCol = Declared("predictedLabel")
+    labelIndexCol = Declared("label_index")
 
     DEFAULTS = {**NetworkParams.DEFAULTS, "probabilityCol": "probability", "rawPredictionCol": "rawPrediction"}
 

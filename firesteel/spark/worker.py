@@ -22,6 +22,7 @@ from firesteel.fast.blas import one_blas_thread, steady
 from firesteel.fast.threads import QUIET
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
 from firesteel.spark.parcel import Parcel
+from firesteel.spark.raw import RawColumns
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import work_on
@@ -172,14 +173,20 @@ class Outputs:
 
     name: what to call the features.  invalid: what a row with null, NaN or infinite values comes to: "error" raises
     DataError, "skip" and "keep" give null.  With "nan" only rows of null give null, and NaN goes through the network.
+    raw: how raw columns are read, which come as a struct; what is missing in them is no fault.
     """
 
     network: Network
     theta: Array
     name: str
     invalid: str = "nan"
+    raw: RawColumns | None = None
 
     def __call__(self, column: pa.Array) -> pa.Array:
+        if self.raw is not None:
+            fields = dict(zip((f"c{n}" for n in range(len(self.raw.names))), column.flatten(), strict=True))
+            rows = self.raw.rows(fields.__getitem__, len(column))
+            return as_lists(self.score(rows), np.zeros(len(column), bool))
         null = column.is_null().to_numpy(zero_copy_only=False)
         if null.any() and self.invalid == "error":
             raise self._refused("no value (null)", int(null.sum()), len(null))

@@ -47,6 +47,8 @@ class Defaults:
 
 DROPOUT, RATE, MOMENTUM, ACTIVATION = 0.15, 0.002, 0.99, "silu"
 """Of every such network: the dropout behind each hidden layer, AdamW's rate, and what its averages keep at a step."""
+FEW = 50
+"""Rows of such a table from which on some are held out."""
 BY_ROWS = (
     (2_000, Defaults((64, 64), 64, 256, 0.2, 32)),
     (20_000, Defaults((256, 256), 256, 256, 0.2, 16)),
@@ -105,29 +107,30 @@ class Tally:
         last = np.append(starts[1:], len(y)) - 1
         return Tally(y[starts], keys[last], np.add.reduceat(rows, starts), np.add.reduceat(out, starts))
 
-    def limits(self) -> tuple[tuple[int, int], ...]:
+    def limits(self, share: float = SHARE) -> tuple[tuple[int, int], ...]:
         """Return the limits of the classes whose last rows would not all stay."""
         found = []
         for number, first, count in zip(*np.unique(self.y, return_index=True, return_counts=True), strict=True):
             key = self.keys[first + count - LAST] if count >= LAST else np.uint64(0)
-            if self.out[first : first + count].any() and key >> np.uint64(11) < SHARE * 2.0**53:
+            if self.out[first : first + count].any() and key >> np.uint64(11) < share * 2.0**53:
                 found.append((int(number), int(key)))
         return tuple(found)
 
 
-def settled(look: Callable[[HoldOut], Tally]) -> tuple[HoldOut, str]:
+def settled(look: Callable[[HoldOut], Tally], share: float = SHARE, fewest: int = FEWEST_ROWS) -> tuple[HoldOut, str]:
     """Return what to hold out where nobody has said it, and what there is to say of that.
 
     look: returns the tally of all rows, given what is held out; called a second time where a class has few rows.
+    share: of the rows, to hold out.  fewest: rows from which on something is.
     """
-    hold = HoldOut(SHARE)
+    hold = HoldOut(share)
     seen = look(hold)
-    if int(seen.rows.sum()) >= FEWEST_ROWS and (limits := seen.limits()):
-        hold = HoldOut(SHARE, limits)
+    if int(seen.rows.sum()) >= fewest and (limits := seen.limits(share)):
+        hold = HoldOut(share, limits)
         seen = look(hold)
     rows, out = int(seen.rows.sum()), int(seen.out.sum())
-    if rows < FEWEST_ROWS:
-        return HoldOut(), f"nothing is held out of {rows:,} rows, which are fewer than {FEWEST_ROWS}"
-    if not FEWEST <= out <= MOST * rows:
+    if rows < fewest:
+        return HoldOut(), f"nothing is held out of {rows:,} rows, which are fewer than {fewest}"
+    if not FEWEST <= out <= max(MOST, 2 * share) * rows:
         return HoldOut(), f"nothing is held out: by their keys it would be {out:,} of {rows:,} rows"
     return hold, f"{out:,} of {rows:,} rows are held out by their keys"

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from firesteel.core.centre import Centre
 from firesteel.core.csr import CSR, Features
+from firesteel.core.layers import Embedding, Table
 from firesteel.core.layers.dense import Linear
-from firesteel.core.layers.embedding import Embedding
 from firesteel.core.layers.preprocessing import Standardize
 from firesteel.core.losses import Loss
 from firesteel.core.network import Network
@@ -80,5 +80,5 @@ def _count(columns: int) -> int:
 def centre_for(centre: Centre, network: Network, loss: Loss) -> Centre:
     """Return what a new network can use of it: for targets it needs a loss of differences and outputs of any size."""
     ends = bool(network.parts) and isinstance(network.parts[-1], Linear | Standardize)
-    looks_up = any([isinstance(part, Embedding) for part in network.parts])
+    looks_up = any([isinstance(part, Embedding | Table) for part in network.parts])
     return Centre(() if looks_up else centre.features, centre.targets if loss.differences and ends else ())

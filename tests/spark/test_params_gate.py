@@ -46,6 +46,9 @@ WRONG = {
     "tol": NUMBER,
     "validationFraction": SHARE,
     "featuresCol": [0, None, [1]],
+    "inputCols": [0, None, "a", [1]],
+    "ignoreCols": [0, None, "a", [1]],
+    "columnKinds": [0, None, "a", {"a": "text"}, {1: "category"}],
 }
 """Param: values that are refused where they are set; all others take a text."""
 

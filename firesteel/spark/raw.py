@@ -1,0 +1,161 @@
+"""Raw columns on executors: Arrow's batches become columns of values, their profile, and flat rows.
+
+What is read are the columns c0, c1, ... as `tables.py` selects them: text, whole numbers and doubles.  In need of
+NumPy and pyarrow alone, like `packing.py` and `worker.py`, which read rows through it.
+"""
+
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute  # noqa: F401  (pa.compute)
+
+import firesteel
+from firesteel.core.types import cached_property
+from firesteel.spark import arrow
+from firesteel.tables.profile import Profile, Words, hashed
+from firesteel.tables.schema import DAY, TEXT, ColumnValues, Schema, encoded
+
+PARTS = 16
+"""So many profiles are gathered before they are added up."""
+LABEL = "y"
+
+
+@dataclass(frozen=True)
+class RawColumns:
+    """Which raw columns c0, c1, ... are, and how they are read.
+
+    kinds: what each holds, by `ColumnValues`.  categories: columns of numbers that are words all the same.
+    schema: how they become flat rows; None before it is learned.  labels: the words of a label of text, in order;
+    None where it is no text, or before they are known.  text: whether the label is text.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    categories: tuple[str, ...] = ()
+    schema: Schema | None = None
+    labels: tuple[str, ...] | None = None
+    text: bool = False
+    version: str = firesteel.__version__
+
+    def values(self, column: Callable[[str], pa.Array]) -> dict[str, ColumnValues]:
+        """Return the columns' values.  column: returns Arrow's column c0, ..."""
+        found = {name: values_of(column(f"c{n}"), self.kinds[n]) for n, name in enumerate(self.names)}
+        return found | {name: found[name].as_text() for name in self.categories}
+
+    def rows(self, column: Callable[[str], pa.Array], count: int) -> npt.NDArray[np.float32]:
+        """Return flat rows, (n, I)."""
+        assert self.schema is not None
+        return self.schema.encode(self.values(column), count)
+
+    @cached_property
+    def numbered(self) -> dict[str, int]:
+        """The number of each word of the label."""
+        return {word: number for number, word in enumerate(self.labels or ())}
+
+    def encoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch with flat rows in x, if columns are raw, and numbers in y, if the label is text."""
+        if self.text:
+            y = values_of(batch.column(LABEL), TEXT)
+            numbers = np.array([float(self.numbered.get(word, np.nan)) for word in y.words] or [np.nan])[y.data]
+            starts = pa.array(np.arange(len(y) + 1, dtype=np.int32), mask=np.append(y.absent, False))
+            made = pa.ListArray.from_arrays(starts, pa.array(numbers))
+            batch = batch.set_column(batch.schema.get_field_index(LABEL), LABEL, made)
+        if self.schema is None:
+            return batch
+        x = arrow.lists(self.rows(batch.column, batch.num_rows))
+        return batch.drop_columns([f"c{n}" for n in range(len(self.names))]).append_column("x", x)
+
+
+def values_of(column: pa.Array, kind: str) -> ColumnValues:
+    """Return Arrow's column as values of a kind: text as text, dates as days, and other times as microseconds."""
+    gone = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+    if kind == TEXT:
+        found = column.dictionary_encode()
+        codes = found.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        return ColumnValues(TEXT, codes, gone, _words(found.dictionary))
+    data = column.fill_null(0).to_numpy(zero_copy_only=False)
+    return ColumnValues(kind, data * DAY if kind == "date" else data, gone)
+
+
+def _words(dictionary: pa.Array) -> list[str]:
+    """Return words; what is no UTF-8 in them, which Spark does not mind, is replaced."""
+    try:
+        return dictionary.to_pylist()
+    except UnicodeDecodeError:
+        return [word.decode(errors="replace") for word in dictionary.cast(pa.binary()).to_pylist()]
+
+
+# Profiles
+
+PROFILE_SCHEMA = "profile binary"
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """What is known of some rows: the profile of their columns, and the words of their label."""
+
+    profile: Profile
+    labels: Words
+
+    @staticmethod
+    def sum(parts: list["TableProfile"], most: int) -> "TableProfile":
+        """Return what is known of all rows, with at most so many words of the label."""
+        labels = Words.sum([part.labels for part in parts], most)
+        return TableProfile(Profile.sum([part.profile for part in parts]), labels)
+
+    def batch(self) -> pa.RecordBatch:
+        """Return this as a row of PROFILE_SCHEMA."""
+        return arrow.record_batch(profile=[pickle.dumps(self, protocol=5)])
+
+    @staticmethod
+    def read(column: Any) -> list["TableProfile"]:
+        """Return what the rows of a column of profiles say."""
+        return [pickle.loads(one) for one in column.to_pylist()]
+
+
+def profiled(raw: RawColumns, most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
+    """Yield what is known of a partition's rows, as one row.  most: words of the label."""
+    arrow.check_version(raw.version)
+    yield _folded((_found(raw, batch) for batch in batches if batch.num_rows), most).batch()
+
+
+def merged(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
+    """Yield the sum of what is known of several partitions, as one row."""
+    parts = (part for batch in batches for part in TableProfile.read(batch.column("profile")))
+    found = _folded(parts, most)
+    if found.profile.extents or found.labels.hashes.size:
+        yield found.batch()
+
+
+def _found(raw: RawColumns, batch: pa.RecordBatch) -> TableProfile:
+    profile = Profile.of(raw.values(batch.column), batch.num_rows)
+    if not raw.text:
+        return TableProfile(profile, NO_WORDS)
+    y = values_of(batch.column(LABEL), TEXT)
+    counts = np.bincount(y.data[~y.absent], minlength=len(y.words)).astype(np.int64)
+    seen = np.flatnonzero(counts)
+    words = np.array([*y.words, None], object)[seen]
+    return TableProfile(profile, Words.sum([Words(hashed(words.tolist()), counts[seen], words)], len(words)))
+
+
+NO_WORDS = Words(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, object))
+NOTHING = TableProfile(Profile(0, {}, np.empty(0, np.uint64), {}, {}), NO_WORDS)
+
+
+def _folded(parts: Iterator[TableProfile], most: int) -> TableProfile:
+    gathered: list[TableProfile] = []
+    for part in parts:
+        gathered.append(part)
+        if len(gathered) == PARTS:
+            gathered = [TableProfile.sum(gathered, most)]
+    return TableProfile.sum(gathered, most) if gathered else NOTHING
+
+
+def labels_of(words: Words) -> tuple[str, ...]:
+    """Return the words of a label in the order of their UTF-8, which numbers the classes."""
+    return tuple(sorted(words.words.tolist(), key=encoded))

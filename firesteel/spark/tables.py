@@ -1,0 +1,264 @@
+"""DataFrames of raw columns: which are taken, how Spark hands them to Python, and the jobs that learn their schema.
+
+`raw.py` is what executors do with them; `frames.py` reads rows through both, `model.py` scores through both.
+"""
+
+import functools
+import logging
+import re
+import zoneinfo
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    DateType,
+    IntegralType,
+    NullType,
+    NumericType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from firesteel.errors import ConfigError, DataError
+from firesteel.spark import raw
+from firesteel.spark.columns import Columns, NamedColumns
+from firesteel.spark.engine import collect
+from firesteel.spark.raw import RawColumns
+from firesteel.tables.profile import MOST_WORDS, Profile, learn
+from firesteel.tables.schema import TEXT, ColumnValues, Schema
+from firesteel.train.checks import MOST_CLASSES
+
+LOG = logging.getLogger("firesteel")
+GROUPS = 8
+"""So many sums of profiles reach the driver."""
+MOST = MOST_CLASSES + 1
+"""So many words of a label are counted."""
+MADE = {"prediction", "probability", "rawprediction", "predictedlabel", "label_index"}
+"""What models call the columns that they make."""
+FOLDS = re.compile(r"_[0-9a-f]{12}_rand")
+"""What the columns that Spark's tuning adds end in."""
+
+
+# Which columns
+
+
+def taken(table: NamedColumns, columns: Columns, ignored: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the columns that are features where nobody names them, and why others are none."""
+    label = [columns.label] if isinstance(columns.label, str) else columns.label
+    roles = dict.fromkeys(label, "the label") | {columns.weight: "the weight", columns.id: "the identifier"}
+    roles |= {columns.held: "the validation indicator"} | dict.fromkeys(ignored, "ignored")
+    known = {table.same(name): why for name, why in roles.items() if name}
+    found, left = list[str](), dict[str, str]()
+    for field in table.frame.schema.fields:
+        if table.same(field.name) in known:
+            left[field.name] = known[table.same(field.name)]
+        elif FOLDS.search(field.name):
+            left[field.name] = "the folds"
+        elif field.name.lower() in MADE or "ml_attr" in field.metadata:
+            left[field.name] = "made by another stage"
+        elif kind_of(field.dataType) is None:
+            left[field.name] = field.dataType.simpleString()[:40]
+        else:
+            found.append(field.name)
+    return found, left
+
+
+def chosen(table: NamedColumns, columns: Columns, ignored: Sequence[str], uid: str) -> tuple[str, ...]:
+    """Return the columns that are features where nobody names them, and log which they are.
+
+    Raises DataError where there is none.
+    """
+    found, left = taken(table, columns, ignored)
+    others = f"; not {', '.join(f'{name} ({why})' for name, why in left.items())}" if left else ""
+    if not found:
+        raise DataError(
+            f"the DataFrame has no column to learn from{others}.  To do: name some in inputCols, or a column of "
+            "vectors in featuresCol",
+            code="data-column",
+        )
+    LOG.info("%s: %d columns are features: %s%s", uid, len(found), ", ".join(found), others)
+    return tuple(found)
+
+
+def label_kind(table: NamedColumns, columns: Columns) -> str | None:
+    """Return "text" or "boolean" for a classifier's label that is; None for any other label, such as numbers."""
+    if not (columns.stage and columns.classes and isinstance(columns.label, str)):
+        return None
+    kind = kind_of(table.column(columns.label, columns.word("label"))[1])
+    return kind if kind in (TEXT, "boolean") else None
+
+
+def kind_of(kind: DataType) -> str | None:
+    """Return what a column of this type holds, by `ColumnValues`; None for what a table has no place for."""
+    kinds: list[tuple[Any, str]] = [
+        (StringType, TEXT),
+        (BooleanType, "boolean"),
+        (IntegralType, "integer"),
+        (NumericType | NullType, "float"),
+        (DateType, "date"),
+        (TimestampType, "timestamp"),
+        (TimestampNTZType, "wall"),
+    ]
+    return next((name for one, name in kinds if isinstance(kind, one)), None)
+
+
+def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tuple[str, ...], dict[str, Column]]:
+    """Return the kinds of raw columns, and the columns c0, c1, ... as executors read them.
+
+    Raises DataError for columns that are not there, or of another type.
+    """
+    kinds, found = list[str](), dict[str, Column]()
+    for number, name in enumerate(names):
+        column, of = table.column(name, role)
+        kind = kind_of(of)
+        if kind is None:
+            raise DataError(
+                f"column {name!r} is {of.simpleString()[:100]}: {role} takes text, numbers, booleans, dates and "
+                "times.  To do: take its parts out into columns of their own, or leave it out (ignoreCols)",
+                code="data-type",
+            )
+        kinds.append(kind)
+        found[f"c{number}"] = _handed(column, of, kind)
+    return tuple(kinds), found
+
+
+def _handed(column: Column, of: DataType, kind: str) -> Column:
+    """Return a column as text, whole numbers or doubles; `raw.values_of` knows what they mean."""
+    if isinstance(of, NullType):
+        return column.cast({TEXT: "string", "float": "double"}.get(kind, "bigint"))
+    if kind == TEXT:
+        return column.cast("string")
+    if kind == "float":
+        return column.cast("double")
+    if kind == "date":
+        return F.unix_date(column).cast("bigint")
+    if kind == "timestamp":
+        return F.unix_micros(column)
+    if kind == "wall":  # there is no function of Spark's that leaves the session's zone out
+        seconds = F.hour(column) * 3600 + F.minute(column) * 60 + F.extract(F.lit("SECOND"), column)
+        return F.unix_date(column.cast("date")).cast("bigint") * 86_400_000_000 + (seconds * 1_000_000).cast("bigint")
+    return column.cast("bigint")
+
+
+def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
+    """Return the raw columns that a model reads, and how, as one struct.
+
+    Raises DataError for columns that are not there, or hold something else than in training.
+    """
+    wrong = [name for name in schema.names if not table.matching(name)]
+    if wrong:
+        raise DataError(
+            f"there is no column {wrong[0]!r}, on which the model was trained{_more(wrong)}: the DataFrame has "
+            f"{table.shown()}.  To do: give it the columns {', '.join(schema.names[:20])}, in any order",
+            code="data-schema",
+        )
+    kinds, columns = list[str](), list[Column]()
+    for number, one in enumerate(schema.columns):
+        column, of = table.column(one.name, "inputCols")
+        kind = one.kinds[0] if isinstance(of, NullType) else kind_of(of)
+        if kind not in one.kinds:
+            wanted = "text" if TEXT in one.kinds else "times" if "date" in one.kinds else "numbers"
+            raise DataError(
+                f"column {one.name!r} is {of.simpleString()[:100]}, and the model was trained on {wanted} there.  "
+                "To do: cast it to what it was, or train anew on what it is",
+                code="data-schema",
+            )
+        kinds.append(kind)
+        columns.append(_handed(column, of, str(kind)).alias(f"c{number}"))
+    return RawColumns(tuple(schema.names), tuple(kinds), schema=schema), F.struct(*columns)
+
+
+def _more(names: Sequence[str]) -> str:
+    return f", nor {len(names) - 1:,} more of its columns" if len(names) > 1 else ""
+
+
+def zone_of(frame: DataFrame, given: str | None) -> str:
+    """Return the time zone in which days begin: the one that is given, or the session's.
+
+    Raises ConfigError for one that Python does not know.
+    """
+    zone = given or str(frame.sparkSession.conf.get("spark.sql.session.timeZone"))
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        whose = "timeZone" if given else "the session's spark.sql.session.timeZone"
+        raise ConfigError(
+            f"timeZone={zone!r}: {whose} is no zone that Python knows.  To do: set timeZone to one such as "
+            "Europe/Berlin, or UTC",
+            code="config-param",
+        ) from None
+    return zone
+
+
+# Learning
+
+
+def learned(
+    frame: DataFrame, columns: RawColumns, meant: Columns, called: Mapping[str, str]
+) -> tuple[Schema | None, tuple[str, ...] | None, int]:
+    """Profile rows; return the schema of their raw columns, the words of the label, and how many rows there are.
+
+    frame: has the columns c0, c1, ... and y.  meant: what the user says of them.  called: parts, in messages.
+    Raises DataError where nothing can be learned from them.
+    """
+    parts = frame.mapInArrow(functools.partial(raw.profiled, columns, MOST), raw.PROFILE_SCHEMA)
+    summed = parts.repartition(GROUPS).mapInArrow(functools.partial(raw.merged, MOST), raw.PROFILE_SCHEMA)
+    found = raw.TableProfile.read(collect(summed, "firesteel: profiling the columns").column("profile"))
+    if not found:
+        raise DataError(
+            "the DataFrame is empty: there are no rows to train on; look at how it was read or filtered",
+            code="data-empty",
+        )
+    total = raw.TableProfile.sum(found, MOST)
+    labels = raw.labels_of(total.labels) if columns.text else None
+    if labels is not None and not 0 < len(labels) < MOST:
+        found_words = f"more than {MOST_CLASSES:,} different words" if labels else "no value at all"
+        raise DataError(
+            f"{called['label']} holds {found_words} in {total.profile.rows:,} rows: a classifier takes a label "
+            "with a few words.  To do: set labelCol to another column",
+            code="data-label-range",
+        )
+    if not columns.names:
+        return None, labels, total.profile.rows
+    counts = _counted(frame, columns, total.profile)
+    schema = learn(total.profile, counts=counts, zone=zone_of(frame, meant.zone))
+    if not schema.columns:
+        why = "; ".join(f"{name}: {one}" for name, one in schema.left_out[:5])
+        raise DataError(
+            f"nothing can be learned from {called['features'][:300]}, in {total.profile.rows:,} rows: {why}.  To do: "
+            "name columns whose values differ, in inputCols",
+            code="data-width",
+        )
+    return schema, labels, total.profile.rows
+
+
+def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> dict[str, dict[str, int]]:
+    """Return how often the commonest words of columns with very many of them occur, by one job for all."""
+    names = profile.open_columns()
+    if not names:
+        return {}
+    at = {columns.names.index(name): name for name in names}
+    pairs = [F.struct(F.lit(n).alias("at"), F.col(f"c{n}").cast("string").alias("word")) for n in at]
+    each = frame.select(F.explode(F.array(*pairs)).alias("one")).select("one.*").where("word is not null")
+    often = each.groupBy("at", "word").count().where(F.col("count") >= max(2, profile.rows // 100_000))
+    order = Window.partitionBy("at").orderBy(F.desc("count"), "word")
+    most = often.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= MOST_WORDS)
+    counts: dict[str, dict[str, int]] = {name: {} for name in names}
+    for row in collect(most.select("at", "word", "count"), "firesteel: counting words").to_pylist():
+        name, kind = at[row["at"]], columns.kinds[row["at"]]
+        counts[name][_as_word(row["word"], kind)] = row["count"]
+    return counts
+
+
+def _as_word(text: str, kind: str) -> str:
+    """Return the word that a number is written as, of what Spark writes."""
+    if kind == TEXT:
+        return text
+    data = np.array([int(text)]) if kind == "integer" else np.array([float(text)])
+    return ColumnValues(kind, data).as_text().words[0]
