@@ -12,4 +12,4 @@ from firesteel.fast.kernels import optimizers, random, rows
 __all__: list[str] = []
 
 SUPPLY |= {name: partial(compiled, loop) for name, loop in optimizers.LOOPS.items()}
-SUPPLY |= {"gather": partial(compiled, rows.gather), "mask": partial(compiled, random.mask)}
+SUPPLY |= {loop.__name__: partial(compiled, loop) for loop in (rows.bins, rows.gather, random.mask)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firesteel.core import metrics
-from firesteel.core.layers import Activation, Dense, Dropout, Normalization, Rescaling
+from firesteel.core.layers import Activation, Dense, Dropout, Normalization, PiecewiseLinear, Rescaling, Table
 from firesteel.core.layers.activation import ACTIVATIONS, ELU, LeakyReLU, LogSoftmax, ReLU, Relu, Softmax
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
@@ -142,6 +142,21 @@ def test_gather(both, dtype, divisor, rows):
         return out.tobytes()
 
     without, with_them = both(gathered)
+    assert without == with_them
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 130])
+def test_bins(both, dtype, rows):
+    edges = [np.unique(np.random.default_rng(n).normal(size=n).astype("f4")).astype(float) for n in range(40)]
+    front, more = Table(edges, plain=3), np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40])
+    x = np.random.default_rng(0).normal(size=(rows, 43)).astype(dtype)
+    x.flat[:: max(1, x.size // 60)] = more[np.arange(len(x.flat[:: max(1, x.size // 60)])) % len(more)]
+
+    def binned():
+        return [front.apply({}, x)[0].tobytes(), PiecewiseLinear(edges).apply({}, x[:, :40].copy())[0].tobytes()]
+
+    without, with_them = both(binned)
     assert without == with_them
 
 

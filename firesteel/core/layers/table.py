@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.faster import faster
 from firesteel.core.initializers import RandomUniform
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.embedding import categories, scattered
@@ -95,22 +96,30 @@ class PiecewiseLinear(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         return (len(self.bins[0]),)
 
-    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        (source, _, _), (low, factor) = self.bins, self.vectors[x.dtype.name]
+    def fill(self, x: Array, out: Array, at: int = 0) -> None:
+        """Write y into the columns of `out`, from number `at` on; x, (B, I), may have more columns behind."""
+        source, (low, factor) = self.bins[0], self.vectors[x.dtype.name]
+        if (fast := faster("bins", len(x) * len(source))) and x.flags.c_contiguous:
+            fast(x, source, low, factor, at, out)
+            return
         y = x.take(source, axis=1)
         y -= low
         y *= factor
-        np.maximum(y, 0, out=y)
-        np.minimum(y, 1, out=y)
+        np.copyto(y, 0, where=y <= 0)
+        np.minimum(y, 1, out=out[:, at : at + len(source)])
 
-        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            if not wants_x:
-                return None
-            d_x = np.zeros_like(x)
-            np.add.at(d_x.T, source, (d_y * factor * ((y > 0) & (y < 1))).T)
-            return d_x
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        y = np.empty((len(x), len(self.bins[0])), x.dtype)
+        self.fill(x, y)
 
-        return y, pull
+        return y, lambda d_y, g, wants_x: self.pulled(d_y, y) if wants_x else None
+
+    def pulled(self, d_y: Array, y: Array) -> Array:
+        """Return d_x, (B, I)."""
+        d_x = np.zeros((len(y), len(self.edges)), y.dtype)
+        inside = d_y * self.vectors[y.dtype.name][1] * ((y > 0) & (y < 1))
+        np.add.at(d_x.T, self.bins[0], inside.T)
+        return d_x
 
 
 class Table(Layer):
@@ -193,27 +202,27 @@ class Table(Layer):
         return categories(codes[:, at], self.levels[at])
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        plain, wide = len(self.edges) + self.plain, self.output_dim
-        bins, pull_bins = self.binned.apply({}, x[:, : len(self.edges)])
-        y = np.empty((len(x), plain + bins.shape[1] + wide * len(self.levels)), x.dtype)
-        y[:, :plain], y[:, plain : plain + bins.shape[1]] = x[:, :plain], bins
+        numbers, plain = len(self.edges), len(self.edges) + self.plain
+        end = plain + len(self.binned.bins[0])
+        y = np.empty((len(x), end + self.output_dim * len(self.levels)), x.dtype)
+        y[:, :plain] = x[:, :plain]
+        self.binned.fill(x, y, plain)
         if self.levels:
             rows = self._rows(x)
             if rng is not None and self.unseen:
                 unseen = rng.halves(rows.size).reshape(rows.shape) < np.uint32(self.unseen * 2**32)
                 rows = np.where(unseen, self.first, rows)
             rows = p["place"][rows] if "place" in p else rows
-            y[:, plain + bins.shape[1] :] = p["e"][rows].reshape(len(x), -1)
+            y[:, end:] = p["e"][rows].reshape(len(x), -1)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            end = plain + bins.shape[1]
             if self.levels:
                 scattered(d_y[:, end:], rows, g["e"])
             if not wants_x:
                 return None
             d_x = np.zeros_like(x)
             d_x[:, :plain] = d_y[:, :plain]
-            d_x[:, : len(self.edges)] += pull_bins(d_y[:, plain:end], {}, True)
+            d_x[:, :numbers] += self.binned.pulled(d_y[:, plain:end], y[:, plain:end])
             return d_x
 
         return y, pull

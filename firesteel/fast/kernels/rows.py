@@ -9,7 +9,7 @@ from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 
-__all__ = ["fetch", "gather", "scaling"]
+__all__ = ["bins", "fetch", "gather", "scaling"]
 
 memcpy: Any = None
 """A function of the system, that `team.wired` gives the loop."""
@@ -21,6 +21,19 @@ def gather(x: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], d: Any, out: Ar
         row = rows[b]
         for i in range(x.shape[1]):
             out[b, i] = x[row, i] / d
+
+
+def bins(x: Array, source: npt.NDArray[np.intp], low: Array, factor: Array, at: int, out: Array) -> None:
+    """Write what `PiecewiseLinear.fill` does.  x: (B, I)  source, low, factor: (K,)  out: (B, at + K), or wider"""
+    for b in range(len(x)):
+        for k in range(source.size):
+            y = (x[b, source[k]] - low[k]) * factor[k]
+            if y <= 0:
+                out[b, at + k] = 0
+            elif y > 1:
+                out[b, at + k] = 1
+            else:
+                out[b, at + k] = y
 
 
 def scaling(network: Network, dtype: np.dtype[Any]) -> tuple[bool, Array, Array]:
