@@ -189,6 +189,7 @@ def layers() -> None:
     table = lambda: np.hstack([rows(203, 3), categories()[:, :1], categories()[:, 1:2] % 4])  # noqa: E731
     made: dict[str, tuple[Callable[[], list[Any]], dict[str, Any]]] = {
         "Activation": (lambda: [L.Dense(8), L.Activation("tanh"), L.Dense(2)], {}),
+        "Average": (lambda: [L.Dense(8, "relu"), L.Average(), L.Dense(2)], {}),
         "BatchNormalization": (lambda: [L.Dense(8), L.BatchNormalization(), L.ReLU(), L.Dense(2)], {}),
         "Dense": (lambda: [L.Dense(8, use_bias=False), L.Dense(2)], {}),
         "Dropout": (lambda: [L.Dense(32, "relu"), L.Dropout(0.3), L.Dense(2)], {}),
@@ -205,6 +206,7 @@ def layers() -> None:
         "Input": (lambda: [L.Input((12,)), L.Dense(8, "relu"), L.Dense(2)], {}),
         "LayerNormalization": (lambda: [L.Dense(8), L.LayerNormalization(), L.ReLU(), L.Dense(2)], {}),
         "LeakyReLU": (lambda: [L.Dense(8), L.LeakyReLU(0.2), L.Dense(2)], {}),
+        "Logarithm": (lambda: [L.Dense(8, "softplus"), L.Logarithm(), L.Dense(2)], {}),
         "Normalization": (lambda: [L.Normalization(), L.Dense(8, "relu"), L.Dense(2)], {"x": positive}),
         "PiecewiseLinear": (lambda: [L.PiecewiseLinear([[-1.0, 0.0, 0.5, 1.0]] * 12), L.Dense(2)], {}),
         "ReLU": (lambda: [L.Dense(8), L.ReLU(max_value=1.5, negative_slope=0.1, threshold=0.2), L.Dense(2)], {}),

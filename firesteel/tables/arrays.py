@@ -10,6 +10,7 @@ from firesteel.core.csr import Features, suited
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.fast.blas import one_blas_thread
+from firesteel.tables.holdout import HoldOut
 from firesteel.train import checks
 from firesteel.train.blocks import count_nonzeros, n_blocks, pack_arrays, pack_in_order, row_keys
 from firesteel.train.centring import Sample
@@ -47,6 +48,21 @@ class Arrays:
                 f"validation_split={split:g} of {len(self.x):,} rows is no row at all: raise it, or leave it out",
                 code="data-empty",
             )
+
+    def folded(self, fold: int, folds: int) -> "Arrays":
+        """Return these rows with one of some equal parts of them, by key, held out."""
+        keys = row_keys(self.x, self.y)
+        out = HoldOut(fold=(fold, folds)).rows(keys, self.y)
+        order = np.concatenate([np.flatnonzero(~out), np.flatnonzero(out)])
+        made = Arrays(self.x[order], self.y[order], self.w[order], self.dtype.name, names=self.names)
+        made.train, made.split = int((~out).sum()), 1 / folds
+        for count, what in ((made.train, "to train on"), (len(order) - made.train, "to validate")):
+            if not count:
+                raise DataError(
+                    f"member {fold} of {folds} has no rows {what} among {len(order):,}: give fewer members",
+                    code="data-empty",
+                )
+        return made
 
     def survey(self) -> Survey:
         if self.surveyed is not None:

@@ -17,6 +17,7 @@ class HoldOut:
     """Which rows are held out: those whose keys, read as fractions in [0, 1), are below `share`.
 
     limits: {class: key}, rows of the class from this key on are not.
+    fold: (i, k), the i-th of k equal parts of [0, 1), counted from 0, in place of a share.
 
     >>> keys, classes = np.array([0, 2**62, 2**63], np.uint64), np.array([[0.0], [1.0], [0.0]])
     >>> HoldOut(0.5).rows(keys, classes), HoldOut(0.5, ((1, 2**62),)).rows(keys, classes)
@@ -25,10 +26,12 @@ class HoldOut:
 
     share: float = 0.0
     limits: tuple[tuple[int, int], ...] = ()
+    fold: tuple[int, int] | None = None
 
     def rows(self, keys: Keys, y: Array) -> npt.NDArray[np.bool_]:
         """Return which rows are held out, (n,).  y: (n, T), classes where there are limits"""
-        out = (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53 < self.share
+        at = (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        out = at < self.share if self.fold is None else np.floor(at * self.fold[1]) == self.fold[0]
         if self.limits:
             numbers, least = (np.array(part) for part in zip(*self.limits, strict=True))
             of = classes_of(y)

@@ -12,6 +12,7 @@ from firesteel.core.layers import (
     ELU,
     LAYERS,
     Activation,
+    Average,
     BatchNormalization,
     Dense,
     Dropout,
@@ -22,6 +23,7 @@ from firesteel.core.layers import (
     Layer,
     LayerNormalization,
     LeakyReLU,
+    Logarithm,
     Normalization,
     PiecewiseLinear,
     ReLU,
@@ -64,6 +66,7 @@ from tests.parts import PARTS, looks_up, suiting
 
 SEEDS = [0, 1, 2]
 PART_SAMPLES = {
+    "Average": [Average()],
     "BatchNormalization": [
         BatchNormalization(),
         BatchNormalization(center=False),
@@ -84,6 +87,7 @@ PART_SAMPLES = {
     "LeakyReLU": [LeakyReLU(), LeakyReLU(0.2)],
     "Linear": [Linear(3), Linear(2, use_bias=False)],
     "LogSoftmax": [LogSoftmax()],
+    "Logarithm": [Logarithm(), Logarithm(odds=True)],
     "Mish": [Mish()],
     "PiecewiseLinear": [PiecewiseLinear([[-1.0, 0.11, 1.05], [], [0.55, 0.65, 2.0]])],
     "ReLU": [ReLU(), ReLU(1.0), ReLU(1.2, 0.3, 0.5)],
@@ -105,6 +109,7 @@ PART_SAMPLES = {
 }
 LAYER_SAMPLES = {
     "Activation": [Activation(name) for name in ACTIVATIONS],
+    "Average": [Average()],
     "BatchNormalization": [BatchNormalization(), BatchNormalization(0.5, 0.1, center=False, scale=False)],
     "Dense": [
         Dense(4, name, use_bias=bias, bias_initializer="normal") for name in ACTIVATIONS for bias in (True, False)
@@ -117,6 +122,7 @@ LAYER_SAMPLES = {
     "Input": [Input((3,)), Input((3, 2))],
     "LayerNormalization": [LayerNormalization(), LayerNormalization(0.1, center=False)],
     "LeakyReLU": [LeakyReLU(), LeakyReLU(0.1)],
+    "Logarithm": [Logarithm()],
     "Normalization": [
         Normalization([1.0, 0.0, -1.0, 0.5], [4.0, 1.0, 0.0, 0.01]),
         Normalization(2.0, 9.0, invert=True),
@@ -211,9 +217,9 @@ def test_every_pull_back_is_the_derivative_by_its_input_and_its_parameters(part,
     c = rng.normal(size=(BATCH, *part.output_shape((WIDTH,))))
 
     def value():
-        return float((c * part.apply(p, x, stream_for(9))[0]).sum())
+        return float((c * part.apply(p, x, rng=stream_for(9))[0]).sum())
 
-    y, pull = part.apply(p, x, stream_for(9))
+    y, pull = part.apply(p, x, rng=stream_for(9))
     g = {name: np.zeros_like(array) for name, array in p.items()}
     d_x = pull(c.copy(), g, True)
     assert y.shape == c.shape and d_x.shape == x.shape
@@ -233,7 +239,8 @@ def test_every_pull_back_is_the_derivative_by_its_input_and_its_parameters(part,
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("layer", [layer for samples in LAYER_SAMPLES.values() for layer in samples], ids=repr)
 def test_r30_the_gradient_through_every_layer_is_the_finite_difference(layer, seed):
-    before = [] if looks_up(layer) or layer.inputs else [Dense(4, "tanh")]
+    curve = "sigmoid" if isinstance(layer, Logarithm) else "tanh"
+    before = [] if looks_up(layer) or layer.inputs else [Dense(4, curve)]
     check([*before, layer, Dense(2)], losses.get("half_sse"), seed)
 
 
@@ -321,7 +328,8 @@ def error(layer, curve, loss, price, seed):
     priced = {"kernel_regularizer": price, "bias_regularizer": price}
     if isinstance(layer, Embedding):
         layer = replace(layer, embeddings_regularizer=price)
-    first = [] if looks_up(layer) or layer.inputs else [Dense(4, "tanh", **priced)]
+    before = "sigmoid" if isinstance(layer, Logarithm) else "tanh"
+    first = [] if looks_up(layer) or layer.inputs else [Dense(4, before, **priced)]
     last = Dense(3, last_activation(loss), **priced)
     layers = (*first, layer, Dense(4, curve, **priced), Dropout(0.3), last)
     network = Network.chain(layers, layers[0].inputs or WIDTH, "float64")

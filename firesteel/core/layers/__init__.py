@@ -5,6 +5,7 @@ from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
 from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, ReLU
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.embedding import Embedding
+from firesteel.core.layers.merge import Average, Logarithm
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
 from firesteel.core.layers.preprocessing import Normalization, Rescaling
 from firesteel.core.layers.regularization import Dropout, GaussianNoise
@@ -15,6 +16,7 @@ from firesteel.core.spec import Spec, resolver
 __all__ = [
     "ELU",
     "Activation",
+    "Average",
     "BatchNormalization",
     "Dense",
     "Dropout",
@@ -25,6 +27,7 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Logarithm",
     "Normalization",
     "PiecewiseLinear",
     "ReLU",
@@ -36,6 +39,7 @@ LAYERS: dict[str, Spec] = {
     type(layer).__name__: layer
     for layer in (
         Activation("linear"),
+        Average(),
         BatchNormalization(),
         Dense(1),
         Dropout(0.5),
@@ -46,6 +50,7 @@ LAYERS: dict[str, Spec] = {
         LayerNormalization(),
         ELU(),
         LeakyReLU(),
+        Logarithm(),
         Normalization((0.0,), (1.0,)),
         PiecewiseLinear(((0.0, 1.0),)),
         ReLU(),

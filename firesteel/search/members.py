@@ -1,0 +1,117 @@
+"""Several trainings of one network, each without other rows, whose outputs are averaged.
+
+The average is a network too, of the members' layers side by side, so that it is scored, saved, loaded and put on
+executors as any other.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from firesteel._model import Model
+from firesteel.core.layers import Activation, Average, Layer, Logarithm
+from firesteel.core.layers.activation import Sigmoid, Softmax
+from firesteel.core.network import Network, Node
+from firesteel.errors import ConfigError, DivergenceError
+from firesteel.models import Sequential
+from firesteel.train.fit import fit
+from firesteel.train.history import History
+from firesteel.train.recipe import Recipe
+from firesteel.train.source import Source
+
+
+class Foldable(Source, Protocol):
+    """Rows of which equal parts can be held out by their keys."""
+
+    def folded(self, fold: int, folds: int) -> Source:
+        """Return these rows with one of some equal parts of them held out."""
+        ...
+
+
+def fit_members(build: Callable[[int], Model], source: Foldable, recipe: Recipe, members: int, **given: Any) -> Model:
+    """Train members of one kind, each on all rows but a part of its own, and return their average.
+
+    Args:
+        build: Makes the untrained model of a member, given its number.
+        source: The rows.
+        recipe: How to train; a member's seed is larger by its number.
+        members: How many there are.
+        given: For `train.fit`, the same for each.
+
+    Raises:
+        ConfigError: If their outputs cannot be averaged.
+        DivergenceError: If no member has ended well.
+    """
+    made, rows, failed = list[Model](), list[dict[str, Any]](), None
+    for number in range(members):
+        model = build(number)
+        try:
+            fit(model, source.folded(number, members), replace(recipe, seed=recipe.seed + number), **given)
+        except DivergenceError as error:
+            failed = error
+            continue
+        made.append(model)
+        rows += [{"member": number, **row} for row in (model.history.rows if model.history else [])]
+    if failed is not None and not made:
+        raise failed
+    together = averaged(made)
+    together.history = History(rows)
+    return together
+
+
+def averaged(members: Sequence[Model]) -> Model:
+    """Return the model whose outputs are the means of these models' outputs: of probabilities, or of numbers.
+
+    Raises:
+        ConfigError: If their networks are no chains, or differ in inputs, outputs or what the last layer makes.
+    """
+    first = members[0].network
+    kinds = {(one.network.chained, one.network.inputs, one.network.outputs, one.network.dtype) for one in members}
+    ends = {type(one.network.parts[-1]) for one in members}
+    if len(kinds) > 1 or len(ends) > 1 or not first.chained:
+        raise ConfigError("members of an average are chains with the same inputs and outputs", code="config-members")
+    if any(one.network.centre.targets for one in members):
+        raise ConfigError(
+            "members are not averaged for targets so far from zero: subtract their mean before", code="config-members"
+        )
+    nodes, last = list[Node](), list[int]()
+    for model in members:
+        for number, node in enumerate(model.network.nodes):
+            nodes.append(Node(node.layer, (len(nodes) if number else 0,), len(nodes)))
+        last.append(len(nodes))
+    nodes.append(Node(Average(), tuple(last), len(nodes)))
+    for layer in _ends(ends.pop()):
+        nodes.append(Node(layer, (len(nodes),), len(nodes)))
+    together = Model(Network(tuple(nodes), first.entries, first.dtype))
+    together.schema = members[0].schema
+    if (how := members[0].get_compile_config()) is not None:
+        together.compile(how["optimizer"], how["loss"], how["metrics"])
+    together._choose(np.concatenate([one.theta for one in members]))
+    return together
+
+
+def _ends(kind: type) -> list[Layer]:
+    """Return what makes averaged probabilities the outputs of their last layer again, as a loss takes them."""
+    if kind is Softmax:
+        return [Logarithm(), Activation("softmax")]
+    return [Logarithm(odds=True), Activation("sigmoid")] if kind is Sigmoid else []
+
+
+def members_of(model: Model) -> list[Model]:
+    """Return the models whose average this is; an ordinary model is its only member."""
+    nodes = model.network.nodes
+    at = next((number for number, node in enumerate(nodes) if isinstance(node.layer, Average)), None)
+    if at is None:
+        return [model]
+    found, start, used = list[Model](), 0, 0
+    for end in nodes[at].args:
+        member = Sequential([node.layer for node in nodes[start:end]], dtype=model.network.dtype)
+        member.build((None, model.network.inputs))
+        size = member.network.layout.size
+        member.schema = model.schema
+        member._choose(model.theta[used : used + size].copy())
+        found.append(member)
+        start, used = end, used + size
+    return found

@@ -1,0 +1,106 @@
+"""Members of an average: each a fit of its own without a part of the rows, together one network."""
+
+import numpy as np
+import pytest
+
+from firesteel.errors import ConfigError
+from firesteel.layers import Dense, Dropout, Normalization
+from firesteel.models import Sequential, load_model
+from firesteel.search.members import averaged, fit_members, members_of
+from firesteel.tables.arrays import Arrays
+from firesteel.train.recipe import Recipe
+from firesteel.train.stopping import Stopping
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 5))
+KINDS = {
+    "softmax": ("sparse_categorical_crossentropy", 3, np.argmax(X[:, :3], axis=1).astype(float)),
+    "sigmoid": ("binary_crossentropy", 1, (X[:, 0] > 0).astype(float)),
+    "linear": ("mse", 1, X[:, 0] * 3 + 7),
+}
+
+
+def build(kind):
+    loss, outputs, _ = KINDS[kind]
+    ends = [Dense(outputs, kind)] + ([Normalization(invert=True)] if kind == "linear" else [])
+    model = Sequential([Dense(16, "silu"), Dropout(0.1), *ends])
+    model.compile("adam", loss, ["mae"] if kind == "linear" else ["accuracy"])
+    return model
+
+
+def fitted(kind, members=3, epochs=3):
+    source = Arrays(X, KINDS[kind][2], None, "float32")
+    recipe = Recipe(epochs=epochs, stopping=Stopping("val_loss", patience=9))
+    return fit_members(lambda number: build(kind), source, recipe, members), source, recipe
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_are_the_means_of_the_members(kind):
+    model, _, _ = fitted(kind)
+    members = members_of(model)
+    mean = np.mean([one.predict(X) for one in members], axis=0)
+    np.testing.assert_allclose(model.predict(X), mean, rtol=2e-6, atol=1e-7)
+    assert len({one.fingerprint() for one in members}) == 3
+    assert np.isfinite(model.evaluate(X, KINDS[kind][2], verbose=0)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_member_is_the_fit_that_it_would_be_alone(kind):
+    from firesteel.train.fit import fit
+
+    model, source, _ = fitted(kind)
+    for number, member in enumerate(members_of(model)):
+        alone = build(kind)
+        recipe = Recipe(epochs=3, stopping=Stopping("val_loss", patience=9), seed=number)
+        fit(alone, source.folded(number, 3), recipe)
+        assert alone.theta.tobytes() == member.theta.tobytes()
+        assert alone.predict(X).tobytes() == member.predict(X).tobytes()
+
+
+def test_every_row_is_held_out_by_one_member():
+    source = Arrays(X, KINDS["linear"][2], None, "float32")
+    held = [part.x[part.train :] for part in (source.folded(n, 7) for n in range(7))]
+    assert sorted(map(bytes, np.vstack(held))) == sorted(map(bytes, X))
+    assert all(30 < len(one) < 90 for one in held)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_average_is_saved_and_loaded(kind, tmp_path):
+    model, _, _ = fitted(kind, epochs=1)
+    model.save(tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    assert again.fingerprint() == model.fingerprint()
+    assert again.predict(X).tobytes() == model.predict(X).tobytes()
+    assert [one.fingerprint() for one in members_of(again)] == [one.fingerprint() for one in members_of(model)]
+
+
+def test_the_history_says_which_member_an_epoch_is_of():
+    model, _, _ = fitted("softmax")
+    assert [row["member"] for row in model.history.rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert {"val_loss", "val_accuracy"} <= model.history.rows[0].keys()
+
+
+def test_a_member_that_diverges_is_left_out_and_all_of_them_are_an_error():
+    from firesteel.errors import DivergenceError
+    from firesteel.optimizers import SGD
+
+    def some(bad):
+        def made(number):
+            model = build("linear")
+            model.compile(SGD(1e30 if number in bad else 0.01), "mse")
+            return model
+
+        return made
+
+    source, recipe = Arrays(X, KINDS["linear"][2], None, "float32"), Recipe(epochs=2)
+    assert len(members_of(fit_members(some({1}), source, recipe, 3))) == 2
+    with pytest.raises(DivergenceError):
+        fit_members(some({0, 1, 2}), source, recipe, 3)
+
+
+def test_models_that_differ_are_not_averaged():
+    one, other = build("softmax"), build("sigmoid")
+    for model in (one, other):
+        model.build((None, 5))
+    with pytest.raises(ConfigError, match="same inputs and outputs"):
+        averaged([one, other])
