@@ -5,6 +5,7 @@ Everything that may raise is checked at three places: a constructor, the build o
 the code trusts its input.
 """
 
+import importlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -216,3 +217,20 @@ class SparkJobError(FiresteelError, RuntimeError):
     """A Spark job failed, in all the attempts that Spark makes; the session is as usable as before."""
 
     default_code = "spark-job"
+
+
+def imported(name: str, what: str, extra: str, kind: type[FiresteelError], code: str) -> Any:
+    """Return a module that needs a package which may be missing.
+
+    Args:
+        name: The module.
+        what: What needs it, for the message.
+        extra: The extra of firesteel that installs the package.
+        kind: What is raised where it is missing.
+        code: The error's code.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        text = f'{what} needs {error.name}, not installed here: pip install "firesteel[{extra}]"'
+        raise kind(text, code=code) from None

@@ -4,7 +4,6 @@ The words are those of MLflow's other flavours: `save_model`, `log_model`, `load
 saved is the model's own file, and nothing in it is ever unpickled; MLflow is imported when one of them is called.
 """
 
-import importlib
 import os
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from firesteel import __version__
 from firesteel._files import named
-from firesteel.errors import ConfigError, StoreError, without_secrets
+from firesteel.errors import ConfigError, StoreError, imported, without_secrets
 from firesteel.models import Sequential
 from firesteel.models import load_model as load_file
 from firesteel.train.callbacks import Callback, Logs
@@ -35,12 +34,7 @@ SERVED_WITH = ("numpy", "safetensors")
 
 def _mlflow(name: str = "mlflow") -> Any:
     """Return one of MLflow's modules.  Raises ConfigError where it, or what it needs, is missing."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f'MLflow needs {error.name}, not installed here: pip install "firesteel[mlflow]"', code="config-package"
-        ) from None
+    return imported(name, "MLflow", "mlflow", ConfigError, "config-package")
 
 
 # Training

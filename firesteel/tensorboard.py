@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firesteel._files import check_folder, path_of
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, imported
 from firesteel.train.callbacks import Callback, Logs
 
 __all__ = ["TensorBoard"]
@@ -31,17 +31,11 @@ class TensorBoard(Callback):
     observes = True
 
     def __init__(self, log_dir: str | os.PathLike[str] = "logs") -> None:
-        try:
-            from tensorboardX.event_file_writer import EventsWriter
-            from tensorboardX.proto.event_pb2 import Event
-            from tensorboardX.proto.summary_pb2 import Summary
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f'TensorBoard needs {error.name}, not installed here: pip install "firesteel[tensorboard]"',
-                code="config-package",
-            ) from None
+        names = ("event_file_writer", "proto.event_pb2", "proto.summary_pb2")
+        needs = ("TensorBoard", "tensorboard", ConfigError, "config-package")
+        writer, event, summary = (imported(f"tensorboardX.{name}", *needs) for name in names)
+        self.new_writer, self.event, self.summary = writer.EventsWriter, event.Event, summary.Summary
         self.log_dir, self.writers = path_of(log_dir, "log_dir"), dict[str, Any]()
-        self.new_writer, self.event, self.summary = EventsWriter, Event, Summary
         weakref.finalize(self, _close, self.writers)  # of a training that did not end
 
     def on_train_begin(self, logs: Logs = None) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
+from firesteel.cli.common import Json, flags, print_json
 from firesteel.cli.config import DataSettings, resolve
-from firesteel.cli.options import Json, flags, print_json
 from firesteel.cli.rows import Ask, FileRows, ask, load, parquet, unpacked_name
 from firesteel.cli.task import are_classes, labels_of
 from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, write_text
@@ -43,7 +43,6 @@ def _columns(rows: FileRows) -> dict[str, NDArray[Any]]:
 
 
 def _targets(rows: FileRows) -> dict[str, NDArray[Any]]:
-    assert rows.y is not None
     y = _narrow(rows)
     if y.ndim == 1:
         return {rows.targets[0] if rows.targets else "label": y}
@@ -53,7 +52,6 @@ def _targets(rows: FileRows) -> dict[str, NDArray[Any]]:
 
 def _narrow(rows: FileRows) -> NDArray[Any]:
     """Return the labels, classes as whole numbers where the format they came in had floats alone."""
-    assert rows.y is not None
     whole = rows.by_value and rows.y.ndim == 1 and labels_of(rows).kind == "whole" and rows.y.dtype.kind == "f"
     return rows.y.astype(np.int64) if whole else rows.y
 
@@ -231,11 +229,8 @@ def convert(
 def _parts(settings: DataSettings) -> list[tuple[str, Ask]]:
     """Return what to read, and how the names of the files made of it begin."""
     first = ask(settings)
-    assert first is not None
-    if not first.named:
+    if first.format != "set":
         stem = unpacked_name(Path(settings.train.rstrip("/")).name)
         return [(Path(stem).stem, first)]
-    second = ask(settings, 1)
-    assert second is not None
     begin = SETS[settings.train].files
-    return [(f"{begin}-train", first), (f"{begin}-test", second)]
+    return [(f"{begin}-train", first), (f"{begin}-test", ask(settings, 1))]

@@ -9,12 +9,11 @@ from dataclasses import asdict
 
 from rich.console import Console
 
+from firesteel.cli.common import Flags, Json, flags, print_json, session_of
 from firesteel.cli.config import EngineSettings, resolve
 from firesteel.cli.diagnosis import Diagnosis, before_spark, of_file, of_session
-from firesteel.cli.options import Flags, Json, flags, print_json
 from firesteel.cli.progress import is_live
 from firesteel.cli.rows import Ask, ask
-from firesteel.cli.sessions import session_of
 from firesteel.errors import FiresteelError, without_secrets
 
 
@@ -58,7 +57,7 @@ def doctor(
     return code
 
 
-def _asked(given: Flags) -> Ask | None:
+def _asked(given: Flags) -> Ask:
     """Return the rows that options name, with labels only where these are named."""
     data = resolve(None, given, {}).data
     return ask(data, labelled=data.label is not None)

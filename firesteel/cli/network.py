@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from firesteel.callbacks import Callback
+from firesteel.cli.common import flags
 from firesteel.cli.config import FLAG, NUMBER, TEXT, Config, DataSettings, Kind, resolve
-from firesteel.cli.options import flags
-from firesteel.cli.rows import TABLES, Ask, ask
+from firesteel.cli.rows import TABLES, Ask, ask, has_test
 from firesteel.cli.task import Labels, LearningTask, decide
 from firesteel.core import layers, losses, metrics, optimizers
-from firesteel.core.losses import Loss, Standardized
-from firesteel.core.metrics import exclusive
-from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import unknown
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, StoreError
@@ -48,9 +45,9 @@ def check(config: Config) -> None:
         _given(config)
 
 
-def optimizer_of(config: Config) -> Optimizer:
+def optimizer_of(config: Config) -> optimizers.Optimizer:
     """Return the optimiser, with the learning rate if one is given apart."""
-    chosen: Optimizer = optimizers.get(config.training.optimizer)
+    chosen: optimizers.Optimizer = optimizers.get(config.training.optimizer)
     rate = config.training.learning_rate
     return chosen if rate is None else replace(chosen, learning_rate=rate)
 
@@ -86,14 +83,14 @@ def _kind(default: Any) -> Kind:
 
 def build(config: Config, task: LearningTask, width: int) -> Sequential:
     """Return the network for rows of this width, compiled."""
-    loss: Loss = task.loss
+    loss: losses.Loss = task.loss
     if config.model.layers is not None:
         whole = _given(config)
     else:
         whole = [*_hidden(config), Dense(task.outputs, loss.natural)]
         scale = config.model.scale
         if scale == "standard" and task.kind == "regression" and loss.targets == "real":
-            whole, loss = [Normalization(), *whole, Normalization(invert=True)], Standardized(loss)
+            whole, loss = [Normalization(), *whole, Normalization(invert=True)], losses.Standardized(loss)
         elif scale == "standard":
             whole = [Normalization(input_dim=width), *whole]
         elif scale is not None and scale != 1:
@@ -138,14 +135,14 @@ class Trained:
     config: Config | None
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> losses.Loss:
         """What it was compiled with.  Raises ConfigError where it was not."""
         compiled = self.model.get_compile_config()
         if compiled is None:
             raise ConfigError(
                 f"{self.path}: the model was saved without a loss: compile it, and save it again", code="config"
             )
-        loss: Loss = losses.get(compiled["loss"])
+        loss: losses.Loss = losses.get(compiled["loss"])
         return loss
 
     @property
@@ -158,7 +155,7 @@ class Trained:
             or (loss.targets == "unit" and outputs == 1)
         ):
             return "classification"
-        return "multilabel" if loss.targets == "unit" and not exclusive(loss, outputs) else "regression"
+        return "multilabel" if loss.targets == "unit" and not metrics.exclusive(loss, outputs) else "regression"
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -197,13 +194,11 @@ class Trained:
         """Return what to read: the rows that are named, else the test part of the run; of a set, the test part."""
         known = DataSettings() if self.config is None else self.config.data
         if path is None:
-            wanted = None if self.config is None else ask(known, 1, labelled=labelled)
-            if wanted is None:
+            if self.config is None or not has_test(known):
                 raise ConfigError("name the rows with --data: no run folder says which to take", code="config-data")
-            return replace(wanted, inputs=self.model.network.inputs)
+            return replace(ask(known, 1, labelled=labelled), inputs=self.model.network.inputs)
         given = resolve(None, flags(data=path, format=form, label=label, features=features, weight=weight), {}).data
         wanted = ask(given, 1 if path in SETS else 0, labelled=labelled)
-        assert wanted is not None
         if wanted.format in TABLES and known.features is not None:
             wanted = replace(
                 wanted,

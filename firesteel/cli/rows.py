@@ -4,7 +4,6 @@
 decided in `task.py`.
 """
 
-import importlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_n
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
 from firesteel.datasets.marks import CODE, are_stray, is_missing, is_numeral
 from firesteel.datasets.sets import SETS
-from firesteel.errors import ConfigError, DataError, SparkSetupError
+from firesteel.errors import ConfigError, DataError, SparkSetupError, imported
 
 ENDINGS = {".csv": "csv", ".idx": "idx", ".npy": "numpy", ".npz": "numpy", ".parquet": "parquet", ".pq": "parquet"}
 ENDINGS |= dict.fromkeys((".libsvm", ".svm", ".svmlight"), "libsvm")
@@ -46,7 +45,7 @@ class FileRows:
 
     source: str
     x: NDArray[Any]
-    y: NDArray[Any] | None
+    y: Any
     w: NDArray[np.float64] | None = None
     columns: tuple[str, ...] | None = None
     names: tuple[str, ...] | None = None
@@ -59,7 +58,7 @@ class FileRows:
 class Ask:
     """What to read.  labels: the labels' file.  label, features, weight: columns.  inputs: I, if it must be that.
 
-    named: a set of SETS.  part: 0, its training part, or 1.  labelled: whether there must be labels.
+    format "set": a set of SETS.  part: 0, its training part, or 1.  labelled: whether there must be labels.
     """
 
     path: str
@@ -72,14 +71,14 @@ class Ask:
     part: int = 0
     labelled: bool = True
 
-    @property
-    def named(self) -> bool:
-        """Whether it is a set with a name."""
-        return self.format == "set"
+
+def has_test(data: DataSettings) -> bool:
+    """Return whether the settings say what to read as test part."""
+    return data.test is not None or data.train in SETS
 
 
-def ask(data: DataSettings, part: int = 0, *, labelled: bool = True) -> Ask | None:
-    """Return what the settings say to read as training (0) or test part (1); None where there is no test part.
+def ask(data: DataSettings, part: int = 0, *, labelled: bool = True) -> Ask:
+    """Return what the settings say to read as training (0) or test part (1).
 
     Raises ConfigError for what is neither a set nor looks like a file.
     """
@@ -90,10 +89,8 @@ def ask(data: DataSettings, part: int = 0, *, labelled: bool = True) -> Ask | No
             "with --data",
             code="config-memory",
         )
-    if path in SETS and (part == 0 or data.test is None or data.test in SETS):
+    if path in SETS:
         return Ask(path, "set", part=part)
-    if part == 1 and data.test is None:
-        return None
     check_secrets("data", "test" if part and data.test is not None else "train", path)
     label_file = data.label[0] if data.label and part == 0 else data.test_label
     form = data.format or format_of(path, label_file is not None)
@@ -185,7 +182,6 @@ def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, 
 
 def _named(wanted: Ask, rows: FileRows) -> NDArray[Any]:
     """Return labels of text, as numbers if all of them are some; raise DataError for what stands for no value."""
-    assert rows.y is not None
     distinct, where = np.unique(rows.y, return_inverse=True)
     gaps = np.array([is_missing(text) for text in distinct.tolist()])[where]
     if gaps.any():
@@ -203,7 +199,6 @@ def _is_stray(text: str) -> bool:
 
 
 def _gap(wanted: Ask, rows: FileRows, gaps: NDArray[Any], is_gap: Callable[[str], bool], what: str) -> DataError:
-    assert rows.y is not None
     name, row = rows.targets[0] if rows.targets else "the label", int(gaps.argmax())
     place, cell, path = f" at row {row}", str(rows.y[row]), wanted.path
     if wanted.format == "csv":
@@ -325,12 +320,7 @@ def _check_classes(path: Path, name: str, labels: NDArray[Any]) -> None:
 
 def parquet() -> Any:
     """Return the module that reads and writes Parquet.  Raises SparkSetupError without pyarrow."""
-    try:
-        return importlib.import_module("firesteel.spark.parquet")
-    except ModuleNotFoundError:
-        raise SparkSetupError(
-            'Parquet needs pyarrow, not installed here: pip install "firesteel[spark]"', code="spark-missing"
-        ) from None
+    return imported("firesteel.spark.parquet", "Parquet", "spark", SparkSetupError, "spark-missing")
 
 
 def _parquet(wanted: Ask) -> FileRows:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from firesteel.cli.rows import FileRows
 from firesteel.core import losses
-from firesteel.core.losses import Loss
 from firesteel.errors import ConfigError, DataError
 
 WORDS = {
@@ -72,7 +71,7 @@ class LearningTask:
     """
 
     kind: str
-    loss: Loss
+    loss: losses.Loss
     outputs: int
     classes: tuple[str, ...] | None = None
     codes: Mapping[Any, int] | None = None
@@ -82,7 +81,6 @@ class LearningTask:
 
 def labels_of(rows: FileRows) -> Labels:
     """Return what is known of labels in an array."""
-    assert rows.y is not None
     y, name = rows.y, rows.targets[0] if rows.targets else "the label"
     if y.ndim == 2:
         values = np.asarray(y, np.float64)
@@ -141,7 +139,7 @@ def decide(labels: Labels, given: Any, class_names: tuple[str, ...] | None = Non
     return replace(task, decision=f"{labels.name}: {labels.text}: {task.kind}{by}")
 
 
-def _decided(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
+def _decided(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
     if labels.columns > 1:
         return _columns(labels, loss, class_names)
     if loss is None:
@@ -162,11 +160,11 @@ def _decided(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
     return LearningTask("regression", losses.get("mean_squared_error") if loss is None else loss, 1)
 
 
-def _name(loss: Loss | None) -> str:
+def _name(loss: losses.Loss | None) -> str:
     return type(loss).__name__
 
 
-def _columns(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
+def _columns(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
     names = class_names or labels.names or None
     if class_names is not None and len(class_names) != labels.columns:
         raise ConfigError(
@@ -189,7 +187,7 @@ def _columns(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | N
     return LearningTask("regression", chosen, labels.columns, labels.names or None)
 
 
-def _classes(labels: Labels, loss: Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
+def _classes(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
     values = labels.values
     if values is None:
         what = "numbers that are not whole" if labels.kind == "number" else f"more than {MOST_VALUES:,} values"
@@ -245,7 +243,6 @@ def encode(task: LearningTask, rows: FileRows) -> NDArray[np.float64]:
 
     Raises DataError for a label that the training rows did not have, with its row.
     """
-    assert rows.y is not None
     y = rows.y
     if task.one_hot:
         return y.argmax(axis=1).astype(np.float64)

@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from firesteel.callbacks import BackupAndRestore, Callback
+from firesteel.cli.common import (
+    STARTING,
+    Count,
+    Flags,
+    Json,
+    Seed,
+    Switch,
+    flags,
+    print_json,
+    session_of,
+    spark_session,
+)
 from firesteel.cli.config import Config, ModelSettings, RunSettings, TrainingSettings, resolve, to_tables, to_toml
-from firesteel.cli.options import Count, Flags, Json, Seed, Switch, flags, print_json
 from firesteel.cli.progress import Beginning, EachRow, epochs_shown, is_live, waiting
-from firesteel.cli.sessions import STARTING, session_of, spark_session
 from firesteel.cli.training import Result, TrainingPlan, planned, settled
 from firesteel.cli.words import as_text, described
 from firesteel.datasets.sets import SETS

@@ -16,7 +16,7 @@ from firesteel.callbacks import Callback, EarlyStopping
 from firesteel.cli.config import Config, TrainingSettings
 from firesteel.cli.network import build, callbacks_of, check
 from firesteel.cli.parts import DataPart, Framed, labels, must_be_known, part, read
-from firesteel.cli.rows import TABLES, ask
+from firesteel.cli.rows import TABLES, ask, has_test
 from firesteel.cli.task import LearningTask, decide
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError
@@ -118,8 +118,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
         raise ConfigError("shuffle = false keeps the order of rows, and frames have none", code="config-frame")
     for warning in _warnings(config.training):
         print(f"firesteel: warning: {warning}", file=sys.stderr)
-    wanted, second = ask(config.data), ask(config.data, 1)
-    assert wanted is not None
+    wanted, second = ask(config.data), ask(config.data, 1) if has_test(config.data) else None
     rows = read(wanted, spark, stack)
     task = decide(labels(rows), config.training.loss, config.data.class_names)
     training = part(rows, task, spark)

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from firesteel import _store as store
+from firesteel.cli.common import Json, print_json, session_of
 from firesteel.cli.config import EngineSettings
 from firesteel.cli.network import Trained, trained
-from firesteel.cli.options import Json, print_json
 from firesteel.cli.parts import Framed, labels, part, read
 from firesteel.cli.rows import TABLES, FileRows, parquet
-from firesteel.cli.sessions import session_of
 from firesteel.cli.words import count
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import middle

@@ -20,8 +20,17 @@ from firesteel.errors import ConfigError
 from firesteel.fast.blas import one_blas_thread
 from firesteel.fast.threads import threads
 from firesteel.models import Sequential
-from firesteel.report.inside import Use, first_layer, importance_of, layers_of
-from firesteel.report.reading import Reading, near, positive, short, task_of
+from firesteel.report.reading import (
+    Reading,
+    Use,
+    first_layer,
+    importance_of,
+    layers_of,
+    near,
+    positive,
+    short,
+    task_of,
+)
 from firesteel.search.linear import STEPS, metric_of, rivals, scores, too_wide, whole
 from firesteel.train.centring import FAR
 from firesteel.train.engine import Engine
@@ -73,18 +82,15 @@ class DisplayNames:
         firesteel.errors.ConfigError: feature_names has 1 names, and the network takes 2 inputs: name each, or none \
 [config-names]
         """
-        if self.features is not None and len(self.features) != inputs:
-            raise ConfigError(
-                f"feature_names has {len(self.features)} names, and the network takes {inputs} inputs: name each, or "
-                "none",
-                code="config-names",
-            )
-        if self.classes is not None and len(self.classes) not in ({1, 2} if outputs == 1 else {outputs}):
-            raise ConfigError(
-                f"class_names has {len(self.classes)} names, and the network has {outputs} outputs: name each, or "
-                "none",
-                code="config-names",
-            )
+        for word, names, fit, what in (
+            ("feature", self.features, {inputs}, f"takes {inputs} inputs"),
+            ("class", self.classes, {1, 2} if outputs == 1 else {outputs}, f"has {outputs} outputs"),
+        ):
+            if names is not None and len(names) not in fit:
+                raise ConfigError(
+                    f"{word}_names has {len(names)} names, and the network {what}: name each, or none",
+                    code="config-names",
+                )
         if self.picture is not None and (len(self.picture) != 2 or math.prod(self.picture) != inputs):
             raise ConfigError(
                 f"picture={self.picture!r}: its height times width must be the network's {inputs} inputs",
@@ -134,17 +140,10 @@ def _examined(model: Sequential, rows: SampledRows, training: SampledRows, names
         truth, predicted = reading.truth(rows.y), reading.predicted(p)
         layers, slopes = layers_of(objective, model.theta, rows.x, rows.y, w)
         importance = importance_of(use, reading, rows.x, rows.y, w, slopes, names.features, names.picture is not None)
-    found: dict[str, Any] = {
-        "set": rows.set,
-        "rows": rows.scored,
-        "of": rows.of,
-        "sample": len(rows.x),
-        "metric": reading.metric,
-    }
-    found |= _compared(model, reading, rows, training, truth, called)
-    found |= (_numbers if task == "regression" else _classes)(
-        reading, truth, predicted, reading.chances(p), w, called
-    )
+    found: dict[str, Any] = {"set": rows.set, "rows": rows.scored, "of": rows.of, "sample": len(rows.x)}
+    found |= {"metric": reading.metric} | _compared(model, reading, rows, training, truth, called)
+    measured = _numbers if task == "regression" else _classes
+    found |= measured(reading, truth, predicted, reading.chances(p), w, called)
     shown = [item["index"] for item in importance["inputs"]]  # of a picture all, in order
     for mistake in found["mistakes"]:
         mistake["input"] = short(rows.x[mistake["row"], shown])
@@ -262,24 +261,15 @@ def _classes(
     wrong = (truth != predicted) & (w > 0 if truth.ndim == 1 else w[:, None] > 0)
     where = np.argwhere(wrong)
     sure = np.zeros(len(where)) if certain is None else certain[wrong]
-    found["mistakes"] = [
-        {
-            "row": int(where[at][0]),
-            **({} if truth.ndim == 1 else {"class": called[where[at][1]]}),
-            "truth": called[truth[tuple(where[at])]] if truth.ndim == 1 else _yes(truth[tuple(where[at])]),
-            "predicted": called[predicted[tuple(where[at])]]
-            if truth.ndim == 1
-            else _yes(predicted[tuple(where[at])]),
-            "confidence": None if certain is None else float(sure[at]),
-        }
-        for at in np.argsort(-sure, kind="stable")[:MISTAKES]
-    ]
+    found["mistakes"], answers = [], called if truth.ndim == 1 else ["no", "yes"]
+    for at in np.argsort(-sure, kind="stable")[:MISTAKES]:
+        row, *label = place = tuple(where[at].tolist())
+        named = {"class": called[label[0]]} if label else {}
+        said = {"truth": answers[int(truth[place])], "predicted": answers[int(predicted[place])]}
+        confidence = None if certain is None else float(sure[at])
+        found["mistakes"].append({"row": row, **named, **said, "confidence": confidence})
     found["wrong"] = int(wrong.sum())
     return found
-
-
-def _yes(label: bool) -> str:
-    return "yes" if label else "no"
 
 
 def _ratio(above: float, below: float) -> float | None:

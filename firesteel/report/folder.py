@@ -22,7 +22,7 @@ import numpy as np
 
 from firesteel import __version__
 from firesteel import _store as store
-from firesteel._files import open_plain, path_of
+from firesteel._files import named, open_plain, path_of
 from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
@@ -93,8 +93,9 @@ class RunFolder(Callback):
             )
         self.folder, self.test = path_of(folder, "folder"), test
         self.run_name = self.folder.name
-        named = [None if names is None else [str(name) for name in names] for names in (class_names, feature_names)]
-        self.names = DisplayNames(named[0], named[1], picture)
+        both = (class_names, feature_names)
+        classes, features = (None if names is None else [str(name) for name in names] for names in both)
+        self.names = DisplayNames(classes, features, picture)
         self.config = config or {}
         self.lock, self.ours = ExitStack(), False
 
@@ -183,7 +184,7 @@ class RunFolder(Callback):
     def _append(self, line: str) -> None:
         """Add a line to the history, whole or not at all.  Raises StoreError if it cannot be written."""
         path = self.folder / "history.jsonl"
-        try:
+        with named(path):
             size = path.stat().st_size
             try:
                 with path.open("a", encoding="utf-8") as file:
@@ -191,8 +192,6 @@ class RunFolder(Callback):
             except OSError:
                 os.truncate(path, size)
                 raise
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written: {error.strerror or error}", code="store-write") from None
 
     def _looked_at(self) -> tuple[dict[str, Any], Any]:
         """Return the scores of every set of rows, and what the network does with some of the last of them."""
@@ -240,27 +239,26 @@ class RunFolder(Callback):
 
     def _take_folder(self) -> None:
         """Make the folder; raise ConfigError where it holds a finished run, one that goes on, or anything else."""
-        try:
+        with named(self.folder, "made"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            _keep(self.folder, self.lock)
+        _keep(self.folder, self.lock)
+        with named(self.folder, "made"):
             there = {path.name for path in self.folder.iterdir()}
-        except OSError as error:
-            raise StoreError(f"{self.folder} cannot be made: {error.strerror or error}", code="store-write") from None
         known = {*FILES, "start.firesteel", CHECKPOINT}
         halves = {name for name in there if any(name.startswith(f".{one}.") for one in known)}  # of a killed run
         others = sorted(there - known - halves)
         if others:
-            raise ConfigError(
-                f"{self.folder} holds {others[0]!r}, which is no run's: name another folder", code="config-folder"
-            )
+            raise _taken(f"{self.folder} holds {others[0]!r}, which is no run's: name another folder")
         if is_finished(self.folder):
-            raise ConfigError(
-                f"{self.folder} holds a finished run: name another folder, or delete it", code="config-folder"
-            )
+            raise _taken(f"{self.folder} holds a finished run: name another folder, or delete it")
         kept = {CHECKPOINT, *(("config.toml", "start.firesteel") if self.params["resumed"] else ())}
         for name in there - kept:
             (self.folder / name).unlink()
         self._write("env.json", _json({"process": os.getpid()}))
+
+
+def _taken(said: str) -> ConfigError:
+    return ConfigError(said, code="config-folder")
 
 
 def is_finished(folder: Path) -> bool:
@@ -294,9 +292,7 @@ def _keep(folder: Path, held: ExitStack) -> None:
         held.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ConfigError(
-            f"{folder} is being written by process {_owner(folder)}: name another folder", code="config-folder"
-        ) from None
+        raise _taken(f"{folder} is being written by process {_owner(folder)}: name another folder") from None
     except (ImportError, OSError):
         pass  # not every system can do that
 

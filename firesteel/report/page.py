@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from firesteel._files import open_plain, path_of
+from firesteel._store import damaged
 from firesteel.errors import StoreError, without_secrets
 from firesteel.report import charts
 from firesteel.report.folder import FORMAT
@@ -66,9 +67,7 @@ def render(folder: str | Path) -> str:
             env=env,
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError, UndefinedError) as error:
-        raise StoreError(
-            f"{path} or history.jsonl is damaged: {type(error).__name__}, {error}", code="store-damaged"
-        ) from None
+        raise damaged(f"{path} or history.jsonl", f"{type(error).__name__}, {error}") from None
 
 
 # Files
@@ -85,7 +84,7 @@ def _text(path: Path) -> str:
         hint = ": is this a run folder?" if isinstance(error, FileNotFoundError | NotADirectoryError) else ""
         raise StoreError(f"{path} cannot be read: {error.strerror}{hint}", code="store-read") from None
     except UnicodeDecodeError as error:
-        raise StoreError(f"{path} is damaged: it is not UTF-8 at byte {error.start}", code="store-damaged") from None
+        raise damaged(str(path), f"it is not UTF-8 at byte {error.start}") from None
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -93,9 +92,9 @@ def _object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
-        raise StoreError(f"{path} is damaged: it is not JSON: {error}", code="store-damaged") from None
+        raise damaged(str(path), f"it is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise StoreError(f"{path} is damaged: it holds no JSON object", code="store-damaged")
+        raise damaged(str(path), "it holds no JSON object")
     return value
 
 
@@ -116,10 +115,8 @@ def _history(path: Path, growing: bool) -> list[dict[str, Any]]:
         except (json.JSONDecodeError, KeyError, RecursionError):
             whole = False
         if not whole:
-            raise StoreError(
-                f"{path} is damaged: line {number} of {len(lines):,} is not the JSON of an epoch: {line[:40]!r}",
-                code="store-damaged",
-            )
+            what = f"line {number} of {len(lines):,} is not the JSON of an epoch: {line[:40]!r}"
+            raise damaged(str(path), what)
         rows.append(row)
     return rows
 

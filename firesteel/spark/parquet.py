@@ -5,7 +5,8 @@ A folder of Parquet files, as Spark leaves it, is read as one; Spark's vectors c
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,8 @@ VECTOR = {"type": "int8", "size": "int32", "indices": "int32", "values": "double
 def parquet_columns(path: str | os.PathLike[str]) -> list[str]:
     """Return the names of the columns.  Raises DataError where this is no Parquet (`data-parquet`)."""
     path = Path(path)
-    try:
+    with _readable(path):
         return list(_dataset(path).schema.names)
-    except UnicodeDecodeError as error:
-        raise _refused(path, error) from None
 
 
 def read_parquet(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -43,15 +42,13 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[s
     more memory than the file justifies (`data-size`).
     """
     path = Path(path)
-    try:
+    with _readable(path):
         dataset = _dataset(path)
         _must_fit(path, dataset, columns)
         table = dataset.read(list(columns))
         if not table.num_rows:
             raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
         return {name: _array(path, name, table.column(name).combine_chunks()) for name in columns}
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _refused(path, error) from None
 
 
 def faulty_columns(path: str | os.PathLike[str], columns: Sequence[str]) -> list[str]:
@@ -71,10 +68,8 @@ def faulty_columns(path: str | os.PathLike[str], columns: Sequence[str]) -> list
         return values.dtype.kind in "biuf" and bool(np.isfinite(values).all()) and (values.ndim == 1 or alone)
 
     alone = len(columns) == 1
-    try:
+    with _readable(path):
         return [name for name in columns if not sound(name)]
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _refused(path, error) from None
 
 
 def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -91,17 +86,22 @@ def _dataset(path: Path) -> Any:
     for file in (path, *(path.rglob("*") if path.is_dir() else ())):
         if file.exists() and not file.is_file() and not file.is_dir():
             raise DataError(f"{file}: cannot be read: it is no plain file", code="data-file")
-    try:
+    with _readable(path):
         return pa.parquet.ParquetDataset(path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise DataError for what pyarrow says of a file that is missing, or no Parquet, or damaged."""
+    try:
+        yield
+    except DataError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _refused(path, error) from None
-
-
-def _refused(path: Path, error: Exception) -> DataError:
-    if not path.exists():
-        return DataError(f"{path}: cannot be read: No such file or directory", code="data-file")
-    first = str(error).strip().partition("\n")[0]
-    return DataError(f"{path}: is no Parquet, or it is damaged: {first}", code="data-parquet")
+        if not path.exists():
+            raise DataError(f"{path}: cannot be read: No such file or directory", code="data-file") from None
+        first = str(error).strip().partition("\n")[0]
+        raise DataError(f"{path}: is no Parquet, or it is damaged: {first}", code="data-parquet") from None
 
 
 def _must_fit(path: Path, dataset: Any, columns: Sequence[str]) -> None:
@@ -140,7 +140,9 @@ def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
     ):
         return _vectors(path, name, column)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return _stacked(path, name, [np.frombuffer(value.as_py(), np.uint8) for value in column])
+        rows = [np.frombuffer(value.as_py(), np.uint8) for value in column]
+        _check_widths(path, name, np.array([len(row) for row in rows]))
+        return np.stack(rows)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _rows(path, name, column)
     raise DataError(
@@ -159,11 +161,6 @@ def _rows(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
         raise DataError(f"{path}: column {name!r} holds {what}: a network takes numbers", code="data-type")
     _check_widths(path, name, widths)
     return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
-
-
-def _stacked(path: Path, name: str, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    _check_widths(path, name, np.array([len(row) for row in rows]))
-    return np.stack(rows)
 
 
 def _check_widths(path: Path, name: str, widths: npt.NDArray[Any]) -> None:

@@ -27,7 +27,7 @@ def no_spark(monkeypatch):
         raise AssertionError("Spark was started")
 
     monkeypatch.setattr("firesteel.cli.doctor._all", started)
-    monkeypatch.setattr("firesteel.cli.sessions.spark_session", started)
+    monkeypatch.setattr("firesteel.cli.common.spark_session", started)
 
 
 def table(path, columns):

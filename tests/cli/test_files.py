@@ -159,7 +159,8 @@ def test_r47_what_cannot_work_is_one_line_with_its_place(run, tmp_path, monkeypa
 
 
 def test_parquet_without_pyarrow_says_what_to_install(run, digits, monkeypatch):
-    monkeypatch.setitem(sys.modules, "firesteel.spark.parquet", None)
+    monkeypatch.delitem(sys.modules, "firesteel.spark.parquet", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, out, err = run("train", "--data", digits / "digits-train.parquet")
     assert (code, out) == (4, "")
     assert "pyarrow" in err and 'pip install "firesteel[spark]"' in err and err.count("\n") == 1

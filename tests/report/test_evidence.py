@@ -214,7 +214,7 @@ def test_importance_is_the_loss_of_pictures_and_nothing_where_nothing_changes():
 
 
 def test_importance_of_many_inputs_and_weights_takes_a_bounded_share(monkeypatch):
-    monkeypatch.setattr("firesteel.report.inside.WORK", 1e6)
+    monkeypatch.setattr("firesteel.report.reading.WORK", 1e6)
     x = np.random.default_rng(3).normal(size=(400, 60))
     y = x[:, 50] > 0
     model = fitted([Dense(20, activation="relu"), Dense(1, activation="sigmoid")], "bce", x, y, 20)

@@ -1,24 +1,54 @@
-"""The Spark session of a command: the one in use, or one that is started for it and stopped at its end.
+"""What commands have in common: kinds of options, output as JSON, and the Spark session.
 
-What a job says when it fails is turned into one line here, for all commands.
+A session is the one in use, or one that is started for the command and stopped at its end.  What a job says when it
+fails is turned into one line here, for all commands.
 """
 
+import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 
-from firesteel.cli.config import EngineSettings, check_secrets
+from firesteel.cli.config import SECTIONS, EngineSettings, check_secrets
 from firesteel.cli.progress import is_live, waiting
 from firesteel.errors import ConfigError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+
+# Options
+
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0))]
+Switch = Annotated[bool, Parameter(show_default=False)]
+Json = Annotated[bool, Parameter(name="--json", show_default=False)]
+
+Flags = dict[str, tuple[str, Any]]
+"""An option, the setting that it stands for, and its value; None where it was not given."""
+
+
+def flags(**options: Any) -> Flags:
+    """Return options by what the user calls them, with the settings that they stand for."""
+    known = {key.name: f"{name}.{key.name}" for name, section in SECTIONS.items() for key in fields(section)}
+    known |= {"data": "data.train", "engine": "engine.name", "run": "run.folder"}
+    return {f"--{name.replace('_', '-')}": (known[name], value) for name, value in options.items()}
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print one line of JSON."""
+    print(json.dumps(values), flush=True)
+
+
+# The Spark session
 
 STARTING = "starting Spark: some 10 seconds"
 
