@@ -33,7 +33,7 @@ from firesteel.tables.schema import (
     local,
     scaled,
 )
-from firesteel.train.blocks import Keys, row_keys
+from firesteel.train.blocks import Keys, id_keys, row_keys
 
 MOST_ROWS, MOST_VALUES = 1 << 16, 4_000_000
 """The most rows in the sample, and values."""
@@ -141,7 +141,10 @@ class Profile:
                 words[name] = Words.sum([Words(hashes[name][seen], counts[seen], texts)], most_words(len(columns)))
             else:
                 low, high = (some.min().item(), some.max().item()) if len(some) else (low, high)
-                sample[name] = np.where(gone, _nothing(data.dtype), data)
+                nothing = _nothing(data.dtype)
+                sample[name] = np.where(
+                    gone, nothing, data if data.dtype.kind == "f" else np.maximum(data, nothing + 1)
+                )
             extents[name] = Extent(values.kind, int(gone.sum()), low, high)
         keys, sample = _smallest(_keys(columns, hashes, rows), sample, sample_size(len(columns)))
         return Profile(rows, extents, keys, sample, words)
@@ -227,13 +230,15 @@ def _keys(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], rows:
 
 
 def _comparable(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], rows: slice) -> Array:
-    """Return rows of float64 that are equal where the rows are."""
+    """Return rows of float64 that are equal where the rows are: hashes, of words and integers beyond 2^53."""
     found = np.empty((rows.stop - rows.start, len(columns)))
     for at, (name, values) in enumerate(columns.items()):
-        data = values.data[rows]
-        if name in hashes:  # of which float64 holds 53 bits
-            data = np.append(hashes[name], np.uint64(0))[np.where(values.absent[rows], -1, data)] >> np.uint64(11)
-        found[:, at] = np.where(values.absent[rows], np.nan, data)
+        data, gone = values.data[rows], values.absent[rows]
+        if name in hashes:
+            data = np.append(hashes[name], np.uint64(0))[np.where(gone, -1, data)] >> np.uint64(11)
+        elif data.dtype.kind == "i" and (far := np.abs(data.astype(float)) >= 2**53).any():
+            data = np.where(far, id_keys(data) >> np.uint64(11), data.astype(float))
+        found[:, at] = np.where(gone, np.nan, data)
     return np.clip(found, -LARGEST, LARGEST, out=found)
 
 
