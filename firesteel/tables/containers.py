@@ -6,7 +6,7 @@ None of these packages is imported: what a container can do is asked of it.
 import contextlib
 import datetime
 import decimal
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -189,17 +189,20 @@ def _times(array: npt.NDArray[Any], kind: str) -> ColumnValues:
 
 def _objects(array: npt.NDArray[Any], name: str) -> ColumnValues:
     """Return the values of Python objects, which are of one kind but for those that are missing."""
-    types = {type(one) for one in array}
-    gone = np.zeros(len(array), bool)
-    if not all(issubclass(one, str) for one in types):
-        gone = np.fromiter(map(_missing, array), bool, len(array))
-        types = {type(one) for one in array[~gone]}
+    if any(issubclass(one, str) for one in set(map(type, array.tolist()))):
+        with contextlib.suppress(TypeError):  # for what has no hash, and so is no word
+            different = dict.fromkeys(array.tolist())
+            words = [one for one in different if isinstance(one, str)]
+            if all(isinstance(one, str) or _missing(one) for one in different):
+                return _numbered(array.tolist(), words, different)
+    gone = np.fromiter(map(_missing, array), bool, len(array))
+    types = {type(one) for one in array[~gone]}
 
     def all_are(*kinds: type) -> bool:
         return all(issubclass(one, kinds) for one in types)
 
-    if all_are(str):
-        return words_of(array, gone)
+    if not types:
+        return ColumnValues(TEXT, np.zeros(len(array), np.int32), gone)
     if all_are(bool, np.bool_):
         return ColumnValues("boolean", np.where(gone, False, array).astype(np.int64), gone)
     if all_are(np.timedelta64):  # NumPy counts it among integers
@@ -236,13 +239,12 @@ def _float(one: Any) -> float:
         return np.inf if one > 0 else -np.inf
 
 
-def words_of(array: Sequence[Any] | npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> ColumnValues:
-    """Return text as numbers of words."""
-    numbered: dict[str, int] = {}
-    codes = [0 if out else numbered.setdefault(one, len(numbered)) for one, out in zip(array, gone, strict=True)]
-    return ColumnValues(
-        TEXT, np.array(codes, np.int32), gone if gone.any() else None, list(map(str.__str__, numbered))
-    )
+def _numbered(items: Sequence[Any], words: Sequence[str], different: Iterable[Any]) -> ColumnValues:
+    """Return items as numbers of words; those that are no words are missing."""
+    numbers = dict.fromkeys(different, -1) | {word: number for number, word in enumerate(words)}
+    codes = np.fromiter(map(numbers.__getitem__, items), np.int32, len(items))
+    gone = codes < 0
+    return ColumnValues(TEXT, np.where(gone, np.int32(0), codes), gone, [str.__str__(word) for word in words])
 
 
 def _moments(array: npt.NDArray[Any], gone: npt.NDArray[np.bool_], name: str) -> ColumnValues:
