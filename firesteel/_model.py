@@ -27,7 +27,7 @@ from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import Metric
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.optimizers import Optimizer
-from firesteel.core.spec import spelled, whole
+from firesteel.core.spec import spelled
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.fast.blas import steady
@@ -109,9 +109,7 @@ class Model:
     def network(self) -> Network:
         """The frozen network.  Raises ConfigError while the number of inputs is unknown."""
         if self._network is None:
-            raise ConfigError(
-                "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
-            )
+            self._network = self._network_for(self._inputs)
         return self._network
 
     @property
@@ -124,32 +122,22 @@ class Model:
         """The number of inputs, None while it is unknown."""
         return None if self._network is None else self._network.inputs
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Say the number of inputs where no layer does: (None, 784), None being the rows.
-
-        Raises ConfigError where the network is for another.
-        """
-        width = whole(input_shape[-1]) if isinstance(input_shape, tuple) and len(input_shape) == 2 else None
-        if width is None or width < 1:
-            raise ConfigError(f"input_shape={input_shape!r}: give (None, inputs)", code="config-value")
-        if self._inputs not in (None, width):
-            raise ConfigError(
-                f"input_shape={input_shape!r}, and the first layer is for {self._inputs} inputs", code="config-shape"
-            )
+    def _network_for(self, inputs: int | None) -> Network:
+        """Return the network of a model that was made without one.  Raises ConfigError where it cannot be known."""
+        raise ConfigError(
+            "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
+        )
 
     def _waiting(self) -> list[Normalization]:
         """Return the layers that are to learn means and variances from the rows."""
         return [layer for layer in self.layers if isinstance(layer, Normalization) and layer.mean is None]
 
-    def _adapt(self, engine: Engine) -> None:
+    def _adapt(self, waiting: list[Normalization], engine: Engine) -> None:
         """Give a Normalization that has none the mean and variance of the rows to train on.
 
         The first layer takes those of the inputs, an inverting last one those of the targets, with a loss that is
         in units of their spread.
         """
-        waiting = self._waiting()
-        if not waiting:
-            return
         network, (optimizer, loss, measured) = self.network, self._compiled()
         first = next(layer for layer in network.layers if not isinstance(layer, Input | Flatten))
         ends = [network.layers[-1] if layer.invert else first for layer in waiting]
@@ -177,8 +165,7 @@ class Model:
         """Return a table's columns, or pictures where a layer is there to flatten them, as rows of numbers."""
         if self.schema is not None and is_table(x):
             return self.schema.encode(*columns_of(x))
-        flattened = any([isinstance(layer, Flatten) for layer in self.layers])
-        return np.reshape(x, (len(x), -1)) if flattened and np.ndim(x) > 2 else x
+        return np.reshape(x, (len(x), -1)) if Flatten in map(type, self.layers) and np.ndim(x) > 2 else x
 
     @property
     def theta(self) -> Array:
@@ -365,10 +352,9 @@ class Model:
         Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
         DivergenceError after putting back the last good weights.
         """
-        chosen, before = strategy_of(strategy, self.optimizer), self.schema
+        chosen, before = strategy_of(strategy, self._compiled().optimizer), self.schema
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
-        self._compiled()
         split, held = 0.0 if validation_data is not None else validation_split, None
         columns = (features, label, weight)
         if before is None and not isinstance(x, np.ndarray) and is_table(x):
@@ -402,7 +388,7 @@ class Model:
         weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
             self._surveyed(validation)
-        centre = self._centre(survey)
+        centre = self._centre(objective, survey)
         warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
         return weights, centre
 
@@ -412,19 +398,20 @@ class Model:
         Returns:
             What is trained, and whether its weights are still to be drawn.
         """
-        if not self._chosen and engine.centre != self.network.centre:
-            self._network = replace(self.network, centre=engine.centre)
-        self._adapt(engine)
-        if engine.sparse and not self.network.sparse and self.network.front is not None:
+        network = self.network
+        if not self._chosen and engine.centre != network.centre:
+            self._network = replace(network, centre=engine.centre)
+        if waiting := self._waiting():
+            self._adapt(waiting, engine)
+        if engine.sparse and not network.sparse and network.front is not None:
             self._network = replace(self.network, sparse=True)
         objective = self._objective()
         weighted = objective if class_weight is None else replace(objective, class_weight=class_weight)
         return weighted, not self._chosen
 
-    def _centre(self, survey: Survey) -> Centre:
+    def _centre(self, of: Objective, survey: Survey) -> Centre:
         """Return what is subtracted from rows: by the first fit's, and then always the same."""
-        network = self.network
-        return network.centre if self._chosen else centre_for(survey.centre, network, self._compiled().loss)
+        return of.network.centre if self._chosen else centre_for(survey.centre, of.network, of.loss)
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
         """Validate the rows, build what they decide, and see that both fit."""
@@ -433,7 +420,7 @@ class Model:
             self._objective()
         survey = source.survey()
         if not known:
-            self.build((None, survey.width))
+            self._network = self._network_for(survey.width)
         try:
             objective = self._objective()
             loss, inputs, outputs = objective.loss, objective.network.inputs, objective.network.outputs
@@ -464,7 +451,7 @@ class Model:
         self._compiled()
         source = self._source(x, y, None, (features, label, None), 0.0, True)
         objective, survey = self._surveyed(source)
-        objective = replace(objective, network=replace(self.network, centre=self._centre(survey)))
+        objective = replace(objective, network=replace(self.network, centre=self._centre(objective, survey)))
         with source.engine(centre=objective.network.centre) as engine:
             moments = measure(engine, survey.width, survey.targets, self._dtype)
             fresh = not self.state.step and not self._waiting()
@@ -522,7 +509,7 @@ class Model:
             return _frames().predict(x, self.network, self.theta, features)
         array = features_of(self._flat(x), inputs=self._inputs)
         if self._inputs is None:
-            self.build((None, array.shape[1]))
+            self._network = self._network_for(array.shape[1])
         check_width(array.shape[1], self.network.inputs, "x", len(array))
         with threads() as run:
             return steady(lambda: predict(self.network, self.theta, array, run))

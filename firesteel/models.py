@@ -18,7 +18,7 @@ from firesteel.core import metrics
 from firesteel.core.faster import faster
 from firesteel.core.layers import Dropout, Input, Layer, Table, dense
 from firesteel.core.network import Network
-from firesteel.core.spec import spelled
+from firesteel.core.spec import spelled, whole
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
 from firesteel.tables.containers import columns_of
@@ -66,24 +66,29 @@ class Sequential(Model):
             raise ConfigError(
                 f"{layer!r} is not a layer: give the object itself, such as Dense(10)", code="config-layer"
             )
-        self._layers = (*self.layers, layer)
+        self._layers = (*self._layers, layer)
         self._network = None
-
-    @property
-    def network(self) -> Network:
-        """The frozen network, a chain.  Raises ConfigError while the number of inputs is unknown."""
-        if self._network is None and self._inputs is not None:
-            self.build((None, self._inputs))
-        return super().network
 
     @property
     def _inputs(self) -> int | None:
         return self._layers[0].inputs if self._network is None and self._layers else super()._inputs
 
+    def _network_for(self, inputs: int | None) -> Network:
+        return super()._network_for(inputs) if inputs is None else Network.chain(self._layers, inputs, self._dtype)
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        super().build(input_shape)
-        if self._network is None:
-            self._network = Network.chain(self._layers, input_shape[-1] or 0, self._dtype)
+        """Say the number of inputs where no layer does: (None, 784), None being the rows.
+
+        Raises ConfigError where a layer says another.
+        """
+        width = whole(input_shape[-1]) if isinstance(input_shape, tuple) and len(input_shape) == 2 else None
+        if width is None or width < 1:
+            raise ConfigError(f"input_shape={input_shape!r}: give (None, inputs)", code="config-value")
+        if self._inputs not in (None, width):
+            raise ConfigError(
+                f"input_shape={input_shape!r}, and the first layer is for {self._inputs} inputs", code="config-shape"
+            )
+        self._network = self._network or self._network_for(width)
 
     def _learn(self, x: Any, split: float) -> None:
         at = next((n for n, layer in enumerate(self.layers) if not isinstance(layer, Input)), -1)

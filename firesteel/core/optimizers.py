@@ -314,7 +314,7 @@ class Adam(Optimizer):
 
     @property
     def loop(self) -> str | None:
-        return None if self.amsgrad else super().loop
+        return None if self.amsgrad else COMPILED.get(type(self).step)
 
     def numbers(self, t: int) -> tuple[float, ...]:
         return self.beta_1, self.beta_2, *self._scaled(t)

@@ -49,7 +49,13 @@ def update(
     for where, kept in network.statistics:
         averages.append(theta[where] * theta.dtype.type(kept) + g[where] * theta.dtype.type(1.0 - kept))
         g[where] = 0
-    _clip(network, optimizer, g)
+    if optimizer.clipnorm is not None:
+        for _, _, _, where in network.layout.slices:
+            _shorten(g[where], optimizer.clipnorm)
+    elif optimizer.global_clipnorm is not None:
+        _shorten(g, optimizer.global_clipnorm)
+    elif optimizer.clipvalue is not None:
+        np.clip(g, -optimizer.clipvalue, optimizer.clipvalue, out=g)
     if optimizer.weight_decay:
         left = theta.dtype.type(1.0 - optimizer.rate(t) * optimizer.weight_decay)
         for where in _decaying(network, optimizer):
@@ -88,18 +94,8 @@ def constrain(network: Network, theta: Array) -> None:
         constraint.apply(theta[where].reshape(shape))
 
 
-def _clip(network: Network, optimizer: Optimizer, g: Array) -> None:
-    """Make the gradient no larger than the optimiser allows."""
-    if optimizer.clipnorm is not None:
-        for _, _, _, where in network.layout.slices:
-            _shorten(g[where], optimizer.clipnorm)
-    elif optimizer.global_clipnorm is not None:
-        _shorten(g, optimizer.global_clipnorm)
-    elif optimizer.clipvalue is not None:
-        np.clip(g, -optimizer.clipvalue, optimizer.clipvalue, out=g)
-
-
 def _shorten(g: Array, most: float) -> None:
+    """Make a vector no longer than allowed."""
     norm = math.sqrt(np.square(g, dtype=np.float64).sum())
     if math.isinf(norm):
         g /= np.abs(g).max()  # now its squares are inside the range

@@ -138,8 +138,12 @@ class Blas:
             self.warn(said)
 
 
-class _Hold:
-    """A context in which BLAS has one thread.  Ctrl-C may come at any moment; BLAS forgets a context that is gone."""
+class one_blas_thread:  # noqa: N801  (used as a function)
+    """A context in which BLAS uses one thread: the number of threads is part of the result.
+
+    Contexts may overlap, in one thread or several, and end in any order.  A child that is forked in one is out of it.
+    Ctrl-C may come at any moment; BLAS forgets a context that is gone.
+    """
 
     def __enter__(self) -> None:
         try:
@@ -153,14 +157,6 @@ class _Hold:
             BLAS.drop(self)
         finally:
             BLAS.drop(self)
-
-
-def one_blas_thread() -> _Hold:
-    """Return a context in which BLAS uses one thread: the number of threads is part of the result.
-
-    Contexts may overlap, in one thread or several, and end in any order.  A child that is forked in one is out of it.
-    """
-    return _Hold()
 
 
 def steady(made: Callable[[], T]) -> T:

@@ -67,7 +67,7 @@ class Arrays:
     def survey(self) -> Survey:
         if self.surveyed is not None:
             return self.surveyed
-        found = checks.look(self.x, self.y, self.w, self.dtype, lambda row: f"row {row}")
+        found = checks.look(self.x, self.y, self.w, self.dtype, "row {}".format)
         refuse(found, len(self.x), self.names)
         w = self.w.astype(self.dtype)
         check_weights(float(w[: self.train].sum(dtype=np.float64)), self.names["weight"])
@@ -75,7 +75,7 @@ class Arrays:
             check_weights(float(w[self.train :].sum(dtype=np.float64)), self.names["weight"], "held out")
         n, width = self.x.shape
         held = np.arange(n) >= self.train
-        classes = checks.count_classes(self.y, held, lambda row: f"row {row}")
+        classes = checks.count_classes(self.y, held, "row {}".format)
         nonzeros = count_nonzeros(self.x, self.dtype)
         self.keys = row_keys(self.x, self.y)
         sample = Sample.of(self.keys, self.x, self.y, held)

@@ -7,6 +7,7 @@ The same functions pack arrays in process and mini-batches of rows on executors;
 before, `encoding.py` makes them small, `partial.py` says what comes back from a block.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,6 +160,7 @@ def _mixed(v: Keys) -> Keys:
     return v ^ (v >> np.uint64(31))
 
 
+@functools.lru_cache(16)
 def _odd(count: int, *streams: int) -> Keys:
     """Return fixed odd constants, one a column, for each stream."""
     starts = np.array(streams, np.uint64)[:, None] << np.uint64(40)

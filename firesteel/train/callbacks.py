@@ -506,7 +506,6 @@ class Conductor(Watcher):
         return self._tell("on_train_begin", {})
 
     def begin(self, epoch: int, state: TrainState) -> TrainState:
-        self.model.keep(state, self.averaged)
         self.sums = None
         return self._tell("on_epoch_begin", epoch, {})
 

@@ -4,6 +4,7 @@
 functions.  Which numbers come out is decided by the blocks and the task, never here.  `loop.py` drives either.
 """
 
+import functools
 import operator
 import platform
 import time
@@ -19,7 +20,7 @@ from firesteel.core.csr import CSR
 from firesteel.core.spec import whole
 from firesteel.core.types import Array, Run
 from firesteel.errors import ConfigError
-from firesteel.fast.blas import BLAS, blas_name, one_blas_thread, steady
+from firesteel.fast.blas import BLAS, blas_name, steady
 from firesteel.fast.compiled import surely
 from firesteel.fast.threads import QUIET, threads, worker_threads
 from firesteel.train.blocks import Block
@@ -140,7 +141,7 @@ def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partia
         return work(task if watch is None else replace(task, watch=watch.anew()), blocks, run)
 
     with np.errstate(**QUIET):
-        partial = steady(lambda: surely(done))
+        partial = steady(functools.partial(surely, done))
     seconds = time.perf_counter() - start
     return replace(partial, seconds=seconds, slowest=seconds, machines=frozenset([machine()]))
 
@@ -164,7 +165,7 @@ class LocalEngine:
         pass
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
-        with one_blas_thread(), threads() as run:
+        with threads() as run:
             if self.shards == 1:
                 return [work_on(work, task, self._shards[0], run)]
             return list(run(lambda blocks: work_on(work, task, blocks, map) if blocks else None, self._shards))

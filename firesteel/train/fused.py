@@ -4,13 +4,12 @@ Where a network is dense layers alone, a team takes whole steps; elsewhere compi
 `fast/chain.py` and `fast/team.py` have what is compiled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from firesteel.core.layers import dense
-from firesteel.core.network import Objective
 from firesteel.fast.blas import BLAS
 from firesteel.fast.chain import Chain, Fused, compiled_parts, single
 from firesteel.fast.kernels.dense import Wide
@@ -40,18 +39,19 @@ class FusedStep(NumpyStep):
             memory = multiplying(self.theta, self.slots, self.shared.gradient)
             self.team = Team(memory, members, task.optimizer, run.hold, spin=200_000)
             made = {**made, **{at: Wide(one, self.team.multiply, members) for at, one in large.items()}}
-        self.fused = Fused(of.network, of.loss, of.metrics, of.class_weight, compiled=made)
-        self.learns = first is not None and first in made and self.fused.head and self._learns(made[first], blocks)
+        self.objective = fused = Fused(of.network, of.loss, of.metrics, of.class_weight, compiled=made)
+        self.learns = first is not None and first in made and self._learns(made[first], fused, blocks)
 
-    def _learns(self, chain: Chain, blocks: Sequence[Block]) -> bool:
+    def _learns(self, chain: Chain, fused: Fused, blocks: Sequence[Block]) -> bool:
         """Make a team that learns, if the rows are such as it learns and it can be compiled here; return whether."""
         count = -(-self.size // self.cut(self.size))
-        if count > step.WORKSPACES or not all(block.source for block in blocks) or not served(self.network.dtype):
+        simple = count <= step.WORKSPACES and all(block.source for block in blocks)
+        if not fused.head or not simple or not served(self.network.dtype):
             return False
         run = self.run if len(self.theta) >= step.SHARED and isinstance(self.run, Threads) else None
         state, planned = (self.theta, self.slots), (self.y, self.weights, self.losses, self.outputs)
         members, size = min(count, 1 + run.count) if run else 1, min(self.size, step.SUB_BATCH)
-        given = learning(chain, self.fused, state, planned, size, count, members)
+        given = learning(chain, fused, state, planned, size, count, members)
         self.team = Team(given, members, self.task.optimizer, run.hold if run else None, held=blocks)
         self.shared = Workspace(self.network.layout, (0, 0), given.gradients[0])
         return True
@@ -79,11 +79,8 @@ class FusedStep(NumpyStep):
         self.learned = self.shared
         return self.shared
 
-    def objective(self, rows: int) -> Objective:
-        return self.fused if rows > 1 else self.task.objective
-
-    def stepped(self, t: int) -> bool:
-        return self.team is not None and self.learned is self.shared and self.team.step(t)
+    def move(self, t: int, stepped: Callable[[int], bool] | None = None) -> None:
+        super().move(t, self.team.step if self.team is not None and self.learned is self.shared else None)
 
 
 def fused_step(task: Task, *given: Any) -> FusedStep | None:

@@ -80,10 +80,10 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     shard = blocks[0].id % task.shards
     assert task.slots is not None
     rng = rng_for(task.seed, "rows", task.epoch, shard, task.round)
-    orders = (rng.permutation(len(block)) if task.shuffle else np.arange(len(block)) for block in chosen)
+    orders = (rng.permutation(len(block.w)) if task.shuffle else np.arange(len(block.w)) for block in chosen)
     share = 1.0 if task.shards == 1 else sum(block.weight for block in chosen) / task.weight
     theta, slots = task.theta.copy(), task.slots.copy()
-    size = min(task.batch_size, sum(map(len, chosen)))
+    size = min(task.batch_size, sum([len(block.w) for block in chosen]))
     mover, count = step_for(task, chosen or blocks, size, theta, slots, run), task.step
 
     def steps() -> Iterator[Array]:

@@ -102,15 +102,6 @@ class Workspace:
         self.codes = np.empty(self.x.shape, np.uint8)
         self.gradient, self.views = gradient, layout.views(gradient)
 
-    def features(self, pieces: Sequence[Piece]) -> Array:
-        """Copy the rows' features here; return a view, (B, I)."""
-        at = 0
-        for block, rows in pieces:
-            end = at + len(rows)
-            block.features(rows, self.x[at:end], self.codes[at:end])
-            at = end
-        return self.x[:at]
-
 
 def together(run: Run, works: Sequence[Piecewise[T]]) -> list[T]:
     """Return the results of work on all pieces of a batch, which are sent their sums' total wherever they want it."""
@@ -185,11 +176,13 @@ class NumpyStep:
     """
 
     def __init__(self, task: Task, blocks: Sequence[Block], size: int, theta: Array, slots: Array, run: Run) -> None:
-        self.task, self.run, self.size = task, run, size
+        self.task, self.run, self.size, self.objective = task, run, size, task.objective
         self.cut: Callable[[int], int] = functools.cache(functools.partial(cut, task.objective))
         network, dtype = task.objective.network, theta.dtype
         self.use(network, theta, slots)
-        known = 0 if network.sparse else min(PLANNED, NUMBERS // network.outputs, sum(map(len, blocks)))
+        known = (
+            0 if network.sparse else min(PLANNED, NUMBERS // network.outputs, sum([len(block.w) for block in blocks]))
+        )
         self.planned = rows = size * max(1, known // max(1, size))
         self.batches, self.planned_rows, self.pieces = list[slice](), list[Piece](), list[list[Piece]]()
         self.y, self.w = np.empty((rows, blocks[0].y.shape[1]), dtype), np.empty(rows)
@@ -235,11 +228,12 @@ class NumpyStep:
         BLAS.check()
         batch = self.batches[number]
         count = batch.stop - batch.start
-        size, pieces = self.cut(count), self.rows(number)
+        size, pieces, of = self.cut(count), self.rows(number), self.objective
         self.free = list(self.workspaces)
         if size >= count and self.network.straight:
-            self.learned = self._workspace()
-            found = self.objective(count).straight(*self._given(pieces, batch, 0, self.learned, *address, 0))
+            self.learned = self.workspaces[0] if self.workspaces else self._workspace()
+            of = of if count > 1 else self.task.objective  # for one row NumPy has other products
+            found = of.straight(*self._given(pieces, batch, 0, self.learned, *address, 0))
             self.losses[batch], self.outputs[batch] = found
             return self.learned
         parts = list(batches(pieces, size))
@@ -247,7 +241,8 @@ class NumpyStep:
         def piece(part: int, into: Workspace) -> "Piecewise[Workspace]":  # named, as it is made in each step
             cut = slice(batch.start + part * size, min(batch.start + (part + 1) * size, batch.stop))
             given = self._given(parts[part], cut, part * size, into, *address, part)
-            self.losses[cut], self.outputs[cut] = yield from self.objective(cut.stop - cut.start).rows(*given)
+            rows = (of if cut.stop - cut.start > 1 else self.task.objective).rows
+            self.losses[cut], self.outputs[cut] = yield from rows(*given)
             return into
 
         run = self.run if size * len(self.theta) >= THREAD else map
@@ -260,12 +255,12 @@ class NumpyStep:
         def random(op: int) -> Stream:
             return stream_for(self.task.seed, "op", op, self.task.epoch, *address)
 
-        x = into.features(pieces) if self.x is None else self.x[at : at + cut.stop - cut.start]
+        count, end = cut.stop - cut.start, 0
+        for block, rows in pieces if self.x is None else ():
+            first, end = end, end + len(rows)
+            block.features(rows, into.x[first:end], into.codes[first:end])
+        x = into.x[:count] if self.x is None else self.x[at : at + count]
         return self.views, x, self.y[cut], self.weights[cut], random, into.views
-
-    def objective(self, rows: int) -> Objective:
-        """Return the mathematics for so many rows."""
-        return self.task.objective
 
     def _workspace(self) -> Workspace:
         if not self.free:
@@ -289,13 +284,9 @@ class NumpyStep:
     def penalty(self) -> float:
         return self.network.penalty(self.views, self.learned.views)
 
-    def move(self, t: int) -> None:
+    def move(self, t: int, stepped: Callable[[int], bool] | None = None) -> None:
         g, optimizer = self.learned.gradient, self.task.optimizer
-        update(self.network, optimizer, self.theta, g, self.slots, t, self.run, self.stepped)
-
-    def stepped(self, t: int) -> bool:
-        """Take the optimiser's step t by other means, if there are any; return whether that was done."""
-        return False
+        update(self.network, optimizer, self.theta, g, self.slots, t, self.run, stepped)
 
     def sums(self, number: int | None = None) -> Array:
         chosen = self.batches if number is None else [self.batches[number]]
