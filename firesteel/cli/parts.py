@@ -5,7 +5,7 @@ two engines see the same rows on each side.
 """
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,8 +118,8 @@ class DataPart:
             return {"x": self.x, "y": self.y, "sample_weight": self.w}
         return {"x": self.x, **self.columns}
 
-    def opened(self, split: str | float, dtype: str, classes: bool) -> tuple[Source, Arrays | None]:
-        """Return the rows as a source, and apart from it those held out, where they are arrays.
+    def opened(self, split: str | float, dtype: str, classes: bool) -> Source:
+        """Return the rows as a source.
 
         split: the share held out, by the rows' values, or "auto".  classes: whether targets are classes.
         """
@@ -127,38 +127,22 @@ class DataPart:
             from firesteel.spark.frames import source
 
             named = self.columns
-            return source(self.x, named["features"], named["label"], named["weight"], split, dtype, classes), None
-        training, held = self._split(split, dtype, classes)
-        return training._arrays(dtype), None if held is None else held._arrays(dtype)
-
-    def _arrays(self, dtype: str) -> Arrays:
-        return Arrays(*rows_of(self.x, self.y, self.w), dtype)
-
-    def _split(self, split: str | float, dtype: str, classes: bool) -> tuple["DataPart", "DataPart | None"]:
+            return source(self.x, named["features"], named["label"], named["weight"], split, dtype, classes)
+        x, y, w = rows_of(self.x, self.y, self.w)
         if not split:
-            return self, None
-        y = self.y[:, None] if self.y is not None and self.y.ndim == 1 else self.y
-        assert y is not None
-        keys = row_keys(self.x, y)
+            return Arrays(x, y, w, dtype)
+        keys, hold = row_keys(x, y), HoldOut(0.0 if isinstance(split, str) else split)
         if isinstance(split, str):
-            w = np.ones(len(y)) if self.w is None else self.w.astype(dtype)
-            hold, _ = settled(lambda hold: Tally.of(keys, y, w, hold.rows(keys, y), classes))
-            if not hold.share:
-                return self, None
-        else:
-            hold = HoldOut(split)
+            weights = w.astype(dtype)
+            hold, _ = settled(lambda hold: Tally.of(keys, y, weights, hold.rows(keys, y), classes))
         out = hold.rows(keys, y)
-        if out.all() or not out.any():
+        if hold.share and (out.all() or not out.any()):
             side = "to train on" if out.all() else "to hold out"
             raise DataError(
-                f"{self.source}: validation_split={split:g} of {len(self.x):,} rows leaves none {side}: change it",
+                f"{self.source}: validation_split={split:g} of {len(x):,} rows leaves none {side}: change it",
                 code="data-empty",
             )
-        return self._those(~out), self._those(out)
-
-    def _those(self, chosen: NDArray[np.bool_]) -> "DataPart":
-        kept = [None if part is None else part[chosen] for part in (self.x, self.y, self.w)]
-        return replace(self, x=kept[0], y=kept[1], w=kept[2])
+        return Arrays(x, y, w, dtype, out=out)
 
 
 def must_be_known(rows: Framed, task: LearningTask) -> None:

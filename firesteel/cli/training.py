@@ -21,7 +21,6 @@ from firesteel.cli.task import LearningTask, decide
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
-from firesteel.tables.arrays import Arrays
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
 from firesteel.train.fit import fit
 from firesteel.train.recipe import Recipe, strategy_of
@@ -44,7 +43,7 @@ class Result:
 class TrainingPlan:
     """A training that is ready to begin.
 
-    config: with everything settled that the rows decide.  held: the rows held out, where they are arrays.
+    config: with everything settled that the rows decide.
     """
 
     config: Config
@@ -54,14 +53,13 @@ class TrainingPlan:
     source: Source
     survey: Survey
     training: DataPart
-    held: Arrays | None
     test: DataPart | None
     names: tuple[str, ...] | None
 
     @property
     def stopping(self) -> list[Callback]:
         """What ends the training early where the rows decided what is held out."""
-        if self.config.training.validation_split != AUTOMATIC or not (self.held or self.survey.held):
+        if self.config.training.validation_split != AUTOMATIC or not self.survey.held:
             return []
         return [EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)]
 
@@ -72,7 +70,6 @@ class TrainingPlan:
         start = time.perf_counter()
         fit(
             *(self.model, self.source, self.recipe),
-            validation=self.held,
             callbacks=called,
             checkpoints=place(None, called),
             extra={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
@@ -123,7 +120,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     task = decide(labels(rows), config.training.loss, config.data.class_names)
     training = part(rows, task, spark)
     split, dtype = config.training.validation_split, config.model.dtype
-    source, held = training.opened(split, dtype, task.kind == "classification")
+    source = training.opened(split, dtype, task.kind == "classification")
     survey = source.survey()
     model = build(config, task, survey.width)
     test = None
@@ -144,7 +141,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     recipe = _recipe(config.training, model)
     how = replace(config.training, shards=source.shards_of(_recipe(config.training, model)))
     config, recipe = replace(config, data=data, training=how), _recipe(how, model)
-    return TrainingPlan(config, task, model, recipe, source, survey, training, held, test, rows.names)
+    return TrainingPlan(config, task, model, recipe, source, survey, training, test, rows.names)
 
 
 def _recipe(how: TrainingSettings, model: Sequential) -> Recipe:

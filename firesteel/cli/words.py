@@ -22,7 +22,7 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
     optimizer, size = plan.model.optimizer, np.dtype(plan.config.model.dtype).itemsize
     shards, batch_size = plan.recipe.shards, plan.recipe.batch_size
     assert optimizer is not None and shards is not None
-    held = survey.held or (0 if plan.held is None else len(plan.held.x))
+    held = survey.held
     steps = -(-survey.rows // (shards * batch_size)) if batch_size else 1
     spark = plan.training.columns is not None
     return {

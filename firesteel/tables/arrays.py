@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.csr import Features, suited
@@ -24,19 +25,29 @@ class Arrays:
     """Rows in arrays of numbers, as `given.rows_of` makes them.
 
     x: (n, I), or their non-zeros.  y: (n,) or (n, T).  w: (n,), or None for 1.
-    split: share of the last rows held out.  names: what they are called in messages.
+    split: share of the last rows held out.  out: which rows are held out, (n,), where they are not the last ones.
+    names: what they are called in messages.
     """
 
     names: Mapping[str, str] = {"features": "x", "label": "y", "weight": "sample_weight"}
 
     def __init__(
-        self, x: Features, y: Array, w: Array | None, dtype: str, split: float = 0.0, names: Mapping[str, str] = names
+        self,
+        x: Features,
+        y: Array,
+        w: Array | None,
+        dtype: str,
+        split: float = 0.0,
+        names: Mapping[str, str] = names,
+        out: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.dtype, self.split, self.names = np.dtype(dtype), split, names
         self.surveyed: Survey | None = None
         self.x, self.y = x, y[:, None] if y.ndim == 1 else y
         self.w = np.ones(len(x)) if w is None else w
-        self.train = int(len(self.x) * (1.0 - split))
+        n, last = len(x), int(len(x) * (1.0 - split))
+        self.out, self.train = out, last if out is None else n - int(np.count_nonzero(out))
+        self.parts = (slice(0, last), slice(last, None)) if out is None else (~out, out)
         if not self.train:
             raise DataError(
                 f"{names['features']} has {len(self.x):,} rows and none is left to train on: give some rows"
@@ -69,12 +80,11 @@ class Arrays:
             return self.surveyed
         found = checks.look(self.x, self.y, self.w, self.dtype, "row {}".format)
         refuse(found, len(self.x), self.names)
-        w = self.w.astype(self.dtype)
-        check_weights(float(w[: self.train].sum(dtype=np.float64)), self.names["weight"])
-        if self.train < len(self.x):
-            check_weights(float(w[self.train :].sum(dtype=np.float64)), self.names["weight"], "held out")
-        n, width = self.x.shape
-        held = np.arange(n) >= self.train
+        w, (n, width), (rows, out) = self.w.astype(self.dtype), self.x.shape, self.parts
+        check_weights(float(w[rows].sum(dtype=np.float64)), self.names["weight"])
+        if self.train < n:
+            check_weights(float(w[out].sum(dtype=np.float64)), self.names["weight"], "held out")
+        held = np.arange(n) >= self.train if self.out is None else self.out
         classes = checks.count_classes(self.y, held, "row {}".format)
         nonzeros = count_nonzeros(self.x, self.dtype)
         self.keys = row_keys(self.x, self.y)
@@ -90,7 +100,7 @@ class Arrays:
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
     ) -> Iterator[LocalEngine]:
-        rows = slice(self.train, None) if held else slice(0, self.train)
+        rows = self.parts[held]
         pack = pack_arrays if shuffle else pack_in_order
         count = 1 if shards is None else shards
         survey = self.survey()
