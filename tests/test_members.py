@@ -59,7 +59,7 @@ def test_a_member_is_the_fit_that_it_would_be_alone(kind):
 
 def test_every_row_is_held_out_by_one_member():
     source = Arrays(X, KINDS["linear"][2], None, "float32")
-    held = [part.x[part.train :] for part in (source.folded(n, 7) for n in range(7))]
+    held = [part.x[part.out] for part in (source.folded(n, 7) for n in range(7))]
     assert sorted(map(bytes, np.vstack(held))) == sorted(map(bytes, X))
     assert all(30 < len(one) < 90 for one in held)
 

@@ -139,8 +139,8 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
         picture=config.data.picture or rows.picture,
     )
     recipe = _recipe(config.training, model)
-    how = replace(config.training, shards=source.shards_of(_recipe(config.training, model)))
-    config, recipe = replace(config, data=data, training=how), _recipe(how, model)
+    recipe = replace(recipe, shards=source.shards_of(recipe))
+    config = replace(config, data=data, training=replace(config.training, shards=recipe.shards))
     return TrainingPlan(config, task, model, recipe, source, survey, training, test, rows.names)
 
 

@@ -62,17 +62,15 @@ class Arrays:
 
     def folded(self, fold: int, folds: int) -> "Arrays":
         """Return these rows with one of some equal parts of them, by key, held out."""
-        keys = row_keys(self.x, self.y)
-        out = HoldOut(fold=(fold, folds)).rows(keys, self.y)
-        order = np.concatenate([np.flatnonzero(~out), np.flatnonzero(out)])
-        made = Arrays(self.x[order], self.y[order], self.w[order], self.dtype.name, names=self.names)
-        made.train, made.split = int((~out).sum()), 1 / folds
-        for count, what in ((made.train, "to train on"), (len(order) - made.train, "to validate")):
-            if not count:
-                raise DataError(
-                    f"member {fold} of {folds} has no rows {what} among {len(order):,}: give fewer members",
-                    code="data-empty",
-                )
+        out = HoldOut(fold=(fold, folds)).rows(row_keys(self.x, self.y), self.y)
+        if out.all() or not out.any():
+            what = "to train on" if out.all() else "to validate"
+            raise DataError(
+                f"member {fold} of {folds} has no rows {what} among {len(out):,}: give fewer members",
+                code="data-empty",
+            )
+        made = Arrays(self.x, self.y, self.w, self.dtype.name, names=self.names, out=out)
+        made.split = 1 / folds
         return made
 
     def survey(self) -> Survey:

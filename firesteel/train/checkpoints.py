@@ -12,13 +12,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from firesteel import __version__
 from firesteel.core.network import Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
+from firesteel.train.callbacks import Callback, blank_row
 from firesteel.train.engine import Engine
+from firesteel.train.recipe import Recipe
 from firesteel.train.state import Progress, TrainState
-from firesteel.train.strategies import Strategy
 
 __all__ = ["Checkpoints", "Identity"]
 
@@ -59,16 +62,19 @@ class Identity:
     def of(
         objective: Objective,
         optimizer: Optimizer,
-        strategy: Strategy,
+        recipe: Recipe,
         engines: Sequence[Engine],
         start: TrainState,
-        settings: Mapping[str, Any],
+        callbacks: Sequence[Callback],
     ) -> "Identity":
         """Return what a training is known by.
 
-        engines: with the rows to train on, and those held out.  settings: further ones, by name.
+        engines: with the rows to train on, and those held out.
+        callbacks: those count that may change it, firesteel's with their arguments.
         """
+        own, acting = Callback.__module__, [one for one in callbacks if not one.observes]
         rows = [[[b.id, b.rows, b.fingerprint] for b in engine.blocks] for engine in engines]
+        names = ["epochs", "initial_epoch", "batch_size", "seed", "shuffle", "evaluate_averaged"]
         described = {
             "firesteel": __version__,
             "network": objective.network.to_config(),
@@ -76,14 +82,18 @@ class Identity:
             "metrics": objective.names,
             "class_weight": objective.class_weight,
             "optimizer": optimizer.to_config(),
-            "strategy": strategy.to_config(),
+            "strategy": recipe.strategy.to_config(),
             "shards": engines[0].shards,
             "training set": rows[0],
             "validation set": rows[1:],
             "start": [start.counts, *(_digest(vector) for vector in (start.theta, start.slots, start.outer))],
-            **settings,
+            **{name: getattr(recipe, name) for name in names[: 5 + optimizer.use_ema]},
+            "stopping": None if recipe.stopping is None else str(recipe.stopping),
+            "callbacks": [[type(one).__name__, one.given if type(one).__module__ == own else {}] for one in acting],
         }
-        return Identity({name: _text(value) for name, value in described.items()})
+        row = blank_row(objective, len(engines) > 1) | {"epoch": recipe.initial_epoch}
+        blank = Progress(start, [row], sums=np.zeros(objective.size))
+        return Identity({name: _text(value) for name, value in described.items()}, blank)
 
 
 HASHED = "sha256:"

@@ -16,7 +16,6 @@ from firesteel.core.network import Objective
 from firesteel.core.optimizers import LBFGS, Optimizer
 from firesteel.core.types import Array
 from firesteel.train import ranking
-from firesteel.train.divergence import bearable
 from firesteel.train.engine import ROWS, Engine, LocalEngine
 from firesteel.train.history import Row
 from firesteel.train.partial import Partial, Task, Watch, tree_sum
@@ -25,7 +24,7 @@ from firesteel.train.rounds import Work, evaluate_each, evaluate_first, passes
 from firesteel.train.rowwise import spread
 from firesteel.train.search import Bold, search
 from firesteel.train.state import TrainState
-from firesteel.train.stopping import Stopping
+from firesteel.train.stopping import Stopping, bearable
 
 __all__ = ["Job", "Watcher", "is_finite", "job_of", "score", "scores"]
 

@@ -9,13 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from firesteel.core.network import Objective
 from firesteel.errors import DivergenceError
-from firesteel.train.callbacks import Callback, Conductor, blank_row
+from firesteel.train.callbacks import Callback, Conductor
 from firesteel.train.checkpoints import Checkpoints, Identity
-from firesteel.train.engine import Engine
 from firesteel.train.history import History
 from firesteel.train.loop import train
 from firesteel.train.recipe import Recipe
@@ -69,7 +65,8 @@ def fit(
             model.draw(recipe.seed)
         origin, found, save = model.state, None, None
         if checkpoints is not None:
-            identity = _identity(model, objective, recipe, [engine, *([held] if held else [])], callbacks)
+            engines = [engine, *([held] if held else [])]
+            identity = Identity.of(objective, model.optimizer, recipe, engines, origin, callbacks)
             found, save = checkpoints.load(identity, origin), functools.partial(checkpoints.save, identity)
         start, conductor.params["resumed"] = found or Progress(origin), found is not None
         try:
@@ -85,18 +82,3 @@ def fit(
         model.keep(state)
         conductor.finish()
         return history
-
-
-def _identity(
-    model: Any, objective: Objective, recipe: Recipe, engines: Sequence[Engine], callbacks: Sequence[Callback]
-) -> Identity:
-    """Return what a training is known by; of callbacks those that may change it, firesteel's with their arguments."""
-    own, acting = Callback.__module__, [one for one in callbacks if not one.observes]
-    names = ["epochs", "initial_epoch", "batch_size", "seed", "shuffle", "evaluate_averaged"]
-    settings = {name: getattr(recipe, name) for name in names[: 5 + model.optimizer.use_ema]} | {
-        "stopping": None if recipe.stopping is None else str(recipe.stopping),
-        "callbacks": [[type(one).__name__, one.given if type(one).__module__ == own else {}] for one in acting],
-    }
-    row = blank_row(objective, len(engines) > 1) | {"epoch": recipe.initial_epoch}
-    identity = Identity.of(objective, model.optimizer, recipe.strategy, engines, model.state, settings)
-    return replace(identity, blank=Progress(model.state, [row], sums=np.zeros(objective.size)))

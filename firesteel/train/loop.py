@@ -16,12 +16,12 @@ from firesteel.core.network import Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
 from firesteel.errors import DivergenceError
-from firesteel.train.divergence import bearable, diverged, suspect
 from firesteel.train.engine import Engine
 from firesteel.train.epoch import Ended, Job, Watcher, is_finite, job_of, scores
 from firesteel.train.history import History, Row
 from firesteel.train.recipe import Recipe
 from firesteel.train.state import Progress, TrainState
+from firesteel.train.stopping import bearable, diverged, suspect
 
 __all__ = ["train"]
 

@@ -12,9 +12,9 @@ from firesteel.core.network import Network
 from firesteel.core.optimizers import LBFGS
 from firesteel.core.types import Array
 from firesteel.core.update import constrain
-from firesteel.train.divergence import bearable
 from firesteel.train.partial import Partial
 from firesteel.train.state import TrainState
+from firesteel.train.stopping import bearable
 
 __all__ = ["Bold", "search"]
 

@@ -11,7 +11,7 @@ from firesteel.errors import DivergenceError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.optimizers import LBFGS, SGD, Adam
-from firesteel.train.divergence import bearable
+from firesteel.train.stopping import bearable
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(600, 6))

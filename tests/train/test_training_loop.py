@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from firesteel._checkpoints import from_bytes, to_bytes
+from firesteel.callbacks import BoldDriver, CSVLogger
 from firesteel.core import losses, metrics
-from firesteel.core.layers import Dense, Dropout
+from firesteel.core.layers import Dense, Dropout, Normalization
 from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import LBFGS, OPTIMIZERS, SGD, Adam
 from firesteel.core.regularizers import L1L2
@@ -564,7 +565,7 @@ def test_moments_are_those_of_the_weighted_rows_whatever_the_order(dtype):
     assert targets.mean[0] == pytest.approx(1e5 * np.average(Y[:, 0], weights=w), rel=1e-6)
     scaled = features.normalization().parts()[0].apply({}, kept)[0]
     np.testing.assert_allclose(np.average(scaled, axis=0, weights=w), 0, atol=1e-6)
-    back = features.normalization(invert=True).parts()[0].apply({}, scaled)[0]
+    back = features.normalization(Normalization(invert=True)).parts()[0].apply({}, scaled)[0]
     np.testing.assert_allclose(back, kept, rtol=1e-9, atol=1e-9)
 
 
@@ -597,21 +598,24 @@ def test_a_training_that_goes_on_from_any_progress_ends_as_if_never_interrupted(
 
 def test_a_training_is_known_by_all_that_decides_its_bits_and_by_nothing_else():
     def name(**other):
-        parts = {"objective": OBJECTIVE, "optimizer": Adam(), "strategy": Average(), "engines": [engine()]}
-        parts |= {"start": start(Adam()), "settings": {"seed": 0}} | other
+        parts = {"objective": OBJECTIVE, "optimizer": Adam(), "recipe": Recipe(), "engines": [engine()]}
+        parts |= {"start": start(Adam()), "callbacks": []} | other
         return Identity.of(**parts).name
 
     others = [
         {"objective": replace(OBJECTIVE, class_weight=(1.0, 2.0))},
         {"objective": PRICED},
         {"optimizer": Adam(0.1)},
-        {"strategy": Gradient()},
+        {"recipe": Recipe(strategy=Gradient(), batch_size=32)},
         {"engines": [engine(2)]},
         {"engines": [engine(), engine()]},
         {"engines": [engine(w=W + 1)]},
         {"start": replace(start(Adam()), step=1)},
         {"start": start(Adam()).with_theta(start(Adam()).theta + 1)},
-        {"settings": {"seed": 1}},
+        {"recipe": Recipe(seed=1)},
+        {"recipe": Recipe(stopping=Stopping("val_loss", patience=4))},
+        {"callbacks": [BoldDriver()]},
+        {"callbacks": [BoldDriver(up=1.1)]},
     ]
     assert len({name(), *(name(**other) for other in others)}) == len(others) + 1
-    assert name() == name(engines=[engine(x=X[::-1], y=Y[::-1], w=W[::-1])])
+    assert name() == name(engines=[engine(x=X[::-1], y=Y[::-1], w=W[::-1])]) == name(callbacks=[CSVLogger("a")])

@@ -26,20 +26,20 @@ __all__ = ["Dense", "Linear", "product", "runs", "span", "whole"]
 
 
 class Linear(Layer):
-    """y = x w + b.    x: (B, I), sparse or not   w: (I, O)   b: (O,)   y: (B, O)
+    """y = x w + b, as a `Dense` has checked it.    x: (B, I), sparse or not   w: (I, O)   b: (O,)   y: (B, O)
 
     >>> Linear(1).apply({"w": np.array([[2.0]]), "b": np.array([1.0])}, np.array([[3.0]]))[0]
     array([[7.]])
     """
 
-    units: int = integer(low=1, why="it is the number of outputs")
-    use_bias: bool = flag(True)
-    kernel_initializer: Initializer = choice("glorot_uniform", initializers.get)
-    bias_initializer: Initializer = choice("zeros", initializers.get)
-    kernel_regularizer: Regularizer | None = choice(None, regularizer)
-    bias_regularizer: Regularizer | None = choice(None, regularizer)
-    kernel_constraint: Constraint | None = choice(None, constraint)
-    bias_constraint: Constraint | None = choice(None, constraint)
+    units: int
+    use_bias: bool = True
+    kernel_initializer: Initializer = initializers.get("glorot_uniform")
+    bias_initializer: Initializer = initializers.get("zeros")
+    kernel_regularizer: Regularizer | None = None
+    bias_regularizer: Regularizer | None = None
+    kernel_constraint: Constraint | None = None
+    bias_constraint: Constraint | None = None
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return (*inputs[0][:-1], self.units)
