@@ -41,8 +41,10 @@ MOST_WORDS, FEWEST_WORDS = 1 << 16, 1 << 10
 """The most words that are kept of a column, and how many are in any case."""
 ONE_HOT, FEW = 8, 12
 """Up to so many words have an input each; up to so many whole numbers are categories too."""
-BINS, ALL_BINS = 16, 4096
-"""The most bins of a number, and of all numbers."""
+FEWEST_BINS, MOST_BINS, TIME_BINS, ALL_BINS = 8, 32, 64, 4096
+"""How many bins a number has at least and at most, a time at most, and all numbers together."""
+ROWS_A_BIN = 128
+"""Between these a column has a bin for so many rows."""
 UNIQUE = 0.5
 """A column of text with more different words than this share of its rows says nothing of new rows."""
 
@@ -271,7 +273,7 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
         DataError: If no column says anything.
     """
     numbers = sum(extent.kind not in WORDS for extent in profile.extents.values())
-    bins = min(BINS, ALL_BINS // max(1, numbers))
+    usual = min(max(FEWEST_BINS, profile.rows // ROWS_A_BIN), ALL_BINS // max(1, numbers))
     found, left_out = list[TableColumn](), list[tuple[str, str]]()
     for name, extent in profile.extents.items():
         if extent.low > extent.high:
@@ -281,7 +283,7 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
         elif extent.low == extent.high:
             learned = "one value in all rows" if not extent.missing else _number(profile, name, 0, zone)
         else:
-            learned = _number(profile, name, bins, zone)
+            learned = _number(profile, name, min(usual, TIME_BINS if extent.kind in TIMES else MOST_BINS), zone)
         if isinstance(learned, str):
             left_out.append((name, learned))
         else:
