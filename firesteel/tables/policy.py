@@ -52,7 +52,7 @@ FEW = 50
 BY_ROWS = (
     (2_000, Defaults((64, 64), 64, 256, 0.2, 32)),
     (20_000, Defaults((256, 256), 256, 256, 0.2, 16)),
-    (200_000, Defaults((256, 256), 256, 256, 0.2, 16)),
+    (200_000, Defaults((256, 256), 256, 256, 0.1, 16)),
     (2**63, Defaults((256, 256), 1024, 64, 0.05, 4, 16)),
 )
 """Up to how many rows which defaults count: docs/tables.md says what they are worth."""
