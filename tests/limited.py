@@ -54,8 +54,8 @@ def split(path: str) -> object:
     lines = pa.array(Path(path).read_bytes().split(b"\n"), pa.binary()).view(pa.string())
     columns = [lines, pa.array([path] * len(lines)), pa.array([0] * len(lines))]
     batch = pa.RecordBatch.from_arrays(columns, ["value", "file_path", "file_block_start"])
-    report = [*parse(firesteel.__version__, "features", iter([batch]))][-1].column("report")[0].as_py()
-    return _looked_at(path, None, [json.loads(report)])
+    chunks = parse(firesteel.__version__, "features", iter([batch]))
+    return _looked_at(path, None, [row for chunk in chunks for row in chunk.to_pylist()])
 
 
 DIGITS = (FOLDER / "labels-idx1-ubyte.gz").read_bytes()

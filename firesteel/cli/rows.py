@@ -266,30 +266,27 @@ def _table(
 ) -> FileRows:
     """Return rows out of columns.  text: says of a column of text where it is what."""
     picked = pick(wanted, names)
-    table = read(picked.all)
-    for name in (*picked.features, *([picked.weight] if picked.weight else [])):
+    table, several = read(picked.all), len(picked.label) > 1
+
+    def arrays(name: str, remedy: str) -> DataError:
+        return DataError(f"{wanted.path}: column {name!r} holds arrays: {remedy}", code="data-type")
+
+    inputs = (*picked.features, *([picked.weight] if picked.weight else []))
+    for name in (*inputs, *(picked.label if several else ())):
         if table[name].dtype.kind == "U":
             raise DataError(f"{wanted.path}{text(name)}", code="data-text")
-        if table[name].ndim > 1 and picked.features != (name,):
-            raise DataError(
-                f"{wanted.path}: column {name!r} holds arrays: it must be the only feature: --features {name}",
-                code="data-type",
-            )
+        if table[name].ndim > 1 and name in inputs and picked.features != (name,):
+            raise arrays(name, f"it must be the only feature: --features {name}")
     wide = table[picked.features[0]].ndim > 1
     x = table[picked.features[0]] if wide else np.column_stack([table[name] for name in picked.features])
     if x.dtype == np.bool_:
         x = x.astype(np.uint8)
     labels = [table[name] for name in picked.label]
     if any(label.ndim > 1 for label in labels):
-        raise DataError(
-            f"{wanted.path}: column {picked.label[0]!r} holds arrays: give a column for each target", code="data-type"
-        )
-    if len(labels) > 1 and (bad := [n for n in picked.label if table[n].dtype.kind == "U"]):
-        raise DataError(f"{wanted.path}{text(bad[0])}", code="data-text")
-    y = None if not labels else labels[0] if len(labels) == 1 else np.column_stack(labels)
+        raise arrays(picked.label[0], "give a column for each target")
+    y = None if not labels else np.column_stack(labels) if several else labels[0]
     w = table[picked.weight].astype(np.float64) if picked.weight else None
-    inputs = None if wide else picked.features
-    return FileRows(wanted.path, x, y, w, picked.features, inputs, picked.label)
+    return FileRows(wanted.path, x, y, w, picked.features, None if wide else picked.features, picked.label)
 
 
 def _csv(wanted: Ask) -> FileRows:

@@ -150,18 +150,16 @@ def _decided(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
     if classes:
         return _classes(labels, loss, class_names)
     if labels.kind == "text":
-        raise ConfigError(
-            f"{labels.name} holds text, such as {labels.values[0]!r}, and {_name(loss)} predicts numbers: leave the "
-            "loss out, and it is taken for classes"
-            if labels.values
-            else f"{labels.name} holds text, and {_name(loss)} predicts numbers",
-            code="config-loss",
-        )
-    return LearningTask("regression", losses.get("mean_squared_error") if loss is None else loss, 1)
+        such, hint = "", ""
+        if labels.values:
+            such, hint = f", such as {labels.values[0]!r}", ": leave the loss out, and it is taken for classes"
+        text = f"{labels.name} holds text{such}, and {type(loss).__name__} predicts numbers{hint}"
+        raise ConfigError(text, code="config-loss")
+    return LearningTask("regression", loss or losses.get("mean_squared_error"), 1)
 
 
-def _name(loss: losses.Loss | None) -> str:
-    return type(loss).__name__
+def _unfit(loss: losses.Loss, why: str) -> ConfigError:
+    return ConfigError(f"{type(loss).__name__} {why}", code="config-loss")
 
 
 def _columns(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
@@ -172,19 +170,15 @@ def _columns(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
             code="config-class-names",
         )
     if labels.kind == "one-hot" and (loss is None or loss.targets == "class"):
-        sparse = losses.get("sparse_categorical_crossentropy") if loss is None else loss
+        sparse = loss or losses.get("sparse_categorical_crossentropy")
         return LearningTask("classification", sparse, labels.columns, names, one_hot=True)
     if loss is not None and loss.targets == "class":
-        raise ConfigError(
-            f"{_name(loss)} wants one class a row, and {labels.name} are no one-hot columns: leave the loss out",
-            code="config-loss",
-        )
+        raise _unfit(loss, f"wants one class a row, and {labels.name} are no one-hot columns: leave the loss out")
     if labels.kind in ("one-hot", "marks") and (loss is None or loss.targets == "unit"):
-        chosen = losses.get("binary_crossentropy") if loss is None else loss
+        chosen = loss or losses.get("binary_crossentropy")
         kind = "classification" if chosen.natural == "softmax" else "multilabel"
         return LearningTask(kind, chosen, labels.columns, names)
-    chosen = losses.get("mean_squared_error") if loss is None else loss
-    return LearningTask("regression", chosen, labels.columns, labels.names or None)
+    return LearningTask("regression", loss or losses.get("mean_squared_error"), labels.columns, labels.names or None)
 
 
 def _classes(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, ...] | None) -> LearningTask:
@@ -195,7 +189,7 @@ def _classes(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
         if labels.kind == "text":
             what, todo = f"more than {MOST_VALUES:,} texts", "name a column of classes or of numbers with --label"
         raise DataError(f"{labels.name} holds {what}: {todo}", code="data-label-range")
-    chosen = losses.get("sparse_categorical_crossentropy") if loss is None else loss
+    chosen = loss or losses.get("sparse_categorical_crossentropy")
     codes, names = _coded(labels.name, labels.kind, values, class_names)
     count = len(values) if names is None else len(names)
     if count < 2:
@@ -206,16 +200,10 @@ def _classes(labels: Labels, loss: losses.Loss | None, class_names: tuple[str, .
     if chosen.targets == "class":
         return LearningTask("classification", chosen, count, names, codes)
     if chosen.natural == "softmax":
-        raise ConfigError(
-            f"{_name(chosen)} takes one-hot rows: for one class a row use sparse_categorical_crossentropy",
-            code="config-loss",
-        )
+        raise _unfit(chosen, "takes one-hot rows: for one class a row use sparse_categorical_crossentropy")
     if count > 2:
-        raise ConfigError(
-            f"{_name(chosen)} separates two classes, and {labels.name} has {count}: use "
-            "sparse_categorical_crossentropy",
-            code="config-loss",
-        )
+        hint = "use sparse_categorical_crossentropy"
+        raise _unfit(chosen, f"separates two classes, and {labels.name} has {count}: {hint}")
     return LearningTask("classification", chosen, 1, names, codes)
 
 

@@ -12,8 +12,9 @@ import itertools
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,13 +37,9 @@ from firesteel.spark.storage import path_text, pattern
 
 CHUNK = 4096
 """The most lines in a chunk, and how many lines lie between two places where labels are cut."""
-WIDTHS = 64
-"""How many different lengths of lines a task counts apart."""
 SHOWN = 40
 """The most characters of a bad value in a message."""
 PARSED = "file string, start long, at long, rows long, data binary, report string"
-PLACED = ("file", "start", "at", "rows", "data")
-SCHEMA = pa.schema(list(zip((*PLACED, "report"), ("string", *["int64"] * 3, "binary", "string"), strict=True)))
 CUT = "pack long, label_line long, label_rows long, labels binary"
 
 Place = tuple[str, int]
@@ -126,51 +123,52 @@ def _parsed(spark: SparkSession, path: str, kind: str) -> Iterator[_Lines]:
     work = functools.partial(parse, firesteel.__version__, kind)
     frame = lines.mapInArrow(work, PARSED).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        found = (
-            collect(frame.where(F.col("report").isNotNull()).select("report"), "firesteel: looking at the lines")
-            .column("report")
-            .to_pylist()
-        )
-        yield _looked_at(path, frame, [json.loads(report) for report in found])
+        chunks = collect(frame.select("file", "start", "at", "rows", "report"), "firesteel: looking at the lines")
+        yield _looked_at(path, frame, chunks.to_pylist())
     finally:
         let_go(frame.unpersist)
 
 
-def _looked_at(path: str, frame: DataFrame, reports: list[dict[str, Any]]) -> _Lines:
-    """Return what the reports say of a file; raise the DataError that describes the worst of it."""
-    splits = {(file, start): rows for report in reports for file, start, rows in report["splits"]}
+def _looked_at(path: str, frame: DataFrame, chunks: list[dict[str, Any]]) -> _Lines:
+    """Return what the chunks' reports say of a file; raise the DataError that describes the worst of it."""
+    splits: Counter[Place] = Counter()
+    for chunk in chunks:
+        splits[chunk["file"], chunk["start"]] += chunk["rows"]
     first, rows = {}, 0
     for place in sorted(splits):
         first[place], rows = rows, rows + splits[place]
     if not rows:
         raise DataError(f"{path}: there are no lines in it; look at how it was made", code="data-empty")
-    files = {file for file, _ in splits}
+    files, reports = {file for file, _ in splits}, [json.loads(chunk["report"]) for chunk in chunks]
 
-    def line(where: Where) -> str:
-        file, start, number = where
+    def found(part: str) -> list[tuple[int, Where, Any]]:
+        return [
+            (count, (chunk["file"], chunk["start"], chunk["at"] + line), shown)
+            for chunk, report in zip(chunks, reports, strict=True)
+            for count, line, shown in report[part]
+        ]
+
+    def refuse(code: str, what: str, remedy: str, bad: list[tuple[int, Where, Any]]) -> DataError:
+        (file, start, number), shown = min(one[1:] for one in bad)
         at = first[file, start] + number - min(first[place] for place in first if place[0] == file)
-        return f"{path if len(files) == 1 else unquote(file)}, line {at + 1:,}"
-
-    def refuse(code: str, what: str, remedy: str, found: list[list[Any]]) -> DataError:
-        count, (file, start, number, shown) = sum(one[0] for one in found), min(one[1:] for one in found)
-        where = line((file, start, number))
+        where = f"{path if len(files) == 1 else unquote(file)}, line {at + 1:,}"
+        count = sum(one[0] for one in bad)
         return DataError(
             f"{where}: {what.format(shown)}; {count:,} of {rows:,} lines are like that.  To do: {remedy}", code=code
         )
 
-    if found := [report["numbers"] for report in reports if report["numbers"]]:
-        raise refuse("data-number", "{} is no finite number", "write numbers, with spaces between them", found)
-    widths: dict[int, list[list[Any]]] = {}
-    for report in reports:
-        for width, *one in report["widths"]:
-            widths.setdefault(width, []).append([*one, width])
-    usual = max(widths, key=lambda width: sum(one[0] for one in widths[width]))
-    if found := [one for width, ones in widths.items() if width != usual for one in ones]:
+    if bad := found("numbers"):
+        raise refuse("data-number", "{} is no finite number", "write numbers, with spaces between them", bad)
+    counts, widths = Counter[int](), found("widths")
+    for count, _, width in widths:
+        counts[width] += count
+    usual = counts.most_common(1)[0][0]
+    if bad := [one for one in widths if one[2] != usual]:
         what = f"{{}} values, where most lines have {usual:,}"
-        raise refuse("data-ragged", what, f"give every line {usual:,} values", found)
-    if found := [report["labels"] for report in reports if report["labels"]]:
+        raise refuse("data-ragged", what, f"give every line {usual:,} values", bad)
+    if bad := found("labels"):
         what = "{} is no one-hot label"
-        raise refuse("data-label", what, "write a 1 in the place of the class and 0 in all others", found)
+        raise refuse("data-label", what, "write a 1 in the place of the class and 0 in all others", bad)
     return _Lines(path, frame, first, rows, usual, all(report["narrow"] for report in reports))
 
 
@@ -179,11 +177,11 @@ def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
     first = spark.createDataFrame(
         [(*place, line) for place, line in x.first.items()], "file string, start long, n long"
     )
-    images = x.frame.where(F.col("report").isNull()).join(F.broadcast(first), ["file", "start"])
+    images = x.frame.join(F.broadcast(first), ["file", "start"])
     line = F.col("n") + F.col("at")
     images = images.select(line.alias("line"), "rows", "data", F.floor(line / CHUNK).alias("pack"))
     version = firesteel.__version__
-    labels = y.frame.where(F.col("report").isNull()).mapInArrow(functools.partial(cut, version, y.first), CUT)
+    labels = y.frame.mapInArrow(functools.partial(cut, version, y.first), CUT)
     kind = "double" if y.width == 1 else "long"
     work = functools.partial(pair, version, x.width, y.width == 1, x.narrow)
     number = "float" if x.narrow else "double"
@@ -193,41 +191,14 @@ def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
 # On executors
 
 
-@dataclass
-class _Report:
-    """What a task reports of its lines: how many in each split, their lengths, and what is wrong with some."""
-
-    splits: dict[Place, int] = field(default_factory=dict)
-    widths: dict[int, list[Any]] = field(default_factory=dict)
-    wrong: dict[str, list[Any]] = field(default_factory=lambda: {"numbers": [], "labels": []})
-    narrow: bool = True
-
-    def width(self, width: int, count: int, where: Where) -> None:
-        """Count lines of a length."""
-        if width not in self.widths and len(self.widths) == WIDTHS:
-            width = next(reversed(self.widths))
-        self.widths.setdefault(width, [0, *where])[0] += count
-
-    def add(self, kind: str, count: int, where: Where, shown: str) -> None:
-        """Count lines with something wrong, of which the first is there and holds that."""
-        if not self.wrong[kind]:
-            self.wrong[kind] = [0, *where, repr(shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "...")]
-        self.wrong[kind][0] += count
-
-    def to_json(self) -> str:
-        splits = [[*place, rows] for place, rows in self.splits.items()]
-        widths = [[width, *one] for width, one in self.widths.items()]
-        return json.dumps({"splits": splits, "widths": widths, "narrow": self.narrow} | self.wrong)
-
-
 def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Turn lines into chunks, then yield a report.
+    """Turn lines into chunks, each with a report of what was found in it.
 
     kind: "features", float32 values, or float64 ones where they have more digits; "one-hot", labels that become int64
     classes; or "numbers", labels that are such, or one float64 a line.
     """
     check_version(version)
-    report = _Report()
+    seen: Counter[Place] = Counter()
     for batch in batches:
         lines, files, starts = batch.columns
         at = 0
@@ -235,26 +206,27 @@ def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]
             end = at + sum(1 for _ in run)
             for begin in range(at, end, CHUNK):
                 part = lines.slice(begin, min(CHUNK, end - begin))
-                number = report.splits.get(place, 0)
-                report.splits[place] = number + len(part)
-                data = _chunk(part, (*place, number), kind, report)
-                if data is not None:
-                    values = (*place, number, len(part), data.tobytes())
-                    yield pa.RecordBatch.from_pylist([dict(zip(PLACED, values, strict=True))], SCHEMA)
+                values, report = _chunk(part, kind)
+                data = b"" if values is None else values.tobytes()
+                where = {"file": [place[0]], "start": [place[1]], "at": [seen[place]], "rows": [len(part)]}
+                yield record_batch(**where, data=[data], report=[json.dumps(report)])
+                seen[place] += len(part)
             at = end
-    yield pa.RecordBatch.from_pylist([{"report": report.to_json()}], SCHEMA)
 
 
-def _chunk(lines: pa.Array, where: Where, kind: str, report: _Report) -> npt.NDArray[Any] | None:
-    """Return the values of lines, or the labels; None, and something in the report, where they are not sound."""
-    file, start, number = where
+def _chunk(lines: pa.Array, kind: str) -> tuple[npt.NDArray[Any] | None, dict[str, Any]]:
+    """Return the values of lines, or the labels, None where they are not sound; and the report on them.
+
+    The report says whether float32 is enough, and of lines of each width, of bad numbers and of bad labels how many
+    there are, which is the first, and what it holds.
+    """
     lines = pc.ascii_trim_whitespace(lines)
     words = pc.ascii_split_whitespace(lines)
     widths = pc.list_value_length(words).to_numpy(zero_copy_only=False)
     widths = np.where(pc.binary_length(lines).to_numpy(zero_copy_only=False) == 0, 0, widths)  # "" splits into [""]
     lengths, firsts, counts = np.unique(widths, return_index=True, return_counts=True)
-    for width, line, count in zip(lengths.tolist(), firsts.tolist(), counts.tolist(), strict=True):
-        report.width(width, count, (file, start, number + line))
+    found = np.stack([counts, firsts, lengths], axis=1).tolist()
+    report: dict[str, Any] = {"widths": found, "numbers": [], "labels": [], "narrow": True}
     values = _floats(words.flatten())
     with np.errstate(over="ignore"):
         kept = values.astype(np.float32) if kind == "features" else values
@@ -265,22 +237,23 @@ def _chunk(lines: pa.Array, where: Where, kind: str, report: _Report) -> npt.NDA
         bad, holding = (part[widths[holding] > 0] for part in (bad, holding))
     if len(bad):
         word = words.flatten().cast(pa.binary())[int(bad[0])].as_py().decode(errors="replace")
-        report.add("numbers", len(np.unique(holding)), (file, start, number + int(holding[0])), word)
-        return None
+        return None, report | {"numbers": [[len(np.unique(holding)), int(holding[0]), _short(word)]]}
     if len(lengths) > 1 or not lengths[0]:
-        return None
-    narrow = bool((kept == values).all())
-    report.narrow &= narrow
+        return None, report
+    report["narrow"] = narrow = bool((kept == values).all())
     table = (kept if narrow else values).reshape(len(lines), -1)
     if kind == "features" or (kind == "numbers" and lengths[0] == 1):
-        return table
+        return table, report
     sound = ((table == 0) | (table == 1)).all(axis=1) & (table.sum(axis=1) == 1) & (table.shape[1] > 1)
     if not sound.all():
         line = int(np.argmin(sound))
         shown = " ".join(f"{value:g}" for value in table[line].tolist())
-        report.add("labels", int((~sound).sum()), (file, start, number + line), shown)
-        return None
-    return table.argmax(axis=1)
+        return None, report | {"labels": [[int((~sound).sum()), line, _short(shown)]]}
+    return table.argmax(axis=1), report
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
 
 
 def _floats(words: pa.Array) -> npt.NDArray[np.float64]:
