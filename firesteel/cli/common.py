@@ -10,14 +10,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 
-from firesteel.cli.config import SECTIONS, EngineSettings, check_secrets
+from firesteel.cli.config import KINDS, EngineSettings, check_secrets
 from firesteel.cli.progress import is_live, waiting
 from firesteel.errors import ConfigError
 
@@ -38,7 +37,7 @@ Flags = dict[str, tuple[str, Any]]
 
 def flags(**options: Any) -> Flags:
     """Return options by what the user calls them, with the settings that they stand for."""
-    known = {key.name: f"{name}.{key.name}" for name, section in SECTIONS.items() for key in fields(section)}
+    known = {key: f"{section}.{key}" for section, key in KINDS}
     known |= {"data": "data.train", "engine": "engine.name", "run": "run.folder"}
     return {f"--{name.replace('_', '-')}": (known[name], value) for name, value in options.items()}
 

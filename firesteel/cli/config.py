@@ -4,7 +4,6 @@ A flag goes before an environment variable, that before the file, and the file b
 them and remembers where each value was found, for messages.  Next: `network.py` and `train.py`, which use the result.
 """
 
-import dataclasses
 import math
 import os
 import re
@@ -209,6 +208,10 @@ class Config:
 
 
 SECTIONS: dict[str, type[Any]] = {f.name: type(f.default) for f in fields(Config) if f.name != "file"}
+KINDS: dict[tuple[str, str], Kind] = {
+    (name, f.name): f.metadata["kind"] for name, section in SECTIONS.items() for f in fields(section)
+}
+"""What each setting must be."""
 SHORT = ("activation", "dropout", "scale")
 LARGEST = 2**24
 """Bytes of a file of settings, at most."""
@@ -245,8 +248,10 @@ def resolve(
             section, key = name.split(".")
             found[section, key] = Setting(_shell(section, key, value), flag, 2)
     _settle(found)
-    sections = {name: _section(name, kind, found) for name, kind in SECTIONS.items()}
-    return Config(**sections, file=file)
+    values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for section, key in filter(found.__contains__, KINDS):
+        values[section][key] = _checked(section, key, found[section, key])
+    return Config(**{name: kind(**values[name]) for name, kind in SECTIONS.items()}, file=file)
 
 
 def to_toml(config: Config) -> str:
@@ -280,31 +285,18 @@ def _table(section: Any) -> dict[str, Any]:
     return table
 
 
-def _section(name: str, kind: type[Any], found: Found) -> Any:
-    values = {}
-    for known in fields(kind):
-        given = found.get((name, known.name))
-        if given is not None:
-            values[known.name] = _checked(name, known, given)
-    return kind(**values)
-
-
-def _checked(section: str, known: dataclasses.Field[Any], given: Setting) -> Any:
-    kind: Kind = known.metadata["kind"]
+def _checked(section: str, key: str, given: Setting) -> Any:
+    kind, value = KINDS[section, key], given.value
     try:
-        return kind.check(given.value)
+        return kind.check(value)
     except ValueError:
-        said = f"{given.where} {_shown(given.value)}"
+        listed = isinstance(value, list | tuple)
+        said = f"{given.where} {repr(','.join(map(str, value)) if listed else value)[:MOST]}"
         if given.rank < 2:
-            said = f"{given.where}: [{section}] {known.name} = {repr(given.value)[:MOST]}"
+            said = f"{given.where}: [{section}] {key} = {repr(value)[:MOST]}"
         near = nearest(str(given.value), kind.names).strip()
         hint = f"; {near}" if near else ""
         raise ConfigError(f"{said}: it must be {kind.words}{hint}", code="config-value") from None
-
-
-def _shown(value: Any) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return repr(text)[:MOST]
 
 
 def _settle(found: Found) -> None:
@@ -334,7 +326,7 @@ def _unknown(where: str, what: str, name: str, known: list[str]) -> ConfigError:
 
 
 def _keys(section: str) -> list[str]:
-    return [known.name for known in fields(SECTIONS[section])]
+    return [key for name, key in KINDS if name == section]
 
 
 def _from_file(path: Path) -> Found:
@@ -398,7 +390,7 @@ def _shell(section: str, key: str, value: Any) -> Any:
     """Return what a text from the shell means: a list where one is wanted, a TOML value, or itself."""
     if not isinstance(value, str):
         return value
-    kind: Kind = next(known for known in fields(SECTIONS[section]) if known.name == key).metadata["kind"]
+    kind = KINDS[section, key]
     if kind.listed and not value.lstrip().startswith("["):
         return [_literal(part.strip(), kind) for part in value.split(",")] if value.strip() else []
     return _literal(value, kind)

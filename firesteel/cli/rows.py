@@ -18,6 +18,7 @@ from firesteel.cli.config import FORMATS, DataSettings, check_secrets
 from firesteel.core.elsewhere import nearest
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
 from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
+from firesteel.datasets.files import refuse_rows
 from firesteel.datasets.marks import CODE, are_stray, is_missing, is_numeral
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, DataError, SparkSetupError, imported
@@ -154,13 +155,9 @@ def load(wanted: Ask, *, finite: bool = True) -> FileRows:
 def _check_weights(path: str, weights: NDArray[Any], name: str) -> None:
     """Raise DataError where weights are not finite or negative, with the column, the row and how many are."""
     _check_numbers(path, weights, [name], "weight")
-    if (bad := weights < 0).any():
-        row = int(bad.argmax())
-        raise DataError(
-            f"{path}: column {name!r} holds a negative number: {weights[row]:g} at row {row}; {int(bad.sum()):,} of "
-            f"{len(bad):,} rows are like that: weights are counts or importances: 0 or more",
-            code="data-negative-weight",
-        )
+    below = weights < 0
+    what, remedy = f"a negative number: {weights[below.argmax()]:g}", "weights are counts or importances: 0 or more"
+    refuse_rows(path, name, below, what, remedy, "data-negative-weight")
 
 
 def _check_numbers(path: str, array: NDArray[Any], names: Sequence[str] | None, call: str) -> None:

@@ -148,6 +148,16 @@ def parsed_lines(
     return found
 
 
+def refuse_rows(path: Path | str, column: str, wrong: NDArray[np.bool_], what: str, remedy: str, code: str) -> None:
+    """Raise DataError where a row is wrong, with the first such row and how many there are."""
+    if wrong.any():
+        raise DataError(
+            f"{path}: column {column!r} holds {what} at row {int(wrong.argmax())}; {int(wrong.sum()):,} of "
+            f"{len(wrong):,} rows are like that: {remedy}",
+            code=code,
+        )
+
+
 def fill(array: NDArray[Any], read: Callable[[int], bytes]) -> int:
     """Read into an array, a piece at a time; return how many bytes came."""
     flat, done = array.reshape(-1).view(np.uint8), 0

@@ -14,7 +14,7 @@ from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
-from matplotlib import style
+from matplotlib import rc_params_from_file, style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
@@ -26,6 +26,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from firesteel.core.types import Array
 
+with as_file(files("firesteel.report") / "chart.mplstyle") as path:
+    LOOK: Any = rc_params_from_file(path, use_default_template=False)
 INK, FAINT, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "--ink", FAINT: "--faint", FIRST: "--first", SECOND: "--second"}
 """The page's words for the colours here and in `chart.mplstyle`."""
@@ -50,7 +52,7 @@ RAMPS = {
 def _drawn(name: str, text: str, draw: Callable[[Axes], None]) -> str:
     """Return the chart that a function draws, to stand in a page.  name, text: as in `_inline`."""
     file = io.StringIO()
-    with as_file(files("firesteel.report") / "chart.mplstyle") as look, style.context(look, after_reset=True):
+    with style.context(LOOK, after_reset=True):  # a user's own settings do not count
         figure = Figure((WIDTH, HEIGHT), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())

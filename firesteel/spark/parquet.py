@@ -18,7 +18,7 @@ import pyarrow.parquet
 
 from firesteel.datasets.binary import UNPACKED
 from firesteel.datasets.delimited import LETTERS
-from firesteel.datasets.files import TIMES, written
+from firesteel.datasets.files import TIMES, refuse_rows, written
 from firesteel.datasets.text import DENSER, FREELY
 from firesteel.errors import DataError
 from firesteel.spark.arrow import lists
@@ -123,7 +123,7 @@ def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
     kind = column.type
     remedy = "fill it in, drop those rows, or name other columns with --features"
     null = column.is_null().to_numpy(zero_copy_only=False)
-    _refuse(path, name, null, "no value (null)", remedy, "data-missing-value")
+    refuse_rows(path, name, null, "no value (null)", remedy, "data-missing-value")
     if pa.types.is_dictionary(kind):
         column, kind = column.dictionary_decode(), kind.value_type
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
@@ -132,7 +132,9 @@ def _array(path: Path, name: str, column: Any) -> npt.NDArray[Any]:
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         long = pa.compute.utf8_length(column).to_numpy(zero_copy_only=False) > LETTERS
-        _refuse(path, name, long, f"more than {LETTERS} letters", "name other columns with --features", "data-text")
+        refuse_rows(
+            path, name, long, f"more than {LETTERS} letters", "name other columns with --features", "data-text"
+        )
         return np.array(column.to_pylist(), np.str_)
     if (
         pa.types.is_struct(kind)
@@ -188,7 +190,7 @@ def _vectors(path: Path, name: str, column: Any) -> npt.NDArray[np.float64]:
 
     def refuse(wrong: npt.NDArray[np.bool_]) -> None:
         remedy = "write the rows again, or drop those"
-        _refuse(path, name, wrong, "what is no vector of Spark's, or a damaged one,", remedy, "data-parquet")
+        refuse_rows(path, name, wrong, "what is no vector of Spark's, or a damaged one,", remedy, "data-parquet")
 
     refuse(wrong)
     _check_widths(path, name, widths)
@@ -204,13 +206,3 @@ def _vectors(path: Path, name: str, column: Any) -> npt.NDArray[np.float64]:
     x = np.zeros((len(widths), int(widths[0])))
     x[rows, at] = values.flatten().to_numpy(zero_copy_only=False)
     return x
-
-
-def _refuse(path: Path, name: str, wrong: npt.NDArray[np.bool_], what: str, remedy: str, code: str) -> None:
-    """Raise DataError where a row is wrong."""
-    if wrong.any():
-        raise DataError(
-            f"{path}: column {name!r} holds {what} at row {int(wrong.argmax())}; {int(wrong.sum()):,} of "
-            f"{len(wrong):,} rows are like that: {remedy}",
-            code=code,
-        )
