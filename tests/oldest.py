@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-EXTRAS = ("spark", "cli", "fast", "mlflow", "tensorboard", "remote")
+EXTRAS = ("spark", "cli", "fast", "mlflow", "tensorboard", "sklearn", "remote")
 """Packages that arrays, files and commands may meet."""
 
 

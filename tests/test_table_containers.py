@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from scipy import sparse
 
 from firesteel.errors import ConfigError, DataError
 from firesteel.tables.containers import columns_of, is_table, values_of
@@ -411,7 +412,16 @@ def test_a_table_without_rows_or_columns_has_none():
 
 
 def test_what_is_no_table_is_none():
-    for other in ([[1, 2]], np.zeros((2, 2)), 5, "abc", None, pd.Series([1]), pa.array([1])):
+    for other in (
+        [[1, 2]],
+        np.zeros((2, 2)),
+        5,
+        "abc",
+        None,
+        pd.Series([1]),
+        pa.array([1]),
+        sparse.dok_array((2, 2)),
+    ):
         assert not is_table(other)
 
 

@@ -25,7 +25,7 @@ MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
 def is_table(x: Any) -> bool:
     """Return whether this is a table with named columns."""
     if isinstance(x, Mapping):
-        return True
+        return not hasattr(x, "shape")  # as one of SciPy's sparse matrices has
     names = getattr(x, "columns", getattr(x, "column_names", None))
     return names is not None and getattr(x, "ndim", 2) == 2 and not hasattr(x, "mapInArrow")
 

@@ -1,0 +1,229 @@
+"""A network for tables with scikit-learn's words and contract: in pipelines, searches and cross-validation.
+
+What it takes are tables of raw columns, such as DataFrames of numbers, words and times with gaps, or arrays.  The
+network is a `Sequential` that begins with a `Table`: `network_`, which saves, and scores without scikit-learn.
+scikit-learn is imported when one of the classes is asked for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.layers import Dense, Dropout, Normalization, Table
+from firesteel.core.losses import MeanSquaredError, Standardized
+from firesteel.core.optimizers import AdamW
+from firesteel.errors import ConfigError, DataError, imported
+from firesteel.models import Sequential
+from firesteel.tables import policy
+from firesteel.tables.containers import is_table
+from firesteel.train.callbacks import EarlyStopping
+
+__all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]  # noqa: F822  (made when they are asked for)
+
+ABOUT = """A network that predicts {what} from a table, trained with AdamW and averaged weights.
+
+    Numbers that are missing, and words that training has not seen, need no step before it.
+
+    Args:
+        hidden_layer_sizes: Units of the hidden layers; of one layer a number will do.
+        max_iter: The most passes over the rows.
+        batch_size: Rows a step.
+        learning_rate_init: AdamW's rate.
+        alpha: AdamW's weight decay: a step takes learning_rate_init * alpha of the weights off.
+        random_state: The root of everything random; the same numbers come out for None, which is 0.
+        early_stopping: Whether some rows are held out, which choose the pass whose weights are kept, and end the
+            training when none has been better for a while.  Nothing is held out of fewer than {few} rows.
+        validation_fraction: The share of the rows that is held out.
+        n_iter_no_change: How many passes without a better loss of these rows end the training.
+        warm_start: Whether a further `fit` goes on from the network that there is.
+
+    None is what is good for so many rows: see `firesteel/tables/policy.py`.
+
+    Attributes:
+        network_: The `Sequential`; None where training had one class.
+        n_iter_: How many passes were made.
+        n_features_in_: How many columns there are.
+        feature_names_in_: Their names, if there are some.{more}
+    """
+
+
+def _part(name: str) -> Any:
+    """Return one of scikit-learn's modules.  Raises ConfigError where it is missing."""
+    return imported(f"sklearn.{name}", "firesteel.sklearn", "sklearn", ConfigError, "config-package")
+
+
+class _Estimator:
+    """What both have in common."""
+
+    network_: Sequential | None
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = None,
+        *,
+        max_iter: int | None = None,
+        batch_size: int | None = None,
+        learning_rate_init: float = policy.RATE,
+        alpha: float = 0.004,
+        random_state: Any = None,
+        early_stopping: bool = True,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int | None = None,
+        warm_start: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes, self.max_iter, self.batch_size = hidden_layer_sizes, max_iter, batch_size
+        self.learning_rate_init, self.alpha, self.random_state = learning_rate_init, alpha, random_state
+        self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
+        self.n_iter_no_change, self.warm_start = n_iter_no_change, warm_start
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _checked(self, x: Any, first: bool, least: int = 1) -> Any:
+        """Return a table, or an array for all else.  Raises ValueError unless its columns are those of the first."""
+        check = _part("utils.validation").validate_data
+        if isinstance(x, Mapping):
+            raise DataError(
+                "X is of type dict, which scikit-learn cannot cut into rows: make a DataFrame of it; only "
+                "network_.predict takes it as it is",
+                code="data-type",
+            )
+        if is_table(x):
+            check(self, x, reset=first, skip_check_array=True)
+            return x
+        return check(self, x, reset=first, dtype=None, ensure_all_finite=False, ensure_min_samples=least)
+
+    def _columns(self, x: Any) -> dict[str, Any]:
+        """Return the columns of a table by their names, or of one without names by their places."""
+        names = getattr(self, "feature_names_in_", [f"x{at}" for at in range(self.n_features_in_)])  # type: ignore[attr-defined]
+        if hasattr(x, "iloc"):  # pandas
+            return {name: x.iloc[:, at] for at, name in enumerate(names)}
+        return {name: x[name] if is_table(x) else x[:, at] for at, name in enumerate(names)}
+
+    def _trained(self, x: Any, y: Any, last: list[Any], loss: Any, classes: Any) -> None:
+        """Train the network on a table and its targets.
+
+        last: the layers behind the hidden ones.  classes: what rows to hold out in equal shares, or None.
+        """
+        found = policy.defaults_for(len(y))
+        seed = self.random_state or 0
+        if not isinstance(seed, int | np.integer):
+            seed = _part("utils").check_random_state(seed).randint(2**31)
+        network = getattr(self, "network_", None) if self.warm_start else None
+        if network is None:
+            sizes = (
+                found.hidden if self.hidden_layer_sizes is None else np.atleast_1d(self.hidden_layer_sizes).tolist()
+            )
+            hidden = [
+                layer for units in sizes for layer in (Dense(units, policy.ACTIVATION), Dropout(policy.DROPOUT))
+            ]
+            network = Sequential([Table(output_dim=found.output_dim), *hidden, *last])
+            rate, decay = self.learning_rate_init, self.alpha
+            network.compile(AdamW(rate, weight_decay=decay, use_ema=True, ema_momentum=policy.MOMENTUM), loss)
+        how: dict[str, Any] = {"batch_size": self.batch_size or found.batch_size, "verbose": 0, "seed": int(seed)}
+        how["epochs"] = found.epochs if self.max_iter is None else self.max_iter
+        if self.early_stopping and len(y) >= policy.FEW:
+            share = found.held if self.validation_fraction is None else self.validation_fraction
+            shared = classes if _shared(classes, share) else None
+            split = _part("model_selection").train_test_split
+            x, held, y, y_held = split(x, y, test_size=share, random_state=int(seed) % 2**32, stratify=shared)
+            patience = found.patience if self.n_iter_no_change is None else self.n_iter_no_change
+            how["validation_data"] = self._columns(held), y_held
+            how["callbacks"] = [EarlyStopping(patience=patience, restore_best_weights=True)]
+        self.n_iter_ = len(network.fit(self._columns(x), y, **how).rows)
+        self.network_ = network
+
+    def _outputs(self, x: Any) -> Any:
+        _part("utils.validation").check_is_fitted(self)
+        x = self._checked(x, first=False)
+        return len(x) if self.network_ is None else self.network_.predict(self._columns(x))
+
+
+def _shared(classes: Any, share: float) -> bool:
+    """Return whether both parts can have rows of each class."""
+    if classes is None:
+        return False
+    counts = np.bincount(classes)
+    held = np.ceil(share * len(classes))
+    return bool(counts.min() >= 2 and min(held, len(classes) - held) >= len(counts))
+
+
+class _Classifier(_Estimator):
+    """Predicts classes."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Train on a table X of n rows and their classes y, (n,): numbers, words or booleans."""
+        check = _part("utils.validation")
+        before = getattr(self, "classes_", None) if self.warm_start else None
+        X = self._checked(X, first=True, least=2)
+        y = check.column_or_1d(y, warn=True)
+        check.check_consistent_length(X, y)
+        check.assert_all_finite(y)
+        _part("utils.multiclass").check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        if before is not None and not np.array_equal(before, self.classes_):
+            raise ConfigError(
+                f"warm_start goes on with the classes {before.tolist()}, and y has {self.classes_.tolist()}: give "
+                "it the same, or set warm_start=False",
+                code="config-value",
+            )
+        if len(self.classes_) == 1:
+            self.network_, self.n_iter_ = None, 1
+            return self
+        last = [Dense(len(self.classes_), "softmax")]
+        self._trained(X, numbers.reshape(-1), last, "sparse_categorical_crossentropy", numbers.reshape(-1))
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probabilities of the classes, (n, k), in the order of `classes_`."""
+        found = self._outputs(X)
+        return np.ones((found, 1)) if self.network_ is None else found
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable class of each row, (n,)."""
+        found = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[found]
+
+
+class _Regressor(_Estimator):
+    """Predicts numbers."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Train on a table X of n rows and their numbers y, (n,)."""
+        check = _part("utils.validation")
+        X = self._checked(X, first=True, least=2)
+        y = check.column_or_1d(y, warn=True)
+        check.check_consistent_length(X, y)
+        y = np.asarray(y, np.float64)
+        check.assert_all_finite(y)
+        self._trained(X, y, [Dense(1), Normalization(invert=True)], Standardized(MeanSquaredError()), None)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Return a number for each row, (n,)."""
+        return self._outputs(X)[:, 0]
+
+
+KINDS = {
+    "NeuralNetworkClassifier": (
+        _Classifier,
+        "ClassifierMixin",
+        "classes",
+        "\n        classes_: What there is to predict.",
+    ),
+    "NeuralNetworkRegressor": (_Regressor, "RegressorMixin", "numbers", ""),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return one of the classes, which stands on scikit-learn's."""
+    if name not in KINDS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    kind, mixin, what, more = KINDS[name]
+    base = _part("base")
+    about = {"__module__": __name__, "__doc__": ABOUT.format(what=what, more=more, few=policy.FEW)}
+    globals()[name] = made = type(name, (kind, getattr(base, mixin), base.BaseEstimator), about)
+    return made
