@@ -246,10 +246,12 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         if held is None and self.getOrDefault("validationFraction") == AUTOMATIC:
             split = AUTOMATIC
         if isinstance(dataset, Packed):
-            zone = self._if_set("timeZone") or dataset.columns.zone
+            zone = dataset.columns.zone
         else:
-            zone = tables.zone_of(dataset, self._if_set("timeZone"))
-        return replace(columns, features=names, raw=True, kinds=kinds, zone=zone, split=split)
+            zone = dataset.sparkSession.conf.get("spark.sql.session.timeZone")
+        return replace(
+            columns, features=names, raw=True, kinds=kinds, zone=self._if_set("timeZone") or zone, split=split
+        )
 
     def _raw(self, dataset: Any, columns: Columns) -> tuple[str, ...] | None:
         """Return the columns to take as they are, of any type; None where features are a column, or of numbers."""

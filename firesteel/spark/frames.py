@@ -105,7 +105,9 @@ class Frame:
             table = NamedColumns(frame)
             kinds, parts = tuple[str, ...](), dict[str, Column]()
             if columns.raw:
-                kinds, parts = tables.selected(table, columns.features, word("features"))
+                kinds, parts = tables.selected(table, columns.features, "inputCols")
+                if "timestamp" in kinds:
+                    tables.check_zone(columns.zone)
             else:
                 parts["x"] = table.features(columns.features, "float64", word("features"))
             self.label_kind = tables.label_kind(table, columns)
@@ -231,7 +233,8 @@ class Frame:
         """Learn what raw columns become, and the words of a label of text."""
         if self.raw is None:
             return
-        frame = self.frame.select(*(one.alias(name) for name, one in self.parts.items() if name not in ("w", "held")))
+        wanted = [name for name in self.parts if name == "y" or name.startswith("c")]
+        frame = self.frame.select(*(self.parts[name].alias(name) for name in wanted))
         schema, labels, rows = tables.learned(frame, self.raw, self.columns, self.names)
         self.labels = labels if self.raw.text else self.labels
         if schema is not None:
@@ -375,6 +378,8 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
         return F.arrow_udf(call, kind)
 
     def call_pandas(series: pd.Series) -> pd.Series:
+        if function.raw is not None:
+            return function(function.raw.struct(series)).to_pandas()
         column = pa.array(series)
         empty = pa.types.is_null(column.type)  # pandas's type for a batch of nulls
         return function(column.cast(pa.list_(pa.float64())) if empty else column).to_pandas()

@@ -52,6 +52,15 @@ class RawColumns:
         assert self.schema is not None
         return self.schema.encode(self.values(column), count)
 
+    def struct(self, frame: Any) -> pa.Array:
+        """Return pandas's columns c0, c1, ... as Arrow would have handed them over."""
+        types = {TEXT: pa.string(), "float": pa.float64()}
+        arrays = [
+            pa.array(frame[f"c{n}"], types.get(kind, pa.int64()), from_pandas=True)
+            for n, kind in enumerate(self.kinds)
+        ]
+        return pa.StructArray.from_arrays(arrays, [f"c{n}" for n in range(len(arrays))])
+
     @cached_property
     def numbered(self) -> dict[str, int]:
         """The number of each word of the label."""

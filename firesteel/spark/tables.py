@@ -31,7 +31,7 @@ from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.engine import collect
 from firesteel.spark.raw import RawColumns
 from firesteel.tables.profile import MOST_WORDS, Profile, learn
-from firesteel.tables.schema import TEXT, ColumnValues, Schema
+from firesteel.tables.schema import DAY, SHOWN, TEXT, ColumnValues, Schema
 from firesteel.train.checks import MOST_CLASSES
 
 LOG = logging.getLogger("firesteel")
@@ -163,7 +163,7 @@ def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
         column, of = table.column(one.name, "inputCols")
         kind = one.kinds[0] if isinstance(of, NullType) else kind_of(of)
         if kind not in one.kinds:
-            wanted = "text" if TEXT in one.kinds else "times" if "date" in one.kinds else "numbers"
+            wanted = " or ".join(dict.fromkeys(SHOWN.get(known, known) for known in one.kinds)) + " values"
             raise DataError(
                 f"column {one.name!r} is {of.simpleString()[:100]}, and the model was trained on {wanted} there.  "
                 "To do: cast it to what it was, or train anew on what it is",
@@ -178,22 +178,16 @@ def _more(names: Sequence[str]) -> str:
     return f", nor {len(names) - 1:,} more of its columns" if len(names) > 1 else ""
 
 
-def zone_of(frame: DataFrame, given: str | None) -> str:
-    """Return the time zone in which days begin: the one that is given, or the session's.
-
-    Raises ConfigError for one that Python does not know.
-    """
-    zone = given or str(frame.sparkSession.conf.get("spark.sql.session.timeZone"))
+def check_zone(zone: str | None) -> None:
+    """Raise ConfigError where Python does not know a time zone."""
     try:
-        zoneinfo.ZoneInfo(zone)
+        zoneinfo.ZoneInfo(zone or "UTC")
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        whose = "timeZone" if given else "the session's spark.sql.session.timeZone"
         raise ConfigError(
-            f"timeZone={zone!r}: {whose} is no zone that Python knows.  To do: set timeZone to one such as "
-            "Europe/Berlin, or UTC",
+            f"timeZone={zone!r}: Python knows no such zone; if it is not set, the session's is taken.  To do: set "
+            'timeZone to a name such as "Europe/Berlin", or "UTC"',
             code="config-param",
         ) from None
-    return zone
 
 
 # Learning
@@ -227,14 +221,7 @@ def learned(
     if not columns.names:
         return None, labels, total.profile.rows
     counts = _counted(frame, columns, total.profile)
-    schema = learn(total.profile, counts=counts, zone=zone_of(frame, meant.zone))
-    if not schema.columns:
-        why = "; ".join(f"{name}: {one}" for name, one in schema.left_out[:5])
-        raise DataError(
-            f"nothing can be learned from {called['features'][:300]}, in {total.profile.rows:,} rows: {why}.  To do: "
-            "name columns whose values differ, in inputCols",
-            code="data-width",
-        )
+    schema = learn(total.profile, counts=counts, zone=meant.zone or "UTC")
     return schema, labels, total.profile.rows
 
 
@@ -257,8 +244,8 @@ def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> dict[st
 
 
 def _as_word(text: str, kind: str) -> str:
-    """Return the word that a number is written as, of what Spark writes."""
+    """Return the word that a number or time is written as, of what Spark writes."""
     if kind == TEXT:
         return text
-    data = np.array([int(text)]) if kind == "integer" else np.array([float(text)])
+    data = np.array([float(text)]) if kind == "float" else np.array([int(text)]) * (DAY if kind == "date" else 1)
     return ColumnValues(kind, data).as_text().words[0]

@@ -530,6 +530,48 @@ def nested(spark: SparkSession, folder: str) -> Any:
     return found
 
 
+def raw_tables(spark: SparkSession, folder: str) -> Any:
+    """A table as it is, in a pipeline under a CrossValidator; saved, loaded, and scored as a stream."""
+    at = F.timestamp_seconds(F.col("id") * 437_500)
+    frame = rows(spark).withColumn("at", at).withColumn("colour", F.when(F.col("id") % 9 > 0, F.col("colour")))
+    learns = {"solver": "adam", "learningRate": 0.05, "batchSize": 16, "shards": 1}
+    stage = small(labelCol="fruit", ignoreCols=["id", "kind", "w", "held"], **learns)
+    grid = ParamGridBuilder().addGrid(stage.hiddenLayers, [[8], [16]]).build()
+    evaluator = MulticlassClassificationEvaluator(labelCol="label_index", metricName="accuracy")
+    search = CrossValidator(
+        estimator=Pipeline(stages=[stage]), estimatorParamMaps=grid, evaluator=evaluator, numFolds=2
+    )
+    fitted = search.fit(frame)
+    path = f"{folder}/raw"
+    fitted.bestModel.write().overwrite().save(path)
+    back = PipelineModel.load(path).stages[0]
+    unseen = [("mauve", None, 0.1, None), (None, 150.0, None, None)]
+    strange = spark.createDataFrame(unseen, "colour string, grams double, metres double, at timestamp")
+    stream = spark.readStream.format("rate").option("rowsPerSecond", 50).load().drop("timestamp")
+    made = F.lit("red").alias("colour"), F.lit(100.0).alias("grams"), F.lit(0.1).alias("metres")
+    name = f"raw{time.time_ns()}"
+    scored = back.transform(stream.select(*made, F.lit(None).cast("timestamp").alias("at"), "value"))
+    query = scored.select("predictedLabel").writeStream.format("memory").queryName(name).start()
+    try:
+        found: list[Any] = []
+        for _ in range(120):
+            time.sleep(0.5)
+            if found := spark.table(name).collect():
+                break
+    finally:
+        query.stop()
+        spark.sql(f"DROP VIEW IF EXISTS {name}")
+    return {
+        "averages": fitted.avgMetrics,
+        "columns": back.getInputCols(),
+        "labels": back.labels,
+        "fingerprint": back.network.fingerprint(),
+        "same": predictions(back.transform(frame)) == predictions(fitted.transform(frame)),
+        "strange": [row.predictedLabel for row in back.transform(strange).collect()],
+        "stream": sorted({row.predictedLabel for row in found}),
+    }
+
+
 def streaming(spark: SparkSession, folder: str) -> Any:
     model = small().fit(numeric(spark))
     stream = spark.readStream.format("rate").option("rowsPerSecond", 50).load()
@@ -593,6 +635,7 @@ ALL = (
     checkpoints,
     networks,
     nested,
+    raw_tables,
     streaming,
     big,
 )

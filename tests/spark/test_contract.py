@@ -71,6 +71,14 @@ def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
     assert got["features"] == ["colour_vector_green", "colour_vector_yellow", "grams", "metres"]
 
 
+def test_a_table_as_it_is_is_searched_over_saved_and_scored_as_a_stream(found):
+    got = found("raw_tables")
+    assert got["columns"] == ["colour", "grams", "metres", "at"] and got["labels"] == ["apple", "lemon", "melon"]
+    assert min(got["averages"]) > 0.7 and got["same"]
+    assert set(got["strange"]) <= set(got["labels"]) and len(got["strange"]) == 2
+    assert got["stream"] == ["apple"]
+
+
 @pytest.mark.parametrize("found", ["connect"], indirect=True)
 def test_a_pipeline_saved_on_connect_predicts_the_same_here(spark, found):
     saved = found("mixed_pipeline")

@@ -5,10 +5,14 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
-from firesteel.spark import NeuralNetworkClassifier
-from firesteel.spark.columns import Columns
+from firesteel.errors import ConfigError, DataError
+from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor
+from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.frames import Frame
+from firesteel.spark.tables import taken
+from firesteel.tables import profile
 from firesteel.tables.containers import columns_of
 from firesteel.tables.profile import Profile, learn
 
@@ -65,11 +69,10 @@ def test_every_column_but_the_label_is_taken_and_scored(frame, fitted):
     assert (scored["predictedLabel"] == np.array(fitted.labels)[scored["prediction"].astype(int)]).all()
 
 
-def test_the_schema_is_that_of_arrays_on_any_partitions(frame):
+@pytest.mark.parametrize("partitions", [1, 7, pytest.param(200, marks=pytest.mark.slow)])
+def test_the_schema_is_that_of_arrays_on_any_partitions(frame, partitions):
     columns, count = arrays()
-    wanted = learn(Profile.of(columns, count))
-    for partitions in (1, 7, 200):
-        assert learned(frame, partitions).schema == wanted
+    assert learned(frame, partitions).schema == learn(Profile.of(columns, count))
 
 
 def test_raw_rows_have_the_bits_of_the_vectors_that_they_become(spark, frame):
@@ -83,3 +86,123 @@ def test_raw_rows_have_the_bits_of_the_vectors_that_they_become(spark, frame):
     model = again.fit(vectors.repartition(3))
     assert model.labels == fitted.labels
     assert (model.network.theta == fitted.network.theta).all()
+
+
+def test_a_table_is_scored_in_any_order_with_more_columns_nulls_and_words_that_are_new(frame, fitted):
+    backwards = [F.col(f"`{name}`") for name in reversed(frame.columns)]
+    odd = frame.select(F.lit(1).alias("more"), *backwards)
+    odd = odd.withColumn("carrier", F.lit("new")).withColumn("temp", F.lit(None)).withColumn("day", F.lit(None))
+    wide = odd.withColumn("small", F.col("small").cast("bigint")).drop("late")
+    wanted = [row.prediction for row in fitted.transform(frame).select("prediction").collect()]
+    turned = fitted.transform(frame.select(*backwards)).select("prediction")
+    assert [row.prediction for row in turned.collect()] == wanted
+    scored = fitted.transform(wide)
+    assert "label_index" not in scored.columns
+    assert scored.where("prediction is null or probability is null").count() == 0
+
+
+REFUSED = {
+    "a column that is gone": (lambda rows: rows.drop("temp", "day"), "there is no column 'day'", "nor 1 more"),
+    "text for numbers": (lambda rows: rows.withColumn("temp", F.lit("warm")), "column 'temp' is string", "cast it"),
+    "a number for text": (
+        lambda rows: rows.withColumn("carrier", F.lit(1)),
+        "column 'carrier' is int",
+        "text or category values",
+    ),
+    "a moment for a date": (lambda rows: rows.withColumn("day", F.col("at")), "column 'day' is timestamp", "date"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_columns_that_are_gone_or_of_another_type_are_refused_before_any_job(frame, fitted, case):
+    change, *said = REFUSED[case]
+    with pytest.raises(DataError) as refused:
+        fitted.transform(change(frame))
+    assert all(part in str(refused.value) for part in said) and "To do: " in str(refused.value)
+
+
+def test_before_spark_hands_over_arrow_pandas_does_it(frame, fitted, monkeypatch):
+    wanted = fitted.transform(frame).select("count", "probability").collect()
+    monkeypatch.delattr(F, "arrow_udf")
+    assert fitted.transform(frame).select("count", "probability").collect() == wanted
+
+
+def test_days_begin_where_they_did_in_training_whatever_the_session_says(spark, frame):
+    settings = {"labelCol": "late", "inputCols": ["at", "carrier"], **SHORT}
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    try:
+        spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+        model = NeuralNetworkClassifier(**settings).fit(frame)
+        there = model.transform(frame).select("probability").collect()
+        spark.conf.set("spark.sql.session.timeZone", "+01:00")
+        with pytest.raises(ConfigError, match=r"timeZone='\+01:00': Python knows no such zone"):
+            NeuralNetworkClassifier(**settings).fit(frame)
+        spark.conf.set("spark.sql.session.timeZone", "America/New_York")
+        assert model.transform(frame).select("probability").collect() == there
+        again = NeuralNetworkClassifier(timeZone="Asia/Tokyo", **settings).fit(frame)
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", zone)
+    assert again.network.fingerprint() == model.network.fingerprint() and model.getTimeZone() == "Asia/Tokyo"
+    assert "Asia/Tokyo" in str(model.network.schema.to_config())
+
+
+def test_words_too_many_to_keep_are_counted_by_spark(frame, monkeypatch):
+    rows = frame.withColumn("carrier", F.concat("carrier", (F.col("count") % 20).cast("string")))
+    wanted = learned(rows, 3).schema
+    monkeypatch.setattr(profile, "FEWEST_WORDS", 16)
+    monkeypatch.setattr(profile, "MOST_VALUES", 100)
+    counted = learned(rows, 3).schema
+    assert [one.levels for one in counted.columns if one.name == "carrier"] == [
+        one.levels for one in wanted.columns if one.name == "carrier"
+    ]
+
+
+def test_what_tuning_and_other_stages_have_made_is_no_feature(frame):
+    more = frame.withColumn("CrossValidator_0123456789ab_rand", F.rand(1)).withColumn("prediction", F.lit(1.0))
+    more = more.withColumn("parts", F.array("temp")).withMetadata("temp", {"ml_attr": {"type": "numeric"}})
+    table = NamedColumns(more)
+    found, left = taken(table, Columns("features", "late", "small", id="count"), ["price"])
+    assert found == ["carrier", "flag", "day", "at", "wall", "a.b"]
+    assert {left["temp"], left["prediction"]} == {"made by another stage"}
+    assert left["CrossValidator_0123456789ab_rand"] == "the folds" and left["parts"] == "array<double>"
+    assert [left[name] for name in ("late", "small", "count", "price")] == [
+        *["the label", "the weight", "the identifier"],
+        "ignored",
+    ]
+
+
+def test_a_boolean_label_has_a_boolean_prediction_and_an_empty_name_switches_columns_off(frame):
+    rows = frame.withColumn("flag", F.col("late") == "late").select("flag", "carrier", "temp")
+    model = NeuralNetworkClassifier(labelCol="flag", **SHORT).fit(rows)
+    scored = model.transform(rows)
+    assert model.labels == ["false", "true"] and dict(scored.dtypes)["predictedLabel"] == "boolean"
+    assert scored.where("predictedLabel != (prediction = 1) or label_index != int(flag)").count() == 0
+    quiet = model.copy({model.predictedLabelCol: "", model.labelIndexCol: ""}).transform(rows)
+    assert quiet.columns == [*rows.columns, "rawPrediction", "probability", "prediction"]
+
+
+def test_a_regressor_takes_raw_columns_and_numbers_that_are_names(frame):
+    rows = frame.select("carrier", "small", "at", F.coalesce(F.col("price"), F.lit(1)).cast("double").alias("price"))
+    stage = NeuralNetworkRegressor(labelCol="price", columnKinds={"small": "category"}, maxIter=3, shards=1)
+    model = stage.fit(rows)
+    assert model.network.schema.columns[1].levels == ("0", "1", "2", "3")
+    assert model.getHiddenLayers() == [64, 64] and model.getSolver() == "adamw" and model.getBatchSize() == 64
+    assert model.transform(rows).where("prediction between -50 and 150").count() == rows.count()
+
+
+WRONG = {
+    "both": ({"inputCols": ["temp"], "featuresCol": "x"}, ConfigError, "inputCols=.*featuresCol is set too"),
+    "a kind of no column": ({"columnKinds": {"zip": "category"}}, ConfigError, "columnKinds=.*'zip' is none of"),
+    "no such column": ({"inputCols": ["tempo"]}, DataError, "no column 'tempo' for inputCols"),
+    "an array": ({"inputCols": ["parts"]}, DataError, "column 'parts' is array<double>: inputCols takes text"),
+    "nothing to learn": ({"inputCols": ["same"]}, DataError, "same: one value in all rows"),
+    "no column": ({"ignoreCols": [*NAMES, "parts", "same"]}, DataError, "no column to learn from"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_no_table_can_be_is_refused(frame, case):
+    params, error, said = WRONG[case]
+    rows = frame.withColumn("parts", F.array("temp")).withColumn("same", F.lit("a"))
+    with pytest.raises(error, match=said):
+        NeuralNetworkClassifier(labelCol="late", **params).fit(rows)
