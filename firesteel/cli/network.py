@@ -39,10 +39,7 @@ def check(config: Config) -> None:
     for metric in config.training.metrics or ():
         if metric not in ("accuracy", "acc"):
             metrics.get(metric)
-    if config.model.layers is None:
-        _hidden(config)
-    else:
-        _given(config)
+    _layers(config)
 
 
 def optimizer_of(config: Config) -> optimizers.Optimizer:
@@ -83,12 +80,9 @@ def _kind(default: Any) -> Kind:
 
 def build(config: Config, task: LearningTask, width: int) -> Sequential:
     """Return the network for rows of this width, compiled."""
-    loss: losses.Loss = task.loss
-    if config.model.layers is not None:
-        whole = _given(config)
-    else:
-        whole = [*_hidden(config), Dense(task.outputs, loss.natural)]
-        scale = config.model.scale
+    loss, whole, scale = task.loss, _layers(config), config.model.scale
+    if config.model.layers is None:
+        whole.append(Dense(task.outputs, loss.natural))
         if scale == "standard" and task.kind == "regression" and loss.targets == "real":
             whole, loss = [Normalization(), *whole, Normalization(invert=True)], losses.Standardized(loss)
         elif scale == "standard":
@@ -108,17 +102,16 @@ def build(config: Config, task: LearningTask, width: int) -> Sequential:
     return model
 
 
-def _hidden(config: Config) -> list[Layer]:
+def _layers(config: Config) -> list[Layer]:
+    """Return the layers that the settings give in full, or else the hidden ones."""
+    if config.model.layers is not None:
+        return [layers.get(table) for table in config.model.layers]
     made: list[Layer] = []
     for units in config.model.hidden:
         made.append(Dense(units, config.model.activation))
         if config.model.dropout:
             made.append(Dropout(config.model.dropout))
     return made
-
-
-def _given(config: Config) -> list[Layer]:
-    return [layers.get(table) for table in config.model.layers or ()]
 
 
 # A model on disk

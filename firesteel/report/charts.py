@@ -115,10 +115,9 @@ def curves(
         values = np.concatenate([line[-1] for line in lines])
         values = values[np.isfinite(values)]
         if loss and values.min() > 0 and values.max() > LOG * values.min():
-            axes.set_yscale("log")
+            axes.set(yscale="log", ylabel="log scale")
             axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
-            axes.set_ylabel("log scale")
         if best is not None and epochs[0] <= best <= epochs[-1]:
             axes.axvline(best + 1, color=INK, linestyle=":", linewidth=1.2)
             left, falling = best + 1 > (at[0] + at[-1]) / 2, values[0] >= values[-1]
@@ -171,10 +170,7 @@ def calibration(name: str, confidence: Sequence[float], accuracy: Sequence[float
         share = np.sqrt(np.array(rows, float) / max(rows))
         for c, a, size in zip(confidence, accuracy, share, strict=True):
             axes.plot([c], [a], color=FIRST, marker="o", markersize=3 + 7 * float(size), linestyle="")
-        axes.set_xlim(0, 1.03)
-        axes.set_ylim(0, 1.05)
-        axes.set_xlabel("what it says")
-        axes.set_ylabel("how often it is so")
+        axes.set(xlim=(0, 1.03), ylim=(0, 1.05), xlabel="what it says", ylabel="how often it is so")
 
     return _drawn(name, f"Calibration curve: {points}", draw)
 
@@ -191,10 +187,8 @@ def predicted(name: str, points: Sequence[tuple[float, float]]) -> str:
         codes = [Path.MOVETO, Path.LINETO] * len(xy)
         dots = Path(stops, codes)
         axes.add_patch(PathPatch(dots, fill=False, edgecolor=FIRST, linewidth=3, alpha=0.5, capstyle="round"))
-        axes.set_xlim(low - edge, high + edge)
-        axes.set_ylim(low - edge, high + edge)
-        axes.set_xlabel("true")
-        axes.set_ylabel("predicted")
+        limits = (low - edge, high + edge)
+        axes.set(xlim=limits, ylim=limits, xlabel="true", ylabel="predicted")
 
     return _drawn(name, f"Predicted over true values, {len(xy):,} rows; on the dotted line both are equal", draw)
 
@@ -209,8 +203,7 @@ def residuals(name: str, edges: Sequence[float], counts: Sequence[float]) -> str
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", facecolor="none", edgecolor=FIRST, hatch="////")
         axes.axvline(0, color=INK, linestyle=":", linewidth=1.2)
         axes.grid(axis="x", visible=False)
-        axes.set_xlabel("predicted less true")
-        axes.set_ylabel("rows")
+        axes.set(xlabel="predicted less true", ylabel="rows")
 
     return _drawn(name, f"Histogram of predicted less true values, from {edges[0]:.4g} to {edges[-1]:.4g}", draw)
 
@@ -223,8 +216,7 @@ def bars(name: str, values: Sequence[float], what: str, unit: str) -> str:
         axes.bar(range(len(values)), values, facecolor="none", edgecolor=FIRST, hatch="////")
         axes.grid(axis="x", visible=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-        axes.set_xlabel(what)
-        axes.set_ylabel(unit)
+        axes.set(xlabel=what, ylabel=unit)
 
     return _drawn(name, f"Bar chart, {len(values)} bars from {least:.3g} to {most:.3g} {unit}", draw)
 

@@ -118,12 +118,8 @@ def lists(values: npt.NDArray[Any]) -> pa.Array:
 
 
 def record_batch(**columns: Any) -> pa.RecordBatch:
-    """Return a batch of these columns; lists of bytes become binary."""
-    arrays = [
-        pa.array(values, pa.binary()) if len(values) and isinstance(values[0], bytes) else pa.array(values)
-        for values in columns.values()
-    ]
-    return pa.RecordBatch.from_arrays(arrays, list(columns))
+    """Return a batch of these columns."""
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def check_version(version: str) -> None:

@@ -244,17 +244,11 @@ def _known(text: str, title: str) -> FiresteelError | None:
         where = f"{file}, line {raised['line']}, in {raised['name']}"
         note = re.search(rf"^{NOTE}(.+)", text[raised.end() :], re.MULTILINE)
         at = f"; {note[1]}" if note else ""
+        what, code = "a task failed each time that Spark tried it", "spark-task"
+        remedy = "To do: mend what is at that place; the log of its executor has the whole traceback"
         if re.match(r"[\w.]*MemoryError\b", raised["error"]):
-            return SparkJobError(
-                f"{title}: a Python worker found no more memory: {raised['error'][:LONGEST]} ({where}{at}).  "
-                f"{MORE_MEMORY}",
-                code="spark-memory",
-            )
-        return SparkJobError(
-            f"{title}: a task failed each time that Spark tried it: {raised['error'][:LONGEST]} ({where}{at}).  "
-            "To do: mend what is at that place; the log of its executor has the whole traceback",
-            code="spark-task",
-        )
+            what, code, remedy = "a Python worker found no more memory", "spark-memory", MORE_MEMORY
+        return SparkJobError(f"{title}: {what}: {raised['error'][:LONGEST]} ({where}{at}).  {remedy}", code=code)
     if "java.lang.OutOfMemoryError" in text:
         return SparkJobError(f"{title}: a JVM had no more memory.  {MORE_HEAP}", code="spark-memory")
     if "Python worker exited unexpectedly" in text or "Python worker failed" in text:
