@@ -85,7 +85,7 @@ class _Estimator:
     def _checked(self, x: Any, first: bool, least: int = 1) -> Any:
         """Return a table, or an array for all else.  Raises ValueError unless its columns are those of the first."""
         check = _part("utils.validation").validate_data
-        if isinstance(x, Mapping):
+        if isinstance(x, Mapping) and is_table(x):
             raise DataError(
                 "X is of type dict, which scikit-learn cannot cut into rows: make a DataFrame of it; only "
                 "network_.predict takes it as it is",
@@ -129,9 +129,11 @@ class _Estimator:
             share = found.held if self.validation_fraction is None else self.validation_fraction
             shared = classes if _shared(classes, share) else None
             split = _part("model_selection").train_test_split
-            x, held, y, y_held = split(x, y, test_size=share, random_state=int(seed) % 2**32, stratify=shared)
+            rows = np.arange(len(y))
+            used, held = split(rows, test_size=share, random_state=int(seed) % 2**32, stratify=shared)
             patience = found.patience if self.n_iter_no_change is None else self.n_iter_no_change
-            how["validation_data"] = self._columns(held), y_held
+            how["validation_data"] = self._columns(_taken(x, held)), y[held]
+            x, y = _taken(x, used), y[used]
             how["callbacks"] = [EarlyStopping(patience=patience, restore_best_weights=True)]
         self.n_iter_ = len(network.fit(self._columns(x), y, **how).rows)
         self.network_ = network
@@ -140,6 +142,13 @@ class _Estimator:
         _part("utils.validation").check_is_fitted(self)
         x = self._checked(x, first=False)
         return len(x) if self.network_ is None else self.network_.predict(self._columns(x))
+
+
+def _taken(x: Any, rows: Any) -> Any:
+    """Return some rows of a table or an array."""
+    if hasattr(x, "column_names"):  # Arrow
+        return x.take(rows)
+    return x.iloc[rows] if hasattr(x, "iloc") else x[rows]
 
 
 def _shared(classes: Any, share: float) -> bool:

@@ -133,14 +133,15 @@ def _arrow(column: Any, name: str) -> ColumnValues:
         times = column.to_numpy(zero_copy_only=False)
         return _times(times, "date" if kind.startswith("date") else "timestamp" if "tz=" in kind else "wall")
     if kind in ARROW_NUMBERS:
-        filled = column if gone is None else column.fill_null(False if kind == "bool" else 0)
+        filled = column if gone is None or kind in ARROW_FLOATS else column.fill_null(False if kind == "bool" else 0)
         return _plain(filled.to_numpy(zero_copy_only=False), name, gone)
     if kind == "null":
         return ColumnValues(TEXT, np.zeros(len(column), np.int32), np.ones(len(column), bool))
     raise _unfit(name, kind)
 
 
-ARROW_NUMBERS = {"bool", "halffloat", "float", "double"} | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
+ARROW_FLOATS = {"halffloat", "float", "double"}
+ARROW_NUMBERS = {"bool"} | ARROW_FLOATS | {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)}
 
 
 def _chosen(values: ColumnValues, codes: npt.NDArray[Any], gone: npt.NDArray[np.bool_] | None) -> ColumnValues:
