@@ -237,9 +237,9 @@ class Model:
         return self._how
 
     def _objective(self) -> Objective:
-        (_, loss, measured), network = self._compiled(), self.network
-        if self._scored is not None and self._scored.network is network:
+        if self._scored is not None and self._scored.network is self._network:
             return self._scored
+        (_, loss, measured), network = self._compiled(), self.network
         if network.centre.targets and not loss.differences:
             raise ConfigError(
                 f"{type(loss).__name__} is not a loss of differences, and this network has learned targets far "

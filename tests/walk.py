@@ -18,7 +18,7 @@ import numpy as np
 import firesteel
 
 PACKAGE = str(Path(firesteel.__file__).parent)
-MOST = {"calls": 518, "files": 45, "moves": 272}
+MOST = {"calls": 507, "files": 45, "moves": 272}
 """What the fit may come to: it falls, and `test_walk.py` holds it."""
 
 

@@ -333,20 +333,22 @@ class Network:
     @cached_property
     def penalized(self) -> tuple[tuple[int, str, Regularizer], ...]:
         """The parameters that have a regulariser: (owner, name, regulariser)."""
-        named = [(n, name, self.params[n][name].regularizer) for n, name, _, _ in self.layout.slices]
-        return tuple([(number, name, penalty) for number, name, penalty in named if penalty is not None])
+        slices, of = self.layout.slices, self.params
+        return tuple([(n, name, one) for n, name, _, _ in slices if (one := of[n][name].regularizer) is not None])
 
     @cached_property
     def constrained(self) -> tuple[tuple[slice, Shape, Constraint], ...]:
         """The parameters that must satisfy something: (slice of theta, shape, constraint)."""
-        named = [(where, shape, self.params[n][name].constraint) for n, name, shape, where in self.layout.slices]
-        return tuple([(where, shape, constraint) for where, shape, constraint in named if constraint is not None])
+        slices, of = self.layout.slices, self.params
+        return tuple(
+            [(at, shape, one) for n, name, shape, at in slices if (one := of[n][name].constraint) is not None]
+        )
 
     @cached_property
     def statistics(self) -> tuple[tuple[slice, float], ...]:
         """The running averages: (slice of theta, the share of the old one that stays at an update)."""
-        named = [(where, self.params[n][name].average) for n, name, _, where in self.layout.slices]
-        return tuple([(where, average) for where, average in named if average is not None])
+        slices, of = self.layout.slices, self.params
+        return tuple([(at, one) for n, name, _, at in slices if (one := of[n][name].average) is not None])
 
     def penalty(self, p: Weights, g: Weights | None = None) -> float:
         """Return the penalty on the weights, and add its derivative into the views g if given."""

@@ -4,7 +4,6 @@ Partials add up, in a tree whose shape depends on the number of shards alone, be
 sum is part of its result.  `rounds.py` holds the functions from one to the other.
 """
 
-import functools
 import io
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -139,7 +138,10 @@ def tree_sum(parts: Iterable[Sum | None], plus: Callable[[Sum, Sum], Sum] = oper
         while whole and whole[-1][0] == height:
             part, height = _plus(whole.pop()[1], part, plus), height + 1
         whole.append((height, part))
-    return functools.reduce(lambda total, part: _plus(part[1], total, plus), reversed(whole), None)
+    total = whole.pop()[1] if whole else None
+    while whole:
+        total = _plus(whole.pop()[1], total, plus)
+    return total
 
 
 def _plus(a: Sum | None, b: Sum | None, plus: Callable[[Sum, Sum], Sum]) -> Sum | None:
