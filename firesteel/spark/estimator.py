@@ -72,9 +72,11 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         NeuralNetworkClassifierModel.check(network)
         classes, given = max(2, network.outputs), self._if_set("classWeights")
         self.check_thresholds(classes)
+        if source.label_kind and classes < (words := source.class_count or 0):
+            raise wrong("layers", "...", f"they end in {classes} classes, and {name} has {words:,} different words")
         check_kind(survey, Rule("class", classes), name)
         weights = None if given is None else class_weights(given, survey, Objective(network, loss), "classWeights")
-        names = _named(source.class_names, source.class_count, classes, name)
+        names = _named(source.class_names, None if source.label_kind else source.class_count, classes, name)
         return self._check(Design(layers, network, loss, names, weights), plan, survey, source.names)
 
     def _summarized(self, history: History, network: Sequential, engine: Engine) -> ClassificationSummary:
@@ -141,7 +143,7 @@ def _named(names: list[str] | None, count: int | None, classes: int, column: str
             "take the column's metadata away with withMetadata",
             code="config-param",
         )
-    return None if names is None else [*names, "__unknown"][:classes]
+    return None if names is None else [*names, *["__unknown"] * classes][:classes]
 
 
 # Regression

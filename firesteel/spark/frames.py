@@ -149,8 +149,9 @@ class Frame:
 
     @property
     def class_count(self) -> int | None:
-        """How many classes there are, by the label's metadata or its words."""
-        return len(self.labels) if self.labels is not None else self.table.classes(self.columns.label)[0]
+        """How many classes there are, by the label's words or its metadata; a boolean label may have more of them."""
+        words = self.labels if self.label_kind == "text" else None
+        return self.table.classes(self.columns.label)[0] if words is None else len(words)
 
     @property
     def class_names(self) -> list[str] | None:

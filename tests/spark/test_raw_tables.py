@@ -8,6 +8,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from firesteel.errors import ConfigError, DataError
+from firesteel.layers import Dense
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.frames import Frame
@@ -194,6 +195,11 @@ WRONG = {
     "both": ({"inputCols": ["temp"], "featuresCol": "x"}, ConfigError, "inputCols=.*featuresCol is set too"),
     "a kind of no column": ({"columnKinds": {"zip": "category"}}, ConfigError, "columnKinds=.*'zip' is none of"),
     "no such column": ({"inputCols": ["tempo"]}, DataError, "no column 'tempo' for inputCols"),
+    "too few classes": (
+        {"labelCol": "words", "layers": [Dense(2, "softmax")]},
+        ConfigError,
+        "layers=.*2 classes, .* 8 different words",
+    ),
     "an array": ({"inputCols": ["parts"]}, DataError, "column 'parts' is array<double>: inputCols takes text"),
     "nothing to learn": ({"inputCols": ["same"]}, DataError, "same: one value in all rows"),
     "no column": ({"ignoreCols": [*NAMES, "parts", "same"]}, DataError, "no column to learn from"),
@@ -204,5 +210,6 @@ WRONG = {
 def test_what_no_table_can_be_is_refused(frame, case):
     params, error, said = WRONG[case]
     rows = frame.withColumn("parts", F.array("temp")).withColumn("same", F.lit("a"))
+    rows = rows.withColumn("words", F.concat("late", F.coalesce("small", F.lit(0)).cast("string")))
     with pytest.raises(error, match=said):
-        NeuralNetworkClassifier(labelCol="late", **params).fit(rows)
+        NeuralNetworkClassifier(**{"labelCol": "late", **params}).fit(rows)
