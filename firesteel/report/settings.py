@@ -15,6 +15,11 @@ from firesteel.errors import without_secrets
 from firesteel.models import Sequential
 from firesteel.train.stopping import Stopping
 
+FIT = (
+    *("epochs", "batch_size", "validation_split", "shuffle", "class_weight", "initial_epoch"),
+    *("strategy", "shards", "seed"),
+)
+"""Parameters of callbacks that are settings as they are."""
 RULES = ("BoldDriver", "EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")
 NUMBERS_ALONE: dict[str, Any] = {name: getattr(callbacks, name) for name in RULES}
 """Callbacks that decide how a training goes on, and that a file can describe."""
@@ -37,16 +42,8 @@ def described(
     data = {"train": "frame" if spark else "arrays", "rows": params["rows"], "inputs": model.network.inputs}
     training = {
         **compiled,
-        "epochs": params["epochs"],
-        "batch_size": params["batch_size"],
-        "validation_split": params.get("validation_split"),
-        "shuffle": params["shuffle"],
-        "class_weight": params.get("class_weight"),
-        "initial_epoch": params["initial_epoch"],
+        **{name: params.get(name) for name in FIT},
         "evaluate_averaged": None if params["evaluate_averaged"] else False,
-        "strategy": params["strategy"],
-        "shards": params["shards"],
-        "seed": params["seed"],
         "callbacks": [*_rule(params), *rules] or None,
         "code": [type(one).__name__ for one in given if _is_code(one)] or None,
         "went_on": True if model.state.step else None,

@@ -22,28 +22,21 @@ from firesteel.errors import ConfigError
 from firesteel.tables.policy import AUTOMATIC
 from firesteel.tables.weights import class_number
 
-ELSEWHERE = {
-    "hidden_layer_sizes": "hiddenLayers",
-    "units": "hiddenLayers",
-    "optimizer": "solver",
-    "learning_rate_init": "learningRate",
-    "epochs": "maxIter",
-    "n_epochs": "maxIter",
-    "max_iter": "maxIter",
-    "alpha": "regParam",
-    "l2": "regParam",
-    "kernel_regularizer": "regParam",
-    "validation_split": "validationFraction",
-    "early_stopping": "earlyStoppingRounds",
-    "n_iter_no_change": "earlyStoppingRounds",
-    "patience": "earlyStoppingRounds",
-    "random_state": "seed",
-    "num_workers": "shards",
-    "numTrainWorkers": "shards",
-    "class_weight": "classWeights",
-    "metrics": "evalMetric",
+OTHER_NAMES = {
+    "hiddenLayers": ("hidden_layer_sizes", "units"),
+    "solver": ("optimizer",),
+    "learningRate": ("learning_rate_init",),
+    "maxIter": ("epochs", "n_epochs", "max_iter"),
+    "regParam": ("alpha", "l2", "kernel_regularizer"),
+    "validationFraction": ("validation_split",),
+    "earlyStoppingRounds": ("early_stopping", "n_iter_no_change", "patience"),
+    "seed": ("random_state",),
+    "shards": ("num_workers", "numTrainWorkers"),
+    "classWeights": ("class_weight",),
+    "evalMetric": ("metrics",),
 }
-"""What other libraries call it."""
+"""What other libraries call a Param."""
+ELSEWHERE = {other: name for name, others in OTHER_NAMES.items() for other in others}
 MOST = 100
 """Letters of a value that a message shows."""
 
@@ -248,12 +241,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     strategy = Declared("average")
     shards = Declared(0, whole(0))
 
-    DEFAULTS: Mapping[str, Any] = {
-        "labelCol": "label",
-        "predictionCol": "prediction",
-        "seed": 0,
-        "standardization": True,
-    }
+    DEFAULTS = {"labelCol": "label", "predictionCol": "prediction", "seed": 0, "standardization": True}
     """Those of Spark's own Params."""
 
     def _start(self, given: Mapping[str, Any]) -> None:
