@@ -10,14 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from firesteel._model import Model
 from firesteel.core.layers import Dense, Dropout, Normalization, Table
 from firesteel.core.losses import MeanSquaredError, Standardized
 from firesteel.core.optimizers import AdamW
+from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError, imported
 from firesteel.models import Sequential
+from firesteel.search.members import fit_members
 from firesteel.tables import policy
-from firesteel.tables.containers import is_table
+from firesteel.tables.arrays import Arrays
+from firesteel.tables.containers import columns_of, is_table
+from firesteel.tables.profile import schema_of
 from firesteel.train.callbacks import EarlyStopping
+from firesteel.train.recipe import Recipe
+from firesteel.train.stopping import Stopping
 
 __all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]  # noqa: F822  (made when they are asked for)
 
@@ -37,11 +44,13 @@ ABOUT = """A network that predicts {what} from a table, trained with AdamW and a
         validation_fraction: The share of the rows that is held out.
         n_iter_no_change: How many passes without a better loss of these rows end the training.
         warm_start: Whether a further `fit` goes on from the network that there is.
+        members: How many networks are trained, each without another part of the rows, which chooses its pass; their
+            outputs are averaged.  1 where nothing is held out, or with warm_start, if it is not given.
 
     None is what is good for so many rows: see `firesteel/tables/policy.py`.
 
     Attributes:
-        network_: The `Sequential`; None where training had one class.
+        network_: The `Sequential`, or the average of the members; None where training had one class.
         n_iter_: How many passes were made.
         n_features_in_: How many columns there are.
         feature_names_in_: Their names, if there are some.{more}
@@ -56,7 +65,7 @@ def _part(name: str) -> Any:
 class _Estimator:
     """What both have in common."""
 
-    network_: Sequential | None
+    network_: Model | None
 
     def __init__(
         self,
@@ -71,11 +80,12 @@ class _Estimator:
         validation_fraction: float | None = None,
         n_iter_no_change: int | None = None,
         warm_start: bool = False,
+        members: int | None = None,
     ) -> None:
         self.hidden_layer_sizes, self.max_iter, self.batch_size = hidden_layer_sizes, max_iter, batch_size
         self.learning_rate_init, self.alpha, self.random_state = learning_rate_init, alpha, random_state
         self.early_stopping, self.validation_fraction = early_stopping, validation_fraction
-        self.n_iter_no_change, self.warm_start = n_iter_no_change, warm_start
+        self.n_iter_no_change, self.warm_start, self.members = n_iter_no_change, warm_start, members
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -113,30 +123,57 @@ class _Estimator:
         if not isinstance(seed, int | np.integer):
             seed = _part("utils").check_random_state(seed).randint(2**31)
         network = getattr(self, "network_", None) if self.warm_start else None
+        sizes = found.hidden if self.hidden_layer_sizes is None else np.atleast_1d(self.hidden_layer_sizes).tolist()
+        hidden = [layer for units in sizes for layer in (Dense(units, policy.ACTIVATION), Dropout(policy.DROPOUT))]
+        optimizer = AdamW(
+            self.learning_rate_init, weight_decay=self.alpha, use_ema=True, ema_momentum=policy.MOMENTUM
+        )
+
+        def build(front: Table) -> Sequential:
+            made = Sequential([front, *hidden, *last])
+            made.compile(optimizer, loss)
+            return made
+
+        patience = found.patience if self.n_iter_no_change is None else self.n_iter_no_change
+        epochs = found.epochs if self.max_iter is None else self.max_iter
+        batch_size = self.batch_size or found.batch_size
+        holds = self.early_stopping and len(y) >= policy.FEW
+        count = self._members(found.members if holds else 1)
+        if count > 1:
+            columns, rows = columns_of(self._columns(x))
+            schema = schema_of(columns, rows)
+            front = schema.layer(Table(output_dim=found.output_dim))
+            source = Arrays(schema.encode(columns, rows), y.astype(np.float64), None, "float32")
+            recipe = Recipe(epochs, batch_size, seed=int(seed), stopping=Stopping("val_loss", patience=patience))
+            average, history = fit_members(lambda number: build(front), source, recipe, count)
+            average.schema, self.network_, self.n_iter_ = schema, average, len(history.rows)
+            return
         if network is None:
-            sizes = (
-                found.hidden if self.hidden_layer_sizes is None else np.atleast_1d(self.hidden_layer_sizes).tolist()
-            )
-            hidden = [
-                layer for units in sizes for layer in (Dense(units, policy.ACTIVATION), Dropout(policy.DROPOUT))
-            ]
-            network = Sequential([Table(output_dim=found.output_dim), *hidden, *last])
-            rate, decay = self.learning_rate_init, self.alpha
-            network.compile(AdamW(rate, weight_decay=decay, use_ema=True, ema_momentum=policy.MOMENTUM), loss)
-        how: dict[str, Any] = {"batch_size": self.batch_size or found.batch_size, "verbose": 0, "seed": int(seed)}
-        how["epochs"] = found.epochs if self.max_iter is None else self.max_iter
-        if self.early_stopping and len(y) >= policy.FEW:
+            network = build(Table(output_dim=found.output_dim))
+        how: dict[str, Any] = {"batch_size": batch_size, "verbose": 0, "seed": int(seed), "epochs": epochs}
+        if holds:
             share = found.held if self.validation_fraction is None else self.validation_fraction
             shared = classes if _shared(classes, share) else None
             split = _part("model_selection").train_test_split
-            rows = np.arange(len(y))
-            used, held = split(rows, test_size=share, random_state=int(seed) % 2**32, stratify=shared)
-            patience = found.patience if self.n_iter_no_change is None else self.n_iter_no_change
+            used, held = split(np.arange(len(y)), test_size=share, random_state=int(seed) % 2**32, stratify=shared)
             how["validation_data"] = self._columns(_taken(x, held)), y[held]
             x, y = _taken(x, used), y[used]
             how["callbacks"] = [EarlyStopping(patience=patience, restore_best_weights=True)]
         self.n_iter_ = len(network.fit(self._columns(x), y, **how).rows)
         self.network_ = network
+
+    def _members(self, usual: int) -> int:
+        """Return how many networks to train.  Raises ConfigError for a number that cannot be."""
+        if self.members is None:
+            return 1 if self.warm_start else usual
+        count = whole(self.members)
+        if count is None or count < 1 or (count > 1 and (self.warm_start or not self.early_stopping)):
+            raise ConfigError(
+                f"members={self.members!r}: it must be an integer of at least 1, and 1 with warm_start or without "
+                "early_stopping",
+                code="config-value",
+            )
+        return count
 
     def _outputs(self, x: Any) -> Any:
         _part("utils.validation").check_is_fitted(self)

@@ -31,7 +31,7 @@ def build(kind):
 def fitted(kind, members=3, epochs=3):
     source = Arrays(X, KINDS[kind][2], None, "float32")
     recipe = Recipe(epochs=epochs, stopping=Stopping("val_loss", patience=9))
-    return fit_members(lambda number: build(kind), source, recipe, members), source, recipe
+    return fit_members(lambda number: build(kind), source, recipe, members)[0], source, recipe
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,7 +93,7 @@ def test_a_member_that_diverges_is_left_out_and_all_of_them_are_an_error():
         return made
 
     source, recipe = Arrays(X, KINDS["linear"][2], None, "float32"), Recipe(epochs=2)
-    assert len(members_of(fit_members(some({1}), source, recipe, 3))) == 2
+    assert len(members_of(fit_members(some({1}), source, recipe, 3)[0])) == 2
     with pytest.raises(DivergenceError):
         fit_members(some({0, 1, 2}), source, recipe, 3)
 

@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import load_model
+from firesteel.search.members import members_of
 from firesteel.sklearn import NeuralNetworkClassifier, NeuralNetworkRegressor
 
 EXPECTED = {"check_dtype_object": "a dict among numbers is refused with a DataError, which is a ValueError"}
@@ -38,13 +39,13 @@ def frame(rows=300, seed=0):
 
 
 def small(kind=NeuralNetworkClassifier, **more):
-    return kind(**{"hidden_layer_sizes": (16,), "max_iter": 12, "random_state": 1} | more)
+    return kind(**{"hidden_layer_sizes": (16,), "max_iter": 12, "random_state": 1, "members": 1} | more)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [NeuralNetworkClassifier, NeuralNetworkRegressor])
 def test_scikit_learns_own_checks_pass(kind):
-    found = check_estimator(kind(max_iter=40), expected_failed_checks=EXPECTED, on_skip=None)
+    found = check_estimator(kind(max_iter=40, members=1), expected_failed_checks=EXPECTED, on_skip=None)
     assert {one["check_name"] for one in found if one["status"] == "xfail"} == {*EXPECTED}
     assert {one["check_name"] for one in found if one["status"] == "skipped"} <= {"check_array_api_input"}
     assert len(found) > 40
@@ -171,6 +172,28 @@ def test_rows_that_are_held_out_end_the_training_and_others_do_not():
     assert held[0] != held[1]
 
 
+@pytest.mark.parametrize("kind", [NeuralNetworkClassifier, NeuralNetworkRegressor])
+def test_members_are_networks_of_their_own_whose_outputs_are_averaged(kind, tmp_path):
+    x, y = frame()
+    y = y if kind is NeuralNetworkClassifier else np.arange(300.0)
+    made = small(kind, members=3).fit(x, y)
+    assert small(kind, members=3).fit(x, y).network_.fingerprint() == made.network_.fingerprint()
+    members = members_of(made.network_)
+    outputs = [one.predict(x) for one in members]
+    assert len({one.tobytes() for one in outputs}) == 3
+    np.testing.assert_allclose(made.network_.predict(x), np.mean(outputs, axis=0), rtol=1e-5, atol=1e-5)
+    made.network_.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").predict(x).tobytes() == made.network_.predict(x).tobytes()
+
+
+def test_small_tables_have_members_and_those_that_cannot_have_them_do_without():
+    x, y = frame()
+    assert len(members_of(small(members=None).fit(x, y).network_)) == 8
+    assert len(members_of(small(members=None, early_stopping=False).fit(x, y).network_)) == 1
+    assert len(members_of(small(members=None, warm_start=True).fit(x, y).network_)) == 1
+    assert small(members=None).fit(x.iloc[[0, 1] * 30], y[[0, 1] * 30]).predict(x).shape == (300,)
+
+
 def test_a_rare_class_is_no_hindrance_to_holding_rows_out():
     x, y = frame()
     assert small().fit(x, np.where(np.arange(300) == 7, "once", y)).classes_.tolist() == ["in time", "late", "once"]
@@ -198,6 +221,10 @@ def test_a_warm_start_goes_on():
         {"alpha": -1.0},
         {"validation_fraction": 2.0},
         {"n_iter_no_change": -1},
+        {"members": 0},
+        {"members": 2.5},
+        {"members": 2, "early_stopping": False},
+        {"members": 2, "warm_start": True},
     ],
     ids=str,
 )

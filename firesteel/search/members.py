@@ -14,7 +14,7 @@ from firesteel._model import Model
 from firesteel.core.layers import Activation, Average, Layer, Logarithm
 from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network, Node
-from firesteel.errors import ConfigError, DivergenceError
+from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.models import Sequential
 from firesteel.train.fit import fit
 from firesteel.train.history import History
@@ -30,8 +30,12 @@ class Foldable(Source, Protocol):
         ...
 
 
-def fit_members(build: Callable[[int], Model], source: Foldable, recipe: Recipe, members: int, **given: Any) -> Model:
+def fit_members(
+    build: Callable[[int], Model], source: Foldable, recipe: Recipe, members: int, **given: Any
+) -> tuple[Model, History]:
     """Train members of one kind, each on all rows but a part of its own, and return their average.
+
+    A member that diverges, or in whose part there is no row, is left out.
 
     Args:
         build: Makes the untrained model of a member, given its number.
@@ -40,25 +44,33 @@ def fit_members(build: Callable[[int], Model], source: Foldable, recipe: Recipe,
         members: How many there are.
         given: For `train.fit`, the same for each.
 
+    Returns:
+        The average, and the epochs of all members, whose `member` says which one's they are.
+
     Raises:
         ConfigError: If their outputs cannot be averaged.
+        DataError: If all rows are in one part.
         DivergenceError: If no member has ended well.
     """
-    made, rows, failed = list[Model](), list[dict[str, Any]](), None
+    made, rows = list[Model](), list[dict[str, Any]]()
+    failed: DataError | DivergenceError | None = None
     for number in range(members):
         model = build(number)
         try:
-            fit(model, source.folded(number, members), replace(recipe, seed=recipe.seed + number), **given)
-        except DivergenceError as error:
+            part = source.folded(number, members)
+            history = fit(model, part, replace(recipe, seed=recipe.seed + number), **given)
+        except (DataError, DivergenceError) as error:
+            if isinstance(error, DataError) and error.code != "data-empty":
+                raise
             failed = error
             continue
         made.append(model)
-        rows += [{"member": number, **row} for row in (model.history.rows if model.history else [])]
+        rows += [{"member": number, **row} for row in history.rows]
     if failed is not None and not made:
         raise failed
     together = averaged(made)
     together.history = History(rows)
-    return together
+    return together, together.history
 
 
 def averaged(members: Sequence[Model]) -> Model:

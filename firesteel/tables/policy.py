@@ -34,6 +34,7 @@ class Defaults:
         epochs: The most passes.
         held: The share of the rows that is held out.
         patience: How many passes without a better validation loss end the training.
+        members: How many networks are trained, each without another part of the rows, whose outputs are averaged.
         output_dim: How many numbers stand for a category.
     """
 
@@ -42,6 +43,7 @@ class Defaults:
     epochs: int
     held: float
     patience: int
+    members: int = 1
     output_dim: int = 8
 
 
@@ -50,10 +52,10 @@ DROPOUT, RATE, MOMENTUM, ACTIVATION = 0.15, 0.002, 0.99, "silu"
 FEW = 50
 """Rows of such a table from which on some are held out."""
 BY_ROWS = (
-    (2_000, Defaults((64, 64), 64, 256, 0.2, 32)),
-    (20_000, Defaults((256, 256), 256, 256, 0.2, 16)),
+    (2_000, Defaults((64, 64), 64, 256, 0.2, 32, members=8)),
+    (20_000, Defaults((256, 256), 256, 256, 0.2, 16, members=4)),
     (200_000, Defaults((256, 256), 256, 256, 0.1, 16)),
-    (2**63, Defaults((256, 256), 1024, 64, 0.05, 4, 16)),
+    (2**63, Defaults((256, 256), 1024, 64, 0.05, 4, output_dim=16)),
 )
 """Up to how many rows which defaults count: docs/tables.md says what they are worth."""
 
