@@ -8,7 +8,7 @@ import pytest
 
 from firesteel.errors import DataError
 from firesteel.tables import profile as module
-from firesteel.tables.profile import Profile, hashed, learn
+from firesteel.tables.profile import Profile, hashed, learn, schema_of
 from firesteel.tables.schema import ColumnValues
 from tests.columns import chosen, mixed, profiles, words, written
 
@@ -124,6 +124,30 @@ def test_numbers_that_differ_beyond_the_digits_of_floats_differ():
     schema = learn(Profile.of({"a": ColumnValues("integer", near)}, 4))
     z = schema.encode({"a": ColumnValues("integer", near)}, 4)[:, 0]
     assert (np.diff(z) > 0.3).all()
+
+
+def test_of_more_words_than_are_kept_the_commonest_are_known_in_any_order(monkeypatch):
+    """The others are unseen; of words that are as common the first by their bytes are known."""
+    monkeypatch.setattr(module, "MOST_LEVELS", 9)
+    monkeypatch.setattr(module, "MOST_WORDS", 11)
+    monkeypatch.setattr(module, "FEWEST_WORDS", 11)
+    texts = [f"{n % 40:02d}" for n in range(400)] + ["39"] * 3 + ["38"] * 2
+    table = {"t": words(texts), "n": ColumnValues("integer", np.arange(405))}
+    assert Profile.of(table, 405).open_columns() == ["t"]
+    rows = np.random.default_rng(6).permutation(405)
+    for order in (np.arange(405), rows, rows[::-1]):
+        levels = schema_of(chosen(table, order), 405).columns[0].levels
+        assert levels == ("00", "01", "02", "03", "04", "05", "06", "38", "39")
+
+
+def test_words_that_are_listed_twice_are_counted_as_one(monkeypatch):
+    monkeypatch.setattr(module, "MOST_WORDS", 2)
+    monkeypatch.setattr(module, "FEWEST_WORDS", 2)
+    column = ColumnValues("text", np.arange(12, dtype=np.int32) % 6, None, ["a", "b", "a", "c", "c", "d"])
+    schema = schema_of({"t": column, "n": ColumnValues("integer", np.arange(12))}, 12)
+    assert schema.columns[0].levels == ("a", "b", "c", "d")
+    plain = schema.encode({"t": column, "n": ColumnValues("integer", np.arange(12))}, 12)[:, 1:5]
+    assert plain[0].tolist() == plain[2].tolist() == [1, 0, 0, 0]
 
 
 def test_infinities_alone_do_not_make_a_column_constant():
