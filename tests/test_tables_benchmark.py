@@ -272,3 +272,10 @@ def test_sparks_models_are_run_where_they_are_asked_for(monkeypatch, folder, cap
     assert {"constant", "linear", "mlp", "realmlp", *TREES} <= usual
     main([str(folder), "--tables", "ames", "--splits", "0", "--spark"])
     assert {model for model, _, _ in done} - usual == {"spark-linear", "spark-forest", "spark-gbt"}
+
+
+def test_firesteel_comes_first_in_the_report():
+    found = [
+        record(name, "ames", "0", rmse=1.0) for name in ("linear", "catboost", "mlp", "firesteel-1", "firesteel")
+    ]
+    assert Results(found).models == ["firesteel", "firesteel-1", "catboost", "linear", "mlp"]

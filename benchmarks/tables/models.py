@@ -27,9 +27,9 @@ def firesteel(**settings: Any) -> Callable[["DataFrame", str, "DataFrame", Kind]
 
 
 FIRESTEEL = {
-    "firesteel": Model(firesteel(), ("sklearn",)),
-    "firesteel-1": Model(firesteel(members=1), ("sklearn",)),
-    "firesteel-4": Model(firesteel(members=4), ("sklearn",)),
+    "firesteel": Model(firesteel(), ("firesteel.sklearn",)),
+    "firesteel-1": Model(firesteel(members=1), ("firesteel.sklearn",)),
+    "firesteel-4": Model(firesteel(members=4), ("firesteel.sklearn",)),
 }
 """At its defaults; one network; and four members of an average."""
 MODELS = FIRESTEEL | peers.PEERS | spark.PEERS

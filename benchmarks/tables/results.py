@@ -25,7 +25,7 @@ class Results:
             else:
                 self.runs.setdefault((record["model"], record["table"]), {})[record["split"]] = record
         found = {model for model, _ in self.runs}
-        first = [*TREES, *BASELINES]
+        first = [*sorted(name for name in found if name.startswith("firesteel")), *TREES, *BASELINES]
         self.models = [*(name for name in first if name in found), *sorted(found - set(first))]
         self.tables = [name for name in TABLES if any(table == name for _, table in self.runs)]
 
