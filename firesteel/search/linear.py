@@ -6,13 +6,13 @@ nothing of the fit.  `spark/fitting.py` puts its score into a stage's summary, `
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from firesteel.core import losses
 from firesteel.core.centre import less
-from firesteel.core.layers import Dense, Layer, Normalization
+from firesteel.core.layers import Dense, Layer, Normalization, Table
 from firesteel.core.layout import read_only
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import BinaryAccuracy, Metric, R2Score, middle, suited
@@ -121,7 +121,12 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
         activation, loss = "softmax", losses.get(f"{sparse}categorical_crossentropy")
     engine = whole(network, x[:rows], y[:rows], w[:rows])
     features, targets = measure(engine, inputs, columns, network.dtype)
-    layers: list[Layer] = [features.normalization(), Dense(outputs, activation, kernel_initializer="zeros")]
+    first, given = network.layers[0] if network.layers else None, "on standardised inputs"
+    front: Layer = features.normalization()
+    if isinstance(first, Table):  # whose categories are no numbers
+        plain = ((),) * len(first.edges)
+        front, given = replace(first, edges=plain, unseen=0.0, sparse_steps=False), "without bins, with embeddings"
+    layers: list[Layer] = [front, Dense(outputs, activation, kernel_initializer="zeros")]
     if task == "regression":
         layers.append(targets.normalization(Normalization(invert=True)))
         loss = Standardized(loss, targets.mean, targets.deviation)  # type: ignore[arg-type]
@@ -143,7 +148,7 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
     except DivergenceError:
         return Rivals(objective, None, constant, "left out, as its training diverged")
     kind = "linear" if task == "regression" else "logistic"
-    note = f"{kind} regression on standardised inputs, {steps} steps of L-BFGS over {rows:,} rows"
+    note = f"{kind} regression {given}, {steps} steps of L-BFGS over {rows:,} rows"
     return Rivals(objective, state.theta, constant, note)
 
 

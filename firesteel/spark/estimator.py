@@ -75,6 +75,9 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         if source.label_kind and classes < (words := source.class_count or 0):
             raise wrong("layers", "...", f"they end in {classes} classes, and {name} has {words:,} different words")
         check_kind(survey, Rule("class", classes), name)
+        if source.label_kind and isinstance(given, Mapping):
+            numbered = {word: number for number, word in enumerate(source.class_names or ())}
+            given = {numbered.get(word, word): weight for word, weight in given.items()}
         weights = None if given is None else class_weights(given, survey, Objective(network, loss), "classWeights")
         names = _named(source.class_names, None if source.label_kind else source.class_count, classes, name)
         return self._check(Design(layers, network, loss, names, weights), plan, survey, source.names)

@@ -102,9 +102,13 @@ def to_class_weights(value: Any) -> Any:
     pairs = list(value.items() if named else enumerate(value) if listed else ())
     if not pairs:
         raise TypeError('it takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
-    classes = [class_number(key) for key, _ in pairs]
-    if min(classes) < 0:
-        raise TypeError(f"it names classes by their numbers 0, 1, 2, ..., and not {[key for key, _ in pairs]}")
+    numbers = [class_number(key) for key, _ in pairs]
+    classes = [
+        key if isinstance(key, str) and number < 0 else number
+        for (key, _), number in zip(pairs, numbers, strict=True)
+    ]
+    if wrong := [key for key in classes if key == "" or (not isinstance(key, str) and key < 0)]:
+        raise TypeError(f"it names classes by their numbers 0, 1, 2, ..., or labels by their words, and not {wrong}")
     weights = [TypeConverters.toFloat(weight) for _, weight in pairs]
     if not all(0.0 <= weight < math.inf for weight in weights):
         raise TypeError("weights are 0 or more")
@@ -316,7 +320,7 @@ class ClassifierParams(NetworkParams):
 
     Params:
         classWeights: what the weight of a row is multiplied by in training, by its class: a map such as {0: 1.0,
-            1: 5.0}, or "balanced" for rows / (classes x rows of the class).
+            1: 5.0}, or {"yes": 5.0} where the label is text, or "balanced" for rows / (classes x rows of the class).
         predictedLabelCol: column of the predicted word, where the label is text, or boolean; empty for none.
         labelIndexCol: column of the label's number, where the label is text or boolean and among the rows that are
             scored: what Spark's evaluators take; empty for none.

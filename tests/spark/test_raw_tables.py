@@ -182,6 +182,15 @@ def test_a_boolean_label_has_a_boolean_prediction_and_an_empty_name_switches_col
     assert quiet.columns == [*rows.columns, "rawPrediction", "probability", "prediction"]
 
 
+def test_weights_of_classes_go_by_their_words(frame):
+    rows = frame.select("carrier", F.col("late").alias("label"))
+    stage = NeuralNetworkClassifier(classWeights={"late": 9.0}, **SHORT)
+    by_number = stage.copy({stage.classWeights: {0: 9.0}})
+    assert stage.fit(rows).network.fingerprint() == by_number.fit(rows).network.fingerprint()
+    with pytest.raises(ConfigError, match="classWeights: there is no class 'never'"):
+        stage.copy({stage.classWeights: {"never": 2.0}}).fit(rows)
+
+
 def test_a_regressor_takes_raw_columns_and_numbers_that_are_names(frame):
     rows = frame.select("carrier", "small", "at", F.coalesce(F.col("price"), F.lit(1)).cast("double").alias("price"))
     stage = NeuralNetworkRegressor(labelCol="price", columnKinds={"small": "category"}, maxIter=3, shards=1)
