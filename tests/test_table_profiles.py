@@ -140,6 +140,19 @@ def test_of_more_words_than_are_kept_the_commonest_are_known_in_any_order(monkey
         assert levels == ("00", "01", "02", "03", "04", "05", "06", "38", "39")
 
 
+def test_long_words_are_known_by_their_beginning_and_a_hash():
+    """So that texts of a million characters cost no more than words, in the profile and in the model."""
+    long = [f"{'x' * 1_000_000}{n}" for n in range(3)]
+    column = words([long[n % 3] for n in range(12)])
+    table = {"t": column, "n": ColumnValues("integer", np.arange(12))}
+    profile = Profile.of(table, 12)
+    schema = schema_of(table, 12)
+    assert max(map(len, profile.words["t"].words)) == max(map(len, schema.columns[0].levels)) == 200
+    assert len({row.tobytes() for row in schema.encode(table, 12)[:, 1:4]}) == 3
+    most = {"t": {word: 4 for word in long}}
+    assert learn(profile, counts=most) == schema
+
+
 def test_words_that_are_listed_twice_are_counted_as_one(monkeypatch):
     monkeypatch.setattr(module, "MOST_WORDS", 2)
     monkeypatch.setattr(module, "FEWEST_WORDS", 2)

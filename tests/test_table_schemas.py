@@ -65,7 +65,7 @@ def test_a_schema_survives_json_to_the_bit(learned):
 
 
 def test_words_of_every_kind_survive_json():
-    levels = sorted(["", "a.b", "\0", "é", "😀", "\ud800", "\uffff", "a" * 10_000], key=module.encoded)
+    levels = sorted(["", "a.b", "\0", "é", "😀", "\ud800", "\uffff", "a" * 200], key=module.encoded)
     schema = Schema((CategoryColumn("a.b\0😀", tuple(levels)),))
     assert Schema.from_config(json.loads(json.dumps(schema.to_config()))) == schema
     columns = {"a.b\0😀": words(levels)}

@@ -32,6 +32,7 @@ from firesteel.tables.schema import (
     encoded,
     local,
     scaled,
+    shortened,
 )
 from firesteel.train.blocks import Keys, id_keys, row_keys
 
@@ -128,7 +129,8 @@ class Profile:
     @staticmethod
     def of(columns: Mapping[str, ColumnValues], rows: int) -> "Profile":
         """Return the profile of some rows."""
-        hashes = {name: hashed(values.words) for name, values in columns.items() if values.kind in WORDS}
+        known = {name: shortened(values.words) for name, values in columns.items() if values.kind in WORDS}
+        hashes = {name: hashed(texts) for name, texts in known.items()}
         extents, sample, words = dict[str, Extent](), dict[str, npt.NDArray[Any]](), dict[str, Words]()
         for name, values in columns.items():
             gone = values.absent
@@ -139,7 +141,7 @@ class Profile:
                 low, high = (0, 1) if len(some) else (low, high)
                 counts = np.bincount(some, minlength=len(values.words)).astype(np.int64)
                 seen = np.flatnonzero(counts)
-                texts = np.array([*values.words, None], object)[seen]
+                texts = np.array([*known[name], None], object)[seen]
                 words[name] = Words.sum([Words(hashes[name][seen], counts[seen], texts)], most_words(len(columns)))
             else:
                 low, high = (some.min().item(), some.max().item()) if len(some) else (low, high)
@@ -302,7 +304,8 @@ def _category(profile: Profile, name: str, counts: Mapping[str, int] | None) -> 
         return "one value in all rows"
     least = max(2, profile.rows // 100_000)
     known = counts if counts is not None else dict(zip(words.words.tolist(), words.counts.tolist(), strict=True))
-    frequent = sorted((-count, encoded(one), one) for one, count in known.items() if count >= least)[:MOST_LEVELS]
+    counted = zip(shortened(known), known.values(), strict=True)
+    frequent = sorted((-count, encoded(one), one) for one, count in counted if count >= least)[:MOST_LEVELS]
     levels = tuple(sorted([one for _, _, one in frequent], key=encoded))
     if not levels and not missing:
         return f"no value occurs {least} times"

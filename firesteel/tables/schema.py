@@ -11,7 +11,7 @@ import json
 import math
 import re
 import zoneinfo
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from typing import Any, ClassVar
 
@@ -90,6 +90,20 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def shortened(words: Iterable[str]) -> list[str]:
+    """Return words of which the longest are cut to their beginning and a hash, as they are known by."""
+    return [word if len(word) <= LONGEST else _shortened(word) for word in words]
+
+
+def _shortened(word: str) -> str:
+    digest = hashlib.blake2b(encoded(word), digest_size=16).hexdigest()
+    return f"{word[: LONGEST - 36]}... {digest}"
+
+
+LONGEST = 200
+"""The most characters of a word."""
+
+
 def _refused(what: str) -> ConfigError:
     return ConfigError(f"a table's {what}", code="config-value")
 
@@ -126,8 +140,8 @@ def _values(given: Any) -> tuple[float, ...]:
 
 def _words(given: Any) -> tuple[str, ...]:
     levels = _listed(given, "levels")
-    if len(levels) > MOST_LEVELS or not all(isinstance(one, str) for one in levels):
-        raise _refused(f"levels must be words, at most {MOST_LEVELS:,}")
+    if len(levels) > MOST_LEVELS or not all(isinstance(one, str) and len(one) <= LONGEST for one in levels):
+        raise _refused(f"levels must be words, at most {MOST_LEVELS:,} and of at most {LONGEST} characters")
     if any(a >= b for a, b in itertools.pairwise(map(encoded, levels))):
         raise _refused("levels must ascend, in the order of their UTF-8")
     return levels
@@ -240,7 +254,7 @@ class CategoryColumn(TableColumn):
 
     Args:
         name: The column's.
-        levels: The words that are known, in the order of their UTF-8.
+        levels: The words that are known, in the order of their UTF-8; long ones as `shortened` has them.
         missing: Whether some were missing in training.
         one_hot: Whether each word has an input of its own, 0 or 1; two words share one, -1 or 1.
         written: Whether the words are numbers or times that were made categories, and such are taken.
@@ -274,7 +288,7 @@ class CategoryColumn(TableColumn):
 
     def codes(self, values: ColumnValues) -> Array:
         text = values.as_text()
-        of = np.array([self.numbered.get(one, UNSEEN) for one in text.words] or [UNSEEN])
+        of = np.array([self.numbered.get(one, UNSEEN) for one in shortened(text.words)] or [UNSEEN])
         gone = text.absent
         return np.where(gone, ABSENT if self.missing else UNSEEN, of[np.where(gone, 0, text.data)])
 
