@@ -211,7 +211,7 @@ WRONG = {
     ),
     "an array": ({"inputCols": ["parts"]}, DataError, "column 'parts' is array<double>: inputCols takes text"),
     "nothing to learn": ({"inputCols": ["same"]}, DataError, "same: one value in all rows"),
-    "no column": ({"ignoreCols": [*NAMES, "parts", "same"]}, DataError, "no column to learn from"),
+    "no column": ({"ignoreCols": [*NAMES, "parts", "same", "words"]}, DataError, "no column to learn from"),
 }
 
 
