@@ -186,7 +186,7 @@ def test_a_column_that_says_nothing_is_left_out_with_the_reason(column, why):
     schema = learn(Profile.of(table, rows))
     assert schema.left_out == (("a", why),)
     assert schema.names == ["b"]
-    with pytest.raises(DataError, match=f"no column says anything of the rows .a: {why}"):
+    with pytest.raises(DataError, match=f"no column is left to learn from .a: {why}"):
         learn(Profile.of({"a": column}, rows))
 
 

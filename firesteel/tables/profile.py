@@ -1,8 +1,7 @@
-"""What is learned of a table's rows before a network is: a sample of them, and how often words occur.
+"""The profile of a table: a sample of its rows, and how often words occur; and the schema that is learned from it.
 
-A `Profile` adds up over batches and partitions in any order, and is bounded: numbers and times are known by the rows
-with the smallest keys, words by those with the smallest hashes, whose counts are exact.  `learn` makes of it the
-`Schema` that rows are encoded with.
+Profiles add up over batches and partitions, in any order, and their size is bounded: the sample holds the rows with
+the smallest keys, and of each column the words with the smallest hashes are kept, with exact counts.
 """
 
 import hashlib
@@ -109,15 +108,14 @@ def hashed(words: Sequence[str]) -> Keys:
 
 @dataclass(frozen=True)
 class Profile:
-    """Some rows of a table, in short.
+    """What is known of some rows of a table.
 
     Args:
-        rows: How many there were.
-        extents: Of each column.
-        keys: Of the rows in the sample, ascending, (k,).
-        sample: Of numbers and times what these rows have, (k,) each; NaN, or the smallest whole number, if missing.
-            Rows that are equal are one.
-        words: Of each column of words.
+        rows: How many they are.
+        extents: The extent of each column.
+        keys: The keys of the rows in the sample, ascending, (k,).  Rows that are equal are in it once.
+        sample: Their values in each column of numbers or times, (k,) each; NaN, or the smallest int64, if missing.
+        words: The words of each other column.
     """
 
     rows: int
@@ -252,7 +250,7 @@ LARGEST = np.finfo(np.float64).max
 
 
 def schema_of(columns: Mapping[str, ColumnValues], rows: int) -> Schema:
-    """Return how these columns become flat rows, of rows that are all in memory."""
+    """Return the schema of columns whose rows are all in memory."""
     profile, counts = Profile.of(columns, rows), dict[str, dict[str, int]]()
     for name in profile.open_columns():
         values = columns[name]
@@ -264,15 +262,15 @@ def schema_of(columns: Mapping[str, ColumnValues], rows: int) -> Schema:
 
 
 def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = None, zone: str = "UTC") -> Schema:
-    """Return how the columns of such a table become flat rows.
+    """Return the schema of a table with this profile.
 
     Args:
-        profile: Of the rows.
-        counts: Of `profile.open_columns` the words that occur most, with how often.
-        zone: Where the days of timestamps begin.
+        profile: What is known of its rows.
+        counts: How often the commonest words occur, of each of `profile.open_columns()`.
+        zone: The time zone in which timestamps have their hours and days.
 
     Raises:
-        DataError: If no column says anything.
+        DataError: If there is nothing to learn from in any column.
     """
     numbers = sum(extent.kind not in WORDS for extent in profile.extents.values())
     usual = min(max(FEWEST_BINS, profile.rows // ROWS_A_BIN), ALL_BINS // max(1, numbers))
@@ -292,7 +290,7 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
             found.append(learned)
     if not found:
         shown = "; ".join(f"{name}: {why}" for name, why in left_out[:5]) or "there are no columns"
-        raise DataError(f"no column says anything of the rows ({shown}): give others", code="data-column")
+        raise DataError(f"no column is left to learn from ({shown}): give others", code="data-column")
     return Schema(tuple(found), tuple(left_out))
 
 

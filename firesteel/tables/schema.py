@@ -26,9 +26,9 @@ from firesteel.errors import ConfigError, DataError
 NUMBERS, TIMES = ("float", "integer", "boolean"), ("date", "timestamp", "wall")
 TEXT, WRITTEN = "text", "written"
 WORDS = (TEXT, WRITTEN)
-"""Kinds of columns: a wall clock's times have no zone; written words were numbers or times."""
+"""Kinds of columns: "wall" times have no zone; "written" words are numbers or times that were made categories."""
 UNSEEN, ABSENT = 0, 1
-"""Codes of a category that training has not seen, or has seen too seldom, and of a missing one."""
+"""The codes of a category that was not seen in training, or too seldom, and of a missing one."""
 MOVING = 4_000
 """Categories of a table from which on a step moves those of its batch alone."""
 MOST_LEVELS = 1 << 16
@@ -45,10 +45,10 @@ class ColumnValues:
 
     Args:
         kind: One of NUMBERS, WORDS or TIMES.
-        data: Of numbers float64 or int64; of words their places in `words`, int32; of times the microseconds since
-            1970 in UTC, or on the wall's clock, int64.
-        missing: Which are missing, (n,); None where none is.
-        words: Those that `data` points at.
+        data: Numbers, float64 or int64; or places in `words`, int32; or microseconds since 1970, in UTC or, of "wall"
+            times and dates, on the clock that was read, int64.
+        missing: Which values are missing, (n,); None where none is.
+        words: What `data` points at, where the column has words.
     """
 
     kind: str
@@ -91,7 +91,7 @@ def encoded(text: str) -> bytes:
 
 
 def shortened(words: Iterable[str]) -> list[str]:
-    """Return words of which the longest are cut to their beginning and a hash, as they are known by."""
+    """Return the names that words are kept by: those of more than 200 characters keep their beginning and a hash."""
     return [word if len(word) <= LONGEST else _shortened(word) for word in words]
 
 
@@ -155,7 +155,7 @@ def _cycles(given: Any) -> tuple[str, ...]:
 
 
 class TableColumn(Spec):
-    """What becomes of one column: some numbers, some inputs that stay as they are, and at most one category."""
+    """How one column becomes inputs: numbers, inputs that stay as they are, and at most one category."""
 
     name: str = choice(MISSING, _name)
 
@@ -206,12 +206,12 @@ class NumberColumn(TableColumn):
     """A column of numbers, less its median and divided by the range between its quartiles.
 
     Args:
-        name: The column's.
+        name: Its name.
         centre: The median.
-        scale: What is divided by.
-        edges: Of the bins, in scaled numbers.
-        missing: Whether some were missing in training: then an input says so.
-        levels: Where the column has few whole numbers, which; each is a category too.
+        scale: The range between the quartiles, or what stands for it where that is 0.
+        edges: The edges of its bins, in scaled numbers.
+        missing: Whether values were missing in training: then an input is 1 where they are, else 0.
+        levels: All its values, where they are few and whole: then each is a category too.
     """
 
     centre: float = choice(0.0, _centre)
@@ -253,11 +253,11 @@ class CategoryColumn(TableColumn):
     """A column of words.
 
     Args:
-        name: The column's.
-        levels: The words that are known, in the order of their UTF-8; long ones as `shortened` has them.
-        missing: Whether some were missing in training.
+        name: Its name.
+        levels: The words that were seen often enough, as `shortened` has them, in the order of their UTF-8.
+        missing: Whether values were missing in training.
         one_hot: Whether each word has an input of its own, 0 or 1; two words share one, -1 or 1.
-        written: Whether the words are numbers or times that were made categories, and such are taken.
+        written: Whether the words were numbers or times: then columns of those are taken, too.
     """
 
     levels: tuple[str, ...] = choice((), _words)
@@ -342,17 +342,17 @@ def _zone(given: Any) -> str:
 
 
 class TimeColumn(TableColumn):
-    """A column of dates or times: days as a number, and sine and cosine of what comes again.
+    """A column of dates or times: a number, and sine and cosine of the hour, the weekday and the day of the year.
 
     Args:
-        name: The column's.
+        name: Its name.
         kind: "date", "timestamp" or "wall".
         centre: The median, in microseconds.
         scale: The microseconds between the quartiles.
         edges: As in `NumberColumn`.
         missing: As there.
-        cycles: Which of hour, weekday and yearday vary.
-        zone: Where the day of a timestamp begins.
+        cycles: Which of "hour", "weekday" and "yearday" vary.
+        zone: The time zone in which a timestamp has its hour and its day.
     """
 
     kind: str = word(*TIMES)
@@ -365,7 +365,7 @@ class TimeColumn(TableColumn):
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Kinds of values that it can be read from: a time of day is not thrown away."""
+        """Kinds of values that it can be read from; dates alone for dates, so that no time of day is lost."""
         return ("date",) if self.kind == "date" else TIMES
 
     @property
@@ -447,8 +447,8 @@ class Schema(Spec):
     """How a table's columns become flat rows: numbers, inputs that stay as they are, and categories, in this order.
 
     Args:
-        columns: What becomes of each column that is used.
-        left_out: The columns that are not used, and why.
+        columns: The columns that are used, and how.
+        left_out: The columns that are not used, each with the reason.
     """
 
     columns: tuple[TableColumn, ...] = choice((), lambda given: tuple(map(column_of, _listed(given, "columns"))))

@@ -48,7 +48,7 @@ def levels_of(given: Any) -> tuple[int, ...]:
 
 
 class PiecewiseLinear(Layer):
-    """Says of each input how far it has come through each of its bins: 0 below a bin, 1 above, linear inside.
+    """Encodes each input piecewise linearly, by a number for each of its bins: 0 below, 1 above, linear inside.
 
     y_ij = clip((x_i - a_ij) / (a_i,j+1 - a_ij), 0, 1) for the edges a_i0 < a_i1 < ... of input i; the bins of one
     input stand next to one another, then those of the next.  A linear layer behind it learns a curve for each input.
@@ -123,7 +123,7 @@ class PiecewiseLinear(Layer):
 
 
 class Table(Layer):
-    """Makes of a table's flat rows what a network learns from.
+    """Encodes a table's flat rows: numbers also by their bins, and categories by rows of a table that is learned.
 
     x: (B, N + P + C): N numbers, P that stay as they are, and C categories, whole numbers from 0.
     y: (B, N + P + K + C output_dim): the first N + P, then the K bins of the numbers (`PiecewiseLinear`), then a row
