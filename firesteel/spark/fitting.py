@@ -258,15 +258,16 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         given = self._if_set("inputCols")
         if given and self.isSet("featuresCol"):
             raise wrong("inputCols", given, "featuresCol is set too: set one of them")
-        if given or self.isSet("featuresCol"):
-            return tuple(given) if given else None
+        if self.isSet("featuresCol"):
+            return None
         if isinstance(dataset, Packed):
-            return tuple(dataset.columns.features) if dataset.columns.raw else None
+            return tuple(dataset.columns.features) if dataset.columns.raw else given and tuple(given)
         with alive(session_of(dataset)):
             table = NamedColumns(dataset)
-            if table.called(self.getOrDefault("featuresCol")):
+            if not given and table.called(self.getOrDefault("featuresCol")):
                 return None
-            return tables.chosen(table, columns, self._if_set("ignoreCols") or (), self.uid)
+            given = given or tables.chosen(table, columns, self._if_set("ignoreCols") or (), self.uid)
+            return tables.expanded(table, given, "inputCols")
 
     @property
     def _classifies(self) -> bool:
@@ -361,7 +362,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _used(self, plan: FitPlan, columns: Columns) -> dict[str, Any]:
         """Return what a table's rows have decided, as Params."""
-        used: dict[str, Any] = {"inputCols": list(columns.features), "timeZone": columns.zone}
+        names = dict.fromkeys(tables.ELEMENT.sub(r"\1", name) for name in columns.features)
+        used: dict[str, Any] = {"inputCols": list(names), "timeZone": columns.zone}
         used |= {"maxIter": plan.recipe.epochs, "batchSize": plan.recipe.batch_size}
         if not plan.sizes and not plan.whole:
             dense = [layer for layer in plan.hidden if isinstance(layer, Dense)]

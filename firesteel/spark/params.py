@@ -158,9 +158,10 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     Params:
         featuresCol: features: a column of vectors, of arrays, of bytes (one value each) or of numbers; or a list
             of columns of numbers.
-        inputCols: features of any type, in place of featuresCol: text, numbers, booleans, dates and times, nulls
-            too.  Where neither is set, and there is no column `features`, all columns are taken but those of other
-            Params, ignoreCols, and what Spark's tuning and other stages have made; the model has the list.
+        inputCols: features of any type, in place of featuresCol: text, numbers, booleans, dates and times, arrays and
+            vectors, nulls too.  Where neither is set, and there is no column `features`, all columns are taken but
+            those of other Params, ignoreCols, and what Spark's tuning and other stages have made; the model has the
+            list.
         ignoreCols: columns that are no features where inputCols is not set.
         columnKinds: columns of numbers that are names for something, such as {"zip": "category"}.
         timeZone: where the days of timestamps begin, such as Europe/Berlin; if it is not set, the session's zone when

@@ -11,12 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pyspark.ml.functions import vector_to_array
+from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
+    ArrayType,
     BooleanType,
     DataType,
     DateType,
+    DoubleType,
     IntegralType,
     NullType,
     NumericType,
@@ -39,6 +43,9 @@ GROUPS = 8
 """So many sums of profiles reach the driver."""
 MOST = MOST_CLASSES + 1
 """So many words of a label are counted."""
+ELEMENT = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
+"""What the elements of arrays and vectors are called."""
+ENDS = (F.min, F.max)
 MADE = {"prediction", "probability", "rawprediction", "predictedlabel", "label_index"}
 """What models call the columns that they make."""
 FOLDS = re.compile(r"_[0-9a-f]{12}_rand")
@@ -62,7 +69,7 @@ def taken(table: NamedColumns, columns: Columns, ignored: Sequence[str]) -> tupl
             left[field.name] = "the folds"
         elif field.name.lower() in MADE or "ml_attr" in field.metadata:
             left[field.name] = "made by another stage"
-        elif kind_of(field.dataType) is None:
+        elif kind_of(field.dataType) is None and not _is_list(field.dataType):
             left[field.name] = field.dataType.simpleString()[:40]
         else:
             found.append(field.name)
@@ -108,6 +115,56 @@ def kind_of(kind: DataType) -> str | None:
     return next((name for one, name in kinds if isinstance(kind, one)), None)
 
 
+def _is_list(kind: DataType) -> bool:
+    """Return whether a column of this type holds lists of numbers."""
+    return isinstance(kind, VectorUDT) or (isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType))
+
+
+def expanded(table: NamedColumns, names: Sequence[str], role: str) -> tuple[str, ...]:
+    """Return the names, v[0], v[1], ... in place of a column v of arrays or vectors, by one job if there is one.
+
+    Raises DataError where they differ in length.
+    """
+    lists = {name: column for name in names for column, of in [table.column(name, role)] if _is_list(of)}
+    if not lists:
+        return tuple(names)
+    sizes = [F.size(_as_array(table, name, role)) for name in lists]
+    ends = [
+        end(F.when(lists[name].isNotNull(), size)) for name, size in zip(lists, sizes, strict=True) for end in ENDS
+    ]
+    asked = table.frame.agg(*(end.alias(f"e{number}") for number, end in enumerate(ends)))
+    found = [one[0] for one in collect(asked, "firesteel: measuring arrays").to_pydict().values()]
+    widths = dict(zip(lists, zip(found[::2], found[1::2], strict=True), strict=True))
+    if ragged := [(name, low, high) for name, (low, high) in widths.items() if low != high]:
+        name, low, high = ragged[0]
+        raise DataError(
+            f"column {name!r} holds rows of different lengths, of {low} to {high} values: arrays and vectors need "
+            "as many in every row.  To do: make them so, or leave the column out (ignoreCols)",
+            code="data-ragged",
+        )
+    parts = {name: [f"{name}[{number}]" for number in range(low or 0)] for name, (low, _) in widths.items()}
+    return tuple(part for name in names for part in parts.get(name, [name]))
+
+
+def _as_array(table: NamedColumns, name: str, role: str) -> Column:
+    column, of = table.column(name, role)
+    return F.when(column.isNotNull(), vector_to_array(column)) if isinstance(of, VectorUDT) else column
+
+
+def located(table: NamedColumns, name: str, role: str) -> tuple[Column, DataType]:
+    """Return a column, or of a column v of arrays or vectors the element that v[0] means, and its type.
+
+    Raises DataError where there is none.
+    """
+    part = ELEMENT.fullmatch(name)
+    if part and not table.matching(name) and len(found := table.matching(part[1])) == 1:
+        of = found[0][1].dataType
+        if _is_list(of):
+            element = of.elementType if isinstance(of, ArrayType) else DoubleType()
+            return F.get(_as_array(table, part[1], role), F.lit(int(part[2]))), element
+    return table.column(name, role)
+
+
 def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tuple[str, ...], dict[str, Column]]:
     """Return the kinds of raw columns, and the columns c0, c1, ... as executors read them.
 
@@ -115,7 +172,7 @@ def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tupl
     """
     kinds, found = list[str](), dict[str, Column]()
     for number, name in enumerate(names):
-        column, of = table.column(name, role)
+        column, of = located(table, name, role)
         kind = kind_of(of)
         if kind is None:
             raise DataError(
@@ -151,7 +208,9 @@ def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
 
     Raises DataError for columns that are not there, or hold something else than in training.
     """
-    wrong = [name for name in schema.names if not table.matching(name)]
+    wrong = [
+        name for name in schema.names if not table.matching(ELEMENT.sub(r"\1", name)) and not table.matching(name)
+    ]
     if wrong:
         raise DataError(
             f"there is no column {wrong[0]!r}, on which the model was trained{_more(wrong)}: the DataFrame has "
@@ -160,7 +219,7 @@ def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
         )
     kinds, columns = list[str](), list[Column]()
     for number, one in enumerate(schema.columns):
-        column, of = table.column(one.name, "inputCols")
+        column, of = located(table, one.name, "inputCols")
         kind = one.kinds[0] if isinstance(of, NullType) else kind_of(of)
         if kind not in one.kinds:
             wanted = " or ".join(dict.fromkeys(SHOWN.get(known, known) for known in one.kinds)) + " values"

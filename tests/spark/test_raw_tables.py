@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
 from firesteel.errors import ConfigError, DataError
@@ -160,12 +161,12 @@ def test_words_too_many_to_keep_are_counted_by_spark(frame, monkeypatch):
 
 def test_what_tuning_and_other_stages_have_made_is_no_feature(frame):
     more = frame.withColumn("CrossValidator_0123456789ab_rand", F.rand(1)).withColumn("prediction", F.lit(1.0))
-    more = more.withColumn("parts", F.array("temp")).withMetadata("temp", {"ml_attr": {"type": "numeric"}})
+    more = more.withColumn("parts", F.struct("temp")).withMetadata("temp", {"ml_attr": {"type": "numeric"}})
     table = NamedColumns(more)
     found, left = taken(table, Columns("features", "late", "small", id="count"), ["price"])
     assert found == ["carrier", "flag", "day", "at", "wall", "a.b"]
     assert {left["temp"], left["prediction"]} == {"made by another stage"}
-    assert left["CrossValidator_0123456789ab_rand"] == "the folds" and left["parts"] == "array<double>"
+    assert left["CrossValidator_0123456789ab_rand"] == "the folds" and left["parts"] == "struct<temp:double>"
     assert [left[name] for name in ("late", "small", "count", "price")] == [
         *["the label", "the weight", "the identifier"],
         "ignored",
@@ -180,6 +181,21 @@ def test_a_boolean_label_has_a_boolean_prediction_and_an_empty_name_switches_col
     assert scored.where("predictedLabel != (prediction = 1) or label_index != int(flag)").count() == 0
     quiet = model.copy({model.predictedLabelCol: "", model.labelIndexCol: ""}).transform(rows)
     assert quiet.columns == [*rows.columns, "rawPrediction", "probability", "prediction"]
+
+
+def test_arrays_and_vectors_are_as_many_columns_as_they_have_elements(frame):
+    rows = frame.select("late", F.array("temp", F.col("small").cast("double")).alias("list"), "carrier")
+    rows = rows.withColumn(
+        "vector", F.when(F.col("carrier").isNotNull(), array_to_vector(F.array(F.lit(1.0), F.rand(1))))
+    )
+    model = NeuralNetworkClassifier(labelCol="late", **SHORT).fit(rows)
+    assert model.getInputCols() == ["list", "carrier", "vector"]
+    assert model.network.schema.names == ["list[0]", "list[1]", "carrier", "vector[0]", "vector[1]"]
+    flat = rows.select("late", *(F.col("list")[n].alias(f"list[{n}]") for n in (0, 1)), "carrier")
+    assert model.transform(rows).where("prediction is null").count() == 0
+    plain = NeuralNetworkClassifier(labelCol="late", **SHORT).fit(flat)
+    listed = NeuralNetworkClassifier(labelCol="late", inputCols=["list", "carrier"], **SHORT).fit(rows)
+    assert plain.network.fingerprint() == listed.network.fingerprint()
 
 
 def test_weights_of_classes_go_by_their_words(frame):
@@ -202,14 +218,19 @@ def test_a_regressor_takes_raw_columns_and_numbers_that_are_names(frame):
 
 WRONG = {
     "both": ({"inputCols": ["temp"], "featuresCol": "x"}, ConfigError, "inputCols=.*featuresCol is set too"),
-    "a kind of no column": ({"columnKinds": {"zip": "category"}}, ConfigError, "columnKinds=.*'zip' is none of"),
+    "a kind of no column": (
+        {"inputCols": ["temp"], "columnKinds": {"zip": "category"}},
+        ConfigError,
+        "columnKinds=.*'zip' is none of",
+    ),
     "no such column": ({"inputCols": ["tempo"]}, DataError, "no column 'tempo' for inputCols"),
     "too few classes": (
-        {"labelCol": "words", "layers": [Dense(2, "softmax")]},
+        {"labelCol": "words", "inputCols": ["temp"], "layers": [Dense(2, "softmax")]},
         ConfigError,
         "layers=.*2 classes, .* 8 different words",
     ),
-    "an array": ({"inputCols": ["parts"]}, DataError, "column 'parts' is array<double>: inputCols takes text"),
+    "a map": ({"inputCols": ["map"]}, DataError, "column 'map' is map<string,int>: inputCols takes text"),
+    "ragged": ({"inputCols": ["parts"]}, DataError, "column 'parts' holds rows of different lengths, of 1 to 2"),
     "nothing to learn": ({"inputCols": ["same"]}, DataError, "same: one value in all rows"),
     "no column": ({"ignoreCols": [*NAMES, "parts", "same", "words"]}, DataError, "no column to learn from"),
 }
@@ -218,7 +239,9 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_no_table_can_be_is_refused(frame, case):
     params, error, said = WRONG[case]
-    rows = frame.withColumn("parts", F.array("temp")).withColumn("same", F.lit("a"))
+    parts = F.when(F.col("flag"), F.array("temp")).otherwise(F.array("temp", "temp"))
+    rows = frame.withColumn("parts", parts).withColumn("same", F.lit("a"))
+    rows = rows.withColumn("map", F.create_map(F.lit("a"), F.lit(1)))
     rows = rows.withColumn("words", F.concat("late", F.coalesce("small", F.lit(0)).cast("string")))
     with pytest.raises(error, match=said):
         NeuralNetworkClassifier(**{"labelCol": "late", **params}).fit(rows)
