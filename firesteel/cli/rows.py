@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from firesteel.cli.config import FORMATS, DataSettings, check_secrets
 from firesteel.core.elsewhere import nearest
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
-from firesteel.datasets.delimited import csv_columns, find_cell, is_number, is_word
+from firesteel.datasets.delimited import csv_columns, find_cell, is_word
 from firesteel.datasets.files import refuse_rows
-from firesteel.datasets.marks import CODE, are_stray, is_missing, is_numeral
+from firesteel.datasets.marks import CODE, are_stray, is_missing, is_number, is_numeral
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, DataError, SparkSetupError, imported
 

@@ -6,7 +6,6 @@ cells are; nothing is guessed from names.  `firesteel/cli/rows.py` picks feature
 
 import csv
 import io
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from firesteel._files import path_of
 from firesteel.datasets.files import array_of, lines_of, opened_text, text_lines, written
+from firesteel.datasets.marks import is_number
 from firesteel.errors import DataError
 
 CHUNK = 2**18
@@ -29,7 +29,6 @@ LETTERS = 200
 WHOLE = set("0123456789+-")
 NUMERIC = WHOLE | set(".eE")
 """What numbers are written with, whole ones and any."""
-NUMBER = re.compile(r"[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?", re.ASCII)
 WORDS = {"true": True, "false": False}
 Column = NDArray[Any]
 
@@ -115,11 +114,6 @@ def find_cell(path: Path, name: str, wrong: Callable[[str], bool]) -> tuple[int,
                 count += 1
                 first = (line, row[at]) if count == 1 else first
     return *first, count, seen
-
-
-def is_number(cell: str) -> bool:
-    """Return whether a cell holds a finite number."""
-    return NUMBER.fullmatch(cell.strip()) is not None and math.isfinite(float(cell))
 
 
 def is_word(cell: str) -> bool:

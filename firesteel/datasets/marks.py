@@ -11,6 +11,8 @@ MISSING = (
     *("not applicable", "not available", "undefined"),
 )
 """Marks for no value, in small letters and without spaces around."""
+NUMBER = re.compile(r"[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?", re.ASCII)
+"""A number as text, as people and programs write it."""
 NUMERAL = r"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 """A number as text; with a zero before it, as in 007, it is a name."""
 CODE = r"[0-9]+"
@@ -37,6 +39,15 @@ def are_stray(texts: int, numbers: int, rows: int) -> bool:
     (True, False, False)
     """
     return 0 < 10 * texts <= rows and numbers > MANY
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a finite number, however it is written.
+
+    >>> [is_number(text) for text in ("1.", " -2e3", "007", "1e999", "1_0", "nan")]
+    [True, True, True, False, False, False]
+    """
+    return NUMBER.fullmatch(text.strip()) is not None and math.isfinite(float(text))
 
 
 def is_numeral(text: str) -> bool:

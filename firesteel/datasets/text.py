@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from firesteel._files import path_of
 from firesteel.core.spec import whole
 from firesteel.datasets.files import array_of, parsed_lines, written
+from firesteel.datasets.marks import NUMBER, is_number
 from firesteel.errors import ConfigError, DataError
 
 # LIBSVM
@@ -28,10 +29,10 @@ MOST_BYTES = 2**32
 """The largest array that is made of a file."""
 FREELY, DENSER = 2**25, 2_000
 """Bytes that an array may have whatever the file, and as many times the text's as a larger one may."""
-NUMBER = rb"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?"
-PAIR = rb"\d{1,18}+:" + NUMBER
+VALUE = NUMBER.pattern.encode()
+PAIR = rb"\d{1,18}+:" + VALUE
 QUERY = rb"qid:\d{1,18}+"
-LINE = re.compile(rb"\s*" + NUMBER + rb"(?:[ \t]++" + QUERY + rb")?+(?:[ \t]++" + PAIR + rb")*+\s*")
+LINE = re.compile(rb"\s*" + VALUE + rb"(?:[ \t]++" + QUERY + rb")?+(?:[ \t]++" + PAIR + rb")*+\s*")
 
 
 def read_libsvm(
@@ -103,7 +104,7 @@ def _libsvm_row(text: bytes, inputs: int | None) -> tuple[float, NDArray[np.int6
 def _wrong(text: bytes) -> str:
     """Return what is wrong with a line, in words."""
     words = text.split()
-    if not re.fullmatch(NUMBER, words[0]):
+    if not re.fullmatch(VALUE, words[0]):
         return f"{_shown(words[0])} is not a label: a line is `label index:value ...`, all numbers"
     for at, word in enumerate(words[1:]):
         if not re.fullmatch(PAIR, word) and (at or not re.fullmatch(QUERY, word)):
@@ -203,18 +204,11 @@ def _row(text: bytes, width: int | None) -> NDArray[np.float64]:
     if not words:  # of nothing but spaces NumPy makes a number
         raise ValueError("the line is empty")
     if not len(row) or not np.isfinite(row).all():
-        wrong = next((word for word in words if not _finite(word)), b"")
-        raise ValueError(f"{wrong[:30].decode('ascii', 'backslashreplace')!r} is not a finite number")
+        wrong = next((word for word in words if not is_number(word.decode("ascii", "replace"))), b"")
+        raise ValueError(f"{_shown(wrong)} is not a finite number")
     if width is not None and len(row) != width:
         raise ValueError(f"{len(row)} numbers, and the first line has {width}")
     return row
-
-
-def _finite(word: bytes) -> bool:
-    try:
-        return bool(np.isfinite(float(word))) and b"_" not in word
-    except ValueError:
-        return False
 
 
 def write_text(path: str | os.PathLike[str], parts: Iterable[NDArray[Any]]) -> None:

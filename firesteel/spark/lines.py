@@ -28,6 +28,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 import firesteel
+from firesteel.datasets.marks import is_number
 from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, binary_views, check_version, lists, record_batch
 from firesteel.spark.engine import collect
@@ -262,14 +263,8 @@ def _floats(words: pa.Array) -> npt.NDArray[np.float64]:
         values: npt.NDArray[np.float64] = words.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return values
     except pa.ArrowInvalid:
-        return np.array([_float(word) for word in words.cast(pa.binary()).to_pylist()])
-
-
-def _float(word: bytes) -> float:
-    try:
-        return math.nan if b"_" in word else float(word)
-    except ValueError:
-        return math.nan
+        texts = [word.decode("ascii", "replace") for word in words.cast(pa.binary()).to_pylist()]
+        return np.array([float(text) if is_number(text) else math.nan for text in texts])
 
 
 def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[pa.RecordBatch]:

@@ -9,8 +9,9 @@ import pytest
 
 from firesteel import _files as files
 from firesteel.datasets import delimited, read_csv, write_csv
-from firesteel.datasets.delimited import csv_columns, find_cell, is_number
+from firesteel.datasets.delimited import csv_columns, find_cell
 from firesteel.datasets.files import written
+from firesteel.datasets.marks import is_number
 from firesteel.errors import DataError
 
 GOOD = '\ufeffsize,count,on,kind\r\n1.5,1,true,a\r\n\r\n-2e3,2,FALSE,"b, or ""c"""\r\n.5,+3,true," d"\r\n'
