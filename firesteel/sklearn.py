@@ -245,7 +245,13 @@ class _Regressor(_Estimator):
         check.check_consistent_length(X, y)
         y = np.asarray(y, np.float64)
         check.assert_all_finite(y)
-        self._trained(X, y, [Dense(1), Normalization(invert=True)], Standardized(MeanSquaredError()), None)
+        self._trained(
+            X,
+            y,
+            [Dense(1), Normalization(invert=True, bounds=(float(y.min()), float(y.max())))],
+            Standardized(MeanSquaredError()),
+            None,
+        )
         return self
 
     def predict(self, X: Any) -> Any:

@@ -99,7 +99,7 @@ PART_SAMPLES = {
     "Softmax": [Softmax()],
     "Softplus": [Softplus()],
     "Softsign": [Softsign()],
-    "Standardize": [Standardize((0.5, -1.0, 2.0), (2.0, 0.5, 1.0)), Standardize((1.0,), (-3.0,))],
+    "Standardize": [Standardize((0.5, -1.0, 2.0), (2.0, 0.5, 1.0)), Standardize((1.0,), (-3.0,), (-1.0, 1.0))],
     "Table": [
         Table([[-1.0, 0.1, 1.0]], 1, [3], 2, unseen=0.5),
         Table(levels=[9, 4, 1], sparse_steps=True),
@@ -125,7 +125,7 @@ LAYER_SAMPLES = {
     "Logarithm": [Logarithm()],
     "Normalization": [
         Normalization([1.0, 0.0, -1.0, 0.5], [4.0, 1.0, 0.0, 0.01]),
-        Normalization(2.0, 9.0, invert=True),
+        Normalization(2.0, 9.0, invert=True, bounds=(-1.0, 1.0)),
     ],
     "PiecewiseLinear": [PiecewiseLinear([[-1.0, 0.1, 1.0], [], [0.5, 0.6]])],
     "ReLU": [ReLU(), ReLU(0.75, 0.1, 0.25)],

@@ -312,3 +312,20 @@ def test_an_inverting_normalization_at_the_end_takes_the_targets_and_so_does_a_s
     (loss,) = [made.get_compile_config()["loss"]]
     assert loss["mean"] == last.mean and loss["deviation"] == (np.sqrt(last.variance[0]),)
     assert made.history.rows[0]["loss"] < 10 < made.history.rows[0]["mae"], "the loss is in units of their spread"
+
+
+def test_bounds_hold_in_use_and_not_in_training():
+    x = np.random.default_rng(0).normal(size=(300, 2))
+    for far in (0.0, 1e9):
+        y = far + 3 * x[:, 0]
+        model = Sequential([Dense(8, "tanh"), Dense(1), Normalization(invert=True, bounds=(far - 2, far + 2))])
+        model.compile("adam", "mse")
+        model.fit(x, y, epochs=30, verbose=0)
+        found = model.predict(x) - far
+        assert found.min() == pytest.approx(-2, abs=1e-6) and found.max() == pytest.approx(2, abs=1e-6)
+        free = Sequential([Dense(8, "tanh"), Dense(1), Normalization(invert=True)])
+        free.compile("adam", "mse")
+        free.fit(x, y, epochs=30, verbose=0)
+        assert free.theta.tobytes() == model.theta.tobytes()
+    with pytest.raises(ConfigError, match="the smaller one first"):
+        Normalization(bounds=(2.0, 1.0))

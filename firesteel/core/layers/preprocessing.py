@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
 
 from firesteel.core.csr import CSR, Features
 from firesteel.core.layer import Layer, input_dim
-from firesteel.core.spec import choice, flag, number, numbers
+from firesteel.core.spec import choice, flag, later, number, numbers
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.errors import ConfigError
 
@@ -23,6 +23,7 @@ def ended(d_y: Array, g: Views, wants_x: bool) -> None:
 class Standardize(Layer):
     """y_i = (x_i - mean_i) factor_i, with one mean and factor for each input, or one for all.
 
+    In use y lies between the bounds, if there are some; in training it is free.
     Of sparse rows only the non-zeros are multiplied: they enter where all means are 0.
 
     >>> Standardize((1.0, 0.0), (2.0, 1.0)).apply({}, np.array([[2.0, 2.0]]))[0]
@@ -31,15 +32,24 @@ class Standardize(Layer):
 
     mean: tuple[float, ...] = field(repr=False)
     factor: tuple[float, ...] = field(repr=False)
+    bounds: tuple[float, ...] = field(default=(), repr=False)
+
+    @property
+    def random(self) -> bool:  # type: ignore[override]
+        """Whether training differs from use."""
+        return bool(self.bounds)
 
     def moved(self, centre: Sequence[float]) -> "Standardize":
         if not centre:
             return self
         each = np.broadcast_to((self.mean, self.factor), (2, len(centre)))
-        return Standardize(tuple((each[0] - centre).tolist()), tuple(each[1].tolist()))
+        return Standardize(tuple((each[0] - centre).tolist()), tuple(each[1].tolist()), self.bounds)
 
     def lowered(self, centre: Sequence[float]) -> "Standardize":
-        return self.moved((-np.array(centre) / self.factor).tolist()) if centre else self
+        if not centre:
+            return self
+        nearer = self.moved((-np.array(centre) / self.factor).tolist())
+        return replace(nearer, bounds=tuple(bound - centre[0] for bound in self.bounds))
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(self.mean) not in (1, inputs[0][-1]):
@@ -60,6 +70,8 @@ class Standardize(Layer):
             return x.times(factor), ended
         y = x - mean
         y *= factor
+        if rng is None and self.bounds:
+            np.clip(y, *self.bounds, out=y)
         return y, lambda d_y, g, wants_x: d_y * factor
 
 
@@ -107,6 +119,7 @@ class Normalization(Layer):
     input that never changed, is taken as 1 (Keras divides by 1e-7 there), and so is one below what float32 can divide
     by, of 1e-76.
     invert: x sqrt(variance) + mean.
+    bounds: the smallest and the largest output, in use; in training outputs are free.
     Raises ConfigError where they are no finite numbers, or of different lengths.
 
     >>> Normalization([1.0, 0.0], [4.0, 0.0]).parts()[0].factor
@@ -117,9 +130,12 @@ class Normalization(Layer):
     variance: tuple[float, ...] | None = numbers(None, low=0.0, why="its root divides the inputs")
     invert: bool = flag(False)
     input_dim: int | None = choice(None, input_dim)
+    bounds: tuple[float, ...] | None = later(numbers(None, why="outputs lie between them"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.bounds is not None and (len(self.bounds) != 2 or self.bounds[0] > self.bounds[1]):
+            raise ConfigError(f"{self}: bounds are two numbers, the smaller one first", code="config-value")
         means, variances = len(self.mean or ()), len(self.variance or ())
         if means != variances:
             raise ConfigError(
@@ -150,7 +166,8 @@ class Normalization(Layer):
         if self.mean is None or self.variance is None:
             return (Standardize((0.0,), (1.0,)),)
         deviation = (d if d > LEAST_DEVIATION else 1.0 for d in map(math.sqrt, self.variance))
+        bounds = self.bounds or ()
         if not self.invert:
-            return (Standardize(self.mean, tuple(1 / d for d in deviation)),)
+            return (Standardize(self.mean, tuple(1 / d for d in deviation), bounds),)
         scales = tuple(deviation)
-        return (Standardize(tuple(-m / d for m, d in zip(self.mean, scales, strict=True)), scales),)
+        return (Standardize(tuple(-m / d for m, d in zip(self.mean, scales, strict=True)), scales, bounds),)
