@@ -4,7 +4,7 @@ The average is a network too, of the members' layers side by side, so that it is
 executors as any other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -31,7 +31,11 @@ class Foldable(Source, Protocol):
 
 
 def fit_members(
-    build: Callable[[int], Model], source: Foldable, recipe: Recipe, members: int, **given: Any
+    build: Callable[[int], Model],
+    source: Foldable,
+    recipe: Recipe,
+    members: int,
+    given: Callable[[int], Mapping[str, Any]] = lambda number: {},
 ) -> tuple[Model, History]:
     """Train members of one kind, each on all rows but a part of its own, and return their average.
 
@@ -42,7 +46,7 @@ def fit_members(
         source: The rows.
         recipe: How to train; a member's seed is larger by its number.
         members: How many there are.
-        given: For `train.fit`, the same for each.
+        given: Returns what else `train.fit` takes, given a member's number.
 
     Returns:
         The average, and the epochs of all members, whose `member` says which one's they are.
@@ -58,7 +62,7 @@ def fit_members(
         model = build(number)
         try:
             part = source.folded(number, members)
-            history = fit(model, part, replace(recipe, seed=recipe.seed + number), **given)
+            history = fit(model, part, replace(recipe, seed=recipe.seed + number), **given(number))
         except (DataError, DivergenceError) as error:
             if isinstance(error, DataError) and error.code != "data-empty":
                 raise

@@ -28,7 +28,8 @@ from firesteel.core.regularizers import L1L2
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
-from firesteel.search.linear import compare
+from firesteel.search.linear import Comparison, compare
+from firesteel.search.members import fit_members
 from firesteel.spark import tables
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.columns import Columns, NamedColumns
@@ -225,6 +226,13 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         split = AUTOMATIC if self._automatic() else self._number("validationFraction")
         if held is not None and split:
             raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
+        members = self.getOrDefault("members")
+        if members > 1 and (held is not None or self._number("validationFraction")):
+            raise wrong(
+                "members",
+                members,
+                "each holds out a part of its own: leave validationFraction and validationIndicatorCol out",
+            )
         columns = Columns(
             self._columns(),
             self.getOrDefault("labelCol"),
@@ -237,6 +245,9 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             classes=self._classifies,
         )
         names = self._raw(dataset, columns)
+        if members > 1 and (names is None or isinstance(dataset, Packed)):
+            what = "the rows were packed before" if isinstance(dataset, Packed) else "features are vectors or numbers"
+            raise wrong("members", members, f"it is for DataFrames of raw columns (inputCols), and {what}")
         if names is None:
             return columns
         kinds = tuple(sorted((self._if_set("columnKinds") or {}).items()))
@@ -244,7 +255,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             what = f"{unknown[0]!r} is none of the columns that are taken: {', '.join(names[:20])}"
             raise wrong("columnKinds", dict(kinds), what)
         if held is None and self.getOrDefault("validationFraction") == AUTOMATIC:
-            split = AUTOMATIC
+            split = AUTOMATIC if members == 1 else 0.0
         if isinstance(dataset, Packed):
             zone = dataset.columns.zone
         else:
@@ -293,21 +304,41 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         return source
 
     def _fitted(self, source: Frame | Packed, plan: FitPlan) -> Any:
-        survey = source.survey()
+        survey, members = source.survey(), self.getOrDefault("members")
         if source.schema is not None:
             plan = self._suited(plan, source, survey)
         stopping = plan.recipe.stopping
         assert stopping is not None
-        if plan.automatic and survey.held:
+        if plan.automatic and (survey.held or members > 1):
             stopping = replace(stopping, monitor="val_loss", patience=plan.patience)
         design = self._design(source, survey, plan)
         recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
-        network = self._network(design, plan, survey.rows)
-        runs, folder, results = self._if_set("runDir"), self._if_set("checkpointDir"), Results(self)
-        callbacks = [_run_folder(runs, source.feature_names, design.names)] if runs else []
-        checkpoints = SparkCheckpoints(session_of(source), folder) if folder else None
-        callbacks.append(results)
-        history = fit(network, source, recipe, callbacks=callbacks, checkpoints=checkpoints, run=self.uid)
+        results = [Results(self) for _ in range(members)]
+
+        def build(number: int = 0) -> Sequential:
+            return self._network(design, plan, survey.rows)
+
+        def given(number: int = 0) -> dict[str, Any]:
+            runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
+            callbacks = [_run_folder(runs, source.feature_names, design.names)] if runs else []
+            place = f"{folder}/member-{number}" if members > 1 else folder
+            kept = SparkCheckpoints(session_of(source), place) if folder else None
+            run = f"{self.uid}: member {number}" if members > 1 else self.uid
+            return {"callbacks": [*callbacks, results[number]], "checkpoints": kept, "run": run}
+
+        if isinstance(source, Frame) and members > 1:
+            with source.kept() as rows:
+                average, history = fit_members(build, rows, recipe, members, given)
+                average.schema = source.schema
+                network = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
+                with rows.engine(rows.shards_of(recipe)) as engine:
+                    summary = self._summarized(history, network, engine)
+            ended = [one.summary for one in results if one.ended]
+            summary = replace(summary, comparison=_compared(ended, survey.rows))
+        else:
+            network = build()
+            history = fit(network, source, recipe, **given())
+            summary = results[0].summary
         model = self._model()
         network.schema = source.schema
         names = source.feature_names if source.schema is None else source.schema.names
@@ -316,7 +347,9 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         said = None
         if plan.automatic:
             said = _automatic_text(source.said or PACKED, history, recipe.epochs, plan.patience)
-        model._summary = replace(results.summary, heldOut=survey.held, automatic=said)
+        if members > 1:
+            said = f"{members} members, each trained without another part of {survey.rows:,} rows"
+        model._summary = replace(summary, heldOut=survey.held, automatic=said)
         model._resetUid(self.uid)
         used = {"validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
         if source.schema is not None:
@@ -345,7 +378,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             front, whole = whole[0], whole[1:]
         stopping = made.recipe.stopping
         assert stopping is not None
-        if survey.held:
+        if survey.held or self.getOrDefault("members") > 1:
             patience = found.patience if self.getOrDefault("earlyStoppingRounds") == AUTOMATIC else stopping.patience
             monitor = f"val_{self.getOrDefault('evalMetric')}"
             stopping = replace(stopping, monitor=monitor, patience=patience)
@@ -422,7 +455,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 class Results(Callback):
     """Takes the results of a stage's fit from the packed rows when it has ended, while they are there."""
 
-    observes = True
+    observes, ended = True, False
     summary: TrainingSummary
 
     def __init__(self, stage: NetworkEstimator) -> None:
@@ -436,7 +469,17 @@ class Results(Callback):
         rows = "training" if self.scored is self.training else "validation"
         found = self.stage._summarized(self.model.history, self.model, self.training)
         compared = compare(kind, self.model, self.training, self.scored, rows, f"{self.stage.uid}: summary")
-        self.summary = replace(found, comparison=compared)
+        self.summary, self.ended = replace(found, comparison=compared), True
+
+
+def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:
+    """Return the mean of the members' comparisons, each of which is over rows that the member was not trained on."""
+    each = [one.comparison for one in found if one.comparison is not None]
+    if not each:
+        return None
+    scores = [[getattr(one, name) for one in each] for name in ("network", "linear")]
+    network, linear = [None if None in some else sum(some) / len(some) for some in scores]
+    return replace(each[0], rows=f"{rows:,} rows, each by the member without it", network=network, linear=linear)
 
 
 def _run_folder(parent: str, features: list[str] | None, classes: list[str] | None) -> Callback:
@@ -518,7 +561,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
     def _packed(self, candidate: NetworkEstimator) -> Any:
         """Return the rows that a candidate trains on, packed by whoever wants them first."""
         plan = candidate._plan(self.dataset)
-        if isinstance(self.dataset, Packed):
+        if isinstance(self.dataset, Packed) or candidate.getOrDefault("members") > 1:
             return self.dataset
         with self.lock:
             busy = self.busy.setdefault(plan.columns, threading.Lock())

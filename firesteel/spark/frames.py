@@ -5,6 +5,7 @@ the functions of `packing.py`; the engine that holds the result is in `engine.py
 """
 
 import contextlib
+import copy
 import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from firesteel.errors import DataError
 from firesteel.spark import packing, tables, worker
 from firesteel.spark.columns import Columns, NamedColumns, check_name, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
-from firesteel.spark.failures import alive, session_of
+from firesteel.spark.failures import alive, let_go, session_of
 from firesteel.spark.parcel import ship
 from firesteel.spark.raw import RawColumns
 from firesteel.tables import policy
@@ -230,9 +231,28 @@ class Frame:
         self.surveyed = profile.sampled(functools.reduce(Sample.plus, samples)) if samples else profile
         return self.surveyed
 
+    @contextlib.contextmanager
+    def kept(self) -> Iterator["Frame"]:
+        """Give these rows, of raw columns, out of Spark's cache, where they are computed once for several fits."""
+        made = copy.copy(self)
+        made.frame = made.surveying = self.surveying.persist()
+        made.parts = {name: F.col(name) for name in self.parts}
+        try:
+            yield made
+        finally:
+            let_go(made.frame.unpersist)
+
+    def folded(self, fold: int, folds: int) -> "Frame":
+        """Return these rows with one of some equal parts of them, by key, held out."""
+        made = copy.copy(self)
+        made.hold, made.said = HoldOut(1 / folds, fold=(fold, folds)), ""
+        made.columns, made.surveyed = replace(self.columns, split=1 / folds), None
+        made.reading = replace(self.reading, hold=made.hold)
+        return made
+
     def _learn(self) -> None:
         """Learn what raw columns become, and the words of a label of text."""
-        if self.raw is None:
+        if self.raw is None or self.reading.raw is not None:
             return
         wanted = [name for name in self.parts if name == "y" or name.startswith("c")]
         frame = self.frame.select(*(self.parts[name].alias(name) for name in wanted))

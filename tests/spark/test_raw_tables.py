@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
-from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor
+from firesteel.search.members import members_of
+from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.frames import Frame
 from firesteel.spark.tables import taken
@@ -183,6 +184,20 @@ def test_a_boolean_label_has_a_boolean_prediction_and_an_empty_name_switches_col
     assert quiet.columns == [*rows.columns, "rawPrediction", "probability", "prediction"]
 
 
+def test_members_are_averaged_on_any_partitions_and_come_back(frame, tmp_path):
+    stage = NeuralNetworkClassifier(labelCol="late", inputCols=["carrier", "temp", "at"], members=3, **SHORT)
+    model = stage.fit(frame)
+    again = stage.fit(frame.repartition(5))
+    assert model.network.fingerprint() == again.network.fingerprint()
+    assert [len(one.get_weights()) for one in members_of(model.network)] == [4, 4, 4]
+    assert {row["member"] for row in model.history.rows} == {0, 1, 2} and model.summary.comparison.network is not None
+    assert "3 members, each trained without another part of 240 rows" in str(model.summary)
+    model.save(str(tmp_path / "members"))
+    back = NeuralNetworkClassifierModel.load(str(tmp_path / "members"))
+    wanted = model.transform(frame).select("probability").collect()
+    assert back.transform(frame).select("probability").collect() == wanted
+
+
 def test_arrays_and_vectors_are_as_many_columns_as_they_have_elements(frame):
     rows = frame.select("late", F.array("temp", F.col("small").cast("double")).alias("list"), "carrier")
     rows = rows.withColumn(
@@ -228,6 +243,16 @@ WRONG = {
         {"labelCol": "words", "inputCols": ["temp"], "layers": [Dense(2, "softmax")]},
         ConfigError,
         "layers=.*2 classes, .* 8 different words",
+    ),
+    "members of vectors": (
+        {"members": 2, "featuresCol": "temp"},
+        ConfigError,
+        "members=2: .* are vectors",
+    ),
+    "members and a share": (
+        {"members": 2, "validationFraction": 0.1},
+        ConfigError,
+        "members=2: each holds out a part",
     ),
     "a map": ({"inputCols": ["map"]}, DataError, "column 'map' is map<string,int>: inputCols takes text"),
     "ragged": ({"inputCols": ["parts"]}, DataError, "column 'parts' holds rows of different lengths, of 1 to 2"),
