@@ -53,7 +53,7 @@ def test_scikit_learns_own_checks_pass(kind):
 
 def test_a_frame_of_raw_columns_is_learned_and_scored():
     x, y = frame()
-    made = NeuralNetworkClassifier().fit(x, y)
+    made = NeuralNetworkClassifier(members=1).fit(x, y)
     assert made.score(x, y) > 0.9 and is_classifier(made)
     assert made.classes_.tolist() == ["in time", "late"]
     assert made.n_features_in_ == 4 and made.feature_names_in_.tolist() == list(x)
@@ -66,7 +66,7 @@ def test_a_frame_of_raw_columns_is_learned_and_scored():
 def test_numbers_are_predicted_in_their_own_unit():
     x, _ = frame()
     y = 1e6 + 1e3 * np.where(x["age"].isna(), 0, x["age"])
-    made = NeuralNetworkRegressor().fit(x, y)
+    made = NeuralNetworkRegressor(members=1).fit(x, y)
     assert made.score(x, y) > 0.9 and is_regressor(made)
     assert made.predict(x).shape == (300,)
 

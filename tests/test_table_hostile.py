@@ -13,7 +13,7 @@ from firesteel.errors import DataError
 from firesteel.layers import Dense, Table
 from firesteel.models import Sequential, load_model
 from firesteel.tables.containers import columns_of
-from firesteel.tables.profile import Profile, learn
+from firesteel.tables.profile import MOST_VALUES, Profile, learn, most_words, sample_size
 from firesteel.tables.schema import NumberColumn
 
 ROWS = 60
@@ -158,6 +158,11 @@ def test_ten_thousand_columns_are_learned_and_encoded():
     assert len(schema.columns) == 10_000 and np.isfinite(x).all()
     assert not any(one.edges for one in schema.columns if isinstance(one, NumberColumn))
     assert time.process_time() - begin < 60
+
+
+def test_the_sample_and_the_words_do_not_grow_with_the_columns():
+    for columns in (1, 22, 1_000, 10_000):
+        assert columns * sample_size(columns) <= MOST_VALUES and columns * most_words(columns) <= MOST_VALUES
 
 
 def test_the_bins_grow_no_further_with_the_columns():

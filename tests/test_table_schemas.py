@@ -172,6 +172,7 @@ def test_a_zone_shows_what_python_says(zone):
         (1, 1, 20),
         (1969, 7, 1),
         (1969, 12, 31),
+        (2008, 11, 2),  # one minute past midnight in Newfoundland
         (2013, 3, 31),
         (2013, 10, 27),
         (2013, 11, 3),

@@ -37,7 +37,7 @@ from firesteel.train.blocks import Keys, id_keys, row_keys
 
 MOST_ROWS, MOST_VALUES = 1 << 16, 4_000_000
 """The most rows in the sample, and values."""
-MOST_WORDS, FEWEST_WORDS = 1 << 16, 1 << 10
+MOST_WORDS, FEWEST_WORDS = 1 << 16, 1 << 8
 """The most words that are kept of a column, and how many are in any case."""
 ONE_HOT, FEW = 8, 12
 """Up to so many words have an input each; up to so many whole numbers are categories too."""

@@ -404,28 +404,33 @@ def local(values: ColumnValues, zone: str) -> npt.NDArray[np.int64]:
 def shifted(us: npt.NDArray[np.int64], zone: str, back: bool = False) -> npt.NDArray[np.int64]:
     """Return what the clock of a zone shows at these moments; or back: the moments when it shows these times.
 
-    Of a time that it shows twice the first moment is meant.  A zone changes at whole quarters of an hour, as all have
-    done since 1972.
+    Of a time that it shows twice the first moment is meant.  A zone is taken to change at most once a day, at a whole
+    minute, as all have done since 1973.
     """
     where = clock(zone)
     if where is datetime.UTC:
         return us
-    quarters, at = np.unique(us // QUARTER, return_inverse=True)
     begin = datetime.datetime(1970, 1, 1, tzinfo=where if back else datetime.UTC)
-    shifts = [
-        (begin + datetime.timedelta(minutes=15 * one)).astimezone(where).utcoffset() or datetime.timedelta()
-        for one in quarters.clip(LIMITS[0], LIMITS[1]).tolist()
-    ]
-    shift = np.array([round(one.total_seconds()) * 1_000_000 for one in shifts], np.int64)[at.reshape(-1)]
+
+    def offsets(minutes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        times = [begin + MINUTE * one for one in minutes.clip(LIMITS[0], LIMITS[1]).tolist()]
+        found = [one.astimezone(where).utcoffset() or datetime.timedelta() for one in times]
+        return np.array([round(one.total_seconds()) * 1_000_000 for one in found], np.int64)
+
+    days, at = np.unique(us // DAY, return_inverse=True)
+    first, last = offsets(1440 * days), offsets(1440 * days + 1439)
+    shift, changing = first[at.reshape(-1)], (first != last)[at.reshape(-1)]
+    minutes, at = np.unique(us[changing] // 60_000_000, return_inverse=True)
+    shift[changing] = offsets(minutes)[at.reshape(-1)]
     return us - shift if back else us + shift
 
 
-QUARTER = DAY // 96
+MINUTE = datetime.timedelta(minutes=1)
 LIMITS = tuple(
-    (datetime.datetime(year, month, 15) - datetime.datetime(1970, 1, 1)) // datetime.timedelta(minutes=15)
+    (datetime.datetime(year, month, 15) - datetime.datetime(1970, 1, 1)) // MINUTE
     for year, month in ((1, 1), (9999, 12))
 )
-"""The quarters of an hour since 1970 between which Python knows the zones."""
+"""The minutes since 1970 between which Python knows the zones."""
 
 
 COLUMNS: dict[str, Spec] = {
