@@ -138,10 +138,10 @@ class NamedColumns:
 
         role: what the user calls the column's part.
         """
-        where, kind = self._one(name, role)
+        where, kind = self.one(name, role)
         return F.col(where), kind
 
-    def _one(self, name: str, role: str) -> tuple[str, T.DataType]:
+    def one(self, name: str, role: str) -> tuple[str, T.DataType]:
         """Return how to write the column of this name for Spark, and its type."""
         found = self.matching(name)
         if not found:
@@ -192,7 +192,7 @@ class NamedColumns:
 
     def _number(self, name: str, role: str) -> tuple[str, T.DataType]:
         """Return how to write a column of numbers for Spark, and its type.  Raises DataError for any other column."""
-        where, kind = self._one(name, role)
+        where, kind = self.one(name, role)
         if isinstance(kind, T.NumericType | T.BooleanType):
             return where, kind
         if isinstance(kind, T.StringType):

@@ -29,7 +29,7 @@ from firesteel.spark.columns import Columns, NamedColumns, check_name, check_nam
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.failures import alive, let_go, session_of
 from firesteel.spark.parcel import ship
-from firesteel.spark.raw import RawColumns
+from firesteel.spark.raw import LABEL, RAW, RawColumns
 from firesteel.tables import policy
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
@@ -106,7 +106,7 @@ class Frame:
             table = NamedColumns(frame)
             kinds, parts = tuple[str, ...](), dict[str, Column]()
             if columns.raw:
-                kinds, parts = tables.selected(table, columns.features, "inputCols")
+                kinds, parts[RAW] = tables.selected(table, columns.features, "inputCols")
                 if "timestamp" in kinds:
                     tables.check_zone(columns.zone)
             else:
@@ -254,8 +254,7 @@ class Frame:
         """Learn what raw columns become, and the words of a label of text."""
         if self.raw is None or self.reading.raw is not None:
             return
-        wanted = [name for name in self.parts if name == "y" or name.startswith("c")]
-        frame = self.frame.select(*(self.parts[name].alias(name) for name in wanted))
+        frame = self.frame.select(*(one.alias(name) for name, one in self.parts.items() if name in (RAW, LABEL)))
         schema, labels, rows = tables.learned(frame, self.raw, self.columns, self.names)
         self.labels = labels if self.raw.text else self.labels
         if schema is not None:

@@ -2,7 +2,7 @@
 
 What is read are batches with the columns x, y and w and, where the user has them, `key`, a hash of an identifier,
 `held`, whether a row is for validation, and `where0`, ..., what identifies a row in a message; vectors come
-in parts, which `arrow.whole` puts together, and raw columns as c0, c1, ..., which `raw.py` encodes.
+in parts, which `arrow.whole` puts together, and raw columns in a struct, which `raw.py` encodes.
 Every function is pure and reads its input to the end; which partition
 it gets decides nothing.  `frames.py` strings them into jobs; `worker.py` reads the blocks that come out.
 """

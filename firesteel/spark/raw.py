@@ -1,11 +1,11 @@
 """Raw columns on executors: Arrow's batches become columns of values, their profile, and flat rows.
 
-What is read are the columns c0, c1, ... as `tables.py` selects them: text, whole numbers and doubles.  In need of
-NumPy and pyarrow alone, like `packing.py` and `worker.py`, which read rows through it.
+What is read is a struct of the columns c0, c1, ... as `tables.py` selects them: text, whole numbers and doubles.  In
+need of NumPy and pyarrow alone, like `packing.py` and `worker.py`, which read rows through it.
 """
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,8 @@ from firesteel.tables.schema import DAY, TEXT, ColumnValues, Schema, encoded
 
 PARTS = 16
 """So many profiles are gathered before they are added up."""
-LABEL = "y"
+RAW, LABEL = "raw", "y"
+"""The columns of a batch that hold raw columns and the label."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,16 @@ class RawColumns:
     text: bool = False
     version: str = firesteel.__version__
 
-    def values(self, column: Callable[[str], pa.Array]) -> dict[str, ColumnValues]:
-        """Return the columns' values.  column: returns Arrow's column c0, ..."""
-        found = {name: values_of(column(f"c{n}"), self.kinds[n]) for n, name in enumerate(self.names)}
+    def values(self, struct: pa.Array) -> dict[str, ColumnValues]:
+        """Return the columns' values.  struct: of the columns c0, c1, ..."""
+        columns = zip(self.names, self.kinds, struct.flatten(), strict=True)
+        found = {name: values_of(column, kind) for name, kind, column in columns}
         return found | {name: found[name].as_text() for name in self.categories}
 
-    def rows(self, column: Callable[[str], pa.Array], count: int) -> npt.NDArray[np.float32]:
+    def rows(self, struct: pa.Array) -> npt.NDArray[np.float32]:
         """Return flat rows, (n, I)."""
         assert self.schema is not None
-        return self.schema.encode(self.values(column), count)
+        return self.schema.encode(self.values(struct), len(struct))
 
     def struct(self, frame: Any) -> pa.Array:
         """Return pandas's columns c0, c1, ... as Arrow would have handed them over."""
@@ -76,8 +78,7 @@ class RawColumns:
             batch = batch.set_column(batch.schema.get_field_index(LABEL), LABEL, made)
         if self.schema is None:
             return batch
-        x = arrow.lists(self.rows(batch.column, batch.num_rows))
-        return batch.drop_columns([f"c{n}" for n in range(len(self.names))]).append_column("x", x)
+        return batch.drop_columns([RAW]).append_column("x", arrow.lists(self.rows(batch.column(RAW))))
 
 
 def values_of(column: pa.Array, kind: str) -> ColumnValues:
@@ -142,7 +143,7 @@ def merged(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
 
 
 def _found(raw: RawColumns, batch: pa.RecordBatch) -> TableProfile:
-    profile = Profile.of(raw.values(batch.column), batch.num_rows)
+    profile = Profile.of(raw.values(batch.column(RAW)) if raw.names else {}, batch.num_rows)
     if not raw.text:
         return TableProfile(profile, NO_WORDS)
     y = values_of(batch.column(LABEL), TEXT)

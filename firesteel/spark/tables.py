@@ -151,27 +151,29 @@ def _as_array(table: NamedColumns, name: str, role: str) -> Column:
     return F.when(column.isNotNull(), vector_to_array(column)) if isinstance(of, VectorUDT) else column
 
 
-def located(table: NamedColumns, name: str, role: str) -> tuple[Column, DataType]:
+def located(table: NamedColumns, name: str, role: str) -> tuple[str | Column, DataType]:
     """Return a column, or of a column v of arrays or vectors the element that v[0] means, and its type.
 
-    Raises DataError where there is none.
+    It is a text for Spark, which reads one text for thousands of columns faster than it is called for each; but of
+    vectors, for which SQL has no word.  Raises DataError where there is none.
     """
     part = ELEMENT.fullmatch(name)
     if part and not table.matching(name) and len(found := table.matching(part[1])) == 1:
-        of = found[0][1].dataType
-        if _is_list(of):
-            element = of.elementType if isinstance(of, ArrayType) else DoubleType()
-            return F.get(_as_array(table, part[1], role), F.lit(int(part[2]))), element
-    return table.column(name, role)
+        where, of = found[0][0], found[0][1].dataType
+        if isinstance(of, VectorUDT):
+            return F.get(_as_array(table, part[1], role), F.lit(int(part[2]))), DoubleType()
+        if isinstance(of, ArrayType) and _is_list(of):
+            return f"get({where}, {part[2]})", of.elementType
+    return table.one(name, role)
 
 
-def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tuple[str, ...], dict[str, Column]]:
-    """Return the kinds of raw columns, and the columns c0, c1, ... as executors read them.
+def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tuple[str, ...], Column]:
+    """Return the kinds of raw columns, and one struct of the columns c0, c1, ... as executors read them.
 
     Raises DataError for columns that are not there, or of another type.
     """
-    kinds, found = list[str](), dict[str, Column]()
-    for number, name in enumerate(names):
+    kinds, found = list[str](), list[str | Column]()
+    for name in names:
         column, of = located(table, name, role)
         kind = kind_of(of)
         if kind is None:
@@ -181,26 +183,34 @@ def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tupl
                 code="data-type",
             )
         kinds.append(kind)
-        found[f"c{number}"] = _handed(column, of, kind)
-    return tuple(kinds), found
+        found.append(_handed(column, of, kind))
+    return tuple(kinds), _struct(found)
 
 
-def _handed(column: Column, of: DataType, kind: str) -> Column:
+def _handed(column: str | Column, of: DataType, kind: str) -> str | Column:
     """Return a column as text, whole numbers or doubles; `raw.values_of` knows what they mean."""
-    if isinstance(of, NullType):
-        return column.cast({TEXT: "string", "float": "double"}.get(kind, "bigint"))
-    if kind == TEXT:
-        return column.cast("string")
-    if kind == "float":
-        return column.cast("double")
+    if not isinstance(column, str) or isinstance(of, NullType):
+        return column if not isinstance(column, str) else f"cast(null as {HANDED.get(kind, 'bigint')})"
     if kind == "date":
-        return F.unix_date(column).cast("bigint")
+        return f"cast(unix_date({column}) as bigint)"
     if kind == "timestamp":
-        return F.unix_micros(column)
+        return f"unix_micros({column})"
     if kind == "wall":  # there is no function of Spark's that leaves the session's zone out
-        seconds = F.hour(column) * 3600 + F.minute(column) * 60 + F.extract(F.lit("SECOND"), column)
-        return F.unix_date(column.cast("date")).cast("bigint") * 86_400_000_000 + (seconds * 1_000_000).cast("bigint")
-    return column.cast("bigint")
+        seconds = f"hour({column}) * 3600 + minute({column}) * 60 + extract(SECOND FROM {column})"
+        days = f"cast(unix_date(cast({column} as date)) as bigint)"
+        return f"{days} * 86400000000L + cast(({seconds}) * 1000000 as bigint)"
+    return f"cast({column} as {HANDED.get(kind, 'bigint')})"
+
+
+HANDED = {TEXT: "string", "float": "double"}
+"""What executors get of columns of a kind, where it is not bigint."""
+
+
+def _struct(columns: Sequence[str | Column]) -> Column:
+    if all(isinstance(one, str) for one in columns):
+        return F.expr(f"struct({', '.join(f'{one} AS c{number}' for number, one in enumerate(columns))})")
+    made = [F.expr(one) if isinstance(one, str) else one for one in columns]
+    return F.struct(*(one.alias(f"c{number}") for number, one in enumerate(made)))
 
 
 def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
@@ -217,8 +227,8 @@ def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
             f"{table.shown()}.  To do: give it the columns {', '.join(schema.names[:20])}, in any order",
             code="data-schema",
         )
-    kinds, columns = list[str](), list[Column]()
-    for number, one in enumerate(schema.columns):
+    kinds, columns = list[str](), list[str | Column]()
+    for one in schema.columns:
         column, of = located(table, one.name, "inputCols")
         kind = one.kinds[0] if isinstance(of, NullType) else kind_of(of)
         if kind not in one.kinds:
@@ -229,8 +239,8 @@ def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
                 code="data-schema",
             )
         kinds.append(kind)
-        columns.append(_handed(column, of, str(kind)).alias(f"c{number}"))
-    return RawColumns(tuple(schema.names), tuple(kinds), schema=schema), F.struct(*columns)
+        columns.append(_handed(column, of, str(kind)))
+    return RawColumns(tuple(schema.names), tuple(kinds), schema=schema), _struct(columns)
 
 
 def _more(names: Sequence[str]) -> str:
@@ -257,7 +267,7 @@ def learned(
 ) -> tuple[Schema | None, tuple[str, ...] | None, int]:
     """Profile rows; return the schema of their raw columns, the words of the label, and how many rows there are.
 
-    frame: has the columns c0, c1, ... and y.  meant: what the user says of them.  called: parts, in messages.
+    frame: has the columns raw and y.  meant: what the user says of them.  called: parts, in messages.
     Raises DataError where nothing can be learned from them.
     """
     parts = frame.mapInArrow(functools.partial(raw.profiled, columns, MOST), raw.PROFILE_SCHEMA)
@@ -290,7 +300,7 @@ def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> dict[st
     if not names:
         return {}
     at = {columns.names.index(name): name for name in names}
-    pairs = [F.struct(F.lit(n).alias("at"), F.col(f"c{n}").cast("string").alias("word")) for n in at]
+    pairs = [F.struct(F.lit(n).alias("at"), F.col(raw.RAW)[f"c{n}"].cast("string").alias("word")) for n in at]
     each = frame.select(F.explode(F.array(*pairs)).alias("one")).select("one.*").where("word is not null")
     often = each.groupBy("at", "word").count().where(F.col("count") >= max(2, profile.rows // 100_000))
     order = Window.partitionBy("at").orderBy(F.desc("count"), "word")

@@ -184,9 +184,7 @@ class Outputs:
 
     def __call__(self, column: pa.Array) -> pa.Array:
         if self.raw is not None:
-            fields = dict(zip((f"c{n}" for n in range(len(self.raw.names))), column.flatten(), strict=True))
-            rows = self.raw.rows(fields.__getitem__, len(column))
-            return as_lists(self.score(rows), np.zeros(len(column), bool))
+            return as_lists(self.score(self.raw.rows(column)), np.zeros(len(column), bool))
         null = column.is_null().to_numpy(zero_copy_only=False)
         if null.any() and self.invalid == "error":
             raise self._refused("no value (null)", int(null.sum()), len(null))
