@@ -268,7 +268,7 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
         ({"predictionCol": "probability"}, "they must differ"),
         ({"classWeights": {7: 1.0}}, "there is no class 7"),
         ({"classWeights": {0.5: 1.0}}, "names classes by their numbers"),
-        ({"classWeights": {"lemon": 1.0}}, "names classes by their numbers"),
+        ({"classWeights": {"lemon": 1.0}}, "there is no class 'lemon'"),
         ({"layers": [Dense(1)], "loss": "mse", "hiddenLayers": None}, "a classifier's network ends in softmax"),
         ({"idCol": "id_of_some"}, "column 'id_of_some' holds no value"),
         ({"classWeights": {0: -1.0}}, "weights are 0 or more"),
