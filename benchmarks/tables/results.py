@@ -123,7 +123,8 @@ def report(records: Iterable[Record]) -> Iterator[str]:
     classes = [table for table in tables if results.metric(table) != "rmse"]
     yield "Log-loss:\n"
     yield from grid(["table", *models], each(lambda m, t: spread(results.values(m, t, "log_loss")), classes))
-    yield "Seconds of a fit with its predictions, and in brackets those of the processor without the JVM's (means):\n"
+    yield "Seconds of a fit with its predictions, and in brackets those of the processor without the JVM's (means);"
+    yield "what else the machine does lengthens the first and hardly the second:\n"
     yield from grid(["table", *models], each(lambda m, t: _seconds(results, m, t), tables))
     yield "Behind a baseline by more than a standard error of the difference:\n"
     for model in models:
