@@ -190,6 +190,11 @@ def test_a_column_that_says_nothing_is_left_out_with_the_reason(column, why):
         learn(Profile.of({"a": column}, rows))
 
 
+def test_a_table_without_rows_is_refused():
+    with pytest.raises(DataError, match="no rows to learn from"):
+        learn(Profile.of(chosen(mixed(), slice(0, 0)), 0))
+
+
 def test_one_value_and_missing_ones_say_which_is_missing():
     for column in (ColumnValues("float", np.array([5.0, np.nan, 5.0])), words(["a", "b", "a"], [1])):
         schema = learn(Profile.of({"a": column}, 3))

@@ -270,8 +270,10 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
         zone: The time zone in which timestamps have their hours and days.
 
     Raises:
-        DataError: If there is nothing to learn from in any column.
+        DataError: If there is nothing to learn from in any column, or no row.
     """
+    if not profile.rows:
+        raise DataError("the table has no rows to learn from: give some", code="data-empty")
     numbers = sum(extent.kind not in WORDS for extent in profile.extents.values())
     usual = min(max(FEWEST_BINS, profile.rows // ROWS_A_BIN), ALL_BINS // max(1, numbers))
     found, left_out = list[TableColumn](), list[tuple[str, str]]()
