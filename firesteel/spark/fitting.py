@@ -250,6 +250,10 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             raise wrong("members", members, f"it is for DataFrames of raw columns (inputCols), and {what}")
         if names is None:
             return columns
+        if columns.label in names:
+            raise wrong(
+                "inputCols", list(names[:20]), f"{columns.label!r} is the label, which is not known of new rows"
+            )
         kinds = tuple(sorted((self._if_set("columnKinds") or {}).items()))
         if unknown := [name for name, _ in kinds if name not in names]:
             what = f"{unknown[0]!r} is none of the columns that are taken: {', '.join(names[:20])}"

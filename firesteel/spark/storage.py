@@ -288,6 +288,8 @@ def _about(metadata: dict[str, Any]) -> dict[str, Any]:
     for name in ("features", "classes"):
         if (names := about.get(name)) is not None and (type(names) is not list or {*map(type, names)} - {str}):
             raise ValueError(f"{name} are no list of names")
+    if about.get("label") not in (None, "text", "boolean"):
+        raise ValueError("the label is neither text nor boolean")
     if type(about.get("few", False)) is not bool:
         raise ValueError("few is neither true nor false")
     return dict(about)

@@ -14,6 +14,7 @@ from firesteel.search.members import members_of
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.frames import Frame
+from firesteel.spark.storage import _about
 from firesteel.spark.tables import taken
 from firesteel.tables import profile
 from firesteel.tables.containers import columns_of
@@ -184,6 +185,12 @@ def test_a_boolean_label_has_a_boolean_prediction_and_an_empty_name_switches_col
     assert quiet.columns == [*rows.columns, "rawPrediction", "probability", "prediction"]
 
 
+def test_a_damaged_description_of_a_label_is_refused():
+    assert _about({"firesteel": {"label": "text"}}) == {"label": "text"}
+    with pytest.raises(ValueError, match="neither text nor boolean"):
+        _about({"firesteel": {"label": ["text"]}})
+
+
 def test_members_are_averaged_on_any_partitions_and_come_back(frame, tmp_path):
     stage = NeuralNetworkClassifier(labelCol="late", inputCols=["carrier", "temp", "at"], members=3, **SHORT)
     model = stage.fit(frame)
@@ -254,6 +261,7 @@ WRONG = {
         ConfigError,
         "members=2: each holds out a part",
     ),
+    "the label": ({"inputCols": ["temp", "late"]}, ConfigError, "inputCols=.*'late' is the label"),
     "a map": ({"inputCols": ["map"]}, DataError, "column 'map' is map<string,int>: inputCols takes text"),
     "ragged": ({"inputCols": ["parts"]}, DataError, "column 'parts' holds rows of different lengths, of 1 to 2"),
     "nothing to learn": ({"inputCols": ["same"]}, DataError, "same: one value in all rows"),
