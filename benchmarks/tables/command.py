@@ -62,8 +62,8 @@ def main(words: list[str]) -> None:
         if run[2] not in wanted or (finished(kept(given.folder, run), given.limit) and not given.again):
             continue
         record = perform(given.folder, run, given.threads, given.limit)
-        told = record.get("failed", "").strip().splitlines()[-1:] or [_scores(record)]
-        print(f"{' '.join(run)}: {told[0]}", file=sys.stderr, flush=True)
+        shown = record.get("failed", "").strip().splitlines()[-1:] or [_scores(record)]
+        print(f"{' '.join(run)}: {shown[0]}", file=sys.stderr, flush=True)
     splits = CHOOSE if given.choose else SPLITS
     text = "\n".join(report(record for record in records(given.folder) if record["split"] in splits))
     print(text)

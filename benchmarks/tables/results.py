@@ -83,8 +83,8 @@ def spread(values: dict[str, float]) -> str:
     if not values:
         return "–"
     mean, error = mean_and_error(list(values.values()))
-    told = number(mean) if math.isnan(error) else f"{number(mean)} ± {number(error)}"
-    return told if len(values) == 3 else f"{told} ({len(values)})"
+    shown = number(mean) if math.isnan(error) else f"{number(mean)} ± {number(error)}"
+    return shown if len(values) == 3 else f"{shown} ({len(values)})"
 
 
 def percent(value: float) -> str:
@@ -171,5 +171,5 @@ def _threads(results: Results) -> str:
         for record in runs.values():
             found.setdefault(record["threads"], set()).add(model)
             packages |= {f"{name} {version}" for name, version in record["versions"].items()}
-    told = "; ".join(f"{count}: {', '.join(sorted(models))}" for count, models in sorted(found.items()))
-    return f"Threads: {told}.  Versions: {', '.join(sorted(packages))}."
+    shown = "; ".join(f"{count}: {', '.join(sorted(models))}" for count, models in sorted(found.items()))
+    return f"Threads: {shown}.  Versions: {', '.join(sorted(packages))}."

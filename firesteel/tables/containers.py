@@ -26,8 +26,10 @@ def is_table(x: Any) -> bool:
     """Return whether this is a table with named columns."""
     if isinstance(x, Mapping):
         return not hasattr(x, "shape")  # as one of SciPy's sparse matrices has
+    if hasattr(x, "mapInArrow"):  # a DataFrame of Spark's, where other names are columns
+        return False
     names = getattr(x, "columns", getattr(x, "column_names", None))
-    return names is not None and getattr(x, "ndim", 2) == 2 and not hasattr(x, "mapInArrow")
+    return names is not None and getattr(x, "ndim", 2) == 2
 
 
 def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str, ColumnValues], int]:
