@@ -435,3 +435,19 @@ def test_text_is_read_character_for_character():
     odd = ["", " ", "\0", "a\0", "\ud800", "😀", "e\u0301", "é", "None", "nan", "NA"]
     found = values_of(odd, "a")
     assert read(found) == odd and len(set(found.words)) == len(odd)
+
+
+class Frame:
+    """A DataFrame of Spark Connect, which makes a column of any name that it is asked for."""
+
+    columns = ("a",)
+
+    def mapInArrow(self):
+        """What pandas' frames do not have."""
+
+    def __getattr__(self, name):
+        raise AssertionError(name)
+
+
+def test_a_frame_of_spark_is_no_table_and_is_not_asked_for_columns():
+    assert not is_table(Frame())
