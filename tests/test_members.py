@@ -104,3 +104,16 @@ def test_models_that_differ_are_not_averaged():
         model.build((None, 5))
     with pytest.raises(ConfigError, match="same inputs and outputs"):
         averaged([one, other])
+
+
+def test_targets_far_from_zero_are_refused_when_the_first_member_is_trained():
+    trained = []
+
+    def made(number):
+        trained.append(number)
+        return build("linear")
+
+    source = Arrays(X, 1e9 + X[:, 0], None, "float32")
+    with pytest.raises(ConfigError, match="subtract their mean before"):
+        fit_members(made, source, Recipe(epochs=1), 3)
+    assert trained == [0]

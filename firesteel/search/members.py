@@ -68,6 +68,7 @@ def fit_members(
                 raise
             failed = error
             continue
+        _check_near(model)  # after the first, and not after all of them
         made.append(model)
         rows += [{"member": number, **row} for row in history.rows]
     if failed is not None and not made:
@@ -88,10 +89,8 @@ def averaged(members: Sequence[Model]) -> Model:
     ends = {type(one.network.parts[-1]) for one in members}
     if len(kinds) > 1 or len(ends) > 1 or not first.chained:
         raise ConfigError("members of an average are chains with the same inputs and outputs", code="config-members")
-    if any(one.network.centre.targets for one in members):
-        raise ConfigError(
-            "members are not averaged for targets so far from zero: subtract their mean before", code="config-members"
-        )
+    for model in members:
+        _check_near(model)
     nodes, last = list[Node](), list[int]()
     for model in members:
         for number, node in enumerate(model.network.nodes):
@@ -106,6 +105,14 @@ def averaged(members: Sequence[Model]) -> Model:
         together.compile(how["optimizer"], how["loss"], how["metrics"])
     together._choose(np.concatenate([one.theta for one in members]))
     return together
+
+
+def _check_near(model: Model) -> None:
+    """Raise ConfigError for a model whose targets are counted from a centre, which a graph of nodes does not have."""
+    if model.network.centre.targets:
+        raise ConfigError(
+            "members are not averaged for targets so far from zero: subtract their mean before", code="config-members"
+        )
 
 
 def _ends(kind: type) -> list[Layer]:
