@@ -45,7 +45,8 @@ ABOUT = """A network that predicts {what} from a table, trained with AdamW and a
         n_iter_no_change: How many passes without a better loss of these rows end the training.
         warm_start: Whether a further `fit` goes on from the network that there is.
         members: How many networks are trained, each without another part of the rows, which chooses its pass; their
-            outputs are averaged.  1 where nothing is held out, or with warm_start, if it is not given.
+            outputs are averaged.  If it is not given, 1 where nothing is held out, with warm_start and with
+            validation_fraction.
 
     None is what is good for so many rows: see `firesteel/tables/policy.py`.
 
@@ -167,13 +168,14 @@ class _Estimator:
 
     def _members(self, usual: int) -> int:
         """Return how many networks to train.  Raises ConfigError for a number that cannot be."""
+        alone = self.warm_start or self.validation_fraction is not None
         if self.members is None:
-            return 1 if self.warm_start else usual
+            return 1 if alone else usual
         count = whole(self.members)
-        if count is None or count < 1 or (count > 1 and (self.warm_start or not self.early_stopping)):
+        if count is None or count < 1 or (count > 1 and (alone or not self.early_stopping)):
             raise ConfigError(
-                f"members={self.members!r}: it must be an integer of at least 1, and 1 with warm_start or without "
-                "early_stopping",
+                f"members={self.members!r}: it must be an integer of at least 1, and 1 with warm_start, with "
+                "validation_fraction (each member holds out its own part) or without early_stopping",
                 code="config-value",
             )
         return count
