@@ -62,6 +62,7 @@ class Columns:
     split "auto": the rows decide, and classes says whether targets are classes.
     skip: whether rows with nulls, NaN or infinite values are left out instead of refused.
     stage: whether the user speaks in Params.
+    positive: which word of the label is class 1.
     raw: whether features are columns of any type, of which a schema is learned.  kinds: of those whose type does not
     say it, as pairs.  zone: where days begin, for them.
     """
@@ -75,6 +76,7 @@ class Columns:
     skip: bool = False
     stage: bool = field(default=False, compare=False, repr=False)
     classes: bool = field(default=False, compare=False, repr=False)
+    positive: str | None = field(default=None, repr=False)
     raw: bool = field(default=False, repr=False)
     kinds: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     zone: str | None = field(default=None, repr=False)

@@ -21,10 +21,10 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.spark.fitting import Design, FitPlan, NetworkEstimator, wrong
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
-from firesteel.spark.params import ClassifierParams, with_params
+from firesteel.spark.params import ClassifierParams, check_words, with_params
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
 from firesteel.tables.moments import measure
-from firesteel.tables.weights import class_weights
+from firesteel.tables.weights import class_number, class_weights
 from firesteel.train.checks import MOST_CLASSES, Rule
 from firesteel.train.engine import Engine
 from firesteel.train.history import History
@@ -71,15 +71,18 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             loss = losses.get("binary_crossentropy")
         NeuralNetworkClassifierModel.check(network)
         classes, given = max(2, network.outputs), self._if_set("classWeights")
-        self.check_thresholds(classes)
         if source.label_kind and classes < (words := source.class_count or 0):
             raise wrong("layers", "...", f"they end in {classes} classes, and {name} has {words:,} different words")
         check_kind(survey, Rule("class", classes), name)
-        if source.label_kind and isinstance(given, Mapping):
-            numbered = {word: number for number, word in enumerate(source.class_names or ())}
+        names = _named(source.class_names, None if source.label_kind else source.class_count, classes, name)
+        self.check_thresholds(classes, names)
+        if isinstance(given, Mapping):
+            words = (names or ()) if source.label_kind else ("false", "true")
+            numbered = {word: number for number, word in enumerate(words)}
+            if source.label_kind:
+                check_words("classWeights", (word for word in given if class_number(word) < 0), words)
             given = {numbered.get(word, word): weight for word, weight in given.items()}
         weights = None if given is None else class_weights(given, survey, Objective(network, loss), "classWeights")
-        names = _named(source.class_names, None if source.label_kind else source.class_count, classes, name)
         return self._check(Design(layers, network, loss, names, weights), plan, survey, source.names)
 
     def _summarized(self, history: History, network: Sequential, engine: Engine) -> ClassificationSummary:

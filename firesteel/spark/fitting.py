@@ -243,6 +243,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             self.getOrDefault("handleInvalid") != "error",
             stage=True,
             classes=self._classifies,
+            positive=self._if_set("positiveLabel") if self._classifies else None,
         )
         names = self._raw(dataset, columns)
         if members > 1 and (names is None or isinstance(dataset, Packed)):

@@ -113,10 +113,15 @@ class Frame:
                 parts["x"] = table.features(columns.features, "float64", word("features"))
             self.label_kind = tables.label_kind(table, columns)
             text = self.label_kind == "text"
+            self.labels: tuple[str, ...] | None = None
+            if self.label_kind == "boolean":
+                self.labels = tables.numbered(("false", "true"), columns.positive)
             parts |= {
                 "y": table.column(str(columns.label), "")[0] if text else table.label(columns.label, word("label")),
                 "w": F.lit(1.0) if columns.weight is None else table.number(columns.weight, word("weight")),
             }
+            if self.labels == ("true", "false"):
+                parts["y"] = F.array((~table.column(str(columns.label), "")[0]).cast("double"))
             if columns.id is not None:
                 identifier = table.column(columns.id, word("id"))[0]
                 parts["key"] = F.when(identifier.isNotNull(), F.xxhash64(identifier))
@@ -126,7 +131,6 @@ class Frame:
             self.feature_size, self.feature_names = None, None
             if not columns.raw:
                 self.feature_size, self.feature_names = table.known_features(columns.features)
-            self.labels: tuple[str, ...] | None = ("false", "true") if self.label_kind == "boolean" else None
             self.raw = None
             if columns.raw or text:
                 categories = tuple(name for name, kind in columns.kinds if kind == "category")

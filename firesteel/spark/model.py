@@ -289,7 +289,7 @@ class NeuralNetworkClassifierModel(
         return float(self._classes().score(self._row(value))[0, -1])
 
     def _classes(self) -> worker.ClassOutputs:
-        thresholds = self.check_thresholds(self.numClasses)
+        thresholds = self.check_thresholds(self.numClasses, self._labels)
         named = Columns(self._columns()).names()["features"]
         network = self.network
         return worker.ClassOutputs(network.network, network.theta, named, self._invalid(), thresholds=thresholds)

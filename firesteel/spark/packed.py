@@ -38,7 +38,7 @@ FORMATS = (1, 2)
 """Numbers of the layout on storage.  In the second, rows are less a centre."""
 KEYS = 2
 """Number of the rule that puts rows in order, since rows' weights are not in it; 1 where a file says nothing."""
-RAW = ("raw", "kinds", "zone")
+RAW = ("raw", "kinds", "zone", "positive")
 """What is said of raw columns, of which nothing is written: `pack` takes none."""
 WRITING, READING = "firesteel: writing packed rows", "firesteel: reading packed rows"
 

@@ -9,9 +9,10 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasSeed, HasStandardization, HasWeightCol
 
@@ -104,7 +105,7 @@ def to_class_weights(value: Any) -> Any:
         raise TypeError('it takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
     numbers = [class_number(key) for key, _ in pairs]
     classes = [
-        key if isinstance(key, str) and number < 0 else number
+        to_word(key) if isinstance(key, bool | np.bool_) else key if isinstance(key, str) and number < 0 else number
         for (key, _), number in zip(pairs, numbers, strict=True)
     ]
     if wrong := [key for key in classes if key == "" or (not isinstance(key, str) and key < 0)]:
@@ -113,6 +114,28 @@ def to_class_weights(value: Any) -> Any:
     if not all(0.0 <= weight < math.inf for weight in weights):
         raise TypeError("weights are 0 or more")
     return dict(zip(map(str, classes), weights, strict=True)) if named else weights
+
+
+def to_word(value: Any) -> str:
+    """Return a word of a label; of booleans as Spark writes them."""
+    return str(value).lower() if isinstance(value, bool | np.bool_) else TypeConverters.toString(value)
+
+
+def to_thresholds(value: Any) -> Any:
+    """Return a list with a threshold for each class, or a map of words to thresholds."""
+    if not isinstance(value, Mapping):
+        return TypeConverters.toListFloat(value)
+    return {to_word(word): TypeConverters.toFloat(threshold) for word, threshold in value.items()}
+
+
+def check_words(name: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ConfigError for words that are none of a label's, with the nearest that is one."""
+    if unknown := [word for word in given if word not in known]:
+        shown = ", ".join(known[:20]) + (f", ... ({len(known):,} words)" if len(known) > 20 else "")
+        raise ConfigError(
+            f"{name}: there is no class {unknown[0]!r}: {nearest(unknown[0], known)}the label has the words {shown}",
+            code="config-class",
+        )
 
 
 def to_columns(value: Any) -> Any:
@@ -325,12 +348,20 @@ class ClassifierParams(NetworkParams):
     Params:
         classWeights: what the weight of a row is multiplied by in training, by its class: a map such as {0: 1.0,
             1: 5.0}, or {"yes": 5.0} where the label is text, or "balanced" for rows / (classes x rows of the class).
+        thresholds: a number t for each class; the class of the largest p / t is predicted, p being its probability.
+            They are a list in the order of the classes, or a map such as {"late": 0.3, "on time": 0.7} where classes
+            have words.
+        positiveLabel: which of two words of the label is class 1, so that Spark's evaluators, the second
+            probability, and a network's only output are about it; if it is not set, the last by UTF-8, which of
+            booleans is true.
         predictedLabelCol: column of the predicted word, where the label is text, or boolean; empty for none.
         labelIndexCol: column of the label's number, where the label is text or boolean and among the rows that are
             scored: what Spark's evaluators take; empty for none.
     """
 
     classWeights = Declared(None, to_class_weights)
+    thresholds: Param[Any] = Declared(None, to_thresholds)
+    positiveLabel = Declared(None, to_word)
     predictedLabelCol = Declared("predictedLabel")
     labelIndexCol = Declared("label_index")
 
@@ -338,11 +369,14 @@ class ClassifierParams(NetworkParams):
 
     OUTPUTS = ("rawPredictionCol", "probabilityCol", "predictionCol")
 
-    def check_thresholds(self, classes: int | None = None) -> tuple[float, ...] | None:
-        """Return the thresholds, or None.
+    def check_thresholds(
+        self, classes: int | None = None, names: Sequence[str] | None = None
+    ) -> tuple[float, ...] | None:
+        """Return the thresholds in the order of the classes, or None.
 
         Args:
             classes: How many the network has; None where that is not known yet.
+            names: What they are called.
 
         Raises:
             ConfigError: If there is not one for each class, or they are not all above 0 but at most one.
@@ -350,6 +384,20 @@ class ClassifierParams(NetworkParams):
         if not self.isDefined("thresholds"):
             return None
         given = self.getOrDefault("thresholds")
+        if isinstance(given, Mapping):
+            if classes is not None:
+                if names is None:
+                    raise ConfigError(
+                        f"thresholds={given}: the classes have no words here: give a list, with one for each class",
+                        code="config-thresholds",
+                    )
+                check_words("thresholds", given, names)
+            if left := [name for name in names or () if name not in given]:
+                raise ConfigError(
+                    f"thresholds={given}: there is none for {left[0]!r}: give one for each class",
+                    code="config-thresholds",
+                )
+            given = [given[name] for name in names or given]
         if len(given) != (classes or len(given)) or not all(t >= 0 for t in given) or given.count(0.0) > 1:
             many = "one a class" if classes is None else f"{classes}, one a class"
             raise ConfigError(

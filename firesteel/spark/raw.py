@@ -18,7 +18,7 @@ import firesteel
 from firesteel.core.types import cached_property
 from firesteel.spark import arrow
 from firesteel.tables.profile import Profile, Words, hashed
-from firesteel.tables.schema import DAY, TEXT, ColumnValues, Schema, encoded
+from firesteel.tables.schema import DAY, TEXT, ColumnValues, Schema
 
 PARTS = 16
 """So many profiles are gathered before they are added up."""
@@ -164,8 +164,3 @@ def _folded(parts: Iterator[TableProfile], most: int) -> TableProfile:
         if len(gathered) == PARTS:
             gathered = [TableProfile.sum(gathered, most)]
     return TableProfile.sum(gathered, most) if gathered else NOTHING
-
-
-def labels_of(words: Words) -> tuple[str, ...]:
-    """Return the words of a label in the order of their UTF-8, which numbers the classes."""
-    return tuple(sorted(words.words.tolist(), key=encoded))

@@ -33,9 +33,10 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.spark import raw
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.engine import collect
+from firesteel.spark.params import check_words
 from firesteel.spark.raw import RawColumns
 from firesteel.tables.profile import MOST_WORDS, Profile, learn
-from firesteel.tables.schema import DAY, SHOWN, TEXT, ColumnValues, Schema
+from firesteel.tables.schema import DAY, SHOWN, TEXT, ColumnValues, Schema, encoded
 from firesteel.train.checks import MOST_CLASSES
 
 LOG = logging.getLogger("firesteel")
@@ -94,11 +95,40 @@ def chosen(table: NamedColumns, columns: Columns, ignored: Sequence[str], uid: s
 
 
 def label_kind(table: NamedColumns, columns: Columns) -> str | None:
-    """Return "text" or "boolean" for a classifier's label that is; None for any other label, such as numbers."""
+    """Return "text" or "boolean" for a classifier's label that is; None for any other label, such as numbers.
+
+    Raises ConfigError where a word is to be its positive one, and it has no words.
+    """
     if not (columns.stage and columns.classes and isinstance(columns.label, str)):
         return None
-    kind = kind_of(table.column(columns.label, columns.word("label"))[1])
-    return kind if kind in (TEXT, "boolean") else None
+    of = table.column(columns.label, columns.word("label"))[1]
+    kind = kind_of(of)
+    if kind in (TEXT, "boolean"):
+        return kind
+    if columns.positive is not None:
+        raise ConfigError(
+            f"positiveLabel={columns.positive!r}: it is a word of a label of text or booleans, and column "
+            f"{columns.label!r} is {of.simpleString()}: give numbers to the classes so that 1 is the positive one",
+            code="config-param",
+        )
+    return None
+
+
+def numbered(words: Sequence[str], positive: str | None) -> tuple[str, ...]:
+    """Return the words of a label by their numbers: in the order of their UTF-8, or the positive one last.
+
+    Raises ConfigError unless the positive one is one of two.
+    """
+    ordered = sorted(words, key=encoded)
+    if positive is not None:
+        check_words(f"positiveLabel={positive!r}", [positive], ordered)
+        if len(ordered) != 2:
+            raise ConfigError(
+                f"positiveLabel={positive!r}: it is one of two words, and the label has {len(ordered):,}: "
+                f"{', '.join(ordered[:20])}",
+                code="config-class",
+            )
+    return tuple(sorted(ordered, key=lambda word: word == positive))
 
 
 def kind_of(kind: DataType) -> str | None:
@@ -279,14 +309,15 @@ def learned(
             code="data-empty",
         )
     total = raw.TableProfile.sum(found, MOST)
-    labels = raw.labels_of(total.labels) if columns.text else None
-    if labels is not None and not 0 < len(labels) < MOST:
-        found_words = f"more than {MOST_CLASSES:,} different words" if labels else "no value at all"
+    words = total.labels.words.tolist() if columns.text else None
+    if words is not None and not 0 < len(words) < MOST:
+        found_words = f"more than {MOST_CLASSES:,} different words" if words else "no value at all"
         raise DataError(
             f"{called['label']} holds {found_words} in {total.profile.rows:,} rows: a classifier takes a label "
             "with a few words.  To do: set labelCol to another column",
             code="data-label-range",
         )
+    labels = None if words is None else numbered(words, meant.positive)
     if not columns.names:
         return None, labels, total.profile.rows
     counts = _counted(frame, columns, total.profile)

@@ -536,7 +536,8 @@ def raw_tables(spark: SparkSession, folder: str) -> Any:
     frame = rows(spark).withColumn("at", at).withColumn("colour", F.when(F.col("id") % 9 > 0, F.col("colour")))
     learns = {"solver": "adam", "learningRate": 0.05, "batchSize": 16, "shards": 1}
     stage = small(labelCol="fruit", ignoreCols=["id", "kind", "w", "held"], **learns)
-    grid = ParamGridBuilder().addGrid(stage.hiddenLayers, [[8], [16]]).build()
+    wanted = {"melon": 0.3, "apple": 0.4, "lemon": 0.3}
+    grid = ParamGridBuilder().addGrid(stage.hiddenLayers, [[8], [16]]).addGrid(stage.thresholds, [wanted]).build()
     evaluator = MulticlassClassificationEvaluator(labelCol="label_index", metricName="accuracy")
     search = CrossValidator(
         estimator=Pipeline(stages=[stage]), estimatorParamMaps=grid, evaluator=evaluator, numFolds=2
@@ -565,6 +566,7 @@ def raw_tables(spark: SparkSession, folder: str) -> Any:
         "averages": fitted.avgMetrics,
         "columns": back.getInputCols(),
         "labels": back.labels,
+        "thresholds": back.getThresholds(),
         "fingerprint": back.network.fingerprint(),
         "same": predictions(back.transform(frame)) == predictions(fitted.transform(frame)),
         "strange": [row.predictedLabel for row in back.transform(strange).collect()],

@@ -74,6 +74,7 @@ def test_a_pipeline_on_a_mixed_table_fits_scores_and_comes_back(found):
 def test_a_table_as_it_is_is_searched_over_saved_and_scored_as_a_stream(found):
     got = found("raw_tables")
     assert got["columns"] == ["colour", "grams", "metres", "at"] and got["labels"] == ["apple", "lemon", "melon"]
+    assert got["thresholds"] == {"melon": 0.3, "apple": 0.4, "lemon": 0.3}
     assert min(got["averages"]) > 0.7 and got["same"]
     assert set(got["strange"]) <= set(got["labels"]) and len(got["strange"]) == 2
     assert got["stream"] == ["apple"]

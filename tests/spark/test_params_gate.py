@@ -42,7 +42,8 @@ WRONG = {
     "shards": WHOLE,
     "standardization": [1, "true", None],
     "stepSize": NUMBER,
-    "thresholds": ["0.5", 0.5, [None], None],
+    "thresholds": ["0.5", 0.5, [None], None, {1: 0.5}, {"a": "0.5"}],
+    "positiveLabel": [0, None, ["a"], b"a", 0.5],
     "tol": NUMBER,
     "validationFraction": SHARE,
     "featuresCol": [0, None, [1]],
@@ -99,6 +100,7 @@ def test_good_values_at_the_ends_of_their_ranges_are_taken():
         "hiddenLayers": [],
         "seed": -(2**40),
         "thresholds": [0.0, 1.0],
+        "positiveLabel": "a",
     }
     stage = NeuralNetworkClassifier(**ends)
     assert {name: stage.getOrDefault(name) for name in ends} == ends | {"classWeights": {"1": 0, "0": 1.0}}
@@ -128,6 +130,9 @@ LATE = [
     ({"thresholds": [-0.1, 0.5, 0.5]}, "all above 0 but at most one"),
     ({"thresholds": [math.nan, 0.5, 0.5]}, "all above 0 but at most one"),
     ({"thresholds": []}, "there must be"),
+    ({"thresholds": {"a": 0.5}}, "the classes have no words here: give a list"),
+    ({"thresholds": {"a": -0.5}}, "all above 0 but at most one"),
+    ({"positiveLabel": "a"}, "positiveLabel='a': it is a word of a label of text or booleans, and column 'label' is"),
     ({"thresholds": [0.5] * 3, "layers": [2, 3, 4]}, "there must be 4, one a class"),
     ({"classWeights": {3: 1.0}}, "there is no class 3: they are 0 to 2"),
     ({"classWeights": {0: 0.0, 1: 0.0, 2: 0.0}}, "not all 0"),
