@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,24 @@ def _are_weights(value: Any) -> bool:
     return all(str(name).isdecimal() and type(weight) in REAL for name, weight in value.items())
 
 
+def _are_kinds(value: Any) -> bool:
+    pairs = _by_column(value).items() if isinstance(value, dict) or "=" in value else [("", "")]
+    return all(name and kind == CATEGORY for name, kind in pairs)
+
+
+def _by_column(value: Any) -> Any:
+    """Return kinds of columns by name, of a table or of a text such as zip=category,code=category."""
+    if isinstance(value, dict):
+        return value
+    return {name.strip(): kind.strip() for name, _, kind in (part.rpartition("=") for part in value.split(","))}
+
+
 def _by_class(value: Any) -> Any:
     return value if isinstance(value, str) else {int(name): weight for name, weight in value.items()}
 
 
 REAL = (int, float)
+CATEGORY = "category"
 TEXT = Kind("a text", (str,))
 FLAG = Kind("true or false", (bool,))
 TEXTS = Kind("a list of texts", (str,), listed=True)
@@ -107,6 +120,7 @@ SHARE = replace(NUMBER, words="a number in [0, 1)", fits=_is_share)
 HELD = replace(SHARE, words='a number in [0, 1), or "auto"', types=(str, *REAL))
 SCALE = Kind('"standard", or the number that inputs are multiplied by', (str, *REAL), _is_scale, _float)
 WEIGHTS = Kind('"balanced", or a table of class numbers and their weights', (str, dict), _are_weights, _by_class)
+COLUMN_KINDS = Kind("columns and their kind, such as zip=category", (str, dict), _are_kinds, _by_column)
 MOST = 100
 """Letters of a name or a value that a message shows."""
 FORMATS = ("csv", "idx", "libsvm", "numpy", "parquet", "text")
@@ -124,6 +138,8 @@ class DataSettings:
     """Where the rows are and what their columns are.
 
     train, test: a set's name or a file.  label: columns; for idx, numpy and text the labels' file.
+    ignore_cols: columns that are no features.  column_kinds: {"zip": "category"}, of numbers that are names.
+    time_zone: in which moments have their hours and days; UTC if not given.
     """
 
     train: str = _key(TEXT, "digits")
@@ -133,6 +149,9 @@ class DataSettings:
     test_label: str | None = _key(TEXT)
     features: tuple[str, ...] | None = _key(TEXTS)
     weight: str | None = _key(TEXT)
+    ignore_cols: tuple[str, ...] | None = _key(TEXTS)
+    column_kinds: Any = _key(COLUMN_KINDS)
+    time_zone: str | None = _key(TEXT)
     picture: tuple[int, int] | None = _key(SIDES)
     class_names: tuple[str, ...] | None = _key(TEXTS)
     rows: int | None = _key(_whole(1))
@@ -197,7 +216,7 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Config:
-    """All sections.  file: the TOML file it came from, if it did."""
+    """All sections.  file: the TOML file it came from, if it did.  named: the settings that somebody gave."""
 
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
@@ -205,9 +224,10 @@ class Config:
     engine: EngineSettings = EngineSettings()
     run: RunSettings = RunSettings()
     file: Path | None = None
+    named: frozenset[tuple[str, str]] = field(default=frozenset(), compare=False)
 
 
-SECTIONS: dict[str, type[Any]] = {f.name: type(f.default) for f in fields(Config) if f.name != "file"}
+SECTIONS: dict[str, type[Any]] = {f.name: type(f.default) for f in fields(Config) if is_dataclass(f.default)}
 KINDS: dict[tuple[str, str], Kind] = {
     (name, f.name): f.metadata["kind"] for name, section in SECTIONS.items() for f in fields(section)
 }
@@ -251,7 +271,8 @@ def resolve(
     values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     for section, key in filter(found.__contains__, KINDS):
         values[section][key] = _checked(section, key, found[section, key])
-    return Config(**{name: kind(**values[name]) for name, kind in SECTIONS.items()}, file=file)
+    sections = {name: kind(**values[name]) for name, kind in SECTIONS.items()}
+    return Config(**sections, file=file, named=frozenset(found))
 
 
 def to_toml(config: Config) -> str:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firesteel._advice import sizes
-from firesteel.cli.rows import TABLES, Ask, FileRows, load, parquet, pick
-from firesteel.cli.task import are_classes, labels_of, spelled
-from firesteel.datasets.delimited import csv_columns
-from firesteel.datasets.delimited import faulty_columns as csv_faults
+from firesteel.cli.rows import TABLES, Ask, FileRows, load, unfit
+from firesteel.cli.task import are_classes, decide, labels_of, spelled
+from firesteel.cli.words import kind_of
 from firesteel.errors import DataError
 from firesteel.spark.session import java_problem
+from firesteel.tables.schema import CategoryColumn, ColumnValues, TableColumn, TimeColumn
 
 if TYPE_CHECKING:
     from firesteel.spark.probe import Probe
@@ -194,49 +194,37 @@ def of_file(wanted: Ask) -> Iterator[Diagnosis]:
     if wanted.format not in TABLES or "://" in wanted.path:
         yield from of_rows(load(wanted, finite=False))
         return
-    path, alone = Path(wanted.path), replace(wanted, weight=None, label=(), labelled=False)
-    if wanted.format == "csv":
-        picked = pick(wanted, csv_columns(path))
-        faulty = csv_faults(path, picked.features)
-    else:
-        picked = pick(wanted, parquet().parquet_columns(path))
-        faulty = parquet().faulty_columns(path, picked.features)
-    sound = tuple(name for name in picked.features if name not in set(faulty))
-    faults = [_fault(replace(alone, features=(name,)), name) for name in faulty[:MOST_LISTED]]
-    labels = [replace(alone, features=sound[:1], label=(name,), labelled=True) for name in picked.label if sound]
-    wrong = [fault for one in labels if (fault := _fault(one))]
-    if faulty or wrong:
-        count = len(picked.features) + len(picked.label)
-        what = f"{path}: {len(faulty) + len(wrong):,} of {count:,} columns cannot be trained on"
+    picked, faults = unfit(wanted)
+    path, sound = wanted.path, tuple(name for name in picked.features if name not in faults)
+    rows: FileRows | None = None
+    wrong = ""
+    try:
+        rows = load(replace(wanted, features=sound)) if sound else None
+    except DataError as error:
+        wrong = str(error).removesuffix(f" [{error.code}]")
+    count = len(picked.features) + len(picked.label)
+    if faults or wrong:
+        what = f"{path}: {len(faults) + bool(wrong):,} of {count:,} columns cannot be trained on"
         yield Diagnosis(what, "see which, and why, below", stops=True)
-    for fault in wrong:
-        yield Diagnosis(fault, "put that right, or drop those rows", stops=True)
-    for fault in faults:
+    if wrong:
+        yield Diagnosis(wrong, "put that right, or drop those rows", stops=True)
+    for fault in list(faults.values())[:MOST_LISTED]:
         yield Diagnosis(fault, "put that right, or leave it out", stops=True)
-    if more := faulty[MOST_LISTED:]:
+    if more := list(faults)[MOST_LISTED:]:
         left = ", ".join(map(repr, more[:MOST_LISTED]))
         yield Diagnosis(f"{path}: and {len(more):,} more, such as {left}", "look at those too", stops=True)
-    if faulty and sound:
+    if faults and sound:
         shown = ",".join(sound[:MOST_LISTED]) + (",..." if len(sound) > MOST_LISTED else "")
         yield Diagnosis(f"{path}: sound features: {len(sound):,}", f"to train on those alone: --features {shown}")
-    if sound and not wrong:
-        yield from of_rows(load(replace(wanted, features=sound), finite=False))
-
-
-def _fault(wanted: Ask, arrays: str = "") -> str:
-    """Return what is wrong with rows, in one line; "" where they are sound.
-
-    arrays: a column that can only be wrong among others, as it holds arrays.
-    """
-    try:
-        load(wanted)
-    except DataError as error:
-        return str(error).removesuffix(f" [{error.code}]")
-    return arrays and f"{wanted.path}: column {arrays!r} holds arrays: it must be the only feature"
+    if rows is not None:
+        yield from of_rows(rows)
 
 
 def of_rows(rows: FileRows) -> Iterator[Diagnosis]:
     """Yield what may go wrong with rows that are trained on as they are."""
+    if rows.table is not None:
+        yield from _of_table(rows)
+        return
     x = np.asarray(rows.x, np.float64)
     yield Diagnosis(f"{rows.source}: {len(x):,} rows of {x.shape[1]:,} inputs")
     wrong = ~np.isfinite(x)
@@ -266,6 +254,55 @@ def of_rows(rows: FileRows) -> Iterator[Diagnosis]:
         )
     if rows.y is not None:
         yield from _labels(rows)
+
+
+def _of_table(rows: FileRows) -> Iterator[Diagnosis]:
+    """Yield what columns of any kind are, which are left out, and what may be predicted."""
+    assert rows.table is not None and rows.schema is not None
+    columns = rows.schema.columns
+    yield Diagnosis(f"{rows.source}: {len(rows.x):,} rows, {len(columns):,} features of {len(rows.table):,} columns")
+    for column in columns[:MOST_LISTED]:
+        values = rows.table[column.name]
+        yield Diagnosis(f"{column.name}: {_described(column, values)}")
+    if (more := len(columns) - MOST_LISTED) > 0:
+        yield Diagnosis(f"and {more:,} more features")
+    for name, why in rows.schema.left_out[:MOST_LISTED]:
+        yield Diagnosis(f"{name}: left out: {why}")
+    if (more := len(rows.schema.left_out) - MOST_LISTED) > 0:
+        yield Diagnosis(f"and {more:,} more columns are left out")
+    if rows.y is not None:
+        yield _balance(rows)
+        return
+    few = [one.name for one in columns if isinstance(one, CategoryColumn) and one.one_hot][:5]
+    shown = f"; of few values are {', '.join(few)}" if few else ""
+    yield Diagnosis(f"no label is named{shown}", "name the column to predict with --label")
+
+
+def _balance(rows: FileRows) -> Diagnosis:
+    """Return what is to be predicted, and how often each class occurs."""
+    try:
+        task = decide(labels_of(rows), None)
+    except DataError as error:
+        return Diagnosis(str(error).removesuffix(f" [{error.code}]"), "name another with --label", stops=True)
+    if task.kind != "classification" or rows.y.ndim > 1:
+        return Diagnosis(task.decision)
+    found, counts = np.unique(rows.y, return_counts=True)
+    shares = [f"{spelled(found[at].item())} {counts[at] / counts.sum():.1%}" for at in np.argsort(-counts)[:5]]
+    return Diagnosis(f"{task.decision}: {', '.join(shares)}{', ...' if len(found) > 5 else ''}")
+
+
+def _described(column: TableColumn, values: ColumnValues) -> str:
+    """Return what a column of a table holds, in words."""
+    words, some = [kind_of(column)], values.data[~values.absent]
+    if isinstance(column, CategoryColumn):
+        words.append(f"{len(column.levels):,} values, such as {', '.join(map(repr, column.levels[:3]))}")
+    elif isinstance(column, TimeColumn):
+        words.append(" to ".join(str(np.datetime64(int(end), "us"))[:10] for end in (some.min(), some.max())))
+    else:
+        words.append(f"{some.min():g} to {some.max():g}")
+    if gone := int(values.absent.sum()):
+        words.append(f"{gone / len(values):.1%} missing")
+    return ", ".join(words)
 
 
 def _labels(rows: FileRows) -> Iterator[Diagnosis]:

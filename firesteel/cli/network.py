@@ -18,7 +18,7 @@ from firesteel.core import layers, losses, metrics, optimizers
 from firesteel.core.spec import unknown
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, StoreError
-from firesteel.layers import Dense, Dropout, Layer, Normalization, Rescaling
+from firesteel.layers import Dense, Dropout, Layer, Normalization, Rescaling, Table
 from firesteel.models import Sequential, load_model
 from firesteel.report.settings import NUMBERS_ALONE
 from firesteel.train import strategies
@@ -78,17 +78,34 @@ def _kind(default: Any) -> Kind:
     return FLAG if isinstance(default, bool) else TEXT if isinstance(default, str) else NUMBER
 
 
-def build(config: Config, task: LearningTask, width: int) -> Sequential:
-    """Return the network for rows of this width, compiled."""
+def build(
+    config: Config,
+    task: LearningTask,
+    width: int,
+    front: Table | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Sequential:
+    """Return the network for rows of this width, compiled.
+
+    front: its first layer, for rows of a table.  bounds: of the numbers to predict from such rows.
+    """
     loss, whole, scale = task.loss, _layers(config), config.model.scale
+    if front is not None and scale not in (None, "standard"):
+        raise ConfigError(
+            f"scale={scale!r}: a table's columns are scaled by what they hold: leave it out", code="config-value"
+        )
     if config.model.layers is None:
         whole.append(Dense(task.outputs, loss.natural))
-        if scale == "standard" and task.kind == "regression" and loss.targets == "real":
-            whole, loss = [Normalization(), *whole, Normalization(invert=True)], losses.Standardized(loss)
-        elif scale == "standard":
+        numbers = task.kind == "regression" and loss.targets == "real"
+        if scale == "standard" and numbers:
+            whole, loss = [*whole, Normalization(invert=True, bounds=bounds)], losses.Standardized(loss)
+            whole = [Normalization(), *whole] if front is None else whole
+        elif scale == "standard" and front is None:
             whole = [Normalization(input_dim=width), *whole]
-        elif scale is not None and scale != 1:
+        elif scale not in (None, 1, "standard"):
             whole = [Rescaling(float(scale), input_dim=width), *whole]
+    if front is not None:
+        whole = [front, *whole[isinstance(whole[0], Table) :]]
     model = Sequential(whole, dtype=config.model.dtype)
     names = METRICS[task.kind] if config.training.metrics is None else config.training.metrics
     measured = [name if isinstance(name, str) else metrics.get(name) for name in names]
@@ -189,15 +206,19 @@ class Trained:
         if path is None:
             if self.config is None or not has_test(known):
                 raise ConfigError("name the rows with --data: no run folder says which to take", code="config-data")
-            return replace(ask(known, 1, labelled=labelled), inputs=self.model.network.inputs)
+            wanted = ask(known, 1, labelled=labelled)
+            return replace(wanted, inputs=self.model.network.inputs, schema=self.model.schema)
         given = resolve(None, flags(data=path, format=form, label=label, features=features, weight=weight), {}).data
         wanted = ask(given, 1 if path in SETS else 0, labelled=labelled)
-        if wanted.format in TABLES and known.features is not None:
+        schema = self.model.schema
+        usual = known.features if schema is None else tuple(schema.names)
+        if wanted.format in TABLES and usual is not None:
             wanted = replace(
                 wanted,
                 label=wanted.label or known.label,
-                features=wanted.features or known.features,
+                features=wanted.features or usual,
                 weight=wanted.weight or known.weight,
+                schema=schema,
             )
         return replace(wanted, inputs=self.model.network.inputs)
 

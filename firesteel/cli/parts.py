@@ -118,10 +118,11 @@ class DataPart:
             return {"x": self.x, "y": self.y, "sample_weight": self.w}
         return {"x": self.x, **self.columns}
 
-    def opened(self, split: str | float, dtype: str, classes: bool) -> Source:
+    def opened(self, split: str | float, dtype: str, classes: bool, usual: tuple[float, int]) -> Source:
         """Return the rows as a source.
 
         split: the share held out, by the rows' values, or "auto".  classes: whether targets are classes.
+        usual: what share that is for "auto", and of how many rows at least.
         """
         if self.columns is not None:
             from firesteel.spark.frames import source
@@ -134,7 +135,7 @@ class DataPart:
         keys, hold = row_keys(x, y), HoldOut(0.0 if isinstance(split, str) else split)
         if isinstance(split, str):
             weights = w.astype(dtype)
-            hold, _ = settled(lambda hold: Tally.of(keys, y, weights, hold.rows(keys, y), classes))
+            hold, _ = settled(lambda hold: Tally.of(keys, y, weights, hold.rows(keys, y), classes), *usual)
         out = hold.rows(keys, y)
         if hold.share and (out.all() or not out.any()):
             side = "to train on" if out.all() else "to hold out"

@@ -6,8 +6,8 @@ decided in `task.py`.
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 from firesteel.cli.config import FORMATS, DataSettings, check_secrets
 from firesteel.core.elsewhere import nearest
 from firesteel.datasets import read_csv, read_idx, read_libsvm, read_npy, read_npz, read_numbers
-from firesteel.datasets.delimited import csv_columns, find_cell, is_word
+from firesteel.datasets.cells import read_cells
+from firesteel.datasets.delimited import csv_columns, find_cell, is_word, numbers_of
 from firesteel.datasets.files import refuse_rows
 from firesteel.datasets.marks import CODE, are_stray, is_missing, is_number, is_numeral
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, DataError, SparkSetupError, imported
+from firesteel.tables.containers import columns_of
+from firesteel.tables.profile import schema_of
+from firesteel.tables.schema import NUMBERS, TEXT, WORDS, ColumnValues, Schema
 
 ENDINGS = {".csv": "csv", ".idx": "idx", ".npy": "numpy", ".npz": "numpy", ".parquet": "parquet", ".pq": "parquet"}
 ENDINGS |= dict.fromkeys((".libsvm", ".svm", ".svmlight"), "libsvm")
@@ -42,6 +46,7 @@ class FileRows:
 
     columns: of the file, that are the features.  names: of the inputs.  targets: of the label's columns.
     by_value: whether the format has but one kind of number, so that whole ones are classes.
+    schema: how columns of any kind became x; None where they were numbers.  table: those columns.
     """
 
     source: str
@@ -53,6 +58,8 @@ class FileRows:
     targets: tuple[str, ...] = ()
     picture: tuple[int, int] | None = None
     by_value: bool = False
+    schema: Schema | None = None
+    table: Mapping[str, ColumnValues] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Ask:
     """What to read.  labels: the labels' file.  label, features, weight: columns.  inputs: I, if it must be that.
 
     format "set": a set of SETS.  part: 0, its training part, or 1.  labelled: whether there must be labels.
+    ignore: columns that are left out.  kinds: of columns whose cells do not say it.  zone: of moments.
+    raw: whether columns are those of a table even where all are numbers.  schema: that of the model they are for.
     """
 
     path: str
@@ -71,6 +80,16 @@ class Ask:
     inputs: int | None = None
     part: int = 0
     labelled: bool = True
+    ignore: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    zone: str = "UTC"
+    raw: bool = False
+    schema: Schema | None = None
+
+    @property
+    def as_table(self) -> bool:
+        """Whether columns are taken as they are, of any kind, whatever they hold."""
+        return self.raw or self.schema is not None
 
 
 def has_test(data: DataSettings) -> bool:
@@ -96,8 +115,10 @@ def ask(data: DataSettings, part: int = 0, *, labelled: bool = True) -> Ask:
     label_file = data.label[0] if data.label and part == 0 else data.test_label
     form = data.format or format_of(path, label_file is not None)
     if form in TABLES:
-        return Ask(path, form, None, data.label, data.features, data.weight, labelled=labelled)
-    for key in ("features", "weight"):
+        columns = Ask(path, form, None, data.label, data.features, data.weight, labelled=labelled)
+        kinds, zone = data.column_kinds or {}, data.time_zone or "UTC"
+        return replace(columns, ignore=data.ignore_cols or (), kinds=kinds, zone=zone, raw=bool(kinds))
+    for key in ("features", "weight", "ignore_cols", "column_kinds"):
         if getattr(data, key):
             raise ConfigError(
                 f"{key} names columns, and {form} files have none: leave it out, or use CSV or Parquet",
@@ -240,9 +261,10 @@ def pick(wanted: Ask, columns: Sequence[str]) -> Picked:
             code="config-label",
         )
     weight = wanted.weight if wanted.labelled else None
-    taken = {*label, *([wanted.weight] if wanted.weight else []), *(wanted.label or ())}
+    taken = {*label, *([wanted.weight] if wanted.weight else []), *(wanted.label or ()), *wanted.ignore}
     features = wanted.features or tuple(name for name in columns if name not in taken)
-    for name in (*features, *label, *([weight] if weight else [])):
+    ignored = wanted.ignore if wanted.schema is None else ()
+    for name in (*features, *label, *([weight] if weight else []), *ignored):
         if name not in columns:
             raise DataError(
                 f"{wanted.path}: there is no column {name!r}: {nearest(name, columns)}there are {', '.join(columns)}",
@@ -255,39 +277,59 @@ def pick(wanted: Ask, columns: Sequence[str]) -> Picked:
     return Picked(features, label, weight)
 
 
-def _table(
-    wanted: Ask,
-    names: Sequence[str],
-    read: Callable[[list[str]], dict[str, NDArray[Any]]],
-    text: Callable[[str], str],
-) -> FileRows:
-    """Return rows out of columns.  text: says of a column of text where it is what."""
-    picked = pick(wanted, names)
-    table, several = read(picked.all), len(picked.label) > 1
+Text = Callable[[str], str]
+"""Says of a column of text where it is what."""
 
-    def arrays(name: str, remedy: str) -> DataError:
-        return DataError(f"{wanted.path}: column {name!r} holds arrays: {remedy}", code="data-type")
 
-    inputs = (*picked.features, *([picked.weight] if picked.weight else []))
-    for name in (*inputs, *(picked.label if several else ())):
-        if table[name].dtype.kind == "U":
-            raise DataError(f"{wanted.path}{text(name)}", code="data-text")
-        if table[name].ndim > 1 and name in inputs and picked.features != (name,):
-            raise arrays(name, f"it must be the only feature: --features {name}")
+def _numbers(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], text: Text) -> FileRows:
+    """Return rows out of columns whose features are numbers."""
+    for name in picked.features:
+        if table[name].ndim > 1 and picked.features != (name,):
+            raise _arrays(wanted, name, f"it must be the only feature: --features {name}")
+    y, w = _others(wanted, picked, table, text)
     wide = table[picked.features[0]].ndim > 1
     x = table[picked.features[0]] if wide else np.column_stack([table[name] for name in picked.features])
     if x.dtype == np.bool_:
         x = x.astype(np.uint8)
+    return FileRows(wanted.path, x, y, w, picked.features, None if wide else picked.features, picked.label)
+
+
+def _any(wanted: Ask, picked: Picked, columns: Any, table: Mapping[str, NDArray[Any]], text: Text) -> FileRows:
+    """Return rows out of columns of any kind.  columns: the features.  table: the label and the weight."""
+    y, w = _others(wanted, picked, table, text)
+    kinds = wanted.kinds if wanted.schema is None else {}
+    try:
+        known, count = columns_of(columns, kinds)
+        schema = wanted.schema or schema_of(known, count, wanted.zone)
+        x, names = schema.encode(known, count), tuple(schema.origins())
+    except DataError as error:
+        said = str(error).removesuffix(f" [{error.code}]")
+        raise DataError(f"{wanted.path}: {said}", code=error.code) from None
+    return FileRows(wanted.path, x, y, w, picked.features, names, picked.label, schema=schema, table=known)
+
+
+def _others(wanted: Ask, picked: Picked, table: Mapping[str, NDArray[Any]], text: Text) -> tuple[Any, Any]:
+    """Return the label and the weight, None where there is none."""
+    several = len(picked.label) > 1
+    for name in (*([picked.weight] if picked.weight else []), *(picked.label if several else ())):
+        if table[name].dtype.kind == "U":
+            raise DataError(f"{wanted.path}{text(name)}", code="data-text")
+        if table[name].ndim > 1 and name == picked.weight:
+            raise _arrays(wanted, name, "give a column with a number in each row")
     labels = [table[name] for name in picked.label]
     if any(label.ndim > 1 for label in labels):
-        raise arrays(picked.label[0], "give a column for each target")
+        raise _arrays(wanted, picked.label[0], "give a column for each target")
     y = None if not labels else np.column_stack(labels) if several else labels[0]
-    w = table[picked.weight].astype(np.float64) if picked.weight else None
-    return FileRows(wanted.path, x, y, w, picked.features, None if wide else picked.features, picked.label)
+    return y, table[picked.weight].astype(np.float64) if picked.weight else None
+
+
+def _arrays(wanted: Ask, name: str, remedy: str) -> DataError:
+    return DataError(f"{wanted.path}: column {name!r} holds arrays: {remedy}", code="data-type")
 
 
 def _csv(wanted: Ask) -> FileRows:
     path = Path(wanted.path)
+    picked = pick(wanted, csv_columns(path))
 
     def text(name: str) -> str:
         line, cell, count, rows = find_cell(path, name, lambda cell: not (is_number(cell) or is_word(cell)))
@@ -296,7 +338,37 @@ def _csv(wanted: Ask) -> FileRows:
         many = f"{count:,} of {rows:,} rows hold text there"
         return f", line {line}: column {name!r} holds {cell[:40]!r}, and {many}: {NO_TEXT}"
 
-    return _table(wanted, csv_columns(path), lambda columns: read_csv(path, columns), text)
+    numbers = None if wanted.as_table else numbers_of(path, picked.all, picked.features)
+    if numbers is not None:
+        return _numbers(wanted, picked, numbers, text)
+    others = [*picked.label, *([picked.weight] if picked.weight else [])]
+    words = [] if wanted.schema is None else [one.name for one in wanted.schema.columns if one.kinds == WORDS]
+    columns = read_cells(path, picked.features, words)
+    for name, values in columns.items():
+        _check_words(wanted, name, values)
+    return _any(wanted, picked, columns, read_csv(path, others) if others else {}, text)
+
+
+def _check_words(wanted: Ask, name: str, values: ColumnValues) -> None:
+    """Raise DataError where text stands in a column of numbers: in a few cells, or as numbers with commas."""
+    kinds = {} if wanted.schema is None else {column.name: column.kinds for column in wanted.schema.columns}
+    if values.kind != TEXT or values.absent.all() or name in wanted.kinds or kinds.get(name) == WORDS:
+        return
+    path = Path(wanted.path)
+    known = np.array([is_number(word) for word in values.words], bool)
+    strays = np.array([_is_stray(word) for word in values.words], bool)
+    counts = np.bincount(values.data[~values.absent], minlength=len(known))
+    commas = all(FRACTION.fullmatch(word.strip()) or one for word, one in zip(values.words, known, strict=True))
+    few = are_stray(int(counts[strays].sum()), int(known.sum()), int(counts.sum()))
+    if not (commas or few or kinds.get(name) == NUMBERS):
+        return
+    line, cell, count, rows = find_cell(path, name, lambda cell: not (is_number(cell) or is_missing(cell)))
+    raise DataError(
+        f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is no number, as do {count:,} of {rows:,} "
+        "rows, while it is a column of numbers: correct those cells, write numbers as 1.5 and what is missing as "
+        f"nothing; or train without it (--ignore-cols {name}) or on its words (--column-kinds {name}=category)",
+        code="data-text",
+    )
 
 
 def _check_classes(path: Path, name: str, labels: NDArray[Any]) -> None:
@@ -319,11 +391,35 @@ def parquet() -> Any:
 
 def _parquet(wanted: Ask) -> FileRows:
     files, path = parquet(), Path(wanted.path)
+    picked = pick(wanted, files.parquet_columns(path))
 
     def text(name: str) -> str:
         return f": column {name!r} holds text: {NO_TEXT}"
 
-    return _table(wanted, files.parquet_columns(path), lambda columns: files.read_parquet(path, columns), text)
+    table = files.read_table(path, picked.all)
+    if not wanted.as_table and all(files.is_plain(table.column(name)) for name in picked.features):
+        return _numbers(wanted, picked, files.arrays_of(path, table), text)
+    others = [name for name in picked.all if name not in picked.features]
+    columns = table.select(list(picked.features))
+    return _any(wanted, picked, columns, files.arrays_of(path, table.select(others)), text)
+
+
+def unfit(wanted: Ask) -> tuple[Picked, dict[str, str]]:
+    """Return which columns of a table are what, and of each feature that cannot be one what is wrong with it."""
+    path, found = Path(wanted.path), dict[str, str]()
+    csv = wanted.format == "csv"
+    picked = pick(wanted, csv_columns(path) if csv else parquet().parquet_columns(path))
+    table: Any = read_cells(path, picked.features) if csv else parquet().read_table(path, picked.features)
+    arrays = not csv and len(picked.features) == 1 and parquet().is_plain(table.column(0))
+    for name in () if arrays else picked.features:
+        try:
+            if csv:
+                _check_words(wanted, name, table[name])
+            else:
+                columns_of(table.select([name]))
+        except DataError as error:
+            found[name] = str(error).removesuffix(f" [{error.code}]")
+    return picked, found
 
 
 # Arrays

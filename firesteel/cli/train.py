@@ -28,7 +28,7 @@ from firesteel.cli.common import (
 from firesteel.cli.config import Config, ModelSettings, RunSettings, TrainingSettings, resolve, to_tables, to_toml
 from firesteel.cli.progress import Beginning, EachRow, epochs_shown, is_live, waiting
 from firesteel.cli.training import Result, TrainingPlan, planned, settled
-from firesteel.cli.words import as_text, described
+from firesteel.cli.words import as_text, described, of_columns
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, SparkSetupError, without_secrets
 
@@ -51,6 +51,9 @@ def train(
     test_label: str | None = None,
     features: str | None = None,
     weight: str | None = None,
+    ignore_cols: str | None = None,
+    column_kinds: str | None = None,
+    time_zone: str | None = None,
     hidden: str | None = None,
     activation: str | None = None,
     dropout: float | None = None,
@@ -100,6 +103,12 @@ def train(
         Columns to predict from, with commas between; all others if not given.
     weight
         A column that says what each row weighs.
+    ignore_cols
+        Columns that are no features, with commas between.
+    column_kinds
+        Columns of numbers that are names, such as zip=category,shop=category.
+    time_zone
+        Where moments have their hours and days, such as Europe/Zurich (UTC).
     hidden
         Units of the hidden layers, such as 64,32 (64); "" for none.
     activation
@@ -167,7 +176,7 @@ def train(
         keep = run_folder(plan)
         show = stack.enter_context(epochs_shown(plan.config.training.epochs, console, live=shown))
         try:
-            begin = Beginning(console, "" if plan.config.data.train in SETS else without_secrets(plan.task.decision))
+            begin = Beginning(console, without_secrets(_decided(plan)))
             result = plan.run([*([EachRow(print_json)] if as_json else []), show, *keep, begin])
         except KeyboardInterrupt:
             hint = f"go on with: firesteel train --resume {config.run.folder}"
@@ -176,6 +185,12 @@ def train(
     if as_json:
         scores = {f"test_{name}": value for name, value in (result.test or {}).items()}
         print_json(scores | {"fingerprint": result.fingerprint, "seconds": result.seconds})
+
+
+def _decided(plan: TrainingPlan) -> str:
+    """Return what was decided of the rows, a line for the labels and one for a table's columns; of a set nothing."""
+    columns = [] if plan.model.schema is None else [of_columns(plan.model.schema)]
+    return "" if plan.config.data.train in SETS else "\n".join([plan.task.decision, *columns])
 
 
 def _settings(file: Path | None, given: Flags) -> Config:

@@ -9,22 +9,36 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firesteel._checkpoints import place
 from firesteel.callbacks import Callback, EarlyStopping
 from firesteel.cli.config import Config, TrainingSettings
-from firesteel.cli.network import build, callbacks_of, check
+from firesteel.cli.network import build, callbacks_of, check, optimizer_of
 from firesteel.cli.parts import DataPart, Framed, labels, must_be_known, part, read
-from firesteel.cli.rows import TABLES, ask, has_test
+from firesteel.cli.rows import TABLES, FileRows, ask, has_test
 from firesteel.cli.task import LearningTask, decide
+from firesteel.core import layers
+from firesteel.core.layers import Table
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError
 from firesteel.models import Sequential
-from firesteel.tables.policy import AUTOMATIC, PATIENCE
+from firesteel.tables.policy import (
+    ACTIVATION,
+    AUTOMATIC,
+    DROPOUT,
+    FEW,
+    FEWEST_ROWS,
+    OPTIMIZER,
+    PATIENCE,
+    SHARE,
+    Defaults,
+    defaults_for,
+)
 from firesteel.train.fit import fit
 from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.source import Source, Survey
+from firesteel.train.strategies import Gradient
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,13 +69,19 @@ class TrainingPlan:
     training: DataPart
     test: DataPart | None
     names: tuple[str, ...] | None
+    patience: int
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the features, as they are in the file; None where they have none."""
+        return self.names if self.model.schema is None else tuple(self.model.schema.names)
 
     @property
     def stopping(self) -> list[Callback]:
         """What ends the training early where the rows decided what is held out."""
         if self.config.training.validation_split != AUTOMATIC or not self.survey.held:
             return []
-        return [EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)]
+        return [EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)]
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
         """Train, and score on the test part.  Raises what `fit` raises."""
@@ -98,6 +118,28 @@ def settled(config: Config) -> Config:
     return replace(config, data=data, model=model, training=how)
 
 
+def suited(config: Config, known: Defaults) -> Config:
+    """Return the settings for a table, with its defaults for what nobody has named."""
+    model = {"hidden": known.hidden, "activation": ACTIVATION, "dropout": DROPOUT}
+    training: dict[str, Any] = {"optimizer": OPTIMIZER.to_config(), "epochs": known.epochs}
+
+    def filled(section: Any, name: str, values: dict[str, Any]) -> Any:
+        return replace(section, **{key: value for key, value in values.items() if (name, key) not in config.named})
+
+    config = replace(config, model=filled(config.model, "model", model))
+    config = replace(config, training=filled(config.training, "training", training))
+    if isinstance(strategy_of(config.training.strategy, optimizer_of(config)), Gradient):
+        return config
+    return replace(config, training=filled(config.training, "training", {"batch_size": known.batch_size}))
+
+
+def _front(config: Config, known: Defaults) -> Table:
+    """Return the first layer of a network for a table, which the table is still to settle."""
+    whole = config.model.layers
+    given = layers.get(whole[0]) if whole else None
+    return given if isinstance(given, Table) else Table(output_dim=known.output_dim)
+
+
 @contextmanager
 def planned(config: Config, spark: "SparkSession | None") -> Iterator[TrainingPlan]:
     """Give the training that settings describe: read the rows, see what is to be learned, build the network.
@@ -116,16 +158,28 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     for warning in _warnings(config.training):
         print(f"firesteel: warning: {warning}", file=sys.stderr)
     wanted, second = ask(config.data), ask(config.data, 1) if has_test(config.data) else None
-    rows = read(wanted, spark, stack)
+    whole = config.model.layers
+    rows = read(
+        replace(wanted, raw=wanted.raw or (whole is not None and whole[0].get("type") == "Table")), spark, stack
+    )
     task = decide(labels(rows), config.training.loss, config.data.class_names)
     training = part(rows, task, spark)
+    usual, patience, front, bounds = (SHARE, FEWEST_ROWS), PATIENCE, None, None
+    schema = None
+    if isinstance(rows, FileRows) and rows.schema is not None:
+        schema, known = rows.schema, defaults_for(len(rows.x))
+        config, usual, patience = suited(config, known), (known.held, FEW), known.patience
+        front = schema.layer(_front(config, known))
+        if task.kind == "regression" and task.outputs == 1:
+            bounds = (float(rows.y.min()), float(rows.y.max()))
     split, dtype = config.training.validation_split, config.model.dtype
-    source = training.opened(split, dtype, task.kind == "classification")
+    source = training.opened(split, dtype, task.kind == "classification", usual)
     survey = source.survey()
-    model = build(config, task, survey.width)
+    model = build(config, task, survey.width, front, bounds)
+    model.schema = schema
     test = None
     if second is not None:
-        like = replace(second, inputs=survey.width)
+        like = replace(second, inputs=survey.width, schema=schema)
         if like.format in TABLES:
             like = replace(like, features=rows.columns, label=rows.targets)
         others = read(like, spark, stack)
@@ -141,7 +195,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> 
     recipe = _recipe(config.training, model)
     recipe = replace(recipe, shards=source.shards_of(recipe))
     config = replace(config, data=data, training=replace(config.training, shards=recipe.shards))
-    return TrainingPlan(config, task, model, recipe, source, survey, training, test, rows.names)
+    return TrainingPlan(config, task, model, recipe, source, survey, training, test, rows.names, patience)
 
 
 def _recipe(how: TrainingSettings, model: Sequential) -> Recipe:

@@ -9,6 +9,7 @@ import numpy as np
 
 from firesteel.cli.training import TrainingPlan
 from firesteel.core.network import Network
+from firesteel.tables.schema import CategoryColumn, Schema, TableColumn, TimeColumn
 from firesteel.train.blocks import n_blocks
 
 MEBIBYTE = 2**20
@@ -31,7 +32,8 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
         "held": held,
         "test_rows": None if plan.test is None else count(plan.test.x),
         "inputs": survey.width,
-        "features": None if plan.names is None else list(plan.names),
+        "features": None if plan.columns is None else list(plan.columns),
+        "columns": None if plan.model.schema is None else of_columns(plan.model.schema),
         "task": plan.task.kind,
         "decided": plan.task.decision,
         "outputs": network.outputs,
@@ -50,6 +52,28 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
         "jobs": _jobs(plan, shards, held) if spark else None,
         "advice": plan.model.advise(plan.source),
     }
+
+
+def of_columns(schema: Schema) -> str:
+    """Return which columns of a table are features, of which kinds, and which are left out, in one line.
+
+    >>> from firesteel.tables.schema import CategoryColumn, NumberColumn
+    >>> of_columns(Schema((NumberColumn("age"), CategoryColumn("city", ("Bern", "Rome"))), (("id", "one value"),)))
+    'features: 1 number (age), 1 text (city); left out: id (one value)'
+    """
+    kinds: dict[str, list[str]] = {}
+    for column in schema.columns:
+        kinds.setdefault(kind_of(column), []).append(column.name)
+    found = ", ".join(f"{_counted(len(names), kind)} ({_some(names)})" for kind, names in kinds.items())
+    left = _some([f"{name} ({why})" for name, why in schema.left_out])
+    return f"features: {found}" + (f"; left out: {left}" if left else "")
+
+
+def kind_of(column: TableColumn) -> str:
+    """Return what a column of a table holds, in a word."""
+    if isinstance(column, CategoryColumn):
+        return "name" if column.written else "text"
+    return ("date" if column.kind == "date" else "time") if isinstance(column, TimeColumn) else "number"
 
 
 def _layers(network: Network) -> list[str]:
@@ -92,7 +116,7 @@ def as_text(facts: dict[str, Any]) -> str:
     test = f"; {facts['test_rows']:,} rows to test on" if facts["test_rows"] is not None else ""
     lines = {
         "data": f"{facts['data']}: {facts['rows']:,} rows{held}, {facts['inputs']:,} inputs{test}",
-        "inputs": _some(facts["features"]),
+        "inputs": facts["columns"] or _some(facts["features"]),
         "label": facts["decided"],
         "task": f"{facts['task']}, {_counted(facts['outputs'], 'output')}, {facts['loss']}",
         "classes": _some(facts["classes"]),

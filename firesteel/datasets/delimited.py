@@ -8,7 +8,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -59,28 +59,35 @@ def read_csv(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, 
     ...     read_csv(path, ["size", "kind"])
     {'size': array([1.5, 2. ]), 'kind': array(['a', 'b'], dtype='<U1')}
     """
-    path, parts = path_of(path), {name: list[Column]() for name in columns}
-    for name, cells in _chunks(path, columns):
-        if max(map(len, cells)) > LETTERS:
+    found = numbers_of(path_of(path), columns, ())
+    assert found is not None
+    return found
+
+
+def numbers_of(path: Path, columns: Sequence[str], numbers: Collection[str]) -> dict[str, Column] | None:
+    """Return columns as `read_csv` does, or None where some in `numbers` are not of numbers or of true and false.
+
+    Raises DataError as it does.
+    """
+    parts = {name: list[Column]() for name in columns}
+    for name, cells in chunks(path, columns):
+        long = max(map(len, cells)) > LETTERS
+        if long and name not in numbers:
             raise _too_long(path, name)
-        parts[name].append(_typed(cells))
+        parts[name] += [] if long else [_typed(cells)]
+        if name in numbers and (long or not _are_numbers({one.dtype.kind for one in parts[name]})):
+            return None
     if not any(parts.values()):
         raise DataError(f"{path}: there is no row below the header: give at least one", code="data-empty")
     return {name: _joined(path, name, arrays) for name, arrays in parts.items()}
 
 
-def faulty_columns(path: Path, columns: Sequence[str]) -> list[str]:
-    """Return which of the named columns hold more than numbers alone, or true and false alone, in one pass.
-
-    Raises DataError as `read_csv` does for what is no CSV.
-    """
-    kinds: dict[str, set[str]] = {name: set() for name in columns}
-    for name, cells in _chunks(path, columns):
-        kinds[name].add("U" if max(map(len, cells)) > LETTERS else _typed(cells).dtype.kind)
-    return [name for name, found in kinds.items() if not (found <= {"i", "f"} or found == {"b"})]
+def _are_numbers(kinds: set[str]) -> bool:
+    """Return whether arrays of these kinds make a column of numbers alone, or of true and false alone."""
+    return kinds <= {"i", "f"} or kinds == {"b"}
 
 
-def _chunks(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def chunks(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield the cells of each column, some rows at a time."""
     with _opened(path) as (header, rows):
         if missing := [name for name in columns if name not in header]:

@@ -41,6 +41,17 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[s
     (`data-type`), arrays of different lengths (`data-ragged`), long texts (`data-text`), and for what would take far
     more memory than the file justifies (`data-size`).
     """
+    return arrays_of(path, read_table(path, columns))
+
+
+def arrays_of(path: str | os.PathLike[str], table: pa.Table) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of a table as `read_parquet` does.  Raises DataError as it does."""
+    with _readable(Path(path)):
+        return {name: _array(Path(path), name, table.column(name).combine_chunks()) for name in table.column_names}
+
+
+def read_table(path: str | os.PathLike[str], columns: Sequence[str]) -> pa.Table:
+    """Return columns of any type.  Raises DataError for no Parquet, for no row, and for what would take too much."""
     path = Path(path)
     with _readable(path):
         dataset = _dataset(path)
@@ -48,28 +59,17 @@ def read_parquet(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[s
         table = dataset.read(list(columns))
         if not table.num_rows:
             raise DataError(f"{path}: there is no row in it: give at least one", code="data-empty")
-        return {name: _array(path, name, table.column(name).combine_chunks()) for name in columns}
+        return table
 
 
-def faulty_columns(path: str | os.PathLike[str], columns: Sequence[str]) -> list[str]:
-    """Return which of the named columns are no features together, one column in memory at a time.
-
-    Raises DataError for no Parquet (`data-parquet`).
-    """
-    path = Path(path)
-    dataset = _dataset(path)
-    _must_fit(path, dataset, columns)
-
-    def sound(name: str) -> bool:
-        try:
-            values = _array(path, name, dataset.read([name]).column(name).combine_chunks())
-        except DataError:
-            return False
-        return values.dtype.kind in "biuf" and bool(np.isfinite(values).all()) and (values.ndim == 1 or alone)
-
-    alone = len(columns) == 1
-    with _readable(path):
-        return [name for name in columns if not sound(name)]
+def is_plain(column: pa.ChunkedArray) -> bool:
+    """Return whether a column is one of finite numbers alone, of true and false, or of arrays."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        return not column.null_count and bool(pa.compute.all(pa.compute.is_finite(column)).as_py())
+    number = pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)
+    nested = pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return nested or (number and not column.null_count)
 
 
 def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, npt.NDArray[Any]]) -> None:

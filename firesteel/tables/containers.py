@@ -74,6 +74,8 @@ def columns_of(x: Any, kinds: Mapping[str, str] | None = None) -> tuple[dict[str
 
 def values_of(column: Any, name: str) -> ColumnValues:
     """Return one column's values.  Raises DataError for a type that is none of a table's."""
+    if isinstance(column, ColumnValues):
+        return column
     dtype: Any = getattr(column, "dtype", None)
     if hasattr(column, "to_arrow"):  # polars
         column = column.to_arrow()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.optimizers import AdamW
 from firesteel.core.types import Array
 from firesteel.tables.holdout import HoldOut, classes_of
 from firesteel.train.blocks import Keys
@@ -49,6 +50,7 @@ class Defaults:
 
 DROPOUT, RATE, MOMENTUM, ACTIVATION = 0.15, 0.002, 0.99, "silu"
 """Of every such network: the dropout behind each hidden layer, AdamW's rate, and what its averages keep at a step."""
+OPTIMIZER = AdamW(RATE, use_ema=True, ema_momentum=MOMENTUM)
 FEW = 50
 """Rows of such a table from which on some are held out."""
 BY_ROWS = (

@@ -249,8 +249,8 @@ LARGEST = np.finfo(np.float64).max
 # Learning
 
 
-def schema_of(columns: Mapping[str, ColumnValues], rows: int) -> Schema:
-    """Return the schema of columns whose rows are all in memory."""
+def schema_of(columns: Mapping[str, ColumnValues], rows: int, zone: str = "UTC") -> Schema:
+    """Return the schema of columns whose rows are all in memory.  zone: in which timestamps have their hours."""
     profile, counts = Profile.of(columns, rows), dict[str, dict[str, int]]()
     for name in profile.open_columns():
         values = columns[name]
@@ -258,7 +258,7 @@ def schema_of(columns: Mapping[str, ColumnValues], rows: int) -> Schema:
         counts[name] = dict.fromkeys(values.words, 0)
         for word, count in zip(values.words, found.tolist(), strict=True):
             counts[name][word] += count
-    return learn(profile, counts=counts)
+    return learn(profile, counts=counts, zone=zone)
 
 
 def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = None, zone: str = "UTC") -> Schema:

@@ -9,6 +9,7 @@ import pytest
 from firesteel.cli.rows import Ask, load
 from firesteel.datasets import write_idx
 from firesteel.errors import DataError
+from firesteel.tables.schema import NumberColumn
 
 READ = {
     "header": ("csv", b"a,b,label\n1,2.5,0\n3,4.5,1\n"),
@@ -45,28 +46,13 @@ BROKEN = {
     "long rows": ("csv", b"a,label\n1,0,\n2,1,\n3,1\n", 2, "3 cells, and the header names 2 columns; 2 of 3 rows"),
     "a row of spaces": ("csv", b"a,label\n1,0\n   \n", 3, "1 cells, and the header names 2 columns; 1 of 2 rows"),
     "1,5 unquoted": ("csv", b"a,label\n1,5,0\n2,5,1\n", 2, "3 cells, and the header names 2 columns; 2 of 2 rows"),
-    "1,5 quoted": ("csv", b'a,label\n2,0\n"1,5",0\n', 3, "column 'a' holds '1,5', and 1 of 2 rows"),
     "1,5 as the label": ("csv", b'a,label\n2,"0,5"\n3,"1,5"\n', 2, "column 'label' holds '0,5'"),
     "text among labels to predict": ("csv", b"a,label\n1,0.5\n2,n/a\n3,1.5\n", 3, "column 'label' holds 'n/a'"),
     "an open quote": ("csv", b'a,label\n1,0\n"2,1\n3,0\n', 4, "look for a quote that stays open"),
-    "an open quote closed later": ("csv", b'a,label\n1,0\n"2,1\n3",0\n', 4, "column 'a' holds '2,1\\n3'"),
     "letters behind a quote": ("csv", b'a,label\n1,0\n"2"x,1\n', 3, "expected after '\"'"),
-    "empty cell": ("csv", b"a,label\n1,0\n,1\n2,0\n,1\n", 3, "column 'a' is empty; 2 of 4 rows"),
     "empty label": ("csv", b"a,label\n1,0\n2,\n", 3, "column 'label' is empty; 1 of 2 rows"),
-    "a cell of spaces": ("csv", b"a,label\n1,0\n  ,1\n", 3, "column 'a' holds '  ', and 1 of 2 rows"),
-    "text": ("csv", b"a,label\n1,0\nx,1\ny,1\n", 3, "column 'a' holds 'x', and 2 of 3 rows"),
-    "NaN": ("csv", b"a,label\n1,0\nNaN,1\n", 3, "column 'a' holds 'NaN', and 1 of 2 rows"),
-    "infinity": ("csv", b"a,label\n-inf,0\n2,1\n", 2, "column 'a' holds '-inf', and 1 of 2 rows"),
-    "too large": ("csv", b"a,label\n1,0\n1e999,1\n", 3, "column 'a' holds '1e999', and 1 of 2 rows"),
-    "hexadecimal": ("csv", b"a,label\n0x10,0\n2,1\n", 2, "column 'a' holds '0x10', and 1 of 2 rows"),
-    "underscore": ("csv", b"a,label\n1_0,0\n2,1\n", 2, "column 'a' holds '1_0', and 1 of 2 rows"),
-    "thousands": ("csv", b'a,label\n"1,000",0\n2,1\n', 2, "column 'a' holds '1,000', and 1 of 2 rows"),
-    "other digits": ("csv", "a,label\n1,0\n٣,1\n".encode(), 3, "column 'a' holds '٣', and 1 of 2 rows"),
-    "true among numbers": ("csv", b"a,label\n1,0\ntrue,1\n", 3, "column 'a' holds 'true', and 1 of 2 rows"),
     "Latin-1": ("csv", b"a,label\n1,0\n2,caf\xe9\n", 3, "byte 6 is e9, which is not UTF-8; 1 of 3 lines"),
     "UTF-16": ("csv", "a,label\n1,0\n".encode("utf-16"), 1, "byte 1 is ff, which is not UTF-8"),
-    "a null byte": ("csv", b"a,label\n1\x00,0\n2,1\n", 2, ""),
-    "a long number": ("csv", b"a,label\n" + b"1" * 100_000 + b"x,0\n", 2, "column 'a' holds 100,001 letters"),
     "a long text": ("csv", b"a,label\n1," + b"x" * 100_000 + b"\n", 2, "column 'label' holds 100,000 letters"),
     "too long a cell": ("csv", b"a,label\n" + b"1" * 200_000 + b",0\n", 2, "field larger than"),
     "index 0": ("libsvm", b"0 1:1\n1 0:1\n1 0:2\n", 2, "index 0, and LIBSVM counts from 1: add 1"),
@@ -96,6 +82,21 @@ BROKEN = {
     "nothing": ("text", b"", None, "there is no row in it"),
 }
 """Broken files, with the line that is to blame and what is said of it."""
+
+
+CELLS = {
+    "1,5": '"1,5"',
+    "an open quote closed later": '"2,1\n3"',
+    "text": "x",
+    "hexadecimal": "0x10",
+    "underscore": "1_0",
+    "thousands": '"1,000"',
+    "other digits": "٣",
+    "true": "true",
+    "a null byte": "1\x00",
+    "a long number": "1" * 1000 + "x",
+}
+"""What is no number, in a column of numbers."""
 
 
 def asked(tmp_path, form, content):
@@ -132,6 +133,27 @@ def test_r43_broken_files_are_refused_with_line_and_column(tmp_path, name):
     assert message.startswith(place) and said in message and "\n" not in message and len(message) < 500
     code = caught.value.code
     assert isinstance(caught.value, DataError) and re.fullmatch("data-[a-z-]+", code) or code == "config-label"
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_r43_a_cell_that_is_no_number_among_others_is_refused_with_line_and_column(tmp_path, name):
+    cells = [f"{number / 8}" for number in range(40)]
+    cells[6] = CELLS[name]
+    rows = "".join(f"{cell},{number % 2}\n" for number, cell in enumerate(cells))
+    with pytest.raises(DataError) as caught:
+        load(asked(tmp_path, "csv", f"a,label\n{rows}".encode()))
+    message, line = str(caught.value), 9 if "\n" in CELLS[name] else 8
+    assert message.startswith(f"{tmp_path / 'rows'}, line {line}: column 'a' holds ") and "\n" not in message
+    assert "1 of 40 rows" in message and "--ignore-cols a" in message and "--column-kinds a=category" in message
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "NaN", "n/a", "-inf", "1e999"])
+def test_what_is_missing_or_infinite_stays_a_number(tmp_path, cell):
+    rows = "".join(f"{cell if number == 6 else number / 8},{number % 2}\n" for number in range(40))
+    found = load(asked(tmp_path, "csv", f"a,label\n{rows}".encode()))
+    (column,) = found.schema.columns
+    assert isinstance(column, NumberColumn) and column.missing == (cell not in ("-inf", "1e999"))
+    assert np.isfinite(found.x).all()
 
 
 def test_r43_the_five_parts_are_there(tmp_path):

@@ -129,5 +129,5 @@ def test_what_is_printed_says_the_same_when_it_is_read(file, model):
 
 
 def test_every_section_is_a_field_and_every_key_has_a_kind():
-    assert {"file", *SECTIONS} == {known.name for known in fields(Config)}
+    assert {"file", "named", *SECTIONS} == {known.name for known in fields(Config)}
     assert all("kind" in known.metadata for section in SECTIONS.values() for known in fields(section))
