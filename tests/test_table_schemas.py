@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from firesteel.errors import ConfigError, DataError
-from firesteel.layers import Table
+from firesteel.layers import Dense, Table
+from firesteel.models import Sequential
 from firesteel.tables import schema as module
 from firesteel.tables.profile import Profile, learn
 from firesteel.tables.schema import CategoryColumn, ColumnValues, NumberColumn, Schema, TimeColumn, clock, shifted
@@ -332,3 +333,11 @@ def test_what_was_never_missing_is_unseen_where_it_is():
     some = {"a": ColumnValues("text", towns.data, np.arange(60) < 1, towns.words), "n": table["n"]}
     assert learn(Profile.of(some, 60)).encode(absent, 60)[0, -1] == 0
     assert learn(Profile.of(some, 60)).encode(some, 60)[0, -2:].tolist() == [1, 2]
+
+
+def test_of_no_rows_there_are_no_outputs():
+    towns = [f"town {n % 20}" for n in range(60)]
+    model = Sequential([Table(), Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit({"a": towns}, np.arange(60) % 2, verbose=0)
+    assert model.predict({"a": []}).shape == (0, 2)

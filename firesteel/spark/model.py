@@ -161,7 +161,8 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         table.check_free((*columns, self._outputs))
         if schema is not None:
             raw, x = tables.scored(table, schema)
-            outputs = replace(outputs, raw=raw)
+            invalid = outputs.invalid if self.isSet("handleInvalid") else "keep"
+            outputs = replace(outputs, raw=raw, invalid=invalid)
         else:
             self._check_schema(table)
             few = (network.sparse or self._few) and DIRECT

@@ -23,6 +23,7 @@ from firesteel.fast.threads import QUIET
 from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
 from firesteel.spark.parcel import Parcel
 from firesteel.spark.raw import RawColumns
+from firesteel.tables.schema import ColumnValues
 from firesteel.train.blocks import Block
 from firesteel.train.checks import finite_rows, misplaced, refuse
 from firesteel.train.engine import work_on
@@ -173,7 +174,8 @@ class Outputs:
 
     name: what to call the features.  invalid: what a row with null, NaN or infinite values comes to: "error" raises
     DataError, "skip" and "keep" give null.  With "nan" only rows of null give null, and NaN goes through the network.
-    raw: how raw columns are read, which come as a struct; what is missing in them is no fault.
+    raw: how raw columns are read, which come as a struct; a row is invalid there where a category is none of
+    training's, and "keep" scores it.
     """
 
     network: Network
@@ -184,7 +186,7 @@ class Outputs:
 
     def __call__(self, column: pa.Array) -> pa.Array:
         if self.raw is not None:
-            return as_lists(self.score(self.raw.rows(column)), np.zeros(len(column), bool))
+            return self._of_raw(column, self.raw)
         null = column.is_null().to_numpy(zero_copy_only=False)
         if null.any() and self.invalid == "error":
             raise self._refused("no value (null)", int(null.sum()), len(null))
@@ -213,6 +215,28 @@ class Outputs:
             null[np.flatnonzero(~null)[bad]] = True
             x = x[~bad]
         return as_lists(self.score(x), null)
+
+    def _of_raw(self, column: pa.Array, raw: RawColumns) -> pa.Array:
+        """Return what is wanted of each row of raw columns; null where a word is new and such rows are left out."""
+        assert raw.schema is not None
+        values, null = raw.values(column), np.zeros(len(column), bool)
+        for name, new in [] if self.invalid == "keep" else raw.schema.unseen(values):
+            if self.invalid == "error" and new.any():
+                raise self._unseen(name, values[name], new)
+            null |= new
+        x = raw.schema.encode(values, len(column))
+        return as_lists(self.score(x[~null] if null.any() else x), null)
+
+    def _unseen(self, name: str, values: ColumnValues, new: npt.NDArray[np.bool_]) -> DataError:
+        at, text = int(new.argmax()), values.as_text()
+        word = "a null" if text.absent[at] else repr(text.words[text.data[at]][:100])
+        return DataError(
+            f"column {name!r} holds {word}, and training had none there, or too few to know it; "
+            f"{int(new.sum()):,} of {len(new):,} rows in this batch hold what is new.  To do: train on rows that "
+            'have it, or set handleInvalid to "keep" (score it as unseen, as where it is not set) or "skip" (leave '
+            "such rows out)",
+            code="data-invalid",
+        )
 
     def score(self, x: Features) -> Array:
         """Return what is wanted of each row, (n, K), for rows x, (n, I), of numbers."""

@@ -11,7 +11,7 @@ import json
 import math
 import re
 import zoneinfo
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from typing import Any, ClassVar
 
@@ -526,6 +526,12 @@ class Schema(Spec):
                 out[:, code_at] = column.codes(values)
                 code_at += 1
         return out
+
+    def unseen(self, given: Mapping[str, ColumnValues]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+        """Yield each column of words, and which rows hold a word that is not known, or a gap where there was none."""
+        for column in self.columns:
+            if isinstance(column, CategoryColumn):
+                yield column.name, column.codes(given[column.name]) == UNSEEN
 
     def _checked(self, column: TableColumn, given: Mapping[str, ColumnValues]) -> ColumnValues:
         values = given.get(column.name)

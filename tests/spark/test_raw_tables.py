@@ -4,7 +4,9 @@ import datetime
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
+from pyspark.errors import PythonException
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
@@ -14,8 +16,10 @@ from firesteel.search.members import members_of
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.frames import Frame
+from firesteel.spark.raw import RawColumns
 from firesteel.spark.storage import _about
 from firesteel.spark.tables import taken
+from firesteel.spark.worker import Outputs
 from firesteel.tables import profile
 from firesteel.tables.containers import columns_of
 from firesteel.tables.profile import Profile, learn
@@ -123,6 +127,55 @@ def test_columns_that_are_gone_or_of_another_type_are_refused_before_any_job(fra
     with pytest.raises(DataError) as refused:
         fitted.transform(change(frame))
     assert all(part in str(refused.value) for part in said) and "To do: " in str(refused.value)
+
+
+STRANGE = {
+    "a word that is new": ("new", 1, 1.0, "column 'carrier' holds 'new'"),
+    "a word that was too seldom": ("once", 1, 1.0, "column 'carrier' holds 'once'"),
+    "a null among words that had none": (None, 1, 1.0, "column 'carrier' holds a null"),
+    "a number that is a word": ("UA", 9, 1.0, "column 'zip' holds '9'"),
+    "a null where some were null": ("UA", None, 1.0, ""),
+    "numbers are never invalid": ("UA", 1, None, ""),
+    "nor is NaN": ("UA", 1, float("nan"), ""),
+}
+"""Rows to score, and what `error` says of them; "" where they are fine."""
+
+
+@pytest.fixture(scope="module")
+def words_and_numbers(spark):
+    rows = [("once" if n == 7 else ("UA", "DL")[n % 2], n % 4 or None, float(n % 5), n % 2 > 0) for n in range(60)]
+    frame = spark.createDataFrame(rows, "carrier string, zip int, temp double, label boolean").coalesce(1)
+    return NeuralNetworkClassifier(columnKinds={"zip": "category"}, **SHORT).fit(frame)
+
+
+@pytest.mark.parametrize("invalid", [None, "keep", "skip", "error"])
+def test_handle_invalid_has_spark_s_meaning_for_words(spark, words_and_numbers, invalid):
+    rows = [(case, *values[:3]) for case, values in STRANGE.items()]
+    frame = spark.createDataFrame(rows, "case string, carrier string, zip int, temp double").coalesce(1)
+    model = words_and_numbers.copy({words_and_numbers.handleInvalid: invalid} if invalid else {})
+    fine = [case for case, values in STRANGE.items() if not values[3]]
+    if invalid == "error":
+        with pytest.raises(
+            PythonException, match="'carrier' holds 'new', and .*; 3 of 7 rows in this batch .*To do: "
+        ):
+            model.transform(frame).collect()
+        frame = frame.where(F.col("case").isin(fine))
+    found = model.transform(frame).select("case", "prediction").collect()
+    assert [row.case for row in found] == (fine if invalid in ("skip", "error") else list(STRANGE))
+    assert all(row.prediction is not None for row in found)
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_a_word_that_is_new_is_refused_by_its_name(words_and_numbers, case):
+    network, (*values, said) = words_and_numbers.network, STRANGE[case]
+    raw = RawColumns(tuple(network.schema.names), ("text", "integer", "float"), schema=network.schema)
+    outputs = Outputs(network.network, network.theta, "", "error", raw)
+    struct = raw.struct(pd.DataFrame({f"c{n}": [value] for n, value in enumerate(values)}))
+    if not said:
+        assert len(outputs(struct)) == 1
+        return
+    with pytest.raises(DataError, match=rf"{said}, and .*; 1 of 1 rows in this batch .*To do: "):
+        outputs(struct)
 
 
 def test_before_spark_hands_over_arrow_pandas_does_it(frame, fitted, monkeypatch):

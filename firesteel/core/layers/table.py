@@ -195,7 +195,7 @@ class Table(Layer):
 
     def _rows(self, x: Array) -> npt.NDArray[np.intp]:
         """Return the number of the row that each category chooses; raise DataError for what is none."""
-        codes, counts = x[:, len(x[0]) - len(self.levels) :], np.array(self.levels)
+        codes, counts = x[:, x.shape[1] - len(self.levels) :], np.array(self.levels)
         if not (rows := codes.astype(np.intp)).size or (((rows == codes) & (rows >= 0) & (rows < counts)).all()):
             return rows + self.first
         at = int(np.flatnonzero(((rows != codes) | (rows < 0) | (rows >= counts)).any(axis=0))[0])
@@ -213,7 +213,7 @@ class Table(Layer):
                 unseen = rng.halves(rows.size).reshape(rows.shape) < np.uint32(self.unseen * 2**32)
                 rows = np.where(unseen, self.first, rows)
             rows = p["place"][rows] if "place" in p else rows
-            y[:, end:] = p["e"][rows].reshape(len(x), -1)
+            y[:, end:] = p["e"][rows].reshape(y[:, end:].shape)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             if self.levels:
