@@ -185,7 +185,8 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
             vectors, nulls too.  Where neither is set, and there is no column `features`, all columns are taken but
             those of other Params, ignoreCols, and what Spark's tuning and other stages have made; the model has the
             list.
-        ignoreCols: columns that are no features where inputCols is not set.
+        ignoreCols: columns that are no features where inputCols is not set, such as the foldCol of a CrossValidator:
+            a stage inside it cannot know that one.
         columnKinds: columns of numbers that are names for something, such as {"zip": "category"}.
         timeZone: where the days of timestamps begin, such as Europe/Berlin; if it is not set, the session's zone when
             training.  The model keeps it.

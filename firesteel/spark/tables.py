@@ -90,7 +90,9 @@ def chosen(table: NamedColumns, columns: Columns, ignored: Sequence[str], uid: s
             "vectors in featuresCol",
             code="data-column",
         )
-    LOG.info("%s: %d columns are features: %s%s", uid, len(found), ", ".join(found), others)
+    LOG.info(
+        "%s: %d columns are features: %s%s; ignoreCols leaves more out", uid, len(found), ", ".join(found), others
+    )
     return tuple(found)
 
 

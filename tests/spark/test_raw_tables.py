@@ -18,7 +18,7 @@ from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.frames import Frame
 from firesteel.spark.raw import RawColumns
 from firesteel.spark.storage import _about
-from firesteel.spark.tables import taken
+from firesteel.spark.tables import chosen, taken
 from firesteel.spark.worker import Outputs
 from firesteel.tables import profile
 from firesteel.tables.containers import columns_of
@@ -225,6 +225,18 @@ def test_what_tuning_and_other_stages_have_made_is_no_feature(frame):
     assert [left[name] for name in ("late", "small", "count", "price")] == [
         *["the label", "the weight", "the identifier"],
         "ignored",
+    ]
+
+
+def test_the_log_says_which_columns_are_features_and_how_to_leave_one_out(frame, caplog):
+    rows = NamedColumns(frame.select("temp", "late", "price", F.lit(1).alias("fold")))
+    caplog.set_level("INFO", "firesteel")
+    assert chosen(rows, Columns("features", "late"), [], "stage") == ("temp", "price", "fold")
+    assert chosen(rows, Columns("features", "late"), ["fold"], "stage") == ("temp", "price")
+    more = "ignoreCols leaves more out"
+    assert caplog.messages == [
+        "stage: 3 columns are features: temp, price, fold; not late (the label); " + more,
+        "stage: 2 columns are features: temp, price; not late (the label), fold (ignored); " + more,
     ]
 
 
