@@ -145,7 +145,7 @@ class SparkEngine:
         return self._shards if context is None else min(self._shards, context.defaultParallelism)
 
     def check(self, task: Task) -> None:
-        size, limit = task.vectors * task.theta.nbytes, _most_result(self.frame.sparkSession)
+        size, limit = task.vectors * task.theta.nbytes, most_result(self.frame.sparkSession)
         if task.objective.network.rowwise:  # whose changed rows come from each shard
             rows = sum(block.rows for block in self._blocks)
             size = task.vectors * task.theta.itemsize * most_changed(task.objective.network, rows, self._shards)
@@ -207,7 +207,7 @@ def _level(spark: SparkSession, survey: Survey) -> StorageLevel:
     return StorageLevel.MEMORY_AND_DISK
 
 
-def _most_result(spark: SparkSession) -> float:
+def most_result(spark: SparkSession) -> float:
     """Return how many bytes of results a session lets its driver take from one job."""
     text = (spark.conf.get("spark.driver.maxResultSize", None) or "1g").strip().lower()
     found = re.fullmatch(r"(\d+)([kmgtp]?)b?", text)

@@ -5,6 +5,7 @@ packed already, and has a `Sequential` fitted; `SharedFits` packs once what seve
 targets decide is in `estimator.py`, the Params in `params.py`, the fitted stages in `model.py`.
 """
 
+import contextlib
 import importlib
 import threading
 import weakref
@@ -32,6 +33,7 @@ from firesteel.search.linear import Comparison, compare
 from firesteel.search.members import fit_members
 from firesteel.spark import tables
 from firesteel.spark.checkpoints import SparkCheckpoints
+from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import Frame
@@ -246,7 +248,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             positive=self._if_set("positiveLabel") if self._classifies else None,
         )
         names = self._raw(dataset, columns)
-        if members > 1 and (names is None or isinstance(dataset, Packed)):
+        if members > 1 and (names is None or (isinstance(dataset, Packed) and dataset.near is None)):
             what = "the rows were packed before" if isinstance(dataset, Packed) else "features are vectors or numbers"
             raise wrong("members", members, f"it is for DataFrames of raw columns (inputCols), and {what}")
         if names is None:
@@ -331,8 +333,12 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             run = f"{self.uid}: member {number}" if members > 1 else self.uid
             return {"callbacks": [*callbacks, results[number]], "checkpoints": kept, "run": run}
 
-        if isinstance(source, Frame) and members > 1:
-            with source.kept() as rows:
+        if isinstance(source, Packed):
+            near = source.near
+        else:
+            near = Collected(source, survey) if is_small(source, survey) else None
+        if members > 1:
+            with source.kept() if near is None else contextlib.nullcontext(near) as rows:  # type: ignore[union-attr]
                 average, history = fit_members(build, rows, recipe, members, given)
                 average.schema = source.schema
                 network = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
@@ -342,7 +348,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             summary = replace(summary, comparison=_compared(ended, survey.rows))
         else:
             network = build()
-            history = fit(network, source, recipe, **given())
+            history = fit(network, near or source, recipe, **given())
             summary = results[0].summary
         model = self._model()
         network.schema = source.schema
@@ -535,8 +541,8 @@ class SharedFits(Iterator[tuple[int, Any]]):
         self.dataset, self.next, self.busy_fits = dataset, 0, 0
         self.failed: str | None = None
         self.lock = threading.Lock()
-        self.packs: dict[Columns, Packed] = {}
-        self.busy: dict[Columns, threading.Lock] = {}
+        self.packs: dict[tuple[Columns, bool], Packed | None] = {}
+        self.busy: dict[tuple[Columns, bool], threading.Lock] = {}
         self.finalizer = weakref.finalize(self, _let_go, self.packs)
         self.finalizer.atexit = False  # then there may be no session left
 
@@ -566,19 +572,21 @@ class SharedFits(Iterator[tuple[int, Any]]):
     def _packed(self, candidate: NetworkEstimator) -> Any:
         """Return the rows that a candidate trains on, packed by whoever wants them first."""
         plan = candidate._plan(self.dataset)
-        if isinstance(self.dataset, Packed) or candidate.getOrDefault("members") > 1:
+        if isinstance(self.dataset, Packed):
             return self.dataset
+        several = candidate.getOrDefault("members") > 1
+        key = plan.columns, several
         with self.lock:
-            busy = self.busy.setdefault(plan.columns, threading.Lock())
+            busy = self.busy.setdefault(key, threading.Lock())
         with busy:
-            if plan.columns not in self.packs:
+            if key not in self.packs:
                 source = candidate._frame(self.dataset, plan)
-                source.survey()
-                self.packs[plan.columns] = packed(source, source.shards_of(plan.recipe))
-        return self.packs[plan.columns]
+                near = is_small(source, source.survey())
+                self.packs[key] = packed(source, source.shards_of(plan.recipe)) if near or not several else None
+        return self.packs[key] or self.dataset
 
 
-def _let_go(packs: dict[Columns, Packed]) -> None:
-    for rows in packs.values():
+def _let_go(packs: dict[tuple[Columns, bool], Packed | None]) -> None:
+    for rows in filter(None, packs.values()):
         rows.unpersist()
     packs.clear()

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import functools
 import json
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,7 +35,7 @@ from firesteel.tables import policy
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
 from firesteel.tables.schema import Schema
-from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks
+from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks, row_prints
 from firesteel.train.centring import WIDE, Sample
 from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
@@ -44,6 +45,8 @@ from firesteel.train.strategies import Gradient
 
 LEADING = 3
 """How many leading columns identify a row in a message."""
+READING = "firesteel: reading the rows"
+"""What Spark's pages call the job that brings the rows of a small table to the driver."""
 IDENTIFYING = (StringType, NumericType, BooleanType, DateType, TimestampType)
 
 
@@ -340,8 +343,21 @@ class Frame:
 
     def check_packed(self, blocks: Sequence[BlockInfo], held: bool) -> None:
         """Raise DataError where blocks hold other rows than the survey saw."""
-        if sum(block.fingerprint for block in blocks) % 2**64 != self.key_sums[held]:
+        self._check(sum(block.fingerprint for block in blocks) % 2**64, held)
+
+    def _check(self, prints: int, held: bool) -> None:
+        if prints != self.key_sums[held]:
             raise DataError(f"other rows were packed than were looked at: {worker.SHIFTING}", code="data-shifting")
+
+    def read(self) -> packing.Read:
+        """Return the rows, in this process.  Raises DataError where they are others than the survey saw."""
+        reading = replace(self.reading, where=(), sparse=self.survey().sparse)
+        table = collect(mapped(self._packing(), packing.reads, packing.READ_SCHEMA, reading), READING)
+        rows = packing.Read.sum([pickle.loads(one) for one in table.column("rows").to_pylist()])
+        prints = row_prints(rows.prints, rows.w.astype(self.dtype))
+        for held in (False, True):
+            self._check(int(np.add.reduce(prints[rows.held == held], dtype=np.uint64)), held)
+        return rows
 
     def planned(self, shards: int | None, held: bool, centre: Centre) -> tuple[int, DataFrame]:
         """Return the number of shards, and the frame that packs the rows when it is computed."""

@@ -23,6 +23,7 @@ from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import DTYPES
 from firesteel.core.spec import finite
 from firesteel.errors import ConfigError, StoreError, without_secrets
+from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
 from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
@@ -31,6 +32,7 @@ from firesteel.spark.parcel import ship
 from firesteel.spark.storage import is_missing, literal, path_text, reach, remove
 from firesteel.tables.schema import Schema
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
+from firesteel.train.engine import Engine
 from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey
 
@@ -47,9 +49,15 @@ class Packed:
     """Packed rows, accepted wherever a DataFrame is trained on.  Let them go with `unpersist()` or a `with` block."""
 
     def __init__(
-        self, frames: Mapping[bool, DataFrame], survey: Survey, columns: Columns, dtype: str, about: Mapping[str, Any]
+        self,
+        frames: Mapping[bool, DataFrame],
+        survey: Survey,
+        columns: Columns,
+        dtype: str,
+        about: Mapping[str, Any],
+        near: Collected | None = None,
     ) -> None:
-        self.columns, self.dtype = columns, dtype
+        self.columns, self.dtype, self.near = columns, dtype, near
         self.split: float = about.get("split", columns.split)
         self.said: str = about.get("said", "")
         self.names: Mapping[str, str] = columns.names()
@@ -65,7 +73,7 @@ class Packed:
     @property
     def sparkSession(self) -> SparkSession | None:  # noqa: N802  (as a DataFrame has it)
         """The session of the rows; None once they are let go."""
-        return next((frame.sparkSession for frame in self._frames.values()), None)
+        return next((rows.sparkSession for rows in (self.near, *self._frames.values()) if rows is not None), None)
 
     def survey(self) -> Survey:
         """Return what was found when the rows were packed."""
@@ -78,8 +86,12 @@ class Packed:
     @contextlib.contextmanager
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
-    ) -> Iterator[SparkEngine]:
+    ) -> Iterator[Engine]:
         """Give the engine over these blocks in so many shards, less a centre; it stays for the next fit."""
+        if (near := self.near) is not None:
+            with near.engine(shards, held=held, centre=centre) as local:
+                yield local
+            return
         count = parts_of(self._survey, shards, held)
         with self._lock:
             if not self._frames:
@@ -104,7 +116,7 @@ class Packed:
         with self._lock:
             for engine in self._engines.values():
                 engine.close()
-            self._engines, self._frames = {}, {}
+            self._engines, self._frames, self.near = {}, {}, None
 
     def __enter__(self) -> Self:
         return self
@@ -178,7 +190,10 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
     if path is not None:
         _write(source, survey, path, about)
         return load_pack(path)
-    made = Packed({}, survey, source.columns, source.dtype, about)
+    near = Collected(source, survey) if is_small(source, survey) else None
+    made = Packed({}, survey, source.columns, source.dtype, about, near)
+    if near is not None:
+        return made
     try:
         made.adopt(source.packed(shards, False, survey.centre), False)
         if survey.held:

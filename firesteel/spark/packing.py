@@ -9,6 +9,7 @@ it gets decides nothing.  `frames.py` strings them into jobs; `worker.py` reads 
 
 import functools
 import json
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from typing import Any
@@ -76,6 +77,11 @@ class Read:
 
     def __getitem__(self, rows: Any) -> "Read":
         return Read(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    @staticmethod
+    def sum(parts: Sequence["Read"]) -> "Read":
+        """Return all rows."""
+        return Read(*(joined([getattr(rows, f.name) for rows in parts]) for f in fields(Read)))
 
 
 def whole(batch: pa.RecordBatch, reading: ReadOptions) -> pa.RecordBatch:
@@ -269,6 +275,16 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
+READ_SCHEMA = "rows binary"
+
+
+def reads(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of each batch as one fat row, which `Read` is pickled in."""
+    for batch in batches:
+        if batch.num_rows:
+            yield arrow.record_batch(rows=[pickle.dumps(read(whole(batch, reading), reading), protocol=5)])
+
+
 # Heavy rows: many copies of one row, which would all share its block
 
 
@@ -375,13 +391,11 @@ def mini_packs(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatc
 
 
 def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
-    x, y, w, keys, held, prints = (joined([getattr(rows, f.name) for rows in gathered]) for f in fields(Read))
-    shards = len(task.codes)
-    shard = blocks.block_ids(keys, task.blocks) % shards
+    here, shards = Read.sum(gathered), len(task.codes)
+    shard = blocks.block_ids(here.keys, task.blocks) % shards
     for number, rows in enumerate(_groups(shard, shards)):
         if len(rows):
-            one = Read(x[rows], y[rows], w[rows], keys[rows], held[rows], prints[rows])
-            yield _mini_pack(task, number, BY_KEY, one)
+            yield _mini_pack(task, number, BY_KEY, here[rows])
 
 
 def _mini_pack(task: PackTask, shard: int, block: int, rows: Read) -> pa.RecordBatch:

@@ -1,19 +1,21 @@
 """Rows in arrays, as a source in process."""
 
 import contextlib
+import copy
 from collections.abc import Iterator, Mapping
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.csr import Features, suited
-from firesteel.core.types import Array
+from firesteel.core.types import Array, cached_property
 from firesteel.errors import DataError
 from firesteel.fast.blas import one_blas_thread
 from firesteel.tables.holdout import HoldOut
 from firesteel.train import checks
-from firesteel.train.blocks import count_nonzeros, n_blocks, pack_arrays, pack_in_order, row_keys
+from firesteel.train.blocks import Keys, count_nonzeros, n_blocks, pack_arrays, pack_in_order, row_keys
 from firesteel.train.centring import Sample
 from firesteel.train.checks import refuse
 from firesteel.train.engine import LocalEngine, check_shards
@@ -60,17 +62,23 @@ class Arrays:
                 code="data-empty",
             )
 
-    def folded(self, fold: int, folds: int) -> "Arrays":
+    @cached_property
+    def keys(self) -> Keys:
+        """The key of each row, (n,)."""
+        return row_keys(self.x, self.y)
+
+    def folded(self, fold: int, folds: int) -> Self:
         """Return these rows with one of some equal parts of them, by key, held out."""
-        out = HoldOut(fold=(fold, folds)).rows(row_keys(self.x, self.y), self.y)
+        out = HoldOut(fold=(fold, folds)).rows(self.keys, self.y)
         if out.all() or not out.any():
             what = "to train on" if out.all() else "to validate"
             raise DataError(
                 f"member {fold} of {folds} has no rows {what} among {len(out):,}: give fewer members",
                 code="data-empty",
             )
-        made = Arrays(self.x, self.y, self.w, self.dtype.name, names=self.names, out=out)
-        made.split = 1 / folds
+        made = copy.copy(self)
+        made.out, made.parts, made.train = out, (~out, out), int(np.count_nonzero(~out))
+        made.split, made.surveyed = 1 / folds, None
         return made
 
     def survey(self) -> Survey:
@@ -85,7 +93,6 @@ class Arrays:
         held = np.arange(n) >= self.train if self.out is None else self.out
         classes = checks.count_classes(self.y, held, "row {}".format)
         nonzeros = count_nonzeros(self.x, self.dtype)
-        self.keys = row_keys(self.x, self.y)
         sample = Sample.of(self.keys, self.x, self.y, held)
         surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
         self.surveyed = surveyed.sampled(sample) if self.dtype == np.float32 else surveyed

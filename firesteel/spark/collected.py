@@ -1,0 +1,65 @@
+"""Rows of small tables, brought to the driver once and trained on in its process.
+
+A Spark job takes 0.2 to 0.4 s, and a fit on executors makes one a pass; a pass over so few rows takes less.  The
+blocks are those that executors would pack, in as many shards, so the bits are the same.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from firesteel.core.centre import UNCENTRED, Centre
+from firesteel.spark.engine import RESULT_SHARE, most_result
+from firesteel.spark.frames import Frame, blocks_of, parts_of
+from firesteel.tables.arrays import Arrays
+from firesteel.train import checks
+from firesteel.train.centring import Sample
+from firesteel.train.engine import LocalEngine
+from firesteel.train.recipe import Recipe
+from firesteel.train.source import Survey, check_weights
+
+MOST_ROWS = 20_000
+"""Fewer rows than this are small: a pass of the default network takes half a second of one core, as long as a job."""
+MOST_BYTES = 64 << 20
+"""What they may take in the driver's memory, which may be little, as float32."""
+
+
+def is_small(source: Frame, survey: Survey) -> bool:
+    """Return whether a source's rows are of raw columns and few."""
+    rows, most = survey.rows + survey.held, RESULT_SHARE * most_result(source.sparkSession)
+    return source.schema is not None and rows < MOST_ROWS and 4 * rows * survey.words <= min(MOST_BYTES, most)
+
+
+class Collected(Arrays):
+    """Rows of a DataFrame in this process, by one job."""
+
+    def __init__(self, source: Frame, survey: Survey) -> None:
+        rows = source.read()
+        out = rows.held if rows.held.any() else None
+        super().__init__(rows.x, rows.y, rows.w, source.dtype, names=source.names, out=out)
+        self.keys, self.prints, self.split = rows.keys, rows.prints, source.split
+        self.feature_names, self.sparkSession = source.feature_names, source.sparkSession
+        self.whole = self.surveyed = survey
+
+    def survey(self) -> Survey:
+        if self.surveyed is None:
+            assert self.out is not None, "rows are surveyed anew when some of them are held out"
+            weights = [float(self.w[rows].astype(self.dtype).sum(dtype=np.float64)) for rows in self.parts]
+            check_weights(weights[0], self.names["weight"])
+            check_weights(weights[1], self.names["weight"], "held out")
+            classes = checks.count_classes(self.y, self.out, "row {}".format)
+            part = replace(self.whole, rows=self.train, held=len(self.y) - self.train, classes=classes)
+            self.surveyed = part.sampled(Sample.of(self.prints, np.empty((len(self.y), 0)), self.y, self.out))
+        return self.surveyed
+
+    def shards_of(self, recipe: Recipe) -> int:
+        return self.survey().shards(recipe, blocks_of(self.survey()))
+
+    @contextlib.contextmanager
+    def engine(
+        self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
+    ) -> Iterator[LocalEngine]:
+        with super().engine(parts_of(self.survey(), shards, held), held=held, centre=centre) as engine:
+            yield engine

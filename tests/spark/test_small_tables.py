@@ -1,0 +1,121 @@
+"""Small tables are trained on in the driver's process, with the bits that executors would give."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from firesteel.core.centre import UNCENTRED
+from firesteel.errors import DataError
+from firesteel.search.members import members_of
+from firesteel.spark import NeuralNetworkClassifier, collected
+from firesteel.spark.collected import Collected, is_small
+from firesteel.spark.columns import Columns
+from firesteel.spark.engine import SparkEngine
+from firesteel.spark.frames import Frame
+from firesteel.train.engine import LocalEngine
+from firesteel.train.recipe import Recipe
+from tests.spark.test_raw_tables import KINDS, SHORT, table
+
+SEVERAL = {**SHORT, "labelCol": "late", "inputCols": ["carrier", "temp", "at"], "shards": 2, "batchSize": 16}
+
+
+@pytest.fixture(scope="module")
+def frame(spark):
+    rows = spark.createDataFrame(table(), KINDS)
+    rows = rows.withColumn("far", 1e9 + F.coalesce("temp", F.lit(0.0)))
+    rows = rows.withColumn("name", F.coalesce("count", F.lit(0)))
+    return rows.withColumn("heavy", F.coalesce(F.col("small"), F.lit(1)) + 0.25).persist()
+
+
+@pytest.fixture
+def on_executors(monkeypatch):
+    monkeypatch.setattr(collected, "MOST_ROWS", 0)
+
+
+@pytest.fixture(scope="module")
+def near(frame):
+    return [NeuralNetworkClassifier(members=members, **SEVERAL).fit(frame.repartition(1)) for members in (1, 2)]
+
+
+def prints(model):
+    return [model.network.fingerprint(), *(one.fingerprint() for one in members_of(model.network))]
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_executors_give_the_same_bits(frame, near, on_executors, members):
+    far = NeuralNetworkClassifier(members=members, **SEVERAL).fit(frame.repartition(7))
+    model = near[members > 1]
+    assert prints(far) == prints(model)
+    assert [row["loss"] for row in far.history.rows] == [row["loss"] for row in model.history.rows]
+    assert far.summary.comparison == model.summary.comparison and str(far.summary) == str(model.summary)
+
+
+def test_no_job_is_made_for_a_pass(frame, near, monkeypatch):
+    monkeypatch.setattr(SparkEngine, "map", lambda *given: pytest.fail("a job"))
+    again = NeuralNetworkClassifier(members=1, **SEVERAL).fit(frame.repartition(7))
+    assert prints(again) == prints(near[0])
+
+
+def test_candidates_share_rows_that_are_read_once(frame, near, monkeypatch):
+    read, original = [], Frame.read
+    monkeypatch.setattr(Frame, "read", lambda source: read.append(source) or original(source))
+    stage = NeuralNetworkClassifier(**SEVERAL)
+    maps = [{stage.members: 2}, {stage.members: 2, stage.seed: 5}]
+    found = dict(stage.fitMultiple(frame, maps))
+    assert len(read) == 1 and prints(found[0]) == prints(near[1]) != prints(found[1])
+
+
+SOURCES = {
+    "weights, and targets far from zero": {"label": "far", "weight": "heavy", "split": 0.2},
+    "identifiers": {"label": "temp", "id": "name", "split": 0.2, "skip": True},
+    "members": {"label": "far", "id": "name", "skip": True},
+}
+
+
+def block(info):
+    return info.id, info.rows, info.weight
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_blocks_are_those_of_executors(frame, case):
+    columns = Columns(("carrier", "price", "at"), stage=True, raw=True, zone="UTC")
+    source = Frame(frame.repartition(3), replace(columns, **SOURCES[case]), "float32")
+    here = Collected(source, source.survey())
+    there, near = (source, here) if case != "members" else (source.folded(1, 3), here.folded(1, 3))
+    assert (there.split, there.shards_of(Recipe(epochs=1))) == (near.split, near.shards_of(Recipe(epochs=1)))
+    wanted, found = there.survey(), near.survey()
+    for name in ("rows", "held", "width", "targets", "centre", "words"):
+        assert getattr(wanted, name) == getattr(found, name)
+    assert {n: (one.rows, one.held) for n, one in wanted.classes.items()} == {
+        n: (one.rows, one.held) for n, one in found.classes.items()
+    }
+    for held in (False, True):
+        for centre in {wanted.centre, UNCENTRED}:
+            with (
+                there.engine(2 - held, held=held, centre=centre) as far,
+                near.engine(2 - held, held=held, centre=centre) as one,
+            ):
+                assert isinstance(one, LocalEngine) and one.blocks
+                assert [block(info) for info in far.blocks] == [block(info) for info in one.blocks]
+
+
+def test_rows_that_change_between_two_looks_are_refused(frame):
+    columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
+    drawn = F.udf(lambda: float(np.random.default_rng().random()), "double").asNondeterministic()
+    source = Frame(frame.withColumn("temp", drawn()), columns, "float32")
+    with pytest.raises(DataError, match="other rows were packed than were looked at"):
+        Collected(source, source.survey())
+
+
+def test_what_is_small(frame, monkeypatch):
+    columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
+    source = Frame(frame, columns, "float32")
+    survey = source.survey()
+    size = 4 * survey.words * 240
+    assert is_small(source, survey) and not is_small(source, replace(survey, rows=19_999, held=1))
+    monkeypatch.setattr(collected, "MOST_BYTES", size)
+    assert is_small(source, survey)
+    monkeypatch.setattr(collected, "MOST_BYTES", size - 1)
+    assert not is_small(source, survey)
