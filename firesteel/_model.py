@@ -35,6 +35,7 @@ from firesteel.fast.threads import threads
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.containers import columns_of, is_table
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
+from firesteel.tables.importance import Importances, ScoredRows, measured, places_of
 from firesteel.tables.moments import measure
 from firesteel.tables.schema import Schema
 from firesteel.tables.weights import class_weights
@@ -498,6 +499,27 @@ class Model:
         if verbose:
             say(console.shown(means))
         return means if return_dict else list(means.values())
+
+    @spelled
+    def importances(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        features: str | Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+        weight: str | None = None,
+    ) -> Importances:
+        """Return how much the loss rises where the values of a column are shuffled among rows.
+
+        At most 2,000 rows are looked at, chosen by their keys; rows that the model was not trained on show what it
+        has learned, and not what it remembers.  The arguments are those of `fit`.
+        """
+        opened = self.opened(x, y, sample_weight=sample_weight, features=features, label=label, weight=weight)
+        with opened as (objective, engine):
+            rows = ScoredRows.of(objective, engine, self.theta)
+        return measured([rows], places_of(self.schema, objective.network.inputs))
 
     @spelled
     def predict(self, x: Any, *, features: str | Sequence[str] = "features") -> Any:

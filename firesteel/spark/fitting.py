@@ -43,6 +43,7 @@ from firesteel.spark.params import NetworkParams
 from firesteel.spark.storage import StageReader, StageWriter, reach
 from firesteel.spark.summary import TrainingSummary
 from firesteel.tables import policy
+from firesteel.tables.importance import MOST_ROWS, ScoredRows, whole
 from firesteel.tables.policy import AUTOMATIC, PATIENCE
 from firesteel.train.callbacks import Logs
 from firesteel.train.engine import Engine
@@ -361,6 +362,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         if members > 1:
             said = f"{members} members, each trained without another part of {survey.rows:,} rows"
         model._summary = replace(summary, heldOut=survey.held, automatic=said)
+        model._kept = [one.kept for one in results if one.kept is not None]
         model._resetUid(self.uid)
         used = {"validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
         if source.schema is not None:
@@ -406,7 +408,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _used(self, plan: FitPlan, columns: Columns) -> dict[str, Any]:
         """Return what a table's rows have decided, as Params."""
-        names = dict.fromkeys(tables.ELEMENT.sub(r"\1", name) for name in columns.features)
+        names = dict.fromkeys(whole(name) for name in columns.features)
         used: dict[str, Any] = {"inputCols": list(names), "timeZone": columns.zone}
         used |= {"maxIter": plan.recipe.epochs, "batchSize": plan.recipe.batch_size}
         if not plan.sizes and not plan.whole:
@@ -468,6 +470,7 @@ class Results(Callback):
 
     observes, ended = True, False
     summary: TrainingSummary
+    kept: ScoredRows | None = None
 
     def __init__(self, stage: NetworkEstimator) -> None:
         self.stage = stage
@@ -481,6 +484,9 @@ class Results(Callback):
         found = self.stage._summarized(self.model.history, self.model, self.training)
         compared = compare(kind, self.model, self.training, self.scored, rows, f"{self.stage.uid}: summary")
         self.summary, self.ended = replace(found, comparison=compared), True
+        if self.scored is not self.training and not self.scored.sparse:
+            of, most = self.model._objective(), MOST_ROWS // self.stage.getOrDefault("members")
+            self.kept = ScoredRows.of(of, self.scored, self.model.theta, most)
 
 
 def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:

@@ -34,6 +34,7 @@ from firesteel.spark.raw import LABEL, RAW, RawColumns
 from firesteel.tables import policy
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
+from firesteel.tables.sampling import FirstRows, first_of
 from firesteel.tables.schema import Schema
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks, row_prints
 from firesteel.train.centring import WIDE, Sample
@@ -256,6 +257,31 @@ class Frame:
         made.columns, made.surveyed = replace(self.columns, split=1 / folds), None
         made.reading = replace(self.reading, hold=made.hold)
         return made
+
+    def first(self, network: Network, schema: Schema | None, labels: Sequence[str] | None, most: int) -> Array:
+        """Return the first rows by their keys, features, targets and weight side by side, by one job.
+
+        network, schema, labels: of the model that reads them.  Rows with gaps are left out.
+        Raises DataError where there are none, or where columns are not what the model takes.
+        """
+        raw, parts = self.raw, dict(self.parts)
+        if raw is not None and schema is not None:
+            read, parts[RAW] = tables.scored(self.table, schema)
+            raw = replace(read, text=raw.text)
+        raw = None if raw is None else replace(raw, labels=tuple(labels or ()))
+        most, reading = first_of(network.inputs, most), packing.ReadOptions(network.dtype, skip=True, raw=raw)
+        frame = self.frame.select(*(column.alias(name) for name, column in parts.items()))
+        each = mapped(frame, packing.first_rows, packing.FIRST_SCHEMA, reading, network.centre, most)
+        merged = mapped(each.repartition(tables.GROUPS), packing.merge_first, packing.FIRST_SCHEMA, most)
+        found = collect(merged, "firesteel: the first rows").column("first").to_pylist()
+        rows = FirstRows.sum([pickle.loads(one) for one in found], most).repeated(most) if found else np.empty((0, 1))
+        if not len(rows):
+            raise DataError(
+                f"no row of the DataFrame has {self.names['features']} and a known value in {self.names['label']}",
+                code="data-empty",
+            )
+        check_weights(float(rows[:, -1].sum()), self.names["weight"], "looked at")
+        return rows
 
     def _learn(self) -> None:
         """Learn what raw columns become, and the words of a label of text."""

@@ -26,11 +26,12 @@ from firesteel.models import Sequential
 from firesteel.spark import tables, worker
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.failures import alive, session_of
-from firesteel.spark.frames import DIRECT, scoring
+from firesteel.spark.frames import DIRECT, Frame, scoring
 from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
 from firesteel.spark.parcel import ship
 from firesteel.spark.storage import ModelReader, ModelWriter
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary, TrainingSummary
+from firesteel.tables.importance import MOST_ROWS, Importances, Places, ScoredRows, measured, places_of
 from firesteel.train.history import History
 
 Summary = TypeVar("Summary", bound=TrainingSummary)
@@ -39,6 +40,9 @@ Summary = TypeVar("Summary", bound=TrainingSummary)
 class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary]):
     """What fitted stages have in common."""
 
+    _classifies = False
+    _labels: list[str] | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self._start({})
@@ -46,6 +50,8 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         self._summary: Summary | None = None
         self._features: list[str] | None = None
         self._few = False
+        self._kept: list[ScoredRows] = []
+        self._importances: Importances | None = None
 
     @classmethod
     def fromNetwork(cls, network: Sequential) -> Self:
@@ -106,6 +112,58 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def numFeatures(self) -> int:
         """Number of features."""
         return self.network.network.inputs
+
+    @property
+    def featureImportances(self) -> DenseVector:
+        """What each of inputCols, or each feature of a vector, is worth: shares that sum to 1, in their order.
+
+        They are measured on rows held out by the fit, when they are asked for first.  A column that is left out, or
+        whose shuffling does not raise the loss, has 0.  Raises ConfigError where no rows are at hand.
+        """
+        found = self.importances()
+        raw = self.network.schema is not None
+        names = self.getOrDefault("inputCols") if raw and self.isSet("inputCols") else list(self._places())
+        return Vectors.dense(found.shares(names))
+
+    def importances(self, dataset: DataFrame | None = None) -> Importances:
+        """Return how much the loss rises where the values of a column are shuffled among rows.
+
+        Args:
+            dataset: Rows with a label, of which at most 2,000 are looked at, chosen by their keys; those that the fit
+                held out if not given.
+
+        Raises:
+            ConfigError: If no dataset is given and there are no such rows: none were held out, or the model was
+                loaded.
+            DataError: If the columns of the dataset are not what the model takes, or there is no label.
+        """
+        if dataset is None:
+            if self._importances is None:
+                if not self._kept:
+                    raise ConfigError(
+                        "there are no rows to measure importances on: the fit held none out, or this model was "
+                        "loaded.  To do: model.importances(df), with rows that have a label",
+                        code="config-importances",
+                    )
+                self._importances = measured(self._kept, self._places())
+            return self._importances
+        network, schema = self.network, self.network.schema
+        features = self._columns() if schema is None else tuple(schema.names)
+        weight = self.getOrDefault("weightCol") if self.isSet("weightCol") else None
+        label, raw = self.getOrDefault("labelCol"), schema is not None
+        with alive(session_of(dataset), f"{self.uid}: importances"):
+            given = Columns(features, label, weight, skip=True, stage=True, classes=self._classifies, raw=raw)
+            if schema is not None:
+                tables.scored(NamedColumns(dataset), schema)
+            rows = Frame(dataset, given, network.network.dtype).first(
+                network.network, schema, self._labels, MOST_ROWS
+            )
+        x, y, w = np.split(rows, [self.numFeatures, -1], axis=1)
+        with network.opened(x, y, sample_weight=w[:, 0]) as (objective, engine):
+            return measured([ScoredRows.of(objective, engine, network.theta)], self._places())
+
+    def _places(self) -> Places:
+        return places_of(self.network.schema, self.numFeatures, self._features)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what the fit came to, the layers, and the history."""
@@ -239,9 +297,10 @@ class NeuralNetworkClassifierModel(
 ):
     """A fitted NeuralNetworkClassifier; `network` is the same network on arrays, which needs no Spark."""
 
+    _classifies = True
+
     def __init__(self) -> None:
         super().__init__()
-        self._labels: list[str] | None = None
         self._label: str | None = None
 
     @classmethod

@@ -26,9 +26,11 @@ from firesteel.spark import arrow
 from firesteel.spark.raw import RawColumns
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally
+from firesteel.tables.sampling import FirstRows
 from firesteel.train import blocks, checks
 from firesteel.train.blocks import Keys
 from firesteel.train.centring import Sample
+from firesteel.train.encoding import canonical
 
 BY_KEY = -1
 """Number of a mini-pack whose rows go to the block of their key."""
@@ -111,6 +113,34 @@ def _without_invalid(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.Re
     with np.errstate(over="ignore"):
         fine = np.logical_and(*(checks.finite_rows(part, reading.dtype) for part in (x, y)))
     return _those(batch, fine), int((~fine).sum())
+
+
+# Some rows, chosen by their keys
+
+
+FIRST_SCHEMA = "first binary"
+
+
+def first_rows(reading: ReadOptions, centre: Centre, most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
+    """Yield the partition's rows of the smallest keys, which are those that the rows have less a centre."""
+    arrow.check_version(reading.version)
+    dtype, parts = np.dtype(reading.dtype), list[FirstRows]()
+    for given in batches:
+        here = read(whole(given, reading), reading)
+        near = (less(here.x, centre.features, dtype), less(here.y, centre.targets, dtype))
+        keys = blocks.row_keys(*(canonical(part, dtype) for part in near))
+        parts = [FirstRows.sum([*parts, FirstRows.of(keys, here.x, here.y, here.w.astype(dtype), most)], most)]
+    if parts:
+        yield arrow.record_batch(first=[pickle.dumps(parts[0], protocol=5)])
+
+
+def merge_first(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
+    """Yield the first rows of several partitions together."""
+    parts = list[FirstRows]()
+    for one in (pickle.loads(one) for batch in batches for one in batch.column("first").to_pylist()):
+        parts = [FirstRows.sum([*parts, one], most)]
+    if parts:
+        yield arrow.record_batch(first=[pickle.dumps(parts[0], protocol=5)])
 
 
 # The survey: data validation, and what packing must know

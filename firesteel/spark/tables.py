@@ -36,7 +36,7 @@ from firesteel.spark.engine import collect
 from firesteel.spark.params import check_words
 from firesteel.spark.raw import RawColumns
 from firesteel.tables.profile import MOST_WORDS, Profile, learn
-from firesteel.tables.schema import DAY, SHOWN, TEXT, ColumnValues, Schema, encoded
+from firesteel.tables.schema import DAY, ELEMENT, SHOWN, TEXT, ColumnValues, Schema, encoded
 from firesteel.train.checks import MOST_CLASSES
 
 LOG = logging.getLogger("firesteel")
@@ -44,8 +44,6 @@ GROUPS = 8
 """So many sums of profiles reach the driver."""
 MOST = MOST_CLASSES + 1
 """So many words of a label are counted."""
-ELEMENT = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
-"""What the elements of arrays and vectors are called."""
 ENDS = (F.min, F.max)
 MADE = {"prediction", "probability", "rawprediction", "predictedlabel", "label_index"}
 """What models call the columns that they make."""

@@ -6,14 +6,17 @@ same on every engine.  (Arrays packed with shuffle=False lie in their order, and
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from firesteel.core.centre import plus
+from firesteel.core.csr import CSR, Features
 from firesteel.core.layout import read_only
 from firesteel.core.network import Objective
 from firesteel.core.types import Array, Run
-from firesteel.train.blocks import Block
+from firesteel.train.blocks import Block, Keys, row_keys
 from firesteel.train.engine import Engine
 from firesteel.train.partial import Partial, Task
 from firesteel.train.rounds import rows_of
@@ -71,3 +74,85 @@ def _rows(wanted: Mapping[int, int], task: Task, blocks: Sequence[Block], run: R
     flat = np.concatenate(parts)
     flat = np.pad(flat, (0, -len(flat) % (8 // dtype.itemsize)))
     return Partial(np.zeros((0, len(task.theta)), dtype), flat.view(np.float64))
+
+
+@dataclass(frozen=True)
+class FirstRows:
+    """The rows of the smallest keys, each once, and how many copies of it there are among all rows.
+
+    A row that is among the first of all is among the first of any part that has it, so that parts add up exactly, in
+    any order.
+
+    keys: (n,), ascending.  rows: (n, V), of which the last column is the weight.  copies: (n,).
+    """
+
+    keys: Keys
+    rows: Array
+    copies: npt.NDArray[np.int64]
+
+    @staticmethod
+    def of(keys: Keys, x: Features, y: Array, w: Array, most: int) -> "FirstRows":
+        """Return the first of these rows.  x: (n, I)  y: (n, T)  w: (n,)"""
+        rows = np.hstack(
+            [x.dense() if isinstance(x, CSR) else x, y, w[:, None]], dtype=np.float64, casting="same_kind"
+        )
+        return FirstRows(keys, rows, np.ones(len(keys), np.int64))._first(most)
+
+    @staticmethod
+    def sum(parts: Sequence["FirstRows"], most: int) -> "FirstRows":
+        """Return the first of all rows, from those of their parts."""
+        keys, rows, copies = zip(*((part.keys, part.rows, part.copies) for part in parts), strict=True)
+        return FirstRows(np.concatenate(keys), np.concatenate(rows), np.concatenate(copies))._first(most)
+
+    def _first(self, most: int) -> "FirstRows":
+        order = np.lexsort((self.rows[:, -1], self.keys))
+        keys, w = self.keys[order], self.rows[order, -1]
+        starts = np.flatnonzero(np.append(len(keys) > 0, (keys[1:] != keys[:-1]) | (w[1:] != w[:-1])))
+        copies = np.add.reduceat(self.copies[order], starts) if len(starts) else self.copies
+        return FirstRows(keys[starts[:most]], self.rows[order[starts[:most]]], copies[:most])
+
+    def repeated(self, most: int) -> Array:
+        """Return the rows with their copies; where those are more, so many of them as a row has its share of.
+
+        >>> first = FirstRows(np.arange(2, dtype=np.uint64), np.array([[7.0], [8.0]]), np.array([300, 100]))
+        >>> first.repeated(4)[:, 0]
+        array([7., 7., 7., 8.])
+        """
+        ends = np.cumsum(self.copies)
+        if len(ends) and ends[-1] > most:
+            ends = ends * most // ends[-1]
+        return np.repeat(self.rows, np.diff(ends, prepend=0), axis=0)
+
+
+def first_rows(
+    engine: Engine, objective: Objective, theta: Array, most: int, title: str = "firesteel: the first rows"
+) -> tuple[Array, Array, Array]:
+    """Return x (n, I), y (n, T) and w (n,), less the engine's centre, of the first rows by their keys.
+
+    most: of them, copies counted.
+    """
+    task = Task(objective, read_only(theta), shards=engine.shards, title=title)
+    width, inputs, most = _width(objective), objective.network.inputs, first_of(objective.network.inputs, most)
+    found = list[FirstRows]()
+    for partial in engine.map(functools.partial(_first_rows, most), task):
+        if partial is not None:
+            rows, copies = np.split(partial.sums.reshape(-1, width + 1), [width], axis=1)
+            keys = row_keys(rows[:, :inputs], rows[:, inputs:-1])
+            found.append(FirstRows(keys, rows, copies[:, 0].astype(np.int64)))
+    x, y, w = np.split(FirstRows.sum(found, most).repeated(most), [inputs, -1], axis=1)
+    return x.astype(theta.dtype), y.astype(theta.dtype), w[:, 0]
+
+
+def first_of(inputs: int, most: int) -> int:
+    """Return how many rows of so many inputs `first_rows` brings where that many are wanted."""
+    return max(1, min(most, MOST_BYTES // (8 * inputs)))
+
+
+def _first_rows(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the shard's first rows, each with the number of its copies behind it."""
+    parts = list[FirstRows]()
+    for block in blocks:
+        x, y, w = rows_of((block, slice(None)), task.theta.dtype)
+        parts = [FirstRows.sum([*parts, FirstRows.of(row_keys(x, y), x, y, w, most)], most)]
+    flat = np.hstack([parts[0].rows, parts[0].copies[:, None]])
+    return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), flat.reshape(-1))

@@ -37,6 +37,8 @@ CLIP = 3.0
 """Where scaled numbers end: z / sqrt(1 + (z / 3)^2)."""
 DAY = 86_400_000_000
 """Microseconds."""
+ELEMENT = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
+"""What the elements of arrays and vectors are called."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,227 @@
+"""What each column is worth to a network: how much its loss rises where the column's values are shuffled among rows.
+
+It needs few rows and no encoding: a column is the inputs of a flat row that come from it, and they move together.
+`sampling.py` chooses the rows.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.layers import Embedding, Table
+from firesteel.core.network import Objective, alone
+from firesteel.core.seeds import rng_for
+from firesteel.core.types import Array, Run
+from firesteel.errors import ConfigError
+from firesteel.fast.blas import BLAS, steady
+from firesteel.fast.threads import threads
+from firesteel.tables.sampling import first_rows
+from firesteel.tables.schema import ELEMENT, Schema
+from firesteel.train.engine import Engine
+from firesteel.train.step import SUB_BATCH
+
+MOST_ROWS, SHUFFLES = 2000, 5
+"""How many rows are looked at, and how often each column is shuffled."""
+WORK = 1e11
+"""Multiplications that it may take, some seconds; then rows, shuffles and columns are fewer."""
+FEWEST_ROWS, FEWEST_COLUMNS = 256, 20
+"""What is looked at even where that is more work."""
+SHOWN = 30
+
+Places = Mapping[str, npt.NDArray[np.intp]]
+"""Which inputs come from each column."""
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Rows, and the network that they are for: x (n, I) as it enters it, y (n, T) as its loss takes it, w (n,)."""
+
+    objective: Objective
+    theta: Array
+    x: Array
+    y: Array
+    w: Array
+
+    @staticmethod
+    def of(objective: Objective, engine: Engine, theta: Array, most: int = MOST_ROWS) -> "ScoredRows":
+        """Return the first rows of an engine by their keys.  Raises ConfigError for sparse rows."""
+        if engine.sparse:
+            raise ConfigError(
+                f"importances are not measured on sparse rows: there are {objective.network.inputs:,} inputs",
+                code="config-sparse",
+            )
+        x, y, w = first_rows(engine, objective, theta, most)
+        return ScoredRows(objective, theta, x, y, w if w.any() else np.ones(len(w)))
+
+    def __getitem__(self, rows: slice) -> "ScoredRows":
+        w = self.w[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], w=w if w.any() else np.ones(len(w)))
+
+    def losses(self, x: Array, run: Run) -> Array:
+        """Return each row's loss, (n,), with other features."""
+        network, views = self.objective.network, self.objective.network.layout.views(self.theta)
+
+        def sub(at: int) -> Array:
+            BLAS.check()
+            z = network.output(views, x[at : at + SUB_BATCH], last=self.objective.last)
+            return self.objective.centred.rows(z, self.y[at : at + SUB_BATCH])[0].astype(np.float64)
+
+        return steady(lambda: np.concatenate(list(run(sub, range(0, len(x), SUB_BATCH)))))
+
+    def slopes(self) -> Array:
+        """Return how much each input seems to matter, (I,): the mean size of d(loss)/dx, times x's deviation."""
+        network, objective = self.objective.network, self.objective
+        views, entry = network.layout.views(self.theta), network.read_by(objective.last)
+        unused, total = network.layout.views(np.zeros_like(self.theta)), np.zeros(network.inputs)
+        for at in range(0, len(self.x), SUB_BATCH):
+            rows = slice(at, at + SUB_BATCH)
+            values, pulls = alone(network.forward(views, self.x[rows], None, objective.plan, keep=True))
+            _, _, d = objective.centred.rows(values[entry], self.y[rows])
+            d = d * self.w[rows, None].astype(d.dtype)
+            by = alone(network.backward(pulls, entry, d, unused, entries=True))
+            total += np.concatenate([np.abs(one).sum(axis=0).reshape(-1) for one in by if one is not None])
+        return total * self.x.std(axis=0, dtype=np.float64)
+
+    @property
+    def cost(self) -> int:
+        """How many multiplications a row costs, about."""
+        network, looked_up = self.objective.network, (Embedding, Table)
+        found = [w for part, _, _, w in network.layout.slices if not isinstance(network.parts[part], looked_up)]
+        return network.inputs + sum(where.stop - where.start for where in found)
+
+
+@dataclass(frozen=True, repr=False)
+class Importances:
+    """What columns are worth to a model: the rise of its loss where their values are shuffled among the rows.
+
+    rows: of each column a dictionary with `column`, `importance` and `standardError`, in the order of the columns;
+    `pandas.DataFrame(found.rows)` makes a table of them.  A column that was not tried has none.
+    loss: of the rows as they are.  sampled: how many they are.  shuffles: over how many a rise is the mean.
+    untried: columns that would have been too much work: those whose slopes are smallest.
+
+    >>> Importances([{"column": "age", "importance": 0.25, "standardError": 0.0125}], 0.5, 2000, 5)
+    loss 0.5 over 2,000 rows; importance: its rise where a column is shuffled, mean of 5
+    column  importance  standardError
+    age         0.2500         0.0125
+    """
+
+    rows: list[dict[str, Any]]
+    loss: float
+    sampled: int
+    shuffles: int
+    untried: int = 0
+
+    def shares(self, columns: Sequence[str]) -> Array:
+        """Return the columns' shares of all that rises, which sum to 1; 0 for others, and for what does not rise."""
+        rises = {row["column"]: max(row["importance"], 0.0) for row in self.rows}
+        found = np.array([rises.get(name, 0.0) for name in columns], float)
+        total = found.sum()
+        return found / total if total else found
+
+    def __repr__(self) -> str:
+        head = ["column", "importance", "standardError"]
+        ordered = sorted(self.rows, key=lambda row: -row["importance"])
+        largest = max((abs(row["importance"]) for row in ordered), default=0.0) or 1.0
+        digits = min(max(3 - math.floor(math.log10(largest)), 0), 12)
+        lines = [
+            [row["column"], *(f"{row[name]:.{digits}f}" for name in ("importance", "standardError"))]
+            for row in ordered[:SHOWN]
+        ]
+        width = [max(map(len, cells)) for cells in zip(head, *lines, strict=True)]
+        shown = [f"{a:<{width[0]}}  {b:>{width[1]}}  {c:>{width[2]}}" for a, b, c in (head, *lines)]
+        what = f"loss {self.loss:.4g} over {self.sampled:,} rows; importance: its rise where a column is shuffled"
+        more = [f"... and {len(ordered) - SHOWN:,} more"] if len(ordered) > SHOWN else []
+        more += [f"{self.untried:,} columns of smaller slopes were not tried"] if self.untried else []
+        return "\n".join([f"{what}, mean of {self.shuffles}", *shown, *more])
+
+
+def places_of(schema: Schema | None, inputs: int, names: Sequence[str] | None = None) -> Places:
+    """Return which inputs come from each column of a table: all elements of an array are one; of vectors, each input.
+
+    names: of the inputs, where there is no schema; without them they are called by their numbers.
+    """
+    if schema is None:
+        known = names if names and len(set(names)) == inputs else range(inputs)
+        return {str(name): np.array([at]) for at, name in enumerate(known)}
+    found: dict[str, list[int]] = {whole(name): [] for name in schema.names}
+    for at, name in enumerate(schema.origins()):
+        found[whole(name)].append(at)
+    return {name: np.array(at) for name, at in found.items()}
+
+
+def whole(name: str) -> str:
+    """Return the column that another one is an element of, or itself."""
+    return ELEMENT.sub(r"\1", name)
+
+
+def measured(parts: Sequence[ScoredRows], places: Places) -> Importances:
+    """Return what columns are worth to a network on some rows, or to several on rows of their own.
+
+    Columns are shuffled by streams of their names, so that the same rows give the same bits.
+
+    Source: Breiman 2001, section 10; Fisher, Rudin and Dominici 2019.
+    """
+    moving = [name for name, at in places.items() if any((part.x[:, at] != part.x[:1, at]).any() for part in parts)]
+    cost, count = max(part.cost for part in parts), sum(len(part.x) for part in parts)
+    rows = min(count, max(FEWEST_ROWS, int(WORK / (cost * max(1, len(moving))))))
+    parts = [part[: max(1, len(part.x) * rows // count)] for part in parts]
+    shuffles = min(SHUFFLES, max(1, int(WORK / (cost * rows * max(1, len(moving))))))
+    most = max(FEWEST_COLUMNS, int(WORK / (cost * rows)))
+    w, sampled = np.concatenate([part.w for part in parts]), sum(len(part.x) for part in parts)
+    with threads() as run, np.errstate(over="ignore", invalid="ignore"):
+        tried = _likeliest(parts, places, moving, most) if len(moving) > most else moving
+        before = [part.losses(part.x, run) for part in parts]
+        found = {name: _rise(parts, places[name], name, shuffles, run, before) for name in tried}
+    untried = set(moving).difference(tried)
+    made = [
+        {"column": name, "importance": rise, "standardError": error}
+        for name in places
+        if name not in untried
+        for rise, error in [found.get(name, (0.0, 0.0))]
+    ]
+    return Importances(made, float(w @ np.concatenate(before) / w.sum()), sampled, shuffles, len(untried))
+
+
+def _likeliest(parts: Sequence[ScoredRows], places: Places, moving: Sequence[str], most: int) -> list[str]:
+    """Return so many columns, those of the largest slopes; categories, which have none, come first."""
+    slopes = sum(part.slopes() for part in parts)
+    slopes = np.where(slopes > 0, slopes, np.inf)
+    of = np.array([slopes[places[name]].sum() for name in moving])
+    return [moving[at] for at in sorted(np.argsort(-of, kind="stable")[:most].tolist())]
+
+
+def _rise(
+    parts: Sequence[ScoredRows],
+    at: npt.NDArray[np.intp],
+    name: str,
+    shuffles: int,
+    run: Run,
+    before: Sequence[Array],
+) -> tuple[float, float]:
+    """Return how much the loss rises where a column is shuffled, and the standard error of that.
+
+    Both the rows and the values that they are given are a sample, so that the variance has a term for each.
+    """
+    weight, by_row, by_value = sum(float(part.w.sum()) for part in parts), list[Array](), list[Array]()
+    for number, (part, loss) in enumerate(zip(parts, before, strict=True)):
+        x, rows, values = part.x.copy(), np.zeros(len(loss)), np.zeros(len(loss))
+        for shuffle in range(shuffles):
+            order = rng_for(0, "importance", name, number, shuffle).permutation(len(x))
+            x[:, at] = part.x[np.ix_(order, at)]
+            gained = part.w * (part.losses(x, run) - loss) / (shuffles * weight)
+            rows += gained
+            values[order] += gained
+        by_row.append(rows)
+        by_value.append(values)
+    rows, values, share = (
+        np.concatenate(by_row),
+        np.concatenate(by_value),
+        np.concatenate([p.w for p in parts]) / weight,
+    )
+    rise = float(rows.sum())
+    error = np.sqrt(np.square(rows - rise * share).sum() + np.square(values - rise / len(values)).sum())
+    return (rise, float(error)) if np.isfinite(rise) else (0.0, 0.0)
