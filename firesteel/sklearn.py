@@ -145,9 +145,6 @@ class _Estimator:
             schema = schema_of(columns, rows)
             front = schema.layer(Table(output_dim=found.output_dim))
             source = Arrays(schema.encode(columns, rows), y.astype(np.float64), None, "float32")
-            if self.members is None and source.survey().centre.targets:
-                count = 1  # members of targets far from zero cannot be averaged
-        if count > 1:
             recipe = Recipe(epochs, batch_size, seed=int(seed), stopping=Stopping("val_loss", patience=patience))
             average, history = fit_members(lambda number: build(front), source, recipe, count)
             average.schema, self.network_, self.n_iter_ = schema, average, len(history.rows)

@@ -5,6 +5,7 @@ import pytest
 
 from firesteel.errors import ConfigError
 from firesteel.layers import Dense, Dropout, Normalization
+from firesteel.losses import Standardized
 from firesteel.models import Sequential, load_model
 from firesteel.search.members import averaged, fit_members, members_of
 from firesteel.tables.arrays import Arrays
@@ -106,14 +107,36 @@ def test_models_that_differ_are_not_averaged():
         averaged([one, other])
 
 
-def test_targets_far_from_zero_are_refused_when_the_first_member_is_trained():
-    trained = []
+@pytest.mark.parametrize("ends", ["numbers", "scaled numbers", "bounded numbers"])
+def test_targets_far_from_zero_are_averaged_from_the_centres_of_the_members(ends, tmp_path):
+    from firesteel.train.fit import fit
 
-    def made(number):
-        trained.append(number)
-        return build("linear")
+    y = 1e9 + X[:, 0]
+    last = {"numbers": [], "scaled numbers": [{}], "bounded numbers": [{"bounds": (y.min(), y.max())}]}[ends]
 
-    source = Arrays(X, 1e9 + X[:, 0], None, "float32")
-    with pytest.raises(ConfigError, match="subtract their mean before"):
-        fit_members(made, source, Recipe(epochs=1), 3)
-    assert trained == [0]
+    def made(number=0):
+        model = Sequential([Dense(8, "silu"), Dense(1), *(Normalization(invert=True, **how) for how in last)])
+        model.compile("adam", Standardized("mse") if last else "mse", ["mae"])
+        return model
+
+    source, recipe = Arrays(X, y, None, "float32"), Recipe(epochs=30)
+    model = fit_members(made, source, recipe, 3)[0]
+    model.save(tmp_path / "m")
+    again, members = load_model(tmp_path / "m"), members_of(model)
+    assert len({one.network.centre.targets for one in members}) > 1
+    for number, member in enumerate(members_of(again)):
+        alone = made()
+        fit(alone, source.folded(number, 3), Recipe(epochs=30, seed=number))
+        assert alone.fingerprint() == member.fingerprint() == members[number].fingerprint()
+        assert alone.predict(X).tobytes() == member.predict(X).tobytes()
+    mean = np.mean([one.predict(X) for one in members], axis=0)
+    np.testing.assert_allclose(again.predict(X), mean, rtol=0, atol=1e-5)
+    assert np.corrcoef(again.predict(X)[:, 0] - 1e9, X[:, 0])[0, 1] > 0.9
+    _, error = again.evaluate(X, y, verbose=0)
+    assert abs(error - np.abs(again.predict(X)[:, 0] - y).mean()) < 1e-5
+
+
+def test_features_far_from_zero_are_refused():
+    source = Arrays(X + 1e9, KINDS["linear"][2], None, "float32")
+    with pytest.raises(ConfigError, match="features so far from zero"):
+        fit_members(lambda number: build("linear"), source, Recipe(epochs=1), 2)

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from firesteel._model import Model
-from firesteel.core.layers import Activation, Average, Layer, Logarithm
+from firesteel.core.centre import Centre
+from firesteel.core.layers import Activation, Average, Layer, Logarithm, Normalization
 from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network, Node
 from firesteel.errors import ConfigError, DataError, DivergenceError
@@ -68,7 +69,6 @@ def fit_members(
                 raise
             failed = error
             continue
-        _check_near(model)  # after the first, and not after all of them
         made.append(model)
         rows += [{"member": number, **row} for row in history.rows]
     if failed is not None and not made:
@@ -89,30 +89,31 @@ def averaged(members: Sequence[Model]) -> Model:
     ends = {type(one.network.parts[-1]) for one in members}
     if len(kinds) > 1 or len(ends) > 1 or not first.chained:
         raise ConfigError("members of an average are chains with the same inputs and outputs", code="config-members")
+    if any(one.network.centre.features for one in members):
+        raise ConfigError(
+            "members are not averaged for features so far from zero: subtract their means before",
+            code="config-members",
+        )
+    nodes, last, centres = list[Node](), list[int](), list[tuple[float, ...]]()
     for model in members:
-        _check_near(model)
-    nodes, last = list[Node](), list[int]()
-    for model in members:
-        for number, node in enumerate(model.network.nodes):
+        network = model.network
+        for number, node in enumerate(network.nodes):
             nodes.append(Node(node.layer, (len(nodes) if number else 0,), len(nodes)))
+        if network.centre.targets and isinstance(nodes[-1].layer, Normalization):
+            nodes[-1] = replace(nodes[-1], layer=replace(nodes[-1].layer, centre=network.centre.targets))
+        centres.append(network.centre.targets or (0.0,) * network.outputs)
         last.append(len(nodes))
-    nodes.append(Node(Average(), tuple(last), len(nodes)))
+    mean = np.mean(centres, axis=0)
+    nodes.append(Node(Average(np.ravel(centres) if mean.any() else None), tuple(last), len(nodes)))  # type: ignore[arg-type]
     for layer in _ends(ends.pop()):
         nodes.append(Node(layer, (len(nodes),), len(nodes)))
-    together = Model(Network(tuple(nodes), first.entries, first.dtype))
+    centre = Centre((), tuple(mean.tolist()) if mean.any() else ())
+    together = Model(Network(tuple(nodes), first.entries, first.dtype, centre=centre))
     together.schema = members[0].schema
     if (how := members[0].get_compile_config()) is not None:
         together.compile(how["optimizer"], how["loss"], how["metrics"])
     together._choose(np.concatenate([one.theta for one in members]))
     return together
-
-
-def _check_near(model: Model) -> None:
-    """Raise ConfigError for a model whose targets are counted from a centre, which a graph of nodes does not have."""
-    if model.network.centre.targets:
-        raise ConfigError(
-            "members are not averaged for targets so far from zero: subtract their mean before", code="config-members"
-        )
 
 
 def _ends(kind: type) -> list[Layer]:
@@ -129,9 +130,15 @@ def members_of(model: Model) -> list[Model]:
     if at is None:
         return [model]
     found, start, used = list[Model](), 0, 0
-    for end in nodes[at].args:
-        member = Sequential([node.layer for node in nodes[start:end]], dtype=model.network.dtype)
+    average = nodes[at]
+    centres = np.split(np.array(average.layer.centres or (), np.float64), len(average.args))  # type: ignore[attr-defined]
+    for end, centre in zip(average.args, centres, strict=True):
+        layers = [node.layer for node in nodes[start:end]]
+        if isinstance(layers[-1], Normalization):
+            layers[-1] = replace(layers[-1], centre=None)
+        member = Sequential(layers, dtype=model.network.dtype)
         member.build((None, model.network.inputs))
+        member._network = replace(member.network, centre=Centre((), tuple(centre.tolist()) if centre.any() else ()))
         size = member.network.layout.size
         member.schema = model.schema
         member._choose(model.theta[used : used + size].copy())

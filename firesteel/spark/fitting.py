@@ -343,7 +343,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
                 average, history = fit_members(build, rows, recipe, members, given)
                 average.schema = source.schema
                 network = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
-                with rows.engine(rows.shards_of(recipe)) as engine:
+                with rows.engine(rows.shards_of(recipe), centre=network.network.centre) as engine:
                     summary = self._summarized(history, network, engine)
             ended = [one.summary for one in results if one.ended]
             summary = replace(summary, comparison=_compared(ended, survey.rows))

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from firesteel.core.centre import UNCENTRED
 from firesteel.errors import DataError
 from firesteel.search.members import members_of
-from firesteel.spark import NeuralNetworkClassifier, collected
+from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor, collected
 from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
@@ -50,6 +50,15 @@ def test_executors_give_the_same_bits(frame, near, on_executors, members):
     assert prints(far) == prints(model)
     assert [row["loss"] for row in far.history.rows] == [row["loss"] for row in model.history.rows]
     assert far.summary.comparison == model.summary.comparison and str(far.summary) == str(model.summary)
+
+
+def test_members_of_targets_far_from_zero_are_averaged(frame):
+    stage = NeuralNetworkRegressor(labelCol="far", inputCols=["temp"], members=2, **SHORT)
+    model = stage.fit(frame)
+    assert all(one.network.centre.targets[0] > 1e9 for one in members_of(model.network))
+    assert 0 < model.summary.rootMeanSquaredError < 50
+    far = model.transform(frame).agg(F.max(F.abs(F.col("prediction") - F.col("far")))).first()[0]
+    assert far < 100
 
 
 def test_no_job_is_made_for_a_pass(frame, near, monkeypatch):

@@ -1,11 +1,12 @@
 """Layers that make one value of several."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from firesteel.core.layer import Layer
-from firesteel.core.spec import flag
+from firesteel.core.spec import flag, later, numbers
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
@@ -16,13 +17,21 @@ __all__ = ["Average", "Logarithm"]
 class Average(Layer):
     """The mean of its inputs, which have one shape: y = 1/M sum_m x_m, added up in their order.
 
+    Args:
+        centres: What each input is less by, one number for each of its values and then those of the next input, for
+            who takes an average apart; the mean is less by their mean.
+
     >>> Average().apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
     array([[2., 4.]])
     """
 
+    centres: tuple[float, ...] | None = later(numbers(None, why="inputs are less by them"))
+
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(set(inputs)) > 1:
             raise ConfigError(f"an average is of values of one shape, and these have {inputs}", code="config-shape")
+        if self.centres is not None and len(self.centres) != len(inputs) * math.prod(inputs[0]):
+            raise ConfigError(f"{len(self.centres)} centres do not fit {len(inputs)} inputs", code="config-shape")
         return inputs[0]
 
     def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:

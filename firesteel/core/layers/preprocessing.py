@@ -120,6 +120,7 @@ class Normalization(Layer):
     by, of 1e-76.
     invert: x sqrt(variance) + mean.
     bounds: the smallest and the largest output, in use; in training outputs are free.
+    centre: what each output is less by, where the network counts from a centre that is not that of a chain.
     Raises ConfigError where they are no finite numbers, or of different lengths.
 
     >>> Normalization([1.0, 0.0], [4.0, 0.0]).parts()[0].factor
@@ -131,6 +132,7 @@ class Normalization(Layer):
     invert: bool = flag(False)
     input_dim: int | None = choice(None, input_dim)
     bounds: tuple[float, ...] | None = later(numbers(None, why="outputs lie between them"))
+    centre: tuple[float, ...] | None = later(numbers(None, why="outputs are less by it"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -166,8 +168,9 @@ class Normalization(Layer):
         if self.mean is None or self.variance is None:
             return (Standardize((0.0,), (1.0,)),)
         deviation = (d if d > LEAST_DEVIATION else 1.0 for d in map(math.sqrt, self.variance))
-        bounds = self.bounds or ()
-        if not self.invert:
-            return (Standardize(self.mean, tuple(1 / d for d in deviation), bounds),)
-        scales = tuple(deviation)
-        return (Standardize(tuple(-m / d for m, d in zip(self.mean, scales, strict=True)), scales, bounds),)
+        mean, factor = self.mean, tuple(deviation)
+        if self.invert:
+            mean = tuple(-m / d for m, d in zip(mean, factor, strict=True))
+        else:
+            factor = tuple(1 / d for d in factor)
+        return (Standardize(mean, factor, self.bounds or ()).lowered(self.centre or ()),)
