@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from firesteel.cli.rows import TABLES, Ask, FileRows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, LearningTask, encode, labels_of, spelled
-from firesteel.errors import DataError, without_secrets
+from firesteel.errors import ConfigError, DataError, without_secrets
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import rows_of
 from firesteel.tables.holdout import HoldOut
@@ -64,10 +64,20 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRow
     if wanted.format == "libsvm":
         return Framed(source, frame)
     picked = pick(wanted, frame.columns)
+    kinds = dict(frame.dtypes)
+    words = [name for name in picked.features if kinds[name].startswith(("string", "date", "timestamp"))]
+    if wanted.as_table or words:
+        if "://" in wanted.path:
+            raise ConfigError(
+                f"{source}: column {(words or picked.features)[0]!r} holds more than numbers: such columns are read "
+                "from a file that is here: copy it, or give a stage of firesteel.spark the DataFrame: "
+                f"NeuralNetworkClassifier(labelCol={','.join(picked.label)!r}).fit(df)",
+                code="config-engine",
+            )
+        return load(wanted)
     if len(picked.label) == 1:
         with explained(source), described(spark, "firesteel: looking at the labels"):
             frame = number_label(frame, picked.label[0])
-    kinds = dict(frame.dtypes)
     wide = len(picked.features) == 1 and kinds[picked.features[0]].startswith(("array", "binary", "vector", "struct"))
     names = None if wide else picked.features
     return Framed(source, frame, picked.features, picked.label, picked.weight, names)
@@ -128,7 +138,9 @@ class DataPart:
             from firesteel.spark.frames import source
 
             named = self.columns
-            return source(self.x, named["features"], named["label"], named["weight"], split, dtype, classes)
+            made = source(self.x, named["features"], named["label"], named["weight"], split, dtype, classes)
+            made.holding = usual
+            return made
         x, y, w = rows_of(self.x, self.y, self.w)
         if not split:
             return Arrays(x, y, w, dtype)

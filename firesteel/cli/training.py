@@ -21,7 +21,7 @@ from firesteel.cli.task import LearningTask, decide
 from firesteel.core import layers
 from firesteel.core.layers import Table
 from firesteel.datasets.sets import SETS
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
 from firesteel.tables.policy import (
     ACTIVATION,
@@ -133,11 +133,11 @@ def suited(config: Config, known: Defaults) -> Config:
     return replace(config, training=filled(config.training, "training", {"batch_size": known.batch_size}))
 
 
-def _front(config: Config, known: Defaults) -> Table:
-    """Return the first layer of a network for a table, which the table is still to settle."""
+def _front(config: Config) -> Table | None:
+    """Return the first layer that the settings give, if it is one for a table."""
     whole = config.model.layers
-    given = layers.get(whole[0]) if whole else None
-    return given if isinstance(given, Table) else Table(output_dim=known.output_dim)
+    first = layers.get(whole[0]) if whole else None
+    return first if isinstance(first, Table) else None
 
 
 @contextmanager
@@ -146,30 +146,37 @@ def planned(config: Config, spark: "SparkSession | None") -> Iterator[TrainingPl
 
     Raises ConfigError and DataError for all that can be known before the first update.
     """
+    for warning in _warnings(config.training):
+        print(f"firesteel: warning: {warning}", file=sys.stderr)
     with ExitStack() as stack:
-        yield _planned(config, spark, stack)
+        try:
+            plan = _planned(config, spark, stack)
+        except DataError as error:
+            if spark is None or error.code not in GAPS:
+                raise
+            plan = _planned(config, spark, stack, raw=True)  # as Spark says of a table of numbers only when it looks
+        yield plan
 
 
-def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack) -> TrainingPlan:
+GAPS = ("data-null-item", "data-null-features", "data-nan", "data-infinite")
+"""What is wrong with features on Spark that are a table's columns."""
+
+
+def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw: bool = False) -> TrainingPlan:
     config = settled(config)
     check(config)
     if spark is not None and not config.training.shuffle:
         raise ConfigError("shuffle = false keeps the order of rows, and frames have none", code="config-frame")
-    for warning in _warnings(config.training):
-        print(f"firesteel: warning: {warning}", file=sys.stderr)
     wanted, second = ask(config.data), ask(config.data, 1) if has_test(config.data) else None
-    whole = config.model.layers
-    rows = read(
-        replace(wanted, raw=wanted.raw or (whole is not None and whole[0].get("type") == "Table")), spark, stack
-    )
+    front, bounds = _front(config), None
+    rows = read(replace(wanted, raw=wanted.raw or raw or front is not None), spark, stack)
     task = decide(labels(rows), config.training.loss, config.data.class_names)
     training = part(rows, task, spark)
-    usual, patience, front, bounds = (SHARE, FEWEST_ROWS), PATIENCE, None, None
-    schema = None
+    usual, patience, schema = (SHARE, FEWEST_ROWS), PATIENCE, None
     if isinstance(rows, FileRows) and rows.schema is not None:
         schema, known = rows.schema, defaults_for(len(rows.x))
         config, usual, patience = suited(config, known), (known.held, FEW), known.patience
-        front = schema.layer(_front(config, known))
+        front = schema.layer(front or Table(output_dim=known.output_dim))
         if task.kind == "regression" and task.outputs == 1:
             bounds = (float(rows.y.min()), float(rows.y.max()))
     split, dtype = config.training.validation_split, config.model.dtype

@@ -21,7 +21,7 @@ from firesteel.cli.config import EngineSettings
 from firesteel.cli.network import Trained, trained
 from firesteel.cli.parts import Framed, labels, part, read
 from firesteel.cli.rows import TABLES, FileRows, parquet
-from firesteel.cli.words import count
+from firesteel.cli.words import count, of_columns
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import middle
 from firesteel.datasets import write_csv
@@ -130,10 +130,9 @@ def predict(
     if Path(out).suffix not in writers:
         raise ConfigError(f"--out {out}: the ending must be one of {', '.join(writers)}", code="config-out")
     wanted = known.ask(data, format, None, features, labelled=False)
-    if engine == "spark" and wanted.format not in FRAMES:
-        raise ConfigError(
-            f"{wanted.path}: rows of this format are read in process: leave --engine spark out", code="config-engine"
-        )
+    if engine == "spark" and (wanted.format not in FRAMES or wanted.schema is not None):
+        what = "rows of this format are" if wanted.schema is None else "columns of a table are"
+        raise ConfigError(f"{wanted.path}: {what} read in process: leave --engine spark out", code="config-engine")
     if "://" not in out:
         must_not_exist(Path(out))
     with ExitStack() as stack:
@@ -232,6 +231,7 @@ def inspect(model: Path, /, *, as_json: Json = False) -> None:
         "parameters": network.layout.size,
         "compiled": compiled,
         "class_names": None if known.names is None else list(known.names),
+        "columns": None if known.model.schema is None else of_columns(known.model.schema),
         "checksum": header["sha256"],
         "fingerprint": known.model.fingerprint(),
     }
@@ -247,6 +247,8 @@ def inspect(model: Path, /, *, as_json: Json = False) -> None:
             print(f"{name:<12}{_shown(compiled[name])}")
     if known.names is not None:
         print(f"classes     {', '.join(known.names)}")
+    if facts["columns"] is not None:
+        print(f"columns     {facts['columns']}")
     print(f"checksum    {header['sha256']}")
     print(f"fingerprint {facts['fingerprint']}")
 

@@ -5,11 +5,13 @@ for the whole.  `folder.py` writes them; `firesteel/cli/config.py` reads them.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from firesteel import callbacks
+from firesteel.core.layers import Table
 from firesteel.core.spec import Spec
 from firesteel.errors import without_secrets
 from firesteel.models import Sequential
@@ -48,9 +50,12 @@ def described(
         "code": [type(one).__name__ for one in given if _is_code(one)] or None,
         "went_on": True if model.state.step else None,
     }
+    first, *rest = model.layers
+    if isinstance(first, Table) and model.schema is not None:  # which is learned again
+        first = replace(first, edges=(), plain=0, levels=())
     sections = {
         "data": data,
-        "model": {"dtype": model.network.dtype, "initial": start, "layers": list(model.layers)},
+        "model": {"dtype": model.network.dtype, "initial": start, "layers": [first, *rest]},
         "training": training,
         "engine": {"name": "spark" if spark else "local"},
     }

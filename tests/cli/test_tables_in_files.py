@@ -1,13 +1,18 @@
 """A table of columns of any kind from the command line: trained, scored and looked at as it is, CSV or Parquet."""
 
+import csv
+import json
+from datetime import datetime
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from firesteel.datasets.cells import read_cells
 from firesteel.layers import Dense, Dropout, Table
-from firesteel.models import Sequential
+from firesteel.models import Sequential, load_model
 from firesteel.optimizers import AdamW
 
 QUICK = ("--hidden", "8", "--epochs", "3")
@@ -33,14 +38,17 @@ def flights(rows=300, seed=0):
 @pytest.fixture(params=["csv", "parquet"])
 def table(request, tmp_path):
     """The same table as a file of either format, and as Arrow's."""
-    made = pa.table(flights())
-    path = tmp_path / f"flights.{request.param}"
-    (pa.csv.write_csv if request.param == "csv" else pa.parquet.write_table)(made, path)
-    return path, made
+    return write(tmp_path / f"flights.{request.param}", flights()), pa.table(flights())
 
 
 def fingerprint(out):
     return out.splitlines()[-1].removeprefix("fingerprint ")
+
+
+def write(path, columns):
+    made = pa.table(columns)
+    (pa.csv.write_csv if path.suffix == ".csv" else pa.parquet.write_table)(made, path)
+    return path
 
 
 def test_a_table_trains_the_network_that_python_trains(run, table):
@@ -56,3 +64,94 @@ def test_a_table_trains_the_network_that_python_trains(run, table):
     y = np.array(made["late"].to_pylist()) == "yes"
     model.fit(made.drop_columns(["late", "delay"]), y, epochs=3, batch_size=64, verbose=0)
     assert fingerprint(out) == model.fingerprint()
+
+
+LABELS = {  # what else is left out, task, classes
+    "late": ("delay", "classification", ["no", "yes"]),
+    "early": ("departs,delay,late", "classification", ["false", "true"]),
+    "carrier": ("delay", "classification", ["AA", "DL", "WN"]),
+    "delay": ("late", "regression", []),
+}
+
+
+@pytest.mark.parametrize(
+    "table, label",
+    [("csv", "late"), ("parquet", "late"), ("csv", "early"), ("parquet", "carrier"), ("csv", "delay")],
+    indirect=["table"],
+)
+def test_every_kind_of_label_is_trained_scored_and_predicted(run, table, tmp_path, monkeypatch, label):
+    monkeypatch.chdir(tmp_path)
+    (path, made), (left, task, classes) = table, LABELS[label]
+    code, out, err = run("train", "--data", path, *QUICK, "--label", label, "--ignore-cols", left, "--run", "run")
+    assert (code, err) == (0, "") and f": {task}" in out.splitlines()[0]
+    assert fingerprint(run("train", "run/config.toml")[1]) == fingerprint(out)
+
+    names = [name for name in made.column_names if name not in (label, *left.split(","))]
+    others = flights(40, seed=1) | {"unknown": ["x"] * 40}
+    others["tail, number"][0] = "N-never-seen"
+    others["temp"] = pa.array([None, *others["temp"].to_pylist()[1:]])
+    new = write(tmp_path / f"new{path.suffix}", dict(reversed(others.items())))
+    code, out, err = run("evaluate", "run", "--data", new, "--json")
+    scores = json.loads(out)
+    assert (code, err, scores["rows"]) == (0, "", 40) and np.isfinite(scores["loss"])
+    assert run("predict", "run", "--data", new, "--out", "made.csv")[::2] == (0, "")
+    outputs = load_model("run/model.firesteel").predict({name: pa.array(others[name]) for name in names})
+    with open("made.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if task == "regression":
+        assert [np.float32(row["prediction"]) for row in rows] == outputs[:, 0].tolist()
+    else:
+        assert [row["prediction"] for row in rows] == [classes[number] for number in outputs.argmax(axis=1)]
+        assert list(rows[0]) == ["prediction", *(f"probability_{name}" for name in classes)]
+
+    lacking = write(tmp_path / f"lacking{path.suffix}", {name: others[name] for name in others if name != names[0]})
+    code, out, err = run("predict", "run", "--data", lacking, "--out", "none.csv")
+    assert (code, out) == (3, "") and f"there is no column {names[0]!r}" in err and "lacking" in err
+    assert (
+        names[0] in run("inspect", "run")[1]
+        and str(names[0]) in json.loads(run("inspect", "run", "--json")[1])["columns"]
+    )
+
+
+@pytest.mark.parametrize("wrong, said", [("text", "holds text values"), ("late", "did you mean 'late'?")])
+def test_what_a_model_was_not_trained_on_is_refused(run, table, tmp_path, monkeypatch, wrong, said):
+    monkeypatch.chdir(tmp_path)
+    path, _ = table
+    label = "lat" if wrong == "late" else "late"
+    code, _, err = run("train", "--data", path, *QUICK, "--label", label, "--ignore-cols", "delay", "--run", "run")
+    if wrong == "text":
+        new = write(tmp_path / f"new{path.suffix}", flights(40) | {"departs": ["soon", "later"] * 20})
+        code, _, err = run("predict", "run", "--data", new, "--out", "made.csv")
+    assert code == 3 and said in err and err.count("\n") == 1 and str(path.suffix) in err
+
+
+def test_numbers_alone_stay_what_they_were_unless_a_kind_is_named(run, tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {"zip": rng.integers(8000, 8020, 200), "size": rng.normal(size=200).round(3), "label": [0, 1] * 100}
+    path = write(tmp_path / "rows.csv", columns)
+    _, plain, _ = run("train", "--data", path, "--epochs", "1")
+    _, kinds, _ = run("train", "--data", path, "--epochs", "1", "--column-kinds", "zip=category")
+    assert "features:" not in plain
+    assert kinds.splitlines()[1] == "features: 1 name (zip), 1 number (size)"
+    _, without, _ = run("train", "--data", path, "--epochs", "1", "--ignore-cols", "zip")
+    assert fingerprint(without) == fingerprint(run("train", "--data", path, "--epochs", "1", "--features", "size")[1])
+    for given, said in (("zip=categry", "such as zip=category"), ("zpi=category", "did you mean 'zip'?")):
+        code, _, err = run("train", "--data", path, "--column-kinds", given)
+        assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_moments_have_their_hours_in_a_zone(run, tmp_path):
+    days = [f"2024-03-{day:02d}T{hour:02d}:30:00" for day in range(1, 29) for hour in (0, 23)]
+    moments = [day + zone for zone in ("Z", "+02:00") for day in days]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["when,label", *(f"{one},{number % 2}" for number, one in enumerate(moments))]))
+    (values,) = read_cells(path, ["when"]).values()
+    assert values.kind == "timestamp"
+    assert values.data.astype("M8[us]")[[0, -1]].tolist() == [
+        datetime(2024, 3, 1, 0, 30),
+        datetime(2024, 3, 28, 21, 30),
+    ]
+    argv = ("--data", path, "--epochs", "1", "--time-zone")
+    assert fingerprint(run("train", *argv, "UTC")[1]) != fingerprint(run("train", *argv, "Asia/Tokyo")[1])
+    code, _, err = run("train", *argv, "Mars/Base")
+    assert code == 2 and "there is no time zone 'Mars/Base'" in err

@@ -117,7 +117,7 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
         (["--data", "pets.csv", "--label", "kidn"], 3, "there is no column 'kidn': did you mean 'kind'?"),
         (["--data", "ragged.csv"], 3, "a line is not as the others are"),
         (["--data", "broken.libsvm"], 3, "broken.libsvm: a line is no LIBSVM as Spark reads it"),
-        (["--data", "empty.csv"], 3, "empty.csv: there is no row in it: give at least one"),
+        (["--data", "empty.csv"], 3, "empty.csv: there is no row below the header: give at least one"),
         (["--data", "empty.libsvm"], 3, "empty.libsvm: there is no row in it: give at least one"),
         (["--data", "cut.csv.gz"], 3, "cut.csv.gz cannot be read: "),
         (["--data", "no.parquet"], 3, "no.parquet cannot be read: "),
@@ -128,7 +128,7 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
             3,
             "birds.csv: kind holds 'bird', a class that the training rows",
         ),
-        (["--data", "gap.csv"], 3, "holds a null inside: null at the row with a=None, label=0; 1 of 4 rows"),
+        (["--data", "gap.csv", "--label", "a"], 3, "column 'a' has no value (null) in 1 of 4 rows"),
     ],
 )
 def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code, said):
@@ -295,3 +295,15 @@ def test_an_error_of_ours_goes_through_and_any_other_job_failure_is_a_line(spark
     ):
         spark.sql("select raise_error('zero') a").collect()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("gap", ["", "word"])
+def test_a_table_gives_the_same_bits_on_both_engines(run, tmp_path, gap):
+    """Of columns of numbers that only have gaps Spark says so when it looks at the rows, of words at once."""
+    words = [gap if number % 7 == 0 else f"{number % 13}" for number in range(120)]
+    rows = [f"{word},{number / 8},{'no' if number % 3 else 'yes'}" for number, word in enumerate(words)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,label", *rows]))
+    argv = ("train", "--data", tmp_path / "rows.csv", "--epochs", "1", "--hidden", "4", "--shards", "1")
+    here, there = run(*argv), run(*argv, "--engine", "spark")
+    assert there[0] == 0 and there[1].splitlines()[-1] == here[1].splitlines()[-1]
+    assert [line for line in there[1].splitlines() if line.startswith("features: ")] == here[1].splitlines()[1:2]
