@@ -64,7 +64,7 @@ class FitPlan:
     automatic: whether the rows decide what is held out and when to stop.
     sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
     front: what comes before the hidden layers, of raw columns.  paces: whether the rate depends on the rows.
-    patience: where the rows decide it.
+    patience: where the rows decide it.  bounds: of what is predicted from raw columns.
     """
 
     columns: Columns
@@ -80,6 +80,7 @@ class FitPlan:
     front: tuple[Layer, ...] = ()
     paces: bool = True
     patience: int = PATIENCE
+    bounds: tuple[float, float] | None = None
 
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
@@ -404,6 +405,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             front=(schema.layer(front) if not front.inputs else front,),
             recipe=replace(made.recipe, stopping=stopping),
             patience=found.patience,
+            bounds=source.ends if survey.targets == 1 else None,
         )
 
     def _used(self, plan: FitPlan, columns: Columns) -> dict[str, Any]:
@@ -429,7 +431,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         if self.getOrDefault("standardization"):
             layers = layers if plan.front else (Normalization(), *layers)
             if loss.targets == "real" and parts and isinstance(parts[-1], Linear):
-                layers, loss = (*layers, Normalization(invert=True)), Standardized(loss)
+                layers, loss = (*layers, Normalization(invert=True, bounds=plan.bounds)), Standardized(loss)
         network = Sequential(layers)
         network.build((None, design.network.inputs))
         network.compile(plan.paced(rows), loss, list(self.METRICS))

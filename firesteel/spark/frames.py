@@ -144,6 +144,7 @@ class Frame:
             self.surveying = self._selected("float64", True, leads)
             self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
             self.holding: tuple[Any, ...] = ()
+            self.ends: tuple[float, float] | None = None
             self.reports: list[dict[str, Any]] = []
             self.key_sums: list[int] = [0, 0]
             self.candidates: tuple[Any, Any, int] | None = None
@@ -288,10 +289,14 @@ class Frame:
         if self.raw is None or self.reading.raw is not None:
             return
         frame = self.frame.select(*(one.alias(name) for name, one in self.parts.items() if name in (RAW, LABEL)))
-        schema, labels, rows = tables.learned(frame, self.raw, self.columns, self.names)
+        schema, labels, known = tables.learned(frame, self.raw, self.columns, self.names)
         self.labels = labels if self.raw.text else self.labels
         if schema is not None:
-            self.feature_names, self.holding = schema.origins(), (policy.defaults_for(rows).held, policy.FEW)
+            self.feature_names, self.holding = (
+                schema.origins(),
+                (policy.defaults_for(known.profile.rows).held, policy.FEW),
+            )
+            self.ends = (float(known.low), float(known.high))
         self.raw = replace(self.raw, schema=schema, labels=labels)
         self.reading = replace(self.reading, raw=self.raw)
 

@@ -65,6 +65,7 @@ class Packed:
         self.class_names: list[str] | None = about["classes"]
         self.class_count: int | None = about.get("class_count", len(self.class_names) if self.class_names else None)
         self.schema: Schema | None = about.get("schema")
+        self.ends: tuple[float, float] | None = about.get("ends")
         self.label_kind: str | None = about.get("label_kind")
         self._frames, self._survey, self._stored = dict(frames), survey, bool(frames)
         self._engines: dict[tuple[int, bool, Centre], SparkEngine] = {}
@@ -184,7 +185,7 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
         "class_count": source.class_count,
         "split": source.split,
         "said": source.said,
-        **({} if source.schema is None else {"schema": source.schema}),
+        **({} if source.schema is None else {"schema": source.schema, "ends": source.ends}),
         **({} if source.label_kind is None else {"label_kind": source.label_kind}),
     }
     if path is not None:

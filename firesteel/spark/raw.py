@@ -107,16 +107,19 @@ PROFILE_SCHEMA = "profile binary"
 
 @dataclass(frozen=True)
 class TableProfile:
-    """What is known of some rows: the profile of their columns, and the words of their label."""
+    """What is known of some rows: the profile of their columns, and the words of their label, or its ends."""
 
     profile: Profile
     labels: Words
+    low: float = np.inf
+    high: float = -np.inf
 
     @staticmethod
     def sum(parts: list["TableProfile"], most: int) -> "TableProfile":
         """Return what is known of all rows, with at most so many words of the label."""
         labels = Words.sum([part.labels for part in parts], most)
-        return TableProfile(Profile.sum([part.profile for part in parts]), labels)
+        low, high = min(part.low for part in parts), max(part.high for part in parts)
+        return TableProfile(Profile.sum([part.profile for part in parts]), labels, low, high)
 
     def batch(self) -> pa.RecordBatch:
         """Return this as a row of PROFILE_SCHEMA."""
@@ -145,7 +148,9 @@ def merged(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
 def _found(raw: RawColumns, batch: pa.RecordBatch) -> TableProfile:
     profile = Profile.of(raw.values(batch.column(RAW)) if raw.names else {}, batch.num_rows)
     if not raw.text:
-        return TableProfile(profile, NO_WORDS)
+        numbers = batch.column(LABEL).flatten().drop_null().to_numpy(zero_copy_only=False)
+        numbers = numbers[np.isfinite(numbers)]
+        return TableProfile(profile, NO_WORDS, *((numbers.min(), numbers.max()) if len(numbers) else ()))
     y = values_of(batch.column(LABEL), TEXT)
     counts = np.bincount(y.data[~y.absent], minlength=len(y.words)).astype(np.int64)
     seen = np.flatnonzero(counts)

@@ -34,7 +34,7 @@ from firesteel.spark import raw
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.engine import collect
 from firesteel.spark.params import check_words
-from firesteel.spark.raw import RawColumns
+from firesteel.spark.raw import RawColumns, TableProfile
 from firesteel.tables.profile import MOST_WORDS, Profile, learn
 from firesteel.tables.schema import DAY, ELEMENT, SHOWN, TEXT, ColumnValues, Schema, encoded
 from firesteel.train.checks import MOST_CLASSES
@@ -294,21 +294,21 @@ def check_zone(zone: str | None) -> None:
 
 def learned(
     frame: DataFrame, columns: RawColumns, meant: Columns, called: Mapping[str, str]
-) -> tuple[Schema | None, tuple[str, ...] | None, int]:
-    """Profile rows; return the schema of their raw columns, the words of the label, and how many rows there are.
+) -> tuple[Schema | None, tuple[str, ...] | None, TableProfile]:
+    """Profile rows; return the schema of their raw columns, the words of the label, and what is known of the rows.
 
     frame: has the columns raw and y.  meant: what the user says of them.  called: parts, in messages.
     Raises DataError where nothing can be learned from them.
     """
     parts = frame.mapInArrow(functools.partial(raw.profiled, columns, MOST), raw.PROFILE_SCHEMA)
     summed = parts.repartition(GROUPS).mapInArrow(functools.partial(raw.merged, MOST), raw.PROFILE_SCHEMA)
-    found = raw.TableProfile.read(collect(summed, "firesteel: profiling the columns").column("profile"))
+    found = TableProfile.read(collect(summed, "firesteel: profiling the columns").column("profile"))
     if not found:
         raise DataError(
             "the DataFrame is empty: there are no rows to train on; look at how it was read or filtered",
             code="data-empty",
         )
-    total = raw.TableProfile.sum(found, MOST)
+    total = TableProfile.sum(found, MOST)
     words = total.labels.words.tolist() if columns.text else None
     if words is not None and not 0 < len(words) < MOST:
         found_words = f"more than {MOST_CLASSES:,} different words" if words else "no value at all"
@@ -319,10 +319,10 @@ def learned(
         )
     labels = None if words is None else numbered(words, meant.positive)
     if not columns.names:
-        return None, labels, total.profile.rows
+        return None, labels, total
     counts = _counted(frame, columns, total.profile)
     schema = learn(total.profile, counts=counts, zone=meant.zone or "UTC")
-    return schema, labels, total.profile.rows
+    return schema, labels, total
 
 
 def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> dict[str, dict[str, int]]:

@@ -298,7 +298,9 @@ def test_a_regressor_takes_raw_columns_and_numbers_that_are_names(frame):
     model = stage.fit(rows)
     assert model.network.schema.columns[1].levels == ("0", "1", "2", "3")
     assert model.getHiddenLayers() == [64, 64] and model.getSolver() == "adamw" and model.getBatchSize() == 64
-    assert model.transform(rows).where("prediction between -50 and 150").count() == rows.count()
+    assert model.network.layers[-1].bounds == (0.0, 59.75)
+    far = rows.withColumn("at", F.col("at") + F.expr("INTERVAL 90 YEARS")).union(rows)
+    assert far.count() == model.transform(far).where("prediction between 0 and 59.75").count()
 
 
 WRONG = {
