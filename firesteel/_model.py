@@ -605,13 +605,15 @@ class Model:
     def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
         """Return what `save` writes."""
         extra: dict[str, Any] = {"compiled": self.get_compile_config()}
-        extra |= {} if self.schema is None else {"table": self.schema.to_config()}
-        state, vectors = self._state, {}
+        state, vectors = self._state, dict[str, Array]()
+        if self.schema is not None:
+            extra["table"], vectors = store.without_words(self.schema.to_config())
         if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
             extra["state"] = state.counts
             if state.averaged and self._theta is not state.theta:
                 extra["averaged"], state = True, state.swapped()
-            vectors = {"slots": state.slots} | ({"outer": state.outer} if state.outer.tobytes().strip(b"\0") else {})
+            vectors |= {"slots": state.slots}
+            vectors |= {"outer": state.outer} if state.outer.tobytes().strip(b"\0") else {}
         return store.to_bytes(self.network, self.theta, extra, vectors)
 
 

@@ -7,10 +7,12 @@ old file stays whole until the new one is.
 
 Format 1 holds a network, its weights and what it was compiled with.  Format 2 also holds the state of a training that
 may go on: the optimiser's moments, the steps taken, the learning rate that was set; or a network's centre; or how a
-table's columns become its rows.
+table's columns become its rows.  The words of such columns are one array, of their UTF-8; another says where each
+ends.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -24,8 +26,10 @@ from safetensors.numpy import save
 
 from firesteel._files import named, open_plain, path_of, replacing
 from firesteel.core.network import Network
+from firesteel.core.spec import whole
 from firesteel.core.types import Array
 from firesteel.errors import StoreError
+from firesteel.tables.schema import MOST_LEVELS, CategoryColumn, encoded
 
 FORMATS = (1, 2)
 """Numbers of the file formats that are read.  One is added when readers of the last would misread a file."""
@@ -44,6 +48,9 @@ FRONT = re.compile(r'\s*{\s*"__metadata__"\s*:\s*{\s*"firesteel"\s*:\s*' + STRIN
 """Where the description stands in every header that safetensors writes."""
 VECTORS = ("outer", "slots")
 """Names of the arrays of a training's state, in their order."""
+WORDS = {"word_ends": np.uint32, "words": np.uint8}
+"""Names of the arrays of a table's words, in their order, and what they hold."""
+CATEGORY = CategoryColumn.__name__
 NONE: Mapping[str, Array] = MappingProxyType({})
 
 
@@ -64,7 +71,7 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: 
         network: The network.
         theta: Its weights, (P,).
         extra: A JSON-able description of the rest; "state" is that of a training that may go on.
-        vectors: The state's arrays, (..., P), by the names in VECTORS.
+        vectors: The state's arrays, (..., P), by the names in VECTORS, and those of a table's words.
     """
     header = {"network": network.to_config(), **extra}
     header["format"] = _format(header)
@@ -73,8 +80,15 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: 
     named = {**dict(zip(tensor_names(network), arrays, strict=True)), **vectors}
     tensors = {name: np.ascontiguousarray(array) for name, array in named.items()}
     data = save(tensors, {"firesteel": CODER.encode(header)})
-    if int.from_bytes(data[:8], "little") > LONG:
-        headers(data, "a file of so long a description")  # what could not be read again is not written
+    words = vectors.keys() >= WORDS.keys()
+    if words or int.from_bytes(data[:8], "little") > LONG:  # what could not be read again is not written
+        room = headers(data, "a file of so long a description")[2]
+        if words and _taken(count := len(vectors["word_ends"]), vectors["words"]) > room:
+            raise StoreError(
+                f"the columns of text have {count:,} words together, and a file holds about {room // 100:,}: leave "
+                "out columns of the most words",
+                code="store-words",
+            )
     return data
 
 
@@ -102,7 +116,7 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
     Raises:
         StoreError: If it is not a model's, or another version's, or damaged.
     """
-    entries, header, _ = headers(data, name)
+    entries, header, room = headers(data, name)
     if type(header.get("format")) is not int or header["format"] not in FORMATS:
         raise StoreError(
             f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads "
@@ -114,15 +128,63 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
         named = tensor_names(network)
         shapes = dict(zip(named, (shape for _, _, shape, _ in network.layout.slices), strict=True))
         state = [part for part in VECTORS if "state" in header and part in entries]
-        shapes |= {part: tuple(entries[part]["shape"]) for part in state}
-        parts = arrays(data, entries, {part: (network.dtype, shape) for part, shape in shapes.items()})
-        weights, moments = parts[: len(named)], parts[len(named) :]
+        told = [part for part in WORDS if "table" in header and part in entries]
+        shapes |= {part: tuple(entries[part]["shape"]) for part in (*state, *told)}
+        kinds = {part: (WORDS.get(part, network.dtype), shape) for part, shape in shapes.items()}
+        parts = arrays(data, entries, kinds)
+        weights, moments = parts[: len(named)], parts[len(named) : len(named) + len(state)]
+        words = dict(zip(told, parts[len(named) + len(state) :], strict=True))
         theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in weights)])
-        if header.get("sha256") != checksum(header, theta, *moments, size=len(data)):
+        if header.get("sha256") != checksum(header, theta, *moments, *words.values(), size=len(data)):
             raise ValueError("its checksum is not that of its content")
+        if "table" in header:
+            header["table"] = with_words(header["table"], words, room)
     except WRONG as error:
         raise damaged(name, error) from None
     return network, theta, header, dict(zip(state, (part.astype(theta.dtype) for part in moments), strict=True))
+
+
+def without_words(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return a table's description with numbers of words in place of the words, and these as arrays."""
+    columns, words = list[dict[str, Any]](), list[bytes]()
+    for column in table["columns"]:
+        if column["type"] == CATEGORY:
+            words += map(encoded, column["levels"])
+            column = {**column, "levels": len(column["levels"])}
+        columns.append(column)
+    ends = np.cumsum([len(word) for word in words], dtype=np.uint32)
+    arrays: dict[str, Array] = {"word_ends": ends, "words": np.array(bytearray(b"".join(words)), np.uint8)}
+    return {**table, "columns": columns}, arrays if words else {}
+
+
+def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float = math.inf) -> dict[str, Any]:
+    """Return a table's description with its words, which `without_words` took out.
+
+    Raises ValueError, or another of WRONG, where they do not belong together, or take more than so many bytes.
+    """
+    ends, text = (arrays.get(name, np.empty(0, kind)) for name, kind in WORDS.items())
+    if len(text) != (ends[-1] if len(ends) else 0) or (ends[1:] < ends[:-1]).any():
+        raise ValueError("its words do not lie one behind the other")
+    if _taken(len(ends), text) > room:
+        raise ValueError("too many words are described")
+    data, columns, at, start = text.tobytes(), list[Any](), 0, 0
+    for column in table["columns"]:
+        if column["type"] == CATEGORY:
+            count = whole(column["levels"])
+            if count is None or not 0 <= count <= min(MOST_LEVELS, len(ends) - at):
+                raise ValueError("its words are not as many as its columns have")
+            places = [start, *ends[at : at + count].tolist()]
+            levels = [str(data[a:b], "utf-8", "surrogatepass") for a, b in itertools.pairwise(places)]
+            column, at, start = {**column, "levels": levels}, at + count, places[-1]
+        columns.append(column)
+    if at < len(ends):
+        raise ValueError("its words are more than its columns have")
+    return {**table, "columns": columns}
+
+
+def _taken(count: int, text: Array) -> int:
+    """Return the most bytes that Python's objects of so many words take; text: their UTF-8."""
+    return 80 * count + len(text) if (text < 128).all() else 108 * count + 4 * len(text)
 
 
 def damaged(name: str, what: object) -> StoreError:
@@ -144,7 +206,7 @@ def arrays(data: bytes, entries: Mapping[str, Any], wanted: Mapping[str, tuple[A
         first = entries[name]["data_offsets"][0]
         end = first + sizes[name]
         ends |= {first: end} if end > first else {}
-        kind = f"F{8 * np.dtype(dtype).itemsize}"
+        kind = f"{np.dtype(dtype).kind.upper()}{8 * np.dtype(dtype).itemsize}"
         if entries[name] != {"dtype": kind, "shape": list(shape), "data_offsets": [first, end]}:
             raise ValueError(f"array {name} is not {np.dtype(dtype)} of {shape}")
         order = np.dtype(dtype).newbyteorder("<")

@@ -38,6 +38,8 @@ ODD = (
     ),
 )
 """What takes the place of a value."""
+FLOATS, BYTES = (np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40), (0, 1, 127, 128, 255)
+"""What takes the place of a number in an array."""
 
 
 def parts(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -123,7 +125,7 @@ def _change_array(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> No
     name, how = _pick(rng, sorted(arrays)), int(rng.integers(7))
     array = arrays[name].copy()
     if how <= 1 and array.size:
-        array.reshape(-1)[int(rng.integers(array.size))] = _pick(rng, (np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40))
+        array.reshape(-1)[int(rng.integers(array.size))] = _pick(rng, FLOATS if array.dtype.kind == "f" else BYTES)
     elif how == 2:
         array = array.astype("f8" if array.dtype == "f4" else "f4")
     elif how == 3:
