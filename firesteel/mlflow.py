@@ -21,6 +21,8 @@ from firesteel._files import named
 from firesteel.errors import ConfigError, StoreError, imported, without_secrets
 from firesteel.models import Sequential
 from firesteel.models import load_model as load_file
+from firesteel.tables.schema import CategoryColumn, NumberColumn, TableColumn, TimeColumn
+from firesteel.tables.schema import Schema as TableSchema
 from firesteel.train.callbacks import Callback, Logs
 
 __all__ = ["FLAVOR", "MlflowCallback", "Scorer", "load_model", "log_model", "save_model"]
@@ -105,8 +107,9 @@ def save_model(
     """Write a model in MLflow's format to a folder that is not there yet.
 
     model: a `Sequential`; of a fitted Spark stage it is `stage.network`.
-    signature: of what goes in and out; if not given, that of the example, or as many unnamed columns of numbers as
-    the network has inputs.  input_example: a few rows, as a pandas DataFrame or an array.
+    signature: of what goes in and out; if not given, the columns that a table's model was trained on, of which those
+    that had gaps may be left out; or that of the example; or as many unnamed columns of numbers as the network has
+    inputs.  input_example: a few rows, as a pandas DataFrame or an array.
     pip_requirements: what serving installs; firesteel, numpy and safetensors as they are here if not given.
     mlflow_model, metadata: as in MLflow's other flavours.
 
@@ -167,8 +170,27 @@ class Scorer:
         self.model = model
 
     def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> npt.NDArray[Any]:
-        """Return the outputs, (n, O).  rows: (n, I); of a DataFrame its columns, in their order."""
-        found: npt.NDArray[Any] = self.model.predict(rows.to_numpy() if hasattr(rows, "to_numpy") else rows)
+        """Return the outputs, (n, O).
+
+        rows: (n, I); of a DataFrame its columns, in their order, or by their names where the model is of a table.
+        """
+        if self.model.schema is not None:
+            rows = self._named(rows, self.model.schema)
+        elif hasattr(rows, "to_numpy"):
+            rows = rows.to_numpy()
+        found: npt.NDArray[Any] = self.model.predict(rows)
+        return found
+
+    def _named(self, rows: Any, schema: TableSchema) -> Any:
+        """Return a table with all its columns: MLflow leaves optional ones out, and has no dates, only times."""
+        if not hasattr(rows, "columns"):
+            return rows
+        found = {name: rows[name] if name in rows.columns else [None] * len(rows) for name in schema.names}
+        for column in schema.columns:
+            if isinstance(column, TimeColumn) and column.kind == "date":
+                times = np.asarray(found[column.name])
+                if times.dtype.kind == "M" and np.array_equal(days := times.astype("M8[D]"), times, equal_nan=True):
+                    found[column.name] = days
         return found
 
 
@@ -182,12 +204,35 @@ def _requirements() -> list[str]:
 
 
 def _signature(model: Sequential, example: Any) -> Any:
-    """Return the signature that an example has, or columns of numbers, which take DataFrames and arrays alike."""
+    """Return the signature of a table's columns, or that an example has, or of numbers, which take arrays, too."""
     types, models = _mlflow("mlflow.types"), _mlflow("mlflow.models")
-    if example is not None:
+    if example is not None and model.schema is None:
         return models.infer_signature(example, Scorer(model).predict(example))
     network = model.network
-    columns = types.Schema([types.ColSpec("double") for _ in range(network.inputs)])
+    if model.schema is None:
+        columns = types.Schema([types.ColSpec("double") for _ in range(network.inputs)])
+    else:
+        columns = types.Schema([_column(one) for one in model.schema.columns])
     kind = np.dtype("float64" if network.centre.targets else network.dtype)
     outputs = types.Schema([types.TensorSpec(kind, (-1, network.outputs))])
     return models.ModelSignature(inputs=columns, outputs=outputs)
+
+
+def _column(column: TableColumn) -> Any:
+    """Return what MLflow is to know of a table's column: any type, where it would refuse one that may be right.
+
+    It takes no whole numbers for others, no numbers for words, and whole numbers with gaps are others in pandas; of
+    0 and 1 alone nobody knows whether they were booleans.
+    """
+    types = _mlflow("mlflow.types.schema")
+    kind, missing = types.AnyType(), getattr(column, "missing", False)
+    if isinstance(column, TimeColumn):
+        kind = "datetime"
+    elif isinstance(column, CategoryColumn):
+        kind = kind if column.written else "string"
+    elif isinstance(column, NumberColumn):
+        if isinstance(column.centre, float):
+            kind = "double"
+        elif not missing and (column.levels or column.edges):
+            kind = "long"
+    return types.ColSpec(kind, column.name, required=not missing)

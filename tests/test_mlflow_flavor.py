@@ -14,7 +14,7 @@ import firesteel
 import firesteel.mlflow as flavour
 from firesteel.callbacks import MlflowCallback
 from firesteel.errors import ConfigError, StoreError
-from firesteel.layers import Dense
+from firesteel.layers import Dense, Table
 from firesteel.models import Sequential, load_model
 
 X = np.random.default_rng(0).normal(size=(90, 3))
@@ -120,6 +120,63 @@ def test_an_example_names_the_columns_which_then_come_in_any_order(mlflow, model
     served = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
     assert served.metadata.get_input_schema().input_names() == ["mass", "length", "width"]
     assert np.array_equal(served.predict(frame[["width", "mass", "length"]]), model.predict(X))
+
+
+def table(rows=60):
+    """Columns of every type; those whose names end in a question mark have gaps."""
+    numbers, days = np.arange(rows), pd.date_range("2024-01-01", periods=rows)
+    frame = {
+        "carrier": [("AA", "DL", "UA")[n % 3] for n in numbers],
+        "tail?": [None if n % 9 == 0 else f"N{n % 20}" for n in numbers],
+        "temp?": np.where(numbers % 7 == 0, np.nan, numbers / 4),
+        "hour": numbers % 24,
+        "seats?": pd.array([None if n % 11 == 0 else n for n in numbers], "Int64"),
+        "weekend": numbers % 7 > 4,
+        "day": days.to_numpy().astype("M8[D]"),
+        "at?": days.to_series().where(numbers % 5 > 0).to_numpy() + np.timedelta64(3, "h"),
+        "one": ["value"] * rows,
+    }
+    return frame, numbers % 2
+
+
+@pytest.fixture(scope="module")
+def of_a_table():
+    model = Sequential([Table(), Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(*table(), verbose=0)
+    return model
+
+
+def test_a_tables_model_names_its_columns_and_takes_frames_of_them(mlflow, of_a_table, tmp_path):
+    flavour.save_model(of_a_table, tmp_path / "saved")
+    served = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+    inputs = served.metadata.get_input_schema().inputs
+    assert {one.name: (str(one.type).removeprefix("DataType."), one.required) for one in inputs} == {
+        "carrier": ("string", True),
+        "tail?": ("string", False),
+        "temp?": ("double", False),
+        "hour": ("long", True),
+        "seats?": ("Any", False),
+        "weekend": ("Any", True),
+        "day": ("datetime", True),
+        "at?": ("datetime", False),
+    }
+    columns, _ = table()
+    frame, expected = pd.DataFrame(columns), of_a_table.predict(columns)
+    assert np.array_equal(served.predict(frame[[*reversed(frame.columns)]]), expected)
+    some = served.predict(frame[["day", "carrier", "hour", "weekend"]])
+    gone = {name: [None] * 60 if name.endswith("?") else values for name, values in columns.items()}
+    assert np.array_equal(some, of_a_table.predict(gone))
+    with pytest.raises(mlflow.MlflowException, match="missing inputs"):
+        served.predict(frame.drop(columns="hour"))
+
+
+def test_a_tables_example_goes_by_its_names(mlflow, of_a_table, tmp_path):
+    frame = pd.DataFrame(table()[0]).drop(columns=["one", "seats?"])
+    flavour.save_model(of_a_table, tmp_path / "saved", input_example=frame.tail(3))
+    served = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+    assert served.metadata.get_input_schema().input_names() == of_a_table.schema.names
+    assert served.predict(served.input_example).shape == (3, 2)
 
 
 def test_it_is_logged_found_by_its_uri_and_loaded_as_itself(mlflow, model, tmp_path):
