@@ -65,6 +65,7 @@ class FitPlan:
     sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
     front: what comes before the hidden layers, of raw columns.  paces: whether the rate depends on the rows.
     patience: where the rows decide it.  bounds: of what is predicted from raw columns.
+    members: how many networks are trained.
     """
 
     columns: Columns
@@ -81,6 +82,7 @@ class FitPlan:
     paces: bool = True
     patience: int = PATIENCE
     bounds: tuple[float, float] | None = None
+    members: int = 1
 
     def paced(self, rows: int) -> Optimizer:
         """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
@@ -230,7 +232,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         split = AUTOMATIC if self._automatic() else self._number("validationFraction")
         if held is not None and split:
             raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
-        members = self.getOrDefault("members")
+        members = self._if_set("members") or 1
         if members > 1 and (held is not None or self._number("validationFraction")):
             raise wrong(
                 "members",
@@ -298,7 +300,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
     def _fit(self, dataset: Any) -> Any:
         plan = self._plan(dataset)
         if isinstance(dataset, Packed):
-            if plan.automatic and dataset.columns.split != AUTOMATIC:
+            if plan.columns.split == AUTOMATIC and dataset.columns.split != AUTOMATIC:
                 plan = replace(plan, columns=replace(plan.columns, split=0.0))
             _check_packed(dataset, plan.columns)
             return self._fitted(dataset, plan)
@@ -310,10 +312,30 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             reach(session_of(dataset), folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
         source.table.check_free(self.check_outputs(), plan.columns)
+        if plan.columns.raw and plan.columns.split == AUTOMATIC and self._members(source, source.count()) > 1:
+            source.columns = replace(plan.columns, split=0.0)  # each member holds out its own part
         return source
 
+    def _alone(self, columns: Columns) -> str | None:
+        """Return why one network is trained where nobody says how many; None where the rows decide it."""
+        if not columns.raw:
+            return "features are vectors or numbers"
+        if self.getOrDefault("validationFraction") != AUTOMATIC or columns.held is not None:
+            return "rows are held out for all"
+        return "earlyStoppingRounds is 0" if self.getOrDefault("earlyStoppingRounds") == 0 else None
+
+    def _members(self, source: Frame | Packed, rows: int) -> int:
+        """Return how many networks are trained on so many rows."""
+        far = isinstance(source, Packed) and (source.near is None or source.split > 0)
+        given = self._if_set("members")
+        if given or far or self._alone(source.columns) or rows < policy.FEW:
+            return given or 1
+        return policy.defaults_for(rows).members
+
     def _fitted(self, source: Frame | Packed, plan: FitPlan) -> Any:
-        survey, members = source.survey(), self.getOrDefault("members")
+        survey = source.survey()
+        members = self._members(source, survey.rows + survey.held)
+        plan = replace(plan, members=members)
         if source.schema is not None:
             plan = self._suited(plan, source, survey)
         stopping = plan.recipe.stopping
@@ -322,7 +344,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             stopping = replace(stopping, monitor="val_loss", patience=plan.patience)
         design = self._design(source, survey, plan)
         recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
-        results = [Results(self) for _ in range(members)]
+        results = [Results(self, MOST_ROWS // members) for _ in range(members)]
 
         def build(number: int = 0) -> Sequential:
             return self._network(design, plan, survey.rows)
@@ -357,18 +379,28 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         names = source.feature_names if source.schema is None else source.schema.names
         about = {"features": names, "classes": design.names, "few": survey.few, "label": source.label_kind}
         model.hold(network, about)
-        said = None
-        if plan.automatic:
-            said = _automatic_text(source.said or PACKED, history, recipe.epochs, plan.patience)
-        if members > 1:
-            said = f"{members} members, each trained without another part of {survey.rows:,} rows"
+        said = self._said(source, plan, recipe, history)
         model._summary = replace(summary, heldOut=survey.held, automatic=said)
         model._kept = [one.kept for one in results if one.kept is not None]
         model._resetUid(self.uid)
-        used = {"validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
+        used = {"members": members, "validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
         if source.schema is not None:
             used |= self._used(plan, source.columns)
         return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))
+
+    def _said(self, source: Frame | Packed, plan: FitPlan, recipe: Recipe, history: History) -> str | None:
+        """Return what the rows have decided, in words; None where Params say all of it."""
+        survey = source.survey()
+        if plan.members > 1:
+            return f"{plan.members} members, each trained without another part of {survey.rows:,} rows"
+        said = []
+        if plan.automatic:
+            said.append(_automatic_text(source.said or PACKED, history, recipe.epochs, plan.patience))
+        usual = policy.defaults_for(survey.rows + survey.held).members
+        if source.columns.raw and not self._if_set("members") and usual > 1 and survey.rows >= policy.FEW:
+            why = self._alone(source.columns) or "the rows were packed before"
+            said.append(f"one network is trained, and not {usual} members: {why}")
+        return "\n".join(said) or None
 
     def _suited(self, plan: FitPlan, source: Frame | Packed, survey: Survey) -> FitPlan:
         """Return the plan for a table of raw columns, whose rows decide what nobody has said."""
@@ -392,13 +424,14 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             front, whole = whole[0], whole[1:]
         stopping = made.recipe.stopping
         assert stopping is not None
-        if survey.held or self.getOrDefault("members") > 1:
+        if survey.held or plan.members > 1:
             patience = found.patience if self.getOrDefault("earlyStoppingRounds") == AUTOMATIC else stopping.patience
             monitor = f"val_{self.getOrDefault('evalMetric')}"
             stopping = replace(stopping, monitor=monitor, patience=patience)
         return replace(
             made,
             automatic=plan.automatic,
+            members=plan.members,
             optimizer=optimizer,
             paces=paces,
             whole=whole,
@@ -474,8 +507,9 @@ class Results(Callback):
     summary: TrainingSummary
     kept: ScoredRows | None = None
 
-    def __init__(self, stage: NetworkEstimator) -> None:
-        self.stage = stage
+    def __init__(self, stage: NetworkEstimator, most: int) -> None:
+        """most: how many of the rows held out are kept."""
+        self.stage, self.most = stage, most
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
         self.training, self.scored = training, validation or training
@@ -487,8 +521,7 @@ class Results(Callback):
         compared = compare(kind, self.model, self.training, self.scored, rows, f"{self.stage.uid}: summary")
         self.summary, self.ended = replace(found, comparison=compared), True
         if self.scored is not self.training and not self.scored.sparse:
-            of, most = self.model._objective(), MOST_ROWS // self.stage.getOrDefault("members")
-            self.kept = ScoredRows.of(of, self.scored, self.model.theta, most)
+            self.kept = ScoredRows.of(self.model._objective(), self.scored, self.model.theta, self.most)
 
 
 def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:
@@ -541,6 +574,10 @@ def _check_packed(rows: Packed, columns: Columns) -> None:
         )
 
 
+Shared = tuple[Columns, bool, int]
+"""What candidates have in common that train on the same packed rows: columns, and what decides on members."""
+
+
 class SharedFits(Iterator[tuple[int, Any]]):
     """Models for several maps of Params, with the rows of candidates that read the same columns packed once."""
 
@@ -549,8 +586,8 @@ class SharedFits(Iterator[tuple[int, Any]]):
         self.dataset, self.next, self.busy_fits = dataset, 0, 0
         self.failed: str | None = None
         self.lock = threading.Lock()
-        self.packs: dict[tuple[Columns, bool], Packed | None] = {}
-        self.busy: dict[tuple[Columns, bool], threading.Lock] = {}
+        self.packs: dict[Shared, Packed | None] = {}
+        self.busy: dict[Shared, threading.Lock] = {}
         self.finalizer = weakref.finalize(self, _let_go, self.packs)
         self.finalizer.atexit = False  # then there may be no session left
 
@@ -582,19 +619,20 @@ class SharedFits(Iterator[tuple[int, Any]]):
         plan = candidate._plan(self.dataset)
         if isinstance(self.dataset, Packed):
             return self.dataset
-        several = candidate.getOrDefault("members") > 1
-        key = plan.columns, several
+        key = plan.columns, candidate._alone(plan.columns) is None, candidate._if_set("members") or 0
         with self.lock:
             busy = self.busy.setdefault(key, threading.Lock())
         with busy:
             if key not in self.packs:
                 source = candidate._frame(self.dataset, plan)
-                near = is_small(source, source.survey())
-                self.packs[key] = packed(source, source.shards_of(plan.recipe)) if near or not several else None
+                survey = source.survey()
+                several = candidate._members(source, survey.rows + survey.held) > 1
+                apart = several and not is_small(source, survey)
+                self.packs[key] = None if apart else packed(source, source.shards_of(plan.recipe))
         return self.packs[key] or self.dataset
 
 
-def _let_go(packs: dict[tuple[Columns, bool], Packed | None]) -> None:
+def _let_go(packs: dict[Shared, Packed | None]) -> None:
     for rows in filter(None, packs.values()):
         rows.unpersist()
     packs.clear()

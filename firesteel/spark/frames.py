@@ -149,7 +149,7 @@ class Frame:
             self.key_sums: list[int] = [0, 0]
             self.candidates: tuple[Any, Any, int] | None = None
             self.surveyed: Survey | None = None
-            self.narrow = False
+            self.narrow, self.learned = False, 0
             ship(frame.sparkSession)
 
     @property
@@ -284,18 +284,20 @@ class Frame:
         check_weights(float(rows[:, -1].sum()), self.names["weight"], "looked at")
         return rows
 
+    def count(self) -> int:
+        """Return how many rows there are, of raw columns, once it is learned what those become."""
+        self._learn()
+        return self.learned
+
     def _learn(self) -> None:
         """Learn what raw columns become, and the words of a label of text."""
         if self.raw is None or self.reading.raw is not None:
             return
         frame = self.frame.select(*(one.alias(name) for name, one in self.parts.items() if name in (RAW, LABEL)))
         schema, labels, known = tables.learned(frame, self.raw, self.columns, self.names)
-        self.labels = labels if self.raw.text else self.labels
+        self.labels, self.learned = labels if self.raw.text else self.labels, known.profile.rows
         if schema is not None:
-            self.feature_names, self.holding = (
-                schema.origins(),
-                (policy.defaults_for(known.profile.rows).held, policy.FEW),
-            )
+            self.feature_names, self.holding = schema.origins(), (policy.defaults_for(self.learned).held, policy.FEW)
             self.ends = (float(known.low), float(known.high))
         self.raw = replace(self.raw, schema=schema, labels=labels)
         self.reading = replace(self.reading, raw=self.raw)

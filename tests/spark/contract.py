@@ -535,7 +535,7 @@ def raw_tables(spark: SparkSession, folder: str) -> Any:
     at = F.timestamp_seconds(F.col("id") * 437_500)
     frame = rows(spark).withColumn("at", at).withColumn("colour", F.when(F.col("id") % 9 > 0, F.col("colour")))
     learns = {"solver": "adam", "learningRate": 0.05, "batchSize": 16, "shards": 1}
-    stage = small(labelCol="fruit", ignoreCols=["id", "kind", "w", "held"], **learns)
+    stage = small(labelCol="fruit", ignoreCols=["id", "kind", "w", "held"], members=2, **learns)
     wanted = {"melon": 0.3, "apple": 0.4, "lemon": 0.3}
     grid = ParamGridBuilder().addGrid(stage.hiddenLayers, [[8], [16]]).addGrid(stage.thresholds, [wanted]).build()
     evaluator = MulticlassClassificationEvaluator(labelCol="label_index", metricName="accuracy")

@@ -30,7 +30,7 @@ KINDS = (
 )
 NAMES = ["carrier", "flag", "small", "count", "price", "day", "at", "wall", "temp", "a.b"]
 BEGIN = datetime.datetime(2020, 1, 1)
-SHORT = {"hiddenLayers": [4], "maxIter": 2, "shards": 1}
+SHORT = {"hiddenLayers": [4], "maxIter": 2, "shards": 1, "members": 1}
 
 
 def table(rows=240):
@@ -257,7 +257,7 @@ def test_a_damaged_description_of_a_label_is_refused():
 
 
 def test_members_are_averaged_and_come_back(frame, tmp_path):
-    stage = NeuralNetworkClassifier(labelCol="late", inputCols=["carrier", "temp", "at"], members=3, **SHORT)
+    stage = NeuralNetworkClassifier(labelCol="late", inputCols=["carrier", "temp", "at"], **{**SHORT, "members": 3})
     model = stage.fit(frame)
     assert [len(one.get_weights()) for one in members_of(model.network)] == [4, 4, 4]
     assert {row["member"] for row in model.history.rows} == {0, 1, 2} and model.summary.comparison.network is not None
@@ -298,7 +298,8 @@ def test_a_regressor_takes_raw_columns_and_numbers_that_are_names(frame):
     model = stage.fit(rows)
     assert model.network.schema.columns[1].levels == ("0", "1", "2", "3")
     assert model.getHiddenLayers() == [64, 64] and model.getSolver() == "adamw" and model.getBatchSize() == 64
-    assert model.network.layers[-1].bounds == (0.0, 59.75)
+    assert model.getMembers() == len(members_of(model.network)) == 8
+    assert all(one.layers[-1].bounds == (0.0, 59.75) for one in members_of(model.network))
     far = rows.withColumn("at", F.col("at") + F.expr("INTERVAL 90 YEARS")).union(rows)
     assert far.count() == model.transform(far).where("prediction between 0 and 59.75").count()
 

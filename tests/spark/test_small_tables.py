@@ -36,7 +36,7 @@ def on_executors(monkeypatch):
 
 @pytest.fixture(scope="module")
 def near(frame):
-    return [NeuralNetworkClassifier(members=members, **SEVERAL).fit(frame.repartition(1)) for members in (1, 2)]
+    return [NeuralNetworkClassifier(**SEVERAL | {"members": members}).fit(frame.repartition(1)) for members in (1, 2)]
 
 
 def prints(model):
@@ -45,7 +45,7 @@ def prints(model):
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_executors_give_the_same_bits(frame, near, on_executors, members):
-    far = NeuralNetworkClassifier(members=members, **SEVERAL).fit(frame.repartition(7))
+    far = NeuralNetworkClassifier(**SEVERAL | {"members": members}).fit(frame.repartition(7))
     model = near[members > 1]
     assert prints(far) == prints(model)
     assert [row["loss"] for row in far.history.rows] == [row["loss"] for row in model.history.rows]
@@ -53,7 +53,7 @@ def test_executors_give_the_same_bits(frame, near, on_executors, members):
 
 
 def test_members_of_targets_far_from_zero_are_averaged(frame):
-    stage = NeuralNetworkRegressor(labelCol="far", inputCols=["temp"], members=2, **SHORT)
+    stage = NeuralNetworkRegressor(labelCol="far", inputCols=["temp"], **SHORT | {"members": 2})
     model = stage.fit(frame)
     assert all(one.network.centre.targets[0] > 1e9 for one in members_of(model.network))
     assert 0 < model.summary.rootMeanSquaredError < 50
@@ -61,9 +61,24 @@ def test_members_of_targets_far_from_zero_are_averaged(frame):
     assert far < 100
 
 
+ALONE = {
+    "a share": ({"validationFraction": 0.2}, "rows are held out for all"),
+    "no end": ({"earlyStoppingRounds": 0}, "earlyStoppingRounds is 0"),
+}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_where_the_rows_cannot_decide_on_members_there_is_one_network(frame, case):
+    params, why = ALONE[case]
+    stage = NeuralNetworkClassifier(**{name: value for name, value in SEVERAL.items() if name != "members"}, **params)
+    model = stage.fit(frame)
+    assert model.getMembers() == len(members_of(model.network)) == 1
+    assert f"one network is trained, and not 8 members: {why}" in str(model.summary) and model.summary.heldOut
+
+
 def test_no_job_is_made_for_a_pass(frame, near, monkeypatch):
     monkeypatch.setattr(SparkEngine, "map", lambda *given: pytest.fail("a job"))
-    again = NeuralNetworkClassifier(members=1, **SEVERAL).fit(frame.repartition(7))
+    again = NeuralNetworkClassifier(**SEVERAL).fit(frame.repartition(7))
     assert prints(again) == prints(near[0])
 
 
