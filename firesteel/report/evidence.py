@@ -20,11 +20,12 @@ from firesteel.errors import ConfigError
 from firesteel.fast.blas import one_blas_thread
 from firesteel.fast.threads import threads
 from firesteel.models import Sequential
+from firesteel.report import columns
+from firesteel.report.columns import EncodedColumn
 from firesteel.report.reading import (
     Reading,
     Use,
     first_layer,
-    importance_of,
     layers_of,
     near,
     positive,
@@ -32,6 +33,7 @@ from firesteel.report.reading import (
     task_of,
 )
 from firesteel.search.linear import STEPS, metric_of, rivals, scores, too_wide, whole
+from firesteel.tables.importance import MOST_ROWS, Importances, ScoredRows, measured, places_of
 from firesteel.train.centring import FAR
 from firesteel.train.engine import Engine
 
@@ -39,6 +41,8 @@ MISTAKES, CLASSES, DRAWN, POINTS = 24, 100, 4, 1000
 """At most: mistakes, classes in a matrix, outputs drawn, points of each."""
 BINS, STRIPES = 10, 30
 """Bins of confidence, and of residuals."""
+NAMED, ELEMENTS = 20, 3
+"""Inputs or columns whose importance is named, and elements of an array that are shown, at most."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,6 @@ def examine(
 
     training: rows that it learned from; baseline and linear model learn from them, and over-fitting shows in them.
     Counts are sums of the rows' weights.  Nothing in the result is NaN: what is undefined is None.
-    Importance takes at most about 2e10 multiplications: as many rows, then as many inputs and repeats as fit.
     Raises ConfigError for names that do not fit the network.
 
     >>> from firesteel.layers import Dense
@@ -138,21 +141,80 @@ def _examined(model: Sequential, rows: SampledRows, training: SampledRows, names
         use = Use(objective, model.theta, run)
         p = use.outputs(rows.x)
         truth, predicted = reading.truth(rows.y), reading.predicted(p)
-        layers, slopes = layers_of(objective, model.theta, rows.x, rows.y, w)
-        importance = importance_of(use, reading, rows.x, rows.y, w, slopes, names.features, names.picture is not None)
+        layers = layers_of(objective, model.theta, rows.x, rows.y, w)
     found: dict[str, Any] = {"set": rows.set, "rows": rows.scored, "of": rows.of, "sample": len(rows.x)}
     found |= {"metric": reading.metric} | _compared(model, reading, rows, training, truth, called)
     measured = _numbers if task == "regression" else _classes
     found |= measured(reading, truth, predicted, reading.chances(p), w, called)
-    shown = [item["index"] for item in importance["inputs"]]  # of a picture all, in order
+    importances, schema = _importances(model, rows), model.schema
+    importance = _importance(importances, names, schema is not None)
+    found |= {"importance": importance, "layers": layers}
+    first = [item.get("index", item.get("name")) for item in importance["inputs"]]  # of a picture all, in order
+    if schema is not None:
+        found["table"] = columns.described(schema, training.x, None if rows.set == training.set else rows.x)
+        found["effects"] = _effects(model, reading, rows, importances, called)
+        parts = columns.encoded_columns(schema)
     for mistake in found["mistakes"]:
-        mistake["input"] = short(rows.x[mistake["row"], shown])
+        row = rows.x[mistake["row"]]
+        mistake["input"] = short(row[first]) if schema is None else [_value(parts[name], row) for name in first]
         if names.picture is not None and p.shape == rows.x.shape:  # a picture out of a picture
             mistake["made"] = short(p[mistake["row"]])
-    found |= {"importance": importance, "layers": layers}
     if names.picture is not None and (weights := first_layer(objective, model.theta)) is not None:
         found["first_layer"] = weights
     return found
+
+
+def _importances(model: Sequential, rows: SampledRows) -> Importances:
+    objective, engine = model._objective(), rows.all(model.network)
+    if engine.sparse:  # the sample is all that there is as numbers
+        engine = whole(model.network, rows.x[:MOST_ROWS], rows.y[:MOST_ROWS], positive(rows.weight[:MOST_ROWS]))
+    return measured([ScoredRows.of(objective, engine, model.theta)], places_of(model.schema, model.network.inputs))
+
+
+def _importance(found: Importances, names: DisplayNames, table: bool) -> dict[str, Any]:
+    """Return the importances as JSON: of a picture all, in order; else the largest."""
+    each = [{"drop": row["importance"], "error": row["standardError"], "name": row["column"]} for row in found.rows]
+    if not table:
+        for item in each:
+            item["index"] = at = int(item.pop("name"))
+            item |= {} if names.features is None else {"name": str(names.features[at])}
+    if names.picture is not None:
+        tried = {item["index"]: item for item in each}
+        each = [tried.get(at, {"drop": 0.0, "error": 0.0, "index": at}) for at in range(math.prod(names.picture))]
+    else:
+        each = sorted(each, key=lambda item: -item["drop"])
+    total = sum(max(item["drop"], 0.0) for item in each)
+    about = {"metric": "loss", "rows": found.sampled, "repeats": found.shuffles, "tried": found.tried}
+    return about | {"sum": total, "inputs": each if names.picture is not None else each[:NAMED]}
+
+
+def _effects(
+    model: Sequential, reading: Reading, rows: SampledRows, importances: Importances, called: list[str]
+) -> dict[str, Any] | None:
+    """Return the mean prediction along columns of a table: of a number, or of the chance of one class."""
+    assert model.schema is not None
+    with threads() as run:
+        use = Use(model._objective(), model.theta, run)
+        chances = reading.chances(use.outputs(rows.x[:1]))
+        if reading.task == "classification" and chances is None:
+            return None
+        truth = reading.truth(rows.y)
+        at = (
+            1 if reading.classes == 2 else int(np.bincount(truth).argmax()) if reading.task == "classification" else 0
+        )
+
+        def mean(x: Array, w: Array) -> float:
+            p = use.outputs(x)
+            shown = reading.chances(p) if chances is not None else p.astype(np.float64)
+            return float(w @ shown[:, at] / w.sum())  # type: ignore[index]
+
+        found = columns.effects(model.schema, rows.x, positive(rows.weight), importances, mean)
+    return {"of": called[at], "chance": chances is not None, "columns": found}
+
+
+def _value(parts: Sequence[EncodedColumn], row: Array) -> str:
+    """Return what a row has in a column of its table; of an array its first elements."""
+    return ", ".join(part.value(row) for part in parts[:ELEMENTS])
 
 
 def _called(reading: Reading, names: DisplayNames) -> list[str]:

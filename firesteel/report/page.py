@@ -23,6 +23,7 @@ from firesteel.errors import StoreError, without_secrets
 from firesteel.report import charts
 from firesteel.report.folder import FORMAT
 from firesteel.report.verdict import share, time_split, verdict
+from firesteel.tables.importance import decimals
 from firesteel.train.history import UNMEASURED
 
 UPRIGHT, BRIEF = 4, 18
@@ -178,7 +179,9 @@ def _brief(name: str) -> str:
 @functools.cache
 def _template() -> Any:
     shapes = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    shapes.filters.update(percent=_percent, number=_number, seconds=_seconds, brief=_brief, input=_input)
+    shapes.filters.update(
+        percent=_percent, number=_number, seconds=_seconds, brief=_brief, input=_input, rise=_rise, along=_along
+    )
     shapes.globals.update(chart=_chart)
     return shapes.from_string((files("firesteel.report") / "page.html.j2").read_text("utf-8"))
 
@@ -252,9 +255,10 @@ def _shown(e: Mapping[str, Any], picture: Any) -> dict[str, Any]:
         for number, output in enumerate((e.get("outputs") or [])[:LISTED])
     ]
     found["mistakes"] = [_mistake(mistake, picture) for mistake in e["mistakes"]]
-    drops = np.array([item["drop"] for item in e["importance"]["inputs"]], float)
-    found["most"] = most = float(drops.max(initial=0.0))
+    inputs = e["importance"]["inputs"]
+    drops = np.array([item["drop"] for item in inputs], float)
     whole = picture is not None and len(drops) == math.prod(picture)
+    found["most"] = most = max([0.0, *(item["drop"] + (0 if whole else item.get("error", 0)) for item in inputs)])
     found["map"] = charts.png(drops.reshape(picture), "heat", 0, most) if whole else None
     found["weights"] = []
     if picture and e.get("first_layer"):
@@ -303,3 +307,26 @@ def _mistake(mistake: dict[str, Any], picture: Sequence[int] | None) -> dict[str
 
 def _input(item: Mapping[str, Any]) -> str:
     return item.get("name") or f"input {item['index']}"
+
+
+def _rise(item: Mapping[str, Any], most: float) -> Markup:
+    """Return the cells of an importance: a bar, with the standard error as a line if there is one; and the number."""
+    drop, error = item["drop"], item.get("error", 0.0)
+    low, value, high = (
+        min(max(part / most if most else 0.0, 0.0), 1.0) for part in (drop - error, drop, drop + error)
+    )
+    digits = decimals(most)
+    text = f"{drop:,.{digits}f}" + (f" ± {error:,.{digits}f}" if "error" in item else "")
+    kind = "bar error" if "error" in item else "bar"
+    style = f"--v:{value:.3f};--low:{low:.3f};--high:{high:.3f};width:60%"
+    return Markup('<td class="{}" style="{}"></td><td>{}</td>').format(kind, style, text.replace("-", "−"))
+
+
+def _along(point: Mapping[str, Any], points: Sequence[Mapping[str, Any]], chance: bool) -> str:
+    """Return how long a mean prediction's bar is: of a chance as it is, of a number from the least to the most."""
+    value = point["prediction"]
+    if not chance:
+        each = [one["prediction"] for one in points]
+        low, high = min(each), max(each)
+        value = (value - low) / (high - low) if high > low else 0.5
+    return f"{value:.3f}"

@@ -1,10 +1,9 @@
-"""How a network is read: what its outputs mean, given its loss, and how right they are; what it looks at, and what it
-is like inside: importance of inputs, norms, dead units, first weights.
+"""How a network is read: what its outputs mean, given its loss, and how right they are; and what it is like inside:
+norms, dead units, first weights.
 
 `evidence.py` puts it together with the rest.  Shapes: n rows, I inputs, T target columns, O outputs, K classes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,6 @@ from firesteel.core.layers.embedding import Embedding
 from firesteel.core.losses import Loss
 from firesteel.core.metrics import R2Score, middle, numbered, on_logits
 from firesteel.core.network import Objective, alone
-from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array, Run
 from firesteel.models import Sequential
 from firesteel.train.centring import FAR
@@ -126,12 +124,8 @@ def short(values: Array, digits: int = 4) -> list[float]:
     return [float(f"{value:.{digits}g}") for value in values.tolist()]
 
 
-WORK = 2e10
-"""Multiplications that importance may take: seconds on one core, whatever the network."""
-FEWEST_ROWS, FEWEST_INPUTS = 256, 20
-"""What importance looks at even where that is more work."""
-REPEATS, NAMED, UNITS = 5, 20, 24
-"""At most: how often an input is shuffled, inputs named, units whose weights are shown."""
+UNITS = 24
+"""Units whose weights are shown, at most."""
 
 
 class Use:
@@ -143,73 +137,12 @@ class Use:
     def outputs(self, x: Array) -> Array:
         return predict(self.objective.network, self.theta, x, self.run)
 
-    def losses(self, x: Array, y: Array) -> Array:
-        """Return each row's loss, (n,)."""
-        network = self.objective.network
-        z = predict(network, self.theta, x, self.run, self.objective.last)
-        y = less(y, network.centre.targets, z.dtype).astype(z.dtype)
-        return self.objective.centred.rows(z, y)[0].astype(np.float64)
-
-
-# What it looks at
-
-
-def importance_of(
-    use: Use,
-    reading: Reading,
-    x: Array,
-    y: Array,
-    w: Array,
-    slopes: Array,
-    features: Sequence[str] | None,
-    picture: bool,
-) -> dict[str, Any]:
-    """Return how much worse the metric gets when one input's values are shuffled among the rows.
-
-    Of a picture it is the loss, which feels a single pixel; "drop" is then its rise.  An input that never changes
-    drops nothing.  Where not all inputs fit in the work, those are tried whose slope times spread is largest.
-    x: (n, I)  y: (n, T)  w: (n,)  slopes: (I,), the mean size of d(loss)/dx.  features: the inputs' names.
-
-    Source: Breiman 2001, section 10; Fisher, Rudin and Dominici 2019.
-    """
-    network = use.objective.network
-    spread = x.std(axis=0, dtype=np.float64)
-    moving = np.flatnonzero(x.max(axis=0) > x.min(axis=0))
-    once = max(1, network.layout.size)
-    m = min(len(x), max(FEWEST_ROWS, int(WORK / (once * max(1, len(moving))))))
-    order = np.argsort(-(slopes * spread)[moving], kind="stable")
-    moving = np.sort(moving[order[: max(FEWEST_INPUTS, int(WORK / (once * m)))]])
-    repeats = min(REPEATS, max(1, int(WORK / (once * m * max(1, len(moving))))))
-    some = np.sort(rng_for(0, "report", "rows").permutation(len(x))[:m])
-    x, y, w = x[some].astype("float64" if network.centre.features else network.dtype), y[some], positive(w[some])
-    truth = reading.truth(y)
-
-    def worth() -> float:
-        if picture:
-            return -float(w @ use.losses(x, y) / w.sum())
-        return reading.score(truth, reading.predicted(use.outputs(x)), w)
-
-    whole, drops = worth(), np.zeros(network.inputs)
-    for i in moving:
-        column = x[:, i].copy()
-        for repeat in range(repeats):
-            x[:, i] = column[rng_for(0, "report", "shuffle", int(i), repeat).permutation(m)]
-            drops[i] += (whole - worth()) / repeats
-        x[:, i] = column
-    drops[~np.isfinite(drops)] = 0.0
-    shown = np.arange(network.inputs) if picture else np.argsort(-drops, kind="stable")[:NAMED]
-    inputs = [
-        {"index": int(i), **({} if features is None else {"name": str(features[i])}), "drop": drops[i]} for i in shown
-    ]
-    metric = "loss" if picture else reading.metric
-    return {"metric": metric, "rows": m, "repeats": repeats, "tried": len(moving), "inputs": inputs}
-
 
 # Inside
 
 
-def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) -> tuple[list[dict[str, Any]], Array]:
-    """Return each layer's norms and dead units, and the mean size of d(loss)/dx of each input, (I,).
+def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) -> list[dict[str, Any]]:
+    """Return each layer's norms and dead units.
 
     The gradient is that of the rows' mean loss in use, without the penalty on the weights.  A unit is dead if it is 0
     on every row; None where nothing cuts off below 0.
@@ -220,7 +153,6 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
     g = network.layout.views(partial)
     cutting = [isinstance(part, Rectifier) and not part.negative_slope for part in network.parts]
     alive = [np.zeros(network.shapes[part.makes[0]], bool) for part in network.plan]
-    slopes = np.zeros(network.inputs)
     share = (w / w.sum()).astype(theta.dtype)
     x, y = less(x, network.centre.features, theta.dtype), less(y, network.centre.targets, theta.dtype)
     for at in range(0, len(x), SUB_BATCH):
@@ -233,9 +165,8 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
         _, _, d = objective.centred.rows(values[entry], y[at : at + SUB_BATCH].astype(theta.dtype))
         d = d * share[at : at + SUB_BATCH, None]
         partial.fill(0)
-        by = alone(network.backward(pulls, entry, d, g, entries=True))
+        alone(network.backward(pulls, entry, d, g, entries=True))
         gradient += partial
-        slopes += np.concatenate([np.abs(one).sum(axis=0).reshape(-1) for one in by if one is not None])
     averages = np.zeros(len(theta), bool)
     for where, _ in network.statistics:
         averages[where] = True
@@ -261,7 +192,7 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
                 "dead": int((~alive[cuts[-1]]).sum()) if cuts else None,
             }
         )
-    return found, slopes
+    return found
 
 
 def first_layer(objective: Objective, theta: Array) -> list[list[float]] | None:

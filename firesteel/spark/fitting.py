@@ -347,7 +347,9 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         results = [Results(self, MOST_ROWS // members) for _ in range(members)]
 
         def build(number: int = 0) -> Sequential:
-            return self._network(design, plan, survey.rows)
+            network = self._network(design, plan, survey.rows)
+            network.schema = source.schema
+            return network
 
         def given(number: int = 0) -> dict[str, Any]:
             runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
@@ -364,7 +366,6 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         if members > 1:
             with source.kept() if near is None else contextlib.nullcontext(near) as rows:  # type: ignore[union-attr]
                 average, history = fit_members(build, rows, recipe, members, given)
-                average.schema = source.schema
                 network = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
                 with rows.engine(rows.shards_of(recipe), centre=network.network.centre) as engine:
                     summary = self._summarized(history, network, engine)
@@ -375,7 +376,6 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             history = fit(network, near or source, recipe, **given())
             summary = results[0].summary
         model = self._model()
-        network.schema = source.schema
         names = source.feature_names if source.schema is None else source.schema.names
         about = {"features": names, "classes": design.names, "few": survey.few, "label": source.label_kind}
         model.hold(network, about)

@@ -101,9 +101,10 @@ class Importances:
     rows: of each column a dictionary with `column`, `importance` and `standardError`, in the order of the columns;
     `pandas.DataFrame(found.rows)` makes a table of them.  A column that was not tried has none.
     loss: of the rows as they are.  sampled: how many they are.  shuffles: over how many a rise is the mean.
+    tried: how many columns were shuffled: those that vary.
     untried: columns that would have been too much work: those whose slopes are smallest.
 
-    >>> Importances([{"column": "age", "importance": 0.25, "standardError": 0.0125}], 0.5, 2000, 5)
+    >>> Importances([{"column": "age", "importance": 0.25, "standardError": 0.0125}], 0.5, 2000, 5, 1)
     loss 0.5 over 2,000 rows; importance: its rise where a column is shuffled, mean of 5
     column  importance  standardError
     age         0.2500         0.0125
@@ -113,6 +114,7 @@ class Importances:
     loss: float
     sampled: int
     shuffles: int
+    tried: int
     untried: int = 0
 
     def shares(self, columns: Sequence[str]) -> Array:
@@ -125,8 +127,7 @@ class Importances:
     def __repr__(self) -> str:
         head = ["column", "importance", "standardError"]
         ordered = sorted(self.rows, key=lambda row: -row["importance"])
-        largest = max((abs(row["importance"]) for row in ordered), default=0.0) or 1.0
-        digits = min(max(3 - math.floor(math.log10(largest)), 0), 12)
+        digits = decimals(max((abs(row["importance"]) for row in ordered), default=0.0))
         lines = [
             [row["column"], *(f"{row[name]:.{digits}f}" for name in ("importance", "standardError"))]
             for row in ordered[:SHOWN]
@@ -137,6 +138,15 @@ class Importances:
         more = [f"... and {len(ordered) - SHOWN:,} more"] if len(ordered) > SHOWN else []
         more += [f"{self.untried:,} columns of smaller slopes were not tried"] if self.untried else []
         return "\n".join([f"{what}, mean of {self.shuffles}", *shown, *more])
+
+
+def decimals(largest: float) -> int:
+    """Return how many places behind the point numbers are shown to, of which this one is the largest.
+
+    >>> decimals(0.39), decimals(7e8), decimals(0.0)
+    (4, 0, 3)
+    """
+    return min(max(3 - math.floor(math.log10(largest or 1.0)), 0), 12)
 
 
 def places_of(schema: Schema | None, inputs: int, names: Sequence[str] | None = None) -> Places:
@@ -183,7 +193,7 @@ def measured(parts: Sequence[ScoredRows], places: Places) -> Importances:
         if name not in untried
         for rise, error in [found.get(name, (0.0, 0.0))]
     ]
-    return Importances(made, float(w @ np.concatenate(before) / w.sum()), sampled, shuffles, len(untried))
+    return Importances(made, float(w @ np.concatenate(before) / w.sum()), sampled, shuffles, len(tried), len(untried))
 
 
 def _likeliest(parts: Sequence[ScoredRows], places: Places, moving: Sequence[str], most: int) -> list[str]:

@@ -1,5 +1,7 @@
 """What the columns of a DataFrame are worth to a fitted stage."""
 
+import json
+
 import numpy as np
 import pytest
 from pyspark.ml.functions import array_to_vector
@@ -36,8 +38,13 @@ def frame(spark):
 
 
 @pytest.fixture(scope="module")
-def model(frame):
-    return NeuralNetworkClassifier(labelCol="y", weightCol="wt", members=1, **FEW).fit(frame)
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def model(frame, runs):
+    return NeuralNetworkClassifier(labelCol="y", weightCol="wt", members=1, runDir=str(runs), **FEW).fit(frame)
 
 
 def columns_of_arrays():
@@ -75,6 +82,15 @@ def test_a_loaded_model_names_what_to_call(frame, model, tmp_path):
     with pytest.raises(ConfigError, match=r"model\.importances\(df\)"):
         _ = back.featureImportances
     assert back.importances(frame) == model.importances(frame)
+
+
+def test_the_report_is_of_columns_and_has_the_same_importances(model, runs):
+    evidence = json.loads((runs / "001" / "metrics.json").read_text())["evidence"]
+    columns = {one["column"]: one for one in evidence["table"]}
+    assert list(columns) == ["noise", "town", "a.b", "v", "one"] and "left_out" in columns["one"]
+    shown = {one["name"]: one["drop"] for one in evidence["importance"]["inputs"]}
+    assert shown == {row["column"]: row["importance"] for row in model.importances().rows}
+    assert "What the table was" in (runs / "001" / "report.html").read_text()
 
 
 CASES = {
