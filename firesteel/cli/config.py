@@ -177,6 +177,7 @@ class TrainingSettings:
 
     validation_split: "auto" holds 10 % out of 500 rows or more, and ends after 5 epochs without a better validation
     loss, with the best epoch's weights.
+    members: how many networks are trained on a table, each without another part of the rows, and averaged.
     code: the names of callbacks that are code, and not in the file.  went_on: whether it went on from an earlier one.
     """
 
@@ -193,6 +194,7 @@ class TrainingSettings:
     evaluate_averaged: bool = _key(FLAG, True)
     strategy: str | dict[str, Any] | None = _key(NAMED)
     shards: int | None = _key(_whole(1))
+    members: int | None = _key(_whole(1))
     seed: int = _key(_whole(0), 0)
     callbacks: tuple[dict[str, Any], ...] = _key(TABLES, ())
     code: tuple[str, ...] = _key(TEXTS, ())

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from firesteel.cli.rows import TABLES, Ask, FileRows, load, pick
 from firesteel.cli.task import MOST_VALUES, Labels, LearningTask, encode, labels_of, spelled
 from firesteel.errors import ConfigError, DataError, without_secrets
+from firesteel.search.members import Foldable
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.given import rows_of
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally, settled
 from firesteel.train.blocks import row_keys
-from firesteel.train.source import Source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -128,7 +128,7 @@ class DataPart:
             return {"x": self.x, "y": self.y, "sample_weight": self.w}
         return {"x": self.x, **self.columns}
 
-    def opened(self, split: str | float, dtype: str, classes: bool, usual: tuple[float, int]) -> Source:
+    def opened(self, split: str | float, dtype: str, classes: bool, usual: tuple[float, int]) -> Foldable:
         """Return the rows as a source.
 
         split: the share held out, by the rows' values, or "auto".  classes: whether targets are classes.

@@ -49,11 +49,17 @@ def waiting(text: str, console: Console, *, live: bool) -> Iterator[None]:
 
 
 @contextmanager
-def epochs_shown(epochs: int, console: Console, *, live: bool, every: int = 1) -> Iterator[Callback]:
+def epochs_shown(
+    epochs: int, console: Console, *, live: bool, every: int = 1, members: int = 1
+) -> Iterator[Callback]:
     """Give the callback that shows each epoch.
 
     every: without a board, how many epochs share one line; the last one always has its own.
+    members: how many trainings there are; of several each has a line, without a board.
     """
+    if not live and members > 1:
+        yield EachMember(members, console)
+        return
     if not live:
 
         def show(row: Row) -> None:
@@ -67,7 +73,7 @@ def epochs_shown(epochs: int, console: Console, *, live: bool, every: int = 1) -
         yield EachRow(show)
         return
 
-    board = Board(epochs)
+    board = Board(epochs, members)
     with Live(board, console=console, refresh_per_second=REDRAWN) as drawn:
         try:
             yield board
@@ -85,23 +91,43 @@ class EachRow(Callback):
         self.show = show
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.show(self.model.history.rows[-1])
+        row = self.model.history.rows[-1]
+        self.show({"member": self.params["member"], **row} if "member" in self.params else row)
+
+
+class EachMember(Callback):
+    """Prints a line for each member that has been trained: the pass whose weights it has, and how good it was."""
+
+    observes = True
+
+    def __init__(self, members: int, console: Console) -> None:
+        self.members, self.console = members, console
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        history = self.model.history
+        best = len(history.rows) - 1 if history.best is None else history.epoch.index(history.best)
+        values = "  ".join(f"{name} {_number(value)}" for name, value in _numbers(history.rows[best]).items())
+        head = f"member {self.params['member'] + 1}/{self.members}  epoch {best + 1} of {len(history.rows)}"
+        seconds = sum(row["seconds"] for row in history.rows)
+        print(f"{head}  {values}  {seconds:.1f} s", file=self.console.file, flush=True)
 
 
 class Beginning(Callback):
     """Says what a training learns, and where it goes on if it was interrupted.
 
-    text: what was decided of the labels, if that is to be said.
+    text: what was decided of the labels, if that is to be said.  members: how many trainings there are.
     """
 
     observes = True
 
-    def __init__(self, console: Console, text: str) -> None:
-        self.console, self.text = console, text
+    def __init__(self, console: Console, text: str, members: int = 1) -> None:
+        self.console, self.text, self.members = console, text, members
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self.text:
-            self.console.print(self.text, highlight=False, markup=False, soft_wrap=True)
+        if self.text and not self.params.get("member"):
+            several = f"\n{self.members} members, each trained without another part of the rows"
+            text = self.text + (several if self.members > 1 else "")
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
         if self.params["resumed"]:
             done, epochs = len(self.model.history.rows), self.params["epochs"]
             self.console.print(f"going on after epoch {done} of {epochs}", highlight=False)
@@ -115,8 +141,8 @@ class Board(Callback):
 
     observes = True
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs, self.ended, self.latest = epochs, False, 0.0
+    def __init__(self, epochs: int, members: int = 1) -> None:
+        self.epochs, self.members, self.ended, self.latest = epochs, members, False, 0.0
         self.begun: float | None = None
         self.rows: list[Row] = []
 
@@ -131,6 +157,8 @@ class Board(Callback):
         width = options.max_width
         number = self.rows[-1]["epoch"] + 1 if self.rows else 0
         head = f"epoch {number}/{self.epochs}"
+        if self.members > 1 and self.begun is not None:
+            head = f"member {self.params['member'] + 1}/{self.members}  {head}"
         tail = self._tail() if self.rows else self._before()
         room = max(4, min(BAR_WIDTH, width - len(head) - len(tail) - 4))
         bar = ProgressBar(self.epochs, number, width=room, pulse=not self.rows and not self.ended)

@@ -6,12 +6,12 @@ The demo in `train.py` runs one configuration on both engines.
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from firesteel._checkpoints import place
+from firesteel._checkpoints import FileCheckpoints, place
 from firesteel.callbacks import Callback, EarlyStopping
 from firesteel.cli.config import Config, TrainingSettings
 from firesteel.cli.network import build, callbacks_of, check, optimizer_of
@@ -23,6 +23,7 @@ from firesteel.core.layers import Table
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
+from firesteel.search.members import Foldable, fit_members
 from firesteel.tables.policy import (
     ACTIVATION,
     AUTOMATIC,
@@ -37,7 +38,7 @@ from firesteel.tables.policy import (
 )
 from firesteel.train.fit import fit
 from firesteel.train.recipe import Recipe, strategy_of
-from firesteel.train.source import Source, Survey
+from firesteel.train.source import Survey
 from firesteel.train.strategies import Gradient
 
 if TYPE_CHECKING:
@@ -57,19 +58,25 @@ class Result:
 class TrainingPlan:
     """A training that is ready to begin.
 
-    config: with everything settled that the rows decide.
+    config: with everything settled that the rows decide.  build: makes the network of a member.
     """
 
     config: Config
     task: LearningTask
     model: Sequential
     recipe: Recipe
-    source: Source
+    source: Foldable
     survey: Survey
     training: DataPart
     test: DataPart | None
     names: tuple[str, ...] | None
     patience: int
+    build: Callable[[], Sequential]
+
+    @property
+    def members(self) -> int:
+        """How many networks are trained."""
+        return self.config.training.members or 1
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -79,26 +86,47 @@ class TrainingPlan:
     @property
     def stopping(self) -> list[Callback]:
         """What ends the training early where the rows decided what is held out."""
-        if self.config.training.validation_split != AUTOMATIC or not self.survey.held:
+        if self.config.training.validation_split != AUTOMATIC or not (self.survey.held or self.members > 1):
             return []
         return [EarlyStopping("val_loss", patience=self.patience, restore_best_weights=True)]
 
     def run(self, callbacks: Sequence[Callback] = ()) -> Result:
-        """Train, and score on the test part.  Raises what `fit` raises."""
-        columns = self.training.columns or {}
-        called = [*callbacks_of(self.config), *self.stopping, *callbacks]
+        """Train, and score on the test part.  Raises what `fit` raises.
+
+        callbacks: are called in the training of each member, whose number is `params["member"]`.
+        """
+        columns, model = self.training.columns or {}, self.model
+        extra: dict[str, Any] = {"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))}
+
+        def given(number: int) -> dict[str, Any]:
+            called = [*callbacks_of(self.config), *self.stopping, *callbacks]
+            kept = place(None, called)
+            if self.members == 1:
+                return {"callbacks": called, "checkpoints": kept, "extra": extra}
+            if kept is not None:  # until all have been trained
+                kept = FileCheckpoints(f"{kept.path}-{number}", delete=False)
+            return {"callbacks": called, "checkpoints": kept, "extra": {**extra, "member": number}}
+
         start = time.perf_counter()
-        fit(
-            *(self.model, self.source, self.recipe),
-            callbacks=called,
-            checkpoints=place(None, called),
-            extra={"columns": tuple(columns.get(name) for name in ("features", "label", "weight"))},
-        )
+        if self.members == 1:
+            fit(model, self.source, self.recipe, **given(0))
+        else:
+            average, history = fit_members(lambda number: self.build(), self.source, self.recipe, self.members, given)
+            model = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
+            model.history = history
+            self._end(model, callbacks)
         seconds = time.perf_counter() - start
         test = None
         if self.test is not None:
-            test = self.model.evaluate(**self.test.arguments, verbose=0, return_dict=True)
-        return Result(test, self.model.fingerprint(), seconds)
+            test = model.evaluate(**self.test.arguments, verbose=0, return_dict=True)
+        return Result(test, model.fingerprint(), seconds)
+
+    def _end(self, model: Sequential, callbacks: Sequence[Callback]) -> None:
+        """Let the run folder, if there is one, take the average of all members."""
+        for folder in callbacks:
+            if hasattr(folder, "end_members"):
+                with self.source.engine(self.recipe.shards) as engine:
+                    folder.end_members(model, engine)
 
 
 def settled(config: Config) -> Config:
@@ -118,10 +146,12 @@ def settled(config: Config) -> Config:
     return replace(config, data=data, model=model, training=how)
 
 
-def suited(config: Config, known: Defaults) -> Config:
-    """Return the settings for a table, with its defaults for what nobody has named."""
+def suited(config: Config, known: Defaults, rows: int) -> Config:
+    """Return the settings for a table of so many rows, with its defaults for what nobody has named."""
     model = {"hidden": known.hidden, "activation": ACTIVATION, "dropout": DROPOUT}
     training: dict[str, Any] = {"optimizer": OPTIMIZER.to_config(), "epochs": known.epochs}
+    alone = config.training.validation_split != AUTOMATIC or config.model.initial is not None or rows < FEW
+    training["members"] = 1 if alone else known.members
 
     def filled(section: Any, name: str, values: dict[str, Any]) -> Any:
         return replace(section, **{key: value for key, value in values.items() if (name, key) not in config.named})
@@ -169,22 +199,29 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw
         raise ConfigError("shuffle = false keeps the order of rows, and frames have none", code="config-frame")
     wanted, second = ask(config.data), ask(config.data, 1) if has_test(config.data) else None
     front, bounds = _front(config), None
-    rows = read(replace(wanted, raw=wanted.raw or raw or front is not None), spark, stack)
+    several = (config.training.members or 1) > 1
+    _check_members(config, wanted.format)
+    rows = read(replace(wanted, raw=wanted.raw or raw or several or front is not None), spark, stack)
     task = decide(labels(rows), config.training.loss, config.data.class_names)
     training = part(rows, task, spark)
     usual, patience, schema = (SHARE, FEWEST_ROWS), PATIENCE, None
     if isinstance(rows, FileRows) and rows.schema is not None:
         schema, known = rows.schema, defaults_for(len(rows.x))
-        config, usual, patience = suited(config, known), (known.held, FEW), known.patience
+        config, usual, patience = suited(config, known, len(rows.x)), (known.held, FEW), known.patience
         front = schema.layer(front or Table(output_dim=known.output_dim))
         if task.kind == "regression" and task.outputs == 1:
             bounds = (float(rows.y.min()), float(rows.y.max()))
     split, dtype = config.training.validation_split, config.model.dtype
-    source = training.opened(split, dtype, task.kind == "classification", usual)
+    several = (config.training.members or 1) > 1
+    source = training.opened(0.0 if several else split, dtype, task.kind == "classification", usual)
     survey = source.survey()
-    model = build(config, task, survey.width, front, bounds)
-    model.schema = schema
-    test = None
+
+    def built() -> Sequential:
+        model = build(config, task, survey.width, front, bounds)
+        model.schema = schema
+        return model
+
+    model, test = built(), None
     if second is not None:
         like = replace(second, inputs=survey.width, schema=schema)
         if like.format in TABLES:
@@ -202,7 +239,19 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw
     recipe = _recipe(config.training, model)
     recipe = replace(recipe, shards=source.shards_of(recipe))
     config = replace(config, data=data, training=replace(config.training, shards=recipe.shards))
-    return TrainingPlan(config, task, model, recipe, source, survey, training, test, rows.names, patience)
+    return TrainingPlan(config, task, model, recipe, source, survey, training, test, rows.names, patience, built)
+
+
+def _check_members(config: Config, form: str) -> None:
+    """Raise ConfigError where several members are asked for, and cannot be."""
+    members, split = config.training.members or 1, config.training.validation_split
+    if members > 1 and form not in TABLES:
+        what = f"{form} is no table: take CSV or Parquet, or leave it out"
+    elif members > 1 and split not in (AUTOMATIC, 0.0):
+        what = f"each holds out its own part of the rows: leave validation_split={split} out"
+    else:
+        return
+    raise ConfigError(f"members={members}: {what}", code="config-members")
 
 
 def _recipe(how: TrainingSettings, model: Sequential) -> Recipe:

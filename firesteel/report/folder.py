@@ -7,6 +7,7 @@ The settings are those that `firesteel train FILE` reads, and train the same net
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from firesteel._files import named, open_plain, path_of
 from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
+from firesteel.models import Sequential
 from firesteel.report import settings
 from firesteel.report.evidence import DisplayNames, SampledRows, examine
 from firesteel.report.reading import task_of
@@ -105,6 +107,8 @@ class RunFolder(Callback):
         self.objective, self.training, self.validation = objective, training, validation
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        if self.ours and self.params.get("member"):  # the first has taken the folder
+            return
         self.ours = False
         self.names.check(self.model.network.inputs, self.model.network.outputs)
         self._take_folder()
@@ -124,11 +128,31 @@ class RunFolder(Callback):
         self._put("training")
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self._append(json.dumps(self.model.history.rows[-1]) + "\n")
+        member = {"member": self.params["member"]} if "member" in self.params else {}
+        self._append(json.dumps(member | self.model.history.rows[-1]) + "\n")
         if time.perf_counter() - self.drawn >= self.pause:
             self._put("training")
 
+    def end_members(self, model: Sequential, engine: Engine) -> None:
+        """Write what the average of several members has come to.
+
+        Args:
+            model: The average, with the epochs of all members as its history.
+            engine: Of all rows that were trained on.
+        """
+        self.params = {name: value for name, value in self.params.items() if name != "member"}
+        self.params["rows"] = sum(block.rows for block in engine.blocks)
+        self.set_model(model)
+        self.set_rows(model._objective(), engine, None)
+        self.sample = self._rows("training", self.objective, engine)
+        self._write("history.jsonl", model.history.to_jsonl() if model.history else "")
+        self.on_train_end()
+        for path in self.folder.glob(f"{CHECKPOINT}-*"):
+            path.unlink()
+
     def on_train_end(self, logs: Logs = None) -> None:
+        if "member" in self.params:  # and others are to come
+            return
         with self.lock:
             scores, evidence = self._looked_at()
             self._put("finished", scores, evidence)
@@ -198,6 +222,8 @@ class RunFolder(Callback):
         history, theta = self.model.history, self.model.theta
         kept = next((row for row in history.rows if row["epoch"] == history.best), history.rows[-1])
         scores = {"training": {name: kept[name] for name in self.objective.names if name in kept}}
+        if "member" in kept:
+            scores = {"training": score(self.training, self.objective, theta)}
         looked = self.sample
         if self.validation is not None:
             scores["validation"] = {name: kept[f"val_{name}"] for name in self.objective.names}
@@ -244,14 +270,16 @@ class RunFolder(Callback):
         _keep(self.folder, self.lock)
         with named(self.folder, "made"):
             there = {path.name for path in self.folder.iterdir()}
-        known = {*FILES, "start.firesteel", CHECKPOINT}
-        halves = {name for name in there if any(name.startswith(f".{one}.") for one in known)}  # of a killed run
+        progress = {name for name in there if re.fullmatch(rf"{CHECKPOINT}(-\d+)?", name)}
+        known = {*FILES, "start.firesteel", CHECKPOINT, *progress}
+        left = rf"\.({'|'.join(map(re.escape, known))}|{CHECKPOINT}-\d+)\..*"
+        halves = {name for name in there if re.fullmatch(left, name)}  # of a killed run
         others = sorted(there - known - halves)
         if others:
             raise _taken(f"{self.folder} holds {others[0]!r}, which is no run's: name another folder")
         if is_finished(self.folder):
             raise _taken(f"{self.folder} holds a finished run: name another folder, or delete it")
-        kept = {CHECKPOINT, *(("config.toml", "start.firesteel") if self.params["resumed"] else ())}
+        kept = {*progress, *(("config.toml", "start.firesteel") if self.params["resumed"] else ())}
         for name in there - kept:
             (self.folder / name).unlink()
         self._write("env.json", _json({"process": os.getpid()}))

@@ -214,14 +214,14 @@ def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) ->
     """Return the charts over the epochs: the loss first, then other measures, then the learning rate if it moved."""
     if not history:
         return []
-    epochs = [row["epoch"] for row in history]
-    names = list(
-        dict.fromkeys(name.removeprefix("val_") for row in history for name in row if name not in UNMEASURED)
-    )
+    several = "member" in history[-1]  # whose epochs stand one behind another
+    epochs = list(range(len(history))) if several else [row["epoch"] for row in history]
+    known = (*UNMEASURED, "member")
+    names = list(dict.fromkeys(name.removeprefix("val_") for row in history for name in row if name not in known))
     if len({row.get("learning_rate") for row in history}) == 1:
         names = [name for name in names if name != "learning_rate"]
     best = metrics.get("best_epoch")
-    if best is None:
+    if best is None and not several:
         held = [row for row in history if _finite(row.get("val_loss"))]
         best = min(held, key=lambda row: row["val_loss"])["epoch"] if len(held) > 1 else None
     found: list[dict[str, Any]] = []

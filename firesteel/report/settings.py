@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from firesteel import callbacks
-from firesteel.core.layers import Table
+from firesteel.core.layers import Layer, Table
 from firesteel.core.spec import Spec
 from firesteel.errors import without_secrets
 from firesteel.models import Sequential
@@ -50,12 +50,9 @@ def described(
         "code": [type(one).__name__ for one in given if _is_code(one)] or None,
         "went_on": True if model.state.step else None,
     }
-    first, *rest = model.layers
-    if isinstance(first, Table) and model.schema is not None:  # which is learned again
-        first = replace(first, edges=(), plain=0, levels=())
     sections = {
         "data": data,
-        "model": {"dtype": model.network.dtype, "initial": start, "layers": [first, *rest]},
+        "model": {"dtype": model.network.dtype, "initial": start, "layers": layers_of(model)},
         "training": training,
         "engine": {"name": "spark" if spark else "local"},
     }
@@ -63,6 +60,14 @@ def described(
         sections[name] = dict(values) if name == "data" else {**sections.get(name, {}), **values}
     found: dict[str, Any] = plain(sections)
     return found
+
+
+def layers_of(model: Sequential) -> list[Layer]:
+    """Return a model's layers, without what the first has learned of a table, and learns again."""
+    first, *rest = model.layers
+    if isinstance(first, Table) and model.schema is not None:
+        first = replace(first, edges=(), plain=0, levels=())
+    return [first, *rest]
 
 
 def to_toml(sections: Mapping[str, Any]) -> str:

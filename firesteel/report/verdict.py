@@ -240,6 +240,8 @@ def _of_the_network(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_the_epochs(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     best, done = metrics.get("best_epoch"), len(history)
+    if history and "member" in history[-1]:
+        return
     if best is None:
         losses = [row.get("val_loss") for row in history]
         fine = [at for at, loss in enumerate(losses) if isinstance(loss, float) and math.isfinite(loss)]

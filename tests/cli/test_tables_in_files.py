@@ -3,6 +3,7 @@
 import csv
 import json
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +11,15 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from firesteel.cli.progress import EachMember
 from firesteel.datasets.cells import read_cells
 from firesteel.layers import Dense, Dropout, Table
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import AdamW
+from firesteel.report.folder import FILES
+from firesteel.sklearn import NeuralNetworkClassifier
 
-QUICK = ("--hidden", "8", "--epochs", "3")
+QUICK = ("--hidden", "8", "--epochs", "3", "--members", "1")
 
 
 def flights(rows=300, seed=0):
@@ -155,3 +159,49 @@ def test_moments_have_their_hours_in_a_zone(run, tmp_path):
     assert fingerprint(run("train", *argv, "UTC")[1]) != fingerprint(run("train", *argv, "Asia/Tokyo")[1])
     code, _, err = run("train", *argv, "Mars/Base")
     assert code == 2 and "there is no time zone 'Mars/Base'" in err
+
+
+def test_members_are_those_of_scikit_learns_words(run, table):
+    path, made = table
+    code, out, err = run("train", "--data", path, "--label", "late", "--ignore-cols", "delay", "--epochs", "3")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[2] == "8 members, each trained without another part of the rows"
+    assert [line.split("  ")[0] for line in out.splitlines()[3:-1]] == [f"member {n}/8" for n in range(1, 9)]
+    model = NeuralNetworkClassifier(max_iter=3).fit(made.drop_columns(["late", "delay"]), made["late"].to_pylist())
+    assert fingerprint(out) == model.network_.fingerprint()
+
+
+def test_members_in_a_run_folder_go_on_to_the_same_bits(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "flights.csv", flights())
+    argv = ("train", "--data", path, "--label", "delay", "--ignore-cols", "late", *QUICK[:4], "--members", "3")
+    _, whole, _ = run(*argv, "--json")
+    assert [json.loads(line).get("member") for line in whole.splitlines()] == [*[0] * 3, *[1] * 3, *[2] * 3, None]
+
+    def interrupted(self, epoch, logs=None):
+        if (self.params["member"], epoch) == (1, 1):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EachMember, "on_epoch_end", interrupted)
+        assert run(*argv, "--run", "run")[0] == 130
+    assert {"checkpoint-0", "checkpoint-1", "config.toml"} <= {path.name for path in Path("run").iterdir()}
+    code, out, err = run("train", "--resume", "run")
+    assert (code, err) == (0, ""), err
+    assert fingerprint(out) == json.loads(whole.splitlines()[-1])["fingerprint"]
+    assert sorted(path.name for path in Path("run").iterdir()) == sorted(FILES)
+    rows = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
+    assert [row["member"] for row in rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert fingerprint(run("train", "run/config.toml")[1]) == fingerprint(out)
+    assert json.loads(run("evaluate", "run", "--data", path, "--json")[1])["rows"] == 300
+
+
+@pytest.mark.parametrize(
+    "data, argv, said",
+    [("flights.csv", ["--validation-split", "0.2"], "leave validation_split=0.2 out"), ("digits", [], "no table")],
+)
+def test_members_that_cannot_be_are_refused(run, tmp_path, monkeypatch, data, argv, said):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "flights.csv", flights(60))
+    code, _, err = run("train", "--data", data, "--label", "late", "--members", "2", *argv)
+    assert code == 2 and said in err
