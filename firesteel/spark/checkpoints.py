@@ -5,6 +5,7 @@ the bytes, `firesteel/_checkpoints.py` makes them and takes the turns.
 """
 
 import threading
+import time
 import warnings
 
 from pyspark.sql import SparkSession
@@ -25,18 +26,30 @@ TRAINING: dict[str, threading.Lock] = {}
 class SparkCheckpoints(Turns):
     """Progress of one training, in a folder of its own below any path of Spark's.
 
-    Left with success, the folder goes; with an error or an interrupt, it stays for the next call.
+    Left with success, the folder goes, unless it `stays` until `forget` is called; with an error or an interrupt, it
+    stays for the next call.
+
+    rest: so many times as long as a save has taken pass before the next one, but for the last of a training: where
+    an epoch takes less than a save.
     """
 
-    def __init__(self, spark: SparkSession, folder: str) -> None:
+    def __init__(self, spark: SparkSession, folder: str, stays: bool = False, rest: float = 0.0) -> None:
         super().__init__(folder)
-        self.spark, self.folder, self.held = spark, self.path, False
+        self.spark, self.folder, self.held, self.stays, self.rest = spark, self.path, False, stays, rest
+        self.due = 0.0
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:
         self.path = f"{self.folder}/firesteel-{identity.name[:16]}"
         TRAINING.setdefault(self.path, threading.Lock()).acquire()
         self.held = True
         return super().load(identity, like)
+
+    def save(self, identity: Identity, progress: Progress) -> None:
+        begun = time.monotonic()
+        if progress.finished or begun >= self.due:
+            super().save(identity, progress)
+            ended = time.monotonic()
+            self.due = ended + self.rest * (ended - begun)
 
     def read(self, path: str) -> bytes | None:
         title = f"the checkpoint at {path} cannot be read"
@@ -67,10 +80,16 @@ class SparkCheckpoints(Turns):
         if not self.held:
             return
         try:
-            if kind is None:
+            if kind is None and not self.stays:
+                self.forget()
+        finally:
+            TRAINING[self.path].release()
+
+    def forget(self) -> None:
+        """Let the folder go, if there is one; warn where that fails."""
+        try:
+            if self.held:
                 remove(self.spark, self.path)
         except Exception as failure:
             reason = cause(str(failure)) or type(failure).__name__
             warnings.warn(without_secrets(f"{self.path} is no longer needed and stays: {reason}"), stacklevel=2)
-        finally:
-            TRAINING[self.path].release()

@@ -344,6 +344,11 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             stopping = replace(stopping, monitor="val_loss", patience=plan.patience)
         design = self._design(source, survey, plan)
         recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
+        if isinstance(source, Packed):
+            near = source.near
+        else:
+            near = Collected(source, survey) if is_small(source, survey) else None
+        places = list[SparkCheckpoints]()
         results = [Results(self, MOST_ROWS // members) for _ in range(members)]
 
         def build(number: int = 0) -> Sequential:
@@ -354,21 +359,21 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         def given(number: int = 0) -> dict[str, Any]:
             runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
             callbacks = [_run_folder(runs, source.feature_names, design.names)] if runs else []
-            place = f"{folder}/member-{number}" if members > 1 else folder
-            kept = SparkCheckpoints(session_of(source), place) if folder else None
+            kept = None
+            if folder:
+                kept = SparkCheckpoints(session_of(source), folder, members > 1, 0.0 if near is None else REST)
+                places.append(kept)
             run = f"{self.uid}: member {number}" if members > 1 else self.uid
             return {"callbacks": [*callbacks, results[number]], "checkpoints": kept, "run": run}
 
-        if isinstance(source, Packed):
-            near = source.near
-        else:
-            near = Collected(source, survey) if is_small(source, survey) else None
         if members > 1:
             with source.kept() if near is None else contextlib.nullcontext(near) as rows:  # type: ignore[union-attr]
                 average, history = fit_members(build, rows, recipe, members, given)
                 network = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
                 with rows.engine(rows.shards_of(recipe), centre=network.network.centre) as engine:
                     summary = self._summarized(history, network, engine)
+            for place in places:
+                place.forget()
             ended = [one.summary for one in results if one.ended]
             summary = replace(summary, comparison=_compared(ended, survey.rows))
         else:
@@ -541,6 +546,8 @@ def _run_folder(parent: str, features: list[str] | None, classes: list[str] | No
     return made
 
 
+REST = 9.0
+"""Of a training in this process, the time that goes by between two saves of progress, in saves: they are jobs."""
 PACKED = "nothing is held out of rows that were packed before; pack(..., validation_split=0.1) holds some out"
 
 

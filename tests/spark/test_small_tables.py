@@ -1,15 +1,17 @@
 """Small tables are trained on in the driver's process, with the bits that executors would give."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
+from firesteel._checkpoints import Turns
 from firesteel.core.centre import UNCENTRED
 from firesteel.errors import DataError
 from firesteel.search.members import members_of
-from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor, collected
+from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor, checkpoints, collected, fitting
+from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
@@ -43,7 +45,7 @@ def prints(model):
     return [model.network.fingerprint(), *(one.fingerprint() for one in members_of(model.network))]
 
 
-@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("members", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_executors_give_the_same_bits(frame, near, on_executors, members):
     far = NeuralNetworkClassifier(**SEVERAL | {"members": members}).fit(frame.repartition(7))
     model = near[members > 1]
@@ -91,10 +93,41 @@ def test_candidates_share_rows_that_are_read_once(frame, near, monkeypatch):
     assert len(read) == 1 and prints(found[0]) == prints(near[1]) != prints(found[1])
 
 
+def test_finished_members_of_an_interrupted_fit_are_not_trained_again(frame, near, tmp_path, monkeypatch):
+    saved, original = [], SparkCheckpoints.save
+
+    def save(place, identity, progress):
+        original(place, identity, progress)
+        saved.append(progress.finished)
+        if saved == [False, True, False]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SparkCheckpoints, "save", save)
+    monkeypatch.setattr(fitting, "REST", 0.0)
+    folder = tmp_path / "kept"
+    stage = NeuralNetworkClassifier(**SEVERAL | {"members": 2}, checkpointDir=folder.as_uri())
+    with pytest.raises(KeyboardInterrupt):
+        stage.fit(frame)
+    assert len(list(folder.glob("firesteel-*"))) == 2
+    again = stage.fit(frame.repartition(7))
+    assert prints(again) == prints(near[1]) and saved[3:] == [True]
+    assert again.summary.comparison == near[1].summary.comparison
+    assert [row["member"] for row in again.history.rows] == [0, 0, 1, 1] and not list(folder.iterdir())
+
+
+def test_progress_is_saved_less_often_where_that_takes_longer_than_training(spark, monkeypatch):
+    written, clock = [], iter([0, 2, 3, 19.9, 20, 21, 25, 26])
+    monkeypatch.setattr(Turns, "save", lambda place, identity, progress: written.append(progress))
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    place = SparkCheckpoints(spark, "kept", rest=9.0)
+    for at in range(5):
+        place.save(None, SimpleNamespace(finished=at == 4, at=at))
+    assert [progress.at for progress in written] == [0, 3, 4]
+
+
 SOURCES = {
-    "weights, and targets far from zero": {"label": "far", "weight": "heavy", "split": 0.2},
-    "identifiers": {"label": "temp", "id": "name", "split": 0.2, "skip": True},
-    "members": {"label": "far", "id": "name", "skip": True},
+    "a share": {"label": "far", "weight": "heavy", "id": "name", "split": 0.2},
+    "members": {"label": "temp", "skip": True},
 }
 
 
@@ -127,10 +160,11 @@ def test_blocks_are_those_of_executors(frame, case):
 
 def test_rows_that_change_between_two_looks_are_refused(frame):
     columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
-    drawn = F.udf(lambda: float(np.random.default_rng().random()), "double").asNondeterministic()
-    source = Frame(frame.withColumn("temp", drawn()), columns, "float32")
+    source = Frame(frame, columns, "float32")
+    survey = source.survey()
+    source.key_sums[0] ^= 1
     with pytest.raises(DataError, match="other rows were packed than were looked at"):
-        Collected(source, source.survey())
+        Collected(source, survey)
 
 
 def test_what_is_small(frame, monkeypatch):
