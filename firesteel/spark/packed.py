@@ -23,6 +23,7 @@ from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import DTYPES
 from firesteel.core.spec import finite
 from firesteel.errors import ConfigError, StoreError, without_secrets
+from firesteel.spark import tables
 from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
@@ -41,7 +42,7 @@ FORMATS = (1, 2)
 KEYS = 2
 """Number of the rule that puts rows in order, since rows' weights are not in it; 1 where a file says nothing."""
 RAW = ("raw", "kinds", "zone", "positive")
-"""What is said of raw columns, of which nothing is written: `pack` takes none."""
+"""What is said of raw columns, and written of them alone."""
 WRITING, READING = "firesteel: writing packed rows", "firesteel: reading packed rows"
 
 
@@ -139,7 +140,7 @@ def _apart(packed: Centre, wanted: Centre) -> Centre:
 
 def pack(
     frame: DataFrame,
-    features: str | Sequence[str] = "features",
+    features: str | Sequence[str] | None = None,
     label: str | Sequence[str] = "label",
     *,
     weight: str | None = None,
@@ -151,10 +152,12 @@ def pack(
 ) -> Packed:
     """Look at the rows of a DataFrame and pack them, once; fit as many networks on the result as you like.
 
-    features, label, weight: as in `Sequential.fit`.  validation_split: share of the rows held out, by key;
-    validation_indicator: a column that is true for them; by default none are, and the automatic hold-out of stages is
-    off, since the rows are packed before it is known what for.  id: a column that identifies rows: it decides who is
-    held out and where a row is packed, in place of the row's values.  dtype: of the networks to be fitted.
+    features, label, weight: as in `Sequential.fit`; where no features are given, and there is no column `features`,
+    all columns are taken as they are, of any type, as stages take them. validation_split: share of the rows held
+    out, by key; validation_indicator: a column that is true for them; by default none are, and the automatic
+    hold-out of stages is off, since the rows are packed before it is known what for. id: a column that identifies
+    rows: it decides who is held out and where a row is packed, in place of the row's values. dtype: of the networks
+    to be fitted.
     path: where to write the blocks as Parquet, on any file system of Spark's: for sessions that refuse to cache.
 
     Raises ConfigError for settings that cannot be, DataError for rows that no network can be trained on, StoreError
@@ -168,7 +171,10 @@ def pack(
         )
     if dtype not in DTYPES:
         raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
-    columns = Columns(listed(features), listed(label), weight, validation_split, validation_indicator, id)
+    chosen = "features" if features is None else listed(features)
+    columns = Columns(chosen, listed(label), weight, validation_split, validation_indicator, id)
+    if features is None:
+        columns = tables.as_they_are(frame, columns)
     place = None if path is None else path_text(path)
     return packed(Frame(frame, columns, dtype), None, place)
 
@@ -214,9 +220,9 @@ def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -
         "format": FORMATS[bool(centre)],
         "keys": KEYS,
         "dtype": source.dtype,
-        "columns": {name: one for name, one in asdict(source.columns).items() if name not in RAW},
+        "columns": {name: one for name, one in asdict(source.columns).items() if source.schema or name not in RAW},
         "survey": profile | ({"centre": centre} if centre else {}),
-        "about": dict(about),
+        "about": {name: one.to_config() if isinstance(one, Schema) else one for name, one in about.items()},
     }
     try:
         for held in (False, True)[: 1 + bool(survey.held)]:
@@ -269,7 +275,8 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
                 "on them has other bits than one on the DataFrame.  To do: pack them again, if that matters",
                 stacklevel=2,
             )
-        columns, survey = description["columns"], description["survey"]
+        columns, survey, about = (description[part] for part in ("columns", "survey", "about"))
+        about |= {"schema": Schema.from_config(about["schema"])} if "schema" in about else {}
         columns = {name: tuple(value) if isinstance(value, list) else value for name, value in columns.items()}
         survey["found"] = {code: Finding(**finding) for code, finding in survey["found"].items()}
         survey["classes"] = {int(number): Class(**one) for number, one in survey["classes"].items()}
@@ -288,4 +295,4 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
         reason = "nothing lies there" if is_missing(error) else (str(error) or type(error).__name__).splitlines()[0]
         raise StoreError(f"{path} holds no packed rows, or they are damaged: {reason}", code="store-pack") from None
     ship(spark)
-    return Packed(frames, made, Columns(**columns), description["dtype"], description["about"])
+    return Packed(frames, made, Columns(**columns), description["dtype"], about)

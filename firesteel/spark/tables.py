@@ -8,6 +8,7 @@ import logging
 import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.spark import raw
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.engine import collect
+from firesteel.spark.failures import alive, session_of
 from firesteel.spark.params import check_words
 from firesteel.spark.raw import RawColumns, TableProfile
 from firesteel.tables.profile import MOST_WORDS, Profile, learn
@@ -94,12 +96,25 @@ def chosen(table: NamedColumns, columns: Columns, ignored: Sequence[str], uid: s
     return tuple(found)
 
 
+def as_they_are(frame: DataFrame, columns: Columns) -> Columns:
+    """Return what is packed: all columns, of any type, where none is called as the features are."""
+    with alive(session_of(frame)):
+        table = NamedColumns(frame)
+        if table.called(str(columns.features)):
+            return columns
+        names = expanded(table, chosen(table, columns, (), "pack"), columns.word("features"))
+        label = columns.label if isinstance(columns.label, str) else ""
+        classes = bool(label) and kind_of(table.column(label, columns.word("label"))[1]) in (TEXT, "boolean")
+        zone = frame.sparkSession.conf.get("spark.sql.session.timeZone")
+        return replace(columns, features=names, raw=True, zone=zone, classes=classes)
+
+
 def label_kind(table: NamedColumns, columns: Columns) -> str | None:
     """Return "text" or "boolean" for a classifier's label that is; None for any other label, such as numbers.
 
     Raises ConfigError where a word is to be its positive one, and it has no words.
     """
-    if not (columns.stage and columns.classes and isinstance(columns.label, str)):
+    if not ((columns.stage or columns.raw) and columns.classes and isinstance(columns.label, str)):
         return None
     of = table.column(columns.label, columns.word("label"))[1]
     kind = kind_of(of)

@@ -13,7 +13,13 @@ from pyspark.sql import functions as F
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.search.members import members_of
-from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor
+from firesteel.spark import (
+    NeuralNetworkClassifier,
+    NeuralNetworkClassifierModel,
+    NeuralNetworkRegressor,
+    load_pack,
+    pack,
+)
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.frames import Frame
 from firesteel.spark.raw import RawColumns
@@ -302,6 +308,17 @@ def test_a_regressor_takes_raw_columns_and_numbers_that_are_names(frame):
     assert all(one.layers[-1].bounds == (0.0, 59.75) for one in members_of(model.network))
     far = rows.withColumn("at", F.col("at") + F.expr("INTERVAL 90 YEARS")).union(rows)
     assert far.count() == model.transform(far).where("prediction between 0 and 59.75").count()
+
+
+@pytest.mark.parametrize("stored", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_packed_tables_have_the_bits_of_the_rows(frame, tmp_path, stored):
+    rows = frame.select("carrier", "temp", "at", "late")
+    stage = NeuralNetworkClassifier(labelCol="late", validationFraction=0.25, earlyStoppingRounds=3, **SHORT)
+    wanted = stage.fit(rows)
+    path = str(tmp_path / "packed")
+    with pack(rows, label="late", validation_split=0.25, path=path if stored else None) as packed:
+        again = stage.fit(load_pack(path) if stored else packed)
+    assert again.network.fingerprint() == wanted.network.fingerprint() and again.labels == wanted.labels
 
 
 WRONG = {
