@@ -254,6 +254,12 @@ class Model:
     # Looking
 
     @property
+    def members(self) -> "list[Model]":
+        """The models whose average this is, each of a fit of its own; this alone if it is no average."""
+        found: list[Model] = importlib.import_module("firesteel.search.members").members_of(self)
+        return found
+
+    @property
     def metrics_names(self) -> list[str]:
         """What `evaluate` returns, in order."""
         return ["loss", *(() if self._how is None else self._how.metrics)]
@@ -263,7 +269,10 @@ class Model:
         return self.network.layout.size
 
     def get_weights(self) -> list[npt.NDArray[Any]]:
-        """Return a copy of each array of weights, in order: kernel and bias of each layer that has them."""
+        """Return a copy of each array of weights, in order: kernel and bias of each layer that has them.
+
+        Of an average they are those of members[0], then those of members[1], and so on.
+        """
         slices = self.network.layout.slices
         return [self.theta[where].reshape(shape).copy() for _, _, shape, where in slices]
 

@@ -50,11 +50,11 @@ def test_a_member_is_the_fit_that_it_would_be_alone(kind):
     from firesteel.train.fit import fit
 
     model, source, _ = fitted(kind)
-    for number, member in enumerate(members_of(model)):
+    for number, member in enumerate(model.members):
         alone = build(kind)
         recipe = Recipe(epochs=3, stopping=Stopping("val_loss", patience=9), seed=number)
         fit(alone, source.folded(number, 3), recipe)
-        assert alone.theta.tobytes() == member.theta.tobytes()
+        assert alone.fingerprint() == member.fingerprint() and alone.members == [alone]
         assert alone.predict(X).tobytes() == member.predict(X).tobytes()
 
 
@@ -94,7 +94,11 @@ def test_a_member_that_diverges_is_left_out_and_all_of_them_are_an_error():
         return made
 
     source, recipe = Arrays(X, KINDS["linear"][2], None, "float32"), Recipe(epochs=2)
-    assert len(members_of(fit_members(some({1}), source, recipe, 3)[0])) == 2
+    model, history = fit_members(some({1}), source, recipe, 3)
+    assert len(model.members) == 2 and {row["member"] for row in history.rows} == {0, 2}
+    assert list(history.left_out) == [1] and "infinite or NaN" in history.left_out[1]
+    each = [weights for member in model.members for weights in member.get_weights()]
+    assert [one.tobytes() for one in model.get_weights()] == [one.tobytes() for one in each]
     with pytest.raises(DivergenceError):
         fit_members(some({0, 1, 2}), source, recipe, 3)
 

@@ -40,7 +40,7 @@ def fit_members(
 ) -> tuple[Model, History]:
     """Train members of one kind, each on all rows but a part of its own, and return their average.
 
-    A member that diverges, or in whose part there is no row, is left out.
+    A member that diverges, or in whose part there is no row, is left out, as the history says.
 
     Args:
         build: Makes the untrained model of a member, given its number.
@@ -57,25 +57,22 @@ def fit_members(
         DataError: If all rows are in one part.
         DivergenceError: If no member has ended well.
     """
-    made, rows = list[Model](), list[dict[str, Any]]()
-    failed: DataError | DivergenceError | None = None
+    made, kept = list[Model](), History()
     for number in range(members):
         model = build(number)
         try:
-            part = source.folded(number, members)
-            history = fit(model, part, replace(recipe, seed=recipe.seed + number), **given(number))
+            fit(model, source.folded(number, members), replace(recipe, seed=recipe.seed + number), **given(number))
+            made.append(model)
         except (DataError, DivergenceError) as error:
             if isinstance(error, DataError) and error.code != "data-empty":
                 raise
-            failed = error
-            continue
-        made.append(model)
-        rows += [{"member": number, **row} for row in history.rows]
-    if failed is not None and not made:
-        raise failed
+            kept.left_out[number] = str(error)
+            if len(kept.left_out) == members:
+                raise
+        kept.rows += [{"member": number, **row} for row in (model.history or History()).rows]
     together = averaged(made)
-    together.history = History(rows)
-    return together, together.history
+    together.history = kept
+    return together, kept
 
 
 def averaged(members: Sequence[Model]) -> Model:

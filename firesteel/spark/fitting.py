@@ -397,7 +397,11 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         """Return what the rows have decided, in words; None where Params say all of it."""
         survey = source.survey()
         if plan.members > 1:
-            return f"{plan.members} members, each trained without another part of {survey.rows:,} rows"
+            lines = [f"member {number} is left out: {why}" for number, why in history.left_out.items()]
+            averaged = (
+                f"{plan.members - len(lines)} members, each trained without another part of {survey.rows:,} rows"
+            )
+            return "\n".join([averaged, *lines])
         said = []
         if plan.automatic:
             said.append(_automatic_text(source.said or PACKED, history, recipe.epochs, plan.patience))

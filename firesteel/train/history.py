@@ -29,6 +29,7 @@ class History:
 
     history: {name: [value of each epoch]}, as Keras has it.  epoch: the epochs' numbers, from 0.
     best: the epoch whose weights were kept, where training watched for the best one.
+    left_out: of members that are averaged, why some are left out, by their numbers.
 
     >>> h = History([{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.5}])
     >>> h.history["loss"], h.epoch
@@ -41,6 +42,7 @@ class History:
     rows: list[Row] = field(default_factory=list)
     machines: frozenset[str] = frozenset()
     best: int | None = None
+    left_out: dict[int, str] = field(default_factory=dict)
 
     @property
     def epoch(self) -> list[int]:

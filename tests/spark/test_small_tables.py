@@ -9,6 +9,8 @@ from pyspark.sql import functions as F
 from firesteel._checkpoints import Turns
 from firesteel.core.centre import UNCENTRED
 from firesteel.errors import DataError
+from firesteel.models import Sequential
+from firesteel.optimizers import SGD, AdamW
 from firesteel.search.members import members_of
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor, checkpoints, collected, fitting
 from firesteel.spark.checkpoints import SparkCheckpoints
@@ -16,8 +18,11 @@ from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import SparkEngine
 from firesteel.spark.frames import Frame
+from firesteel.tables import policy
 from firesteel.train.engine import LocalEngine
+from firesteel.train.fit import fit
 from firesteel.train.recipe import Recipe
+from firesteel.train.stopping import Stopping
 from tests.spark.test_raw_tables import KINDS, SHORT, table
 
 SEVERAL = {**SHORT, "labelCol": "late", "inputCols": ["carrier", "temp", "at"], "shards": 2, "batchSize": 16}
@@ -76,6 +81,36 @@ def test_where_the_rows_cannot_decide_on_members_there_is_one_network(frame, cas
     model = stage.fit(frame)
     assert model.getMembers() == len(members_of(model.network)) == 1
     assert f"one network is trained, and not 8 members: {why}" in str(model.summary) and model.summary.heldOut
+
+
+def test_a_member_is_the_fit_that_it_would_be_alone(frame, near):
+    columns = Columns(
+        tuple(SEVERAL["inputCols"]), "late", stage=True, classes=True, raw=True, zone=near[1].getTimeZone()
+    )
+    source = Frame(frame, columns, "float32")
+    rows = Collected(source, source.survey()).folded(1, 2)
+    member = near[1].network.members[1]
+    alone = Sequential(member.layers)
+    optimizer = AdamW(policy.RATE, use_ema=True, ema_momentum=policy.MOMENTUM)
+    alone.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    alone.schema = source.schema
+    fit(alone, rows, Recipe(2, 16, shards=2, seed=1, stopping=Stopping("val_loss", patience=32)))
+    assert alone.fingerprint() == member.fingerprint()
+
+
+def test_a_member_that_diverges_is_left_out_and_said(frame, monkeypatch):
+    made, original = [], NeuralNetworkClassifier._network
+
+    def network(*given):
+        made.append(original(*given))
+        if len(made) == 2:
+            made[1].compile(SGD(1e38), "sparse_categorical_crossentropy")
+        return made[-1]
+
+    monkeypatch.setattr(NeuralNetworkClassifier, "_network", network)
+    model = NeuralNetworkClassifier(**SEVERAL | {"members": 3}).fit(frame)
+    assert len(model.network.members) == 2 and list(model.history.left_out) == [1]
+    assert "2 members, each trained" in str(model.summary) and "member 1 is left out: " in str(model.summary)
 
 
 def test_no_job_is_made_for_a_pass(frame, near, monkeypatch):
