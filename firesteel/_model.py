@@ -156,10 +156,10 @@ class Model:
             loss = replace(loss, mean=targets.mean, deviation=targets.deviation)  # type: ignore[arg-type]
             self._how = CompileSettings(optimizer, loss, measured)
 
-    def _learn(self, x: Any, split: float) -> None:
+    def _learn(self, x: Any, y: Any, split: float) -> None:
         """Learn a table's columns, less the last rows that are held out, where the first layer asks for it.
 
-        x: the table, or None to forget what was learned of one.
+        x: the table, or None to forget what was learned of one.  y: what is to be predicted.
         """
 
     def _flat(self, x: Any) -> Any:
@@ -368,7 +368,7 @@ class Model:
         split, held = 0.0 if validation_data is not None else validation_split, None
         columns = (features, label, weight)
         if before is None and not isinstance(x, np.ndarray) and is_table(x):
-            self._learn(x, split)
+            self._learn(x, y, split)
         try:
             source = self._source(x, y, sample_weight, columns, split, shuffle)
             how = (epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight)
@@ -381,7 +381,7 @@ class Model:
             return fit(self, source, recipe, validation=held, callbacks=called, checkpoints=place, extra=extra)
         except (ConfigError, DataError):
             if before is None and not self._chosen:
-                self._learn(None, split)  # rows that are refused decide nothing
+                self._learn(None, None, split)  # rows that are refused decide nothing
             raise
 
     def prepared(

@@ -90,18 +90,18 @@ class Sequential(Model):
             )
         self._network = self._network or self._network_for(width)
 
-    def _learn(self, x: Any, split: float) -> None:
+    def _learn(self, x: Any, y: Any, split: float) -> None:
         at = next((n for n, layer in enumerate(self.layers) if not isinstance(layer, Input)), -1)
         first = self.layers[at] if at >= 0 else None
         if not isinstance(first, Table):
             return
         if x is None:
-            known = replace(first, edges=(), plain=0, levels=())
+            known = replace(first, edges=(), plain=0, levels=(), shares=())
             self.schema = None
         else:
             columns, rows = columns_of(x)
             used = slice(0, int(rows * (1 - split)))
-            self.schema = schema_of({name: values[used] for name, values in columns.items()}, used.stop)
+            self.schema = schema_of({name: values[used] for name, values in columns.items()}, used.stop, y=y)
             known = self.schema.layer(first)
         self._layers, self._network = (*self.layers[:at], known, *self.layers[at + 1 :]), None
 

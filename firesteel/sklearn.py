@@ -142,7 +142,7 @@ class _Estimator:
         count = self._members(found.members if holds else 1)
         if count > 1:
             columns, rows = columns_of(self._columns(x))
-            schema = schema_of(columns, rows)
+            schema = schema_of(columns, rows, y=y)
             front = schema.layer(Table(output_dim=found.output_dim))
             source = Arrays(schema.encode(columns, rows), y.astype(np.float64), None, "float32")
             recipe = Recipe(epochs, batch_size, seed=int(seed), stopping=Stopping("val_loss", patience=patience))

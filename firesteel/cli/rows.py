@@ -300,7 +300,7 @@ def _any(wanted: Ask, picked: Picked, columns: Any, table: Mapping[str, NDArray[
     kinds = wanted.kinds if wanted.schema is None else {}
     try:
         known, count = columns_of(columns, kinds)
-        schema = wanted.schema or schema_of(known, count, wanted.zone)
+        schema = wanted.schema or schema_of(known, count, wanted.zone, y)
         x, names = schema.encode(known, count), tuple(schema.origins())
     except DataError as error:
         said = str(error).removesuffix(f" [{error.code}]")

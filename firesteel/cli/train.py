@@ -84,9 +84,6 @@ def train(
     give the same fingerprint, and with the same --shards so do both engines.  Options go before environment
     variables such as FIRESTEEL_TRAINING_EPOCHS, those before FILE, and FILE before the defaults.
 
-    Where columns of CSV or Parquet hold text, dates or gaps, the file is a table: all columns are taken as they
-    are, and what is not given depends on the number of rows; the defaults below are those of numbers alone.
-
     Parameters
     ----------
     file

@@ -125,7 +125,10 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
     front: Layer = features.normalization()
     if isinstance(first, Table):  # whose categories are no numbers
         plain = ((),) * len(first.edges)
-        front, given = replace(first, edges=plain, unseen=0.0, sparse_steps=False), "without bins, with embeddings"
+        front, given = (
+            replace(first, edges=plain, unseen=0.0, shares=(), sparse_steps=False),
+            "without bins, with embeddings",
+        )
     layers: list[Layer] = [front, Dense(outputs, activation, kernel_initializer="zeros")]
     if task == "regression":
         layers.append(targets.normalization(Normalization(invert=True)))

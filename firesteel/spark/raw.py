@@ -73,8 +73,9 @@ class RawColumns:
         if self.text:
             y = values_of(batch.column(LABEL), TEXT)
             numbers = np.array([float(self.numbered.get(word, np.nan)) for word in y.words] or [np.nan])[y.data]
-            starts = pa.array(np.arange(len(y) + 1, dtype=np.int32), mask=np.append(y.absent, False))
-            made = pa.ListArray.from_arrays(starts, pa.array(numbers))
+            there = ~y.absent
+            starts = pa.array(np.append(0, there.cumsum()).astype(np.int32), mask=np.append(y.absent, False))
+            made = pa.ListArray.from_arrays(starts, pa.array(numbers[there]))
             batch = batch.set_column(batch.schema.get_field_index(LABEL), LABEL, made)
         if self.schema is None:
             return batch
@@ -146,16 +147,30 @@ def merged(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
 
 
 def _found(raw: RawColumns, batch: pa.RecordBatch) -> TableProfile:
-    profile = Profile.of(raw.values(batch.column(RAW)) if raw.names else {}, batch.num_rows)
+    columns = raw.values(batch.column(RAW)) if raw.names else {}
     if not raw.text:
-        numbers = batch.column(LABEL).flatten().drop_null().to_numpy(zero_copy_only=False)
+        lists = batch.column(LABEL)
+        profile = Profile.of(columns, batch.num_rows, _target(lists))
+        numbers = lists.flatten().drop_null().to_numpy(zero_copy_only=False)
         numbers = numbers[np.isfinite(numbers)]
         return TableProfile(profile, NO_WORDS, *((numbers.min(), numbers.max()) if len(numbers) else ()))
     y = values_of(batch.column(LABEL), TEXT)
+    texts = np.append(hashed(y.words) >> np.uint64(11), np.uint64(0)).astype(float)
+    profile = Profile.of(columns, batch.num_rows, np.where(y.absent, np.nan, texts[y.data]))
     counts = np.bincount(y.data[~y.absent], minlength=len(y.words)).astype(np.int64)
     seen = np.flatnonzero(counts)
     words = np.array([*y.words, None], object)[seen]
     return TableProfile(profile, Words.sum([Words(hashed(words.tolist()), counts[seen], words)], len(words)))
+
+
+def _target(lists: pa.Array) -> npt.NDArray[np.float64] | None:
+    """Return the number of each list, (n,), NaN where it is missing; None for lists of several."""
+    sizes = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    if sizes.max(initial=0) > 1:
+        return None
+    found = np.full(len(lists), np.nan)
+    found[sizes == 1] = lists.flatten().to_numpy(zero_copy_only=False)
+    return found
 
 
 NO_WORDS = Words(np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, object))

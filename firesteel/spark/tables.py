@@ -336,8 +336,18 @@ def learned(
     if not columns.names:
         return None, labels, total
     counts = _counted(frame, columns, total.profile)
-    schema = learn(total.profile, counts=counts, zone=meant.zone or "UTC")
+    profile = total.profile if words is None else _classed(total)
+    schema = learn(profile, counts=counts, zone=meant.zone or "UTC")
     return schema, labels, total
+
+
+def _classed(total: TableProfile) -> Profile:
+    """Return a profile whose targets are the numbers of the label's words, in the order of their UTF-8."""
+    hashes, target = (total.labels.hashes >> np.uint64(11)).astype(float), total.profile.target
+    pairs = sorted(zip(total.labels.words.tolist(), hashes.tolist(), strict=True), key=lambda pair: encoded(pair[0]))
+    numbers = {code: number for number, (_, code) in enumerate(pairs)}
+    assert target is not None
+    return replace(total.profile, target=np.array([numbers.get(one, np.nan) for one in target.tolist()]))
 
 
 def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> dict[str, dict[str, int]]:

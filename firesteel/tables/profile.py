@@ -17,6 +17,7 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.tables.schema import (
     CYCLES,
+    DAY,
     MOST_LEVELS,
     NUMBERS,
     TIMES,
@@ -45,6 +46,9 @@ FEWEST_BINS, MOST_BINS, TIME_BINS, ALL_BINS = 8, 32, 64, 4096
 """How many bins a number has at least and at most, a time at most, and all numbers together."""
 ROWS_A_BIN = 128
 """Between these a column has a bin for so many rows."""
+DAYS_SHARE, ROWS_A_DAY, MOST_CLASSES = 0.02, 8, 100
+"""Days are categories where they explain this share of the target's variance and have so many rows each; a target of
+at most so many whole numbers is one of classes."""
 UNIQUE = 0.5
 """A column of text with more different words than this share of its rows says nothing of new rows."""
 
@@ -116,6 +120,7 @@ class Profile:
         keys: The keys of the rows in the sample, ascending, (k,).  Rows that are equal are in it once.
         sample: Their values in each column of numbers or times, (k,) each; NaN, or the smallest int64, if missing.
         words: The words of each other column.
+        target: What is predicted, of the rows in the sample, (k,); None where it is not known.
     """
 
     rows: int
@@ -123,10 +128,11 @@ class Profile:
     keys: Keys
     sample: Mapping[str, npt.NDArray[Any]]
     words: Mapping[str, Words]
+    target: Array | None = None
 
     @staticmethod
-    def of(columns: Mapping[str, ColumnValues], rows: int) -> "Profile":
-        """Return the profile of some rows."""
+    def of(columns: Mapping[str, ColumnValues], rows: int, target: Array | None = None) -> "Profile":
+        """Return the profile of some rows.  target: (n,)"""
         known = {name: shortened(values.words) for name, values in columns.items() if values.kind in WORDS}
         hashes = {name: hashed(texts) for name, texts in known.items()}
         extents, sample, words = dict[str, Extent](), dict[str, npt.NDArray[Any]](), dict[str, Words]()
@@ -148,8 +154,8 @@ class Profile:
                     gone, nothing, data if data.dtype.kind == "f" else np.maximum(data, nothing + 1)
                 )
             extents[name] = Extent(values.kind, int(gone.sum()), low, high)
-        keys, sample = _smallest(_keys(columns, hashes, rows), sample, sample_size(len(columns)))
-        return Profile(rows, extents, keys, sample, words)
+        keys, sample, target = _smallest(_keys(columns, hashes, rows), sample, target, sample_size(len(columns)))
+        return Profile(rows, extents, keys, sample, words, target)
 
     @staticmethod
     def sum(parts: Iterable["Profile"]) -> "Profile":
@@ -167,8 +173,12 @@ class Profile:
             else:
                 sample[name] = np.concatenate([part._sampled(name, extent.kind) for part in (first, *rest)])
         keys = np.concatenate([part.keys for part in (first, *rest)])
-        keys, sample = _smallest(keys, sample, sample_size(len(extents)))
-        return Profile(sum(part.rows for part in parts), extents, keys, sample, words)
+        targets, target = [part.target for part in (first, *rest)], None
+        if any(one is not None for one in targets):
+            missing = [np.full(len(part.keys), np.nan) for part in (first, *rest)]
+            target = np.concatenate([m if one is None else one for m, one in zip(missing, targets, strict=True)])
+        keys, sample, target = _smallest(keys, sample, target, sample_size(len(extents)))
+        return Profile(sum(part.rows for part in parts), extents, keys, sample, words, target)
 
     def _sampled(self, name: str, kind: str) -> npt.NDArray[Any]:
         """Return a column's values in the sample as those of another kind."""
@@ -205,17 +215,17 @@ def _nothing(dtype: np.dtype[Any]) -> Any:
 
 
 def _smallest(
-    keys: Keys, sample: Mapping[str, npt.NDArray[Any]], most: int
-) -> tuple[Keys, dict[str, npt.NDArray[Any]]]:
+    keys: Keys, sample: Mapping[str, npt.NDArray[Any]], target: Array | None, most: int
+) -> tuple[Keys, dict[str, npt.NDArray[Any]], Array | None]:
     """Return the rows with the smallest keys; of rows with the same key the smallest value in each column."""
+    columns = [*sample.values(), *([] if target is None else [target])]
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
     if len(starts) > most:
         order, starts = order[: starts[most]], starts[:most]
-    if len(starts) == len(order):
-        return keys[: len(starts)], {name: values[order] for name, values in sample.items()}
-    return keys[starts], {name: np.minimum.reduceat(values[order], starts) for name, values in sample.items()}
+    columns = [np.fmin.reduceat(values[order], starts) if len(starts) else values[order] for values in columns]
+    return keys[starts], dict(zip(sample, columns, strict=False)), None if target is None else columns[-1]
 
 
 def _keys(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], rows: int) -> Keys:
@@ -249,9 +259,12 @@ LARGEST = np.finfo(np.float64).max
 # Learning
 
 
-def schema_of(columns: Mapping[str, ColumnValues], rows: int, zone: str = "UTC") -> Schema:
-    """Return the schema of columns whose rows are all in memory.  zone: in which timestamps have their hours."""
-    profile, counts = Profile.of(columns, rows), dict[str, dict[str, int]]()
+def schema_of(columns: Mapping[str, ColumnValues], rows: int, zone: str = "UTC", y: Any = None) -> Schema:
+    """Return the schema of columns whose rows are all in memory.
+
+    zone: in which timestamps have their hours.  y: what is predicted, as users hand it over.
+    """
+    profile, counts = Profile.of(columns, rows, _target(y, rows)), dict[str, dict[str, int]]()
     for name in profile.open_columns():
         values = columns[name]
         found = np.bincount(values.data[~values.absent], minlength=len(values.words))
@@ -259,6 +272,20 @@ def schema_of(columns: Mapping[str, ColumnValues], rows: int, zone: str = "UTC")
         for word, count in zip(values.words, found.tolist(), strict=True):
             counts[name][word] += count
     return learn(profile, counts=counts, zone=zone)
+
+
+def _target(y: Any, rows: int) -> Array | None:
+    """Return numbers, or the numbers of classes, (n,); None for several targets, or what is none."""
+    try:
+        given = np.atleast_1d(y)[:rows]
+    except ValueError:  # rows of different lengths
+        return None
+    if given.ndim == 2 and given.shape[1] > 1 and ((given == 0) | (given == 1)).all():  # one-hot
+        given = given.argmax(axis=1)
+    if given.dtype.kind in "USO" and given.ndim == 1:
+        given = np.unique(given.astype(str), return_inverse=True)[1]
+    flat = given.reshape(-1)
+    return flat.astype(float) if len(flat) == rows and flat.dtype.kind in "biuf" else None
 
 
 def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = None, zone: str = "UTC") -> Schema:
@@ -314,7 +341,8 @@ def _category(profile: Profile, name: str, counts: Mapping[str, int] | None) -> 
 
 def _number(profile: Profile, name: str, bins: int, zone: str) -> TableColumn:
     extent, values = profile.extents[name], profile.sample[name]
-    known = np.sort(values[np.isfinite(values) & (values != _nothing(values.dtype))])
+    there = np.isfinite(values) & (values != _nothing(values.dtype))
+    known = np.sort(values[there])
     last = len(known) - 1
     centre = known[last // 2].item() if last >= 0 else values.dtype.type(0).item()
     spread = float(known[last - last // 4].item() - known[last // 4].item()) if last >= 0 else 0.0
@@ -325,10 +353,52 @@ def _number(profile: Profile, name: str, bins: int, zone: str) -> TableColumn:
     if extent.kind in TIMES:
         us = local(ColumnValues(extent.kind, known), zone)
         cycles = tuple(cycle for cycle, turn in CYCLES.items() if len(us) and np.ptp(turn(us)) > 0)
-        return TimeColumn(name, extent.kind, *given, cycles, zone)
+        days = (
+            ()
+            if profile.target is None
+            else _days(local(ColumnValues(extent.kind, values[there]), zone), profile.target[there])
+        )
+        return TimeColumn(name, extent.kind, *given, cycles, zone, days)
     different = np.unique(known)
     few = 2 < len(different) <= FEW and (different == np.floor(different)).all()
     return NumberColumn(name, *given, tuple(different.tolist()) if few else ())
+
+
+def _days(us: npt.NDArray[np.int64], target: Array) -> tuple[int, ...]:
+    """Return the days of local times that occur more than once, if they say much of the target; else none."""
+    some = np.isfinite(target)
+    found, at, rows = np.unique(us[some] // DAY, return_inverse=True, return_counts=True)
+    if not 2 <= len(found) <= some.sum() / ROWS_A_DAY or explained(at.reshape(-1), target[some]) < DAYS_SHARE:
+        return ()
+    return tuple(found[rows > 1].tolist())
+
+
+def explained(groups: npt.NDArray[np.intp], y: Array) -> float:
+    """Return which share of the variance of y groups of rows explain in all rows; 0 where it may be by chance.
+
+    groups: (n,), from 0 on, each with a row.  y: (n,), numbers; at most MOST_CLASSES whole ones are classes.
+
+    It is omega squared, (B - (k - 1) s) / (T + s), of T, the squares of all rows, B, the part between k groups, and
+    s = (T - B) / (n - k); beyond chance is a B that is five of its standard deviations above its mean without effect.
+
+    Source: Hays 1963; of classes as Light and Margolin 1971 count squares.
+    """
+    n, rows = len(y), np.bincount(groups)
+    values, classes = np.unique(y, return_inverse=True)
+    if len(values) <= MOST_CLASSES and (values == np.floor(values)).all():
+        cells, counts = np.unique(groups * len(values) + classes.reshape(-1), return_counts=True)
+        same = np.bincount(cells // len(values), counts.astype(float) ** 2)
+        overall = (np.bincount(classes.reshape(-1)).astype(float) ** 2).sum() / n
+        total, between = n - overall, (same / rows).sum() - overall
+    else:
+        apart = y - y.mean()
+        total, between = (apart**2).sum(), (np.bincount(groups, apart) ** 2 / rows).sum()
+    free = len(rows) - 1
+    if n <= len(rows) or not total > 0:
+        return 0.0
+    noise = (total - between) / (n - len(rows))
+    certain = between > noise * (free + 5 * np.sqrt(2 * free))
+    return float((between - free * noise) / (total + noise)) if certain else 0.0
 
 
 def _quantiles(z: Array, bins: int) -> tuple[float, ...]:

@@ -149,6 +149,13 @@ def _words(given: Any) -> tuple[str, ...]:
     return levels
 
 
+def _days(given: Any) -> tuple[int, ...]:
+    days = tuple(whole(one) for one in _listed(given, "days"))
+    if len(days) > MOST_LEVELS or None in days or any(a >= b for a, b in itertools.pairwise(days)):  # type: ignore[operator]
+        raise _refused(f"days must be whole numbers that ascend, at most {MOST_LEVELS:,}")
+    return days  # type: ignore[return-value]
+
+
 def _cycles(given: Any) -> tuple[str, ...]:
     names = _listed(given, "cycles")
     if not all(isinstance(one, str) and one in CYCLES for one in names):
@@ -178,6 +185,9 @@ class TableColumn(Spec):
     def count(self) -> int:
         """How many categories it has; 0 where it has none."""
         return 0
+
+    unseen: ClassVar[float | None] = None
+    """The share of them that are taken for unseen ones in training, where it is not the usual one."""
 
     def numbers(self, values: ColumnValues) -> list[Array]:
         """Return the numbers, (n,) each."""
@@ -245,9 +255,7 @@ class NumberColumn(TableColumn):
         return [values.absent.astype(float)] if self.missing else []
 
     def codes(self, values: ColumnValues) -> Array:
-        known = np.array(self.levels)
-        at = np.minimum(np.searchsorted(known, values.data), len(known) - 1)
-        found = np.where(known[at] == values.data, at + 2, UNSEEN)
+        found = coded(values.data, np.array(self.levels))
         return np.where(values.absent, ABSENT if self.missing else UNSEEN, found)
 
 
@@ -355,6 +363,7 @@ class TimeColumn(TableColumn):
         missing: As there.
         cycles: Which of "hour", "weekday" and "yearday" vary.
         zone: The time zone in which a timestamp has its hour and its day.
+        days: Those since 1970 that are categories, too, ascending.
     """
 
     kind: str = word(*TIMES)
@@ -364,6 +373,10 @@ class TimeColumn(TableColumn):
     missing: bool = flag(False)
     cycles: tuple[str, ...] = choice((), _cycles)
     zone: str = choice("UTC", _zone)
+    days: tuple[int, ...] = choice((), _days)
+
+    unseen = 0.3
+    """Tomorrow is a day that training has not seen."""
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -396,6 +409,20 @@ class TimeColumn(TableColumn):
             turn = 2 * math.pi * CYCLES[cycle](us)
             found += [np.where(gone, 0.0, np.sin(turn)), np.where(gone, 0.0, np.cos(turn))]
         return found + ([gone.astype(float)] if self.missing else [])
+
+    @property
+    def count(self) -> int:
+        return 2 + len(self.days) if self.days else 0
+
+    def codes(self, values: ColumnValues) -> Array:
+        found = coded(local(values, self.zone) // DAY, np.array(self.days))
+        return np.where(values.absent, ABSENT if self.missing else UNSEEN, found)
+
+
+def coded(values: npt.NDArray[Any], known: npt.NDArray[Any]) -> Array:
+    """Return the code of each value: from 2 on its place among the known ones, which ascend, or UNSEEN."""
+    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return np.where(known[at] == values, at + 2, UNSEEN)
 
 
 def local(values: ColumnValues, zone: str) -> npt.NDArray[np.int64]:
@@ -496,8 +523,10 @@ class Schema(Spec):
         """Return the first layer of a network for these rows, with the settings of one that knows no table yet."""
         edges = tuple(ends for column in self.columns for ends in column.edges_of)
         levels = tuple(column.count for column in self.columns if column.count)
+        unseen = [column.unseen for column in self.columns if column.count]
+        shares = tuple(given.unseen if one is None else one for one in unseen) if given.unseen and any(unseen) else ()
         moving = given.sparse_steps or sum(levels) > MOVING
-        return replace(given, edges=edges, plain=self.shape[1], levels=levels, sparse_steps=moving)
+        return replace(given, edges=edges, plain=self.shape[1], levels=levels, sparse_steps=moving, shares=shares)
 
     def fingerprint(self, network: str) -> str:
         """Return the SHA-256 of this and of a network's fingerprint."""

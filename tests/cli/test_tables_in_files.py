@@ -205,20 +205,3 @@ def test_members_that_cannot_be_are_refused(run, tmp_path, monkeypatch, data, ar
     write(tmp_path / "flights.csv", flights(60))
     code, _, err = run("train", "--data", data, "--label", "late", "--members", "2", *argv)
     assert code == 2 and said in err
-
-
-def test_the_page_on_tables_shows_what_the_command_line_prints(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
-    names: dict[str, list] = {}
-    exec(page.split("```python\n")[1].split("```")[0], names)
-    with open("flights.csv", "w", newline="") as file:
-        csv.writer(file).writerows([("carrier", "tail", "departs", "temp", "late"), *names["rows"]])
-    commands = page.split("```console\n$ firesteel ")[1].split("```")[0].split("$ firesteel ")
-    doctor, train, predict = ((lines[0].split(), lines[1:]) for lines in map(str.splitlines, commands))
-    capsys.readouterr()
-    assert run(*doctor[0])[1].splitlines() == doctor[1]
-    printed = run(*train[0], "--epochs", "1", "--hidden", "2")[1].splitlines()
-    assert printed[:3] == train[1][:3]
-    assert [line.split("  ")[0] for line in printed[3:-1]] == [line.split("  ")[0] for line in train[1][3:-1]]
-    assert run(*predict[0])[1].splitlines() == predict[1]

@@ -29,6 +29,7 @@ from firesteel.spark.worker import Outputs
 from firesteel.tables import profile
 from firesteel.tables.containers import columns_of
 from firesteel.tables.profile import Profile, learn
+from firesteel.tables.schema import ColumnValues
 
 KINDS = (
     "carrier string, flag boolean, small tinyint, count bigint, price decimal(10,2), day date, at timestamp, "
@@ -361,3 +362,22 @@ def test_what_no_table_can_be_is_refused(frame, case):
     rows = rows.withColumn("words", F.concat("late", F.coalesce("small", F.lit(0)).cast("string")))
     with pytest.raises(error, match=said):
         NeuralNetworkClassifier(**{"labelCol": "late", **params}).fit(rows)
+
+
+@pytest.mark.parametrize("label", ["word string", "number double", "flag boolean"])
+def test_days_that_say_much_of_the_label_are_those_of_arrays(spark, label):
+    name, kind = label.split()
+    rng = np.random.default_rng(0)
+    day = rng.integers(0, 20, 600)
+    at = [BEGIN + datetime.timedelta(days=int(one), minutes=n) for n, one in enumerate(day)]
+    high = (rng.normal(size=20) > 0)[day] ^ (rng.random(600) < 0.1)
+    y = {"string": np.where(high, "ä", "b"), "double": high * 3.5, "boolean": high}[kind]
+    rows = [(one, value.item()) for one, value in zip(at, y, strict=True)]
+    frame = spark.createDataFrame([*rows, (BEGIN, None)], f"at timestamp, {label}").repartition(3)
+    columns = Columns(("at",), name, stage=True, classes=kind != "double", raw=True, zone="UTC", skip=True)
+    source = Frame(frame, columns, "float32")
+    source.survey()
+    times = np.array([*at, BEGIN], "M8[us]").astype(np.int64)
+    y = np.append(high.astype(float), np.nan)
+    expected = learn(Profile.of({"at": ColumnValues("timestamp", times)}, 601, y))
+    assert source.schema == expected and len(expected.columns[0].days) == 20

@@ -47,6 +47,14 @@ def levels_of(given: Any) -> tuple[int, ...]:
     return tuple(found)  # type: ignore[arg-type]
 
 
+def shares_of(given: Any) -> tuple[float, ...]:
+    """Return shares as a tuple; raise ConfigError unless each is in [0, 1)."""
+    found = tuple(map(finite, given)) if isinstance(given, list | tuple) else (np.nan,)
+    if not all(0.0 <= share < 1.0 for share in found):
+        raise ConfigError(f"shares={given!r}: it must list numbers in [0, 1)", code="config-value")
+    return found
+
+
 class PiecewiseLinear(Layer):
     """Encodes each input piecewise linearly, by a number for each of its bins: 0 below, 1 above, linear inside.
 
@@ -129,8 +137,8 @@ class Table(Layer):
     y: (B, N + P + K + C output_dim): the first N + P, then the K bins of the numbers (`PiecewiseLinear`), then a row
     of a table that is learned for each category.
 
-    Without edges, plain and levels it learns what they are from the table that a model is first fitted on, of columns
-    of any type: `Sequential([Table(), Dense(...), ...]).fit(frame, y)`.
+    Without edges, plain, levels and shares it learns what they are from the table that a model is first fitted on, of
+    columns of any type: `Sequential([Table(), Dense(...), ...]).fit(frame, y)`.
 
     Category 0 is what training has not seen.  It is trained all the same: while training each category is taken for
     it at probability `unseen`.
@@ -142,6 +150,7 @@ class Table(Layer):
         output_dim: How many numbers stand for a category.
         unseen: The share of categories that are taken for unseen ones in training.
         sparse_steps: As in `Embedding`.
+        shares: `unseen` of each column, where they differ.
 
     >>> front = Table(edges=[[0.0, 2.0]], plain=1, levels=[3], output_dim=2)
     >>> front.apply({"e": np.arange(6.0).reshape(3, 2)}, np.array([[1.0, 0.0, 2.0]]))[0]
@@ -154,11 +163,12 @@ class Table(Layer):
     output_dim: int = integer(8, low=1, why="it is how many numbers stand for a category")
     unseen: float = number(0.01, low=0.0, below=1.0, why="it is the share of categories taken for unseen ones")
     sparse_steps: bool = flag(False)
+    shares: tuple[float, ...] = choice((), shares_of)
 
     @property
     def random(self) -> bool:  # type: ignore[override]
         """Whether some categories are taken for unseen ones in training."""
-        return bool(self.levels and self.unseen)
+        return bool(self.levels and (self.unseen or any(self.shares)))
 
     @property
     def inputs(self) -> int | None:
@@ -180,6 +190,11 @@ class Table(Layer):
                 "Table() learns its columns from a table, such as a pandas DataFrame: fit the model on one, or say "
                 "edges, plain and levels",
                 code="config-shape",
+            )
+        if self.shares and len(self.shares) != len(self.levels):
+            raise ConfigError(
+                f"there are {len(self.shares)} shares, and {len(self.levels)} columns of categories",
+                code="config-value",
             )
         return (len(self.edges) + self.plain + len(self.binned.bins[0]) + len(self.levels) * self.output_dim,)
 
@@ -209,8 +224,9 @@ class Table(Layer):
         self.binned.fill(x, y, plain)
         if self.levels:
             rows = self._rows(x)
-            if rng is not None and self.unseen:
-                unseen = rng.halves(rows.size).reshape(rows.shape) < np.uint32(self.unseen * 2**32)
+            if rng is not None and self.random:
+                limit = (np.array(self.shares or self.unseen) * 2**32).astype(np.uint32)
+                unseen = rng.halves(rows.size).reshape(rows.shape) < limit
                 rows = np.where(unseen, self.first, rows)
             rows = p["place"][rows] if "place" in p else rows
             y[:, end:] = p["e"][rows].reshape(y[:, end:].shape)
