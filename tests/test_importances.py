@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense, Embedding, Flatten, Input, Table
@@ -164,3 +165,13 @@ def test_pictures_and_words_by_number_have_inputs_for_columns():
 def test_a_model_that_is_not_compiled_has_no_loss():
     with pytest.raises(ConfigError, match="not compiled"):
         Sequential([Dense(1, input_dim=1)]).importances(np.zeros((2, 1)), np.zeros(2))
+
+
+def test_sparse_rows_are_refused():
+    made = Sequential([Dense(1)])
+    made.compile("sgd", "mse")
+    x = scipy.sparse.random(60, 5000, 0.001, "csr", random_state=0)
+    made.fit(x, np.zeros(60), verbose=0)
+    assert made.network.sparse
+    with pytest.raises(ConfigError, match="sparse rows: there are 5,000 features"):
+        made.importances(x, np.zeros(60))

@@ -31,7 +31,7 @@ from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
 from firesteel.spark.parcel import ship
 from firesteel.spark.storage import ModelReader, ModelWriter
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary, TrainingSummary
-from firesteel.tables.importance import MOST_ROWS, Importances, Places, ScoredRows, measured, places_of
+from firesteel.tables.importance import MOST_ROWS, Importances, Places, ScoredRows, check_dense, measured, places_of
 from firesteel.train.history import History
 
 Summary = TypeVar("Summary", bound=TrainingSummary)
@@ -140,6 +140,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         if dataset is None:
             if self._importances is None:
                 if not self._kept:
+                    check_dense(self.numFeatures, self.network.network.sparse)
                     raise ConfigError(
                         "there are no rows to measure importances on: the fit held none out, or this model was "
                         "loaded.  To do: model.importances(df), with rows that have a label",
@@ -148,11 +149,14 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
                 self._importances = measured(self._kept, self._places())
             return self._importances
         network, schema = self.network, self.network.schema
+        check_dense(self.numFeatures, network.network.sparse)
         features = self._columns() if schema is None else tuple(schema.names)
         weight = self.getOrDefault("weightCol") if self.isSet("weightCol") else None
         label, raw = self.getOrDefault("labelCol"), schema is not None
         with alive(session_of(dataset), f"{self.uid}: importances"):
             given = Columns(features, label, weight, skip=True, stage=True, classes=self._classifies, raw=raw)
+            if self._labels == ["true", "false"]:
+                given = replace(given, positive="false")
             if schema is not None:
                 tables.scored(NamedColumns(dataset), schema)
             rows = Frame(dataset, given, network.network.dtype).first(

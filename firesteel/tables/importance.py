@@ -49,11 +49,7 @@ class ScoredRows:
     @staticmethod
     def of(objective: Objective, engine: Engine, theta: Array, most: int = MOST_ROWS) -> "ScoredRows":
         """Return the first rows of an engine by their keys.  Raises ConfigError for sparse rows."""
-        if engine.sparse:
-            raise ConfigError(
-                f"importances are not measured on sparse rows: there are {objective.network.inputs:,} inputs",
-                code="config-sparse",
-            )
+        check_dense(objective.network.inputs, engine.sparse)
         x, y, w = first_rows(engine, objective, theta, most)
         return ScoredRows(objective, theta, x, y, w if w.any() else np.ones(len(w)))
 
@@ -138,6 +134,15 @@ class Importances:
         more = [f"... and {len(ordered) - SHOWN:,} more"] if len(ordered) > SHOWN else []
         more += [f"{self.untried:,} columns of smaller slopes were not tried"] if self.untried else []
         return "\n".join([f"{what}, mean of {self.shuffles}", *shown, *more])
+
+
+def check_dense(inputs: int, sparse: bool) -> None:
+    """Raise ConfigError for sparse rows, whose columns are too many to shuffle each."""
+    if sparse:
+        raise ConfigError(
+            f"importances are not measured of sparse rows: there are {inputs:,} features.  To do: choose some",
+            code="config-importances",
+        )
 
 
 def decimals(largest: float) -> int:

@@ -571,6 +571,8 @@ def raw_tables(spark: SparkSession, folder: str) -> Any:
         "same": predictions(back.transform(frame)) == predictions(fitted.transform(frame)),
         "strange": [row.predictedLabel for row in back.transform(strange).collect()],
         "stream": sorted({row.predictedLabel for row in found}),
+        "worth": list(fitted.bestModel.stages[0].featureImportances),
+        "worth when loaded": back.importances(frame).shares(back.getInputCols()).tolist(),
     }
 
 

@@ -78,6 +78,8 @@ def test_a_table_as_it_is_is_searched_over_saved_and_scored_as_a_stream(found):
     assert min(got["averages"]) > 0.7 and got["same"]
     assert set(got["strange"]) <= set(got["labels"]) and len(got["strange"]) == 2
     assert got["stream"] == ["apple"]
+    for shares in (got["worth"], got["worth when loaded"]):
+        assert len(shares) == 4 and sum(shares) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("found", ["connect"], indirect=True)

@@ -54,6 +54,9 @@ def test_a_boolean_label_has_words_too(frame):
     model = stage.fit(flags)
     assert model.labels == ["true", "false"]
     assert model.transform(flags).where("label_index != int(not flag)").count() == 0
+    hours, states = zip(*flags.collect(), strict=True)
+    found = model.network.importances({"hour": list(hours)}, [int(not state) for state in states])
+    assert model.importances(flags) == found
     assert stage.getClassWeights() == {"false": 9.0}
     by_number = stage.copy({stage.classWeights: {1: 9.0}})
     assert model.network.fingerprint() == by_number.fit(flags).network.fingerprint()
