@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.csr import Features, suited
-from firesteel.core.types import Array, cached_property
+from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.fast.blas import one_blas_thread
 from firesteel.tables.holdout import HoldOut
@@ -62,13 +62,9 @@ class Arrays:
                 code="data-empty",
             )
 
-    @cached_property
-    def keys(self) -> Keys:
-        """The key of each row, (n,)."""
-        return row_keys(self.x, self.y)
-
     def folded(self, fold: int, folds: int) -> Self:
         """Return these rows with one of some equal parts of them, by key, held out."""
+        self.survey()
         out = HoldOut(fold=(fold, folds)).rows(self.keys, self.y)
         if out.all() or not out.any():
             what = "to train on" if out.all() else "to validate"
@@ -93,6 +89,8 @@ class Arrays:
         held = np.arange(n) >= self.train if self.out is None else self.out
         classes = checks.count_classes(self.y, held, "row {}".format)
         nonzeros = count_nonzeros(self.x, self.dtype)
+        if not hasattr(self, "keys"):
+            self.keys: Keys = row_keys(self.x, self.y)
         sample = Sample.of(self.keys, self.x, self.y, held)
         surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
         self.surveyed = surveyed.sampled(sample) if self.dtype == np.float32 else surveyed
