@@ -3,6 +3,8 @@
 Each returns what `test_contract.py` looks at, as JSON.  Run as a program on a remote, it prints them all.
 """
 
+import datetime
+import decimal
 import json
 import os
 import subprocess
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.classification import OneVsRest, OneVsRestModel
@@ -23,13 +27,14 @@ from pyspark.ml.evaluation import (
     RegressionEvaluator,
 )
 from pyspark.ml.feature import IndexToString, OneHotEncoder, StringIndexer, VectorAssembler
-from pyspark.ml.functions import array_to_vector
+from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder, TrainValidationSplit
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.utils import is_remote
 
 from firesteel.errors import ConfigError, DataError
-from firesteel.layers import Dense
+from firesteel.layers import Dense, Table
 from firesteel.models import Sequential
 from firesteel.spark import (
     NeuralNetworkClassifier,
@@ -119,12 +124,17 @@ def new_process(spark: SparkSession, folder: str) -> Any:
         "print(json.dumps(predictions(model.transform(rows(spark)))))\n"
         "spark.stop()\n"
     )
+    return json.loads(printed(program))
+
+
+def printed(program: str, *arguments: str) -> str:
+    """Return the last line that a program of its own process prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=150
+        [sys.executable, "-c", program, *arguments], env=environment, capture_output=True, text=True, timeout=150
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
 
 
 def packings(work: Any) -> tuple[Any, int]:
@@ -576,6 +586,85 @@ def raw_tables(spark: SparkSession, folder: str) -> Any:
     }
 
 
+def flights(rows: int, **new: Any) -> pa.Table:
+    """Flights of every type of column, with gaps.  new: columns that take the place of some."""
+    rng, day = np.random.default_rng(rows), datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    numbers = rng.integers(0, 200, rows).tolist()
+    columns: dict[str, Any] = {
+        "carrier": [("AA", "DL", "UA", None)[n % 4] for n in numbers],
+        "tail": [f"N{n}" for n in numbers],
+        "departs": [day + datetime.timedelta(minutes=20_011 * n) for n in numbers],
+        "day": [None if n % 13 == 0 else day.date() + datetime.timedelta(days=n) for n in numbers],
+        "temp": [None if n % 9 == 0 else float(n % 30 - 9) for n in numbers],
+        "seats": pa.array([None if n % 17 == 0 else 100 + n for n in numbers], pa.int32()),
+        "cargo": [n % 5 == 0 for n in numbers],
+        "price": pa.array([decimal.Decimal(n) / 4 for n in numbers], pa.decimal128(10, 2)),
+        "late": ["late" if n % 30 + n % 4 > 15 + rng.normal() else "on time" for n in numbers],
+    }
+    return pa.table(columns | new)
+
+
+def three_lines(spark: SparkSession, folder: str, whole: bool = True) -> Any:
+    """A table from Parquet, fitted in one time zone, saved, and scored in others, with what training had not."""
+    few = {} if whole else {"hiddenLayers": [4], "members": 1}
+    new = flights(20, carrier=["XX"] * 10 + [None] * 10, temp=pa.nulls(20, pa.float64()), tail=["new"] * 20)
+    for name, table in {"flights": flights(600 if whole else 90), "new": new.drop_columns(["late"])}.items():
+        Path(folder, name).mkdir(exist_ok=True)
+        pq.write_table(table, f"{folder}/{name}/part.parquet")
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+    try:
+        frame = spark.read.parquet(f"{folder}/flights")
+        stage = NeuralNetworkClassifier(labelCol="late", maxIter=4, **few)
+        model = stage.fit(frame)
+        parts = ((7,) if is_remote() else (1, 7, 200)) if whole else ()
+        fingerprints = [model.network.fingerprint()]
+        fingerprints += [stage.fit(frame.repartition(count)).network.fingerprint() for count in parts]
+        fits = [same.fingerprint() for same in on_both(frame, folder)] if whole else []
+        model.write().overwrite().save(f"{folder}/late")
+        spark.conf.set("spark.sql.session.timeZone", "America/New_York")
+        scored = scored_stream(spark, folder)
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", zone)
+    program = (
+        "import json, sys\nfrom firesteel.spark import session\nfrom tests.spark.contract import scored_stream\n"
+        "spark = session('local[1]', conf={'spark.ui.enabled': 'false'})\n"
+        "spark.conf.set('spark.sql.session.timeZone', 'Europe/Berlin')\n"
+        "print(json.dumps(scored_stream(spark, sys.argv[1])))\nspark.stop()\n"
+    )
+    return {
+        "fingerprints": fingerprints,
+        "fits": fits,
+        "zone": model.getTimeZone(),
+        "scored": [scored, model.network.predict(new)[:, 1].astype(float).tolist()]
+        + ([json.loads(printed(program, folder))] if whole else []),
+    }
+
+
+def on_both(frame: DataFrame, folder: str) -> list[Sequential]:
+    """Fit one network on a DataFrame and on the same rows as arrays."""
+    plain = NeuralNetworkClassifier(
+        labelCol="late", maxIter=2, members=1, timeZone="UTC", validationFraction=0.0, hiddenLayers=[4], shards=1
+    ).fit(frame)
+    arrays = pq.read_table(f"{folder}/flights").combine_chunks()
+    again = Sequential([Table(output_dim=plain.network.layers[0].output_dim), *plain.network.layers[1:]])
+    again.compile(plain.network.optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    y = np.array([plain.labels.index(word) for word in arrays["late"].to_pylist()])
+    again.fit(arrays.drop_columns(["late"]), y, plain.getBatchSize(), plain.getMaxIter(), verbose=0)
+    return [plain.network, again]
+
+
+def scored_stream(spark: SparkSession, folder: str) -> list[float]:
+    """Load what `three_lines` saved, score its new rows as a stream, and return the probabilities of class 1."""
+    model, name = NeuralNetworkClassifierModel.load(f"{folder}/late"), f"late{time.time_ns()}"
+    schema = spark.read.parquet(f"{folder}/new").schema
+    scored = model.transform(spark.readStream.schema(schema).parquet(f"{folder}/new"))
+    chosen = scored.select(vector_to_array("probability")[1].alias("late"))
+    query = chosen.writeStream.format("memory").queryName(name).trigger(availableNow=True).start()
+    query.awaitTermination(100)
+    return [row.late for row in spark.table(name).collect()]
+
+
 def streaming(spark: SparkSession, folder: str) -> Any:
     model = small().fit(numeric(spark))
     stream = spark.readStream.format("rate").option("rowsPerSecond", 50).load()
@@ -640,6 +729,7 @@ ALL = (
     networks,
     nested,
     raw_tables,
+    three_lines,
     streaming,
     big,
 )
@@ -653,6 +743,7 @@ SLOW = (
     forms,
     regularised,
     several_targets,
+    three_lines,
 )
 """What is looked at on Connect by slow tests alone."""
 

@@ -82,6 +82,26 @@ def test_a_table_as_it_is_is_searched_over_saved_and_scored_as_a_stream(found):
         assert len(shares) == 4 and sum(shares) == pytest.approx(1)
 
 
+def check_three_lines(got):
+    assert len(set(got["fingerprints"])) == 1, "on any partitions"
+    assert got["zone"] == "Asia/Tokyo"
+    first, *others = got["scored"]
+    assert len(first) == 20 and len(set(first)) > 2, "new words and gaps are not all that counts"
+    assert all(other == first for other in others), "as a stream, in a new process and on arrays"
+
+
+@pytest.mark.slow
+def test_three_lines_from_parquet_have_one_model_wherever_it_is_fitted_and_scored(found):
+    got = found("three_lines")
+    assert len(got["fingerprints"]) > 1 and len(got["scored"]) == 3
+    assert got["fits"][0] == got["fits"][1], "on Spark and on arrays"
+    check_three_lines(got)
+
+
+def test_a_small_table_from_parquet_is_scored_as_a_stream_as_on_arrays(spark, tmp_path):
+    check_three_lines(contract.three_lines(spark, str(tmp_path), whole=False))
+
+
 @pytest.mark.parametrize("found", ["connect"], indirect=True)
 def test_a_pipeline_saved_on_connect_predicts_the_same_here(spark, found):
     saved = found("mixed_pipeline")
