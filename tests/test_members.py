@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from firesteel.errors import ConfigError
-from firesteel.layers import Dense, Dropout, Normalization
+from firesteel.layers import Average, Dense, Dropout, Normalization
 from firesteel.losses import Standardized
 from firesteel.models import Sequential, load_model
 from firesteel.search.members import averaged, fit_members, members_of
@@ -138,6 +138,12 @@ def test_targets_far_from_zero_are_averaged_from_the_centres_of_the_members(ends
     assert np.corrcoef(again.predict(X)[:, 0] - 1e9, X[:, 0])[0, 1] > 0.9
     _, error = again.evaluate(X, y, verbose=0)
     assert abs(error - np.abs(again.predict(X)[:, 0] - y).mean()) < 1e-5
+
+
+def test_an_average_is_of_as_many_centres_as_it_has_inputs():
+    assert Average([1.0, 2.0, 3.0, 4.0]).output_shape((2,), (2,)) == (2,)
+    with pytest.raises(ConfigError, match="3 centres do not fit 2 inputs"):
+        Average([1.0, 2.0, 3.0]).output_shape((2,), (2,))
 
 
 def test_features_far_from_zero_are_refused():
