@@ -12,7 +12,15 @@ from itertools import pairwise
 import numpy as np
 
 from firesteel.core.centre import Centre
-from firesteel.core.layers import BatchNormalization, Dropout, Embedding, GaussianNoise, LayerNormalization, Rescaling
+from firesteel.core.layers import (
+    BatchNormalization,
+    Dropout,
+    Embedding,
+    GaussianNoise,
+    LayerNormalization,
+    Rescaling,
+    Table,
+)
 from firesteel.core.layers.activation import Relu, Sigmoid, Softmax, Tanh
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.preprocessing import Standardize
@@ -90,7 +98,7 @@ def _unchanging(features: Moments) -> Iterator[str]:
 
 
 def _scale(network: Network, features: Moments) -> Iterator[str]:
-    scaling = Rescaling | Standardize | BatchNormalization | LayerNormalization | Embedding
+    scaling = Rescaling | Standardize | BatchNormalization | LayerNormalization | Embedding | Table
     if not network.parts or isinstance(network.parts[0], scaling):
         return
     size, wide = sizes(features.mean - (network.centre.features or 0.0), features.deviation)

@@ -22,7 +22,7 @@ import numpy as np
 from firesteel._advice import sizes
 from firesteel.cli.rows import TABLES, Ask, FileRows, load, unfit
 from firesteel.cli.task import are_classes, decide, labels_of, spelled
-from firesteel.cli.words import kind_of
+from firesteel.cli.words import counted, kind_of
 from firesteel.errors import DataError
 from firesteel.spark.session import java_problem
 from firesteel.tables.schema import CategoryColumn, ColumnValues, TableColumn, TimeColumn
@@ -260,7 +260,8 @@ def _of_table(rows: FileRows) -> Iterator[Diagnosis]:
     """Yield what columns of any kind are, which are left out, and what may be predicted."""
     assert rows.table is not None and rows.schema is not None
     columns = rows.schema.columns
-    yield Diagnosis(f"{rows.source}: {len(rows.x):,} rows, {len(columns):,} features of {len(rows.table):,} columns")
+    features = f"{counted(len(columns), 'feature')} of {counted(len(rows.table), 'column')}"
+    yield Diagnosis(f"{rows.source}: {counted(len(rows.x), 'row')}, {features}")
     for column in columns[:MOST_LISTED]:
         values = rows.table[column.name]
         yield Diagnosis(f"{column.name}: {_described(column, values)}")

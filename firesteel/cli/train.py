@@ -84,6 +84,9 @@ def train(
     give the same fingerprint, and with the same --shards so do both engines.  Options go before environment
     variables such as FIRESTEEL_TRAINING_EPOCHS, those before FILE, and FILE before the defaults.
 
+    Where columns of CSV or Parquet hold text, dates or gaps, the file is a table: all columns are taken as they
+    are, and what is not given depends on the number of rows; the defaults below are those of numbers alone.
+
     Parameters
     ----------
     file
@@ -189,7 +192,8 @@ def train(
             raise KeyboardInterrupt(*([hint] if keep else [])) from None
     print_result(result, console)
     if as_json:
-        scores = {f"test_{name}": value for name, value in (result.test or {}).items()}
+        scores = {f"held_{name}": value for name, value in (result.held or {}).items()}
+        scores |= {f"test_{name}": value for name, value in (result.test or {}).items()}
         print_json(scores | {"fingerprint": result.fingerprint, "seconds": result.seconds})
 
 
@@ -228,11 +232,13 @@ def _resumed(folder: Path, file: Path | None) -> Path:
 
 def print_result(result: Result, console: Console) -> None:
     """Print the scores and, as the last line, the fingerprint."""
-    if result.test is not None:
-        first, *others = [name for name in result.test if name != "loss"] or ["loss"]
-        words = [f"test {first} [bold green]{result.test[first]:.4f}[/]"]
-        words += [f"{name} {result.test[name]:.4f}" for name in others]
-        words += [f"loss {result.test['loss']:.4f}"] if first != "loss" else []
+    for part, scores in (("held out", result.held), ("test", result.test)):
+        if scores is None:
+            continue
+        first, *others = [name for name in scores if name != "loss"] or ["loss"]
+        words = [f"{part} {first} [bold green]{scores[first]:.4f}[/]"]
+        words += [f"{name} {scores[name]:.4f}" for name in others]
+        words += [f"loss {scores['loss']:.4f}"] if first != "loss" else []
         console.print("  ".join(words), highlight=False, soft_wrap=True)
     console.print(f"fingerprint {result.fingerprint}", highlight=False, soft_wrap=True)
 

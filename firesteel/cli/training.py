@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from firesteel._checkpoints import FileCheckpoints, place
 from firesteel.callbacks import Callback, EarlyStopping
 from firesteel.cli.config import Config, TrainingSettings
@@ -37,6 +39,7 @@ from firesteel.tables.policy import (
     defaults_for,
 )
 from firesteel.train.fit import fit
+from firesteel.train.history import History, Row
 from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.source import Survey
 from firesteel.train.strategies import Gradient
@@ -47,11 +50,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """How a training ended.  test: loss and metrics, None without a test part.  seconds: those of the fit."""
+    """How a training ended.  test: loss and metrics, None without a test part.  seconds: those of the fit.
+
+    held: loss and metrics of several members, on the rows that each was trained without.
+    """
 
     test: dict[str, float] | None
     fingerprint: str
     seconds: float
+    held: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,19 +114,31 @@ class TrainingPlan:
                 kept = FileCheckpoints(f"{kept.path}-{number}", delete=False)
             return {"callbacks": called, "checkpoints": kept, "extra": {**extra, "member": number}}
 
-        start = time.perf_counter()
+        start, held = time.perf_counter(), None
         if self.members == 1:
             fit(model, self.source, self.recipe, **given(0))
         else:
             average, history = fit_members(lambda number: self.build(), self.source, self.recipe, self.members, given)
             model = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
-            model.history = history
+            model.history, held = history, self._held(history)
             self._end(model, callbacks)
         seconds = time.perf_counter() - start
         test = None
         if self.test is not None:
             test = model.evaluate(**self.test.arguments, verbose=0, return_dict=True)
-        return Result(test, model.fingerprint(), seconds)
+        return Result(test, model.fingerprint(), seconds, held)
+
+    def _held(self, history: History) -> dict[str, float]:
+        """Return the means of what members measured, in the passes that were kept, on the rows held out for each."""
+        kept = dict[int, Row]()
+        for row in history.rows:
+            before = kept.get(row["member"])
+            if before is None or not self.stopping or row["val_loss"] < before["val_loss"]:
+                kept[row["member"]] = row
+        weights = [self.survey.rows - row["rows"] for row in kept.values()]
+        names = [name for name in history.rows[0] if name.startswith("val_")]
+        means = {name: np.average([row[name] for row in kept.values()], weights=weights) for name in names}
+        return {name.removeprefix("val_"): float(mean) for name, mean in means.items()}
 
     def _end(self, model: Sequential, callbacks: Sequence[Callback]) -> None:
         """Let the run folder, if there is one, take the average of all members."""

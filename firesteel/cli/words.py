@@ -47,6 +47,7 @@ def described(plan: TrainingPlan) -> dict[str, Any]:
         },
         "engine": "Spark" if spark else "in process",
         "shards": shards,
+        "members": plan.members,
         "epochs": how.epochs - how.initial_epoch,
         "steps": steps,
         "jobs": _jobs(plan, shards, held) if spark else None,
@@ -59,14 +60,17 @@ def of_columns(schema: Schema) -> str:
 
     >>> from firesteel.tables.schema import CategoryColumn, NumberColumn
     >>> of_columns(Schema((NumberColumn("age"), CategoryColumn("city", ("Bern", "Rome"))), (("id", "one value"),)))
-    'features: 1 number (age), 1 text (city); left out: id (one value)'
+    'features: 1 number (age), 1 text (city); left out: one value (id)'
     """
-    kinds: dict[str, list[str]] = {}
+    kinds, reasons = dict[str, list[str]](), dict[str, list[str]]()
     for column in schema.columns:
         kinds.setdefault(kind_of(column), []).append(column.name)
-    found = ", ".join(f"{_counted(len(names), kind)} ({_some(names)})" for kind, names in kinds.items())
-    left = _some([f"{name} ({why})" for name, why in schema.left_out])
-    return f"features: {found}" + (f"; left out: {left}" if left else "")
+    for name, why in schema.left_out:
+        reasons.setdefault(why, []).append(name)
+    found = ", ".join(f"{counted(len(names), kind)} ({_some(names)})" for kind, names in kinds.items())
+    left = ", ".join(f"{why} ({_some(names)})" for why, names in reasons.items())
+    text = f"features: {found}" + (f"; left out: {left}" if left else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def kind_of(column: TableColumn) -> str:
@@ -111,14 +115,15 @@ def _jobs(plan: TrainingPlan, shards: int, held: int) -> dict[str, int]:
 
 def as_text(facts: dict[str, Any]) -> str:
     """Return the description in words."""
-    memory, jobs, shards = facts["memory"], facts["jobs"], _counted(facts["shards"], "shard")
+    memory, jobs, shards = facts["memory"], facts["jobs"], counted(facts["shards"], "shard")
+    shards += f"; {facts['members']} members" if facts["members"] > 1 else ""
     held = f" to train on and {facts['held']:,} held out" if facts["held"] else ""
     test = f"; {facts['test_rows']:,} rows to test on" if facts["test_rows"] is not None else ""
     lines = {
         "data": f"{facts['data']}: {facts['rows']:,} rows{held}, {facts['inputs']:,} inputs{test}",
         "inputs": facts["columns"] or _some(facts["features"]),
         "label": facts["decided"],
-        "task": f"{facts['task']}, {_counted(facts['outputs'], 'output')}, {facts['loss']}",
+        "task": f"{facts['task']}, {counted(facts['outputs'], 'output')}, {facts['loss']}",
         "classes": _some(facts["classes"]),
         "network": " > ".join(facts["layers"]),
         "parameters": f"{facts['parameters']:,}",
@@ -130,8 +135,13 @@ def as_text(facts: dict[str, Any]) -> str:
     return "\n".join([*shown, *(f"{'hint':<12}{hint}" for hint in facts["advice"])])
 
 
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
+def counted(count: int, word: str) -> str:
+    """Return a number of things.
+
+    >>> counted(1, "shard"), counted(2_000, "row")
+    ('1 shard', '2,000 rows')
+    """
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _some(names: list[str] | None) -> str | None:

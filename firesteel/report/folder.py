@@ -141,6 +141,7 @@ class RunFolder(Callback):
             engine: Of all rows that were trained on.
         """
         self.params = {name: value for name, value in self.params.items() if name != "member"}
+        self.params["epochs"] = len(model.history.rows) if model.history else 0
         self.params["rows"] = sum(block.rows for block in engine.blocks)
         self.set_model(model)
         self.set_rows(model._objective(), engine, None)

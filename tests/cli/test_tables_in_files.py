@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -88,6 +89,8 @@ def test_every_kind_of_label_is_trained_scored_and_predicted(run, table, tmp_pat
     (path, made), (left, task, classes) = table, LABELS[label]
     code, out, err = run("train", "--data", path, *QUICK, "--label", label, "--ignore-cols", left, "--run", "run")
     assert (code, err) == (0, "") and f": {task}" in out.splitlines()[0]
+    dry = run("train", "--data", path, *QUICK, "--label", label, "--ignore-cols", left, "--dry-run")[1]
+    assert out.splitlines()[1] in dry and "Table >" in dry and "hint" not in dry
     assert fingerprint(run("train", "run/config.toml")[1]) == fingerprint(out)
 
     names = [name for name in made.column_names if name not in (label, *left.split(","))]
@@ -166,7 +169,8 @@ def test_members_are_those_of_scikit_learns_words(run, table):
     code, out, err = run("train", "--data", path, "--label", "late", "--ignore-cols", "delay", "--epochs", "3")
     assert (code, err) == (0, "")
     assert out.splitlines()[2] == "8 members, each trained without another part of the rows"
-    assert [line.split("  ")[0] for line in out.splitlines()[3:-1]] == [f"member {n}/8" for n in range(1, 9)]
+    assert [line.split("  ")[0] for line in out.splitlines()[3:-2]] == [f"member {n}/8" for n in range(1, 9)]
+    assert re.fullmatch(r"held out accuracy 0\.\d{4}  loss 0\.\d{4}", out.splitlines()[-2])
     model = NeuralNetworkClassifier(max_iter=3).fit(made.drop_columns(["late", "delay"]), made["late"].to_pylist())
     assert fingerprint(out) == model.network_.fingerprint()
 
@@ -176,7 +180,11 @@ def test_members_in_a_run_folder_go_on_to_the_same_bits(run, tmp_path, monkeypat
     path = write(tmp_path / "flights.csv", flights())
     argv = ("train", "--data", path, "--label", "delay", "--ignore-cols", "late", *QUICK[:4], "--members", "3")
     _, whole, _ = run(*argv, "--json")
-    assert [json.loads(line).get("member") for line in whole.splitlines()] == [*[0] * 3, *[1] * 3, *[2] * 3, None]
+    *epochs, result = map(json.loads, whole.splitlines())
+    assert [row["member"] for row in epochs] == [*[0] * 3, *[1] * 3, *[2] * 3]
+    kept = [min(epochs[at : at + 3], key=lambda row: row["val_loss"]) for at in (0, 3, 6)]
+    held = sum((300 - row["rows"]) * row["val_mae"] for row in kept) / sum(300 - row["rows"] for row in kept)
+    assert result["held_mae"] == pytest.approx(held) and sum(300 - row["rows"] for row in kept) == 300
 
     def interrupted(self, epoch, logs=None):
         if (self.params["member"], epoch) == (1, 1):
@@ -188,7 +196,7 @@ def test_members_in_a_run_folder_go_on_to_the_same_bits(run, tmp_path, monkeypat
     assert {"checkpoint-0", "checkpoint-1", "config.toml"} <= {path.name for path in Path("run").iterdir()}
     code, out, err = run("train", "--resume", "run")
     assert (code, err) == (0, ""), err
-    assert fingerprint(out) == json.loads(whole.splitlines()[-1])["fingerprint"]
+    assert fingerprint(out) == result["fingerprint"]
     assert sorted(path.name for path in Path("run").iterdir()) == sorted(FILES)
     rows = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
     assert [row["member"] for row in rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -205,3 +213,23 @@ def test_members_that_cannot_be_are_refused(run, tmp_path, monkeypatch, data, ar
     write(tmp_path / "flights.csv", flights(60))
     code, _, err = run("train", "--data", data, "--label", "late", "--members", "2", *argv)
     assert code == 2 and said in err
+
+
+def test_the_page_on_tables_shows_what_the_command_line_prints(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text()
+    names: dict[str, list] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    with open("flights.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("carrier", "tail", "departs", "temp", "late"), *names["rows"]])
+    commands = page.split("```console\n$ firesteel ")[1].split("```")[0].split("$ firesteel ")
+    doctor, train, predict = ((lines[0].split(), lines[1:]) for lines in map(str.splitlines, commands))
+    capsys.readouterr()
+    assert run(*doctor[0])[1].splitlines() == doctor[1]
+    printed = run(*train[0], "--epochs", "1", "--hidden", "2")[1].splitlines()
+    assert printed[:3] == train[1][:3]
+    heads = [
+        [re.sub(r"[.\d]{4,}|  epoch.*|[0-9a-f]{64}", "", line) for line in lines] for lines in (printed, train[1])
+    ]
+    assert heads[0] == heads[1]
+    assert run(*predict[0])[1].splitlines() == predict[1]
