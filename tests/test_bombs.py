@@ -160,7 +160,7 @@ ROWS = {
     "index 2^31": ("libsvm", lambda: b"1 2147483647:1\n"),
     "a long index": ("libsvm", lambda: b"1 " + b"1" * 2**20 + b":1\n" * 9),
     "a long value": ("libsvm", lambda: b"1" + b" 1:1" * 2**18 + b" 2:" + b"1" * 2**20 + b"x\n"),
-    "a long cell": ("csv", lambda: b"a,b\n" + b"1,2\n" * 20_000 + b"1," + b"x" * 100_000 + b"\n"),
+    "a long cell": ("csv", lambda: b"a,b\n" + b"1,2\n" * 20_000 + b"1," + b"x" * 200_000 + b"\n"),
     "a cell that is almost a number": ("csv", lambda: b"a\n" + b"1" * 120_000 + b"x\n"),
     "a long word": ("text", lambda: b"1 2\n" + b"1" * 2**21 + b"x 2\n"),
     "a long setting": ("toml", lambda: b"[model]\nactivation = 3\nhidden = [" + b"1," * 2**17 + b"'']\n"),

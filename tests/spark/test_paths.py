@@ -17,7 +17,7 @@ from firesteel.spark import (
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.files import read_files, write_files
 from firesteel.spark.lines import paired
-from firesteel.spark.parquet import parquet_columns, read_parquet, write_parquet
+from firesteel.spark.parquet import parquet_columns, read_parquet, read_table, write_parquet
 from firesteel.spark.storage import literal, write_bytes
 from tests.places import FORMS, Place, asking
 from tests.spark.contract import ODD
@@ -148,7 +148,8 @@ def scored(spark, place, form):
     frame = spark.createDataFrame(rows, "features array<double>, label double").coalesce(1)
     write_files(frame, at("rows"), "parquet")
     assert read_files(spark, at("rows"), "parquet").count() == len(read_parquet(at("rows"), ["label"])["label"]) == 12
-    assert parquet_columns(at("rows")) == ["features", "label"]
+    names = parquet_columns(at("rows"))
+    assert names == ["features", "label"] == read_table(at("rows"), names).column_names
     write_parquet(at("column"), {"a": read_parquet(at("rows"), ["label"])["label"]})
     for name in ("x", "y"):
         (place / name).write_text("0 1\n1 0\n")
@@ -172,7 +173,7 @@ def scored(spark, place, form):
 
 
 def test_every_public_name_that_takes_a_path_is_tried():
-    words = {"explained(path)", "count_sound(path)"}  # what messages call the rows
+    words = {"explained(path)", "count_sound(path)", "arrays_of(path)"}  # what messages call the rows
     found = asking(*(f"firesteel.spark{module}" for module in ("", ".files", ".lines", ".parquet"))) - words
     source = inspect.getsource(scored)
     assert found
