@@ -27,7 +27,7 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import AdamW, Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, SparkJobError
 from firesteel.models import Sequential
 from firesteel.search.linear import Comparison, compare
 from firesteel.search.members import fit_members
@@ -530,7 +530,8 @@ class Results(Callback):
         compared = compare(kind, self.model, self.training, self.scored, rows, f"{self.stage.uid}: summary")
         self.summary, self.ended = replace(found, comparison=compared), True
         if self.scored is not self.training and not self.scored.sparse:
-            self.kept = ScoredRows.of(self.model._objective(), self.scored, self.model.theta, self.most)
+            with contextlib.suppress(SparkJobError):  # which ends no fit that has its network
+                self.kept = ScoredRows.of(self.model._objective(), self.scored, self.model.theta, self.most)
 
 
 def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:

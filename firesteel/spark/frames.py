@@ -273,8 +273,9 @@ class Frame:
         most, reading = first_of(network.inputs, most), packing.ReadOptions(network.dtype, skip=True, raw=raw)
         frame = self.frame.select(*(column.alias(name) for name, column in parts.items()))
         each = mapped(frame, packing.first_rows, packing.FIRST_SCHEMA, reading, network.centre, most)
-        merged = mapped(each.repartition(tables.GROUPS), packing.merge_first, packing.FIRST_SCHEMA, most)
-        found = collect(merged, "firesteel: the first rows").column("first").to_pylist()
+        for groups in (tables.GROUPS, 1):
+            each = mapped(each.repartition(groups), packing.merge_first, packing.FIRST_SCHEMA, most)
+        found = collect(each, "firesteel: the first rows").column("first").to_pylist()
         rows = FirstRows.sum([pickle.loads(one) for one in found], most).repeated(most) if found else np.empty((0, 1))
         if not len(rows):
             raise DataError(

@@ -24,6 +24,7 @@ from firesteel.train.rounds import rows_of
 MOST_ROWS = 20_000
 MOST_BYTES = 32 << 20
 """Most of a sample: what looking at it may cost the driver."""
+LARGEST = 2**64 - 1
 
 
 def sample(
@@ -133,8 +134,13 @@ def first_rows(
     """
     task = Task(objective, read_only(theta), shards=engine.shards, title=title)
     width, inputs, most = _width(objective), objective.network.inputs, first_of(objective.network.inputs, most)
-    found = list[FirstRows]()
-    for partial in engine.map(functools.partial(_first_rows, most), task):
+    last, found = LARGEST, list[FirstRows]()
+    if 8 * engine.shards * most * width > MOST_BYTES:  # then the keys come first, and no row that is not wanted
+        parts = [
+            p.sums.view(np.uint64) for p in engine.map(functools.partial(_first_keys, most), task) if p is not None
+        ]
+        last = int(np.unique(np.concatenate(parts))[:most][-1])
+    for partial in engine.map(functools.partial(_first_rows, most, last), task):
         if partial is not None:
             rows, copies = np.split(partial.sums.reshape(-1, width + 1), [width], axis=1)
             keys = row_keys(rows[:, :inputs], rows[:, inputs:-1])
@@ -148,11 +154,24 @@ def first_of(inputs: int, most: int) -> int:
     return max(1, min(most, MOST_BYTES // (8 * inputs)))
 
 
-def _first_rows(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the shard's first rows, each with the number of its copies behind it."""
+def _first_rows(most: int, last: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the shard's first rows up to a key, each with the number of its copies behind it."""
+    rows = _first(most, last, task, blocks)
+    return Partial(
+        np.zeros((0, len(task.theta)), task.theta.dtype), np.hstack([rows.rows, rows.copies[:, None]]).ravel()
+    )
+
+
+def _first_keys(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
+    """Return the keys of the shard's first rows, as float64 words."""
+    keys = _first(most, LARGEST, task, blocks).keys
+    return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), keys.view(np.float64))
+
+
+def _first(most: int, last: int, task: Task, blocks: Sequence[Block]) -> FirstRows:
     parts = list[FirstRows]()
     for block in blocks:
         x, y, w = rows_of((block, slice(None)), task.theta.dtype)
-        parts = [FirstRows.sum([*parts, FirstRows.of(row_keys(x, y), x, y, w, most)], most)]
-    flat = np.hstack([parts[0].rows, parts[0].copies[:, None]])
-    return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), flat.reshape(-1))
+        some = (keys := row_keys(x, y)) <= np.uint64(last)
+        parts = [FirstRows.sum([*parts, FirstRows.of(keys[some], x[some], y[some], w[some], most)], most)]
+    return parts[0]
