@@ -167,14 +167,14 @@ def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float =
         raise ValueError("its words do not lie one behind the other")
     if _taken(len(ends), text) > room:
         raise ValueError("too many words are described")
-    data, columns, at, start = text.tobytes(), list[Any](), 0, 0
+    data, columns, at, start = text.data, list[Any](), 0, 0
     for column in table["columns"]:
         if column["type"] == CATEGORY:
             count = whole(column["levels"])
             if count is None or not 0 <= count <= min(MOST_LEVELS, len(ends) - at):
                 raise ValueError("its words are not as many as its columns have")
             places = [start, *ends[at : at + count].tolist()]
-            levels = [str(data[a:b], "utf-8", "surrogatepass") for a, b in itertools.pairwise(places)]
+            levels = tuple([str(data[a:b], "utf-8", "surrogatepass") for a, b in itertools.pairwise(places)])
             column, at, start = {**column, "levels": levels}, at + count, places[-1]
         columns.append(column)
     if at < len(ends):
@@ -183,8 +183,12 @@ def with_words(table: dict[str, Any], arrays: Mapping[str, Array], room: float =
 
 
 def _taken(count: int, text: Array) -> int:
-    """Return the most bytes that Python's objects of so many words take; text: their UTF-8."""
-    return 80 * count + len(text) if (text < 128).all() else 108 * count + 4 * len(text)
+    """Return the most bytes that Python's objects of so many words take besides those of text, their UTF-8."""
+    if (text < 0x80).all():
+        return 72 * count
+    width = 4 if (text >= 0xF0).any() else 2 if (text >= 0xC4).any() else 1
+    letters = int(((text & 0xC0) != 0x80).sum())
+    return 100 * count + width * letters - len(text)
 
 
 def damaged(name: str, what: object) -> StoreError:

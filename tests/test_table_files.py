@@ -137,9 +137,10 @@ def test_words_that_are_none_of_a_table_are_refused(case):
 
 
 @pytest.mark.slow
-def test_many_words_are_read_in_the_memory_that_a_file_may_take():
+@pytest.mark.parametrize("word", ["word {:07}", "сло {:07}", "{:07}" + "x" * 193])
+def test_many_words_are_read_in_the_memory_that_a_file_may_take(word):
     """Eight columns of as many words as there can be: their description alone, as JSON, was refused."""
-    levels = [f"word {n:07}" for n in range(MOST_LEVELS)]
+    levels = sorted(word.format(n) for n in range(MOST_LEVELS))
     columns = tuple(CategoryColumn(f"c{n}", levels, one_hot=False) for n in range(8))
     model = Sequential([Schema(columns).layer(Table(output_dim=1)), Dense(1)])
     model.build((None, 8))

@@ -222,3 +222,10 @@ def test_a_million_different_words_are_profiled_in_bounded_time_and_memory():
     assert found.unique("t") and found.open_columns() == []
     assert peak - before < 150e6
     assert time.process_time() - begin < 30
+
+
+def test_the_commonest_words_are_kept_of_columns_that_have_too_many_together(monkeypatch):
+    monkeypatch.setattr(module, "ALL_LEVELS", 40)
+    often = [f"{n:02}" for n in range(30) for _ in range(2 + n)]
+    schema = learn(Profile.of({"a": words(often), "b": words(often[::-1])}, len(often)))
+    assert [column.levels for column in schema.columns] == [tuple(f"{n:02}" for n in range(10, 30))] * 2

@@ -44,6 +44,8 @@ ONE_HOT, FEW = 8, 12
 """Up to so many words have an input each; up to so many whole numbers are categories too."""
 FEWEST_BINS, MOST_BINS, TIME_BINS, ALL_BINS = 8, 32, 64, 4096
 """How many bins a number has at least and at most, a time at most, and all numbers together."""
+ALL_LEVELS = 1 << 19
+"""How many words all columns have together, at most: to read more takes more memory than their file may."""
 ROWS_A_BIN = 128
 """Between these a column has a bin for so many rows."""
 DAYS_SHARE, ROWS_A_DAY, MOST_CLASSES = 0.02, 8, 100
@@ -303,12 +305,13 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
         raise DataError("the table has no rows to learn from: give some", code="data-empty")
     numbers = sum(extent.kind not in WORDS for extent in profile.extents.values())
     usual = min(max(FEWEST_BINS, profile.rows // ROWS_A_BIN), ALL_BINS // max(1, numbers))
+    most = min(MOST_LEVELS, ALL_LEVELS // max(1, len(profile.extents) - numbers))
     found, left_out = list[TableColumn](), list[tuple[str, str]]()
     for name, extent in profile.extents.items():
         if extent.low > extent.high:
             learned: TableColumn | str = "every value is missing"
         elif extent.kind in WORDS:
-            learned = _category(profile, name, (counts or {}).get(name))
+            learned = _category(profile, name, (counts or {}).get(name), most)
         elif extent.low == extent.high:
             learned = "one value in all rows" if not extent.missing else _number(profile, name, 0, zone)
         else:
@@ -323,7 +326,7 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
     return Schema(tuple(found), tuple(left_out))
 
 
-def _category(profile: Profile, name: str, counts: Mapping[str, int] | None) -> TableColumn | str:
+def _category(profile: Profile, name: str, counts: Mapping[str, int] | None, most: int) -> TableColumn | str:
     words, missing = profile.words[name], profile.extents[name].missing > 0
     if profile.unique(name):
         return "nearly every row has a word of its own"
@@ -332,7 +335,7 @@ def _category(profile: Profile, name: str, counts: Mapping[str, int] | None) -> 
     least = max(2, profile.rows // 100_000)
     known = counts if counts is not None else dict(zip(words.words.tolist(), words.counts.tolist(), strict=True))
     counted = zip(shortened(known), known.values(), strict=True)
-    frequent = sorted((-count, encoded(one), one) for one, count in counted if count >= least)[:MOST_LEVELS]
+    frequent = sorted((-count, encoded(one), one) for one, count in counted if count >= least)[:most]
     levels = tuple(sorted([one for _, _, one in frequent], key=encoded))
     if not levels and not missing:
         return f"no value occurs {least} times"
