@@ -132,6 +132,8 @@ class TrainingPlan:
         """Return the means of what members measured, in the passes that were kept, on the rows held out for each."""
         kept = dict[int, Row]()
         for row in history.rows:
+            if row["member"] in history.left_out:
+                continue
             before = kept.get(row["member"])
             if before is None or not self.stopping or row["val_loss"] < before["val_loss"]:
                 kept[row["member"]] = row
@@ -144,7 +146,7 @@ class TrainingPlan:
         """Let the run folder, if there is one, take the average of all members."""
         for folder in callbacks:
             if hasattr(folder, "end_members"):
-                with self.source.engine(self.recipe.shards) as engine:
+                with self.source.engine(self.recipe.shards, centre=model.network.centre) as engine:
                     folder.end_members(model, engine)
 
 

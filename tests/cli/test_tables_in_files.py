@@ -204,6 +204,18 @@ def test_members_in_a_run_folder_go_on_to_the_same_bits(run, tmp_path, monkeypat
     assert json.loads(run("evaluate", "run", "--data", path, "--json")[1])["rows"] == 300
 
 
+def test_members_of_a_label_far_from_zero_are_looked_at_from_its_centre(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = flights()
+    path = write(tmp_path / "flights.parquet", {**columns, "delay": columns["delay"] + 1e9})
+    argv = ("train", "--data", path, "--label", "delay", "--ignore-cols", "late", *QUICK[:4], "--members", "2")
+    code, out, err = run(*argv, "--run", "run")
+    assert (code, err) == (0, ""), err
+    scores = json.loads(Path("run/metrics.json").read_text())["scores"]
+    found = json.loads(run("evaluate", "run", "--data", path, "--json")[1])
+    assert scores["training"]["mae"] == pytest.approx(found["mae"], abs=0.01) and 1 < found["mae"] < 500
+
+
 @pytest.mark.parametrize(
     "data, argv, said",
     [("flights.csv", ["--validation-split", "0.2"], "leave validation_split=0.2 out"), ("digits", [], "no table")],
