@@ -20,6 +20,7 @@ from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, wr
 from firesteel.datasets.files import must_not_exist
 from firesteel.datasets.sets import SETS
 from firesteel.errors import DataError, without_secrets
+from firesteel.tables.schema import NUMBERS
 
 data = App(name="data", help="Data sets, and files of rows.")
 
@@ -205,6 +206,13 @@ def convert(
     for path in (path for paths, _ in plan for path in paths):
         must_not_exist(path)
     loaded = [(paths, load(wanted)) for paths, wanted in plan]
+    for table in (rows.table for _, rows in loaded if rows.table is not None):
+        odd = [name for name, values in table.items() if values.kind not in NUMBERS or values.absent.any()]
+        raise DataError(
+            f"{source}: column {(odd or list(table))[0]!r} holds text, times, gaps or infinite values, and files are "
+            "written of numbers: fill it in, or name other columns with --features",
+            code="data-type",
+        )
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

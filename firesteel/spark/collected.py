@@ -41,8 +41,7 @@ class Collected(Arrays):
         super().__init__(rows.x, rows.y, rows.w, source.dtype, names=source.names, out=out)
         self.keys, self.prints, self.split = rows.keys, rows.prints, source.split
         self.feature_names, self.sparkSession = source.feature_names, source.sparkSession
-        self.whole, self.raw = survey, source.schema is not None
-        self.surveyed = survey
+        self.whole = self.surveyed = survey
 
     def survey(self) -> Survey:
         if self.surveyed is None:
@@ -52,8 +51,7 @@ class Collected(Arrays):
             check_weights(weights[1], self.names["weight"], "held out")
             classes = checks.count_classes(self.y, self.out, "row {}".format)
             part = replace(self.whole, rows=self.train, held=len(self.y) - self.train, classes=classes)
-            x = np.empty((len(self.y), 0)) if self.raw else self.x
-            self.surveyed = part.sampled(Sample.of(self.prints, x, self.y, self.out))
+            self.surveyed = part.sampled(Sample.of(self.prints, np.empty((len(self.y), 0)), self.y, self.out))
         return self.surveyed
 
     def shards_of(self, recipe: Recipe) -> int:

@@ -111,6 +111,8 @@ def test_every_kind_of_label_is_trained_scored_and_predicted(run, table, tmp_pat
         assert [row["prediction"] for row in rows] == [classes[number] for number in outputs.argmax(axis=1)]
         assert list(rows[0]) == ["prediction", *(f"probability_{name}" for name in classes)]
 
+    code, out, err = run("predict", "run", "--data", new, "--out", "none.csv", "--engine", "spark")
+    assert (code, out) == (2, "") and "leave --engine spark out" in err
     lacking = write(tmp_path / f"lacking{path.suffix}", {name: others[name] for name in others if name != names[0]})
     code, out, err = run("predict", "run", "--data", lacking, "--out", "none.csv")
     assert (code, out) == (3, "") and f"there is no column {names[0]!r}" in err and "lacking" in err
@@ -118,6 +120,63 @@ def test_every_kind_of_label_is_trained_scored_and_predicted(run, table, tmp_pat
         names[0] in run("inspect", "run")[1]
         and str(names[0]) in json.loads(run("inspect", "run", "--json")[1])["columns"]
     )
+
+
+def test_rows_of_a_test_part_are_encoded_as_those_of_training(run, table, tmp_path):
+    path, _ = table
+    others = write(tmp_path / f"others{path.suffix}", dict(reversed(flights(80, seed=2).items())))
+    argv = ("--label", "late", "--ignore-cols", "delay", *QUICK[:4], "--members", "2", "--run", tmp_path / "run")
+    code, out, err = run("train", "--data", path, "--test", others, *argv, "--json")
+    assert code == 0, err
+    scores, found = json.loads(out.splitlines()[-1]), run("evaluate", tmp_path / "run", "--data", others, "--json")[1]
+    assert json.loads(found) == {"rows": 80, "loss": scores["test_loss"], "accuracy": scores["test_accuracy"]}
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["scores"]["test"]["rows"] == 80
+
+
+def test_what_takes_numbers_alone_says_which_column_is_none(run, table, tmp_path):
+    path, _ = table
+    code, out, err = run("data", "convert", path, tmp_path / "made", "--to", "npz", "--label", "late")
+    assert (code, out) == (3, "") and "column 'carrier' holds text, times" in err and not (tmp_path / "made").exists()
+
+
+def rows(word="w", most=5):
+    lines = [f"{number / 8},{word}{number % most},{'no' if number % 3 else 'yes'}" for number in range(60)]
+    return "\n".join(lines)
+
+
+HOSTILE = {
+    "a byte order mark": ("\ufeffa,b,late\n" + rows(), "1 number (a), 1 text (b)"),
+    "quoted newlines": (
+        '"a\nb","c""d",late\n' + rows('"w\n').replace(",no", '",no').replace(",yes", '",yes'),
+        '1 number (a\\nb), 1 text (c"d)',
+    ),
+    "NUL": ("a,b,late\n" + rows("\0"), "1 number (a), 1 text (b)"),
+    "names like options": ("--data,-h,late\n" + rows(), "1 number (--data), 1 text (-h)"),
+    "names of ours": ("features,member,late\n" + rows(), "1 number (features), 1 text (member)"),
+    "emoji": ("gr\u00f6\u00dfe,\U0001f600,late\n" + rows(), "1 number (gr\u00f6\u00dfe), 1 text (\U0001f600)"),
+    "marks": ("a,b,late\n" + rows().replace("w0", "n/a").replace("w1", " "), "1 number (a), 1 text (b)"),
+    "marks among numbers": ("a,late\n" + "12,yes\nn/a,no\n13,no\n" * 20, "1 number (a)"),
+    "a long text": ("a,b,late\n" + rows("w" * 500), "1 number (a), 1 text (b)"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_odd_files_are_read(run, tmp_path, name):
+    content, columns = HOSTILE[name]
+    path = tmp_path / "rows.csv"
+    path.write_text(content)
+    code, out, err = run("train", "--data", path, "--label", "late", "--epochs", "1", "--members", "1")
+    assert (code, err, out.splitlines()[1]) == (0, "", f"features: {columns}")
+
+
+def test_many_columns_take_a_line(run, tmp_path):
+    names = [f"c{number}" for number in range(600)]
+    lines = [[f"{row * at % 17}" if at % 2 else f"w{row * at % 5}" for at in range(600)] for row in range(30)]
+    text = [",".join([*names, "late"]), *(",".join([*line, "yn"[at % 3 > 0]]) for at, line in enumerate(lines))]
+    (tmp_path / "rows.csv").write_text("\n".join(text))
+    code, out, err = run("train", "--data", tmp_path / "rows.csv", "--label", "late", "--dry-run")
+    assert (code, err) == (0, "") and len(out) < 2000
+    assert re.search(r"features: 282 numbers \(.*, \.\.\. \(282\)\), 240 texts \(.*; left out: one value in all", out)
 
 
 @pytest.mark.parametrize("wrong, said", [("text", "holds text values"), ("late", "did you mean 'late'?")])
