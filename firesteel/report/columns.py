@@ -45,6 +45,11 @@ class EncodedColumn:
         """All of its inputs."""
         return [*self.numbers, *self.plain, *([] if self.code is None else [self.code])]
 
+    @property
+    def levels(self) -> int:
+        """How many categories are known."""
+        return self.column.count - 2 if self.code is not None else len(getattr(self.column, "levels", ()))
+
     def missing(self, x: Array) -> npt.NDArray[np.bool_]:
         """Return which rows have no value, (n,), as far as that is known: where training had such rows."""
         if not getattr(self.column, "missing", False):
@@ -52,11 +57,11 @@ class EncodedColumn:
         return x[:, self.plain[-1]] == 1 if self.plain else x[:, self.code] == ABSENT
 
     def codes(self, x: Array) -> Codes | None:
-        """Return the number of each row's word, (n,); None where the column has no words."""
-        if not isinstance(self.column, CategoryColumn):
-            return None
+        """Return the number of each row's category, (n,); None where the column has none."""
         if self.code is not None:
             return x[:, self.code].astype(np.intp)
+        if not isinstance(self.column, CategoryColumn):
+            return None
         shown = x[:, self.plain][:, : len(self.plain) - self.column.missing]
         codes = np.where((shown != 0).any(axis=1), np.abs(shown).argmax(axis=1) + 2, UNSEEN)
         if len(self.column.levels) == 2:
@@ -97,9 +102,9 @@ def encoded_columns(schema: Schema) -> dict[str, list[EncodedColumn]]:
 def described(schema: Schema, training: Array, looked: Array | None) -> list[dict[str, Any]]:
     """Return what each column of a table was, from flat rows to train on and, where there are some, others.
 
-    unseen: the share of the others whose word is not known.  new: of those whose word no row to train on has, either.
-    rare: of the rows to train on whose word would not be known, or have no row, without them: where the others are
-    drawn alike it is `new`, or more.
+    unseen: the share of the others whose category is not known.  new: of those whose category no row to train on has,
+    either.  rare: of the rows to train on whose category would not be known, or have no row, without them: where the
+    others are drawn alike it is `new`, or more.
 
     Source: Good 1953, for `rare` as an estimate of `new`.
     """
@@ -111,8 +116,8 @@ def described(schema: Schema, training: Array, looked: Array | None) -> list[dic
         one["missing"] = np.mean([part.missing(rows).mean() for part in parts])
         if (codes := first.codes(rows)) is not None:
             known = first.codes(training)
-            assert known is not None and isinstance(first.column, CategoryColumn)
-            one |= {"levels": len(first.column.levels), "unseen": (codes == UNSEEN).mean()}
+            assert known is not None
+            one |= {"levels": first.levels, "unseen": (codes == UNSEEN).mean()}
             if looked is not None:
                 seen, counts = np.unique(known, return_counts=True)
                 one["rare"] = (np.isin(known, seen[counts <= 2]) | (known == UNSEEN)).mean()

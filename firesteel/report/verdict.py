@@ -17,8 +17,8 @@ UNSURE, CROOKED, WEAK, DEAD, FEW = 0.03, 0.05, 0.7, 0.2, 10
 """Of accuracy's uncertainty, calibration error, a class's recall compared with accuracy, the share of dead units, and
 the rows that a class needs to be judged: beyond these they are worth a word."""
 LEAK, DRIFT, UNKNOWN = 0.95, 0.02, 0.1
-"""Of what one column of a table is worth, and of the score; of rows with new words beyond chance; and of rows with a
-word that is not known: beyond these too."""
+"""Shares: of what one column of a table is worth, and of the score; of rows with new categories beyond chance; of
+rows with one that is not known: beyond these too."""
 LATE = 2.0
 """How many times longer than to its best epoch a training may go on."""
 
@@ -168,7 +168,7 @@ def _of_the_run(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> Iter
 
 
 def _of_the_table(evidence: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the columns of a table give cause for: a leak, drift, and words that nobody knows."""
+    """Yield what the columns of a table give cause for: a leak, drift, and categories that are not known."""
     if not (table := evidence.get("table")):
         return
     importance = evidence["importance"]
@@ -177,19 +177,19 @@ def _of_the_table(evidence: Mapping[str, Any]) -> Iterator[str]:
     near = score is not None and score - most > LEAK * (1 - most)
     if near and importance["tried"] > 1 and first[0]["drop"] > LEAK * importance["sum"]:
         yield f"“{first[0]['name']}” alone decides nearly everything: is it known when the answer is not?"
-    words = [row for row in table if row.get("unseen") is not None]
+    coded = [row for row in table if row.get("unseen") is not None]
     rows, drifted = evidence.get("sample", evidence["rows"]), list[str]()
-    for row in sorted(words, key=lambda row: row.get("rare", 0) - row.get("new", 0))[:1]:
+    for row in sorted(coded, key=lambda row: row.get("rare", 0) - row.get("new", 0))[:1]:
         new, rare = row.get("new", 0), row.get("rare", 0)
         if new - rare > max(DRIFT, 3 * math.sqrt(new * (1 - new) / rows)):
             drifted.append(row["column"])
             yield (
-                f"drift: {share(new)} of these rows have a word in “{row['column']}” that those it was trained on do "
-                f"not have, where {share(rare)} would be chance"
+                f"drift: {share(new)} of these rows have a value of “{row['column']}” that those it was trained on "
+                f"do not have, where {share(rare)} would be chance"
             )
-    for row in sorted(words, key=lambda row: -row["unseen"])[:1]:
+    for row in sorted(coded, key=lambda row: -row["unseen"])[:1]:
         if row["unseen"] > UNKNOWN and row["column"] not in drifted:
-            yield f"{share(row['unseen'])} of these rows have a word in “{row['column']}” that is not known"
+            yield f"{share(row['unseen'])} of these rows have a value of “{row['column']}” that is not known"
 
 
 def _of_the_rows(evidence: Mapping[str, Any]) -> Iterator[str]:

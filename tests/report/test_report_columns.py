@@ -14,6 +14,7 @@ from firesteel.report.page import render
 from firesteel.report.verdict import verdict
 from firesteel.tables.containers import columns_of
 from firesteel.tables.profile import schema_of
+from firesteel.tables.schema import DAY, ColumnValues
 from tests.report import runs
 
 HOSTILE = "<script>a.b</script>"
@@ -77,10 +78,25 @@ def test_what_each_column_was(schema, rows):
     ]
     assert found[HOSTILE]["missing"] == pytest.approx(0.2) and found["kind"]["missing"] == 0
     assert [found[name]["unseen"] for name in ("town", "kind", "yes")] == [1, 1, 1]
-    assert [found[name]["levels"] for name in ("town", "kind", "yes", HOSTILE)] == [30, 3, 2, None]
+    assert [found[name]["levels"] for name in ("town", "kind", "yes", HOSTILE)] == [30, 3, 2, None] and found[
+        "rooms"
+    ]["levels"] == 4
     assert found["town"]["new"] == 1 and found["town"]["rare"] == 0
     alike = {one["column"]: one for one in described(schema, rows, rows[:200])}
     assert alike["town"]["new"] == alike["town"]["unseen"] == 0 and "new" not in described(schema, rows, None)[0]
+
+
+def test_days_that_training_did_not_have_are_new():
+    rng = np.random.default_rng(0)
+    days = np.repeat(np.arange(18_000, 18_040), 50)
+    times = {"t": ColumnValues("timestamp", days * DAY + rng.integers(0, DAY, 2000))}
+    schema = schema_of(times, 2000, y=rng.normal(size=40)[days - 18_000] + rng.normal(size=2000))
+    training = schema.encode(times, 2000)
+    later = schema.encode({"t": ColumnValues("timestamp", times["t"].data + 30 * DAY)}, 2000)
+    (found,) = described(schema, training, later)
+    assert (found["kind"], found["levels"], found["rare"]) == ("time", 40, 0) and found["new"] == 0.75
+    (column,) = encoded_columns(schema)["t"]
+    assert column.value(training[0]) == "2019-04-14"
 
 
 def test_effects_are_means_over_rows_that_have_one_value(schema, rows, model):
@@ -130,4 +146,4 @@ def test_a_column_that_decides_all_is_a_worry():
 
 def test_words_that_training_did_not_have_are_drift():
     new = [f"t{n % 20}" if n % 3 else "somewhere else" for n in range(600)]
-    assert "drift: 33.3\u00a0% of these rows have a word in “town”" in leaking(town=new)
+    assert "drift: 33.3\u00a0% of these rows have a value of “town”" in leaking(town=new)
