@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
@@ -242,9 +243,14 @@ class Frame:
 
     @contextlib.contextmanager
     def kept(self) -> Iterator["Frame"]:
-        """Give these rows, of raw columns, out of Spark's cache, where they are computed once for several fits."""
+        """Give these rows, of raw columns, out of Spark's cache, where they are computed once for several fits.
+
+        A session that refuses to cache computes them for each of the fits.
+        """
         made = copy.copy(self)
-        made.frame = made.surveying = self.surveying.persist()
+        with contextlib.suppress(PySparkException):
+            made.surveying = self.surveying.persist()
+        made.frame = made.surveying
         made.parts = {name: F.col(name) for name in self.parts}
         try:
             yield made

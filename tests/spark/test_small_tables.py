@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from firesteel._checkpoints import Turns
@@ -191,6 +192,20 @@ def test_blocks_are_those_of_executors(frame, case):
             ):
                 assert isinstance(one, LocalEngine) and one.blocks
                 assert [block(info) for info in far.blocks] == [block(info) for info in one.blocks]
+
+
+def test_rows_are_computed_for_each_member_where_the_session_refuses_to_cache(frame, monkeypatch):
+    columns = Columns(("carrier", "temp"), "late", stage=True, classes=True, raw=True, zone="UTC")
+    source = Frame(frame, columns, "float32")
+    source.survey()
+
+    def persist(*given):
+        raise PySparkException("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST TABLE is not supported")
+
+    monkeypatch.setattr(type(frame), "persist", persist)
+    with source.kept() as rows:
+        wanted = Collected(source, source.survey()).folded(0, 2).survey()
+        assert rows.folded(0, 2).survey().held == wanted.held > 0
 
 
 def test_rows_that_change_between_two_looks_are_refused(frame):
