@@ -14,7 +14,7 @@ import pyarrow.compute  # noqa: F401  (pa.compute)
 import firesteel
 from firesteel.core.csr import CSR, Features
 from firesteel.core.types import Array
-from firesteel.errors import SparkSetupError
+from firesteel.errors import DataError, SparkSetupError
 
 Batches = Iterator[pa.RecordBatch]
 CleanRows = tuple[Features, Array, Array]
@@ -101,6 +101,17 @@ def widths(column: pa.Array) -> npt.NDArray[Any]:
 def clean_rows(batch: pa.RecordBatch) -> CleanRows:
     """Return x (n, I), y (n, T), w (n,) of a batch without nulls, with rows of one length."""
     return features(batch.column("x")), matrix(batch.column("y")), batch.column("w").to_numpy(zero_copy_only=False)
+
+
+def check_widths(column: pa.Array, inputs: int, name: str) -> None:
+    """Raise DataError unless each row has as many values as a network has inputs.  name: what to call the column."""
+    wrong = widths(column) != inputs
+    if wrong.any():
+        raise DataError(
+            f"{name} has {int(widths(column)[wrong][0])} values in a row, and the network takes {inputs}; "
+            f"{int(wrong.sum()):,} of {len(column):,} rows in this batch are like that",
+            code="data-width",
+        )
 
 
 def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:

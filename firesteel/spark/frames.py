@@ -278,7 +278,7 @@ class Frame:
         raw = None if raw is None else replace(raw, labels=tuple(labels or ()))
         most, reading = first_of(network.inputs, most), packing.ReadOptions(network.dtype, skip=True, raw=raw)
         frame = self.frame.select(*(column.alias(name) for name, column in parts.items()))
-        each = mapped(frame, packing.first_rows, packing.FIRST_SCHEMA, reading, network.centre, most)
+        each = mapped(frame, packing.first_rows, packing.FIRST_SCHEMA, reading, network, self.names["features"], most)
         for groups in (tables.GROUPS, 1):
             each = mapped(each.repartition(groups), packing.merge_first, packing.FIRST_SCHEMA, most)
         found = collect(each, "firesteel: the first rows").column("first").to_pylist()

@@ -21,6 +21,7 @@ import pyarrow as pa
 import firesteel
 from firesteel.core.centre import UNCENTRED, Centre, less
 from firesteel.core.csr import CSR, Features, joined, suited
+from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.spark import arrow
 from firesteel.spark.raw import RawColumns
@@ -121,12 +122,19 @@ def _without_invalid(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.Re
 FIRST_SCHEMA = "first binary"
 
 
-def first_rows(reading: ReadOptions, centre: Centre, most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the partition's rows of the smallest keys, which are those that the rows have less a centre."""
+def first_rows(
+    reading: ReadOptions, network: Network, name: str, most: int, batches: arrow.Batches
+) -> Iterator[pa.RecordBatch]:
+    """Yield the partition's rows of the smallest keys, which are those that the rows have less a network's centre.
+
+    name: what to call the features.  Raises DataError where rows are not as wide as the network.
+    """
     arrow.check_version(reading.version)
     dtype, parts = np.dtype(reading.dtype), list[FirstRows]()
     for given in batches:
-        here = read(whole(given, reading), reading)
+        batch = whole(given, reading)
+        arrow.check_widths(batch.column("x").drop_null(), network.inputs, name)
+        here, centre = read(batch, reading), network.centre
         near = (less(here.x, centre.features, dtype), less(here.y, centre.targets, dtype))
         keys = blocks.row_keys(*(canonical(part, dtype) for part in near))
         parts = [FirstRows.sum([*parts, FirstRows.of(keys, here.x, here.y, here.w.astype(dtype), most)], most)]

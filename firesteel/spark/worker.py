@@ -20,7 +20,7 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.fast.blas import one_blas_thread, steady
 from firesteel.fast.threads import QUIET
-from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, features, record_batch, widths
+from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, check_widths, features, record_batch
 from firesteel.spark.parcel import Parcel
 from firesteel.spark.raw import RawColumns
 from firesteel.tables.schema import ColumnValues
@@ -191,13 +191,7 @@ class Outputs:
         if null.any() and self.invalid == "error":
             raise self._refused("no value (null)", int(null.sum()), len(null))
         column = column.drop_null() if null.any() else column
-        wrong = widths(column) != self.network.inputs
-        if wrong.any():
-            raise DataError(
-                f"{self.name} has {int(widths(column)[wrong][0])} values in a row, and the network takes "
-                f"{self.network.inputs}; {int(wrong.sum()):,} of {len(column):,} rows in this batch are like that",
-                code="data-width",
-            )
+        check_widths(column, self.network.inputs, self.name)
         x: Features = features(column) if len(column) else np.zeros((0, self.network.inputs))
         if isinstance(x, CSR):
             refuse(misplaced(x, lambda row: f"row {row} of a batch")[0], len(x), {"features": self.name})
