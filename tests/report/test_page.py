@@ -251,6 +251,17 @@ def test_before_the_first_epoch_there_is_a_page(run):
     assert "no epoch is done yet" in render(run)
 
 
+def test_importance_as_earlier_runs_have_it_is_shown(folders, tmp_path):
+    shutil.copytree(folders[0] / "numbers", tmp_path / "run")
+    evidence = json.loads((tmp_path / "run" / "metrics.json").read_text())["evidence"]
+    inputs = [{"index": 0, "name": "a", "drop": 0.25}, {"index": 1, "name": "b", "drop": -0.5}]
+    importance = {"metric": "r2", "rows": 100, "repeats": 5, "tried": 2, "inputs": inputs}
+    edit(tmp_path / "run", evidence=evidence | {"importance": importance})
+    source = render(tmp_path / "run")
+    assert "the drop of r²." in source and "±" not in source
+    assert [row[-1] for row in cells(source, "What it looks at")] == ["drop", "0.2500", "−0.5000"]
+
+
 def test_what_is_missing_is_left_out(run):
     for name in ("history.jsonl", "config.toml", "env.json"):
         (run / name).unlink()
