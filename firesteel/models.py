@@ -19,7 +19,6 @@ from firesteel.core.faster import faster
 from firesteel.core.layers import Dropout, Input, Layer, Table, dense
 from firesteel.core.network import Network
 from firesteel.core.spec import spelled, whole
-from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
 from firesteel.tables.containers import columns_of
 from firesteel.tables.given import listed
@@ -174,15 +173,14 @@ class Sequential(Model):
         """Return each layer's name and type, output shape and number of parameters."""
         rows: list[tuple[str, str, int]] = []
         seen: Counter[str] = Counter()
-        shape: Shape = (self.network.inputs,)
-        for layer in self.layers:
-            if isinstance(layer, Input):
+        network, shape = self.network, self.network.shapes[0]
+        for number, node in enumerate(network.nodes):
+            if isinstance(node.layer, Input):
                 continue
-            count = 0
-            for part in layer.parts():
-                count += sum(int(np.prod(param.shape)) for param in part.params(shape).values())
-                shape = part.output_shape(shape)
-            kind = type(layer).__name__
+            own = [part for part in network.plan if part.node == number]
+            numbers, shape = [part.number for part in own], network.shapes[own[-1].makes[0]] if own else shape
+            count = sum(where.stop - where.start for at, _, _, where in network.layout.slices if at in numbers)
+            kind = type(node.layer).__name__
             name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
             rows.append((f"{name}{f'_{seen[name]}' if seen[name] else ''} ({kind})", f"(None, {shape[-1]})", count))
             seen[name] += 1

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -277,9 +277,15 @@ def resolve(
     return Config(**sections, file=file, named=frozenset(found))
 
 
-def to_toml(config: Config) -> str:
-    """Return the text of a file that says all of this; what is not set is left out."""
-    return secretless(to_tables(config)).lstrip()
+def to_toml(config: Config, open_: Collection[tuple[str, str]] = ()) -> str:
+    """Return the text of a file that says all of this; what is not set is left out.
+
+    open_: settings that are left out, too, where nobody has named them.
+    """
+    tables = to_tables(config)
+    for section, key in set(open_) - config.named:
+        tables[section].pop(key, None)
+    return secretless({name: table for name, table in tables.items() if table}).lstrip()
 
 
 def to_tables(config: Config) -> dict[str, dict[str, Any]]:

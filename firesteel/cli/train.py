@@ -27,7 +27,7 @@ from firesteel.cli.common import (
 )
 from firesteel.cli.config import Config, ModelSettings, RunSettings, TrainingSettings, resolve, to_tables, to_toml
 from firesteel.cli.progress import Beginning, EachRow, epochs_shown, is_live, waiting
-from firesteel.cli.training import Result, TrainingPlan, planned, settled
+from firesteel.cli.training import OPEN, Result, TrainingPlan, planned, settled
 from firesteel.cli.words import as_text, described, of_columns
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, SparkSetupError, without_secrets
@@ -170,7 +170,7 @@ def train(
         file, given["--run"] = _resumed(resume, file), ("run.folder", str(resume))
     config = _settings(file, given)
     if print_config:
-        print(to_toml(settled(config)), end="")
+        print(to_toml(settled(config), OPEN if config.data.train not in SETS else ()), end="")
         return
     console = Console(stderr=as_json)
     with ExitStack() as stack:

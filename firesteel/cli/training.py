@@ -167,6 +167,13 @@ def settled(config: Config) -> Config:
     return replace(config, data=data, model=model, training=how)
 
 
+OPEN = (
+    *(("model", key) for key in ("hidden", "activation", "dropout")),
+    *(("training", key) for key in ("optimizer", "epochs", "batch_size", "members")),
+)
+"""What the rows of a table decide where nobody names it."""
+
+
 def suited(config: Config, known: Defaults, rows: int) -> Config:
     """Return the settings for a table of so many rows, with its defaults for what nobody has named."""
     model = {"hidden": known.hidden, "activation": ACTIVATION, "dropout": DROPOUT}

@@ -234,6 +234,13 @@ def test_members_are_those_of_scikit_learns_words(run, table):
     assert fingerprint(out) == model.network_.fingerprint()
 
 
+def test_printed_settings_leave_open_what_the_rows_decide(run, tmp_path):
+    path = write(tmp_path / "flights.csv", flights(60))
+    argv = ("train", "--data", path, "--label", "late", "--epochs", "1")
+    (tmp_path / "settings.toml").write_text(run(*argv, "--print-config")[1])
+    assert fingerprint(run("train", tmp_path / "settings.toml")[1]) == fingerprint(run(*argv)[1])
+
+
 def test_members_in_a_run_folder_go_on_to_the_same_bits(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "flights.csv", flights())
@@ -257,6 +264,7 @@ def test_members_in_a_run_folder_go_on_to_the_same_bits(run, tmp_path, monkeypat
     assert (code, err) == (0, ""), err
     assert fingerprint(out) == result["fingerprint"]
     assert sorted(path.name for path in Path("run").iterdir()) == sorted(FILES)
+    assert "average (Average)" in run("inspect", "run")[1]
     rows = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
     assert [row["member"] for row in rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert fingerprint(run("train", "run/config.toml")[1]) == fingerprint(out)
