@@ -363,10 +363,11 @@ def _check_words(wanted: Ask, name: str, values: ColumnValues) -> None:
     if not (commas or few or kinds.get(name) == NUMBERS):
         return
     line, cell, count, rows = find_cell(path, name, lambda cell: not (is_number(cell) or is_missing(cell)))
+    other = f", or train without it (--ignore-cols {name}) or on its words (--column-kinds {name}=category)"
     raise DataError(
-        f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is no number, as do {count:,} of {rows:,} "
-        "rows, while it is a column of numbers: correct those cells, write numbers as 1.5 and what is missing as "
-        f"nothing; or train without it (--ignore-cols {name}) or on its words (--column-kinds {name}=category)",
+        f"{path}, line {line}: column {name!r} holds {cell[:40]!r}, which is no number; {count:,} of {rows:,} rows "
+        "are like that, in a column of numbers: write numbers as 1.5, and nothing where none is known"
+        f"{other if wanted.schema is None else ''}",
         code="data-text",
     )
 

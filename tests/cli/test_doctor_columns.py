@@ -9,11 +9,11 @@ import pytest
 
 FEW = [f"{number / 8}" for number in range(40)]
 BAD = {
-    "mixed": (["x", *FEW[1:]], "column 'mixed' holds 'x', which is no number, as do 1 of 40 rows"),
-    "flags": (["true", *FEW[1:]], "column 'flags' holds 'true', which is no number, as do 1 of 40 rows"),
+    "mixed": (["x", *FEW[1:]], "column 'mixed' holds 'x', which is no number; 1 of 40 rows"),
+    "flags": (["true", *FEW[1:]], "column 'flags' holds 'true', which is no number; 1 of 40 rows"),
     "commas": (
         [f'"1,{number}"' for number in range(40)],
-        "column 'commas' holds '1,0', which is no number, as do 40",
+        "column 'commas' holds '1,0', which is no number; 40",
     ),
 }
 GOOD = {

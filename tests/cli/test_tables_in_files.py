@@ -185,6 +185,10 @@ def test_what_a_model_was_not_trained_on_is_refused(run, table, tmp_path, monkey
     path, _ = table
     label = "lat" if wrong == "late" else "late"
     code, _, err = run("train", "--data", path, *QUICK, "--label", label, "--ignore-cols", "delay", "--run", "run")
+    if wrong == "text" and path.suffix == ".csv":
+        new = write(tmp_path / "stray.csv", flights(40) | {"temp": ["12 C", *["7"] * 39]})
+        code, _, err = run("predict", "run", "--data", new, "--out", "made.csv")
+        assert code == 3 and "stray.csv, line 2: column 'temp' holds '12 C'" in err and "--ignore-cols" not in err
     if wrong == "text":
         new = write(tmp_path / f"new{path.suffix}", flights(40) | {"departs": ["soon", "later"] * 20})
         code, _, err = run("predict", "run", "--data", new, "--out", "made.csv")
