@@ -68,9 +68,10 @@ def read(wanted: Ask, spark: "SparkSession | None", stack: ExitStack) -> FileRow
     words = [name for name in picked.features if kinds[name].startswith(("string", "date", "timestamp"))]
     if wanted.as_table or words:
         if "://" in wanted.path:
+            what = f"column {words[0]!r} holds more than numbers" if words else "its columns are those of a table"
             raise ConfigError(
-                f"{source}: column {(words or picked.features)[0]!r} holds more than numbers: such columns are read "
-                "from a file that is here: copy it, or give a stage of firesteel.spark the DataFrame: "
+                f"{source}: {what}, which is read from a file that is here: copy it, or give a stage of "
+                "firesteel.spark the DataFrame: "
                 f"NeuralNetworkClassifier(labelCol={','.join(picked.label)!r}).fit(df)",
                 code="config-engine",
             )

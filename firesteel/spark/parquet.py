@@ -65,8 +65,10 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str]) -> pa.Table
 def is_plain(column: pa.ChunkedArray) -> bool:
     """Return whether a column is one of finite numbers alone, of true and false, or of arrays."""
     kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_floating(kind):
-        return not column.null_count and bool(pa.compute.all(pa.compute.is_finite(column)).as_py())
+        return not column.null_count and bool(np.isfinite(column.to_numpy()).all())
     number = pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)
     nested = pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
     return nested or (number and not column.null_count)

@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from firesteel.cli.progress import EachMember
+from firesteel.cli.rows import Ask, load
 from firesteel.datasets.cells import read_cells
 from firesteel.layers import Dense, Dropout, Table
 from firesteel.models import Sequential, load_model
@@ -208,6 +209,17 @@ def test_numbers_alone_stay_what_they_were_unless_a_kind_is_named(run, tmp_path)
     for given, said in (("zip=categry", "such as zip=category"), ("zpi=category", "did you mean 'zip'?")):
         code, _, err = run("train", "--data", path, "--column-kinds", given)
         assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_numbers_of_any_type_of_parquet_are_numbers(tmp_path):
+    numbers = np.array([1, 2, 1, 4])
+    kinds = ("int8", "uint64", "float16", "float32", "float64", "bool")
+    made = {kind: pa.array(numbers.astype(kind)) for kind in kinds}
+    made |= {"decimal": made["float64"].cast(pa.decimal128(9, 2)), "chosen": pa.array(numbers).dictionary_encode()}
+    made["label"] = pa.array([0, 1, 0, 1])
+    assert load(Ask(str(write(tmp_path / "rows.parquet", made)), "parquet")).table is None
+    made["chosen"] = pa.array(["a", "b", "a", "b"]).dictionary_encode()
+    assert load(Ask(str(write(tmp_path / "words.parquet", made)), "parquet")).table is not None
 
 
 def test_moments_have_their_hours_in_a_zone(run, tmp_path):

@@ -307,3 +307,6 @@ def test_a_table_gives_the_same_bits_on_both_engines(run, tmp_path, gap):
     here, there = run(*argv), run(*argv, "--engine", "spark")
     assert there[0] == 0 and there[1].splitlines()[-1] == here[1].splitlines()[-1]
     assert [line for line in there[1].splitlines() if line.startswith("features: ")] == here[1].splitlines()[1:2]
+    elsewhere = (tmp_path / "rows.csv").as_uri()
+    code, _, err = run("train", "--data", elsewhere, "--epochs", "1", "--engine", "spark")
+    assert code == 2 and "NeuralNetworkClassifier(labelCol='label').fit(df)" in err
