@@ -92,7 +92,7 @@ def described(spark: SparkSession, title: str) -> Iterator[None]:
 
 
 class SparkEngine:
-    """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, a shard in each partition.
+    """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, each shard in one partition.
 
     blocks: what is known of them already; if nothing is, they are asked.  stored: whether the frame only reads
     packed blocks from storage, which costs little where a session refuses to cache.  survey: what is known of the

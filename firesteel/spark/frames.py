@@ -7,6 +7,7 @@ the functions of `packing.py`; the engine that holds the result is in `engine.py
 import contextlib
 import copy
 import functools
+import itertools
 import json
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,8 @@ from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient
 
+HELD_ROWS = 1 << 14
+"""So many rows held out are scored by one task: a task takes some 0.1 s."""
 LEADING = 3
 """How many leading columns identify a row in a message."""
 READING = "firesteel: reading the rows"
@@ -88,6 +91,11 @@ def parts_of(survey: Survey, shards: int | None, held: bool) -> int:
     count = Gradient().default_shards(0, None, blocks) if shards is None else shards
     check_shards(count, blocks)
     return count
+
+
+def partitions_of(survey: Survey, shards: int, held: bool) -> int:
+    """Return how many partitions so many shards lie in: fewer where rows that are only scored are few."""
+    return min(shards, -(-survey.held // HELD_ROWS)) if held else shards
 
 
 class Frame:
@@ -403,7 +411,9 @@ class Frame:
         """Return the number of shards, and the frame that packs the rows when it is computed."""
         count, blocks = parts_of(self.survey(), shards, held), blocks_of(self.survey(), held)
         reading = replace(self.reading, where=(), sparse=self.survey().sparse, centre=centre)
-        task = packing.PackTask(reading, blocks, partition_codes(count), held, self.columns.id is not None)
+        places = partitions_of(self.survey(), count, held)
+        codes = tuple(itertools.islice(itertools.cycle(partition_codes(places)), count))
+        task = packing.PackTask(reading, blocks, codes, held, self.columns.id is not None)
         heavy = [] if held else self._heavy(blocks, reading)
         if heavy:
             task = replace(task, heavy=tuple(one.key for one in heavy))
@@ -412,7 +422,7 @@ class Frame:
             spark = self.frame.sparkSession
             few = spark.createDataFrame([one.row() for one in heavy], packing.HEAVY_SCHEMA)
             packs = packs.union(mapped(few, packing.explode, packing.MINI_SCHEMA, task))
-        merged = mapped(packs.repartition(count, "part"), packing.merge_packs, packing.BLOCK_SCHEMA, task)
+        merged = mapped(packs.repartition(places, "part"), packing.merge_packs, packing.BLOCK_SCHEMA, task)
         return count, merged
 
     def _heavy(self, blocks: int, reading: packing.ReadOptions) -> list[packing.Heavy]:

@@ -28,7 +28,7 @@ from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
 from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
-from firesteel.spark.frames import Frame, blocks_of, parts_of
+from firesteel.spark.frames import Frame, blocks_of, partitions_of, parts_of
 from firesteel.spark.parcel import ship
 from firesteel.spark.storage import is_missing, literal, path_text, reach, remove
 from firesteel.tables.schema import Schema
@@ -101,7 +101,7 @@ class Packed:
             if (count, held, centre) not in self._engines:
                 frame, shift = self._frames[held], _apart(self._survey.centre, centre)
                 with alive(frame.sparkSession, "firesteel: packed rows"):
-                    rows = placed(frame, count, F.col("block"))
+                    rows = placed(frame, partitions_of(self._survey, count, held), F.col("block") % count)
                     made = SparkEngine(rows, count, self._survey, known_blocks(frame), self._stored, centre, shift)
                     self._engines[count, held, centre] = made
             engine = self._engines[count, held, centre]

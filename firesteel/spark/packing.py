@@ -388,7 +388,7 @@ class Heavy:
 
 @dataclass(frozen=True)
 class PackTask:
-    """codes: what to write into `part` so that Spark puts shard s into partition s.  heavy: keys of spread rows.
+    """codes: what to write into `part` so that Spark puts shard s into its partition.  heavy: keys of spread rows.
 
     held: whether it is the rows held out that are packed.  keyed: whether rows have keys other than their values'.
     """

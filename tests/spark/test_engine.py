@@ -1,6 +1,7 @@
 """The engine on Spark: what it ships, keeps, detects and leaves behind."""
 
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from firesteel.callbacks import LambdaCallback
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.spark import pack
+from firesteel.spark import frames, pack
 from firesteel.spark.columns import Columns
 from firesteel.spark.engine import partition_codes
 from firesteel.spark.frames import Frame
+from firesteel.spark.packed import packed as packed_again
 from firesteel.spark.parcel import archive
+from firesteel.train.partial import Task
+from firesteel.train.rounds import evaluate
 from tests.spark.conftest import fit, make_rows, network
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +78,27 @@ def test_each_shard_is_a_partition_of_its_own(spark, rows):
     where = engine.frame.select((F.col("block") % 4).alias("shard"), F.spark_partition_id().alias("partition"))
     assert all(row["shard"] == row["partition"] for row in where.collect())
     engine.close()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_rows_held_out_lie_in_few_partitions_with_the_same_sums(spark, rows, monkeypatch, packed):
+    model = network()
+    model.build((None, 6))
+    task = Task(model._objective(), model.theta, shards=4)
+    found = []
+    for most in (1, 100):
+        monkeypatch.setattr(frames, "HELD_ROWS", most)
+        source = Frame(rows.frame(spark), Columns(split=0.2), "float32")
+        assert 100 < source.survey().held <= 200
+        with (
+            packed_again(source, None) if packed else nullcontext(source) as held,
+            held.engine(4, held=True) as engine,
+        ):
+            where = engine.frame.select((F.col("block") % 4).alias("shard"), F.spark_partition_id().alias("part"))
+            places = {(row.shard, row.part) for row in where.distinct().collect()}
+            assert places == {(shard, shard if most == 1 else shard % 2) for shard in range(4)}
+            found.append([partial.sums.tobytes() for partial in engine.map(evaluate, task)])
+    assert found[0] == found[1] and len(set(found[0])) == 4
 
 
 def test_a_refused_cache_costs_time_and_nothing_else(spark, rows, monkeypatch):
