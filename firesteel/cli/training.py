@@ -35,6 +35,7 @@ from firesteel.tables.policy import (
     OPTIMIZER,
     PATIENCE,
     SHARE,
+    STRATEGY,
     Defaults,
     defaults_for,
 )
@@ -178,6 +179,8 @@ def suited(config: Config, known: Defaults, rows: int) -> Config:
     """Return the settings for a table of so many rows, with its defaults for what nobody has named."""
     model = {"hidden": known.hidden, "activation": ACTIVATION, "dropout": DROPOUT}
     training: dict[str, Any] = {"optimizer": OPTIMIZER.to_config(), "epochs": known.epochs}
+    if ("training", "optimizer") not in config.named:
+        training["strategy"] = STRATEGY.to_config()
     alone = config.training.validation_split != AUTOMATIC or config.model.initial is not None or rows < FEW
     training["members"] = 1 if alone else known.members
 

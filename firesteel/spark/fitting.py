@@ -24,7 +24,7 @@ from firesteel.core.layers import Dense, Dropout, Layer, Normalization, Table
 from firesteel.core.layers.dense import Linear
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.network import Network, Objective
-from firesteel.core.optimizers import AdamW, Optimizer
+from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, SparkJobError
@@ -54,7 +54,7 @@ from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import evaluate
 from firesteel.train.source import Survey, check_targets
 from firesteel.train.stopping import Stopping
-from firesteel.train.strategies import Gradient
+from firesteel.train.strategies import Average, Gradient
 
 
 @dataclass(frozen=True)
@@ -425,13 +425,15 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         if not isinstance(plan.recipe.strategy, Gradient):
             known["batchSize"] = found.batch_size
         made = self._plan(plan.columns, known)
-        optimizer, paces = made.optimizer, self.isSet("solver")
+        optimizer, paces, recipe = made.optimizer, self.isSet("solver"), made.recipe
         if not paces:
-            optimizer = AdamW(policy.RATE, use_ema=True, ema_momentum=policy.MOMENTUM)
+            optimizer = policy.OPTIMIZER
+            if isinstance(recipe.strategy, Average):
+                recipe = replace(recipe, strategy=policy.STRATEGY)
         whole, front = made.whole, Table(output_dim=found.output_dim)
         if whole and isinstance(whole[0], Table):
             front, whole = whole[0], whole[1:]
-        stopping = made.recipe.stopping
+        stopping = recipe.stopping
         assert stopping is not None
         if survey.held or plan.members > 1:
             patience = found.patience if self.getOrDefault("earlyStoppingRounds") == AUTOMATIC else stopping.patience
@@ -445,7 +447,7 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             paces=paces,
             whole=whole,
             front=(schema.layer(front) if not front.inputs else front,),
-            recipe=replace(made.recipe, stopping=stopping),
+            recipe=replace(recipe, stopping=stopping),
             patience=found.patience,
             bounds=source.ends if survey.targets == 1 else None,
         )

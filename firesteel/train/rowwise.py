@@ -182,7 +182,10 @@ class RowwiseStep:
 
 
 def spread(total: Partial, task: Task) -> Partial:
-    """Return the sum of the shards' partials with the rows in it that not all of them changed.  vectors: (K', P)"""
+    """Return the sum of the shards' partials with the rows in it that not all of them changed.  vectors: (K', P)
+
+    A row of an embedding is the mean of the shards that changed it, a row of a sparse kernel that of all.
+    """
     if not total.changed:
         return total
     before = (task.theta, *task.slots) if task.slots is not None else [np.zeros_like(task.theta)]
@@ -192,8 +195,12 @@ def spread(total: Partial, task: Task) -> Partial:
             vectors[:, where] = total.vectors[:, at : (at := at + shape[1])]
             continue
         one = next(changed)
-        left = np.maximum(1.0 - one.share, 0.0).astype(vectors.dtype)
+        left = np.maximum(1.0 - one.share, 0.0).astype(vectors.dtype)[:, None]
         for vector, values in zip(vectors, one.values, strict=True):
             matrix = vector[where].reshape(shape)
-            matrix[one.rows] = values + matrix[one.rows] * left[:, None] if left.any() else values
+            if task.objective.network.sparse:
+                matrix[one.rows] = values + matrix[one.rows] * left if left.any() else values
+            else:
+                rows = matrix[one.rows]
+                matrix[one.rows] = np.divide(values, 1 - left, out=rows, where=left < 1)
     return replace(total, vectors=vectors, changed=())

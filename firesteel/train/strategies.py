@@ -12,7 +12,7 @@ import numpy as np
 
 from firesteel.core.network import Network
 from firesteel.core.optimizers import Optimizer
-from firesteel.core.spec import Spec, number, resolver
+from firesteel.core.spec import Spec, integer, later, number, resolver
 from firesteel.core.update import constrain, update
 from firesteel.errors import ConfigError
 from firesteel.fast.compiled import surely
@@ -86,7 +86,13 @@ class Average(Strategy):
     """Shards train on their own for a round; then parameters and moments are averaged by row weight.
 
     With one shard it is ordinary mini-batch training, one round an epoch.
+
+    Args:
+        enough: From so many steps of a shard in an epoch on the learning rate stays as it is; with fewer it is
+            multiplied by how many times fewer they are, at most by the number of shards and by 16.
     """
+
+    enough: int = later(integer(2000, low=1, why="it is a number of steps"))
 
     def work(self) -> Work:
         return average
@@ -120,7 +126,8 @@ class Average(Strategy):
 
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
         """Multiply the learning rate: the fewer steps a shard takes between averages, the longer they must be."""
-        return optimizer.scaled(max(1.0, min(shards, 16, 2000 / shard_steps(rows, batch_size, shards))), shards)
+        factor = self.enough / shard_steps(rows, batch_size, shards)
+        return optimizer.scaled(max(1.0, min(shards, 16, factor)), shards)
 
     def vectors(self, optimizer: Optimizer) -> int:
         return 1 + len(optimizer.slots)

@@ -21,8 +21,9 @@ from firesteel.optimizers import SGD, Adam, AdamW, RMSprop
 from firesteel.report.settings import plain, to_toml
 from firesteel.testing import check_same_bits
 from firesteel.train.blocks import pack_arrays
-from firesteel.train.partial import Task
-from firesteel.train.rounds import step_for
+from firesteel.train.partial import Task, tree_sum
+from firesteel.train.rounds import average, step_for
+from firesteel.train.rowwise import spread
 from firesteel.train.step import SUB_BATCH, batches, cut
 from tests import graphs
 
@@ -166,17 +167,6 @@ def test_dense_layers_behind_a_table_have_the_same_bits_with_and_without_compile
     assert fitted(**settings).fingerprint() == compiled
 
 
-def test_what_only_some_shards_have_touched_is_averaged_with_what_the_others_left():
-    x, y = np.vstack([X[:, :1], np.full((1, 1), 299)]), np.append(Y, 2)
-    made = Sequential([Embedding(SIZE, 2, sparse_steps=True), Dense(3, "softmax")])
-    made.compile(SGD(0.5), "sparse_categorical_crossentropy")
-    made.fit(x, y, epochs=1, shards=2, seed=1, verbose=0)
-    dense = Sequential([Embedding(SIZE, 2), Dense(3, "softmax")])
-    dense.compile(SGD(0.5), "sparse_categorical_crossentropy")
-    dense.fit(x, y, epochs=1, shards=2, seed=1, verbose=0)
-    np.testing.assert_allclose(made.theta, dense.theta, rtol=1e-5, atol=1e-7)
-
-
 def test_a_saved_model_goes_on_as_it_was(tmp_path):
     made = fitted(epochs=2)
     made.save(tmp_path / "m.firesteel")
@@ -305,3 +295,32 @@ def test_one_table_may_be_read_by_several_nodes():
         made.fit(X[:, :2], X[:, 0] / 300, epochs=2, seed=1, verbose=0)
         thetas.append(made.theta.tobytes())
     assert thetas[0] == thetas[1]
+
+
+def test_of_several_shards_a_row_is_the_mean_of_those_that_touched_it():
+    net = Network.chain((Embedding(5, 2, "normal", sparse_steps=True), Dense(1)), 1)
+    theta, slots = net.init(1), np.zeros((2, net.layout.size), np.float32)
+    task = Task(Objective(net, losses.get("mse")), theta, slots, Adam(0.1), 4, shards=3, weight=12.0)
+
+    def shard(number, categories, weight=1.0):
+        x = np.repeat(np.array(categories, float), 2)[:, None]
+        (block,) = pack_arrays(x, x + 1, np.full(len(x), weight), np.dtype("float32"))
+        return average(task, [replace(block, id=number)], map)
+
+    parts = [shard(0, [0, 2, 2]), shard(1, [1, 2, 1]), shard(2, [4], weight=0.0)]
+    after = net.layout.views(spread(tree_sum(parts), task).vectors[0])[0]["e"]
+    alone = [
+        net.layout.views(spread(replace(part, changed=whole(part)), task).vectors[0])[0]["e"] for part in parts[:2]
+    ]
+    before = net.layout.views(theta)[0]["e"]
+    np.testing.assert_array_equal(after[[0, 1]], [alone[0][0], alone[1][1]])
+    np.testing.assert_allclose(after[2], (alone[0][2] + alone[1][2]) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(after[3:], before[3:])
+    assert (np.abs(after[:3] - before[:3]) > 0.05).all()
+
+
+def whole(part):
+    """Return the rows that a shard has changed, as if it were the only one."""
+    return tuple(
+        replace(one, values=one.values / one.share[0], share=one.share / one.share[0]) for one in part.changed
+    )

@@ -28,7 +28,7 @@ from firesteel.train.partial import Partial, Task
 from firesteel.train.recipe import Recipe
 from firesteel.train.state import Progress, TrainState
 from firesteel.train.stopping import Stopping
-from firesteel.train.strategies import OUTER_MOMENTUM, STRATEGIES, Average, Gradient, shard_steps
+from firesteel.train.strategies import OUTER_MOMENTUM, STRATEGIES, Average, Gradient, get, shard_steps
 
 RNG = np.random.default_rng(0)
 ROWS = 500
@@ -346,6 +346,15 @@ def test_the_local_rate_grows_with_the_shards_the_fewer_steps_they_take(rows, ba
     local = Average().local(SGD(0.1), rows, batch_size, shards)
     assert local.learning_rate == pytest.approx(0.1 * factor)
     assert Gradient().local(SGD(0.1), rows, batch_size, shards) == SGD(0.1)
+    local = Average(enough=20).local(SGD(0.1), rows, batch_size, shards)
+    assert local.learning_rate == pytest.approx(0.1 * max(1.0, min(shards, 20 * 32 * shards / rows)))
+
+
+def test_what_is_enough_stays_out_of_the_description_where_it_is_usual():
+    assert Average().to_config() == {"type": "Average"}
+    assert get(Average(enough=20).to_config()) == Average(enough=20)
+    with pytest.raises(ConfigError):
+        Average(enough=0)
 
 
 def test_a_shard_takes_one_step_at_least():

@@ -14,7 +14,7 @@ from firesteel.core.faster import faster
 from firesteel.core.initializers import RandomUniform
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.embedding import categories, scattered
-from firesteel.core.spec import choice, finite, flag, integer, number, whole
+from firesteel.core.spec import choice, finite, flag, integer, later, number, whole
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.errors import ConfigError
 
@@ -163,7 +163,7 @@ class Table(Layer):
     output_dim: int = integer(8, low=1, why="it is how many numbers stand for a category")
     unseen: float = number(0.01, low=0.0, below=1.0, why="it is the share of categories taken for unseen ones")
     sparse_steps: bool = flag(False)
-    shares: tuple[float, ...] = choice((), shares_of)
+    shares: tuple[float, ...] = later(choice((), shares_of))
 
     @property
     def random(self) -> bool:  # type: ignore[override]
