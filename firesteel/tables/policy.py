@@ -52,8 +52,8 @@ class Defaults:
 DROPOUT, RATE, MOMENTUM, ACTIVATION = 0.15, 0.002, 0.99, "silu"
 """Of every such network: the dropout behind each hidden layer, AdamW's rate, and what its averages keep at a step."""
 OPTIMIZER = AdamW(RATE, use_ema=True, ema_momentum=MOMENTUM)
-STRATEGY = Average(enough=20)
-"""Of shards: their pass is chosen, so that they need no larger rate, which the rows of rare words do not bear."""
+STRATEGY = Average(patient=True)
+"""Of shards: their pass is chosen, and the rows of rare words do not bear a larger rate."""
 FEW = 50
 """Rows of such a table from which on some are held out."""
 BY_ROWS = (

@@ -201,6 +201,5 @@ def spread(total: Partial, task: Task) -> Partial:
             if task.objective.network.sparse:
                 matrix[one.rows] = values + matrix[one.rows] * left if left.any() else values
             else:
-                rows = matrix[one.rows]
-                matrix[one.rows] = np.divide(values, 1 - left, out=rows, where=left < 1)
+                matrix[one.rows] = np.divide(values, 1 - left, out=matrix[one.rows], where=left < 1)
     return replace(total, vectors=vectors, changed=())

@@ -18,14 +18,7 @@ from firesteel.train.checks import Classes, Findings, Rule, refuse
 from firesteel.train.engine import Engine
 from firesteel.train.recipe import Recipe
 
-__all__ = [
-    "Source",
-    "Survey",
-    "check_kind",
-    "check_targets",
-    "check_weights",
-    "check_width",
-]
+__all__ = ["Source", "Survey", "check_kind", "check_targets", "check_weights", "check_width"]
 
 
 @dataclass(frozen=True)

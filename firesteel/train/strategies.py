@@ -12,7 +12,7 @@ import numpy as np
 
 from firesteel.core.network import Network
 from firesteel.core.optimizers import Optimizer
-from firesteel.core.spec import Spec, integer, later, number, resolver
+from firesteel.core.spec import Spec, flag, later, number, resolver
 from firesteel.core.update import constrain, update
 from firesteel.errors import ConfigError
 from firesteel.fast.compiled import surely
@@ -88,11 +88,11 @@ class Average(Strategy):
     With one shard it is ordinary mini-batch training, one round an epoch.
 
     Args:
-        enough: From so many steps of a shard in an epoch on the learning rate stays as it is; with fewer it is
-            multiplied by how many times fewer they are, at most by the number of shards and by 16.
+        patient: Whether the epoch to keep is chosen, so that shards may take more of them: then the learning rate
+            stays as it is, and only averages of the weights forget faster, where a shard takes few steps.
     """
 
-    enough: int = later(integer(2000, low=1, why="it is a number of steps"))
+    patient: bool = later(flag(False))
 
     def work(self) -> Work:
         return average
@@ -126,8 +126,11 @@ class Average(Strategy):
 
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
         """Multiply the learning rate: the fewer steps a shard takes between averages, the longer they must be."""
-        factor = self.enough / shard_steps(rows, batch_size, shards)
-        return optimizer.scaled(max(1.0, min(shards, 16, factor)), shards)
+        most, enough = (1, 20) if self.patient else (16, 2000)
+        few = max(1.0, min(shards, enough / shard_steps(rows, batch_size, shards)))
+        if self.patient and optimizer.use_ema:  # whose 100 steps would be a hundred epochs
+            optimizer = replace(optimizer, ema_momentum=optimizer.ema_momentum**few)
+        return optimizer.scaled(min(few, most), shards)
 
     def vectors(self, optimizer: Optimizer) -> int:
         return 1 + len(optimizer.slots)

@@ -346,15 +346,20 @@ def test_the_local_rate_grows_with_the_shards_the_fewer_steps_they_take(rows, ba
     local = Average().local(SGD(0.1), rows, batch_size, shards)
     assert local.learning_rate == pytest.approx(0.1 * factor)
     assert Gradient().local(SGD(0.1), rows, batch_size, shards) == SGD(0.1)
-    local = Average(enough=20).local(SGD(0.1), rows, batch_size, shards)
-    assert local.learning_rate == pytest.approx(0.1 * max(1.0, min(shards, 20 * 32 * shards / rows)))
+    assert Average(patient=True).local(SGD(0.1), rows, batch_size, shards) == SGD(0.1)
 
 
-def test_what_is_enough_stays_out_of_the_description_where_it_is_usual():
+@pytest.mark.parametrize("rows, shards, times", [(1000, 1, 1), (1000, 8, 5.12), (100, 8, 8), (10**5, 8, 1)])
+def test_patient_shards_of_few_steps_have_averages_that_forget_faster(rows, shards, times):
+    averaged = SGD(0.1, use_ema=True, ema_momentum=0.9)
+    local = Average(patient=True).local(averaged, rows, 32, shards)
+    assert local == replace(averaged, ema_momentum=0.9**times)
+    assert Average().local(averaged, rows, 32, shards).ema_momentum == 0.9
+
+
+def test_patience_stays_out_of_the_description_where_there_is_none():
     assert Average().to_config() == {"type": "Average"}
-    assert get(Average(enough=20).to_config()) == Average(enough=20)
-    with pytest.raises(ConfigError):
-        Average(enough=0)
+    assert get(Average(patient=True).to_config()) == Average(patient=True)
 
 
 def test_a_shard_takes_one_step_at_least():
