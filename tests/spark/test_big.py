@@ -153,7 +153,7 @@ def test_a_parcel_that_was_not_taken_apart_is_its_pickle():
 
 
 def test_r11_a_model_that_the_driver_may_not_take_is_refused_before_it_trains(spark, rows, monkeypatch):
-    monkeypatch.setattr(spark_engine, "_most_result", lambda spark: 500.0)
+    monkeypatch.setattr(spark_engine, "most_result", lambda spark: 500.0)
     model = network()
     with pytest.raises(
         ConfigError, match=r"\(3 times 73 parameters\).*maxResultSize allows 0: start Spark"
@@ -185,4 +185,4 @@ def test_the_limit_is_read_as_spark_reads_it(text, bytes_):
             def get(name, default):
                 return text
 
-    assert spark_engine._most_result(Session()) == bytes_
+    assert spark_engine.most_result(Session()) == bytes_

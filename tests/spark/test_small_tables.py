@@ -11,7 +11,7 @@ from firesteel._checkpoints import Turns
 from firesteel.core.centre import UNCENTRED
 from firesteel.errors import DataError
 from firesteel.models import Sequential
-from firesteel.optimizers import SGD, AdamW
+from firesteel.optimizers import SGD
 from firesteel.search.members import members_of
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor, checkpoints, collected, fitting
 from firesteel.spark.checkpoints import SparkCheckpoints
@@ -92,10 +92,10 @@ def test_a_member_is_the_fit_that_it_would_be_alone(frame, near):
     rows = Collected(source, source.survey()).folded(1, 2)
     member = near[1].network.members[1]
     alone = Sequential(member.layers)
-    optimizer = AdamW(policy.RATE, use_ema=True, ema_momentum=policy.MOMENTUM)
-    alone.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    alone.compile(policy.OPTIMIZER, "sparse_categorical_crossentropy", ["accuracy"])
     alone.schema = source.schema
-    fit(alone, rows, Recipe(2, 16, shards=2, seed=1, stopping=Stopping("val_loss", patience=32)))
+    stopping = Stopping("val_loss", patience=32)
+    fit(alone, rows, Recipe(2, 16, policy.STRATEGY, shards=2, seed=1, stopping=stopping))
     assert alone.fingerprint() == member.fingerprint()
 
 
