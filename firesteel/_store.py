@@ -128,12 +128,12 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
         named = tensor_names(network)
         shapes = dict(zip(named, (shape for _, _, shape, _ in network.layout.slices), strict=True))
         state = [part for part in VECTORS if "state" in header and part in entries]
-        told = [part for part in WORDS if "table" in header and part in entries]
-        shapes |= {part: tuple(entries[part]["shape"]) for part in (*state, *told)}
+        stored = [part for part in WORDS if "table" in header and part in entries]
+        shapes |= {part: tuple(entries[part]["shape"]) for part in (*state, *stored)}
         kinds = {part: (WORDS.get(part, network.dtype), shape) for part, shape in shapes.items()}
         parts = arrays(data, entries, kinds)
         weights, moments = parts[: len(named)], parts[len(named) : len(named) + len(state)]
-        words = dict(zip(told, parts[len(named) + len(state) :], strict=True))
+        words = dict(zip(stored, parts[len(named) + len(state) :], strict=True))
         theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in weights)])
         if header.get("sha256") != checksum(header, theta, *moments, *words.values(), size=len(data)):
             raise ValueError("its checksum is not that of its content")
