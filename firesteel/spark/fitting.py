@@ -326,9 +326,9 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
 
     def _members(self, source: Frame | Packed, rows: int) -> int:
         """Return how many networks are trained on so many rows."""
-        far = isinstance(source, Packed) and (source.near is None or source.split > 0)
+        fixed = isinstance(source, Packed) and (source.near is None or source.split > 0)
         given = self._if_set("members")
-        if given or far or self._alone(source.columns) or rows < policy.FEW:
+        if given or fixed or self._alone(source.columns) or rows < policy.FEW:
             return given or 1
         return policy.defaults_for(rows).members
 
