@@ -113,7 +113,11 @@ class TrainingPlan:
                 return {"callbacks": called, "checkpoints": kept, "extra": extra}
             if kept is not None:  # until all have been trained
                 kept = FileCheckpoints(f"{kept.path}-{number}", delete=False)
-            return {"callbacks": called, "checkpoints": kept, "extra": {**extra, "member": number}}
+            return {
+                "callbacks": called,
+                "checkpoints": kept,
+                "extra": {**extra, "member": number, "members": self.members},
+            }
 
         start, held = time.perf_counter(), None
         if self.members == 1:

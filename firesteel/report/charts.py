@@ -101,17 +101,22 @@ def curves(
 ) -> str:
     """Return the chart of one measure over the epochs, of training rows and, where there are some, of others.
 
-    epochs: from 0.  best: the epoch to mark.  loss: whether it may stand on a log scale.
+    epochs: from 0; those of several trainings one after another, whose lines are fainter.  best: the epoch to mark.
+    loss: whether it may stand on a log scale.
     """
-    at = np.array(epochs, float) + 1
+    ends = np.flatnonzero(np.diff(epochs) <= 0) + 1
+    at = np.insert(np.array(epochs, float) + 1, ends, math.nan)
     named = (("training", FIRST, training), ("validation", SECOND, validation))
-    lines = [(label, colour, _floats(values)) for label, colour, values in named]
+    lines = [(label, colour, np.insert(_floats(values), ends, math.nan)) for label, colour, values in named]
     lines = [line for line in lines if np.isfinite(line[-1]).any()]
-    ends = "; ".join(f"{line[0]} ends at {line[-1][np.isfinite(line[-1])][-1]:.4g}" for line in lines)
+    text = f"Line chart over {len(epochs)} epochs" + (f" of {len(ends) + 1} trainings: " if len(ends) else ": ")
+    text += "; ".join(f"{line[0]} ends at {line[-1][np.isfinite(line[-1])][-1]:.4g}" for line in lines)
+    alpha = 0.5 if len(ends) else None
 
     def draw(axes: Axes) -> None:
         for label, colour, y in lines:
-            axes.plot(at, y, STYLES[label] if len(at) <= MARKED else STYLES[label][1:], color=colour)
+            style = STYLES[label] if len(at) <= MARKED else STYLES[label][1:]
+            axes.plot(at, y, style, color=colour, alpha=alpha)
         values = np.concatenate([line[-1] for line in lines])
         values = values[np.isfinite(values)]
         if loss and values.min() > 0 and values.max() > LOG * values.min():
@@ -132,9 +137,9 @@ def curves(
             )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
         axes.set_xlabel("epoch")
-        _named(axes, at[-1], lines)
+        _named(axes, np.nanmax(at), lines)
 
-    return _drawn(name, f"Line chart over {len(at)} epochs: {ends}", draw)
+    return _drawn(name, text, draw)
 
 
 def _named(axes: Axes, end: float, lines: Sequence[tuple[str, str, Array]]) -> None:

@@ -6,14 +6,15 @@ Shapes: n rows, I inputs, T target columns, O outputs, K classes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from firesteel.core.metrics import R2Score
-from firesteel.core.network import Network
+from firesteel.core.network import Network, Objective
 from firesteel.core.seeds import rng_for
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
@@ -102,14 +103,50 @@ class DisplayNames:
             )
 
 
+@dataclass(frozen=True)
+class Exam:
+    """A network, rows that it is examined on, and what takes all of them, measured while they are there.
+
+    shuffled: rows that its importances are measured on.  compared: its score, and those of others.
+    """
+
+    objective: Objective
+    theta: Array
+    rows: SampledRows
+    shuffled: ScoredRows
+    compared: dict[str, Any]
+
+    @staticmethod
+    def of(
+        model: Sequential, rows: SampledRows, training: SampledRows, names: DisplayNames, most: int = MOST_ROWS
+    ) -> "Exam":
+        """Return the exam of a model on some rows.  most: rows that importances are measured on."""
+        objective = model._objective()
+        reading = Reading(task_of(model, np.vstack([rows.y, training.y])), objective.loss, model.network.outputs)
+        with _plainly():
+            compared = _compared(model, reading, rows, training, _called(reading, names))
+            return Exam(objective, model.theta, rows, _shuffled(model, rows, most), compared)
+
+
 # The whole examination
 
 
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Let numbers be what they are: the same on one thread, and without warnings."""
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        yield
+
+
 def examine(
-    model: Sequential, rows: SampledRows, training: SampledRows, names: DisplayNames | None = None
+    model: Sequential,
+    rows: SampledRows | Sequence[Exam],
+    training: SampledRows,
+    names: DisplayNames | None = None,
 ) -> dict[str, Any]:
     """Return the evidence: how good a trained model is on `rows`, what it gets wrong, and what it looks at.
 
+    rows: or the exams of the members that the model is the average of, each on the rows that it was trained without.
     training: rows that it learned from; baseline and linear model learn from them, and over-fitting shows in them.
     Counts are sums of the rows' weights.  Nothing in the result is NaN: what is undefined is None.
     Raises ConfigError for names that do not fit the network.
@@ -127,31 +164,34 @@ def examine(
     names = names or DisplayNames()
     network = model.network
     names.check(network.inputs, network.outputs)
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _plain(_examined(model, rows, training, names))
+    exams = [Exam.of(model, rows, training, names)] if isinstance(rows, SampledRows) else rows
+    with _plainly():
+        return _plain(_examined(model, exams, training, names))
 
 
-def _examined(model: Sequential, rows: SampledRows, training: SampledRows, names: DisplayNames) -> dict[str, Any]:
+def _examined(model: Sequential, exams: Sequence[Exam], training: SampledRows, names: DisplayNames) -> dict[str, Any]:
     objective, network = model._objective(), model.network
+    x, y, weight = (np.concatenate([getattr(one.rows, part) for one in exams]) for part in ("x", "y", "weight"))
+    rows = replace(exams[0].rows, x=x, y=y, weight=weight)
     task = task_of(model, np.vstack([rows.y, training.y]))
     reading = Reading(task, objective.loss, network.outputs)
     called = _called(reading, names)
     w = positive(rows.weight)
     with threads() as run:
-        use = Use(objective, model.theta, run)
-        p = use.outputs(rows.x)
+        p = np.concatenate([Use(one.objective, one.theta, run).outputs(one.rows.x) for one in exams])
         truth, predicted = reading.truth(rows.y), reading.predicted(p)
         layers = layers_of(objective, model.theta, rows.x, rows.y, w)
-    found: dict[str, Any] = {"set": rows.set, "rows": rows.scored, "of": rows.of, "sample": len(rows.x)}
-    found |= {"metric": reading.metric} | _compared(model, reading, rows, training, truth, called)
+    found: dict[str, Any] = {"set": rows.set, "sample": len(rows.x), "members": len(exams)}
+    found |= {"metric": reading.metric} | _together([one.compared for one in exams])
     measured = _numbers if task == "regression" else _classes
     found |= measured(reading, truth, predicted, reading.chances(p), w, called)
-    importances, schema = _importances(model, rows), model.schema
+    importances, schema = _importances(model, [one.shuffled for one in exams]), model.schema
     importance = _importance(importances, names, schema is not None)
     found |= {"importance": importance, "layers": layers}
     first = [item.get("index", item.get("name")) for item in importance["inputs"]]  # of a picture all, in order
     if schema is not None:
-        found["table"] = columns.described(schema, training.x, None if rows.set == training.set else rows.x)
+        apart = len(exams) > 1 or rows.set == training.set  # and there are no others to tell from them
+        found["table"] = columns.described(schema, rows.x if apart else training.x, None if apart else rows.x)
         found["effects"] = _effects(model, reading, rows, importances, called)
         parts = columns.encoded_columns(schema)
     for mistake in found["mistakes"]:
@@ -164,11 +204,16 @@ def _examined(model: Sequential, rows: SampledRows, training: SampledRows, names
     return found
 
 
-def _importances(model: Sequential, rows: SampledRows) -> Importances:
-    objective, engine = model._objective(), rows.all(model.network)
+def _shuffled(model: Sequential, rows: SampledRows, most: int) -> ScoredRows:
+    """Return the rows that importances are measured on."""
+    engine = rows.all(model.network)
     if engine.sparse:  # the sample is all that there is as numbers
-        engine = whole(model.network, rows.x[:MOST_ROWS], rows.y[:MOST_ROWS], positive(rows.weight[:MOST_ROWS]))
-    return measured([ScoredRows.of(objective, engine, model.theta)], places_of(model.schema, model.network.inputs))
+        engine = whole(model.network, rows.x[:most], rows.y[:most], positive(rows.weight[:most]))
+    return ScoredRows.of(model._objective(), engine, model.theta, most)
+
+
+def _importances(model: Sequential, parts: Sequence[ScoredRows]) -> Importances:
+    return measured(parts, places_of(model.schema, model.network.inputs))
 
 
 def _importance(found: Importances, names: DisplayNames, table: bool) -> dict[str, Any]:
@@ -246,8 +291,23 @@ def _count(weight: float) -> float:
 # Compared with what
 
 
+def _together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what several exams came to: the sums of their rows, and the means of their scores over them."""
+    rows = [one["rows"] for one in found]
+
+    def mean(scores: Sequence[float | None]) -> float | None:
+        return None if None in scores else float(np.average(scores, weights=rows))  # type: ignore[arg-type]
+
+    made = found[0] | {"rows": sum(rows), "of": sum(one["of"] for one in found)}
+    made["score"] = mean([one["score"] for one in found])
+    for name in ("training", "baseline", "linear"):
+        each = [one[name] for one in found]
+        made[name] = None if None in each else {**each[0], "score": mean([one["score"] for one in each])}
+    return made
+
+
 def _compared(
-    model: Sequential, reading: Reading, rows: SampledRows, training: SampledRows, truth: Array, called: list[str]
+    model: Sequential, reading: Reading, rows: SampledRows, training: SampledRows, called: list[str]
 ) -> dict[str, Any]:
     """Return the scores of the network, of a linear model and of one answer for every row, over the same rows."""
     own = replace(model._objective(), metrics=(("score", metric_of(reading.task, reading.loss, reading.outputs)),))
@@ -259,11 +319,14 @@ def _compared(
     score, *found = scores(rows.all(model.network), pairs)
     learned = score if rows.set == training.set else scores(training.all(model.network), pairs[:1])[0]
     name, answer = _answer(reading, training, called)
+    truth = reading.truth(rows.y)
     constant = (
         found[0] if found else reading.score(truth, np.broadcast_to(answer, truth.shape), positive(rows.weight))
     )
     note = too_wide(training.x.shape[1]) if others is None else others.note
     return {
+        "rows": rows.scored,
+        "of": rows.of,
         "score": score,
         "training": {"rows": len(training.x), "score": learned},
         "baseline": {"name": name, "score": constant},

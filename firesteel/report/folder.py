@@ -29,8 +29,9 @@ from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
 from firesteel.models import Sequential
 from firesteel.report import settings
-from firesteel.report.evidence import DisplayNames, SampledRows, examine
+from firesteel.report.evidence import DisplayNames, Exam, SampledRows, examine
 from firesteel.report.reading import task_of
+from firesteel.tables.importance import MOST_ROWS
 from firesteel.tables.sampling import sample
 from firesteel.train.callbacks import Logs
 from firesteel.train.engine import Engine, LocalEngine
@@ -110,6 +111,7 @@ class RunFolder(Callback):
         if self.ours and self.params.get("member"):  # the first has taken the folder
             return
         self.ours = False
+        self.members, self.exams = list[dict[str, Any]](), list[Exam]()
         self.names.check(self.model.network.inputs, self.model.network.outputs)
         self._take_folder()
         self.ours = True
@@ -146,13 +148,16 @@ class RunFolder(Callback):
         self.set_model(model)
         self.set_rows(model._objective(), engine, None)
         self.sample = self._rows("training", self.objective, engine)
-        self._write("history.jsonl", model.history.to_jsonl() if model.history else "")
+        if model.history:
+            self._write("history.jsonl", model.history.to_jsonl())
+            self.members += [{"member": number, "left_out": why} for number, why in model.history.left_out.items()]
         self.on_train_end()
         for path in self.folder.glob(f"{CHECKPOINT}-*"):
             path.unlink()
 
     def on_train_end(self, logs: Logs = None) -> None:
         if "member" in self.params:  # and others are to come
+            self._end_member(self.params["member"])
             return
         with self.lock:
             scores, evidence = self._looked_at()
@@ -162,6 +167,25 @@ class RunFolder(Callback):
         with self.lock, suppress(StoreError):  # a disk that is full must not hide the first cause
             if self.ours:
                 self._put("diverged" if isinstance(error, DivergenceError) else "interrupted")
+
+    def _end_member(self, number: int) -> None:
+        """Keep what a member has come to on the rows that it was trained without, while they are there."""
+        assert self.validation is not None
+        kept, held = self._kept_epoch(), self._rows("validation", self.objective, self.validation)
+        found = {
+            "member": number,
+            "rows": held.of,
+            "epochs": len(self.model.history.rows),
+            "best_epoch": kept["epoch"],
+        }
+        self.members.append(found | {"scores": {name: kept[f"val_{name}"] for name in self.objective.names}})
+        if self.test is None:
+            training = self._rows("training", self.objective, self.training)
+            self.exams.append(Exam.of(self.model, held, training, self.names, MOST_ROWS // self.params["members"]))
+
+    def _kept_epoch(self) -> dict[str, Any]:
+        history = self.model.history
+        return next((row for row in history.rows if row["epoch"] == history.best), history.rows[-1])
 
     # What is written
 
@@ -193,6 +217,7 @@ class RunFolder(Callback):
             "feature_names": self.names.features,
             "picture": self.names.picture,
             "shard_seconds": np.sum([row["by_shard"] for row in self.model.history.rows] or [[]], axis=0).tolist(),
+            "members": self.members,
             "scores": scores or {},
         }
         if evidence is not None:
@@ -220,13 +245,15 @@ class RunFolder(Callback):
 
     def _looked_at(self) -> tuple[dict[str, Any], Any]:
         """Return the scores of every set of rows, and what the network does with some of the last of them."""
-        history, theta = self.model.history, self.model.theta
-        kept = next((row for row in history.rows if row["epoch"] == history.best), history.rows[-1])
-        scores = {"training": {name: kept[name] for name in self.objective.names if name in kept}}
-        if "member" in kept:
-            scores = {"training": score(self.training, self.objective, theta)}
-        looked = self.sample
-        if self.validation is not None:
+        kept, theta = self._kept_epoch(), self.model.theta
+        looked: SampledRows | list[Exam] = self.exams or self.sample
+        scores: dict[str, Any] = {"training": {name: kept[name] for name in self.objective.names if name in kept}}
+        if self.members:
+            ended = [one for one in self.members if "scores" in one]
+            each, rows = [one["scores"] for one in ended], [one["rows"] for one in ended]
+            means = {name: np.average([one[name] for one in each], 0, rows).tolist() for name in each[0]}
+            scores = {"training": score(self.training, self.objective, theta), "validation": means}
+        elif self.validation is not None:
             scores["validation"] = {name: kept[f"val_{name}"] for name in self.objective.names}
             looked = self._rows("validation", self.objective, self.validation)
         with ExitStack() as opened:
@@ -235,10 +262,10 @@ class RunFolder(Callback):
                 given = self.test if isinstance(self.test, tuple) else (self.test,)
                 columns = zip(names, self.params["columns"], strict=True) if len(given) == 1 else ()
                 x, y, weight = (*given, None, None)[:3]
-                test = self.model.opened(x, y, sample_weight=weight, **dict(columns))
-                objective, engine = opened.enter_context(test)
-                looked = self._rows("test", objective, engine)
-                scores["test"] = {"rows": looked.of, **score(engine, objective, theta)}
+                opening = self.model.opened(x, y, sample_weight=weight, **dict(columns))
+                objective, engine = opened.enter_context(opening)
+                looked = test = self._rows("test", objective, engine)
+                scores["test"] = {"rows": test.of, **score(engine, objective, theta)}
             return scores, examine(self.model, looked, self.sample, self.names)
 
     def _rows(self, name: str, objective: Objective, engine: Engine) -> SampledRows:

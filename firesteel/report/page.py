@@ -62,6 +62,7 @@ def render(folder: str | Path) -> str:
             curves=_curves(metrics, history),
             time=_time(metrics, history),
             scores=_scores(metrics),
+            members=_members(metrics),
             m=metrics,
             e=None if metrics.get("evidence") is None else _shown(metrics["evidence"], metrics.get("picture")),
             config=config,
@@ -210,12 +211,22 @@ def _scores(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"columns": columns, "rows": rows} if columns else None
 
 
+def _members(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the table of the members that a model is the average of; None where it is no average."""
+    members = sorted(metrics.get("members") or [], key=lambda one: one["member"])
+    found = _scores({"scores": {one["member"] + 1: one.get("scores") for one in members}})
+    return (
+        None
+        if found is None
+        else {"columns": found["columns"], "rows": [(one, found["rows"].get(one["member"] + 1)) for one in members]}
+    )
+
+
 def _curves(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the charts over the epochs: the loss first, then other measures, then the learning rate if it moved."""
     if not history:
         return []
-    several = "member" in history[-1]  # whose epochs stand one behind another
-    epochs = list(range(len(history))) if several else [row["epoch"] for row in history]
+    several, epochs = "member" in history[-1], [row["epoch"] for row in history]
     known = (*UNMEASURED, "member")
     names = list(dict.fromkeys(name.removeprefix("val_") for row in history for name in row if name not in known))
     if len({row.get("learning_rate") for row in history}) == 1:

@@ -43,7 +43,8 @@ def _unmeasured(metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     last = history[-1] if history else {}
     done = last["epoch"] + 1 if last else 0
     under_way = metrics["status"] == "training"
-    how = f"epoch {done} of {metrics['epochs']} is done" if last else "no epoch is done yet"
+    member = f" of member {last['member'] + 1}" if "member" in last else ""
+    how = f"epoch {done} of {metrics['epochs']}{member} is done" if last else "no epoch is done yet"
     first = f"Training is under way: {how}." if under_way else f"Training has ended ({metrics['status']}): {how}."
     losses = [
         f"{last[name]:.4g} on {rows} rows"
@@ -68,6 +69,8 @@ def _rows(evidence: Mapping[str, Any]) -> str:
     count, kind = f"{evidence['rows']:,}", evidence["set"]
     if evidence["rows"] < evidence["of"]:
         count = f"a sample of {count} of the {evidence['of']:,}"
+    if (members := evidence.get("members", 1)) > 1:
+        return f"{count} rows, each answered by the one of {members} members that was trained without it"
     return f"{count} {UNSEEN.get(kind, 'rows that it learned from')}"
 
 
@@ -165,6 +168,9 @@ def _of_the_run(metrics: Mapping[str, Any], evidence: Mapping[str, Any]) -> Iter
         yield "training was interrupted before its end"
     if evidence["set"] == "training":
         yield "no rows were held out, so over-fitting would not be seen"
+    for one in metrics.get("members") or []:
+        if "left_out" in one:
+            yield f"member {one['member'] + 1} is left out: {one['left_out'].rstrip('.')}"
 
 
 def _of_the_table(evidence: Mapping[str, Any]) -> Iterator[str]:

@@ -69,7 +69,9 @@ def fit_members(
             kept.left_out[number] = str(error)
             if len(kept.left_out) == members:
                 raise
-        kept.rows += [{"member": number, **row} for row in (model.history or History()).rows]
+        made_of = model.history or History()
+        kept.machines |= made_of.machines
+        kept.rows += [{"member": number, **row} for row in made_of.rows]
     together = averaged(made)
     together.history = kept
     return together, kept

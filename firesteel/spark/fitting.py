@@ -350,6 +350,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             near = Collected(source, survey) if is_small(source, survey) else None
         places = list[SparkCheckpoints]()
         results = [Results(self, MOST_ROWS // members) for _ in range(members)]
+        runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
+        page = _run_folder(runs, source.feature_names, design.names, members) if runs else None
 
         def build(number: int = 0) -> Sequential:
             network = self._network(design, plan, survey.rows)
@@ -357,14 +359,19 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             return network
 
         def given(number: int = 0) -> dict[str, Any]:
-            runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
-            callbacks = [_run_folder(runs, source.feature_names, design.names)] if runs else []
-            kept = None
+            kept, callbacks = None, [*([] if page is None else [page]), results[number]]
             if folder:
                 kept = SparkCheckpoints(session_of(source), folder, members > 1, 0.0 if near is None else REST)
                 places.append(kept)
-            run = f"{self.uid}: member {number}" if members > 1 else self.uid
-            return {"callbacks": [*callbacks, results[number]], "checkpoints": kept, "run": run}
+            if members == 1:
+                return {"callbacks": callbacks, "checkpoints": kept, "run": self.uid}
+            extra = {"member": number, "members": members}
+            return {
+                "callbacks": callbacks,
+                "checkpoints": kept,
+                "run": f"{self.uid}: member {number}",
+                "extra": extra,
+            }
 
         if members > 1:
             with source.kept() if near is None else contextlib.nullcontext(near) as rows:  # type: ignore[union-attr]
@@ -372,6 +379,9 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
                 network = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
                 with rows.engine(rows.shards_of(recipe), centre=network.network.centre) as engine:
                     summary = self._summarized(history, network, engine)
+                    network.history = history
+                    if page is not None:
+                        page.end_members(network, engine)
             for place in places:
                 place.forget()
             ended = [one.summary for one in results if one.ended]
@@ -546,11 +556,11 @@ def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:
     return replace(each[0], rows=f"{rows:,} rows, each by the member without it", network=network, linear=linear)
 
 
-def _run_folder(parent: str, features: list[str] | None, classes: list[str] | None) -> Callback:
+def _run_folder(parent: str, features: list[str] | None, classes: list[str] | None, members: int) -> Any:
     """Return what writes a fit's run, into a new folder; the edge is looked for by name where it is asked for."""
     report = importlib.import_module("firesteel.report")
-    made: Callback = report.RunFolder(report.next_folder(parent), class_names=classes, feature_names=features)
-    return made
+    config = {"training": {"members": members}} if members > 1 else None
+    return report.RunFolder(report.next_folder(parent), class_names=classes, feature_names=features, config=config)
 
 
 REST = 9.0

@@ -283,6 +283,9 @@ def test_members_in_a_run_folder_go_on_to_the_same_bits(run, tmp_path, monkeypat
     assert "average (Average)" in run("inspect", "run")[1]
     rows = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
     assert [row["member"] for row in rows] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    assert metrics["scores"]["validation"]["mae"] == pytest.approx(held) and metrics["evidence"]["rows"] == 300
+    assert [one["best_epoch"] for one in metrics["members"]] == [row["epoch"] for row in kept]
     assert fingerprint(run("train", "run/config.toml")[1]) == fingerprint(out)
     assert json.loads(run("evaluate", "run", "--data", path, "--json")[1])["rows"] == 300
 

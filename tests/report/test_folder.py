@@ -13,6 +13,10 @@ from firesteel.layers import Dense, Rescaling
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD
 from firesteel.report import RunFolder, folder, next_folder, page
+from firesteel.search.members import fit_members
+from firesteel.tables.arrays import Arrays
+from firesteel.tables.sampling import sample
+from firesteel.train.recipe import Recipe
 
 (X, Y), (X_TEST, Y_TEST) = ((x.reshape(len(x), -1)[:300], y[:300]) for x, y in load_digits())
 
@@ -89,6 +93,41 @@ def test_a_run_can_be_watched(tmp_path, monkeypatch):
     fit([RunFolder(tmp_path / "run"), peek])
     assert peek.seen == [("training", 1, True), ("training", 2, True), ("training", 3, True)]
     assert 'http-equiv="refresh"' not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_members_make_one_run_of_their_average_on_the_rows_that_each_was_trained_without(tmp_path):
+    run, source = RunFolder(tmp_path / "run"), Arrays(X, Y[:, None], None, "float32")
+    made = []
+
+    def member(number):
+        made.append(build(SGD(1e30) if number == 1 else "adam"))
+        return made[-1]
+
+    def given(number):
+        return {"callbacks": [run], "extra": {"member": number, "members": 3}}
+
+    average, history = fit_members(member, source, Recipe(epochs=3), 3, given)
+    model = Sequential.from_bytes(average.to_bytes(include_optimizer=False))
+    model.history = history
+    with source.engine(1) as engine:
+        run.end_members(model, engine)
+    metrics, found = read(tmp_path / "run", "metrics.json"), read(tmp_path / "run", "metrics.json")["evidence"]
+    assert metrics["fingerprint"] == model.fingerprint() and metrics["status"] == "finished"
+    kept = [0, 2]
+    assert [one["member"] for one in metrics["members"]] == [0, 2, 1] and "infinite" in metrics["members"][2][
+        "left_out"
+    ]
+    hits = rows = 0
+    for number, model in zip(kept, average.members, strict=True):
+        with source.folded(number, 3).engine(held=True) as held:
+            x, y, _ = sample(held, made[number]._objective(), made[number].theta)
+        hits, rows = hits + (model.predict(x).argmax(1) == y[:, 0]).sum(), rows + len(x)
+    assert found["members"] == 2 and found["rows"] == found["of"] == rows < 300 == metrics["rows"]
+    assert found["score"] == pytest.approx(hits / rows) == metrics["scores"]["validation"]["accuracy"]
+    assert sum(map(sum, found["confusion"])) == rows and found["importance"]["rows"] == pytest.approx(rows, abs=2)
+    shown = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert f"{rows} rows, each answered by the one of 2 members that was trained without it" in shown
+    assert "Line chart over 6 epochs of 2 trainings" in shown and "Worry about this: member 2 is left out" in shown
 
 
 class Break(Callback):

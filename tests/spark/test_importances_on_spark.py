@@ -124,8 +124,15 @@ def test_vectors_have_features_for_columns(frame):
         made.importances(rows.withColumn("features", F.array(*[F.col("label")] * 5)))
 
 
-@pytest.mark.slow
-def test_members_are_asked_about_the_rows_that_they_were_trained_without(frame):
-    made = NeuralNetworkClassifier(labelCol="y", inputCols=["town", "a.b"], members=2, **FEW).fit(frame)
+def test_members_are_asked_about_the_rows_that_they_were_trained_without(frame, tmp_path):
+    stage = NeuralNetworkClassifier(labelCol="y", inputCols=["town", "a.b"], members=2, **FEW | {"maxIter": 2})
+    made = stage.setRunDir(str(tmp_path)).fit(frame)
     assert made.importances().sampled == 300 and made.featureImportances.size == 2
     assert made.importances() != made.importances(frame)
+    assert [path.name for path in tmp_path.iterdir()] == ["001"], "one model has one page"
+    metrics = json.loads((tmp_path / "001" / "metrics.json").read_text())
+    shown = {one["name"]: one["drop"] for one in metrics["evidence"]["importance"]["inputs"]}
+    assert shown == {row["column"]: row["importance"] for row in made.importances().rows}
+    assert metrics["evidence"]["score"] == pytest.approx(made.summary.comparison.network, abs=0.01)
+    assert metrics["fingerprint"] == made.network.fingerprint() and len(metrics["members"]) == 2
+    assert "members = 2" in (tmp_path / "001" / "config.toml").read_text()
