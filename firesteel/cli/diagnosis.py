@@ -25,7 +25,7 @@ from firesteel.cli.task import are_classes, decide, labels_of, spelled
 from firesteel.cli.words import counted, kind_of
 from firesteel.errors import DataError
 from firesteel.spark.session import java_problem
-from firesteel.tables.schema import CategoryColumn, ColumnValues, TableColumn, TimeColumn
+from firesteel.tables.schema import CategoryColumn, ColumnValues, TableColumn, TimeColumn, local
 
 if TYPE_CHECKING:
     from firesteel.spark.probe import Probe
@@ -294,12 +294,14 @@ def _balance(rows: FileRows) -> Diagnosis:
 
 def _described(column: TableColumn, values: ColumnValues) -> str:
     """Return what a column of a table holds, in words."""
-    words, some = [kind_of(column)], values.data[~values.absent]
+    words, there = [kind_of(column)], ~values.absent
     if isinstance(column, CategoryColumn):
         words.append(f"{len(column.levels):,} values, such as {', '.join(map(repr, column.levels[:3]))}")
     elif isinstance(column, TimeColumn):
+        some = local(values, column.zone)[there]
         words.append(" to ".join(str(np.datetime64(int(end), "us"))[:10] for end in (some.min(), some.max())))
     else:
+        some = values.data[there]
         words.append(f"{some.min():g} to {some.max():g}")
     if gone := int(values.absent.sum()):
         words.append(f"{gone / len(values):.1%} missing")

@@ -23,6 +23,9 @@ def doctor(
     format: str | None = None,
     label: str | None = None,
     features: str | None = None,
+    ignore_cols: str | None = None,
+    column_kinds: str | None = None,
+    time_zone: str | None = None,
     master: str | None = None,
     as_json: Json = False,
 ) -> int:
@@ -40,12 +43,20 @@ def doctor(
         Their column of labels ("label" if there is one); for IDX, .npy and text the file of the labels.
     features
         Columns to look at, with commas between; all others if not given.
+    ignore_cols
+        Columns that are not looked at, with commas between.
+    column_kinds
+        Columns of numbers that are names, such as zip=category,shop=category.
+    time_zone
+        Where moments have their hours and days, such as Europe/Zurich (UTC).
     master
         Spark master to try (local[2]).
     as_json
         Print a line of JSON for each finding.
     """
-    wanted = None if data is None else _asked(flags(data=data, format=format, label=label, features=features))
+    given = {"data": data, "format": format, "label": label, "features": features}
+    given |= {"ignore_cols": ignore_cols, "column_kinds": column_kinds, "time_zone": time_zone}
+    wanted = None if data is None else _asked(flags(**given))
     console = Console(highlight=False, soft_wrap=True)
     code = 0
     for finding in of_file(wanted) if wanted is not None else ():

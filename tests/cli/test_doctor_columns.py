@@ -62,6 +62,18 @@ def test_every_column_of_a_csv_is_said_to_be_what_it_is(run, tmp_path):
     assert code == 3 and "column 'gap' is empty; 10 of 40 rows" in told[1]["what"]
 
 
+def test_columns_are_looked_at_as_train_would_take_them(run, tmp_path):
+    columns = {"zip": ["8001", "8002", "8003", "8001"] * 10, "mixed": BAD["mixed"][0]}
+    columns["when"] = ["2024-01-31 23:30Z", "2024-02-02 10:00Z"] * 20
+    argv = "--data", table(tmp_path / "rows.csv", columns), "--ignore-cols", "mixed", "--column-kinds", "zip=category"
+    code, told, err = found(run, *argv, "--time-zone", "Asia/Tokyo")
+    assert (code, err) == (0, "")
+    said = ["zip: name, 3 values, such as '8001', '8002', '8003'", "when: time, 2024-02-01 to 2024-02-02"]
+    assert [finding["what"] for finding in told[1:3]] == said
+    code, _, err = found(run, *argv[:2], "--ignore-cols", "nope")
+    assert code == 3 and "there is no column 'nope'" in err
+
+
 def test_without_a_label_columns_of_few_values_are_named(run, tmp_path):
     code, told, _ = found(
         run, "--data", table(tmp_path / "rows.csv", {name: cells for name, (cells, _) in GOOD.items()})
