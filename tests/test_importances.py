@@ -131,7 +131,7 @@ def test_work_is_bounded_by_rows_then_shuffles_then_columns(monkeypatch):
     made = Sequential([Dense(4, "tanh", input_dim=30), Dense(1)])
     made.compile("adam", "mse")
     made.fit(x, x[:, 7] + x[:, 29], epochs=20, verbose=0)
-    monkeypatch.setattr(importance, "WORK", 400 * 30 * 160 * 2)
+    monkeypatch.setattr(importance, "WORK", 400 * 30 * 1700 * 2)
     some = made.importances(x, x[:, 7] + x[:, 29])
     assert (some.sampled, some.shuffles, some.untried) == (400, 2, 0)
     monkeypatch.setattr(importance, "WORK", 1)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from firesteel.core.layers import Embedding, Table
 from firesteel.core.network import Objective, alone
 from firesteel.core.seeds import rng_for
-from firesteel.core.types import Array, Run
+from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 from firesteel.fast.blas import BLAS, steady
-from firesteel.fast.threads import threads
+from firesteel.fast.threads import QUIET, threads
 from firesteel.tables.sampling import first_rows
 from firesteel.tables.schema import ELEMENT, Schema
 from firesteel.train.engine import Engine
@@ -26,8 +26,10 @@ from firesteel.train.step import SUB_BATCH
 
 MOST_ROWS, SHUFFLES = 2000, 5
 """How many rows are looked at, and how often each column is shuffled."""
-WORK = 1e11
-"""Multiplications that it may take, some seconds; then rows, shuffles and columns are fewer."""
+WORK, VALUE = 1e11, 40
+"""Multiplications that it may take, some seconds; then rows, shuffles and columns are fewer.  And how many of them a
+value costs that a layer makes, besides those with weights.
+"""
 FEWEST_ROWS, FEWEST_COLUMNS = 256, 20
 """What is looked at even where that is more work."""
 SHOWN = 30
@@ -57,7 +59,7 @@ class ScoredRows:
         w = self.w[rows]
         return replace(self, x=self.x[rows], y=self.y[rows], w=w if w.any() else np.ones(len(w)))
 
-    def losses(self, x: Array, run: Run) -> Array:
+    def losses(self, x: Array) -> Array:
         """Return each row's loss, (n,), with other features."""
         network, views = self.objective.network, self.objective.network.layout.views(self.theta)
 
@@ -66,7 +68,7 @@ class ScoredRows:
             z = network.output(views, x[at : at + SUB_BATCH], last=self.objective.last)
             return self.objective.centred.rows(z, self.y[at : at + SUB_BATCH])[0].astype(np.float64)
 
-        return steady(lambda: np.concatenate(list(run(sub, range(0, len(x), SUB_BATCH)))))
+        return steady(lambda: np.concatenate([sub(at) for at in range(0, len(x), SUB_BATCH)]))
 
     def slopes(self) -> Array:
         """Return how much each input seems to matter, (I,): the mean size of d(loss)/dx, times x's deviation."""
@@ -87,7 +89,8 @@ class ScoredRows:
         """How many multiplications a row costs, about."""
         network, looked_up = self.objective.network, (Embedding, Table)
         found = [w for part, _, _, w in network.layout.slices if not isinstance(network.parts[part], looked_up)]
-        return network.inputs + sum(where.stop - where.start for where in found)
+        values = sum(math.prod(shape) for shape in network.shapes)
+        return VALUE * values + sum(where.stop - where.start for where in found)
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,10 +190,11 @@ def measured(parts: Sequence[ScoredRows], places: Places) -> Importances:
     shuffles = min(SHUFFLES, max(1, int(WORK / (cost * rows * max(1, len(moving))))))
     most = max(FEWEST_COLUMNS, int(WORK / (cost * rows)))
     w, sampled = np.concatenate([part.w for part in parts]), sum(len(part.x) for part in parts)
-    with threads() as run, np.errstate(over="ignore", invalid="ignore"):
+    with threads() as run, np.errstate(**QUIET):
         tried = _likeliest(parts, places, moving, most) if len(moving) > most else moving
-        before = [part.losses(part.x, run) for part in parts]
-        found = {name: _rise(parts, places[name], name, shuffles, run, before) for name in tried}
+        before = [part.losses(part.x) for part in parts]
+        rises = run(lambda name: _rise(parts, places[name], name, shuffles, before), tried)
+        found = dict(zip(tried, rises, strict=True))
     untried = set(moving).difference(tried)
     made = [
         {"column": name, "importance": rise, "standardError": error}
@@ -214,7 +218,6 @@ def _rise(
     at: npt.NDArray[np.intp],
     name: str,
     shuffles: int,
-    run: Run,
     before: Sequence[Array],
 ) -> tuple[float, float]:
     """Return how much the loss rises where a column is shuffled, and the standard error of that.
@@ -227,7 +230,8 @@ def _rise(
         for shuffle in range(shuffles):
             order = rng_for(0, "importance", name, number, shuffle).permutation(len(x))
             x[:, at] = part.x[np.ix_(order, at)]
-            gained = part.w * (part.losses(x, run) - loss) / (shuffles * weight)
+            with np.errstate(**QUIET):  # which is each thread's own
+                gained = part.w * (part.losses(x) - loss) / (shuffles * weight)
             rows += gained
             values[order] += gained
         by_row.append(rows)
