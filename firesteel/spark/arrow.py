@@ -3,6 +3,8 @@
 Nothing here knows what the numbers mean; `packing.py` and `worker.py` do.
 """
 
+import functools
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -141,3 +143,9 @@ def check_version(version: str) -> None:
             "start a new Spark session",
             code="spark-version",
         )
+
+
+@functools.cache
+def settle() -> None:
+    """Leave what a worker has imported out of its garbage collections: Spark has one run after each task."""
+    gc.freeze()

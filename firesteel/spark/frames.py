@@ -28,6 +28,7 @@ from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark import packing, tables, worker
+from firesteel.spark.arrow import settle
 from firesteel.spark.columns import Columns, NamedColumns, check_name, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
 from firesteel.spark.failures import alive, let_go, session_of
@@ -463,16 +464,18 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
     if hasattr(F, "arrow_udf"):
 
         def call(column: pa.Array) -> pa.Array:
-            return function(column)
+            found = function(column)
+            settle()
+            return found
 
         return F.arrow_udf(call, kind)
 
     def call_pandas(series: pd.Series) -> pd.Series:
-        if function.raw is not None:
-            return function(function.raw.struct(series)).to_pandas()
-        column = pa.array(series)
+        column = pa.array(series) if function.raw is None else function.raw.struct(series)
         empty = pa.types.is_null(column.type)  # pandas's type for a batch of nulls
-        return function(column.cast(pa.list_(pa.float64())) if empty else column).to_pandas()
+        found = function(column.cast(pa.list_(pa.float64())) if empty else column)
+        settle()
+        return found.to_pandas()
 
     return pandas_udf(call_pandas, kind)  # type: ignore[call-overload]
 

@@ -20,7 +20,16 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.fast.blas import one_blas_thread, steady
 from firesteel.fast.threads import QUIET
-from firesteel.spark.arrow import Batches, as_lists, binary_views, check_version, check_widths, features, record_batch
+from firesteel.spark.arrow import (
+    Batches,
+    as_lists,
+    binary_views,
+    check_version,
+    check_widths,
+    features,
+    record_batch,
+    settle,
+)
 from firesteel.spark.parcel import Parcel
 from firesteel.spark.raw import RawColumns
 from firesteel.tables.schema import ColumnValues
@@ -82,6 +91,7 @@ def run_shard(
             yield _row(shard, 0, flat[:piece], partial, len(changed))
             for at in range(piece, len(flat), piece):
                 yield _row(shard, at // piece, flat[at : at + piece])
+    settle()
 
 
 def _moved(block: Block, shift: Centre) -> Block:

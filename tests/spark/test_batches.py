@@ -1,11 +1,15 @@
 """Spark hands Python so many rows at a time; with no bound Spark 4.3 reads a cached frame for ever."""
 
+import gc
+
+import pyarrow as pa
 import pytest
 
 from firesteel.errors import ConfigError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
-from firesteel.spark import NeuralNetworkRegressor, pack
+from firesteel.spark import NeuralNetworkRegressor, arrow, pack
+from firesteel.spark.frames import scoring
 from firesteel.spark.parcel import BATCH
 from firesteel.spark.probe import probe
 
@@ -44,3 +48,18 @@ def test_batches_without_a_bound_are_refused(spark, fitted, use, rows):
     finally:
         spark.conf.set(BATCH, before)
     assert found.value.code == "config-batch" and f'spark.conf.set("{BATCH}", 10000)' in str(found.value)
+
+
+def test_what_a_worker_has_imported_is_left_out_of_the_collection_after_each_task(fitted):
+    _, model = fitted
+    score = scoring(model._numbers(), "array<double>").func
+    rows = pa.array([[1.0, 2.0]])
+    assert not gc.get_freeze_count()
+    try:
+        score(rows)
+        count = gc.get_freeze_count()
+        score(rows)
+        assert count >= gc.get_freeze_count() > 10_000  # at the first batch alone
+    finally:
+        gc.unfreeze()
+        arrow.settle.cache_clear()
