@@ -12,9 +12,9 @@ import pytest
 from firesteel.errors import DataError
 from firesteel.layers import Dense, Table
 from firesteel.models import Sequential, load_model
-from firesteel.tables.containers import columns_of
+from firesteel.tables.containers import columns_of, values_of
 from firesteel.tables.profile import MOST_VALUES, Profile, learn, most_words, sample_size
-from firesteel.tables.schema import NumberColumn
+from firesteel.tables.schema import ColumnValues, NumberColumn, from_days, local
 
 ROWS = 60
 RNG = np.random.default_rng(0)
@@ -127,6 +127,16 @@ def test_whole_numbers_far_from_zero_are_told_apart_as_near_ones_are(far):
     near, moved = np.arange(ROWS) ** 2 % 59, far + np.arange(ROWS) ** 2 % 59
     rows = [learn(Profile.of(*columns_of({"a": one}))).encode(*columns_of({"a": one})) for one in (near, moved)]
     assert rows[0].tobytes() == rows[1].tobytes()
+
+
+def test_times_at_the_ends_of_int64_stay_where_they_are():
+    far = np.array([-(2**63), -(2**62), 0, 2**62, 2**63 - 1])
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
+        assert (np.diff(local(ColumnValues("timestamp", far), zone)) > 0).all()
+    assert (np.diff(from_days(np.array([-(2**31), -1, 0, 2**31 - 1]))) > 0).all()
+    for unit in ("Y", "M", "D", "h", "s", "ms"):
+        given = np.array([-(2**62), 0, 2**62]).astype(f"M8[{unit}]")
+        assert (np.diff(values_of(given, "a").data) > 0).all(), unit
 
 
 def test_missing_is_not_zero_nor_the_median():

@@ -130,6 +130,14 @@ def lists(values: npt.NDArray[Any]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1)))
 
 
+def texts(column: Any) -> list[Any]:
+    """Return a column as a list; what is no UTF-8 in its words, which Spark does not mind, is replaced."""
+    try:
+        return list(column.to_pylist())
+    except UnicodeDecodeError:
+        return [word and word.decode(errors="replace") for word in column.cast(pa.binary()).to_pylist()]
+
+
 def record_batch(**columns: Any) -> pa.RecordBatch:
     """Return a batch of these columns."""
     return pa.RecordBatch.from_pydict(columns)

@@ -222,7 +222,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         dataset, network, schema = table.frame, self.network.network, self.network.schema
         table.check_free((*columns, self._outputs))
         if schema is not None:
-            raw, x = tables.scored(table, schema)
+            raw, x = tables.scored(table, schema, self.getOrDefault("inputCols"))
             invalid = outputs.invalid if self.isSet("handleInvalid") else "keep"
             outputs = replace(outputs, raw=raw, invalid=invalid)
         else:

@@ -304,7 +304,7 @@ def _where(batch: pa.RecordBatch, names: Sequence[str], row: int) -> str:
     """Say which row this is, by its leading columns."""
     if not names:
         return "a row"
-    values = (batch.column(f"where{number}")[row].as_py() for number in range(len(names)))
+    values = (arrow.texts(batch.column(f"where{number}").slice(row, 1))[0] for number in range(len(names)))
     return "the row with " + ", ".join(f"{name}={_short(value)}" for name, value in zip(names, values, strict=True))
 
 

@@ -18,7 +18,7 @@ import firesteel
 from firesteel.core.types import cached_property
 from firesteel.spark import arrow
 from firesteel.tables.profile import Profile, Words, hashed
-from firesteel.tables.schema import DAY, TEXT, ColumnValues, Schema
+from firesteel.tables.schema import TEXT, ColumnValues, Schema, from_days, shortened
 
 PARTS = 16
 """So many profiles are gathered before they are added up."""
@@ -88,17 +88,16 @@ def values_of(column: pa.Array, kind: str) -> ColumnValues:
     if kind == TEXT:
         found = column.dictionary_encode()
         codes = found.indices.fill_null(0).to_numpy(zero_copy_only=False)
-        return ColumnValues(TEXT, codes, gone, _words(found.dictionary))
+        return ColumnValues(TEXT, codes, gone, arrow.texts(found.dictionary))
     data = column.fill_null(0).to_numpy(zero_copy_only=False)
-    return ColumnValues(kind, data * DAY if kind == "date" else data, gone)
+    return ColumnValues(kind, from_days(data) if kind == "date" else data, gone)
 
 
-def _words(dictionary: pa.Array) -> list[str]:
-    """Return words; what is no UTF-8 in them, which Spark does not mind, is replaced."""
-    try:
-        return dictionary.to_pylist()
-    except UnicodeDecodeError:
-        return [word.decode(errors="replace") for word in dictionary.cast(pa.binary()).to_pylist()]
+def short_words(batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
+    """Yield rows with the names that their words are kept by."""
+    for batch in batches:
+        words = pa.array(shortened(arrow.texts(batch.column("word"))), pa.string())
+        yield batch.set_column(batch.schema.get_field_index("word"), "word", words)
 
 
 # Profiles

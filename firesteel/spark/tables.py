@@ -7,6 +7,7 @@ import functools
 import logging
 import re
 import zoneinfo
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,7 @@ from firesteel.spark.engine import collect
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.params import check_words
 from firesteel.spark.raw import RawColumns, TableProfile
-from firesteel.tables.profile import MOST_WORDS, Profile, learn
+from firesteel.tables.profile import Profile, learn
 from firesteel.tables.schema import DAY, ELEMENT, SHOWN, TEXT, ColumnValues, Schema, encoded
 from firesteel.train.checks import MOST_CLASSES
 
@@ -187,7 +188,13 @@ def expanded(table: NamedColumns, names: Sequence[str], role: str) -> tuple[str,
             "as many in every row.  To do: make them so, or leave the column out (ignoreCols)",
             code="data-ragged",
         )
-    parts = {name: [f"{name}[{number}]" for number in range(low or 0)] for name, (low, _) in widths.items()}
+    parts = {name: [f"{name}[{number}]" for number in range(max(1, low or 0))] for name, (low, _) in widths.items()}
+    if both := [part for name in parts for part in parts[name] if table.called(part)]:
+        raise DataError(
+            f"column {both[0]!r} is called as an element of column {both[0].rpartition('[')[0]!r}, and a table has "
+            "each name once.  To do: rename one of them, or leave it out (ignoreCols)",
+            code="data-column",
+        )
     return tuple(part for name in names for part in parts.get(name, [name]))
 
 
@@ -209,6 +216,13 @@ def located(table: NamedColumns, name: str, role: str) -> tuple[str | Column, Da
             return F.get(_as_array(table, part[1], role), F.lit(int(part[2]))), DoubleType()
         if isinstance(of, ArrayType) and _is_list(of):
             return f"get({where}, {part[2]})", of.elementType
+        if isinstance(of, NullType):
+            return where, of
+        raise DataError(
+            f"column {part[1]!r} is {of.simpleString()[:100]}, and {name!r} for {role} is an element of arrays or "
+            "vectors of numbers.  To do: make it such again, or name other columns",
+            code="data-type",
+        )
     return table.one(name, role)
 
 
@@ -243,7 +257,8 @@ def _handed(column: str | Column, of: DataType, kind: str) -> str | Column:
     if kind == "wall":  # there is no function of Spark's that leaves the session's zone out
         seconds = f"hour({column}) * 3600 + minute({column}) * 60 + extract(SECOND FROM {column})"
         days = f"cast(unix_date(cast({column} as date)) as bigint)"
-        return f"{days} * 86400000000L + cast(({seconds}) * 1000000 as bigint)"
+        whole = f"try_multiply({days}, {DAY}L)"  # the first day that there is begins before the first microsecond
+        return f"{whole} + cast(({seconds}) * 1000000 as bigint)"
     return f"cast({column} as {HANDED.get(kind, 'bigint')})"
 
 
@@ -258,9 +273,10 @@ def _struct(columns: Sequence[str | Column]) -> Column:
     return F.struct(*(one.alias(f"c{number}") for number, one in enumerate(made)))
 
 
-def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
+def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> tuple[RawColumns, Column]:
     """Return the raw columns that a model reads, and how, as one struct.
 
+    inputs: the columns that it was trained on, arrays and vectors as a whole; the job fails if they differ in length.
     Raises DataError for columns that are not there, or hold something else than in training.
     """
     wrong = [
@@ -285,7 +301,36 @@ def scored(table: NamedColumns, schema: Schema) -> tuple[RawColumns, Column]:
             )
         kinds.append(kind)
         columns.append(_handed(column, of, str(kind)))
+    for name, width in _widths(schema, inputs).items():
+        used = (number for number, one in enumerate(schema.names) if one.startswith(f"{name}["))
+        if (at := next(used, None)) is not None:
+            columns[at] = _as_long(table, name, width, columns[at])
     return RawColumns(tuple(schema.names), tuple(kinds), schema=schema), _struct(columns)
+
+
+def _widths(schema: Schema, inputs: Sequence[str]) -> dict[str, int]:
+    """Return how many elements each of the arrays and vectors had that the model was trained on as a whole."""
+    widths = dict[str, int]()
+    for part in map(ELEMENT.fullmatch, (*schema.names, *(name for name, _ in schema.left_out))):
+        if part:
+            widths[part[1]] = max(widths.get(part[1], 0), int(part[2]) + 1)
+    return {name: widths[name] for name in inputs if name in widths}
+
+
+def _as_long(table: NamedColumns, name: str, width: int, element: str | Column) -> str | Column:
+    """Return an element of a column of arrays or vectors, whose evaluation fails where they have another length."""
+    said = (
+        f"column {name!r} holds arrays or vectors of another length, and the model was trained on {width:,} values "
+        "there.  To do: make them so, or train anew on what it is"
+    )
+    where, of = table.one(name, "inputCols")
+    if not _is_list(of):
+        return element
+    if isinstance(element, str):
+        quoted = said.replace("\\", "\\\\").replace("'", "\\'")
+        return f"if({where} is null or size({where}) = {width}, {element}, raise_error('{quoted}'))"
+    array = _as_array(table, name, "inputCols")
+    return F.when(array.isNull() | (F.size(array) == width), element).otherwise(F.raise_error(F.lit(said)))
 
 
 def _more(names: Sequence[str]) -> str:
@@ -350,9 +395,9 @@ def _classed(total: TableProfile) -> Profile:
     return replace(total.profile, target=np.array([numbers.get(one, np.nan) for one in target.tolist()]))
 
 
-def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> dict[str, dict[str, int]]:
+def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> Mapping[str, Mapping[str, int]]:
     """Return how often the commonest words of columns with very many of them occur, by one job for all."""
-    names = profile.open_columns()
+    names, most = profile.open_columns(), profile.most_levels()
     if not names:
         return {}
     at = {columns.names.index(name): name for name in names}
@@ -360,11 +405,13 @@ def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> dict[st
     each = frame.select(F.explode(F.array(*pairs)).alias("one")).select("one.*").where("word is not null")
     often = each.groupBy("at", "word").count().where(F.col("count") >= max(2, profile.rows // 100_000))
     order = Window.partitionBy("at").orderBy(F.desc("count"), "word")
-    most = often.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= MOST_WORDS)
-    counts: dict[str, dict[str, int]] = {name: {} for name in names}
-    for row in collect(most.select("at", "word", "count"), "firesteel: counting words").to_pylist():
-        name, kind = at[row["at"]], columns.kinds[row["at"]]
-        counts[name][_as_word(row["word"], kind)] = row["count"]
+    ranked = often.withColumn("rank", F.row_number().over(order)).where(F.col("rank") <= most)
+    short = ranked.select("at", "word", "count").mapInArrow(raw.short_words, "at int, word string, count long")
+    table = collect(short, "firesteel: counting words")
+    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for number, text, count in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        if text != "NaN" or columns.kinds[number] == TEXT:
+            counts[at[number]][_as_word(text, columns.kinds[number])] += count
     return counts
 
 

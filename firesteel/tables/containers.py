@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from firesteel.core.elsewhere import nearest
 from firesteel.errors import ConfigError, DataError
-from firesteel.tables.schema import DAY, TEXT, ColumnValues
+from firesteel.tables.schema import DAY, FARTHEST, TEXT, ColumnValues
 
 EPOCH = datetime.datetime(1970, 1, 1)
 MISSING = ("NoneType", "NAType", "NaTType", "MaskedConstant")
@@ -188,6 +188,8 @@ LAST = np.iinfo(np.int64).max
 
 def _times(array: npt.NDArray[Any], kind: str) -> ColumnValues:
     gone = np.isnat(array)
+    if np.datetime_data(array.dtype)[0] in "YMWDhms":  # of which int64 holds more than it does of microseconds
+        array = array.clip(*np.array([-FARTHEST, FARTHEST], "M8[D]").astype(array.dtype))
     us = np.where(gone, np.int64(0), array.astype("M8[us]").astype(np.int64))
     return ColumnValues(kind, us, gone if gone.any() else None)
 

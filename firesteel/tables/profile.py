@@ -195,6 +195,10 @@ class Profile:
         most = most_words(len(self.extents))
         return [name for name, words in self.words.items() if len(words.hashes) >= most and not self.unique(name)]
 
+    def most_levels(self) -> int:
+        """Return how many words each column has at most."""
+        return min(MOST_LEVELS, ALL_LEVELS // max(1, len(self.words)))
+
     def unique(self, name: str) -> bool:
         """Return whether nearly every row has a word of its own in this column."""
         present = self.rows - self.extents[name].missing
@@ -305,7 +309,7 @@ def learn(profile: Profile, *, counts: Mapping[str, Mapping[str, int]] | None = 
         raise DataError("the table has no rows to learn from: give some", code="data-empty")
     numbers = sum(extent.kind not in WORDS for extent in profile.extents.values())
     usual = min(max(FEWEST_BINS, profile.rows // ROWS_A_BIN), ALL_BINS // max(1, numbers))
-    most = min(MOST_LEVELS, ALL_LEVELS // max(1, len(profile.extents) - numbers))
+    most = profile.most_levels()
     found, left_out = list[TableColumn](), list[tuple[str, str]]()
     for name, extent in profile.extents.items():
         if extent.low > extent.high:

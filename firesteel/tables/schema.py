@@ -35,8 +35,8 @@ MOST_LEVELS = 1 << 16
 """The most words of a column that have a code of their own."""
 CLIP = 3.0
 """Where scaled numbers end: z / sqrt(1 + (z / 3)^2)."""
-DAY = 86_400_000_000
-"""Microseconds."""
+DAY, FARTHEST = 86_400_000_000, 106_750_000
+"""The microseconds of a day, and the most days from 1970, of which int64 holds the microseconds."""
 ELEMENT = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
 """What the elements of arrays and vectors are called."""
 
@@ -85,6 +85,11 @@ def _written(value: Any, kind: str) -> str:
     if kind in TIMES:
         return str(np.datetime64(value, "us").astype("M8[D]" if kind == "date" else "M8[us]"))
     return str(int(value)) if math.isfinite(value) and value == int(value) else repr(value)
+
+
+def from_days(days: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return days since 1970 as microseconds; those too far for that are the farthest."""
+    return days.astype(np.int64).clip(-FARTHEST, FARTHEST) * DAY
 
 
 def encoded(text: str) -> bytes:
@@ -439,6 +444,7 @@ def shifted(us: npt.NDArray[np.int64], zone: str, back: bool = False) -> npt.NDA
     where = clock(zone)
     if where is datetime.UTC:
         return us
+    us = us.clip(-(2**63) + 2 * DAY, 2**63 - 2 * DAY)  # which leaves room for the shift
     begin = datetime.datetime(1970, 1, 1, tzinfo=where if back else datetime.UTC)
 
     def offsets(minutes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
-from pyspark.errors import PythonException
+from pyspark.errors import PySparkException, PythonException
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import functions as F
 
@@ -136,6 +136,77 @@ def test_columns_that_are_gone_or_of_another_type_are_refused_before_any_job(fra
     assert all(part in str(refused.value) for part in said) and "To do: " in str(refused.value)
 
 
+LAST, DAYS = 2**63 - 1, "date_from_unix_date"
+HOSTILE = {
+    "decimal": f"cast('{'9' * 38}' as decimal(38,0)), cast('-{'9' * 38}' as decimal(38,0)), null",
+    "fraction": f"cast('0.{'9' * 38}' as decimal(38,38)), cast('-0.{'0' * 37}1' as decimal(38,38)), null",
+    "moment": f"timestamp_micros({LAST}), timestamp_micros(-{LAST} - 1), timestamp'0001-01-01 00:00:00', null",
+    "year": "timestamp'-0044-03-15 12:00:00', timestamp'9999-12-31 23:59:59.999999', timestamp'1970-01-01 00:00:00'",
+    "clock": f"cast(timestamp_micros({LAST}) as timestamp_ntz), cast(timestamp_micros(-{LAST}) as timestamp_ntz), "
+    "timestamp_ntz'1883-11-18 12:00:00', null",
+    "date": f"{DAYS}({2**31 - 1}), {DAYS}({-(2**31)}), date'0001-01-01', null",
+    "word": "'', 'a\\u0000b', '🚀', '\u202e', repeat('x', 5000), null",
+    "no UTF-8": "cast(X'80' as string), cast(X'EDA080' as string), 'ok', null",
+    "collated": "'a' collate UTF8_LCASE, 'A' collate UTF8_LCASE, 'b' collate UTF8_LCASE",
+    "infinite": "double('inf'), double('-inf'), double('nan'), 1.0D, null",
+    "void": "null",
+    "list": "array(1.0D, null), array(null, double('nan')), array(2.0D, 3.0D), null",
+    "no list": "cast(null as array<double>)",
+    "empty": "cast(array() as array<int>)",
+    "binary": "X'00', X'01FF', null",
+    "map": "map('a', 1), map()",
+    "struct": "named_struct('a', 1), null",
+    "interval": "interval '1' day, interval '2' hour, null",
+    "words": "array('a'), array('b')",
+}
+"""Values in Spark's SQL, which rows have in turn."""
+
+
+def test_hostile_columns_are_read_or_left_out_and_said(spark):
+    rows = spark.range(60).selectExpr("id % 3 = 0 as late", "id * 1.5D as `a``b`", *HOSTILE_SQL).coalesce(2)
+    model = NeuralNetworkClassifier(labelCol="late", **SHORT).fit(rows)
+    assert dict(model.network.schema.left_out) == dict.fromkeys(
+        ["void", "no list[0]", "empty[0]"], "every value is missing"
+    )
+    read = [name for name in HOSTILE if name not in ("void", "no list", "empty", *list(HOSTILE)[-5:])]
+    found = ["a`b", *(one for name in read for one in (["list[0]", "list[1]"] if name == "list" else [name]))]
+    assert model.network.schema.names == found
+    scored = model.transform(rows).select("probability").toPandas()["probability"]
+    assert np.isfinite(np.stack(scored)).all()
+
+
+HOSTILE_SQL = [
+    f"element_at(array({values}), cast(id % size(array({values})) as int) + 1) as `{name}`"
+    for name, values in HOSTILE.items()
+]
+
+
+@pytest.mark.parametrize("name", ["list", "it's"])
+def test_arrays_of_another_length_than_in_training_are_refused(lists, name):
+    rows, model = lists
+    longer = F.expr("array(1.0D, 2.0D, 3.0D)")
+    odd = rows.withColumn(name, longer if name == "list" else array_to_vector(longer))
+    with pytest.raises(PySparkException, match=f"column .{name}.* trained on 2 values there.  To do: "):
+        model.transform(odd).select("prediction").collect()
+
+
+def test_an_element_of_what_is_no_array_any_more_is_refused_or_missing(lists):
+    rows, model = lists
+    with pytest.raises(DataError, match="column 'list' is double, and .*To do: "):
+        model.transform(rows.withColumn("list", F.lit(1.0)))
+    nothing = model.transform(
+        rows.withColumn("list", F.lit(None)).withColumn("it's", F.when(F.rand() > 2, F.col("it's")))
+    )
+    assert nothing.where("prediction is null").count() == 0
+
+
+@pytest.fixture(scope="module")
+def lists(frame):
+    rows = frame.select("late", F.array("temp", F.lit(None).cast("double")).alias("list"))
+    rows = rows.withColumn("it's", array_to_vector(F.array(F.lit(1.0), F.rand(1))))
+    return rows, NeuralNetworkClassifier(labelCol="late", **SHORT).fit(rows)
+
+
 STRANGE = {
     "a word that is new": ("new", 1, 1.0, "column 'carrier' holds 'new'"),
     "a word that was too seldom": ("once", 1, 1.0, "column 'carrier' holds 'once'"),
@@ -211,14 +282,23 @@ def test_days_begin_where_they_did_in_training_whatever_the_session_says(spark, 
 
 
 def test_words_too_many_to_keep_are_counted_by_spark(frame, monkeypatch):
-    rows = frame.withColumn("carrier", F.concat("carrier", (F.col("count") % 20).cast("string")))
-    wanted = learned(rows, 3).schema
+    odd = "case count % 20 when 0 then cast(X'80' as string) when 1 then cast(X'81' as string)"
+    odd += " when 2 then repeat('x', 300)"
+    rows = frame.withColumn("carrier", F.expr(f"concat(carrier, {odd} else cast(count % 20 as string) end)"))
+    rows = rows.withColumn("temp", F.expr("case when flag then double('nan') else count % 30 - 1.0D end"))
+
+    def levels():
+        columns = Columns(
+            ("carrier", "temp"), "late", kinds=(("temp", "category"),), stage=True, classes=True, raw=True
+        )
+        source = Frame(rows.repartition(3), columns, "float32")
+        source.survey()
+        return [one.levels for one in source.schema.columns]
+
+    wanted = levels()
     monkeypatch.setattr(profile, "FEWEST_WORDS", 16)
     monkeypatch.setattr(profile, "MOST_VALUES", 100)
-    counted = learned(rows, 3).schema
-    assert [one.levels for one in counted.columns if one.name == "carrier"] == [
-        one.levels for one in wanted.columns if one.name == "carrier"
-    ]
+    assert levels() == wanted and "-1" in wanted[1] and any("\ufffd" in one for one in wanted[0])
 
 
 def test_what_tuning_and_other_stages_have_made_is_no_feature(frame):
@@ -347,9 +427,14 @@ WRONG = {
     ),
     "the label": ({"inputCols": ["temp", "late"]}, ConfigError, "inputCols=.*'late' is the label"),
     "a map": ({"inputCols": ["map"]}, DataError, "column 'map' is map<string,int>: inputCols takes text"),
+    "an element's name": ({"inputCols": ["pair", "pair[1]"]}, DataError, "'pair.1.' is called as an element of"),
     "ragged": ({"inputCols": ["parts"]}, DataError, "column 'parts' holds rows of different lengths, of 1 to 2"),
     "nothing to learn": ({"inputCols": ["same"]}, DataError, "same: one value in all rows"),
-    "no column": ({"ignoreCols": [*NAMES, "parts", "same", "words"]}, DataError, "no column to learn from"),
+    "no column": (
+        {"ignoreCols": [*NAMES, "parts", "same", "words", "pair", "pair[1]"]},
+        DataError,
+        "no column to learn from",
+    ),
 }
 
 
@@ -358,6 +443,7 @@ def test_what_no_table_can_be_is_refused(frame, case):
     params, error, said = WRONG[case]
     parts = F.when(F.col("flag"), F.array("temp")).otherwise(F.array("temp", "temp"))
     rows = frame.withColumn("parts", parts).withColumn("same", F.lit("a"))
+    rows = rows.withColumn("pair", F.array("temp", "temp")).withColumn("pair[1]", F.col("temp"))
     rows = rows.withColumn("map", F.create_map(F.lit("a"), F.lit(1)))
     rows = rows.withColumn("words", F.concat("late", F.coalesce("small", F.lit(0)).cast("string")))
     with pytest.raises(error, match=said):
