@@ -8,8 +8,8 @@ import pytest
 
 from firesteel.errors import DataError
 from firesteel.tables import profile as module
-from firesteel.tables.profile import Profile, hashed, learn, schema_of
-from firesteel.tables.schema import ColumnValues
+from firesteel.tables.profile import Profile, learn, schema_of
+from firesteel.tables.schema import ColumnValues, hashed
 from tests.columns import chosen, mixed, profiles, words, written
 
 SMALL = {"MOST_ROWS": 37, "MOST_WORDS": 11, "FEWEST_WORDS": 11}

@@ -12,7 +12,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Dense, Table
 from firesteel.models import Sequential
 from firesteel.tables import schema as module
-from firesteel.tables.profile import Profile, learn
+from firesteel.tables.profile import Profile, learn, schema_of
 from firesteel.tables.schema import CategoryColumn, ColumnValues, NumberColumn, Schema, TimeColumn, clock, shifted
 from tests.columns import chosen, mixed, words
 
@@ -333,6 +333,23 @@ def test_what_was_never_missing_is_unseen_where_it_is():
     some = {"a": ColumnValues("text", towns.data, np.arange(60) < 1, towns.words), "n": table["n"]}
     assert learn(Profile.of(some, 60)).encode(absent, 60)[0, -1] == 0
     assert learn(Profile.of(some, 60)).encode(some, 60)[0, -2:].tolist() == [1, 2]
+
+
+def test_a_word_that_training_had_once_is_not_new(monkeypatch):
+    table = {"t": words("aabbcdx", missing=[6]), "x": ColumnValues("integer", np.arange(7)), "u": words([*"aaabbbb"])}
+    made = schema_of(table, 7)
+    assert made.columns[0].levels == ("a", "b") and len(made.columns[0].rare) == 2 and made.columns[2].rare == ()
+    again = Schema.from_config(json.loads(json.dumps(made.to_config())))
+    assert again == made and all(not new.any() for _, new in again.unseen(table))
+    others = table | {"t": words([*"acde", "a" * 300, "x", "d"], missing=[5]), "u": words("abcxcba", missing=[3])}
+    new = {name: np.flatnonzero(found).tolist() for name, found in again.unseen(others)}
+    assert new == {"t": [3, 4], "u": [2, 3, 4]}
+    monkeypatch.setattr("firesteel.tables.profile.ALL_RARE", 3)
+    many = schema_of(table, 7)
+    assert many.columns[0].rare is None and many.fingerprint("") == made.fingerprint("")
+    assert not dict(many.unseen(others))["t"].any()
+    with pytest.raises(ConfigError, match="rare words must be hashes"):
+        CategoryColumn("t", rare=[-1])
 
 
 def test_of_no_rows_there_are_no_outputs():

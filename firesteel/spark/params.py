@@ -232,9 +232,9 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
             refuses them; skip leaves them out, of training and of what is scored; keep leaves them out of training
             and scores them as null, which Spark's evaluators fail on: filter("prediction is not null") before them,
             or take skip.  Of raw columns (inputCols) it is about labels in training, as nulls and NaN of features
-            are "missing" there; and about words in what is scored which training did not have, or too seldom to know,
-            and nulls in columns of words that had none: error refuses them, skip leaves their rows out, keep
-            scores them as unseen, and so they are where it is not set.
+            are "missing" there; and about words in what is scored which training did not have, and nulls in columns
+            of words that had none: error refuses them, skip leaves their rows out, keep scores them as unseen, and so
+            they are where it is not set.
         idCol: column that identifies a row, of any type: it decides which rows are held out and where they are
             packed, in place of their values, so that both stay the same when the features change.
         runDir: folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings,

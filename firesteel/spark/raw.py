@@ -17,8 +17,8 @@ import pyarrow.compute  # noqa: F401  (pa.compute)
 import firesteel
 from firesteel.core.types import cached_property
 from firesteel.spark import arrow
-from firesteel.tables.profile import Profile, Words, hashed
-from firesteel.tables.schema import TEXT, ColumnValues, Schema, from_days, shortened
+from firesteel.tables.profile import Profile, Words
+from firesteel.tables.schema import TEXT, ColumnValues, Schema, from_days, hashed, shortened
 
 PARTS = 16
 """So many profiles are gathered before they are added up."""

@@ -235,7 +235,7 @@ class Outputs:
         at, text = int(new.argmax()), values.as_text()
         word = "a null" if text.absent[at] else repr(text.words[text.data[at]][:100])
         return DataError(
-            f"column {name!r} holds {word}, and training had none there, or too few to know it; "
+            f"column {name!r} holds {word}, and training had none there; "
             f"{int(new.sum()):,} of {len(new):,} rows in this batch hold what is new.  To do: train on rows that "
             'have it, or set handleInvalid to "keep" (score it as unseen, as where it is not set) or "skip" (leave '
             "such rows out)",

@@ -4,7 +4,6 @@ Profiles add up over batches and partitions, in any order, and their size is bou
 the smallest keys, and of each column the words with the smallest hashes are kept, with exact counts.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from firesteel.tables.schema import (
     CYCLES,
     DAY,
     MOST_LEVELS,
+    MOST_RARE,
     NUMBERS,
     TIMES,
     WORDS,
@@ -30,6 +30,7 @@ from firesteel.tables.schema import (
     TableColumn,
     TimeColumn,
     encoded,
+    hashed,
     local,
     scaled,
     shortened,
@@ -46,6 +47,8 @@ FEWEST_BINS, MOST_BINS, TIME_BINS, ALL_BINS = 8, 32, 64, 4096
 """How many bins a number has at least and at most, a time at most, and all numbers together."""
 ALL_LEVELS = 1 << 19
 """How many words all columns have together, at most: to read more takes more memory than their file may."""
+ALL_RARE = 1 << 16
+"""How many words all columns have together, at most, that are known to be rare."""
 ROWS_A_BIN = 128
 """Between these a column has a bin for so many rows."""
 DAYS_SHARE, ROWS_A_DAY, MOST_CLASSES = 0.02, 8, 100
@@ -104,12 +107,6 @@ class Extent(NamedTuple):
                 )
             kinds = {"float"} if kinds <= set(NUMBERS) else {WRITTEN}
         return Extent(kinds.pop(), self.missing + other.missing, min(self.low, other.low), max(self.high, other.high))
-
-
-def hashed(words: Sequence[str]) -> Keys:
-    """Return a 64-bit hash of each word's UTF-8."""
-    digests = b"".join([hashlib.blake2b(encoded(one), digest_size=8).digest() for one in words])
-    return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 @dataclass(frozen=True)
@@ -343,7 +340,10 @@ def _category(profile: Profile, name: str, counts: Mapping[str, int] | None, mos
     levels = tuple(sorted([one for _, _, one in frequent], key=encoded))
     if not levels and not missing:
         return f"no value occurs {least} times"
-    return CategoryColumn(name, levels, missing, len(levels) <= ONE_HOT, profile.extents[name].kind == WRITTEN)
+    others = np.setdiff1d(words.hashes, hashed(levels)) >> np.uint64(1)
+    whole = len(words.hashes) < most_words(len(profile.extents))
+    rare = tuple(others.tolist()) if whole and len(others) <= min(MOST_RARE, ALL_RARE // len(profile.words)) else None
+    return CategoryColumn(name, levels, missing, len(levels) <= ONE_HOT, profile.extents[name].kind == WRITTEN, rare)
 
 
 def _number(profile: Profile, name: str, bins: int, zone: str) -> TableColumn:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.layers import Table
-from firesteel.core.spec import Spec, choice, finite, flag, integer, number, resolver, whole, word
+from firesteel.core.spec import Spec, choice, finite, flag, integer, later, number, resolver, whole, word
 from firesteel.core.types import Array, cached_property
 from firesteel.errors import ConfigError, DataError
 
@@ -33,6 +33,8 @@ MOVING = 4_000
 """Categories of a table from which on a step moves those of its batch alone."""
 MOST_LEVELS = 1 << 16
 """The most words of a column that have a code of their own."""
+MOST_RARE = 1 << 12
+"""The most words of a column that are known to be rare."""
 CLIP = 3.0
 """Where scaled numbers end: z / sqrt(1 + (z / 3)^2)."""
 DAY, FARTHEST = 86_400_000_000, 106_750_000
@@ -107,6 +109,12 @@ def _shortened(word: str) -> str:
     return f"{word[: LONGEST - 36]}... {digest}"
 
 
+def hashed(words: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return a 64-bit hash of each word's UTF-8."""
+    digests = b"".join([hashlib.blake2b(encoded(one), digest_size=8).digest() for one in words])
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
 LONGEST = 200
 """The most characters of a word."""
 
@@ -152,6 +160,15 @@ def _words(given: Any) -> tuple[str, ...]:
     if any(a >= b for a, b in itertools.pairwise(map(encoded, levels))):
         raise _refused("levels must ascend, in the order of their UTF-8")
     return levels
+
+
+def _hashes(given: Any) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    found = tuple(whole(one) for one in _listed(given, "rare words"))
+    if len(found) > MOST_RARE or not all(one is not None and one >= 0 for one in found):
+        raise _refused(f"rare words must be hashes, at most {MOST_RARE:,}")
+    return found  # type: ignore[return-value]
 
 
 def _days(given: Any) -> tuple[int, ...]:
@@ -273,12 +290,15 @@ class CategoryColumn(TableColumn):
         missing: Whether values were missing in training.
         one_hot: Whether each word has an input of its own, 0 or 1; two words share one, -1 or 1.
         written: Whether the words were numbers or times: then columns of those are taken, too.
+        rare: 63 bits of the hashes of further words that training had, too seldom to know them; None where they are
+            too many.
     """
 
     levels: tuple[str, ...] = choice((), _words)
     missing: bool = flag(False)
     one_hot: bool = flag(True)
     written: bool = flag(False)
+    rare: tuple[int, ...] | None = later(choice((), _hashes))
 
     @property
     def kinds(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -306,6 +326,19 @@ class CategoryColumn(TableColumn):
         of = np.array([self.numbered.get(one, UNSEEN) for one in shortened(text.words)] or [UNSEEN])
         gone = text.absent
         return np.where(gone, ABSENT if self.missing else UNSEEN, of[np.where(gone, 0, text.data)])
+
+    def new(self, values: ColumnValues) -> npt.NDArray[np.bool_]:
+        """Return which values training did not have, (n,); where its rare words were too many, no word is new."""
+        text, rare = values.as_text(), np.array(self.rare or (), np.uint64)
+        words = shortened(text.words)
+        strange = np.array([one not in self.numbered for one in words] or [False])
+        if self.rare is None:
+            strange[:] = False
+        elif strange.any():
+            strange[strange] = ~np.isin(
+                hashed([one for one in words if one not in self.numbered]) >> np.uint64(1), rare
+            )
+        return np.where(text.absent, not self.missing, strange[np.where(text.absent, 0, text.data)])
 
     def plain(self, values: ColumnValues) -> list[Array]:
         if not self.one_hot:
@@ -535,8 +568,11 @@ class Schema(Spec):
         return replace(given, edges=edges, plain=self.shape[1], levels=levels, sparse_steps=moving, shares=shares)
 
     def fingerprint(self, network: str) -> str:
-        """Return the SHA-256 of this and of a network's fingerprint."""
-        return hashlib.sha256(network.encode() + json.dumps(self.to_config()).encode()).hexdigest()
+        """Return the SHA-256 of what this makes of rows and of a network's fingerprint."""
+        config = self.to_config()
+        for column in config["columns"]:
+            column.pop("rare", None)
+        return hashlib.sha256(network.encode() + json.dumps(config).encode()).hexdigest()
 
     def origins(self) -> list[str]:
         """Return the column that each input of a flat row comes from."""
@@ -565,10 +601,10 @@ class Schema(Spec):
         return out
 
     def unseen(self, given: Mapping[str, ColumnValues]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-        """Yield each column of words, and which rows hold a word that is not known, or a gap where there was none."""
+        """Yield each column of words, and which rows hold a word, or a gap, that training had none of."""
         for column in self.columns:
             if isinstance(column, CategoryColumn):
-                yield column.name, column.codes(given[column.name]) == UNSEEN
+                yield column.name, column.new(given[column.name])
 
     def _checked(self, column: TableColumn, given: Mapping[str, ColumnValues]) -> ColumnValues:
         values = given.get(column.name)
