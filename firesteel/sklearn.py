@@ -114,10 +114,17 @@ class _Estimator:
             return {name: x.iloc[:, at] for at, name in enumerate(names)}
         return {name: x[name] if is_table(x) else x[:, at] for at, name in enumerate(names)}
 
-    def _trained(self, x: Any, y: Any, last: list[Any], loss: Any, classes: Any) -> None:
+    def _weights(self, x: Any, given: Any) -> Any:
+        """Return the weights of a table's rows, (n,), or None.  Raises ValueError for those that are none."""
+        if given is None:
+            return None
+        return _part("utils.validation")._check_sample_weight(given, x, dtype=np.float64, ensure_non_negative=True)
+
+    def _trained(self, x: Any, y: Any, w: Any, last: list[Any], loss: Any, classes: Any) -> None:
         """Train the network on a table and its targets.
 
-        last: the layers behind the hidden ones.  classes: what rows to hold out in equal shares, or None.
+        w: the rows' weights, or None.  last: the layers behind the hidden ones.  classes: what rows to hold out in
+        equal shares, or None.
         """
         found = policy.defaults_for(len(y))
         seed = self.random_state or 0
@@ -144,7 +151,7 @@ class _Estimator:
             columns, rows = columns_of(self._columns(x))
             schema = schema_of(columns, rows, y=y)
             front = schema.layer(Table(output_dim=found.output_dim))
-            source = Arrays(schema.encode(columns, rows), y.astype(np.float64), None, "float32")
+            source = Arrays(schema.encode(columns, rows), y.astype(np.float64), w, "float32")
             recipe = Recipe(epochs, batch_size, seed=int(seed), stopping=Stopping("val_loss", patience=patience))
             average, history = fit_members(lambda number: build(front), source, recipe, count)
             average.schema, self.network_, self.n_iter_ = schema, average, len(history.rows)
@@ -157,10 +164,11 @@ class _Estimator:
             shared = classes if _shared(classes, share) else None
             split = _part("model_selection").train_test_split
             used, held = split(np.arange(len(y)), test_size=share, random_state=int(seed) % 2**32, stratify=shared)
-            how["validation_data"] = self._columns(_taken(x, held)), y[held]
-            x, y = _taken(x, used), y[used]
+            weights = () if w is None else (w[held],)
+            how["validation_data"] = (self._columns(_taken(x, held)), y[held], *weights)
+            x, y, w = _taken(x, used), y[used], None if w is None else w[used]
             how["callbacks"] = [EarlyStopping(patience=patience, restore_best_weights=True)]
-        self.n_iter_ = len(network.fit(self._columns(x), y, **how).rows)
+        self.n_iter_ = len(network.fit(self._columns(x), y, sample_weight=w, **how).rows)
         self.network_ = network
 
     def _members(self, usual: int) -> int:
@@ -202,14 +210,18 @@ def _shared(classes: Any, share: float) -> bool:
 class _Classifier(_Estimator):
     """Predicts classes."""
 
-    def fit(self, X: Any, y: Any) -> Any:
-        """Train on a table X of n rows and their classes y, (n,): numbers, words or booleans."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train on a table X of n rows and their classes y, (n,): numbers, words or booleans.
+
+        sample_weight: what each row counts, (n,), in training and among the rows held out; 1 if not given.
+        """
         check = _part("utils.validation")
         before = getattr(self, "classes_", None) if self.warm_start else None
         X = self._checked(X, first=True, least=2)
         y = check.column_or_1d(y, warn=True)
         check.check_consistent_length(X, y)
         check.assert_all_finite(y)
+        w = self._weights(X, sample_weight)
         _part("utils.multiclass").check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if before is not None and not np.array_equal(before, self.classes_):
@@ -222,7 +234,7 @@ class _Classifier(_Estimator):
             self.network_, self.n_iter_ = None, 1
             return self
         last = [Dense(len(self.classes_), "softmax")]
-        self._trained(X, numbers.reshape(-1), last, "sparse_categorical_crossentropy", numbers.reshape(-1))
+        self._trained(X, numbers.reshape(-1), w, last, "sparse_categorical_crossentropy", numbers.reshape(-1))
         return self
 
     def predict_proba(self, X: Any) -> Any:
@@ -239,8 +251,11 @@ class _Classifier(_Estimator):
 class _Regressor(_Estimator):
     """Predicts numbers."""
 
-    def fit(self, X: Any, y: Any) -> Any:
-        """Train on a table X of n rows and their numbers y, (n,)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train on a table X of n rows and their numbers y, (n,).
+
+        sample_weight: what each row counts, (n,), in training and among the rows held out; 1 if not given.
+        """
         check = _part("utils.validation")
         X = self._checked(X, first=True, least=2)
         y = check.column_or_1d(y, warn=True)
@@ -250,6 +265,7 @@ class _Regressor(_Estimator):
         self._trained(
             X,
             y,
+            self._weights(X, sample_weight),
             [Dense(1), Normalization(invert=True, bounds=(float(y.min()), float(y.max())))],
             Standardized(MeanSquaredError()),
             None,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import BaggingClassifier
+from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -23,7 +23,10 @@ from firesteel.models import load_model
 from firesteel.search.members import members_of
 from firesteel.sklearn import NeuralNetworkClassifier, NeuralNetworkRegressor
 
-EXPECTED = {"check_dtype_object": "a dict among numbers is refused with a DataError, which is a ValueError"}
+EXPECTED = {
+    "check_dtype_object": "a dict among numbers is refused with a DataError, which is a ValueError",
+    "check_sample_weight_equivalence_on_dense_data": "a row of weight 2 is in one batch, and two rows are in two",
+}
 """What scikit-learn asks for and firesteel does not do."""
 
 
@@ -160,6 +163,30 @@ def test_one_class_is_predicted_for_every_row():
     assert made.predict_proba(x[:5]).tolist() == [[1.0]] * 5
     with pytest.raises(ValueError, match="feature names should match"):
         made.predict(x[["age"]])
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_rows_count_by_their_weights(members):
+    x, y = frame()
+    one = np.where(y == "late", 1.0, 0.0)
+    assert set(small(members=members, max_iter=40).fit(x, y, sample_weight=one).predict(x)) == {"late"}
+    made = [
+        small(members=members, max_iter=2).fit(x, y, sample_weight=w) for w in (None, np.ones(300), np.arange(300))
+    ]
+    same, ones, other = (each.network_.fingerprint() for each in made)
+    assert same == ones != other
+    numbers = small(NeuralNetworkRegressor, members=members, max_iter=40)
+    assert numbers.fit(x, one, sample_weight=list(1 - one)).predict(x).max() < 0.3
+    for wrong, said in ((-one, "Negative"), (one[:5], "shape"), (0 * one, "non-zero|is 0 in every row")):
+        with pytest.raises(ValueError, match=said):
+            small(members=members).fit(x, y, sample_weight=wrong)
+
+
+def test_a_member_whose_rows_count_nothing_is_left_out():
+    x, y = frame()
+    some = small(members=8, max_iter=2).fit(x, y, sample_weight=np.r_[np.ones(4), np.zeros(296)])
+    assert 1 < len(members_of(some.network_)) <= 4
+    assert AdaBoostClassifier(small(max_iter=4), n_estimators=2).fit(x[["member"]], y).score(x[["member"]], y) > 0.4
 
 
 def test_rows_that_are_held_out_end_the_training_and_others_do_not():

@@ -40,7 +40,7 @@ def fit_members(
 ) -> tuple[Model, History]:
     """Train members of one kind, each on all rows but a part of its own, and return their average.
 
-    A member that diverges, or in whose part there is no row, is left out, as the history says.
+    A member that diverges, or in whose part no row counts, is left out, as the history says.
 
     Args:
         build: Makes the untrained model of a member, given its number.
@@ -64,7 +64,7 @@ def fit_members(
             fit(model, source.folded(number, members), replace(recipe, seed=recipe.seed + number), **given(number))
             made.append(model)
         except (DataError, DivergenceError) as error:
-            if isinstance(error, DataError) and error.code != "data-empty":
+            if isinstance(error, DataError) and error.code not in ("data-empty", "data-zero-weight"):
                 raise
             kept.left_out[number] = str(error)
             if len(kept.left_out) == members:
