@@ -268,11 +268,12 @@ def run_folder(plan: TrainingPlan) -> list[Callback]:
     if plan.members > 1:  # each adapts to rows of its own
         known["model"] = {"layers": layers_of(plan.model)}
         known["training"] |= {"loss": (plan.model.get_compile_config() or {})["loss"]}
+    targets = config.data.label if plan.columns is not None and plan.task.kind == "regression" else None
     return [
         RunFolder(
             config.run.folder,
             test,
-            class_names=config.data.class_names,
+            class_names=config.data.class_names or targets,
             feature_names=plan.names,
             picture=config.data.picture,
             config=known,

@@ -52,8 +52,9 @@ class RunFolder(Callback):
     folder: made if need be; one that holds a finished run, or other files, is refused.
     test: rows to score at the end, (x, y), (x, y, weights), or a DataFrame with the columns that were trained on;
     without them the report looks at validation rows, and without these at the training rows.
-    class_names: of the numbers 0, 1, ...  feature_names: of the columns.  picture: (height, width) where the features
-    are the pixels of one.  config: sections and what to put into them that a training does not know itself, such as
+    class_names: of the numbers 0, 1, ..., or of the outputs.  feature_names: of the columns.
+    picture: (height, width) where the features are the pixels of one.
+    config: sections and what to put into them that a training does not know itself, such as
     {"data": {"train": "digits.parquet"}}.
 
     The files: config.toml, history.jsonl, metrics.json, model.firesteel (without moments), env.json, report.html.

@@ -351,7 +351,8 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         places = list[SparkCheckpoints]()
         results = [Results(self, MOST_ROWS // members) for _ in range(members)]
         runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
-        page = _run_folder(runs, source.feature_names, design.names, members) if runs else None
+        names = design.names or (None if self._classifies or survey.targets > 1 else [str(source.columns.label)])
+        page = _run_folder(runs, source.feature_names, names, members) if runs else None
 
         def build(number: int = 0) -> Sequential:
             network = self._network(design, plan, survey.rows)

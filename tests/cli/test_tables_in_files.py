@@ -286,6 +286,7 @@ def test_members_in_a_run_folder_go_on_to_the_same_bits(run, tmp_path, monkeypat
     metrics = json.loads(Path("run/metrics.json").read_text())
     assert metrics["scores"]["validation"]["mae"] == pytest.approx(held) and metrics["evidence"]["rows"] == 300
     assert [one["best_epoch"] for one in metrics["members"]] == [row["epoch"] for row in kept]
+    assert metrics["evidence"]["effects"]["of"] == "delay"
     assert fingerprint(run("train", "run/config.toml")[1]) == fingerprint(out)
     assert json.loads(run("evaluate", "run", "--data", path, "--json")[1])["rows"] == 300
 

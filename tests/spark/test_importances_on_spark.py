@@ -112,11 +112,14 @@ def test_rows_that_cannot_be_scored_are_refused(frame, model, case):
         model.importances(change(frame))
 
 
-def test_vectors_have_features_for_columns(frame):
+def test_vectors_have_features_for_columns(frame, tmp_path):
     rows = frame.select(
         array_to_vector(F.array("`a.b`", "one", F.col("v")[1])).alias("features"), F.col("`a.b`").alias("label")
     )
-    made = NeuralNetworkRegressor(hiddenLayers=[8], maxIter=3, shards=1, validationFraction=0.3).fit(rows)
+    stage = NeuralNetworkRegressor(hiddenLayers=[8], maxIter=3, shards=1, validationFraction=0.3)
+    made = stage.setRunDir(str(tmp_path)).fit(rows)
+    output = json.loads((tmp_path / "001" / "metrics.json").read_text())["evidence"]["outputs"][0]
+    assert output["name"] == "label"
     assert made.featureImportances.toArray().argmax() == 0 and made.featureImportances.size == 3
     named = made.importances(rows)
     assert [row["column"] for row in named.rows] == ["0", "1", "2"] and named.rows[1]["importance"] == 0
