@@ -282,7 +282,8 @@ class Frame:
         """
         raw, parts = self.raw, dict(self.parts)
         if raw is not None and schema is not None:
-            read, parts[RAW] = tables.scored(self.table, schema)
+            read, columns = tables.scored(self.table, schema)
+            parts[RAW] = tables.struct(columns)
             raw = replace(read, text=raw.text)
         raw = None if raw is None else replace(raw, labels=tuple(labels or ()))
         most, reading = first_of(network.inputs, most), packing.ReadOptions(network.dtype, skip=True, raw=raw)
@@ -459,19 +460,19 @@ DIRECT = hasattr(F, "arrow_udf")
 
 
 def scoring(function: worker.Outputs, kind: str) -> Any:
-    """Return a worker's scoring object as a Spark function of one column; before Spark 4.1 it needs pandas there."""
+    """Return a worker's scoring object as a Spark function of one column or raw ones; before 4.1 it needs pandas."""
 
     if hasattr(F, "arrow_udf"):
 
-        def call(column: pa.Array) -> pa.Array:
-            found = function(column)
+        def call(*columns: pa.Array) -> pa.Array:
+            found = function(columns[0] if function.raw is None else function.raw.struct(columns))
             settle()
             return found
 
         return F.arrow_udf(call, kind)
 
-    def call_pandas(series: pd.Series) -> pd.Series:
-        column = pa.array(series) if function.raw is None else function.raw.struct(series)
+    def call_pandas(*columns: pd.Series) -> pd.Series:
+        column = pa.array(columns[0]) if function.raw is None else function.raw.of_pandas(columns)
         empty = pa.types.is_null(column.type)  # pandas's type for a batch of nulls
         found = function(column.cast(pa.list_(pa.float64())) if empty else column)
         settle()

@@ -222,15 +222,16 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         dataset, network, schema = table.frame, self.network.network, self.network.schema
         table.check_free((*columns, self._outputs))
         if schema is not None:
-            raw, x = tables.scored(table, schema, self.getOrDefault("inputCols"))
+            raw, found = tables.scored(table, schema, self.getOrDefault("inputCols"))
+            given = tables.arguments(found)
             invalid = outputs.invalid if self.isSet("handleInvalid") else "keep"
             outputs = replace(outputs, raw=raw, invalid=invalid)
         else:
             self._check_schema(table)
             few = (network.sparse or self._few) and DIRECT
-            x = table.features(self._columns(), worker.reads(network), "featuresCol", few)
+            given = [table.features(self._columns(), worker.reads(network), "featuresCol", few)]
         ship(dataset.sparkSession)
-        scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(x))
+        scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(*given))
         if self.getOrDefault("handleInvalid") == "skip":
             scored = scored.filter(F.col(self._outputs).isNotNull())
         made = [

@@ -5,7 +5,7 @@ need of NumPy and pyarrow alone, like `packing.py` and `worker.py`, which read r
 """
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,14 +54,22 @@ class RawColumns:
         assert self.schema is not None
         return self.schema.encode(self.values(struct), len(struct))
 
-    def struct(self, frame: Any) -> pa.Array:
-        """Return pandas's columns c0, c1, ... as Arrow would have handed them over."""
+    @staticmethod
+    def struct(columns: Sequence[pa.Array]) -> pa.Array:
+        """Return one struct of the columns, which are arguments of a function, or are one already."""
+        if pa.types.is_struct(columns[0].type):
+            return columns[0]
+        return pa.StructArray.from_arrays(columns, [f"c{n}" for n in range(len(columns))])
+
+    def of_pandas(self, columns: Sequence[Any]) -> pa.Array:
+        """Return what `struct` does of pandas' columns."""
+        given = list(columns) if columns[0].ndim == 1 else [columns[0][name] for name in columns[0]]
         types = {TEXT: pa.string(), "float": pa.float64()}
         arrays = [
-            pa.array(frame[f"c{n}"], types.get(kind, pa.int64()), from_pandas=True)
-            for n, kind in enumerate(self.kinds)
+            pa.array(column, types.get(kind, pa.int64()), from_pandas=True)
+            for column, kind in zip(given, self.kinds, strict=True)
         ]
-        return pa.StructArray.from_arrays(arrays, [f"c{n}" for n in range(len(arrays))])
+        return self.struct(arrays)
 
     @cached_property
     def numbered(self) -> dict[str, int]:

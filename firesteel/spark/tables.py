@@ -243,7 +243,7 @@ def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tupl
             )
         kinds.append(kind)
         found.append(_handed(column, of, kind))
-    return tuple(kinds), _struct(found)
+    return tuple(kinds), struct(found)
 
 
 def _handed(column: str | Column, of: DataType, kind: str) -> str | Column:
@@ -266,15 +266,27 @@ HANDED = {TEXT: "string", "float": "double"}
 """What executors get of columns of a kind, where it is not bigint."""
 
 
-def _struct(columns: Sequence[str | Column]) -> Column:
+def struct(columns: Sequence[str | Column]) -> Column:
+    """Return raw columns as one struct of c0, c1, ..."""
     if all(isinstance(one, str) for one in columns):
         return F.expr(f"struct({', '.join(f'{one} AS c{number}' for number, one in enumerate(columns))})")
     made = [F.expr(one) if isinstance(one, str) else one for one in columns]
     return F.struct(*(one.alias(f"c{number}") for number, one in enumerate(made)))
 
 
-def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> tuple[RawColumns, Column]:
-    """Return the raw columns that a model reads, and how, as one struct.
+def arguments(columns: Sequence[str | Column]) -> list[Column]:
+    """Return raw columns as arguments of a function: each by itself, which is faster, or many as one struct."""
+    if len(columns) > MOST_ARGUMENTS:
+        return [struct(columns)]
+    return [F.expr(one) if isinstance(one, str) else one for one in columns]
+
+
+MOST_ARGUMENTS = 100
+"""Making each takes as long as making a struct of all."""
+
+
+def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> tuple[RawColumns, list[str | Column]]:
+    """Return how a model reads raw columns, and these.
 
     inputs: the columns that it was trained on, arrays and vectors as a whole; the job fails if they differ in length.
     Raises DataError for columns that are not there, or hold something else than in training.
@@ -305,7 +317,7 @@ def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> t
         used = (number for number, one in enumerate(schema.names) if one.startswith(f"{name}["))
         if (at := next(used, None)) is not None:
             columns[at] = _as_long(table, name, width, columns[at])
-    return RawColumns(tuple(schema.names), tuple(kinds), schema=schema), _struct(columns)
+    return RawColumns(tuple(schema.names), tuple(kinds), schema=schema), columns
 
 
 def _widths(schema: Schema, inputs: Sequence[str]) -> dict[str, int]:

@@ -19,6 +19,7 @@ from firesteel.spark import (
     NeuralNetworkRegressor,
     load_pack,
     pack,
+    tables,
 )
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.frames import Frame
@@ -248,7 +249,7 @@ def test_a_word_that_is_new_is_refused_by_its_name(words_and_numbers, case):
     network, (*values, said) = words_and_numbers.network, STRANGE[case]
     raw = RawColumns(tuple(network.schema.names), ("text", "integer", "float"), schema=network.schema)
     outputs = Outputs(network.network, network.theta, "", "error", raw)
-    struct = raw.struct(pd.DataFrame({f"c{n}": [value] for n, value in enumerate(values)}))
+    struct = raw.of_pandas([pd.Series([value]) for value in values])
     if not said:
         assert len(outputs(struct)) == 1
         return
@@ -256,8 +257,13 @@ def test_a_word_that_is_new_is_refused_by_its_name(words_and_numbers, case):
         outputs(struct)
 
 
-def test_before_spark_hands_over_arrow_pandas_does_it(frame, fitted, monkeypatch):
+def test_many_columns_go_to_python_as_one_and_before_spark_4_1_by_pandas(frame, fitted, monkeypatch):
     wanted = fitted.transform(frame).select("count", "probability").collect()
+    monkeypatch.setattr(tables, "MOST_ARGUMENTS", 1)
+    assert fitted.transform(frame).select("count", "probability").collect() == wanted
+    monkeypatch.delattr(F, "arrow_udf")
+    assert fitted.transform(frame).select("count", "probability").collect() == wanted
+    monkeypatch.undo()
     monkeypatch.delattr(F, "arrow_udf")
     assert fitted.transform(frame).select("count", "probability").collect() == wanted
 
