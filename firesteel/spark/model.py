@@ -382,15 +382,16 @@ class NeuralNetworkClassifierModel(
 
     def _in_words(self, table: NamedColumns) -> dict[str, tuple[Column, Mapping[str, Any] | None]]:
         """Return the predicted word, and the number of the label's where rows have one, if labels are words."""
-        words, given = self._labels or [], self.getOrDefault("labelCol")
+        words, label = self._labels or [], self.getOrDefault("labelCol")
         found: dict[str, tuple[Column, Mapping[str, Any] | None]] = {}
         if words and (self._label or self.isSet("predictedLabelCol")):
             word = F.element_at(_array(words), F.element_at(F.col(self._outputs), -1).cast("int") + 1)
             word = word.cast("boolean") if self._label == "boolean" else word
             found[self.getOrDefault("predictedLabelCol")] = word, None
-        if self._label and isinstance(given, str) and len(there := table.matching(given)) == 1:
+        if self._label and isinstance(label, str) and len(there := table.matching(label)) == 1:
             if tables.kind_of(there[0][1].dataType) in (self._label, "text"):
-                number = F.array_position(_array(words), F.col(there[0][0]).cast("string"))
+                given = F.col(there[0][0]).cast("string")
+                number = F.call_function("array_position", _array(words), given)
                 about = {"ml_attr": {"type": "nominal", "vals": words}}
                 column = F.when(number > 0, (number - 1).cast("double"))
                 found[self.getOrDefault("labelIndexCol")] = column, about
