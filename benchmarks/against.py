@@ -262,12 +262,23 @@ def _frame() -> Any:
     return frame
 
 
+STAGE: dict[str, Any] = {
+    "hiddenLayers": [32],
+    "activation": "relu",
+    "dropout": 0.0,
+    "solver": "adam",
+    "batchSize": 32,
+    "members": 1,
+}
+"""Settings that each tree has, whatever its defaults are."""
+
+
 @work("Spark: fit of a stage, without the linear model that it is compared with")
 def _stage() -> Callable[[], Any]:
     from firesteel.spark import NeuralNetworkClassifier, fitting
 
     frame = _frame()
-    stage = NeuralNetworkClassifier(hiddenLayers=[32], maxIter=3, validationFraction=0.0, earlyStoppingRounds=0)
+    stage = NeuralNetworkClassifier(**STAGE, maxIter=3, validationFraction=0.0, earlyStoppingRounds=0)
     compare, apart = getattr(fitting, "compare", None), []
 
     def timed(*given: Any) -> Any:
@@ -317,7 +328,7 @@ def _transform() -> Callable[[], Any]:
     from firesteel.spark import NeuralNetworkClassifier
 
     frame = _frame()
-    model = NeuralNetworkClassifier(hiddenLayers=[32], maxIter=1).fit(frame)
+    model = NeuralNetworkClassifier(**STAGE, maxIter=1).fit(frame)
     return lambda: model.transform(frame).selectExpr("sum(prediction)").collect()
 
 

@@ -64,7 +64,7 @@ def main() -> None:
         some = frames[kind].limit(2_000).persist()
         models = {
             "theirs": MultilayerPerceptronClassifier(layers=SMALL, maxIter=1, seed=1).fit(some),
-            "ours": NeuralNetworkClassifier(layers=SMALL, maxIter=1, seed=1).fit(some),
+            "ours": NeuralNetworkClassifier(layers=SMALL, maxIter=1, seed=1, members=1).fit(some),
         }
         found = rates(
             len(x), {name: functools.partial(scored, model, frames[kind]) for name, model in models.items()}

@@ -95,7 +95,9 @@ def on_spark() -> None:
     for width in (WIDTHS[0], *WIDTHS):  # the first one warms the machine up
         made = HashingTF(numFeatures=width, inputCol="words", outputCol="features").transform(text).persist()
         made.count()
-        classifier = NeuralNetworkClassifier(hiddenLayers=[32], maxIter=2, validationFraction=0.0, seed=1)
+        classifier = NeuralNetworkClassifier(
+            hiddenLayers=[32], dropout=0.0, batchSize=32, maxIter=2, validationFraction=0.0, seed=1
+        )
         start = time.perf_counter()
         model = classifier.fit(made)
         fitted = time.perf_counter()

@@ -6,6 +6,7 @@ scikit-learn is imported when one of the classes is asked for.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy as np
 from firesteel._model import Model
 from firesteel.core.layers import Dense, Dropout, Normalization, Table
 from firesteel.core.losses import MeanSquaredError, Standardized
-from firesteel.core.optimizers import AdamW
 from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError, imported
 from firesteel.models import Sequential
@@ -36,8 +36,9 @@ ABOUT = """A network that predicts {what} from a table, trained with AdamW and a
         hidden_layer_sizes: Units of the hidden layers; of one layer a number will do.
         max_iter: The most passes over the rows.
         batch_size: Rows a step.
-        learning_rate_init: AdamW's rate.
-        alpha: AdamW's weight decay: a step takes learning_rate_init * alpha of the weights off.
+        learning_rate_init: AdamW's rate; None is 0.002, or up to ten times as much where a fit has fewer than 1,000
+            steps.
+        alpha: AdamW's weight decay: a step takes its rate times alpha of the weights off.
         random_state: The root of everything random; the same numbers come out for None, which is 0.
         early_stopping: Whether some rows are held out, which choose the pass whose weights are kept, and end the
             training when none has been better for a while.  Nothing is held out of fewer than {few} rows.
@@ -74,7 +75,7 @@ class _Estimator:
         *,
         max_iter: int | None = None,
         batch_size: int | None = None,
-        learning_rate_init: float = policy.RATE,
+        learning_rate_init: float | None = None,
         alpha: float = 0.004,
         random_state: Any = None,
         early_stopping: bool = True,
@@ -133,9 +134,13 @@ class _Estimator:
         network = getattr(self, "network_", None) if self.warm_start else None
         sizes = found.hidden if self.hidden_layer_sizes is None else np.atleast_1d(self.hidden_layer_sizes).tolist()
         hidden = [layer for units in sizes for layer in (Dense(units, policy.ACTIVATION), Dropout(policy.DROPOUT))]
-        optimizer = AdamW(
-            self.learning_rate_init, weight_decay=self.alpha, use_ema=True, ema_momentum=policy.MOMENTUM
+        epochs = found.epochs if self.max_iter is None else self.max_iter
+        batch_size = self.batch_size or found.batch_size
+        optimizer = replace(
+            policy.optimizer_for(len(y), whole(batch_size), whole(epochs) or 1), weight_decay=self.alpha
         )
+        if self.learning_rate_init is not None:
+            optimizer = optimizer.at_rate(self.learning_rate_init)
 
         def build(front: Table) -> Sequential:
             made = Sequential([front, *hidden, *last])
@@ -143,8 +148,6 @@ class _Estimator:
             return made
 
         patience = found.patience if self.n_iter_no_change is None else self.n_iter_no_change
-        epochs = found.epochs if self.max_iter is None else self.max_iter
-        batch_size = self.batch_size or found.batch_size
         holds = self.early_stopping and len(y) >= policy.FEW
         count = self._members(found.members if holds else 1)
         if count > 1:

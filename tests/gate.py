@@ -590,7 +590,10 @@ def frames() -> None:
 
         x = rows(700, 12)
         kind = NeuralNetworkRegressor if regression else NeuralNetworkClassifier
-        made = kind(hiddenLayers=[12], maxIter=4, seed=3, **params)
+        batch = {} if "strategy" in params else {"batchSize": 32}
+        usual = {"activation": "relu", "dropout": 0.0, "solver": "adam", "members": 1} | batch
+        usual |= {"validationFraction": 0.1, "earlyStoppingRounds": 5}
+        made = kind(hiddenLayers=[12], maxIter=4, seed=3, **{**usual, **params})
         model = made.fit(frame(spark, x, classes(x, 5), "vectors").repartition(4))
         losses = [_exact(float(value)) for value in model.summary.objectiveHistory]
         network = model.network

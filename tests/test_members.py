@@ -1,12 +1,15 @@
 """Members of an average: each a fit of its own without a part of the rows, together one network."""
 
+import copy
+
 import numpy as np
 import pytest
 
 from firesteel.errors import ConfigError
-from firesteel.layers import Average, Dense, Dropout, Normalization
+from firesteel.layers import Average, Dense, Dropout, Normalization, Rescaling
 from firesteel.losses import Standardized
 from firesteel.models import Sequential, load_model
+from firesteel.optimizers import Adam
 from firesteel.search.members import averaged, fit_members, members_of
 from firesteel.tables.arrays import Arrays
 from firesteel.train.recipe import Recipe
@@ -146,7 +149,35 @@ def test_an_average_is_of_as_many_centres_as_it_has_inputs():
         Average([1.0, 2.0, 3.0]).output_shape((2,), (2,))
 
 
-def test_features_far_from_zero_are_refused():
-    source = Arrays(X + 1e9, KINDS["linear"][2], None, "float32")
+@pytest.mark.parametrize("first", [[], [Normalization()]], ids=["plain", "scaled"])
+def test_features_far_from_zero_are_counted_from_one_centre_by_all_members(first, tmp_path):
+    from firesteel.train.fit import fit
+
+    def made(number=0):
+        model = Sequential([*map(copy.copy, first), Dense(8, "silu"), Dense(1)])
+        model.compile(Adam(0.01), "mse")
+        return model
+
+    source, recipe = Arrays(X + 1e9, X[:, 0], None, "float32"), Recipe(epochs=30)
+    model = fit_members(made, source, recipe, 2)[0]
+    model.save(tmp_path / "m")
+    again = load_model(tmp_path / "m")
+    for number, member in enumerate(members_of(again)):
+        alone = made()
+        fit(alone, source.folded(number, 2), Recipe(epochs=30, seed=number))
+        assert alone.network.centre == again.network.centre and alone.network.centre.features
+        assert alone.fingerprint() == member.fingerprint()
+        assert alone.predict(X + 1e9).tobytes() == member.predict(X + 1e9).tobytes()
+    mean = np.mean([one.predict(X + 1e9) for one in again.members], axis=0)
+    np.testing.assert_allclose(again.predict(X + 1e9), mean, rtol=0, atol=1e-5)
+    assert np.corrcoef(mean[:, 0], X[:, 0])[0, 1] > 0.9
+
+
+def test_a_first_layer_that_cannot_count_from_a_centre_is_refused():
+    def made(number):
+        model = Sequential([Rescaling(0.5, offset=-5e8), Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
     with pytest.raises(ConfigError, match="features so far from zero"):
-        fit_members(lambda number: build("linear"), source, Recipe(epochs=1), 2)
+        fit_members(made, Arrays(X + 1e9, X[:, 0], None, "float32"), Recipe(epochs=1), 2)

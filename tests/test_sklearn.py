@@ -246,6 +246,7 @@ def test_a_warm_start_goes_on():
         {"hidden_layer_sizes": (0,)},
         {"hidden_layer_sizes": "many"},
         {"max_iter": 0},
+        {"max_iter": "all"},
         {"batch_size": -1},
         {"learning_rate_init": -1},
         {"alpha": -1.0},

@@ -76,6 +76,9 @@ def network(epochs: int) -> NeuralNetworkRegressor:
     return NeuralNetworkRegressor(
         labelCol="price",
         hiddenLayers=[30, 20],
+        activation="relu",
+        dropout=0.0,
+        solver="adam",
         batchSize=64,
         maxIter=epochs,
         learningRate=0.003,

@@ -32,12 +32,12 @@ from firesteel.tables.policy import (
     DROPOUT,
     FEW,
     FEWEST_ROWS,
-    OPTIMIZER,
     PATIENCE,
     SHARE,
     STRATEGY,
     Defaults,
     defaults_for,
+    optimizer_for,
 )
 from firesteel.train.fit import fit
 from firesteel.train.history import History, Row
@@ -182,7 +182,10 @@ OPEN = (
 def suited(config: Config, known: Defaults, rows: int) -> Config:
     """Return the settings for a table of so many rows, with its defaults for what nobody has named."""
     model = {"hidden": known.hidden, "activation": ACTIVATION, "dropout": DROPOUT}
-    training: dict[str, Any] = {"optimizer": OPTIMIZER.to_config(), "epochs": known.epochs}
+    epochs, batch_size = config.training.epochs, config.training.batch_size
+    passes = epochs if ("training", "epochs") in config.named else known.epochs
+    each = batch_size if ("training", "batch_size") in config.named else known.batch_size
+    training: dict[str, Any] = {"optimizer": optimizer_for(rows, each, passes).to_config(), "epochs": known.epochs}
     if ("training", "optimizer") not in config.named:
         training["strategy"] = STRATEGY.to_config()
     alone = config.training.validation_split != AUTOMATIC or config.model.initial is not None or rows < FEW

@@ -12,7 +12,7 @@ import numpy as np
 
 from firesteel._model import Model
 from firesteel.core.centre import Centre
-from firesteel.core.layers import Activation, Average, Layer, Logarithm, Normalization
+from firesteel.core.layers import Activation, Average, Dense, Layer, Logarithm, Normalization
 from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network, Node
 from firesteel.errors import ConfigError, DataError, DivergenceError
@@ -84,20 +84,19 @@ def averaged(members: Sequence[Model]) -> Model:
         ConfigError: If their networks are no chains, or differ in inputs, outputs or what the last layer makes.
     """
     first = members[0].network
-    kinds = {(one.network.chained, one.network.inputs, one.network.outputs, one.network.dtype) for one in members}
+    kinds = {
+        (net.chained, net.inputs, net.outputs, net.dtype, net.centre.features)
+        for net in (one.network for one in members)
+    }
     ends = {type(one.network.parts[-1]) for one in members}
     if len(kinds) > 1 or len(ends) > 1 or not first.chained:
         raise ConfigError("members of an average are chains with the same inputs and outputs", code="config-members")
-    if any(one.network.centre.features for one in members):
-        raise ConfigError(
-            "members are not averaged for features so far from zero: subtract their means before",
-            code="config-members",
-        )
     nodes, last, centres = list[Node](), list[int](), list[tuple[float, ...]]()
     for model in members:
         network = model.network
         for number, node in enumerate(network.nodes):
-            nodes.append(Node(node.layer, (len(nodes) if number else 0,), len(nodes)))
+            layer = node.layer if number else _moved(node.layer, first.centre.features)
+            nodes.append(Node(layer, (len(nodes) if number else 0,), len(nodes)))
         if network.centre.targets and isinstance(nodes[-1].layer, Normalization):
             nodes[-1] = replace(nodes[-1], layer=replace(nodes[-1].layer, centre=network.centre.targets))
         centres.append(network.centre.targets or (0.0,) * network.outputs)
@@ -106,13 +105,26 @@ def averaged(members: Sequence[Model]) -> Model:
     nodes.append(Node(Average(np.ravel(centres) if mean.any() else None), tuple(last), len(nodes)))  # type: ignore[arg-type]
     for layer in _ends(ends.pop()):
         nodes.append(Node(layer, (len(nodes),), len(nodes)))
-    centre = Centre((), tuple(mean.tolist()) if mean.any() else ())
+    centre = Centre(first.centre.features, tuple(mean.tolist()) if mean.any() else ())
     together = Model(Network(tuple(nodes), first.entries, first.dtype, centre=centre))
     together.schema = members[0].schema
     if (how := members[0].get_compile_config()) is not None:
         together.compile(how["optimizer"], how["loss"], how["metrics"])
     together._choose(np.concatenate([one.theta for one in members]))
     return together
+
+
+def _moved(layer: Layer, features: tuple[float, ...]) -> Layer:
+    """Return a member's first layer for inputs that are less by a centre, in a network that is no chain."""
+    if features and isinstance(layer, Normalization):
+        return replace(layer, centre=features)
+    if features and not isinstance(layer, Dense):
+        raise ConfigError(
+            "members are not averaged for features so far from zero: subtract their means before, or begin with "
+            "Normalization()",
+            code="config-members",
+        )
+    return layer
 
 
 def _ends(kind: type) -> list[Layer]:
@@ -133,11 +145,11 @@ def members_of(model: Model) -> list[Model]:
     centres = np.split(np.array(average.layer.centres or (), np.float64), len(average.args))  # type: ignore[attr-defined]
     for end, centre in zip(average.args, centres, strict=True):
         layers = [node.layer for node in nodes[start:end]]
-        if isinstance(layers[-1], Normalization):
-            layers[-1] = replace(layers[-1], centre=None)
-        member = Sequential(layers, dtype=model.network.dtype)
+        plain = [replace(one, centre=None) if isinstance(one, Normalization) else one for one in layers]
+        member = Sequential(plain, dtype=model.network.dtype)
         member.build((None, model.network.inputs))
-        member._network = replace(member.network, centre=Centre((), tuple(centre.tolist()) if centre.any() else ()))
+        whole = Centre(model.network.centre.features, tuple(centre.tolist()) if centre.any() else ())
+        member._network = replace(member.network, centre=whole)
         size = member.network.layout.size
         member.schema = model.schema
         member._choose(model.theta[used : used + size].copy())

@@ -27,9 +27,9 @@ MOST_BYTES = 64 << 20
 
 
 def is_small(source: Frame, survey: Survey) -> bool:
-    """Return whether a source's rows are of raw columns and few."""
+    """Return whether a source's rows are few."""
     rows, most = survey.rows + survey.held, RESULT_SHARE * most_result(source.sparkSession)
-    return source.schema is not None and rows < MOST_ROWS and 4 * rows * survey.words <= min(MOST_BYTES, most)
+    return rows < MOST_ROWS and 4 * rows * survey.words <= min(MOST_BYTES, most)
 
 
 class Collected(Arrays):
@@ -42,6 +42,7 @@ class Collected(Arrays):
         self.keys, self.prints, self.split = rows.keys, rows.prints, source.split
         self.feature_names, self.sparkSession = source.feature_names, source.sparkSession
         self.whole = self.surveyed = survey
+        self.sampled = rows.x if source.schema is None else np.empty((len(rows.x), 0))
 
     def survey(self) -> Survey:
         if self.surveyed is None:
@@ -51,7 +52,8 @@ class Collected(Arrays):
             check_weights(weights[1], self.names["weight"], "held out")
             classes = checks.count_classes(self.y, self.out, "row {}".format)
             part = replace(self.whole, rows=self.train, held=len(self.y) - self.train, classes=classes)
-            self.surveyed = part.sampled(Sample.of(self.prints, np.empty((len(self.y), 0)), self.y, self.out))
+            sample = Sample.of(self.prints, self.sampled, self.y, self.out)
+            self.surveyed = part.sampled(sample, self.middle)
         return self.surveyed
 
     def shards_of(self, recipe: Recipe) -> int:

@@ -6,7 +6,6 @@ together; how a fit goes is in `fitting.py`.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,10 @@ from firesteel.core.losses import Standardized
 from firesteel.core.network import Network, Objective
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Sequential
-from firesteel.spark.fitting import Design, FitPlan, NetworkEstimator, wrong
+from firesteel.spark.fitting import Design, NetworkEstimator
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.params import ClassifierParams, check_words, with_params
+from firesteel.spark.planning import FitPlan, wrong
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary
 from firesteel.tables.moments import measure
 from firesteel.tables.weights import class_number, class_weights
@@ -50,9 +50,9 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
 
     METRICS = {"accuracy": True}
 
-    def _plan(self, dataset: Any, known: Mapping[str, Any] = MappingProxyType({})) -> FitPlan:
+    def _plan(self, dataset: Any, rows: int = 0, width: int = 1) -> FitPlan:
         self.check_thresholds()
-        return super()._plan(dataset, known)
+        return super()._plan(dataset, rows, width)
 
     def _model(self) -> NeuralNetworkClassifierModel:
         return NeuralNetworkClassifierModel()

@@ -1,8 +1,8 @@
 """What the two estimators share: from Params and rows to a network that is trained, once or for many candidates.
 
-`FitPlan` is what the Params mean; `NetworkEstimator` opens the DataFrame as a source, or takes rows
-packed already, and has a `Sequential` fitted; `SharedFits` packs once what several candidates read.  What classes and
-targets decide is in `estimator.py`, the Params in `params.py`, the fitted stages in `model.py`.
+`NetworkEstimator` opens the DataFrame as a source, or takes rows packed already, and has a `Sequential` fitted;
+`SharedFits` packs once what several candidates read.  What the Params mean is in `planning.py`, what classes and
+targets decide in `estimator.py`, the Params themselves in `params.py`, the fitted stages in `model.py`.
 """
 
 import contextlib
@@ -11,87 +11,40 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, Self
 
 from pyspark.ml.base import Estimator
 from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
 from firesteel.callbacks import Callback
-from firesteel.core import layers as layer_words
-from firesteel.core import losses, optimizers
-from firesteel.core.layers import Dense, Dropout, Layer, Normalization, Table
+from firesteel.core.layers import Layer, Normalization
 from firesteel.core.layers.dense import Linear
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.network import Network, Objective
-from firesteel.core.optimizers import Optimizer
-from firesteel.core.regularizers import L1L2
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, SparkJobError
 from firesteel.models import Sequential
 from firesteel.search.linear import Comparison, compare
 from firesteel.search.members import fit_members
-from firesteel.spark import tables
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.collected import Collected, is_small
-from firesteel.spark.columns import Columns, NamedColumns
-from firesteel.spark.failures import alive, session_of
+from firesteel.spark.columns import Columns
+from firesteel.spark.failures import session_of
 from firesteel.spark.frames import Frame
 from firesteel.spark.model import NetworkModel
 from firesteel.spark.packed import Packed, packed
-from firesteel.spark.params import NetworkParams
+from firesteel.spark.planning import FitPlan, PlannedStage, wrong
 from firesteel.spark.storage import StageReader, StageWriter, reach
 from firesteel.spark.summary import TrainingSummary
-from firesteel.tables import policy
-from firesteel.tables.importance import MOST_ROWS, ScoredRows, whole
-from firesteel.tables.policy import AUTOMATIC, PATIENCE
+from firesteel.tables.importance import MOST_ROWS, ScoredRows
+from firesteel.tables.policy import AUTOMATIC
 from firesteel.train.callbacks import Logs
 from firesteel.train.engine import Engine
 from firesteel.train.fit import fit
 from firesteel.train.history import History
 from firesteel.train.partial import Task, tree_sum
-from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import evaluate
 from firesteel.train.source import Survey, check_targets
-from firesteel.train.stopping import Stopping
-from firesteel.train.strategies import Average, Gradient
-
-
-@dataclass(frozen=True)
-class FitPlan:
-    """The Params as the objects they mean; whoever makes it checks them.
-
-    automatic: whether the rows decide what is held out and when to stop.
-    sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
-    front: what comes before the hidden layers, of raw columns.  paces: whether the rate depends on the rows.
-    patience: where the rows decide it.  bounds: of what is predicted from raw columns.
-    members: how many networks are trained.
-    """
-
-    columns: Columns
-    hidden: tuple[Layer, ...]
-    sizes: tuple[int, ...] | None
-    whole: tuple[Layer, ...] | None
-    penalty: L1L2 | None
-    optimizer: Optimizer
-    rate: float
-    loss: Loss | None
-    automatic: bool
-    recipe: Recipe
-    front: tuple[Layer, ...] = ()
-    paces: bool = True
-    patience: int = PATIENCE
-    bounds: tuple[float, float] | None = None
-    members: int = 1
-
-    def paced(self, rows: int) -> Optimizer:
-        """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
-        steps = max(1.0, rows / (self.recipe.batch_size or rows))
-        if self.rate or self.optimizer.searches:
-            return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
-        if not self.paces:
-            return self.optimizer
-        return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0))
 
 
 @dataclass(frozen=True)
@@ -105,10 +58,8 @@ class Design:
     class_weight: tuple[float, ...] | None = None
 
 
-class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any]):
-    """What the estimators have in common.  METRICS: what is counted in training, and whether more of it is better."""
-
-    METRICS: dict[str, bool] = {}
+class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]):
+    """What the estimators have in common."""
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
@@ -134,167 +85,6 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         """
         return SharedFits(self.copy(), dataset, paramMaps)
 
-    # What the Params mean
-
-    def _plan(self, dataset: Any, known: Mapping[str, Any] = MappingProxyType({})) -> FitPlan:
-        """Return what the Params mean for rows.  Raises ConfigError for values that cannot work, before any job.
-
-        dataset: rows, or which of their columns are what.
-        known: what Params are that nobody has set, once the rows have decided it.
-        """
-
-        def get(name: str) -> Any:
-            return known[name] if name in known and not self.isSet(name) else self.getOrDefault(name)
-
-        self.check_outputs()
-        if get("handleInvalid") not in ("error", "skip", "keep"):
-            raise wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
-        solver = get("solver").replace("l-bfgs", "lbfgs")
-        if solver not in optimizers.OPTIMIZERS:
-            words = ", ".join(optimizers.OPTIMIZERS)
-            raise wrong("solver", get("solver"), f"it must be one of {words} (gd is Spark's perceptron's)")
-        optimizer: Optimizer = optimizers.get(solver)
-        sizes, whole = self._layers()
-        r, e = get("regParam"), get("elasticNetParam")
-        penalty = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
-        hidden: list[Layer] = []
-        for units in sizes[1:-1] if sizes else get("hiddenLayers"):
-            hidden += [Dense(units, get("activation"), kernel_regularizer=penalty)]
-            hidden += [Dropout(get("dropout"))] if get("dropout") else []
-        loss = None if get("loss") == "auto" else losses.get(get("loss"))
-        if isinstance(loss, Standardized):
-            raise wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
-        strategy = strategy_of(get("strategy") if self.isSet("strategy") else None, optimizer)
-        return FitPlan(
-            columns=dataset if isinstance(dataset, Columns) else self._source_columns(dataset),
-            automatic=self._automatic(),
-            hidden=tuple(hidden),
-            sizes=sizes,
-            whole=whole,
-            penalty=penalty,
-            optimizer=optimizer,
-            rate=self._rate(),
-            loss=loss,
-            recipe=Recipe(
-                epochs=get("maxIter"),
-                batch_size=get("batchSize") if self.isSet("batchSize") or "batchSize" in known else None,
-                strategy=strategy,
-                shards=get("shards") or None,
-                seed=get("seed") % 2**63,
-                stopping=self._stopping(),
-            ),
-        )
-
-    def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
-        """Return the Param `layers` as sizes, or as layers."""
-        given = self._if_set("layers")
-        if given is None:
-            return None, None
-        both = [name for name in ("hiddenLayers", "dropout") if self.isSet(name)]
-        if isinstance(given[0], int):
-            if "hiddenLayers" in both:
-                raise wrong("layers", given, "hiddenLayers is set too: set one of them")
-            return tuple(given), None
-        both += [name for name in ("activation", "regParam") if self.isSet(name)]
-        if both:
-            raise wrong(
-                "layers", "...", f"layers decide everything, and {', '.join(both)} is set too: set one of them"
-            )
-        return None, tuple(layer_words.get(item) for item in given)
-
-    def _rate(self) -> float:
-        rate, step = self.getOrDefault("learningRate"), self._if_set("stepSize")
-        if step is None:
-            return float(rate)
-        if self.isSet("learningRate") and rate != step:
-            raise wrong(
-                "stepSize", step, f"learningRate is set too, to {rate:g}: they are one thing, set one of them"
-            )
-        return float(step)
-
-    def _automatic(self) -> bool:
-        """Return whether the rows decide what is held out and when to stop: where none of that is set."""
-        undecided = all(
-            self.getOrDefault(name) == AUTOMATIC for name in ("validationFraction", "earlyStoppingRounds")
-        )
-        return undecided and not self.isSet("evalMetric") and self._if_set("validationIndicatorCol") is None
-
-    def _stopping(self) -> Stopping:
-        watched, known = self.getOrDefault("evalMetric"), {"loss": False} | self.METRICS
-        if watched not in known:
-            raise wrong("evalMetric", watched, f"it must be one of {', '.join(known)}")
-        held = self._number("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
-        rounds, tol = self._number("earlyStoppingRounds"), self.getOrDefault("tol")
-        return Stopping(f"val_{watched}" if held else watched, known[watched], rounds or None, tol)
-
-    def _source_columns(self, dataset: Any) -> Columns:
-        held = self._if_set("validationIndicatorCol")
-        split = AUTOMATIC if self._automatic() else self._number("validationFraction")
-        if held is not None and split:
-            raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
-        members = self._if_set("members") or 1
-        if members > 1 and (held is not None or self._number("validationFraction")):
-            raise wrong(
-                "members",
-                members,
-                "each holds out a part of its own: leave validationFraction and validationIndicatorCol out",
-            )
-        columns = Columns(
-            self._columns(),
-            self.getOrDefault("labelCol"),
-            self._if_set("weightCol"),
-            split,
-            held,
-            self._if_set("idCol"),
-            self.getOrDefault("handleInvalid") != "error",
-            stage=True,
-            classes=self._classifies,
-            positive=self._if_set("positiveLabel") if self._classifies else None,
-        )
-        names = self._raw(dataset, columns)
-        if members > 1 and (names is None or (isinstance(dataset, Packed) and dataset.near is None)):
-            what = "the rows were packed before" if isinstance(dataset, Packed) else "features are vectors or numbers"
-            raise wrong("members", members, f"it is for DataFrames of raw columns (inputCols), and {what}")
-        if names is None:
-            return columns
-        if columns.label in names:
-            raise wrong(
-                "inputCols", list(names[:20]), f"{columns.label!r} is the label, which is not known of new rows"
-            )
-        kinds = tuple(sorted((self._if_set("columnKinds") or {}).items()))
-        if unknown := [name for name, _ in kinds if name not in names]:
-            what = f"{unknown[0]!r} is none of the columns that are taken: {', '.join(names[:20])}"
-            raise wrong("columnKinds", dict(kinds), what)
-        if held is None and self.getOrDefault("validationFraction") == AUTOMATIC:
-            split = AUTOMATIC if members == 1 else 0.0
-        if isinstance(dataset, Packed):
-            zone = dataset.columns.zone
-        else:
-            zone = dataset.sparkSession.conf.get("spark.sql.session.timeZone")
-        return replace(
-            columns, features=names, raw=True, kinds=kinds, zone=self._if_set("timeZone") or zone, split=split
-        )
-
-    def _raw(self, dataset: Any, columns: Columns) -> tuple[str, ...] | None:
-        """Return the columns to take as they are, of any type; None where features are a column, or of numbers."""
-        given = self._if_set("inputCols")
-        if given and self.isSet("featuresCol"):
-            raise wrong("inputCols", given, "featuresCol is set too: set one of them")
-        if self.isSet("featuresCol"):
-            return None
-        if isinstance(dataset, Packed):
-            return tuple(dataset.columns.features) if dataset.columns.raw else given and tuple(given)
-        with alive(session_of(dataset)):
-            table = NamedColumns(dataset)
-            if not given and table.called(self.getOrDefault("featuresCol")):
-                return None
-            given = given or tables.chosen(table, columns, self._if_set("ignoreCols") or (), self.uid)
-            return tables.expanded(table, given, "inputCols")
-
-    @property
-    def _classifies(self) -> bool:
-        return "accuracy" in self.METRICS
-
     # Fitting
 
     def _fit(self, dataset: Any) -> Any:
@@ -312,38 +102,15 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
             reach(session_of(dataset), folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
         source.table.check_free(self.check_outputs(), plan.columns)
-        if plan.columns.raw and plan.columns.split == AUTOMATIC and self._members(source, source.count()) > 1:
+        if plan.columns.split == AUTOMATIC and self._members(source, source.count()) > 1:
             source.columns = replace(plan.columns, split=0.0)  # each member holds out its own part
         return source
 
-    def _alone(self, columns: Columns) -> str | None:
-        """Return why one network is trained where nobody says how many; None where the rows decide it."""
-        if not columns.raw:
-            return "features are vectors or numbers"
-        if self.getOrDefault("validationFraction") != AUTOMATIC or columns.held is not None:
-            return "rows are held out for all"
-        return "earlyStoppingRounds is 0" if self.getOrDefault("earlyStoppingRounds") == 0 else None
-
-    def _members(self, source: Frame | Packed, rows: int) -> int:
-        """Return how many networks are trained on so many rows."""
-        fixed = isinstance(source, Packed) and (source.near is None or source.split > 0)
-        given = self._if_set("members")
-        if given or fixed or self._alone(source.columns) or rows < policy.FEW:
-            return given or 1
-        return policy.defaults_for(rows).members
-
     def _fitted(self, source: Frame | Packed, plan: FitPlan) -> Any:
         survey = source.survey()
-        members = self._members(source, survey.rows + survey.held)
-        plan = replace(plan, members=members)
-        if source.schema is not None:
-            plan = self._suited(plan, source, survey)
-        stopping = plan.recipe.stopping
-        assert stopping is not None
-        if plan.automatic and (survey.held or members > 1):
-            stopping = replace(stopping, monitor="val_loss", patience=plan.patience)
-        design = self._design(source, survey, plan)
-        recipe = replace(plan.recipe, stopping=stopping, class_weight=design.class_weight)
+        plan = self._suited(plan, source, survey)
+        members, design = plan.members, self._design(source, survey, plan)
+        recipe = replace(plan.recipe, class_weight=design.class_weight)
         if isinstance(source, Packed):
             near = source.near
         else:
@@ -395,87 +162,12 @@ class NetworkEstimator(NetworkParams, Estimator[Any], MLWritable, MLReadable[Any
         names = source.feature_names if source.schema is None else source.schema.names
         about = {"features": names, "classes": design.names, "few": survey.few, "label": source.label_kind}
         model.hold(network, about)
-        said = self._said(source, plan, recipe, history)
+        said = self._said(source, plan, history)
         model._summary = replace(summary, heldOut=survey.held, automatic=said)
         model._kept = [one.kept for one in results if one.kept is not None]
         model._resetUid(self.uid)
-        used = {"members": members, "validationFraction": source.split, "earlyStoppingRounds": stopping.patience or 0}
-        if source.schema is not None:
-            used |= self._used(plan, source.columns)
-        return self._copyValues(model)._set(**used, evalMetric=self.getOrDefault("evalMetric"))
-
-    def _said(self, source: Frame | Packed, plan: FitPlan, recipe: Recipe, history: History) -> str | None:
-        """Return what the rows have decided, in words; None where Params say all of it."""
-        survey = source.survey()
-        if plan.members > 1:
-            lines = [f"member {number} is left out: {why}" for number, why in history.left_out.items()]
-            averaged = (
-                f"{plan.members - len(lines)} members, each trained without another part of {survey.rows:,} rows"
-            )
-            return "\n".join([averaged, *lines])
-        said = []
-        if plan.automatic:
-            said.append(_automatic_text(source.said or PACKED, history, recipe.epochs, plan.patience))
-        usual = policy.defaults_for(survey.rows + survey.held).members
-        if source.columns.raw and not self._if_set("members") and usual > 1 and survey.rows >= policy.FEW:
-            why = self._alone(source.columns) or "the rows were packed before"
-            said.append(f"one network is trained, and not {usual} members: {why}")
-        return "\n".join(said) or None
-
-    def _suited(self, plan: FitPlan, source: Frame | Packed, survey: Survey) -> FitPlan:
-        """Return the plan for a table of raw columns, whose rows decide what nobody has said."""
-        rows, schema = survey.rows + survey.held, source.schema
-        assert schema is not None
-        found = policy.defaults_for(rows)
-        known: dict[str, Any] = {
-            "hiddenLayers": list(found.hidden),
-            "activation": policy.ACTIVATION,
-            "dropout": policy.DROPOUT,
-        }
-        known |= {"solver": "adamw", "maxIter": found.epochs}
-        if not isinstance(plan.recipe.strategy, Gradient):
-            known["batchSize"] = found.batch_size
-        made = self._plan(plan.columns, known)
-        optimizer, paces, recipe = made.optimizer, self.isSet("solver"), made.recipe
-        if not paces:
-            optimizer = policy.OPTIMIZER
-            if isinstance(recipe.strategy, Average):
-                recipe = replace(recipe, strategy=policy.STRATEGY)
-        whole, front = made.whole, Table(output_dim=found.output_dim)
-        if whole and isinstance(whole[0], Table):
-            front, whole = whole[0], whole[1:]
-        stopping = recipe.stopping
-        assert stopping is not None
-        if survey.held or plan.members > 1:
-            patience = found.patience if self.getOrDefault("earlyStoppingRounds") == AUTOMATIC else stopping.patience
-            monitor = f"val_{self.getOrDefault('evalMetric')}"
-            stopping = replace(stopping, monitor=monitor, patience=patience)
-        return replace(
-            made,
-            automatic=plan.automatic,
-            members=plan.members,
-            optimizer=optimizer,
-            paces=paces,
-            whole=whole,
-            front=(schema.layer(front) if not front.inputs else front,),
-            recipe=replace(recipe, stopping=stopping),
-            patience=found.patience,
-            bounds=source.ends if survey.targets == 1 else None,
-        )
-
-    def _used(self, plan: FitPlan, columns: Columns) -> dict[str, Any]:
-        """Return what a table's rows have decided, as Params."""
-        names = dict.fromkeys(whole(name) for name in columns.features)
-        used: dict[str, Any] = {"inputCols": list(names), "timeZone": columns.zone}
-        used |= {"maxIter": plan.recipe.epochs, "batchSize": plan.recipe.batch_size}
-        if not plan.sizes and not plan.whole:
-            dense = [layer for layer in plan.hidden if isinstance(layer, Dense)]
-            dropped = [layer.rate for layer in plan.hidden if isinstance(layer, Dropout)]
-            used |= {"hiddenLayers": [layer.units for layer in dense], "dropout": max(dropped, default=0.0)}
-            used |= {"activation": self.getOrDefault("activation") if self.isSet("activation") else policy.ACTIVATION}
-        if not plan.paces:
-            used |= {"solver": "adamw", "learningRate": plan.rate or policy.RATE}
-        return {name: value for name, value in used.items() if value is not None}
+        used = plan.used() | {"validationFraction": source.split, "evalMetric": self.getOrDefault("evalMetric")}
+        return self._copyValues(model)._set(**used)
 
     def _network(self, design: Design, plan: FitPlan, rows: int) -> Sequential:
         """Return the network to train, compiled: one that standardizes inputs and targets by the rows, if it shall.
@@ -566,20 +258,6 @@ def _run_folder(parent: str, features: list[str] | None, classes: list[str] | No
 
 REST = 9.0
 """Of a training in this process, the time that goes by between two saves of progress, in saves: they are jobs."""
-PACKED = "nothing is held out of rows that were packed before; pack(..., validation_split=0.1) holds some out"
-
-
-def _automatic_text(said: str, history: History, epochs: int, patience: int) -> str:
-    """Return what came of the rows' own decision."""
-    if history.best is None:
-        return said
-    made, kept = len(history.rows), f"and the weights of pass {history.best + 1} are kept"
-    early = f"training ended after {made} of {epochs} passes, {patience} of them without a better validation loss"
-    return f"{said}; {f'all {made} passes were made' if made == epochs else early}, {kept}"
-
-
-def wrong(name: str, value: Any, why: str) -> ConfigError:
-    return ConfigError(f"{name}={value!r}: {why}", code="config-param")
 
 
 def _check_packed(rows: Packed, columns: Columns) -> None:

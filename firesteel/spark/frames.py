@@ -41,7 +41,7 @@ from firesteel.tables.sampling import FirstRows, first_of
 from firesteel.tables.schema import Schema
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks, row_prints
 from firesteel.train.centring import WIDE, Sample
-from firesteel.train.checks import Class, Classes, Finding, Findings, merge, merge_classes, refuse
+from firesteel.train.checks import Class, Finding, Findings, merge, merge_classes, refuse
 from firesteel.train.engine import BlockInfo, check_shards
 from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
@@ -153,13 +153,15 @@ class Frame:
             leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
             self.surveying = self._selected("float64", True, leads)
             self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
-            self.holding: tuple[Any, ...] = ()
             self.ends: tuple[float, float] | None = None
+            self.holding: tuple[float, int] | None = None
             self.reports: list[dict[str, Any]] = []
+            self.found: tuple[Findings, int, int] = ({}, 0, 0)
             self.key_sums: list[int] = [0, 0]
             self.candidates: tuple[Any, Any, int] | None = None
             self.surveyed: Survey | None = None
-            self.narrow, self.learned = False, 0
+            self.middle: tuple[float, ...] | None = None
+            self.narrow, self.counted = False, -1
             ship(frame.sparkSession)
 
     @property
@@ -188,39 +190,19 @@ class Frame:
             return self.surveyed
         self._learn()
         if self.columns.split == AUTOMATIC:
-            self.reading = replace(self.reading, classes=self.columns.classes)
-            self.hold, self.said = settled(self._tallied, *self.holding)
-        else:
+            usual = self.holding or (policy.defaults_for(self.count()).held, policy.FEW)
+            self.hold, self.said = settled(self._tallied, *usual)
+        elif not self.reports:
             self._look()
         self.reading = replace(self.reading, hold=self.hold, classes=None)
         reports, table = self.reports, self.looked
-        if self.columns.split == AUTOMATIC and not self.split:
+        if not self.split and self.columns.held is None:
             reports = [_whole(report) for report in reports]
         total = {name: sum(report[name] for report in reports) for name in packing.SUMS}
-        rows, held = total["rows"], total["held"]
-        if not rows:
-            raise DataError(
-                f"all {total['skipped']:,} rows of the DataFrame are left out, for nulls, NaN or infinite values in "
-                f"{self.names['features']} or {self.names['label']}"
-                if total["skipped"]
-                else "the DataFrame is empty: there are no rows to train on; look at how it was read or filtered",
-                code="data-empty",
-            )
-        found: Findings = {}
-        classes: Classes = {}
+        rows, held, classes = total["rows"], total["held"], dict[int, Class]()
         for report in reports:
-            found = merge(found, {code: Finding(**f) for code, f in report["found"].items()})
             classes = merge_classes(classes, {number: Class(*one) for number, *one in report["classes"]})
-        size, widths = self.feature_size, {w for report in reports for w, _ in report["widths"]["features"]}
-        if size is not None and widths and size not in widths:
-            raise DataError(
-                f"{self.names['features']} has {size:,} features by its metadata, and {max(widths):,} values in its "
-                f"{rows:,} rows.  To do: assemble it anew, or take its metadata away with withMetadata",
-                code="data-metadata",
-            )
-        refuse(found, rows, self.names, self.feature_names if widths <= {size} else None)
-        width = self._one_width(reports, "features", rows)
-        targets = self._one_width(reports, "label", rows)
+        found, width, targets = self.found
         if held == rows or ((self.split or self.columns.held is not None) and not held):
             share = self.names["held"] if self.columns.held else f"{self.columns.word('split')}={self.split:g}"
             raise DataError(
@@ -240,22 +222,26 @@ class Frame:
         few = 2 * total["stored"] <= width * rows
         profile = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
         inputs, samples = width if width < WIDE and self.schema is None else 0, list[Sample]()
-        for half in ("sample", "held")[: 1 if held or self.columns.split != AUTOMATIC else 2]:
+        for half in ("sample", "held")[: 1 if held else 2]:
             columns = (table.column(f"{half}_{part}").to_pylist() for part in ("keys", "rows"))
             samples += [
                 Sample(inputs, np.frombuffer(keys, np.uint64), np.frombuffer(values).reshape(-1, inputs + targets))
                 for keys, values in zip(*columns, strict=True)
                 if keys
             ]
-        self.surveyed = profile.sampled(functools.reduce(Sample.plus, samples)) if samples else profile
+        sample = functools.reduce(Sample.plus, samples) if samples else None
+        self.surveyed = profile if sample is None else profile.sampled(sample, self.middle)
         return self.surveyed
 
     @contextlib.contextmanager
     def kept(self) -> Iterator["Frame"]:
-        """Give these rows, of raw columns, out of Spark's cache, where they are computed once for several fits.
+        """Give these rows out of Spark's cache, where raw columns are computed once for several fits.
 
-        A session that refuses to cache computes them for each of the fits.
+        A session that refuses to cache computes them for each of the fits; vectors are, as they come.
         """
+        if self.schema is None:
+            yield self
+            return
         made = copy.copy(self)
         with contextlib.suppress(PySparkException):
             made.surveying = self.surveying.persist()
@@ -270,7 +256,8 @@ class Frame:
         """Return these rows with one of some equal parts of them, by key, held out."""
         made = copy.copy(self)
         made.hold, made.said = HoldOut(1 / folds, fold=(fold, folds)), ""
-        made.columns, made.surveyed = replace(self.columns, split=1 / folds), None
+        made.middle = None if self.surveyed is None else self.surveyed.centre.features
+        made.columns, made.surveyed, made.reports = replace(self.columns, split=1 / folds), None, []
         made.reading = replace(self.reading, hold=made.hold)
         return made
 
@@ -302,9 +289,11 @@ class Frame:
         return rows
 
     def count(self) -> int:
-        """Return how many rows there are, of raw columns, once it is learned what those become."""
+        """Return how many rows there are, for the first of which raw columns are learned, or others looked at."""
         self._learn()
-        return self.learned
+        if self.counted < 0:
+            self.counted = int(self._tallied(HoldOut(policy.SHARE)).rows.sum())
+        return self.counted
 
     def _learn(self) -> None:
         """Learn what raw columns become, and the words of a label of text."""
@@ -312,17 +301,18 @@ class Frame:
             return
         frame = self.frame.select(*(one.alias(name) for name, one in self.parts.items() if name in (RAW, LABEL)))
         schema, labels, known = tables.learned(frame, self.raw, self.columns, self.names)
-        self.labels, self.learned = labels if self.raw.text else self.labels, known.profile.rows
+        self.labels = labels if self.raw.text else self.labels
         if schema is not None:
-            self.feature_names, self.holding = schema.origins(), (policy.defaults_for(self.learned).held, policy.FEW)
+            self.feature_names, self.counted = schema.origins(), known.profile.rows
             self.ends = (float(known.low), float(known.high))
         self.raw = replace(self.raw, schema=schema, labels=labels)
         self.reading = replace(self.reading, raw=self.raw)
 
     def _tallied(self, hold: HoldOut) -> Tally:
-        """Look at the rows with some held out; return their tally."""
-        self.reading = replace(self.reading, hold=hold)
-        self._look()
+        """Look at the rows with some held out, unless that was done; return their tally."""
+        if not self.reports or hold != self.reading.hold:
+            self.reading = replace(self.reading, hold=hold, classes=self.columns.classes)
+            self._look()
         return Tally.sum([Tally.read(), *(Tally.read(report["tally"]) for report in self.reports)])
 
     def _look(self) -> None:
@@ -330,6 +320,33 @@ class Frame:
         surveyed = mapped(self.surveying, packing.survey, packing.SURVEY_SCHEMA, self.reading)
         self.looked = collect(surveyed, "firesteel: looking at the rows")
         self.reports = [json.loads(report) for report in self.looked.column("report").to_pylist()]
+        self.found = self._checked(self.reports)
+
+    def _checked(self, reports: Sequence[Mapping[str, Any]]) -> tuple[Findings, int, int]:
+        """Return what is wrong with rows for some losses, I and T; raise DataError where no network can use them."""
+        rows, skipped, weight = (sum(report[name] for report in reports) for name in ("rows", "skipped", "weight"))
+        if not rows:
+            raise DataError(
+                f"all {skipped:,} rows of the DataFrame are left out, for nulls, NaN or infinite values in "
+                f"{self.names['features']} or {self.names['label']}"
+                if skipped
+                else "the DataFrame is empty: there are no rows to train on; look at how it was read or filtered",
+                code="data-empty",
+            )
+        found: Findings = {}
+        for report in reports:
+            found = merge(found, {code: Finding(**f) for code, f in report["found"].items()})
+        size, widths = self.feature_size, {w for report in reports for w, _ in report["widths"]["features"]}
+        if size is not None and widths and size not in widths:
+            raise DataError(
+                f"{self.names['features']} has {size:,} features by its metadata, and {max(widths):,} values in its "
+                f"{rows:,} rows.  To do: assemble it anew, or take its metadata away with withMetadata",
+                code="data-metadata",
+            )
+        refuse(found, rows, self.names, self.feature_names if widths <= {size} else None)
+        shape = [self._one_width(reports, part, rows) for part in ("features", "label")]
+        check_weights(weight + sum(report["held_weight"] for report in reports), self.names["weight"])
+        return found, *shape  # type: ignore[return-value]
 
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
         """Return the number of values that every row has; raise DataError where they differ."""

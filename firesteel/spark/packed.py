@@ -197,7 +197,8 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
     if path is not None:
         _write(source, survey, path, about)
         return load_pack(path)
-    near = Collected(source, survey) if is_small(source, survey) else None
+    whose = source.columns.stage or source.schema is not None  # vectors that users pack stay where they are
+    near = Collected(source, survey) if whose and is_small(source, survey) else None
     made = Packed({}, survey, source.columns, source.dtype, about, near)
     if near is not None:
         return made

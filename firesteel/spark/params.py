@@ -20,6 +20,7 @@ from firesteel.core import layers
 from firesteel.core.elsewhere import nearest
 from firesteel.core.layers import Layer
 from firesteel.errors import ConfigError
+from firesteel.tables import policy
 from firesteel.tables.policy import AUTOMATIC
 from firesteel.tables.weights import class_number
 
@@ -191,21 +192,27 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         timeZone: where the days of timestamps begin, such as Europe/Berlin; if it is not set, the session's zone when
             training.  The model keeps it.
         hiddenLayers: numbers of units of the hidden layers, from the inputs on; an empty list makes a linear
-            model.
+            model.  If it is not set, the rows decide: 64 and 64 below 2,000 rows, else 256 and 256, the first of
+            them fewer where it would have more than 2^24 weights, and 64 at least.
         layers: the whole network, in place of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10],
             or a list of firesteel's layers, such as [Dense(64, "relu"), Dense(10, "softmax")].
         activation: activation of the hidden layers, by firesteel's name for it, such as relu, gelu or tanh.
-        dropout: share of the units of each hidden layer that is dropped at random in training, in [0, 1).
+        dropout: share of the units of each hidden layer that is dropped at random in training, in [0, 1); none is
+            with l-bfgs, unless this is set.
         solver: the optimiser: adam, adamw, rmsprop, sgd and so on, by Keras's names; l-bfgs takes all rows at
-            once.
-        learningRate: size of a step of the optimiser, > 0; stepSize is another word for it.  0 for one from the
-            number of steps in a pass: 0.001 (sgd: 0.01) from 30 steps on, up to ten times as much with fewer.
+            once.  If it is not set, adamw's weights are also averaged over its steps, and the averages are what is
+            validated and kept.
+        learningRate: size of a step of the optimiser, > 0; stepSize is another word for it.  0 for the usual one:
+            0.002 where solver is not set, or up to ten times as much where a fit has fewer than 1,000 steps; else
+            one from the number of steps in a pass: 0.001 (sgd: 0.01) from 30 steps on, up to ten times as much with
+            fewer.
         stepSize: another word for learningRate, which it sets; set one of them.
-        batchSize: rows in a step of the optimiser, in each shard, > 0; if it is not set, strategy gradient takes
-            all rows.
+        batchSize: rows in a step of the optimiser, in each shard, > 0.  If it is not set, strategy gradient takes
+            all rows, and otherwise the rows decide: 64 below 2,000 rows, 256 below 200,000, else 1,024.
         blockSize: taken for programs written for MultilayerPerceptronClassifier, and without effect: firesteel
             sizes its blocks of rows by itself.
-        maxIter: passes over the training rows, > 0.
+        maxIter: passes over the training rows, at most, > 0.  If it is not set, the rows decide: 256 below 200,000
+            rows, else 64.
         tol: training ends when its loss changes by no more than this share of itself from one pass to the next; 0
             for never.
         regParam: penalty r on the weights, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), e being
@@ -214,18 +221,18 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         loss: what training makes small, by firesteel's name for it; auto takes the one that goes with the last
             layer.
         validationFraction: share of the rows held out for validation, chosen by their key, in [0, 1); 0 for
-            none.  auto lets the rows decide, unless earlyStoppingRounds, evalMetric or validationIndicatorCol is set:
-            0.1 of 500 rows or more, without the last 5 of each class, and 0 of fewer; the model has the share that
-            was used.
-        members: so many networks are trained on a table of raw columns, each without another part of the rows, which
-            chooses its pass; their outputs are averaged, and the average is the network of the model.  If it is not
-            set, the rows decide: 8 below 2,000 rows, 4 below 20,000, else 1; and 1 where earlyStoppingRounds is 0,
+            none.  auto lets the rows decide, unless validationIndicatorCol is set or each of several members holds
+            out a part of its own: 0 below 50 rows, 0.2 below 20,000, else 0.1, without the last 5 rows of each
+            class; the model has the share that was used.
+        members: so many networks are trained, each without another part of the rows, which chooses its pass; their
+            outputs are averaged, and the average is the network of the model.  If it is not set, the rows decide: 8
+            below 2,000 rows, 4 below 20,000, else 1; and 1 below 50 rows, where earlyStoppingRounds is 0,
             validationFraction or validationIndicatorCol is set, or rows were packed before.
         validationIndicatorCol: column of booleans, true for the rows held out for validation.
         earlyStoppingRounds: training ends after so many passes without a better evalMetric, and the best pass's
             weights are kept; 0 for never.  It is measured on the rows held out, or on the training rows if there are
-            none.  auto is 5 where validationFraction is auto and holds rows out, and 0 elsewhere; the model has the
-            number that was used.
+            none.  auto is 0 where no rows are held out, and otherwise the rows decide: 32 below 2,000 rows, 16 below
+            200,000, else 4; the model has the number that was used.
         evalMetric: what earlyStoppingRounds watches: loss; or accuracy, of a classifier; or mse or mae, of a
             regressor.
         handleInvalid: what to do with rows whose features or label hold null, NaN or infinite values: error
@@ -252,16 +259,16 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     ignoreCols = Declared(None, TypeConverters.toListString)
     columnKinds = Declared(None, to_kinds)
     timeZone = Declared()
-    hiddenLayers = Declared([64], to_sizes)
+    hiddenLayers = Declared(None, to_sizes)
     layers = Declared(None, to_layers)
-    activation = Declared("relu")
-    dropout = Declared(0.0, number(1.0))
-    solver = Declared("adam")
+    activation = Declared(policy.ACTIVATION)
+    dropout = Declared(policy.DROPOUT, number(1.0))
+    solver = Declared("adamw")
     learningRate = Declared(0.0, number())
     stepSize = Declared(None, number())
-    batchSize = Declared(32, whole(1))
+    batchSize = Declared(None, whole(1))
     blockSize = Declared(None, whole(1))
-    maxIter = Declared(50, whole(1))
+    maxIter = Declared(None, whole(1))
     tol = Declared(1e-6, number())
     regParam = Declared(0.0, number())
     elasticNetParam = Declared(0.0, number(1.0, closed=True))
@@ -342,6 +349,11 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         """Return a Param's value, 0 where the rows are to decide it."""
         value = self.getOrDefault(name)
         return 0 if value == AUTOMATIC else value
+
+    def _named(self, name: str) -> bool:
+        """Return whether a Param is set, or was saved with a default that is none of ours."""
+        known = self.hasDefault(name) and self._defaultParamMap[self.getParam(name)]
+        return self.isSet(name) or (self.hasDefault(name) and known != defaults_of(type(self)).get(name))
 
     def _if_set(self, name: str) -> Any:
         """Return the Param's value, or None where it has none or an empty one."""

@@ -45,6 +45,7 @@ class Arrays:
     ) -> None:
         self.dtype, self.split, self.names = np.dtype(dtype), split, names
         self.surveyed: Survey | None = None
+        self.middle: tuple[float, ...] | None = None
         self.x, self.y = x, y[:, None] if y.ndim == 1 else y
         self.w = np.ones(len(x)) if w is None else w
         n, last = len(x), int(len(x) * (1.0 - split))
@@ -64,7 +65,7 @@ class Arrays:
 
     def folded(self, fold: int, folds: int) -> Self:
         """Return these rows with one of some equal parts of them, by key, held out."""
-        self.survey()
+        middle = self.survey().centre.features
         out = HoldOut(fold=(fold, folds)).rows(self.keys, self.y)
         if out.all() or not out.any():
             what = "to train on" if out.all() else "to validate"
@@ -74,7 +75,7 @@ class Arrays:
             )
         made = copy.copy(self)
         made.out, made.parts, made.train = out, (~out, out), int(np.count_nonzero(~out))
-        made.split, made.surveyed = 1 / folds, None
+        made.split, made.surveyed, made.middle = 1 / folds, None, middle
         return made
 
     def survey(self) -> Survey:
@@ -93,7 +94,7 @@ class Arrays:
             self.keys: Keys = row_keys(self.x, self.y)
         sample = Sample.of(self.keys, self.x, self.y, held)
         surveyed = Survey(self.train, n - self.train, width, self.y.shape[1], found, classes, nonzeros)
-        self.surveyed = surveyed.sampled(sample) if self.dtype == np.float32 else surveyed
+        self.surveyed = surveyed.sampled(sample, self.middle) if self.dtype == np.float32 else surveyed
         return self.surveyed
 
     def shards_of(self, recipe: Recipe) -> int:

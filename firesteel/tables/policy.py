@@ -5,7 +5,7 @@ that it is the same on any layout and engine.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ the last by key, always stay."""
 
 @dataclass(frozen=True)
 class Defaults:
-    """How a network for a table of raw columns is built and trained where nobody says it.
+    """How a network is built and trained where nobody says it.
 
     Args:
         hidden: The units of each hidden layer, all SiLU.
@@ -52,15 +52,17 @@ class Defaults:
 DROPOUT, RATE, MOMENTUM, ACTIVATION = 0.15, 0.002, 0.99, "silu"
 """Of every such network: the dropout behind each hidden layer, AdamW's rate, and what its averages keep at a step."""
 OPTIMIZER = AdamW(RATE, use_ema=True, ema_momentum=MOMENTUM)
+STEPS, FASTEST = 1_000, 10.0
+"""Of a fit with fewer steps than these each is larger, up to so many times, and averages forget sooner."""
 STRATEGY = Average(patient=True)
 """Of shards: their pass is chosen, and the rows of rare words do not bear a larger rate."""
 FEW = 50
-"""Rows of such a table from which on some are held out."""
+"""Rows of a table or of vectors from which on some are held out."""
 BY_ROWS = (
     (2_000, Defaults((64, 64), 64, 256, 0.2, 32, members=8)),
     (20_000, Defaults((256, 256), 256, 256, 0.2, 16, members=4)),
     (200_000, Defaults((256, 256), 256, 256, 0.1, 16)),
-    (2**63, Defaults((256, 256), 1024, 64, 0.05, 4, output_dim=16)),
+    (2**63, Defaults((256, 256), 1024, 64, 0.1, 4, output_dim=16)),
 )
 """Up to how many rows which defaults count: docs/tables.md says what they are worth."""
 
@@ -72,6 +74,30 @@ def defaults_for(rows: int) -> Defaults:
     ((64, 64), 256)
     """
     return next(found for most, found in BY_ROWS if rows < most)
+
+
+def optimizer_for(rows: int, batch_size: int | None, epochs: int) -> AdamW:
+    """Return the optimiser for so many passes over so many rows.
+
+    >>> [optimizer_for(rows, 64, 60).learning_rate for rows in (100, 700, 2_000)]
+    [0.02, 0.003, 0.002]
+    """
+    steps = epochs * max(1.0, rows / (batch_size or rows or 1))
+    more = min(max(STEPS / steps, 1.0), FASTEST)
+    return replace(OPTIMIZER, learning_rate=round(RATE * more, 4), ema_momentum=MOMENTUM**more)
+
+
+NARROWEST, MOST_WEIGHTS = 64, 2**24
+"""Of the first layer: units that it has at any rate, and weights that it has at most beyond them, which is 64 MiB."""
+
+
+def narrowed(hidden: tuple[int, ...], width: int) -> tuple[int, ...]:
+    """Return hidden layers whose first is narrower where there are very many features, such as counts of words.
+
+    >>> narrowed((256, 256), 784), narrowed((256, 256), 100_000), narrowed((256, 256), 2**20)
+    ((256, 256), (167, 256), (64, 256))
+    """
+    return (min(hidden[0], max(NARROWEST, MOST_WEIGHTS // width)), *hidden[1:])
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,10 @@ class Survey:
             usual //= 2
         return usual
 
-    def sampled(self, sample: Sample) -> "Survey":
-        """Return this with a sample of the rows to train on, and the centre that it shows."""
-        return replace(self, sample=sample, centre=sample.centre)
+    def sampled(self, sample: Sample, features: tuple[float, ...] | None = None) -> "Survey":
+        """Return this with a sample of the rows to train on, and the centre that it shows, or the features' given."""
+        centre = sample.centre if features is None else replace(sample.centre, features=features)
+        return replace(self, sample=sample, centre=centre)
 
     @property
     def words(self) -> int:

@@ -17,9 +17,9 @@ from firesteel.cli.rows import Ask, load
 from firesteel.datasets.cells import read_cells
 from firesteel.layers import Dense, Dropout, Table
 from firesteel.models import Sequential, load_model
-from firesteel.optimizers import AdamW
 from firesteel.report.folder import FILES
 from firesteel.sklearn import NeuralNetworkClassifier
+from firesteel.tables.policy import optimizer_for
 
 QUICK = ("--hidden", "8", "--epochs", "3", "--members", "1")
 
@@ -66,7 +66,7 @@ def test_a_table_trains_the_network_that_python_trains(run, table):
     assert decided == "late: 2 texts in 300 rows: classification"
     assert columns == "features: 2 texts (carrier, tail, number), 1 time (departs), 2 numbers (temp, early)"
     model = Sequential([Table(), Dense(8, "silu"), Dropout(0.15), Dense(2, "softmax")])
-    model.compile(AdamW(0.002, use_ema=True, ema_momentum=0.99), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer_for(300, 64, 3), "sparse_categorical_crossentropy", ["accuracy"])
     y = np.array(made["late"].to_pylist()) == "yes"
     model.fit(made.drop_columns(["late", "delay"]), y, epochs=3, batch_size=64, verbose=0)
     assert fingerprint(out) == model.fingerprint()

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor, session
-from tests.spark.conftest import fit, make_rows
+from tests.spark.conftest import NAMED, fit, make_rows
 
 
 def main(master: str) -> None:
@@ -27,8 +27,8 @@ def main(master: str) -> None:
     frame = rows.frame(spark, "dense").repartition(3)
     found = {"there": fit(frame, shards=2), "here": fit(rows.x, rows.y, shards=2)}
     for name, stage in (
-        ("classes", NeuralNetworkClassifier(hiddenLayers=[8], maxIter=3, seed=1)),
-        ("numbers", NeuralNetworkRegressor(labelCol="weight", hiddenLayers=[8], maxIter=3, seed=1)),
+        ("classes", NeuralNetworkClassifier(hiddenLayers=[8], maxIter=3, seed=1, **NAMED)),
+        ("numbers", NeuralNetworkRegressor(labelCol="weight", hiddenLayers=[8], maxIter=3, seed=1, **NAMED)),
     ):
         model = stage.fit(frame)
         scored = [row.prediction for row in model.transform(frame).orderBy("id").collect()]

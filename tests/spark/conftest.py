@@ -1,5 +1,6 @@
 """One Spark session for all tests that can share it, and the rows they train on."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from pyspark.sql.types import (
 
 from firesteel.layers import Dense, Dropout
 from firesteel.models import Sequential
-from firesteel.spark import session
+from firesteel.spark import collected, session
 
 # short programs gain nothing from the last of the JVM's compilers and from proofs that Spark's own classes are sound,
 # which cost half of their time
@@ -41,6 +42,30 @@ def spark() -> Iterator[SparkSession]:
     found = session("local[2]", conf=conf)
     yield found
     found.stop()
+
+
+NAMED = {"activation": "relu", "dropout": 0.0, "solver": "adam", "batchSize": 32, "members": 1}
+"""What the number of rows would decide otherwise, for tests of something else."""
+
+
+EVERY_ROW = NAMED | {"validationFraction": 0.0}
+"""And on all rows."""
+LAYERED = {"hiddenLayers": None, "activation": None, "dropout": None}
+"""What is left out where layers are given."""
+
+
+@contextlib.contextmanager
+def executors() -> Iterator[None]:
+    """Leave rows on executors, however few they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collected, "MOST_ROWS", 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def on_executors() -> Iterator[None]:
+    with executors():
+        yield
 
 
 @dataclass(frozen=True)

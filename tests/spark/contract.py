@@ -48,7 +48,7 @@ from firesteel.spark import (
 )
 from firesteel.spark.engine import SparkEngine
 from firesteel.spark.frames import Frame
-from tests.spark.conftest import fit, make_rows
+from tests.spark.conftest import EVERY_ROW, LAYERED, executors, fit, make_rows
 
 
 def rows(spark: SparkSession, n: int = 240) -> DataFrame:
@@ -78,7 +78,7 @@ def numeric(spark: SparkSession) -> DataFrame:
 
 
 def small(**params: Any) -> NeuralNetworkClassifier:
-    return NeuralNetworkClassifier(**({"hiddenLayers": [8], "maxIter": 12, "seed": 1} | params))
+    return NeuralNetworkClassifier(**({"hiddenLayers": [8], "maxIter": 12, "seed": 1} | EVERY_ROW | params))
 
 
 def predictions(scored: DataFrame, name: str = "prediction") -> list[Any]:
@@ -161,7 +161,8 @@ def cross_validator(spark: SparkSession, folder: str) -> Any:
     tuned = CrossValidator(
         estimator=estimator, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2, parallelism=2, seed=1
     )
-    found, packed = packings(lambda: tuned.fit(frame))
+    with executors():
+        found, packed = packings(lambda: tuned.fit(frame))
     found.write().overwrite().save(f"{folder}/tuned")
     back = CrossValidatorModel.load(f"{folder}/tuned")
     alone = estimator.copy(grid[int(np.argmax(found.avgMetrics))]).fit(frame)
@@ -177,14 +178,16 @@ def cross_validator(spark: SparkSession, folder: str) -> Any:
 
 def train_validation_split(spark: SparkSession, folder: str) -> Any:
     frame = rows(spark).withColumn("target", F.col("grams") / 10 + 3 * F.col("kind"))
-    estimator = NeuralNetworkRegressor(featuresCol=["grams", "metres", "kind"], labelCol="target", maxIter=15, seed=1)
+    named = EVERY_ROW | {"labelCol": "target", "maxIter": 15, "seed": 1}
+    estimator = NeuralNetworkRegressor(featuresCol=["grams", "metres", "kind"], **named)
     grid = (
         ParamGridBuilder().addGrid(estimator.hiddenLayers, [[4], [16]]).addGrid(estimator.regParam, [0, 10]).build()
     )
     tuned = TrainValidationSplit(
         estimator=estimator, estimatorParamMaps=grid, evaluator=RegressionEvaluator(labelCol="target"), seed=1
     )
-    found, packed = packings(lambda: tuned.fit(frame))
+    with executors():
+        found, packed = packings(lambda: tuned.fit(frame))
     return {"metrics": found.validationMetrics, "packed": packed, "sizes": found.bestModel.getHiddenLayers()}
 
 
@@ -205,7 +208,7 @@ def evaluators(spark: SparkSession, folder: str) -> Any:
     frame = numeric(spark)
     two = frame.withColumn("label", (F.col("kind") > 1).cast("double"))
     three, binary = small(maxIter=25).fit(frame), small(maxIter=25).fit(two)
-    number = NeuralNetworkRegressor(labelCol="grams", maxIter=25, seed=1).fit(frame)
+    number = NeuralNetworkRegressor(labelCol="grams", hiddenLayers=[64], maxIter=25, seed=1, **EVERY_ROW).fit(frame)
     scored = [three.transform(frame).cache(), binary.transform(two).cache(), number.transform(frame).cache()]
     several = {
         name: MulticlassClassificationEvaluator(metricName=name).evaluate(scored[0])
@@ -345,7 +348,9 @@ def sequential(spark: SparkSession, folder: str) -> Any:
 
 def several_targets(spark: SparkSession, folder: str) -> Any:
     frame = rows(spark).withColumn("both", F.array(F.col("grams"), F.col("metres") * 1000))
-    estimator = NeuralNetworkRegressor(featuresCol=["kind", "grams"], labelCol="both", maxIter=60, seed=1)
+    estimator = NeuralNetworkRegressor(
+        featuresCol=["kind", "grams"], labelCol="both", hiddenLayers=[64], maxIter=60, seed=1, **EVERY_ROW
+    )
     model = estimator.fit(frame)
     model.write().overwrite().save(f"{folder}/both")
     back = NeuralNetworkRegressorModel.load(f"{folder}/both")
@@ -355,7 +360,13 @@ def several_targets(spark: SparkSession, folder: str) -> Any:
     share = rows(spark).withColumn("share", F.col("kind") / 2)
     layers = [Dense(4, "tanh"), Dense(1, "sigmoid")]
     bounded = NeuralNetworkRegressor(
-        featuresCol=["grams"], labelCol="share", layers=layers, maxIter=60, regParam=None, learningRate=0.05, seed=1
+        featuresCol=["grams"],
+        labelCol="share",
+        layers=layers,
+        maxIter=60,
+        learningRate=0.05,
+        seed=1,
+        **EVERY_ROW | LAYERED,
     ).fit(share)
     between = predictions(bounded.transform(share))
     return {
@@ -379,7 +390,7 @@ def far_from_zero(spark: SparkSession, folder: str) -> Any:
         "a double, b double, p double, q double, t double, far double, k double",
     ).withColumn("long", F.array(F.col("p").cast("long"), F.col("q").cast("long")))
     vectors = VectorAssembler(inputCols=["p", "q"], outputCol="vector").transform(frame).persist()
-    common = {"hiddenLayers": [8], "maxIter": 40, "seed": 1, "learningRate": 0.02, "batchSize": 32}
+    common = EVERY_ROW | {"hiddenLayers": [8], "maxIter": 40, "seed": 1, "learningRate": 0.02}
     near = NeuralNetworkRegressor(featuresCol=["a", "b"], labelCol="t", **common).fit(vectors)
     found, bits = {}, {}
     for features in (["p", "q"], "vector", "long"):
@@ -493,7 +504,8 @@ def interrupted_fits(
 
 
 def checkpoints(spark: SparkSession, folder: str) -> Any:
-    return interrupted_fits(spark, f"{folder}/{ODD}/kept", (2,), maxIter=5)
+    with executors():
+        return interrupted_fits(spark, f"{folder}/{ODD}/kept", (2,), maxIter=5)
 
 
 def networks(spark: SparkSession, folder: str) -> Any:
@@ -502,7 +514,7 @@ def networks(spark: SparkSession, folder: str) -> Any:
     again = NeuralNetworkClassifierModel.fromNetwork(model.network)
     layers = [Dense(6, "tanh"), Dense(1, "sigmoid")]
     two = frame.withColumn("label", (F.col("kind") > 1).cast("double"))
-    sigmoid = NeuralNetworkClassifier(layers=layers, maxIter=20, seed=1)
+    sigmoid = small(layers=layers, maxIter=20, **LAYERED)
     place = Path(folder, ODD, "sigmoid")
     sigmoid.write().overwrite().save(place)
     one = NeuralNetworkClassifier.load(place).fit(two)

@@ -26,7 +26,7 @@ from firesteel.spark import (
     session,
 )
 from firesteel.spark.lines import paired
-from tests.spark.conftest import fit, make_rows, network
+from tests.spark.conftest import NAMED, fit, make_rows, network
 
 
 def start(mode: str) -> SparkSession:
@@ -71,7 +71,7 @@ class Calls:
         Path(folder, "text").write_text("0 1\n")
 
     def stage(self, **params: Any) -> NeuralNetworkClassifier:
-        return NeuralNetworkClassifier(maxIter=1, hiddenLayers=[2], **params)
+        return NeuralNetworkClassifier(**{"maxIter": 1, "hiddenLayers": [2]} | NAMED | params)
 
     def text(self) -> int:
         with paired(self.spark, f"{self.folder}/text", f"{self.folder}/text") as found:

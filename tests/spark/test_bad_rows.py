@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from firesteel.errors import ConfigError, DataError, FiresteelError
 from firesteel.layers import Dense
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor
-from tests.spark.conftest import fit
+from tests.spark.conftest import EVERY_ROW, LAYERED, fit
 
 WIDTH, MANY, FEW = 20, 6000, 90
 NAMES = [f"x{number}" for number in range(WIDTH)]
@@ -118,16 +118,16 @@ def expected(many):
 
 
 def classifier(**params):
-    return NeuralNetworkClassifier(**{"hiddenLayers": [8], "maxIter": 1, "seed": 1} | params)
+    return NeuralNetworkClassifier(**{"hiddenLayers": [8], "maxIter": 1, "seed": 1} | EVERY_ROW | params)
 
 
 def regressor(**params):
-    return NeuralNetworkRegressor(**{"hiddenLayers": [8], "maxIter": 1, "seed": 1} | params)
+    return NeuralNetworkRegressor(**{"hiddenLayers": [8], "maxIter": 1, "seed": 1} | EVERY_ROW | params)
 
 
 def sized(kind=NeuralNetworkClassifier, **params):
     sizes = CLASSES if kind is NeuralNetworkClassifier else [WIDTH, 8, 1]
-    return kind(layers=sizes, maxIter=1, seed=1, **params)
+    return kind(**{"layers": sizes, "maxIter": 1, "seed": 1} | EVERY_ROW | params)
 
 
 def print_of(model) -> str:
@@ -249,7 +249,7 @@ def test_r17_one_row_and_two_rows_train(few, stage, count):
 def test_r17_two_rows_of_a_network_with_three_outputs_may_be_of_the_last_class(few):
     frame = few.filter("id < 2").withColumn("label", F.col("id") * 2.0)
     trains(sized().fit(frame), 2)
-    trains(classifier(layers=[Dense(3, "softmax")], hiddenLayers=None).fit(frame), 2)
+    trains(classifier(layers=[Dense(3, "softmax")], **LAYERED).fit(frame), 2)
 
 
 @pytest.mark.parametrize("strategy", ["average", "gradient"])
@@ -408,7 +408,7 @@ def test_r21_without_layers_the_largest_label_says_how_many_classes_there_are_as
 
 
 def test_r21_labels_of_one_sigmoid_are_0_and_1(few):
-    stage = NeuralNetworkClassifier(layers=[Dense(1, "sigmoid")], maxIter=1)
+    stage = classifier(layers=[Dense(1, "sigmoid")], **LAYERED)
     frame = few.withColumn("label", F.least("label", F.lit(1.0)))
     trains(stage.fit(frame), FEW)
     text = refused(stage.fit, changed(frame, "label", 2.0))

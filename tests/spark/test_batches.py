@@ -12,6 +12,7 @@ from firesteel.spark import NeuralNetworkRegressor, arrow, pack
 from firesteel.spark.frames import scoring
 from firesteel.spark.parcel import BATCH
 from firesteel.spark.probe import probe
+from tests.spark.conftest import NAMED
 
 
 def network():
@@ -21,7 +22,7 @@ def network():
 
 
 USES = {
-    "fit a stage": lambda frame, model: NeuralNetworkRegressor(featuresCol=["a", "b"], maxIter=1).fit(frame),
+    "fit a stage": lambda frame, model: NeuralNetworkRegressor(featuresCol=["a", "b"], maxIter=1, **NAMED).fit(frame),
     "transform": lambda frame, model: model.transform(frame),
     "pack": lambda frame, model: pack(frame, ["a", "b"], "label"),
     "fit": lambda frame, model: network().fit(frame, features=["a", "b"], verbose=0),
@@ -33,7 +34,7 @@ USES = {
 @pytest.fixture(scope="module")
 def fitted(spark):
     frame = spark.range(50).selectExpr("double(id) a", "double(id % 3) b", "double(id % 2) label").cache()
-    yield frame, NeuralNetworkRegressor(featuresCol=["a", "b"], maxIter=1).fit(frame)
+    yield frame, NeuralNetworkRegressor(featuresCol=["a", "b"], maxIter=1, **NAMED).fit(frame)
     frame.unpersist()
 
 

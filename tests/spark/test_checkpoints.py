@@ -24,6 +24,7 @@ from firesteel.train.engine import LocalEngine
 from tests.spark.conftest import fit, network
 from tests.spark.contract import interrupted_fits, numeric, small
 
+pytestmark = pytest.mark.usefixtures("on_executors")
 ROOT = Path(__file__).parents[2]
 CHILD = """
 import sys

@@ -14,6 +14,9 @@ from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor
 from firesteel.spark.engine import SparkEngine
 from firesteel.tables import sampling
 from firesteel.train.rounds import evaluate_all
+from tests.spark.conftest import LAYERED, NAMED
+
+pytestmark = pytest.mark.usefixtures("on_executors")
 
 N = 800
 RNG = np.random.default_rng(0)
@@ -34,16 +37,18 @@ def frame(spark):
 
 
 def classifier(**params):
-    return NeuralNetworkClassifier(**{"hiddenLayers": [8], "maxIter": 5, "learningRate": 0.02, "seed": 1} | params)
+    return NeuralNetworkClassifier(
+        **{"hiddenLayers": [8], "maxIter": 5, "learningRate": 0.02, "seed": 1} | NAMED | params
+    )
 
 
 def regressor(**params):
     named = {"labelCol": "number", "hiddenLayers": [8], "maxIter": 5, "learningRate": 0.02, "seed": 1}
-    return NeuralNetworkRegressor(**named | params)
+    return NeuralNetworkRegressor(**named | NAMED | params)
 
 
 def test_accuracies_on_the_rows_held_out(frame):
-    for params in ({}, {"hiddenLayers": None, "layers": [Dense(6, "relu"), Dense(3, "softmax")]}):
+    for params in ({}, {"layers": [Dense(6, "relu"), Dense(3, "softmax")]} | LAYERED):
         model = classifier(validationIndicatorCol="held", **params).fit(frame)
         found = model.summary.comparison
         evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
@@ -56,7 +61,7 @@ def test_accuracies_on_the_rows_held_out(frame):
 
 def test_two_classes_with_one_sigmoid(frame):
     two = frame.withColumn("label", (frame.label > 0).cast("double"))
-    model = classifier(hiddenLayers=None, layers=[Dense(4, "relu"), Dense(1, "sigmoid")]).fit(two)
+    model = classifier(layers=[Dense(4, "relu"), Dense(1, "sigmoid")], **LAYERED).fit(two)
     expected = LogisticRegression().fit(Z, CLASSES > 0).score(Z, CLASSES > 0)
     assert model.summary.linearScore == pytest.approx(expected, abs=0.08)
 

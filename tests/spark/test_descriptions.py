@@ -10,7 +10,7 @@ from firesteel.cli import main
 from firesteel.spark import NeuralNetworkRegressor, pack
 from firesteel.spark.engine import described
 from firesteel.train.partial import Task
-from tests.spark.conftest import fit, network
+from tests.spark.conftest import NAMED, fit, network
 
 
 @pytest.fixture
@@ -68,9 +68,10 @@ def test_epochs_that_share_a_job_are_named_together(spark, rows, jobs):
     assert re.fullmatch(r"firesteel: epochs 3 to 4 of 8, loss \d\.\d+", names[3])
 
 
+@pytest.mark.usefixtures("on_executors")
 def test_a_stage_is_called_by_its_uid(spark, jobs):
     frame = spark.createDataFrame([([float(n)], float(n)) for n in range(40)], "features array<double>, label double")
-    stage = NeuralNetworkRegressor(maxIter=1, hiddenLayers=[2])
+    stage = NeuralNetworkRegressor(maxIter=1, hiddenLayers=[2], **NAMED)
     names = distinct(jobs(lambda: stage.fit(frame)))
     assert "firesteel: means and variances" in names
     assert names[-2:] == [f"{stage.uid}: epoch 1 of 1", f"{stage.uid}: summary"]

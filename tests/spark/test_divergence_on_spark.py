@@ -12,6 +12,7 @@ from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.optimizers import LBFGS, SGD, Adam, RMSprop
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor
+from tests.spark.conftest import NAMED
 
 RATE = 1e6
 
@@ -65,13 +66,17 @@ def test_r33_a_frame_s_fit_raises_and_keeps_the_last_good_weights(frame, rows, w
 @pytest.mark.parametrize("solver", ["adam", "sgd", pytest.param("l-bfgs", marks=pytest.mark.slow)])
 def test_r33_the_classifier_returns_no_diverged_model(frame, solver):
     rate = 1e30 if solver == "l-bfgs" else RATE
-    stage = NeuralNetworkClassifier(hiddenLayers=[5], maxIter=2, learningRate=rate, solver=solver, seed=1)
+    stage = NeuralNetworkClassifier(
+        **NAMED | {"hiddenLayers": [5], "maxIter": 2, "learningRate": rate, "solver": solver, "seed": 1}
+    )
     refused(lambda: stage.fit(frame))
 
 
 @pytest.mark.parametrize("params", [{}, {"strategy": "gradient"}])
 def test_r33_the_regressor_returns_no_diverged_model(frame, params):
-    stage = NeuralNetworkRegressor(hiddenLayers=[5], maxIter=2, learningRate=RATE, seed=1, **params)
+    stage = NeuralNetworkRegressor(
+        **NAMED | {"hiddenLayers": [5], "maxIter": 2, "learningRate": RATE, "seed": 1} | params
+    )
     refused(lambda: stage.fit(frame))
 
 

@@ -15,7 +15,7 @@ from firesteel.core import metrics
 from firesteel.errors import ConfigError, DataError, SparkJobError, StoreError
 from firesteel.models import Sequential
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, NeuralNetworkRegressor, storage
-from tests.spark.conftest import Rows
+from tests.spark.conftest import NAMED, Rows
 
 COLUMNS = [f"x{number}" for number in range(6)]
 
@@ -23,7 +23,7 @@ COLUMNS = [f"x{number}" for number in range(6)]
 def pipeline() -> Pipeline:
     stages = [
         VectorAssembler(inputCols=COLUMNS, outputCol="features"),
-        NeuralNetworkClassifier(hiddenLayers=[8], maxIter=3, seed=1),
+        NeuralNetworkClassifier(hiddenLayers=[8], maxIter=3, seed=1, **NAMED),
     ]
     return Pipeline(stages=stages)
 

@@ -10,6 +10,7 @@ from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.failures import CONNECTORS, alive, interrupted, translated
 from firesteel.spark.files import read_files, write_files
 from firesteel.spark.lines import paired
+from tests.spark.conftest import NAMED
 
 STACK = "\n\tat org.apache.spark.scheduler.Task.run(Task.scala:147)\n\tat java.lang.Thread.run(Thread.java:840)\n"
 LOST = (
@@ -112,7 +113,7 @@ def test_a_damaged_file_is_an_error_in_the_data(text, code, said):
 @pytest.mark.parametrize("scheme", CONNECTORS)
 def test_a_path_without_its_connector_is_named_with_the_package_to_add(spark, scheme):
     frame = spark.createDataFrame([([1.0], 0.0)] * 9, "features array<double>, label double")
-    place, stage = f"{scheme}://bucket/place", NeuralNetworkRegressor(maxIter=1, hiddenLayers=[])
+    place, stage = f"{scheme}://bucket/place", NeuralNetworkRegressor(maxIter=1, hiddenLayers=[], **NAMED)
 
     def read_text():
         with paired(spark, place, place):

@@ -42,7 +42,7 @@ SPARK = (
     on_spark = fitted(frame)
     assert on_spark.fingerprint() == local.fingerprint()
     assert on_spark.predict(frame).count() == len(x)
-    scored = NeuralNetworkClassifier(maxIter=1, hiddenLayers=[4]).fit(frame).transform(frame)
+    scored = NeuralNetworkClassifier(maxIter=1, hiddenLayers=[4], members=1).fit(frame).transform(frame)
     assert scored.select("prediction").distinct().count() > 0
     path = next(path for path in sys.path if "firesteel-" in path and path.endswith(".zip"))
     sys.path.remove(path)

@@ -12,10 +12,11 @@ from pyspark.sql import functions as F
 
 from firesteel.errors import ConfigError, DataError
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkRegressor, load_pack, pack
+from tests.spark.conftest import NAMED
 
 
 def small(**params):
-    return NeuralNetworkClassifier(**{"hiddenLayers": [], "maxIter": 1, "seed": 1} | params)
+    return NeuralNetworkClassifier(**{"hiddenLayers": [], "maxIter": 1, "seed": 1} | NAMED | params)
 
 
 def labelled(spark, about, classes=3, rows=30):

@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from firesteel.errors import ConfigError, DataError
 from firesteel.spark import NeuralNetworkRegressor, pack
 from firesteel.spark.columns import NamedColumns
-from tests.spark.conftest import fit, make_rows, network
+from tests.spark.conftest import NAMED, fit, make_rows, network
 
 MEANT = {
     "a.b": "`a`.`b`",
@@ -55,7 +55,7 @@ def test_case_is_the_sessions(spark, table):
 
 def test_a_name_that_means_a_column_and_a_field_is_refused_and_backticks_tell_them_apart(spark):
     frame = spark.sql("select named_struct('b', 1D) a, 2D `a.b`, id % 2D label from range(20)")
-    stage = NeuralNetworkRegressor(hiddenLayers=[], maxIter=1)
+    stage = NeuralNetworkRegressor(hiddenLayers=[], maxIter=1, **NAMED)
     with pytest.raises(
         DataError, match=r"2 columns are called 'a\.b': write `a\.b` or `a`\.`b`, so that featuresCol"
     ):
@@ -82,7 +82,7 @@ def test_arrays_of_every_front_take_fields(spark):
 
 def test_names_of_features_are_compared_as_the_session_compares_them(spark):
     frame = spark.sql("select id * 1D Age, id % 3D label from range(20)")
-    model = NeuralNetworkRegressor(featuresCol=["Age"], hiddenLayers=[], maxIter=1).fit(frame)
+    model = NeuralNetworkRegressor(featuresCol=["Age"], hiddenLayers=[], maxIter=1, **NAMED).fit(frame)
     model.setFeaturesCol(["AGE"])
     assert model.transform(frame).count() == 20
 
@@ -110,7 +110,7 @@ def test_a_long_list_of_columns_takes_a_fixed_number_of_calls_to_the_jvm(spark, 
         names = [f"c{number}" for number in range(width)]
         frame = spark.range(20).selectExpr("id % 2D label", *(f"id {name}" for name in names))
         assert len(frame.schema) == width + 1
-        stage = NeuralNetworkRegressor(featuresCol=names, hiddenLayers=[], maxIter=1)
+        stage = NeuralNetworkRegressor(featuresCol=names, hiddenLayers=[], maxIter=1, **NAMED)
         before = len(calls)
         model = stage.fit(frame)
         fitted = len(calls)

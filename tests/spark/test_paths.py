@@ -20,6 +20,7 @@ from firesteel.spark.lines import paired
 from firesteel.spark.parquet import parquet_columns, read_parquet, read_table, write_parquet
 from firesteel.spark.storage import literal, write_bytes
 from tests.places import FORMS, Place, asking
+from tests.spark.conftest import NAMED
 from tests.spark.contract import ODD
 
 NAMES = {
@@ -82,7 +83,9 @@ def test_stages_packs_runs_and_rows_come_back_from_an_odd_place(spark, frame, tm
     write_bytes(spark, f"{tmp_path}/a b%20#cf__é漢", b"what the pattern would find")
     runs = place / "runs"
     kept = Place(place / "kept")
-    stage = NeuralNetworkRegressor(maxIter=1, hiddenLayers=[2], seed=1, runDir=Place(runs), checkpointDir=kept)
+    stage = NeuralNetworkRegressor(
+        maxIter=1, hiddenLayers=[2], seed=1, **NAMED, runDir=Place(runs), checkpointDir=kept
+    )
     model = stage.fit(frame)
     assert (runs / "001" / "report.html").exists() and not list((place / "kept").iterdir())
     for _ in range(2):

@@ -421,11 +421,6 @@ WRONG = {
         ConfigError,
         "layers=.*2 classes, .* 8 different words",
     ),
-    "members of vectors": (
-        {"members": 2, "featuresCol": "temp"},
-        ConfigError,
-        "members=2: .* are vectors",
-    ),
     "members and a share": (
         {"members": 2, "validationFraction": 0.1},
         ConfigError,

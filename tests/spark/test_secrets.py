@@ -14,7 +14,7 @@ from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierMode
 from firesteel.spark.engine import described
 from firesteel.spark.storage import read_bytes
 from tests.secret_kinds import ADDRESSES
-from tests.spark.conftest import network
+from tests.spark.conftest import NAMED, network
 
 TOKEN = "tOkEn0f6e9c4b"
 ADDRESS = f"s3a://reader:{TOKEN}@bucket/rows.parquet"
@@ -56,7 +56,7 @@ def test_r46_secrets_are_in_no_file_log_or_title(planted, rows, tmp_path, capfd)
     model = network()
     model.fit(frame, epochs=2, shards=4, seed=1, callbacks=keep)
     model.save(tmp_path / "m.firesteel")
-    stage = NeuralNetworkClassifier(hiddenLayers=[3], maxIter=1, runDir=str(tmp_path / "runs")).fit(frame)
+    stage = NeuralNetworkClassifier(hiddenLayers=[3], maxIter=1, **NAMED, runDir=str(tmp_path / "runs")).fit(frame)
     stage.write().overwrite().save(str(tmp_path / "stage"))
     unused = NeuralNetworkClassifier(checkpointDir=f"s3a://me:{TOKEN}@bucket/kept")
     unused.write().save(str(tmp_path / "unused"))
@@ -77,7 +77,10 @@ def test_r46_secrets_are_in_no_file_log_or_title(planted, rows, tmp_path, capfd)
     "kind", ["Amazon's keys", "slashes and signs", "hdfs", "Azure's signature", "a token alone behind"]
 )
 def test_r46_a_stage_is_saved_without_secrets_and_leads_nowhere_else(spark, tmp_path, kind):
-    address, stage = ADDRESSES[kind], NeuralNetworkClassifier(hiddenLayers=[3], checkpointDir=ADDRESSES[kind])
+    address, stage = (
+        ADDRESSES[kind],
+        NeuralNetworkClassifier(hiddenLayers=[3], **NAMED, checkpointDir=ADDRESSES[kind]),
+    )
     clean = without_secrets(address)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

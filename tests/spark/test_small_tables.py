@@ -24,6 +24,7 @@ from firesteel.train.engine import LocalEngine
 from firesteel.train.fit import fit
 from firesteel.train.recipe import Recipe
 from firesteel.train.stopping import Stopping
+from tests.spark.conftest import executors
 from tests.spark.test_raw_tables import KINDS, SHORT, table
 
 SEVERAL = {**SHORT, "labelCol": "late", "inputCols": ["carrier", "temp", "at"], "shards": 2, "batchSize": 16}
@@ -38,8 +39,9 @@ def frame(spark):
 
 
 @pytest.fixture
-def on_executors(monkeypatch):
-    monkeypatch.setattr(collected, "MOST_ROWS", 0)
+def far_away():
+    with executors():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def prints(model):
 
 
 @pytest.mark.parametrize("members", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_executors_give_the_same_bits(frame, near, on_executors, members):
+def test_executors_give_the_same_bits(frame, near, far_away, members):
     far = NeuralNetworkClassifier(**SEVERAL | {"members": members}).fit(frame.repartition(7))
     model = near[members > 1]
     assert prints(far) == prints(model)
@@ -92,7 +94,7 @@ def test_a_member_is_the_fit_that_it_would_be_alone(frame, near):
     rows = Collected(source, source.survey()).folded(1, 2)
     member = near[1].network.members[1]
     alone = Sequential(member.layers)
-    alone.compile(policy.OPTIMIZER, "sparse_categorical_crossentropy", ["accuracy"])
+    alone.compile(policy.optimizer_for(240, 16, 2), "sparse_categorical_crossentropy", ["accuracy"])
     alone.schema = source.schema
     stopping = Stopping("val_loss", patience=32)
     fit(alone, rows, Recipe(2, 16, policy.STRATEGY, shards=2, seed=1, stopping=stopping))

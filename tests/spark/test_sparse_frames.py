@@ -17,6 +17,7 @@ from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierMode
 from firesteel.spark.arrow import vectors, widths
 from firesteel.spark.packing import ReadOptions, survey
 from firesteel.spark.worker import Outputs
+from tests.spark.conftest import NAMED
 
 WIDTH, ROWS = 4200, 120
 LISTS = (("indices", pa.int32()), ("values", pa.float64()))
@@ -109,7 +110,9 @@ def test_a_hashed_text_classifier_of_full_width_trains_scores_and_is_saved(spark
     stages = [Tokenizer(inputCol="text", outputCol="words"), HashingTF(inputCol="words", outputCol="features")]
     text = Pipeline(stages=stages).fit(spark.createDataFrame(texts, ["text", "label"]))
     made = text.transform(spark.createDataFrame(texts, ["text", "label"])).persist()
-    classifier = NeuralNetworkClassifier(hiddenLayers=[4], maxIter=3, batchSize=16, learningRate=0.01, seed=1)
+    classifier = NeuralNetworkClassifier(
+        **NAMED | {"hiddenLayers": [4], "maxIter": 3, "batchSize": 16, "learningRate": 0.01, "seed": 1}
+    )
     model = classifier.fit(made)
     assert model.numFeatures == 1 << 18 and model.network.network.sparse
     assert model.summary.accuracy > 0.95

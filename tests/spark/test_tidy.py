@@ -18,8 +18,10 @@ from firesteel.layers import Dense
 from firesteel.spark import NeuralNetworkClassifier, pack, parcel
 from firesteel.spark.engine import SparkEngine
 from firesteel.spark.parcel import archive
-from tests.spark.conftest import fit, make_rows
+from tests.spark.conftest import LAYERED, fit, make_rows
 from tests.spark.contract import numeric, small
+
+pytestmark = pytest.mark.usefixtures("on_executors")
 
 
 @pytest.fixture
@@ -269,7 +271,7 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
         ({"classWeights": {7: 1.0}}, "there is no class 7"),
         ({"classWeights": {0.5: 1.0}}, "names classes by their numbers"),
         ({"classWeights": {"lemon": 1.0}}, "there is no class 'lemon'"),
-        ({"layers": [Dense(1)], "loss": "mse", "hiddenLayers": None}, "a classifier's network ends in softmax"),
+        ({"layers": [Dense(1)], "loss": "mse", **LAYERED}, "a classifier's network ends in softmax"),
         ({"idCol": "id_of_some"}, "column 'id_of_some' holds no value"),
         ({"classWeights": {0: -1.0}}, "weights are 0 or more"),
         ({"shards": 1000}, "each shard needs one at least"),

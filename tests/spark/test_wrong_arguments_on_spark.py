@@ -8,6 +8,7 @@ from firesteel.errors import ConfigError, DataError, FiresteelError, StoreError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel, pack
+from tests.spark.conftest import NAMED
 
 X, Y = np.arange(24.0).reshape(12, 2) / 24, np.arange(12) % 2
 ROWS = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "label": Y})
@@ -20,7 +21,7 @@ def network():
 
 
 def stage(**params):
-    return NeuralNetworkClassifier(featuresCol=["a", "b"], maxIter=1, hiddenLayers=[], **params)
+    return NeuralNetworkClassifier(featuresCol=["a", "b"], **{"maxIter": 1, "hiddenLayers": []} | NAMED | params)
 
 
 CALLS = {

@@ -120,7 +120,7 @@ class Normalization(Layer):
     by, of 1e-76.
     invert: x sqrt(variance) + mean.
     bounds: the smallest and the largest output, in use; in training outputs are free.
-    centre: what each output is less by, where the network counts from a centre that is not that of a chain.
+    centre: what each input, or with `invert` output, is less by, in a network that is no chain and counts from there.
     Raises ConfigError where they are no finite numbers, or of different lengths.
 
     >>> Normalization([1.0, 0.0], [4.0, 0.0]).parts()[0].factor
@@ -132,7 +132,7 @@ class Normalization(Layer):
     invert: bool = flag(False)
     input_dim: int | None = choice(None, input_dim)
     bounds: tuple[float, ...] | None = later(numbers(None, why="outputs lie between them"))
-    centre: tuple[float, ...] | None = later(numbers(None, why="outputs are less by it"))
+    centre: tuple[float, ...] | None = later(numbers(None, why="inputs or outputs are less by it"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -173,4 +173,5 @@ class Normalization(Layer):
             mean = tuple(-m / d for m, d in zip(mean, factor, strict=True))
         else:
             factor = tuple(1 / d for d in factor)
-        return (Standardize(mean, factor, self.bounds or ()).lowered(self.centre or ()),)
+        made = Standardize(mean, factor, self.bounds or ())
+        return ((made.lowered if self.invert else made.moved)(self.centre or ()),)

@@ -1,0 +1,310 @@
+"""What the Params of an estimator mean: from them, and from the number of rows, to what is trained.
+
+`FitPlan` is that; defaults that depend on the rows stand in `firesteel/tables/policy.py`.  What is then done is in
+`fitting.py`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from firesteel.core import layers as layer_words
+from firesteel.core import losses, optimizers
+from firesteel.core.layers import Dense, Dropout, Layer, Table
+from firesteel.core.losses import Loss, Standardized
+from firesteel.core.optimizers import Optimizer
+from firesteel.core.regularizers import L1L2
+from firesteel.errors import ConfigError
+from firesteel.spark import tables
+from firesteel.spark.columns import Columns, NamedColumns
+from firesteel.spark.failures import alive, session_of
+from firesteel.spark.frames import Frame
+from firesteel.spark.packed import Packed
+from firesteel.spark.params import NetworkParams
+from firesteel.tables import policy
+from firesteel.tables.importance import whole
+from firesteel.tables.policy import AUTOMATIC
+from firesteel.train.history import History
+from firesteel.train.recipe import Recipe, strategy_of
+from firesteel.train.source import Survey
+from firesteel.train.stopping import Stopping
+from firesteel.train.strategies import Average, Gradient
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """The Params as the objects they mean; whoever makes it checks them.
+
+    automatic: whether the rows decide what is held out.
+    sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
+    paces: whether the learning rate, where none was given, depends on the steps of a pass.
+    patience: passes without a better value that end the training, where rows are held out; None for never.
+    front: what comes before the hidden layers, of raw columns.  bounds: of what is predicted from raw columns.
+    members: how many networks are trained.
+    """
+
+    columns: Columns
+    hidden: tuple[Layer, ...]
+    sizes: tuple[int, ...] | None
+    whole: tuple[Layer, ...] | None
+    penalty: L1L2 | None
+    optimizer: Optimizer
+    rate: float
+    loss: Loss | None
+    automatic: bool
+    recipe: Recipe
+    paces: bool
+    patience: int | None
+    front: tuple[Layer, ...] = ()
+    bounds: tuple[float, float] | None = None
+    members: int = 1
+
+    def paced(self, rows: int) -> Optimizer:
+        """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
+        steps = max(1.0, rows / (self.recipe.batch_size or rows))
+        if self.rate or self.optimizer.searches:
+            return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
+        return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0)) if self.paces else self.optimizer
+
+    def used(self) -> dict[str, Any]:
+        """Return what the rows have decided, as Params."""
+        recipe, dense = self.recipe, [layer for layer in self.hidden if isinstance(layer, Dense)]
+        used: dict[str, Any] = {"members": self.members, "maxIter": recipe.epochs, "batchSize": recipe.batch_size}
+        used["earlyStoppingRounds"] = recipe.stopping and recipe.stopping.patience or 0
+        if not self.sizes and not self.whole:
+            used["hiddenLayers"] = [layer.units for layer in dense]
+        if not self.paces:
+            used["learningRate"] = self.rate or self.optimizer.learning_rate
+        if self.columns.raw:
+            used |= {"inputCols": list(dict.fromkeys(whole(name) for name in self.columns.features))}
+            used["timeZone"] = self.columns.zone
+        return {name: value for name, value in used.items() if value is not None}
+
+
+class PlannedStage(NetworkParams):
+    """An estimator whose Params become a plan.  METRICS: what is counted in training, and whether more is better."""
+
+    METRICS: dict[str, bool] = {}
+
+    def _plan(self, dataset: Any, rows: int = 0, width: int = 1) -> FitPlan:
+        """Return what the Params mean for rows.  Raises ConfigError for values that cannot work, before any job.
+
+        dataset: rows, or which of their columns are what.  rows, width: how many rows and features there are, once
+        that is known.
+        """
+        get, found = self.getOrDefault, policy.defaults_for(rows)
+        self.check_outputs()
+        if get("handleInvalid") not in ("error", "skip", "keep"):
+            raise wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
+        solver = get("solver").replace("l-bfgs", "lbfgs")
+        if solver not in optimizers.OPTIMIZERS:
+            words = ", ".join(optimizers.OPTIMIZERS)
+            raise wrong("solver", get("solver"), f"it must be one of {words} (gd is Spark's perceptron's)")
+        optimizer: Optimizer = optimizers.get(solver)
+        strategy = strategy_of(get("strategy") if self.isSet("strategy") else None, optimizer)
+        paces = self._named("solver") or isinstance(strategy, Gradient)
+        batch_size = self._if_set("batchSize") or (None if isinstance(strategy, Gradient) else found.batch_size)
+        epochs = self._if_set("maxIter") or found.epochs
+        if not paces:
+            optimizer = policy.optimizer_for(rows, batch_size, epochs)
+            strategy = policy.STRATEGY if isinstance(strategy, Average) else strategy
+        sizes, whole = self._layers()
+        r, e = get("regParam"), get("elasticNetParam")
+        penalty = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
+        dropout = 0.0 if optimizer.searches and not self._named("dropout") else get("dropout")
+        usual = get("hiddenLayers") if self._named("hiddenLayers") else policy.narrowed(found.hidden, width)
+        hidden: list[Layer] = []
+        for units in sizes[1:-1] if sizes else usual:
+            hidden += [Dense(units, get("activation"), kernel_regularizer=penalty)]
+            hidden += [Dropout(dropout)] if dropout else []
+        loss = None if get("loss") == "auto" else losses.get(get("loss"))
+        if isinstance(loss, Standardized):
+            raise wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
+        rounds = get("earlyStoppingRounds")
+        return FitPlan(
+            columns=dataset if isinstance(dataset, Columns) else self._source_columns(dataset),
+            automatic=get("validationFraction") == AUTOMATIC and self._if_set("validationIndicatorCol") is None,
+            hidden=tuple(hidden),
+            sizes=sizes,
+            whole=whole,
+            penalty=penalty,
+            optimizer=optimizer,
+            rate=self._rate(),
+            loss=loss,
+            recipe=Recipe(
+                epochs=epochs,
+                batch_size=batch_size,
+                strategy=strategy,
+                shards=get("shards") or None,
+                seed=get("seed") % 2**63,
+                stopping=self._stopping(),
+            ),
+            paces=paces,
+            patience=(found.patience if rounds == AUTOMATIC else rounds) or None,
+        )
+
+    def _suited(self, plan: FitPlan, source: Frame | Packed, survey: Survey) -> FitPlan:
+        """Return the plan for rows whose number is known, which decides what nobody has said."""
+        rows, schema = survey.rows + survey.held, source.schema
+        members = self._members(source, rows)
+        made = self._plan(plan.columns, rows, 1 if schema else survey.width)
+        stopping = made.recipe.stopping
+        assert stopping is not None
+        if survey.held or members > 1:
+            stopping = replace(stopping, monitor=f"val_{self.getOrDefault('evalMetric')}", patience=made.patience)
+        recipe = replace(made.recipe, stopping=stopping)
+        made = replace(made, automatic=plan.automatic, members=members, recipe=recipe)
+        if schema is None:
+            return made
+        front, layers = Table(output_dim=policy.defaults_for(rows).output_dim), made.whole
+        if layers and isinstance(layers[0], Table):
+            front, layers = layers[0], layers[1:]
+        front = front if front.inputs else schema.layer(front)
+        return replace(made, whole=layers, front=(front,), bounds=source.ends if survey.targets == 1 else None)
+
+    def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
+        """Return the Param `layers` as sizes, or as layers."""
+        given = self._if_set("layers")
+        if given is None:
+            return None, None
+        both = [name for name in ("hiddenLayers", "dropout") if self.isSet(name)]
+        if isinstance(given[0], int):
+            if "hiddenLayers" in both:
+                raise wrong("layers", given, "hiddenLayers is set too: set one of them")
+            return tuple(given), None
+        both += [name for name in ("activation", "regParam") if self.isSet(name)]
+        if both:
+            raise wrong(
+                "layers", "...", f"layers decide everything, and {', '.join(both)} is set too: set one of them"
+            )
+        return None, tuple(layer_words.get(item) for item in given)
+
+    def _rate(self) -> float:
+        rate, step = self.getOrDefault("learningRate"), self._if_set("stepSize")
+        if step is None:
+            return float(rate)
+        if self.isSet("learningRate") and rate != step:
+            raise wrong(
+                "stepSize", step, f"learningRate is set too, to {rate:g}: they are one thing, set one of them"
+            )
+        return float(step)
+
+    def _stopping(self) -> Stopping:
+        watched, known = self.getOrDefault("evalMetric"), {"loss": False} | self.METRICS
+        if watched not in known:
+            raise wrong("evalMetric", watched, f"it must be one of {', '.join(known)}")
+        held = self._number("validationFraction") > 0 or self._if_set("validationIndicatorCol") is not None
+        rounds, tol = self._number("earlyStoppingRounds"), self.getOrDefault("tol")
+        return Stopping(f"val_{watched}" if held else watched, known[watched], rounds or None, tol)
+
+    def _source_columns(self, dataset: Any) -> Columns:
+        held = self._if_set("validationIndicatorCol")
+        split, members = self.getOrDefault("validationFraction"), self._if_set("members") or 1
+        if held is not None or members > 1:
+            split = self._number("validationFraction")
+        if held is not None and split:
+            raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
+        if members > 1 and (held is not None or split):
+            raise wrong(
+                "members",
+                members,
+                "each holds out a part of its own: leave validationFraction and validationIndicatorCol out",
+            )
+        columns = Columns(
+            self._columns(),
+            self.getOrDefault("labelCol"),
+            self._if_set("weightCol"),
+            split,
+            held,
+            self._if_set("idCol"),
+            self.getOrDefault("handleInvalid") != "error",
+            stage=True,
+            classes=self._classifies,
+            positive=self._if_set("positiveLabel") if self._classifies else None,
+        )
+        names = self._raw(dataset, columns)
+        if members > 1 and isinstance(dataset, Packed) and dataset.near is None:
+            raise wrong("members", members, "each holds out its own part of the rows, which were packed before")
+        if names is None:
+            return columns
+        if columns.label in names:
+            raise wrong(
+                "inputCols", list(names[:20]), f"{columns.label!r} is the label, which is not known of new rows"
+            )
+        kinds = tuple(sorted((self._if_set("columnKinds") or {}).items()))
+        if unknown := [name for name, _ in kinds if name not in names]:
+            what = f"{unknown[0]!r} is none of the columns that are taken: {', '.join(names[:20])}"
+            raise wrong("columnKinds", dict(kinds), what)
+        if isinstance(dataset, Packed):
+            zone = dataset.columns.zone
+        else:
+            zone = dataset.sparkSession.conf.get("spark.sql.session.timeZone")
+        return replace(columns, features=names, raw=True, kinds=kinds, zone=self._if_set("timeZone") or zone)
+
+    def _raw(self, dataset: Any, columns: Columns) -> tuple[str, ...] | None:
+        """Return the columns to take as they are, of any type; None where features are a column, or of numbers."""
+        given = self._if_set("inputCols")
+        if given and self.isSet("featuresCol"):
+            raise wrong("inputCols", given, "featuresCol is set too: set one of them")
+        if self.isSet("featuresCol"):
+            return None
+        if isinstance(dataset, Packed):
+            return tuple(dataset.columns.features) if dataset.columns.raw else given and tuple(given)
+        with alive(session_of(dataset)):
+            table = NamedColumns(dataset)
+            if not given and table.called(self.getOrDefault("featuresCol")):
+                return None
+            given = given or tables.chosen(table, columns, self._if_set("ignoreCols") or (), self.uid)
+            return tables.expanded(table, given, "inputCols")
+
+    @property
+    def _classifies(self) -> bool:
+        return "accuracy" in self.METRICS
+
+    def _alone(self, columns: Columns) -> str | None:
+        """Return why one network is trained where nobody says how many; None where the rows decide it."""
+        if self.getOrDefault("validationFraction") != AUTOMATIC or columns.held is not None:
+            return "rows are held out for all"
+        return "earlyStoppingRounds is 0" if self.getOrDefault("earlyStoppingRounds") == 0 else None
+
+    def _members(self, source: Frame | Packed, rows: int) -> int:
+        """Return how many networks are trained on so many rows."""
+        fixed = isinstance(source, Packed) and (source.near is None or source.split > 0)
+        given = self._if_set("members")
+        if given or fixed or self._alone(source.columns) or rows < policy.FEW:
+            return given or 1
+        return policy.defaults_for(rows).members
+
+    def _said(self, source: Frame | Packed, plan: FitPlan, history: History) -> str | None:
+        """Return what the rows have decided, in words; None where Params say all of it."""
+        survey = source.survey()
+        if plan.members > 1:
+            lines = [f"member {number} is left out: {why}" for number, why in history.left_out.items()]
+            averaged = (
+                f"{plan.members - len(lines)} members, each trained without another part of {survey.rows:,} rows"
+            )
+            return "\n".join([averaged, *lines])
+        said = []
+        if plan.automatic:
+            said.append(_automatic_text(source.said or PACKED, history, plan))
+        usual = policy.defaults_for(survey.rows + survey.held).members
+        if not self._if_set("members") and usual > 1 and survey.rows >= policy.FEW:
+            why = self._alone(source.columns) or "the rows were packed before"
+            said.append(f"one network is trained, and not {usual} members: {why}")
+        return "\n".join(said) or None
+
+
+PACKED = "nothing is held out of rows that were packed before; pack(..., validation_split=0.1) holds some out"
+
+
+def _automatic_text(said: str, history: History, plan: FitPlan) -> str:
+    """Return what came of the rows' own decision."""
+    if history.best is None or plan.recipe.stopping is None:
+        return said
+    made, epochs, monitor = len(history.rows), plan.recipe.epochs, plan.recipe.stopping.monitor
+    kept, watched = f"and the weights of pass {history.best + 1} are kept", monitor.replace("val_", "validation ")
+    early = f"training ended after {made} of {epochs} passes, {plan.patience} of them without a better {watched}"
+    return f"{said}; {f'all {made} passes were made' if made == epochs else early}, {kept}"
+
+
+def wrong(name: str, value: Any, why: str) -> ConfigError:
+    return ConfigError(f"{name}={value!r}: {why}", code="config-param")
