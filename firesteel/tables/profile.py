@@ -58,6 +58,12 @@ UNIQUE = 0.5
 """A column of text with more different words than this share of its rows says nothing of new rows."""
 
 
+Sampled = tuple[Sequence[str], npt.NDArray[Any]]
+"""Names of columns, and their values in the sample, (columns, k)."""
+Numbers = tuple[Sequence[str], npt.NDArray[Any], npt.NDArray[np.bool_]]
+"""Names of columns, their values, and which of them are missing, (columns, n) each."""
+
+
 class Words(NamedTuple):
     """Different words, those with the smallest hashes: hashes, ascending, and how often each occurs; (k,) each."""
 
@@ -96,6 +102,9 @@ class Extent(NamedTuple):
 
     def plus(self, other: "Extent", name: str) -> "Extent":
         """Return the extent of both.  Raises DataError where one has words and the other has numbers or times."""
+        if self.kind == other.kind:
+            low, high = min(self.low, other.low), max(self.high, other.high)
+            return Extent(self.kind, self.missing + other.missing, low, high)
         kinds = {one.kind for one in (self, other) if one.low <= one.high}
         kinds = kinds or {min(self.kind, other.kind)}
         if len(kinds) > 1:
@@ -134,58 +143,72 @@ class Profile:
         """Return the profile of some rows.  target: (n,)"""
         known = {name: shortened(values.words) for name, values in columns.items() if values.kind in WORDS}
         hashes = {name: hashed(texts) for name, texts in known.items()}
-        extents, sample, words = dict[str, Extent](), dict[str, npt.NDArray[Any]](), dict[str, Words]()
-        for name, values in columns.items():
-            gone = values.absent
-            data = values.data + values.data.dtype.type(0)  # which leaves no -0.0
-            some = data[~gone] if gone.any() else data
-            low, high = np.inf, -np.inf
-            if values.kind in WORDS:
-                low, high = (0, 1) if len(some) else (low, high)
-                counts = np.bincount(some, minlength=len(values.words)).astype(np.int64)
-                seen = np.flatnonzero(counts)
-                texts = np.array([*known[name], None], object)[seen]
-                words[name] = Words.sum([Words(hashes[name][seen], counts[seen], texts)], most_words(len(columns)))
-            else:
-                low, high = (some.min().item(), some.max().item()) if len(some) else (low, high)
-                nothing = _nothing(data.dtype)
-                sample[name] = np.where(
-                    gone, nothing, data if data.dtype.kind == "f" else np.maximum(data, nothing + 1)
-                )
-            extents[name] = Extent(values.kind, int(gone.sum()), low, high)
-        keys, sample, target = _smallest(_keys(columns, hashes, rows), sample, target, sample_size(len(columns)))
-        return Profile(rows, extents, keys, sample, words, target)
+        numbers, found, words = _numbers(columns, rows), dict[str, Extent](), dict[str, Words]()
+        for names, data, gone in numbers:
+            low, high = _ends(data, gone)
+            given = zip(names, gone.sum(axis=1).tolist(), low, high, strict=True)
+            found |= {name: Extent(columns[name].kind, *rest) for name, *rest in given}
+        for name, texts in known.items():
+            data, gone = columns[name].data, columns[name].absent
+            counts = np.bincount(data[~gone], minlength=len(texts)).astype(np.int64)
+            seen = np.flatnonzero(counts)
+            some = Words(hashes[name][seen], counts[seen], np.array([*texts, None], object)[seen])
+            words[name] = Words.sum([some], most_words(len(columns)))
+            ends = (0, 1) if len(seen) else (np.inf, -np.inf)
+            found[name] = Extent(columns[name].kind, int(gone.sum()), *ends)
+        sample = [(names, data if data.dtype.kind == "f" else _marked(data, gone)) for names, data, gone in numbers]
+        keys = _keys(columns, hashes, numbers, rows)
+        keys, least, target = _smallest(keys, sample, target, sample_size(len(columns)))
+        return Profile(rows, {name: found[name] for name in columns}, keys, least, words, target)
 
     @staticmethod
     def sum(parts: Iterable["Profile"]) -> "Profile":
         """Return the profile of all rows.  Raises DataError where a column holds values of different kinds."""
         parts = list(parts)
         first, *rest = [part for part in parts if part.rows] or parts[:1]
+        if not rest:
+            return first
         extents = dict(first.extents)
         for part in rest:
             extents = {name: extent.plus(part.extents[name], name) for name, extent in extents.items()}
-        sample, words = dict[str, npt.NDArray[Any]](), dict[str, Words]()
-        for name, extent in extents.items():
-            if extent.kind in WORDS:
-                known = [part.words[name] for part in (first, *rest) if name in part.words]
-                words[name] = Words.sum(known, most_words(len(extents)))
-            else:
-                sample[name] = np.concatenate([part._sampled(name, extent.kind) for part in (first, *rest)])
+        texts = [name for name, extent in extents.items() if extent.kind in WORDS]
+        words = dict[str, Words]()
+        for name in texts:
+            known = [part.words[name] for part in (first, *rest) if name in part.words]
+            words[name] = Words.sum(known, most_words(len(extents)))
+        floats = [name for name, extent in extents.items() if extent.kind == "float"]
+        others = [name for name, extent in extents.items() if extent.kind not in ("float", *WORDS)]
+        sample = [
+            (names, np.concatenate([part._sampled(names, dtype) for part in (first, *rest)], axis=1))
+            for names, dtype in ((floats, np.float64), (others, np.int64))
+            if names
+        ]
         keys = np.concatenate([part.keys for part in (first, *rest)])
         targets, target = [part.target for part in (first, *rest)], None
         if any(one is not None for one in targets):
             missing = [np.full(len(part.keys), np.nan) for part in (first, *rest)]
             target = np.concatenate([m if one is None else one for m, one in zip(missing, targets, strict=True)])
-        keys, sample, target = _smallest(keys, sample, target, sample_size(len(extents)))
-        return Profile(sum(part.rows for part in parts), extents, keys, sample, words, target)
+        keys, least, target = _smallest(keys, sample, target, sample_size(len(extents)))
+        return Profile(sum(part.rows for part in parts), extents, keys, least, words, target)
 
-    def _sampled(self, name: str, kind: str) -> npt.NDArray[Any]:
-        """Return a column's values in the sample as those of another kind."""
-        dtype = np.dtype(np.float64 if kind == "float" else np.int64)
-        values = self.sample.get(name)
-        if values is None or self.extents[name].low > self.extents[name].high:
-            return np.full(len(self.keys), _nothing(dtype))
-        return np.where(values == _nothing(values.dtype), _nothing(dtype), values.astype(dtype))
+    def __reduce__(self) -> tuple[Any, ...]:
+        dtypes = ([name for name, data in self.sample.items() if data.dtype.kind == kind] for kind in "fi")
+        sample = [(names, np.stack([self.sample[name] for name in names])) for names in dtypes if names]
+        return _restored, (self.rows, self.extents, self.keys, sample, self.words, self.target)
+
+    def _sampled(self, names: Sequence[str], dtype: type) -> npt.NDArray[Any]:
+        """Return columns' values in the sample as those of another type, (columns, k)."""
+        found: npt.NDArray[Any] = np.empty((len(names), len(self.keys)), dtype)
+        none = _nothing(np.dtype(dtype))
+        for row, name in zip(found, names, strict=True):
+            values = self.sample.get(name)
+            if values is None or self.extents[name].low > self.extents[name].high:
+                row[:] = none
+            elif values.dtype == dtype:
+                row[:] = values
+            else:
+                row[:] = np.where(values == _nothing(values.dtype), none, values.astype(dtype))
+        return found
 
     def open_columns(self) -> list[str]:
         """Return the columns of text with more words than are kept, of which the commonest must be counted."""
@@ -217,43 +240,103 @@ def _nothing(dtype: np.dtype[Any]) -> Any:
     return np.float64(np.nan) if dtype.kind == "f" else np.int64(np.iinfo(np.int64).min)
 
 
+def _restored(rows: int, extents: Mapping[str, Extent], keys: Keys, sample: Sequence[Sampled], *rest: Any) -> Profile:
+    return Profile(rows, extents, keys, _by_name(sample), *rest)
+
+
+def _by_name(sample: Sequence[Sampled]) -> dict[str, npt.NDArray[Any]]:
+    return {name: values for names, data in sample for name, values in zip(names, data, strict=True)}
+
+
+def _numbers(columns: Mapping[str, ColumnValues], rows: int) -> list[Numbers]:
+    """Return the columns of numbers or times, those of a type together: their names, values and which are missing.
+
+    Values, (columns, n), have no -0.0; floats are NaN where they are missing.
+    """
+    found = list[Numbers]()
+    for kind in "fi":
+        some = {name: one for name, one in columns.items() if one.kind not in WORDS and one.data.dtype.kind == kind}
+        if not some:
+            continue
+        data = np.concatenate([one.data for one in some.values()]).reshape(len(some), rows)
+        data += data.dtype.type(0)
+        gone = np.isnan(data) if kind == "f" else np.zeros(data.shape, bool)
+        for row, one in zip(gone, some.values(), strict=True):
+            if one.missing is not None:
+                row |= one.missing
+        if kind == "f":
+            data[gone] = np.nan
+        found.append((list(some), data, gone))
+    return found
+
+
+def _ends(data: npt.NDArray[Any], gone: npt.NDArray[np.bool_]) -> tuple[list[float], list[float]]:
+    """Return the smallest and the largest value of each row of a matrix; infinities where all are missing."""
+    if data.dtype.kind == "f":
+        lows, highs = np.fmin.reduce(data, axis=1, initial=np.inf), np.fmax.reduce(data, axis=1, initial=-np.inf)
+        return lows.tolist(), highs.tolist()
+    ends, nothing = np.iinfo(np.int64), np.all(gone, axis=1)
+    lows = np.where(gone, ends.max, data).min(axis=1, initial=ends.max)
+    highs = np.where(gone, ends.min, data).max(axis=1, initial=ends.min)
+    ends_of = ((lows, np.inf), (highs, -np.inf))
+    low, high = (
+        [far if out else one for out, one in zip(nothing, some.tolist(), strict=True)] for some, far in ends_of
+    )
+    return low, high
+
+
+def _marked(data: npt.NDArray[np.int64], gone: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return whole numbers, with the smallest int64 for those that are missing."""
+    nothing = _nothing(data.dtype)
+    return np.where(gone, nothing, np.maximum(data, nothing + 1))
+
+
 def _smallest(
-    keys: Keys, sample: Mapping[str, npt.NDArray[Any]], target: Array | None, most: int
+    keys: Keys, sample: Sequence[Sampled], target: Array | None, most: int
 ) -> tuple[Keys, dict[str, npt.NDArray[Any]], Array | None]:
     """Return the rows with the smallest keys; of rows with the same key the smallest value in each column."""
-    columns = [*sample.values(), *([] if target is None else [target])]
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
     if len(starts) > most:
         order, starts = order[: starts[most]], starts[:most]
-    columns = [np.fmin.reduceat(values[order], starts) if len(starts) else values[order] for values in columns]
-    return keys[starts], dict(zip(sample, columns, strict=False)), None if target is None else columns[-1]
+
+    def least(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        values = values[..., order]
+        return values if len(starts) == len(order) else np.fmin.reduceat(values, starts, axis=-1)
+
+    found = _by_name([(names, least(data)) for names, data in sample])
+    return keys[starts], found, None if target is None else least(target)
 
 
-def _keys(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], rows: int) -> Keys:
+def _keys(
+    columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], numbers: Sequence[Numbers], rows: int
+) -> Keys:
     """Return a key of each row; rows that are equal have the same, however they are batched."""
     some = max(1, MOST_VALUES // max(1, len(columns)))
+    parts = [slice(at, min(at + some, rows)) for at in range(0, max(rows, 1), some)]
     return np.concatenate(
         [
-            row_keys(
-                _comparable(columns, hashes, slice(at, min(at + some, rows))), np.zeros((min(some, rows - at), 1))
-            )
-            for at in range(0, max(rows, 1), some)
+            row_keys(_comparable(columns, hashes, numbers, part), np.zeros((part.stop - part.start, 1)))
+            for part in parts
         ]
     )
 
 
-def _comparable(columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], rows: slice) -> Array:
+def _comparable(
+    columns: Mapping[str, ColumnValues], hashes: Mapping[str, Keys], numbers: Sequence[Numbers], rows: slice
+) -> Array:
     """Return rows of float64 that are equal where the rows are: hashes, of words and integers beyond 2^53."""
-    found = np.empty((rows.stop - rows.start, len(columns)))
-    for at, (name, values) in enumerate(columns.items()):
-        data, gone = values.data[rows], values.absent[rows]
-        if name in hashes:
-            data = np.append(hashes[name], np.uint64(0))[np.where(gone, -1, data)] >> np.uint64(11)
-        elif data.dtype.kind == "i" and (far := np.abs(data.astype(float)) >= 2**53).any():
+    found, places = np.empty((rows.stop - rows.start, len(columns))), {name: at for at, name in enumerate(columns)}
+    for name, known in hashes.items():
+        data, gone = columns[name].data[rows], columns[name].absent[rows]
+        data = np.append(known, np.uint64(0))[np.where(gone, -1, data)] >> np.uint64(11)
+        found[:, places[name]] = np.where(gone, np.nan, data)
+    for names, all_data, all_gone in numbers:
+        data, gone = all_data[:, rows], all_gone[:, rows]
+        if data.dtype.kind == "i" and (far := np.abs(data.astype(float)) >= 2**53).any():
             data = np.where(far, id_keys(data) >> np.uint64(11), data.astype(float))
-        found[:, at] = np.where(gone, np.nan, data)
+        found[:, [places[name] for name in names]] = np.where(gone, np.nan, data).T
     return np.clip(found, -LARGEST, LARGEST, out=found)
 
 
