@@ -17,7 +17,7 @@ from firesteel.spark import (
 from firesteel.spark.engine import SparkEngine
 from firesteel.tables.policy import FEW, Tally, settled
 from firesteel.train.blocks import row_keys
-from tests.spark.conftest import NAMED
+from tests.spark.conftest import NAMED, executors
 from tests.spark.contract import packings
 
 
@@ -216,7 +216,8 @@ def test_candidates_of_a_search_share_it_too(spark):
     search = CrossValidator(
         estimator=estimator, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2, parallelism=2, seed=1
     )
-    found, packed = packings(lambda: search.fit(frame))
+    with executors():
+        found, packed = packings(lambda: search.fit(frame))
     assert packed == 2 * 3, "two folds and the last fit, each with rows to train on and held out"
     best = grid[int(np.argmax(found.avgMetrics))]
     assert found.bestModel.network.fingerprint() == estimator.copy(best).fit(frame).network.fingerprint()
@@ -248,9 +249,10 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(spark, tmp_path, monkeypatc
 
     monkeypatch.setattr(SparkEngine, "map", interrupted)
     kept = small(checkpointDir=str(tmp_path / "kept"))
-    with pytest.raises(KeyboardInterrupt):
-        kept.fit(frame)
-    again = kept.fit(frame.repartition(5))
+    with executors():
+        with pytest.raises(KeyboardInterrupt):
+            kept.fit(frame)
+        again = kept.fit(frame.repartition(5))
     assert again.network.fingerprint() == whole.network.fingerprint()
     assert again.summary.automatic == whole.summary.automatic
 
