@@ -17,8 +17,8 @@ from firesteel.train.engine import machine
 
 NAMES = ("peers", "kinds", "cores", "perceptron", "scoring", "rows", "overhead", "big", "sparse", "embeddings")
 """Speed and memory: what `make bench` runs."""
-OTHERS = ("shards", "lesson", "dense")
-"""How good networks get: they take hours."""
+OTHERS = ("raw", "shards", "lesson", "dense")
+"""What needs tables, and how good networks get, which takes hours."""
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PACKAGES = ("firesteel", "numpy", "numba", "pyspark", "pyarrow", "scikit-learn", "torch", "jax", "keras")
 
@@ -66,11 +66,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*NAMES, *OTHERS])}")
     parser.epilog = "`tables FOLDER` scores networks and trees on mixed tables: see `python -m benchmarks tables -h`."
     parser.add_argument("--seeds", type=int, help="how many trainings a figure of lesson and dense is made of")
+    parser.add_argument("--tables", metavar="FOLDER", help="where `raw` finds the tables")
     parser.add_argument("--write", action="store_true", help="keep what is printed in RESULTS.md")
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in (*NAMES, *OTHERS)]:
         sys.exit(f"no benchmark is called {', '.join(unknown)}: there are {', '.join([*NAMES, *OTHERS])}")
     options = {name: {"seeds": given.seeds} for name in ("lesson", "dense") if given.seeds}
+    options["raw"] = {"folder": given.tables}
     about = f"{datetime.date.today()}: {machine()}, {worker_threads()} cores, Python {platform.python_version()}"
     about = f"{about}, {versions()}"
     print(about)
