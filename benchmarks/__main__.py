@@ -17,8 +17,8 @@ from firesteel.train.engine import machine
 
 NAMES = ("peers", "kinds", "cores", "perceptron", "scoring", "rows", "overhead", "big", "sparse", "embeddings")
 """Speed and memory: what `make bench` runs."""
-OTHERS = ("raw", "shards", "lesson", "dense")
-"""What needs tables, and how good networks get, which takes hours."""
+OTHERS = ("columns", "raw", "shards", "lesson", "dense")
+"""Very large tables, what needs tables, and how good networks get, which takes hours."""
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PACKAGES = ("firesteel", "numpy", "numba", "pyspark", "pyarrow", "scikit-learn", "torch", "jax", "keras")
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import columns
+
 ROOT = Path(__file__).parents[2]
 CLUSTER = "local-cluster[2,1,1024]"
 
@@ -70,3 +72,16 @@ def test_r12_wide_rows_in_little_memory_fit_or_are_refused_in_a_sentence():
     )
     assert fitted["rows"] == [64] * 2
     assert "Unable to allocate" in refused["error"] and "spark.executor.pyspark.memory" in refused["error"]
+
+
+def test_a_column_of_millions_of_different_words_is_left_out_and_said_in_little_memory():
+    found = columns.run("words", "3e6", "3e6", "profile")
+    print(found)
+    assert found["left out"] == {"word": "nearly every row has a word of its own"}
+    assert found["python"] < 400 and found["worker"] < 500
+
+
+def test_a_fit_of_thousands_of_columns_takes_little_memory_of_the_driver():
+    found = columns.run("wide", "400", "2000", "8")
+    print(found)
+    assert found["left out"] == {} and 0 < found["python"] < 600 and 0 < found["worker"] < 600
