@@ -6,10 +6,11 @@ Importing it plugs the loops that layers, optimizers and blocks ask for into `co
 from functools import partial
 
 from firesteel.core.faster import SUPPLY
-from firesteel.fast.compiling import compiled
+from firesteel.fast.compiling import at_hand, compiled
 from firesteel.fast.kernels import optimizers, random, rows
 
 __all__: list[str] = []
 
 SUPPLY |= {name: partial(compiled, loop) for name, loop in optimizers.LOOPS.items()}
-SUPPLY |= {loop.__name__: partial(compiled, loop) for loop in (rows.bins, rows.gather, random.mask)}
+SUPPLY |= {loop.__name__: partial(compiled, loop) for loop in (rows.gather, random.mask)}
+SUPPLY["bins"] = partial(at_hand, rows.bins)

@@ -1,5 +1,6 @@
 """Compiled kernels are for speed alone: each gives the bits of the NumPy lines that it stands beside."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -37,6 +38,7 @@ SIZES = [1, 7, 8, 15, 16, 17, 63, 64, 65, 1000, 4099]
 @pytest.fixture(params=[False, True], ids=["as Python", "compiled"])
 def both(request, monkeypatch):
     """Return what calls a function without kernels, and with them."""
+    assert compiling._numba()
     made = compiling._compiled if request.param else lambda kernel: kernel
 
     def results(function):
@@ -158,6 +160,15 @@ def test_bins(both, dtype, rows):
 
     without, with_them = both(binned)
     assert without == with_them
+
+
+def test_who_only_predicts_does_not_load_numba():
+    program = (
+        "import sys, numpy as np; from firesteel.layers import Dense, Table; from firesteel.models import Sequential;"
+        "model = Sequential([Table([[0.0, 1.0, 2.0]] * 60), Dense(1)]); model.predict(np.zeros((500, 60)));"
+        "sys.exit('numba' in sys.modules or 'firesteel.fast' not in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 # Chains
