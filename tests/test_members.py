@@ -1,6 +1,7 @@
 """Members of an average: each a fit of its own without a part of the rows, together one network."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,15 @@ def test_a_member_is_the_fit_that_it_would_be_alone(kind):
         fit(alone, source.folded(number, 3), recipe)
         assert alone.fingerprint() == member.fingerprint() and alone.members == [alone]
         assert alone.predict(X).tobytes() == member.predict(X).tobytes()
+
+
+def test_after_the_largest_seed_comes_the_smallest():
+    _, source, recipe = fitted("linear", members=2, epochs=1)
+    last, first = (
+        fit_members(lambda number: build("linear"), source, replace(recipe, seed=seed), 2)[0].members
+        for seed in (2**63 - 1, 0)
+    )
+    assert last[0].fingerprint() != first[0].fingerprint() and np.isfinite(last[1].predict(X)).all()
 
 
 def test_every_row_is_held_out_by_one_member():

@@ -61,7 +61,8 @@ def fit_members(
     for number in range(members):
         model = build(number)
         try:
-            fit(model, source.folded(number, members), replace(recipe, seed=recipe.seed + number), **given(number))
+            seed = (recipe.seed + number) % 2**63  # where the largest seed is followed by the smallest
+            fit(model, source.folded(number, members), replace(recipe, seed=seed), **given(number))
             made.append(model)
         except (DataError, DivergenceError) as error:
             if isinstance(error, DataError) and error.code not in ("data-empty", "data-zero-weight"):
