@@ -36,7 +36,7 @@ def sharded(shards: int) -> Callable[["DataFrame", str, "DataFrame", Kind], np.n
         from firesteel.models import Sequential
         from firesteel.tables import policy
 
-        x, known = train.drop(columns=target), policy.defaults_for(len(train))
+        x, known = train.drop(columns=target), policy.defaults_for(len(train), shards)
         hidden = [layer for n in known.hidden for layer in (Dense(n, policy.ACTIVATION), Dropout(policy.DROPOUT))]
         if kind == "regression":
             y, loss = train[target].to_numpy(float), Standardized(MeanSquaredError())

@@ -244,7 +244,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw
     training = part(rows, task, spark)
     usual, patience, schema = (SHARE, FEWEST_ROWS), PATIENCE, None
     if isinstance(rows, FileRows) and rows.schema is not None:
-        schema, known = rows.schema, defaults_for(len(rows.x))
+        schema, known = rows.schema, defaults_for(len(rows.x), config.training.shards)
         config, usual, patience = suited(config, known, len(rows.x)), (known.held, FEW), known.patience
         front = schema.layer(front or Table(output_dim=known.output_dim))
         if task.kind == "regression" and task.outputs == 1:

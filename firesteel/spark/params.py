@@ -208,7 +208,8 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
             fewer.
         stepSize: another word for learningRate, which it sets; set one of them.
         batchSize: rows in a step of the optimiser, in each shard, > 0.  If it is not set, strategy gradient takes
-            all rows, and otherwise the rows decide: 64 below 2,000 rows, 256 below 200,000, else 1,024.
+            all rows, and otherwise the rows decide: 64 below 2,000 rows, 256 below 200,000, else 1,024; fewer, down
+            to 16, where shards is set and a shard would take fewer than 20 steps in a pass.
         blockSize: taken for programs written for MultilayerPerceptronClassifier, and without effect: firesteel
             sizes its blocks of rows by itself.
         maxIter: passes over the training rows, at most, > 0.  If it is not set, the rows decide: 256 below 200,000

@@ -91,7 +91,7 @@ class PlannedStage(NetworkParams):
         dataset: rows, or which of their columns are what.  rows, width: how many rows and features there are, once
         that is known.
         """
-        get, found = self.getOrDefault, policy.defaults_for(rows)
+        get, found = self.getOrDefault, policy.defaults_for(rows, self.getOrDefault("shards"))
         self.check_outputs()
         if get("handleInvalid") not in ("error", "skip", "keep"):
             raise wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")

@@ -67,13 +67,21 @@ BY_ROWS = (
 """Up to how many rows which defaults count: docs/tables.md says what they are worth."""
 
 
-def defaults_for(rows: int) -> Defaults:
-    """Return the defaults for a table of so many rows.
+FEW_STEPS, SMALLEST = 20, 16
+"""Of a shard in a pass: with fewer steps its batches are halved, down to so many rows."""
 
-    >>> defaults_for(500).hidden, defaults_for(5_000).batch_size
-    ((64, 64), 256)
+
+def defaults_for(rows: int, shards: int | None = None) -> Defaults:
+    """Return the defaults for so many rows, in so many shards if that is said.
+
+    >>> defaults_for(500).hidden, defaults_for(5_000).batch_size, defaults_for(5_000, shards=8).batch_size
+    ((64, 64), 256, 16)
     """
-    return next(found for most, found in BY_ROWS if rows < most)
+    found = next(found for most, found in BY_ROWS if rows < most)
+    size, parts = found.batch_size, shards or 1
+    while parts > 1 and size > SMALLEST and rows < FEW_STEPS * parts * size:
+        size //= 2
+    return replace(found, batch_size=size)
 
 
 def optimizer_for(rows: int, batch_size: int | None, epochs: int) -> AdamW:
