@@ -102,7 +102,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
             reach(session_of(dataset), folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
         source.table.check_free(self.check_outputs(), plan.columns)
-        if plan.columns.split == AUTOMATIC and self._members(source, source.count()) > 1:
+        if plan.columns.split == AUTOMATIC and self._members(source) > 1:
             source.columns = replace(plan.columns, split=0.0)  # each member holds out its own part
         return source
 
@@ -328,9 +328,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
         with busy:
             if key not in self.packs:
                 source = candidate._frame(self.dataset, plan)
-                survey = source.survey()
-                several = candidate._members(source, survey.rows + survey.held) > 1
-                apart = several and not is_small(source, survey)
+                apart = candidate._members(source) > 1 and not is_small(source, source.survey())
                 self.packs[key] = None if apart else packed(source, source.shards_of(plan.recipe))
         return self.packs[key] or self.dataset
 

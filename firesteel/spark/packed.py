@@ -58,7 +58,7 @@ class Packed:
         about: Mapping[str, Any],
         near: Collected | None = None,
     ) -> None:
-        self.columns, self.dtype, self.near = columns, dtype, near
+        self.columns, self.dtype, self.near, self.counted = columns, dtype, near, -1
         self.split: float = about.get("split", columns.split)
         self.said: str = about.get("said", "")
         self.names: Mapping[str, str] = columns.names()
@@ -80,6 +80,10 @@ class Packed:
     def survey(self) -> Survey:
         """Return what was found when the rows were packed."""
         return self._survey
+
+    def count(self) -> int:
+        """Return how many rows there are, of a weight above 0 if those were counted."""
+        return self.counted if self.counted >= 0 else self._survey.rows + self._survey.held
 
     def shards_of(self, recipe: Recipe) -> int:
         """Return S: the recipe's, and where it has none the one that suits the rows."""
@@ -200,6 +204,7 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
     whose = source.columns.stage or source.schema is not None  # vectors that users pack stay where they are
     near = Collected(source, survey) if whose and is_small(source, survey) else None
     made = Packed({}, survey, source.columns, source.dtype, about, near)
+    made.counted = source.counted
     if near is not None:
         return made
     try:

@@ -145,7 +145,7 @@ class PlannedStage(NetworkParams):
     def _suited(self, plan: FitPlan, source: Frame | Packed, survey: Survey) -> FitPlan:
         """Return the plan for rows whose number is known, which decides what nobody has said."""
         rows, schema = survey.rows + survey.held, source.schema
-        members = self._members(source, rows)
+        members = self._members(source)
         made = self._plan(plan.columns, rows, 1 if schema else survey.width)
         stopping = made.recipe.stopping
         assert stopping is not None
@@ -266,13 +266,14 @@ class PlannedStage(NetworkParams):
             return "rows are held out for all"
         return "earlyStoppingRounds is 0" if self.getOrDefault("earlyStoppingRounds") == 0 else None
 
-    def _members(self, source: Frame | Packed, rows: int) -> int:
-        """Return how many networks are trained on so many rows."""
+    def _members(self, source: Frame | Packed) -> int:
+        """Return how many networks are trained on rows."""
         fixed = isinstance(source, Packed) and (source.near is None or source.split > 0)
         given = self._if_set("members")
-        if given or fixed or self._alone(source.columns) or rows < policy.FEW:
+        if given or fixed or self._alone(source.columns):
             return given or 1
-        return policy.defaults_for(rows).members
+        rows = source.count()
+        return policy.defaults_for(rows).members if rows >= policy.FEW else 1
 
     def _said(self, source: Frame | Packed, plan: FitPlan, history: History) -> str | None:
         """Return what the rows have decided, in words; None where Params say all of it."""
