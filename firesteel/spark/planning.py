@@ -303,7 +303,13 @@ def _automatic_text(said: str, history: History, plan: FitPlan) -> str:
         return said
     made, epochs, monitor = len(history.rows), plan.recipe.epochs, plan.recipe.stopping.monitor
     kept, watched = f"and the weights of pass {history.best + 1} are kept", monitor.replace("val_", "validation ")
-    early = f"training ended after {made} of {epochs} passes, {plan.patience} of them without a better {watched}"
+    waited = made - 1 - history.best == plan.patience
+    why = (
+        f"{plan.patience} of them without a better {watched}"
+        if waited
+        else "as its loss hardly changed any more (tol)"
+    )
+    early = f"training ended after {made} of {epochs} passes, {why}"
     return f"{said}; {f'all {made} passes were made' if made == epochs else early}, {kept}"
 
 

@@ -123,6 +123,11 @@ def test_the_others_count_and_the_rows_decide_the_rest(spark, params, expected):
     assert used(model) == (0.2, *expected) and f"val_{expected[1]}" in model.history.history
 
 
+def test_an_end_by_tol_is_called_one(spark):
+    said = small(maxIter=6, tol=0.9).fit(frame_of(spark, *made(600))).summary.automatic
+    assert "training ended after 2 of 6 passes, as its loss hardly changed any more (tol), and the weights" in said
+
+
 def test_the_rows_decide_all_that_nobody_names(spark):
     frame = frame_of(spark, *made(600))
     model = NeuralNetworkClassifier(maxIter=2, seed=1).fit(frame.repartition(3))
