@@ -131,15 +131,11 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
             if folder:
                 kept = SparkCheckpoints(session_of(source), folder, members > 1, 0.0 if near is None else REST)
                 places.append(kept)
-            if members == 1:
-                return {"callbacks": callbacks, "checkpoints": kept, "run": self.uid}
-            extra = {"member": number, "members": members}
-            return {
-                "callbacks": callbacks,
-                "checkpoints": kept,
-                "run": f"{self.uid}: member {number}",
-                "extra": extra,
-            }
+            named: dict[str, Any] = {"callbacks": callbacks, "checkpoints": kept, "run": self.uid}
+            if members > 1:
+                extra = {"member": number, "members": members}
+                named |= {"run": f"{self.uid}: member {number}", "extra": extra}
+            return named
 
         if members > 1:
             with source.kept() if near is None else contextlib.nullcontext(near) as rows:  # type: ignore[union-attr]

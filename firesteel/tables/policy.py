@@ -53,7 +53,7 @@ DROPOUT, RATE, MOMENTUM, ACTIVATION = 0.15, 0.002, 0.99, "silu"
 """Of every such network: the dropout behind each hidden layer, AdamW's rate, and what its averages keep at a step."""
 OPTIMIZER = AdamW(RATE, use_ema=True, ema_momentum=MOMENTUM)
 STEPS, FASTEST = 1_000, 10.0
-"""Of a fit with fewer steps than these each is larger, up to so many times, and averages forget sooner."""
+"""In a fit of fewer steps than this each is larger, up to so many times, and the averages reach back over fewer."""
 STRATEGY = Average(patient=True)
 """Of shards: their pass is chosen, and the rows of rare words do not bear a larger rate."""
 FEW = 50

@@ -66,10 +66,10 @@ def test_columns_are_looked_at_as_train_would_take_them(run, tmp_path):
     columns = {"zip": ["8001", "8002", "8003", "8001"] * 10, "mixed": BAD["mixed"][0]}
     columns["when"] = ["2024-01-31 23:30Z", "2024-02-02 10:00Z"] * 20
     argv = "--data", table(tmp_path / "rows.csv", columns), "--ignore-cols", "mixed", "--column-kinds", "zip=category"
-    code, told, err = found(run, *argv, "--time-zone", "Asia/Tokyo")
+    code, findings, err = found(run, *argv, "--time-zone", "Asia/Tokyo")
     assert (code, err) == (0, "")
     said = ["zip: name, 3 values, such as '8001', '8002', '8003'", "when: time, 2024-02-01 to 2024-02-02"]
-    assert [finding["what"] for finding in told[1:3]] == said
+    assert [finding["what"] for finding in findings[1:3]] == said
     code, _, err = found(run, *argv[:2], "--ignore-cols", "nope")
     assert code == 3 and "there is no column 'nope'" in err
 
