@@ -138,8 +138,7 @@ def number(
         left = f"{low} <= " if low > -math.inf else f"{above} < " if above > -math.inf else ""
         right = f" < {below}" if below < math.inf else ""
         need = f"{rule}{left}{name}{right}: {why}" if left or right else f"{rule}: {why}"
-        value = finite(got)
-        if not (math.isfinite(value) and low <= value and above < value < below):
+        if not (math.isfinite(value := finite(got)) and low <= value and above < value < below):
             raise _refuse(owner, name, got, need)
         return value
 
@@ -147,9 +146,12 @@ def number(
 
 
 def finite(got: object) -> float:
-    """Return a number of any kind as a float; NaN for all else, True and False included."""
+    """Return a number of any kind, or an array of one without axes, as a float; NaN for all else, True and False
+    included.
+    """
     try:
-        return float(got) if isinstance(got, Real) and not isinstance(got, bool) else math.nan
+        one = got[()] if isinstance(got, np.ndarray) else got
+        return float(one) if isinstance(one, Real) and not isinstance(one, bool) else math.nan
     except OverflowError:
         return math.nan
 
@@ -163,7 +165,7 @@ def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
         if got is None and default is None:
             return None
         try:
-            items = [got] if isinstance(got, Real | str) else list(got)
+            items = [finite(got)] if isinstance(got, Real | str) or getattr(got, "ndim", 1) == 0 else list(got)
             values = tuple(math.nan if isinstance(item, bool | str) else float(item) for item in items)
         except (TypeError, ValueError, OverflowError):
             values = ()

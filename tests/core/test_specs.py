@@ -63,7 +63,7 @@ NUMBERS = [
 FLAGS = [(spec, f.name) for _, spec in SPECS for f in fields(spec) if isinstance(getattr(spec, f.name), bool)]
 NOT_NUMBERS = [
     float("nan"), float("inf"), float("-inf"), np.nan, True, False, np.True_,
-    "1", "nan", b"1", None, [1.0], (1,), {}, np.array([1.0, 2.0]), 1j, np.complex128(1j), float, int,
+    "1", "nan", b"1", None, [1.0], (1,), {}, np.array([1.0, 2.0]), np.array(True), 1j, np.complex128(1j), float, int,
 ]  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def test_a_numeric_field_refuses_all_that_is_no_finite_number(spec, name):
 @pytest.mark.parametrize("spec, name", NUMBERS, ids=repr)
 def test_a_numeric_field_takes_numbers_of_any_make_and_keeps_a_plain_one(spec, name):
     value = getattr(spec, name)
-    for kind in (np.float64, np.float32) if isinstance(value, float) else (np.int64, np.uint8, np.array):
+    for kind in (np.float64, np.float32, np.array) if isinstance(value, float) else (np.int64, np.uint8, np.array):
         kept = getattr(replace(spec, **{name: kind(value)}), name)
         assert type(kept) is type(value) and kept == pytest.approx(value)
 
@@ -233,7 +233,21 @@ def test_a_range_includes_and_excludes_the_ends_that_it_should(make, good, bad):
 
 
 @pytest.mark.parametrize(
-    "bad", [[], [float("nan")], [1.0, float("inf")], "1", ["1"], [True], None, [None], [[1.0]], object(), 10**400]
+    "bad",
+    [
+        [],
+        [float("nan")],
+        [1.0, float("inf")],
+        "1",
+        ["1"],
+        [True],
+        None,
+        [None],
+        [[1.0]],
+        object(),
+        10**400,
+        np.array("1"),
+    ],
 )
 def test_a_field_of_several_numbers_refuses_what_is_not_one_or_more_finite_ones(bad):
     unknown = [] if bad is None else [lambda: Normalization(bad, bad)]
@@ -251,6 +265,7 @@ def test_a_slip_in_how_variance_is_scaled_is_told_what_was_meant():
 
 def test_several_numbers_are_taken_from_arrays_and_must_fit_each_other():
     assert Normalization(np.array([1.0, 2.0]), np.array([1, 1])) == Normalization((1.0, 2.0), [1.0, 1.0])
+    assert Normalization(np.array(2), np.array(0.5)) == Normalization(2.0, 0.5)
     assert refused(lambda: Normalization([1.0, 2.0], [1.0])).code == "config-shape"
     assert refused(lambda: Normalization(0.0, -1.0)).code == "config-value"
     assert refused(lambda: Standardized("mse", 0.0, 0.0)).code == "config-value"
