@@ -22,6 +22,7 @@ from firesteel._advice import advice, warn_of_lost
 from firesteel._printing import say
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.centre import Centre
+from firesteel.core.elsewhere import meant
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import Metric
@@ -94,6 +95,7 @@ class Model:
         if loss is None:
             raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
         chosen, function, measured = optimizers.get(optimizer), losses.get(loss), listed("metrics", metrics)
+        measured = [_metric(one, function, 1) if isinstance(one, type) else one for one in measured]
         for metric in measured:
             _metric(metric, function, 1)
         self._how, self._scored, self._state = CompileSettings(chosen, function, _named(measured)), None, None
@@ -626,8 +628,8 @@ class Model:
         return store.to_bytes(self.network, self.theta, extra, vectors)
 
 
-def _metric(given: str | Metric, loss: Loss, outputs: int) -> Metric:
-    if given in ("accuracy", "acc"):
+def _metric(given: Any, loss: Loss, outputs: int) -> Metric:
+    if isinstance(given, str) and meant(given, ("accuracy", "acc")):
         return metrics.suited(loss, outputs)
     metric: Metric = metrics.get(given)
     return metric

@@ -20,8 +20,8 @@ from firesteel.datasets import load_digits
 from firesteel.errors import ConfigError, DataError, DivergenceError
 from firesteel.fast import threads
 from firesteel.layers import Activation, Dense, Dropout, Rescaling
-from firesteel.losses import MeanSquaredError
-from firesteel.metrics import MeanAbsoluteError, Precision, Ranking, RowMetric
+from firesteel.losses import MeanSquaredError, SparseCategoricalCrossentropy
+from firesteel.metrics import AUC, MeanAbsoluteError, Precision, Ranking, RowMetric
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD, Adam
 from firesteel.testing import check_same_bits
@@ -149,6 +149,24 @@ def test_every_metric_is_reported_under_the_name_it_was_asked_for_by(name):
     trained = [] if isinstance(METRICS.get(name), Ranking) else [name]
     assert list(history.history) == ["loss", *trained, "val_loss", f"val_{name}"]
     assert list(model.evaluate(X, y, verbose=0, return_dict=True)) == ["loss", name]
+
+
+def test_compile_takes_names_as_keras_spells_them_and_classes():
+    given = [
+        ("Adam", "SparseCategoricalCrossentropy", ["Accuracy", "AUC"]),
+        (Adam, SparseCategoricalCrossentropy, [AUC]),
+    ]
+    for optimizer, loss, measured in given:
+        model = build()
+        model.compile(optimizer, loss, measured)
+        assert (model.optimizer, model.get_compile_config()["loss"]["type"]) == (
+            Adam(),
+            loss if isinstance(loss, str) else loss.__name__,
+        )
+        model.fit(X, Y, verbose=0)
+        again = Sequential.from_bytes(model.to_bytes())
+        assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    assert model.metrics_names == ["loss", "auc"]
 
 
 def test_a_metric_given_as_an_object_is_reported_under_its_name():

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 
-__all__ = ["ELSEWHERE", "nearest"]
+__all__ = ["ELSEWHERE", "meant", "nearest"]
 
 ELSEWHERE = {
     "maxIter": "epochs",
@@ -33,6 +33,16 @@ ELSEWHERE = {
     "n_iter_no_change": "patience",
 }
 """What other libraries call an argument: its name here."""
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is this one but for case and underscores; None where none is.
+
+    >>> meant("HeNormal", ["he_normal", "zeros"]), meant("l1l2", ["l1", "l1_l2"]), meant("mean", ["max"])
+    ('he_normal', 'l1_l2', None)
+    """
+    same = {word.replace("_", "").lower(): word for word in known}
+    return name if name in same.values() else same.get(name.replace("_", "").lower())
 
 
 def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, ParamSpec, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
-from firesteel.core.elsewhere import ELSEWHERE, nearest
+from firesteel.core.elsewhere import ELSEWHERE, meant, nearest
 from firesteel.errors import ConfigError
 
 __all__ = [
@@ -243,8 +243,9 @@ def choice(default: Any, resolve: Callable[[Any], Any]) -> Any:
 
 
 class resolver:  # noqa: N801  (used as a function)
-    """resolve(given) turns a name, a config or a spec of one family into a spec of that family.
+    """resolve(given) turns a name, a config, a class or a spec of one family into a spec of that family.
 
+    Names are compared without case and underscores: "he_normal", "HeNormal".  A class means its defaults.
     family: what to call it in messages.  names: the family's registry, {name users type: spec}.
     """
 
@@ -255,26 +256,25 @@ class resolver:  # noqa: N801  (used as a function)
     def __call__(self, given: Any) -> Any:
         if isinstance(given, self.base):
             return given
+        kind: Any = given
+        config: Mapping[str, Any] = {}
         if isinstance(given, str):
-            if given in self.names:
-                return self.names[given]
-            raise unknown(self.family, given, self.names)
-        if isinstance(given, Mapping):
-            kind = given.get("type")
-            if isinstance(kind, str) and kind in self.types:
-                return self.types[kind].from_config(given)
-            raise unknown(self.family, kind, self.types)
-        raise ConfigError(
-            f"{given!r} is not {self.family}: give its name, one of {sorted(self.names)}, or the object itself",
-            code="config-unknown",
-        )
+            if (name := meant(given, self.names)) is not None:
+                return self.names[name]
+            kind = self.types.get(meant(given, self.types) or "", given)
+        elif isinstance(given, Mapping):
+            kind, config = given.get("type"), given
+            kind = self.types.get(kind, kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, self.base) and kind is not self.base:
+            return kind.from_config(config)
+        raise unknown(self.family, kind, self.types if config is given else self.names)
 
 
 def unknown(family: str, given: object, names: Mapping[str, object]) -> ConfigError:
-    """Return the error for a name nobody registered, with the nearest one that was."""
+    """Return the error for what nobody registered, with the nearest name that was."""
+    near = nearest(given, names) if isinstance(given, str) else "give its name, or the object itself: "
     return ConfigError(
-        f"{given!r} is not {family}: {nearest(str(given), names)}there are {', '.join(sorted(names))}",
-        code="config-unknown",
+        f"{given!r} is not {family}: {near}there are {', '.join(sorted(names))}", code="config-unknown"
     )
 
 

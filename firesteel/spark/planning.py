@@ -9,6 +9,7 @@ from typing import Any
 
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, optimizers
+from firesteel.core.elsewhere import meant
 from firesteel.core.layers import Dense, Dropout, Layer, Table
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.optimizers import Optimizer
@@ -96,7 +97,7 @@ class PlannedStage(NetworkParams):
         if get("handleInvalid") not in ("error", "skip", "keep"):
             raise wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
         solver = get("solver").replace("l-bfgs", "lbfgs")
-        if solver not in optimizers.OPTIMIZERS:
+        if meant(solver, optimizers.OPTIMIZERS) is None:
             words = ", ".join(optimizers.OPTIMIZERS)
             raise wrong("solver", get("solver"), f"it must be one of {words} (gd is Spark's perceptron's)")
         optimizer: Optimizer = optimizers.get(solver)

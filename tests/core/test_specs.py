@@ -1,6 +1,7 @@
 """Every member of every registry: to JSON and back, compared, hashed, and refused where it cannot work."""
 
 import json
+import re
 from dataclasses import MISSING, fields, replace
 
 import numpy as np
@@ -104,6 +105,64 @@ def test_a_default_is_what_its_check_makes_of_it(spec):
 def test_a_name_means_its_registered_spec(family, name):
     get, names = FAMILIES[family]
     assert get(name) == names[name]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_are_compared_without_case_and_underscores_and_none_means_two_things(family):
+    get, names = FAMILIES[family]
+    classes = {type(spec).__name__: type(spec) for spec in names.values()}
+    meanings = {}
+    for name, spec in names.items():
+        meanings.setdefault(name.replace("_", "").lower(), []).append(spec)
+        for spelled in (name.upper(), name.replace("_", ""), name.title(), name.title().replace("_", "")):
+            assert get(spelled) == get(name)
+    assert all(spec == specs[0] for specs in meanings.values() for spec in specs)
+    for name, kind in classes.items():
+        snake = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name)
+        assert {type(get(spelled)) for spelled in (name, name.lower(), snake, snake.lower())} == {kind}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_class_means_its_defaults(family):
+    get, names = FAMILIES[family]
+    for kind in {type(spec) for spec in names.values()}:
+        if any(f.default is MISSING for f in fields(kind)):
+            assert refused(lambda kind=kind: get(kind)).code == "config-field"
+        else:
+            assert get(kind) == kind()
+    base = get.base
+    assert refused(lambda: get(base)).code == "config-unknown"
+
+
+@pytest.mark.parametrize(
+    "get, typed, spec",
+    [
+        (losses.get, "MSE", losses.MeanSquaredError()),
+        (losses.get, "MeanSquaredError", losses.MeanSquaredError()),
+        (losses.get, "half_sum_of_squares", losses.HalfSumOfSquares()),
+        (losses.get, "kullback", None),
+        (metrics.get, "RMSE", metrics.RootMeanSquaredError()),
+        (metrics.get, "R2Score", metrics.R2Score()),
+        (initializers.get, "HeNormal", initializers.HeNormal()),
+        (regularizers.get, "l1l2", L1L2(0.01, 0.01)),
+        (regularizers.get, "L2", L2()),
+        (optimizers.get, "Adam", Adam()),
+        (optimizers.get, "AdamW", optimizers.AdamW()),
+        (strategies.get, "Gradient", strategies.Gradient()),
+    ],
+)
+def test_what_users_of_keras_type_is_known(get, typed, spec):
+    if spec is None:
+        assert refused(lambda: get(typed)).code == "config-unknown"
+    else:
+        assert get(typed) == spec
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_too_go_by_their_classes_names(name):
+    for spelled in (name.upper(), name.title(), name.replace("_", "")):
+        assert Dense(1, spelled).to_config() == Dense(1, name).to_config()
+    assert Dense(1, "ReLU") == Dense(1, "relu") and Dense(1, "LeakyReLU") == Dense(1, "leaky_relu")
 
 
 def test_specs_differ_where_their_fields_or_classes_differ():

@@ -54,6 +54,16 @@ def test_it_transforms_into_the_three_columns_of_sparks_own(fitted, frame, rows)
     np.testing.assert_allclose(softmax, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_params_take_names_as_keras_spells_them(spark, rows: Rows):
+    frame = rows.frame(spark)
+    words = [("adam", "mse", "relu"), ("Adam", "MeanSquaredError", "ReLU")]
+    found = set()
+    for solver, loss, activation in words:
+        given = NAMED | {"solver": solver, "loss": loss, "activation": activation, "maxIter": 1}
+        found.add(NeuralNetworkRegressor(**given).fit(frame).network.fingerprint())
+    assert len(found) == 1
+
+
 def test_it_learns(fitted, frame):
     evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
     assert evaluator.evaluate(fitted.transform(frame)) > 0.5

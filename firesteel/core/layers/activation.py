@@ -11,6 +11,7 @@ from dataclasses import MISSING
 
 import numpy as np
 
+from firesteel.core.elsewhere import meant
 from firesteel.core.layer import Layer, input_dim
 from firesteel.core.layout import ones, row_starts
 from firesteel.core.spec import choice, finite, number, unknown
@@ -487,11 +488,12 @@ ACTIVATIONS: dict[str, Layer | None] = {
 
 
 def activation(given: object) -> str:
-    """Return the registered name; None means "linear"."""
+    """Return the registered name, which is compared without case and underscores; None means "linear"."""
     name = "linear" if given is None else given
-    if not isinstance(name, str) or name not in ACTIVATIONS:
+    known = meant(name, ACTIVATIONS) if isinstance(name, str) else None
+    if known is None:
         raise unknown("an activation", name, ACTIVATIONS)
-    return name
+    return known
 
 
 class Activation(Layer):
