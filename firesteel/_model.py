@@ -638,18 +638,12 @@ def _metric(given: Any, loss: Loss, outputs: int) -> Metric:
 def _named(given: Sequence[str | Metric]) -> dict[str, str | Metric]:
     """Return the metrics by their names; the second of a name ends in _1, as in Keras."""
     before, found = Counter[str](), dict[str, str | Metric]()
-    for metric in given:
-        name = _name(metric)
+    for one in given:
+        metric = one if isinstance(one, str) else metrics.get(one)
+        name = metric if isinstance(metric, str) else metrics.name_of(metric)
         found[f"{name}_{before[name]}" if before[name] else name] = metric
         before[name] += 1
     return found
-
-
-def _name(given: str | Metric) -> str:
-    if isinstance(given, str):
-        return given
-    names = (name for name, metric in metrics.METRICS.items() if type(metric) is type(given))
-    return next(names, type(given).__name__.lower())
 
 
 def _printers(verbose: int | str) -> list[Callback]:

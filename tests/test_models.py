@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from firesteel import losses, metrics
 from firesteel.callbacks import EarlyStopping, LambdaCallback
 from firesteel.core.elsewhere import ELSEWHERE
 from firesteel.core.layers import LAYERS
@@ -172,6 +173,19 @@ def test_compile_takes_names_as_keras_spells_them_and_classes():
 def test_a_metric_given_as_an_object_is_reported_under_its_name():
     model = build(metrics=[MeanAbsoluteError()])
     assert model.metrics_names[1] in METRICS and METRICS[model.metrics_names[1]] == MeanAbsoluteError()
+
+
+def test_losses_are_taken_as_functions_and_are_metrics_too():
+    given = ["kl_divergence", metrics.Hinge(), losses.LogCosh(), losses.poisson, metrics.Accuracy(), "Accuracy"]
+    model = Sequential([Dense(2, "softmax", input_dim=4)])
+    model.compile("sgd", losses.categorical_crossentropy, given)
+    names = ["kl_divergence", "hinge", "log_cosh", "poisson", "accuracy", "Accuracy"]
+    assert model.metrics_names == ["loss", *names]
+    history = model.fit(X, to_categorical(Y), epochs=2, verbose=0, validation_split=0.1).history
+    assert history["kl_divergence"] == pytest.approx(history["loss"], rel=1e-5)
+    assert history["accuracy"] == [0, 0] and history["Accuracy"][-1] > 0.5
+    again = Sequential.from_bytes(model.to_bytes())
+    assert again.get_compile_config() == model.get_compile_config() and again.metrics_names == model.metrics_names
 
 
 def test_metrics_of_one_name_are_told_apart_by_number_and_keep_their_order():

@@ -6,9 +6,11 @@ is per row; weights and sums are applied in `network.py`.  Shapes: B rows, O out
 z_k is an output, y_k its target and r_k = z_k - y_k.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from inspect import Parameter, Signature, signature
+from types import FunctionType
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from firesteel.core.layers.activation import ACTIVATIONS
 from firesteel.core.layout import ones, row_starts
 from firesteel.core.spec import Spec, choice, flag, number, numbers, resolver
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, DataError
 
 __all__ = [
     "BinaryCrossentropy",
@@ -89,6 +91,67 @@ class Loss(Spec):
         z: (B, O), the logits if there is a link, else the outputs themselves.  y: (B, T).
         """
         raise NotImplementedError
+
+    def scores(self, p: Array, y: Array) -> Array:
+        """Return each row's loss (B,), given the predictions p (B, O): probabilities if there is a link."""
+        return self.rows(p, y)[0]
+
+    def of(self, y_true: Any, y_pred: Any) -> Array:
+        """Return the loss of each row of predictions (..., O), as an array (...).
+
+        Args:
+            y_true: The targets, (..., O); class numbers, (...) or (..., 1), where the loss takes these.
+            y_pred: The predictions.
+
+        Raises:
+            DataError: If the two are not numbers, or do not fit each other.
+
+        >>> MeanAbsoluteError().of([[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]])
+        array([1., 0.])
+        """
+        p = _floats("y_pred", y_pred)
+        y = _floats("y_true", y_true).astype(p.dtype)
+        if not p.ndim or not p.shape[-1]:
+            raise DataError(f"y_pred has shape {p.shape}: its last axis must be that of outputs", code="data-shape")
+        outputs = p.shape[-1]
+        columns = self.columns(outputs)
+        if (*y.shape, 1) == (*p.shape[:-1], columns):
+            y = y[..., None]
+        if y.shape != (*p.shape[:-1], columns):
+            raise DataError(
+                f"y_true has shape {y.shape} and y_pred {p.shape}: {type(self).__name__} needs targets of shape "
+                f"{(*p.shape[:-1], columns)}",
+                code="data-shape",
+            )
+        if self.targets == "class" and not ((y == np.floor(y)) & (y >= 0) & (y < outputs)).all():
+            raise DataError(f"y_true must hold class numbers from 0 to {outputs - 1}", code="data-label-range")
+        return self.scores(p.reshape(-1, outputs), y.reshape(-1, columns)).reshape(p.shape[:-1])[()]
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        """Return the mean over rows of the loss times the row's weight; the arguments are those of `of`.
+
+        >>> MeanAbsoluteError()([[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]])
+        0.5
+        """
+        losses = self.of(y_true, y_pred)
+        weights = 1.0 if sample_weight is None else _floats("sample_weight", sample_weight)
+        try:
+            return float((losses * np.broadcast_to(weights, losses.shape)).mean())
+        except ValueError:
+            raise DataError(
+                f"sample_weight has shape {np.shape(weights)}, and the rows {losses.shape}", code="data-shape"
+            ) from None
+
+
+def _floats(name: str, given: Any) -> Array:
+    """Return numbers as an array of floats.  Raises DataError for anything else."""
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} must be an array of numbers: {error}", code="data-text") from None
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{name} must be an array of numbers, and is one of {array.dtype}", code="data-text")
+    return array.astype(np.result_type(array.dtype, np.float32))
 
 
 class MeanSquaredError(Loss):
@@ -305,6 +368,13 @@ class Crossentropy(Loss):
         """Return the targets with the share spread."""
         return y * (1 - self.label_smoothing) + self.label_smoothing / classes if self.label_smoothing else y
 
+    def logits(self, p: Array) -> Array:
+        """Return logits (B, O) of which the link makes these probabilities, of at least the smallest number."""
+        return np.log(np.maximum(p, np.finfo(p.dtype).tiny))
+
+    def scores(self, p: Array, y: Array) -> Array:
+        return self.rows(p if self.from_logits else self.logits(p), y)[0]
+
 
 class BinaryCrossentropy(Crossentropy):
     """L = -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)) with p = sigmoid(z), as Keras.
@@ -332,6 +402,11 @@ class BinaryCrossentropy(Crossentropy):
         part = z.dtype.type(1.0 / z.shape[1])
         losses = np.dot(gap + np.log1p(e), ones(z.shape[1], z.dtype)) * part
         return losses, z if self.from_logits else above / total, slopes / total * part
+
+    def logits(self, p: Array) -> Array:
+        least = np.finfo(p.dtype)
+        p = np.clip(p, least.tiny, 1 - least.eps)
+        return np.log(p) - np.log1p(-p)
 
 
 class CategoricalCrossentropy(Crossentropy):
@@ -445,8 +520,8 @@ def _softmax_parts(z: Array) -> tuple[Array, Array, Array, Array, Array]:
 
 
 LOSSES: dict[str, Spec] = {
-    "bce": BinaryCrossentropy(),
     "binary_crossentropy": BinaryCrossentropy(),
+    "bce": BinaryCrossentropy(),
     "categorical_crossentropy": CategoricalCrossentropy(),
     "half_sse": HalfSumOfSquares(),
     "hinge": Hinge(),
@@ -454,8 +529,8 @@ LOSSES: dict[str, Spec] = {
     "kl_divergence": KLDivergence(),
     "kld": KLDivergence(),
     "log_cosh": LogCosh(),
-    "mae": MeanAbsoluteError(),
     "mean_absolute_error": MeanAbsoluteError(),
+    "mae": MeanAbsoluteError(),
     "mean_squared_error": MeanSquaredError(),
     "mse": MeanSquaredError(),
     "poisson": Poisson(),
@@ -464,7 +539,38 @@ LOSSES: dict[str, Spec] = {
     "squared_hinge": SquaredHinge(),
     "standardized": Standardized(),
 }
+"""What users type; the first name of a kind is what it is called in a history."""
 FUSED = CategoricalCrossentropy(), SparseCategoricalCrossentropy()
 """Those that are compiled together with the layers before them."""
 
-get = resolver("a loss", Loss, LOSSES)
+
+def function_of(name: str, loss: Loss) -> Callable[..., Array]:
+    """Return a loss as a function of (y_true, y_pred) and its fields, which carries the loss, so that `get` takes it.
+
+    >>> function_of("huber", Huber())([[0.0]], [[3.0]], delta=2.0)
+    array([4.])
+    """
+    kind = type(loss)
+
+    def function(y_true: Any, y_pred: Any, *args: Any, **fields: Any) -> Array:
+        return (kind(*args, **fields) if args or fields else loss).of(y_true, y_pred)
+
+    formula, *_ = (kind.__doc__ or "").split("\n")
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"Return the loss of each row, as `{kind.__name__}(...).of(y_true, y_pred)`.\n\n{formula}"
+    both = [Parameter(one, Parameter.POSITIONAL_OR_KEYWORD) for one in ("y_true", "y_pred")]
+    vars(function).update(loss=loss, __signature__=Signature([*both, *signature(kind).parameters.values()]))
+    return function
+
+
+def carried(given: object) -> Any:
+    """Return the loss that a function carries, and anything else as it is."""
+    return vars(given).get("loss", given) if isinstance(given, FunctionType) else given
+
+
+class _resolver(resolver):  # noqa: N801  (used as a function)
+    def __call__(self, given: Any) -> Any:
+        return super().__call__(carried(given))
+
+
+get = _resolver("a loss", Loss, LOSSES)

@@ -6,20 +6,22 @@ sums; `Ranking` metrics are no sums of rows, and `train/ranking.py` measures the
 Shapes: B rows, O outputs, T target columns, K classes.
 """
 
-from dataclasses import replace
+from dataclasses import MISSING, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core import losses
 from firesteel.core.layers.activation import log_softmax, softplus
-from firesteel.core.losses import BinaryCrossentropy, Loss
-from firesteel.core.spec import Spec, flag, integer, number, optional, resolver, word
+from firesteel.core.losses import LOSSES, BinaryCrossentropy, Crossentropy, Loss, carried
+from firesteel.core.spec import Spec, choice, flag, integer, number, optional, resolver, word
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
 __all__ = [
     "AUC",
+    "Accuracy",
     "AveragePrecision",
     "BinaryAccuracy",
     "CategoricalAccuracy",
@@ -27,6 +29,7 @@ __all__ = [
     "F1Score",
     "LogLoss",
     "MeanAbsoluteError",
+    "MeanLoss",
     "MeanSquaredError",
     "Metric",
     "Precision",
@@ -158,6 +161,21 @@ class Ranking(Metric):
 
 
 # Means over rows
+
+
+class Accuracy(RowMetric):
+    """The share of a row's outputs that equal their targets: of a network that predicts the numbers themselves.
+
+    The name "accuracy" means the accuracy that suits the loss, and seldom this one.
+
+    >>> Accuracy().rows(np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]]))
+    array([0.5])
+    """
+
+    larger_is_better = True
+
+    def rows(self, p: Array, y: Array) -> Array:
+        return (p == y).mean(axis=1)
 
 
 class SparseCategoricalAccuracy(RowMetric):
@@ -295,6 +313,47 @@ class MeanSquaredError(RowMetric):
     def rows(self, p: Array, y: Array) -> Array:
         r = p - y
         return (r * r).mean(axis=1)
+
+
+class MeanLoss(RowMetric):
+    """The mean of a loss: what makes a metric of each loss, and what `metrics=[losses.Hinge()]` means.
+
+    Class numbers and one-hot rows stand for each other.  A cross-entropy takes logits where the loss of the training
+    takes these.  Raises ConfigError, when the network is built, for a loss that does not go with so many outputs.
+
+    >>> MeanLoss("hinge").rows(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]))
+    array([1.])
+    """
+
+    larger_is_better = False
+
+    loss: Loss | str = choice(MISSING, losses.get)
+
+    @property
+    def differences(self) -> bool:  # type: ignore[override]
+        return self._loss.differences
+
+    @property
+    def _loss(self) -> Loss:
+        loss: Loss = losses.get(self.loss)
+        return loss
+
+    def suited(self, loss: Loss, outputs: int) -> "MeanLoss":
+        if isinstance(self.loss, Crossentropy) and on_logits(loss):
+            return MeanLoss(replace(self.loss, from_logits=True))
+        return self
+
+    def size(self, outputs: int) -> int:
+        link = self._loss.link
+        self._loss.check(link() if link else "nothing", outputs)
+        return super().size(outputs)
+
+    def rows(self, p: Array, y: Array) -> Array:
+        if self._loss.targets == "class":
+            y = numbered(y)[:, None]
+        elif y.shape[1] < p.shape[1]:
+            y = labels(p, y).astype(p.dtype)
+        return self._loss.scores(p, y)
 
 
 # Sums of other kinds
@@ -527,6 +586,7 @@ class AveragePrecision(Ranking):
 
 
 METRICS: dict[str, Spec] = {
+    "accuracy": Accuracy(),
     "auc": AUC(),
     "AUC": AUC(),
     "average_precision": AveragePrecision(),
@@ -537,10 +597,12 @@ METRICS: dict[str, Spec] = {
     "F1Score": F1Score(),
     "log_loss": LogLoss(),
     "binary_crossentropy": LogLoss(multi_label=True),
+    "bce": LogLoss(multi_label=True),
     "categorical_crossentropy": LogLoss(),
+    "crossentropy": LogLoss(),
     "sparse_categorical_crossentropy": LogLoss(),
-    "mae": MeanAbsoluteError(),
     "mean_absolute_error": MeanAbsoluteError(),
+    "mae": MeanAbsoluteError(),
     "mean_squared_error": MeanSquaredError(),
     "mse": MeanSquaredError(),
     "precision": Precision(),
@@ -554,8 +616,29 @@ METRICS: dict[str, Spec] = {
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy(),
     "top_k_categorical_accuracy": TopKCategoricalAccuracy(),
 }
+"""What users type; the first name of a kind is what it is called in a history."""
+METRICS |= {name: MeanLoss(losses.get(name)) for name in LOSSES if name not in METRICS}
 
-get = resolver("a metric", Metric, METRICS)
+
+class _resolver(resolver):  # noqa: N801  (used as a function)
+    def __call__(self, given: Any) -> Any:
+        loss = carried(given)
+        kind = loss if isinstance(loss, type) else type(loss)
+        return MeanLoss(loss) if issubclass(kind, Loss) else super().__call__(given)
+
+
+get = _resolver("a metric", Metric, METRICS)
+
+
+def name_of(metric: Metric) -> str:
+    """Return what a metric is called in a history: the first name of its kind, or its class's own.
+
+    >>> name_of(Precision(class_id=1)), name_of(get(losses.get("kld")))
+    ('precision', 'kl_divergence')
+    """
+    of, known = (metric.loss, LOSSES) if isinstance(metric, MeanLoss) else (metric, METRICS)
+    names = (name for name, one in known.items() if type(one) is type(of))
+    return next(names, type(of).__name__.lower())
 
 
 COUNTED = SparseCategoricalAccuracy()

@@ -2,6 +2,9 @@
 
 from firesteel.core import optimizers as core
 from firesteel.core.optimizers import *  # noqa: F403
+from firesteel.core.optimizers import get
 from firesteel.optimizers import schedules
 
-__all__ = core.__all__ + ["schedules"]
+deserialize, serialize = get, core.Optimizer.to_config
+
+__all__ = [*core.__all__, "deserialize", "get", "schedules", "serialize"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from firesteel import losses as face
 from firesteel.core.layers import Dense
 from firesteel.core.losses import (
     LOSSES,
@@ -18,10 +19,11 @@ from firesteel.core.losses import (
     SparseCategoricalCrossentropy,
     SquaredHinge,
     Standardized,
+    get,
 )
 from firesteel.core.metrics import METRICS, CategoricalAccuracy, suited
 from firesteel.core.network import Network, Objective
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, DataError
 
 
 def cut(p):
@@ -266,3 +268,52 @@ def test_sums_are_weighted_and_divided_by_the_weight_once():
     sums = objective.score(views, x, y, w)
     assert sums.tolist() == [1 * 0.5 * (4 + 1), 4.0, 2.0, 3.0]
     assert objective.means(sums) == {"loss": 2.5 / 4, "hit": 0.75} and objective.names == ["loss", "hit"]
+
+
+# Functions of arrays
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_is_a_function_of_arrays_of_any_shape(name):
+    function, loss, rng = getattr(face, name), LOSSES[name], np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(3), (4, 2))
+    y = targets(loss, 3, 8, rng).reshape(4, 2, -1)
+    expected = NAIVE[type(loss).__name__](p.reshape(8, 3), y.reshape(8, -1))
+    np.testing.assert_allclose(function(y, p), expected.reshape(4, 2), rtol=1e-6)
+    assert function(y, p)[1].tolist() == function(y[1], p[1]).tolist() and function(y[1, 1], p[1, 1]).ndim == 0
+    assert loss(y, p) == pytest.approx(expected.mean(), rel=1e-6)
+    assert loss(y, p, np.eye(4)[:, :2]) == pytest.approx((function(y, p) * np.eye(4)[:, :2]).mean())
+    assert function.__name__ == name and type(loss).__name__ in function.__doc__
+    assert get(function) is loss and function(y.astype(np.float32), p.astype(np.float32)).dtype == np.float32
+
+
+def test_a_function_takes_the_fields_of_its_loss():
+    y, z = np.array([[1.0], [0.0]]), np.array([[2.0], [-30.0]])
+    logits = face.binary_crossentropy(y, z, from_logits=True)
+    np.testing.assert_allclose(logits, face.binary_crossentropy(y, 1 / (1 + np.exp(-z))))
+    assert logits.tolist() == face.binary_crossentropy(y, z, True).tolist()
+    assert face.huber(y, z, delta=3.0).tolist() == Huber(3.0).rows(z, y)[0].tolist()
+    assert face.sparse_categorical_crossentropy([1, 0], np.eye(2)[[1, 0]]).tolist() == pytest.approx([0.0, 0.0])
+    assert face.mean_squared_error([1, 2], [[3], [2]]).tolist() == [4.0, 0.0]
+    with pytest.raises(ConfigError, match="did you mean 'delta'"):
+        face.huber(y, z, dleta=1.0)
+
+
+@pytest.mark.parametrize(
+    "name, y, p, words",
+    [
+        ("mse", [1.0, 2.0], [[1.0, 2.0], [1.0, 2.0]], r"y_true has shape \(2,\) and y_pred \(2, 2\)"),
+        ("mse", 1.0, 1.0, "its last axis must be that of outputs"),
+        ("mse", [[]], [[]], "its last axis must be that of outputs"),
+        ("mse", ["a"], [1.0], "y_true must be an array of numbers"),
+        ("mse", [1.0], [1j], "y_pred must be an array of numbers"),
+        ("mse", [[1.0], [1.0, 2.0]], [1.0], "y_true must be an array of numbers"),
+        ("sparse_categorical_crossentropy", [2], [[0.5, 0.5]], "class numbers from 0 to 1"),
+        ("sparse_categorical_crossentropy", [0.5], [[0.5, 0.5]], "class numbers from 0 to 1"),
+    ],
+)
+def test_arrays_that_no_loss_fits_are_refused(name, y, p, words):
+    with pytest.raises(DataError, match=words):
+        getattr(face, name)(y, p)
+    with pytest.raises(DataError, match="sample_weight"):
+        LOSSES["mse"]([[1.0]], [[1.0]], [1.0, 2.0])

@@ -9,7 +9,16 @@ from sklearn import metrics as sk
 
 from firesteel.core import metrics
 from firesteel.core.layers import Dense
-from firesteel.core.losses import LOSSES, BinaryCrossentropy, CategoricalCrossentropy
+from firesteel.core.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Hinge,
+    Huber,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+    function_of,
+)
 from firesteel.core.metrics import (
     METRICS,
     AveragePrecision,
@@ -17,6 +26,7 @@ from firesteel.core.metrics import (
     ConfusionMatrix,
     F1Score,
     LogLoss,
+    MeanLoss,
     Precision,
     R2Score,
     Ranking,
@@ -26,6 +36,7 @@ from firesteel.core.metrics import (
 )
 from firesteel.core.network import Network, Objective
 from firesteel.errors import ConfigError
+from tests.core.test_losses_and_metrics import NAIVE
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
 RNG = np.random.default_rng(0)
@@ -37,6 +48,7 @@ W = RNG.uniform(0.1, 3.0, ROWS)
 SUMMED = {name: metric for name, metric in METRICS.items() if not isinstance(metric, Ranking)}
 LABELS = {"labels": np.arange(K), "zero_division": 0, "sample_weight": W}
 ORACLES = {  # of probabilities p, one-hot targets y and weights
+    "Accuracy": lambda p, y, w: np.average((p == y).mean(axis=1), weights=w),
     "BinaryAccuracy": lambda p, y, w: np.average(((p > 0.5) == y).mean(axis=1), weights=w),
     "CategoricalAccuracy": lambda p, y, w: sk.accuracy_score(y.argmax(1), p.argmax(1), sample_weight=w),
     "ConfusionMatrix": lambda p, y, w: sk.confusion_matrix(y.argmax(1), p.argmax(1), sample_weight=w).tolist(),
@@ -76,7 +88,7 @@ def close(got, expected, rel=1e-12):
 
 
 def test_every_metric_that_is_sums_has_an_oracle_here():
-    assert {type(metric).__name__ for metric in SUMMED.values()} == set(ORACLES)
+    assert {type(metric).__name__ for metric in SUMMED.values()} == {*ORACLES, "MeanLoss"}
 
 
 @pytest.mark.parametrize("name", SUMMED)
@@ -84,7 +96,10 @@ def test_every_metric_is_that_of_scikit_learn(name):
     metric = SUMMED[name]
     if hasattr(metric, "k"):
         metric = type(metric)(k=3)
-    if name == "binary_crossentropy":
+    if isinstance(metric, MeanLoss):
+        signs = 2 * np.eye(K)[CLASS] - 1 if metric.loss.targets == "sign" else np.eye(K)[CLASS]
+        close(value(metric, P, targets(metric)), np.average(NAIVE[type(metric.loss).__name__](P, signs), weights=W))
+    elif name in ("binary_crossentropy", "bce"):
         losses = [sk.log_loss(np.eye(K)[CLASS][:, k], P[:, k], sample_weight=W) for k in range(K)]
         close(value(metric, P, targets(metric)), np.mean(losses))
     else:
@@ -125,6 +140,47 @@ def test_a_metric_of_rows_is_one_dot_product(name):
     metric, p = SUMMED[name], P.astype(np.float32)
     y = targets(metric).astype(np.float32)
     assert metric.sums(p, y, W).tolist() == [np.dot(metric.rows(p, y), W)] and metric.rows(p, y).shape == (ROWS,)
+
+
+# Losses as metrics
+
+
+@pytest.mark.parametrize(
+    "loss", [*dict.fromkeys(LOSSES.values()), Huber(2.0), CategoricalCrossentropy(False, 0.1)], ids=repr
+)
+def test_a_loss_is_a_metric_by_its_name_as_an_object_and_as_a_function(loss):
+    metric = metrics.get(loss)
+    assert metrics.get(type(loss)) == MeanLoss(type(loss)()) and metrics.get(type(loss)).loss == type(loss)()
+    assert metric == MeanLoss(loss) == metrics.get(function_of("loss", loss)) and not metric.larger_is_better
+    assert metric.differences == loss.differences
+    assert metrics.name_of(metric) in LOSSES and type(LOSSES[metrics.name_of(metric)]) is type(loss)
+    assert metrics.get(json.loads(json.dumps(metric.to_config()))) == metric
+    assert all(name in METRICS for name in LOSSES)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", dict.fromkeys(LOSSES.values()), ids=repr)
+def test_a_loss_as_a_metric_is_the_loss_of_a_network(name, dtype):
+    loss, rng = name, np.random.default_rng(0)
+    network = Network.chain((Dense(K, loss.natural),), 3, dtype)
+    objective = Objective(network, loss, (("it", metrics.get(loss)),))
+    y = CLASS[:, None] if loss.targets == "class" else np.eye(K)[CLASS]
+    x, w = rng.normal(size=(ROWS, 3)).astype(dtype), np.ones(ROWS)
+    means = objective.means(objective.score(network.layout.views(network.init(0)), x, y.astype(dtype), w))
+    assert means["it"] == pytest.approx(means["loss"], rel=1e-12 if dtype == "float64" else 1e-5)
+
+
+def test_a_loss_as_a_metric_takes_the_targets_and_outputs_that_the_training_has():
+    hot, numbers = np.eye(K)[CLASS], CLASS[:, None].astype(float)
+    for loss in (Hinge(), MeanSquaredError(), CategoricalCrossentropy(), SparseCategoricalCrossentropy()):
+        close(value(metrics.get(loss), P, hot), value(metrics.get(loss), P, numbers))
+    z = np.log(P)
+    for loss in (CategoricalCrossentropy(), SparseCategoricalCrossentropy()):
+        close(value(metrics.get(loss), z, hot, loss=CLASSES_ON_LOGITS), value(metrics.get(loss), P, hot))
+    with pytest.raises(ConfigError, match="needs at least 2 outputs"):
+        Objective(
+            Network.chain((Dense(1),), 3), LOSSES["mse"], (("it", metrics.get(SparseCategoricalCrossentropy())),)
+        )
 
 
 # Keras
@@ -275,6 +331,7 @@ def test_r2_loses_as_many_digits_as_the_square_of_mean_over_deviation(ratio, rel
         ConfusionMatrix(0.0),
         F1Score(0.5, None, 3),
         LogLoss(True, True),
+        MeanLoss(Huber(2.0)),
         R2Score(None),
         TopKCategoricalAccuracy(2),
         AveragePrecision(),
