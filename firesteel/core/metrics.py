@@ -6,7 +6,7 @@ sums; `Ranking` metrics are no sums of rows, and `train/ranking.py` measures the
 Shapes: B rows, O outputs, T target columns, K classes.
 """
 
-from dataclasses import MISSING, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -327,7 +327,7 @@ class MeanLoss(RowMetric):
 
     larger_is_better = False
 
-    loss: Loss | str = choice(MISSING, losses.get)
+    loss: Loss | str = choice(losses.MeanSquaredError(), losses.get)
 
     @property
     def differences(self) -> bool:  # type: ignore[override]
