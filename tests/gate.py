@@ -131,17 +131,31 @@ def train(
 
     again: arguments of a second fit of the same model.
     """
-    from firesteel.models import Sequential
-
     x = rows(203, 12) if x is None else x
     if y is None:
         y = np.round(np.sin(x[:, :2]), 3)
-    model = Sequential(layers, dtype=dtype)
+    model = modelled(layers, dtype)
     model.compile(optimizer, loss, metrics or [])
     history = model.fit(x, y, epochs=epochs, seed=3, verbose=0, **more)
     if again is not None:
         history = model.fit(x, y, seed=4, verbose=0, **again)
     return told(model, history, x)
+
+
+def modelled(layers: list[Any], dtype: str) -> Any:
+    """Return the model of layers one after another; where the first is several, the second one merges them."""
+    from firesteel._model import Model
+    from firesteel.core.network import Network, Node
+    from firesteel.models import Sequential
+
+    if not isinstance(layers[0], tuple):
+        return Sequential(layers, dtype=dtype)
+    first, merge, *rest = layers
+    several = len(first)
+    nodes = [Node(layer, (0,), number) for number, layer in enumerate(first)]
+    nodes.append(Node(merge, tuple(range(1, several + 1)), several))
+    nodes += [Node(layer, (number,), number) for number, layer in enumerate(rest, several + 1)]
+    return Model(Network(tuple(nodes), ((12,),), dtype))
 
 
 def net(*units: int, out: int = 2, activation: Any = "relu", last: Any = None, **more: Any) -> list[Any]:
@@ -185,13 +199,17 @@ def layers() -> None:
     from firesteel import layers as L
 
     positive = lambda: rows(203, 12) ** 2  # noqa: E731
+    both = lambda: (L.Dense(8, "relu"), L.Dense(8, "tanh"))  # noqa: E731
     categories = lambda: (np.abs(rows(203, 4)) * 9).astype(int) % 11  # noqa: E731
     table = lambda: np.hstack([rows(203, 3), categories()[:, :1], categories()[:, 1:2] % 4])  # noqa: E731
     made: dict[str, tuple[Callable[[], list[Any]], dict[str, Any]]] = {
         "Activation": (lambda: [L.Dense(8), L.Activation("tanh"), L.Dense(2)], {}),
+        "Add": (lambda: [both(), L.Add(), L.Dense(2)], {}),
         "Average": (lambda: [L.Dense(8, "relu"), L.Average(), L.Dense(2)], {}),
         "BatchNormalization": (lambda: [L.Dense(8), L.BatchNormalization(), L.ReLU(), L.Dense(2)], {}),
+        "Concatenate": (lambda: [both(), L.Concatenate(), L.Dense(2)], {}),
         "Dense": (lambda: [L.Dense(8, use_bias=False), L.Dense(2)], {}),
+        "Dot": (lambda: [both(), L.Dot(1, normalize=True), L.Dense(2)], {}),
         "Dropout": (lambda: [L.Dense(32, "relu"), L.Dropout(0.3), L.Dense(2)], {}),
         "ELU": (lambda: [L.Dense(8), L.ELU(0.7), L.Dense(2)], {}),
         "Embedding": (
@@ -207,10 +225,17 @@ def layers() -> None:
         "LayerNormalization": (lambda: [L.Dense(8), L.LayerNormalization(), L.ReLU(), L.Dense(2)], {}),
         "LeakyReLU": (lambda: [L.Dense(8), L.LeakyReLU(0.2), L.Dense(2)], {}),
         "Logarithm": (lambda: [L.Dense(8, "softplus"), L.Logarithm(), L.Dense(2)], {}),
+        "Maximum": (lambda: [both(), L.Maximum(), L.Dense(2)], {}),
+        "Minimum": (lambda: [both(), L.Minimum(), L.Dense(2)], {}),
+        "Multiply": (lambda: [both(), L.Multiply(), L.Dense(2)], {}),
         "Normalization": (lambda: [L.Normalization(), L.Dense(8, "relu"), L.Dense(2)], {"x": positive}),
+        "Permute": (lambda: [L.Dense(8), L.Reshape((2, 4)), L.Permute((2, 1)), L.Reshape((-1,)), L.Dense(2)], {}),
         "PiecewiseLinear": (lambda: [L.PiecewiseLinear([[-1.0, 0.0, 0.5, 1.0]] * 12), L.Dense(2)], {}),
         "ReLU": (lambda: [L.Dense(8), L.ReLU(max_value=1.5, negative_slope=0.1, threshold=0.2), L.Dense(2)], {}),
+        "RepeatVector": (lambda: [L.Dense(8, "relu"), L.RepeatVector(3), L.Reshape((-1,)), L.Dense(2)], {}),
         "Rescaling": (lambda: [L.Rescaling(0.5, 0.25), L.Dense(8, "relu"), L.Dense(2)], {}),
+        "Reshape": (lambda: [L.Reshape((3, -1)), L.ReLU(), L.Reshape((12,)), L.Dense(2)], {}),
+        "Subtract": (lambda: [both(), L.Subtract(), L.Dense(2)], {}),
         "Table": (
             lambda: [L.Table([[-1.0, 0.0, 1.0], []], 1, [11, 4]), L.Dense(8, "silu"), L.Dense(2)],
             {"x": table, "y": lambda: rows(203, 2)},

@@ -2,8 +2,25 @@
 
 import numpy as np
 
-from firesteel.core.layers import ACTIVATIONS, LAYERS, Embedding, Table
+from firesteel.core.layers import (
+    ACTIVATIONS,
+    LAYERS,
+    Add,
+    Concatenate,
+    Dot,
+    Embedding,
+    Maximum,
+    Minimum,
+    Multiply,
+    Rescaling,
+    Reshape,
+    Subtract,
+    Table,
+)
+from firesteel.core.network import Network, Node
 
+MERGES = Add, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+"""Layers that need several values."""
 PARTS = {
     type(part).__name__: type(part)
     for layer in [*LAYERS.values(), *filter(None, ACTIVATIONS.values())]
@@ -25,3 +42,31 @@ def suiting(layer, x):
 def looks_up(layer):
     """Return whether inputs of a layer are numbers of rows, so that it must be the first."""
     return isinstance(layer, Embedding | Table)
+
+
+def woven(layers, inputs, dtype="float64"):
+    """Return the network of layers one after another, for rows of so many numbers, whatever the layers are.
+
+    One that needs several values is given the one before it twice, the second time scaled and shifted.  Rows that a
+    layer has made of more axes are flat behind it.
+    """
+    nodes, shape = [], (inputs,)
+
+    def put(layer, *others):
+        given = len(nodes), *others
+        nodes.append(Node(layer, given, len(nodes)))
+        made = shape
+        for part in layer.parts():
+            made = part.output_shape(*[made] * len(given))
+        return made
+
+    for layer in layers:
+        if isinstance(layer, MERGES):
+            before = len(nodes)
+            put(Rescaling(-0.7, 0.3))
+            shape = put(layer, before)
+        else:
+            shape = put(layer)
+        if len(shape) > 1:
+            shape = put(Reshape((-1,)))
+    return Network(tuple(nodes), ((inputs,),), dtype)

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from firesteel import _store as store
+from firesteel._model import Model
 from firesteel.core.initializers import INITIALIZERS
 from firesteel.core.layers import ACTIVATIONS, LAYERS
 from firesteel.core.losses import LOSSES
@@ -16,7 +17,7 @@ from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.errors import StoreError
 from firesteel.layers import Activation, Dense, Dropout, Rescaling
 from firesteel.models import Sequential, load_model
-from tests.parts import looks_up
+from tests.parts import looks_up, woven
 
 X = np.random.default_rng(0).normal(size=(50, 4))
 
@@ -96,8 +97,8 @@ def test_a_saved_model_predicts_bit_for_bit(tmp_path, dtype):
 @pytest.mark.parametrize("example", LAYERS.values(), ids=repr)
 def test_every_layer_can_be_saved(example, dtype):
     first = looks_up(example) or example.inputs
-    model = Sequential([*([] if first else [Dense(3, "tanh", input_dim=4)]), example, Dense(2)], dtype=dtype)
-    model.build((None, example.inputs or 4))
+    layers = [*([] if first else [Dense(3, "tanh")]), example, Dense(2)]
+    model = Model(woven(layers, example.inputs or 4, dtype))
     x = np.zeros((3, model.network.inputs)) if first else X
     again = opened(model.to_bytes())
     assert again.layers == model.layers and again.predict(x).tobytes() == model.predict(x).tobytes()

@@ -12,9 +12,12 @@ from firesteel.core.layers import (
     ELU,
     LAYERS,
     Activation,
+    Add,
     Average,
     BatchNormalization,
+    Concatenate,
     Dense,
+    Dot,
     Dropout,
     Embedding,
     Flatten,
@@ -24,10 +27,17 @@ from firesteel.core.layers import (
     LayerNormalization,
     LeakyReLU,
     Logarithm,
+    Maximum,
+    Minimum,
+    Multiply,
     Normalization,
+    Permute,
     PiecewiseLinear,
     ReLU,
+    RepeatVector,
     Rescaling,
+    Reshape,
+    Subtract,
     Table,
 )
 from firesteel.core.layers.activation import (
@@ -62,7 +72,7 @@ from firesteel.core.network import Network, Objective, alone
 from firesteel.core.regularizers import L1L2, REGULARIZERS
 from firesteel.core.seeds import stream_for
 from firesteel.testing import check_gradient
-from tests.parts import PARTS, looks_up, suiting
+from tests.parts import MERGES, PARTS, looks_up, suiting, woven
 
 SEEDS = [0, 1, 2]
 PART_SAMPLES = {
@@ -107,13 +117,52 @@ PART_SAMPLES = {
     ],
     "Tanh": [Tanh()],
 }
+SHAPED = [
+    (Add(), [(3,), (3,)]),
+    (Add(), [(2, 3), (2, 3), (2, 3)]),
+    (Add(), [(2, 1, 3), (3,), (4, 1)]),
+    (Average(), [(3,), (3,), (3,)]),
+    (Average(), [(1, 3), (2, 3)]),
+    (Concatenate(), [(3,), (2,), (4,)]),
+    (Concatenate(), [(2, 3), (2, 1)]),
+    (Concatenate(1), [(2, 3), (4, 3)]),
+    (Concatenate(-2), [(2, 3, 2), (2, 1, 2), (2, 2, 2)]),
+    (Dot(1), [(3,), (3,)]),
+    (Dot(-1, normalize=True), [(3,), (3,)]),
+    (Dot((2, 1)), [(2, 3), (3, 4)]),
+    (Dot((1, 2)), [(3, 2), (4, 3)]),
+    (Dot(-1), [(2, 3), (3,)]),
+    (Dot((1, -1), normalize=True), [(3, 2, 2), (2, 3)]),
+    (Maximum(), [(3,), (3,)]),
+    (Maximum(), [(2, 3), (2, 3), (1, 3)]),
+    (Minimum(), [(3,), (3,)]),
+    (Minimum(), [(2, 3), (3,), (2, 1)]),
+    (Multiply(), [(3,), (3,)]),
+    (Multiply(), [(2, 3), (2, 3), (2, 3)]),
+    (Multiply(), [(2, 2, 3), (1, 1, 3)]),
+    (Permute((1,)), [(3,)]),
+    (Permute((2, 1)), [(2, 3)]),
+    (Permute((2, 3, 1)), [(2, 3, 4)]),
+    (RepeatVector(1), [(3,)]),
+    (RepeatVector(4), [(3,)]),
+    (Reshape((-1,)), [(2, 3)]),
+    (Reshape((2, -1)), [(4,)]),
+    (Reshape((3, 2, 2)), [(3, 4)]),
+    (Subtract(), [(3,), (3,)]),
+    (Subtract(), [(2, 3), (1, 3)]),
+]
+"""Layers for values of other shapes than (3,), or for several: the shapes that they are given."""
+SAMPLES = [(part, [(3,)]) for samples in PART_SAMPLES.values() for part in samples] + SHAPED
 LAYER_SAMPLES = {
     "Activation": [Activation(name) for name in ACTIVATIONS],
+    "Add": [Add()],
     "Average": [Average()],
     "BatchNormalization": [BatchNormalization(), BatchNormalization(0.5, 0.1, center=False, scale=False)],
+    "Concatenate": [Concatenate(), Concatenate(1)],
     "Dense": [
         Dense(4, name, use_bias=bias, bias_initializer="normal") for name in ACTIVATIONS for bias in (True, False)
     ],
+    "Dot": [Dot(-1), Dot(1, normalize=True)],
     "Dropout": [Dropout(0.5), Dropout(0.0)],
     "ELU": [ELU(), ELU(0.5)],
     "Embedding": [Embedding(4, 2), Embedding(9, 1, "normal"), Embedding(6, 2, sparse_steps=True)],
@@ -123,13 +172,20 @@ LAYER_SAMPLES = {
     "LayerNormalization": [LayerNormalization(), LayerNormalization(0.1, center=False)],
     "LeakyReLU": [LeakyReLU(), LeakyReLU(0.1)],
     "Logarithm": [Logarithm()],
+    "Maximum": [Maximum()],
+    "Minimum": [Minimum()],
+    "Multiply": [Multiply()],
     "Normalization": [
         Normalization([1.0, 0.0, -1.0, 0.5], [4.0, 1.0, 0.0, 0.01]),
         Normalization(2.0, 9.0, invert=True, bounds=(-1.0, 1.0)),
     ],
+    "Permute": [Permute((1,))],
     "PiecewiseLinear": [PiecewiseLinear([[-1.0, 0.1, 1.0], [], [0.5, 0.6]])],
     "ReLU": [ReLU(), ReLU(0.75, 0.1, 0.25)],
+    "RepeatVector": [RepeatVector(3), RepeatVector(1)],
     "Rescaling": [Rescaling(0.5, -0.25), Rescaling(3.0)],
+    "Reshape": [Reshape((2, -1)), Reshape((4,))],
+    "Subtract": [Subtract()],
     "Table": [
         Table([[-1.0, 0.1, 1.0], []], 1, [3, 5], 2, unseen=0.5),
         Table([[0.5, 0.6]], levels=[9], sparse_steps=True),
@@ -192,7 +248,7 @@ def away_from_kinks(network, rng):
 def check(layers, loss, seed):
     """Check a network of these layers, under weights, at a random point."""
     rng = np.random.default_rng(seed)
-    network = Network.chain(tuple(layers), layers[0].inputs or WIDTH, "float64")
+    network = woven(layers, layers[0].inputs or WIDTH)
     theta, x = away_from_kinks(network, rng)
     y, w = targets(loss, network.outputs, rng), rng.uniform(0.5, 2.0, BATCH)
     assert network.layout.size, "a network without weights proves nothing"
@@ -200,32 +256,39 @@ def check(layers, loss, seed):
 
 
 def test_every_layer_of_the_registries_has_a_sample_here():
-    assert set(PART_SAMPLES) == set(PARTS), "add a sample of the new layer to PART_SAMPLES"
+    shaped = {type(layer).__name__ for layer, _ in SHAPED}
+    assert set(PART_SAMPLES) | shaped == set(PARTS), "add a sample of the new layer to PART_SAMPLES or SHAPED"
+    for kind in MERGES:
+        assert {2, 2 if hasattr(kind, "most") and kind.most == 2 else 3} <= {
+            len(shapes) for layer, shapes in SHAPED if isinstance(layer, kind)
+        }
     assert set(LAYER_SAMPLES) == set(LAYERS), "add a sample of the new layer to LAYER_SAMPLES"
     for name, samples in [*PART_SAMPLES.items(), *LAYER_SAMPLES.items()]:
         assert all(type(sample).__name__ == name for sample in samples)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("part", [part for samples in PART_SAMPLES.values() for part in samples], ids=repr)
-def test_every_pull_back_is_the_derivative_by_its_input_and_its_parameters(part, seed):
+@pytest.mark.parametrize("part, shapes", SAMPLES, ids=repr)
+def test_every_pull_back_is_the_derivative_by_its_inputs_and_its_parameters(part, shapes, seed):
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0.1, 1.5, (BATCH, WIDTH)) * rng.choice([-1, 1], (BATCH, WIDTH))
-    x = suiting(part, x)
-    params = part.params((WIDTH,))
+    x = [rng.uniform(0.1, 1.5, (BATCH, *shape)) * rng.choice([-1, 1], (BATCH, *shape)) for shape in shapes]
+    x = [suiting(part, x[0]), *x[1:]]
+    params = part.params(*shapes)
     p = {name: rng.normal(size=param.shape) for name, param in params.items()}
-    c = rng.normal(size=(BATCH, *part.output_shape((WIDTH,))))
+    c = rng.normal(size=(BATCH, *part.output_shape(*shapes)))
 
     def value():
-        return float((c * part.apply(p, x, rng=stream_for(9))[0]).sum())
+        return float((c * part.apply(p, *x, rng=stream_for(9))[0]).sum())
 
-    y, pull = part.apply(p, x, rng=stream_for(9))
+    y, pull = part.apply(p, *x, rng=stream_for(9))
     g = {name: np.zeros_like(array) for name, array in p.items()}
     d_x = pull(c.copy(), g, True)
-    assert y.shape == c.shape and d_x.shape == x.shape
+    d_x = d_x if len(x) > 1 else [d_x]
+    assert y.shape == c.shape and [one.shape for one in d_x] == [one.shape for one in x]
+    assert y.flags.c_contiguous and all(one.flags.c_contiguous for one in d_x)
     varied = [(p[name], g[name]) for name in p if params[name].average is None]
     whole = looks_up(part) and getattr(part, "levels", True)
-    for array, gradient in [*([] if whole else [(x, d_x)]), *varied]:
+    for array, gradient in [*([] if whole else zip(x, d_x, strict=True)), *varied]:
         for at in np.ndindex(array.shape):
             middle = array[at]
             array[at] = middle + 1e-6
@@ -234,6 +297,27 @@ def test_every_pull_back_is_the_derivative_by_its_input_and_its_parameters(part,
             slope = (above - value()) / 2e-6
             array[at] = middle
             assert slope == pytest.approx(gradient[at], rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("part, shapes", SHAPED, ids=repr)
+def test_a_row_has_the_same_bits_alone_and_in_a_batch(part, shapes, dtype):
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=(BATCH, *shape)).astype(dtype) for shape in shapes]
+    p = {name: rng.normal(size=param.shape).astype(dtype) for name, param in part.params(*shapes).items()}
+    given = [one.copy() for one in x]
+
+    def both(rows):
+        y, pull = part.apply(p, *(one[rows] for one in x))
+        d_x = pull(np.cos(y), {name: np.empty_like(array) for name, array in p.items()}, True)
+        return [y, *(d_x if len(x) > 1 else [d_x])]
+
+    whole = both(slice(None))
+    assert {one.dtype.name for one in whole} == {dtype}
+    for row in range(BATCH):
+        for one, alone_ in zip(whole, both(slice(row, row + 1)), strict=True):
+            assert one[row].tobytes() == alone_.tobytes()
+    assert all(one.tobytes() == before.tobytes() for one, before in zip(x, given, strict=True))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -332,7 +416,7 @@ def error(layer, curve, loss, price, seed):
     first = [] if looks_up(layer) or layer.inputs else [Dense(4, before, **priced)]
     last = Dense(3, last_activation(loss), **priced)
     layers = (*first, layer, Dense(4, curve, **priced), Dropout(0.3), last)
-    network = Network.chain(layers, layers[0].inputs or WIDTH, "float64")
+    network = woven(layers, layers[0].inputs or WIDTH)
     objective, views = Objective(network, loss), network.layout.views
     w = rng.uniform(0.5, 2.0, BATCH) * (np.arange(BATCH) % 3 > 0)
     y = targets(loss, network.outputs, rng)

@@ -12,7 +12,7 @@ from firesteel.core.layout import Layout, read_only
 from firesteel.core.network import Network, Objective, alone
 from firesteel.core.seeds import rng_for, stream_for
 from firesteel.errors import ConfigError
-from tests.parts import looks_up, suiting
+from tests.parts import looks_up, suiting, woven
 
 LAYOUT = Layout(((("w", (2, 3)), ("b", (3,))), (), (("w", (3, 1)),)))
 
@@ -181,7 +181,7 @@ def test_a_mask_is_the_same_in_both_dtypes():
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=repr)
 def test_every_layer_keeps_dtype_and_composes_on_one_row(layer, dtype):
     before = [] if looks_up(layer) or layer.inputs else [Dense(4, "tanh")]
-    net = Network.chain((*before, layer, Dense(2)), 3 if layer.inputs is None else layer.inputs, dtype)
+    net = woven((*before, layer, Dense(2)), 3 if layer.inputs is None else layer.inputs, dtype)
     views = net.layout.views(net.init(0))
     for rows in (1, 5):
         x = suiting(layer, np.zeros((rows, net.inputs), dtype))
@@ -224,7 +224,7 @@ def test_a_gradient_is_multiplied_by_the_scale_that_is_asked_for():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_network_survives_json(dtype):
-    net = network(*LAYERS.values(), Dense(3, "softmax", kernel_initializer="normal"), inputs=5, dtype=dtype)
+    net = woven((*LAYERS.values(), Dense(3, "softmax", kernel_initializer="normal")), 5, dtype)
     again = Network.from_config(json.loads(json.dumps(net.to_config())))
     assert again == net and again.layout == net.layout
 

@@ -237,7 +237,8 @@ def test_a_numeric_field_refuses_all_that_is_no_finite_number(spec, name):
 @pytest.mark.parametrize("spec, name", NUMBERS, ids=repr)
 def test_a_numeric_field_takes_numbers_of_any_make_and_keeps_a_plain_one(spec, name):
     value = getattr(spec, name)
-    for kind in (np.float64, np.float32, np.array) if isinstance(value, float) else (np.int64, np.uint8, np.array):
+    small = np.uint8 if value >= 0 else np.int8
+    for kind in (np.float64, np.float32, np.array) if isinstance(value, float) else (np.int64, small, np.array):
         kept = getattr(replace(spec, **{name: kind(value)}), name)
         assert type(kept) is type(value) and kept == pytest.approx(value)
 

@@ -5,20 +5,33 @@ from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
 from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, ReLU
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.embedding import Embedding
-from firesteel.core.layers.merge import Average, Logarithm
+from firesteel.core.layers.merge import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Logarithm,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
 from firesteel.core.layers.preprocessing import Normalization, Rescaling
 from firesteel.core.layers.regularization import Dropout, GaussianNoise
-from firesteel.core.layers.reshaping import Flatten, Input
+from firesteel.core.layers.reshaping import Flatten, Input, Permute, RepeatVector, Reshape
 from firesteel.core.layers.table import PiecewiseLinear, Table
 from firesteel.core.spec import Spec, resolver
 
 __all__ = [
     "ELU",
     "Activation",
+    "Add",
     "Average",
     "BatchNormalization",
+    "Concatenate",
     "Dense",
+    "Dot",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -28,10 +41,17 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Logarithm",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "Normalization",
+    "Permute",
     "PiecewiseLinear",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
+    "Reshape",
+    "Subtract",
     "Table",
 ]
 
@@ -39,9 +59,12 @@ LAYERS: dict[str, Spec] = {
     type(layer).__name__: layer
     for layer in (
         Activation("linear"),
+        Add(),
         Average(),
         BatchNormalization(),
+        Concatenate(),
         Dense(1),
+        Dot(-1),
         Dropout(0.5),
         Embedding(1, 1),
         Flatten(),
@@ -51,10 +74,17 @@ LAYERS: dict[str, Spec] = {
         ELU(),
         LeakyReLU(),
         Logarithm(),
+        Maximum(),
+        Minimum(),
+        Multiply(),
         Normalization((0.0,), (1.0,)),
+        Permute((1,)),
         PiecewiseLinear(((0.0, 1.0),)),
         ReLU(),
+        RepeatVector(1),
         Rescaling(1.0),
+        Reshape((-1,)),
+        Subtract(),
         Table(((0.0, 1.0),)),
     )
 }

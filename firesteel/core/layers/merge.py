@@ -1,21 +1,161 @@
-"""Layers that make one value of several."""
+"""Layers that make one value of several, and the logarithm by which averages of probabilities end."""
 
+import functools
 import math
-from typing import Any
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from firesteel.core.layer import Layer
+from firesteel.core.layers.reshaping import axis, place
 from firesteel.core.spec import flag, later, numbers
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
 EPSILON = 1e-7
-__all__ = ["Average", "Logarithm"]
+__all__ = [
+    "Add",
+    "Average",
+    "Concatenate",
+    "Dot",
+    "Logarithm",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Subtract",
+]
 
 
-class Average(Layer):
-    """The mean of its inputs, which have one shape: y = 1/M sum_m x_m, added up in their order.
+class _Merge(Layer):
+    """Base of the layers that take several values, each of any shape."""
+
+    fewest: ClassVar[int] = 2
+    most: ClassVar[float] = math.inf
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if not self.fewest <= len(inputs) <= self.most:
+            more = "" if self.most == self.fewest else " or more"
+            shapes = " and ".join(map(str, inputs))
+            raise ConfigError(
+                f"{self!r} merges {self.fewest}{more} values, and is given {len(inputs)}, of shape {shapes}: in the "
+                f"functional API call it on a list, {self!r}([a, b])",
+                code="config-shape",
+            )
+        return self.merged_shape(*inputs)
+
+    def merged_shape(self, *inputs: Shape) -> Shape:
+        """Return `output_shape` of as many inputs as there may be."""
+        raise NotImplementedError
+
+    def unlike(self, inputs: Sequence[Shape], need: str) -> ConfigError:
+        """Return the error for shapes that do not go together."""
+        shapes = " and ".join(map(str, inputs))
+        return ConfigError(f"{self!r} cannot merge values of shapes {shapes}: {need}", code="config-shape")
+
+
+class _Elementwise(_Merge):
+    """Base of the layers that merge values number by number, in order.
+
+    Shapes are equal, or are made so as NumPy does it: an axis of 1 is repeated, and axes that are missing in front
+    count as 1.
+    """
+
+    def merged_shape(self, *inputs: Shape) -> Shape:
+        try:
+            return np.broadcast_shapes(*inputs)
+        except ValueError:
+            raise self.unlike(inputs, "counted from the last, axes must be equal, or 1") from None
+
+    def merge(self, x: Sequence[Array]) -> Array:
+        """Return y, given inputs of equally many axes."""
+        raise NotImplementedError
+
+    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+        """Yield the derivative by each input, every one an array of its own of the shape of y."""
+        raise NotImplementedError
+
+    def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        axes, shapes = max(map(np.ndim, x)), [one.shape for one in x]
+        x = tuple(one.reshape(len(one), *(1,) * (axes - one.ndim), *one.shape[1:]) for one in x)
+        y = self.merge(x)
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Any:
+            d_x = tuple(map(_summed, self.slopes(x, y, d_y), map(np.shape, x), shapes))
+            return d_x if len(x) > 1 else d_x[0]
+
+        return y, pull
+
+
+def _summed(d: Array, repeated: Shape, shape: Shape) -> Array:
+    """Return the sum of d over the axes of 1 that were repeated, one axis after another, in this shape."""
+    for at in [at for at, side in enumerate(repeated) if side != d.shape[at]]:
+        d = np.add.reduce(d, axis=at, keepdims=True)
+    return d.reshape(shape)
+
+
+class Add(_Elementwise):
+    """Add values number by number: y = x_1 + x_2 + ..., in this order.
+
+    Values of one shape, or of shapes that differ where one is 1, which is repeated: (T, F) and (1, F).
+
+    >>> Add().apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
+    array([[4., 8.]])
+
+    Source: He et al. 2016, "Deep residual learning for image recognition", for what it is used for.
+    """
+
+    def merge(self, x: Sequence[Array]) -> Array:
+        return functools.reduce(np.add, x)
+
+    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+        for _ in x[1:]:
+            yield d_y.copy()
+        yield d_y
+
+
+class Subtract(_Elementwise):
+    """Subtract the second of two values from the first, number by number: y = x_1 - x_2.
+
+    Values of one shape, or of shapes that differ where one is 1, which is repeated.
+
+    >>> Subtract().apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
+    array([[-2., -4.]])
+    """
+
+    most: ClassVar[float] = 2
+
+    def merge(self, x: Sequence[Array]) -> Array:
+        return np.subtract(*x)
+
+    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+        yield d_y.copy()
+        yield np.negative(d_y, out=d_y)
+
+
+class Multiply(_Elementwise):
+    """Multiply values number by number: y = x_1 x_2 ..., in this order.
+
+    Values of one shape, or of shapes that differ where one is 1, which is repeated.  The derivative by one is d_y
+    times all others, so it is right where one of them is 0, too.
+
+    >>> Multiply().apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
+    array([[ 3., 12.]])
+    """
+
+    def merge(self, x: Sequence[Array]) -> Array:
+        return functools.reduce(np.multiply, x)
+
+    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+        for at in range(len(x)):
+            yield functools.reduce(np.multiply, (*x[:at], *x[at + 1 :]), d_y)
+
+
+class Average(_Elementwise):
+    """Average values number by number: y = 1/M sum_m x_m, added up in their order.
+
+    Values of one shape, or of shapes that differ where one is 1, which is repeated.
 
     Args:
         centres: What each input is less by, one number for each of its values and then those of the next input, for
@@ -25,26 +165,147 @@ class Average(Layer):
     array([[2., 4.]])
     """
 
+    fewest: ClassVar[int] = 1
     centres: tuple[float, ...] | None = later(numbers(None, why="inputs are less by them"))
 
-    def output_shape(self, *inputs: Shape) -> Shape:
-        if len(set(inputs)) > 1:
-            raise ConfigError(f"an average is of values of one shape, and these have {inputs}", code="config-shape")
+    def merged_shape(self, *inputs: Shape) -> Shape:
         if self.centres is not None and len(self.centres) != len(inputs) * math.prod(inputs[0]):
             raise ConfigError(f"{len(self.centres)} centres do not fit {len(inputs)} inputs", code="config-shape")
-        return inputs[0]
+        return super().merged_shape(*inputs)
+
+    def merge(self, x: Sequence[Array]) -> Array:
+        return functools.reduce(np.add, x) * x[0].dtype.type(1 / len(x))
+
+    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+        d_y *= d_y.dtype.type(1 / len(x))
+        return Add().slopes(x, y, d_y)
+
+
+class _Extreme(_Elementwise):
+    """Base of the layers that take one of the values at each place."""
+
+    pick: ClassVar[np.ufunc]
+
+    def merge(self, x: Sequence[Array]) -> Array:
+        return functools.reduce(self.pick, x)
+
+    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+        left = np.ones(y.shape, bool)
+        for one in x:
+            here = left & (one == y)
+            left &= ~here
+            yield np.where(here, d_y, d_y.dtype.type(0))
+
+
+class Maximum(_Extreme):
+    """Take the largest of the values at each place: y = max(x_1, x_2, ...).
+
+    Values of one shape, or of shapes that differ where one is 1, which is repeated.  The derivative belongs to the
+    largest, to the first of several.
+
+    >>> Maximum().apply({}, np.array([[1.0, 9.0]]), np.array([[3.0, 6.0]]))[0]
+    array([[3., 9.]])
+    """
+
+    pick = np.maximum
+
+
+class Minimum(_Extreme):
+    """Take the smallest of the values at each place: y = min(x_1, x_2, ...).
+
+    Values of one shape, or of shapes that differ where one is 1, which is repeated.  The derivative belongs to the
+    smallest, to the first of several.
+
+    >>> Minimum().apply({}, np.array([[1.0, 9.0]]), np.array([[3.0, 6.0]]))[0]
+    array([[1., 6.]])
+    """
+
+    pick = np.minimum
+
+
+class Concatenate(_Merge):
+    """Join values along an axis: y = [x_1, x_2, ...].
+
+    Args:
+        axis: Which axis, 1 the first of a row and -1 the last; axis 0 is the batch.  All others are equal.
+
+    >>> Concatenate().apply({}, np.array([[1.0]]), np.array([[3.0, 6.0]]))[0]
+    array([[1., 3., 6.]])
+    """
+
+    axis: int = axis(-1)
+
+    def merged_shape(self, *inputs: Shape) -> Shape:
+        at = place(self, self.axis, inputs[0])
+        rest = {(*shape[:at], *shape[at + 1 :]) if len(shape) > at else None for shape in inputs}
+        if len(rest) > 1 or len({len(shape) for shape in inputs}) > 1:
+            raise self.unlike(inputs, f"all axes but axis {at + 1}, by which they are joined, must be equal")
+        return (*inputs[0][:at], sum(shape[at] for shape in inputs), *inputs[0][at + 1 :])
 
     def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        y, share = x[0].copy(), x[0].dtype.type(1 / len(x))
-        for more in x[1:]:
-            y += more
-        y *= share
+        ends = np.cumsum([one.shape[self.axis] for one in x])[:-1]
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Any:
-            d_x = d_y * share
-            return tuple(d_x.copy() for _ in x) if len(x) > 1 else d_x
+            return tuple(map(np.ascontiguousarray, np.split(d_y, ends, axis=self.axis)))
 
-        return y, pull
+        return np.concatenate(x, axis=self.axis), pull
+
+
+class Dot(_Merge):
+    """Multiply two values along an axis of each and add up: y_pq = sum_k a_pk b_qk in each row.
+
+    Here p stands for all axes of the first value but that one, and q for those of the second; two vectors give one
+    number, (1,).  With `normalize` a and b are divided by their lengths along k, of at least 1e-7, so that y is the
+    cosine of the angle between them.
+
+    Args:
+        axes: Which axis of both values, or (of the first, of the second); 1 is the first of a row, -1 the last.
+        normalize: Whether y is the cosine.
+
+    >>> Dot(axes=1).apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
+    array([[15.]])
+    """
+
+    most: ClassVar[float] = 2
+    axes: int | tuple[int, int] = axis(several=2)
+    normalize: bool = flag(False)
+
+    def places(self, *inputs: Shape) -> list[int]:
+        """Return the axis of each row that is multiplied."""
+        both = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
+        return [place(self, one, shape) for one, shape in zip(both, inputs, strict=True)]
+
+    def merged_shape(self, *inputs: Shape) -> Shape:
+        at = self.places(*inputs)
+        if len(set(map(operator.getitem, inputs, at))) > 1:
+            raise self.unlike(
+                inputs, f"axis {at[0] + 1} of the first and axis {at[1] + 1} of the second must be equal"
+            )
+        rest = [side for shape, out in zip(inputs, at, strict=True) for side in (*shape[:out], *shape[out + 1 :])]
+        return tuple(rest) or (1,)
+
+    def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        at = self.places(*(one.shape[1:] for one in x))
+        turned = [np.moveaxis(one, out + 1, -1) for one, out in zip(x, at, strict=True)]
+        flat = [np.ascontiguousarray(one).reshape(len(one), -1, one.shape[-1]) for one in turned]
+        sizes = [np.sqrt((one * one).sum(axis=-1, keepdims=True)) for one in flat if self.normalize]
+        least = [np.maximum(size, size.dtype.type(EPSILON)) for size in sizes]
+        a, b = map(np.divide, flat, least) if self.normalize else flat
+        y = np.matmul(a, b.swapaxes(1, 2))
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Any:
+            d = d_y.reshape(y.shape)
+            found = [np.matmul(d, b), np.matmul(np.ascontiguousarray(d.swapaxes(1, 2)), a)]
+            if self.normalize:
+                for n, unit in enumerate((a, b)):
+                    along = (found[n] * unit).sum(axis=-1, keepdims=True) * (sizes[n] > EPSILON)
+                    found[n] = (found[n] - unit * along) / least[n]
+            back = (one.reshape(was.shape) for one, was in zip(found, turned, strict=True))
+            return tuple(
+                np.ascontiguousarray(np.moveaxis(one, -1, out + 1)) for one, out in zip(back, at, strict=True)
+            )
+
+        return y.reshape(len(y), *self.merged_shape(*(one.shape[1:] for one in x))), pull
 
 
 class Logarithm(Layer):

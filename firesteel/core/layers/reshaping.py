@@ -1,14 +1,17 @@
 """Layers that say or change the shape of a row, and compute nothing."""
 
 import math
-from dataclasses import MISSING
+from dataclasses import MISSING, field
+from typing import Any
+
+import numpy as np
 
 from firesteel.core.layer import Layer
-from firesteel.core.spec import choice, whole
-from firesteel.core.types import Shape
+from firesteel.core.spec import choice, integer, whole
+from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["Flatten", "Input"]
+__all__ = ["Flatten", "Input", "Permute", "RepeatVector", "Reshape", "axis", "place"]
 
 
 def shape(given: object) -> Shape:
@@ -53,3 +56,148 @@ class Flatten(Layer):
 
     def parts(self) -> tuple[Layer, ...]:
         return ()
+
+
+def axis(default: Any = MISSING, several: int = 1) -> Any:
+    """Declare a field that is the number of an axis: 1 is the first of a row, -1 the last, and 0 would be the batch.
+
+    Args:
+        default: Its default.
+        several: How many numbers it may be instead.
+    """
+
+    def check(owner: str, name: str, got: Any) -> int | tuple[int, ...]:
+        listed = several > 1 and isinstance(got, tuple | list)
+        found = tuple(whole(one) or 0 for one in (got if listed else [got]))
+        if 0 in found or len(found) != (several if listed else 1):
+            more = f", or {several} of them" if several > 1 else ""
+            raise ConfigError(
+                f"{owner}({name}={got!r}): {name} must be an integer{more}, 1 for the first axis of a row or -1 for "
+                "the last; axis 0 is the batch, which stays as it is",
+                code="config-value",
+            )
+        return found if listed else found[0]
+
+    return field(default=default, metadata={"check": check})
+
+
+def place(layer: Layer, number: int, shape: Shape) -> int:
+    """Return where in the shape of a row an axis is.  Raises ConfigError if the row does not have it."""
+    at = number - 1 if number > 0 else len(shape) + number
+    if not 0 <= at < len(shape):
+        raise ConfigError(
+            f"{layer!r} needs axis {number}, and a value of shape {shape} has axes 1 to {len(shape)}",
+            code="config-shape",
+        )
+    return at
+
+
+def target(given: object) -> Shape:
+    """Return the shape that rows are to have, in which one number may be -1."""
+    sides = [whole(side) for side in (given if isinstance(given, tuple | list) else [given])]
+    found = tuple(side for side in sides if side is not None and (side >= 1 or side == -1))
+    if not 0 < len(found) == len(sides) <= 32 or found.count(-1) > 1:
+        raise ConfigError(
+            f"target_shape={given!r}: it must be integers of at least 1, such as (28, 28, 1), one of which may be "
+            "-1, for what is left; the batch is not one of them",
+            code="config-value",
+        )
+    return found
+
+
+class Reshape(Layer):
+    """Give rows another shape: the same numbers in the same order, the last axis running fastest.
+
+    Args:
+        target_shape: The shape of a row, without the batch; one number may be -1, for what is left.
+
+    >>> Reshape((2, -1)).apply({}, np.array([[1.0, 2.0, 3.0, 4.0]]))[0]
+    array([[[1., 2.],
+            [3., 4.]]])
+    """
+
+    target_shape: Shape = choice(MISSING, target)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        size, sides = math.prod(inputs[0]), self.target_shape
+        known = math.prod(side for side in sides if side > 0)
+        if size % known or (size != known and -1 not in sides):
+            raise ConfigError(
+                f"{self!r} cannot be made of a value of shape {inputs[0]}: that has {size} numbers, and {sides} "
+                + ("a multiple of " if -1 in sides else "")
+                + str(known),
+                code="config-shape",
+            )
+        return tuple(size // known if side < 0 else side for side in sides)
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        shape = x.shape
+        return x.reshape(len(x), *self.output_shape(shape[1:])), lambda d_y, g, wants_x: d_y.reshape(shape)
+
+
+def order(given: object) -> Shape:
+    """Return the order of axes: the numbers from 1 on, each of them once."""
+    found = tuple(whole(one) or 0 for one in given) if isinstance(given, tuple | list) else ()
+    if not found or sorted(found) != list(range(1, len(found) + 1)):
+        raise ConfigError(
+            f"dims={given!r}: it must be the axes of a row in their new order, each once and the first called 1, "
+            "such as (2, 1); the batch is not one of them",
+            code="config-value",
+        )
+    return found
+
+
+class Permute(Layer):
+    """Exchange the axes of rows: axis i of the outputs is axis dims[i] of the inputs.
+
+    Args:
+        dims: The numbers of the inputs' axes in their new order, the first called 1; (2, 1) transposes each row.
+
+    >>> Permute((2, 1)).apply({}, np.array([[[1.0, 2.0], [3.0, 4.0]]]))[0]
+    array([[[1., 3.],
+            [2., 4.]]])
+    """
+
+    dims: Shape = choice(MISSING, order)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) != len(self.dims):
+            raise ConfigError(
+                f"{self!r} is for values of {len(self.dims)} axes, and one of shape {inputs[0]} reaches it",
+                code="config-shape",
+            )
+        return tuple(inputs[0][one - 1] for one in self.dims)
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        back = [int(one) + 1 for one in np.argsort(self.dims)]
+        return _turned(x, self.dims), lambda d_y, g, wants_x: _turned(d_y, back)
+
+
+def _turned(x: Array, axes: Shape | list[int]) -> Array:
+    return np.ascontiguousarray(x.transpose(0, *axes))
+
+
+class RepeatVector(Layer):
+    """Repeat each row n times: y_tf = x_f for t = 1, ..., n.    x: (B, F)    y: (B, n, F)
+
+    Args:
+        n: How many times.
+
+    >>> RepeatVector(2).apply({}, np.array([[1.0, 2.0]]))[0]
+    array([[[1., 2.],
+            [1., 2.]]])
+    """
+
+    n: int = integer(low=1, why="it is how many times a row is repeated")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) != 1:
+            raise ConfigError(
+                f"{self!r} repeats values of one axis, and one of shape {inputs[0]} reaches it: put Flatten() "
+                "before it",
+                code="config-shape",
+            )
+        return (self.n, *inputs[0])
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        return np.repeat(x[:, None], self.n, axis=1), lambda d_y, g, wants_x: np.add.reduce(d_y, axis=1)
