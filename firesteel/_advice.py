@@ -13,9 +13,11 @@ import numpy as np
 
 from firesteel.core.centre import Centre
 from firesteel.core.layers import (
+    AlphaDropout,
     BatchNormalization,
     Dropout,
     Embedding,
+    GaussianDropout,
     GaussianNoise,
     LayerNormalization,
     Rescaling,
@@ -32,6 +34,8 @@ from firesteel.train.centring import FAR, Sample
 from firesteel.train.checks import FLAT, INEXACT, called
 from firesteel.train.source import Survey
 
+NOISE = AlphaDropout | Dropout | GaussianDropout | GaussianNoise
+"""Layers that make training harder, and are nothing in use."""
 WIDE = 10.0
 """How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
 BROAD = 1000
@@ -148,7 +152,7 @@ def _start(objective: Objective, start: float | None) -> Iterator[str]:
 
 
 def _layers(network: Network) -> Iterator[str]:
-    parts = [part for part in network.parts if not isinstance(part, Dropout | GaussianNoise)]
+    parts = [part for part in network.parts if not isinstance(part, NOISE)]
     if any(isinstance(a, Linear) and isinstance(b, Linear) for a, b in pairwise(parts)):
         yield "two Dense layers without an activation between them are no more than one: give the first 'relu'"
     if any(isinstance(part, Sigmoid | Softmax) for part in parts[:-1]):
@@ -156,7 +160,7 @@ def _layers(network: Network) -> Iterator[str]:
 
 
 def _capacity(network: Network, rows: int) -> Iterator[str]:
-    guarded = network.penalized or any(isinstance(part, Dropout | GaussianNoise) for part in network.parts)
+    guarded = network.penalized or any(isinstance(part, NOISE) for part in network.parts)
     if not guarded and network.layout.size > rows:
         yield (
             f"{network.layout.size:,} parameters for {rows:,} rows: hold rows out and watch them with "

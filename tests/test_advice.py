@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from firesteel.errors import ConfigError, DataError
-from firesteel.layers import Activation, BatchNormalization, Dense, Dropout, Normalization, Rescaling
+from firesteel.layers import Activation, BatchNormalization, Dense, Dropout, GaussianDropout, Normalization, Rescaling
 from firesteel.models import Sequential
 from firesteel.utils import to_categorical
 
@@ -38,7 +38,7 @@ CAUSES = {
     "guessing would cost ln 2 = 0.69": lambda: hints(
         Dense(1, "sigmoid"), x=X * 1000, y=K > 0, loss="binary_crossentropy"
     ),
-    "are no more than one": lambda: hints(Dense(4), Dropout(0.1), Dense(3, "softmax")),
+    "are no more than one": lambda: hints(Dense(4), Dropout(0.1), GaussianDropout(0.1), Dense(3, "softmax")),
     "lets little of the gradient through": lambda: hints(Dense(4, "sigmoid"), Dense(3, "softmax")),
     "there is no hidden layer": lambda: hints(Dense(3, "softmax")),
     "one hidden layer has 1,001 units": lambda: hints(Dense(1001, "relu"), Dense(3, "softmax")),

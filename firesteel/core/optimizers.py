@@ -39,7 +39,7 @@ DECAY = "it is the share of the old average that is kept"
 FINITE = "it keeps the division finite"
 
 
-WORDS = {"kernel": "w", "bias": "b", "gamma": "gamma", "beta": "beta", "embeddings": "e"}
+WORDS = {"kernel": "w", "bias": "b", "gamma": "gamma", "beta": "beta", "embeddings": "e", "alpha": "alpha"}
 """What users call the kinds of parameters, and the letters that they have in ops."""
 
 

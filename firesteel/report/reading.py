@@ -4,6 +4,7 @@ norms, dead units, first weights.
 `evidence.py` puts it together with the rest.  Shapes: n rows, I inputs, T target columns, O outputs, K classes.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,7 +189,7 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
                 "parameters": sum(where.stop - where.start for where in slices),
                 "weight_norm": np.linalg.norm(theta[kept].astype(np.float64)) if slices else None,
                 "gradient_norm": np.linalg.norm(gradient[kept]) if slices else None,
-                "units": network.shapes[own[-1] + 1][-1],
+                "units": math.prod(network.shapes[own[-1] + 1]),
                 "dead": int((~alive[cuts[-1]]).sum()) if cuts else None,
             }
         )
@@ -200,7 +201,7 @@ def first_layer(objective: Objective, theta: Array) -> list[list[float]] | None:
     network = objective.network
     views = network.layout.views(theta)
     for number, part in enumerate(network.parts):
-        if isinstance(part, Embedding):
+        if isinstance(part, Embedding) or len(network.shapes[number]) > 1:
             return None
         if isinstance(part, Linear):
             return [short(unit) for unit in views[number]["w"].T[:UNITS]]

@@ -2,7 +2,7 @@
 
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
-from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, ReLU
+from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.embedding import Embedding
 from firesteel.core.layers.merge import (
@@ -18,7 +18,7 @@ from firesteel.core.layers.merge import (
 )
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
 from firesteel.core.layers.preprocessing import Normalization, Rescaling
-from firesteel.core.layers.regularization import Dropout, GaussianNoise
+from firesteel.core.layers.regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from firesteel.core.layers.reshaping import Flatten, Input, Permute, RepeatVector, Reshape
 from firesteel.core.layers.table import PiecewiseLinear, Table
 from firesteel.core.spec import Spec, resolver
@@ -27,6 +27,7 @@ __all__ = [
     "ELU",
     "Activation",
     "Add",
+    "AlphaDropout",
     "Average",
     "BatchNormalization",
     "Concatenate",
@@ -35,6 +36,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "GaussianDropout",
     "GaussianNoise",
     "Input",
     "Layer",
@@ -46,11 +48,13 @@ __all__ = [
     "Multiply",
     "Normalization",
     "Permute",
+    "PReLU",
     "PiecewiseLinear",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Softmax",
     "Subtract",
     "Table",
 ]
@@ -60,6 +64,7 @@ LAYERS: dict[str, Spec] = {
     for layer in (
         Activation("linear"),
         Add(),
+        AlphaDropout(0.5),
         Average(),
         BatchNormalization(),
         Concatenate(),
@@ -68,6 +73,7 @@ LAYERS: dict[str, Spec] = {
         Dropout(0.5),
         Embedding(1, 1),
         Flatten(),
+        GaussianDropout(0.5),
         GaussianNoise(0.5),
         Input((1,)),
         LayerNormalization(),
@@ -80,10 +86,12 @@ LAYERS: dict[str, Spec] = {
         Normalization((0.0,), (1.0,)),
         Permute((1,)),
         PiecewiseLinear(((0.0, 1.0),)),
+        PReLU(),
         ReLU(),
         RepeatVector(1),
         Rescaling(1.0),
         Reshape((-1,)),
+        Softmax(),
         Subtract(),
         Table(((0.0, 1.0),)),
     )

@@ -11,11 +11,16 @@ from dataclasses import MISSING
 
 import numpy as np
 
+from firesteel.core import initializers
+from firesteel.core.constraints import Constraint
 from firesteel.core.elsewhere import meant
-from firesteel.core.layer import Layer, input_dim
+from firesteel.core.initializers import Initializer
+from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
+from firesteel.core.layers.reshaping import axis, by_rows, place
 from firesteel.core.layout import ones, row_starts
-from firesteel.core.spec import choice, finite, number, unknown
-from firesteel.core.types import Array, Pull, Stream, Views
+from firesteel.core.regularizers import Regularizer
+from firesteel.core.spec import choice, finite, number, unknown, whole
+from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
 __all__ = [
@@ -29,6 +34,7 @@ __all__ = [
     "LeakyReLU",
     "LogSoftmax",
     "Mish",
+    "PReLU",
     "ReLU",
     "Rectifier",
     "Relu",
@@ -126,6 +132,61 @@ class LeakyReLU(Rectifier, Curve):
 
     negative_slope: float = number(0.3, low=0.0, why="it is the slope below 0")
     input_dim: int | None = choice(None, input_dim)
+
+
+def shared(given: object) -> tuple[int, ...] | None:
+    """Return the axes that share what is learned, given as one number or several; None for none."""
+    if given is None:
+        return None
+    found = tuple(whole(one) or 0 for one in (given if isinstance(given, tuple | list) else [given]))
+    if 0 in found or not found:
+        raise ConfigError(
+            f"shared_axes={given!r}: it must be integers, 1 for the first axis of a row; axis 0 is the batch",
+            code="config-value",
+        )
+    return found
+
+
+class PReLU(Layer):
+    """y = x above 0, alpha x from there down, with an alpha that is learned for each value of a row.
+
+    d_alpha = sum over the rows, and over the axes that share one, of d_y x where x is below 0; d_x = d_y above 0, and
+    alpha d_y from there down.
+
+    Args:
+        alpha_initializer: How the first alphas are drawn.
+        alpha_regularizer: The penalty on them, if any.
+        alpha_constraint: What they must satisfy, if anything.
+        shared_axes: The axes of a row along which all values have one alpha; 1 is the first, -1 the last.
+
+    >>> PReLU().apply({"alpha": np.array([0.5, 0.1])}, np.array([[-1.0, 2.0]]))[0]
+    array([[-0.5,  2. ]])
+
+    Source: He et al. 2015, section 2.1.
+    """
+
+    alpha_initializer: Initializer | str = choice("zeros", initializers.get)
+    alpha_regularizer: Regularizer | str | None = choice(None, regularizer)
+    alpha_constraint: Constraint | str | None = choice(None, constraint)
+    shared_axes: tuple[int, ...] | None = choice(None, shared)
+    input_dim: int | None = choice(None, input_dim)
+
+    def params(self, *inputs: Shape) -> dict[str, Param]:
+        common = {place(self, one, inputs[0]) for one in self.shared_axes or ()}
+        sides = tuple(1 if at in common else side for at, side in enumerate(inputs[0]))
+        drawn, penalty = initializers.get(self.alpha_initializer), regularizer(self.alpha_regularizer)
+        return {"alpha": Param(sides, drawn, penalty, constraint(self.alpha_constraint))}
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        alpha, below = p["alpha"], np.minimum(x, x.dtype.type(0))
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            each = np.dot(ones(len(x), x.dtype), (d_y * below).reshape(len(x), -1)).reshape(x.shape[1:])
+            common = tuple(at for at, side in enumerate(alpha.shape) if side != each.shape[at])
+            g["alpha"][:] = np.add.reduce(each, axis=common, keepdims=True)
+            return d_y * np.where(x > 0, x.dtype.type(1), alpha) if wants_x else None
+
+        return np.where(x > 0, x, alpha * below), pull
 
 
 class HardSigmoid(Curve):
@@ -413,16 +474,33 @@ def softmax(x: Array) -> Array:
 
 
 class Softmax(Layer):
-    """y_k = exp(x_k) / sum_j exp(x_j) in each row; dy_k/dx_j = y_k (1[j = k] - y_j).
+    """Softmax, which makes probabilities of a row: y_k = exp(x_k) / sum_j exp(x_j); dy_k/dx_j = y_k (1[j = k] - y_j).
+
+    At the end of a network it is computed together with a cross-entropy, as the activation "softmax" is, which is
+    exact where the two apart would overflow.
 
     The same number may be taken off all derivatives of a row, since the outputs sum to 1.  It is the one of the
     largest output, which then adds nothing to the sum: near 0 and 1 all keep their digits.
 
+    Args:
+        axis: Which axis of a value sums to 1; 1 is the first of a row, -1 the last.
+
     >>> Softmax().apply({}, np.array([[0.0, 0.0]]))[0]
     array([[0.5, 0.5]])
+
+    Source: Bridle 1990.
     """
 
+    axis: int = axis(-1)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if self.axis != -1:
+            place(self, self.axis, inputs[0])
+        return inputs[0]
+
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        if x.ndim > 2:
+            return self.along(x)
         y = softmax(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -431,6 +509,21 @@ class Softmax(Layer):
             return y * (d - (d * y).sum(axis=1, keepdims=True))
 
         return y, pull
+
+    def along(self, x: Array) -> tuple[Array, Pull]:
+        """Do what `apply` does with values of more axes."""
+        at = place(self, self.axis, x.shape[1:]) + 1
+        y, back = by_rows(self, {}, last(x, at))
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            return last(back(last(d_y, at), g, wants_x), at)
+
+        return last(y, at), pull
+
+
+def last(x: Array, at: int) -> Array:
+    """Return x with this axis and the last one exchanged."""
+    return np.ascontiguousarray(x.swapaxes(at, -1))
 
 
 def log_softmax(x: Array) -> Array:
@@ -456,6 +549,8 @@ class LogSoftmax(Layer):
     """
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        if x.ndim > 2:
+            return by_rows(self, p, x)
         y = log_softmax(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:

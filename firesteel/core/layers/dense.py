@@ -17,6 +17,7 @@ from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
 from firesteel.core.layers.activation import ACTIVATIONS, Relu, activation
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
+from firesteel.core.layers.reshaping import by_rows
 from firesteel.core.layout import ones
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.spec import choice, flag, integer
@@ -27,6 +28,8 @@ __all__ = ["Dense", "Linear", "product", "runs", "span", "whole"]
 
 class Linear(Layer):
     """y = x w + b, as a `Dense` has checked it.    x: (B, I), sparse or not   w: (I, O)   b: (O,)   y: (B, O)
+
+    Rows of more axes are multiplied along the last one.    x: (B, ..., I)   y: (B, ..., O)
 
     >>> Linear(1).apply({"w": np.array([[2.0]]), "b": np.array([1.0])}, np.array([[3.0]]))[0]
     array([[7.]])
@@ -55,8 +58,10 @@ class Linear(Layer):
         return x.indices
 
     def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Array, Pull]:
-        if isinstance(x, CSR) and "place" in p:
-            x = CSR(x.indptr, p["place"][x.indices], x.values, len(p["w"]))
+        if isinstance(x, CSR):
+            x = CSR(x.indptr, p["place"][x.indices], x.values, len(p["w"])) if "place" in p else x
+        elif x.ndim > 2:
+            return by_rows(self, p, x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             if isinstance(x, CSR):
@@ -74,7 +79,7 @@ class Linear(Layer):
 
 
 class Dense(Layer):
-    """A fully connected layer: activation(x w + b).
+    """A fully connected layer: activation(x w + b), along the last axis of its inputs.
 
     units: number of outputs.  activation: a name of ACTIVATIONS, such as "relu" (None means "linear").
     kernel_regularizer, bias_regularizer: penalty on w and b, such as "l2" or L1L2(l2=1e-4); None for none.

@@ -9,6 +9,7 @@ import numpy as np
 
 from firesteel.core import initializers
 from firesteel.core.layer import Layer, Param, input_dim
+from firesteel.core.layers.reshaping import by_rows
 from firesteel.core.layout import ones
 from firesteel.core.spec import choice, flag, number
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
@@ -57,7 +58,8 @@ class BatchNormalization(_Norm, Layer):
     Rows count alike in the batch, whatever they weigh.  d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + eps),
     where d is the derivative by xhat and the means are over the batch.
 
-    The pull-back writes m and v into the views of the averages, for `update.py`.
+    The pull-back writes m and v into the views of the averages, for `update.py`.  Of values of more axes the last one
+    has the inputs, and all others count as rows.
 
     center: whether there is beta.  scale: whether there is gamma.  epsilon: added to variances.
 
@@ -83,6 +85,8 @@ class BatchNormalization(_Norm, Layer):
         return super().params(*inputs) | {"mean": mean, "variance": variance}
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        if x.ndim > 2:
+            return by_rows(self, p, x, rng)
         if rng is None:
             root = np.sqrt(p["variance"] + x.dtype.type(self.epsilon))
             xhat = (x - p["mean"]) / root
@@ -108,7 +112,7 @@ class LayerNormalization(_Norm, Layer):
 
     xhat = (x - m) / sqrt(v + epsilon), where m and v are each row's mean and variance over its inputs, and
     y = gamma xhat + beta.  d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon), where d is the derivative by
-    xhat and the means are over the row.
+    xhat and the means are over the row.  Of values of more axes the last one is brought to mean 0 and variance 1.
 
     center: whether there is beta.  scale: whether there is gamma.  epsilon: added to variances.
 
@@ -125,6 +129,8 @@ class LayerNormalization(_Norm, Layer):
     input_dim: int | None = choice(None, input_dim)
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        if x.ndim > 2:
+            return by_rows(self, p, x)
         xhat = x - x.mean(axis=1, keepdims=True)
         root = np.sqrt((xhat * xhat).mean(axis=1, keepdims=True) + x.dtype.type(self.epsilon))
         xhat /= root

@@ -11,7 +11,7 @@ from firesteel.core.seeds import CACHED
 from firesteel.core.spec import choice, number
 from firesteel.core.types import Array, Pull, Stream, Views
 
-__all__ = ["Dropout", "GaussianNoise"]
+__all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"]
 
 
 class Dropout(Layer):
@@ -72,3 +72,63 @@ class GaussianNoise(Layer):
             noise += x
             x = noise
         return x, lambda d_y, g, wants_x: d_y
+
+
+class GaussianDropout(Layer):
+    """Multiplies its inputs by noise while training, whose spread is that of `Dropout`; in use y = x.
+
+    In training y = x n with n_i drawn from N(1, rate / (1 - rate)).
+
+    Args:
+        rate: As in `Dropout`; the standard deviation of the noise is sqrt(rate / (1 - rate)).
+
+    >>> GaussianDropout(0.5).apply({}, np.array([[1.0, 2.0]]))[0]
+    array([[1., 2.]])
+
+    Source: Srivastava et al. 2014, section 10.
+    """
+
+    random = True
+    rate: float = number(low=0.0, below=1.0, why="the noise is as large as dropping this fraction of units")
+    input_dim: int | None = choice(None, input_dim)
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        if rng is None or self.rate == 0.0:
+            return x, lambda d_y, g, wants_x: d_y
+        n = rng.normal(x.shape).astype(x.dtype, copy=False)
+        n *= x.dtype.type(math.sqrt(self.rate / (1 - self.rate)))
+        n += x.dtype.type(1)
+        return x * n, lambda d_y, g, wants_x: d_y * n
+
+
+LOWEST = -1.7580993408473766
+"""What "selu" tends to far below 0: what `AlphaDropout` puts in place of what it drops."""
+
+
+class AlphaDropout(Layer):
+    """Drops a fraction `rate` of its inputs at random while training, and leaves mean 0 and variance 1 as they are.
+
+    In training y = a (x m + c (1 - m)) + b with m_i = 0 at probability `rate`, else 1, c = -1.7581, to which "selu"
+    tends far below 0, a = 1 / sqrt((1 - rate) (1 + rate c^2)) and b = -a c rate; in use y = x.
+
+    Args:
+        rate: The fraction of its inputs that is dropped.
+
+    >>> AlphaDropout(0.5).apply({}, np.array([[1.0, 2.0]]))[0]
+    array([[1., 2.]])
+
+    Source: Klambauer et al. 2017, section "New dropout technique".
+    """
+
+    random = True
+    rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
+    input_dim: int | None = choice(None, input_dim)
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        if rng is None or self.rate == 0.0:
+            return x, lambda d_y, g, wants_x: d_y
+        kept, number = Dropout(self.rate).mask(rng, x.shape, x.dtype) > 0, x.dtype.type
+        a = 1 / math.sqrt((1 - self.rate) * (1 + self.rate * LOWEST**2))
+        b = -a * LOWEST * self.rate
+        y = np.where(kept, x * number(a) + number(b), number(a * LOWEST + b))
+        return y, lambda d_y, g, wants_x: d_y * np.where(kept, number(a), number(0))

@@ -11,7 +11,7 @@ from firesteel.core.spec import choice, integer, whole
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["Flatten", "Input", "Permute", "RepeatVector", "Reshape", "axis", "place"]
+__all__ = ["Flatten", "Input", "Permute", "RepeatVector", "Reshape", "axis", "by_rows", "place"]
 
 
 def shape(given: object) -> Shape:
@@ -90,6 +90,17 @@ def place(layer: Layer, number: int, shape: Shape) -> int:
             code="config-shape",
         )
     return at
+
+
+def by_rows(layer: Layer, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+    """Apply a layer that takes rows of numbers along the last axis of x, (B, ..., I): all others count as rows."""
+    y, pull = layer.apply(p, x.reshape(-1, x.shape[-1]), rng)
+
+    def back(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+        d_x = pull(d_y.reshape(-1, d_y.shape[-1]), g, wants_x)
+        return None if d_x is None else d_x.reshape(x.shape)
+
+    return y.reshape(*x.shape[:-1], y.shape[-1]), back
 
 
 def target(given: object) -> Shape:

@@ -102,6 +102,12 @@ class PiecewiseLinear(Layer):
         return PiecewiseLinear([[edge - c for edge in ends] for ends, c in zip(self.edges, centre, strict=True)])  # type: ignore[arg-type]
 
     def output_shape(self, *inputs: Shape) -> Shape:
+        if len(inputs[0]) > 1:
+            raise ConfigError(
+                f"{self!r} takes values of one axis, and one of shape {inputs[0]} reaches it: put Flatten() before "
+                "it",
+                code="config-shape",
+            )
         return (len(self.bins[0]),)
 
     def fill(self, x: Array, out: Array, at: int = 0) -> None:

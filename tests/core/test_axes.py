@@ -1,0 +1,241 @@
+"""Layers on values of several axes, and those that learn slopes, make noise or end in probabilities."""
+
+import numpy as np
+import pytest
+
+from firesteel.core import losses
+from firesteel.core.layers import (
+    ACTIVATIONS,
+    AlphaDropout,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    GaussianDropout,
+    LayerNormalization,
+    Permute,
+    PiecewiseLinear,
+    PReLU,
+    RepeatVector,
+    Reshape,
+    Softmax,
+)
+from firesteel.core.layers.dense import Linear
+from firesteel.core.network import Network, Objective
+from firesteel.core.seeds import stream_for
+from firesteel.errors import ConfigError
+from firesteel.fast import compiling
+from firesteel.models import Sequential
+from firesteel.report.reading import first_layer, layers_of
+from firesteel.testing import check_gradient, check_same_bits
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 4))
+Y = (X[:, 0] > X[:, 1]).astype(int) + (X[:, 2] > 1)
+DEEP = (
+    Dense(5, "tanh"),
+    RepeatVector(3),
+    Dense(6, "relu"),
+    LayerNormalization(),
+    Permute((2, 1)),
+    Dense(2, "softmax"),
+    PReLU("normal", shared_axes=1),
+    Reshape((-1,)),
+    Dense(3, "softmax"),
+)
+"""A chain of which most values have two axes."""
+
+
+def fitted(*layers, **settings):
+    model = Sequential(list(layers), dtype=settings.pop("dtype", "float32"))
+    model.build((None, 4))
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    model.fit(X, Y, **{"epochs": 3, "batch_size": 64, "seed": 1, "verbose": 0} | settings)
+    return model
+
+
+# Several axes
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_dense_layer_multiplies_along_the_last_axis_as_it_does_rows(dtype):
+    layer, x = Linear(2), RNG.normal(size=(5, 3, 2, 4)).astype(dtype)
+    p = {"w": RNG.normal(size=(4, 2)).astype(dtype), "b": RNG.normal(size=2).astype(dtype)}
+    g, flat_g = ({name: np.empty_like(one) for name, one in p.items()} for _ in range(2))
+    y, pull = layer.apply(p, x)
+    flat, flat_pull = layer.apply(p, x.reshape(-1, 4))
+    assert y.shape == (5, *layer.output_shape((3, 2, 4))) and y.tobytes() == flat.tobytes()
+    np.testing.assert_allclose(y, np.einsum("nsti,io->nsto", x, p["w"]) + p["b"], rtol=1e-5, atol=1e-6)
+    assert pull(np.cos(y), g, True).tobytes() == flat_pull(np.cos(flat), flat_g, True).tobytes()
+    assert all(g[name].tobytes() == flat_g[name].tobytes() for name in g)
+    assert pull(np.cos(y), g, False) is None
+    assert layer.params((3, 2, 4)) == layer.params((4,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [name for name, layer in ACTIVATIONS.items() if layer])
+def test_an_activation_treats_the_last_axis_of_a_value_as_a_row(name, dtype):
+    layer, x = ACTIVATIONS[name], RNG.normal(0, 4, (5, 3, 4)).astype(dtype)
+    y, pull = layer.apply({}, x)
+    flat, flat_pull = layer.apply({}, x.reshape(-1, 4))
+    assert y.shape == x.shape and y.tobytes() == flat.tobytes()
+    assert pull(np.cos(y), {}, True).tobytes() == flat_pull(np.cos(flat), {}, True).tobytes()
+
+
+def test_normalization_is_along_the_last_axis_or_over_all_others():
+    x = RNG.normal(3, 2, (50, 4, 3))
+    y, _ = LayerNormalization(1e-9, center=False, scale=False).apply({}, x)
+    np.testing.assert_allclose([y.mean(axis=2), y.var(axis=2)], [np.zeros((50, 4)), np.ones((50, 4))], atol=1e-6)
+    p = {"mean": np.zeros(3), "variance": np.ones(3)}
+    y, _ = BatchNormalization(epsilon=1e-9, center=False, scale=False).apply(p, x, stream_for(0))
+    np.testing.assert_allclose([y.mean(axis=(0, 1)), y.var(axis=(0, 1))], [np.zeros(3), np.ones(3)], atol=1e-6)
+
+
+def test_the_gradient_through_several_axes_is_the_finite_difference():
+    network = Network.chain(DEEP, 4, "float64")
+    assert [len(shape) for shape in network.shapes].count(2) == 8
+    loss = losses.get("sparse_categorical_crossentropy")
+    assert check_gradient(Objective(network, loss), X[:6], Y[:6, None]) < 1e-6
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_several_axes_train_to_the_same_bits_without_compiled_code(shards, monkeypatch):
+    def plain():
+        monkeypatch.setattr(compiling, "ON", False)
+        return fitted(*DEEP, shards=shards).fingerprint()
+
+    check_same_bits([lambda: fitted(*DEEP, shards=shards).fingerprint(), plain])
+
+
+def test_several_axes_learn():
+    model = fitted(*DEEP, epochs=100)
+    assert model.evaluate(X, Y, verbose=0)[1] > 0.8 > 1.5 * max(np.bincount(Y)) / len(Y)
+
+
+def test_a_report_counts_the_units_of_all_axes_and_has_no_first_layer_behind_them():
+    layers = Dense(5, "relu"), RepeatVector(3), Dense(2, "relu"), Reshape((-1,)), Dense(3, "softmax")
+    network = Network.chain(layers, 4, "float64")
+    objective, theta = Objective(network, losses.get("sparse_categorical_crossentropy")), network.init(0)
+    found = layers_of(objective, theta, X, Y[:, None], np.ones(200))
+    assert [one["units"] for one in found] == [5, 6, 3]
+    assert np.shape(first_layer(objective, theta)) == (5, 4)
+    behind = Network.chain(layers[1:], 4, "float64")
+    assert first_layer(Objective(behind, objective.loss), behind.init(0)) is None
+
+
+def test_bins_are_of_rows_of_numbers():
+    with pytest.raises(ConfigError, match=r"takes values of one axis, and one of shape \(3, 1\) reaches it"):
+        PiecewiseLinear([[0.0, 1.0]]).output_shape((3, 1))
+
+
+# Probabilities at the end
+
+
+@pytest.mark.parametrize("end", [Softmax(), Softmax(axis=1)], ids=repr)
+def test_a_softmax_layer_at_the_end_is_fused_with_the_loss_as_the_activation_is(end):
+    layer, name = fitted(Dense(5, "relu"), Dense(3), end), fitted(Dense(5, "relu"), Dense(3, "softmax"))
+    assert layer.theta.tobytes() == name.theta.tobytes()
+    assert layer.predict(X).tobytes() == name.predict(X).tobytes()
+    assert layer.history.history["loss"] == name.history.history["loss"]
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
+def test_a_softmax_layer_and_a_cross_entropy_are_exact_where_the_two_apart_would_overflow(loss):
+    network = Network.chain((Softmax(),), 3, "float64")
+    objective = Objective(network, losses.get(loss))
+    y = np.array([[1.0]]) if loss.startswith("sparse") else np.eye(3)[[1]]
+    sums = objective.score([{}], np.array([[1000.0, 0.0, -1000.0]]), y, np.ones(1))
+    assert objective.last == 0 and sums[0] == 1000.0
+
+
+def test_a_softmax_layer_is_no_end_for_logits():
+    network = Network.chain((Dense(3), Softmax()), 4)
+    with pytest.raises(ConfigError, match="leave out from_logits, or the activation"):
+        Objective(network, losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+@pytest.mark.parametrize("axis, along", [(1, 1), (2, 2), (-1, 2), (-2, 1)])
+def test_softmax_sums_to_1_along_its_axis(axis, along):
+    x = RNG.normal(size=(5, 3, 4))
+    y, _ = Softmax(axis).apply({}, x)
+    e = np.exp(x)
+    np.testing.assert_allclose(y, e / e.sum(axis=along, keepdims=True), rtol=1e-14)
+
+
+@pytest.mark.parametrize("axis", [2, -2])
+def test_an_axis_that_a_row_does_not_have_is_refused_when_the_network_is_built(axis):
+    with pytest.raises(ConfigError, match=r"needs axis -?2, and a value of shape \(3,\) has axes 1 to 1"):
+        Network.chain((Dense(3), Softmax(axis)), 4)
+    with pytest.raises(ConfigError, match=r"needs axis -?2, and a value of shape \(3,\) has axes 1 to 1"):
+        Network.chain((Dense(3), PReLU(shared_axes=axis)), 4)
+
+
+@pytest.mark.parametrize("bad", [0, None, 1.5, "last", (1, 2)])
+def test_an_axis_is_one_integer_and_not_the_batch(bad):
+    with pytest.raises(ConfigError, match="axis must be an integer, 1 for the first axis"):
+        Softmax(bad)
+
+
+# Slopes that are learned
+
+
+@pytest.mark.parametrize("axes, shape", [(None, (3, 4)), (1, (1, 4)), ([2], (3, 1)), ((1, 2), (1, 1)), (-1, (3, 1))])
+def test_a_prelu_has_a_slope_for_each_value_that_shares_none(axes, shape):
+    layer, x = PReLU(shared_axes=axes), RNG.normal(size=(5, 3, 4))
+    alpha = RNG.normal(size=shape)
+    assert layer.params((3, 4))["alpha"].shape == shape
+    np.testing.assert_array_equal(layer.apply({"alpha": alpha}, x)[0], np.where(x > 0, x, alpha * x))
+
+
+def test_the_slopes_of_a_prelu_begin_at_0_and_take_penalties_and_constraints():
+    network = Network.chain((PReLU(alpha_regularizer="l2", alpha_constraint="non_neg"),), 4)
+    assert network.init(0).tolist() == [0] * 4 and len(network.penalized) == len(network.constrained) == 1
+    model = fitted(Dense(8), PReLU(), Dense(3, "softmax"), epochs=20)
+    assert (model.get_weights()[2] != 0).all()
+
+
+@pytest.mark.parametrize("bad", [0, [1, 0], [], "1", 1.5])
+def test_shared_axes_are_integers_and_not_the_batch(bad):
+    with pytest.raises(ConfigError, match="shared_axes=.*it must be integers, 1 for the first axis"):
+        PReLU(shared_axes=bad)
+
+
+# Noise
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_gaussian_dropout_multiplies_by_noise_as_wide_as_keras_says(rate):
+    ones = np.ones((500, 400))
+    y, pull = GaussianDropout(rate).apply({}, ones, stream_for(0))
+    width = np.sqrt(rate / (1 - rate))
+    assert y.mean() == pytest.approx(1, abs=5 * width / np.sqrt(y.size))
+    assert y.std() == pytest.approx(width, rel=0.01)
+    np.testing.assert_array_equal(pull(2 * ones, {}, True), 2 * y)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_alpha_dropout_is_that_of_keras_and_leaves_mean_and_variance(rate):
+    x = RNG.normal(size=(1000, 400))
+    y, _ = AlphaDropout(rate).apply({}, x, stream_for(0))
+    kept = Dropout(rate).mask(stream_for(0), x.shape, x.dtype) > 0
+    lowest = -1.6732632423543772 * 1.0507009873554805
+    a = ((1 - rate) * (1 + rate * lowest**2)) ** -0.5
+    b = -a * lowest * rate
+    np.testing.assert_allclose(y, a * np.where(kept, x, lowest) + b, rtol=1e-12, atol=1e-14)
+    assert y.mean() == pytest.approx(0, abs=0.01) and y.var() == pytest.approx(1, abs=0.01)
+    assert (~kept).mean() == pytest.approx(rate, abs=0.005)
+
+
+@pytest.mark.parametrize("layer", [GaussianDropout(0.3), AlphaDropout(0.3)], ids=repr)
+def test_noise_is_the_same_in_both_dtypes_and_nothing_in_use(layer):
+    x = RNG.normal(size=(9, 100))
+    one, other = (layer.apply({}, x.astype(dtype), stream_for(1))[0] for dtype in ("float32", "float64"))
+    assert one.dtype == np.float32
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert layer.apply({}, x)[0] is x and (other != x).all()
+
+
+@pytest.mark.parametrize("kind", [GaussianDropout, AlphaDropout])
+@pytest.mark.parametrize("bad", [1.0, -0.1, None, "0.5"])
+def test_a_rate_is_a_share_below_1(kind, bad):
+    with pytest.raises(ConfigError, match="rate must be a number with 0.0 <= rate < 1.0"):
+        kind(bad)
