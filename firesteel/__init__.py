@@ -4,4 +4,20 @@ Importing it costs NumPy alone: Spark, pandas and Java come in with `firesteel.s
 Start reading at `firesteel/core/layers/dense.py` (the mathematics), then `firesteel/train/rounds.py` (the training).
 """
 
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+LATE = {"register": "firesteel.extending"}
+"""What is imported when it is asked for: {name: its module}."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATE:
+        raise AttributeError(f"module 'firesteel' has no attribute {name!r}")
+    return getattr(importlib.import_module(LATE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATE})

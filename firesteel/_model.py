@@ -22,7 +22,7 @@ from firesteel._advice import advice, warn_of_lost
 from firesteel._printing import say
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.centre import Centre
-from firesteel.core.elsewhere import meant
+from firesteel.core.elsewhere import OWN, meant
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import Metric
@@ -31,6 +31,7 @@ from firesteel.core.optimizers import Optimizer
 from firesteel.core.spec import spelled
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
+from firesteel.extending import must_be_registered, warn_of_unregistered
 from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
 from firesteel.tables.arrays import Arrays
@@ -98,6 +99,8 @@ class Model:
         measured = [_metric(one, function, 1) if isinstance(one, type) else one for one in measured]
         for metric in measured:
             _metric(metric, function, 1)
+        if OWN:
+            warn_of_unregistered(self.layers, chosen, function, measured)
         self._how, self._scored, self._state = CompileSettings(chosen, function, _named(measured)), None, None
 
     def get_compile_config(self) -> dict[str, Any] | None:
@@ -379,6 +382,8 @@ class Model:
                 held = self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's ")
             called = [*_printers(verbose), *listed("callbacks", callbacks, Callback)]
             place = kept.place(checkpoint, called)
+            if place is not None:
+                must_be_registered("a checkpoint", self.layers, self._how)
             extra = {"columns": columns}
             return fit(self, source, recipe, validation=held, callbacks=called, checkpoints=place, extra=extra)
         except (ConfigError, DataError):
@@ -629,7 +634,7 @@ class Model:
 
 
 def _metric(given: Any, loss: Loss, outputs: int) -> Metric:
-    if isinstance(given, str) and meant(given, ("accuracy", "acc")):
+    if given in ("accuracy", "acc") or (isinstance(given, str) and meant(given, ("accuracy", "acc"))):
         return metrics.suited(loss, outputs)
     metric: Metric = metrics.get(given)
     return metric

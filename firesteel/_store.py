@@ -25,6 +25,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from firesteel._files import named, open_plain, path_of, replacing
+from firesteel.core.elsewhere import UnknownClass
 from firesteel.core.network import Network
 from firesteel.core.spec import whole
 from firesteel.core.types import Array
@@ -193,6 +194,13 @@ def _taken(count: int, text: Array) -> int:
 
 def damaged(name: str, what: object) -> StoreError:
     """Return the error for a file that is not what it should be, with the beginning of what is wrong."""
+    if isinstance(what, UnknownClass):
+        return StoreError(
+            f"{name} needs the class {what.name}, which is not registered.  To do: import it and call "
+            f"firesteel.register({what.name}) first, or load_model(path, custom=[{what.name}]); "
+            "firesteel.models.read_weights(path) reads the weights without it",
+            code="store-class",
+        )
     return StoreError(f"{name} is damaged: {' '.join(str(what).split())[:300]}", code="store-damaged")
 
 

@@ -20,6 +20,7 @@ from firesteel.core.layers import Dropout, Input, Layer, Table, dense
 from firesteel.core.network import Network
 from firesteel.core.spec import spelled, whole
 from firesteel.errors import ConfigError
+from firesteel.extending import known, read_weights
 from firesteel.tables.containers import columns_of
 from firesteel.tables.given import listed
 from firesteel.tables.profile import schema_of
@@ -27,7 +28,7 @@ from firesteel.tables.schema import Schema
 from firesteel.train.state import TrainState
 from firesteel.train.step import SUB_BATCH
 
-__all__ = ["Sequential", "load_model"]
+__all__ = ["Sequential", "load_model", "read_weights"]
 
 
 class Sequential(Model):
@@ -233,6 +234,15 @@ class Sequential(Model):
         return model
 
 
-def load_model(path: str | os.PathLike[str]) -> Sequential:
-    """Return the model that `save` wrote.  Raises StoreError for anything else; nothing in a file is ever run."""
-    return Sequential.from_bytes(store.read(path), os.fspath(path))
+def load_model(path: str | os.PathLike[str], custom: Sequence[type] | None = None) -> Sequential:
+    """Return the model that `save` wrote; nothing in a file is ever run.
+
+    Args:
+        path: The file.
+        custom: Classes of your own that the file names, where `firesteel.register` was not called for them.
+
+    Raises:
+        StoreError: If it is no model's file, or names a class that is not known.
+    """
+    with known(listed("custom", custom)):
+        return Sequential.from_bytes(store.read(path), os.fspath(path))

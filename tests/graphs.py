@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from firesteel import register
 from firesteel._model import Model
 from firesteel.callbacks import Callback
 from firesteel.core.layer import Joint, Layer, Param
@@ -14,13 +15,15 @@ from firesteel.core.seeds import stream_for
 from firesteel.core.spec import choice
 
 
-class Add(Layer):
+@register
+class Plus(Layer):
     """y = x_1 + x_2."""
 
     def apply(self, p, *x, rng=None):
         return x[0] + x[1], lambda d_y, g, wants_x: (d_y, d_y.copy())
 
 
+@register
 class Join(Layer):
     """y = [x_1, x_2, ...], along the last axis."""
 
@@ -36,6 +39,7 @@ class Join(Layer):
         return np.concatenate(x, axis=1), pull
 
 
+@register
 class Halves(Layer):
     """The first and the second half of x: a layer of two outputs."""
 
@@ -50,6 +54,7 @@ class Halves(Layer):
         return (x[:, :half].copy(), x[:, half:].copy()), lambda d_y, g, wants_x: np.hstack(d_y)
 
 
+@register
 class Positive(Layer):
     """Which of the inputs are above 0: a value that is a mask, by which nobody has a derivative."""
 
@@ -57,6 +62,7 @@ class Positive(Layer):
         return x > 0, lambda d_y, g, wants_x: None
 
 
+@register
 class MaskedMean(Layer):
     """The mean over the values of x, (B, I), that a mask, (B, I), leaves."""
 
@@ -69,6 +75,7 @@ class MaskedMean(Layer):
         return y, lambda d_y, g, wants_x: (mask * (d_y / count), None)
 
 
+@register
 class Residual(Wrapper):
     """y = x + f(x), of the layer f that is inside."""
 
@@ -83,6 +90,7 @@ class Residual(Wrapper):
         return x + y, lambda d_y, g, wants_x: d_y.copy() + pull(d_y, g, True)
 
 
+@register
 class Centred(Layer):
     """y = x - the mean over the whole batch + b: a layer that needs sums over all pieces of a batch."""
 
@@ -122,7 +130,7 @@ def beside(end):
     nodes = _nodes(
         (Dense(8, "tanh"), (0,), 0),
         (Dense(8, "relu"), (1,), 1),
-        (Add(), (1, 2), 2),
+        (Plus(), (1, 2), 2),
         (Dropout(0.3), (3,), 3),
         (end, (4,), 4),
     )
@@ -158,7 +166,7 @@ def halves(end):
         (Dense(8, "tanh"), (0,), 0),
         (Halves(), (1,), 1),
         (Dense(4, "tanh"), (2,), 2),
-        (Add(), (4, 3), 3),
+        (Plus(), (4, 3), 3),
         (Halves(), (5,), 4),
         (end, (6,), 5),
     )

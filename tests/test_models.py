@@ -207,6 +207,7 @@ def test_lists_are_reported_in_history_and_not_on_the_screen(capsys):
     assert "accuracy" in model.evaluate(X, Y, return_dict=True) and "confusion" not in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:Largest is not registered")
 def test_a_metric_of_ones_own_can_be_reported():
     class Largest(RowMetric):
         def rows(self, p, y):

@@ -15,7 +15,7 @@ from firesteel.cli.config import FLAG, NUMBER, TEXT, Config, DataSettings, Kind,
 from firesteel.cli.rows import TABLES, Ask, ask, has_test
 from firesteel.cli.task import Labels, LearningTask, decide
 from firesteel.core import layers, losses, metrics, optimizers
-from firesteel.core.spec import unknown
+from firesteel.core.elsewhere import unknown
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, StoreError
 from firesteel.layers import Dense, Dropout, Layer, Normalization, Rescaling, Table

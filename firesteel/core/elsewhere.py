@@ -3,7 +3,9 @@
 import difflib
 from collections.abc import Iterable, Mapping
 
-__all__ = ["ELSEWHERE", "meant", "nearest"]
+from firesteel.errors import ConfigError
+
+__all__ = ["ELSEWHERE", "OWN", "UnknownClass", "check_class", "meant", "nearest", "unknown"]
 
 ELSEWHERE = {
     "maxIter": "epochs",
@@ -35,6 +37,23 @@ ELSEWHERE = {
 """What other libraries call an argument: its name here."""
 
 
+OURS: list[str] = []
+"""The names of firesteel's classes of specs."""
+OWN: list[str] = []
+"""Those of users' own, as they are defined: while there are none, nobody looks for them."""
+
+
+def check_class(kind: type) -> None:
+    """Take notice of a class that is defined; raise ConfigError where its arguments are those of a constructor."""
+    (OURS if kind.__module__.startswith("firesteel.") else OWN).append(kind.__name__)
+    if "__init__" in vars(kind):
+        raise ConfigError(
+            f"{kind.__name__} defines __init__: declare its arguments as fields of the class instead, such as "
+            "factor: float = 1.0, and they are there as self.factor",
+            code="config-class",
+        )
+
+
 def meant(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is this one but for case and underscores; None where none is.
 
@@ -55,3 +74,24 @@ def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None
     close = difflib.get_close_matches(name[:50].lower(), list(lower), n=1, cutoff=0.5)
     near = near or [lower[word] for word in close]
     return f"did you mean {near[0]!r}? " if near else ""
+
+
+class UnknownClass(ConfigError):
+    """A description names a class that is neither firesteel's nor registered.  `name` is the class's."""
+
+    name = ""
+
+
+def unknown(family: str, given: object, names: Iterable[str], kind: bool = False) -> ConfigError:
+    """Return the error for what nobody registered, with the nearest name that was.
+
+    kind: whether it is the name of a class, in a description.
+    """
+    near = nearest(given, names) if isinstance(given, str) else "give its name, or the object itself: "
+    text = f"{given!r} is not {family}: {near}there are {', '.join(sorted(names))}"
+    name = given if kind and isinstance(given, str) and given not in OURS else ""
+    if not name.isidentifier() or name[0] == "_":
+        return ConfigError(text, code="config-unknown")
+    error = UnknownClass(f"{text}; of your own, firesteel.register({name}) makes one known", code="config-unknown")
+    error.name = name
+    return error

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from firesteel.core.spec import Spec, choice, number, resolver, unknown
+from firesteel.core.elsewhere import unknown
+from firesteel.core.spec import Spec, choice, number, resolver
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 

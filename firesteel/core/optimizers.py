@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from firesteel.core import schedules
+from firesteel.core.elsewhere import unknown
 from firesteel.core.faster import faster
 from firesteel.core.schedules import Schedule, Stretched
-from firesteel.core.spec import Spec, choice, flag, integer, later, number, resolver, unknown
+from firesteel.core.spec import Spec, choice, flag, integer, later, number, resolver
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 

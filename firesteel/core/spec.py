@@ -15,7 +15,7 @@ from typing import Any, ClassVar, ParamSpec, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
-from firesteel.core.elsewhere import ELSEWHERE, meant, nearest
+from firesteel.core.elsewhere import ELSEWHERE, check_class, meant, nearest, unknown
 from firesteel.errors import ConfigError
 
 __all__ = [
@@ -62,6 +62,7 @@ it is the fraction of units to drop [config-value]
     """Name, default and check of each field; defaults are what their checks return."""
 
     def __init_subclass__(cls, kw_only: bool = False) -> None:
+        check_class(cls)
         cls.fields = fields(dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls))  # type: ignore[arg-type]
         cls.checks = tuple((f.name, f.default, f.metadata["check"]) for f in cls.fields if "check" in f.metadata)
 
@@ -246,7 +247,8 @@ class resolver:  # noqa: N801  (used as a function)
     """resolve(given) turns a name, a config, a class or a spec of one family into a spec of that family.
 
     Names are compared without case and underscores: "he_normal", "HeNormal".  A class means its defaults.
-    family: what to call it in messages.  names: the family's registry, {name users type: spec}.
+    family: what to call it in messages.  names: the family's registry, {name users type: spec}.  types: the classes
+    that configs name, {name: class}; `extending.py` adds users' own.
     """
 
     def __init__(self, family: str, base: type[Spec], names: Mapping[str, Spec]) -> None:
@@ -259,7 +261,7 @@ class resolver:  # noqa: N801  (used as a function)
         kind: Any = given
         config: Mapping[str, Any] = {}
         if isinstance(given, str):
-            if (name := meant(given, self.names)) is not None:
+            if (name := given if given in self.names else meant(given, self.names)) is not None:
                 return self.names[name]
             kind = self.types.get(meant(given, self.types) or "", given)
         elif isinstance(given, Mapping):
@@ -267,15 +269,8 @@ class resolver:  # noqa: N801  (used as a function)
             kind = self.types.get(kind, kind) if isinstance(kind, str) else kind
         if isinstance(kind, type) and issubclass(kind, self.base) and kind is not self.base:
             return kind.from_config(config)
-        raise unknown(self.family, kind, self.types if config is given else self.names)
-
-
-def unknown(family: str, given: object, names: Mapping[str, object]) -> ConfigError:
-    """Return the error for what nobody registered, with the nearest name that was."""
-    near = nearest(given, names) if isinstance(given, str) else "give its name, or the object itself: "
-    return ConfigError(
-        f"{given!r} is not {family}: {near}there are {', '.join(sorted(names))}", code="config-unknown"
-    )
+        named = config is given
+        raise unknown(self.family, kind, self.types if named else self.names, named)
 
 
 def check_arguments(owner: str, given: Iterable[str], known: Collection[str]) -> None:

@@ -27,6 +27,7 @@ from firesteel._files import named, open_plain, path_of
 from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
+from firesteel.extending import must_be_registered
 from firesteel.models import Sequential
 from firesteel.report import settings
 from firesteel.report.evidence import DisplayNames, Exam, SampledRows, examine
@@ -113,6 +114,9 @@ class RunFolder(Callback):
             return
         self.ours = False
         self.members, self.exams = list[dict[str, Any]](), list[Exam]()
+        must_be_registered(
+            "a run folder", self.model.layers, self.objective.loss, self.objective.metrics, self.model.optimizer
+        )
         self.names.check(self.model.network.inputs, self.model.network.outputs)
         self._take_folder()
         self.ours = True

@@ -13,13 +13,13 @@ import numpy as np
 
 from firesteel.core import initializers
 from firesteel.core.constraints import Constraint
-from firesteel.core.elsewhere import meant
+from firesteel.core.elsewhere import meant, unknown
 from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
 from firesteel.core.layers.reshaping import axis, by_rows, place
 from firesteel.core.layout import ones, row_starts
 from firesteel.core.regularizers import Regularizer
-from firesteel.core.spec import choice, finite, number, unknown, whole
+from firesteel.core.spec import choice, finite, number, whole
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
@@ -585,7 +585,9 @@ ACTIVATIONS: dict[str, Layer | None] = {
 def activation(given: object) -> str:
     """Return the registered name, which is compared without case and underscores; None means "linear"."""
     name = "linear" if given is None else given
-    known = meant(name, ACTIVATIONS) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        raise unknown("an activation", name, ACTIVATIONS)
+    known = name if name in ACTIVATIONS else meant(name, ACTIVATIONS)
     if known is None:
         raise unknown("an activation", name, ACTIVATIONS)
     return known

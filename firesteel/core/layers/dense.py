@@ -169,10 +169,10 @@ def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list
     found: dict[int, list[list[int]]] = {}
     first = None
     for number, (part, shape, made) in enumerate(zip(parts, shapes, shapes[1:], strict=False)):
-        if isinstance(part, Linear) and len(shape) == 1 and shape[0] > 1:
+        if type(part) is Linear and len(shape) == 1 and shape[0] > 1:
             first = number if first is None else first
             found.setdefault(first, []).append([shape[0], made[0], part.use_bias, False])
-        elif isinstance(part, Relu) and first is not None and not found[first][-1][3]:
+        elif type(part) is Relu and first is not None and not found[first][-1][3]:
             found[first][-1][3] = True
         else:
             first = None

@@ -42,7 +42,7 @@ def chosen(loss: Loss, outputs: int, dtype: str) -> tuple[int, Array] | None:
         return CLASSES, np.empty(0, dtype)
     if loss == BinaryCrossentropy():
         return BINARY, np.array([1.0 / outputs], dtype)
-    unit = loss if isinstance(loss, Standardized) else Standardized(loss) if type(loss) in DIFFERENCES else None
+    unit = loss if type(loss) is Standardized else Standardized(loss) if type(loss) in DIFFERENCES else None
     of = get(unit.loss) if unit else None
     if unit is None or of is None or type(of) not in DIFFERENCES or outputs >= FEW:
         return None
