@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from firesteel._model import Model
+from firesteel.core.network import Network, Node
 from firesteel.errors import ConfigError
 from firesteel.layers import Average, Dense, Dropout, Normalization, Rescaling
 from firesteel.losses import Standardized
@@ -151,6 +153,22 @@ def test_targets_far_from_zero_are_averaged_from_the_centres_of_the_members(ends
     assert np.corrcoef(again.predict(X)[:, 0] - 1e9, X[:, 0])[0, 1] > 0.9
     _, error = again.evaluate(X, y, verbose=0)
     assert abs(error - np.abs(again.predict(X)[:, 0] - y).mean()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [(Dense(2), 0), (Dense(2), 0), (Average(), 1, 2), (Dense(3), 3)],
+        [(Dense(2), 0), (Dense(2), 1), (Average(), 1, 2)],
+        [(Dense(2), 0), (Dense(2), 1), (Average(), 2, 2)],
+        [(Dense(2), 0), (Dense(2), 0), (Average(), 2, 1)],
+    ],
+    ids=["a layer behind it", "one behind the other", "one twice", "another order"],
+)
+def test_a_network_with_an_average_in_it_is_no_average_of_members(nodes):
+    made = tuple(Node(layer, tuple(args), number) for number, (layer, *args) in enumerate(nodes))
+    model = Model(Network(made, ((5,),)))
+    assert model.members == [model]
 
 
 def test_an_average_is_of_as_many_centres_as_it_has_inputs():

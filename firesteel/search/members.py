@@ -135,10 +135,23 @@ def _ends(kind: type) -> list[Layer]:
     return [Logarithm(odds=True), Activation("sigmoid")] if kind is Sigmoid else []
 
 
+def _joined(nodes: Sequence[Node]) -> int | None:
+    """Return the number of the node in which `averaged` has joined members; None in a network of another kind."""
+    at = next((number for number, node in enumerate(nodes) if isinstance(node.layer, Average)), None)
+    if at is None:
+        return None
+    starts = (0, *nodes[at].args[:-1])
+    chains = [Node(node.layer, (0 if n in starts else n,), n) for n, node in enumerate(nodes[:at])]
+    behind = [node.layer for node in nodes[at + 1 :]]
+    ordered = all(start < end for start, end in zip(starts, nodes[at].args, strict=True))
+    joined = ordered and nodes[at].args[-1] == at and chains == list(nodes[:at])
+    return at if joined and behind in ([], _ends(Softmax), _ends(Sigmoid)) else None
+
+
 def members_of(model: Model) -> list[Model]:
     """Return the models whose average this is; an ordinary model is its only member."""
     nodes = model.network.nodes
-    at = next((number for number, node in enumerate(nodes) if isinstance(node.layer, Average)), None)
+    at = _joined(nodes)
     if at is None:
         return [model]
     found, start, used = list[Model](), 0, 0
