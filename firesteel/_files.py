@@ -48,7 +48,7 @@ def path_of(given: Any, name: str = "path") -> Path:
     """
     text = os.fspath(given) if isinstance(given, os.PathLike) else given
     with suppress(UnicodeError):
-        if isinstance(text, str) and b"\0" not in os.fsencode(text):
+        if isinstance(text, str) and text and b"\0" not in os.fsencode(text):
             return Path(text)
     raise ConfigError(f"{name}={given!r}: give a path, as text or a pathlib.Path", code="config-path")
 

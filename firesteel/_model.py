@@ -48,6 +48,7 @@ from firesteel.train.engine import Engine
 from firesteel.train.epoch import score
 from firesteel.train.fit import fit
 from firesteel.train.history import History
+from firesteel.train.observers import called_around
 from firesteel.train.recipe import Recipe, strategy_of
 from firesteel.train.rounds import predict
 from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
@@ -96,7 +97,6 @@ class Model:
         if loss is None:
             raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
         chosen, function, measured = optimizers.get(optimizer), losses.get(loss), listed("metrics", metrics)
-        measured = [_metric(one, function, 1) if isinstance(one, type) else one for one in measured]
         for metric in measured:
             _metric(metric, function, 1)
         if OWN:
@@ -380,7 +380,8 @@ class Model:
             recipe = Recipe(*how, evaluate_averaged=evaluate_averaged)
             if validation_data is not None:
                 held = self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's ")
-            called = [*_printers(verbose), *listed("callbacks", callbacks, Callback)]
+            given = listed("callbacks", callbacks, Callback)
+            called = [*_printers(verbose, given), *given]
             place = kept.place(checkpoint, called)
             if place is not None:
                 must_be_registered("a checkpoint", self.layers, self._how)
@@ -506,12 +507,14 @@ class Model:
         features: str | Sequence[str] | None = None,
         label: str | Sequence[str] | None = None,
         weight: str | None = None,
+        callbacks: Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
         """Return [loss, *metrics] over the rows, or a dictionary of them; the arguments are those of `fit`."""
+        called = listed("callbacks", callbacks, Callback)
         opened = self.opened(x, y, sample_weight=sample_weight, features=features, label=label, weight=weight)
         with opened as (objective, engine):
-            means = score(engine, objective, self.theta)
+            means = called_around(called, self, "test", lambda: score(engine, objective, self.theta))
         if verbose:
             say(console.shown(means))
         return means if return_dict else list(means.values())
@@ -538,11 +541,21 @@ class Model:
         return measured([rows], places_of(self.schema, objective.network.inputs))
 
     @spelled
-    def predict(self, x: Any, *, features: str | Sequence[str] = "features") -> Any:
+    def predict(
+        self,
+        x: Any,
+        *,
+        features: str | Sequence[str] = "features",
+        callbacks: Sequence[Callback] | None = None,
+    ) -> Any:
         """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
 
         The column holds the outputs as an array and is lazy: nothing runs before it is asked for.
         """
+        called = listed("callbacks", callbacks, Callback)
+        return called_around(called, self, "predict", lambda: self._predicted(x, features), "outputs")
+
+    def _predicted(self, x: Any, features: str | Sequence[str]) -> Any:
         if is_frame(x):
             return _frames().predict(x, self.network, self.theta, features)
         array = features_of(self._flat(x), inputs=self._inputs)
@@ -633,8 +646,12 @@ class Model:
         return store.to_bytes(self.network, self.theta, extra, vectors)
 
 
+ACCURACY = ("accuracy", "acc")
+"""Names of the accuracy that suits the loss."""
+
+
 def _metric(given: Any, loss: Loss, outputs: int) -> Metric:
-    if given in ("accuracy", "acc") or (isinstance(given, str) and meant(given, ("accuracy", "acc"))):
+    if isinstance(given, str) and (given in ACCURACY or meant(given, ACCURACY)):
         return metrics.suited(loss, outputs)
     metric: Metric = metrics.get(given)
     return metric
@@ -651,11 +668,13 @@ def _named(given: Sequence[str | Metric]) -> dict[str, str | Metric]:
     return found
 
 
-def _printers(verbose: int | str) -> list[Callback]:
-    """Return what prints, as Keras's `verbose` says it."""
+def _printers(verbose: int | str, given: Sequence[Callback]) -> list[Callback]:
+    """Return what prints, as Keras's `verbose` says it, besides what draws bars already."""
     chosen = verbose if isinstance(verbose, Real) else 1 if str(verbose) == "auto" else None
     if chosen not in (0, 1, 2):
         raise ConfigError(f"verbose={verbose!r}: it must be 0, 1, 2 or 'auto'", code="config-value")
+    if console.Progbar in map(type, given):
+        return []
     return [console.Progbar()] if chosen == 1 else [console.Quiet()] if chosen else []
 
 

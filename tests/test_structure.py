@@ -53,6 +53,7 @@ CATALOGUES = [
         "core.schedules",
         "train.callbacks",
     ],
+    "train.observers",
     "train.savers",
     *[
         name

@@ -1,7 +1,7 @@
 """What arguments are called in other libraries, so that an error can say what they are called here."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from firesteel.errors import ConfigError
 
@@ -54,14 +54,16 @@ def check_class(kind: type) -> None:
         )
 
 
-def meant(name: str, known: Iterable[str]) -> str | None:
+def meant(name: str, known: Collection[str]) -> str | None:
     """Return the known name that is this one but for case and underscores; None where none is.
 
     >>> meant("HeNormal", ["he_normal", "zeros"]), meant("l1l2", ["l1", "l1_l2"]), meant("mean", ["max"])
     ('he_normal', 'l1_l2', None)
     """
+    if name in known:
+        return name
     same = {word.replace("_", "").lower(): word for word in known}
-    return name if name in same.values() else same.get(name.replace("_", "").lower())
+    return same.get(name.replace("_", "").lower())
 
 
 def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:

@@ -9,7 +9,6 @@ z_k is an output, y_k its target and r_k = z_k - y_k.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from inspect import Parameter, Signature, signature
-from types import FunctionType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -545,7 +544,7 @@ FUSED = CategoricalCrossentropy(), SparseCategoricalCrossentropy()
 
 
 def function_of(name: str, loss: Loss) -> Callable[..., Array]:
-    """Return a loss as a function of (y_true, y_pred) and its fields, which carries the loss, so that `get` takes it.
+    """Return a loss as a function of (y_true, y_pred) and its fields, which `get` takes in place of the loss.
 
     >>> function_of("huber", Huber())([[0.0]], [[3.0]], delta=2.0)
     array([4.])
@@ -559,18 +558,8 @@ def function_of(name: str, loss: Loss) -> Callable[..., Array]:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return the loss of each row, as `{kind.__name__}(...).of(y_true, y_pred)`.\n\n{formula}"
     both = [Parameter(one, Parameter.POSITIONAL_OR_KEYWORD) for one in ("y_true", "y_pred")]
-    vars(function).update(loss=loss, __signature__=Signature([*both, *signature(kind).parameters.values()]))
+    vars(function).update(stands_for=kind, __signature__=Signature([*both, *signature(kind).parameters.values()]))
     return function
 
 
-def carried(given: object) -> Any:
-    """Return the loss that a function carries, and anything else as it is."""
-    return vars(given).get("loss", given) if isinstance(given, FunctionType) else given
-
-
-class _resolver(resolver):  # noqa: N801  (used as a function)
-    def __call__(self, given: Any) -> Any:
-        return super().__call__(carried(given))
-
-
-get = _resolver("a loss", Loss, LOSSES)
+get = resolver("a loss", Loss, LOSSES)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from firesteel.core import losses
 from firesteel.core.layers.activation import log_softmax, softplus
-from firesteel.core.losses import LOSSES, BinaryCrossentropy, Crossentropy, Loss, carried
+from firesteel.core.losses import LOSSES, BinaryCrossentropy, Crossentropy, Loss
 from firesteel.core.spec import Spec, choice, flag, integer, number, optional, resolver, word
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
@@ -622,9 +622,8 @@ METRICS |= {name: MeanLoss(losses.get(name)) for name in LOSSES if name not in M
 
 class _resolver(resolver):  # noqa: N801  (used as a function)
     def __call__(self, given: Any) -> Any:
-        loss = carried(given)
-        kind = loss if isinstance(loss, type) else type(loss)
-        return MeanLoss(loss) if issubclass(kind, Loss) else super().__call__(given)
+        kind = given if isinstance(given, type) else getattr(given, "stands_for", type(given))
+        return MeanLoss(given) if issubclass(kind, Loss) else super().__call__(given)
 
 
 get = _resolver("a metric", Metric, METRICS)

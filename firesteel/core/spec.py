@@ -246,7 +246,8 @@ def choice(default: Any, resolve: Callable[[Any], Any]) -> Any:
 class resolver:  # noqa: N801  (used as a function)
     """resolve(given) turns a name, a config, a class or a spec of one family into a spec of that family.
 
-    Names are compared without case and underscores: "he_normal", "HeNormal".  A class means its defaults.
+    Names are compared without case and underscores: "he_normal", "HeNormal".  A class means its defaults, and so does
+    what has one as `stands_for`.
     family: what to call it in messages.  names: the family's registry, {name users type: spec}.  types: the classes
     that configs name, {name: class}; `extending.py` adds users' own.
     """
@@ -258,7 +259,7 @@ class resolver:  # noqa: N801  (used as a function)
     def __call__(self, given: Any) -> Any:
         if isinstance(given, self.base):
             return given
-        kind: Any = given
+        kind: Any = getattr(given, "stands_for", given)
         config: Mapping[str, Any] = {}
         if isinstance(given, str):
             if (name := given if given in self.names else meant(given, self.names)) is not None:

@@ -19,7 +19,7 @@ from firesteel.core.network import Objective
 from firesteel.core.schedules import Schedule
 from firesteel.core.spec import check_arguments, finite, whole
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError, DivergenceError
+from firesteel.errors import ConfigError
 from firesteel.train.engine import ROWS, Engine
 from firesteel.train.epoch import Watcher
 from firesteel.train.history import UNMEASURED, History, Row
@@ -33,10 +33,8 @@ __all__ = [
     "BoldDriver",
     "Callback",
     "EarlyStopping",
-    "LambdaCallback",
     "LearningRateScheduler",
     "ReduceLROnPlateau",
-    "TerminateOnNaN",
 ]
 
 Logs = Mapping[str, Any] | None
@@ -83,19 +81,19 @@ class Callback:
         """Take what scores the rows, and the engines that hold them while training goes on."""
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Hear that training begins."""
+        """Called when training begins."""
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Hear that training has ended, with the last epoch's logs."""
+        """Called when training has ended, with the last epoch's logs."""
 
     def on_train_error(self, error: BaseException) -> None:
-        """Hear that training was ended by an error or an interrupt; the model has the last good weights."""
+        """Called when an error or an interrupt has ended training; the model has the last good weights."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Hear that an epoch begins, counted from 0."""
+        """Called when an epoch begins, counted from 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Hear that an epoch has ended: logs are its losses and metrics, `val_` ones included."""
+        """Called when an epoch has ended: logs are its losses and metrics, `val_` ones included."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Called when a step begins, counted from 0 in each epoch."""
@@ -112,20 +110,52 @@ class Callback:
         """Another name of `on_train_batch_end`, which calls it."""
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Hear that the validation rows are evaluated."""
+        """Called before an evaluation, of validation rows too."""
 
     def on_test_end(self, logs: Logs = None) -> None:
-        """Hear what that gave."""
+        """Called after an evaluation, with its losses and metrics."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Called after `on_test_begin`, once: all rows are one batch, number 0."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Called before `on_test_end`, once, with the same logs."""
+
+    def on_predict_begin(self, logs: Logs = None) -> None:
+        """Called before a prediction, and never in training."""
+
+    def on_predict_end(self, logs: Logs = None) -> None:
+        """Called after a prediction."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """Called after `on_predict_begin`, once: all rows are one batch, number 0."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Called before `on_predict_end`, once, with the predictions as "outputs"."""
 
 
+LOGGED = ("on_train_begin", "on_train_end", "on_test_begin", "on_test_end", "on_predict_begin", "on_predict_end")
+BATCHES = ("on_batch", "on_train_batch", "on_test_batch", "on_predict_batch")
 HOOKS = {
-    **dict.fromkeys(("on_train_begin", "on_train_end", "on_test_begin", "on_test_end"), ("logs",)),
+    **dict.fromkeys(LOGGED, ("logs",)),
     **dict.fromkeys(("on_epoch_begin", "on_epoch_end"), ("epoch", "logs")),
-    **dict.fromkeys(("on_train_batch_begin", "on_train_batch_end"), ("batch", "logs")),
-    **dict.fromkeys(("on_batch_begin", "on_batch_end"), ("batch", "logs")),
+    **{f"{name}_{when}": ("batch", "logs") for name in BATCHES for when in ("begin", "end")},
     "on_train_error": ("error",),
 }
 """What each hook is called with, by position."""
+STEPS = [f"{name}_{when}" for name in BATCHES[:2] for when in ("begin", "end")]
+"""Hooks of a step."""
+HOOKS_ELSEWHERE = {
+    "on_fit_start": "on_train_begin",
+    "on_fit_end": "on_train_end",
+    "on_train_epoch_start": "on_epoch_begin",
+    "on_train_epoch_end": "on_epoch_end",
+    "on_validation_start": "on_test_begin",
+    "on_validation_begin": "on_test_begin",
+    "on_validation_end": "on_test_end",
+    "on_validation_epoch_end": "on_test_end",
+}
+"""What other libraries call a hook: its name here."""
 
 
 def takes(function: object, count: int) -> bool | None:
@@ -144,7 +174,7 @@ def takes(function: object, count: int) -> bool | None:
     return None if open_ended else True
 
 
-def _check_hook(owner: str, hook: str, function: object) -> None:
+def check_hook(owner: str, hook: str, function: object) -> None:
     """Raise ConfigError unless a function can be called as a hook is."""
     if takes(function, len(HOOKS[hook])) is False:
         raise ConfigError(
@@ -152,13 +182,35 @@ def _check_hook(owner: str, hook: str, function: object) -> None:
         )
 
 
+def check(callback: object) -> None:
+    """Raise ConfigError for what is no callback, or has a hook that cannot be called, or one that never is."""
+    kind = type(callback).__name__
+    if not isinstance(callback, Callback):
+        raise ConfigError(
+            f"{callback!r} is not a callback: give objects of firesteel.callbacks, or of a class of your own "
+            "made from firesteel.callbacks.Callback",
+            code="config-callback",
+        )
+    for hook in HOOKS:
+        check_hook(f"{kind}.{hook}", hook, getattr(callback, hook))
+    for name in dir(callback):
+        if name.startswith("on_") and name not in HOOKS and callable(getattr(callback, name)):
+            raise ConfigError(
+                f"{kind}.{name} is never called: {nearest(name, HOOKS, HOOKS_ELSEWHERE)}hooks are "
+                f"{', '.join(HOOKS)}; a method of another kind needs a name that does not begin with on_",
+                code="config-callback",
+            )
+
+
 class Monitor(Callback):
     """Base of what watches one value of the logs.
 
     larger: whether larger is better; None until a training says so of the metric, where mode is "auto".
+    best: the best value so far; infinite, or minus infinity, before there is one.
     """
 
     larger: bool | None
+    best: float = math.inf
 
     def __init__(self, monitor: str, mode: str, min_delta: float, verbose: int) -> None:
         if not isinstance(monitor, str):
@@ -195,6 +247,10 @@ class Monitor(Callback):
                 code="config-monitor",
             )
 
+    def worst(self) -> float:
+        """Return what every value is better than."""
+        return -math.inf if self.larger else math.inf
+
     def say(self, text: str) -> None:
         """Print, if that was asked for."""
         if self.verbose:
@@ -208,6 +264,8 @@ class EarlyStopping(Monitor):
     baseline: what must also be beaten for the waiting to start again.
     restore_best_weights: the best epoch's weights and moments are the result.
     start_from_epoch: the first epoch that counts.
+    As in Keras `best`, `best_epoch` and `wait` are there after each epoch; `stopped_epoch`, 0 if it did not stop, and
+    `best_weights`, if these are restored, after training.
 
     >>> EarlyStopping(patience=3, restore_best_weights=True).rule().patience
     3
@@ -230,7 +288,8 @@ class EarlyStopping(Monitor):
         self.patience, self.baseline = _at_least("patience", patience, 0), threshold("baseline", baseline)
         self.start_from_epoch = _at_least("start_from_epoch", start_from_epoch, 0)
         self.restore_best_weights = bool(restore_best_weights)
-        self.stopped_epoch, self.best_epoch = 0, 0
+        self.stopped_epoch, self.best_epoch, self.wait = 0, 0, 0
+        self.best_weights: list[Array] | None = None
 
     def rule(self) -> Stopping:
         """Return what the loop watches."""
@@ -244,22 +303,35 @@ class EarlyStopping(Monitor):
             restore=self.restore_best_weights,
         )
 
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.stopped_epoch, self.best_weights = 0, None
+        self._follow()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self._follow()
+
+    def _follow(self) -> None:
+        """Read off the history what has been best, and for how long."""
+        rows = self.model.history.rows
+        at, _, value, self.wait = self.rule().watched(rows)
+        self.best = self.worst() if value is None else value
+        self.best_epoch = 0 if at is None else rows[at]["epoch"]
+
     def on_train_end(self, logs: Logs = None) -> None:
         rows, rule = self.model.history.rows, self.rule()
-        best = rule.best(rows)
         if rule.ended(rows):
             self.stopped_epoch = rows[-1]["epoch"]
             self.say(f"Epoch {self.stopped_epoch + 1}: early stopping")
-        if best is not None:
-            self.best_epoch = rows[best]["epoch"]
-            if self.restore_best_weights:
-                self.say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+        if self.restore_best_weights and rule.best(rows) is not None:
+            self.best_weights = self.model.get_weights()
+            self.say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
 
 
 class ReduceLROnPlateau(Monitor):
     """Multiplies the learning rate by `factor` after `patience` epochs in which `monitor` has not become better.
 
     cooldown: epochs after that in which nothing is counted.  min_lr: where it ends.
+    As in Keras `best`, `wait` and `cooldown_counter` are there after each epoch.
 
     >>> ReduceLROnPlateau(factor=0.5, patience=2).cooldown
     0
@@ -281,9 +353,11 @@ class ReduceLROnPlateau(Monitor):
             raise ConfigError(f"factor={factor!r}: it must be in [0, 1)", code="config-value")
         self.factor, self.patience = factor, _at_least("patience", patience, 0)
         self.cooldown, self.min_lr = _at_least("cooldown", cooldown, 0), _number("min_lr", min_lr)
+        self.wait, self.cooldown_counter = 0, 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self.model.learning_rate = self.model.learning_rate
+        self._is_due(self.model.history.rows)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         rate = self.model.learning_rate
@@ -292,7 +366,7 @@ class ReduceLROnPlateau(Monitor):
             self.say(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {self.model.learning_rate}.")
 
     def _is_due(self, rows: Sequence[Row]) -> bool:
-        """Return whether the last of these rows ends the patience."""
+        """Return whether the last of these rows ends the patience, and remember what they have come to."""
         best, waited, cooling, due = None, 0, 0, False
         for row in rows:
             now, due = row[self.monitor], False
@@ -305,6 +379,7 @@ class ReduceLROnPlateau(Monitor):
                 due = waited >= self.patience
                 if due and row["learning_rate"] > self.min_lr:
                     cooling, waited = self.cooldown, 0
+        self.best, self.wait, self.cooldown_counter = self.worst() if best is None else best, waited, cooling
         return due
 
 
@@ -366,50 +441,6 @@ class BoldDriver(Callback):
         self.rule = Bold(form, up, down, tolerance)
 
 
-class TerminateOnNaN(Callback):
-    """Raises DivergenceError at the first step with a loss that is infinite or NaN.
-
-    Every fit does so at the end of the epoch; with this one it does not take as long where steps can be seen.
-
-    >>> TerminateOnNaN().on_train_batch_end(7, {"loss": float("nan")})
-    Traceback (most recent call last):
-    firesteel.errors.DivergenceError: the loss became infinite or NaN in step 8 of the epoch [diverged]
-    """
-
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        if logs is not None and not math.isfinite(logs["loss"]):
-            raise DivergenceError(f"the loss became infinite or NaN in step {batch + 1} of the epoch")
-
-
-class LambdaCallback(Callback):
-    """Calls functions in place of hooks; those not given do nothing.
-
-    Each is called as its hook is, by position: with (epoch, logs), (batch, logs) or (logs).
-    Raises ConfigError for one that cannot be.
-
-    >>> LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"])).on_epoch_end(0, {"loss": 0.5})
-    0 0.5
-    """
-
-    def __init__(
-        self,
-        on_epoch_begin: Callable[[int, Logs], Any] | None = None,
-        on_epoch_end: Callable[[int, Logs], Any] | None = None,
-        on_train_begin: Callable[[Logs], Any] | None = None,
-        on_train_end: Callable[[Logs], Any] | None = None,
-        on_train_batch_begin: Callable[[int, Logs], Any] | None = None,
-        on_train_batch_end: Callable[[int, Logs], Any] | None = None,
-        on_batch_begin: Callable[[int, Logs], Any] | None = None,
-        on_batch_end: Callable[[int, Logs], Any] | None = None,
-        on_test_begin: Callable[[Logs], Any] | None = None,
-        on_test_end: Callable[[Logs], Any] | None = None,
-    ) -> None:
-        given = {name: value for name, value in locals().items() if name.startswith("on_") and value is not None}
-        for name, function in given.items():
-            _check_hook(f"LambdaCallback({name}=...)", name, function)
-            setattr(self, name, function)
-
-
 def _at_least(name: str, value: Any, low: int) -> int:
     number = whole(value)
     if number is None or number < low:
@@ -454,14 +485,7 @@ class Conductor(Watcher):
     ) -> None:
         early, drivers = list[EarlyStopping](), list[Bold]()
         for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise ConfigError(
-                    f"{callback!r} is not a callback: give objects of firesteel.callbacks, or of a class of your own "
-                    "made from firesteel.callbacks.Callback",
-                    code="config-callback",
-                )
-            for hook in HOOKS:
-                _check_hook(f"{type(callback).__name__}.{hook}", hook, getattr(callback, hook))
+            check(callback)
             if isinstance(callback, Monitor) and getattr(callback, "save_best_only", True):
                 callback.watch(objective, engines[1] is not None)
             if isinstance(callback, SETTERS) and model.state.learning_rate is None:
@@ -473,7 +497,7 @@ class Conductor(Watcher):
                     )
             early += [callback] if isinstance(callback, EarlyStopping) else []
             drivers += [callback.rule] if isinstance(callback, BoldDriver) else []
-            if any(_overrides(callback, hook) for hook in HOOKS if "batch" in hook):
+            if any(_overrides(callback, hook) for hook in STEPS):
                 self.batches = self.batch
         if sum(callback.restore_best_weights for callback in early) > 1:
             raise ConfigError("two EarlyStopping cannot both restore their best weights", code="config-callback")
@@ -516,6 +540,8 @@ class Conductor(Watcher):
         held = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
         if held:
             self._tell("on_test_begin", {})
+            self._tell("on_test_batch_begin", 0, {})
+            self._tell("on_test_batch_end", 0, held)
             self._tell("on_test_end", held)
         state = self._tell("on_epoch_end", row["epoch"], logs)
         self.stop = self.model.stop_training

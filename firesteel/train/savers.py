@@ -13,6 +13,7 @@ from typing import Any
 
 from firesteel._files import check_folder, check_place, named, open_plain, path_of
 from firesteel.core.network import Objective
+from firesteel.core.spec import whole
 from firesteel.errors import ConfigError
 from firesteel.train.callbacks import Callback, Logs, Monitor, threshold
 from firesteel.train.engine import Engine
@@ -25,7 +26,10 @@ class ModelCheckpoint(Monitor):
     """Saves the model after each epoch, or after each that is better than all before.
 
     filepath: may hold names in braces, such as "{epoch:02d}-{val_loss:.2f}.firesteel"; epochs count from 1 there.
+    save_freq: "epoch", or a number of batches: then it is the end of the first epoch with so many since the last time
+    that counts, because a model has new weights when an epoch ends.
     initial_value_threshold: what the first one saved must be better than.
+    As in Keras `best` is there after each epoch.
     Folders are made; a place that cannot be written is refused at the start.
 
     >>> ModelCheckpoint("best.firesteel", monitor="val_accuracy", save_best_only=True).monitor
@@ -41,9 +45,15 @@ class ModelCheckpoint(Monitor):
         verbose: int = 0,
         save_best_only: bool = False,
         mode: str = "auto",
+        save_freq: str | int = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, 0.0, verbose)
+        if save_freq != "epoch" and (whole(save_freq) or 0) < 1:
+            raise ConfigError(
+                f"save_freq={save_freq!r}: it must be 'epoch' or a number of batches", code="config-value"
+            )
+        self.save_freq, self.every = save_freq, 1
         self.filepath, self.save_best_only = str(path_of(filepath, "filepath")), save_best_only
         self.threshold = threshold("initial_value_threshold", initial_value_threshold)
 
@@ -52,6 +62,8 @@ class ModelCheckpoint(Monitor):
         self.logged = [*known, *(f"val_{name}" for name in objective.names if validation is not None)]
 
     def on_train_begin(self, logs: Logs = None) -> None:
+        self.every = 1 if self.save_freq == "epoch" else -(-int(self.save_freq) // self.params["steps"])
+        self.best = self.worst() if self.threshold is None else self.threshold
         place = self._path(0, dict.fromkeys(self.logged, 0.5))
         folder = Path(self.filepath).parent
         if "{" not in str(folder):
@@ -60,12 +72,16 @@ class ModelCheckpoint(Monitor):
             check_folder(next(above for above in folder.parents if "{" not in str(above)))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        rows = self.model.history.rows
+        if len(rows) % self.every:
+            return
         if self.save_best_only:
-            *before, now = (row[self.monitor] for row in self.model.history.rows)
-            best = self.threshold
-            for value in before:
-                best = value if better(value, best, bool(self.larger)) else best
-            if not better(now, best, bool(self.larger)):
+            best, due = self.threshold, False
+            for row in rows[self.every - 1 :: self.every]:
+                due = better(row[self.monitor], best, bool(self.larger))
+                best = row[self.monitor] if due else best
+            self.best = self.worst() if best is None else best
+            if not due:
                 return
         path = self._path(epoch, logs or {})
         with suppress(OSError):  # saving says why it could not be made

@@ -63,17 +63,19 @@ class Stopping:
 
     def best(self, rows: Sequence[Row]) -> int | None:
         """Return the place of the best row, of equal ones the first; None while none counts."""
-        return self._watched(rows)[0]
+        return self.watched(rows)[0]
 
     def ended(self, rows: Sequence[Row]) -> bool:
         """Return whether these rows are enough."""
-        if self.patience is not None and len(rows) > 1 and self._watched(rows)[1] >= max(1, self.patience):
+        if self.patience is not None and len(rows) > 1 and self.watched(rows)[1] >= max(1, self.patience):
             return True
         before, now = rows[-2]["loss"] if len(rows) > 1 else math.inf, rows[-1]["loss"]
         return self.tolerance > 0 and abs(before - now) <= self.tolerance * abs(before) < math.inf
 
-    def _watched(self, rows: Sequence[Row]) -> tuple[int | None, int]:
-        """Return the place of the best row, and how many rows have been waited for a better one."""
+    def watched(self, rows: Sequence[Row]) -> tuple[int | None, int, float | None, int]:
+        """Return the place of the best row, and how many rows have been waited for a better one; and the best value,
+        and how many rows ago it was better than all before and than `baseline`.
+        """
         best, value, waited, improved = None, None, 0, False
         for at, row in enumerate(rows):
             if self.start and row["epoch"] < self.start:
@@ -86,7 +88,7 @@ class Stopping:
                 best, value = at, now
                 if self.baseline is None or better(now, self.baseline, self.larger, self.min_delta):
                     waited = 0
-        return best, 0 if improved else waited
+        return best, 0 if improved else waited, value, waited
 
 
 # Divergence

@@ -284,7 +284,7 @@ def test_every_loss_is_a_function_of_arrays_of_any_shape(name):
     assert loss(y, p) == pytest.approx(expected.mean(), rel=1e-6)
     assert loss(y, p, np.eye(4)[:, :2]) == pytest.approx((function(y, p) * np.eye(4)[:, :2]).mean())
     assert function.__name__ == name and type(loss).__name__ in function.__doc__
-    assert get(function) is loss and function(y.astype(np.float32), p.astype(np.float32)).dtype == np.float32
+    assert get(function) == loss and function(y.astype(np.float32), p.astype(np.float32)).dtype == np.float32
 
 
 def test_a_function_takes_the_fields_of_its_loss():

@@ -151,7 +151,11 @@ def test_a_metric_of_rows_is_one_dot_product(name):
 def test_a_loss_is_a_metric_by_its_name_as_an_object_and_as_a_function(loss):
     metric = metrics.get(loss)
     assert metrics.get(type(loss)) == MeanLoss(type(loss)()) and metrics.get(type(loss)).loss == type(loss)()
-    assert metric == MeanLoss(loss) == metrics.get(function_of("loss", loss)) and not metric.larger_is_better
+    assert (
+        metric == MeanLoss(loss)
+        and metrics.get(function_of("loss", loss)) == MeanLoss(type(loss))
+        and not metric.larger_is_better
+    )
     assert metric.differences == loss.differences
     assert metrics.name_of(metric) in LOSSES and type(LOSSES[metrics.name_of(metric)]) is type(loss)
     assert metrics.get(json.loads(json.dumps(metric.to_config()))) == metric

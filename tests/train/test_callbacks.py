@@ -26,6 +26,7 @@ from firesteel.errors import ConfigError, DivergenceError, StoreError
 from firesteel.layers import Dense
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import SGD
+from firesteel.train.callbacks import HOOKS
 from firesteel.train.strategies import Gradient
 
 RNG = np.random.default_rng(0)
@@ -37,9 +38,12 @@ EVERY = {
     "BoldDriver": lambda folder: BoldDriver(),
     "CSVLogger": lambda folder: CSVLogger(folder / "log.csv"),
     "EarlyStopping": lambda folder: EarlyStopping(patience=5, restore_best_weights=True),
+    "History": lambda folder: face.History(),
     "LambdaCallback": lambda folder: LambdaCallback(on_epoch_end=lambda epoch, logs: None),
     "LearningRateScheduler": lambda folder: LearningRateScheduler(lambda epoch, rate: 0.9 * rate),
     "ModelCheckpoint": lambda folder: ModelCheckpoint(folder / "best.firesteel", save_best_only=True),
+    "ProgbarLogger": lambda folder: face.ProgbarLogger(),
+    "Recorder": lambda folder: face.Recorder(),
     "ReduceLROnPlateau": lambda folder: ReduceLROnPlateau(patience=1, factor=0.5),
     "TensorBoard": lambda folder: TensorBoard(folder / "logs"),
     "TerminateOnNaN": lambda folder: TerminateOnNaN(),
@@ -80,6 +84,15 @@ class Diary(Callback):
 
     def on_test_end(self, logs=None):
         self.told.append(("test ends", sorted(logs)))
+
+
+class Called(Callback):
+    """Writes down each hook with what it was called with."""
+
+    def __init__(self):
+        self.told = []
+        for hook in HOOKS:
+            setattr(self, hook, lambda *given, hook=hook: self.told.append((hook, *given)))
 
 
 class Steps(Callback):
@@ -143,6 +156,45 @@ def test_batch_hooks_see_each_step_of_a_shard_that_is_alone_and_each_round_of_ot
     assert last == pytest.approx(history.history["loss"], rel=1e-12)
     fit(plain, None, epochs=3, strategy=strategy, shards=shards)
     assert plain.fingerprint() == model.fingerprint()
+
+
+def test_an_evaluation_and_a_prediction_call_their_hooks_as_one_batch():
+    model, seen = build(), Called()
+    means = model.evaluate(X, Y, verbose=0, return_dict=True, callbacks=[seen])
+    assert seen.told == [
+        ("on_test_begin", {}),
+        ("on_test_batch_begin", 0, {}),
+        ("on_test_batch_end", 0, means),
+        ("on_test_end", means),
+    ]
+    seen.told.clear()
+    outputs = model.predict(X, callbacks=seen)
+    assert [hook for hook, *_ in seen.told] == [
+        f"on_predict_{part}" for part in ("begin", "batch_begin", "batch_end", "end")
+    ]
+    assert seen.told[2][1] == 0 and seen.told[2][2]["outputs"] is outputs and seen.model is model
+    seen.told.clear()
+    fit(model, seen, epochs=1)
+    tested = [told for told in seen.told if "test" in told[0]]
+    assert [hook for hook, *_ in tested] == [
+        f"on_test_{part}" for part in ("begin", "batch_begin", "batch_end", "end")
+    ]
+    assert tested[2][1:] == (0, tested[3][1]) and not any("predict" in hook for hook, *_ in seen.told)
+    for wrong in (lambda: model.evaluate(X, Y, callbacks=[print]), lambda: model.predict(X, callbacks=[print])):
+        with pytest.raises(ConfigError, match="is not a callback"):
+            wrong()
+
+
+@pytest.mark.parametrize(
+    "hook, meant",
+    [("on_epoch_ended", "on_epoch_end"), ("on_validation_end", "on_test_end"), ("on_fit_start", "on_train_begin")],
+)
+def test_a_hook_that_is_never_called_is_refused_with_the_one_that_is(hook, meant):
+    model, wrong = build(), type("Mine", (Callback,), {hook: lambda self, *given: None})
+    with pytest.raises(ConfigError, match=rf"Mine\.{hook} is never called: did you mean '{meant}'\?") as caught:
+        fit(model, wrong())
+    assert caught.value.code == "config-callback" and model.history is None
+    fit(model, type("Mine", (Callback,), {"on_gpu": False})(), epochs=1)
 
 
 def test_what_is_no_callback_is_refused():
@@ -259,6 +311,70 @@ def test_the_rate_falls_on_a_plateau_when_that_of_keras_does(case):
     assert rates == pytest.approx(case["rates"], rel=1e-6)
 
 
+def followed(values, larger, min_delta=0.0, patience=0, cooldown=0, baseline=None, **_):
+    """What watches these values knows after each: the best one, since when, and how long it waits and rests."""
+    best, at, wait, cooling = (-math.inf if larger else math.inf), 0, 0, 0
+
+    def beats(now, than):
+        return now - min_delta > than if larger else now + min_delta < than
+
+    for number, now in enumerate(values):
+        cooling, wait = (cooling - 1, 0) if cooling else (0, wait)
+        if beats(now, best):
+            best, at, wait = now, number, 0 if baseline is None or beats(now, baseline) else wait + 1
+        elif not cooling:
+            wait += 1
+            cooling, wait = (cooldown, 0) if cooldown and wait >= patience else (cooling, wait)
+        yield best, at, wait, cooling
+
+
+@pytest.mark.parametrize("larger", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"min_delta": 0.05},
+        {"baseline": 0.4},
+        {"patience": 2, "cooldown": 3},
+        {"patience": 1, "min_delta": 0.1, "cooldown": 1},
+    ],
+    ids=str,
+)
+def test_what_keras_keeps_on_a_callback_is_there_after_each_epoch(settings, larger):
+    values = [0.5, 0.7, 0.45, 0.45, 0.3, 0.6, 0.31, 0.2, 0.8, 0.81, 0.1, 0.9]
+    kind = ReduceLROnPlateau if "cooldown" in settings else EarlyStopping
+    callback = kind(monitor="it", mode="max" if larger else "min", **{"min_delta": 0.0} | settings)
+    rows = []
+    callback.set_model(type("Model", (), {"learning_rate": 0.1, "history": type("History", (), {"rows": rows})()})())
+    callback.on_train_begin()
+    assert callback.best == (-math.inf if larger else math.inf) and callback.wait == 0
+    for epoch, expected in enumerate(followed(values, larger, **settings)):
+        rows.append({"epoch": epoch, "it": values[epoch], "learning_rate": 0.1})
+        callback.on_epoch_end(epoch)
+        best, at, wait, cooling = expected
+        assert (callback.best, callback.wait) == (best, wait), epoch
+        assert (callback.cooldown_counter == cooling) if kind is ReduceLROnPlateau else (callback.best_epoch == at)
+
+
+def test_a_callback_used_again_begins_again():
+    watch = EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True)
+    model = build()
+    fit(model, watch, epochs=5)
+    assert watch.stopped_epoch == 1 and watch.wait == 1 and watch.best == model.history.rows[0]["loss"]
+    assert all(np.array_equal(*pair) for pair in zip(watch.best_weights, model.get_weights(), strict=True))
+    fit(model, watch, epochs=1)
+    assert watch.stopped_epoch == 0 and watch.wait == 0 and watch.best == model.history.rows[0]["loss"]
+
+
+def test_a_history_is_a_callback_and_bars_are_drawn_once(capsys):
+    model, record = build(), face.History()
+    fit(model, [record, face.ProgbarLogger()], verbose=1, epochs=2)
+    assert record.history == model.history.history and record.epoch == [0, 1]
+    assert capsys.readouterr().out.count("Epoch 2/2") == 1
+    fit(model, face.ProgbarLogger(), verbose=0, epochs=1)
+    assert capsys.readouterr().out.count("Epoch 1/1") == 1 and record.epoch == [0, 1]
+
+
 @pytest.mark.parametrize("restore", [True, False])
 def test_early_stopping_ends_training_and_restores_the_best_weights_if_asked(restore, capsys):
     watch = EarlyStopping(patience=3, restore_best_weights=restore, verbose=1)
@@ -298,6 +414,26 @@ def test_checkpoints_are_saved_each_epoch_or_when_better(tmp_path):
         fit(model, ModelCheckpoint(tmp_path / "{loss_}"))
     with pytest.raises(StoreError, match="cannot be written"):
         fit(model, ModelCheckpoint(tmp_path / "best.firesteel" / "no folder"))
+
+
+@pytest.mark.parametrize(
+    "batches, epochs", [(1, [1, 2, 3, 4, 5, 6]), (8, [1, 2, 3, 4, 5, 6]), (9, [2, 4, 6]), (24, [3, 6])]
+)
+def test_checkpoints_are_saved_after_a_number_of_batches(tmp_path, batches, epochs):
+    saves = ModelCheckpoint(tmp_path / "{epoch}", save_freq=batches)
+    best = ModelCheckpoint(tmp_path / "best", save_freq=batches, save_best_only=True)
+    losses = fit(build(), [saves, best], epochs=6).history["val_loss"]
+    assert sorted(int(path.name) for path in tmp_path.glob("?")) == epochs
+    assert best.best == min(losses[epoch - 1] for epoch in epochs)
+    for wrong in (0, -1, 1.5, "batch", None, True):
+        with pytest.raises(ConfigError, match="save_freq="):
+            ModelCheckpoint("m", save_freq=wrong)
+
+
+@pytest.mark.parametrize("make", [BackupAndRestore, CSVLogger, ModelCheckpoint])
+def test_an_empty_path_is_refused(make):
+    with pytest.raises(ConfigError, match="='': give a path"):
+        make("")
 
 
 def test_the_log_holds_every_epoch(tmp_path):

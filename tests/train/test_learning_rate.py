@@ -332,7 +332,9 @@ def test_functions_in_place_of_hooks_are_called_by_position_or_refused_where_the
     count = len(HOOKS[hook])
     for name, function in noted(told := [], count).items():
         told.clear()
-        fit(build("sgd"), LambdaCallback(**{hook: function}), epochs=1)
+        model, callback = build("sgd"), LambdaCallback(**{hook: function})
+        fit(model, callback, epochs=1)
+        model.predict(X, callbacks=callback)
         assert told and set(told) == {count}, name
     wrong = [lambda: None, lambda a, b, c: None, lambda *, epoch, logs: None, 1, "print", Object().none]
     wrong += [lambda logs: None] if count == 2 else [lambda epoch, logs: None]
