@@ -239,3 +239,11 @@ def test_noise_is_the_same_in_both_dtypes_and_nothing_in_use(layer):
 def test_a_rate_is_a_share_below_1(kind, bad):
     with pytest.raises(ConfigError, match="rate must be a number with 0.0 <= rate < 1.0"):
         kind(bad)
+
+
+@pytest.mark.parametrize("kind", [Dropout, GaussianDropout, AlphaDropout])
+@pytest.mark.parametrize("name, why", [("seed", "follows from fit"), ("noise_shape", "a mask of its own")])
+def test_what_keras_has_and_a_layer_that_draws_has_not_is_refused_with_why(kind, name, why):
+    with pytest.raises(ConfigError, match=f"{kind.__name__} has no argument '{name}': .*{why}") as caught:
+        kind(0.5, **{name: 3})
+    assert caught.value.code == "config-argument"

@@ -4,7 +4,7 @@ import functools
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +31,7 @@ __all__ = [
 class _Merge(Layer):
     """Base of the layers that take several values, each of any shape."""
 
-    fewest: ClassVar[int] = 2
-    most: ClassVar[float] = math.inf
+    fewest, most = 2, math.inf
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if not self.fewest <= len(inputs) <= self.most:
@@ -124,7 +123,7 @@ class Subtract(_Elementwise):
     array([[-2., -4.]])
     """
 
-    most: ClassVar[float] = 2
+    most = 2
 
     def merge(self, x: Sequence[Array]) -> Array:
         return np.subtract(*x)
@@ -165,7 +164,7 @@ class Average(_Elementwise):
     array([[2., 4.]])
     """
 
-    fewest: ClassVar[int] = 1
+    fewest = 1
     centres: tuple[float, ...] | None = later(numbers(None, why="inputs are less by them"))
 
     def merged_shape(self, *inputs: Shape) -> Shape:
@@ -183,11 +182,6 @@ class Average(_Elementwise):
 
 class _Extreme(_Elementwise):
     """Base of the layers that take one of the values at each place."""
-
-    pick: ClassVar[np.ufunc]
-
-    def merge(self, x: Sequence[Array]) -> Array:
-        return functools.reduce(self.pick, x)
 
     def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         left = np.ones(y.shape, bool)
@@ -207,7 +201,8 @@ class Maximum(_Extreme):
     array([[3., 9.]])
     """
 
-    pick = np.maximum
+    def merge(self, x: Sequence[Array]) -> Array:
+        return functools.reduce(np.maximum, x)
 
 
 class Minimum(_Extreme):
@@ -220,7 +215,8 @@ class Minimum(_Extreme):
     array([[1., 6.]])
     """
 
-    pick = np.minimum
+    def merge(self, x: Sequence[Array]) -> Array:
+        return functools.reduce(np.minimum, x)
 
 
 class Concatenate(_Merge):
@@ -266,7 +262,7 @@ class Dot(_Merge):
     array([[15.]])
     """
 
-    most: ClassVar[float] = 2
+    most = 2
     axes: int | tuple[int, int] = axis(several=2)
     normalize: bool = flag(False)
 

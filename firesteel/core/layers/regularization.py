@@ -1,7 +1,7 @@
 """Layers that make training harder and leave use alone: dropout and noise, from counted random streams."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,11 +10,30 @@ from firesteel.core.layer import Layer, input_dim
 from firesteel.core.seeds import CACHED
 from firesteel.core.spec import choice, number
 from firesteel.core.types import Array, Pull, Stream, Views
+from firesteel.errors import ConfigError
 
 __all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"]
 
 
-class Dropout(Layer):
+ABSENT = {
+    "noise_shape": "each value has a mask of its own",
+    "seed": "what a layer draws follows from fit(seed=...), its place in the model, the epoch and the step",
+}
+"""Keras's arguments that are not there, and why."""
+
+
+class _Drawn(Layer):
+    """Base of the layers that draw random numbers while training."""
+
+    random = True
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        for name in ABSENT.keys() & given.keys():
+            raise ConfigError(f"{cls.__name__} has no argument {name!r}: {ABSENT[name]}", code="config-argument")
+        return super().__new__(cls, *args, **given)
+
+
+class Dropout(_Drawn):
     """Drops a fraction `rate` of its inputs at random while training, and scales up the rest.
 
     In training y = x m / (1 - rate) with m_i = 0 at probability `rate`, else 1; in use y = x.
@@ -25,7 +44,6 @@ class Dropout(Layer):
     Source: Srivastava et al. 2014, in the "inverted" form that scales while training.
     """
 
-    random = True
     rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
     input_dim: int | None = choice(None, input_dim)
 
@@ -52,7 +70,7 @@ class Dropout(Layer):
         return m.reshape(shape)
 
 
-class GaussianNoise(Layer):
+class GaussianNoise(_Drawn):
     """Adds noise to its inputs while training: y = x + n with n_i drawn from N(0, stddev^2); in use y = x.
 
     >>> GaussianNoise(0.5).apply({}, np.array([[1.0, 2.0]]))[0]
@@ -61,7 +79,6 @@ class GaussianNoise(Layer):
     Source: Bishop 1995, "Training with noise is equivalent to Tikhonov regularization".
     """
 
-    random = True
     stddev: float = number(low=0.0, why="it is the standard deviation of the noise")
     input_dim: int | None = choice(None, input_dim)
 
@@ -74,7 +91,7 @@ class GaussianNoise(Layer):
         return x, lambda d_y, g, wants_x: d_y
 
 
-class GaussianDropout(Layer):
+class GaussianDropout(_Drawn):
     """Multiplies its inputs by noise while training, whose spread is that of `Dropout`; in use y = x.
 
     In training y = x n with n_i drawn from N(1, rate / (1 - rate)).
@@ -88,7 +105,6 @@ class GaussianDropout(Layer):
     Source: Srivastava et al. 2014, section 10.
     """
 
-    random = True
     rate: float = number(low=0.0, below=1.0, why="the noise is as large as dropping this fraction of units")
     input_dim: int | None = choice(None, input_dim)
 
@@ -105,7 +121,7 @@ LOWEST = -1.7580993408473766
 """What "selu" tends to far below 0: what `AlphaDropout` puts in place of what it drops."""
 
 
-class AlphaDropout(Layer):
+class AlphaDropout(_Drawn):
     """Drops a fraction `rate` of its inputs at random while training, and leaves mean 0 and variance 1 as they are.
 
     In training y = a (x m + c (1 - m)) + b with m_i = 0 at probability `rate`, else 1, c = -1.7581, to which "selu"
@@ -120,7 +136,6 @@ class AlphaDropout(Layer):
     Source: Klambauer et al. 2017, section "New dropout technique".
     """
 
-    random = True
     rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
     input_dim: int | None = choice(None, input_dim)
 
