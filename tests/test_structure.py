@@ -21,6 +21,7 @@ TESTS = Path(__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FACE = [
     "_advice",
+    "activations",
     "callbacks",
     "_checkpoints",
     "_console",

@@ -3,9 +3,13 @@
 import importlib
 import json
 
+import numpy as np
 import pytest
 
-from firesteel.layers import Dense
+from firesteel import activations
+from firesteel.core.layers.activation import ACTIVATIONS
+from firesteel.errors import ConfigError, DataError
+from firesteel.layers import Activation, Dense
 
 FAMILIES = ["constraints", "initializers", "losses", "metrics", "optimizers", "regularizers"]
 ALIASES = [
@@ -39,3 +43,32 @@ def test_every_member_of_a_family_goes_to_json_and_comes_back(family):
     for name in face.get.names:
         config = json.loads(json.dumps(face.serialize(face.get(name))))
         assert face.deserialize(config) == face.get(name)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_is_a_function_of_arrays_of_any_shape(name):
+    function, layer = getattr(activations, name), ACTIVATIONS[name]
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)) * 3
+    y = function(x)
+    assert np.array_equal(y.reshape(6, 4), x.reshape(6, 4) if layer is None else layer.apply({}, x.reshape(6, 4))[0])
+    assert np.array_equal(function(x[0]), y[0]) and np.array_equal(function(x[0, 0]), y[0, 0])
+    assert function(1.5).shape == () and function([]).shape == (0,) and function([1, 2]).dtype == np.float64
+    assert function(x.astype(np.float32)).dtype == np.float32 and np.array_equal(function(x), y)
+    assert Dense(3, activation=function) == Dense(3, name) and Activation(function) == Activation(name)
+    assert activations.get(name) is activations.get(function) is function is activations.deserialize(name)
+    assert activations.serialize(function) == name == function.__name__
+    with pytest.raises(ConfigError, match=f"{name} has no argument 'slope_'"):
+        function(x, slope_=1.0)
+    with pytest.raises(DataError, match="x must be an array of numbers"):
+        function("a")
+
+
+def test_functions_of_activations_take_keras_arguments():
+    x = np.array([[-1.0, 2.0], [9.0, 0.5]])
+    assert activations.relu(x, negative_slope=0.5, max_value=6.0).tolist() == [[-0.5, 2.0], [6.0, 0.5]]
+    assert activations.leaky_relu(x, negative_slope=0.1)[0, 0] == -0.1 and activations.leaky_relu(x)[0, 0] == -0.2
+    assert activations.softmax(x, axis=0).tolist() == activations.softmax(x.T).T.tolist()
+    for axis in (2, "0", None):
+        with pytest.raises(ConfigError, match="x has 2 axes"):
+            activations.softmax(x, axis=axis)
+    assert activations.log_softmax(x, axis=0).sum() == pytest.approx(np.log(activations.softmax(x, axis=0)).sum())

@@ -108,8 +108,8 @@ class Loss(Spec):
         >>> MeanAbsoluteError().of([[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]])
         array([1., 0.])
         """
-        p = _floats("y_pred", y_pred)
-        y = _floats("y_true", y_true).astype(p.dtype)
+        p = floats("y_pred", y_pred)
+        y = floats("y_true", y_true).astype(p.dtype)
         if not p.ndim or not p.shape[-1]:
             raise DataError(f"y_pred has shape {p.shape}: its last axis must be that of outputs", code="data-shape")
         outputs = p.shape[-1]
@@ -133,7 +133,7 @@ class Loss(Spec):
         0.5
         """
         losses = self.of(y_true, y_pred)
-        weights = 1.0 if sample_weight is None else _floats("sample_weight", sample_weight)
+        weights = 1.0 if sample_weight is None else floats("sample_weight", sample_weight)
         try:
             return float((losses * np.broadcast_to(weights, losses.shape)).mean())
         except ValueError:
@@ -142,7 +142,7 @@ class Loss(Spec):
             ) from None
 
 
-def _floats(name: str, given: Any) -> Array:
+def floats(name: str, given: Any) -> Array:
     """Return numbers as an array of floats.  Raises DataError for anything else."""
     try:
         array = np.asarray(given)

@@ -583,8 +583,10 @@ ACTIVATIONS: dict[str, Layer | None] = {
 
 
 def activation(given: object) -> str:
-    """Return the registered name, which is compared without case and underscores; None means "linear"."""
-    name = "linear" if given is None else given
+    """Return the registered name, which is compared without case and underscores, or the name of a function of
+    `firesteel.activations`; None means "linear".
+    """
+    name = "linear" if given is None else getattr(given, "stands_for", given)
     if not isinstance(name, str):
         raise unknown("an activation", name, ACTIVATIONS)
     known = name if name in ACTIVATIONS else meant(name, ACTIVATIONS)
