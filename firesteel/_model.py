@@ -54,6 +54,7 @@ from firesteel.train.rounds import predict
 from firesteel.train.source import Source, Survey, check_kind, check_targets, check_width
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
+from firesteel.utils import SEEDS
 
 
 class CompileSettings(NamedTuple):
@@ -175,9 +176,9 @@ class Model:
 
     @property
     def theta(self) -> Array:
-        """All parameters as one vector, (P,), read-only; drawn from seed 0 at first use."""
+        """All parameters as one vector, (P,), read-only; drawn at first use from the default seed."""
         if self._theta is None:
-            self._put(self.network.init(0))
+            self._put(self.network.init(SEEDS[0]))
         assert self._theta is not None
         return self._theta
 
@@ -327,7 +328,7 @@ class Model:
         weight: str | None = None,
         strategy: str | Strategy | None = None,
         shards: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         evaluate_averaged: bool = True,
     ) -> History:
@@ -351,7 +352,7 @@ class Model:
         strategy: "average" trains shards apart and averages them, "gradient" takes one exact step a round; the former
         unless the optimiser searches, as LBFGS does.
         shards: how many parts train apart; 1 on arrays, on frames from the number of rows alone.
-        seed: the root of everything random.
+        seed: the root of everything random; 0 if not given, or that of `firesteel.utils.set_random_seed`.
         checkpoint: a file, or the URL of a folder (s3://..., by fsspec), in which progress is kept: after each epoch,
         and in long ones between rounds.  The same fit called again goes on from there, to the bit, also on other
         partitions or the other engine; a fit that had ended returns at once.  What another training has left
@@ -376,7 +377,8 @@ class Model:
             self._learn(x, y, split)
         try:
             source = self._source(x, y, sample_weight, columns, split, shuffle)
-            how = (epochs, batch_size, chosen, shards, seed, shuffle, initial_epoch, class_weight)
+            drawn = SEEDS[0] if seed is None else seed
+            how = (epochs, batch_size, chosen, shards, drawn, shuffle, initial_epoch, class_weight)
             recipe = Recipe(*how, evaluate_averaged=evaluate_averaged)
             if validation_data is not None:
                 held = self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's ")
@@ -541,13 +543,7 @@ class Model:
         return measured([rows], places_of(self.schema, objective.network.inputs))
 
     @spelled
-    def predict(
-        self,
-        x: Any,
-        *,
-        features: str | Sequence[str] = "features",
-        callbacks: Sequence[Callback] | None = None,
-    ) -> Any:
+    def predict(self, x: Any, *, features: str | Sequence[str] = "features", callbacks: Any = None) -> Any:
         """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
 
         The column holds the outputs as an array and is lazy: nothing runs before it is asked for.

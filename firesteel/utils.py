@@ -8,7 +8,55 @@ import numpy.typing as npt
 from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["to_categorical"]
+__all__ = ["normalize", "set_random_seed", "to_categorical"]
+
+SEEDS = [0]
+"""The seed of what names none."""
+
+
+def set_random_seed(seed: int) -> None:
+    """Set the seed of later fits that name none, and of the first weights of models, in this process.
+
+    Every random number of firesteel comes from the seed of a fit and what the number is for, and never from a
+    generator that is shared; those of Python and NumPy are left alone.  Stages have their own Param `seed`.
+
+    Args:
+        seed: An integer of at least 0; 0 is the default.
+
+    Raises:
+        ConfigError: If it is anything else.
+
+    >>> set_random_seed(7); SEEDS
+    [7]
+    >>> set_random_seed(0)
+    """
+    number = whole(seed)
+    if number is None or number < 0:
+        raise ConfigError(f"seed={seed!r}: it must be an integer of at least 0", code="config-value")
+    SEEDS[:] = [number]
+
+
+def normalize(x: Any, axis: int = -1, order: float = 2) -> npt.NDArray[np.float64]:
+    """Return x / ||x|| along an axis; what is 0 stays 0.
+
+    Args:
+        x: Numbers, of any shape but ().
+        axis: The axis whose numbers are a vector.
+        order: Which norm: 2 for the Euclidean one, 1 for the sum of sizes, np.inf for the largest size.
+
+    Raises:
+        DataError: If x holds no numbers, or has no such axis.
+
+    >>> normalize([[3.0, 4.0], [0.0, 0.0]])
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    try:
+        array = np.asarray(x, np.float64)
+        norms = np.linalg.norm(array, order, axis, keepdims=True)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"x has no vectors along {axis=} of {order=}: {error}", code="data-shape") from None
+    return array / np.where(norms == 0, 1.0, norms)
 
 
 def to_categorical(y: Any, num_classes: int | None = None) -> npt.NDArray[np.float64]:

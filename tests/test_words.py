@@ -10,7 +10,10 @@ from firesteel import activations
 from firesteel.core.layers.activation import ACTIVATIONS
 from firesteel.errors import ConfigError, DataError
 from firesteel.layers import Activation, Dense
+from firesteel.models import Sequential
+from firesteel.utils import SEEDS, normalize, set_random_seed
 
+X = np.random.default_rng(0).normal(size=(40, 3))
 FAMILIES = ["constraints", "initializers", "losses", "metrics", "optimizers", "regularizers"]
 ALIASES = [
     (family, name)
@@ -72,3 +75,43 @@ def test_functions_of_activations_take_keras_arguments():
         with pytest.raises(ConfigError, match="x has 2 axes"):
             activations.softmax(x, axis=axis)
     assert activations.log_softmax(x, axis=0).sum() == pytest.approx(np.log(activations.softmax(x, axis=0)).sum())
+
+
+# Small things of utils
+
+
+def test_a_seed_that_is_set_is_that_of_later_fits_and_of_first_weights():
+    def fitted(**more):
+        model = Sequential([Dense(2, "tanh", input_dim=3), Dense(1)])
+        model.compile("sgd", "mse")
+        first = model.fingerprint()
+        model.fit(X, X[:, 0], verbose=0, **more)
+        return first, model.fingerprint()
+
+    usual = fitted()
+    try:
+        set_random_seed(np.int64(7))
+        chosen = fitted()
+        assert chosen == fitted() and chosen[1] == fitted(seed=7)[1] and fitted(seed=0)[1] == usual[1]
+        assert chosen[0] != usual[0] and chosen[1] != usual[1]
+        for wrong in (-1, 1.5, "1", None, True):
+            with pytest.raises(ConfigError, match="seed="):
+                set_random_seed(wrong)
+        assert SEEDS == [7]
+    finally:
+        set_random_seed(0)
+    assert fitted() == usual == fitted(seed=None)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+@pytest.mark.parametrize("order", [1, 2, 3, np.inf])
+def test_vectors_are_normalized_along_an_axis(axis, order):
+    x = X.reshape(8, 5, 3).copy()
+    x[0] = 0
+    y = normalize(x, axis, order)
+    norms = np.linalg.norm(y, order, axis)
+    np.testing.assert_allclose(norms, np.linalg.norm(x, order, axis) > 0, atol=1e-12)
+    np.testing.assert_allclose(y * np.linalg.norm(x, order, axis, keepdims=True), x, atol=1e-12)
+    for wrong in ((x, 3), ("a",), (1.0,), (x, -1, "many")):
+        with pytest.raises(DataError, match="x has no vectors"):
+            normalize(*wrong)
