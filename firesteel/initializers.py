@@ -3,8 +3,9 @@
 from firesteel.core import initializers as core
 from firesteel.core.initializers import *  # noqa: F403
 from firesteel.core.initializers import INITIALIZERS, get
+from firesteel.core.initializers import IdentityInitializer as Identity
 
 deserialize, serialize = get, core.Initializer.to_config
 globals().update({name: type(one) for name, one in INITIALIZERS.items()})
 
-__all__ = [*core.__all__, *INITIALIZERS, "deserialize", "get", "serialize"]
+__all__ = [*core.__all__, *INITIALIZERS, "Identity", "deserialize", "get", "serialize"]

@@ -20,7 +20,8 @@ def test_every_member_of_a_registry_is_trained(family):
 def test_every_layer_and_every_callback_that_acts_is_trained():
     assert {f"layers/{name}" for name in layers.__all__ if name != "Layer"} <= set(gate.FITS)
     watching = {"BackupAndRestore", "CSVLogger", "Callback", "LambdaCallback", "MlflowCallback", "ModelCheckpoint"}
-    acting = set(callbacks.__all__) - watching - {"TensorBoard"}
+    watching |= {"History", "ProgbarLogger", "Recorder", "TensorBoard"}
+    acting = set(callbacks.__all__) - watching
     assert acting and all(f"callbacks/{name}/{shards}" in gate.FITS for name in acting for shards in (1, 3))
 
 

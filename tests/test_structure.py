@@ -334,7 +334,7 @@ def test_the_face_exports_every_class_of_its_registry_and_the_base(family):
     core, face = (importlib.import_module(f"firesteel.{where}{family}") for where in ("core.", ""))
     registry = getattr(core, family.upper())
     losses = [*importlib.import_module("firesteel.losses").get.types, "LogCoshError"] if family == "metrics" else []
-    words = {*registry, *losses, "schedules", "deserialize", "get", "serialize"}
+    words = {*registry, *losses, "Identity", "schedules", "deserialize", "get", "serialize"}
     assert {type(spec).__name__ for spec in registry.values()} <= set(core.__all__) <= set(face.__all__)
     assert set(face.__all__) <= {*core.__all__, *words} and all(hasattr(face, name) for name in face.__all__)
 

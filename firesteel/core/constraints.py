@@ -9,7 +9,7 @@ from firesteel.core.spec import Spec, integer, number, resolver
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
-__all__ = ["Constraint", "MaxNorm", "NonNeg", "UnitNorm"]
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"]
 
 EPSILON = 1e-7
 """Keeps the division by a norm finite, as in Keras."""
@@ -51,6 +51,39 @@ class MaxNorm(Constraint):
         w *= np.clip(norms, 0, w.dtype.type(self.max_value)) / (norms + w.dtype.type(EPSILON))
 
 
+class MinMaxNorm(Constraint):
+    """Brings the Euclidean norm n of the weights that enter a unit to rate m + (1 - rate) n, with m = n cut to
+    [min_value, max_value].
+
+    rate: the share of the way to go at each update, above 0 and at most 1.
+    axis: along which norms are taken; 0 for the kernel of a Dense layer.
+    Raises ConfigError for a min_value above max_value.
+
+    >>> w = np.array([[3.0, 0.3], [4.0, 0.4]]); MinMaxNorm(1.0, 2.0).apply(w); w.round(4)
+    array([[1.2, 0.6],
+           [1.6, 0.8]])
+    """
+
+    min_value: float = number(0.0, low=0.0, why="it is the smallest norm")
+    max_value: float = number(1.0, low=0.0, why="it is the largest norm")
+    rate: float = number(1.0, above=0.0, why="it is the share of the way that is gone at an update")
+    axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_value > self.max_value or self.rate > 1.0:
+            raise ConfigError(
+                f"{self}: min_value must not be above max_value, and rate not above 1", code="config-value"
+            )
+
+    def apply(self, w: Array) -> None:
+        norms, number = _norms(w, self.axis), w.dtype.type
+        wanted = np.clip(norms, number(self.min_value), number(self.max_value)) * number(self.rate)
+        if self.rate < 1:
+            wanted += norms * number(1 - self.rate)
+        w *= wanted / (norms + number(EPSILON))
+
+
 class NonNeg(Constraint):
     """Sets weights below 0 to 0.
 
@@ -89,6 +122,11 @@ def _norms(w: Array, axis: int) -> Array:
     return norms
 
 
-CONSTRAINTS: dict[str, Spec] = {"max_norm": MaxNorm(), "non_neg": NonNeg(), "unit_norm": UnitNorm()}
+CONSTRAINTS: dict[str, Spec] = {
+    "max_norm": MaxNorm(),
+    "min_max_norm": MinMaxNorm(),
+    "non_neg": NonNeg(),
+    "unit_norm": UnitNorm(),
+}
 
 get = resolver("a constraint", Constraint, CONSTRAINTS)

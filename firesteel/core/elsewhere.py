@@ -37,6 +37,11 @@ ELSEWHERE = {
 """What other libraries call an argument: its name here."""
 
 
+DECAY = "for a rate that falls with the steps give learning_rate=schedules.InverseTimeDecay(0.01, 1.0, decay); "
+INSTEAD = {"decay": DECAY}
+"""What to do in place of an argument that has no other name here."""
+
+
 OURS: list[str] = []
 """The names of firesteel's classes of specs."""
 OWN: list[str] = []
@@ -72,6 +77,8 @@ def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None
     elsewhere: {what other libraries call it: its name here}.
     """
     lower = {word.lower(): word for word in known}
+    if elsewhere is ELSEWHERE and name in INSTEAD and "learning_rate" in lower:
+        return INSTEAD[name]
     near = [name for name in [(elsewhere or {}).get(name)] if name in lower.values()]
     close = difflib.get_close_matches(name[:50].lower(), list(lower), n=1, cutoff=0.5)
     near = near or [lower[word] for word in close]

@@ -20,6 +20,7 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "IdentityInitializer",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
@@ -74,6 +75,33 @@ class Constant(Initializer):
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return np.full(shape, self.value)
+
+
+class IdentityInitializer(Initializer):
+    """gain times the identity matrix, with zeros around it where the matrix is not square.
+
+    Raises ConfigError for an array that is no matrix.
+
+    >>> IdentityInitializer(2.0).draw(np.random.default_rng(0), (2, 3))
+    array([[2., 0., 0.],
+           [0., 2., 0.]])
+    """
+
+    gain: float = number(1.0, why="it is the number on the diagonal")
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        return self.gain * np.eye(*_matrix(self, shape))
+
+
+def _matrix(initializer: Initializer, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the shape of a matrix.  Raises ConfigError for any other."""
+    if len(shape) != 2:
+        raise ConfigError(
+            f"{type(initializer).__name__} draws matrices, and this array has {len(shape)} "
+            f"{'axis' if len(shape) == 1 else 'axes'}: give biases another initializer",
+            code="config-shape",
+        )
+    return shape
 
 
 class RandomNormal(Initializer):
@@ -202,11 +230,7 @@ class Orthogonal(Initializer):
     gain: float = number(1.0, why="it is the length of a column")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        if len(shape) != 2:
-            raise ConfigError(
-                f"Orthogonal draws matrices, and this array has {len(shape)} axis: give biases another initializer",
-                code="config-shape",
-            )
+        shape = _matrix(self, shape)
         q = rng.standard_normal((min(shape), max(shape)))
         for k, row in enumerate(q):
             row /= math.sqrt(np.square(row).sum())
@@ -292,6 +316,7 @@ INITIALIZERS: dict[str, Spec] = {
     "glorot_uniform": GlorotUniform(),
     "he_normal": HeNormal(),
     "he_uniform": HeUniform(),
+    "identity": IdentityInitializer(),
     "lecun_normal": LecunNormal(),
     "lecun_uniform": LecunUniform(),
     "normal": RandomNormal(),

@@ -48,11 +48,13 @@ class Loss(Spec):
     targets: what the targets must be: "real", "unit" (numbers in [0, 1]), "class" (integers 0..O-1, T = 1), "count"
     (numbers of at least 0) or "sign" (-1 and 1, or 0 and 1).
     natural: the activation whose outputs suit the loss.
+    exclusive: whether outputs are classes that exclude each other, so that there must be two.
     differences: whether it depends on z - y alone, so that both may be counted from any number.
     """
 
     larger_is_better: ClassVar[bool] = False
     differences: ClassVar[bool] = False
+    exclusive: ClassVar[bool] = False
     targets: ClassVar[str] = "real"
     natural: ClassVar[str] = "linear"
 
@@ -69,7 +71,7 @@ class Loss(Spec):
                 f"{kind} goes with a last layer of activation {self.natural!r}, and this network ends in {end}",
                 code="config-loss",
             )
-        if self.targets == "class" and outputs < 2:
+        if (self.exclusive or self.targets == "class") and outputs < 2:
             raise ConfigError(
                 f"{kind} needs at least 2 outputs, one a class, and this network has {outputs}: for two classes use "
                 "2 outputs, or 1 with sigmoid and binary_crossentropy",
@@ -420,6 +422,7 @@ class CategoricalCrossentropy(Crossentropy):
     Source of label smoothing: Szegedy et al. 2016, section 7.
     """
 
+    exclusive = True
     targets = "unit"
     natural = "softmax"
 
@@ -444,6 +447,7 @@ class SparseCategoricalCrossentropy(Crossentropy):
     0.6931
     """
 
+    exclusive = True
     targets = "class"
     natural = "softmax"
 

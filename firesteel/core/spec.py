@@ -58,17 +58,19 @@ it is the fraction of units to drop [config-value]
     """
 
     fields: ClassVar[tuple[Field[Any], ...]]
+    arguments: ClassVar[Mapping[str, Field[Any]]]
     checks: ClassVar[tuple[tuple[str, Any, Check], ...]]
     """Name, default and check of each field; defaults are what their checks return."""
 
     def __init_subclass__(cls, kw_only: bool = False) -> None:
         check_class(cls)
         cls.fields = fields(dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls))  # type: ignore[arg-type]
+        cls.arguments = {f.name: f for f in cls.fields}
         cls.checks = tuple((f.name, f.default, f.metadata["check"]) for f in cls.fields if "check" in f.metadata)
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        if not given.keys() <= cls.__dataclass_fields__.keys():  # type: ignore[attr-defined]
-            check_arguments(cls.__name__, given, cls.__dataclass_fields__)  # type: ignore[attr-defined]
+        if not given.keys() <= cls.arguments.keys():
+            check_arguments(cls.__name__, given, cls.arguments)
         return super().__new__(cls)
 
     def __eq__(self, other: object) -> bool:

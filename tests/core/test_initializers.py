@@ -24,6 +24,7 @@ EXPECTED = {
     "zeros": (0.0, 0.0),
     "ones": (0.0, 1.0),
     "constant": (0.0, 0.0),
+    "identity": (1 / 500 * (1 - 1 / 500), 1.0),
     "truncated_normal": ((0.05 / CUT * 2) ** 2, 0.1),
     "variance_scaling": (1 / 500, CUT * math.sqrt(1 / 500)),
     "orthogonal": (1 / 500, None),
@@ -38,7 +39,7 @@ EXPECTED = {
     "lecun_uniform": (1 / 500, math.sqrt(3 / 500)),
     "lecun_normal": (1 / 500, CUT * math.sqrt(1 / 500)),
 }
-FIXED = {"zeros": 0.0, "ones": 1.0, "constant": 0.0}
+FIXED = {"zeros": 0.0, "ones": 1.0, "constant": 0.0, "identity": 1 / 500}
 
 
 def draw(name, seed=0, shape=SHAPE):
@@ -74,7 +75,7 @@ def test_every_initializer_draws_the_same_from_the_same_stream_and_something_els
     assert name in FIXED or (draw(name, 7) != draw(name, 8)).mean() > 0.99
 
 
-@pytest.mark.parametrize("name", sorted(INITIALIZERS.keys() - {"orthogonal"}))
+@pytest.mark.parametrize("name", sorted(INITIALIZERS.keys() - {"orthogonal", "identity"}))
 def test_every_initializer_of_numbers_draws_a_bias_too(name):
     assert np.isfinite(draw(name, shape=(7,))).all()
 
@@ -105,10 +106,12 @@ def test_an_orthogonal_draw_has_columns_or_rows_of_one_length_and_at_right_angle
     np.testing.assert_allclose(products, 9 * np.eye(min(shape)), atol=1e-11)
 
 
-def test_an_orthogonal_draw_is_refused_where_there_is_no_matrix():
-    with pytest.raises(ConfigError, match="this array has 1 axis") as caught:
-        draw("orthogonal", shape=(7,))
-    assert caught.value.code == "config-shape"
+@pytest.mark.parametrize("name", ["orthogonal", "identity"])
+def test_a_draw_of_matrices_is_refused_where_there_is_none(name):
+    for shape, said in (((7,), "1 axis"), ((2, 2, 2), "3 axes")):
+        with pytest.raises(ConfigError, match=f"this array has {said}") as caught:
+            draw(name, shape=shape)
+        assert caught.value.code == "config-shape"
 
 
 @pytest.mark.parametrize("mode, fan", [("fan_in", 500), ("fan_out", 300), ("fan_avg", 400)])

@@ -130,10 +130,13 @@ def test_a_network_of_no_parts_at_all_ends_in_nothing():
         Objective(network(Activation("linear")), losses.get("binary_crossentropy"))
 
 
-def test_classes_need_two_outputs():
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+@pytest.mark.parametrize("logits", [False, True])
+def test_classes_need_two_outputs(name, logits):
+    loss, last = replace(losses.get(name), from_logits=logits), None if logits else "softmax"
     with pytest.raises(ConfigError, match="needs at least 2 outputs.*this network has 1.*binary_crossentropy"):
-        Objective(network(Dense(1, "softmax")), losses.get("sparse_categorical_crossentropy"))
-    Objective(network(Dense(2, "softmax")), losses.get("sparse_categorical_crossentropy"))
+        Objective(network(Dense(1, last)), loss)
+    Objective(network(Dense(2, last)), loss)
 
 
 # In use

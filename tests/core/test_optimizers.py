@@ -241,11 +241,11 @@ def test_a_gradient_is_shortened_to_the_norm_even_where_its_square_is_beyond_the
     np.testing.assert_allclose(-theta, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name, norm", [("unit_norm", 1.0), ("max_norm", 2.0)])
+@pytest.mark.parametrize("name, norm", [("unit_norm", 1.0), ("max_norm", 2.0), ("min_max_norm", 1.0)])
 @pytest.mark.parametrize("dtype, size", [("float32", 1e25), ("float64", 1e200)])
 def test_weights_whose_squares_are_beyond_the_dtype_keep_their_direction_under_a_constraint(name, norm, dtype, size):
     w = (np.array([[3.0, 0.3], [4.0, 0.4]]) * [size, 1]).astype(dtype)
     with np.errstate(over="ignore"):
         CONSTRAINTS[name].apply(w)
     np.testing.assert_allclose(w[:, 0], [0.6 * norm, 0.8 * norm], rtol=1e-6)
-    np.testing.assert_allclose(w[:, 1], np.array([0.6, 0.8]) * (1 if name == "unit_norm" else 0.5), rtol=1e-5)
+    np.testing.assert_allclose(w[:, 1], np.array([0.6, 0.8]) * (0.5 if name != "unit_norm" else 1), rtol=1e-5)

@@ -39,6 +39,8 @@ written = {
         for kind, settings in (
             ("MaxNorm", {}),
             ("MaxNorm", {"max_value": 1.0, "axis": 1}),
+            ("MinMaxNorm", {}),
+            ("MinMaxNorm", {"min_value": 4.0, "max_value": 4.5, "rate": 0.5, "axis": 1}),
             ("NonNeg", {}),
             ("UnitNorm", {}),
             ("UnitNorm", {"axis": 1}),
