@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from firesteel import _store as store
 from firesteel.core import constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules
 from firesteel.core.elsewhere import meant
 from firesteel.core.layer import Param
@@ -44,8 +43,6 @@ ABSTRACT = [
 """The methods that a class must define."""
 DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "U32": np.uint32}
 """The dtypes of arrays in files, by safetensors' names."""
-STATE = {*store.VECTORS, *store.WORDS}
-"""The names of arrays in files that are no weights."""
 LOCK = threading.RLock()
 K = TypeVar("K", bound=type)
 
@@ -182,12 +179,14 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     Raises:
         StoreError: If it is no model's file.
     """
-    data, name = store.read(path), os.fspath(path)
+    from firesteel import _store as store  # which needs safetensors, and executors have none
+
+    data, name, rest = store.read(path), os.fspath(path), {*store.VECTORS, *store.WORDS}
     entries, _, _ = store.headers(data, name)
     try:
         kinds = {part: (DTYPES[entry["dtype"]], tuple(entry["shape"])) for part, entry in entries.items()}
         found = dict(zip(kinds, store.arrays(data, entries, kinds), strict=True))
-        numbered = sorted((int(part.split(".")[0]), part) for part in found if part not in STATE)
+        numbered = sorted((int(part.split(".")[0]), part) for part in found if part not in rest)
     except store.WRONG as error:
         raise store.damaged(name, error) from None
     return {part: found[part].astype(found[part].dtype.newbyteorder("=")) for _, part in numbered}

@@ -31,7 +31,7 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError, without_secrets
 from firesteel.spark import worker
 from firesteel.spark.failures import interrupted, let_go, translated
-from firesteel.spark.parcel import context_of, sent
+from firesteel.spark.parcel import classes_of, context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
 from firesteel.train.rounds import Work
@@ -159,7 +159,9 @@ class SparkEngine:
             )
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
-        with sent(self.frame.sparkSession, (work, task)) as parcel:
+        of = task.objective
+        kinds = classes_of(of.network, of.loss, of.metrics, task.optimizer)
+        with sent(self.frame.sparkSession, (work, task), kinds) as parcel:
             function = functools.partial(
                 worker.run_shard, parcel, task.version, self._expected, self._shift, PIECE_BYTES
             )

@@ -198,10 +198,10 @@ def plain(text: str, title: str) -> FiresteelError:
 
 def _found(text: str, title: str) -> FiresteelError | None:
     """Return the error for what Spark said, where it is one that is known."""
-    return _own(text) or _connector(text, title) or _known(text, title)
+    return _own(text, title) or _connector(text, title) or _known(text, title)
 
 
-def _own(text: str) -> FiresteelError | None:
+def _own(text: str, title: str) -> FiresteelError | None:
     """Return the firesteel error that a worker raised."""
     own = re.search(r"firesteel\.errors\.(\w+): (.*?) \[([a-z-]+)\]", text, re.DOTALL)
     kind: type[FiresteelError] | None = getattr(errors, own[1], None) if own else None
@@ -213,6 +213,14 @@ def _own(text: str) -> FiresteelError | None:
             f"the executors' Python has no {missing[1]}: firesteel ships itself, but NumPy and pyarrow must be "
             "installed there (PYSPARK_PYTHON decides which Python they use)",
             code="spark-executor",
+        )
+    other = re.search(r"ModuleNotFoundError: No module named '(\w+)", text)
+    if other and "parcel.py" in text:
+        return SparkJobError(
+            f"{title}: the executors have no module {other[1]!r}, which a class of your own uses.  To do: send it: "
+            f"spark.addArtifacts('{other[1]}.py', pyfile=True), before Spark 4 spark.sparkContext.addPyFile(...); or "
+            "move what the class uses into its own module",
+            code="spark-module",
         )
     return None
 

@@ -7,6 +7,8 @@ A task travels in the closure of its job, and its large arrays apart from it: Sp
 on the driver's disk until the session ends, and Spark Connect takes no message above 128 MiB.  So large arrays travel
 as a broadcast that is destroyed after the job; on Spark Connect, which has no broadcasts, as a file.  `engine.py`
 sends, `worker.py` opens.
+Classes of users' own travel by value, in the bytes that this process makes of a task or of what scores: executors
+need not have them, and a module of that name that they do have is not used.
 """
 
 import atexit
@@ -18,11 +20,12 @@ import itertools
 import mmap
 import pickle
 import shutil
+import sys
 import tempfile
 import threading
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.abc import Traversable
 from importlib.resources import files
@@ -32,7 +35,10 @@ from typing import Any
 from pyspark import SparkContext, cloudpickle
 
 import firesteel
+from firesteel.core.elsewhere import OWN
+from firesteel.core.network import Network
 from firesteel.errors import ConfigError
+from firesteel.extending import classes_in
 
 # The package
 
@@ -104,6 +110,8 @@ SMALL = 1 << 16
 ALIGNED = 64
 """Arrays in a file begin at multiples of this: at odd addresses NumPy's sums have other bits."""
 
+APART = {"__main__", "builtins", "abc", "typing", "firesteel"}
+"""Modules whose classes cloudpickle writes down anyway, or that executors have."""
 _PROCESS = uuid.uuid4().hex
 _NUMBERS = itertools.count()
 
@@ -128,9 +136,54 @@ class Parcel:
         return pickle.loads(self.head, buffers=parts)
 
 
+def classes_of(network: Network, *more: Any) -> tuple[type, ...]:
+    """Return users' classes in a network, in what it learns, and in more specs."""
+    if not OWN:
+        return ()
+    learned = [param for owned in network.params for param in owned.values()]
+    return tuple(dict.fromkeys(classes_in(network.layers, learned, *more)))
+
+
+def pickled(value: Any, kinds: Collection[type], **how: Any) -> bytes:
+    """Return a value's bytes, with users' classes in it by value, and what these call of their packages.
+
+    Raises ConfigError where such a class holds what cannot be pickled.
+    """
+    cloud: Any = cloudpickle
+    if not kinds:
+        return cloud.dumps(value, protocol=5, **how)
+    packages = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__} & sys.modules.keys()
+    with ONE:
+        modules = [sys.modules[name] for name in packages - APART - cloud.list_registry_pickle_by_value()]
+        for module in modules:
+            cloud.register_pickle_by_value(module)
+        try:
+            return cloud.dumps(value, protocol=5, **how)
+        except Exception as error:
+            shown = ", ".join(kind.__name__ for kind in kinds)
+            raise ConfigError(
+                f"{shown} cannot be sent to executors: {error}.  To do: have the methods use nothing but their "
+                "arguments, fields, functions and modules",
+                code="config-class",
+            ) from None
+        finally:
+            for module in modules:
+                cloud.unregister_pickle_by_value(module)
+
+
+def revived(kind: type, head: bytes) -> Any:
+    """Return the instance whose attributes these are the bytes of."""
+    made: Any = object.__new__(kind)
+    vars(made).update(pickle.loads(head))
+    return made
+
+
 @contextlib.contextmanager
-def sent(spark: Any, value: Any) -> Iterator[Parcel]:
-    """Give a value as a parcel that the executors can open until the end of the block."""
+def sent(spark: Any, value: Any, kinds: Collection[type] = ()) -> Iterator[Parcel]:
+    """Give a value as a parcel that the executors can open until the end of the block.
+
+    kinds: users' classes in it.
+    """
     context = context_of(spark)
     large: list[pickle.PickleBuffer] = []
 
@@ -139,11 +192,10 @@ def sent(spark: Any, value: Any) -> Iterator[Parcel]:
             large.append(buffer)
         return buffer.raw().nbytes < SMALL
 
-    dumps: Any = cloudpickle.dumps
-    head = dumps(value, protocol=5, buffer_callback=in_closure)
+    head = pickled(value, kinds, buffer_callback=in_closure)
     sizes = tuple(buffer.raw().nbytes for buffer in large)
     if sum(sizes) <= (FILE_BYTES if context is None else BROADCAST_BYTES):
-        yield Parcel(dumps(value, protocol=5) if large else head)
+        yield Parcel(pickled(value, kinds) if large else head)
     elif context is None:
         yield Parcel(head, sizes, _uploaded(spark, large))
     else:

@@ -30,7 +30,7 @@ from firesteel.spark.arrow import (
     record_batch,
     settle,
 )
-from firesteel.spark.parcel import Parcel
+from firesteel.spark.parcel import Parcel, classes_of, pickled, revived
 from firesteel.spark.raw import RawColumns
 from firesteel.tables.schema import ColumnValues
 from firesteel.train.blocks import Block
@@ -193,6 +193,10 @@ class Outputs:
     name: str
     invalid: str = "nan"
     raw: RawColumns | None = None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        kinds = classes_of(self.network)
+        return (revived, (type(self), pickled(vars(self), kinds))) if kinds else super().__reduce_ex__(protocol)
 
     def __call__(self, column: pa.Array) -> pa.Array:
         if self.raw is not None:

@@ -19,7 +19,7 @@ def main(master: str) -> None:
         import firesteel
 
         list(batches)
-        has = [name for name in ("pandas", "scipy", "mlflow", "firesteel.cli") if importlib.util.find_spec(name)]
+        has = [name for name in ("pandas", "scipy", "mlflow") if importlib.util.find_spec(name)]
         yield pyarrow.RecordBatch.from_pydict({"v": [f"{has} {firesteel.__file__}"]})
 
     spark = session(master, conf={"spark.ui.enabled": "false", "spark.executor.memory": "1g"})

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -33,11 +34,20 @@ def standalone(folder: Path, second: Mapping[str, str] = {}, **variables: str) -
         place = ["--host", f"127.0.0.{number}", "--webui-port", "0", "--work-dir", str(folder / str(number))]
         started.append(start("worker.Worker", *place, "--cores", "1", "--memory", "1g", master, **more))
     try:
+        _until_it_answers(port)
         yield master
     finally:
         for process in started:
             process.kill()
             process.wait()
+
+
+def _until_it_answers(port: int, seconds: int = 60) -> None:
+    for _ in range(10 * seconds):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the master does not answer")
 
 
 def bare_python(folder: Path) -> Path:
