@@ -5,6 +5,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from firesteel._printing import on_terminal, say
@@ -92,27 +93,37 @@ def _a_step(seconds: float) -> str:
 
 
 def table(
-    rows: Sequence[tuple[str, str, int]], trainable: int, other: int, size: int, compiled: Sequence[str] = ()
+    name: str,
+    rows: Sequence[tuple[str, str, int]],
+    trainable: int,
+    other: int,
+    size: int,
+    more: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """Return the table of a model.
 
-    rows: (layer and type, output shape, parameters).  trainable, other: parameters that train, and that do not.
-    size: bytes of one.  compiled: how each layer is trained, if that is a column.
+    Args:
+        name: What the model is called.
+        rows: Layer and type, output shape, and number of parameters of each layer.
+        trainable: How many parameters train.
+        other: How many do not.
+        size: Bytes of one.
+        more: Further columns, by their headers.
     """
-    header = ("Layer (type)", "Output Shape", "Param #", *(["Compiled"] if compiled else []))
-    more: list[tuple[str, ...]] = [(one,) for one in compiled] or [()] * len(rows)
-    cells = [(name, shape, f"{count:,}", *last) for (name, shape, count), last in zip(rows, more, strict=True)]
-    leasts = (31, 22, 13, 8)[: len(header)]
+    header = ("Layer (type)", "Output Shape", "Param #", *more)
+    added = list(zip(*more.values(), strict=True)) or [()] * len(rows)
+    cells = [(name, shape, f"{count:,}", *last) for (name, shape, count), last in zip(rows, added, strict=True)]
+    leasts = (31, 22, 13, *(8 for _ in more))
     widths = [max(least, *(len(row[i]) for row in (header, *cells))) + 2 for i, least in enumerate(leasts)]
 
     def rule(left: str, line: str, between: str, right: str) -> str:
         return left + between.join(line * width for width in widths) + right
 
     def written(row: Sequence[str], edge: str) -> str:
-        signs = zip(row, "<<><", widths, strict=False)
+        signs = zip(row, "<<><<", widths, strict=False)
         return edge + edge.join(f" {cell:{sign}{width - 2}} " for cell, sign, width in signs) + edge
 
-    lines = ['Model: "sequential"', rule("┏", "━", "┳", "┓"), written(header, "┃"), rule("┡", "━", "╇", "┩")]
+    lines = [f'Model: "{name}"', rule("┏", "━", "┳", "┓"), written(header, "┃"), rule("┡", "━", "╇", "┩")]
     for number, row in enumerate(cells):
         lines += ([rule("├", "─", "┼", "┤")] if number else []) + [written(row, "│")]
     lines.append(rule("└", "─", "┴", "┘"))

@@ -7,33 +7,38 @@ import contextlib
 import importlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from firesteel import _checkpoints as kept
 from firesteel import _console as console
+from firesteel import _notebook as notebook
 from firesteel import _store as store
 from firesteel._advice import advice, warn_of_lost
-from firesteel._printing import say
+from firesteel._printing import plain, say
 from firesteel.core import losses, metrics, optimizers
 from firesteel.core.centre import Centre
-from firesteel.core.elsewhere import OWN, meant
+from firesteel.core.elsewhere import OWN, meant, spelled
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
+from firesteel.core.layers.calling import Tensor
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.metrics import Metric
-from firesteel.core.network import DTYPES, Network, Objective
+from firesteel.core.network import LAYER, Objective
 from firesteel.core.optimizers import Optimizer
-from firesteel.core.spec import spelled
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.extending import must_be_registered, warn_of_unregistered
 from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
+from firesteel.graphs.adapting import centred, normalized
+from firesteel.graphs.composed import Composed
+from firesteel.graphs.describing import trained_by
+from firesteel.graphs.freezing import Trains, held, put_back, taken
+from firesteel.graphs.outputs import OutputsLoss, described, loss_of, metrics_of, only
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.containers import columns_of, is_table
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
@@ -65,19 +70,37 @@ class CompileSettings(NamedTuple):
     metrics: Mapping[str, str | Metric]
 
 
-class Model:
-    """A network with its weights, what it was compiled with, and how its training goes on.
+class Model(Composed):
+    """A network that computes outputs out of inputs, with its weights and what it was compiled with.
 
-    network: None while it is unknown, as that of a `firesteel.models.Sequential` is without a number of inputs.
+    Layers are called on values, from `Input`s on; `Model(inputs, outputs)` takes all layers on the way.  Layers that
+    two models have in common have the same weights in both.
+
+    Args:
+        inputs: An `Input`, or a list or dictionary of them; rows of each are what `fit` and `predict` take.
+        outputs: What layers have returned: one value, or a list or dictionary of values.
+        name: What the model is called.
+        dtype: "float32", or "float64" for checks.
+
+    Raises:
+        ConfigError: If outputs need another input, or nothing reads one, or two layers have one name.
+
+    >>> from firesteel.layers import Dense, Input
+    >>> x = Input((4,))
+    >>> hidden = Dense(4, activation="relu")(x)
+    >>> model = Model(x, Dense(1)(hidden + x))
+    >>> model.count_params()
+    25
     """
 
-    def __init__(self, network: Network | None, dtype: str = "float32") -> None:
-        if dtype not in DTYPES:
-            raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
-        self._network, self._dtype = network, dtype if network is None else network.dtype
-        self._theta: Array | None = None
+    @spelled
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, *, name: str | None = None, dtype: str = "float32"
+    ) -> None:
+        super().__init__(inputs, outputs, name, dtype)
         self._state: TrainState | None = None
-        self._chosen = False
+        self._moves: Trains = None
+        self._known = -1
         self._how: CompileSettings | None = None
         self._scored: Objective | None = None
         self.history: History | None = None
@@ -89,55 +112,51 @@ class Model:
         self,
         optimizer: str | Optimizer = "rmsprop",
         loss: str | Loss | None = None,
-        metrics: Sequence[str | Metric] | None = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
     ) -> None:
-        """Say how to train: the optimiser, the loss and the metrics to report, by name or as objects.
+        """Set the optimizer, the loss and the metrics to report, each by name or as an object.
 
-        Raises ConfigError for unknown ones, with the nearest name there is.
+        Args:
+            optimizer: Takes the steps.
+            loss: Is minimized.  A model of several outputs has one for each: a dictionary by their names, or a list.
+            metrics: Are reported, a list; of several outputs a dictionary of lists, or a list of lists.
+            loss_weights: What the losses of several outputs are multiplied by, before they are added; 1 if None.
+
+        Raises:
+            ConfigError: For unknown ones, with the nearest name that exists.
         """
         if loss is None:
             raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
-        chosen, function, measured = optimizers.get(optimizer), losses.get(loss), listed("metrics", metrics)
-        for metric in measured:
-            _metric(metric, function, 1)
+        chosen = optimizers.get(optimizer)
+        if self._ports is not None and self._heads is not None:
+            names = [name for name, _ in self._ports.outputs]
+            several = loss_of(names, self._heads, loss, loss_weights)
+            how = CompileSettings(chosen, several, metrics_of(several, metrics, _named, _metric))
+        else:
+            if self._ports is not None:
+                loss, metrics = (only(self._ports, one, what) for one, what in ((loss, "loss"), (metrics, "metrics")))
+            function, measured = losses.get(loss), listed("metrics", metrics)
+            for metric in measured:
+                _metric(metric, function, 1)
+            how = CompileSettings(chosen, function, _named(measured))
         if OWN:
-            warn_of_unregistered(self.layers, chosen, function, measured)
-        self._how, self._scored, self._state = CompileSettings(chosen, function, _named(measured)), None, None
+            warn_of_unregistered(self._specs, chosen, how.loss, list(how.metrics.values()))
+        self._how, self._scored, self._state = how, None, None
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile` was given, as JSON-able descriptions; None before."""
         if self._how is None:
             return None
         optimizer, loss, measured = self._how
+        if isinstance(loss, OutputsLoss):
+            return {"optimizer": optimizer.to_config(), **described(loss, measured)}
         configs = [metric if isinstance(metric, str) else metric.to_config() for metric in measured.values()]
         return {"optimizer": optimizer.to_config(), "loss": loss.to_config(), "metrics": configs}
 
-    @property
-    def network(self) -> Network:
-        """The frozen network.  Raises ConfigError while the number of inputs is unknown."""
-        if self._network is None:
-            self._network = self._network_for(self._inputs)
-        return self._network
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, in order."""
-        return list(self.network.layers)
-
-    @property
-    def _inputs(self) -> int | None:
-        """The number of inputs, None while it is unknown."""
-        return None if self._network is None else self._network.inputs
-
-    def _network_for(self, inputs: int | None) -> Network:
-        """Return the network of a model that was made without one.  Raises ConfigError where it cannot be known."""
-        raise ConfigError(
-            "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
-        )
-
     def _waiting(self) -> list[Normalization]:
         """Return the layers that are to learn means and variances from the rows."""
-        return [layer for layer in self.layers if isinstance(layer, Normalization) and layer.mean is None]
+        return [one for one in map(LAYER, self.network.nodes) if isinstance(one, Normalization) and one.mean is None]
 
     def _adapt(self, waiting: list[Normalization], engine: Engine) -> None:
         """Give a Normalization that has none the mean and variance of the rows to train on.
@@ -146,18 +165,9 @@ class Model:
         in units of their spread.
         """
         network, (optimizer, loss, measured) = self.network, self._compiled()
-        first = next(layer for layer in network.layers if not isinstance(layer, Input | Flatten))
-        ends = [network.layers[-1] if layer.invert else first for layer in waiting]
-        if waiting != ends or len(waiting) > len({layer.invert for layer in waiting}):
-            raise ConfigError(
-                "a Normalization without mean and variance takes them from the rows, and must be the first layer, or "
-                "with invert=True the last",
-                code="config-layer",
-            )
         features, targets = measure(engine, network.inputs, loss.columns(network.outputs), self._dtype)
-        moments = {id(layer): (targets if layer.invert else features).normalization(layer) for layer in waiting}
-        nodes = [replace(node, layer=moments.get(id(node.layer), node.layer)) for node in network.nodes]
-        self._network = replace(network, nodes=tuple(nodes))
+        made = normalized(network, waiting, features, targets)
+        self._replace({number: made[id(n.layer)] for number, n in enumerate(network.nodes) if id(n.layer) in made})
         if isinstance(loss, Standardized) and waiting[-1].invert:
             loss = replace(loss, mean=targets.mean, deviation=targets.deviation)  # type: ignore[arg-type]
             self._how = CompileSettings(optimizer, loss, measured)
@@ -170,34 +180,44 @@ class Model:
 
     def _flat(self, x: Any) -> Any:
         """Return a table's columns, or pictures where a layer is there to flatten them, as rows of numbers."""
+        if self._ports is not None:
+            return self._ports.joined(x, "inputs")
         if self.schema is not None and is_table(x):
             return self.schema.encode(*columns_of(x))
-        return np.reshape(x, (len(x), -1)) if Flatten in map(type, self.layers) and np.ndim(x) > 2 else x
+        return np.reshape(x, (len(x), -1)) if Flatten in map(type, self._specs) and np.ndim(x) > 2 else x
 
-    @property
-    def theta(self) -> Array:
-        """All parameters as one vector, (P,), read-only; drawn at first use from the default seed."""
-        if self._theta is None:
-            self._put(self.network.init(SEEDS[0]))
-        assert self._theta is not None
-        return self._theta
-
-    def _put(self, theta: Array) -> None:
-        theta.flags.writeable = False
-        self._theta = theta
+    def _drawn(self) -> Array:
+        return self.network.init(SEEDS[0])
 
     def _choose(self, theta: Array) -> None:
         """Take weights that were drawn or set; how training goes on is as before."""
-        self._put(theta)
         self._chosen = True
+        self._theta = theta
+        self._theta.flags.writeable = False
+        if self._shared is not None:
+            self._shared.write(theta, chosen=True)
         if self._state is not None:
-            self._state = self._state.with_theta(theta)
+            self._state = self._state.with_theta(theta if self._moves is None else taken(theta, self._moves))
+
+    def _targets(self, y: Any) -> Any:
+        """Return the targets of several outputs, or those of one by its name, as rows of numbers."""
+        if self._ports is None or y is None:
+            return y
+        loss = self._compiled().loss
+        if not isinstance(loss, OutputsLoss):
+            return only(self._ports, y, "outputs")
+        return self._ports.joined(y, "outputs", [at.stop - at.start for at in loss.targets_at])
 
     @property
     def state(self) -> TrainState:
-        """The weights with all else that decides how training goes on: moments, steps taken, learning rate."""
-        if self._state is None:
-            self._state = TrainState.start(self.theta, self._compiled().optimizer)
+        """The weights that train, with all else that decides how: moments, steps taken, learning rate."""
+        if self._state is None or self._known != Layer.switched or self._shared is not None:
+            theta = self.theta if self._theta is None or self._shared is not None else self._theta
+            where = self._trains()
+            if self._state is None or where != self._moves:
+                trained = theta if where is None else taken(theta, where)
+                self._state, self._moves = TrainState.start(trained, self._compiled().optimizer), where
+            self._known = Layer.switched
         return self._state
 
     def keep(self, state: TrainState, averaged: bool = True) -> None:
@@ -207,12 +227,13 @@ class Model:
             state: The state.
             averaged: Whether the model's weights are the average of the state's, where there is one.
         """
-        self._theta, self._state = state.weights(averaged), state
+        self._state, theta = state, state.slots[-1] if averaged and state.averaged else state.theta
+        if self._moves is not None:
+            theta = put_back(self.theta, self._moves, theta)
+        self._theta = theta
         self._theta.flags.writeable = False
-
-    def draw(self, seed: int) -> None:
-        """Draw the weights."""
-        self._choose(self.network.init(seed))
+        if self._shared is not None:
+            self._shared.write(theta, self._chosen)
 
     def forget(self) -> None:
         """Drop the optimizer's moments, the steps taken and a rate that was set: the next fit starts anew."""
@@ -246,7 +267,7 @@ class Model:
     def _objective(self) -> Objective:
         if self._scored is not None and self._scored.network is self._network:
             return self._scored
-        (_, loss, measured), network = self._compiled(), self.network
+        (_, loss, measured), network = self._compiled(), self._network or self.network
         if network.centre.targets and not loss.differences:
             raise ConfigError(
                 f"{type(loss).__name__} is not a loss of differences, and this network has learned targets far "
@@ -259,6 +280,41 @@ class Model:
 
     # Looking
 
+    @spelled
+    def summary(self, *, print_fn: Callable[[str], Any] | None = None, compiled: bool = False) -> None:
+        """Print the layers, their output shapes and their numbers of parameters.
+
+        Args:
+            print_fn: Called with each line; `print` if not given.
+            compiled: Whether to say how each layer is trained on this machine: in a `step`, one compiled call with
+                the loss and the optimizer; in a `run` of layers that is one; by a `loop` of its own; or by `NumPy`.
+                The results are the same.
+
+        Raises:
+            ConfigError: If the model has no inputs yet, or `compiled` is wanted before `compile`.
+        """
+        rows, other, size = self._described(), self._untrained(), np.dtype(self._dtype).itemsize
+        more = {"Connected to": [one.reads for one in rows]} if any(one.reads for one in rows) else {}
+        more |= {"Compiled": trained_by(self._objective())} if compiled else {}
+        text = console.table(self.name, [one[:3] for one in rows], self.count_params() - other, other, size, more)
+        for line in text.splitlines():
+            try:
+                (print_fn or say)(line)
+            except UnicodeError:
+                (print_fn or say)(plain(line))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table of `summary`, or the layers and what keeps them from being one."""
+        try:
+            rows = [(one.name, one.shape, f"{one.params:,}") for one in self._described()]
+        except ConfigError as error:
+            names = [[kind] for kind in self._kinds()]
+            return notebook.box(type(self).__name__, notebook.table(["layer"], names, str(error)))
+        other = self._untrained()
+        note = f"{self.count_params():,} parameters" + (f", {other:,} of them do not train" if other else "")
+        header = ["layer (type)", "output shape", "parameters"]
+        return notebook.box(type(self).__name__, notebook.table(header, rows, note))
+
     @property
     def members(self) -> "list[Model]":
         """The models whose average this is, each of a fit of its own; this alone if it is no average."""
@@ -269,36 +325,6 @@ class Model:
     def metrics_names(self) -> list[str]:
         """What `evaluate` returns, in order."""
         return ["loss", *(() if self._how is None else self._how.metrics)]
-
-    def count_params(self) -> int:
-        """Return the number of parameters."""
-        return self.network.layout.size
-
-    def get_weights(self) -> list[npt.NDArray[Any]]:
-        """Return a copy of each array of weights, in order: kernel and bias of each layer that has them.
-
-        Of an average they are those of members[0], then those of members[1], and so on.
-        """
-        slices = self.network.layout.slices
-        return [self.theta[where].reshape(shape).copy() for _, _, shape, where in slices]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set every array of weights, in the order of `get_weights`.  Raises ConfigError if shapes do not fit."""
-        slices = list(self.network.layout.slices)
-        try:
-            weights = [np.asarray(array, np.float64) for array in weights]
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"set_weights takes arrays of numbers: {error}", code="config-value") from None
-        shapes = [array.shape for array in weights]
-        if shapes != [shape for _, _, shape, _ in slices]:
-            raise ConfigError(
-                f"set_weights was given shapes {shapes}, and the network has {[shape for _, _, shape, _ in slices]}",
-                code="config-shape",
-            )
-        theta = np.empty(self.network.layout.size, self._dtype)
-        for array, (_, _, _, where) in zip(weights, slices, strict=True):
-            theta[where] = array.reshape(-1)
-        self._choose(theta)
 
     def fingerprint(self) -> str:
         """Return the SHA-256, 64 hex digits, of the architecture and the weights, and of what is known of a table."""
@@ -384,7 +410,7 @@ class Model:
                 held = self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's ")
             given = listed("callbacks", callbacks, Callback)
             called = [*_printers(verbose, given), *given]
-            place = kept.place(checkpoint, called)
+            place = kept.place(checkpoint, called) if called or checkpoint is not None else None
             if place is not None:
                 must_be_registered("a checkpoint", self.layers, self._how)
             extra = {"columns": columns}
@@ -418,20 +444,28 @@ class Model:
         Returns:
             What is trained, and whether its weights are still to be drawn.
         """
-        network = self.network
-        if not self._chosen and engine.centre != network.centre:
+        network = self._network or self.network
+        if not (self._chosen or (self._shared and self._shared.any_chosen)) and engine.centre != network.centre:
             self._network = replace(network, centre=engine.centre)
+            self._replace(centred(self._network))
         if waiting := self._waiting():
             self._adapt(waiting, engine)
         if engine.sparse and not network.sparse and network.front is not None:
             self._network = replace(self.network, sparse=True)
         objective = self._objective()
         weighted = objective if class_weight is None else replace(objective, class_weight=class_weight)
-        return weighted, not self._chosen
+        return weighted, not (self._chosen or (self._shared and self._shared.all_chosen))
+
+    def trains(self, objective: Objective) -> Objective:
+        """Return what is trained: the objective, in which weights that do not train are constants."""
+        if self._moves is None:
+            return objective
+        return replace(objective, network=held(objective.network, self.theta, self._still()))
 
     def _centre(self, of: Objective, survey: Survey) -> Centre:
         """Return what is subtracted from rows: by the first fit's, and then always the same."""
-        return of.network.centre if self._chosen else centre_for(survey.centre, of.network, of.loss)
+        settled = self._chosen or (self._shared and self._shared.any_chosen)
+        return of.network.centre if settled else centre_for(survey.centre, of.network, of.loss)
 
     def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
         """Validate the rows, build what they decide, and see that both fit."""
@@ -479,6 +513,26 @@ class Model:
         return advice(objective, survey, *moments, start)
 
     # Use
+
+    def __call__(self, *values: Any, training: bool = False) -> Any:
+        """Return what the model makes of values of a graph, as a layer would; of arrays, what it predicts.
+
+        The layers and weights become part of the model that is built of what is returned: training one trains both.
+
+        Args:
+            values: Values, one by one, in a list or a dictionary; or arrays, as `predict` takes them.
+            training: False; in a fit each layer does what it does in training.
+
+        Raises:
+            ConfigError: Trains the model does not fit the values.
+        """
+        if training:
+            raise ConfigError("a model is called as it is in use: leave training= out", code="config-call")
+        first = next(iter(values[0].values())) if values and isinstance(values[0], Mapping) else values[0]
+        first = first[0] if isinstance(first, list | tuple) and len(first) else first
+        if isinstance(first, Tensor | Input):
+            return super().__call__(*values)
+        return self.predict(values[0] if len(values) == 1 else list(values))
 
     @contextlib.contextmanager
     def opened(
@@ -559,7 +613,8 @@ class Model:
             self._network = self._network_for(array.shape[1])
         check_width(array.shape[1], self.network.inputs, "x", len(array))
         with threads() as run:
-            return steady(lambda: predict(self.network, self.theta, array, run))
+            outputs = steady(lambda: predict(self.network, self.theta, array, run))
+        return outputs if self._ports is None else self._ports.taken_apart(outputs)
 
     # What it is given
 
@@ -590,6 +645,7 @@ class Model:
                 code="config-arrays",
             )
         names = {part: whose + name for part, name in NAMES.items()} if whose else NAMES
+        y = y if self._ports is None else self._targets(y)
         rows = rows_of(self._flat(x), y, sample_weight, names, self._inputs)
         return Arrays(*rows, self._dtype, split, names)
 
@@ -629,13 +685,14 @@ class Model:
 
     def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
         """Return what `save` writes."""
-        extra: dict[str, Any] = {"compiled": self.get_compile_config()}
+        extra: dict[str, Any] = {"compiled": self.get_compile_config()} | self._kept()
         state, vectors = self._state, dict[str, Array]()
         if self.schema is not None:
             extra["table"], vectors = store.without_words(self.schema.to_config())
         if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
             extra["state"] = state.counts
-            if state.averaged and self._theta is not state.theta:
+            plain = self._theta if self._moves is None or self._theta is None else taken(self._theta, self._moves)
+            if state.averaged and not np.array_equal(plain, state.theta):  # type: ignore[arg-type]
                 extra["averaged"], state = True, state.swapped()
             vectors |= {"slots": state.slots}
             vectors |= {"outer": state.outer} if state.outer.tobytes().strip(b"\0") else {}

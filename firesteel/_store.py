@@ -62,7 +62,13 @@ def tensor_names(network: Network) -> list[str]:
 
 def _format(header: Mapping[str, Any]) -> int:
     """Return the first format whose readers understand a description: no file has a higher one than it needs."""
-    return 2 if "state" in header or "table" in header or "centre" in header["network"] else 1
+    later = {"state", "table", "graph", "name"} & header.keys() or "centre" in header["network"]
+    return 2 if later or any({"name", "trainable"} & one.keys() for one in _layers(header["network"])) else 1
+
+
+def _layers(network: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the descriptions of a network's layers."""
+    return network["layers"] if "layers" in network else [node["layer"] for node in network["nodes"]]
 
 
 def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: Mapping[str, Array] = NONE) -> bytes:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from firesteel.core.elsewhere import check_arguments
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS, LogSoftmax, ReLU, Softmax, activation
 from firesteel.core.losses import floats
-from firesteel.core.spec import check_arguments
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 

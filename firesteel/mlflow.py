@@ -19,7 +19,7 @@ import numpy.typing as npt
 from firesteel import __version__
 from firesteel._files import named
 from firesteel.errors import ConfigError, StoreError, imported, without_secrets
-from firesteel.models import Sequential
+from firesteel.models import Model
 from firesteel.models import load_model as load_file
 from firesteel.tables.schema import CategoryColumn, NumberColumn, TableColumn, TimeColumn
 from firesteel.tables.schema import Schema as TableSchema
@@ -95,7 +95,7 @@ class MlflowCallback(Callback):
 
 
 def save_model(
-    model: Sequential,
+    model: Model,
     path: str | os.PathLike[str],
     *,
     mlflow_model: Any = None,
@@ -116,7 +116,7 @@ def save_model(
     Raises ConfigError where MLflow is missing or the model is none.
     """
     pyfunc, models = _mlflow("mlflow.pyfunc"), _mlflow("mlflow.models")
-    if not isinstance(model, Sequential):
+    if not isinstance(model, Model):
         raise ConfigError(
             f"a {type(model).__name__} was given, and a Sequential is saved: of a fitted stage give stage.network",
             code="config-model",
@@ -140,7 +140,7 @@ def save_model(
         )
 
 
-def log_model(model: Sequential, name: str = "model", **settings: Any) -> Any:
+def log_model(model: Model, name: str = "model", **settings: Any) -> Any:
     """Log a model to the active run, or to one that MLflow starts; return MLflow's ModelInfo.
 
     settings: those of `save_model`, and registered_model_name, run_id and what else MLflow's `Model.log` takes.
@@ -149,7 +149,7 @@ def log_model(model: Sequential, name: str = "model", **settings: Any) -> Any:
     return models.Model.log(artifact_path=None, name=name, flavor=sys.modules[__name__], model=model, **settings)
 
 
-def load_model(model_uri: str | os.PathLike[str]) -> Sequential:
+def load_model(model_uri: str | os.PathLike[str]) -> Model:
     """Return the model at a URI of MLflow's, such as "runs:/.../model" or "models:/digits/3", or in a folder.
 
     Raises StoreError where there is no model, or another flavour's.
@@ -166,7 +166,7 @@ def load_model(model_uri: str | os.PathLike[str]) -> Sequential:
 class Scorer:
     """What MLflow serves: the model behind `predict`, for rows as a pandas DataFrame or an array."""
 
-    def __init__(self, model: Sequential) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
 
     def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> npt.NDArray[Any]:
@@ -203,7 +203,7 @@ def _requirements() -> list[str]:
     return [f"firesteel=={__version__}", *(f"{name}=={version(name)}" for name in SERVED_WITH)]
 
 
-def _signature(model: Sequential, example: Any) -> Any:
+def _signature(model: Model, example: Any) -> Any:
     """Return the signature of a table's columns, or that an example has, or of numbers, which take arrays, too."""
     types, models = _mlflow("mlflow.types"), _mlflow("mlflow.models")
     if example is not None and model.schema is None:

@@ -1,41 +1,40 @@
 """Sequential: a model that builds a chain of layers, in the words that Keras's users know."""
 
 import os
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from firesteel import _console as console
-from firesteel import _notebook as notebook
 from firesteel import _store as store
 from firesteel._model import Model
-from firesteel._printing import plain, say
-from firesteel.core import metrics
-from firesteel.core.faster import faster
-from firesteel.core.layers import Dropout, Input, Layer, Table, dense
+from firesteel.core.elsewhere import spelled
+from firesteel.core.layer import layer_name
+from firesteel.core.layers import Input, Layer, Table
 from firesteel.core.network import Network
-from firesteel.core.spec import spelled, whole
+from firesteel.core.spec import whole
 from firesteel.errors import ConfigError
 from firesteel.extending import known, read_weights
+from firesteel.graphs.building import Ports
+from firesteel.graphs.freezing import taken
 from firesteel.tables.containers import columns_of
 from firesteel.tables.given import listed
 from firesteel.tables.profile import schema_of
 from firesteel.tables.schema import Schema
 from firesteel.train.state import TrainState
-from firesteel.train.step import SUB_BATCH
 
-__all__ = ["Sequential", "load_model", "read_weights"]
+__all__ = ["Model", "Sequential", "load_model", "read_weights"]
 
 
 class Sequential(Model):
     """A network of layers, one after another.
 
-    layers: the layers, the first with `input_dim` if the weights are wanted before the data are seen.
-    dtype: "float32", or "float64" for checks.
+    Args:
+        layers: The layers, the first with `input_dim` if the weights are wanted before the data are seen; models
+            among them share their weights with this one.
+        name: What the model is called.
+        dtype: "float32", or "float64" for checks.
 
     >>> from firesteel.layers import Dense
     >>> model = Sequential([Dense(8, activation="relu", input_dim=2), Dense(2, activation="softmax")])
@@ -47,34 +46,69 @@ class Sequential(Model):
     """
 
     @spelled
-    def __init__(self, layers: Sequence[Layer] | None = None, *, dtype: str = "float32") -> None:
-        super().__init__(None, dtype)
-        self._layers: tuple[Layer, ...] = ()
+    def __init__(
+        self, layers: Sequence[Any] | None = None, *, name: str | None = None, dtype: str = "float32"
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._nested = self._placed = False  # whether there is a model among the layers, or one that was in a model
+        self._layers: tuple[Any, ...] = ()
         for layer in listed("layers", layers):
             self.add(layer)
 
     @property
-    def layers(self) -> list[Layer]:
-        """The layers, in order."""
-        return list(self._layers if self._network is None else self._network.layers)
+    def layers(self) -> list[Any]:
+        """The layers and models, in order; the names that they have here are theirs from now on."""
+        if self._network is not None and not self._nested:
+            return super().layers
+        return list(self._layers)
 
-    def add(self, layer: Layer) -> None:
-        """Append a layer.  Raises ConfigError once the network has weights, or for what is not a layer."""
+    @property
+    def _specs(self) -> Sequence[Any]:
+        return self._layers if self._network is None else self._network.layers
+
+    def add(self, layer: Any) -> None:
+        """Append a layer, or a model, whose layers and weights become part of this one.
+
+        Raises ConfigError once the network has weights, or for what is not a layer.
+        """
         if self._theta is not None:
             raise ConfigError("the network has its weights already: add layers before using it", code="config-built")
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, Layer | Model):
             raise ConfigError(
                 f"{layer!r} is not a layer: give the object itself, such as Dense(10)", code="config-layer"
             )
         self._layers = (*self._layers, layer)
-        self._network = None
+        self._nested = self._nested or isinstance(layer, Model)
+        self._placed = self._placed or "_place" in vars(layer)
+        self._network = self._owned = self._shared = None
+
+    def pop(self) -> Any:
+        """Remove the last layer and return it.  Raises ConfigError once the network has weights, or without one."""
+        if self._theta is not None or not self._layers:
+            what = "has its weights already" if self._layers else "has no layers"
+            raise ConfigError(f"the network {what}: there is nothing to take away", code="config-built")
+        *rest, last = self._layers
+        self._layers, self._network, self._owned, self._shared = tuple(rest), None, None, None
+        return last
 
     @property
     def _inputs(self) -> int | None:
-        return self._layers[0].inputs if self._network is None and self._layers else super()._inputs
+        if self._network is not None or not self._layers:
+            return super()._inputs
+        first = self._layers[0]
+        return first._inputs if isinstance(first, Model) else first.inputs
 
     def _network_for(self, inputs: int | None) -> Network:
-        return super()._network_for(inputs) if inputs is None else Network.chain(self._layers, inputs, self._dtype)
+        if inputs is None:
+            return super()._network_for(inputs)
+        if not self._nested:
+            chain = Network.chain(self._layers, inputs, self._dtype)
+            return self._adopted(chain) if self._placed else chain
+        first = self._layers[0]
+        start = value = Input(first.input.row if isinstance(first, Model) else (inputs,))
+        for one in self._layers:
+            value = value if isinstance(one, Input) else one(value)
+        return self._compose(start, value)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Say the number of inputs where no layer does: (None, 784), None being the rows.
@@ -91,8 +125,9 @@ class Sequential(Model):
         self._network = self._network or self._network_for(width)
 
     def _learn(self, x: Any, y: Any, split: float) -> None:
-        at = next((n for n, layer in enumerate(self.layers) if not isinstance(layer, Input)), -1)
-        first = self.layers[at] if at >= 0 else None
+        layers = self._layers if self._nested else self._specs
+        at = next((n for n, layer in enumerate(layers) if not isinstance(layer, Input)), -1)
+        first = layers[at] if at >= 0 else None
         if not isinstance(first, Table):
             return
         if x is None:
@@ -103,138 +138,48 @@ class Sequential(Model):
             used = slice(0, int(rows * (1 - split)))
             self.schema = schema_of({name: values[used] for name, values in columns.items()}, used.stop, y=y)
             known = self.schema.layer(first)
-        self._layers, self._network = (*self.layers[:at], known, *self.layers[at + 1 :]), None
-
-    # Looking
-
-    @spelled
-    def summary(self, *, print_fn: Callable[[str], Any] | None = None, compiled: bool = False) -> None:
-        """Print the layers, their output shapes and their numbers of parameters.
-
-        Args:
-            print_fn: Called with each line; `print` if not given.
-            compiled: Whether to say how each layer is trained on this machine: in a `step`, one compiled call with
-                the loss and the optimizer; in a `run` of layers that is one; by a `loop` of its own; or by `NumPy`.
-                The results are the same.
-
-        Raises:
-            ConfigError: If the model has no inputs yet, or `compiled` is wanted before `compile`.
-        """
-        other, size = self._untrained(), np.dtype(self._dtype).itemsize
-        how = self._trained_by() if compiled else ()
-        text = console.table(self._described(), self.count_params() - other, other, size, how)
-        for line in text.splitlines():
-            try:
-                (print_fn or say)(line)
-            except UnicodeError:
-                (print_fn or say)(plain(line))
-
-    def __repr__(self) -> str:
-        kinds = [type(layer).__name__ for layer in self.layers if not isinstance(layer, Input)]
-        shown = kinds if len(kinds) <= 8 else [*kinds[:6], "...", kinds[-1]]
-        counted = "s" if len(kinds) != 1 else ""
-        try:
-            size = f"{self.count_params():,} parameters"
-        except ConfigError:
-            size = "not built"
-        return (
-            f"<{type(self).__name__} of {len(kinds)} layer{counted}, {size}{': ' if shown else ''}{', '.join(shown)}>"
-        )
-
-    def _trained_by(self) -> list[str]:
-        """Return how each layer is trained, as `summary` says it."""
-        from firesteel.fast.chain import Chain, Fused, compiled_parts
-
-        objective = self._objective()
-        network, last = objective.network, objective.last
-        made = compiled_parts(network, last)
-        head = bool(made) and Fused(network, objective.loss).head is not None
-        whole = head and dense.whole(network.parts[:last], network.shapes) in made
-        ways = ["loop" if head else "NumPy" for _ in network.plan]
-        for part in network.plan[:last]:
-            width = network.shapes[part.reads[0]][-1]
-            drops = isinstance(part.layer, Dropout) and faster("mask", SUB_BATCH * width) is not None
-            ways[part.number] = "loop" if drops else "NumPy"
-        for first, one in made.items():
-            ways[first : first + one.span] = ["run" if isinstance(one, Chain) else "loop"] * one.span
-        if whole:
-            ways = ["step"] * len(ways)
-        parts = [[ways[part.number] for part in network.plan if part.node == n] for n in range(len(network.nodes))]
-        return [
-            " + ".join(dict.fromkeys(found))
-            for found, layer in zip(parts, network.layers, strict=True)
-            if not isinstance(layer, Input)
-        ]
-
-    def _untrained(self) -> int:
-        """Return the number of parameters that do not train."""
-        return sum(where.stop - where.start for where, _ in self.network.statistics)
-
-    def _described(self) -> list[tuple[str, str, int]]:
-        """Return each layer's name and type, output shape and number of parameters."""
-        rows: list[tuple[str, str, int]] = []
-        seen: Counter[str] = Counter()
-        network, shape = self.network, self.network.shapes[0]
-        for number, node in enumerate(network.nodes):
-            if isinstance(node.layer, Input):
-                continue
-            own = [part for part in network.plan if part.node == number]
-            numbers, shape = [part.number for part in own], network.shapes[own[-1].makes[0]] if own else shape
-            count = sum(where.stop - where.start for at, _, _, where in network.layout.slices if at in numbers)
-            kind = type(node.layer).__name__
-            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
-            rows.append((f"{name}{f'_{seen[name]}' if seen[name] else ''} ({kind})", f"(None, {shape[-1]})", count))
-            seen[name] += 1
-        return rows
-
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows: the table of `summary`, or the layers and what keeps them from being one."""
-        try:
-            rows = [(name, shape, f"{count:,}") for name, shape, count in self._described()]
-        except ConfigError as error:
-            names = [[type(layer).__name__] for layer in self.layers]
-            return notebook.box("Sequential", notebook.table(["layer"], names, str(error)))
-        other = self._untrained()
-        note = f"{self.count_params():,} parameters" + (f", {other:,} of them do not train" if other else "")
-        return notebook.box("Sequential", notebook.table(["layer (type)", "output shape", "parameters"], rows, note))
+        self._layers, self._network = (*layers[:at], known, *layers[at + 1 :]), None
 
     # Keeping
 
     @staticmethod
-    def from_bytes(data: bytes, name: str = "the model") -> "Sequential":
+    def from_bytes(data: bytes, name: str = "the model") -> Model:
         """Return the model whose bytes these are.  Raises StoreError if they are not a model's."""
         network, theta, header, vectors = store.from_bytes(data, name)
-        model = Sequential(network.layers, dtype=network.dtype)
+        model = Sequential(network.layers, dtype=network.dtype) if network.chained else Model(network)
         model._network = network
-        model._put(theta)
-        model._chosen = True
+        model._choose(theta)
         try:
+            if (graph := header.get("graph")) is not None:
+                model._ports = Ports.from_config(graph)
+                model._ports.check(network)
+            model._name = layer_name(header.get("name"))
             if (compiled := header.get("compiled")) is not None:
-                named = [m if isinstance(m, str) else metrics.get(m) for m in compiled["metrics"]]
-                model.compile(compiled["optimizer"], compiled["loss"], named)
+                if not isinstance(compiled["metrics"], list | dict):
+                    raise TypeError("its metrics are no list")
+                model.compile(**compiled)
                 model._objective()
             if (table := header.get("table")) is not None:
                 model.schema = Schema.from_config(table)
-                first = next(layer for layer in model.layers if not isinstance(layer, Input))
+                first = next(layer for layer in network.layers if not isinstance(layer, Input))
                 if not isinstance(first, Table) or model.schema.layer(first) != first:
                     raise ValueError("its table is not that of its first layer")
             if "state" in header:
-                still, optimizer = (
-                    np.broadcast_to(np.zeros((), theta.dtype), theta.shape),
-                    model._compiled().optimizer,
-                )
+                optimizer, part = model._compiled().optimizer, taken(theta, model._trains())
+                still = np.broadcast_to(np.zeros((), theta.dtype), part.shape)
                 vectors = {"outer": still, **vectors}
-                state = TrainState.of(header["state"], theta, **vectors, averaged=optimizer.use_ema)
+                state = TrainState.of(header["state"], part, **vectors, averaged=optimizer.use_ema)
                 if len(state.slots) != len(optimizer.slots):
                     raise ValueError("its moments are not those of its optimizer")
                 averaged = header.get("averaged") is True and state.averaged
+                model._moves = model._trains()
                 model.keep(state.swapped() if averaged else state, averaged)
         except store.WRONG as error:
             raise store.damaged(name, error) from None
         return model
 
 
-def load_model(path: str | os.PathLike[str], custom: Sequence[type] | None = None) -> Sequential:
+def load_model(path: str | os.PathLike[str], custom: Sequence[type] | None = None) -> Model:
     """Return the model that `save` wrote; nothing in a file is ever run.
 
     Args:

@@ -142,7 +142,7 @@ class _Estimator:
         if self.learning_rate_init is not None:
             optimizer = optimizer.at_rate(self.learning_rate_init)
 
-        def build(front: Table) -> Sequential:
+        def build(front: Table) -> Model:
             made = Sequential([front, *hidden, *last])
             made.compile(optimizer, loss)
             return made

@@ -19,7 +19,7 @@ from firesteel.core.elsewhere import unknown
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, StoreError
 from firesteel.layers import Dense, Dropout, Layer, Normalization, Rescaling, Table
-from firesteel.models import Sequential, load_model
+from firesteel.models import Model, Sequential, load_model
 from firesteel.report.settings import NUMBERS_ALONE
 from firesteel.train import strategies
 
@@ -84,7 +84,7 @@ def build(
     width: int,
     front: Table | None = None,
     bounds: tuple[float, float] | None = None,
-) -> Sequential:
+) -> Model:
     """Return the network for rows of this width, compiled.
 
     front: its first layer, for rows of a table.  bounds: of the numbers to predict from such rows.
@@ -141,7 +141,7 @@ class Trained:
     """path: of the model's file.  config: of the run that made it, where it lies in a run folder."""
 
     path: Path
-    model: Sequential
+    model: Model
     config: Config | None
 
     @property

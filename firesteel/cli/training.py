@@ -24,7 +24,7 @@ from firesteel.core import layers
 from firesteel.core.layers import Table
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, DataError
-from firesteel.models import Sequential
+from firesteel.models import Model, Sequential
 from firesteel.search.members import Foldable, fit_members
 from firesteel.tables.policy import (
     ACTIVATION,
@@ -71,7 +71,7 @@ class TrainingPlan:
 
     config: Config
     task: LearningTask
-    model: Sequential
+    model: Model
     recipe: Recipe
     source: Foldable
     survey: Survey
@@ -79,7 +79,7 @@ class TrainingPlan:
     test: DataPart | None
     names: tuple[str, ...] | None
     patience: int
-    build: Callable[[], Sequential]
+    build: Callable[[], Model]
 
     @property
     def members(self) -> int:
@@ -147,7 +147,7 @@ class TrainingPlan:
         means = {name: np.average([row[name] for row in kept.values()], weights=weights) for name in names}
         return {name.removeprefix("val_"): float(mean) for name, mean in means.items()}
 
-    def _end(self, model: Sequential, callbacks: Sequence[Callback]) -> None:
+    def _end(self, model: Model, callbacks: Sequence[Callback]) -> None:
         """Let the run folder, if there is one, take the average of all members."""
         for folder in callbacks:
             if hasattr(folder, "end_members"):
@@ -254,7 +254,7 @@ def _planned(config: Config, spark: "SparkSession | None", stack: ExitStack, raw
     source = training.opened(0.0 if several else split, dtype, task.kind == "classification", usual)
     survey = source.survey()
 
-    def built() -> Sequential:
+    def built() -> Model:
         model = build(config, task, survey.width, front, bounds)
         model.schema = schema
         return model
@@ -292,7 +292,7 @@ def _check_members(config: Config, form: str) -> None:
     raise ConfigError(f"members={members}: {what}", code="config-members")
 
 
-def _recipe(how: TrainingSettings, model: Sequential) -> Recipe:
+def _recipe(how: TrainingSettings, model: Model) -> Recipe:
     return Recipe(
         how.epochs,
         how.batch_size,

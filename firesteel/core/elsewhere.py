@@ -1,11 +1,15 @@
 """What arguments are called in other libraries, so that an error can say what they are called here."""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import ParamSpec, TypeVar
 
 from firesteel.errors import ConfigError
 
-__all__ = ["ELSEWHERE", "OWN", "UnknownClass", "check_class", "meant", "nearest", "unknown"]
+__all__ = ["ELSEWHERE", "OWN", "UnknownClass"]
+__all__ += ["check_arguments", "check_class", "meant", "nearest", "spelled", "unknown"]
 
 ELSEWHERE = {
     "maxIter": "epochs",
@@ -104,3 +108,31 @@ def unknown(family: str, given: object, names: Iterable[str], kind: bool = False
     error = UnknownClass(f"{text}; of your own, firesteel.register({name}) makes one known", code="config-unknown")
     error.name = name
     return error
+
+
+def check_arguments(owner: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raise ConfigError for a keyword argument that there is not, with the nearest that there is."""
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"{owner} has no argument {name!r}: {nearest(name, known, ELSEWHERE)}it has {', '.join(known)}",
+                code="config-argument",
+            )
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def spelled(method: Callable[P, R]) -> Callable[P, R]:
+    """Return the method, which raises ConfigError for a keyword argument that it does not have."""
+    _, *names = inspect.signature(method).parameters
+    known = dict.fromkeys(names)
+
+    @functools.wraps(method)
+    def checked(*args: P.args, **given: P.kwargs) -> R:
+        if not given.keys() <= known.keys():
+            check_arguments(f"{type(args[0]).__name__}.{method.__name__}", given, known)
+        return method(*args, **given)
+
+    return checked

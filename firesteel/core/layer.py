@@ -5,19 +5,19 @@ cached on an object and nothing can be called in the wrong order.  `layers/` has
 strings layers together.  Shapes are those of one row, without the batch axis.
 """
 
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from firesteel.core import constraints, regularizers
 from firesteel.core.constraints import Constraint
 from firesteel.core.initializers import Initializer, Zeros
 from firesteel.core.regularizers import Regularizer
-from firesteel.core.spec import Spec, whole
+from firesteel.core.spec import Spec, flag
 from firesteel.core.types import Array, Pull, Shape
 from firesteel.errors import ConfigError
 
-__all__ = ["Joint", "Layer", "Param", "constraint", "input_dim", "regularizer"]
+__all__ = ["Joint", "Layer", "Param"]
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,42 @@ class Joint(NamedTuple):
     pull: Callable[..., Any]
 
 
+class Automatic(str):
+    """A layer's name that a model has chosen."""
+
+
+def layer_name(got: object) -> str | None:
+    """Return the name of a layer or model.  Raises ConfigError where it is no text, or has a slash in it."""
+    if got is not None and (not isinstance(got, str) or not got or "/" in got):
+        raise ConfigError(f"name={got!r}: it must be text without a slash", code="config-value")
+    return got
+
+
+NAME: dict[str, Any] = {"check": lambda owner, field, got: layer_name(got), "later": lambda name: type(name) is str}
+TRAINS: dict[str, Any] = {"check": flag(True).metadata["check"], "later": operator.not_}
+"""What is checked of a layer's fields, and when descriptions have them."""
+
+
 class Layer(Spec):
     """Base of layers: elementwise, without parameters and not random unless it says otherwise.
 
     `input_dim` may be given on the first layer of a network.
+
+    Args:
+        name: What the layer is called in a model; one is chosen where it is None.
+        trainable: Whether `fit` changes its weights.  It may be set later: `layer.trainable = False`.
     """
+
+    name: str | None = field(default=None, kw_only=True, metadata=NAME, compare=False, repr=False)
+    trainable: bool = field(default=True, kw_only=True, metadata=TRAINS, compare=False, repr=False)
 
     random: ClassVar[bool] = False
     """Whether training differs from use, where `apply` is given no stream."""
     joint: ClassVar[bool] = False
     """Whether training needs sums over a whole batch: `batch_sums(*x)` returns those of a piece, `apply` is given the
     sum over all pieces as its last argument but in use, and returns a `Joint` for its pull-back."""
+    switched: ClassVar[int] = 0
+    """How often `trainable` of any layer was set: what is known of it holds until then."""
     results: ClassVar[int] = 1
     """How many values `apply` makes: where they are several, shapes, values and derivatives are tuples of them."""
 
@@ -95,6 +120,25 @@ class Layer(Spec):
         """Return the layer for outputs less a centre; the same one where it learns where they lie."""
         return self
 
+    def __call__(self, *values: Any) -> Any:
+        """Return what the layer makes of values of a graph: `Dense(8)(x)`, `Add()([a, b])`."""
+        from firesteel.core.layers.calling import called  # which knows layers
+
+        return called(self, values)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in self.fields}
+
+    def __getattr__(self, name: str) -> Any:
+        place = vars(self).get("_place")
+        if place is None or name[0] == "_" or not hasattr(type(place), name):
+            raise AttributeError(f"{type(self).__name__} has no {name!r}")
+        return getattr(place, name)
+
+    def _set_trainable(self, value: object) -> None:
+        vars(self)["trainable"] = TRAINS["check"](type(self).__name__, "trainable", value)
+        Layer.switched += 1
+
     def apply(self, *args: Any, **kwargs: Any) -> tuple[Any, Pull]:
         """Return the outputs y and the pull-back: `apply(p, *x, rng=None)`.
 
@@ -108,23 +152,3 @@ class Layer(Spec):
             rng: The stream of random numbers in training; None in use, where nothing may be random.
         """
         raise NotImplementedError
-
-
-def input_dim(given: object) -> int | None:
-    """Return the number of inputs of a first layer, or None where the data decide."""
-    if given is None:
-        return None
-    value = whole(given)
-    if value is None or value < 1:
-        raise ConfigError(f"input_dim={given!r}: it must be an integer of at least 1", code="config-value")
-    return value
-
-
-def regularizer(given: object) -> Regularizer | None:
-    """Return the regulariser that was given in any form; None means none."""
-    return None if given is None else regularizers.get(given)
-
-
-def constraint(given: object) -> Constraint | None:
-    """Return the constraint that was given in any form; None means none."""
-    return None if given is None else constraints.get(given)

@@ -48,11 +48,13 @@ class Node:
         layer: What is applied.
         args: The numbers of the values that it reads.
         owner: Whose parameters it uses: nodes of one owner share them.
+        scope: The models that it lies in, if it does, as "base/".
     """
 
     layer: Layer
     args: tuple[int, ...]
     owner: int
+    scope: str = ""
 
 
 class Part(NamedTuple):
@@ -289,11 +291,14 @@ class Network:
                 del values[read]
         return values, pulls
 
+    def columns(self, entry: int) -> slice:
+        """Return where an input lies in a row."""
+        start = sum(map(math.prod, self.entries[:entry]))
+        return slice(start, start + math.prod(self.entries[entry]))
+
     def _entered(self, x: Any) -> dict[int, Any]:
         """Return the inputs, (B, *shape) each, out of rows x, (B, I)."""
-        ends = list(itertools.accumulate(map(math.prod, self.entries)))
-        parts = zip(self.entries, [0, *ends], ends, strict=False)
-        return dict(enumerate(x[:, start:end].reshape(len(x), *shape) for shape, start, end in parts))
+        return {n: x[:, self.columns(n)].reshape(len(x), *shape) for n, shape in enumerate(self.entries)}
 
     def backward(
         self, pulls: Sequence[tuple[Part, Pull]], value: int, d: Array, g: Weights, entries: bool = False
@@ -357,10 +362,13 @@ class Network:
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON-able description."""
-        nodes = [{"layer": n.layer.to_config(), "from": n.args, "owner": n.owner} for n in self.nodes]
+        nodes = [
+            {"layer": n.layer.to_config(), "from": n.args, "owner": n.owner} | ({"in": n.scope} if n.scope else {})
+            for n in self.nodes
+        ]
         rest = {"sparse": self.sparse, "centre": self.centre.to_config()}
         described = {"dtype": self.dtype} | {name: value for name, value in rest.items() if value}
-        if self.chained:
+        if self.chained and not any([node.scope for node in self.nodes]):
             return {"layers": [node["layer"] for node in nodes], "inputs": self.inputs} | described
         return {"nodes": nodes, "entries": self.entries} | described
 
@@ -401,8 +409,9 @@ def _linked(config: Mapping[str, Any]) -> tuple[tuple[Node, ...], tuple[Shape, .
     """Return the nodes and entries that `to_config` described.  Raises ConfigError for what describes none."""
     try:
         numbers = [_numbers((*n["from"], n["owner"])) for n in config["nodes"]]
-        given = zip([layers.get(n["layer"]) for n in config["nodes"]], numbers, strict=True)
-        return tuple(Node(layer, n[:-1], n[-1]) for layer, n in given), tuple(map(_numbers, config["entries"]))
+        scopes = [str(n.get("in", "")) for n in config["nodes"]]
+        given = zip([layers.get(n["layer"]) for n in config["nodes"]], numbers, scopes, strict=True)
+        return tuple(Node(layer, n[:-1], n[-1], s) for layer, n, s in given), tuple(map(_numbers, config["entries"]))
     except (KeyError, TypeError):
         raise ConfigError("not the description of a network: its nodes are damaged", code="config-field") from None
 

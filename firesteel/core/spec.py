@@ -4,23 +4,20 @@ A spec's fields *are* its configuration: they are checked when it is made (the f
 and hash, and they go to JSON and back without a line of code per class.  `layers.py` shows it in use.
 """
 
-import functools
-import inspect
 import math
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
 from numbers import Real
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
-from firesteel.core.elsewhere import ELSEWHERE, check_class, meant, nearest, unknown
+from firesteel.core.elsewhere import check_arguments, check_class, meant, unknown
 from firesteel.errors import ConfigError
 
 __all__ = [
     "Spec",
-    "check_arguments",
     "choice",
     "finite",
     "flag",
@@ -30,7 +27,6 @@ __all__ = [
     "numbers",
     "optional",
     "resolver",
-    "spelled",
     "word",
 ]
 
@@ -66,12 +62,18 @@ it is the fraction of units to drop [config-value]
         check_class(cls)
         cls.fields = fields(dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls))  # type: ignore[arg-type]
         cls.arguments = {f.name: f for f in cls.fields}
+        cls.__setattr__ = Spec.__setattr__  # type: ignore[method-assign]
         cls.checks = tuple((f.name, f.default, f.metadata["check"]) for f in cls.fields if "check" in f.metadata)
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         if not given.keys() <= cls.arguments.keys():
             check_arguments(cls.__name__, given, cls.arguments)
         return super().__new__(cls)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (setter := getattr(self, f"_set_{name}", None)) is None:
+            raise FrozenInstanceError(f"{type(self).__name__}.{name} cannot be set: make a new one")
+        setter(value)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._values() == other._values()
@@ -100,7 +102,7 @@ it is the fraction of units to drop [config-value]
         return {"type": type(self).__name__} | {
             f.name: value.to_config() if isinstance(value, Spec) else value
             for f, value in values
-            if "later" not in f.metadata or value != f.default
+            if "later" not in f.metadata or f.metadata["later"](value)
         }
 
     @classmethod
@@ -218,7 +220,8 @@ def flag(default: bool) -> Any:
 
 def later(declared: Any) -> Any:
     """Declare a field that descriptions leave out at its default, because they were written before it was there."""
-    return field(default=declared.default, metadata={**declared.metadata, "later": True})
+    default = declared.default
+    return field(default=default, metadata={**declared.metadata, "later": lambda value: value != default})
 
 
 def optional(declared: Any) -> Any:
@@ -274,31 +277,3 @@ class resolver:  # noqa: N801  (used as a function)
             return kind.from_config(config)
         named = config is given
         raise unknown(self.family, kind, self.types if named else self.names, named)
-
-
-def check_arguments(owner: str, given: Iterable[str], known: Collection[str]) -> None:
-    """Raise ConfigError for a keyword argument that there is not, with the nearest that there is."""
-    for name in given:
-        if name not in known:
-            raise ConfigError(
-                f"{owner} has no argument {name!r}: {nearest(name, known, ELSEWHERE)}it has {', '.join(known)}",
-                code="config-argument",
-            )
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def spelled(method: Callable[P, R]) -> Callable[P, R]:
-    """Return the method, which raises ConfigError for a keyword argument that it does not have."""
-    _, *names = inspect.signature(method).parameters
-    known = dict.fromkeys(names)
-
-    @functools.wraps(method)
-    def checked(*args: P.args, **given: P.kwargs) -> R:
-        if not given.keys() <= known.keys():
-            check_arguments(f"{type(args[0]).__name__}.{method.__name__}", given, known)
-        return method(*args, **given)
-
-    return checked

@@ -20,7 +20,7 @@ from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 from firesteel.fast.blas import one_blas_thread
 from firesteel.fast.threads import threads
-from firesteel.models import Sequential
+from firesteel.models import Model
 from firesteel.report import columns
 from firesteel.report.columns import EncodedColumn
 from firesteel.report.reading import (
@@ -118,7 +118,7 @@ class Exam:
 
     @staticmethod
     def of(
-        model: Sequential, rows: SampledRows, training: SampledRows, names: DisplayNames, most: int = MOST_ROWS
+        model: Model, rows: SampledRows, training: SampledRows, names: DisplayNames, most: int = MOST_ROWS
     ) -> "Exam":
         """Return the exam of a model on some rows.  most: rows that importances are measured on."""
         objective = model._objective()
@@ -139,7 +139,7 @@ def _plainly() -> Iterator[None]:
 
 
 def examine(
-    model: Sequential,
+    model: Model,
     rows: SampledRows | Sequence[Exam],
     training: SampledRows,
     names: DisplayNames | None = None,
@@ -152,6 +152,7 @@ def examine(
     Raises ConfigError for names that do not fit the network.
 
     >>> from firesteel.layers import Dense
+    >>> from firesteel.models import Sequential
     >>> x = np.linspace(-1, 1, 64)[:, None]
     >>> model = Sequential([Dense(1, activation="sigmoid", input_dim=1)])
     >>> model.compile("sgd", "binary_crossentropy")
@@ -169,7 +170,7 @@ def examine(
         return _plain(_examined(model, exams, training, names))
 
 
-def _examined(model: Sequential, exams: Sequence[Exam], training: SampledRows, names: DisplayNames) -> dict[str, Any]:
+def _examined(model: Model, exams: Sequence[Exam], training: SampledRows, names: DisplayNames) -> dict[str, Any]:
     objective, network = model._objective(), model.network
     x, y, weight = (np.concatenate([getattr(one.rows, part) for one in exams]) for part in ("x", "y", "weight"))
     rows = replace(exams[0].rows, x=x, y=y, weight=weight)
@@ -204,7 +205,7 @@ def _examined(model: Sequential, exams: Sequence[Exam], training: SampledRows, n
     return found
 
 
-def _shuffled(model: Sequential, rows: SampledRows, most: int) -> ScoredRows:
+def _shuffled(model: Model, rows: SampledRows, most: int) -> ScoredRows:
     """Return the rows that importances are measured on."""
     engine = rows.all(model.network)
     if engine.sparse:  # the sample is all that there is as numbers
@@ -212,7 +213,7 @@ def _shuffled(model: Sequential, rows: SampledRows, most: int) -> ScoredRows:
     return ScoredRows.of(model._objective(), engine, model.theta, most)
 
 
-def _importances(model: Sequential, parts: Sequence[ScoredRows]) -> Importances:
+def _importances(model: Model, parts: Sequence[ScoredRows]) -> Importances:
     return measured(parts, places_of(model.schema, model.network.inputs))
 
 
@@ -234,7 +235,7 @@ def _importance(found: Importances, names: DisplayNames, table: bool) -> dict[st
 
 
 def _effects(
-    model: Sequential, reading: Reading, rows: SampledRows, importances: Importances, called: list[str]
+    model: Model, reading: Reading, rows: SampledRows, importances: Importances, called: list[str]
 ) -> dict[str, Any] | None:
     """Return the mean prediction along columns of a table: of a number, or of the chance of one class."""
     assert model.schema is not None
@@ -307,7 +308,7 @@ def _together(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _compared(
-    model: Sequential, reading: Reading, rows: SampledRows, training: SampledRows, called: list[str]
+    model: Model, reading: Reading, rows: SampledRows, training: SampledRows, called: list[str]
 ) -> dict[str, Any]:
     """Return the scores of the network, of a linear model and of one answer for every row, over the same rows."""
     own = replace(model._objective(), metrics=(("score", metric_of(reading.task, reading.loss, reading.outputs)),))

@@ -28,7 +28,7 @@ from firesteel.callbacks import Callback
 from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DivergenceError, StoreError, without_secrets
 from firesteel.extending import must_be_registered
-from firesteel.models import Sequential
+from firesteel.models import Model
 from firesteel.report import settings
 from firesteel.report.evidence import DisplayNames, Exam, SampledRows, examine
 from firesteel.report.reading import task_of
@@ -140,7 +140,7 @@ class RunFolder(Callback):
         if time.perf_counter() - self.drawn >= self.pause:
             self._put("training")
 
-    def end_members(self, model: Sequential, engine: Engine) -> None:
+    def end_members(self, model: Model, engine: Engine) -> None:
         """Write what the average of several members has come to.
 
         Args:

@@ -18,19 +18,20 @@ from firesteel.core.losses import Loss
 from firesteel.core.metrics import R2Score, middle, numbered, on_logits
 from firesteel.core.network import Objective, alone
 from firesteel.core.types import Array, Run
-from firesteel.models import Sequential
+from firesteel.models import Model
 from firesteel.train.centring import FAR
 from firesteel.train.rounds import predict
 from firesteel.train.step import SUB_BATCH
 
 
-def task_of(model: Sequential, y: Array) -> str:
+def task_of(model: Model, y: Array) -> str:
     """Return "classification", "multilabel" or "regression": what a compiled model does with targets y, (n, T).
 
     The loss decides; where it measures numbers, targets that are all one-hot are classes, and so are those of a
     sigmoid that are all 0 and 1.
 
     >>> from firesteel.layers import Dense
+    >>> from firesteel.models import Sequential
     >>> model = Sequential([Dense(3, activation="sigmoid", input_dim=2)])
     >>> model.compile(loss="mse")
     >>> task_of(model, np.eye(3)), task_of(model, np.ones((1, 3))), task_of(model, np.full((1, 3), 0.5))

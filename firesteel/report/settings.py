@@ -14,7 +14,7 @@ from firesteel import callbacks
 from firesteel.core.layers import Layer, Table
 from firesteel.core.spec import Spec
 from firesteel.errors import without_secrets
-from firesteel.models import Sequential
+from firesteel.models import Model
 from firesteel.train.stopping import Stopping
 
 FIT = (
@@ -28,7 +28,7 @@ NUMBERS_ALONE: dict[str, Any] = {name: getattr(callbacks, name) for name in RULE
 
 
 def described(
-    model: Sequential,
+    model: Model,
     params: Mapping[str, Any],
     spark: bool,
     more: Mapping[str, Mapping[str, Any]],
@@ -62,7 +62,7 @@ def described(
     return found
 
 
-def layers_of(model: Sequential) -> list[Layer]:
+def layers_of(model: Model) -> list[Layer]:
     """Return a model's layers, without what the first has learned of a table, and learns again."""
     first, *rest = model.layers
     if isinstance(first, Table) and model.schema is not None:

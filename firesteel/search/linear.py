@@ -20,7 +20,7 @@ from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import LBFGS
 from firesteel.core.types import Array
 from firesteel.errors import DivergenceError
-from firesteel.models import Sequential
+from firesteel.models import Model
 from firesteel.tables.moments import measure
 from firesteel.tables.sampling import sample, sampled
 from firesteel.train.blocks import Block
@@ -179,7 +179,7 @@ def scores(
     return [float(one.means(part)["score"]) for (one, _), part in zip(pairs, parts, strict=True)]
 
 
-def compare(task: str, model: Sequential, training: Engine, scored: Engine, name: str, title: str) -> Comparison:
+def compare(task: str, model: Model, training: Engine, scored: Engine, name: str, title: str) -> Comparison:
     """Compare a trained network with a linear model.
 
     Args:

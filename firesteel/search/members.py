@@ -156,7 +156,7 @@ def members_of(model: Model) -> list[Model]:
         return [model]
     found, start, used = list[Model](), 0, 0
     average = nodes[at]
-    centres = np.split(np.array(average.layer.centres or (), np.float64), len(average.args))  # type: ignore[attr-defined]
+    centres = np.split(np.array(average.layer.centres or (), np.float64), len(average.args))
     for end, centre in zip(average.args, centres, strict=True):
         layers = [node.layer for node in nodes[start:end]]
         plain = [replace(one, centre=None) if isinstance(one, Normalization) else one for one in layers]

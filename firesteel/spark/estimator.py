@@ -17,7 +17,7 @@ from firesteel.core.layers import Dense, Normalization
 from firesteel.core.losses import Standardized
 from firesteel.core.network import Network, Objective
 from firesteel.errors import ConfigError, DataError
-from firesteel.models import Sequential
+from firesteel.models import Model
 from firesteel.spark.fitting import Design, NetworkEstimator
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.params import ClassifierParams, check_words, with_params
@@ -85,7 +85,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         weights = None if given is None else class_weights(given, survey, Objective(network, loss), "classWeights")
         return self._check(Design(layers, network, loss, names, weights), plan, survey, source.names)
 
-    def _summarized(self, history: History, network: Sequential, engine: Engine) -> ClassificationSummary:
+    def _summarized(self, history: History, network: Model, engine: Engine) -> ClassificationSummary:
         objective = replace(network._objective(), metrics=(("recall", metrics.Recall()),))
         sums = self._sums(engine, objective, network)
         counts = np.split(sums[objective.summed[0][2]], 3)
@@ -189,7 +189,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         design = Design(layers, Network.chain(layers, survey.width), loss)
         return self._check(design, plan, survey, source.names)
 
-    def _summarized(self, history: History, network: Sequential, engine: Engine) -> RegressionSummary:
+    def _summarized(self, history: History, network: Model, engine: Engine) -> RegressionSummary:
         measured = tuple((name, metrics.get(name)) for name in self.METRICS)
         objective, last = replace(network._objective(), metrics=measured), network.layers[-1]
         means = objective.means(self._sums(engine, objective, network))

@@ -23,7 +23,7 @@ from firesteel.core.losses import Loss, Standardized
 from firesteel.core.network import Network, Objective
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, SparkJobError
-from firesteel.models import Sequential
+from firesteel.models import Model, Sequential
 from firesteel.search.linear import Comparison, compare
 from firesteel.search.members import fit_members
 from firesteel.spark.checkpoints import SparkCheckpoints
@@ -121,7 +121,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         names = design.names or (None if self._classifies or survey.targets > 1 else [str(source.columns.label)])
         page = _run_folder(runs, source.feature_names, names, members) if runs else None
 
-        def build(number: int = 0) -> Sequential:
+        def build(number: int = 0) -> Model:
             network = self._network(design, plan, survey.rows)
             network.schema = source.schema
             return network
@@ -165,7 +165,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         used = plan.used() | {"validationFraction": source.split, "evalMetric": self.getOrDefault("evalMetric")}
         return self._copyValues(model)._set(**used)
 
-    def _network(self, design: Design, plan: FitPlan, rows: int) -> Sequential:
+    def _network(self, design: Design, plan: FitPlan, rows: int) -> Model:
         """Return the network to train, compiled: one that standardizes inputs and targets by the rows, if it shall.
 
         Only sums reach any number, and only a loss of any number has units: other targets stay as they are.
@@ -195,14 +195,14 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         check_targets(survey.targets, loss.columns(network.outputs), network.outputs, names["label"])
         return design
 
-    def _summarized(self, history: History, network: Sequential, engine: Engine) -> TrainingSummary:
+    def _summarized(self, history: History, network: Model, engine: Engine) -> TrainingSummary:
         """Return the summary of a fit, by one more round over the packed rows."""
         raise NotImplementedError
 
     def _model(self) -> NetworkModel[Any]:
         raise NotImplementedError
 
-    def _sums(self, engine: Engine, objective: Objective, network: Sequential) -> Array:
+    def _sums(self, engine: Engine, objective: Objective, network: Model) -> Array:
         """Return an objective's sums over packed rows, for a summary."""
         task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
         total = tree_sum(engine.map(evaluate, task))

@@ -22,7 +22,7 @@ from firesteel import _notebook as notebook
 from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network
 from firesteel.errors import ConfigError, DataError
-from firesteel.models import Sequential
+from firesteel.models import Model, Sequential
 from firesteel.spark import tables, worker
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.failures import alive, session_of
@@ -46,7 +46,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def __init__(self) -> None:
         super().__init__()
         self._start({})
-        self._network: Sequential | None = None
+        self._network: Model | None = None
         self._summary: Summary | None = None
         self._features: list[str] | None = None
         self._few = False
@@ -54,7 +54,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         self._importances: Importances | None = None
 
     @classmethod
-    def fromNetwork(cls, network: Sequential) -> Self:
+    def fromNetwork(cls, network: Model) -> Self:
         """Return a stage that scores with a network trained elsewhere.
 
         Raises ConfigError for a network whose outputs are not what such a stage gives.
@@ -68,7 +68,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def check(cls, network: Network) -> None:
         """Raise ConfigError unless the network's outputs are what this stage gives."""
 
-    def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
+    def hold(self, network: Model, about: Mapping[str, Any]) -> None:
         """Take a network, and what is known of its columns: their names, and whether zeros are left out there.
 
         Its moments go, as they do when a stage is saved.
@@ -83,7 +83,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return {"features": self._features, "few": self._few}
 
     @property
-    def network(self) -> Sequential:
+    def network(self) -> Model:
         """The fitted network, which needs no Spark: `model.network.save(path)` is all that serving takes."""
         if self._network is None:
             raise ConfigError(
@@ -319,7 +319,7 @@ class NeuralNetworkClassifierModel(
                 code="config-loss",
             )
 
-    def hold(self, network: Sequential, about: Mapping[str, Any]) -> None:
+    def hold(self, network: Model, about: Mapping[str, Any]) -> None:
         """Take a network, and what is known of its columns."""
         super().hold(network, about)
         self._labels, self._label = about.get("classes"), about.get("label")

@@ -109,7 +109,9 @@ class Arrays:
         count = 1 if shards is None else shards
         survey = self.survey()
         words = survey.words
-        x = less(suited(self.x[rows], survey.sparse), centre.features, self.dtype)
+        taken = self.x[rows]
+        x = taken if isinstance(taken, np.ndarray) and not survey.sparse else suited(taken, survey.sparse)
+        x = less(x, centre.features, self.dtype)
         check_shards(count, n_blocks(len(x), words))
         y = less(self.y[rows], centre.targets, self.dtype)
         blocks = pack(x, y, self.w[rows], self.dtype, words, self.keys[rows])

@@ -14,10 +14,10 @@ from typing import Any, Self
 import numpy as np
 
 from firesteel._printing import say
-from firesteel.core.elsewhere import nearest
+from firesteel.core.elsewhere import check_arguments, nearest
 from firesteel.core.network import Objective
 from firesteel.core.schedules import Schedule
-from firesteel.core.spec import check_arguments, finite, whole
+from firesteel.core.spec import finite, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 from firesteel.train.engine import ROWS, Engine

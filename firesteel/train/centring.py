@@ -81,4 +81,6 @@ def centre_for(centre: Centre, network: Network, loss: Loss) -> Centre:
     """Return what a new network can use of it: for targets it needs a loss of differences and outputs of any size."""
     ends = bool(network.parts) and isinstance(network.parts[-1], Linear | Standardize)
     looks_up = any([isinstance(part, Embedding | Table) for part in network.parts])
+    entering = [part.layer for part in network.plan if min(part.reads) < len(network.entries)]
+    looks_up |= not network.chained and not all([isinstance(part, Linear | Standardize) for part in entering])
     return Centre(() if looks_up else centre.features, centre.targets if loss.differences and ends else ())

@@ -64,6 +64,7 @@ def fit(
         if drawn:  # nothing can be refused any more
             model.draw(recipe.seed)
         origin, found, save = model.state, None, None
+        objective = model.trains(objective)
         if checkpoints is not None:
             engines = [engine, *([held] if held else [])]
             identity = Identity.of(objective, model.optimizer, recipe, engines, origin, callbacks)

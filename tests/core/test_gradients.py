@@ -60,6 +60,7 @@ from firesteel.core.layers.activation import (
     Tanh,
 )
 from firesteel.core.layers.dense import Linear
+from firesteel.core.layers.heads import Heads, Links
 from firesteel.core.layers.preprocessing import Standardize
 from firesteel.core.losses import (
     LOSSES,
@@ -108,6 +109,7 @@ PART_SAMPLES = {
     "PiecewiseLinear": [PiecewiseLinear([[-1.0, 0.11, 1.05], [], [0.55, 0.65, 2.0]])],
     "ReLU": [ReLU(), ReLU(1.0), ReLU(1.2, 0.3, 0.5)],
     "Relu": [Relu()],
+    "Links": [Links((1, 2), (None, "softmax")), Links((2, 1), ("softmax", "sigmoid"))],
     "Rescaling": [Rescaling(0.5, 1.0), Rescaling(-2.0)],
     "Selu": [Selu()],
     "Sigmoid": [Sigmoid()],
@@ -189,6 +191,7 @@ LAYER_SAMPLES = {
     "Flatten": [Flatten()],
     "GaussianDropout": [GaussianDropout(0.3)],
     "GaussianNoise": [GaussianNoise(0.3)],
+    "Heads": [Heads((3,), ("softmax",)), Heads((1,), (None,))],
     "Input": [Input((3,)), Input((3, 2))],
     "LayerNormalization": [LayerNormalization(), LayerNormalization(0.1, center=False)],
     "LeakyReLU": [LeakyReLU(), LeakyReLU(0.1)],

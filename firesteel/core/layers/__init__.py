@@ -5,6 +5,7 @@ from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
 from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.embedding import Embedding
+from firesteel.core.layers.heads import Heads
 from firesteel.core.layers.merge import (
     Add,
     Average,
@@ -38,6 +39,7 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "Heads",
     "Input",
     "Layer",
     "LayerNormalization",
@@ -75,6 +77,7 @@ LAYERS: dict[str, Spec] = {
         Flatten(),
         GaussianDropout(0.5),
         GaussianNoise(0.5),
+        Heads((1,), (None,)),
         Input((1,)),
         LayerNormalization(),
         ELU(),

@@ -15,7 +15,8 @@ from firesteel.core import initializers
 from firesteel.core.constraints import Constraint
 from firesteel.core.elsewhere import meant, unknown
 from firesteel.core.initializers import Initializer
-from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
+from firesteel.core.layer import Layer, Param
+from firesteel.core.layers.arguments import constraint, input_dim, regularizer
 from firesteel.core.layers.reshaping import axis, by_rows, place
 from firesteel.core.layout import ones, row_starts
 from firesteel.core.regularizers import Regularizer

@@ -14,8 +14,9 @@ from firesteel.core import initializers
 from firesteel.core.constraints import Constraint
 from firesteel.core.csr import CSR, Features
 from firesteel.core.initializers import Initializer
-from firesteel.core.layer import Layer, Param, constraint, input_dim, regularizer
+from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.activation import ACTIVATIONS, Relu, activation
+from firesteel.core.layers.arguments import constraint, input_dim, regularizer
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layers.reshaping import by_rows
 from firesteel.core.layout import ones
@@ -64,6 +65,8 @@ class Linear(Layer):
             return by_rows(self, p, x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            if not g:
+                return np.dot(d_y, p["w"].T)
             if isinstance(x, CSR):
                 g["w"][:] = product(x.flipped(), d_y)
             else:
@@ -102,7 +105,7 @@ class Dense(Layer):
     input_dim: int | None = choice(None, input_dim)
 
     def parts(self) -> tuple[Layer, ...]:
-        units, name, *rest, _ = vars(self).values()
+        units, name, *rest, _ = [getattr(self, one.name) for one in self.fields if one.compare]
         bent = ACTIVATIONS[name]
         return (Linear(units, *rest),) if bent is None else (Linear(units, *rest), bent)
 

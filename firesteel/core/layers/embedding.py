@@ -12,7 +12,8 @@ import numpy.typing as npt
 from firesteel.core import initializers
 from firesteel.core.constraints import Constraint
 from firesteel.core.initializers import Initializer
-from firesteel.core.layer import Layer, Param, constraint, regularizer
+from firesteel.core.layer import Layer, Param
+from firesteel.core.layers.arguments import constraint, regularizer
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.spec import choice, flag, integer, later
 from firesteel.core.types import Array, Pull, Shape, Stream, Views

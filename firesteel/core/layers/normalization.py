@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from firesteel.core import initializers
-from firesteel.core.layer import Layer, Param, input_dim
+from firesteel.core.layer import Layer, Param
+from firesteel.core.layers.arguments import input_dim
 from firesteel.core.layers.reshaping import by_rows
 from firesteel.core.layout import ones
 from firesteel.core.spec import choice, flag, number

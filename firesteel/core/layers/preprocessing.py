@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from firesteel.core.csr import CSR, Features
-from firesteel.core.layer import Layer, input_dim
+from firesteel.core.layer import Layer
+from firesteel.core.layers.arguments import input_dim
 from firesteel.core.spec import choice, flag, later, number, numbers
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.errors import ConfigError

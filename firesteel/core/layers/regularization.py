@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 
 from firesteel.core.faster import faster
-from firesteel.core.layer import Layer, input_dim
+from firesteel.core.layer import Layer
+from firesteel.core.layers.arguments import input_dim
 from firesteel.core.seeds import CACHED
 from firesteel.core.spec import choice, number
 from firesteel.core.types import Array, Pull, Stream, Views

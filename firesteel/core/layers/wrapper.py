@@ -1,12 +1,17 @@
 """Layers that contain layers."""
 
+import hashlib
+from dataclasses import field
 from typing import Any
 
+import numpy as np
+
 from firesteel.core.layer import Layer, Param
+from firesteel.core.layers.dense import Linear
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["Wrapper"]
+__all__ = ["Held", "Wrapper"]
 
 
 class Wrapper(Layer):
@@ -65,3 +70,38 @@ class Wrapper(Layer):
 def _under(views: Views, prefix: str) -> Views:
     """Return the views whose names begin so, without that."""
     return {key.removeprefix(prefix): array for key, array in views.items() if key.startswith(prefix)}
+
+
+class Held(Layer):
+    """A part of a network whose weights do not train: it has none of its own, and computes what it does in use.
+
+    Args:
+        layer: The part.
+        values: Its weights.
+        sha256: Their checksum, by which two are compared.
+    """
+
+    layer: Layer
+    values: Views = field(compare=False, repr=False)
+    sha256: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256()
+        for name in sorted(self.values):
+            digest.update(np.ascontiguousarray(self.values[name]).data)
+        vars(self)["sha256"] = digest.hexdigest()
+
+    def output_shape(self, *inputs: Shape) -> Any:
+        return self.layer.output_shape(*inputs)
+
+    def apply(self, p: Views, *x: Any, rng: Stream | None = None) -> tuple[Array, Pull]:
+        y, pull = self.layer.apply(self.values, *x)
+
+        def back(d_y: Any, g: Views, wants_x: bool) -> Any:
+            unused = {} if isinstance(self.layer, Linear) else {n: np.empty_like(a) for n, a in self.values.items()}
+            return pull(d_y, unused, wants_x)
+
+        return y, back
+
+    def to_config(self) -> dict[str, Any]:
+        return {"type": "Held", "layer": self.layer.to_config(), "sha256": self.sha256}

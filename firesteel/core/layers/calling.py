@@ -1,0 +1,209 @@
+"""Layers that are called: each call makes a value of others, and values say what a network computes.
+
+A value knows the layer that makes it and the values that it is made of, so a network's nodes can be read off its
+outputs.  `firesteel/core/network.py` runs them.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+from firesteel.core.layer import Layer
+from firesteel.core.layers.merge import Add, Multiply, Subtract
+from firesteel.core.layers.preprocessing import Rescaling
+from firesteel.core.layers.reshaping import Flatten, Input, Reshape
+from firesteel.core.types import Shape
+from firesteel.errors import ConfigError
+
+__all__ = ["Tensor", "called", "copied", "flat", "nodes_of", "tensor"]
+
+NUMBERS = itertools.count()
+"""Values are numbered as they are made, so that a network computes them in the order in which they were written."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A value of a network that is being described: what a layer makes of other values, or an input.
+
+    Args:
+        layer: What makes it.
+        args: What it is made of; nothing for an input.
+        row: The shape of one row of it.
+        index: Which of the values that the layer makes it is.
+        scope: The models that it was made in by calling them, as "base/".
+        number: Says in which order values were made.
+        owner: Whose weights the layer uses: the same object where a layer is called twice.
+        results: How many values the layer makes.
+
+    >>> from firesteel.core.layers import Dense
+    >>> x = Input((4,))
+    >>> (Dense(3)(x) + Dense(3)(x)).shape
+    (None, 3)
+    """
+
+    layer: Layer
+    args: tuple["Tensor", ...]
+    row: Shape
+    index: int = 0
+    scope: str = ""
+    number: float = field(default_factory=NUMBERS.__next__)
+    owner: Layer | None = None
+    results: int = 1
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """The shape, None being the rows."""
+        return (None, *self.row)
+
+    def __repr__(self) -> str:
+        return f"<Tensor of shape {self.shape}, made by {self.layer}>"
+
+    def __iter__(self) -> Iterator[Any]:
+        raise ConfigError(f"{self} is a value of a network, and holds no numbers yet", code="config-call")
+
+    def __add__(self, other: object) -> Any:
+        return _scaled(self, 1.0, other) if isinstance(other, Real) else Add()(self, other)
+
+    def __sub__(self, other: object) -> Any:
+        return _scaled(self, 1.0, -other) if isinstance(other, Real) else Subtract()(self, other)
+
+    def __mul__(self, other: object) -> Any:
+        return _scaled(self, other, 0.0) if isinstance(other, Real) else Multiply()(self, other)
+
+    def __truediv__(self, other: float) -> Any:
+        return _scaled(self, 1.0 / other, 0.0)
+
+    def __neg__(self) -> Any:
+        return _scaled(self, -1.0, 0.0)
+
+    def __rsub__(self, other: float) -> Any:
+        return _scaled(self, -1.0, other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def _scaled(value: Tensor, scale: Any, offset: Any) -> Any:
+    return Rescaling(float(scale), float(offset))(value)
+
+
+def tensor(given: Any, reader: object) -> Tensor:
+    """Return what was given to a layer as a value; an `Input` is one.  Raises ConfigError for anything else."""
+    if isinstance(given, Input):
+        made: Tensor = vars(given).setdefault("_value", Tensor(given, (), given.shape))
+        return made
+    if isinstance(given, Tensor):
+        return given
+    what = f"{given}, which has not been called itself" if isinstance(given, Layer) else f"a {type(given).__name__}"
+    raise ConfigError(
+        f"{_named(reader)} was called on {what}: call it on an Input or on what another layer has returned, as in "
+        "Dense(8)(Input((4,))); numbers go to a model",
+        code="config-call",
+    )
+
+
+def flat(values: Sequence[Any]) -> list[Any]:
+    """Return the values that a layer was called on, one by one or as a list."""
+    return [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
+
+
+def called(layer: Layer, values: Sequence[Any], scope: str = "", owner: Layer | None = None) -> Any:
+    """Return what a layer makes of values: a `Tensor`, or a tuple where it makes several.
+
+    Raises ConfigError for what is no value of a network, and where shapes do not compose.
+    """
+    if isinstance(layer, Input):
+        raise ConfigError(f"{layer} is an input, and reads no other value: give it to a layer", code="config-call")
+    args = tuple([tensor(value, layer) for value in flat(values)])
+    if not args:
+        raise ConfigError(f"{_named(layer)} was called on nothing: give it a value", code="config-call")
+    owner, rows = owner or layer, [arg.row for arg in args]
+    if isinstance(layer, Flatten) and len(rows[0]) > 1:
+        layer = Reshape((math.prod(rows[0]),), name=layer.name)
+    try:
+        if layer.inputs not in (None, rows[0][-1], math.prod(rows[0])):
+            raise ConfigError(f"it is for {layer.inputs} inputs", code="config-shape")
+        made: Any = rows[0]
+        for part in layer.parts():
+            made = part.output_shape(*rows)
+            part.params(*rows)
+            rows = [made] if part.results == 1 else list(made)
+    except ConfigError as error:
+        read = " and ".join(f"{_named(arg.layer)} of shape {arg.shape}" for arg in args)
+        raise ConfigError(f"{_named(layer)} does not fit {read}: {error.args[0]}", code=error.code) from None
+    number = next(NUMBERS)
+    results = [Tensor(layer, args, row, at, scope, number, owner, len(rows)) for at, row in enumerate(rows)]
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _named(layer: object) -> str:
+    """Return how messages call a layer: by its name, if it has one, and by what it is."""
+    name = getattr(layer, "name", None)
+    return f"{layer} ({name!r})" if name else str(layer)
+
+
+def copied(outputs: Sequence[Tensor], known: dict[int, Tensor], scope: str) -> list[Tensor]:
+    """Return outputs made of other values, by the same layers with the same weights.
+
+    Args:
+        outputs: The values.
+        known: What stands for values that are not made again, by `id`.
+        scope: The model that is called, as "base/".
+
+    Raises:
+        ConfigError: Where layers do not fit the other values.
+    """
+    needed, waiting = dict[int, Tensor](), list(outputs)
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in known and id(one) not in needed:
+            needed[id(one)] = one
+            waiting += one.args
+    for one in sorted(needed.values(), key=lambda value: value.number):
+        if id(one) not in known:
+            args = [known[id(arg)] for arg in one.args]
+            made = called(one.layer, args, scope + one.scope, one.owner)
+            same = [other for other in needed.values() if other.number == one.number]
+            known |= {id(other): made[other.index] if isinstance(made, tuple) else made for other in same}
+    return [known[id(one)] for one in outputs]
+
+
+def nodes_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[Tensor], dict[int, int]]:
+    """Return what computes outputs out of inputs, in the order in which it was written.
+
+    Returns:
+        The values to be made, one for each call of a layer; and the number in a network of each value, by its `id`.
+
+    Raises:
+        ConfigError: If an input is there twice or is read by nothing, or an output needs an input that is not there.
+    """
+    numbers = {id(one): at for at, one in enumerate(inputs)}
+    if len(numbers) < len(inputs):
+        raise ConfigError("an input is in the list of inputs twice", code="config-graph")
+    needed, used, waiting = dict[float, list[Tensor]](), set[int](), list(outputs)
+    while waiting:
+        one = waiting.pop()
+        if id(one) in numbers:
+            used.add(id(one))
+        elif isinstance(one.layer, Input):
+            raise ConfigError(
+                f"{_named(one.layer)} is needed for the outputs, and is not among the inputs: add it to the inputs",
+                code="config-graph",
+            )
+        else:
+            known = needed.setdefault(one.number, [])
+            waiting += [] if known else one.args
+            known += [] if any(one is other for other in known) else [one]
+    for at, one in enumerate(inputs):
+        if id(one) not in used:
+            raise ConfigError(
+                f"input {at}, {_named(one.layer)}, is read by nothing that the outputs need: leave it out",
+                code="config-graph",
+            )
+    made, at = [needed[number] for number in sorted(needed)], len(inputs)
+    for results in made:
+        numbers |= {id(one): at + one.index for one in results}
+        at += results[0].results
+    return [results[0] for results in made], numbers

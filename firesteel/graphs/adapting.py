@@ -1,0 +1,52 @@
+"""What a network of values leaves open until it has seen rows: means and variances, and what numbers are less by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from firesteel.core.layers import Normalization
+from firesteel.core.network import Network
+from firesteel.errors import ConfigError
+from firesteel.tables.moments import Moments
+
+
+def entered(network: Network, number: int) -> slice | None:
+    """Return which columns of a row a node reads, if it reads one input as it comes and nothing else."""
+    own = [part for part in network.plan if part.node == number]
+    if len(own) != 1 or len(own[0].reads) != 1 or own[0].reads[0] >= len(network.entries):
+        return None
+    return network.columns(own[0].reads[0])
+
+
+def normalized(
+    network: Network, waiting: Sequence[Normalization], features: Moments, targets: Moments
+) -> Mapping[int, Normalization]:
+    """Return layers with the means and variances of what they read, or with `invert` of the targets, by `id`.
+
+    Raises ConfigError for a layer that neither reads an input nor is the last one.
+    """
+    found = dict[int, Normalization]()
+    for layer in waiting:
+        nodes = [number for number, node in enumerate(network.nodes) if node.layer is layer]
+        columns = entered(network, nodes[0]) if len(nodes) == 1 else None
+        if layer.invert and nodes == [len(network.nodes) - 1]:
+            moments = targets
+        elif not layer.invert and columns is not None:
+            moments = Moments(features.mean[columns], features.variance[columns])
+        else:
+            raise ConfigError(
+                "a Normalization without mean and variance takes them from the rows, and must be the first layer, or "
+                "with invert=True the last",
+                code="config-layer",
+            )
+        found[id(layer)] = moments.normalization(layer)
+    return found
+
+
+def centred(network: Network) -> Mapping[int, Normalization]:
+    """Return layers that know what the inputs that they read are less by, by the number of their node."""
+    found, centre = dict[int, Normalization](), network.centre.features
+    for number, node in enumerate(network.nodes if centre and not network.chained else ()):
+        columns = entered(network, number) if isinstance(node.layer, Normalization) else None
+        if columns is not None and isinstance(node.layer, Normalization):
+            found[number] = replace(node.layer, centre=centre[columns])
+    return found

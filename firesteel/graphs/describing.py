@@ -1,0 +1,97 @@
+"""A network as a table: its layers, what each makes and reads, and how it is trained."""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from firesteel.core.faster import faster
+from firesteel.core.layer import Layer
+from firesteel.core.layers import Dropout, Input, dense
+from firesteel.core.layers.heads import Heads
+from firesteel.core.network import Network, Objective
+from firesteel.core.types import Shape
+from firesteel.graphs.names import names_of
+from firesteel.train.step import SUB_BATCH
+
+
+class Described(NamedTuple):
+    """A layer in a network.
+
+    Args:
+        name: What it is called, and what it is.
+        shape: The shape of what it makes, None being the rows.
+        params: How many parameters it has; those of a layer that is called twice count the first time.
+        reads: What it reads, if that is not what the layer before it makes.
+        trains: Whether its weights train.
+    """
+
+    name: str
+    shape: str
+    params: int
+    reads: str
+    trains: bool
+
+
+def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, ...] = ()) -> list[Described]:
+    """Return each layer of a network but those of no parts that only say a shape.
+
+    Args:
+        network: The network.
+        owned: The layer that holds the weights of each owner.
+        inputs: What the inputs are called, where they are several or read by several layers.
+    """
+    names, found, made, shape = names_of(network.nodes), list[Described](), list(inputs), network.entries[0]
+    made += ["input"] * (len(network.entries) - len(made))
+    for number, node in enumerate(network.nodes):
+        own = [part for part in network.plan if part.node == number]
+        shape = network.shapes[own[-1].makes[0]] if own else _shape_before(network, number)
+        reads = "" if network.chained else ", ".join(dict.fromkeys(made[arg] for arg in node.args))
+        made += [names[number]] * node.layer.parts()[-1].results if own else [made[node.args[0]]]
+        if isinstance(node.layer, Input | Heads):
+            continue
+        first = all(node.owner != other.owner for other in network.nodes[:number])
+        owners = {part.owner for part in own}
+        slices = [where for at, _, _, where in network.layout.slices if at in owners and first]
+        count = sum(where.stop - where.start for where in slices)
+        kind = type(node.layer).__name__
+        text = str((None, *shape))
+        found.append(Described(f"{names[number]} ({kind})", text, count, reads, owned[node.owner].trainable))
+    return found
+
+
+def untrained(network: Network, still: Collection[int]) -> int:
+    """Return the number of parameters that do not train, given the owners of nodes whose weights do not."""
+    parts = {part.owner for part in network.plan if network.nodes[part.node].owner in still}
+    slices = [where for at, _, _, where in network.layout.slices if at in parts]
+    slices += [where for where, _ in network.statistics if where not in slices]
+    return sum(where.stop - where.start for where in slices)
+
+
+def _shape_before(network: Network, number: int) -> Shape:
+    """Return the shape of what a node of no parts passes on."""
+    before = [part for part in network.plan if part.node < number]
+    return network.shapes[before[-1].makes[0]] if before else network.entries[0]
+
+
+def trained_by(objective: Objective) -> list[str]:
+    """Return how each layer is trained: in a `step`, a `run`, by a `loop` or by `NumPy`."""
+    from firesteel.fast.chain import Chain, Fused, compiled_parts
+
+    network, last = objective.network, objective.last
+    made = compiled_parts(network, last)
+    head = bool(made) and Fused(network, objective.loss).head is not None
+    whole = head and dense.whole(network.parts[:last], network.shapes) in made
+    ways = ["loop" if head else "NumPy" for _ in network.plan]
+    for part in network.plan[:last]:
+        width = network.shapes[part.reads[0]][-1]
+        drops = isinstance(part.layer, Dropout) and faster("mask", SUB_BATCH * width) is not None
+        ways[part.number] = "loop" if drops else "NumPy"
+    for first, one in made.items():
+        ways[first : first + one.span] = ["run" if isinstance(one, Chain) else "loop"] * one.span
+    if whole:
+        ways = ["step"] * len(ways)
+    parts = [[ways[part.number] for part in network.plan if part.node == n] for n in range(len(network.nodes))]
+    return [
+        " + ".join(dict.fromkeys(found))
+        for found, layer in zip(parts, network.layers, strict=True)
+        if not isinstance(layer, Input | Heads)
+    ]

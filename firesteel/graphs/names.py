@@ -1,0 +1,53 @@
+"""What the layers of a network are called."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from firesteel.core.layer import Automatic
+from firesteel.core.network import Node
+from firesteel.errors import ConfigError
+
+
+def kind_name(layer: object) -> str:
+    """Return what a layer or model without a name is called, but for a number.
+
+    >>> from firesteel.core.layers import BatchNormalization
+    >>> kind_name(BatchNormalization())
+    'batch_normalization'
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(layer).__name__).lower()
+
+
+def numbered(name: str, taken: Iterable[str]) -> str:
+    """Return a name, with the first number that makes it another than those that are taken.
+
+    >>> numbered("dense", ["dense", "dense_1"])
+    'dense_2'
+    """
+    known, found, number = set(taken), name, 0
+    while found in known:
+        number += 1
+        found = f"{name}_{number}"
+    return found
+
+
+def names_of(nodes: Sequence[Node]) -> list[str]:
+    """Return the name of each node's layer, after those of the models that it is in, as "base/dense_1".
+
+    A layer that is called twice has one name.
+    Raises ConfigError where two layers were given the same one.
+    """
+    found = dict[int, str]()
+    own = {node.owner: node for node in reversed(nodes)}
+    for owner, node in sorted(own.items()):
+        if node.layer.name and not isinstance(node.layer.name, Automatic):
+            name = f"{node.scope}{node.layer.name}"
+            if name in found.values():
+                raise ConfigError(f"two layers are called {name!r}: give one another name", code="config-name")
+            found[owner] = name
+    taken = set(found.values())
+    for owner, node in sorted(own.items()):
+        if owner not in found:
+            found[owner] = numbered(node.scope + kind_name(node.layer), taken)
+            taken.add(found[owner])
+    return [found[node.owner] for node in nodes]

@@ -1,0 +1,244 @@
+"""Several outputs that lie side by side in a row: a loss, a weight and metrics for each."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
+from typing import Any
+
+import numpy as np
+
+from firesteel.core import losses
+from firesteel.core.layer import Layer
+from firesteel.core.layers.activation import ACTIVATIONS
+from firesteel.core.layers.heads import Heads, Links
+from firesteel.core.losses import Loss
+from firesteel.core.metrics import LogLoss, Metric, Ranking, RowMetric
+from firesteel.core.spec import finite
+from firesteel.core.types import Array, cached_property
+from firesteel.errors import ConfigError, DataError
+from firesteel.train.checks import MOST_CLASSES
+
+
+class OutputsLoss(Loss):
+    """L = sum_i weight_i L_i, of outputs that lie side by side; so do their targets.
+
+    Args:
+        names: What the outputs are called.
+        losses: The loss of each.
+        weights: What each is multiplied by.
+        ends: What joins the outputs, and has their sizes and activations.
+    """
+
+    names: tuple[str, ...]
+    losses: tuple[Loss, ...]
+    weights: tuple[float, ...]
+    ends: Links
+
+    @property
+    def link(self) -> type[Layer]:
+        return Links
+
+    @property
+    def differences(self) -> bool:  # type: ignore[override]
+        """Whether all of them depend on differences alone, of outputs of any size."""
+        return all(one.differences for one in self.losses) and not any(self.ends.links)
+
+    @cached_property
+    def targets_at(self) -> list[slice]:
+        """Trains the targets of each output lie in a row of targets."""
+        counts = [one.columns(size) for one, size in zip(self.losses, self.ends.sizes, strict=True)]
+        ends = np.cumsum(counts).tolist()
+        return [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+
+    def check(self, end: Layer | str, outputs: int) -> None:
+        super().check(end, outputs)
+        for loss, size, link in zip(self.losses, self.ends.sizes, self.ends.links, strict=True):
+            loss.check(ACTIVATIONS[link or "linear"] or "a layer without softmax or sigmoid", size)
+
+    def columns(self, outputs: int) -> int:
+        return self.targets_at[-1].stop
+
+    def lowered(self, centre: Sequence[float]) -> "Loss":
+        if not centre:
+            return self
+        parts = zip(self.losses, self.ends.slices, strict=True)
+        return replace(self, losses=tuple([loss.lowered(centre[where]) for loss, where in parts]))
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        losses, outputs, d = np.zeros(len(z), z.dtype), np.empty_like(z), np.empty_like(z)
+        given = zip(self.losses, self.weights, self.ends.slices, self.targets_at, strict=True)
+        for number, (loss, weight, where, at) in enumerate(given):
+            own, pull = np.ascontiguousarray(z[:, where]), None
+            if loss.link is None:
+                own, pull = self.ends.ended(number, own)
+            value, outputs[:, where], slope = loss.rows(own, self._checked(number, y[:, at]))
+            d[:, where] = slope if pull is None else pull(slope, {}, True)
+            d[:, where] *= z.dtype.type(weight)
+            losses += value * z.dtype.type(weight)
+        return losses, outputs, d
+
+    def _checked(self, number: int, y: Array) -> Array:
+        """Return the targets of an output.  Raises DataError where they are no classes and must be."""
+        loss, size = self.losses[number], self.ends.sizes[number]
+        if loss.targets == "class" and not ((y >= 0) & (y < size) & (y == np.trunc(y))).all():
+            wrong = y[~((y >= 0) & (y < size) & (y == np.trunc(y)))][0]
+            raise DataError(
+                f"the target of output {self.names[number]!r} is {wrong:g} in a row, and its {size} classes are "
+                f"whole numbers from 0 to {min(size, MOST_CLASSES) - 1}",
+                code="data-label-range",
+            )
+        return np.ascontiguousarray(y)
+
+    def to_config(self) -> dict[str, Any]:
+        parts = zip(self.names, self.losses, self.weights, strict=True)
+        return {"type": "OutputsLoss", "losses": [[name, one.to_config(), weight] for name, one, weight in parts]}
+
+
+class OutputMetric(Metric):
+    """A metric of one output among several.
+
+    Args:
+        metric: What is measured.
+        loss: The output's loss.
+        outputs: Its place in a row of outputs, from and to.
+        targets: Its place in a row of targets.
+        asked: How it was given, or None for the output's own loss.
+    """
+
+    metric: Metric
+    loss: Loss
+    outputs: tuple[int, int]
+    targets: tuple[int, int]
+    asked: Any = field(default=None, compare=False)
+
+    def to_config(self) -> dict[str, Any]:
+        return {"type": "OutputMetric", "metric": self.metric.to_config(), "outputs": self.outputs}
+
+    @property
+    def larger_is_better(self) -> bool | None:  # type: ignore[override]
+        """Whether a larger value is a better one."""
+        return self.metric.larger_is_better
+
+    @property
+    def differences(self) -> bool:  # type: ignore[override]
+        """Whether it depends on differences alone."""
+        return self.metric.differences
+
+    def suited(self, loss: Loss, outputs: int) -> "OutputMetric":
+        return replace(self, metric=self.metric.suited(self.loss, self.outputs[1] - self.outputs[0]))
+
+    def size(self, outputs: int) -> int:
+        return self.metric.size(self.outputs[1] - self.outputs[0])
+
+    def sums(self, p: Array, y: Array, w: Array) -> Array:
+        own, wanted = (a[:, slice(*at)] for a, at in ((p, self.outputs), (y, self.targets)))
+        return self.metric.sums(np.ascontiguousarray(own), np.ascontiguousarray(wanted), w)
+
+    def result(self, sums: Array, weight: np.float64) -> Any:
+        return self.metric.result(sums, weight)
+
+
+class RowLoss(RowMetric):
+    """The mean of a loss that is computed on outputs as they are."""
+
+    loss: Loss
+
+    def rows(self, p: Array, y: Array) -> Array:
+        return self.loss.rows(p, y)[0]
+
+
+def loss_metric(loss: Loss, size: int) -> Metric:
+    """Return the metric of an output's own loss, given what the network puts out."""
+    return RowLoss(loss) if loss.link is None else LogLoss().suited(loss, size)
+
+
+def by_output(names: Sequence[str], given: Any, what: str, usual: Any = None) -> list[Any]:
+    """Return what was given for each output: as a dictionary by their names, as a list, or one thing for all.
+
+    Raises ConfigError for names that there are not, or a list of another length.
+    """
+    if isinstance(given, Mapping) and "type" not in given:
+        if unknown := [str(name) for name in given if name not in names]:
+            raise ConfigError(
+                f"{what} has {', '.join(unknown)}, and the outputs are called {', '.join(names)}",
+                code=f"config-{what}",
+            )
+        return [given.get(name, usual) for name in names]
+    if isinstance(given, list | tuple):
+        if len(given) != len(names):
+            raise ConfigError(
+                f"{what} has {len(given)} entries, and the outputs are {len(names)}: {', '.join(names)}",
+                code=f"config-{what}",
+            )
+        return list(given)
+    return [usual if given is None else given for _ in names]
+
+
+def loss_of(names: Sequence[str], heads: Heads, given: Any, weights: Any) -> OutputsLoss:
+    """Return the loss of several outputs, given what `compile` takes.
+
+    Raises ConfigError for unknown losses, for weights that are no numbers, and where an output has no loss.
+    """
+    chosen = by_output(names, given, "loss")
+    if None in chosen:
+        raise ConfigError(f"output {names[chosen.index(None)]!r} has no loss: give each one", code="config-loss")
+    numbers = [finite(weight) for weight in by_output(names, weights, "loss_weights", 1.0)]
+    if not all(0.0 <= weight < math.inf for weight in numbers):
+        raise ConfigError(f"loss_weights={weights!r}: they must be numbers of at least 0", code="config-loss_weights")
+    ends = Links(heads.sizes, heads.links)
+    return OutputsLoss(tuple(names), tuple([losses.get(one) for one in chosen]), tuple(numbers), ends)
+
+
+def metrics_of(
+    loss: OutputsLoss,
+    given: Any,
+    named: Callable[[Any], Mapping[str, Any]],
+    suited: Callable[[Any, Loss, int], Metric],
+) -> dict[str, Metric]:
+    """Return the metrics of several outputs by their names in the history: each one's loss, and what was asked for.
+
+    Args:
+        loss: Their loss.
+        given: What `compile` takes as metrics.
+        named: Names a list of metrics.
+        suited: Returns a metric for a loss and a number of outputs.
+    """
+    found = dict[str, Metric]()
+    several = len(loss.names) > 1
+    asked = given if several or isinstance(given, Mapping) else [given]
+    for number, metrics in enumerate(by_output(loss.names, asked, "metrics")):
+        own, outputs, targets = loss.losses[number], loss.ends.slices[number], loss.targets_at[number]
+        size = loss.ends.sizes[number]
+        listed = metrics if isinstance(metrics, list | tuple) else [] if metrics is None else [metrics]
+        wanted = {"loss": (None, loss_metric(own, size))} if several else {}
+        wanted |= {name: (one, suited(one, own, size)) for name, one in named(listed).items()}
+        for name, (one, metric) in wanted.items():
+            if isinstance(metric, Ranking):
+                raise ConfigError(
+                    f"{type(metric).__name__} is not measured for one output among several: evaluate it by itself",
+                    code="config-metric",
+                )
+            place = ((outputs.start, outputs.stop), (targets.start, targets.stop))
+            found[f"{loss.names[number]}_{name}" if several else name] = OutputMetric(metric, own, *place, one)
+    return found
+
+
+def described(loss: OutputsLoss, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON-able description of what several outputs are trained and measured by."""
+    asked: dict[str, list[Any]] = {name: [] for name in loss.names}
+    for one in metrics.values():
+        if one.asked is not None:
+            name = loss.names[[where.start for where in loss.ends.slices].index(one.outputs[0])]
+            asked[name].append(one.asked if isinstance(one.asked, str) else one.metric.to_config())
+    return {
+        "loss": {name: one.to_config() for name, one in zip(loss.names, loss.losses, strict=True)},
+        "loss_weights": dict(zip(loss.names, loss.weights, strict=True)),
+        "metrics": asked,
+    }
+
+
+def only(ports: Any, given: Any, what: str) -> Any:
+    """Return what was given for the only output of a model: by its name, or as it is."""
+    if ports is None or not isinstance(given, Mapping) or "type" in given:
+        return given
+    return by_output([name for name, _ in ports.outputs], given, what)[0]

@@ -1,0 +1,159 @@
+"""Weights that several models have in common, because they are made of the same layers.
+
+A layer that has been called holds a cell; each model that is made of it writes its weights there, and reads what
+others have written.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from firesteel.core.layer import Layer
+from firesteel.core.layers.calling import Tensor
+from firesteel.core.network import Network
+from firesteel.core.types import Array
+from firesteel.errors import ConfigError
+
+
+class Cell:
+    """The weights of a layer.
+
+    values: An array for each parameter, or None before there are any.
+    chosen: Whether they were trained, loaded or set, and a fit does not draw them.
+    version: How often they were written.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[Array] | None = None
+        self.chosen, self.version = False, 0
+
+
+def slices_of(network: Network, owner: int) -> list[tuple[slice, tuple[int, ...]]]:
+    """Return where the parameters of an owner of nodes lie in theta, and their shapes."""
+    parts = {part.owner for part in network.plan if network.nodes[part.node].owner == owner}
+    return [(where, shape) for number, _, shape, where in network.layout.slices if number in parts]
+
+
+class SharedWeights:
+    """The cells of a model's layers.
+
+    Args:
+        network: The model's network.
+        owners: The layer that holds the weights of each owner of nodes.
+    """
+
+    def __init__(self, network: Network, owners: Mapping[int, Layer]) -> None:
+        self.cells = list[tuple[Cell, list[slice]]]()
+        for owner, layer in owners.items():
+            if slices := [at for at, _ in slices_of(network, owner)]:
+                self.cells.append((vars(layer).setdefault("_cell", Cell()), slices))
+        self.seen = [-1] * len(self.cells)
+
+    @property
+    def changed(self) -> bool:
+        """Whether another model has written weights since this one did."""
+        return any(cell.values is not None and cell.version != seen for (cell, _), seen in self._both())
+
+    @property
+    def all_chosen(self) -> bool:
+        """Whether no weights are to be drawn."""
+        return all(cell.chosen for cell, _ in self.cells)
+
+    @property
+    def any_chosen(self) -> bool:
+        """Whether some weights were trained, loaded or set."""
+        return any(cell.chosen for cell, _ in self.cells)
+
+    def _both(self) -> Any:
+        return zip(self.cells, self.seen, strict=True)
+
+    def write(self, theta: Array, chosen: bool) -> None:
+        """Write weights, (P,), into the cells."""
+        for cell, slices in self.cells:
+            cell.values = [theta[where] for where in slices]
+            cell.chosen, cell.version = chosen or cell.chosen, cell.version + 1
+        self.seen = [cell.version for cell, _ in self.cells]
+
+    def read(self, theta: Array, chosen: bool = False) -> Array:
+        """Return weights, (P,), with those that the cells hold; of those chosen alone, if that is asked for."""
+        found = theta.copy()
+        for cell, slices in self.cells:
+            if cell.values is not None and (cell.chosen or not chosen):
+                for where, array in zip(slices, cell.values, strict=True):
+                    found[where] = array
+        return found
+
+
+class LayerPlace(NamedTuple):
+    """A layer in a model, and what it has only there.
+
+    model: Returns the model, or None once that is gone.
+    """
+
+    model: Callable[[], Any]
+    layer: Layer | None = None
+
+    def of(self, layer: Layer) -> "LayerPlace":
+        """Return the place of a layer."""
+        return LayerPlace(self.model, layer)
+
+    def _found(self) -> tuple[Any, int]:
+        model = self.model()
+        if model is None:
+            raise ConfigError(f"the model that {self.layer} was in is gone", code="config-layer")
+        return model, next(owner for owner, layer in model.owned.items() if layer is self.layer)
+
+    @property
+    def weights(self) -> list[Array]:
+        """A copy of each array of weights."""
+        return self.get_weights()
+
+    def get_weights(self) -> list[Array]:
+        """Return a copy of each array of weights."""
+        model, owner = self._found()
+        return [model.theta[where].reshape(shape).copy() for where, shape in slices_of(model.network, owner)]
+
+    def set_weights(self, weights: Any) -> None:
+        """Set every array of weights.  Raises ConfigError if shapes do not fit."""
+        model, owner = self._found()
+        model._set(weights, slices_of(model.network, owner))
+
+    def count_params(self) -> int:
+        """Return the number of parameters."""
+        return sum(array.size for array in self.get_weights())
+
+    @property
+    def kernel(self) -> Array:
+        """The first array of weights."""
+        return self.get_weights()[0]
+
+    @property
+    def bias(self) -> Array | None:
+        """The second array of weights, if there is one."""
+        return dict(enumerate(self.get_weights())).get(1)
+
+    @property
+    def output(self) -> Any:
+        """What the layer makes, as a value that layers can be called on.  Raises ConfigError if it makes several."""
+        return self._made()[-1]
+
+    @property
+    def input(self) -> Any:
+        """What the layer reads, likewise."""
+        args = self._made()[0].args
+        return args[0] if len(args) == 1 else list(args)
+
+    def _made(self) -> list[Tensor]:
+        model, _ = self._found()
+        found, waiting = dict[int, Tensor](), list(model.outputs)
+        while waiting:
+            one = waiting.pop()
+            if id(one) not in found:
+                found[id(one)] = one
+                waiting += one.args
+        own = sorted((one for one in found.values() if one.owner is self.layer), key=lambda one: one.number)
+        if len({one.number for one in own}) != 1:
+            raise ConfigError(
+                f"{self.layer} makes {len(own)} values in {model.name}: keep what it returned", code="config-layer"
+            )
+        model._share()
+        return own
