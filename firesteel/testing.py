@@ -1,18 +1,32 @@
-"""Checks for layers, losses and networks, ours and users' own: is the derivative right, are the bits the same?
+"""Checks for layers, losses, metrics and networks, ours and users' own: are derivatives right, are bits the same?
 
-Both are what firesteel's own tests run over everything in its registries.
+They are what firesteel's own tests run over everything in its registries.
 """
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from firesteel.core.network import Objective
+from firesteel.core import losses
+from firesteel.core.layer import Layer
+from firesteel.core.losses import Loss
+from firesteel.core.metrics import Metric, Ranking
+from firesteel.core.network import DTYPES, Network, Node, Objective, alone
 from firesteel.core.seeds import rng_for, stream_for
-from firesteel.core.types import Array, Stream
+from firesteel.core.spec import Spec
+from firesteel.core.types import Array, Shape, Stream
+from firesteel.errors import ConfigError
+from firesteel.extending import classes_in, known
 
-__all__ = ["check_gradient", "check_same_bits"]
+__all__ = ["check_gradient", "check_layer", "check_loss", "check_metric", "check_same_bits"]
+
+ROWS = 7
+"""Of a batch that something is checked on."""
+STEP = 1e-6
+"""Of a difference that stands for a derivative."""
 
 
 def check_gradient(
@@ -69,3 +83,267 @@ def check_same_bits(runs: Sequence[Callable[[], str]]) -> str:
     found = [run() for run in runs]
     assert len(set(found)) == 1, f"{len(set(found))} different results from {len(found)} runs: {found}"
     return found[0]
+
+
+def check_layer(layer: Layer, *shapes: Shape, given: Sequence[Any] | None = None, tolerance: float = 1e-5) -> None:
+    """Check a layer on random rows: shapes, dtype, derivatives, and that it keeps to itself.
+
+    The derivatives are compared with differences in float64, by inputs and parameters, along random directions.  A
+    row must not depend on the others in use, but for the last bits of a product; two calls must give the same bits;
+    the pull-back must write all of each derivative, and never add; inputs and parameters must stay as they are; and
+    the layer must come back from its JSON.
+
+    Args:
+        layer: The layer.
+        shapes: The shape of each input, of one row: `check_layer(Add(), (3,), (3,))`.
+        given: The inputs, (B, *shape) each, where random numbers will not do.  Of integers no derivative is taken.
+        tolerance: The largest relative error of a derivative.
+
+    Raises:
+        AssertionError: Where something is wrong; it says what.
+        ConfigError: If the layer does not take such shapes.
+
+    Example:
+        >>> from firesteel.layers import Dense
+        >>> check_layer(Dense(4, "tanh"), (3,))
+    """
+    _check_json(layer)
+    if not shapes or not all(isinstance(shape, tuple) for shape in shapes):
+        raise ConfigError(f"shapes={shapes}: give the shape of each input, such as (3,)", code="config-shape")
+    networks = {dtype: Network((Node(layer, tuple(range(len(shapes))), 0),), shapes, dtype) for dtype in DTYPES}
+    for seed in range(3):
+        rng = rng_for(seed, "check", "layer")
+        wanted = [rng.choice([-1.0, 1.0], (ROWS, *shape)) * rng.uniform(0.1, 1.5, (ROWS, *shape)) for shape in shapes]
+        arrays = wanted if given is None else [np.asarray(one) for one in given]
+        x = np.concatenate([np.float64(one).reshape(len(one), -1) for one in arrays], axis=1)
+        start = networks["float64"].init(seed)
+        theta = start + 0.1 * rng.normal(size=start.shape)
+        continuous = np.concatenate([np.full(one[0].size, one.dtype.kind == "f") for one in arrays])
+        for dtype, network in networks.items():
+            numbers = theta.astype(dtype), x.astype(dtype)
+            for array in numbers:
+                array.flags.writeable = False
+            try:
+                _check_calls(layer, network, *numbers)
+            except ValueError as error:
+                if "read-only" not in str(error):
+                    raise
+                raise AssertionError(f"{layer}: it writes into its inputs or parameters: {error}") from error
+        _check_derivatives(layer, networks["float64"], theta, x, continuous, tolerance)
+
+
+def _check_json(spec: Spec) -> None:
+    """Assert that a spec comes back from its JSON as it was."""
+    try:
+        text = json.dumps(spec.to_config())
+    except TypeError as error:
+        raise AssertionError(
+            f"{type(spec).__name__} cannot be written to a file: {error}.  Its fields must be numbers, texts, tuples "
+            "of numbers, or specs"
+        ) from None
+    with known(classes_in(spec)):
+        again = type(spec).from_config(json.loads(text))
+    assert again == spec, f"{spec} comes back from its JSON as {again}: {text}"
+
+
+def _random(op: int) -> Stream:
+    return stream_for(0, "check", op)
+
+
+def _ran(network: Network, theta: Array, x: Array, training: bool = True) -> tuple[Array, Any, int]:
+    """Return the outputs, the pull-backs and the number of the output."""
+    p, last = network.layout.views(theta), network.read_by()
+    values, pulls = alone(network.forward(p, x, _random if training else None, network.plan, keep=True))
+    return values[last], pulls, last
+
+
+def _pulled(network: Network, theta: Array, x: Array, d: Array, entries: bool = True) -> tuple[Array, list[Any]]:
+    """Return the derivatives by all parameters, of which NaN is left where nothing was written, and by the inputs."""
+    y, pulls, last = _ran(network, theta, x)
+    g = np.full_like(theta, np.nan)
+    back = alone(network.backward(pulls, last, d.astype(y.dtype), network.layout.views(g), entries))
+    return g, [one for one in back if one is not None] if entries else []
+
+
+def _check_calls(layer: Layer, network: Network, theta: Array, x: Array) -> None:
+    """Assert what holds of each call: shapes, dtype, bits, and that nothing is written that was given."""
+    dtype, shape = x.dtype, tuple(network.shapes[network.read_by()])
+    used = _ran(network, theta, x, training=False)[0]
+    assert used.shape == (len(x), *shape), f"{layer}: output_shape says {shape}, and apply returns {used.shape[1:]}"
+    y = _ran(network, theta, x)[0]
+    assert {used.dtype, y.dtype} == {dtype}, f"{layer}: {dtype} inputs give outputs of {y.dtype}: keep x.dtype"
+    assert np.isfinite(y).all() and np.isfinite(used).all(), f"{layer}: outputs are not finite"
+    again = _ran(network, theta, x, training=False)[0], _ran(network, theta, x)[0]
+    assert (used.tobytes(), y.tobytes()) == tuple(map(np.ndarray.tobytes, again)), (
+        f"{layer}: two calls give other bits"
+    )
+    rows = np.concatenate([_ran(network, theta, x[n : n + 1], training=False)[0] for n in range(len(x))])
+    close = np.isclose(used, rows, rtol=1e3 * np.finfo(dtype).eps, atol=1e3 * np.finfo(dtype).eps)
+    assert close.all(), f"{layer}: a row alone and in a batch has other outputs: {rows[~close][0]}, {used[~close][0]}"
+    g, back = _pulled(network, theta, x, np.cos(y))
+    names = [name for _, name, _, where in network.layout.slices if np.isnan(g[where]).any()]
+    assert not names, f"{layer}: the pull-back must write all of g[{names[0]!r}], and never add to it"
+    kinds = {one.dtype for one in back} - {dtype}
+    assert not kinds, f"{layer}: derivatives by inputs of {dtype} are {kinds.pop()}: keep x.dtype"
+    for one, entry in zip(back, network.entries, strict=False):
+        assert one.shape == (len(x), *entry), f"{layer}: a derivative by inputs of {entry} is of {one.shape[1:]}"
+    less = _pulled(network, theta, x, np.cos(y), entries=False)[0]
+    assert g.tobytes() == less.tobytes(), f"{layer}: derivatives by parameters are others where wants_x is False"
+
+
+def _check_derivatives(
+    layer: Layer, network: Network, theta: Array, x: Array, continuous: Array, tolerance: float
+) -> None:
+    """Assert that the pull-back gives what differences give, by inputs and by each parameter."""
+    rng = rng_for(0, "check", "directions")
+    c = rng.normal(size=_ran(network, theta, x)[0].shape)
+    g, back = _pulled(network, theta, x, c.copy())
+    d_x = np.concatenate([one.reshape(len(x), -1) for one in back], axis=1) if back else np.zeros_like(x)
+
+    def value(of: Array, at: Array) -> float:
+        return float((c * _ran(network, of, at)[0]).sum())
+
+    def check(what: str, u: Array, v: Array) -> None:
+        slope = (value(theta + STEP * u, x + STEP * v) - value(theta - STEP * u, x - STEP * v)) / (2 * STEP)
+        pulled = float(g @ u) + float((d_x * v).sum())
+        error = abs(slope - pulled) / max(1.0, abs(slope))
+        assert error <= tolerance, (
+            f"{layer}: the derivative by {what} is {pulled:.6g}, and differences give {slope:.6g}"
+        )
+
+    still, g = np.zeros_like(x), np.where(np.isfinite(g), g, 0.0)
+    for owner, name, shape, where in network.layout.slices:
+        if network.params[owner][name].average is None:
+            for _ in range(min(4, math.prod(shape))):
+                u = np.zeros_like(theta)
+                u[where] = rng.normal(size=math.prod(shape))
+                check(f"{name}", u, still)
+    if continuous.any():
+        for _ in range(4):
+            check("its inputs", np.zeros_like(theta), rng.normal(size=x.shape) * continuous)
+
+
+def check_loss(loss: Loss, outputs: int = 3, *, tolerance: float = 1e-5) -> None:
+    """Check a loss on random outputs and targets: shapes, dtype, the derivative, and that it keeps to itself.
+
+    The derivative is compared with differences in float64, value by value; a row's loss must not depend on other
+    rows; what is given must stay as it is; and the loss must come back from its JSON.
+
+    Args:
+        loss: The loss; its `targets` says what targets are drawn.
+        outputs: How many outputs a row has.
+        tolerance: The largest relative error of a derivative.
+
+    Raises:
+        AssertionError: Where something is wrong; it says what.
+
+    Example:
+        >>> from firesteel.losses import Huber
+        >>> check_loss(Huber(0.5))
+    """
+    _check_json(loss)
+    for seed in range(3):
+        rng = rng_for(seed, "check", "loss")
+        z, y = rng.normal(0, 2, (ROWS, outputs)), _targets(loss, outputs, rng)
+        for dtype in DTYPES:
+            _check_rows(loss, z.astype(dtype), y.astype(dtype))
+        d = loss.rows(z.copy(), y.copy())[2]
+        for k in range(outputs):
+            step = STEP * np.eye(outputs)[k]
+            slopes = (loss.rows(z + step, y.copy())[0] - loss.rows(z - step, y.copy())[0]) / (2 * STEP)
+            errors = np.abs(slopes - d[:, k]) / np.maximum(1.0, np.abs(slopes))
+            row = int(errors.argmax())
+            assert errors[row] <= tolerance, (
+                f"{loss}: the derivative by output {k} of z={z[row]}, y={y[row]} is {d[row, k]:.6g}, and differences "
+                f"give {slopes[row]:.6g}"
+            )
+        if loss.differences:
+            moved = loss.rows(z + 2.0, y + 2.0)[0]
+            assert np.allclose(moved, loss.rows(z.copy(), y.copy())[0]), (
+                f"{loss}: it says differences=True, and changes where 2 is added to outputs and targets"
+            )
+
+
+def _targets(loss: Loss, outputs: int, rng: np.random.Generator) -> Array:
+    """Return targets of the kind that a loss declares, (B, T)."""
+    shape = ROWS, loss.columns(outputs)
+    kinds: dict[str, Callable[[], Array]] = {
+        "real": lambda: rng.normal(size=shape),
+        "unit": lambda: rng.uniform(0.05, 0.95, shape),
+        "class": lambda: rng.integers(0, outputs, shape).astype(np.float64),
+        "count": lambda: rng.poisson(2.0, shape).astype(np.float64),
+        "sign": lambda: rng.choice([-1.0, 1.0], shape),
+    }
+    assert loss.targets in kinds, f"{loss}: targets = {loss.targets!r} must be one of {', '.join(kinds)}"
+    return kinds[loss.targets]()
+
+
+def _check_rows(loss: Loss, z: Array, y: Array) -> None:
+    """Assert what holds of each call of `rows`."""
+    before = z.copy(), y.copy()
+    found = loss.rows(z, y)
+    assert isinstance(found, tuple) and len(found) == 3, f"{loss}: rows must return losses, outputs and derivatives"
+    for what, one, shape in zip(
+        ("losses", "outputs", "derivatives"), found, (z.shape[:1], z.shape, z.shape), strict=True
+    ):
+        assert one.shape == shape, f"{loss}: {what} have shape {one.shape}, and must have {shape}"
+        assert one.dtype == z.dtype, f"{loss}: of {z.dtype} outputs {what} are {one.dtype}: keep z.dtype"
+        assert np.isfinite(one).all(), f"{loss}: {what} are not finite"
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(before, (z, y), strict=True)), (
+        f"{loss}: z or y is written to"
+    )
+    for n in range(len(z)):
+        for whole, one in zip(found, loss.rows(z[n : n + 1].copy(), y[n : n + 1].copy()), strict=True):
+            close = np.allclose(whole[n], one[0], rtol=1e3 * np.finfo(z.dtype).eps, atol=1e3 * np.finfo(z.dtype).eps)
+            assert close, f"{loss}: a row's loss depends on the other rows: {whole[n]} in a batch, {one[0]} alone"
+
+
+def check_metric(metric: Metric, outputs: int = 3, *, loss: str | Loss = "mse") -> None:
+    """Check a metric on random outputs and targets: its sums must add up over rows and count weights.
+
+    Args:
+        metric: The metric.
+        outputs: How many outputs a row has.
+        loss: The loss of the network that is measured, whose outputs and targets are drawn.
+
+    Raises:
+        AssertionError: Where something is wrong; it says what.
+        ConfigError: If the metric is one of the order of rows, which has no sums, or does not fit.
+
+    Example:
+        >>> from firesteel.metrics import R2Score
+        >>> check_metric(R2Score())
+    """
+    _check_json(metric)
+    of: Loss = losses.get(loss)
+    metric = metric.suited(of, outputs)
+    if isinstance(metric, Ranking):
+        raise ConfigError(f"{metric} is no sum over rows", code="config-metric")
+    rng, size = rng_for(0, "check", "metric"), metric.size(outputs)
+    y = _targets(of, outputs, rng)
+    p, w = of.rows(rng.normal(size=(ROWS, outputs)), y.copy())[1], rng.integers(1, 4, ROWS).astype(np.float64)
+    before = p.copy(), y.copy(), w.copy()
+    sums = metric.sums(p, y, w)
+    assert sums.shape == (size,), f"{metric}: sums have shape {sums.shape}, and size() says {(size,)}"
+    assert sums.dtype == np.float64, f"{metric}: sums are {sums.dtype}, and must be float64"
+    given = zip(before, (p, y, w), strict=True)
+    assert all(a.tobytes() == b.tobytes() for a, b in given), f"{metric}: p, y or w is written to"
+
+    def check(what: str, other: Array) -> None:
+        assert np.allclose(sums, other, rtol=1e-9, atol=1e-12), f"{metric}: {what}: {sums} and {other}"
+
+    check(
+        "sums over parts of the rows do not add up",
+        metric.sums(p[:3], y[:3], w[:3]) + metric.sums(p[3:], y[3:], w[3:]),
+    )
+    each = np.repeat(np.arange(ROWS), w.astype(int))
+    check("a row of weight 2 is not two rows", metric.sums(p[each], y[each], np.ones(len(each))))
+    more, still = np.arange(ROWS + 2) % ROWS, np.append(w, [0.0, 0.0])
+    check("rows of weight 0 count", metric.sums(p[more], y[more], still))
+    low = metric.sums(p.astype(np.float32), y.astype(np.float32), w)
+    assert low.dtype == np.float64, f"{metric}: of float32 outputs sums are {low.dtype}, and must be float64"
+    value = metric.result(sums, np.float64(w.sum()))
+    assert isinstance(value, float | list), (
+        f"{metric}: result returns {type(value).__name__}: return a float or a list"
+    )
+    json.dumps(value)
