@@ -380,6 +380,7 @@ def test_a_noun_has_one_meaning():
     several = {noun: where for noun, where in meanings.items() if len(where) > 1}
     assert several == {  # losses, metrics and layers go by the names that they have everywhere
         "Average": ["core.layers.merge", "train.strategies"],
+        "CosineSimilarity": ["core.losses", "core.metrics"],
         "MeanAbsoluteError": ["core.losses", "core.metrics"],
         "MeanSquaredError": ["core.losses", "core.metrics"],
     }

@@ -23,6 +23,8 @@ from firesteel.errors import ConfigError, DataError
 __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
     "HalfSumOfSquares",
     "Hinge",
     "Huber",
@@ -30,7 +32,9 @@ __all__ = [
     "LogCosh",
     "Loss",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
     "Poisson",
     "Quantile",
     "SparseCategoricalCrossentropy",
@@ -202,6 +206,63 @@ class MeanAbsoluteError(Loss):
         return _mean(np.abs(r), z, np.sign(r))
 
 
+class MeanAbsolutePercentageError(Loss):
+    """L = 100/O sum_k |r_k| / max(|y_k|, 1e-7), as Keras; the derivative at r = 0 is taken as 0.
+
+    >>> MeanAbsolutePercentageError().rows(np.array([[3.0, 0.5]]), np.array([[2.0, 1.0]]))[0]
+    array([50.])
+    """
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        r, size = z - y, np.maximum(np.abs(y), EPSILON)
+        part = z.dtype.type(100.0 / z.shape[1])
+        return (np.abs(r) / size).sum(axis=1) * part, z, np.sign(r) / size * part
+
+
+class MeanSquaredLogarithmicError(Loss):
+    """L = 1/O sum_k (log(1 + z_k) - log(1 + y_k))^2, with z and y of at least 1e-7, as Keras.
+
+    The difference is computed as the sign of r_k times log(1 + |r_k| / (1 + min(z_k, y_k))), which loses no digits of
+    small r.  The derivative is 0 where z was raised.
+
+    >>> MeanSquaredLogarithmicError().rows(np.array([[np.e - 1, 0.0]]), np.array([[0.0, 0.0]]))[0].round(4)
+    array([0.5])
+    """
+
+    targets = "count"
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        p, t = np.maximum(z, EPSILON), np.maximum(y, EPSILON)
+        r = p - t
+        d = np.copysign(np.log1p(np.abs(r) / (1 + np.minimum(p, t))), r)
+        return _mean(d * d, z, (z >= EPSILON) * (2 * d / (1 + p)))
+
+
+class CosineSimilarity(Loss):
+    """L = -sum_k u_k v_k, with u = y / max(|y|, 1e-7) and v = z / max(|z|, 1e-7): minus the cosine of their angle.
+
+    The derivative is -(u_k - c v_k) / |z| with c = sum_j u_j v_j, or where |z| is less than 1e-7, -u_k / 1e-7.
+    As a metric of that name it is the cosine itself.
+
+    >>> CosineSimilarity().rows(np.array([[3.0, 4.0]]), np.array([[1.0, 0.0]]))[0]
+    array([-0.6])
+    """
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        (u, _), (v, length) = _direction(y), _direction(z)
+        cosine = (u * v).sum(axis=1)
+        along = np.where(length > EPSILON, cosine[:, None], 0)
+        return -cosine, z, (along * v - u) / np.maximum(length, EPSILON)
+
+
+def _direction(x: Array) -> tuple[Array, Array]:
+    """Return x / max(|x|, 1e-7) of each row, and |x|, (B, 1); squares may be beyond the dtype."""
+    largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(x.dtype).tiny)
+    shares = x / largest
+    length = np.sqrt((shares * shares).sum(axis=1, keepdims=True)) * largest
+    return x / np.maximum(length, EPSILON), length
+
+
 class Huber(Loss):
     """L = 1/O sum_k of r_k^2 / 2 where |r_k| <= delta, else delta (|r_k| - delta / 2): squares, but for outliers.
 
@@ -340,6 +401,27 @@ class SquaredHinge(Loss):
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         sign, lack = _margins(z, y)
         return _mean(lack * lack, z, -2 * sign * lack)
+
+
+class CategoricalHinge(Loss):
+    """L = max(1 + max_k (1 - y_k) z_k - sum_k y_k z_k, 0); y is one-hot, (B, O).
+
+    The derivative at L = 0 is taken as 0; of equal largest outputs the first one counts.
+
+    >>> CategoricalHinge().rows(np.array([[0.5, 0.25]]), np.array([[1.0, 0.0]]))[0]
+    array([0.75])
+
+    Source: Crammer and Singer 2001.
+    """
+
+    targets = "unit"
+
+    def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        others, slopes = (1 - y) * z, -y
+        top = row_starts(*z.shape) + others.argmax(axis=1)
+        slopes.reshape(-1)[top] += 1 - y.reshape(-1)[top]
+        lack = np.maximum(1 + others.reshape(-1)[top] - (y * z).sum(axis=1), 0)
+        return lack, z, slopes * (lack > 0)[:, None]
 
 
 class Crossentropy(Loss):
@@ -526,6 +608,8 @@ LOSSES: dict[str, Spec] = {
     "binary_crossentropy": BinaryCrossentropy(),
     "bce": BinaryCrossentropy(),
     "categorical_crossentropy": CategoricalCrossentropy(),
+    "categorical_hinge": CategoricalHinge(),
+    "cosine_similarity": CosineSimilarity(),
     "half_sse": HalfSumOfSquares(),
     "hinge": Hinge(),
     "huber": Huber(),
@@ -534,8 +618,12 @@ LOSSES: dict[str, Spec] = {
     "log_cosh": LogCosh(),
     "mean_absolute_error": MeanAbsoluteError(),
     "mae": MeanAbsoluteError(),
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError(),
+    "mape": MeanAbsolutePercentageError(),
     "mean_squared_error": MeanSquaredError(),
     "mse": MeanSquaredError(),
+    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError(),
+    "msle": MeanSquaredLogarithmicError(),
     "poisson": Poisson(),
     "quantile": Quantile(),
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy(),

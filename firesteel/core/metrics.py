@@ -26,6 +26,7 @@ __all__ = [
     "BinaryAccuracy",
     "CategoricalAccuracy",
     "ConfusionMatrix",
+    "CosineSimilarity",
     "F1Score",
     "LogLoss",
     "MeanAbsoluteError",
@@ -315,6 +316,19 @@ class MeanSquaredError(RowMetric):
         return (r * r).mean(axis=1)
 
 
+class CosineSimilarity(RowMetric):
+    """The cosine of the angle between the outputs and the targets of a row: minus the loss of that name.
+
+    >>> CosineSimilarity().rows(np.array([[3.0, 4.0]]), np.array([[1.0, 0.0]]))
+    array([0.6])
+    """
+
+    larger_is_better = True
+
+    def rows(self, p: Array, y: Array) -> Array:
+        return -MeanLoss(losses.CosineSimilarity()).rows(p, y)
+
+
 class MeanLoss(RowMetric):
     """The mean of a loss: what makes a metric of each loss, and what `metrics=[losses.Hinge()]` means.
 
@@ -593,6 +607,7 @@ METRICS: dict[str, Spec] = {
     "binary_accuracy": BinaryAccuracy(),
     "categorical_accuracy": CategoricalAccuracy(),
     "confusion_matrix": ConfusionMatrix(),
+    "cosine_similarity": CosineSimilarity(),
     "f1_score": F1Score(),
     "F1Score": F1Score(),
     "log_loss": LogLoss(),

@@ -249,6 +249,17 @@ def log_cosh(loss, z, y, least):
     return [value], [mpmath.tanh(z - y)]
 
 
+def percentage(loss, z, y, least):
+    size = max(abs(y), least)
+    return [100 * abs(z - y) / size], [100 * mpmath.sign(z - y) / size]
+
+
+def logarithmic(loss, z, y, least):
+    p, t = max(z, least), max(y, least)
+    d = mpmath.log1p(p) - mpmath.log1p(t)
+    return [d * d], [2 * d / (1 + p) if z >= least else mpf(0)]
+
+
 def standardized(loss, z, y, least):
     """Of squares: the square of a difference of two numbers that were rounded."""
     mean, factor = mpf(loss.mean[0]), 1 / mpf(loss.deviation[0])
@@ -264,6 +275,8 @@ ELEMENTS = {
     "KLDivergence": divergence,
     "LogCosh": log_cosh,
     "MeanAbsoluteError": lambda loss, z, y, least: ([abs(z - y)], [mpmath.sign(z - y)]),
+    "MeanAbsolutePercentageError": percentage,
+    "MeanSquaredLogarithmicError": logarithmic,
     "MeanSquaredError": lambda loss, z, y, least: ([(z - y) ** 2], [2 * (z - y)]),
     "Poisson": poisson,
     "Quantile": quantile,
@@ -273,7 +286,7 @@ ELEMENTS = {
 """Value and slope of each output's part, by the name of the loss."""
 
 
-def categorical(loss, z, y):
+def categorical(loss, z, y, least):
     """Value and derivatives of a row: its logits, and a share for each class."""
     p, log_p = softmax(z)
     share, mass = mpf(loss.label_smoothing), len(y)
@@ -283,6 +296,32 @@ def categorical(loss, z, y):
     if sorted(y) == [0, 0, 1]:
         return value, [[-others[k] if y[k] else p[k]] for k in range(mass)]
     return value, [[p[k] * mpmath.fsum(y), -y[k]] for k in range(mass)]
+
+
+def cosine(loss, z, y, least):
+    """Likewise of the angle between the two."""
+    (u, _), (v, length) = (
+        ([value / max(norm, least) for value in x], norm)
+        for x, norm in ((x, mpmath.sqrt(mpmath.fsum(value**2 for value in x))) for x in (y, z))
+    )
+    parts = [a * b for a, b in zip(u, v, strict=True)]
+    along = [[part * value for part in parts] if length > least else [] for value in v]
+    slopes = [[term / max(length, least) for term in (-a, *terms)] for a, terms in zip(u, along, strict=True)]
+    return [-part for part in parts], slopes
+
+
+def categorical_hinge(loss, z, y, least):
+    """Likewise of the distance between the share's output and the largest other one."""
+    others = [(1 - b) * a for a, b in zip(z, y, strict=True)]
+    top = others.index(max(others))
+    terms = [mpf(1), others[top], *(-a * b for a, b in zip(z, y, strict=True))]
+    if mpmath.fsum(terms) <= 0:
+        return [mpf(0)], [[mpf(0)] for _ in y]
+    return terms, [[-b, 1 - b] if k == top else [-b] for k, b in enumerate(y)]
+
+
+ROWS = {"CategoricalHinge": categorical_hinge, "CosineSimilarity": cosine}
+"""Value and derivatives of a row, by the name of the loss; of others, `categorical`."""
 
 
 LOSS_SAMPLES = LOSSES | {
@@ -345,7 +384,9 @@ def loss_of_rows(given, dtype, count):
     y = labels[:, None] if given.targets == "class" else shares
     values, _, slopes = given.rows(z, y.astype(dtype))
     shares = shares.astype(dtype)
-    true = [categorical(given, row, [mpf(float(b)) for b in share]) for row, share in zip(z, shares, strict=True)]
+    formula, least = ROWS.get(type(given).__name__, categorical), mpf(float(np.dtype(dtype).type(EPSILON)))
+    pairs = zip(z.tolist(), shares.tolist(), strict=True)
+    true = [formula(given, list(map(mpf, row)), list(map(mpf, share)), least) for row, share in pairs]
     where = list(zip(z, shares, strict=True))
     yield "value", *worst(values, [value for value, _ in true], where)
     flat = [terms for _, row in true for terms in row]

@@ -30,7 +30,17 @@ def cut(p):
     return np.minimum(np.maximum(p, 1e-7), 1)
 
 
+def unit(x):
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-7)
+
+
 NAIVE = {
+    "CategoricalHinge": lambda p, y: np.maximum(1 + ((1 - y) * p).max(axis=1) - (y * p).sum(axis=1), 0),
+    "CosineSimilarity": lambda p, y: -(unit(p) * unit(y)).sum(axis=1),
+    "MeanAbsolutePercentageError": lambda p, y: 100 * (np.abs(p - y) / np.maximum(np.abs(y), 1e-7)).mean(axis=1),
+    "MeanSquaredLogarithmicError": lambda p, y: (
+        (np.log(1 + np.maximum(p, 1e-7)) - np.log(1 + np.maximum(y, 1e-7))) ** 2
+    ).mean(axis=1),
     "MeanSquaredError": lambda p, y: ((p - y) ** 2).mean(axis=1),
     "HalfSumOfSquares": lambda p, y: 0.5 * ((p - y) ** 2).sum(axis=1),
     "BinaryCrossentropy": lambda p, y: -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(axis=1),
@@ -48,8 +58,8 @@ NAIVE = {
 }
 EDGE = np.array([1e4, -1e4, 1e-40, -1e-40, 0.0, 88.8, -88.8, 709.9, -709.9])
 DTYPES = ["float32", "float64"]
-BELOW_0 = ("poisson", "kl_divergence", "kld")
-"""What may be negative: a likelihood without its constant, and a divergence from what is no distribution."""
+BELOW_0 = ("poisson", "kl_divergence", "kld", "cosine_similarity")
+"""What may be negative: a likelihood without its constant, a divergence from no distribution, and a cosine."""
 
 
 def targets(loss, outputs, rows, rng):

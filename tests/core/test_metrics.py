@@ -52,6 +52,7 @@ ORACLES = {  # of probabilities p, one-hot targets y and weights
     "BinaryAccuracy": lambda p, y, w: np.average(((p > 0.5) == y).mean(axis=1), weights=w),
     "CategoricalAccuracy": lambda p, y, w: sk.accuracy_score(y.argmax(1), p.argmax(1), sample_weight=w),
     "ConfusionMatrix": lambda p, y, w: sk.confusion_matrix(y.argmax(1), p.argmax(1), sample_weight=w).tolist(),
+    "CosineSimilarity": lambda p, y, w: np.average(-NAIVE["CosineSimilarity"](p, y), weights=w),
     "F1Score": lambda p, y, w: sk.f1_score(y.argmax(1), p.argmax(1), average="macro", sample_weight=w),
     "LogLoss": lambda p, y, w: sk.log_loss(y, p, sample_weight=w),
     "MeanAbsoluteError": lambda p, y, w: sk.mean_absolute_error(y, p, sample_weight=w),

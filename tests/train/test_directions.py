@@ -11,15 +11,18 @@ from firesteel.layers import Dense
 from firesteel.metrics import AUC, ConfusionMatrix, F1Score, Precision, R2Score
 from firesteel.models import Sequential, load_model
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* is not registered")  # the metrics of a user's own below
 LARGER = {
     **dict.fromkeys(["auc", "AUC", "average_precision", "binary_accuracy", "categorical_accuracy"], True),
     **dict.fromkeys(["f1_score", "F1Score", "precision", "Precision", "r2_score", "recall", "Recall"], True),
     **dict.fromkeys(["sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy"], True),
-    **dict.fromkeys(["top_k_categorical_accuracy", "accuracy", "acc"], True),
+    **dict.fromkeys(["top_k_categorical_accuracy", "accuracy", "acc", "cosine_similarity"], True),
     **dict.fromkeys(["log_loss", "binary_crossentropy", "categorical_crossentropy"], False),
     **dict.fromkeys(["sparse_categorical_crossentropy", "mae", "mean_absolute_error", "mse"], False),
     **dict.fromkeys(["mean_squared_error", "rmse", "root_mean_squared_error", "loss"], False),
     **dict.fromkeys(["bce", "crossentropy", "half_sse", "hinge", "huber", "kl_divergence", "kld"], False),
+    **dict.fromkeys(["categorical_hinge", "mean_absolute_percentage_error", "mape"], False),
+    **dict.fromkeys(["mean_squared_logarithmic_error", "msle"], False),
     **dict.fromkeys(["log_cosh", "poisson", "quantile", "squared_hinge", "standardized"], False),
     "confusion_matrix": None,
 }

@@ -49,6 +49,10 @@ LOSSES = [
     *(({"type": name}, FAR, REAL) for name in ("MeanSquaredError", "MeanAbsoluteError", "LogCosh", "Huber")),
     ({"type": "Huber", "delta": 0.3}, FAR, REAL),
     ({"type": "Poisson"}, RATES, COUNTS),
+    ({"type": "MeanAbsolutePercentageError"}, FAR, REAL),
+    ({"type": "MeanSquaredLogarithmicError"}, RATES, COUNTS),
+    ({"type": "CosineSimilarity"}, FAR, REAL),
+    ({"type": "CategoricalHinge"}, FAR, SOFT),
     ({"type": "KLDivergence"}, SHARES, SPLIT),
     *(({"type": name}, FAR, y) for name in ("Hinge", "SquaredHinge") for y in (SIGNS, BITS)),
     *(
