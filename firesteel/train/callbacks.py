@@ -548,7 +548,8 @@ class Conductor(Watcher):
         return state
 
     def finish(self) -> None:
-        """Tell that training has ended."""
+        """Call what is called when training has ended."""
+        self.model.history.params = {name: value for name, value in self.params.items() if name != "callbacks"}
         rows = self.model.history.rows
         self._tell("on_train_end", measured(rows[-1]) if rows else {})
 

@@ -30,6 +30,7 @@ class History:
     history: {name: [value of each epoch]}, as Keras has it.  epoch: the epochs' numbers, from 0.
     best: the epoch whose weights were kept, where training watched for the best one.
     left_out: of members that are averaged, why some are left out, by their numbers.
+    params: what `fit` was given or chose, as callbacks have it: "epochs", "steps", "batch_size" and others.
 
     >>> h = History([{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.5}])
     >>> h.history["loss"], h.epoch
@@ -43,6 +44,7 @@ class History:
     machines: frozenset[str] = frozenset()
     best: int | None = None
     left_out: dict[int, str] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def epoch(self) -> list[int]:

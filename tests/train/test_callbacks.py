@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -364,6 +365,12 @@ def test_a_callback_used_again_begins_again():
     assert all(np.array_equal(*pair) for pair in zip(watch.best_weights, model.get_weights(), strict=True))
     fit(model, watch, epochs=1)
     assert watch.stopped_epoch == 0 and watch.wait == 0 and watch.best == model.history.rows[0]["loss"]
+
+
+def test_a_history_knows_what_the_training_was_given():
+    history = fit(build(), None, epochs=3, batch_size=50)
+    assert (history.params["epochs"], history.params["steps"], history.params["batch_size"]) == (3, 5, 50)
+    assert pickle.loads(pickle.dumps(history)) == history
 
 
 def test_a_history_is_a_callback_and_bars_are_drawn_once(capsys):
