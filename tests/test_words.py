@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 from firesteel import activations
+from firesteel.core.constraints import CONSTRAINTS
+from firesteel.core.initializers import INITIALIZERS
 from firesteel.core.layers.activation import ACTIVATIONS
+from firesteel.core.regularizers import REGULARIZERS
 from firesteel.errors import ConfigError, DataError
+from firesteel.initializers import HeNormal
 from firesteel.layers import Activation, Dense
 from firesteel.models import Sequential
 from firesteel.utils import SEEDS, normalize, set_random_seed
@@ -115,3 +119,55 @@ def test_vectors_are_normalized_along_an_axis(axis, order):
     for wrong in ((x, 3), ("a",), (1.0,), (x, -1, "many")):
         with pytest.raises(DataError, match="x has no vectors"):
             normalize(*wrong)
+
+
+# Objects are called as in Keras
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_an_initializer_is_called_with_a_shape(name):
+    initializer = INITIALIZERS[name]
+    drawn = initializer((4, 3))
+    assert drawn.shape == (4, 3) and drawn.dtype == np.float32 and np.array_equal(drawn, initializer(shape=[4, 3]))
+    assert initializer((4, 3), dtype="float64").dtype == np.float64
+    same = np.array_equal(drawn, initializer((4, 3), seed=1))
+    assert same == (name in ("zeros", "ones", "constant", "identity"))
+    for wrong in (
+        {"shape": (4, -1)},
+        {"shape": "43"},
+        {"shape": 1.5},
+        {"dtype": "int32"},
+        {"seed": -1},
+        {"seed": None},
+    ):
+        with pytest.raises(ConfigError):
+            initializer(**{"shape": (4, 3), **wrong})
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_a_constraint_is_called_with_weights_which_stay_as_they_are(name):
+    w = np.arange(-6.0, 6.0).reshape(4, 3)
+    expected, given = w.copy(), w.copy()
+    CONSTRAINTS[name].apply(expected)
+    assert np.array_equal(CONSTRAINTS[name](given), expected) and np.array_equal(given, w)
+    assert np.array_equal(CONSTRAINTS[name](w.tolist()), expected) and not np.array_equal(expected, w)
+    with pytest.raises(ConfigError, match="an array of numbers"):
+        CONSTRAINTS[name]("a")
+    if name != "non_neg":
+        with pytest.raises(ConfigError, match="weights of shape"):
+            type(CONSTRAINTS[name])(axis=2)(w)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_a_regularizer_is_called_with_weights(name):
+    w = np.arange(-6.0, 6.0).reshape(4, 3)
+    assert REGULARIZERS[name](w.tolist()) == REGULARIZERS[name].add(w, None) > 0
+    with pytest.raises(ConfigError, match="an array of numbers"):
+        REGULARIZERS[name]([[1.0], [2.0, 3.0]])
+
+
+def test_a_seed_of_a_draw_is_answered_with_where_seeds_are_given():
+    with pytest.raises(
+        ConfigError, match=r"HeNormal has no argument 'seed': all that is random follows from fit\(seed"
+    ):
+        HeNormal(seed=1)

@@ -3,6 +3,8 @@
 Like the price of a regulariser it belongs to the parameters and not to the rows.  `update.py` says when.
 """
 
+from typing import Any
+
 import numpy as np
 
 from firesteel.core.spec import Spec, integer, number, resolver
@@ -21,6 +23,23 @@ class Constraint(Spec):
     def apply(self, w: Array) -> None:
         """Change the weights w, of any shape, so that they satisfy it."""
         raise NotImplementedError
+
+    def __call__(self, w: Any) -> Array:
+        """Return the weights w as they are once they satisfy it; w itself stays.
+
+        Raises ConfigError for what is no array of numbers, or of a shape to which it cannot be applied.
+
+        >>> MaxNorm(1.0)([[3.0], [4.0]]).round(4)
+        array([[0.6],
+               [0.8]])
+        """
+        try:
+            changed: Array = np.array(w, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self}: weights are an array of numbers: {error}", code="config-value") from None
+        self.check(changed.shape)
+        self.apply(changed)
+        return changed
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise ConfigError for weights of a shape to which it cannot be applied."""

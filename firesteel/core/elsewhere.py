@@ -42,8 +42,9 @@ ELSEWHERE = {
 
 
 DECAY = "for a rate that falls with the steps give learning_rate=schedules.InverseTimeDecay(0.01, 1.0, decay); "
-INSTEAD = {"decay": DECAY}
-"""What to do in place of an argument that has no other name here."""
+SEED = "all that is random follows from fit(seed=...) and its place in the model; "
+INSTEAD = {"decay": ("learning_rate", DECAY), "seed": (None, SEED)}
+"""What to do in place of an argument that has no other name here, and an argument of those that it is meant for."""
 
 
 OURS: list[str] = []
@@ -81,8 +82,9 @@ def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None
     elsewhere: {what other libraries call it: its name here}.
     """
     lower = {word.lower(): word for word in known}
-    if elsewhere is ELSEWHERE and name in INSTEAD and "learning_rate" in lower:
-        return INSTEAD[name]
+    needed, instead = INSTEAD.get(name, ("", "")) if elsewhere is ELSEWHERE else ("", "")
+    if needed is None or needed in lower:
+        return instead
     near = [name for name in [(elsewhere or {}).get(name)] if name in lower.values()]
     close = difflib.get_close_matches(name[:50].lower(), list(lower), n=1, cutoff=0.5)
     near = near or [lower[word] for word in close]

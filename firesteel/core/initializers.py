@@ -5,12 +5,13 @@ to keep their variance.  Which stream feeds a draw is decided in `network.py`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from firesteel.core.elsewhere import unknown
-from firesteel.core.spec import Spec, choice, number, resolver
+from firesteel.core.seeds import rng_for
+from firesteel.core.spec import Spec, choice, number, resolver, whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
@@ -40,6 +41,32 @@ class Initializer(Spec):
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Return float64 values of `shape`; a matrix is (fan in, fan out)."""
         raise NotImplementedError
+
+    def __call__(self, shape: int | Sequence[int], dtype: str = "float32", seed: int = 0) -> Array:
+        """Return values of a shape, the same ones for the same seed.
+
+        Args:
+            shape: The shape, or the length of a vector.
+            dtype: "float32" or "float64".
+            seed: What they are drawn from, of at least 0.
+
+        Raises:
+            ConfigError: For anything else.
+
+        >>> Constant(0.5)((2,))
+        array([0.5, 0.5], dtype=float32)
+        """
+        given, start = shape if isinstance(shape, Sequence) else [shape], whole(seed)
+        sides = tuple([side for side in map(whole, given) if side is not None and side >= 0])
+        if len(sides) < len(given):
+            raise ConfigError(f"shape={shape!r}: it must be integers of at least 0", code="config-value")
+        if dtype not in ("float32", "float64") or start is None or start < 0:
+            raise ConfigError(
+                f"dtype={dtype!r}, seed={seed!r}: dtype must be 'float32' or 'float64', and seed an integer of at "
+                "least 0",
+                code="config-value",
+            )
+        return self.draw(rng_for(start, "initializer"), sides).astype(dtype)
 
 
 class Zeros(Initializer):

@@ -133,18 +133,24 @@ class Loss(Spec):
         return self.scores(p.reshape(-1, outputs), y.reshape(-1, columns)).reshape(p.shape[:-1])[()]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-        """Return the mean over rows of the loss times the row's weight; the arguments are those of `of`.
+        """Return the mean over rows of the loss times the row's weight.
+
+        y_true, y_pred: those of `of`.  sample_weight: a number, or one for each row, (...) or (..., 1), or for each
+        place of the first axes.  Raises DataError where shapes do not fit.
 
         >>> MeanAbsoluteError()([[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]])
         0.5
         """
-        losses = self.of(y_true, y_pred)
-        weights = 1.0 if sample_weight is None else floats("sample_weight", sample_weight)
+        losses = np.asarray(self.of(y_true, y_pred))
+        weights = floats("sample_weight", 1.0 if sample_weight is None else sample_weight)
+        axes = losses.ndim - weights.ndim
         try:
+            weights = weights[..., 0] if axes == -1 and weights.shape[-1] == 1 else weights
+            weights = weights.reshape(weights.shape + (1,) * max(axes, 0)) if weights.ndim else weights
             return float((losses * np.broadcast_to(weights, losses.shape)).mean())
         except ValueError:
             raise DataError(
-                f"sample_weight has shape {np.shape(weights)}, and the rows {losses.shape}", code="data-shape"
+                f"sample_weight has shape {weights.shape}, and the rows {losses.shape}", code="data-shape"
             ) from None
 
 

@@ -4,10 +4,13 @@ The price belongs to the parameters and not to the rows, so it is added once an 
 trains on its own, on the driver where it takes the step.  `network.py` says which arrays have one.
 """
 
+from typing import Any
+
 import numpy as np
 
 from firesteel.core.spec import Spec, number, resolver
 from firesteel.core.types import Array
+from firesteel.errors import ConfigError
 
 __all__ = ["L1", "L1L2", "L2", "Regularizer"]
 
@@ -18,6 +21,17 @@ class Regularizer(Spec):
     def add(self, w: Array, g: Array | None) -> float:
         """Return the price of the weights w, of any shape, and add its derivative into g unless that is None."""
         raise NotImplementedError
+
+    def __call__(self, w: Any) -> float:
+        """Return the penalty on the weights w.  Raises ConfigError for what is no array of numbers.
+
+        >>> L2(0.5)([2.0, -1.0])
+        2.5
+        """
+        try:
+            return self.add(np.array(w, np.float64), None)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{self}: weights are an array of numbers: {error}", code="config-value") from None
 
 
 class L1L2(Regularizer):

@@ -292,7 +292,10 @@ def test_every_loss_is_a_function_of_arrays_of_any_shape(name):
     np.testing.assert_allclose(function(y, p), expected.reshape(4, 2), rtol=1e-6)
     assert function(y, p)[1].tolist() == function(y[1], p[1]).tolist() and function(y[1, 1], p[1, 1]).ndim == 0
     assert loss(y, p) == pytest.approx(expected.mean(), rel=1e-6)
-    assert loss(y, p, np.eye(4)[:, :2]) == pytest.approx((function(y, p) * np.eye(4)[:, :2]).mean())
+    w = np.arange(8.0).reshape(4, 2)
+    assert loss(y, p, w) == loss(y, p, w[..., None]) == pytest.approx((function(y, p) * w).mean())
+    assert loss(y, p, w[:, 0]) == loss(y, p, w[:, :1]) == pytest.approx((function(y, p) * w[:, :1]).mean())
+    assert loss(y, p, 2.0) == pytest.approx(2 * loss(y, p)) and loss(y, p, 0) == 0
     assert function.__name__ == name and type(loss).__name__ in function.__doc__
     assert get(function) == loss and function(y.astype(np.float32), p.astype(np.float32)).dtype == np.float32
 
