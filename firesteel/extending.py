@@ -151,11 +151,15 @@ def unregistered(*values: Any) -> list[str]:
     return [kind.__name__ for kind in found if FAMILIES[_family_of(kind)].types.get(kind.__name__) is not kind]
 
 
+def _named(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+
+
 def must_be_registered(what: str, *values: Any) -> None:
     """Raise ConfigError where a class in specs is not registered.  what: the thing that could not be read again."""
     if names := unregistered(*values):
         raise ConfigError(
-            f"{what} holds the names of classes, and could not be read again: {', '.join(names)} is not registered.  "
+            f"{what} holds the names of classes, and could not be read again: {_named(names)} not registered.  "
             f"To do: firesteel.register({names[0]}), or write @firesteel.register above the class",
             code="config-class",
         )
@@ -165,7 +169,7 @@ def warn_of_unregistered(*values: Any) -> None:
     """Warn of classes in specs that are not registered, from `compile`."""
     if names := unregistered(*values):
         warnings.warn(
-            f"{', '.join(names)} is not registered: a file of this model is loaded only where the class is given, "
+            f"{_named(names)} not registered: a file of this model is loaded only where the class is given, "
             "and checkpoints and Spark's stages refuse it.  To do: write @firesteel.register above the class",
             stacklevel=4,
         )

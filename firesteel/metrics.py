@@ -10,7 +10,8 @@ from firesteel.core.metrics import get
 
 deserialize, serialize = get, core.Metric.to_config
 LogCoshError = losses.LogCosh
-OTHERS = {kind: getattr(losses, kind) for kind in losses.get.types if kind not in core.__all__}
+KINDS = dict.fromkeys(type(one).__name__ for one in losses.LOSSES.values())
+OTHERS = {kind: getattr(losses, kind) for kind in KINDS if kind not in core.__all__}
 """Losses that are no metrics under the same name."""
 globals().update(OTHERS)
 

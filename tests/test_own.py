@@ -115,6 +115,14 @@ def test_register_is_imported_when_it_is_asked_for():
         firesteel.registr  # noqa: B018
 
 
+def test_public_modules_can_be_imported_after_a_class_was_registered():
+    names = ["layers", "losses", "metrics", "initializers", "regularizers", "constraints", "optimizers", "callbacks"]
+    later = "; ".join(f"import firesteel.{name}" for name in names)
+    code = "import sys, firesteel; from tests import own; [firesteel.register(kind) for kind in own.ALL]; "
+    code += f"[sys.modules.pop('firesteel.' + name, None) for name in {names}]; {later}"
+    assert printed("-c", code + "; print(own.Scale())") == "Scale()\n"
+
+
 # Training and files
 
 
@@ -143,7 +151,7 @@ def test_what_is_registered_by_name_can_be_compiled_by_name(registered):
 
 def test_compile_warns_of_what_is_not_registered_and_load_model_takes_it(tmp_path):
     names = "Scale, Halves, Signs, Halving, FourthPower, Within"
-    with pytest.warns(UserWarning, match=f"^{names} is not registered") as caught:
+    with pytest.warns(UserWarning, match=f"^{names} are not registered") as caught:
         model = own.model()
     assert [one.filename for one in caught] == [own.__file__]
     model.fit(own.X, own.Y, verbose=0)
@@ -154,7 +162,9 @@ def test_compile_warns_of_what_is_not_registered_and_load_model_takes_it(tmp_pat
     again = load_model(tmp_path / "m", custom=own.ALL)
     assert again.fingerprint() == model.fingerprint()
     refused(lambda: load_model(tmp_path / "m"), "Scale", **unknown)
-    refused(lambda: load_model(tmp_path / "m", custom=[own.Scale, own.Halves]), "the class Within", **unknown)
+    refused(lambda: load_model(tmp_path / "m", custom=[own.Scale, own.Halves]), "needs the class", **unknown)
+    others = [kind for kind in own.ALL if kind is not own.Within]
+    refused(lambda: load_model(tmp_path / "m", custom=others), "needs the class Within", **unknown)
     refused(lambda: load_model(tmp_path / "m", custom=[3]), "cannot be registered")
     refused(lambda: load_model(tmp_path / "m", custom=own.Scale), "give a list", code="config-custom")
     arrays = read_weights(tmp_path / "m")
@@ -176,7 +186,7 @@ def test_a_class_of_the_load_goes_before_a_registered_one(tmp_path, registered):
     assert type(metrics.get("within")) is own.Within
 
 
-@pytest.mark.filterwarnings("ignore:.*is not registered")
+@pytest.mark.filterwarnings("ignore:.* not registered")
 @pytest.mark.parametrize("how", ["checkpoint", "folder"])
 def test_what_could_not_be_read_again_is_refused_before_training(how, tmp_path):
     model = own.model()

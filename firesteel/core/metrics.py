@@ -6,6 +6,7 @@ sums; `Ranking` metrics are no sums of rows, and `train/ranking.py` measures the
 Shapes: B rows, O outputs, T target columns, K classes.
 """
 
+import re
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -652,7 +653,7 @@ def name_of(metric: Metric) -> str:
     """
     of, known = (metric.loss, LOSSES) if isinstance(metric, MeanLoss) else (metric, METRICS)
     names = (name for name, one in known.items() if type(one) is type(of))
-    return next(names, type(of).__name__.lower())
+    return next(names, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(of).__name__).lower())
 
 
 COUNTED = SparseCategoricalAccuracy()

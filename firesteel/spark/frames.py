@@ -25,7 +25,7 @@ from pyspark.sql.types import BooleanType, DateType, NumericType, StringType, Ti
 
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import Network
-from firesteel.core.types import Array, cached_property
+from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.spark import packing, tables, worker
 from firesteel.spark.arrow import settle
@@ -150,7 +150,8 @@ class Frame:
                 categories = tuple(name for name, kind in columns.kinds if kind == "category")
                 self.raw = RawColumns(tuple(columns.features) if columns.raw else (), kinds, categories, text=text)
             leading = table.leading(IDENTIFYING, LEADING)
-            self.leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
+            leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
+            self.surveying = self._selected("float64", True, leads)
             self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
             self.ends: tuple[float, float] | None = None
             self.holding: tuple[float, int] | None = None
@@ -160,13 +161,8 @@ class Frame:
             self.candidates: tuple[Any, Any, int] | None = None
             self.surveyed: Survey | None = None
             self.middle: tuple[float, ...] | None = None
-            self.narrow, self.counted, self.gathered = False, -1, False
+            self.narrow, self.counted = False, -1
             ship(frame.sparkSession)
-
-    @cached_property
-    def surveying(self) -> DataFrame:
-        """The columns to look at, and those that identify a row."""
-        return self._selected("float64", True, self.leads)
 
     @property
     def split(self) -> float:
@@ -301,8 +297,6 @@ class Frame:
 
     def _learn(self) -> None:
         """Learn what raw columns become, and the words of a label of text."""
-        if not self.gathered:
-            self.frame, self.gathered = tables.gathered(self.frame, self.columns.features), True
         if self.raw is None or self.reading.raw is not None:
             return
         frame = self.frame.select(*(one.alias(name) for name, one in self.parts.items() if name in (RAW, LABEL)))
