@@ -216,7 +216,9 @@ class Model(Composed):
             where = self._trains()
             if self._state is None or where != self._moves:
                 trained = theta if where is None else taken(theta, where)
-                self._state, self._moves = TrainState.start(trained, self._compiled().optimizer), where
+                rate = None if self._state is None else self._state.learning_rate
+                started = TrainState.start(trained, self._compiled().optimizer)
+                self._state, self._moves = replace(started, learning_rate=rate), where
             self._known = Layer.switched
         return self._state
 
@@ -429,7 +431,9 @@ class Model(Composed):
             A weight for each class, if there are some, and what is subtracted from rows.
         """
         objective, survey = self._surveyed(source)
-        recipe.strategy.check(objective.network, self._compiled().optimizer, recipe.batch_size)
+        network = objective.network
+        trained = network if self._trains() is None else held(network, self.theta, self._still())
+        recipe.strategy.check(trained, self._compiled().optimizer, recipe.batch_size)
         given = recipe.class_weight
         weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
@@ -524,7 +528,7 @@ class Model(Composed):
             training: False; in a fit each layer does what it does in training.
 
         Raises:
-            ConfigError: Trains the model does not fit the values.
+            ConfigError: Where the model does not fit the values.
         """
         if training:
             raise ConfigError("a model is called as it is in use: leave training= out", code="config-call")

@@ -146,7 +146,8 @@ class Sequential(Model):
     def from_bytes(data: bytes, name: str = "the model") -> Model:
         """Return the model whose bytes these are.  Raises StoreError if they are not a model's."""
         network, theta, header, vectors = store.from_bytes(data, name)
-        model = Sequential(network.layers, dtype=network.dtype) if network.chained else Model(network)
+        chain = network.chained and "graph" not in header
+        model = Sequential(network.layers, dtype=network.dtype) if chain else Model(network)
         model._network = network
         model._choose(theta)
         try:

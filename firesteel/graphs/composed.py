@@ -2,7 +2,7 @@
 
 import operator
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -169,18 +169,25 @@ class Composed:
         """Return what a file holds of the model besides its network."""
         for node in self.network.nodes:
             vars(node.layer)["trainable"] = self.owned[node.owner].trainable
-        graph = {} if self._ports is None else {"graph": self._ports.to_config()}
-        return graph | ({} if self._name is None else {"name": self._name})
+        if self._ports is not None:
+            return {"graph": self._ports.to_config(), "name": self.name}
+        return {} if self._name is None else {"name": self._name}
 
     @property
     def trainable(self) -> bool:
         """Whether any layer with weights trains; setting it sets `trainable` of every layer."""
-        return any(layer.trainable for layer in self.owned.values())
+        return any(map(TRAINABLE, self._switches))
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self.owned.values():
-            layer.trainable = FLAG(type(self).__name__, "trainable", value)  # type: ignore[misc]
+        checked = FLAG(type(self).__name__, "trainable", value)
+        for layer in self._switches:
+            layer.trainable = checked
+
+    @property
+    def _switches(self) -> Collection[Any]:
+        """What `trainable` is set of: the layers, or models, as far as they are known."""
+        return self.owned.values() if self._network is not None else self.layers
 
     @property
     def _heads(self) -> Heads | None:

@@ -45,7 +45,7 @@ class OutputsLoss(Loss):
 
     @cached_property
     def targets_at(self) -> list[slice]:
-        """Trains the targets of each output lie in a row of targets."""
+        """Where the targets of each output lie in a row of targets."""
         counts = [one.columns(size) for one, size in zip(self.losses, self.ends.sizes, strict=True)]
         ends = np.cumsum(counts).tolist()
         return [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]

@@ -8,12 +8,10 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Any
 
 from firesteel.core.layer import Layer
-from firesteel.core.layers.merge import Add, Multiply, Subtract
-from firesteel.core.layers.preprocessing import Rescaling
+from firesteel.core.layers.arithmetic import Arithmetic
 from firesteel.core.layers.reshaping import Flatten, Input, Reshape
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
@@ -25,7 +23,7 @@ NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
-class Tensor:
+class Tensor(Arithmetic):
     """A value of a network that is being described: what a layer makes of other values, or an input.
 
     Args:
@@ -63,30 +61,6 @@ class Tensor:
 
     def __iter__(self) -> Iterator[Any]:
         raise ConfigError(f"{self} is a value of a network, and holds no numbers yet", code="config-call")
-
-    def __add__(self, other: object) -> Any:
-        return _scaled(self, 1.0, other) if isinstance(other, Real) else Add()(self, other)
-
-    def __sub__(self, other: object) -> Any:
-        return _scaled(self, 1.0, -other) if isinstance(other, Real) else Subtract()(self, other)
-
-    def __mul__(self, other: object) -> Any:
-        return _scaled(self, other, 0.0) if isinstance(other, Real) else Multiply()(self, other)
-
-    def __truediv__(self, other: float) -> Any:
-        return _scaled(self, 1.0 / other, 0.0)
-
-    def __neg__(self) -> Any:
-        return _scaled(self, -1.0, 0.0)
-
-    def __rsub__(self, other: float) -> Any:
-        return _scaled(self, -1.0, other)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-
-def _scaled(value: Tensor, scale: Any, offset: Any) -> Any:
-    return Rescaling(float(scale), float(offset))(value)
 
 
 def tensor(given: Any, reader: object) -> Tensor:

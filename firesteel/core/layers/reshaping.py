@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from firesteel.core.layer import Layer
+from firesteel.core.layers.arithmetic import Arithmetic
 from firesteel.core.spec import choice, integer, whole
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
@@ -22,7 +23,7 @@ def shape(given: object) -> Shape:
     return tuple(side for side in sides if side is not None)
 
 
-class Input(Layer):
+class Input(Arithmetic, Layer):
     """Says the shape of a row, before the first layer: (784,), or (28, 28) for rows of pictures, which are flattened.
 
     >>> Input((28, 28)).inputs

@@ -1,0 +1,52 @@
+"""Arithmetic of values of a network: each operator is a layer that is called."""
+
+from numbers import Real
+from typing import Any
+
+from firesteel.errors import ConfigError
+
+__all__ = ["Arithmetic"]
+
+
+class Arithmetic:
+    """Base of values: they are added to, subtracted from and multiplied by one another and numbers."""
+
+    __array_ufunc__ = None  # an array on the left leaves the operation to the value
+
+    def __add__(self, other: object) -> Any:
+        return scaled(self, 1.0, other) if isinstance(other, Real) else _called("Add", self, other)
+
+    def __sub__(self, other: object) -> Any:
+        return scaled(self, 1.0, -other) if isinstance(other, Real) else _called("Subtract", self, other)
+
+    def __mul__(self, other: object) -> Any:
+        return scaled(self, other, 0.0) if isinstance(other, Real) else _called("Multiply", self, other)
+
+    def __truediv__(self, other: object) -> Any:
+        if not isinstance(other, Real) or not other:
+            raise ConfigError(f"a value of a network is divided by a number, and not by {other}", code="config-call")
+        return scaled(self, 1.0 / float(other), 0.0)
+
+    def __rtruediv__(self, other: object) -> Any:
+        raise ConfigError(f"{other} / a value of a network: values are divided by numbers alone", code="config-call")
+
+    def __neg__(self) -> Any:
+        return scaled(self, -1.0, 0.0)
+
+    def __rsub__(self, other: object) -> Any:
+        return scaled(self, -1.0, other) if isinstance(other, Real) else _called("Subtract", other, self)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+def _called(name: str, *values: object) -> Any:
+    from firesteel.core import layers  # which are made of this
+
+    return getattr(layers, name)()(*values)
+
+
+def scaled(value: object, scale: Any, offset: Any) -> Any:
+    """Return a value times a number plus another."""
+    from firesteel.core import layers
+
+    return layers.Rescaling(float(scale), float(offset))(value)
