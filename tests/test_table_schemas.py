@@ -40,6 +40,18 @@ def test_encoding_batches_is_encoding_the_whole(learned):
         assert found.tobytes() == whole[np.concatenate(rows)].tobytes()
 
 
+@pytest.mark.parametrize("values", [1, 1700])
+def test_columns_are_scaled_together_as_each_by_itself(learned, monkeypatch, values):
+    fresh = mixed(500, seed=9)
+    assert (
+        len({(fresh[one.name].data.dtype, type(one.centre)) for one in learned.columns if type(one) is NumberColumn})
+        > 1
+    )
+    wanted = learned.encode(fresh, 500).tobytes()
+    monkeypatch.setattr(module, "TOGETHER", values)
+    assert learned.encode(fresh, 500).tobytes() == wanted
+
+
 def test_rows_are_finite_whatever_comes(learned):
     found = learned.encode(mixed(500, seed=10), 500)
     numbers, plain, codes = learned.shape

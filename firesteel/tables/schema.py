@@ -37,6 +37,8 @@ MOST_RARE = 1 << 12
 """The most words of a column that are known to be rare."""
 CLIP = 3.0
 """Where scaled numbers end: z / sqrt(1 + (z / 3)^2)."""
+TOGETHER = 1 << 17
+"""So many values are scaled together."""
 DAY, FARTHEST = 86_400_000_000, 106_750_000
 """The microseconds of a day, and the most days from 1970, of which int64 holds the microseconds."""
 ELEMENT = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
@@ -212,7 +214,7 @@ class TableColumn(Spec):
     """The share of them that are taken for unseen ones in training, where it is not the usual one."""
 
     def numbers(self, values: ColumnValues) -> list[Array]:
-        """Return the numbers, (n,) each."""
+        """Return the numbers, (n,) each; those of a `NumberColumn` come from `numbers_of`."""
         return []
 
     def plain(self, values: ColumnValues) -> list[Array]:
@@ -224,12 +226,16 @@ class TableColumn(Spec):
         raise NotImplementedError
 
 
-def scaled(data: npt.NDArray[Any], centre: float, scale: float) -> Array:
-    """Return numbers between -3 and 3: z / sqrt(1 + (z / 3)^2) of z = (x - centre) / scale; 0 for NaN."""
+def scaled(data: npt.NDArray[Any], centre: Any, scale: Any) -> Array:
+    """Return numbers between -3 and 3: z / sqrt(1 + (z / 3)^2) of z = (x - centre) / scale; 0 for NaN.
+
+    centre, scale: numbers, or arrays that go with x.
+    """
+    centre = np.asarray(centre)
     with np.errstate(invalid="ignore", over="ignore"):
-        far = data.astype(float) - float(centre)
-        if data.dtype.kind == "i" and isinstance(centre, int):  # exact, unless the difference has more than 63 bits
-            far = np.where(np.abs(far) < 2.0**62, data - np.int64(centre), far)
+        far = data.astype(float) - centre.astype(float)
+        if data.dtype.kind == centre.dtype.kind == "i":  # exact, unless the difference has more than 63 bits
+            far = np.where(np.abs(far) < 2.0**62, data - centre, far)
         z = np.clip(far / scale, -1e150, 1e150)
         z /= np.sqrt(1.0 + (z / CLIP) ** 2)
     z[np.isnan(z)] = 0.0
@@ -268,17 +274,22 @@ class NumberColumn(TableColumn):
     def count(self) -> int:
         return 2 + len(self.levels) if self.levels else 0
 
-    def numbers(self, values: ColumnValues) -> list[Array]:
-        z = scaled(values.data, self.centre, self.scale)
-        z[values.absent] = 0.0
-        return [z]
-
     def plain(self, values: ColumnValues) -> list[Array]:
         return [values.absent.astype(float)] if self.missing else []
 
     def codes(self, values: ColumnValues) -> Array:
         found = coded(values.data, np.array(self.levels))
         return np.where(values.absent, ABSENT if self.missing else UNSEEN, found)
+
+
+def numbers_of(columns: Sequence[NumberColumn], values: Sequence[ColumnValues]) -> Array:
+    """Return the number of each column, (columns, n); values are of one type, and medians all whole or none is."""
+    centres, scales = np.array([one.centre for one in columns]), np.array([one.scale for one in columns])
+    z = scaled(np.stack([one.data for one in values]), centres[:, None], scales[:, None])
+    for row, one in zip(z, values, strict=True):
+        if one.missing is not None:
+            row[one.missing] = 0.0
+    return z
 
 
 class CategoryColumn(TableColumn):
@@ -587,8 +598,12 @@ class Schema(Spec):
         """Return flat rows, (n, N + P + C).  Raises DataError for columns that are not there, or of another type."""
         out = np.empty((rows, sum(self.shape)), np.float32)
         at, plain_at, code_at = 0, self.shape[0], self.shape[0] + self.shape[1]
+        alike = dict[tuple[np.dtype[Any], type], list[tuple[int, NumberColumn, ColumnValues]]]()
         for column in self.columns:
             values = self._checked(column, given)
+            if isinstance(column, NumberColumn):
+                alike.setdefault((values.data.dtype, type(column.centre)), []).append((at, column, values))
+                at += 1
             for part in column.numbers(values):
                 out[:, at] = part
                 at += 1
@@ -598,6 +613,11 @@ class Schema(Spec):
             if column.count:
                 out[:, code_at] = column.codes(values)
                 code_at += 1
+        each = max(1, TOGETHER // max(1, rows))
+        for some in alike.values():
+            for begin in range(0, len(some), each):
+                places, columns, those = zip(*some[begin : begin + each], strict=True)
+                out[:, places] = numbers_of(columns, those).T
         return out
 
     def unseen(self, given: Mapping[str, ColumnValues]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
