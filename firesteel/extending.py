@@ -147,8 +147,8 @@ def unregistered(*values: Any) -> list[str]:
 
     Raises ConfigError for a class that lacks a method.
     """
-    found = dict.fromkeys(classes_in(*values))
-    return [kind.__name__ for kind in found if FAMILIES[_family_of(kind)].types.get(kind.__name__) is not kind]
+    found = {kind: FAMILIES[_family_of(kind)].types.get(kind.__name__) for kind in classes_in(*values)}
+    return list(dict.fromkeys(kind.__name__ for kind, one in found.items() if one is None or not _same(one, kind)))
 
 
 def _named(names: list[str]) -> str:

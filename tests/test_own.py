@@ -2,19 +2,26 @@
 
 import subprocess
 import sys
+import textwrap
 import warnings
+from dataclasses import fields
 
+import numpy as np
 import pytest
 
 import firesteel
 from firesteel.core import layers, losses, metrics
+from firesteel.core.layers.activation import Relu
+from firesteel.core.layers.dense import Linear
 from firesteel.errors import ConfigError, StoreError
 from firesteel.extending import FAMILIES, OURS, read_weights
+from firesteel.fast import compiling
 from firesteel.initializers import Initializer
 from firesteel.layers import Dense, Layer
-from firesteel.losses import Loss, MeanSquaredError
+from firesteel.losses import Loss, MeanSquaredError, Standardized
 from firesteel.metrics import RowMetric
 from firesteel.models import Sequential, load_model
+from firesteel.optimizers import Adam
 from firesteel.report import RunFolder
 from tests import own
 
@@ -66,6 +73,22 @@ def test_the_same_class_again_takes_the_place_of_the_one_before():
     assert type(losses.get("fourth_power")) is again
 
 
+def test_a_model_of_the_class_before_goes_on_when_a_cell_of_a_notebook_is_run_again(tmp_path):
+    cell = """
+    class Tripled(Layer):
+        def apply(self, p, x, rng=None):
+            return 3 * x, lambda d_y, g, wants_x: 3 * d_y
+    """
+    names = {"Layer": Layer, "__name__": "__main__"}
+    exec(textwrap.dedent(cell), names)
+    model = Sequential([firesteel.register(names["Tripled"])(), Dense(1)])
+    exec(textwrap.dedent(cell), names)
+    firesteel.register(names["Tripled"])
+    model.compile("sgd", "mse")
+    model.fit(own.X, own.Y, verbose=0, checkpoint=tmp_path / "c")
+    assert Sequential.from_bytes(model.to_bytes()).fingerprint() == model.fingerprint()
+
+
 def test_a_name_that_is_taken_is_refused():
     methods = {"apply": own.Scale.apply, "rows": MeanSquaredError.rows, "draw": own.Halves.draw}
     for name, base in [("Dense", Layer), ("MSE", Loss), ("hE_NorMal", Initializer)]:
@@ -101,6 +124,12 @@ def test_a_class_in_kerass_form_is_answered_with_how_it_is_written_here():
                 self.factor = factor
 
     refused(keras, "Scale defines __init__: declare its arguments as fields")
+
+
+@pytest.mark.parametrize("kind", own.ALL, ids=lambda kind: kind.__name__)
+def test_a_class_has_no_fields_but_its_arguments(kind):
+    """So that `replace` works on executors of Spark 3.5, where what marks other fields is not what it was here."""
+    assert kind.__dataclass_fields__.keys() == {one.name for one in fields(kind)} == kind.arguments.keys()
 
 
 def test_the_registries_of_firesteel_are_as_they_were(registered):
@@ -242,3 +271,76 @@ def test_a_class_of_a_script_is_loaded_in_another_process_that_has_it(tmp_path):
     refused(lambda: load_model(path), "m.firesteel needs the class Gain", kind=StoreError, code="store-class")
     shapes = {name: array.shape for name, array in read_weights(path).items()}
     assert shapes == {"0.gain": (3,), "1.w": (3, 1), "1.b": (1,)}
+
+
+# Compiled code
+
+
+class Doubled(Relu):
+    """2 max(x, 0), as a subclass of a layer that is compiled."""
+
+    def apply(self, p, x, rng=None):
+        y, pull = super().apply(p, x)
+        return 2 * y, lambda d_y, g, wants_x: pull(2 * d_y, g, wants_x)
+
+
+class Shifted(Linear):
+    """A linear part, and 1."""
+
+    def apply(self, p, x, rng=None):
+        y, pull = super().apply(p, x)
+        return y + y.dtype.type(1), pull
+
+
+class DoubledError(MeanSquaredError):
+    """Twice the squared error."""
+
+    def rows(self, z, y):
+        losses, z, d = super().rows(z, y)
+        return 2 * losses, z, 2 * d
+
+
+class Inside(Standardized):
+    """A standardized loss, less 1."""
+
+    def rows(self, z, y):
+        losses, z, d = super().rows(z, y)
+        return losses - losses.dtype.type(1), z, d
+
+
+class Slower(Adam, kw_only=True):
+    """Half of Adam's step."""
+
+    def step(self, theta, g, s, t):
+        before = theta.copy()
+        super().step(theta, g, s, t)
+        theta += (before - theta) / 2
+
+
+@pytest.mark.filterwarnings("ignore:.* not registered")
+@pytest.mark.parametrize(
+    "layer, loss, optimizer",
+    [
+        (Doubled(), "mse", "adam"),
+        (Shifted(128), "mse", "adam"),
+        (Dense(128), DoubledError(), "adam"),
+        (Dense(128), Inside(), "adam"),
+        (Dense(128), "mse", Slower()),
+        (own.Scale(), own.FourthPower(), own.Signs()),
+    ],
+    ids=repr,
+)
+def test_a_subclass_of_what_is_compiled_is_not_taken_for_it(layer, loss, optimizer, monkeypatch):
+    x, y = np.random.default_rng(0).normal(size=(256, 128)), np.random.default_rng(1).normal(size=(256, 2))
+
+    def fitted():
+        model = Sequential([Dense(128), layer, Dense(2)])
+        model.compile(optimizer, loss)
+        history = model.fit(x, y, epochs=2, batch_size=64, verbose=0)
+        return model.fingerprint() + str(history.history["loss"])
+
+    compiling.RUNS.clear()
+    found = fitted()
+    assert compiling.RUNS, "something is compiled here"
+    monkeypatch.setattr(compiling, "ON", False)
+    assert fitted() == found

@@ -61,7 +61,7 @@ it is the fraction of units to drop [config-value]
     def __init_subclass__(cls, kw_only: bool = False) -> None:
         check_class(cls)
         cls.fields = fields(dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls))  # type: ignore[arg-type]
-        cls.arguments = {f.name: f for f in cls.fields}
+        cls.arguments = cls.__dataclass_fields__ = {f.name: f for f in cls.fields}  # type: ignore[attr-defined]
         cls.__setattr__ = Spec.__setattr__  # type: ignore[method-assign]
         cls.checks = tuple((f.name, f.default, f.metadata["check"]) for f in cls.fields if "check" in f.metadata)
 

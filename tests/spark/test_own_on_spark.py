@@ -93,6 +93,14 @@ def test_a_stage_of_own_layers_fits_scores_and_is_saved_and_loaded(there, frame,
     assert caught.value.code == "store-class"
 
 
+def test_an_average_of_members_with_own_layers_scores_on_executors(there, frame):
+    with executors():
+        model = stage(there, members=2, maxIter=1, validationFraction=None).fit(frame)
+    scored = model.transform(frame).select("prediction").toPandas().prediction
+    np.testing.assert_allclose(scored, model.network.predict(there.X)[:, 0], rtol=1e-5, atol=1e-6)
+    assert len(model.network.members) == 2
+
+
 def test_a_stage_refuses_at_fit_what_is_not_registered(there, frame, monkeypatch):
     monkeypatch.setattr(FAMILIES["Layer"], "types", {})
     with pytest.raises(ConfigError, match=r"firesteel\.register\(Scale\)"):
