@@ -188,6 +188,22 @@ def test_losses_are_taken_as_functions_and_are_metrics_too():
     assert again.get_compile_config() == model.get_compile_config() and again.metrics_names == model.metrics_names
 
 
+def test_metrics_and_losses_have_the_names_that_they_are_given():
+    given = [Precision(class_id=1, name="hits"), metrics.AUC(name="prc"), losses.Huber(2.0, name="h"), "accuracy"]
+    model = build(metrics=given)
+    names = ["hits", "prc", "h", "accuracy"]
+    assert model.metrics_names == ["loss", *names]
+    stop = EarlyStopping("val_prc", patience=1)
+    history = model.fit(X, Y, epochs=2, verbose=0, validation_split=0.2, callbacks=stop).history
+    assert {f"val_{name}" for name in names} <= set(history) and stop.larger
+    again = Sequential.from_bytes(model.to_bytes())
+    assert again.metrics_names == model.metrics_names and again.get_compile_config() == model.get_compile_config()
+    assert Precision(name="hits") == Precision() and "name" not in Precision().to_config()
+    for wrong in ("", "loss", "val_x", "epoch", 5):
+        assert refusal(lambda wrong=wrong: Precision(name=wrong), "name=").code == "config-value"
+    assert refusal(lambda: losses.Huber(name=5), "name=5").code == "config-value"
+
+
 def test_metrics_of_one_name_are_told_apart_by_number_and_keep_their_order():
     names = ["auc", Precision(class_id=0), "confusion_matrix", Precision(class_id=1), "precision", "accuracy"]
     model = build(metrics=names)

@@ -171,3 +171,10 @@ def test_a_seed_of_a_draw_is_answered_with_where_seeds_are_given():
         ConfigError, match=r"HeNormal has no argument 'seed': all that is random follows from fit\(seed"
     ):
         HeNormal(seed=1)
+
+
+def test_arguments_of_an_object_come_and_go_without_its_class():
+    for made in (HeNormal(), Dense(2, "relu"), CONSTRAINTS["max_norm"], REGULARIZERS["l1_l2"]):
+        config = made.get_config()
+        assert "type" not in config and type(made).from_config(config) == made
+    assert CONSTRAINTS["max_norm"].get_config() == {"max_value": 2.0, "axis": 0}

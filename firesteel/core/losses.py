@@ -7,16 +7,17 @@ z_k is an output, y_k its target and r_k = z_k - y_k.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar
 
 import numpy as np
 
+from firesteel.core.elsewhere import check_arguments
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS
 from firesteel.core.layout import ones, row_starts
-from firesteel.core.spec import Spec, choice, flag, number, numbers, resolver
+from firesteel.core.spec import Spec, choice, flag, later, number, numbers, resolver, word
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 
@@ -46,9 +47,23 @@ EPSILON = 1e-7
 """What Keras keeps logarithms away from 0 by."""
 
 
-class Loss(Spec):
+def loss_name(got: object) -> str | None:
+    """Return what a loss is to be called.  Raises ConfigError for what is no text."""
+    if got is not None and (not isinstance(got, str) or not got):
+        raise ConfigError(f"name={got!r}: it must be text", code="config-value")
+    return got
+
+
+NAME: dict[str, Any] = {"check": lambda owner, name, got: loss_name(got), "later": lambda name: name is not None}
+REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none")
+
+
+class Loss(Spec, kw_only=True):
     """Base of losses.
 
+    reduction: what a call of the loss makes of the rows: their mean, by number ("sum_over_batch_size", "mean") or by
+    weight ("mean_with_sample_weight"), their "sum", or "none".  Training takes the mean by weight.
+    name: what the loss is called as a metric; None for the name of its kind.
     targets: what the targets must be: "real", "unit" (numbers in [0, 1]), "class" (integers 0..O-1, T = 1), "count"
     (numbers of at least 0) or "sign" (-1 and 1, or 0 and 1).
     natural: the activation whose outputs suit the loss.
@@ -62,6 +77,9 @@ class Loss(Spec):
     targets: ClassVar[str] = "real"
     natural: ClassVar[str] = "linear"
 
+    reduction: str | None = later(word(*REDUCTIONS, None))
+    name: str | None = field(default=None, metadata=NAME, compare=False)
+
     @property
     def link(self) -> type[Layer] | None:
         """The op that must come last and is fused into the loss, or None where any output will do."""
@@ -70,6 +88,12 @@ class Loss(Spec):
     def check(self, end: Layer | str, outputs: int) -> None:
         """Raise ConfigError where the loss does not go with so many outputs of this last layer, or of "nothing"."""
         kind = type(self).__name__
+        if self.reduction in ("sum", "none", None):
+            raise ConfigError(
+                f"{kind}(reduction={self.reduction!r}) can be called, and training takes the mean over the rows: "
+                "leave out reduction, and for a sum multiply the learning rate",
+                code="config-loss",
+            )
         if self.link is not None and not isinstance(end, self.link):
             raise ConfigError(
                 f"{kind} goes with a last layer of activation {self.natural!r}, and this network ends in {end}",
@@ -132,8 +156,8 @@ class Loss(Spec):
             raise DataError(f"y_true must hold class numbers from 0 to {outputs - 1}", code="data-label-range")
         return self.scores(p.reshape(-1, outputs), y.reshape(-1, columns)).reshape(p.shape[:-1])[()]
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-        """Return the mean over rows of the loss times the row's weight.
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the mean over rows of the loss times the row's weight, or what `reduction` says.
 
         y_true, y_pred: those of `of`.  sample_weight: a number, or one for each row, (...) or (..., 1), or for each
         place of the first axes.  Raises DataError where shapes do not fit.
@@ -147,11 +171,16 @@ class Loss(Spec):
         try:
             weights = weights[..., 0] if axes == -1 and weights.shape[-1] == 1 else weights
             weights = weights.reshape(weights.shape + (1,) * max(axes, 0)) if weights.ndim else weights
-            return float((losses * np.broadcast_to(weights, losses.shape)).mean())
+            weights = np.broadcast_to(weights, losses.shape)
         except ValueError:
             raise DataError(
                 f"sample_weight has shape {weights.shape}, and the rows {losses.shape}", code="data-shape"
             ) from None
+        losses = losses * weights
+        if self.reduction in ("none", None):
+            return losses
+        count = weights.sum() if self.reduction == "mean_with_sample_weight" else losses.size
+        return float(losses.sum() if self.reduction == "sum" else losses.sum() / count if count else 0.0)
 
 
 def floats(name: str, given: Any) -> Array:
@@ -648,15 +677,18 @@ def function_of(name: str, loss: Loss) -> Callable[..., Array]:
     array([4.])
     """
     kind = type(loss)
+    both = [Parameter(one, Parameter.POSITIONAL_OR_KEYWORD) for one in ("y_true", "y_pred")]
+    known = [*both, *(one for one in signature(kind).parameters.values() if one.kind is not Parameter.KEYWORD_ONLY)]
+    names = [one.name for one in known]
 
     def function(y_true: Any, y_pred: Any, *args: Any, **fields: Any) -> Array:
+        check_arguments(name, fields, names)
         return (kind(*args, **fields) if args or fields else loss).of(y_true, y_pred)
 
     formula, *_ = (kind.__doc__ or "").split("\n")
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return the loss of each row, as `{kind.__name__}(...).of(y_true, y_pred)`.\n\n{formula}"
-    both = [Parameter(one, Parameter.POSITIONAL_OR_KEYWORD) for one in ("y_true", "y_pred")]
-    vars(function).update(stands_for=kind, __signature__=Signature([*both, *signature(kind).parameters.values()]))
+    vars(function).update(stands_for=kind, __signature__=Signature(known))
     return function
 
 

@@ -7,7 +7,7 @@ Shapes: B rows, O outputs, T target columns, K classes.
 """
 
 import re
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -87,9 +87,27 @@ def told(p: Array, y: Array, threshold: float | None) -> tuple[Array, Array]:
 # The families
 
 
-class Metric(Spec):
+RESERVED = ("loss", "epoch", "learning_rate", "rows", "seconds", "by_shard")
+"""Names that something else in a history has."""
+
+
+def metric_name(got: object) -> str | None:
+    """Return what a metric is to be called.  Raises ConfigError where it cannot be."""
+    if got is not None and (not isinstance(got, str) or not got or got.startswith("val_") or got in RESERVED):
+        raise ConfigError(
+            f"name={got!r}: it must be text that does not begin with val_, and none of {', '.join(RESERVED)}",
+            code="config-value",
+        )
+    return got
+
+
+NAME: dict[str, Any] = {"check": lambda owner, name, got: metric_name(got), "later": lambda name: name is not None}
+
+
+class Metric(Spec, kw_only=True):
     """Base of metrics: some sums over rows, and what they come to.
 
+    name: what the metric is called in the history; None for the name of its kind, such as "precision".
     larger_is_better: whether a larger value is a better one; None where neither is.  What watches a metric with
     mode="auto" asks for it.
     differences: whether it depends on p - y and the spread of y alone, so that both may be counted from any number.
@@ -97,6 +115,8 @@ class Metric(Spec):
 
     larger_is_better: ClassVar[bool | None] = None
     differences: ClassVar[bool] = False
+
+    name: str | None = field(default=None, metadata=NAME, compare=False)
 
     def suited(self, loss: Loss, outputs: int) -> "Metric":
         """Return this metric as it is meant beside a loss, for a network of so many outputs."""
@@ -355,7 +375,7 @@ class MeanLoss(RowMetric):
 
     def suited(self, loss: Loss, outputs: int) -> "MeanLoss":
         if isinstance(self.loss, Crossentropy) and on_logits(loss):
-            return MeanLoss(replace(self.loss, from_logits=True))
+            return replace(self, loss=replace(self.loss, from_logits=True))
         return self
 
     def size(self, outputs: int) -> int:
@@ -639,18 +659,22 @@ METRICS |= {name: MeanLoss(losses.get(name)) for name in LOSSES if name not in M
 class _resolver(resolver):  # noqa: N801  (used as a function)
     def __call__(self, given: Any) -> Any:
         kind = given if isinstance(given, type) else getattr(given, "stands_for", type(given))
-        return MeanLoss(given) if issubclass(kind, Loss) else super().__call__(given)
+        return (
+            MeanLoss(given, name=getattr(given, "name", None)) if issubclass(kind, Loss) else super().__call__(given)
+        )
 
 
 get = _resolver("a metric", Metric, METRICS)
 
 
 def name_of(metric: Metric) -> str:
-    """Return what a metric is called in a history: the first name of its kind, or its class's own.
+    """Return what a metric is called in a history: its name, the first name of its kind, or its class's own.
 
     >>> name_of(Precision(class_id=1)), name_of(get(losses.get("kld")))
     ('precision', 'kl_divergence')
     """
+    if metric.name is not None:
+        return metric.name
     of, known = (metric.loss, LOSSES) if isinstance(metric, MeanLoss) else (metric, METRICS)
     names = (name for name, one in known.items() if type(one) is type(of))
     return next(names, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(of).__name__).lower())

@@ -86,9 +86,7 @@ it is the fraction of units to drop [config-value]
 
     def __repr__(self) -> str:
         """Return the call that makes it, without what is as usual."""
-        values = {f.name: getattr(self, f.name) for f in self.fields if f.repr}
-        usual = {f.name: f.default for f in self.fields}
-        given = [f"{name}={value!r}" for name, value in values.items() if value != usual[name]]
+        given = [f"{f.name}={v!r}" for f in self.fields if f.repr and (v := getattr(self, f.name)) != f.default]
         return f"{type(self).__name__}({', '.join(given)})"
 
     def __post_init__(self) -> None:
@@ -104,6 +102,10 @@ it is the fraction of units to drop [config-value]
             for f, value in values
             if "later" not in f.metadata or f.metadata["later"](value)
         }
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that `from_config` makes it of: `to_config` without the class name."""
+        return {name: value for name, value in self.to_config().items() if name != "type"}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

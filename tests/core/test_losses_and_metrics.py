@@ -1,5 +1,7 @@
 """Losses and metrics against naive formulas, and losses where naive formulas break."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -330,3 +332,33 @@ def test_arrays_that_no_loss_fits_are_refused(name, y, p, words):
         getattr(face, name)(y, p)
     with pytest.raises(DataError, match="sample_weight"):
         LOSSES["mse"]([[1.0]], [[1.0]], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_call_reduces_the_rows_as_it_is_told_and_training_takes_their_mean(name):
+    loss, rng, w = LOSSES[name], np.random.default_rng(0), np.array([0.5, 2.0, 0.0, 1.0])
+    p, y = rng.dirichlet(np.ones(3), 4), targets(loss, 3, 4, rng)
+    rows = getattr(face, name)(y, p)
+    expected = {
+        "sum": (rows * w).sum(),
+        "none": rows * w,
+        None: rows * w,
+        "mean": (rows * w).mean(),
+        "sum_over_batch_size": (rows * w).mean(),
+        "mean_with_sample_weight": np.average(rows, weights=w),
+    }
+    network = Network.chain((Dense(3, loss.natural),), 2)
+    for reduction, value in expected.items():
+        made = replace(loss, reduction=reduction)
+        assert made(y, p, w) == pytest.approx(value) and made.to_config().get("reduction", "x") in (reduction, "x")
+        if reduction in ("sum", "none", None):
+            with pytest.raises(ConfigError, match="training takes the mean over the rows"):
+                Objective(network, made)
+        else:
+            Objective(network, made)
+    assert replace(loss, reduction="mean_with_sample_weight")(y, p, 0.0) == 0.0
+    assert "reduction" not in loss.to_config() and get(replace(loss, reduction="sum").to_config()).reduction == "sum"
+    with pytest.raises(ConfigError, match="reduction must be one of"):
+        replace(loss, reduction="average")
+    with pytest.raises(ConfigError, match="has no argument 'reduction'"):
+        getattr(face, name)(y, p, reduction="sum")
