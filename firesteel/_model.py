@@ -31,7 +31,7 @@ from firesteel.core.network import LAYER, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
-from firesteel.extending import must_be_registered, warn_of_unregistered
+from firesteel.extending import check_fields, must_be_registered, warn_of_unregistered
 from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
 from firesteel.graphs.adapting import centred, normalized
@@ -689,6 +689,8 @@ class Model(Composed):
 
     def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
         """Return what `save` writes."""
+        if OWN:
+            check_fields(self.layers, self._how)
         extra: dict[str, Any] = {"compiled": self.get_compile_config()} | self._kept()
         state, vectors = self._state, dict[str, Array]()
         if self.schema is not None:

@@ -4,6 +4,7 @@ Model files and checkpoints hold the names of classes, never code; `register` sa
 `docs/extending.md` shows how each is written.
 """
 
+import json
 import os
 import threading
 import warnings
@@ -124,22 +125,45 @@ def known(kinds: Iterable[Any]) -> Iterator[None]:
                 FAMILIES[name].types = types
 
 
-def classes_in(*values: Any) -> Iterator[type[Spec]]:
-    """Yield the users' classes in specs, in the specs inside these, and in dataclasses, mappings and tuples of specs.
+def specs_in(*values: Any) -> Iterator[Spec]:
+    """Yield the specs of users' classes among values, inside specs, and in dataclasses, mappings and tuples of specs.
 
     >>> from firesteel.layers import Dense
-    >>> list(classes_in(Dense(3), {"a": (Dense(2),)}))
+    >>> list(specs_in(Dense(3), {"a": (Dense(2),)}))
     []
     """
     for value in values:
         if isinstance(value, Spec) and not type(value).__module__.startswith("firesteel."):
-            yield type(value)
+            yield value
         if is_dataclass(value) and not isinstance(value, type):
-            yield from classes_in(*(getattr(value, field.name) for field in fields(value)))
+            yield from specs_in(*(getattr(value, field.name) for field in fields(value)))
         elif isinstance(value, dict):
-            yield from classes_in(*value.values())
+            yield from specs_in(*value.values())
         elif isinstance(value, tuple | list) and value and not isinstance(value[0], float | int | str):
-            yield from classes_in(*value)
+            yield from specs_in(*value)
+
+
+def classes_in(*values: Any) -> list[type[Spec]]:
+    """Return the classes of users' own in values, each once, as `specs_in` finds them."""
+    return list(dict.fromkeys(map(type, specs_in(*values))))
+
+
+def check_fields(*values: Any) -> None:
+    """Raise ConfigError where a spec of a user's class does not come back from its JSON as it was."""
+    for spec in specs_in(*values):
+        kind, why = type(spec), ""
+        try:
+            with known(classes_in(spec)):
+                again = kind.from_config(json.loads(json.dumps(spec.to_config())))
+            why = "" if again == spec else f"it comes back as {again}"
+        except TypeError as error:
+            why = str(error)
+        if why:
+            raise ConfigError(
+                f"{kind.__name__} cannot be in a file: {why}.  To do: make fields numbers or texts, declare several "
+                "numbers by numbers(...), and what is a class of this kind by choice(...)",
+                code="config-class",
+            )
 
 
 def unregistered(*values: Any) -> list[str]:
@@ -156,7 +180,11 @@ def _named(names: list[str]) -> str:
 
 
 def must_be_registered(what: str, *values: Any) -> None:
-    """Raise ConfigError where a class in specs is not registered.  what: the thing that could not be read again."""
+    """Raise ConfigError where a class in specs is not registered, or cannot be in a file.
+
+    what: the thing that could not be read again.
+    """
+    check_fields(*values)
     if names := unregistered(*values):
         raise ConfigError(
             f"{what} holds the names of classes, and could not be read again: {_named(names)} not registered.  "
@@ -166,13 +194,19 @@ def must_be_registered(what: str, *values: Any) -> None:
 
 
 def warn_of_unregistered(*values: Any) -> None:
-    """Warn of classes in specs that are not registered, from `compile`."""
+    """Warn, from `compile`, of classes in specs that are not registered, and of fields that no file can hold."""
+    said = []
+    try:
+        check_fields(*values)
+    except ConfigError as error:
+        said.append(str(error))
     if names := unregistered(*values):
-        warnings.warn(
+        said.append(
             f"{_named(names)} not registered: a file of this model is loaded only where the class is given, "
-            "and checkpoints and Spark's stages refuse it.  To do: write @firesteel.register above the class",
-            stacklevel=4,
+            "and checkpoints and Spark's stages refuse it.  To do: write @firesteel.register above the class"
         )
+    for text in said:
+        warnings.warn(text, stacklevel=4)
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:

@@ -7,6 +7,7 @@ import numpy as np
 from firesteel import register
 from firesteel._model import Model
 from firesteel.callbacks import Callback
+from firesteel.core import layers
 from firesteel.core.layer import Joint, Layer, Param
 from firesteel.core.layers import BatchNormalization, Dense, Dropout, Embedding, Rescaling
 from firesteel.core.layers.wrapper import Wrapper
@@ -79,7 +80,7 @@ class MaskedMean(Layer):
 class Residual(Wrapper):
     """y = x + f(x), of the layer f that is inside."""
 
-    layer: Layer = choice(None, lambda given: given or Dense(4, "tanh"))
+    layer: Layer = choice(Dense(4, "tanh"), layers.get)
 
     @property
     def inner(self):

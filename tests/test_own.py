@@ -126,6 +126,22 @@ def test_a_class_in_kerass_form_is_answered_with_how_it_is_written_here():
     refused(keras, "Scale defines __init__: declare its arguments as fields")
 
 
+@pytest.mark.filterwarnings("ignore:Held is not registered")
+@pytest.mark.parametrize("value, word", [(np.ones(3), "ndarray"), ((1.0, 2.0), "comes back as"), (len, "builtin")])
+def test_fields_that_no_file_can_hold_are_warned_of_and_refused_where_a_file_is_written(value, word, tmp_path):
+    def apply(self, p, x, rng=None):
+        return x, lambda d_y, g, wants_x: d_y
+
+    held = type("Held", (Layer,), {"apply": apply, "__annotations__": {"by": object}, "by": None})
+    model = Sequential([Dense(2), held(value), Dense(1)])
+    with pytest.warns(UserWarning, match=rf"Held cannot be in a file: .*{word}.* numbers\(\.\.\.\)"):
+        model.compile("adam", "mse")
+    model.fit(own.X, own.Y, verbose=0)
+    refused(lambda: model.save(tmp_path / "m"), "Held cannot be in a file")
+    firesteel.register(held)
+    refused(lambda: model.fit(own.X, own.Y, verbose=0, checkpoint=tmp_path / "c"), "Held cannot be in a file")
+
+
 @pytest.mark.parametrize("kind", own.ALL, ids=lambda kind: kind.__name__)
 def test_a_class_has_no_fields_but_its_arguments(kind):
     """So that `replace` works on executors of Spark 3.5, where what marks other fields is not what it was here."""
@@ -317,7 +333,7 @@ class Slower(Adam, kw_only=True):
         theta += (before - theta) / 2
 
 
-@pytest.mark.filterwarnings("ignore:.* not registered")
+@pytest.mark.filterwarnings("ignore:.*(not registered|cannot be in a file)")
 @pytest.mark.parametrize(
     "layer, loss, optimizer",
     [

@@ -157,9 +157,9 @@ def test_a_mistake_in_a_layer_is_named(name):
 
 def test_fields_that_no_file_can_hold_are_named():
     array = type("Held", (Layer,), {"__annotations__": {"by": object}, "by": None, "apply": own.Scale.apply})
-    with pytest.raises(AssertionError, match=r"Held cannot be written to a file: .*ndarray"):
+    with pytest.raises(AssertionError, match=r"Held cannot be in a file: .*ndarray"):
         check_layer(array(np.ones(3)), (3,))
-    with pytest.raises(AssertionError, match="comes back from its JSON as"):
+    with pytest.raises(AssertionError, match="Held cannot be in a file: it comes back as"):
         check_layer(array((1.0, 2.0)), (3,))
 
 

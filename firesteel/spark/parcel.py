@@ -141,7 +141,7 @@ def classes_of(network: Network, *more: Any) -> tuple[type, ...]:
     if not OWN:
         return ()
     learned = [param for owned in network.params for param in owned.values()]
-    return tuple(dict.fromkeys(classes_in(network.layers, learned, *more)))
+    return tuple(classes_in(network.layers, learned, *more))
 
 
 def pickled(value: Any, kinds: Collection[type], **how: Any) -> bytes:
