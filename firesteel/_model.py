@@ -35,16 +35,18 @@ from firesteel.extending import check_fields, must_be_registered, warn_of_unregi
 from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
 from firesteel.graphs.adapting import centred, normalized
+from firesteel.graphs.building import check_packed, side_by_side
 from firesteel.graphs.composed import Composed
 from firesteel.graphs.describing import trained_by
 from firesteel.graphs.freezing import Trains, held, put_back, taken
-from firesteel.graphs.outputs import OutputsLoss, described, loss_of, metrics_of, only
+from firesteel.graphs.outputs import OutputsLoss, described, loss_of, metrics_of, only, rules_of
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.containers import columns_of, is_table
 from firesteel.tables.given import NAMES, features_of, listed, rows_of
 from firesteel.tables.importance import Importances, ScoredRows, measured, places_of
 from firesteel.tables.moments import measure
 from firesteel.tables.schema import Schema
+from firesteel.tables.targets import refuse_outputs
 from firesteel.tables.weights import class_weights
 from firesteel.train.callbacks import Callback
 from firesteel.train.centring import centre_for
@@ -60,6 +62,9 @@ from firesteel.train.source import Source, Survey, check_kind, check_targets, ch
 from firesteel.train.state import TrainState
 from firesteel.train.strategies import Strategy
 from firesteel.utils import SEEDS
+
+ColumnsGiven = str | Sequence[Any] | Mapping[str, Any]
+"""Of a DataFrame: a column's name, a list of names, or the same for each of several inputs or outputs."""
 
 
 class CompileSettings(NamedTuple):
@@ -351,8 +356,8 @@ class Model(Composed):
         sample_weight: Any = None,
         initial_epoch: int = 0,
         *,
-        features: str | Sequence[str] | None = None,
-        label: str | Sequence[str] | None = None,
+        features: ColumnsGiven | None = None,
+        label: ColumnsGiven | None = None,
         weight: str | None = None,
         strategy: str | Strategy | None = None,
         shards: int | None = None,
@@ -376,7 +381,9 @@ class Model(Composed):
         each class; or "balanced": n / (k n_c).
         sample_weight: (n,), for arrays.
         features, label, weight: columns of a DataFrame: one of vectors, arrays, bytes or numbers, or a list of
-        numeric columns; "features" and "label" if not given.
+        numeric columns; "features" and "label" if not given.  Of several inputs or outputs a dictionary by their
+        names, or a list in their order, of a column or a list of columns for each; columns of these names if not
+        given.
         strategy: "average" trains shards apart and averages them, "gradient" takes one exact step a round; the former
         unless the optimiser searches, as LBFGS does.
         shards: how many parts train apart; 1 on arrays, on frames from the number of rows alone.
@@ -488,6 +495,8 @@ class Model(Composed):
                 self._network = None  # rows that are refused decide nothing
             raise
         rows = survey.rows + survey.held if isinstance(source, Arrays) else None
+        if self._ports is not None:
+            refuse_outputs(survey.found, survey.rows + survey.held)
         check_width(survey.width, inputs, source.names["features"], rows)
         check_targets(survey.targets, loss.columns(outputs), outputs, source.names["label"])
         return objective, survey
@@ -497,8 +506,8 @@ class Model(Composed):
         x: Any,
         y: Any = None,
         *,
-        features: str | Sequence[str] | None = None,
-        label: str | Sequence[str] | None = None,
+        features: ColumnsGiven | None = None,
+        label: ColumnsGiven | None = None,
     ) -> list[str]:
         """Return short hints on the network, the loss and these rows together; an empty list where there are none.
 
@@ -545,8 +554,8 @@ class Model(Composed):
         y: Any = None,
         *,
         sample_weight: Any = None,
-        features: str | Sequence[str] | None = None,
-        label: str | Sequence[str] | None = None,
+        features: ColumnsGiven | None = None,
+        label: ColumnsGiven | None = None,
         weight: str | None = None,
     ) -> Iterator[tuple[Objective, Engine]]:
         """Give what scores these rows, and the engine that holds them; the arguments are those of `fit`."""
@@ -564,8 +573,8 @@ class Model(Composed):
         verbose: int | str = "auto",
         *,
         sample_weight: Any = None,
-        features: str | Sequence[str] | None = None,
-        label: str | Sequence[str] | None = None,
+        features: ColumnsGiven | None = None,
+        label: ColumnsGiven | None = None,
         weight: str | None = None,
         callbacks: Sequence[Callback] | None = None,
         return_dict: bool = False,
@@ -586,8 +595,8 @@ class Model(Composed):
         y: Any = None,
         *,
         sample_weight: Any = None,
-        features: str | Sequence[str] | None = None,
-        label: str | Sequence[str] | None = None,
+        features: ColumnsGiven | None = None,
+        label: ColumnsGiven | None = None,
         weight: str | None = None,
     ) -> Importances:
         """Return how much the loss rises where the values of a column are shuffled among rows.
@@ -601,17 +610,18 @@ class Model(Composed):
         return measured([rows], places_of(self.schema, objective.network.inputs))
 
     @spelled
-    def predict(self, x: Any, *, features: str | Sequence[str] = "features", callbacks: Any = None) -> Any:
+    def predict(self, x: Any, *, features: ColumnsGiven | None = None, callbacks: Any = None) -> Any:
         """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
 
-        The column holds the outputs as an array and is lazy: nothing runs before it is asked for.
+        The column holds the outputs as an array and is lazy: nothing runs before it is asked for.  A model of several
+        outputs adds a column for each, by its name.  features are the columns of a DataFrame, as in `fit`.
         """
         called = listed("callbacks", callbacks, Callback)
         return called_around(called, self, "predict", lambda: self._predicted(x, features), "outputs")
 
-    def _predicted(self, x: Any, features: str | Sequence[str]) -> Any:
+    def _predicted(self, x: Any, features: ColumnsGiven | None) -> Any:
         if is_frame(x):
-            return _frames().predict(x, self.network, self.theta, features)
+            return _frames().predict(x, self.network, self.theta, features, self._ports)
         array = features_of(self._flat(x), inputs=self._inputs)
         if self._inputs is None:
             self._network = self._network_for(array.shape[1])
@@ -632,6 +642,7 @@ class Model(Composed):
         shuffle: bool,
         whose: str = "",
     ) -> Source:
+        rules = () if self._ports is None else rules_of(self._compiled().loss)
         if is_frame(x):
             if y is not None or sample_weight is not None or not shuffle:
                 raise ConfigError(
@@ -639,7 +650,8 @@ class Model(Composed):
                     "shuffle=False to keep",
                     code="config-frame",
                 )
-            frame: Source = _frames().source(x, *columns, split, self._dtype, whose=whose)
+            columns = side_by_side(self._ports, rules, *columns)
+            frame: Source = _frames().source(x, *columns, split, self._dtype, whose=whose, rules=rules)
             return frame
         if isinstance(x, Source):
             return self._packed(x, split, y is not None or sample_weight is not None or any(columns) or not shuffle)
@@ -651,7 +663,7 @@ class Model(Composed):
         names = {part: whose + name for part, name in NAMES.items()} if whose else NAMES
         y = y if self._ports is None else self._targets(y)
         rows = rows_of(self._flat(x), y, sample_weight, names, self._inputs)
-        return Arrays(*rows, self._dtype, split, names)
+        return Arrays(*rows, self._dtype, split, names, rules=rules)
 
     def _packed(self, source: Source, split: float, more: bool) -> Source:
         """Return packed rows as they are; raise ConfigError where they were packed for something else."""
@@ -660,6 +672,7 @@ class Model(Composed):
                 "packed rows have their columns, weights and validation rows already: name them in pack(...)",
                 code="config-packed",
             )
+        check_packed(self._ports, rules_of(self._compiled().loss), getattr(source, "columns", None))
         if source.dtype != self._dtype:
             raise ConfigError(
                 f"these rows were packed as {source.dtype}, and the network is {self._dtype}: pack(..., "

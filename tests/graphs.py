@@ -9,7 +9,16 @@ from firesteel._model import Model
 from firesteel.callbacks import Callback
 from firesteel.core import layers
 from firesteel.core.layer import Joint, Layer, Param
-from firesteel.core.layers import BatchNormalization, Dense, Dropout, Embedding, Rescaling
+from firesteel.core.layers import (
+    BatchNormalization,
+    Concatenate,
+    Dense,
+    Dropout,
+    Embedding,
+    Input,
+    Normalization,
+    Rescaling,
+)
 from firesteel.core.layers.wrapper import Wrapper
 from firesteel.core.network import Network, Node
 from firesteel.core.seeds import stream_for
@@ -230,6 +239,93 @@ def model(name, dtype="float32", optimizer="adam"):
     made = Model(network(name, dtype=dtype))
     made.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
     return made
+
+
+# Networks that are described by calling layers, of rows of 3 and 5 numbers and 3 classes
+
+
+def _entered():
+    return Input((3,), name="a"), Input((5,), name="b")
+
+
+def side_by_side():
+    """Two inputs, each through a layer of its own, one of which learns what its numbers are like."""
+    a, b = _entered()
+    hidden = Concatenate()([Dense(6, "tanh")(Normalization()(a)), Dense(4, "relu")(b)])
+    return Model([a, b], Dense(3, "softmax", name="kind")(Dropout(0.2)(hidden)))
+
+
+def kind_and_size():
+    """Two inputs and two outputs, a class and a number."""
+    a, b = _entered()
+    hidden = Dense(8, "tanh")(Concatenate()([a, b]))
+    return Model({"a": a, "b": b}, {"kind": Dense(3, "softmax")(hidden), "size": Dense(1)(hidden)})
+
+
+def twice():
+    """A layer that is called on both inputs."""
+    a, b = _entered()
+    same = Dense(6, "tanh", kernel_regularizer="l2")
+    hidden = same(Dense(4)(a)) + same(Dense(4)(b))
+    return Model([a, b], Dense(3, "softmax", name="kind")(hidden))
+
+
+def model_in_model():
+    """A model with a name, which is called as a layer, on each of the inputs."""
+    a, b = _entered()
+    x = Input((4,))
+    base = Model(x, BatchNormalization()(x + Dense(4, "tanh")(x)), name="base")
+    hidden = Concatenate()([base(Dense(4)(a)), base(Dense(4)(b))])
+    return Model([a, b], Dense(3, "softmax", name="kind")(hidden))
+
+
+def still():
+    """Two outputs, behind layers of which some do not train."""
+    a, b = _entered()
+    base = Dense(8, "tanh", name="base")
+    base.trainable = False
+    hidden = BatchNormalization(name="norm")(base(Concatenate()([a, b])))
+    return Model([a, b], [Dense(3, "softmax", name="kind")(hidden), Dense(1, name="size")(hidden)])
+
+
+CALLED = {made.__name__: made for made in (side_by_side, kind_and_size, twice, model_in_model, still)}
+COLUMNS = {
+    "features": {"a": "a", "b": [f"b{number}" for number in range(5)]},
+    "label": {"kind": "kind", "size": "size"},
+}
+"""Of `frame`."""
+
+
+def called(name):
+    """Return one of the models, compiled."""
+    made = CALLED[name]()
+    if len(made.outputs) == 1:
+        made.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    else:
+        losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
+        made.compile("adam", losses, {"kind": ["accuracy"]}, {"size": 0.5})
+    return made
+
+
+def parted(model, count=400):
+    """Return the inputs and the targets of one of the models, as `fit` takes them."""
+    x, y = rows(count)
+    return {"a": x[:, :3], "b": x[:, 3:]}, {"kind": y, "size": x[:, 3]} if len(model.outputs) > 1 else y
+
+
+def framed(spark, count=400):
+    """Return the same rows as a DataFrame."""
+    x, y = rows(count)
+    made = [
+        (a.tolist(), *b.tolist(), int(kind), float(b[0])) for a, b, kind in zip(x[:, :3], x[:, 3:], y, strict=True)
+    ]
+    parts = ", ".join(f"b{number} double" for number in range(5))
+    return spark.createDataFrame(made, f"a array<double>, {parts}, kind int, size double")
+
+
+def columns(model):
+    """Return what `fit` takes of `framed`."""
+    return COLUMNS if len(model.outputs) > 1 else COLUMNS | {"label": "kind"}
 
 
 def stream():

@@ -16,6 +16,8 @@ from firesteel.core.network import Network, Node
 from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError, DataError
 from firesteel.graphs.names import names_of, numbered
+from firesteel.tables.joined import Joined
+from firesteel.tables.targets import OutputRule
 
 Named = Mapping[str, Any]
 
@@ -66,32 +68,66 @@ class Ports:
         """
         ports: Sequence[tuple[str, Shape]] = getattr(self, part)
         names = [name for name, _ in ports]
-        if isinstance(given, Mapping):
-            if set(given) != set(names):
-                raise ConfigError(
-                    f"{part} are called {', '.join(names)}, and a dictionary of {', '.join(map(str, given))} was "
-                    "given: give an array for each name",
-                    code=f"config-{part}",
-                )
-            arrays = [given[name] for name in names]
-        elif isinstance(given, list | tuple) and len(given) == len(names) and len(names) > 1:
-            arrays = list(given)
-        elif len(names) == 1:
+        if len(names) == 1 and not isinstance(given, Mapping):
             alone = isinstance(given, list | tuple) and len(given) == 1 and np.ndim(given[0]) > 1
             arrays = [given[0] if alone else given]
         else:
-            what = f"a list of {len(given)}" if isinstance(given, list | tuple) else f"a {type(given).__name__}"
-            raise ConfigError(
-                f"{part} are {len(names)}, {', '.join(names)}, and {what} was given: give a list of arrays in this "
-                "order, or a dictionary by these names",
-                code=f"config-{part}",
-            )
+            arrays = self.each(given, part, "an array", "arrays")
         sizes = widths or [math.prod(shape) for _, shape in ports]
         rows = [self._rows(array, port, size) for array, port, size in zip(arrays, ports, sizes, strict=True)]
         if len({len(array) for array in rows}) > 1:
             counts = ", ".join(f"{len(array):,} of {name!r}" for array, name in zip(rows, names, strict=True))
             raise DataError(f"{part} must have equally many rows, and there are {counts}", code="data-lengths")
         return rows[0] if len(rows) == 1 else np.hstack(rows)
+
+    def each(self, given: Any, part: str, one: str, several: str) -> list[Any]:
+        """Return what was given for inputs or outputs, as a list in their order or a dictionary by their names.
+
+        Args:
+            given: A list or a dictionary.
+            part: "inputs" or "outputs".
+            one: What is wanted of each, in words.
+            several: The same of several.
+
+        Raises:
+            ConfigError: For anything else, a list of another length, or names that there are not.
+        """
+        names = [name for name, _ in getattr(self, part)]
+        if isinstance(given, Mapping):
+            if set(given) != set(names):
+                raise ConfigError(
+                    f"{part} are called {', '.join(names)}, and a dictionary of {', '.join(map(str, given))} was "
+                    f"given: give {one} for each name",
+                    code=f"config-{part}",
+                )
+            return [given[name] for name in names]
+        if isinstance(given, list | tuple) and len(given) == len(names):
+            return list(given)
+        what = f"a list of {len(given)}" if isinstance(given, list | tuple) else f"a {type(given).__name__}"
+        raise ConfigError(
+            f"{part} are {len(names)}, {', '.join(names)}, and {what} was given: give a list of {several} in this "
+            "order, or a dictionary by these names",
+            code=f"config-{part}",
+        )
+
+    def columns(self, given: Any, part: str, sizes: Sequence[int] | None = None) -> Any:
+        """Return which columns of a DataFrame several inputs or outputs are, as `Joined`; one alone as it was given.
+
+        Args:
+            given: The columns of each, as a list in their order or a dictionary by their names; None for columns
+                that are called as they are.
+            part: "inputs" or "outputs".
+            sizes: How many numbers each has, where that is not what its shape says.
+
+        Raises:
+            ConfigError: As `each` does.
+        """
+        ports: Sequence[tuple[str, Shape]] = getattr(self, part)
+        names = tuple([name for name, _ in ports])
+        if len(ports) == 1:
+            return self.each(given, part, "a column", "columns")[0] if isinstance(given, Mapping) else given
+        chosen = names if given is None else self.each(given, part, "a column", "columns")
+        return Joined(names, tuple(chosen), tuple(sizes or [math.prod(shape) for _, shape in ports]))
 
     @staticmethod
     def _rows(given: Any, port: tuple[str, Shape], size: int) -> Any:
@@ -116,6 +152,33 @@ class Ports:
         if self.keyed:
             return dict(zip([name for name, _ in self.outputs], found, strict=True))
         return found if len(found) > 1 else found[0]
+
+
+def side_by_side(
+    ports: Ports | None, rules: Sequence[OutputRule], features: Any, label: Any = None, weight: Any = None
+) -> tuple[Any, Any, Any]:
+    """Return columns of a DataFrame, those of several inputs and of several outputs as `Joined`.
+
+    Raises ConfigError where they are not those of the inputs and outputs.
+    """
+    if ports is None:
+        return features, label, weight
+    label = ports.columns(label, "outputs", [rule.stop - rule.start for rule in rules])
+    return ports.columns(features, "inputs"), label, weight
+
+
+def check_packed(ports: Ports | None, rules: Sequence[OutputRule], packed: Any) -> None:
+    """Raise ConfigError where rows were packed as other inputs or outputs, by their columns."""
+    features, label, _ = side_by_side(ports, rules, None)
+    for part, own in (("features", features), ("label", label)) if packed and ports else ():
+        given = getattr(packed, part)
+        if isinstance(given, Joined) and isinstance(own, Joined) and given != replace(own, columns=given.columns):
+            apart = [f"{one.names}, of {one.sizes} numbers" for one in (given, own)]
+            raise ConfigError(
+                f"the rows were packed with {part} {apart[0]}, and the model's are {apart[1]}: pack them with these "
+                "names, in this order",
+                code="config-packed",
+            )
 
 
 class Built(NamedTuple):

@@ -16,7 +16,8 @@ from firesteel.core.metrics import LogLoss, Metric, Ranking, RowMetric
 from firesteel.core.spec import finite
 from firesteel.core.types import Array, cached_property
 from firesteel.errors import ConfigError, DataError
-from firesteel.train.checks import MOST_CLASSES
+from firesteel.tables.targets import OutputRule
+from firesteel.train.checks import MOST_CLASSES, Rule
 
 
 class OutputsLoss(Loss):
@@ -49,6 +50,14 @@ class OutputsLoss(Loss):
         counts = [one.columns(size) for one, size in zip(self.losses, self.ends.sizes, strict=True)]
         ends = np.cumsum(counts).tolist()
         return [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+
+    @property
+    def rules(self) -> tuple[OutputRule, ...]:
+        """What the targets of each output must be."""
+        parts = zip(self.names, self.targets_at, self.losses, self.ends.sizes, strict=True)
+        return tuple(
+            [OutputRule(name, at.start, at.stop, Rule(loss.targets, size)) for name, at, loss, size in parts]
+        )
 
     def check(self, end: Layer | str, outputs: int) -> None:
         super().check(end, outputs)
@@ -145,6 +154,11 @@ class RowLoss(RowMetric):
 
     def rows(self, p: Array, y: Array) -> Array:
         return self.loss.rows(p, y)[0]
+
+
+def rules_of(loss: Loss) -> tuple[OutputRule, ...]:
+    """Return what the targets of each output must be; nothing where there is one."""
+    return loss.rules if isinstance(loss, OutputsLoss) else ()
 
 
 def loss_metric(loss: Loss, size: int) -> Metric:

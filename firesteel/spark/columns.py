@@ -6,7 +6,7 @@ Connect each question goes to the server.  `frames.py` reads rows through them, 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyspark.ml.functions import vector_to_array
@@ -17,15 +17,16 @@ from pyspark.sql import types as T
 
 from firesteel.core.elsewhere import nearest
 from firesteel.errors import ConfigError, DataError
+from firesteel.tables.joined import Joined
 
-ColumnNames = str | Sequence[str]
+ColumnNames = str | Sequence[str] | Joined
 SHOWN = 20
 """How many columns a message names."""
 
 
 def check_names(columns: Any, role: str) -> None:
     """Raise ConfigError unless this is a column's name, or a list of at least one."""
-    names = [columns] if isinstance(columns, str) else columns
+    names = [columns] if isinstance(columns, str) else list(columns) if isinstance(columns, Joined) else columns
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(
             f"{role.rstrip('=')}={columns!r}: it must be a column's name, or a list of names", code="config-column"
@@ -57,8 +58,9 @@ WORDS = {
 class Columns:
     """Which columns of a DataFrame are what, and which rows are held out.
 
-    features, label: a column's name, or a tuple of names.  weight, held, id: names, or None.  held: of a column that
-    is true for the rows held out; else the share `split` is, by key.  id: identifies rows and makes their keys.
+    features, label: a column's name, or a tuple of names, or those of several inputs or outputs.  weight, held, id:
+    names, or None.  held: of a column that is true for the rows held out; else the share `split` is, by key.  id:
+    identifies rows and makes their keys.
     split "auto": the rows decide, and classes says whether targets are classes.
     skip: whether rows with nulls, NaN or infinite values are left out instead of refused.
     stage: whether the user speaks in Params.
@@ -67,8 +69,8 @@ class Columns:
     say it, as pairs.  zone: where days begin, for them.
     """
 
-    features: str | tuple[str, ...] = "features"
-    label: str | tuple[str, ...] = "label"
+    features: str | tuple[str, ...] | Joined = "features"
+    label: str | tuple[str, ...] | Joined = "label"
     weight: str | None = None
     split: str | float = 0.0
     held: str | None = None
@@ -200,7 +202,7 @@ class NamedColumns:
         if isinstance(kind, T.StringType):
             remedy = (
                 f'StringIndexer(inputCol={name!r}, outputCol="{name}_index")'
-                if role.startswith("label")
+                if role.startswith(("label", "output"))
                 else f'StringIndexer(inputCol={name!r}, outputCol="{name}_index"), then OneHotEncoder'
             )
             example = None if self.frame.isStreaming else self.frame.select(F.col(where)).head()
@@ -231,6 +233,8 @@ class NamedColumns:
         kept: whether vectors stay as Spark keeps them, sparse ones without their zeros.
         Raises DataError for any other column.
         """
+        if isinstance(features, Joined):
+            return self.joined(features, dtype, "input")
         if not isinstance(features, str):
             return self.numbers(features, role)
         column, kind = self.column(features, role)
@@ -258,6 +262,8 @@ class NamedColumns:
 
     def label(self, label: ColumnNames, role: str) -> Column:
         """Return the label, or labels, as one column of lists.  Raises DataError for what are no numbers."""
+        if isinstance(label, Joined):
+            return self.joined(label, "float64", "output")
         if not isinstance(label, str):
             return self.numbers(label, role)
         column, kind = self.column(label, role)
@@ -266,6 +272,53 @@ class NamedColumns:
         if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType):
             return column.cast("array<double>")
         return F.array(self.number(label, role))
+
+    def joined(self, columns: Joined, dtype: str, part: str) -> Column:
+        """Return the columns of several inputs or outputs as one of lists, side by side.
+
+        dtype: of vectors and arrays.  part: "input" or "output".
+        Raises DataError for columns that do not fit; of arrays Spark raises it, at the first row.
+        """
+        found = list[Column]()
+        for name, names, size in zip(columns.names, columns.columns, columns.sizes, strict=True):
+            role, width = f"{part} {name!r}", self.width(names, f"{part} {name!r}")
+            made = self.features(names, dtype, role)
+            which = f"column {names!r}" if isinstance(names, str) else f"columns {', '.join(names)}"
+            if isinstance(names, str) and isinstance(self.one(names, role)[1], T.BinaryType):
+                raise DataError(
+                    f"{which} for {role} is binary: one of several {part}s takes numbers, arrays or vectors of them",
+                    code="data-type",
+                )
+            if width not in (None, size):
+                raise DataError(
+                    f"{which} for {role} has {width} values in a row, and {size} are taken", code="data-width"
+                )
+            if width is None:
+                text = F.lit(f"firesteel.errors.DataError: {which} for {role} has "), F.size(made).cast("string")
+                wrong = F.raise_error(F.concat(*text, F.lit(f" values in a row, and {size} are taken [data-width]")))
+                made = F.when(made.isNull() | (F.size(made) == size), made).otherwise(wrong)
+            found.append(made.cast("array<float>" if dtype == "float32" else "array<double>"))
+        return F.concat(*found)
+
+    def width(self, names: str | tuple[str, ...], role: str) -> int | None:
+        """Return how many numbers columns hold in a row, None where their rows decide it."""
+        if isinstance(names, str) and isinstance(self.one(names, role)[1], T.ArrayType | VectorUDT | T.BinaryType):
+            return None
+        return 1 if isinstance(names, str) else len(names)
+
+    def sized(self, columns: Any, part: str) -> Any:
+        """Return the columns of several inputs or outputs with their sizes, where those are not known, by a row.
+
+        part: "input" or "output".
+        """
+        if not isinstance(columns, Joined) or columns.sizes:
+            return columns
+        pairs = zip(columns.names, columns.columns, strict=True)
+        parts = [(names, self.width(names, f"{part} {name!r}"), f"{part} {name!r}") for name, names in pairs]
+        open = [F.size(self.features(names, "float64", role)) for names, width, role in parts if width is None]
+        first = self.frame.select(*open).dropna().head() if open else ()
+        seen = iter(first or [1] * len(open))
+        return replace(columns, sizes=tuple([width or next(seen) for _, width, _ in parts]))
 
     def holds_vectors(self, names: ColumnNames) -> bool:
         """Return whether this is one column of Spark's vectors."""
@@ -284,6 +337,8 @@ class NamedColumns:
 
         They are a list of columns, or what Spark's metadata say of a vector.
         """
+        if isinstance(features, Joined):
+            return sum(features.sizes), self._numbers_of(features)
         if not isinstance(features, str):
             return len(features), list(features)
         about = self._about(features)
@@ -295,6 +350,14 @@ class NamedColumns:
         except (AttributeError, TypeError, ValueError):
             raise unreadable(features, about) from None
         return size or None, [named[number] for number in range(len(named))] if whole else None
+
+    def _numbers_of(self, columns: Joined) -> list[str]:
+        """Return what each number of several inputs is called."""
+        found = list[str]()
+        for names, size in zip(columns.columns, columns.sizes, strict=True):
+            known = self.known_features(names)[1] or ([str(names)] if size == 1 else None)
+            found += known if known and len(known) == size else [f"{names}[{number}]" for number in range(size)]
+        return found
 
     def classes(self, label: ColumnNames) -> tuple[int | None, list[str] | None]:
         """Return how many classes the label has and what they are called, as far as its metadata say so.

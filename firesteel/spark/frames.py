@@ -9,6 +9,7 @@ import copy
 import functools
 import itertools
 import json
+import math
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import DataError
+from firesteel.graphs.building import Ports, side_by_side
 from firesteel.spark import packing, tables, worker
 from firesteel.spark.arrow import settle
 from firesteel.spark.columns import Columns, NamedColumns, check_name, check_names, listed, quoted
@@ -39,6 +41,7 @@ from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import AUTOMATIC, Tally, settled
 from firesteel.tables.sampling import FirstRows, first_of
 from firesteel.tables.schema import Schema
+from firesteel.tables.targets import OutputRule
 from firesteel.train.blocks import SPARSE_WIDTH, heavy_limit, n_blocks, row_prints
 from firesteel.train.centring import WIDE, Sample
 from firesteel.train.checks import Class, Finding, Findings, merge, merge_classes, refuse
@@ -70,14 +73,16 @@ def source(
     dtype: str,
     classes: bool = False,
     whose: str = "",
+    rules: Sequence[OutputRule] = (),
 ) -> "Frame":
     """Return what `Sequential` trains on; features and label are "features" and "label" where they are None.
 
-    whose: stands before the names of columns in messages.
+    whose: stands before the names of columns in messages.  rules: what the targets of several outputs must be.
     """
     features, label = "features" if features is None else features, "label" if label is None else label
     made = Frame(frame, Columns(listed(features), listed(label), weight, split, classes=classes), dtype)
     made.names = {part: whose + name for part, name in made.names.items()}
+    made.reading = replace(made.reading, rules=tuple(rules))
     return made
 
 
@@ -118,9 +123,11 @@ class Frame:
             self.names: Mapping[str, str] = columns.names()
             self.frame, self.sparkSession = frame, frame.sparkSession
             table = NamedColumns(frame)
+            label = table.sized(columns.label, "output")
+            self.columns = columns = replace(columns, features=table.sized(columns.features, "input"), label=label)
             kinds, parts = tuple[str, ...](), dict[str, Column]()
             if columns.raw:
-                kinds, parts[RAW] = tables.selected(table, columns.features, "inputCols")
+                kinds, parts[RAW] = tables.selected(table, list(columns.features), "inputCols")
                 if "timestamp" in kinds:
                     tables.check_zone(columns.zone)
             else:
@@ -472,6 +479,8 @@ def _whole(report: dict[str, Any]) -> dict[str, Any]:
 # Prediction
 
 
+ALL = "firesteel__outputs"
+"""The column that holds all outputs, while they are taken apart."""
 DIRECT = hasattr(F, "arrow_udf")
 """Whether columns reach a scoring function as Arrow has them, from Spark 4.1 on."""
 
@@ -498,19 +507,30 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
     return pandas_udf(call_pandas, kind)  # type: ignore[call-overload]
 
 
-def predict(frame: DataFrame, network: Network, theta: Array, features: str | Sequence[str]) -> DataFrame:
-    """Return the frame with the network's outputs as an array in the column `prediction`; nothing runs yet."""
+def predict(frame: DataFrame, network: Network, theta: Array, features: Any, ports: Ports | None) -> DataFrame:
+    """Return the frame with the network's outputs as an array in the column `prediction`; nothing runs yet.
+
+    ports: the network's inputs and outputs, if they have names; each of several outputs is a column of its name.
+    """
+    several = () if ports is None or len(ports.outputs) == 1 else ports.outputs
+    features = listed(side_by_side(ports, (), features)[0])
+    features = "features" if features is None else features
     check_names(features, "features")
-    named = Columns(features if isinstance(features, str) else tuple(features)).names()["features"]
+    named = Columns(features).names()["features"]
     outputs = worker.Outputs(network, theta, named)
     kind = "array<float>" if outputs.kind == "float32" else "array<double>"
     with alive(frame.sparkSession, "firesteel: predict"):
         table = NamedColumns(frame)
-        if clash := table.called("prediction"):
+        if clash := [one.name for name, _ in several or [("prediction", ())] for one in table.called(name)]:
             raise DataError(
-                f"the DataFrame has a column {clash[0].name!r} already: drop or rename it before predicting",
+                f"the DataFrame has a column {clash[0]!r} already: drop or rename it before predicting",
                 code="data-column",
             )
         x = table.features(features, worker.reads(network), kept=network.sparse and DIRECT)
         ship(frame.sparkSession)
-        return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))
+        if not several:
+            return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))
+        ends = list(itertools.accumulate([math.prod(shape) for _, shape in several], initial=0))
+        pairs = zip(several, itertools.pairwise(ends), strict=True)
+        made = [F.slice(ALL, start + 1, end - start).alias(name) for (name, _), (start, end) in pairs]
+        return frame.withColumn(ALL, scoring(outputs, kind)(x)).select("*", *made).drop(ALL)

@@ -31,6 +31,7 @@ from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
 from firesteel.spark.frames import Frame, blocks_of, partitions_of, parts_of
 from firesteel.spark.parcel import ship
 from firesteel.spark.storage import is_missing, literal, path_text, reach, remove
+from firesteel.tables.joined import Joined, joined
 from firesteel.tables.schema import Schema
 from firesteel.train.checks import FLAT, INEXACT, Class, Finding
 from firesteel.train.engine import Engine
@@ -144,8 +145,8 @@ def _apart(packed: Centre, wanted: Centre) -> Centre:
 
 def pack(
     frame: DataFrame,
-    features: str | Sequence[str] | None = None,
-    label: str | Sequence[str] = "label",
+    features: str | Sequence[str] | Mapping[str, Any] | None = None,
+    label: str | Sequence[str] | Mapping[str, Any] = "label",
     *,
     weight: str | None = None,
     validation_split: float = 0.0,
@@ -156,12 +157,12 @@ def pack(
 ) -> Packed:
     """Look at the rows of a DataFrame and pack them, once; fit as many networks on the result as you like.
 
-    features, label, weight: as in `Sequential.fit`; where no features are given, and there is no column `features`,
-    all columns are taken as they are, of any type, as stages take them. validation_split: share of the rows held
-    out, by key; validation_indicator: a column that is true for them; by default none are, and the automatic
-    hold-out of stages is off, since the rows are packed before it is known what for. id: a column that identifies
-    rows: it decides who is held out and where a row is packed, in place of the row's values. dtype: of the networks
-    to be fitted.
+    features, label, weight: as in `Model.fit`, those of several inputs or outputs by their names; where no features
+    are given, and there is no column `features`, all columns are taken as they are, of any type, as stages take them.
+    validation_split: share of the rows held out, by key; validation_indicator: a column that is true for them; by
+    default none are, and the automatic hold-out of stages is off, since the rows are packed before it is known what
+    for. id: a column that identifies rows: it decides who is held out and where a row is packed, in place of the
+    row's values. dtype: of the networks to be fitted.
     path: where to write the blocks as Parquet, on any file system of Spark's: for sessions that refuse to cache.
 
     Raises ConfigError for settings that cannot be, DataError for rows that no network can be trained on, StoreError
@@ -175,8 +176,8 @@ def pack(
         )
     if dtype not in DTYPES:
         raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
-    chosen = "features" if features is None else listed(features)
-    columns = Columns(chosen, listed(label), weight, validation_split, validation_indicator, id)
+    chosen = "features" if features is None else joined(listed(features))
+    columns = Columns(chosen, joined(listed(label)), weight, validation_split, validation_indicator, id)
     if features is None:
         columns = tables.as_they_are(frame, columns)
     place = None if path is None else path_text(path)
@@ -283,6 +284,8 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
             )
         columns, survey, about = (description[part] for part in ("columns", "survey", "about"))
         about |= {"schema": Schema.from_config(about["schema"])} if "schema" in about else {}
+        for part in ("features", "label"):
+            columns[part] = Joined(**columns[part]) if isinstance(columns[part], dict) else columns[part]
         columns = {name: tuple(value) if isinstance(value, list) else value for name, value in columns.items()}
         survey["found"] = {code: Finding(**finding) for code, finding in survey["found"].items()}
         survey["classes"] = {int(number): Class(**one) for number, one in survey["classes"].items()}

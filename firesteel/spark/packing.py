@@ -28,6 +28,7 @@ from firesteel.spark.raw import RawColumns
 from firesteel.tables.holdout import HoldOut
 from firesteel.tables.policy import Tally
 from firesteel.tables.sampling import FirstRows
+from firesteel.tables.targets import OutputRule, look_at_outputs
 from firesteel.train import blocks, checks
 from firesteel.train.blocks import Keys
 from firesteel.train.centring import Sample
@@ -53,7 +54,7 @@ class ReadOptions:
     classes: whether targets are classes, where the rows decide what is held out; None where they do not.
     skip: whether rows with nulls, NaN or infinite values are left out.  where: names behind where0, where1, ...
     sparse: whether rows are packed as their non-zeros; None before that is known.  centre: what is subtracted.
-    raw: how raw columns are read, where there are some.
+    raw: how raw columns are read, where there are some.  rules: what the targets of several outputs must be.
     """
 
     dtype: str
@@ -64,6 +65,7 @@ class ReadOptions:
     sparse: bool | None = None
     centre: Centre = UNCENTRED
     raw: RawColumns | None = None
+    rules: tuple[OutputRule, ...] = ()
     version: str = firesteel.__version__
 
 
@@ -198,6 +200,7 @@ def survey(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBa
             continue
         here = read(batch, replace(reading, skip=False))
         found = checks.merge(found, checks.look(here.x, here.y, here.w, dtype, where))
+        found = checks.merge(found, look_at_outputs(here.y, reading.rules, where))
         narrow = narrow and batch is not given and checks.in_float32(here.x)
         total["stored"] += here.x.values.size if isinstance(here.x, CSR) else here.x.size
         if (counted := blocks.count_nonzeros(here.x, dtype)) is not None:

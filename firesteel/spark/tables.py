@@ -59,7 +59,7 @@ FOLDS = re.compile(r"_[0-9a-f]{12}_rand")
 
 def taken(table: NamedColumns, columns: Columns, ignored: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Return the columns that are features where nobody names them, and why others are none."""
-    label = [columns.label] if isinstance(columns.label, str) else columns.label
+    label = [columns.label] if isinstance(columns.label, str) else list(columns.label)
     roles = dict.fromkeys(label, "the label") | {columns.weight: "the weight", columns.id: "the identifier"}
     roles |= {columns.held: "the validation indicator"} | dict.fromkeys(ignored, "ignored")
     known = {table.same(name): why for name, why in roles.items() if name}

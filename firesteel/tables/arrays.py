@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from firesteel.core.types import Array
 from firesteel.errors import DataError
 from firesteel.fast.blas import one_blas_thread
 from firesteel.tables.holdout import HoldOut
+from firesteel.tables.targets import OutputRule, look_at_outputs
 from firesteel.train import checks
 from firesteel.train.blocks import Keys, count_nonzeros, n_blocks, pack_arrays, pack_in_order, row_keys
 from firesteel.train.centring import Sample
@@ -28,7 +29,7 @@ class Arrays:
 
     x: (n, I), or their non-zeros.  y: (n,) or (n, T).  w: (n,), or None for 1.
     split: share of the last rows held out.  out: which rows are held out, (n,), where they are not the last ones.
-    names: what they are called in messages.
+    names: what they are called in messages.  rules: what the targets of several outputs must be.
     """
 
     names: Mapping[str, str] = {"features": "x", "label": "y", "weight": "sample_weight"}
@@ -42,8 +43,9 @@ class Arrays:
         split: float = 0.0,
         names: Mapping[str, str] = names,
         out: npt.NDArray[np.bool_] | None = None,
+        rules: Sequence[OutputRule] = (),
     ) -> None:
-        self.dtype, self.split, self.names = np.dtype(dtype), split, names
+        self.dtype, self.split, self.names, self.rules = np.dtype(dtype), split, names, rules
         self.surveyed: Survey | None = None
         self.middle: tuple[float, ...] | None = None
         self.x, self.y = x, y[:, None] if y.ndim == 1 else y
@@ -83,6 +85,7 @@ class Arrays:
             return self.surveyed
         found = checks.look(self.x, self.y, self.w, self.dtype, "row {}".format)
         refuse(found, len(self.x), self.names)
+        found |= look_at_outputs(self.y, self.rules, "row {}".format) if self.rules else {}
         w, (n, width), (rows, out) = self.w.astype(self.dtype), self.x.shape, self.parts
         check_weights(float(w[rows].sum(dtype=np.float64)), self.names["weight"])
         if self.train < n:

@@ -1,0 +1,78 @@
+"""What the targets of several outputs must be, each by itself, since they lie side by side in a row."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from firesteel.core.types import Array
+from firesteel.errors import DataError
+from firesteel.train.checks import KINDS, ONLY_FOR, OUTSIDE, Finding, Findings, Rule
+
+OF = " of output "
+"""Between the code of a finding and the name of the output."""
+Wrong = Callable[[Array, float], npt.NDArray[np.bool_]]
+WRONG: Mapping[str, Wrong] = {
+    "label-fractional": lambda y, classes: y != np.floor(y),
+    "label-range": lambda y, classes: (y < 0) | (y >= classes),
+    "label-unit": lambda y, classes: (y < 0) | (y > 1),
+    "label-count": lambda y, classes: y < 0,
+    "label-sign": lambda y, classes: ~np.isin(y, (-1, 0, 1)),
+}
+"""Which targets, (n, T), are not what the code's kind of loss takes."""
+
+
+class OutputRule(NamedTuple):
+    """What the targets of an output must be.
+
+    Args:
+        name: What the output is called.
+        start: Where its targets begin in a row of targets.
+        stop: Where they end.
+        rule: What they must be.
+    """
+
+    name: str
+    start: int
+    stop: int
+    rule: Rule
+
+
+def look_at_outputs(y: Array, rules: Sequence[OutputRule], where: Callable[[int], str]) -> Findings:
+    """Return what is wrong with the targets of each output.
+
+    Args:
+        y: The targets of all outputs, (n, T).
+        rules: What they must be.
+        where: Says in words which row the n-th is.
+    """
+    found: Findings = {}
+    for name, start, stop, rule in rules:
+        own = y[:, start:stop]
+        for code in (code for code in WRONG if ONLY_FOR[code] == rule.targets):
+            wrong = WRONG[code](own, np.inf if rule.classes is None else rule.classes)
+            if (rows := wrong.any(axis=1)).any():
+                row = int(rows.argmax())
+                value = f"{own[row, wrong[row].argmax()]:g}"
+                found[f"{code}{OF}{name}"] = Finding(int(np.count_nonzero(rows)), where(row), value)
+    return found
+
+
+def refuse_outputs(found: Findings, rows: int) -> None:
+    """Raise DataError for targets of an output that are not what its loss takes, if there are some.
+
+    Args:
+        found: What was found wrong.
+        rows: How many rows there are.
+    """
+    for at, finding in found.items():
+        code, of, name = at.partition(OF)
+        if of:
+            _, what, remedy = KINDS[code]
+            remedy = "number the classes from 0, and give this output as many units" if what == OUTSIDE else remedy
+            raise DataError(
+                f"the target of output {name!r} holds {what}: {finding.value} at {finding.where}; "
+                f"{finding.rows:,} of {rows:,} rows are like that.  To do: {remedy}.",
+                code=f"data-{code}",
+            )
