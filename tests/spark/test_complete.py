@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from firesteel.callbacks import (
     BackupAndRestore,
@@ -167,21 +168,29 @@ IN_SHORT = (LOSSES["kld"], LOSSES["hinge"], LOSSES["standardized"])
 """Losses of unlike targets and outputs, for a look at all of them."""
 
 
+class OneHot(Rows):
+    """Rows whose labels are arrays: y (n, 3)."""
+
+    def frame(self, spark, *form):
+        label = F.array(*[(F.col("label") == number).cast("double") for number in range(3)])
+        return Rows(self.x, self.y.argmax(axis=1), self.w).frame(spark, *form).withColumn("label", label)
+
+
 @pytest.mark.parametrize(
     "loss",
     [pytest.param(one, marks=[] if one in IN_SHORT else pytest.mark.slow) for one in dict.fromkeys(LOSSES.values())],
     ids=repr,
 )
 def test_every_loss(spark, rows, loss):
-    outputs = 3 if loss.targets == "class" else 1
+    outputs = 3 if loss.exclusive else 1
     y = np.minimum(rows.y, 1) if loss.targets in ("unit", "sign") else rows.y
     ends = "softmax" if loss.targets == "class" else "sigmoid" if loss.natural in ("sigmoid", "softmax") else "linear"
-    if loss.natural == "softmax" and loss.link is not None:
-        ends = "softmax"
-        outputs = max(outputs, 1)
+    ends = "softmax" if loss.exclusive else ends
+    kind = OneHot if loss.exclusive and loss.targets != "class" else Rows
+    y = np.eye(3)[rows.y] if kind is OneHot else y
     metrics = ["mae"] if loss.targets != "class" else ["accuracy"]
     layers = [Dense(4, "tanh"), Dense(outputs, ends)]
-    compare(spark, Rows(rows.x, y, rows.w), layers=layers, loss=loss, metrics=metrics, epochs=2)
+    compare(spark, kind(rows.x, y, rows.w), layers=layers, loss=loss, metrics=metrics, epochs=2)
 
 
 def test_every_metric_is_the_same_on_several_shards(spark, rows):
