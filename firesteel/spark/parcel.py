@@ -23,6 +23,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import types
 import uuid
 import zipfile
 from collections.abc import Collection, Iterator
@@ -144,21 +145,46 @@ def classes_of(network: Network, *more: Any) -> tuple[type, ...]:
     return tuple(classes_in(network.layers, learned, *more))
 
 
+CLOUD: Any = cloudpickle
+
+
+class Whole(CLOUD.CloudPickler):  # type: ignore[misc]
+    """A pickler that writes what is in modules which travel by value, where they import one another, too."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, types.ModuleType) or obj.__name__.partition(".")[0] not in BY_VALUE():
+            return super().reducer_override(obj)
+        content = {name: one for name, one in vars(obj).items() if name not in LOADED}
+        return types.ModuleType, (obj.__name__,), content, None, None, filled
+
+
+BY_VALUE = CLOUD.list_registry_pickle_by_value
+LOADED = {"__builtins__", "__cached__", "__file__", "__loader__", "__path__", "__spec__"}
+"""What a module has of where it was loaded from."""
+
+
+def filled(module: types.ModuleType, content: dict[str, Any]) -> None:
+    """Put the content into a module that was empty."""
+    vars(module).update(content)
+
+
 def pickled(value: Any, kinds: Collection[type], **how: Any) -> bytes:
     """Return a value's bytes, with users' classes in it by value, and what these call of their packages.
 
     Raises ConfigError where such a class holds what cannot be pickled.
     """
-    cloud: Any = cloudpickle
     if not kinds:
-        return cloud.dumps(value, protocol=5, **how)
+        plain: bytes = CLOUD.dumps(value, protocol=5, **how)
+        return plain
     packages = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__} & sys.modules.keys()
     with ONE:
-        modules = [sys.modules[name] for name in packages - APART - cloud.list_registry_pickle_by_value()]
+        modules = [sys.modules[name] for name in packages - APART - BY_VALUE()]
         for module in modules:
-            cloud.register_pickle_by_value(module)
+            CLOUD.register_pickle_by_value(module)
+        file = io.BytesIO()
         try:
-            return cloud.dumps(value, protocol=5, **how)
+            Whole(file, protocol=5, **how).dump(value)
+            return file.getvalue()
         except Exception as error:
             shown = ", ".join(kind.__name__ for kind in kinds)
             raise ConfigError(
@@ -168,7 +194,7 @@ def pickled(value: Any, kinds: Collection[type], **how: Any) -> bytes:
             ) from None
         finally:
             for module in modules:
-                cloud.unregister_pickle_by_value(module)
+                CLOUD.unregister_pickle_by_value(module)
 
 
 def revived(kind: type, head: bytes) -> Any:

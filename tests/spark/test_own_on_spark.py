@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import firesteel
+from firesteel.core.network import Network
 from firesteel.errors import ConfigError, SparkJobError, StoreError
 from firesteel.extending import FAMILIES
-from firesteel.spark import NeuralNetworkRegressor, NeuralNetworkRegressorModel
+from firesteel.spark import NeuralNetworkRegressor, NeuralNetworkRegressorModel, parcel
 from tests import own
 from tests.spark.clusters import bare_python, standalone
 from tests.spark.conftest import JAVA_TOOL_OPTIONS, LAYERED, executors
@@ -112,7 +113,7 @@ def test_a_class_that_cannot_be_sent_is_named(there, frame, monkeypatch):
     with executors(), pytest.raises(ConfigError, match="Scale.* cannot be sent to executors") as caught:
         there.model().fit(frame, verbose=0)
     assert caught.value.code == "config-class"
-    assert not firesteel.spark.parcel.cloudpickle.list_registry_pickle_by_value()
+    assert not parcel.BY_VALUE()
 
 
 def test_what_a_class_needs_of_another_package_is_named_where_executors_lack_it(there, frame, monkeypatch, tmp_path):
@@ -124,6 +125,52 @@ def test_what_a_class_needs_of_another_package_is_named_where_executors_lack_it(
         pytest.raises(SparkJobError, match="have no module 'elsewhere_alone', which a class of your own uses"),
     ):
         there.model().fit(frame, verbose=0)
+
+
+PACKAGE = {
+    "__init__": "",
+    "helpers": """
+import logging
+import circles.layers
+
+LOG = logging.getLogger(__name__)
+
+
+def doubled(x):
+    return 2 * x
+""",
+    "layers": """
+import circles.helpers
+from circles import helpers
+from firesteel.layers import Layer
+
+
+class Base(Layer):
+    def apply(self, p, x, rng=None):
+        return helpers.doubled(x), lambda d_y, g, wants_x: circles.helpers.doubled(d_y)
+
+
+class Twice(Base):
+    def output_shape(self, *inputs):
+        return super().output_shape(*inputs)
+""",
+}
+
+
+def test_a_class_travels_with_what_it_uses_of_its_package(tmp_path, monkeypatch):
+    """And is there in a process that has no such package."""
+    (tmp_path / "circles").mkdir()
+    for name, text in PACKAGE.items():
+        (tmp_path / "circles" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    network = Network.chain((importlib.import_module("circles.layers").Twice(),), 3)
+    kinds = parcel.classes_of(network)
+    (tmp_path / "bytes").write_bytes(parcel.pickled(network, kinds))
+    program = "import pickle, sys; network = pickle.load(open(sys.argv[1], 'rb')); "
+    program += "print(network.fingerprint(network.init(0)), network.output([{}], 1.5))"
+    command = [sys.executable, "-c", program, str(tmp_path / "bytes")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{network.fingerprint(network.init(0))} 3.0\n"
 
 
 def ran(environment, *arguments):
