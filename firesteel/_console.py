@@ -4,8 +4,7 @@
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
 from firesteel._printing import on_terminal, say
@@ -90,56 +89,3 @@ def _a_step(seconds: float) -> str:
     if seconds >= 1e-3:
         return f"{seconds * 1e3:.0f}ms/step"
     return f"{seconds * 1e6:.0f}us/step"
-
-
-def table(
-    name: str,
-    rows: Sequence[tuple[str, str, int]],
-    trainable: int,
-    other: int,
-    size: int,
-    more: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> str:
-    """Return the table of a model.
-
-    Args:
-        name: What the model is called.
-        rows: Layer and type, output shape, and number of parameters of each layer.
-        trainable: How many parameters train.
-        other: How many do not.
-        size: Bytes of one.
-        more: Further columns, by their headers.
-    """
-    header = ("Layer (type)", "Output Shape", "Param #", *more)
-    added = list(zip(*more.values(), strict=True)) or [()] * len(rows)
-    cells = [(name, shape, f"{count:,}", *last) for (name, shape, count), last in zip(rows, added, strict=True)]
-    leasts = (31, 22, 13, *(8 for _ in more))
-    widths = [max(least, *(len(row[i]) for row in (header, *cells))) + 2 for i, least in enumerate(leasts)]
-
-    def rule(left: str, line: str, between: str, right: str) -> str:
-        return left + between.join(line * width for width in widths) + right
-
-    def written(row: Sequence[str], edge: str) -> str:
-        signs = zip(row, "<<><<", widths, strict=False)
-        return edge + edge.join(f" {cell:{sign}{width - 2}} " for cell, sign, width in signs) + edge
-
-    lines = [f'Model: "{name}"', rule("┏", "━", "┳", "┓"), written(header, "┃"), rule("┡", "━", "╇", "┩")]
-    for number, row in enumerate(cells):
-        lines += ([rule("├", "─", "┼", "┤")] if number else []) + [written(row, "│")]
-    lines.append(rule("└", "─", "┴", "┘"))
-    for name, count in (("Total", trainable + other), ("Trainable", trainable), ("Non-trainable", other)):
-        lines.append(f" {name} params: {count:,} ({_bytes(count * size)})")
-    return "\n".join(lines)
-
-
-def _bytes(size: float) -> str:
-    """Return a size in words.
-
-    >>> [_bytes(size) for size in (0, 64700, 5 * 2**20)]
-    ['0.00 B', '63.18 KB', '5.00 MB']
-    """
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1024 or unit == "GB":
-            break
-        size /= 1024
-    return f"{size:.2f} {unit}"

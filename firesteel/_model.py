@@ -4,9 +4,10 @@
 """
 
 import contextlib
+import copy
+import functools
 import importlib
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -20,34 +21,35 @@ from firesteel import _notebook as notebook
 from firesteel import _store as store
 from firesteel._advice import advice, warn_of_lost
 from firesteel._printing import plain, say
-from firesteel.core import losses, metrics, optimizers
+from firesteel.core import losses, optimizers
 from firesteel.core.centre import Centre
-from firesteel.core.elsewhere import OWN, meant, spelled
+from firesteel.core.elsewhere import OWN, spelled
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
 from firesteel.core.layers.calling import Tensor
 from firesteel.core.losses import Loss, Standardized
-from firesteel.core.metrics import Metric
+from firesteel.core.metrics import Metric, by_name, named_metric
 from firesteel.core.network import LAYER, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError, DataError
-from firesteel.extending import check_fields, must_be_registered, warn_of_unregistered
+from firesteel.errors import ConfigError, DataError, StoreError
+from firesteel.extending import check_fields, must_be_registered, read_weights, warn_of_unregistered
 from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
 from firesteel.graphs.adapting import centred, normalized
 from firesteel.graphs.building import check_packed, side_by_side
 from firesteel.graphs.composed import Composed
-from firesteel.graphs.describing import trained_by
+from firesteel.graphs.describing import table, trained_by
 from firesteel.graphs.freezing import Trains, held, put_back, taken
 from firesteel.graphs.outputs import OutputsLoss, described, loss_of, metrics_of, only, rules_of
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.containers import columns_of, is_table
-from firesteel.tables.given import NAMES, features_of, listed, rows_of
+from firesteel.tables.given import NAMES, checked_batch, features_of, is_frame, listed, rows_of, validation_parts
 from firesteel.tables.importance import Importances, ScoredRows, measured, places_of
 from firesteel.tables.moments import measure
 from firesteel.tables.schema import Schema
 from firesteel.tables.targets import refuse_outputs
 from firesteel.tables.weights import class_weights
+from firesteel.tables.words import without_words
 from firesteel.train.callbacks import Callback
 from firesteel.train.centring import centre_for
 from firesteel.train.checks import Rule
@@ -137,14 +139,12 @@ class Model(Composed):
         if self._ports is not None and self._heads is not None:
             names = [name for name, _ in self._ports.outputs]
             several = loss_of(names, self._heads, loss, loss_weights)
-            how = CompileSettings(chosen, several, metrics_of(several, metrics, _named, _metric))
+            how = CompileSettings(chosen, several, metrics_of(several, metrics))
         else:
             if self._ports is not None:
                 loss, metrics = (only(self._ports, one, what) for one, what in ((loss, "loss"), (metrics, "metrics")))
             function, measured = losses.get(loss), listed("metrics", metrics)
-            for metric in measured:
-                _metric(metric, function, 1)
-            how = CompileSettings(chosen, function, _named(measured))
+            how = CompileSettings(chosen, function, by_name(measured, function))
         if OWN:
             warn_of_unregistered(self._specs, chosen, how.loss, list(how.metrics.values()))
         self._how, self._scored, self._state = how, None, None
@@ -169,7 +169,7 @@ class Model(Composed):
         The first layer takes those of the inputs, an inverting last one those of the targets, with a loss that is
         in units of their spread.
         """
-        network, (optimizer, loss, measured) = self.network, self._compiled()
+        network, (optimizer, loss, measured) = self.network, self.settings
         features, targets = measure(engine, network.inputs, loss.columns(network.outputs), self._dtype)
         made = normalized(network, waiting, features, targets)
         self._replace({number: made[id(n.layer)] for number, n in enumerate(network.nodes) if id(n.layer) in made})
@@ -189,7 +189,7 @@ class Model(Composed):
             return self._ports.joined(x, "inputs")
         if self.schema is not None and is_table(x):
             return self.schema.encode(*columns_of(x))
-        return np.reshape(x, (len(x), -1)) if Flatten in map(type, self._specs) and np.ndim(x) > 2 else x
+        return np.reshape(x, (len(x), -1)) if np.ndim(x) > 2 and Flatten in map(type, self._specs) else x
 
     def _drawn(self) -> Array:
         return self.network.init(SEEDS[0])
@@ -208,7 +208,7 @@ class Model(Composed):
         """Return the targets of several outputs, or those of one by its name, as rows of numbers."""
         if self._ports is None or y is None:
             return y
-        loss = self._compiled().loss
+        loss = self.settings.loss
         if not isinstance(loss, OutputsLoss):
             return only(self._ports, y, "outputs")
         return self._ports.joined(y, "outputs", [at.stop - at.start for at in loss.targets_at])
@@ -222,7 +222,7 @@ class Model(Composed):
             if self._state is None or where != self._moves:
                 trained = theta if where is None else taken(theta, where)
                 rate = None if self._state is None else self._state.learning_rate
-                started = TrainState.start(trained, self._compiled().optimizer)
+                started = TrainState.start(trained, self.settings.optimizer)
                 self._state, self._moves = replace(started, learning_rate=rate), where
             self._known = Layer.switched
         return self._state
@@ -248,23 +248,39 @@ class Model(Composed):
 
     @property
     def optimizer(self) -> Optimizer | None:
-        """What the model was compiled with; `learning_rate` is what can be changed of it."""
-        return None if self._how is None else self._how.optimizer
+        """What the model was compiled with, at the rate that was set since; its `learning_rate` can be set."""
+        if self._how is None:
+            return None
+        shown = copy.copy(self._how.optimizer if self._state is None else self._state.used(self._how.optimizer))
+        vars(shown)["_set_learning_rate"] = functools.partial(setattr, self, "learning_rate")
+        return shown
+
+    @property
+    def loss(self) -> Loss | None:
+        """The loss that the model was compiled with."""
+        return None if self._how is None else self._how.loss
+
+    @property
+    def metrics(self) -> list[str | Metric]:
+        """The metrics that the model was compiled with, as they were given."""
+        return [] if self._how is None else list(self._how.metrics.values())
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next step.  A number that is set takes the place of the optimizer's and of its schedule."""
-        return self.state.used(self._compiled().optimizer).rate(self.state.step + 1)
+        return self.state.used(self.settings.optimizer).rate(self.state.step + 1)
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
         if isinstance(rate, bool) or not isinstance(rate, Real):
             raise ConfigError(f"learning_rate={rate!r}: it must be a number", code="config-value")
-        checked = self._compiled().optimizer.at_rate(rate).rate(1)
+        checked = self.settings.optimizer.at_rate(rate).rate(1)
         if self.state.learning_rate != checked:
             self._state = replace(self.state, learning_rate=checked)
 
-    def _compiled(self) -> "CompileSettings":
+    @property
+    def settings(self) -> "CompileSettings":
+        """What the model was compiled with.  Raises ConfigError before."""
         if self._how is None:
             raise ConfigError(
                 "the model is not compiled: call compile(optimizer, loss, metrics) first", code="config"
@@ -274,36 +290,45 @@ class Model(Composed):
     def _objective(self) -> Objective:
         if self._scored is not None and self._scored.network is self._network:
             return self._scored
-        (_, loss, measured), network = self._compiled(), self._network or self.network
+        (_, loss, measured), network = self.settings, self._network or self.network
         if network.centre.targets and not loss.differences:
             raise ConfigError(
                 f"{type(loss).__name__} is not a loss of differences, and this network has learned targets far "
                 "from zero with one that is: make a new one for it",
                 code="config-loss",
             )
-        suited = tuple([(name, _metric(metric, loss, network.outputs)) for name, metric in measured.items()])
+        suited = tuple([(name, named_metric(metric, loss, network.outputs)) for name, metric in measured.items()])
         self._scored = Objective(network, loss, suited)
         return self._scored
 
     # Looking
 
     @spelled
-    def summary(self, *, print_fn: Callable[[str], Any] | None = None, compiled: bool = False) -> None:
+    def summary(
+        self,
+        *,
+        print_fn: Callable[[str], Any] | None = None,
+        show_trainable: bool = False,
+        compiled: bool = False,
+    ) -> None:
         """Print the layers, their output shapes and their numbers of parameters.
 
         Args:
             print_fn: Called with each line; `print` if not given.
+            show_trainable: Whether to say of each layer whether it trains.
             compiled: Whether to say how each layer is trained on this machine: in a `step`, one compiled call with
                 the loss and the optimizer; in a `run` of layers that is one; by a `loop` of its own; or by `NumPy`.
                 The results are the same.
 
         Raises:
-            ConfigError: If the model has no inputs yet, or `compiled` is wanted before `compile`.
+            ConfigError: If layers do not fit each other, or `compiled` is wanted before `compile`.
         """
-        rows, other, size = self._described(), self._untrained(), np.dtype(self._dtype).itemsize
+        rows, size = self._described(), np.dtype(self._dtype).itemsize
+        count, other = (0, 0) if self._inputs is None else (self.count_params(), self._untrained())
         more = {"Connected to": [one.reads for one in rows]} if any(one.reads for one in rows) else {}
+        more |= {"Trainable": ["Y" if one.trains else "N" for one in rows]} if show_trainable else {}
         more |= {"Compiled": trained_by(self._objective())} if compiled else {}
-        text = console.table(self.name, [one[:3] for one in rows], self.count_params() - other, other, size, more)
+        text = table(self.name, [one[:3] for one in rows], count - other, other, size, more)
         for line in text.splitlines():
             try:
                 (print_fn or say)(line)
@@ -313,7 +338,7 @@ class Model(Composed):
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the table of `summary`, or the layers and what keeps them from being one."""
         try:
-            rows = [(one.name, one.shape, f"{one.params:,}") for one in self._described()]
+            rows = [(one.name, one.shape, f"{one.params:,}") for one in self._described()] if self.network else []
         except ConfigError as error:
             names = [[kind] for kind in self._kinds()]
             return notebook.box(type(self).__name__, notebook.table(["layer"], names, str(error)))
@@ -403,7 +428,7 @@ class Model(Composed):
         Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
         DivergenceError after putting back the last good weights.
         """
-        chosen, before = strategy_of(strategy, self._compiled().optimizer), self.schema
+        chosen, before = strategy_of(strategy, self.settings.optimizer), self.schema
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         split, held = 0.0 if validation_data is not None else validation_split, None
@@ -416,7 +441,7 @@ class Model(Composed):
             how = (epochs, batch_size, chosen, shards, drawn, shuffle, initial_epoch, class_weight)
             recipe = Recipe(*how, evaluate_averaged=evaluate_averaged)
             if validation_data is not None:
-                held = self._source(*_validation(validation_data, x), columns, 0.0, True, "validation_data's ")
+                held = self._source(*validation_parts(validation_data, x), columns, 0.0, True, "validation_data's ")
             given = listed("callbacks", callbacks, Callback)
             called = [*_printers(verbose, given), *given]
             place = kept.place(checkpoint, called) if called or checkpoint is not None else None
@@ -440,7 +465,7 @@ class Model(Composed):
         objective, survey = self._surveyed(source)
         network = objective.network
         trained = network if self._trains() is None else held(network, self.theta, self._still())
-        recipe.strategy.check(trained, self._compiled().optimizer, recipe.batch_size)
+        recipe.strategy.check(trained, self.settings.optimizer, recipe.batch_size)
         given = recipe.class_weight
         weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
@@ -515,7 +540,7 @@ class Model(Composed):
         above guessing, classes without rows, layers that gain nothing, many parameters for few rows.
         Raises ConfigError and DataError for what no training could begin with.
         """
-        self._compiled()
+        _ = self.settings
         source = self._source(x, y, None, (features, label, None), 0.0, True)
         objective, survey = self._surveyed(source)
         objective = replace(objective, network=replace(self.network, centre=self._centre(objective, survey)))
@@ -559,7 +584,7 @@ class Model(Composed):
         weight: str | None = None,
     ) -> Iterator[tuple[Objective, Engine]]:
         """Give what scores these rows, and the engine that holds them; the arguments are those of `fit`."""
-        self._compiled()
+        _ = self.settings
         source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
         objective, _ = self._surveyed(source)
         with source.engine(centre=objective.network.centre) as engine:
@@ -570,16 +595,24 @@ class Model(Composed):
         self,
         x: Any,
         y: Any = None,
+        batch_size: int | None = None,
         verbose: int | str = "auto",
-        *,
         sample_weight: Any = None,
+        *,
         features: ColumnsGiven | None = None,
         label: ColumnsGiven | None = None,
         weight: str | None = None,
         callbacks: Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Return [loss, *metrics] over the rows, or a dictionary of them; the arguments are those of `fit`."""
+        """Return [loss, *metrics] over the rows, or a dictionary of them.
+
+        Args:
+            batch_size: Is checked, and changes nothing: rows are taken in pieces whose size never shows.
+            return_dict: Whether a dictionary is returned.
+            x, y, verbose, sample_weight, features, label, weight, callbacks: As in `fit`.
+        """
+        checked_batch(batch_size)
         called = listed("callbacks", callbacks, Callback)
         opened = self.opened(x, y, sample_weight=sample_weight, features=features, label=label, weight=weight)
         with opened as (objective, engine):
@@ -610,12 +643,29 @@ class Model(Composed):
         return measured([rows], places_of(self.schema, objective.network.inputs))
 
     @spelled
-    def predict(self, x: Any, *, features: ColumnsGiven | None = None, callbacks: Any = None) -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        *,
+        features: ColumnsGiven | None = None,
+        callbacks: Any = None,
+    ) -> Any:
         """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
 
-        The column holds the outputs as an array and is lazy: nothing runs before it is asked for.  A model of several
-        outputs adds a column for each, by its name.  features are the columns of a DataFrame, as in `fit`.
+        The column holds the outputs as an array and is lazy: nothing runs before it is asked for.  Of a model of
+        several outputs an array for each is returned, in a list or dictionary as they were given to it; on a
+        DataFrame a column for each, by its name.
+
+        Args:
+            x: The rows; of several inputs an array for each.
+            batch_size: Is checked, and changes nothing: rows are taken in pieces whose size never shows.
+            verbose: Changes nothing: predicting prints nothing.
+            features: The columns of a DataFrame, as in `fit`.
+            callbacks: Objects of `firesteel.callbacks`.
         """
+        checked_batch(batch_size)
         called = listed("callbacks", callbacks, Callback)
         return called_around(called, self, "predict", lambda: self._predicted(x, features), "outputs")
 
@@ -630,6 +680,24 @@ class Model(Composed):
             outputs = steady(lambda: predict(self.network, self.theta, array, run))
         return outputs if self._ports is None else self._ports.taken_apart(outputs)
 
+    def predict_on_batch(self, x: Any) -> Any:
+        """Return what `predict` returns."""
+        return self.predict(x)
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Take one step along the rows of a batch; return [loss, *metrics] of it, or a dictionary of them."""
+        given = {"class_weight": class_weight, "sample_weight": sample_weight, "shuffle": False, "verbose": 0}
+        rows = next(iter(x.values())) if isinstance(x, Mapping) else x[0] if isinstance(x, list | tuple) else x
+        made = self.fit(x, y, batch_size=max(1, len(rows)) if np.ndim(rows) else 1, **given)
+        values = {name: made.rows[-1][name] for name in self.metrics_names if name in made.rows[-1]}
+        return values if return_dict else list(values.values())
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Return what `evaluate` returns."""
+        return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
+
     # What it is given
 
     def _source(
@@ -642,7 +710,7 @@ class Model(Composed):
         shuffle: bool,
         whose: str = "",
     ) -> Source:
-        rules = () if self._ports is None else rules_of(self._compiled().loss)
+        rules = () if self._ports is None else rules_of(self.settings.loss)
         if is_frame(x):
             if y is not None or sample_weight is not None or not shuffle:
                 raise ConfigError(
@@ -672,7 +740,7 @@ class Model(Composed):
                 "packed rows have their columns, weights and validation rows already: name them in pack(...)",
                 code="config-packed",
             )
-        check_packed(self._ports, rules_of(self._compiled().loss), getattr(source, "columns", None))
+        check_packed(self._ports, rules_of(self.settings.loss), getattr(source, "columns", None))
         if source.dtype != self._dtype:
             raise ConfigError(
                 f"these rows were packed as {source.dtype}, and the network is {self._dtype}: pack(..., "
@@ -684,7 +752,7 @@ class Model(Composed):
     # Keeping
 
     @spelled
-    def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
+    def save(self, path: str | os.PathLike[str], overwrite: bool = True, *, include_optimizer: bool = True) -> None:
         """Write the model to one file: layers, weights, what it was compiled with, and how training goes on.
 
         `load_model` returns a model that trains on to the bit as this one does.  The file is written whole or not
@@ -692,13 +760,37 @@ class Model(Composed):
 
         Args:
             path: The file.
+            overwrite: Whether it may exist already.
             include_optimizer: Whether the optimizer's moments, the steps taken and a learning rate that was set are
                 written too; without them a further `fit` starts with new ones.
 
         Raises:
-            StoreError: If the file cannot be written.
+            StoreError: If the file cannot be written, or exists and may not.
         """
+        if not overwrite and os.path.exists(path):
+            raise StoreError(f"{path} exists: name another file, or leave overwrite=False out", code="store-exists")
         store.write(path, self.to_bytes(include_optimizer=include_optimizer))
+
+    @spelled
+    def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights alone, as a model's file that was never compiled.  Raises StoreError as `save` does."""
+        bare = Model(self.network)
+        bare._choose(self.theta)
+        bare.save(path, overwrite)
+
+    @spelled
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Take the weights of a model's file, whatever else is in it.
+
+        Raises ConfigError where they are of other shapes, and StoreError for what is no model's file.
+        """
+        found, names = read_weights(path), store.tensor_names(self.network)
+        if found.keys() != set(names):
+            raise ConfigError(
+                f"{path} has {len(found)} arrays of weights, and the network {len(names)}: they are of other layers",
+                code="config-shape",
+            )
+        self.set_weights([found[name] for name in names])
 
     def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
         """Return what `save` writes."""
@@ -707,7 +799,7 @@ class Model(Composed):
         extra: dict[str, Any] = {"compiled": self.get_compile_config()} | self._kept()
         state, vectors = self._state, dict[str, Array]()
         if self.schema is not None:
-            extra["table"], vectors = store.without_words(self.schema.to_config())
+            extra["table"], vectors = without_words(self.schema.to_config())
         if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
             extra["state"] = state.counts
             plain = self._theta if self._moves is None or self._theta is None else taken(self._theta, self._moves)
@@ -716,28 +808,6 @@ class Model(Composed):
             vectors |= {"slots": state.slots}
             vectors |= {"outer": state.outer} if state.outer.tobytes().strip(b"\0") else {}
         return store.to_bytes(self.network, self.theta, extra, vectors)
-
-
-ACCURACY = ("accuracy", "acc")
-"""Names of the accuracy that suits the loss."""
-
-
-def _metric(given: Any, loss: Loss, outputs: int) -> Metric:
-    if isinstance(given, str) and (given in ACCURACY or meant(given, ACCURACY)):
-        return metrics.suited(loss, outputs)
-    metric: Metric = metrics.get(given)
-    return metric
-
-
-def _named(given: Sequence[str | Metric]) -> dict[str, str | Metric]:
-    """Return the metrics by their names; the second of a name ends in _1, as in Keras."""
-    before, found = Counter[str](), dict[str, str | Metric]()
-    for one in given:
-        metric = one if isinstance(one, str) else metrics.get(one)
-        name = metric if isinstance(metric, str) else metrics.name_of(metric)
-        found[f"{name}_{before[name]}" if before[name] else name] = metric
-        before[name] += 1
-    return found
 
 
 def _printers(verbose: int | str, given: Sequence[Callback]) -> list[Callback]:
@@ -750,20 +820,6 @@ def _printers(verbose: int | str, given: Sequence[Callback]) -> list[Callback]:
     return [console.Progbar()] if chosen == 1 else [console.Quiet()] if chosen else []
 
 
-def is_frame(x: Any) -> bool:
-    """Return whether x is a Spark DataFrame, classic or Connect, without importing Spark."""
-    return type(x).__module__.startswith("pyspark.sql.") and hasattr(x, "mapInArrow")
-
-
 def _frames() -> Any:
     """Return the module for frames; a DataFrame in hand means that pyspark is there."""
     return importlib.import_module("firesteel.spark.frames")
-
-
-def _validation(data: Any, x: Any) -> tuple[Any, Any, Any]:
-    if is_frame(data) and (is_frame(x) or isinstance(x, Source)):
-        return data, None, None
-    if isinstance(data, tuple | list) and len(data) in (2, 3) and not is_frame(x):
-        return data[0], data[1], data[2] if len(data) == 3 else None
-    wanted = "a DataFrame, as x is one" if is_frame(x) else "(x, y) or (x, y, weights)"
-    raise ConfigError(f"validation_data must be {wanted}", code="config-validation")

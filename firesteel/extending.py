@@ -21,6 +21,7 @@ from firesteel.core.layer import Param
 from firesteel.core.spec import Spec, choice, flag, integer, number, numbers, optional, resolver, word
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
+from firesteel.tables.words import WORDS
 
 __all__ = ["Param", "choice", "flag", "integer", "number", "numbers", "optional", "read_weights", "register", "word"]
 
@@ -219,7 +220,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
     """
     from firesteel import _store as store  # which needs safetensors, and executors have none
 
-    data, name, rest = store.read(path), os.fspath(path), {*store.VECTORS, *store.WORDS}
+    data, name, rest = store.read(path), os.fspath(path), {*store.VECTORS, *WORDS}
     entries, _, _ = store.headers(data, name)
     try:
         kinds = {part: (DTYPES[entry["dtype"]], tuple(entry["shape"])) for part, entry in entries.items()}

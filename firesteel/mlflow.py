@@ -60,7 +60,7 @@ class MlflowCallback(Callback):
         self.run_name, self.warned = run.info.run_name if run else None, False
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        optimizer = self.model.optimizer.to_config()
+        optimizer = self.model.settings.optimizer.to_config()
         given = {name: value for name, value in self.params.items() if isinstance(value, int | float | str)}
         settings = {
             **given,

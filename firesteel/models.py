@@ -1,7 +1,8 @@
 """Sequential: a model that builds a chain of layers, in the words that Keras's users know."""
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from firesteel import _store as store
 from firesteel._model import Model
+from firesteel.core import layers
 from firesteel.core.elsewhere import spelled
 from firesteel.core.layer import layer_name
 from firesteel.core.layers import Input, Layer, Table
@@ -24,7 +26,8 @@ from firesteel.tables.profile import schema_of
 from firesteel.tables.schema import Schema
 from firesteel.train.state import TrainState
 
-__all__ = ["Model", "Sequential", "load_model", "read_weights"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_config", "model_from_json"]
+__all__ += ["read_weights"]
 
 
 class Sequential(Model):
@@ -58,9 +61,7 @@ class Sequential(Model):
     @property
     def layers(self) -> list[Any]:
         """The layers and models, in order; the names that they have here are theirs from now on."""
-        if self._network is not None and not self._nested:
-            return super().layers
-        return list(self._layers)
+        return list(self._layers) if self._nested else super().layers
 
     @property
     def _specs(self) -> Sequence[Any]:
@@ -125,9 +126,9 @@ class Sequential(Model):
         self._network = self._network or self._network_for(width)
 
     def _learn(self, x: Any, y: Any, split: float) -> None:
-        layers = self._layers if self._nested else self._specs
-        at = next((n for n, layer in enumerate(layers) if not isinstance(layer, Input)), -1)
-        first = layers[at] if at >= 0 else None
+        specs = self._layers if self._nested else self._specs
+        at = next((n for n, layer in enumerate(specs) if not isinstance(layer, Input)), -1)
+        first = specs[at] if at >= 0 else None
         if not isinstance(first, Table):
             return
         if x is None:
@@ -138,7 +139,7 @@ class Sequential(Model):
             used = slice(0, int(rows * (1 - split)))
             self.schema = schema_of({name: values[used] for name, values in columns.items()}, used.stop, y=y)
             known = self.schema.layer(first)
-        self._layers, self._network = (*layers[:at], known, *layers[at + 1 :]), None
+        self._layers, self._network = (*specs[:at], known, *specs[at + 1 :]), None
 
     # Keeping
 
@@ -146,15 +147,9 @@ class Sequential(Model):
     def from_bytes(data: bytes, name: str = "the model") -> Model:
         """Return the model whose bytes these are.  Raises StoreError if they are not a model's."""
         network, theta, header, vectors = store.from_bytes(data, name)
-        chain = network.chained and "graph" not in header
-        model = Sequential(network.layers, dtype=network.dtype) if chain else Model(network)
-        model._network = network
-        model._choose(theta)
         try:
-            if (graph := header.get("graph")) is not None:
-                model._ports = Ports.from_config(graph)
-                model._ports.check(network)
-            model._name = layer_name(header.get("name"))
+            model = _described(network, header)
+            model._choose(theta)
             if (compiled := header.get("compiled")) is not None:
                 if not isinstance(compiled["metrics"], list | dict):
                     raise TypeError("its metrics are no list")
@@ -166,7 +161,7 @@ class Sequential(Model):
                 if not isinstance(first, Table) or model.schema.layer(first) != first:
                     raise ValueError("its table is not that of its first layer")
             if "state" in header:
-                optimizer, part = model._compiled().optimizer, taken(theta, model._trains())
+                optimizer, part = model.settings.optimizer, taken(theta, model._trains())
                 still = np.broadcast_to(np.zeros((), theta.dtype), part.shape)
                 vectors = {"outer": still, **vectors}
                 state = TrainState.of(header["state"], part, **vectors, averaged=optimizer.use_ema)
@@ -180,15 +175,73 @@ class Sequential(Model):
         return model
 
 
-def load_model(path: str | os.PathLike[str], custom: Sequence[type] | None = None) -> Model:
+def _described(network: Network, about: Mapping[str, Any]) -> Model:
+    """Return the model of a network, with what a file says about it; raise one of store.WRONG where that is wrong."""
+    chain = network.chained and "graph" not in about
+    model = Sequential(network.layers, dtype=network.dtype) if chain else Model(network)
+    model._network = network
+    if (graph := about.get("graph")) is not None:
+        model._ports = Ports.from_config(graph)
+        model._ports.check(network)
+    model._name = layer_name(about.get("name"))
+    return model
+
+
+def model_from_config(config: Mapping[str, Any]) -> Model:
+    """Return the model that `get_config` described, with weights of its own, which a fit draws.
+
+    Raises:
+        ConfigError: If it describes none.
+
+    >>> from firesteel.layers import Dense
+    >>> model_from_config(Sequential([Dense(2, input_dim=3)]).get_config())
+    <Sequential of 1 layer, 8 parameters: Dense>
+    """
+    try:
+        if "network" in config:
+            return _described(Network.from_config(config["network"]), config)
+        given = [layers.get(layer) for layer in config["layers"]]
+        return Sequential(given, name=config.get("name"), dtype=config["dtype"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"that does not describe a model: {error}", code="config-field") from None
+
+
+def model_from_json(text: str) -> Model:
+    """Return the model that `to_json` described.  Raises ConfigError if it describes none."""
+    try:
+        config = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"that is no JSON: {error}", code="config-field") from None
+    return model_from_config(config)
+
+
+def clone_model(model: Model) -> Model:
+    """Return a model of the same layers with weights of its own, which a fit draws.  It is not compiled."""
+    return model_from_config(model.get_config())
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    custom: Sequence[type] | None = None,
+    *,
+    custom_objects: Mapping[str, type] | None = None,
+    compile: bool = True,
+) -> Model:
     """Return the model that `save` wrote; nothing in a file is ever run.
 
     Args:
         path: The file.
         custom: Classes of your own that the file names, where `firesteel.register` was not called for them.
+        custom_objects: The same as a dictionary by their names, as Keras takes them.
+        compile: Whether the model is compiled, and goes on, as it was saved.
 
     Raises:
         StoreError: If it is no model's file, or names a class that is not known.
     """
-    with known(listed("custom", custom)):
-        return Sequential.from_bytes(store.read(path), os.fspath(path))
+    with known([*listed("custom", custom), *(custom_objects or {}).values()]):
+        model = Sequential.from_bytes(store.read(path), os.fspath(path))
+    if not compile:
+        model._how = model._scored = model._state = None
+    return model

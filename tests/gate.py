@@ -208,7 +208,7 @@ def layers() -> None:
         "AlphaDropout": (lambda: [L.Dense(32, "selu"), L.AlphaDropout(0.1), L.Dense(2)], {}),
         "Average": (lambda: [L.Dense(8, "relu"), L.Average(), L.Dense(2)], {}),
         "BatchNormalization": (lambda: [L.Dense(8), L.BatchNormalization(), L.ReLU(), L.Dense(2)], {}),
-        "Heads": (lambda: [L.Dense(2), L.Heads((2,), (None,))], {}),
+        "Heads": (lambda: [L.Dense(2), L.Heads((2,), ("linear",))], {}),
         "Concatenate": (lambda: [both(), L.Concatenate(), L.Dense(2)], {}),
         "Dense": (lambda: [L.Dense(8, use_bias=False), L.Dense(2)], {}),
         "Dot": (lambda: [both(), L.Dot(1, normalize=True), L.Dense(2)], {}),

@@ -590,7 +590,6 @@ REFUSED = {
     "evaluate before compile": (lambda: Sequential([Dense(1)]).evaluate(X, Y), "not compiled: call compile"),
     "no layers": (lambda: Sequential().predict(X), "at least one layer"),
     "unknown inputs": (lambda: build(inputs=None).get_weights(), "give the first layer input_dim="),
-    "unknown inputs in summary": (lambda: build(inputs=None).summary(), "give the first layer input_dim="),
     "layers that do not compose": (
         lambda: Sequential([Dense(3, input_dim=2), Dense(1, input_dim=2)]).summary(),
         "3 values",

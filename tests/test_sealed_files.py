@@ -18,6 +18,7 @@ from firesteel.layers import BatchNormalization, Dense, Dropout, LayerNormalizat
 from firesteel.models import Sequential
 from firesteel.optimizers import SGD, Nadam
 from firesteel.optimizers.schedules import CosineDecayRestarts
+from firesteel.tables.words import WORDS
 from firesteel.train import history, loop
 from tests import gate
 from tests.files import KEPT, KINDS, kept, trained
@@ -73,7 +74,7 @@ def used(model):
 
 def opened(model, count, seed):
     """Open sealed mutations of a model and use what opens; return how many do, and the worst time and memory."""
-    data, order = model.to_bytes(), [*store.tensor_names(model.network), *store.VECTORS, *store.WORDS]
+    data, order = model.to_bytes(), [*store.tensor_names(model.network), *store.VECTORS, *WORDS]
     assert Sequential.from_bytes(data).to_bytes() == data
     right, slowest, most = 0, 0.0, 0
     for number, mutant in enumerate(sealed_mutants(data, count, seed, order)):

@@ -11,7 +11,9 @@ from firesteel.core.network import Network
 from firesteel.errors import StoreError
 from firesteel.layers import Dense, Table
 from firesteel.models import Sequential
+from firesteel.tables import words
 from firesteel.tables.schema import MOST_LEVELS, CategoryColumn, Schema
+from firesteel.tables.words import without_words
 from tests.test_table_schemas import NESTED, ODD
 
 
@@ -41,7 +43,7 @@ def places(described, path=()):
 
 
 def test_a_file_that_says_something_odd_anywhere_is_refused_or_means_the_same(fitted):
-    config, words = store.without_words(fitted.schema.to_config())
+    config, words = without_words(fitted.schema.to_config())
     assert Sequential.from_bytes(written(fitted, config, words)).schema == fitted.schema
     refused = tried = 0
     for path in places(config):
@@ -72,12 +74,12 @@ def test_a_table_that_is_not_that_of_the_network_is_refused(fitted, change):
         "none": [],
     }[change]
     with pytest.raises(StoreError):
-        Sequential.from_bytes(written(fitted, *store.without_words({**config, "columns": columns})))
+        Sequential.from_bytes(written(fitted, *without_words({**config, "columns": columns})))
 
 
 def test_a_table_in_front_of_a_network_that_takes_none_is_refused(fitted):
     plain = Network.chain([Dense(2)], 1, "float32")
-    table, words = store.without_words(fitted.schema.to_config())
+    table, words = without_words(fitted.schema.to_config())
     with pytest.raises(StoreError):
         Sequential.from_bytes(store.to_bytes(plain, np.zeros(4, np.float32), {"table": table}, words))
 
@@ -130,7 +132,7 @@ def test_words_that_are_none_of_a_table_are_refused(case):
     model = Sequential([Table(), Dense(1)])
     model.compile("sgd", "mse")
     model.fit({"word": [f"w{n % 11}" for n in range(44)]}, np.arange(44.0), verbose=0)
-    table, good = store.without_words(model.schema.to_config())
+    table, good = without_words(model.schema.to_config())
     assert Sequential.from_bytes(written(model, table, good)).schema == model.schema
     with pytest.raises(StoreError, match="damaged|is not a firesteel model"):
         Sequential.from_bytes(written(model, table, WRONG[case](good)))
@@ -155,7 +157,8 @@ def test_many_words_are_read_in_the_memory_that_a_file_may_take(word):
 
 def test_more_words_than_can_be_read_are_neither_read_nor_written(fitted, monkeypatch):
     data = fitted.to_bytes()
-    monkeypatch.setattr(store, "_taken", lambda count, text: 2**27)
+    for module in (store, words):
+        monkeypatch.setattr(module, "memory_of", lambda count, text: 2**27)
     with pytest.raises(StoreError, match="too many words are described"):
         Sequential.from_bytes(data)
     with pytest.raises(StoreError, match="have 11 words together, and a file holds about .*: leave out columns"):

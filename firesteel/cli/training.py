@@ -296,7 +296,7 @@ def _recipe(how: TrainingSettings, model: Model) -> Recipe:
     return Recipe(
         how.epochs,
         how.batch_size,
-        strategy_of(how.strategy, model.optimizer),
+        strategy_of(how.strategy, model.settings.optimizer),
         how.shards,
         how.seed,
         how.shuffle,

@@ -20,7 +20,7 @@ MOST_SHOWN = 12
 def described(plan: TrainingPlan) -> dict[str, Any]:
     """Return what is known of a training before it begins, as JSON holds it."""
     survey, network, how = plan.survey, plan.model.network, plan.config.training
-    optimizer, size = plan.model.optimizer, np.dtype(plan.config.model.dtype).itemsize
+    optimizer, size = plan.model.settings.optimizer, np.dtype(plan.config.model.dtype).itemsize
     shards, batch_size = plan.recipe.shards, plan.recipe.batch_size
     assert optimizer is not None and shards is not None
     held = survey.held

@@ -94,7 +94,7 @@ class Layer(Spec):
     @property
     def inputs(self) -> int | None:
         """The number of inputs, or None where what comes before decides."""
-        return getattr(self, "input_dim", None)
+        return (getattr(self, "input_shape", None) or (getattr(self, "input_dim", None),))[-1]
 
     def parts(self) -> tuple["Layer", ...]:
         """Return the layers that this one is short for, in order: itself, but for `Dense` and the like."""
@@ -125,9 +125,6 @@ class Layer(Spec):
         from firesteel.core.layers.calling import called  # which knows layers
 
         return called(self, values)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in self.fields}
 
     def __getattr__(self, name: str) -> Any:
         place = vars(self).get("_place")

@@ -7,6 +7,8 @@ Shapes: B rows, O outputs, T target columns, K classes.
 """
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import field, replace
 from typing import Any, ClassVar
 
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core import losses
+from firesteel.core.elsewhere import meant
 from firesteel.core.layers.activation import log_softmax, softplus
 from firesteel.core.losses import LOSSES, BinaryCrossentropy, Crossentropy, Loss
 from firesteel.core.spec import Spec, choice, flag, integer, number, optional, resolver, word
@@ -693,3 +696,30 @@ def suited(loss: Loss, outputs: int) -> Metric:
     if loss.targets == "class":
         return COUNTED
     return CategoricalAccuracy() if exclusive(loss, outputs) else BinaryAccuracy(middle(loss))
+
+
+ACCURACY = ("accuracy", "acc")
+"""Names of the accuracy that suits the loss."""
+
+
+def named_metric(given: Any, loss: Loss, outputs: int) -> Metric:
+    """Return the metric of a name, or the object itself; "accuracy" is the one that suits the loss."""
+    if isinstance(given, str) and (given in ACCURACY or meant(given, ACCURACY)):
+        return suited(loss, outputs)
+    metric: Metric = get(given)
+    return metric
+
+
+def by_name(given: Sequence[str | Metric], loss: Loss) -> dict[str, str | Metric]:
+    """Return the metrics by their names; the second of a name ends in _1, as in Keras.
+
+    Raises ConfigError for unknown ones.
+    """
+    before, found = Counter[str](), dict[str, str | Metric]()
+    for one in given:
+        checked = named_metric(one, loss, 1)
+        metric = one if isinstance(one, str) else checked
+        name = metric if isinstance(metric, str) else name_of(metric)
+        found[f"{name}_{before[name]}" if before[name] else name] = metric
+        before[name] += 1
+    return found

@@ -249,8 +249,7 @@ class Network:
 
     def read_by(self, last: int | None = None) -> int:
         """Return the number of the value that part `last` reads, or that of the output."""
-        rest = [] if last is None else self.plan[last:]
-        return rest[0].reads[0] if rest else len(self.shapes) - 1
+        return len(self.shapes) - 1 if last in (None, len(self.plan)) else self.plan[last].reads[0]
 
     def output(self, p: Weights, x: Any, last: int | None = None) -> Array:
         """Return the output in use, (B, O), or what part `last` reads; p and x are those of `forward`."""

@@ -61,7 +61,8 @@ it is the fraction of units to drop [config-value]
     def __init_subclass__(cls, kw_only: bool = False) -> None:
         check_class(cls)
         cls.fields = fields(dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(cls))  # type: ignore[arg-type]
-        cls.arguments = cls.__dataclass_fields__ = {f.name: f for f in cls.fields}  # type: ignore[attr-defined]
+        known = {f.name: f for f in sorted(cls.fields, key=lambda f: f.kw_only is True)}
+        cls.arguments = cls.__dataclass_fields__ = known  # type: ignore[attr-defined]
         cls.__setattr__ = Spec.__setattr__  # type: ignore[method-assign]
         cls.checks = tuple((f.name, f.default, f.metadata["check"]) for f in cls.fields if "check" in f.metadata)
 
@@ -69,6 +70,9 @@ it is the fraction of units to drop [config-value]
         if not given.keys() <= cls.arguments.keys():
             check_arguments(cls.__name__, given, cls.arguments)
         return super().__new__(cls)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in self.fields}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if (setter := getattr(self, f"_set_{name}", None)) is None:

@@ -213,7 +213,7 @@ def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
     if several:
         rows = [_row(_before(one, link)) for one, link in zip(ends, links, strict=True)]
         sizes = tuple(math.prod(one.row) for one in rows)
-        last = called(Heads(sizes, tuple(links)), rows)
+        last = called(Heads(sizes, tuple([link or "linear" for link in links])), rows)
     else:
         last = ends[0]
     made, numbers = nodes_of(list(into.values()), [last])
@@ -250,7 +250,7 @@ def values_of(network: Network, owned: Mapping[int, Layer], ports: Ports | None)
     found = list[Tensor]()
     shapes = [shape for _, shape in ports.outputs] if ports is not None else [end.row for end in ends]
     for value, link, shape in zip(ends, node.layer.links, shapes, strict=True):
-        one = value if link is None else called(Activation(link), [value])
+        one = value if link == "linear" else called(Activation(link), [value])
         found.append(one if one.row == shape else called(Reshape(shape), [one]))
     return inputs, found
 

@@ -1,5 +1,6 @@
 """A network with its weights, whose layers can be called: what a model is before it knows of training."""
 
+import json
 import operator
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -13,12 +14,12 @@ from firesteel.core.layer import Automatic, Layer, layer_name
 from firesteel.core.layers import Input
 from firesteel.core.layers.calling import Tensor, copied, flat, tensor
 from firesteel.core.layers.heads import Heads
-from firesteel.core.network import DTYPES, LAYER, Network
+from firesteel.core.network import DTYPES, LAYER, Network, Node
 from firesteel.core.spec import flag
 from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError
 from firesteel.graphs.building import Ports, network_of, values_of
-from firesteel.graphs.describing import Described, described, untrained
+from firesteel.graphs.describing import Described, described, untrained, untrained_slices
 from firesteel.graphs.freezing import Trains, trained
 from firesteel.graphs.names import kind_name, names_of
 from firesteel.graphs.sharing import LayerPlace, SharedWeights
@@ -102,6 +103,13 @@ class Composed:
         return () if self._network is None else self._network.layers
 
     @property
+    def _nodes(self) -> Sequence[Node]:
+        """The nodes of the network, or while that is unknown of its layers one after another."""
+        if self._network is not None:
+            return self._network.nodes
+        return [Node(layer, (number,), number) for number, layer in enumerate(self._specs)]
+
+    @property
     def _inputs(self) -> int | None:
         """The number of inputs, None while it is unknown."""
         return None if self._network is None else self._network.inputs
@@ -120,9 +128,10 @@ class Composed:
     @property
     def layers(self) -> list[Layer]:
         """The layers, in order, each once; the names that they have here are theirs from now on."""
-        found = list[Layer]()
-        names = dict(zip([node.owner for node in self.network.nodes], names_of(self.network.nodes), strict=True))
-        for owner, layer in sorted(self.owned.items()):
+        found, nodes = list[Layer](), self._nodes
+        names = dict(zip([node.owner for node in nodes], names_of(nodes), strict=True))
+        owned = dict(enumerate(self._specs)) if self._network is None else self.owned
+        for owner, layer in sorted(owned.items()):
             if not isinstance(layer, Heads):
                 vars(layer)["name"] = layer.name or Automatic(names[owner])
                 vars(layer)["_place"] = self._place.of(layer)
@@ -154,10 +163,15 @@ class Composed:
 
     def _kinds(self) -> list[str]:
         """Return what the layers are."""
-        return [type(layer).__name__ for layer in self._specs if not isinstance(layer, Input | Heads)]
+        layers = self._specs if self._network is None else self.owned.values()
+        return [type(layer).__name__ for layer in layers if not isinstance(layer, Input | Heads)]
 
     def _described(self) -> list[Described]:
-        """Return the rows of `summary`."""
+        """Return the rows of `summary`; what is unknown is "?"."""
+        if self._inputs is None:
+            nodes = [node for node in self._nodes if not isinstance(node.layer, Input)]
+            names = zip(names_of(nodes), nodes, strict=True)
+            return [Described(f"{name} ({type(node.layer).__name__})", "?", 0, "", True) for name, node in names]
         ports = () if self._ports is None else tuple([name for name, _ in self._ports.inputs])
         return described(self.network, self.owned, ports)
 
@@ -172,6 +186,17 @@ class Composed:
         if self._ports is not None:
             return {"graph": self._ports.to_config(), "name": self.name}
         return {} if self._name is None else {"name": self._name}
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the JSON-able description of the layers and how they are connected, without weights."""
+        if self._inputs is None:
+            return {"layers": [layer.to_config() for layer in self._specs], "dtype": self._dtype, "name": self._name}
+        kept = self._kept()
+        return {"network": self.network.to_config(), **kept}
+
+    def to_json(self, **kwargs: Any) -> str:
+        """Return `get_config` as JSON; the arguments are those of `json.dumps`."""
+        return json.dumps(self.get_config(), **kwargs)
 
     @property
     def trainable(self) -> bool:
@@ -330,6 +355,21 @@ class Composed:
         """
         slices = self.network.layout.slices
         return [self.theta[where].reshape(shape).copy() for _, _, shape, where in slices]
+
+    @property
+    def trainable_weights(self) -> list[npt.NDArray[Any]]:
+        """Those of `get_weights` that a fit moves along their gradient."""
+        return self._weights(trains=True)
+
+    @property
+    def non_trainable_weights(self) -> list[npt.NDArray[Any]]:
+        """The others: of layers that do not train, and running averages."""
+        return self._weights(trains=False)
+
+    def _weights(self, trains: bool) -> list[npt.NDArray[Any]]:
+        still = untrained_slices(self.network, self._still())
+        slices = self.network.layout.slices
+        return [self.theta[at].reshape(shape).copy() for _, _, shape, at in slices if (at not in still) == trains]
 
     @property
     def weights(self) -> list[npt.NDArray[Any]]:

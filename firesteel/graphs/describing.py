@@ -1,6 +1,7 @@
 """A network as a table: its layers, what each makes and reads, and how it is trained."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from firesteel.core.faster import faster
@@ -60,10 +61,14 @@ def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, .
 
 def untrained(network: Network, still: Collection[int]) -> int:
     """Return the number of parameters that do not train, given the owners of nodes whose weights do not."""
+    return sum(where.stop - where.start for where in untrained_slices(network, still))
+
+
+def untrained_slices(network: Network, still: Collection[int]) -> list[slice]:
+    """Return what does not train of theta, given the owners of nodes whose weights do not."""
     parts = {part.owner for part in network.plan if network.nodes[part.node].owner in still}
     slices = [where for at, _, _, where in network.layout.slices if at in parts]
-    slices += [where for where, _ in network.statistics if where not in slices]
-    return sum(where.stop - where.start for where in slices)
+    return slices + [where for where, _ in network.statistics if where not in slices]
 
 
 def _shape_before(network: Network, number: int) -> Shape:
@@ -95,3 +100,56 @@ def trained_by(objective: Objective) -> list[str]:
         for found, layer in zip(parts, network.layers, strict=True)
         if not isinstance(layer, Input | Heads)
     ]
+
+
+def table(
+    name: str,
+    rows: Sequence[tuple[str, str, int]],
+    trainable: int,
+    other: int,
+    size: int,
+    more: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> str:
+    """Return the table of a model.
+
+    Args:
+        name: What the model is called.
+        rows: Layer and type, output shape, and number of parameters of each layer.
+        trainable: How many parameters train.
+        other: How many do not.
+        size: Bytes of one.
+        more: Further columns, by their headers.
+    """
+    header = ("Layer (type)", "Output Shape", "Param #", *more)
+    added = list(zip(*more.values(), strict=True)) or [()] * len(rows)
+    cells = [(name, shape, f"{count:,}", *last) for (name, shape, count), last in zip(rows, added, strict=True)]
+    leasts = (31, 22, 13, *(8 for _ in more))
+    widths = [max(least, *(len(row[i]) for row in (header, *cells))) + 2 for i, least in enumerate(leasts)]
+
+    def rule(left: str, line: str, between: str, right: str) -> str:
+        return left + between.join(line * width for width in widths) + right
+
+    def written(row: Sequence[str], edge: str) -> str:
+        signs = zip(row, "<<><<", widths, strict=False)
+        return edge + edge.join(f" {cell:{sign}{width - 2}} " for cell, sign, width in signs) + edge
+
+    lines = [f'Model: "{name}"', rule("┏", "━", "┳", "┓"), written(header, "┃"), rule("┡", "━", "╇", "┩")]
+    for number, row in enumerate(cells):
+        lines += ([rule("├", "─", "┼", "┤")] if number else []) + [written(row, "│")]
+    lines.append(rule("└", "─", "┴", "┘"))
+    for name, count in (("Total", trainable + other), ("Trainable", trainable), ("Non-trainable", other)):
+        lines.append(f" {name} params: {count:,} ({_bytes(count * size)})")
+    return "\n".join(lines)
+
+
+def _bytes(size: float) -> str:
+    """Return a size in words.
+
+    >>> [_bytes(size) for size in (0, 64700, 5 * 2**20)]
+    ['0.00 B', '63.18 KB', '5.00 MB']
+    """
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1024 or unit == "GB":
+            break
+        size /= 1024
+    return f"{size:.2f} {unit}"

@@ -1,7 +1,7 @@
 """Several outputs that lie side by side in a row: a loss, a weight and metrics for each."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS
 from firesteel.core.layers.heads import Heads, Links
 from firesteel.core.losses import Loss
-from firesteel.core.metrics import LogLoss, Metric, Ranking, RowMetric
+from firesteel.core.metrics import MeanLoss, Metric, Ranking, by_name, named_metric
 from firesteel.core.spec import finite
 from firesteel.core.types import Array, cached_property
 from firesteel.errors import ConfigError, DataError
@@ -42,7 +42,7 @@ class OutputsLoss(Loss):
     @property
     def differences(self) -> bool:  # type: ignore[override]
         """Whether all of them depend on differences alone, of outputs of any size."""
-        return all(one.differences for one in self.losses) and not any(self.ends.links)
+        return all(one.differences for one in self.losses) and set(self.ends.links) == {"linear"}
 
     @cached_property
     def targets_at(self) -> list[slice]:
@@ -62,7 +62,7 @@ class OutputsLoss(Loss):
     def check(self, end: Layer | str, outputs: int) -> None:
         super().check(end, outputs)
         for loss, size, link in zip(self.losses, self.ends.sizes, self.ends.links, strict=True):
-            loss.check(ACTIVATIONS[link or "linear"] or "a layer without softmax or sigmoid", size)
+            loss.check(ACTIVATIONS[link] or "a layer without softmax or sigmoid", size)
 
     def columns(self, outputs: int) -> int:
         return self.targets_at[-1].stop
@@ -147,23 +147,9 @@ class OutputMetric(Metric):
         return self.metric.result(sums, weight)
 
 
-class RowLoss(RowMetric):
-    """The mean of a loss that is computed on outputs as they are."""
-
-    loss: Loss
-
-    def rows(self, p: Array, y: Array) -> Array:
-        return self.loss.rows(p, y)[0]
-
-
 def rules_of(loss: Loss) -> tuple[OutputRule, ...]:
     """Return what the targets of each output must be; nothing where there is one."""
     return loss.rules if isinstance(loss, OutputsLoss) else ()
-
-
-def loss_metric(loss: Loss, size: int) -> Metric:
-    """Return the metric of an output's own loss, given what the network puts out."""
-    return RowLoss(loss) if loss.link is None else LogLoss().suited(loss, size)
 
 
 def by_output(names: Sequence[str], given: Any, what: str, usual: Any = None) -> list[Any]:
@@ -203,19 +189,12 @@ def loss_of(names: Sequence[str], heads: Heads, given: Any, weights: Any) -> Out
     return OutputsLoss(tuple(names), tuple([losses.get(one) for one in chosen]), tuple(numbers), ends)
 
 
-def metrics_of(
-    loss: OutputsLoss,
-    given: Any,
-    named: Callable[[Any], Mapping[str, Any]],
-    suited: Callable[[Any, Loss, int], Metric],
-) -> dict[str, Metric]:
+def metrics_of(loss: OutputsLoss, given: Any) -> dict[str, Metric]:
     """Return the metrics of several outputs by their names in the history: each one's loss, and what was asked for.
 
     Args:
         loss: Their loss.
         given: What `compile` takes as metrics.
-        named: Names a list of metrics.
-        suited: Returns a metric for a loss and a number of outputs.
     """
     found = dict[str, Metric]()
     several = len(loss.names) > 1
@@ -224,8 +203,8 @@ def metrics_of(
         own, outputs, targets = loss.losses[number], loss.ends.slices[number], loss.targets_at[number]
         size = loss.ends.sizes[number]
         listed = metrics if isinstance(metrics, list | tuple) else [] if metrics is None else [metrics]
-        wanted = {"loss": (None, loss_metric(own, size))} if several else {}
-        wanted |= {name: (one, suited(one, own, size)) for name, one in named(listed).items()}
+        wanted: dict[str, tuple[Any, Metric]] = {"loss": (None, MeanLoss(own).suited(own, size))} if several else {}
+        wanted |= {name: (one, named_metric(one, own, size)) for name, one in by_name(listed, own).items()}
         for name, (one, metric) in wanted.items():
             if isinstance(metric, Ranking):
                 raise ConfigError(

@@ -115,7 +115,11 @@ class RunFolder(Callback):
         self.ours = False
         self.members, self.exams = list[dict[str, Any]](), list[Exam]()
         must_be_registered(
-            "a run folder", self.model.layers, self.objective.loss, self.objective.metrics, self.model.optimizer
+            "a run folder",
+            self.model.network.layers,
+            self.objective.loss,
+            self.objective.metrics,
+            self.model.settings.optimizer,
         )
         self.names.check(self.model.network.inputs, self.model.network.outputs)
         self._take_folder()

@@ -64,7 +64,7 @@ def described(
 
 def layers_of(model: Model) -> list[Layer]:
     """Return a model's layers, without what the first has learned of a table, and learns again."""
-    first, *rest = model.layers
+    first, *rest = model.network.layers
     if isinstance(first, Table) and model.schema is not None:
         first = replace(first, edges=(), plain=0, levels=())
     return [first, *rest]

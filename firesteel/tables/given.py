@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.csr import CSR, Features
+from firesteel.core.spec import whole
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 from firesteel.train.checks import misplaced, refuse
+from firesteel.train.source import Source
 
 NAMES = {"features": "x", "label": "y", "weight": "sample_weight"}
 """What the parts of rows in arrays are called."""
@@ -95,6 +97,12 @@ def listed(name: str, given: Any, one: type | None = None) -> list[Any]:
     if items is None or isinstance(given, str | bytes | Mapping):
         raise ConfigError(f"{name}={given!r}: give a list, [{given!r}]", code=f"config-{name}")
     return items
+
+
+def checked_batch(size: int | None) -> None:
+    """Raise ConfigError for what is no size of a batch."""
+    if size is not None and (whole(size) or 0) < 1:
+        raise ConfigError(f"batch_size={size!r}: it must be an integer of at least 1", code="config-value")
 
 
 def _refused(text: str, code: str = "data-shape") -> DataError:
@@ -194,3 +202,18 @@ def _is_number(item: Any) -> bool:
         )
     except (TypeError, ValueError, OverflowError):
         return False
+
+
+def is_frame(x: Any) -> bool:
+    """Return whether x is a Spark DataFrame, classic or Connect, without importing Spark."""
+    return type(x).__module__.startswith("pyspark.sql.") and hasattr(x, "mapInArrow")
+
+
+def validation_parts(data: Any, x: Any) -> tuple[Any, Any, Any]:
+    """Return x, y and weights of what was given as validation_data; raise ConfigError for anything else."""
+    if is_frame(data) and (is_frame(x) or isinstance(x, Source)):
+        return data, None, None
+    if isinstance(data, tuple | list) and len(data) in (2, 3) and not is_frame(x):
+        return data[0], data[1], data[2] if len(data) == 3 else None
+    wanted = "a DataFrame, as x is one" if is_frame(x) else "(x, y) or (x, y, weights)"
+    raise ConfigError(f"validation_data must be {wanted}", code="config-validation")

@@ -489,10 +489,10 @@ class Conductor(Watcher):
             if isinstance(callback, Monitor) and getattr(callback, "save_best_only", True):
                 callback.watch(objective, engines[1] is not None)
             if isinstance(callback, SETTERS) and model.state.learning_rate is None:
-                if isinstance(model.optimizer.learning_rate, Schedule):
+                if isinstance(model.settings.optimizer.learning_rate, Schedule):
                     raise ConfigError(
                         f"{type(callback).__name__} sets the learning rate, and so does the optimizer's "
-                        f"{type(model.optimizer.learning_rate).__name__}: leave one of them out",
+                        f"{type(model.settings.optimizer.learning_rate).__name__}: leave one of them out",
                         code="config-callback",
                     )
             early += [callback] if isinstance(callback, EarlyStopping) else []
@@ -507,7 +507,7 @@ class Conductor(Watcher):
         if len(drivers) > 1:
             raise ConfigError("one BoldDriver can drive, not several", code="config-callback")
         self.bold = drivers[0] if drivers else None
-        if self.bold is not None and model.optimizer.searches:
+        if self.bold is not None and model.settings.optimizer.searches:
             raise ConfigError("BoldDriver needs an optimizer that takes steps of one size", code="config-callback")
         if self.bold is not None and self.bold.form == "seed" and not isinstance(recipe.strategy, Gradient):
             raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")

@@ -63,17 +63,17 @@ def fit(
         conductor = Conductor(model, callbacks, objective, recipe, (engine, held), extra, run)
         if drawn:  # nothing can be refused any more
             model.draw(recipe.seed)
-        origin, found, save = model.state, None, None
+        origin, optimizer, found, save = model.state, model.settings.optimizer, None, None
         objective = model.trains(objective)
         if checkpoints is not None:
             engines = [engine, *([held] if held else [])]
-            identity = Identity.of(objective, model.optimizer, recipe, engines, origin, callbacks)
+            identity = Identity.of(objective, optimizer, recipe, engines, origin, callbacks)
             found, save = checkpoints.load(identity, origin), functools.partial(checkpoints.save, identity)
         start, conductor.params["resumed"] = found or Progress(origin), found is not None
         try:
             start = replace(start, state=conductor.start(start.state, start.rows))
             watched = {"validation": held, "watcher": conductor, "keep": save, "origin": origin}
-            state, history = train(engine, objective, model.optimizer, start, recipe, **watched)
+            state, history = train(engine, objective, optimizer, start, recipe, **watched)
         except BaseException as error:
             if isinstance(error, DivergenceError) and error.state is not None:
                 model.keep(error.state)

@@ -281,7 +281,7 @@ def trained(x, **settings):
 def used(method):
     model = network()
     model.fit(X, Y, verbose=0)
-    return np.asarray(getattr(model, method)(X, *([Y, 0] if method == "evaluate" else []))).tobytes()
+    return np.asarray(getattr(model, method)(X, *([Y, None, 0] if method == "evaluate" else []))).tobytes()
 
 
 LEARNS = FusedStep if chain.loops("float32") else NumpyStep

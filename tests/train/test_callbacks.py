@@ -249,7 +249,7 @@ def test_a_callback_may_set_the_learning_rate_and_a_second_fit_goes_on_with_it()
 
     model = build(SGD(0.4))
     fit(model, [Halve()], epochs=3)
-    assert model.learning_rate == 0.05 and model.optimizer == SGD(0.4)
+    assert model.learning_rate == 0.05 and model.optimizer == SGD(0.05) and model.settings.optimizer == SGD(0.4)
     by_hand = build(SGD(0.4))
     for rate in (0.4, 0.2, 0.1):
         by_hand.learning_rate = rate

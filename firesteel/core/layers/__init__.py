@@ -77,7 +77,7 @@ LAYERS: dict[str, Spec] = {
         Flatten(),
         GaussianDropout(0.5),
         GaussianNoise(0.5),
-        Heads((1,), (None,)),
+        Heads((1,), ("linear",)),
         Input((1,)),
         LayerNormalization(),
         ELU(),

@@ -16,11 +16,11 @@ from firesteel.core.constraints import Constraint
 from firesteel.core.elsewhere import meant, unknown
 from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param
-from firesteel.core.layers.arguments import constraint, input_dim, regularizer
+from firesteel.core.layers.arguments import constraint, input_dim, input_shape, regularizer
 from firesteel.core.layers.reshaping import axis, by_rows, place
 from firesteel.core.layout import ones, row_starts
 from firesteel.core.regularizers import Regularizer
-from firesteel.core.spec import choice, finite, number, whole
+from firesteel.core.spec import choice, finite, later, number, whole
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
@@ -120,6 +120,7 @@ class ReLU(Rectifier, Curve):
     negative_slope: float = number(0.0, low=0.0, why="it is the slope below the threshold")
     threshold: float = number(0.0, low=0.0, why="it is where outputs begin")
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
 
 class LeakyReLU(Rectifier, Curve):
@@ -133,6 +134,7 @@ class LeakyReLU(Rectifier, Curve):
 
     negative_slope: float = number(0.3, low=0.0, why="it is the slope below 0")
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
 
 def shared(given: object) -> tuple[int, ...] | None:
@@ -171,6 +173,7 @@ class PReLU(Layer):
     alpha_constraint: Constraint | str | None = choice(None, constraint)
     shared_axes: tuple[int, ...] | None = choice(None, shared)
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
         common = {place(self, one, inputs[0]) for one in self.shared_axes or ()}
@@ -308,6 +311,7 @@ class ELU(Curve):
 
     alpha: float = number(1.0, why="less it is the output far below 0")
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         low = np.minimum(x, 0)
@@ -605,6 +609,7 @@ class Activation(Layer):
 
     activation: str | None = choice(MISSING, activation)
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def parts(self) -> tuple[Layer, ...]:
         layer = ACTIVATIONS[activation(self.activation)]

@@ -106,7 +106,8 @@ def called(layer: Layer, values: Sequence[Any], scope: str = "", owner: Layer | 
             rows = [made] if part.results == 1 else list(made)
     except ConfigError as error:
         read = " and ".join(f"{_named(arg.layer)} of shape {arg.shape}" for arg in args)
-        raise ConfigError(f"{_named(layer)} does not fit {read}: {error.args[0]}", code=error.code) from None
+        why = error.args[0].removesuffix(f" [{error.code}]")
+        raise ConfigError(f"{_named(layer)} does not fit {read}: {why}", code=error.code) from None
     number = next(NUMBERS)
     results = [Tensor(layer, args, row, at, scope, number, owner, len(rows)) for at, row in enumerate(rows)]
     return results[0] if len(results) == 1 else tuple(results)

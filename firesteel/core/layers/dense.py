@@ -16,12 +16,12 @@ from firesteel.core.csr import CSR, Features
 from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.activation import ACTIVATIONS, Relu, activation
-from firesteel.core.layers.arguments import constraint, input_dim, regularizer
+from firesteel.core.layers.arguments import constraint, input_dim, input_shape, regularizer
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layers.reshaping import by_rows
 from firesteel.core.layout import ones
 from firesteel.core.regularizers import Regularizer
-from firesteel.core.spec import choice, flag, integer
+from firesteel.core.spec import choice, flag, integer, later
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 
 __all__ = ["Dense", "Linear", "product", "runs", "span", "whole"]
@@ -103,9 +103,10 @@ class Dense(Layer):
     kernel_constraint: Constraint | str | None = choice(None, constraint)
     bias_constraint: Constraint | str | None = choice(None, constraint)
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def parts(self) -> tuple[Layer, ...]:
-        units, name, *rest, _ = [getattr(self, one.name) for one in self.fields if one.compare]
+        units, name, *rest, _, _ = [getattr(self, one.name) for one in self.fields if one.compare]
         bent = ACTIVATIONS[name]
         return (Linear(units, *rest),) if bent is None else (Linear(units, *rest), bent)
 

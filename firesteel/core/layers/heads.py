@@ -14,7 +14,7 @@ from firesteel.errors import ConfigError
 
 __all__ = ["Heads", "Links"]
 
-LINKS = (None, "sigmoid", "softmax")
+LINKS = ("linear", "sigmoid", "softmax")
 
 
 def sizes_of(given: Any) -> tuple[int, ...]:
@@ -25,7 +25,7 @@ def sizes_of(given: Any) -> tuple[int, ...]:
     return tuple(found)  # type: ignore[arg-type]
 
 
-def links_of(given: Any) -> tuple[str | None, ...]:
+def links_of(given: Any) -> tuple[str, ...]:
     """Return names of activations as a tuple; raise ConfigError unless each is one that losses are fused with."""
     found = tuple(given) if isinstance(given, list | tuple) else ("",)
     if not set(found) <= set(LINKS):
@@ -36,12 +36,12 @@ def links_of(given: Any) -> tuple[str | None, ...]:
 class Links(Layer):
     """Several outputs, one after another in a row, each through its activation.    x, y: (B, sum of sizes)
 
-    >>> Links((1, 2), (None, "softmax")).apply({}, np.array([[3.0, 1.0, 1.0]]))[0]
+    >>> Links((1, 2), ("linear", "softmax")).apply({}, np.array([[3.0, 1.0, 1.0]]))[0]
     array([[3. , 0.5, 0.5]])
     """
 
     sizes: tuple[int, ...]
-    links: tuple[str | None, ...]
+    links: tuple[str, ...]
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (sum(self.sizes),):
@@ -56,7 +56,7 @@ class Links(Layer):
 
     def ended(self, number: int, z: Array) -> tuple[Array, Pull | None]:
         """Return an output, given its part of a row, and the pull-back of its activation, if it has one."""
-        link = ACTIVATIONS[self.links[number] or "linear"]
+        link = ACTIVATIONS[self.links[number]]
         return (z, None) if link is None else link.apply({}, z)
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -81,17 +81,17 @@ class Heads(Layer):
 
     Args:
         sizes: How many numbers each output has.
-        links: The activation of each: "softmax", "sigmoid", or None for an output that is as it comes.
+        links: The activation of each: "softmax", "sigmoid", or "linear" for an output that is as it comes.
 
     Raises:
         ConfigError: If the lists differ in length, or an input has another size.
 
-    >>> Heads([1, 2], [None, "softmax"]).parts()
-    (Concatenate(), Links(sizes=(1, 2), links=(None, 'softmax')))
+    >>> Heads([1, 2], ["linear", "softmax"]).parts()
+    (Concatenate(), Links(sizes=(1, 2), links=('linear', 'softmax')))
     """
 
     sizes: tuple[int, ...] = choice(MISSING, sizes_of)
-    links: tuple[str | None, ...] = choice(MISSING, links_of)
+    links: tuple[str, ...] = choice(MISSING, links_of)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,10 +9,10 @@ import numpy as np
 
 from firesteel.core import initializers
 from firesteel.core.layer import Layer, Param
-from firesteel.core.layers.arguments import input_dim
+from firesteel.core.layers.arguments import input_dim, input_shape
 from firesteel.core.layers.reshaping import by_rows
 from firesteel.core.layout import ones
-from firesteel.core.spec import choice, flag, number
+from firesteel.core.spec import choice, flag, later, number
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 
 __all__ = ["BatchNormalization", "LayerNormalization"]
@@ -78,6 +78,7 @@ class BatchNormalization(_Norm, Layer):
     center: bool = flag(True)
     scale: bool = flag(True)
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
         shape = inputs[0][-1:]
@@ -128,6 +129,7 @@ class LayerNormalization(_Norm, Layer):
     center: bool = flag(True)
     scale: bool = flag(True)
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         if x.ndim > 2:

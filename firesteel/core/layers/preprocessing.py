@@ -9,7 +9,7 @@ import numpy as np
 
 from firesteel.core.csr import CSR, Features
 from firesteel.core.layer import Layer
-from firesteel.core.layers.arguments import input_dim
+from firesteel.core.layers.arguments import input_dim, input_shape
 from firesteel.core.spec import choice, flag, later, number, numbers
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.errors import ConfigError
@@ -86,6 +86,7 @@ class Rescaling(Layer):
     scale: float = number(why="it multiplies the inputs")
     offset: float = number(0.0, why="it is added to the inputs")
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def moved(self, centre: Sequence[float]) -> Layer:
         if not centre or not self.offset or not self.scale:
@@ -132,6 +133,7 @@ class Normalization(Layer):
     variance: tuple[float, ...] | None = numbers(None, low=0.0, why="its root divides the inputs")
     invert: bool = flag(False)
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
     bounds: tuple[float, ...] | None = later(numbers(None, why="outputs lie between them"))
     centre: tuple[float, ...] | None = later(numbers(None, why="inputs or outputs are less by it"))
 

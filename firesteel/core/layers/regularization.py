@@ -7,10 +7,10 @@ import numpy as np
 
 from firesteel.core.faster import faster
 from firesteel.core.layer import Layer
-from firesteel.core.layers.arguments import input_dim
+from firesteel.core.layers.arguments import input_dim, input_shape
 from firesteel.core.seeds import CACHED
-from firesteel.core.spec import choice, number
-from firesteel.core.types import Array, Pull, Stream, Views
+from firesteel.core.spec import choice, later, number
+from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
 __all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"]
@@ -47,6 +47,7 @@ class Dropout(_Drawn):
 
     rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         if rng is None or self.rate == 0.0:
@@ -82,6 +83,7 @@ class GaussianNoise(_Drawn):
 
     stddev: float = number(low=0.0, why="it is the standard deviation of the noise")
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         if rng is not None and self.stddev:
@@ -108,6 +110,7 @@ class GaussianDropout(_Drawn):
 
     rate: float = number(low=0.0, below=1.0, why="the noise is as large as dropping this fraction of units")
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         if rng is None or self.rate == 0.0:
@@ -139,6 +142,7 @@ class AlphaDropout(_Drawn):
 
     rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
     input_dim: int | None = choice(None, input_dim)
+    input_shape: Shape | None = later(choice(None, input_shape))
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         if rng is None or self.rate == 0.0:

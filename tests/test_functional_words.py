@@ -1,0 +1,146 @@
+"""The words that stand in nearly every Keras script, on models."""
+
+import json
+
+import numpy as np
+import pytest
+
+from firesteel.errors import ConfigError, StoreError
+from firesteel.layers import Dense, Dropout, Input
+from firesteel.models import Model, Sequential, clone_model, load_model, model_from_config, model_from_json
+
+X = np.random.default_rng(0).normal(size=(120, 4))
+Y = (X[:, 0] > 0).astype(int)
+
+
+def made(**more):
+    model = Sequential([Dense(8, "relu", input_shape=(4,), name="first"), Dense(2, "softmax")], name="net")
+    model.compile(optimizer="Adam", loss="SparseCategoricalCrossentropy", metrics=["accuracy"], **more)
+    return model
+
+
+def test_a_batch_size_is_checked_and_changes_no_result():
+    model = made()
+    assert np.array_equal(model.predict(X, batch_size=7, verbose=0), model.predict(X))
+    assert model.evaluate(X, Y, 7, 0) == model.evaluate(X, Y, verbose=0)
+    for call in (lambda: model.predict(X, batch_size=0), lambda: model.evaluate(X, Y, batch_size="32", verbose=0)):
+        with pytest.raises(ConfigError, match="batch_size="):
+            call()
+
+
+@pytest.mark.parametrize("layer", [Dense(3, input_shape=(4,)), Dropout(0.5, input_shape=[4]), Dense(3, input_dim=4)])
+def test_the_first_layer_may_say_the_shape_of_rows(layer):
+    assert Sequential([layer]).input_shape == (None, 4)
+
+
+@pytest.mark.parametrize("shape", [(), 4, (4, 4), (0,), ("4",)])
+def test_an_input_shape_that_is_none_is_refused(shape):
+    with pytest.raises(ConfigError, match="input_shape="):
+        Dense(3, input_shape=shape)
+
+
+def test_the_rate_of_the_optimizer_can_be_set():
+    model = made()
+    model.optimizer.learning_rate = 0.25
+    assert model.learning_rate == model.optimizer.learning_rate == 0.25
+    with pytest.raises(ConfigError, match="learning_rate"):
+        model.optimizer.learning_rate = -1.0
+    with pytest.raises(AttributeError):
+        model.optimizer.beta_1 = 0.5
+
+
+def test_steps_on_batches_are_those_of_a_fit():
+    one, other = made(), made()
+    rows = [slice(0, 60), slice(60, 120)]
+    losses = [one.train_on_batch(X[at], Y[at]) for at in rows]
+    for at in rows:
+        other.fit(X[at], Y[at], batch_size=60, shuffle=False, verbose=0)
+    assert one.fingerprint() == other.fingerprint() and all(len(loss) == 2 for loss in losses)
+    assert one.train_on_batch(X[:60], Y[:60], return_dict=True).keys() == {"loss", "accuracy"}
+    assert one.test_on_batch(X, Y) == one.evaluate(X, Y, verbose=0)
+    assert np.array_equal(one.predict_on_batch(X), one.predict(X))
+
+
+def models():
+    chain = made()
+    unbuilt = Sequential([Dense(3), Dense(2)], dtype="float64")
+    x = Input((4,), name="a")
+    graph = Model(x, {"b": Dense(4)(x) + x, "c": Dense(1)(x)}, name="two")
+    return {"chain": chain, "unbuilt": unbuilt, "graph": graph}
+
+
+@pytest.mark.parametrize("name", models())
+def test_a_description_makes_the_same_model_with_weights_of_its_own(name):
+    model = models()[name]
+    if name == "chain":
+        model.fit(X, Y, verbose=0)
+    others = [clone_model(model), model_from_json(model.to_json()), model_from_config(model.get_config())]
+    for other in others:
+        assert json.loads(other.to_json()) == json.loads(model.to_json()) and other.name == model.name
+        assert type(other) is type(model)
+        if name == "chain":
+            assert other.fingerprint() != model.fingerprint() and other.loss is None
+
+
+@pytest.mark.parametrize("text", ["", "3", "[]", "{}", '{"network": 3}', '{"layers": 3, "dtype": "float32"}', None])
+def test_what_describes_no_model_is_refused(text):
+    with pytest.raises(ConfigError):
+        model_from_json(text)
+
+
+def test_weights_alone_are_saved_and_loaded(tmp_path):
+    model, other = made(), made()
+    model.fit(X, Y, verbose=0)
+    model.save_weights(path := tmp_path / "w.weights.h5")
+    other.load_weights(path)
+    assert other.fingerprint() == model.fingerprint()
+    with pytest.raises(StoreError, match="exists"):
+        model.save_weights(path, overwrite=False)
+    with pytest.raises(ConfigError, match="other layers"):
+        Sequential([Dense(2, input_dim=4)]).load_weights(path)
+
+
+def test_a_model_may_be_loaded_without_what_it_was_compiled_with(tmp_path):
+    model = made()
+    model.fit(X, Y, verbose=0)
+    model.save(path := tmp_path / "m.keras")
+    again = load_model(path, compile=False)
+    assert again.fingerprint() == model.fingerprint() and again.optimizer is None
+    with pytest.raises(ConfigError, match="compile"):
+        again.evaluate(X, Y)
+    assert load_model(path, custom_objects={}).metrics_names == model.metrics_names
+
+
+def test_layers_are_found_and_their_weights_are_read_and_set():
+    model = made()
+    layer = model.get_layer("first")
+    assert layer is model.get_layer(index=0) is model.layers[0] and model.layers[1].name == "dense"
+    kernel, bias = layer.get_weights()
+    assert np.array_equal(layer.kernel, kernel) and np.array_equal(layer.bias, bias) and layer.count_params() == 40
+    layer.set_weights([kernel + 1, bias])
+    assert np.array_equal(model.get_weights()[0], kernel + 1)
+    for wrong in ({"name": "none"}, {"index": 5}, {}):
+        with pytest.raises(ConfigError, match="the layers are first, dense"):
+            model.get_layer(**wrong)
+    with pytest.raises(AttributeError, match="get_weights"):
+        Dense(3).get_weights()
+
+
+def test_a_summary_before_the_inputs_are_known_has_question_marks():
+    lines = []
+    Sequential([Dense(3), Dense(2)]).summary(print_fn=lines.append)
+    assert sum("?" in line for line in lines) == 2
+
+
+def test_functions_are_refused_with_what_to_write():
+    for wrong in ({"loss": lambda y, p: 0.0}, {"loss": "mse", "metrics": [lambda y, p: 0.0]}):
+        with pytest.raises(ConfigError, match="extending"):
+            Sequential([Dense(2)]).compile(**wrong)
+
+
+def test_a_layer_can_be_taken_away_while_there_are_no_weights():
+    model = Sequential([Dense(3, input_dim=2), Dense(1)])
+    assert model.pop() == Dense(1) and model.output_shape == (None, 3)
+    model.get_weights()
+    with pytest.raises(ConfigError, match="weights"):
+        model.pop()
