@@ -165,10 +165,8 @@ class Network:
         known |= {"parts": tuple(map(LAYER, plan)), "joint": any(map(JOINT, plan))}
         known |= {"front": self._front(), "straight": chained and not self.joint}
         if self.sparse and self.front is None:
-            raise ConfigError(
-                "sparse rows are taken where zeros stay zeros up to a Dense layer without kernel_constraint",
-                code="config-sparse",
-            )
+            why = "sparse rows are taken where zeros stay zeros up to a Dense layer without a rule for whole columns"
+            raise ConfigError(why, code="config-sparse")
         if self.sparse:
             owned = params[plan[self.front or 0].owner]
             owned["w"] = replace(owned["w"], by_row=True)
@@ -178,6 +176,8 @@ class Network:
         known |= {"params": params, "layout": layout, "rowwise": rowwise, "ahead": ahead}
         for _, shape, constraint in self.constrained:
             constraint.check(shape)
+        for n, name, penalty in self.penalized:
+            penalty.check(params[n][name].shape)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -226,7 +226,8 @@ class Network:
         """
         for number, part in enumerate(self.parts if self.chained else ()):
             if isinstance(part, Linear):
-                return number if part.kernel_constraint is None else None
+                alone = part.kernel_constraint is None and not getattr(part.kernel_regularizer, "joint", False)
+                return number if alone else None
             keeps = isinstance(part, Rescaling) and not part.offset
             if not keeps and not (isinstance(part, Standardize) and not any(part.mean)):
                 return None

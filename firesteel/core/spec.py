@@ -114,9 +114,8 @@ it is the fraction of units to drop [config-value]
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Make the spec that `to_config` described.  Raises ConfigError for unknown or missing fields."""
-        given = {name: value for name, value in config.items() if name != "type"}
         try:
-            return cls(**given)
+            return cls(**{name: value for name, value in config.items() if name != "type"})
         except TypeError as error:
             raise ConfigError(f"{cls.__name__}: {error}", code="config-field") from None
 

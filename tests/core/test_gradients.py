@@ -73,8 +73,9 @@ from firesteel.core.losses import (
     Standardized,
 )
 from firesteel.core.network import Network, Objective, alone
-from firesteel.core.regularizers import L1L2, REGULARIZERS
+from firesteel.core.regularizers import L1L2, REGULARIZERS, OrthogonalRegularizer
 from firesteel.core.seeds import stream_for
+from firesteel.errors import ConfigError
 from firesteel.testing import check_gradient
 from tests.parts import MERGES, PARTS, looks_up, suiting, woven
 
@@ -435,7 +436,7 @@ def dropped(op):
 def error(layer, curve, loss, price, seed):
     """The worst relative error of the gradient along three directions, under weights of which some are 0."""
     rng = np.random.default_rng(seed)
-    priced = {"kernel_regularizer": price, "bias_regularizer": price}
+    priced = {"kernel_regularizer": price, "bias_regularizer": None if price == "orthogonal_regularizer" else price}
     if isinstance(layer, Embedding):
         layer = replace(layer, embeddings_regularizer=price)
     before = "sigmoid" if isinstance(layer, Logarithm) else "tanh"
@@ -506,6 +507,33 @@ def test_r30_every_pair_of_layer_and_activation_under_some_loss_and_regularizer(
 @pytest.mark.parametrize("name", LAYER_SAMPLES)
 def test_r30_every_layer_activation_loss_and_regularizer(name):
     worst_of(list(itertools.product(LAYER_SAMPLES[name][:2], CURVES, MEASURES, PRICES)))
+
+
+@pytest.mark.parametrize(
+    "mode, value, slope",  # of Keras 3.15.1, in 64 bits
+    [
+        ("rows", 0.2140113901023882, [-0.04539139253059381, -0.016459789651260895, 0.024943626456144043]),
+        ("columns", 0.060897027154958795, [-0.052657666998591715, 0.01919358233270056, 0.0006951353708669353]),
+    ],
+)
+def test_the_penalty_on_rows_that_are_not_at_right_angles_is_that_of_keras(mode, value, slope):
+    w, g = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0], [2.0, 2.0, -1.0], [0.25, -0.5, 4.0]]), np.zeros((4, 3))
+    penalty = OrthogonalRegularizer(0.5, mode)
+    assert penalty.add(w, g) == pytest.approx(value, rel=1e-9)
+    np.testing.assert_allclose(g[0], slope, rtol=1e-7)
+    assert penalty(np.eye(3)) == 0.0 and penalty([[1.0, 2.0]][: 1 if mode == "rows" else 0] or [[1.0], [2.0]]) == 0.0
+    g = np.zeros((3, 2))
+    assert np.isfinite(penalty.add(np.array([[0.0, 0.0], [1e-30, 1.0], [1.0, 1.0]]), g)) and np.isfinite(g).all()
+
+
+def test_a_penalty_on_rows_together_goes_with_matrices_whose_rows_move_together():
+    together = OrthogonalRegularizer()
+    with pytest.raises(ConfigError, match=r"is for matrices, and these weights have shape \(3,\)"):
+        Network.chain((Dense(3, bias_regularizer=together),), 2)
+    with pytest.raises(ConfigError, match="leave sparse_steps out"):
+        Embedding(4, 2, embeddings_regularizer=together, sparse_steps=True)
+    assert Network.chain((Dense(3, kernel_regularizer=together),), 2).front is None
+    assert Network.chain((Dense(3, kernel_regularizer="l2"),), 2).front == 0
 
 
 @pytest.mark.parametrize("name", REGULARIZERS)

@@ -59,6 +59,12 @@ class Embedding(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.sparse_steps and getattr(self.embeddings_regularizer, "joint", False):
+            raise ConfigError(
+                f"{self}: a step with sparse_steps knows few of the rows that the regularizer takes together: leave "
+                "sparse_steps out",
+                code="config-sparse",
+            )
         if self.sparse_steps and getattr(self.embeddings_constraint, "axis", 1) == 0:
             raise ConfigError(
                 f"{self}: a step with sparse_steps knows few of the rows that the constraint takes together: give it "
