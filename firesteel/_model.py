@@ -446,7 +446,7 @@ class Model(Composed):
             called = [*_printers(verbose, given), *given]
             place = kept.place(checkpoint, called) if called or checkpoint is not None else None
             if place is not None:
-                must_be_registered("a checkpoint", self.layers, self._how)
+                must_be_registered("a checkpoint", self._specs, self._how)
             extra = {"columns": columns}
             return fit(self, source, recipe, validation=held, callbacks=called, checkpoints=place, extra=extra)
         except (ConfigError, DataError):
@@ -795,7 +795,7 @@ class Model(Composed):
     def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
         """Return what `save` writes."""
         if OWN:
-            check_fields(self.layers, self._how)
+            check_fields(self._specs, self._how)
         extra: dict[str, Any] = {"compiled": self.get_compile_config()} | self._kept()
         state, vectors = self._state, dict[str, Array]()
         if self.schema is not None:

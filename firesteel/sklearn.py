@@ -5,6 +5,7 @@ network is a `Sequential` that begins with a `Table`: `network_`, which saves, a
 scikit-learn is imported when one of the classes is asked for.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -156,7 +157,7 @@ class _Estimator:
             front = schema.layer(Table(output_dim=found.output_dim))
             source = Arrays(schema.encode(columns, rows), y.astype(np.float64), w, "float32")
             recipe = Recipe(epochs, batch_size, seed=int(seed), stopping=Stopping("val_loss", patience=patience))
-            average, history = fit_members(lambda number: build(front), source, recipe, count)
+            average, history = fit_members(lambda number: build(copy.copy(front)), source, recipe, count)
             average.schema, self.network_, self.n_iter_ = schema, average, len(history.rows)
             return
         if network is None:

@@ -9,7 +9,7 @@ import pytest
 from firesteel._model import Model
 from firesteel.core.network import Network, Node
 from firesteel.errors import ConfigError
-from firesteel.layers import Average, Dense, Dropout, Normalization, Rescaling
+from firesteel.layers import Average, Dense, Dropout, Input, Normalization, Rescaling
 from firesteel.losses import Standardized
 from firesteel.models import Sequential, load_model
 from firesteel.optimizers import Adam
@@ -62,6 +62,21 @@ def test_a_member_is_the_fit_that_it_would_be_alone(kind):
         fit(alone, source.folded(number, 3), recipe)
         assert alone.fingerprint() == member.fingerprint() and alone.members == [alone]
         assert alone.predict(X).tobytes() == member.predict(X).tobytes()
+
+
+def test_members_that_are_made_of_one_list_of_layers_have_weights_of_their_own():
+    layers, source = [Dense(4, "tanh"), Dense(1)], Arrays(X, KINDS["linear"][2], None, "float32")
+
+    def build(number):
+        model = Sequential(layers)
+        model.compile("adam", "mse")
+        return model
+
+    model, _ = fit_members(build, source, Recipe(epochs=1), 2)
+    theta = model.theta.copy()
+    model(Input((5,)))  # from here on its layers have their weights in common with other models
+    one, other = model.members
+    assert model.theta.tobytes() == theta.tobytes() and not np.allclose(one.theta, other.theta)
 
 
 def test_after_the_largest_seed_comes_the_smallest():

@@ -4,6 +4,7 @@ What cannot work is refused by `check` before any row is read; `build` needs the
 folder of a model says which columns and classes it learned; `using.py` begins there.
 """
 
+import copy
 import inspect
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,7 +106,7 @@ def build(
         elif scale not in (None, 1, "standard"):
             whole = [Rescaling(float(scale), input_dim=width), *whole]
     if front is not None:
-        whole = [front, *whole[isinstance(whole[0], Table) :]]
+        whole = [copy.copy(front), *whole[isinstance(whole[0], Table) :]]
     model = Sequential(whole, dtype=config.model.dtype)
     names = METRICS[task.kind] if config.training.metrics is None else config.training.metrics
     measured = [name if isinstance(name, str) else metrics.get(name) for name in names]

@@ -4,6 +4,7 @@ The average is a network too, of the members' layers side by side, so that it is
 executors as any other.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -96,7 +97,8 @@ def averaged(members: Sequence[Model]) -> Model:
     for model in members:
         network = model.network
         for number, node in enumerate(network.nodes):
-            layer = node.layer if number else _moved(node.layer, first.centre.features)
+            layer = copy.copy(node.layer)  # members that are made of one list of layers have weights of their own
+            layer = layer if number else _moved(layer, first.centre.features)
             nodes.append(Node(layer, (len(nodes) if number else 0,), len(nodes)))
         if network.centre.targets and isinstance(nodes[-1].layer, Normalization):
             nodes[-1] = replace(nodes[-1], layer=replace(nodes[-1].layer, centre=network.centre.targets))
@@ -159,7 +161,7 @@ def members_of(model: Model) -> list[Model]:
     centres = np.split(np.array(average.layer.centres or (), np.float64), len(average.args))
     for end, centre in zip(average.args, centres, strict=True):
         layers = [node.layer for node in nodes[start:end]]
-        plain = [replace(one, centre=None) if isinstance(one, Normalization) else one for one in layers]
+        plain = [replace(one, centre=None) if isinstance(one, Normalization) else copy.copy(one) for one in layers]
         member = Sequential(plain, dtype=model.network.dtype)
         member.build((None, model.network.inputs))
         whole = Centre(model.network.centre.features, tuple(centre.tolist()) if centre.any() else ())

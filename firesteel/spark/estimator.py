@@ -191,7 +191,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
 
     def _summarized(self, history: History, network: Model, engine: Engine) -> RegressionSummary:
         measured = tuple((name, metrics.get(name)) for name in self.METRICS)
-        objective, last = replace(network._objective(), metrics=measured), network.layers[-1]
+        objective, last = replace(network._objective(), metrics=measured), network.network.layers[-1]
         means = objective.means(self._sums(engine, objective, network))
         if isinstance(objective.loss, Standardized) and isinstance(last, Normalization):
             variance = float(np.mean(last.variance or 0))

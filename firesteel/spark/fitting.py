@@ -6,6 +6,7 @@ targets decide in `estimator.py`, the Params themselves in `params.py`, the fitt
 """
 
 import contextlib
+import copy
 import importlib
 import threading
 import weakref
@@ -175,7 +176,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
             layers = layers if plan.front else (Normalization(), *layers)
             if loss.targets == "real" and parts and isinstance(parts[-1], Linear):
                 layers, loss = (*layers, Normalization(invert=True, bounds=plan.bounds)), Standardized(loss)
-        network = Sequential(layers)
+        network = Sequential(list(map(copy.copy, layers)))  # or members would have the weights of one
         network.build((None, design.network.inputs))
         network.compile(plan.paced(rows), loss, list(self.METRICS))
         return network

@@ -142,6 +142,14 @@ def test_the_rows_decide_all_that_nobody_names(spark):
     assert (fold.getMembers(), fold.getValidationFraction(), fold.getEarlyStoppingRounds()) == (1, 0.0, 0)
 
 
+def test_each_member_of_a_regressor_begins_with_weights_of_its_own(spark):
+    model = NeuralNetworkRegressor(
+        maxIter=1, members=2, hiddenLayers=[4], solver="sgd", learningRate=1e-9, standardization=False
+    ).fit(frame_of(spark, *made(400)))
+    one, other = (member.theta for member in model.network.members)
+    assert not np.allclose(one, other, atol=1e-3)
+
+
 def test_vectors_far_from_zero_have_members(spark):
     x, y, w = made(400)
     model, far = (
