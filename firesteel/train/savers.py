@@ -26,6 +26,7 @@ class ModelCheckpoint(Monitor):
     """Saves the model after each epoch, or after each that is better than all before.
 
     filepath: may hold names in braces, such as "{epoch:02d}-{val_loss:.2f}.firesteel"; epochs count from 1 there.
+    save_weights_only: whether `model.save_weights` writes the file in place of `model.save`.
     save_freq: "epoch", or a number of batches: then it is the end of the first epoch with so many since the last time
     that counts, because a model has new weights when an epoch ends.
     initial_value_threshold: what the first one saved must be better than.
@@ -44,6 +45,7 @@ class ModelCheckpoint(Monitor):
         monitor: str = "val_loss",
         verbose: int = 0,
         save_best_only: bool = False,
+        save_weights_only: bool = False,
         mode: str = "auto",
         save_freq: str | int = "epoch",
         initial_value_threshold: float | None = None,
@@ -55,6 +57,7 @@ class ModelCheckpoint(Monitor):
             )
         self.save_freq, self.every = save_freq, 1
         self.filepath, self.save_best_only = str(path_of(filepath, "filepath")), save_best_only
+        self.save_weights_only = save_weights_only
         self.threshold = threshold("initial_value_threshold", initial_value_threshold)
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
@@ -86,7 +89,7 @@ class ModelCheckpoint(Monitor):
         path = self._path(epoch, logs or {})
         with suppress(OSError):  # saving says why it could not be made
             os.makedirs(Path(path).parent, exist_ok=True)
-        self.model.save(path)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         self.say(f"Epoch {epoch + 1}: saving model to {path}")
 
     def _path(self, epoch: int, logs: Mapping[str, Any]) -> str:

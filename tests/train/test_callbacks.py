@@ -437,6 +437,16 @@ def test_checkpoints_are_saved_after_a_number_of_batches(tmp_path, batches, epoc
             ModelCheckpoint("m", save_freq=wrong)
 
 
+def test_checkpoints_may_be_of_the_weights_alone(tmp_path):
+    model = build()
+    fit(model, ModelCheckpoint(tmp_path / "{epoch}.weights", save_weights_only=True), epochs=2)
+    other = build()
+    for epoch, same in ((1, False), (2, True)):
+        other.load_weights(tmp_path / f"{epoch}.weights")
+        pairs = zip(other.get_weights(), model.get_weights(), strict=True)
+        assert all(np.array_equal(*pair) for pair in pairs) == same
+
+
 @pytest.mark.parametrize("make", [BackupAndRestore, CSVLogger, ModelCheckpoint])
 def test_an_empty_path_is_refused(make):
     with pytest.raises(ConfigError, match="='': give a path"):
