@@ -142,19 +142,17 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
         if "table" in header:
             header["table"] = with_words(header["table"], words, room)
     except WRONG as error:
-        raise damaged(name, error) from None
+        raise damaged(name, error, header) from None
     return network, theta, header, dict(zip(state, (part.astype(theta.dtype) for part in moments), strict=True))
 
 
-def damaged(name: str, what: object) -> StoreError:
-    """Return the error for a file that is not what it should be, with the beginning of what is wrong."""
+def damaged(name: str, what: object, header: object = None) -> StoreError:
+    """Return the error for a file that is not what it should be, with the beginning of what is wrong.
+
+    header: its description, where it is known.
+    """
     if isinstance(what, UnknownClass):
-        return StoreError(
-            f"{name} needs the class {what.name}, which is not registered.  To do: import it and call "
-            f"firesteel.register({what.name}) first, or load_model(path, custom=[{what.name}]); "
-            "firesteel.models.read_weights(path) reads the weights without it",
-            code="store-class",
-        )
+        return what.in_file(name, header)
     return StoreError(f"{name} is damaged: {' '.join(str(what).split())[:300]}", code="store-damaged")
 
 

@@ -171,7 +171,7 @@ class Sequential(Model):
                 model._moves = model._trains()
                 model.keep(state.swapped() if averaged else state, averaged)
         except store.WRONG as error:
-            raise store.damaged(name, error) from None
+            raise store.damaged(name, error, header) from None
         return model
 
 

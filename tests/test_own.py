@@ -202,7 +202,8 @@ def test_compile_warns_of_what_is_not_registered_and_load_model_takes_it(tmp_pat
     model.fit(own.X, own.Y, verbose=0)
     model.save(tmp_path / "m")
     unknown = {"kind": StoreError, "code": "store-class"}
-    ways = "needs the class Scale", "firesteel.register(Scale)", "custom=[Scale]", "read_weights"
+    ways = "needs the class Scale", "firesteel.register(Scale)", "read_weights"
+    ways = *ways, "custom=[FourthPower, Halves, Halving, Scale, Signs, Within])"
     refused(lambda: load_model(tmp_path / "m"), *ways, **unknown)
     again = load_model(tmp_path / "m", custom=own.ALL)
     assert again.fingerprint() == model.fingerprint()

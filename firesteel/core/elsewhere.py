@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, StoreError
 
 __all__ = ["ELSEWHERE", "OWN", "UnknownClass"]
 __all__ += ["check_arguments", "check_class", "meant", "nearest", "spelled", "unknown"]
@@ -95,6 +95,23 @@ class UnknownClass(ConfigError):
     """A description names a class that is neither firesteel's nor registered.  `name` is the class's."""
 
     name = ""
+
+    def in_file(self, file: str, header: object) -> StoreError:
+        """Return the error for a file of this description, which may name more classes of users' own."""
+        own, waiting = [self.name], [header]
+        while waiting:
+            one = waiting.pop()
+            kind = one.get("type") if isinstance(one, dict) else None
+            own += [kind] if isinstance(kind, str) and kind.isidentifier() and kind not in OURS else []
+            parts = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+            waiting += [part for part in parts if isinstance(part, dict | list)]
+        names = ", ".join(sorted({*own} - {"Schema"}))
+        return StoreError(
+            f"{file} needs the class {self.name}, which is not registered.  To do: import it and call "
+            f"firesteel.register({self.name}) first, or load_model(path, custom=[{names}]), which are all it names "
+            "besides firesteel's; firesteel.models.read_weights(path) reads the weights without them",
+            code="store-class",
+        )
 
 
 def unknown(family: str, given: object, names: Iterable[str], kind: bool = False) -> ConfigError:
