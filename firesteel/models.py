@@ -17,7 +17,7 @@ from firesteel.core.layers import Input, Layer, Table
 from firesteel.core.network import Network
 from firesteel.core.spec import whole
 from firesteel.errors import ConfigError
-from firesteel.extending import known, read_weights
+from firesteel.extending import classes_in, known, read_weights
 from firesteel.graphs.building import Ports
 from firesteel.graphs.freezing import taken
 from firesteel.tables.containers import columns_of
@@ -187,8 +187,12 @@ def _described(network: Network, about: Mapping[str, Any]) -> Model:
     return model
 
 
-def model_from_config(config: Mapping[str, Any]) -> Model:
+def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Model:
     """Return the model that `get_config` described, with weights of its own, which a fit draws.
+
+    Args:
+        config: The description.
+        custom_objects: Classes of your own that it names and that are not registered, by their names.
 
     Raises:
         ConfigError: If it describes none.
@@ -198,28 +202,29 @@ def model_from_config(config: Mapping[str, Any]) -> Model:
     <Sequential of 1 layer, 8 parameters: Dense>
     """
     try:
-        if "network" in config:
-            return _described(Network.from_config(config["network"]), config)
-        given = [layers.get(layer) for layer in config["layers"]]
-        return Sequential(given, name=config.get("name"), dtype=config["dtype"])
+        with known((custom_objects or {}).values()):
+            if "network" in config:
+                return _described(Network.from_config(config["network"]), config)
+            given = [layers.get(layer) for layer in config["layers"]]
+            return Sequential(given, name=config.get("name"), dtype=config["dtype"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"that does not describe a model: {error}", code="config-field") from None
 
 
-def model_from_json(text: str) -> Model:
-    """Return the model that `to_json` described.  Raises ConfigError if it describes none."""
+def model_from_json(text: str, custom_objects: Mapping[str, type] | None = None) -> Model:
+    """Return the model that `to_json` described, as `model_from_config`.  Raises ConfigError if it describes none."""
     try:
         config = json.loads(text)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"that is no JSON: {error}", code="config-field") from None
-    return model_from_config(config)
+    return model_from_config(config, custom_objects)
 
 
 def clone_model(model: Model) -> Model:
     """Return a model of the same layers with weights of its own, which a fit draws.  It is not compiled."""
-    return model_from_config(model.get_config())
+    return model_from_config(model.get_config(), {kind.__name__: kind for kind in classes_in(model.layers)})
 
 
 def load_model(

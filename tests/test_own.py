@@ -20,7 +20,7 @@ from firesteel.initializers import Initializer
 from firesteel.layers import Dense, Layer
 from firesteel.losses import Loss, MeanSquaredError, Standardized
 from firesteel.metrics import RowMetric
-from firesteel.models import Sequential, load_model
+from firesteel.models import Sequential, clone_model, load_model, model_from_json
 from firesteel.optimizers import Adam
 from firesteel.report import RunFolder
 from tests import own
@@ -220,6 +220,16 @@ def test_compile_warns_of_what_is_not_registered_and_load_model_takes_it(tmp_pat
     assert all(array.flags.writeable for array in arrays.values())
     with pytest.raises(StoreError):
         read_weights(own.__file__)
+
+
+@pytest.mark.filterwarnings("ignore:.* not registered")
+def test_a_model_is_cloned_and_described_with_classes_that_are_not_registered():
+    model = own.model()
+    model.build((None, 3))
+    refused(lambda: model_from_json(model.to_json()), "firesteel.register(Scale)", code="config-unknown")
+    named = {kind.__name__: kind for kind in own.ALL}
+    for again in (clone_model(model), model_from_json(model.to_json(), named)):
+        assert again.layers == model.layers
 
 
 def test_a_class_of_the_load_goes_before_a_registered_one(tmp_path, registered):
