@@ -552,24 +552,23 @@ class Model(Composed):
 
     # Use
 
-    def __call__(self, *values: Any, training: bool = False) -> Any:
+    def __call__(self, *values: Any, training: bool | None = None) -> Any:
         """Return what the model makes of values of a graph, as a layer would; of arrays, what it predicts.
 
         The layers and weights become part of the model that is built of what is returned: training one trains both.
 
         Args:
             values: Values, one by one, in a list or a dictionary; or arrays, as `predict` takes them.
-            training: False; in a fit each layer does what it does in training.
+            training: False for layers that do in a fit what they do in use: dropout drops nothing, and batch
+                normalization keeps its averages.
 
         Raises:
             ConfigError: Where the model does not fit the values.
         """
-        if training:
-            raise ConfigError("a model is called as it is in use: leave training= out", code="config-call")
         first = next(iter(values[0].values())) if values and isinstance(values[0], Mapping) else values[0]
         first = first[0] if isinstance(first, list | tuple) and len(first) else first
         if isinstance(first, Tensor | Input):
-            return super().__call__(*values)
+            return super().__call__(*values, training=training)
         return self.predict(values[0] if len(values) == 1 else list(values))
 
     @contextlib.contextmanager

@@ -224,6 +224,7 @@ def layers() -> None:
         ),
         "GaussianDropout": (lambda: [L.Dense(8, "relu"), L.GaussianDropout(0.3), L.Dense(2)], {}),
         "GaussianNoise": (lambda: [L.GaussianNoise(0.2), L.Dense(8, "relu"), L.GaussianNoise(0.1), L.Dense(2)], {}),
+        "InUse": (lambda: [L.Dense(8), L.InUse(L.BatchNormalization()), L.Dense(2)], {}),
         "Input": (lambda: [L.Input((12,)), L.Dense(8, "relu"), L.Dense(2)], {}),
         "LayerNormalization": (lambda: [L.Dense(8), L.LayerNormalization(), L.ReLU(), L.Dense(2)], {}),
         "LeakyReLU": (lambda: [L.Dense(8), L.LeakyReLU(0.2), L.Dense(2)], {}),

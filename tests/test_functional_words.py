@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firesteel.errors import ConfigError, StoreError
-from firesteel.layers import Dense, Dropout, Input
+from firesteel.layers import BatchNormalization, Dense, Dropout, Input
 from firesteel.models import Model, Sequential, clone_model, load_model, model_from_config, model_from_json
 
 X = np.random.default_rng(0).normal(size=(120, 4))
@@ -144,3 +144,42 @@ def test_a_layer_can_be_taken_away_while_there_are_no_weights():
     model.get_weights()
     with pytest.raises(ConfigError, match="weights"):
         model.pop()
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_a_base_that_is_called_in_use_keeps_its_averages_and_drops_nothing(trainable, tmp_path):
+    base = Sequential([Dense(6, "relu", input_dim=4), BatchNormalization(), Dropout(0.5)], name="base")
+    base.compile("adam", "mse")
+    base.fit(X, np.zeros((120, 6)), epochs=2, verbose=0)
+    before, base.trainable = base.get_weights(), trainable
+    x = Input((4,))
+    model = Model(x, Dense(1)(base(x, training=False)))
+    model.compile("adam", "mse")
+    first = model.fit(X, Y, epochs=1, batch_size=120, verbose=0).rows[0]["loss"]
+    again = Model(x, model.outputs)
+    assert first == pytest.approx(float(np.mean((again_before(base, model, before) - Y) ** 2)), rel=1e-4)
+    *moved, mean, variance = base.get_weights()
+    assert np.array_equal(mean, before[4]) and np.array_equal(variance, before[5])
+    assert [np.array_equal(a, b) for a, b in zip(moved, before, strict=False)] == [not trainable] * 4
+    model.save(path := tmp_path / "m.firesteel")
+    loaded = load_model(path)
+    assert loaded.fingerprint() == model.fingerprint() == again.fingerprint()
+    lines = []
+    loaded.summary(print_fn=lines.append)
+    assert "base/dropout (Dropout)" in "".join(lines)
+    for one in (model, loaded):
+        one.fit(X, Y, epochs=1, verbose=0)
+    assert loaded.fingerprint() == model.fingerprint()
+
+
+def again_before(base, model, weights):
+    """Return what the model put out before its fit, whose head was drawn from seed 0."""
+    fresh = clone_model(model)
+    drawn = fresh.get_weights()
+    fresh.set_weights([*weights, *drawn[len(weights) :]])
+    return fresh.predict(X)[:, 0]
+
+
+def test_dropout_in_use_is_refused():
+    with pytest.raises(ConfigError, match="training=True"):
+        Dropout(0.5)(Input((3,)), training=True)

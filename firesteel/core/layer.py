@@ -120,11 +120,11 @@ class Layer(Spec):
         """Return the layer for outputs less a centre; the same one where it learns where they lie."""
         return self
 
-    def __call__(self, *values: Any) -> Any:
+    def __call__(self, *values: Any, training: bool | None = None) -> Any:
         """Return what the layer makes of values of a graph: `Dense(8)(x)`, `Add()([a, b])`."""
         from firesteel.core.layers.calling import called  # which knows layers
 
-        return called(self, values)
+        return called(self, values, training=training)
 
     def __getattr__(self, name: str) -> Any:
         place = vars(self).get("_place")

@@ -222,7 +222,7 @@ class Composed:
 
     # Values
 
-    def __call__(self, *values: Any) -> Any:
+    def __call__(self, *values: Any, training: bool | None = None) -> Any:
         """Return what the model makes of values of a graph, as a layer would.
 
         Its layers and weights become part of the model that is built: training one trains the other.
@@ -239,7 +239,7 @@ class Composed:
             )
         self._share()
         known = {id(one): value for one, value in zip(inputs, given, strict=True)}
-        made = copied(outputs, known, f"{self.name}/")
+        made = copied(outputs, known, f"{self.name}/", training)
         if self._ports is not None and self._ports.keyed:
             return dict(zip([name for name, _ in self._ports.outputs], made, strict=True))
         return made if len(made) > 1 else made[0]

@@ -10,7 +10,7 @@ from firesteel.core.layers import Dropout, Input, dense
 from firesteel.core.layers.heads import Heads
 from firesteel.core.network import Network, Objective
 from firesteel.core.types import Shape
-from firesteel.graphs.names import names_of
+from firesteel.graphs.names import kind_of, names_of
 from firesteel.train.step import SUB_BATCH
 
 
@@ -53,7 +53,7 @@ def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, .
         owners = {part.owner for part in own}
         slices = [where for at, _, _, where in network.layout.slices if at in owners and first]
         count = sum(where.stop - where.start for where in slices)
-        kind = type(node.layer).__name__
+        kind = kind_of(node.layer)
         text = str((None, *shape))
         found.append(Described(f"{names[number]} ({kind})", text, count, reads, owned[node.owner].trainable))
     return found

@@ -4,8 +4,14 @@ import re
 from collections.abc import Iterable, Sequence
 
 from firesteel.core.layer import Automatic
+from firesteel.core.layers.wrapper import InUse
 from firesteel.core.network import Node
 from firesteel.errors import ConfigError
+
+
+def kind_of(layer: object) -> str:
+    """Return the name of a layer's class; of one that is `InUse`, that of the layer inside."""
+    return type(layer.layer if isinstance(layer, InUse) else layer).__name__
 
 
 def kind_name(layer: object) -> str:
@@ -15,7 +21,7 @@ def kind_name(layer: object) -> str:
     >>> kind_name(BatchNormalization())
     'batch_normalization'
     """
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(layer).__name__).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind_of(layer)).lower()
 
 
 def numbered(name: str, taken: Iterable[str]) -> str:

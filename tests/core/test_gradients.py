@@ -62,6 +62,7 @@ from firesteel.core.layers.activation import (
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.heads import Heads, Links
 from firesteel.core.layers.preprocessing import Standardize
+from firesteel.core.layers.wrapper import InUse, Settled
 from firesteel.core.losses import (
     LOSSES,
     BinaryCrossentropy,
@@ -113,6 +114,7 @@ PART_SAMPLES = {
     "Links": [Links((1, 2), ("linear", "softmax")), Links((2, 1), ("softmax", "sigmoid"))],
     "Rescaling": [Rescaling(0.5, 1.0), Rescaling(-2.0)],
     "Selu": [Selu()],
+    "Settled": [Settled(Dropout(0.5)), Settled(GaussianNoise(0.5))],
     "Sigmoid": [Sigmoid()],
     "Silu": [Silu()],
     "Softmax": [Softmax(), Softmax(1)],
@@ -193,6 +195,7 @@ LAYER_SAMPLES = {
     "GaussianDropout": [GaussianDropout(0.3)],
     "GaussianNoise": [GaussianNoise(0.3)],
     "Heads": [Heads((3,), ("softmax",)), Heads((1,), ("linear",))],
+    "InUse": [InUse(Dropout(0.5)), InUse(GaussianNoise(0.5))],
     "Input": [Input((3,)), Input((3, 2))],
     "LayerNormalization": [LayerNormalization(), LayerNormalization(0.1, center=False)],
     "LeakyReLU": [LeakyReLU(), LeakyReLU(0.1)],

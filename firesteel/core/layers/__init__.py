@@ -22,6 +22,7 @@ from firesteel.core.layers.preprocessing import Normalization, Rescaling
 from firesteel.core.layers.regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from firesteel.core.layers.reshaping import Flatten, Input, Permute, RepeatVector, Reshape
 from firesteel.core.layers.table import PiecewiseLinear, Table
+from firesteel.core.layers.wrapper import InUse
 from firesteel.core.spec import Spec, resolver
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "GaussianDropout",
     "GaussianNoise",
     "Heads",
+    "InUse",
     "Input",
     "Layer",
     "LayerNormalization",
@@ -78,6 +80,7 @@ LAYERS: dict[str, Spec] = {
         GaussianDropout(0.5),
         GaussianNoise(0.5),
         Heads((1,), ("linear",)),
+        InUse(Dropout(0.5)),
         Input((1,)),
         LayerNormalization(),
         ELU(),

@@ -13,6 +13,7 @@ from typing import Any
 from firesteel.core.layer import Layer
 from firesteel.core.layers.arithmetic import Arithmetic
 from firesteel.core.layers.reshaping import Flatten, Input, Reshape
+from firesteel.core.layers.wrapper import InUse
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
 
@@ -83,8 +84,21 @@ def flat(values: Sequence[Any]) -> list[Any]:
     return [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
 
 
-def called(layer: Layer, values: Sequence[Any], scope: str = "", owner: Layer | None = None) -> Any:
+def called(
+    layer: Layer,
+    values: Sequence[Any],
+    scope: str = "",
+    owner: Layer | None = None,
+    training: bool | None = None,
+) -> Any:
     """Return what a layer makes of values: a `Tensor`, or a tuple where it makes several.
+
+    Args:
+        layer: The layer.
+        values: What it is called on.
+        scope: The model that is called, as "base/".
+        owner: Whose weights it uses, if not its own.
+        training: False where it does in training what it does in use.
 
     Raises ConfigError for what is no value of a network, and where shapes do not compose.
     """
@@ -96,6 +110,13 @@ def called(layer: Layer, values: Sequence[Any], scope: str = "", owner: Layer | 
     owner, rows = owner or layer, [arg.row for arg in args]
     if isinstance(layer, Flatten) and len(rows[0]) > 1:
         layer = Reshape((math.prod(rows[0]),), name=layer.name)
+    if training:
+        raise ConfigError(
+            f"{_named(layer)} was called with training=True: leave it out, for layers train in fit alone",
+            code="config-call",
+        )
+    if training is False and any(part.random or part.joint for part in layer.parts()):
+        layer = InUse(layer, name=layer.name)
     try:
         if layer.inputs not in (None, rows[0][-1], math.prod(rows[0])):
             raise ConfigError(f"it is for {layer.inputs} inputs", code="config-shape")
@@ -119,13 +140,16 @@ def _named(layer: object) -> str:
     return f"{layer} ({name!r})" if name else str(layer)
 
 
-def copied(outputs: Sequence[Tensor], known: dict[int, Tensor], scope: str) -> list[Tensor]:
+def copied(
+    outputs: Sequence[Tensor], known: dict[int, Tensor], scope: str, training: bool | None = None
+) -> list[Tensor]:
     """Return outputs made of other values, by the same layers with the same weights.
 
     Args:
         outputs: The values.
         known: What stands for values that are not made again, by `id`.
         scope: The model that is called, as "base/".
+        training: False where its layers do in training what they do in use.
 
     Raises:
         ConfigError: Where layers do not fit the other values.
@@ -139,7 +163,7 @@ def copied(outputs: Sequence[Tensor], known: dict[int, Tensor], scope: str) -> l
     for one in sorted(needed.values(), key=lambda value: value.number):
         if id(one) not in known:
             args = [known[id(arg)] for arg in one.args]
-            made = called(one.layer, args, scope + one.scope, one.owner)
+            made = called(one.layer, args, scope + one.scope, one.owner, training)
             same = [other for other in needed.values() if other.number == one.number]
             known |= {id(other): made[other.index] if isinstance(made, tuple) else made for other in same}
     return [known[id(one)] for one in outputs]

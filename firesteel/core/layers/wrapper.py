@@ -1,17 +1,18 @@
 """Layers that contain layers."""
 
 import hashlib
-from dataclasses import field
+from dataclasses import MISSING, field, replace
 from typing import Any
 
 import numpy as np
 
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.dense import Linear
+from firesteel.core.spec import choice
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["Held", "Wrapper"]
+__all__ = ["Held", "InUse", "Wrapper"]
 
 
 class Wrapper(Layer):
@@ -105,3 +106,56 @@ class Held(Layer):
 
     def to_config(self) -> dict[str, Any]:
         return {"type": "Held", "layer": self.layer.to_config(), "sha256": self.sha256}
+
+
+def any_layer(given: Any) -> Layer:
+    """Return a layer that was given as itself, by its name or as its description."""
+    from firesteel.core import layers  # which has this one, too
+
+    found: Layer = given if isinstance(given, Layer) else layers.get(given)
+    return found
+
+
+class InUse(Layer):
+    """Does in training what a layer does in use: dropout drops nothing, batch normalization keeps its averages.
+
+    It is what `layer(x, training=False)` puts into a network.
+
+    Args:
+        layer: The layer.
+
+    >>> InUse("Dropout").parts()
+    (Settled(part=Dropout(rate=0.5)),)
+    """
+
+    layer: Layer = choice(MISSING, any_layer)
+
+    @property
+    def inputs(self) -> int | None:
+        return self.layer.inputs
+
+    def parts(self) -> tuple[Layer, ...]:
+        return tuple([Settled(part) if part.random or part.joint else part for part in self.layer.parts()])
+
+
+class Settled(Layer):
+    """A part of a layer that does in training what it does in use; what it averages over batches stays."""
+
+    part: Layer
+
+    def output_shape(self, *inputs: Shape) -> Any:
+        return self.part.output_shape(*inputs)
+
+    def params(self, *inputs: Shape) -> dict[str, Param]:
+        found = self.part.params(*inputs)
+        return {name: one if one.average is None else replace(one, average=1.0) for name, one in found.items()}
+
+    def apply(self, p: Views, *x: Any, rng: Stream | None = None) -> tuple[Array, Pull]:
+        y, pull = self.part.apply(p, *x)
+
+        def back(d_y: Any, g: Views, wants_x: bool) -> Any:
+            for array in g.values():
+                array.fill(0)  # what is averaged gets no derivative
+            return pull(d_y, g, wants_x)
+
+        return y, back
