@@ -97,6 +97,10 @@ class Composed:
         """What the model is called."""
         return self._name or kind_name(self)
 
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = layer_name(name)
+
     @property
     def _specs(self) -> Sequence[Any]:
         """The layers, as far as they are known."""
