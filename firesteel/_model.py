@@ -189,7 +189,8 @@ class Model(Composed):
             return self._ports.joined(x, "inputs")
         if self.schema is not None and is_table(x):
             return self.schema.encode(*columns_of(x))
-        return np.reshape(x, (len(x), -1)) if np.ndim(x) > 2 and Flatten in map(type, self._specs) else x
+        flattened = getattr(x, "ndim", 3) > 2 and Flatten in map(type, self._specs) and np.ndim(x) > 2
+        return np.reshape(x, (len(x), -1)) if flattened else x
 
     def _drawn(self) -> Array:
         return self.network.init(SEEDS[0])
