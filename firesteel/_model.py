@@ -27,7 +27,7 @@ from firesteel.core.elsewhere import OWN, spelled
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
 from firesteel.core.layers.calling import Tensor
 from firesteel.core.losses import Loss, Standardized
-from firesteel.core.metrics import Metric, by_name, named_metric
+from firesteel.core.metrics import Metric
 from firesteel.core.network import LAYER, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
@@ -40,7 +40,16 @@ from firesteel.graphs.building import check_packed, side_by_side
 from firesteel.graphs.composed import Composed
 from firesteel.graphs.describing import table, trained_by
 from firesteel.graphs.freezing import Trains, held, put_back, taken
-from firesteel.graphs.outputs import OutputsLoss, described, loss_of, metrics_of, only, rules_of
+from firesteel.graphs.outputs import (
+    OutputsLoss,
+    by_name,
+    described,
+    loss_of,
+    metrics_of,
+    named_metric,
+    only,
+    rules_of,
+)
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.containers import columns_of, is_table
 from firesteel.tables.given import NAMES, checked_batch, features_of, is_frame, listed, rows_of, validation_parts

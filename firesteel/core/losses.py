@@ -18,7 +18,7 @@ from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS
 from firesteel.core.layout import ones, row_starts
 from firesteel.core.spec import Spec, choice, flag, later, number, numbers, resolver, word
-from firesteel.core.types import Array
+from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError, DataError
 
 __all__ = [
@@ -166,21 +166,29 @@ class Loss(Spec, kw_only=True):
         0.5
         """
         losses = np.asarray(self.of(y_true, y_pred))
-        weights = floats("sample_weight", 1.0 if sample_weight is None else sample_weight)
-        axes = losses.ndim - weights.ndim
-        try:
-            weights = weights[..., 0] if axes == -1 and weights.shape[-1] == 1 else weights
-            weights = weights.reshape(weights.shape + (1,) * max(axes, 0)) if weights.ndim else weights
-            weights = np.broadcast_to(weights, losses.shape)
-        except ValueError:
-            raise DataError(
-                f"sample_weight has shape {weights.shape}, and the rows {losses.shape}", code="data-shape"
-            ) from None
+        weights = weights_of(sample_weight, losses.shape)
         losses = losses * weights
         if self.reduction in ("none", None):
             return losses
         count = weights.sum() if self.reduction == "mean_with_sample_weight" else losses.size
         return float(losses.sum() if self.reduction == "sum" else losses.sum() / count if count else 0.0)
+
+
+def weights_of(sample_weight: Any, rows: Shape) -> Array:
+    """Return a weight for each row, in the shape of the rows, given one for all, for each, or for each place of the
+    first axes; None means 1.  Raises DataError where shapes do not fit.
+
+    >>> weights_of([[2.0], [3.0]], (2,))
+    array([2., 3.])
+    """
+    weights = floats("sample_weight", 1.0 if sample_weight is None else sample_weight)
+    axes = len(rows) - weights.ndim
+    try:
+        weights = weights[..., 0] if axes == -1 and weights.shape[-1] == 1 else weights
+        weights = weights.reshape(weights.shape + (1,) * max(axes, 0)) if weights.ndim else weights
+        return np.broadcast_to(weights, rows)
+    except ValueError:
+        raise DataError(f"sample_weight has shape {weights.shape}, and the rows {rows}", code="data-shape") from None
 
 
 def floats(name: str, given: Any) -> Array:

@@ -6,9 +6,9 @@ sums; `Ranking` metrics are no sums of rows, and `train/ranking.py` measures the
 Shapes: B rows, O outputs, T target columns, K classes.
 """
 
+import functools
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from typing import Any, ClassVar
 
@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core import losses
-from firesteel.core.elsewhere import meant
 from firesteel.core.layers.activation import log_softmax, softplus
 from firesteel.core.losses import LOSSES, BinaryCrossentropy, Crossentropy, Loss
 from firesteel.core.spec import Spec, choice, flag, integer, number, optional, resolver, word
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, DataError
 
 __all__ = [
     "AUC",
@@ -32,6 +31,7 @@ __all__ = [
     "ConfusionMatrix",
     "CosineSimilarity",
     "F1Score",
+    "FBetaScore",
     "LogLoss",
     "MeanAbsoluteError",
     "MeanLoss",
@@ -136,9 +136,92 @@ class Metric(Spec, kw_only=True):
         """
         raise NotImplementedError
 
-    def result(self, sums: Array, weight: np.float64) -> Value:
-        """Return the value.  sums: (size,).  weight: the sum of the rows' weights."""
-        raise NotImplementedError
+    def result(self, *args: Any) -> Value:
+        """Return the value: `result(sums, weight)`; `result()` is that of the rows that `update_state` was given.
+
+        sums: (size,).  weight: the sum of the rows' weights.  Without rows the value is 0.
+        """
+        if args:
+            raise NotImplementedError
+        return self._so_far()
+
+    def _so_far(self) -> Value:
+        """Return the value of the rows that `update_state` was given."""
+        _, metric, sums, weight = vars(self).get("_seen", (0, self, None, 0.0))
+        return metric.result(sums, weight) if weight else 0.0
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add rows to those whose value `result()` returns.  A fit does not use or change what is added.
+
+        Several outputs are classes that exclude each other, unless a threshold is given; outputs are probabilities
+        unless the metric says otherwise.
+
+        Args:
+            y_true: The targets, (..., O) as y_pred, or class numbers, (...) or (..., 1).
+            y_pred: The outputs, (..., O); (n,) stands for one output.
+            sample_weight: A number, or one for each row, (...) or (..., 1), or for each place of the first axes.
+
+        Raises:
+            DataError: If they are not numbers, or shapes do not fit.
+            ConfigError: If the metric does not go with so many outputs.
+
+        >>> metric = Precision()
+        >>> metric.update_state([0, 1, 1], [0.2, 0.9, 0.4]); metric.update_state([0], [0.8]); metric.result()
+        0.5
+        """
+        p, y, w = paired(y_true, y_pred, sample_weight)
+        if not len(p):
+            return
+        outputs, *before = vars(self).get("_seen", (p.shape[1],))
+        if outputs != p.shape[1]:
+            raise DataError(f"there were {outputs} outputs before: call reset_state first", code="data-shape")
+        vars(self)["_seen"] = (outputs, *self._added(before, p, y, w))
+
+    def _added(self, before: Sequence[Any], p: Array, y: Array, w: Array) -> Sequence[Any]:
+        """Return what is remembered of rows so far: the metric as it is meant for them, the sums and the weight."""
+        metric = self.suited(losses.MeanSquaredError(), p.shape[1])
+        metric.size(p.shape[1])
+        sums, weight = metric.sums(p, y, w), np.float64(w.sum())
+        return (metric, sums + before[1], weight + before[2]) if before else (metric, sums, weight)
+
+    def reset_state(self) -> None:
+        """Forget the rows that `update_state` was given."""
+        vars(self).pop("_seen", None)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Value:
+        """Add rows, as `update_state` does, and return the value of all that were added."""
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
+    def __init_subclass__(cls, kw_only: bool = False) -> None:
+        super().__init_subclass__(kw_only)
+        if "result" in vars(cls):
+            cls.result = so_far(cls.result)  # type: ignore[method-assign]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in self.fields}
+
+
+def so_far(result: Callable[..., Value]) -> Callable[..., Value]:
+    """Return a method `result` that without arguments returns the value of the rows so far."""
+
+    @functools.wraps(result)
+    def found(self: Metric, *args: Any, **given: Any) -> Value:
+        return result(self, *args, **given) if args or given else self._so_far()
+
+    return found
+
+
+def paired(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
+    """Return outputs (B, O), targets (B, T) and weights (B,), float64.  Raises DataError where they do not fit."""
+    p, y = losses.floats("y_pred", y_pred), losses.floats("y_true", y_true)
+    if p.ndim < 2:
+        p, y = p.reshape(-1, 1), (y if y.size == p.size else y[None]).reshape(-1, 1)
+    *rows, outputs = p.shape
+    if y.shape not in (p.shape, p.shape[:-1], (*rows, 1)):
+        raise DataError(f"y_true has shape {y.shape} and y_pred {p.shape}: they do not fit", code="data-shape")
+    weights = losses.weights_of(sample_weight, tuple(rows)).astype(np.float64)
+    return p.reshape(-1, outputs), y.reshape(-1, outputs if y.shape == p.shape else 1), weights.reshape(-1)
 
 
 class RowMetric(Metric):
@@ -183,6 +266,24 @@ class Ranking(Metric):
     def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
         """Return the value of each problem, (K,), from what its groups add up to; NaN where there is none."""
         raise NotImplementedError
+
+    def _added(self, before: Sequence[Any], p: Array, y: Array, w: Array) -> Sequence[Any]:
+        return [*before, (p, y, w)]
+
+    def _so_far(self) -> Value:
+        if not (seen := vars(self).get("_seen", ())[1:]):
+            return 0.0
+        p, y, w = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+        columns = range(p.shape[1] == 2, p.shape[1])
+        values = np.array([self._ranked(p[:, k], labels(p, y)[:, k], w) for k in columns])
+        return float(values.mean(where=~np.isnan(values))) if not np.isnan(values).all() else np.nan
+
+    def _ranked(self, scores: Array, positive: Array, w: Array) -> float:
+        """Return the value of one problem.  scores, positive, w: (B,)."""
+        groups, at = np.unique(-scores, return_inverse=True)
+        yes, no = (np.bincount(at, w * part, len(groups)) for part in (positive, ~positive))
+        total = self.gain(yes, no, yes.cumsum(), no.cumsum()).sum(keepdims=True)
+        return float(self.ratio(total, yes.sum(keepdims=True), no.sum(keepdims=True))[0])
 
 
 # Means over rows
@@ -541,6 +642,24 @@ class Recall(Counted):
         return _ratio(hits, actual)
 
 
+class FBetaScore(Counted):
+    """(1 + beta^2) hits / (beta^2 rows + told): a mean of both in which recall weighs beta times as much.
+
+    beta: 1 for the F1 score, which weighs both alike; above 1 what is missed counts more than what is told wrongly.
+
+    >>> FBetaScore(beta=2.0, class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 11.0]), np.float64(11.0))
+    0.5555555555555556
+
+    Source: van Rijsbergen 1979, chapter 7.
+    """
+
+    beta: float = number(1.0, above=0.0, why="it is what recall weighs for each unit of precision")
+
+    def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
+        square = self.beta * self.beta
+        return _ratio((1 + square) * hits, square * actual + predicted)
+
+
 class F1Score(Counted):
     """2 hits / (rows + told): the harmonic mean of precision and recall.
 
@@ -634,6 +753,7 @@ METRICS: dict[str, Spec] = {
     "cosine_similarity": CosineSimilarity(),
     "f1_score": F1Score(),
     "F1Score": F1Score(),
+    "fbeta_score": FBetaScore(),
     "log_loss": LogLoss(),
     "binary_crossentropy": LogLoss(multi_label=True),
     "bce": LogLoss(multi_label=True),
@@ -662,9 +782,10 @@ METRICS |= {name: MeanLoss(losses.get(name)) for name in LOSSES if name not in M
 class _resolver(resolver):  # noqa: N801  (used as a function)
     def __call__(self, given: Any) -> Any:
         kind = given if isinstance(given, type) else getattr(given, "stands_for", type(given))
-        return (
-            MeanLoss(given, name=getattr(given, "name", None)) if issubclass(kind, Loss) else super().__call__(given)
-        )
+        if issubclass(kind, Loss):
+            return MeanLoss(given, name=getattr(given, "name", None))
+        found = super().__call__(given)
+        return found if found is given else replace(found)  # a registry's own would remember rows for all
 
 
 get = _resolver("a metric", Metric, METRICS)
@@ -696,30 +817,3 @@ def suited(loss: Loss, outputs: int) -> Metric:
     if loss.targets == "class":
         return COUNTED
     return CategoricalAccuracy() if exclusive(loss, outputs) else BinaryAccuracy(middle(loss))
-
-
-ACCURACY = ("accuracy", "acc")
-"""Names of the accuracy that suits the loss."""
-
-
-def named_metric(given: Any, loss: Loss, outputs: int) -> Metric:
-    """Return the metric of a name, or the object itself; "accuracy" is the one that suits the loss."""
-    if isinstance(given, str) and (given in ACCURACY or meant(given, ACCURACY)):
-        return suited(loss, outputs)
-    metric: Metric = get(given)
-    return metric
-
-
-def by_name(given: Sequence[str | Metric], loss: Loss) -> dict[str, str | Metric]:
-    """Return the metrics by their names; the second of a name ends in _1, as in Keras.
-
-    Raises ConfigError for unknown ones.
-    """
-    before, found = Counter[str](), dict[str, str | Metric]()
-    for one in given:
-        checked = named_metric(one, loss, 1)
-        metric = one if isinstance(one, str) else checked
-        name = metric if isinstance(metric, str) else name_of(metric)
-        found[f"{name}_{before[name]}" if before[name] else name] = metric
-        before[name] += 1
-    return found

@@ -6,7 +6,7 @@ Steps are counted over all shards together and from 0; where shards train apart,
 
 import math
 
-from firesteel.core.spec import Spec, choice, flag, number, numbers, resolver
+from firesteel.core.spec import Spec, choice, finite, flag, number, numbers, resolver
 from firesteel.errors import ConfigError
 
 __all__ = [
@@ -29,6 +29,16 @@ class Schedule(Spec):
     def at(self, step: float) -> float:
         """Return the learning rate of a step, counted from 0."""
         raise NotImplementedError
+
+    def __call__(self, step: float) -> float:
+        """Return what `at` returns.  Raises ConfigError for what is no number.
+
+        >>> InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.5)(2)
+        0.05
+        """
+        if not math.isfinite(number := finite(step)):
+            raise ConfigError(f"step={step!r}: it must be a number", code="config-value")
+        return self.at(number)
 
 
 class ExponentialDecay(Schedule):

@@ -1,6 +1,9 @@
 """Every metric against scikit-learn and Keras, and its sums against themselves, however the rows are cut."""
 
+import copy
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +23,13 @@ from firesteel.core.losses import (
     function_of,
 )
 from firesteel.core.metrics import (
+    AUC,
     METRICS,
     AveragePrecision,
     BinaryAccuracy,
     ConfusionMatrix,
     F1Score,
+    FBetaScore,
     LogLoss,
     MeanLoss,
     Precision,
@@ -35,7 +40,7 @@ from firesteel.core.metrics import (
     TopKCategoricalAccuracy,
 )
 from firesteel.core.network import Network, Objective
-from firesteel.errors import ConfigError
+from firesteel.errors import ConfigError, DataError
 from tests.core.test_losses_and_metrics import NAIVE
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
@@ -54,6 +59,7 @@ ORACLES = {  # of probabilities p, one-hot targets y and weights
     "ConfusionMatrix": lambda p, y, w: sk.confusion_matrix(y.argmax(1), p.argmax(1), sample_weight=w).tolist(),
     "CosineSimilarity": lambda p, y, w: np.average(-NAIVE["CosineSimilarity"](p, y), weights=w),
     "F1Score": lambda p, y, w: sk.f1_score(y.argmax(1), p.argmax(1), average="macro", sample_weight=w),
+    "FBetaScore": lambda p, y, w: sk.f1_score(y.argmax(1), p.argmax(1), average="macro", sample_weight=w),
     "LogLoss": lambda p, y, w: sk.log_loss(y, p, sample_weight=w),
     "MeanAbsoluteError": lambda p, y, w: sk.mean_absolute_error(y, p, sample_weight=w),
     "MeanSquaredError": lambda p, y, w: sk.mean_squared_error(y, p, sample_weight=w),
@@ -222,6 +228,15 @@ def test_ratios_of_classes_and_of_labels_are_those_of_scikit_learn(ours, theirs,
         close(value(ours(class_id=k, average=average), p, y), theirs(CLASS, chosen, **LABELS, average=None)[k])
 
 
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted", None])
+def test_recall_weighs_beta_times_as_much_in_the_f_beta_score(beta, average):
+    close(
+        value(FBetaScore(0.2, average, beta=beta), P, MANY),
+        sk.fbeta_score(MANY, P > 0.2, beta=beta, average=average, zero_division=0, sample_weight=W),
+    )
+
+
 def test_one_output_tells_two_classes():
     p, y, w = np.array([0.2, 0.7, 0.9, 0.4]), [0, 0, 1, 1], np.array([1.0, 2.0, 4.0, 8.0])
     loss = "binary_crossentropy"
@@ -324,6 +339,74 @@ def test_r2_loses_as_many_digits_as_the_square_of_mean_over_deviation(ratio, rel
     p, w = y + RNG.normal(0, 0.3, y.shape).astype(np.float32), np.ones(len(y))
     exact = sk.r2_score(y.astype(np.float64) - ratio, p.astype(np.float64) - ratio)
     assert value(R2Score(), p, y, w, "mse") == pytest.approx(exact, rel=rel)
+
+
+# On arrays
+
+
+def in_parts(metric, p, y, w):
+    """What a metric returns of rows that come in three parts."""
+    for rows in (slice(0, 7), slice(7, 8), slice(8, None)):
+        metric.update_state(y[rows], p[rows], w[rows])
+    return metric.result()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_adds_up_rows_that_are_given_to_it(name):
+    metric = metrics.get(name)
+    signs = isinstance(metric, MeanLoss) and metric.loss.targets == "sign"
+    y = 2 * np.eye(K)[CLASS] - 1 if signs else targets(metric)
+    found = in_parts(metric, P, y, W)
+    assert not hasattr(METRICS[name], "_seen")
+    if isinstance(metric, Ranking):
+        scored = sk.roc_auc_score if isinstance(metric, AUC) else sk.average_precision_score
+        expected = np.mean([scored(CLASS == k, P[:, k], sample_weight=W) for k in range(K)])
+    else:
+        expected = value(metric, P, y, W, "mse")
+    close(found, expected)
+    for again in (copy.copy(metric), pickle.loads(pickle.dumps(metric)), replace(metric)):
+        assert again == metric and again.result() == 0.0  # the rows belong to the object, not to the description
+    metric.reset_state()
+    assert metric.result() == 0.0
+    close(metric(y, P, W), expected)
+
+
+def test_rows_of_numbers_are_rows_of_one_output():
+    y, p = np.array([0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.8])
+    for metric, expected in ((Precision(), 0.5), (BinaryAccuracy(), 0.5), (AUC(), 0.75), (AveragePrecision(), 5 / 6)):
+        assert metric(y, p) == metric(y[:, None], p[:, None]) == pytest.approx(expected)
+        assert type(metric)()(y.tolist(), p.tolist()) == pytest.approx(expected)
+    assert AUC()([0, 1, 1, 0], np.stack([1 - p, p], axis=1)) == 0.75
+    assert np.isnan(AUC()([1, 1], [0.1, 0.2])) and Precision()([], []) == 0.0
+
+
+def test_rows_of_more_axes_are_rows():
+    y, p = MANY.reshape(5, 12, K), P.reshape(5, 12, K)
+    close(metrics.MeanAbsoluteError()(y, p), np.abs(P - MANY).mean())
+    by_first = np.repeat(W[:5], 12)
+    close(metrics.MeanAbsoluteError()(y, p, W[:5]), np.average(np.abs(P - MANY).mean(axis=1), weights=by_first))
+    close(metrics.SparseCategoricalAccuracy()(CLASS.reshape(5, 12), p), np.mean(P.argmax(axis=1) == CLASS))
+
+
+@pytest.mark.parametrize(
+    "given, code",
+    [
+        (([0, 1], [[0.1], [0.2], [0.3]]), "data-shape"),
+        (([[0, 1]], [[0.1, 0.2, 0.3]]), "data-shape"),
+        (([0, 1], ["a", "b"]), "data-text"),
+        (([0, 1], [0.1, 0.2], [1.0, 2.0, 3.0]), "data-shape"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(given, code):
+    metric = Recall()
+    with pytest.raises(DataError) as caught:
+        metric.update_state(*given)
+    assert caught.value.code == code and metric.result() == 0.0
+    metric.update_state([0, 1], [0.1, 0.9])
+    with pytest.raises(DataError, match="call reset_state first"):
+        metric.update_state(CLASS, P)
+    with pytest.raises(ConfigError, match="the network tells 4 classes"):
+        Recall(class_id=9)(CLASS, P)
 
 
 # Fields

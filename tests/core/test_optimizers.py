@@ -126,6 +126,9 @@ def test_every_schedule_gives_the_rates_of_keras(kind, arguments, settings, expe
     schedule = getattr(schedules, kind)(*arguments, **settings)
     assert [schedule.at(step) for step, _ in expected] == pytest.approx([rate for _, rate in expected], rel=1e-6)
     assert schedules.get(json.loads(json.dumps(schedule.to_config()))) == schedule
+    assert schedule(np.array(3)) == schedule.at(3)
+    with pytest.raises(ConfigError, match="step='3': it must be a number"):
+        schedule("3")
     stretched = SGD(schedule).scaled(3.0, 2.0)
     assert stretched.rate(4) == 3.0 * schedule.at(6.0)
     assert optimizers.get(json.loads(json.dumps(stretched.to_config()))) == stretched

@@ -14,7 +14,9 @@ from firesteel.models import Sequential, load_model
 pytestmark = pytest.mark.filterwarnings("ignore:.* not registered")  # the metrics of a user's own below
 LARGER = {
     **dict.fromkeys(["auc", "AUC", "average_precision", "binary_accuracy", "categorical_accuracy"], True),
-    **dict.fromkeys(["f1_score", "F1Score", "precision", "Precision", "r2_score", "recall", "Recall"], True),
+    **dict.fromkeys(
+        ["f1_score", "F1Score", "fbeta_score", "precision", "Precision", "r2_score", "recall", "Recall"], True
+    ),
     **dict.fromkeys(["sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy"], True),
     **dict.fromkeys(["top_k_categorical_accuracy", "accuracy", "acc", "cosine_similarity"], True),
     **dict.fromkeys(["log_loss", "binary_crossentropy", "categorical_crossentropy"], False),
