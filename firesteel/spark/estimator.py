@@ -15,10 +15,10 @@ from pyspark.ml.regression import Regressor
 from firesteel.core import losses, metrics
 from firesteel.core.layers import Dense, Normalization
 from firesteel.core.losses import Standardized
-from firesteel.core.network import Network, Objective
+from firesteel.core.network import Objective
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Model
-from firesteel.spark.fitting import Design, NetworkEstimator
+from firesteel.spark.fitting import Design, NetworkEstimator, network_of
 from firesteel.spark.model import NeuralNetworkClassifierModel, NeuralNetworkRegressorModel
 from firesteel.spark.params import ClassifierParams, check_words, with_params
 from firesteel.spark.planning import FitPlan, wrong
@@ -66,7 +66,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         last = Dense(classes, "softmax", kernel_regularizer=plan.penalty)
         layers = (*plan.front, *(plan.whole or (*plan.hidden, last)))
         loss = plan.loss or losses.get("sparse_categorical_crossentropy")
-        network = Network.chain(layers, survey.width)
+        network = network_of(layers, survey.width)
         if plan.whole and plan.loss is None and network.outputs == 1:
             loss = losses.get("binary_crossentropy")
         NeuralNetworkClassifierModel.check(network)
@@ -186,7 +186,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
         outputs = plan.sizes[-1] if plan.sizes else survey.targets
         last = Dense(outputs, loss.natural, kernel_regularizer=plan.penalty)
         layers = (*plan.front, *(plan.whole or (*plan.hidden, last)))
-        design = Design(layers, Network.chain(layers, survey.width), loss)
+        design = Design(layers, network_of(layers, survey.width), loss)
         return self._check(design, plan, survey, source.names)
 
     def _summarized(self, history: History, network: Model, engine: Engine) -> RegressionSummary:

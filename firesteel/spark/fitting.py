@@ -24,7 +24,7 @@ from firesteel.core.losses import Loss, Standardized
 from firesteel.core.network import Network, Objective
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, SparkJobError
-from firesteel.models import Model, Sequential
+from firesteel.models import Model, Sequential, clone_model
 from firesteel.search.linear import Comparison, compare
 from firesteel.search.members import fit_members
 from firesteel.spark.checkpoints import SparkCheckpoints
@@ -52,11 +52,30 @@ from firesteel.train.source import Survey, check_targets
 class Design:
     """What is trained: `layers`, as a network without scaling, with a loss.  names: of the classes."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer | Model, ...]
     network: Network
     loss: Loss
     names: list[str] | None = None
     class_weight: tuple[float, ...] | None = None
+
+
+def network_of(layers: Sequence[Layer | Model], inputs: int) -> Network:
+    """Return the network of layers, one of which may be a model, for rows of so many numbers.
+
+    Raises ConfigError where they do not go together.
+    """
+    if not any(isinstance(one, Model) for one in layers):
+        return Network.chain(layers, inputs)  # type: ignore[arg-type]
+    made = Sequential(list(map(_anew, layers)))
+    if made._inputs not in (None, inputs):
+        what = f"the model takes {made._inputs} features, and the rows have {inputs}"
+        raise wrong("layers", "...", what)
+    return made._network_for(inputs)
+
+
+def _anew(layer: Layer | Model) -> Layer | Model:
+    """Return a layer or model as another object: of one that two networks have in common they share the weights."""
+    return clone_model(layer) if isinstance(layer, Model) else copy.copy(layer)
 
 
 class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]):
@@ -176,7 +195,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
             layers = layers if plan.front else (Normalization(), *layers)
             if loss.targets == "real" and parts and isinstance(parts[-1], Linear):
                 layers, loss = (*layers, Normalization(invert=True, bounds=plan.bounds)), Standardized(loss)
-        network = Sequential(list(map(copy.copy, layers)))  # or members would have the weights of one
+        network = Sequential(list(map(_anew, layers)))
         network.build((None, design.network.inputs))
         network.compile(plan.paced(rows), loss, list(self.METRICS))
         return network

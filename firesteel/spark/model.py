@@ -27,7 +27,7 @@ from firesteel.spark import tables, worker
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import DIRECT, Frame, scoring
-from firesteel.spark.params import ClassifierParams, NetworkParams, with_params
+from firesteel.spark.params import ClassifierParams, NetworkParams, check_ports, with_params
 from firesteel.spark.parcel import ship
 from firesteel.spark.storage import ModelReader, ModelWriter
 from firesteel.spark.summary import ClassificationSummary, RegressionSummary, TrainingSummary
@@ -67,6 +67,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     @classmethod
     def check(cls, network: Network) -> None:
         """Raise ConfigError unless the network's outputs are what this stage gives."""
+        check_ports(network, "predict")
 
     def hold(self, network: Model, about: Mapping[str, Any]) -> None:
         """Take a network, and what is known of its columns: their names, and whether zeros are left out there.
@@ -311,6 +312,7 @@ class NeuralNetworkClassifierModel(
     @classmethod
     def check(cls, network: Network) -> None:
         """Raise ConfigError unless the network ends in softmax, or in one sigmoid."""
+        super().check(network)
         last = network.parts[-1] if network.parts else None
         if not isinstance(last, Softmax) and not (isinstance(last, Sigmoid) and network.outputs == 1):
             raise ConfigError(

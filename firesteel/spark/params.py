@@ -6,6 +6,7 @@ What the values mean for a network is decided in `estimator.py`.
 """
 
 import inspect
+import json
 import math
 import os
 import re
@@ -19,7 +20,10 @@ from pyspark.ml.param.shared import HasSeed, HasStandardization, HasWeightCol
 from firesteel.core import layers
 from firesteel.core.elsewhere import nearest
 from firesteel.core.layers import Layer
+from firesteel.core.layers.heads import Heads
+from firesteel.core.network import Network
 from firesteel.errors import ConfigError
+from firesteel.models import Model, model_from_config
 from firesteel.tables import policy
 from firesteel.tables.policy import AUTOMATIC
 from firesteel.tables.weights import class_number
@@ -84,15 +88,51 @@ def to_sizes(value: Any) -> list[int]:
     return found
 
 
-def to_layers(value: Any) -> list[Any]:
-    """Return layer sizes as integers, or layers as their configurations."""
+def to_layers(value: Any) -> Any:
+    """Return layer sizes as integers, layers as their configurations, or a model as its own if it is no chain."""
+    if isinstance(value, Model):
+        if value._inputs is None and any(isinstance(one, Model) for one in value.layers):
+            raise TypeError("the inputs of this model are unknown: begin it with an Input, or give input_dim=")
+        value = value.get_config()
+    if isinstance(value, Mapping):
+        network = value.get("network", value)
+        return to_layers(network["layers"]) if "layers" in network else to_graph(value)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise TypeError("it takes a list of sizes, from the inputs to the outputs, or a list of firesteel's layers")
+        raise TypeError(
+            "it takes a list of sizes, from the inputs to the outputs, a list of firesteel's layers, or a model"
+        )
     if all(isinstance(item, Layer | Mapping) for item in value):
         return [layers.get(item).to_config() for item in value]
     if len(value) < 2:
         raise TypeError("sizes go from the inputs to the outputs, so there must be two at least")
     return to_sizes(value)
+
+
+def to_graph(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a model of one input and one output that is no chain."""
+    model = model_from_config(value)
+    check_ports(model.network, "fit")
+    if model.network.dtype != "float32":
+        raise TypeError(f"stages train in float32, and this model is {model.network.dtype}")
+    found: dict[str, Any] = json.loads(model.to_json())
+    return found
+
+
+def check_ports(network: Network, verb: str) -> None:
+    """Raise ConfigError for a network of several inputs or outputs.
+
+    Args:
+        network: The network.
+        verb: What the model itself can do with a DataFrame of them.
+    """
+    last, inputs = network.layers[-1], len(network.entries)
+    outputs = len(last.sizes) if isinstance(last, Heads) else 1
+    if (inputs, outputs) != (1, 1):
+        raise ConfigError(
+            f"a stage takes a model of one input and one output, and this one has {inputs} and {outputs}: call it "
+            f"on the frame by itself, model.{verb}(df, features={{...}}{', label={...}' if verb == 'fit' else ''})",
+            code="config-layers",
+        )
 
 
 def to_class_weights(value: Any) -> Any:
@@ -195,7 +235,9 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
             model.  If it is not set, the rows decide: 64 and 64 below 2,000 rows, else 256 and 256, the first of
             them fewer where it would have more than 2^24 weights, and 64 at least.
         layers: the whole network, in place of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10],
-            or a list of firesteel's layers, such as [Dense(64, "relu"), Dense(10, "softmax")].
+            or a list of firesteel's layers, such as [Dense(64, "relu"), Dense(10, "softmax")], or a model of one
+            input and one output, such as Model(inputs, outputs): its layers are taken, and not its weights, which
+            each fit draws anew; one network is trained of a model that is no chain, not several members.
         activation: activation of the hidden layers, by firesteel's name for it, such as relu, gelu or tanh.
         dropout: share of the units of each hidden layer that is dropped at random in training, in [0, 1); none is
             with l-bfgs, unless this is set.

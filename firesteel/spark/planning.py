@@ -4,17 +4,19 @@
 `fitting.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, optimizers
 from firesteel.core.elsewhere import meant
-from firesteel.core.layers import Dense, Dropout, Layer, Table
+from firesteel.core.layers import Dense, Dropout, Layer, Reshape, Table
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
 from firesteel.errors import ConfigError
+from firesteel.models import Model, model_from_config
 from firesteel.spark import tables
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.failures import alive, session_of
@@ -46,7 +48,7 @@ class FitPlan:
     columns: Columns
     hidden: tuple[Layer, ...]
     sizes: tuple[int, ...] | None
-    whole: tuple[Layer, ...] | None
+    whole: tuple[Layer | Model, ...] | None
     penalty: L1L2 | None
     optimizer: Optimizer
     rate: float
@@ -162,13 +164,13 @@ class PlannedStage(NetworkParams):
         front = front if front.inputs else schema.layer(front)
         return replace(made, whole=layers, front=(front,), bounds=source.ends if survey.targets == 1 else None)
 
-    def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer, ...] | None]:
-        """Return the Param `layers` as sizes, or as layers."""
+    def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer | Model, ...] | None]:
+        """Return the Param `layers` as sizes, or as layers, of which one may be a model."""
         given = self._if_set("layers")
         if given is None:
             return None, None
         both = [name for name in ("hiddenLayers", "dropout") if self.isSet(name)]
-        if isinstance(given[0], int):
+        if isinstance(given, list) and isinstance(given[0], int):
             if "hiddenLayers" in both:
                 raise wrong("layers", given, "hiddenLayers is set too: set one of them")
             return tuple(given), None
@@ -177,7 +179,11 @@ class PlannedStage(NetworkParams):
             raise wrong(
                 "layers", "...", f"layers decide everything, and {', '.join(both)} is set too: set one of them"
             )
-        return None, tuple(layer_words.get(item) for item in given)
+        if isinstance(given, list):
+            return None, tuple(layer_words.get(item) for item in given)
+        model = model_from_config(given)
+        shape = model.network.entries[0]
+        return None, (model,) if len(shape) == 1 else (Reshape(shape), model)
 
     def _rate(self) -> float:
         rate, step = self.getOrDefault("learningRate"), self._if_set("stepSize")
@@ -204,6 +210,8 @@ class PlannedStage(NetworkParams):
             split = self._number("validationFraction")
         if held is not None and split:
             raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
+        if members > 1 and isinstance(self._if_set("layers"), Mapping):
+            raise wrong("members", members, "layers are a model that is no chain, and only chains are averaged")
         if members > 1 and (held is not None or split):
             raise wrong(
                 "members",
@@ -263,6 +271,8 @@ class PlannedStage(NetworkParams):
 
     def _alone(self, columns: Columns) -> str | None:
         """Return why one network is trained where nobody says how many; None where the rows decide it."""
+        if isinstance(self._if_set("layers"), Mapping):
+            return "layers are a model that is no chain"
         if self.getOrDefault("validationFraction") != AUTOMATIC or columns.held is not None:
             return "rows are held out for all"
         return "earlyStoppingRounds is 0" if self.getOrDefault("earlyStoppingRounds") == 0 else None
