@@ -2,8 +2,9 @@
 
 `local[2]` with firesteel's session, of 1 GB for the words.  Words are made by Spark, and half of them occur once:
 `profile` looks at them, counts those of columns that are not nearly all different, and learns the schema; `fit` then
-trains a small network for one pass, and scores.  The wide table is read from Parquet: nine in ten columns are
-numbers, every eleventh of the others is a date.  `python -m benchmarks.columns words 1e8 1e8 profile` runs one case.
+trains a small network for one pass, and scores.  The wide table is read from Parquet into many partitions, trained on
+for one pass and scored there: nine in ten columns are numbers, every eleventh of the others is a date.
+`python -m benchmarks.columns words 1e8 1e8 profile` runs one case, and `wide 2000 10000 200` the wide table.
 """
 
 import json
@@ -146,7 +147,8 @@ def main() -> None:
     print(f"  {'':36} {'s':>6} {'scoring s':>9} {'driver':>6} {'JVM':>6} {'worker':>6}  left out")
     for kind, rows, count, how in CASES:
         found = run(kind, rows, count, how)
-        shown = f"{float(rows):,.0f} rows, {float(count):,.0f} {'words, ' + how if kind == 'words' else 'columns'}"
+        what = f"words, {how}" if kind == "words" else f"columns in {how}"
+        shown = f"{float(rows):,.0f} rows, {float(count):,.0f} {what}"
         left = "; ".join(f"{name}: {why}" for name, why in list(found["left out"].items())[:3])
         sizes = " ".join(f"{found[name]:6.0f}" for name in ("python", "jvm", "worker"))
         print(f"  {shown:36} {found['seconds']:6.0f} {found.get('scoring', 0.0):9.0f} {sizes}  {left}", flush=True)

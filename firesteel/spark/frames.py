@@ -26,7 +26,7 @@ from pyspark.sql.types import BooleanType, DateType, NumericType, StringType, Ti
 
 from firesteel.core.centre import UNCENTRED, Centre
 from firesteel.core.network import Network
-from firesteel.core.types import Array
+from firesteel.core.types import Array, cached_property
 from firesteel.errors import DataError
 from firesteel.graphs.building import Ports, side_by_side
 from firesteel.spark import packing, tables, worker
@@ -157,8 +157,7 @@ class Frame:
                 categories = tuple(name for name, kind in columns.kinds if kind == "category")
                 self.raw = RawColumns(tuple(columns.features) if columns.raw else (), kinds, categories, text=text)
             leading = table.leading(IDENTIFYING, LEADING)
-            leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
-            self.surveying = self._selected("float64", True, leads)
+            self.leads = {f"where{number}": F.col(quoted(name)) for number, name in enumerate(leading)}
             self.reading = packing.ReadOptions(dtype, self.hold, None, columns.skip, tuple(leading))
             self.ends: tuple[float, float] | None = None
             self.holding: tuple[float, int] | None = None
@@ -168,8 +167,13 @@ class Frame:
             self.candidates: tuple[Any, Any, int] | None = None
             self.surveyed: Survey | None = None
             self.middle: tuple[float, ...] | None = None
-            self.narrow, self.counted = False, -1
+            self.narrow, self.counted, self.gathered = False, -1, False
             ship(frame.sparkSession)
+
+    @cached_property
+    def surveying(self) -> DataFrame:
+        """The columns to look at, and those that identify a row."""
+        return self._selected("float64", True, self.leads)
 
     @property
     def split(self) -> float:
@@ -274,6 +278,7 @@ class Frame:
         network, schema, labels: of the model that reads them.  Rows with gaps are left out.
         Raises DataError where there are none, or where columns are not what the model takes.
         """
+        self._gather()
         raw, parts = self.raw, dict(self.parts)
         if raw is not None and schema is not None:
             read, columns = tables.scored(self.table, schema)
@@ -302,8 +307,15 @@ class Frame:
             self.counted = int(self._tallied(HoldOut(policy.SHARE)).rows.sum())
         return self.counted
 
+    def _gather(self) -> None:
+        """Bring few rows of very many columns together in few partitions, once."""
+        names = self.columns.features
+        if not self.gathered and isinstance(names, tuple):
+            self.frame, self.gathered = tables.gathered(self.frame, len(names)), True
+
     def _learn(self) -> None:
         """Learn what raw columns become, and the words of a label of text."""
+        self._gather()
         if self.raw is None or self.reading.raw is not None:
             return
         frame = self.frame.select(*(one.alias(name) for name, one in self.parts.items() if name in (RAW, LABEL)))

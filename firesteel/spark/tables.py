@@ -274,6 +274,22 @@ def struct(columns: Sequence[str | Column]) -> Column:
     return F.struct(*(one.alias(f"c{number}") for number, one in enumerate(made)))
 
 
+def gathered(frame: DataFrame, columns: int) -> DataFrame:
+    """Return rows of very many columns in no more partitions than their values are worth, by a job that counts them.
+
+    For each task Spark compiles such rows anew, which takes seconds for 10,000 columns.  No row changes, and which
+    partition it is in decides nothing.  Other rows come back as they are.
+    """
+    if columns < WIDE:
+        return frame
+    counted = collect(frame.agg(F.count(F.lit(1)).alias("rows")), "firesteel: counting the rows")
+    return frame.coalesce(max(1, -(-counted.column("rows")[0].as_py() * columns // TASK_VALUES)))
+
+
+WIDE, TASK_VALUES = 1_000, 2_000_000
+"""From so many columns on a task has at least so many values, 16 MB of doubles."""
+
+
 def arguments(columns: Sequence[str | Column]) -> list[Column]:
     """Return raw columns as arguments of a function: each by itself, which is faster, or many as one struct."""
     if len(columns) > MOST_ARGUMENTS:

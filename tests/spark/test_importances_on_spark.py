@@ -67,6 +67,7 @@ def test_rows_on_any_partitions_and_in_arrays_have_the_same_bits(frame, model, m
     assert model.network.importances(*columns_of_arrays()) == found
     monkeypatch.setattr("firesteel.spark.model.MOST_ROWS", 100)
     some = model.importances(frame)
+    monkeypatch.setattr("firesteel.spark.tables.WIDE", 1)  # many columns: rows are brought together
     assert some.sampled == 100 and model.importances(frame.repartition(7)) == some
     monkeypatch.setattr("firesteel.spark.model.MOST_ROWS", model.summary.heldOut)
     assert model.importances(frame) == model.importances(), "the smallest keys are those that were held out"

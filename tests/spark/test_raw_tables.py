@@ -269,6 +269,35 @@ def test_many_columns_go_to_python_as_one_and_before_spark_4_1_by_pandas(frame, 
     assert fitted.transform(frame).select("count", "probability").collect() == wanted
 
 
+@pytest.fixture(scope="module")
+def wide(spark):
+    """Sixty rows of 300 columns: numbers with nulls, whole numbers, words, dates and a label."""
+    kinds = (
+        "if((id + {0}) % 7 = 0, null, sin(id * {0} + 1))",
+        "id * {0} % 11",
+        "concat('k', id * {0} % 5)",
+        "date_add(date'2020-01-01', int(id * {0} % 90))",
+    )
+    columns = [f"{kinds[min(3, n % 100)].format(n)} as c{n}" for n in range(300)]
+    return spark.range(0, 60, 1, 4).selectExpr("if(id % 5 < 2, 'a', 'b') as label", *columns).persist()
+
+
+def test_few_rows_of_very_many_columns_have_their_bits_from_few_tasks(wide, monkeypatch):
+    def fitted(partitions):
+        sources.clear()
+        network = NeuralNetworkClassifier(labelCol="label", **SHORT).fit(wide.repartition(partitions)).network
+        return network.fingerprint(), len(sources[0].reports)
+
+    sources, checked = [], Frame._checked
+    monkeypatch.setattr(Frame, "_checked", lambda *given: sources.append(given[0]) or checked(*given))
+    bits, tasks = fitted(9)
+    assert tasks == 9
+    monkeypatch.setattr(tables, "WIDE", 300)
+    for values, most in ((300 * 20, 3), (300, 9)):
+        monkeypatch.setattr(tables, "TASK_VALUES", values)
+        assert fitted(9) == (bits, most)
+
+
 def test_days_begin_where_they_did_in_training_whatever_the_session_says(spark, frame):
     settings = {"labelCol": "late", "inputCols": ["at", "carrier"], **SHORT}
     zone = spark.conf.get("spark.sql.session.timeZone")
