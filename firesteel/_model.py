@@ -35,21 +35,12 @@ from firesteel.errors import ConfigError, DataError, StoreError
 from firesteel.extending import check_fields, must_be_registered, read_weights, warn_of_unregistered
 from firesteel.fast.blas import steady
 from firesteel.fast.threads import threads
+from firesteel.graphs import outputs as ends
 from firesteel.graphs.adapting import centred, normalized
 from firesteel.graphs.building import check_packed, side_by_side
 from firesteel.graphs.composed import Composed
 from firesteel.graphs.describing import table, trained_by
 from firesteel.graphs.freezing import Trains, held, put_back, taken
-from firesteel.graphs.outputs import (
-    OutputsLoss,
-    by_name,
-    described,
-    loss_of,
-    metrics_of,
-    named_metric,
-    only,
-    rules_of,
-)
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.containers import columns_of, is_table
 from firesteel.tables.given import NAMES, checked_batch, features_of, is_frame, listed, rows_of, validation_parts
@@ -130,6 +121,7 @@ class Model(Composed):
         loss: str | Loss | None = None,
         metrics: Any = None,
         loss_weights: Any = None,
+        weighted_metrics: Any = None,
     ) -> None:
         """Set the optimizer, the loss and the metrics to report, each by name or as an object.
 
@@ -138,33 +130,43 @@ class Model(Composed):
             loss: Is minimized.  A model of several outputs has one for each: a dictionary by their names, or a list.
             metrics: Are reported, a list; of several outputs a dictionary of lists, or a list of lists.
             loss_weights: What the losses of several outputs are multiplied by, before they are added; 1 if None.
+            weighted_metrics: Further metrics; rows' weights count in all of them.
 
         Raises:
             ConfigError: For unknown ones, with the nearest name that exists.
         """
         if loss is None:
             raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
-        chosen = optimizers.get(optimizer)
+        chosen, names = optimizers.get(optimizer), [] if self._ports is None else [n for n, _ in self._ports.outputs]
+        if weighted_metrics is not None:
+            metrics = ends.both_metrics(names, metrics, weighted_metrics)
         if self._ports is not None and self._heads is not None:
-            names = [name for name, _ in self._ports.outputs]
-            several = loss_of(names, self._heads, loss, loss_weights)
-            how = CompileSettings(chosen, several, metrics_of(several, metrics))
+            several = ends.loss_of(names, self._heads, loss, loss_weights)
+            how = CompileSettings(chosen, several, ends.metrics_of(several, metrics))
         else:
             if self._ports is not None:
-                loss, metrics = (only(self._ports, one, what) for one, what in ((loss, "loss"), (metrics, "metrics")))
+                loss, metrics = (
+                    ends.only(self._ports, one, what) for one, what in ((loss, "loss"), (metrics, "metrics"))
+                )
             function, measured = losses.get(loss), listed("metrics", metrics)
-            how = CompileSettings(chosen, function, by_name(measured, function))
+            how = CompileSettings(chosen, function, ends.by_name(measured, function))
         if OWN:
             warn_of_unregistered(self._specs, chosen, how.loss, list(how.metrics.values()))
         self._how, self._scored, self._state = how, None, None
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> "Model":
+        """Return the model that `get_config` described; `firesteel.models.model_from_config` has the arguments."""
+        made: Model = importlib.import_module("firesteel.models").model_from_config(config, custom_objects)
+        return made
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile` was given, as JSON-able descriptions; None before."""
         if self._how is None:
             return None
         optimizer, loss, measured = self._how
-        if isinstance(loss, OutputsLoss):
-            return {"optimizer": optimizer.to_config(), **described(loss, measured)}
+        if isinstance(loss, ends.OutputsLoss):
+            return {"optimizer": optimizer.to_config(), **ends.described(loss, measured)}
         configs = [metric if isinstance(metric, str) else metric.to_config() for metric in measured.values()]
         return {"optimizer": optimizer.to_config(), "loss": loss.to_config(), "metrics": configs}
 
@@ -219,8 +221,8 @@ class Model(Composed):
         if self._ports is None or y is None:
             return y
         loss = self.settings.loss
-        if not isinstance(loss, OutputsLoss):
-            return only(self._ports, y, "outputs")
+        if not isinstance(loss, ends.OutputsLoss):
+            return ends.only(self._ports, y, "outputs")
         return self._ports.joined(y, "outputs", [at.stop - at.start for at in loss.targets_at])
 
     @property
@@ -307,7 +309,9 @@ class Model(Composed):
                 "from zero with one that is: make a new one for it",
                 code="config-loss",
             )
-        suited = tuple([(name, named_metric(metric, loss, network.outputs)) for name, metric in measured.items()])
+        suited = tuple(
+            [(name, ends.named_metric(metric, loss, network.outputs)) for name, metric in measured.items()]
+        )
         self._scored = Objective(network, loss, suited)
         return self._scored
 
@@ -719,7 +723,7 @@ class Model(Composed):
         shuffle: bool,
         whose: str = "",
     ) -> Source:
-        rules = () if self._ports is None else rules_of(self.settings.loss)
+        rules = () if self._ports is None else ends.rules_of(self.settings.loss)
         if is_frame(x):
             if y is not None or sample_weight is not None or not shuffle:
                 raise ConfigError(
@@ -749,7 +753,7 @@ class Model(Composed):
                 "packed rows have their columns, weights and validation rows already: name them in pack(...)",
                 code="config-packed",
             )
-        check_packed(self._ports, rules_of(self.settings.loss), getattr(source, "columns", None))
+        check_packed(self._ports, ends.rules_of(self.settings.loss), getattr(source, "columns", None))
         if source.dtype != self._dtype:
             raise ConfigError(
                 f"these rows were packed as {source.dtype}, and the network is {self._dtype}: pack(..., "

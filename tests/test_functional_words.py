@@ -183,3 +183,20 @@ def again_before(base, model, weights):
 def test_dropout_in_use_is_refused():
     with pytest.raises(ConfigError, match="training=True"):
         Dropout(0.5)(Input((3,)), training=True)
+
+
+def test_weighted_metrics_are_further_metrics():
+    model = Sequential([Dense(2, "softmax", input_dim=4)])
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], weighted_metrics=["log_loss"])
+    assert model.metrics_names == ["loss", "accuracy", "log_loss"]
+    x = Input((4,))
+    two = Model(x, {"a": Dense(1)(x), "b": Dense(1)(x)})
+    two.compile("adam", {"a": "mse", "b": "mse"}, {"a": ["mae"]}, weighted_metrics={"b": ["mae"]})
+    assert two.metrics_names == ["loss", "a_loss", "a_mae", "b_loss", "b_mae"]
+    with pytest.raises(ConfigError, match="outputs are called a, b"):
+        two.compile("adam", "mse", weighted_metrics={"c": ["mae"]})
+
+
+def test_a_model_is_made_of_its_description():
+    model = models()["graph"]
+    assert Model.from_config(model.get_config()).to_json() == model.to_json()

@@ -205,7 +205,7 @@ def metrics_of(loss: OutputsLoss, given: Any) -> dict[str, Metric]:
     for number, metrics in enumerate(by_output(loss.names, asked, "metrics")):
         own, outputs, targets = loss.losses[number], loss.ends.slices[number], loss.targets_at[number]
         size = loss.ends.sizes[number]
-        listed = metrics if isinstance(metrics, list | tuple) else [] if metrics is None else [metrics]
+        listed = _listed(metrics)
         wanted: dict[str, tuple[Any, Metric]] = {"loss": (None, MeanLoss(own).suited(own, size))} if several else {}
         wanted |= {name: (one, named_metric(one, own, size)) for name, one in by_name(listed, own).items()}
         for name, (one, metric) in wanted.items():
@@ -217,6 +217,20 @@ def metrics_of(loss: OutputsLoss, given: Any) -> dict[str, Metric]:
             place = ((outputs.start, outputs.stop), (targets.start, targets.stop))
             found[f"{loss.names[number]}_{name}" if several else name] = OutputMetric(metric, own, *place, one)
     return found
+
+
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
+
+
+def both_metrics(names: Sequence[str], first: Any, more: Any) -> list[Any]:
+    """Return the metrics of both, for each of several outputs or, where there is one, as a list."""
+    names = list(names) or ["output"]
+    if len(names) < 2 and not isinstance(first, Mapping) and not isinstance(more, Mapping):
+        return [*_listed(first), *_listed(more)]
+    pairs = zip(by_output(names, first, "metrics"), by_output(names, more, "weighted_metrics"), strict=True)
+    both = [[*_listed(one), *_listed(other)] for one, other in pairs]
+    return both if len(names) > 1 else both[0]
 
 
 def described(loss: OutputsLoss, metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,6 +249,8 @@ def described(loss: OutputsLoss, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def only(ports: Any, given: Any, what: str) -> Any:
     """Return what was given for the only output of a model: by its name, or as it is."""
+    if what == "loss" and isinstance(given, list | tuple) and len(given) == 1:
+        return given[0]
     if ports is None or not isinstance(given, Mapping) or "type" in given:
         return given
     return by_output([name for name, _ in ports.outputs], given, what)[0]
