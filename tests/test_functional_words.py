@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firesteel.errors import ConfigError, StoreError
-from firesteel.layers import BatchNormalization, Dense, Dropout, Input
+from firesteel.layers import BatchNormalization, Dense, Dropout, Input, Permute, Reshape, Softmax
 from firesteel.models import Model, Sequential, clone_model, load_model, model_from_config, model_from_json
 
 X = np.random.default_rng(0).normal(size=(120, 4))
@@ -200,3 +200,33 @@ def test_weighted_metrics_are_further_metrics():
 def test_a_model_is_made_of_its_description():
     model = models()["graph"]
     assert Model.from_config(model.get_config()).to_json() == model.to_json()
+
+
+def test_a_layer_that_models_share_reads_values_of_one_shape():
+    layer, a, b = Dense(3), Input((4,)), Input((5,))
+    Model(a, layer(a))
+    with pytest.raises(ConfigError, match="in another model"):
+        Model(b, layer(b))
+
+
+ENDS = [[Reshape((2, 3))], [Reshape((2, 3)), Permute((2, 1))], [Reshape((3, 2)), Reshape((6,))]]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_sigmoid_that_is_only_reshaped_is_computed_together_with_its_loss(end):
+    x = Input((4,))
+    value, logits = Dense(6, activation="sigmoid", kernel_initializer="ones")(x), 90.0
+    for layer in end:
+        value = layer(value)
+    model = Model(x, value)
+    model.compile("sgd", "binary_crossentropy")
+    rows = np.full((3, 4), logits / 4)
+    assert model.evaluate(rows, np.zeros((3, *value.row)), verbose=0)[0] == pytest.approx(logits, rel=1e-5)
+    assert model.predict(rows).shape == (3, *value.row) and (model.predict(rows) == 1).all()
+
+
+def test_a_softmax_of_its_own_is_computed_together_with_its_loss():
+    x = Input((4,))
+    model = Model(x, {"a": Softmax()(Dense(2, kernel_initializer="ones")(x)), "b": Dense(1)(x)})
+    model.compile("sgd", {"a": "sparse_categorical_crossentropy", "b": "mse"})
+    assert np.allclose(model.predict(X)["a"], 0.5)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from firesteel.core.layer import Layer
-from firesteel.core.layers import Activation, Dense, Input
+from firesteel.core.layers import Activation, Dense, Input, Softmax
 from firesteel.core.layers.calling import Tensor, called, nodes_of, tensor
 from firesteel.core.layers.heads import Heads
-from firesteel.core.layers.reshaping import Reshape
+from firesteel.core.layers.reshaping import Permute, RepeatVector, Reshape
 from firesteel.core.network import Network, Node
 from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError, DataError
@@ -19,7 +19,8 @@ from firesteel.graphs.names import names_of, numbered
 from firesteel.tables.joined import Joined
 from firesteel.tables.targets import OutputRule
 
-Named = Mapping[str, Any]
+MOVES = (Permute, RepeatVector, Reshape)
+"""Layers that only move numbers, so that an activation may as well come behind them."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
     if not all(isinstance(one, Tensor) for one in ends):
         raise ConfigError("an output must be made by a layer, and this is an input itself", code="config-graph")
     links = [_link(one) for one in ends]
-    several = len(ends) > 1 or len(ends[0].row) > 1
+    several = len(ends) > 1 or len(ends[0].row) > 1 or (links[0] and isinstance(ends[0].layer, MOVES))
     if several:
         rows = [_row(_before(one, link)) for one, link in zip(ends, links, strict=True)]
         sizes = tuple(math.prod(one.row) for one in rows)
@@ -267,7 +268,11 @@ def _listed(given: Any, part: str) -> dict[Any, Tensor]:
 def _link(value: Tensor) -> str | None:
     """Return the activation at the end of a value that losses are computed together with, or None."""
     layer = value.layer
-    name = layer.activation if isinstance(layer, Dense | Activation) else None
+    if isinstance(layer, MOVES):
+        name = _link(value.args[0])
+        return name if name == "sigmoid" or isinstance(layer, Reshape) else None
+    kind = "softmax" if isinstance(layer, Softmax) else None
+    name = layer.activation if isinstance(layer, Dense | Activation) else kind
     return name if name == "sigmoid" or (name == "softmax" and len(value.row) == 1) else None
 
 
@@ -275,6 +280,9 @@ def _before(value: Tensor, link: str | None) -> Tensor:
     """Return a value as it is before its activation."""
     if link is None:
         return value
+    if isinstance(value.layer, MOVES):
+        moved: Tensor = called(value.layer, [_before(value.args[0], link)], value.scope, value.owner)
+        return moved
     if not isinstance(value.layer, Dense):
         return value.args[0]
     plain = replace(value.layer, activation=None)

@@ -20,11 +20,13 @@ class Cell:
     values: An array for each parameter, or None before there are any.
     chosen: Whether they were trained, loaded or set, and a fit does not draw them.
     version: How often they were written.
+    shapes: Of the arrays, once a model has the layer.
     """
 
     def __init__(self) -> None:
         self.values: list[Array] | None = None
         self.chosen, self.version = False, 0
+        self.shapes: list[tuple[int, ...]] | None = None
 
 
 def slices_of(network: Network, owner: int) -> list[tuple[slice, tuple[int, ...]]]:
@@ -44,8 +46,16 @@ class SharedWeights:
     def __init__(self, network: Network, owners: Mapping[int, Layer]) -> None:
         self.cells = list[tuple[Cell, list[slice]]]()
         for owner, layer in owners.items():
-            if slices := [at for at, _ in slices_of(network, owner)]:
-                self.cells.append((vars(layer).setdefault("_cell", Cell()), slices))
+            if found := slices_of(network, owner):
+                cell, shapes = vars(layer).setdefault("_cell", Cell()), [shape for _, shape in found]
+                if cell.shapes not in (None, shapes):
+                    raise ConfigError(
+                        f"{layer} has weights of shapes {cell.shapes} in another model, and needs {shapes} here: "
+                        "a layer that models share reads values of one shape; make a layer for each",
+                        code="config-shape",
+                    )
+                cell.shapes = shapes
+                self.cells.append((cell, [where for where, _ in found]))
         self.seen = [-1] * len(self.cells)
 
     @property
