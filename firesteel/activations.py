@@ -5,6 +5,7 @@
 (array([0., 2.]), 'relu')
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -37,13 +38,15 @@ def function_of(name: str, layer: Layer | None) -> Callable[..., Array]:
             return x
         axis = fields.pop("axis", -1) if of_rows else -1
         of = kind(**fields) if fields else layer
+        axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+        last = range(-len(axes), 0)
         try:
-            moved = np.moveaxis(np.atleast_1d(x), axis, -1)
+            moved = np.moveaxis(np.atleast_1d(x), axes, last)
         except (TypeError, ValueError):
             raise ConfigError(f"{name}(axis={axis!r}): x has {x.ndim} axes", code="config-shape") from None
-        rows = moved.reshape(-1, moved.shape[-1])
+        rows = moved.reshape(-1, math.prod(moved.shape[last.start :]))
         y = of.apply({}, np.ascontiguousarray(rows))[0] if of else rows
-        return np.moveaxis(y.reshape(moved.shape), -1, axis).reshape(x.shape)[()]
+        return np.moveaxis(y.reshape(moved.shape), last, axes).reshape(x.shape)[()]
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return the activation {name!r} of an array of any shape.\n\n{formula}"

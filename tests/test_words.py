@@ -75,6 +75,7 @@ def test_functions_of_activations_take_keras_arguments():
     assert activations.relu(x, negative_slope=0.5, max_value=6.0).tolist() == [[-0.5, 2.0], [6.0, 0.5]]
     assert activations.leaky_relu(x, negative_slope=0.1)[0, 0] == -0.1 and activations.leaky_relu(x)[0, 0] == -0.2
     assert activations.softmax(x, axis=0).tolist() == activations.softmax(x.T).T.tolist()
+    assert activations.softmax(x, axis=(0, 1)).ravel().tolist() == activations.softmax(x.ravel()).tolist()
     for axis in (2, "0", None):
         with pytest.raises(ConfigError, match="x has 2 axes"):
             activations.softmax(x, axis=axis)

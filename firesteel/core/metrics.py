@@ -170,8 +170,6 @@ class Metric(Spec, kw_only=True):
         0.5
         """
         p, y, w = paired(y_true, y_pred, sample_weight)
-        if not len(p):
-            return
         outputs, *before = vars(self).get("_seen", (p.shape[1],))
         if outputs != p.shape[1]:
             raise DataError(f"there were {outputs} outputs before: call reset_state first", code="data-shape")
@@ -642,7 +640,15 @@ class Recall(Counted):
         return _ratio(hits, actual)
 
 
-class FBetaScore(Counted):
+class _Beta(Metric):
+    """The arguments of an F-beta score, in Keras's order."""
+
+    average: str | None = word("macro", "micro", "weighted", None)
+    beta: float = number(1.0, above=0.0, why="it is what recall weighs for each unit of precision")
+    threshold: float | None = optional(number(why="outputs above it say yes"))
+
+
+class FBetaScore(Counted, _Beta):
     """(1 + beta^2) hits / (beta^2 rows + told): a mean of both in which recall weighs beta times as much.
 
     beta: 1 for the F1 score, which weighs both alike; above 1 what is missed counts more than what is told wrongly.
@@ -653,11 +659,8 @@ class FBetaScore(Counted):
     Source: van Rijsbergen 1979, chapter 7.
     """
 
-    beta: float = number(1.0, above=0.0, why="it is what recall weighs for each unit of precision")
-
     def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
-        square = self.beta * self.beta
-        return _ratio((1 + square) * hits, square * actual + predicted)
+        return _ratio((1 + self.beta**2) * hits, self.beta**2 * actual + predicted)
 
 
 class F1Score(Counted):

@@ -13,7 +13,7 @@ import numpy as np
 from mpmath import mpf
 
 from firesteel.core.layers import ACTIVATIONS, ELU, ReLU
-from firesteel.core.layers.activation import Softmax
+from firesteel.core.layers.activation import Celu, Softmax
 from firesteel.core.losses import (
     EPSILON,
     LOSSES,
@@ -67,11 +67,32 @@ def rectify(op, x):
     return [mpf(op.max_value) if cut else x], [mpf(not cut)]
 
 
+def celu(op, x):
+    alpha = mpf(op.alpha)
+    return [x if x > 0 else alpha * mpmath.expm1(x / alpha)], [mpf(1) if x > 0 else mpmath.exp(x / alpha)]
+
+
+def squareplus(op, x):
+    root = mpmath.sqrt(x * x + mpf(op.b))
+    y = mpf(op.b) / 2 / (root - x) if x < 0 else (x + root) / 2
+    return [y], [y / root]
+
+
+def hard_silu(op, x):
+    slopes = [x / 3, mpf(1) / 2] if abs(x) <= 3 else [mpf(x > 0)]
+    return [x * min(max(x + 3, mpf(0)), mpf(6)) / 6], slopes
+
+
 CURVES = {
+    "Celu": celu,
     "ELU": elu,
     "Exponential": lambda op, x: ([mpmath.exp(x)], [mpmath.exp(x)]),
     "Gelu": lambda op, x: ([x * normal(x)], [normal(x), x * density(x)]),
     "HardSigmoid": lambda op, x: ([min(max(x + 3, mpf(0)), mpf(6)) / 6], [mpf(abs(x) < 3) / 6]),
+    "HardShrink": lambda op, x: ([x * (abs(x) > op.threshold)], [mpf(abs(x) > op.threshold)]),
+    "HardSilu": hard_silu,
+    "HardTanh": lambda op, x: ([min(max(x, mpf(-1)), mpf(1))], [mpf(abs(x) < 1)]),
+    "LogSigmoid": lambda op, x: ([-softplus(-x)], [sigmoid(-x)]),
     "Mish": mish,
     "LeakyReLU": rectify,
     "ReLU": rectify,
@@ -79,6 +100,11 @@ CURVES = {
     "Selu": elu,
     "Sigmoid": lambda op, x: ([sigmoid(x)], [sigmoid(x) * sigmoid(-x)]),
     "Silu": lambda op, x: ([x * sigmoid(x)], [sigmoid(x), x * sigmoid(x) * sigmoid(-x)]),
+    "SoftShrink": lambda op, x: (
+        [mpmath.sign(x) * max(abs(x) - mpf(op.threshold), mpf(0))],
+        [mpf(abs(x) > op.threshold)],
+    ),
+    "Squareplus": squareplus,
     "Softplus": lambda op, x: ([softplus(x)], [sigmoid(x)]),
     "Softsign": lambda op, x: ([x / (1 + abs(x))], [1 / (1 + abs(x)) ** 2]),
     "Tanh": lambda op, x: ([mpmath.tanh(x)], [mpmath.sech(x) ** 2]),
@@ -87,6 +113,7 @@ CURVES = {
 ACTIVATION_SAMPLES = {name: op for name, op in ACTIVATIONS.items() if op} | {
     "relu, leaky": ReLU(2.0, 0.5, 0.75),
     "elu, narrow": ELU(1e-3),
+    "celu, narrow": Celu(1e-3),
 }
 
 

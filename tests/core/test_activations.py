@@ -91,5 +91,8 @@ def test_where_a_slope_jumps_it_is_the_one_that_is_documented():
     assert slope(ACTIVATIONS["relu"], 0.0) == 0 and slope(ACTIVATIONS["leaky_relu"], 0.0) == 0.2
     assert slope(ACTIVATIONS["relu6"], 0.0) == slope(ACTIVATIONS["relu6"], 6.0) == 0
     assert slope(ACTIVATIONS["hard_sigmoid"], -3.0) == slope(ACTIVATIONS["hard_sigmoid"], 3.0) == 0
+    assert slope(ACTIVATIONS["hard_tanh"], -1.0) == slope(ACTIVATIONS["hard_tanh"], 1.0) == 0
+    assert slope(ACTIVATIONS["hard_silu"], -3.0) == -0.5 and slope(ACTIVATIONS["hard_silu"], 3.0) == 1.5
+    assert slope(ACTIVATIONS["hard_shrink"], 0.5) == slope(ACTIVATIONS["soft_shrink"], -0.5) == 0
     assert slope(ACTIVATIONS["selu"], 0.0) == pytest.approx(1.0507009873554805 * 1.6732632423543772)
     assert slope(ReLU(threshold=2.0, negative_slope=0.5), 2.0) == 0.5

@@ -232,7 +232,7 @@ def test_ratios_of_classes_and_of_labels_are_those_of_scikit_learn(ours, theirs,
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted", None])
 def test_recall_weighs_beta_times_as_much_in_the_f_beta_score(beta, average):
     close(
-        value(FBetaScore(0.2, average, beta=beta), P, MANY),
+        value(FBetaScore(average, beta, 0.2), P, MANY),
         sk.fbeta_score(MANY, P > 0.2, beta=beta, average=average, zero_division=0, sample_weight=W),
     )
 

@@ -46,6 +46,13 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "Celu",
+    "HardShrink",
+    "HardSilu",
+    "HardTanh",
+    "LogSigmoid",
+    "SoftShrink",
+    "Squareplus",
 ]
 
 
@@ -206,6 +213,90 @@ class HardSigmoid(Curve):
         return np.clip(x + 3, 0, 6) / 6, lambda: (np.abs(x) < 3) * x.dtype.type(1 / 6)
 
 
+class HardSilu(Curve):
+    """y = x min(max(x + 3, 0), 6) / 6, of straight lines and a parabola; dy/dx = (2 x + 3) / 6 between -3 and 3.
+
+    Also called hard swish.  The derivative at the corners is that from inside, -1/2 and 3/2.
+
+    >>> HardSilu().apply({}, np.array([[-4.0, 1.5, 4.0]]))[0]
+    array([[-0.   ,  1.125,  4.   ]])
+
+    Source: Howard et al. 2019, section 5.2.
+    """
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        y = np.maximum(x, -3) * (np.clip(x + 3, 0, 6) / 6)
+        near = np.clip(x, -3, 3)
+        return y, lambda: np.where(near == x, (near + (near + 3)) / 6, x > 0)
+
+
+class HardTanh(Curve):
+    """y = min(max(x, -1), 1); the derivative at the corners is 0.
+
+    >>> HardTanh().apply({}, np.array([[-4.0, 0.5]]))[0]
+    array([[-1. ,  0.5]])
+
+    Source: Collobert 2004.
+    """
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        return np.clip(x, -1, 1), lambda: np.abs(x) < 1
+
+
+class HardShrink(Curve):
+    """y = x where |x| is above the threshold, else 0.
+
+    >>> HardShrink().apply({}, np.array([[-4.0, 0.5]]))[0]
+    array([[-4.,  0.]])
+
+    Source: Donoho and Johnstone 1994.
+    """
+
+    threshold: float = number(0.5, low=0.0, why="it is the largest size that becomes 0")
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        inside = np.abs(x) <= self.threshold
+        return np.where(inside, x.dtype.type(0), x), lambda: ~inside
+
+
+class SoftShrink(Curve):
+    """y = x less the threshold in size, and 0 where |x| is at most the threshold.
+
+    >>> SoftShrink().apply({}, np.array([[-4.0, 0.5, 2.0]]))[0]
+    array([[-3.5,  0. ,  1.5]])
+
+    Source: Donoho and Johnstone 1994.
+    """
+
+    threshold: float = number(0.5, low=0.0, why="it is what is taken off the size of a number")
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        most = x.dtype.type(self.threshold)
+        return x - np.clip(x, -most, most), lambda: np.abs(x) > most
+
+
+class Squareplus(Curve):
+    """y = (x + r) / 2 with r = sqrt(x^2 + b), a softplus without exponentials; dy/dx = (1 + x / r) / 2 = y / r.
+
+    Below 0 it is computed as b / 2 / (r - x), where no digits are lost.
+
+    >>> Squareplus().apply({}, np.array([[0.0, 1.5]]))[0]
+    array([[1., 2.]])
+
+    Source: Barron 2021.
+    """
+
+    b: float = number(4.0, above=0.0, why="it is the square of twice the output at 0")
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        number = x.dtype.type
+        half, root = x * number(0.5), np.hypot(x, number(math.sqrt(self.b))) * number(0.5)
+        far, most = np.abs(half), np.finfo(x.dtype).max
+        with np.errstate(over="ignore"):
+            y = np.where(x < 0, number(self.b / 4) / (root + far), far + root)
+        return y, lambda: np.minimum(y, most) / np.minimum(root, most / 2) * number(0.5)
+
+
 NEARLY = 0.02
 """Below it 1 - y^2 has lost more digits than it may, in float64 as in float32."""
 
@@ -319,6 +410,23 @@ class ELU(Curve):
         return y, lambda: np.where(x > 0, 1, self.alpha * np.exp(low))
 
 
+class Celu(Curve):
+    """y = x above 0, alpha (exp(x / alpha) - 1) from there down: an ELU whose derivative does not jump.
+
+    >>> Celu(alpha=2.0).apply({}, np.array([[-1e9, 3.0]]))[0]
+    array([[-2.,  3.]])
+
+    Source: Barron 2017.
+    """
+
+    alpha: float = number(1.0, above=0.0, why="less it is the output far below 0")
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        low = np.minimum(x, 0) / x.dtype.type(self.alpha)
+        y = np.where(x > 0, x, np.expm1(low) * x.dtype.type(self.alpha))
+        return y, lambda: np.exp(low)
+
+
 class Selu(Curve):
     """y = 1.0507 ELU(x) with alpha = 1.67326, at which mean 0 and variance 1 are kept from layer to layer.
 
@@ -351,6 +459,17 @@ class Softplus(Curve):
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         return softplus(x), lambda: logistic(x)
+
+
+class LogSigmoid(Curve):
+    """y = log(1 / (1 + exp(-x))) = -log(1 + exp(-x)); dy/dx = 1 / (1 + exp x).
+
+    >>> LogSigmoid().apply({}, np.array([[0.0, -1e4]]))[0].round(4)
+    array([[-6.931e-01, -1.000e+04]])
+    """
+
+    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        return -softplus(-x), lambda: logistic(-x)
 
 
 class Silu(Curve):
@@ -565,12 +684,18 @@ class LogSoftmax(Layer):
 
 
 ACTIVATIONS: dict[str, Layer | None] = {
+    "celu": Celu(),
     "elu": ELU(),
     "exponential": Exponential(),
     "gelu": Gelu(),
+    "hard_shrink": HardShrink(),
     "hard_sigmoid": HardSigmoid(),
+    "hard_silu": HardSilu(),
+    "hard_swish": HardSilu(),
+    "hard_tanh": HardTanh(),
     "leaky_relu": LeakyReLU(0.2),
     "linear": None,
+    "log_sigmoid": LogSigmoid(),
     "log_softmax": LogSoftmax(),
     "mish": Mish(),
     "relu": Relu(),
@@ -578,9 +703,11 @@ ACTIVATIONS: dict[str, Layer | None] = {
     "selu": Selu(),
     "sigmoid": Sigmoid(),
     "silu": Silu(),
+    "soft_shrink": SoftShrink(),
     "softmax": Softmax(),
     "softplus": Softplus(),
     "softsign": Softsign(),
+    "squareplus": Squareplus(),
     "swish": Silu(),
     "tanh": Tanh(),
 }

@@ -25,6 +25,7 @@ C = [1.0, -2.0, 0.5, 3.0]
 NAMES = [
     *("elu", "exponential", "gelu", "hard_sigmoid", "leaky_relu", "linear", "log_softmax", "mish", "relu", "relu6"),
     *("selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "swish", "tanh"),
+    *("celu", "hard_shrink", "hard_silu", "hard_tanh", "hard_swish", "log_sigmoid", "soft_shrink", "squareplus"),
 ]
 LAYERS = [
     {"type": "ReLU", "max_value": 4.0, "negative_slope": 0.1, "threshold": 1.0},
