@@ -42,7 +42,7 @@ FACE = [
 BASE = ["__init__", "_notebook", "errors", "extending", "testing"]
 INTEGRATIONS = {"mlflow": "mlflow", "sklearn": "sklearn", "tensorboard": "tensorboardX"}
 """Modules for somebody else's program, and the package that they import when they are used."""
-LIMITS = {"core": 900, "train": 2500, "fast": 700, "graphs": 1000, "face": 1300, "extending": 150}
+LIMITS = {"core": 900, "train": 2500, "fast": 700, "graphs": 1100, "face": 1300, "extending": 150}
 """The most lines of code in each room, catalogues apart."""
 CATALOGUES = [
     *["core.constraints", "core.elsewhere", "core.initializers"],
