@@ -148,6 +148,8 @@ class Model(Composed):
                 loss, metrics = (
                     ends.only(self._ports, one, what) for one, what in ((loss, "loss"), (metrics, "metrics"))
                 )
+            if loss_weights is not None:
+                raise ConfigError("loss_weights are for several outputs, and this model has one", code="config-loss")
             function, measured = losses.get(loss), listed("metrics", metrics)
             how = CompileSettings(chosen, function, ends.by_name(measured, function))
         if OWN:
@@ -196,10 +198,10 @@ class Model(Composed):
 
     def _flat(self, x: Any) -> Any:
         """Return a table's columns, or pictures where a layer is there to flatten them, as rows of numbers."""
-        if self._ports is not None:
-            return self._ports.joined(x, "inputs")
         if self.schema is not None and is_table(x):
             return self.schema.encode(*columns_of(x))
+        if self._ports is not None:
+            return self._ports.joined(x, "inputs")
         flattened = getattr(x, "ndim", 3) > 2 and Flatten in map(type, self._specs) and np.ndim(x) > 2
         return np.reshape(x, (len(x), -1)) if flattened else x
 
@@ -297,6 +299,8 @@ class Model(Composed):
             raise ConfigError(
                 "the model is not compiled: call compile(optimizer, loss, metrics) first", code="config"
             )
+        if self._ports is not None and self._heads is not None and not isinstance(self._how.loss, ends.OutputsLoss):
+            self.compile(self._how.optimizer, self._how.loss, list(self._how.metrics.values()))  # it is built since
         return self._how
 
     def _objective(self) -> Objective:
@@ -442,7 +446,7 @@ class Model(Composed):
         Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
         DivergenceError after putting back the last good weights.
         """
-        chosen, before = strategy_of(strategy, self.settings.optimizer), self.schema
+        chosen, before, built = strategy_of(strategy, self.settings.optimizer), self.schema, self._network
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
         split, held = 0.0 if validation_data is not None else validation_split, None
@@ -466,6 +470,8 @@ class Model(Composed):
         except (ConfigError, DataError):
             if before is None and not self._chosen:
                 self._learn(None, None, split)  # rows that are refused decide nothing
+            if built is None and self._theta is None:
+                self._unbuild()
             raise
 
     def prepared(
@@ -477,8 +483,7 @@ class Model(Composed):
             A weight for each class, if there are some, and what is subtracted from rows.
         """
         objective, survey = self._surveyed(source)
-        network = objective.network
-        trained = network if self._trains() is None else held(network, self.theta, self._still())
+        trained = self.network if self._trains() is None else held(self.network, self.theta, self._still())
         recipe.strategy.check(trained, self.settings.optimizer, recipe.batch_size)
         given = recipe.class_weight
         weights = None if given is None else class_weights(given, survey, objective)
@@ -531,7 +536,7 @@ class Model(Composed):
             check_kind(survey, Rule(loss.targets, outputs), source.names["label"])
         except (ConfigError, DataError):
             if not known:
-                self._network = None  # rows that are refused decide nothing
+                self._unbuild()  # rows that are refused decide nothing
             raise
         rows = survey.rows + survey.held if isinstance(source, Arrays) else None
         if self._ports is not None:
@@ -579,10 +584,13 @@ class Model(Composed):
         Raises:
             ConfigError: Where the model does not fit the values.
         """
-        first = next(iter(values[0].values())) if values and isinstance(values[0], Mapping) else values[0]
+        first = values[0] if values else None
+        first = next(iter(first.values()), None) if isinstance(first, Mapping) else first
         first = first[0] if isinstance(first, list | tuple) and len(first) else first
-        if isinstance(first, Tensor | Input):
+        if first is None or isinstance(first, Tensor | Input):
             return super().__call__(*values, training=training)
+        if training:
+            raise ConfigError("arrays are predicted as in use: leave training= out", code="config-call")
         return self.predict(values[0] if len(values) == 1 else list(values))
 
     @contextlib.contextmanager
@@ -723,6 +731,8 @@ class Model(Composed):
         shuffle: bool,
         whose: str = "",
     ) -> Source:
+        if self._network is None and getattr(y, "ndim", 0) > 2 and getattr(x, "ndim", 0) == 2:
+            self._network = self._network_for(x.shape[1])  # which says of what shape the outputs are
         rules = () if self._ports is None else ends.rules_of(self.settings.loss)
         if is_frame(x):
             if y is not None or sample_weight is not None or not shuffle:

@@ -48,13 +48,13 @@ class Sequential(Model):
     True
     """
 
+    _grows = True
+
     @spelled
     def __init__(
         self, layers: Sequence[Any] | None = None, *, name: str | None = None, dtype: str = "float32"
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self._nested = self._placed = False  # whether there is a model among the layers, or one that was in a model
-        self._layers: tuple[Any, ...] = ()
         for layer in listed("layers", layers):
             self.add(layer)
 
@@ -80,8 +80,8 @@ class Sequential(Model):
             )
         self._layers = (*self._layers, layer)
         self._nested = self._nested or isinstance(layer, Model)
-        self._placed = self._placed or "_place" in vars(layer)
-        self._network = self._owned = self._shared = None
+        self._placed += (vars(layer)["_place"],) if "_place" in vars(layer) else ()
+        self._network = self._ports = self._owned = self._shared = None
 
     def pop(self) -> Any:
         """Remove the last layer and return it.  Raises ConfigError once the network has weights, or without one."""
@@ -89,7 +89,8 @@ class Sequential(Model):
             what = "has its weights already" if self._layers else "has no layers"
             raise ConfigError(f"the network {what}: there is nothing to take away", code="config-built")
         *rest, last = self._layers
-        self._layers, self._network, self._owned, self._shared = tuple(rest), None, None, None
+        self._layers = tuple(rest)
+        self._unbuild()
         return last
 
     @property
@@ -98,18 +99,6 @@ class Sequential(Model):
             return super()._inputs
         first = self._layers[0]
         return first._inputs if isinstance(first, Model) else first.inputs
-
-    def _network_for(self, inputs: int | None) -> Network:
-        if inputs is None:
-            return super()._network_for(inputs)
-        if not self._nested:
-            chain = Network.chain(self._layers, inputs, self._dtype)
-            return self._adopted(chain) if self._placed else chain
-        first = self._layers[0]
-        start = value = Input(first.input.row if isinstance(first, Model) else (inputs,))
-        for one in self._layers:
-            value = value if isinstance(one, Input) else one(value)
-        return self._compose(start, value)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Say the number of inputs where no layer does: (None, 784), None being the rows.
@@ -139,7 +128,8 @@ class Sequential(Model):
             used = slice(0, int(rows * (1 - split)))
             self.schema = schema_of({name: values[used] for name, values in columns.items()}, used.stop, y=y)
             known = self.schema.layer(first)
-        self._layers, self._network = (*specs[:at], known, *specs[at + 1 :]), None
+        self._layers = (*specs[:at], known, *specs[at + 1 :])
+        self._unbuild()
 
     # Keeping
 

@@ -14,6 +14,8 @@ from firesteel.fast import compiling
 from firesteel.layers import Input
 from firesteel.models import Model, load_model
 from firesteel.optimizers import Adam
+from firesteel.report import RunFolder
+from firesteel.report.evidence import SampledRows, examine
 from firesteel.testing import check_gradient, check_same_bits
 from tests.functional import CASES, CLASS, ROWS, SUM, A, B, built, fitted, part, same
 from tests.graphs import Stop
@@ -295,3 +297,27 @@ def test_arithmetic_of_values():
     y = 2 * (x + 1.0) - x / 2 - (1 - x) * x + (-x)
     model = Model(x, y)
     np.testing.assert_allclose(model.predict(A), 2 * (A + 1) - A / 2 - (1 - A) * A - A, rtol=1e-5, atol=1e-5)
+
+
+@every
+def test_a_run_folder_is_written(tmp_path, name):
+    case = CASES[name]
+    run = RunFolder(tmp_path / "run", test=(case.x, case.y))
+    model = fitted(name, callbacks=[run], validation_split=0.2)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    scores = model.evaluate(case.x, case.y, verbose=0, return_dict=True)
+    found = metrics["scores"]["test"]
+    assert {key: found[key] for key in scores} == pytest.approx(scores)
+    assert set(metrics["scores"]["validation"]) == set(scores)
+    assert load_model(tmp_path / "run" / "model.firesteel").fingerprint() == model.fingerprint()
+    page = (tmp_path / "run" / "report.html").read_text()
+    several = len(model.outputs) > 1
+    assert ("evidence" in metrics) is not several and ("several outputs" in page) is several
+    assert fitted(name, validation_split=0.2).fingerprint() == model.fingerprint()
+
+
+def test_a_model_of_several_outputs_is_not_examined():
+    model = fitted("two outputs")
+    rows = SampledRows("test", np.hstack([A, B]), np.stack([CLASS, SUM], axis=1), np.ones(ROWS), ROWS)
+    with pytest.raises(ConfigError, match="several outputs"):
+        examine(model, rows, rows)

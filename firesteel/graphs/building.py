@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from firesteel.core.layer import Layer
+from firesteel.core.layer import Layer, layer_name
 from firesteel.core.layers import Activation, Dense, Input, Softmax
 from firesteel.core.layers.calling import Tensor, called, nodes_of, tensor
 from firesteel.core.layers.heads import Heads
@@ -15,7 +15,7 @@ from firesteel.core.layers.reshaping import Permute, RepeatVector, Reshape
 from firesteel.core.network import Network, Node
 from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError, DataError
-from firesteel.graphs.names import names_of, numbered
+from firesteel.graphs.names import kind_name, names_of, numbered
 from firesteel.tables.joined import Joined
 from firesteel.tables.targets import OutputRule
 
@@ -76,10 +76,12 @@ class Ports:
             arrays = self.each(given, part, "an array", "arrays")
         sizes = widths or [math.prod(shape) for _, shape in ports]
         rows = [self._rows(array, port, size) for array, port, size in zip(arrays, ports, sizes, strict=True)]
-        if len({len(array) for array in rows}) > 1:
-            counts = ", ".join(f"{len(array):,} of {name!r}" for array, name in zip(rows, names, strict=True))
+        if len({array.shape[0] for array in rows}) > 1:
+            counts = ", ".join(f"{array.shape[0]:,} of {name!r}" for array, name in zip(rows, names, strict=True))
             raise DataError(f"{part} must have equally many rows, and there are {counts}", code="data-lengths")
-        return rows[0] if len(rows) == 1 else np.hstack(rows)
+        if len(rows) == 1:
+            return rows[0]
+        return np.hstack([array.toarray() if hasattr(array, "tocsr") else array for array in rows])
 
     def each(self, given: Any, part: str, one: str, several: str) -> list[Any]:
         """Return what was given for inputs or outputs, as a list in their order or a dictionary by their names.
@@ -133,7 +135,10 @@ class Ports:
     @staticmethod
     def _rows(given: Any, port: tuple[str, Shape], size: int) -> Any:
         name, shape = port
-        array = given if hasattr(given, "tocsr") else np.asarray(given)
+        try:
+            array = given if hasattr(given, "tocsr") else np.asarray(given)
+        except ValueError as error:
+            raise DataError(f"{name!r} is no array of rows: {error}", code="data-shape") from None
         if array.ndim > 2 and array.shape[1:] == shape:
             return array.reshape(len(array), -1)
         if array.ndim == 1 and size == 1:
@@ -207,8 +212,6 @@ def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
     """
     into, out = _listed(inputs, "inputs"), _listed(outputs, "outputs")
     ends = list(out.values())
-    if not all(isinstance(one, Tensor) for one in ends):
-        raise ConfigError("an output must be made by a layer, and this is an input itself", code="config-graph")
     links = [_link(one) for one in ends]
     several = len(ends) > 1 or len(ends[0].row) > 1 or (links[0] and isinstance(ends[0].layer, MOVES))
     if several:
@@ -258,10 +261,14 @@ def values_of(network: Network, owned: Mapping[int, Layer], ports: Ports | None)
 
 def _listed(given: Any, part: str) -> dict[Any, Tensor]:
     """Return inputs or outputs as values, by their names in a dictionary or their places in a list."""
-    several = given if isinstance(given, list | tuple) else [given]
-    found = given if isinstance(given, Mapping) else dict(enumerate(several))
+    several = given if isinstance(given, list | tuple) else [] if given is None else [given]
+    found = (
+        {layer_name(key): one for key, one in given.items()}
+        if isinstance(given, Mapping)
+        else dict(enumerate(several))
+    )
     if not found:
-        raise ConfigError(f"a model needs {part}, and none were given", code="config-graph")
+        raise ConfigError(f"a model needs {part}, and none were given: Model(inputs, outputs)", code="config-graph")
     return {name: tensor(one, f"Model({part}=)") for name, one in found.items()}
 
 
@@ -299,6 +306,8 @@ def _named(values: Mapping[Any, Tensor], names: Mapping[int, str]) -> tuple[tupl
     """Return what inputs or outputs are called, and their shapes.  names: of layers, by `id`."""
     found = dict[str, Shape]()
     for key, one in values.items():
-        own = one.layer.name or "input" if isinstance(one.layer, Input) else names.get(id(one.owner), "output")
+        if isinstance(one.layer, Input) and one.layer.name in found and key not in found:
+            raise ConfigError(f"two inputs are called {one.layer.name!r}: give one another name", code="config-name")
+        own = names.get(id(one.owner)) or one.layer.name or kind_name(one.layer)
         found[key if isinstance(key, str) else numbered(own, found)] = one.row
     return tuple(found.items())

@@ -5,14 +5,14 @@ import operator
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.layer import Automatic, Layer, layer_name
 from firesteel.core.layers import Input
-from firesteel.core.layers.calling import Tensor, copied, flat, tensor
+from firesteel.core.layers.calling import Tensor, copied, flat, matched, row_of, tensor
 from firesteel.core.layers.heads import Heads
 from firesteel.core.network import DTYPES, LAYER, Network, Node
 from firesteel.core.spec import flag
@@ -38,6 +38,15 @@ class Composed:
         dtype: "float32" or "float64".
     """
 
+    _grows: ClassVar[bool] = False
+    """Whether layers are added one by one, so that there is a network later."""
+    _layers: tuple[Any, ...] = ()
+    """Those that were added, layers and models."""
+    _nested = False
+    """Whether a model is among them."""
+    _placed: tuple[LayerPlace, ...] = ()
+    """Where they were before they were added."""
+
     def __init__(self, inputs: Any, outputs: Any, name: str | None, dtype: str) -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype={dtype!r}: it must be one of {DTYPES}", code="config-dtype")
@@ -52,35 +61,38 @@ class Composed:
         self._place = LayerPlace(weakref.ref(self))
         if isinstance(inputs, Network):
             self._dtype = inputs.dtype
-        elif inputs is not None or outputs is not None:
+        elif not self._grows:
             self._network = self._compose(inputs, outputs)
 
     def __getstate__(self) -> dict[str, Any]:
         if self._shared is not None:
             self._take(self.theta)
-        return {**vars(self), "_place": None, "_shared": None}
+        return {**vars(self), "_place": None, "_placed": (), "_shared": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _place=LayerPlace(weakref.ref(self)))
 
-    def _compose(self, inputs: Any, outputs: Any) -> Network:
+    def _compose(self, inputs: Any, outputs: Any, shares: bool = True) -> Network:
         """Return the network that computes outputs out of inputs, and note what belongs to it."""
         built = network_of(inputs, outputs, self._dtype)
         self._ports, self._owned = built.ports, built.owners
         self._values = (built.network, built.inputs, built.outputs)
-        self._shared = SharedWeights(built.network, built.owners)
+        self._shared = SharedWeights(built.network, built.owners) if shares else None
         return built.network
+
+    def _unbuild(self) -> None:
+        """Forget the network, which is built of the layers when it is needed."""
+        self._network = self._ports = self._owned = self._shared = None
 
     def _adopted(self, network: Network) -> Network:
         """Return a network, and share the weights of layers that come from a model that has been trained."""
-        places = [vars(layer).get("_place") for layer in network.layers]
-        models = {id(one): one for place in places if place is not None and (one := place.model()) is not None}
+        owned = self._owned or {node.owner: node.layer for node in network.nodes}
+        models = {id(one): one for place in self._placed if (one := place.model()) is not None}
         trained = [one for one in models.values() if one is not self and one._chosen]
         for one in trained:
             one._share()
         if trained:
-            self._owned = {node.owner: node.layer for node in network.nodes}
-            self._shared = SharedWeights(network, self._owned)
+            self._owned, self._shared = owned, SharedWeights(network, owned)
         return network
 
     # The network
@@ -118,11 +130,34 @@ class Composed:
         """The number of inputs, None while it is unknown."""
         return None if self._network is None else self._network.inputs
 
-    def _network_for(self, inputs: int | None) -> Network:
-        """Return the network of a model that was made without one.  Raises ConfigError where it cannot be known."""
-        raise ConfigError(
-            "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
-        )
+    def _network_for(self, inputs: int | None, row: Shape | None = None) -> Network:
+        """Return the network of layers that were added, for rows of so many numbers, or of a shape.
+
+        Raises ConfigError where it cannot be known.
+        """
+        if inputs is None:
+            raise ConfigError(
+                "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
+            )
+        shaped = row is not None and len(row) > 1
+        if not (self._nested or shaped):
+            try:
+                chain = Network.chain(self._layers, inputs, self._dtype)
+            except ConfigError:
+                if row_of(self._layers, inputs) is None:
+                    raise
+            else:
+                if max(map(len, chain.shapes)) == 1 or row_of(self._layers, inputs) is None:
+                    return self._adopted(chain) if self._placed else chain
+            row = row_of(self._layers, inputs)
+        elif not shaped:
+            first = self._layers[0]
+            row = first.input.row if isinstance(first, Composed) and first._inputs else (inputs,)
+        start = value = Input(row)  # type: ignore[arg-type]
+        for one in self._layers:
+            value = value if isinstance(one, Input) else one(value)
+        network = self._compose(start, value, shares=self._nested)
+        return network if self._nested or not self._placed else self._adopted(network)
 
     @property
     def owned(self) -> Mapping[int, Layer]:
@@ -132,26 +167,35 @@ class Composed:
     @property
     def layers(self) -> list[Layer]:
         """The layers, in order, each once; the names that they have here are theirs from now on."""
-        found, nodes = list[Layer](), self._nodes
+        return list(self._by_name().values())
+
+    def _by_name(self) -> dict[str, Layer]:
+        """Return the layers by what they are called in this model, which is their place from now on."""
+        found, nodes = dict[str, Layer](), self._nodes
         names = dict(zip([node.owner for node in nodes], names_of(nodes), strict=True))
         owned = dict(enumerate(self._specs)) if self._network is None else self.owned
         for owner, layer in sorted(owned.items()):
             if not isinstance(layer, Heads):
                 vars(layer)["name"] = layer.name or Automatic(names[owner])
                 vars(layer)["_place"] = self._place.of(layer)
-                found.append(layer)
+                found[names[owner]] = layer
         return found
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
-        """Return a layer by its name or its number among `layers`.  Raises ConfigError where it does not exist."""
+        """Return a layer by its name, here or of its own, or by its number among `layers`.
+
+        Raises ConfigError where it does not exist.
+        """
         found = self.layers
         if index is not None and name is None and -len(found) <= index < len(found):
             return found[index]
-        names = [layer.name for layer in found]
-        if name not in names:
+        known = {} if self._nested and not (self._inputs and self.network) else self._by_name()
+        named = {one.name: one for one in found} | known
+        if name not in named:
             what = f"name={name!r}" if index is None else f"index={index!r}"
-            raise ConfigError(f"get_layer({what}): the layers are {', '.join(map(str, names))}", code="config-layer")
-        return found[names.index(name)]
+            names = ", ".join(known or map(str, named))
+            raise ConfigError(f"get_layer({what}): the layers are {names}", code="config-layer")
+        return named[name]
 
     def __repr__(self) -> str:
         kinds = self._kinds()
@@ -232,17 +276,14 @@ class Composed:
         Its layers and weights become part of the model that is built: training one trains the other.
         Raises ConfigError where the model does not fit them.
         """
-        several = flat([list(one.values()) if isinstance(one, Mapping) else one for one in values])
-        given = [tensor(one, self.name) for one in several]
+        if self._ports is not None and values and isinstance(values[0], Mapping):
+            values = (self._ports.each(values[0], "inputs", "a value", "values"),)
+        given = [tensor(one, self.name) for one in flat(values)]
         if self._inputs is None and given:
-            self._network = self._network_for(given[0].row[-1])
+            self._network = self._network_for(given[0].row[-1], given[0].row)
         inputs, outputs = self._graph()
-        if len(given) != len(inputs):
-            raise ConfigError(
-                f"{self.name} has {len(inputs)} inputs, and was called on {len(given)} values", code="config-inputs"
-            )
+        known = matched(self.name, inputs, given)
         self._share()
-        known = {id(one): value for one, value in zip(inputs, given, strict=True)}
         made = copied(outputs, known, f"{self.name}/", training)
         if self._ports is not None and self._ports.keyed:
             return dict(zip([name for name, _ in self._ports.outputs], made, strict=True))

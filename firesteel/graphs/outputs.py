@@ -64,8 +64,11 @@ class OutputsLoss(Loss):
 
     def check(self, end: Layer | str, outputs: int) -> None:
         super().check(end, outputs)
-        for loss, size, link in zip(self.losses, self.ends.sizes, self.ends.links, strict=True):
-            loss.check(ACTIVATIONS[link] or "a layer without softmax or sigmoid", size)
+        for name, loss, size, link in zip(self.names, self.losses, self.ends.sizes, self.ends.links, strict=True):
+            try:
+                loss.check(ACTIVATIONS[link] or "a layer without softmax or sigmoid", size)
+            except ConfigError as error:
+                raise ConfigError(f"output {name!r}: {error.args[0]}", code=error.code) from None
 
     def columns(self, outputs: int) -> int:
         return self.targets_at[-1].stop
@@ -180,7 +183,8 @@ def by_output(names: Sequence[str], given: Any, what: str, usual: Any = None) ->
 def loss_of(names: Sequence[str], heads: Heads, given: Any, weights: Any) -> OutputsLoss:
     """Return the loss of several outputs, given what `compile` takes.
 
-    Raises ConfigError for unknown losses, for weights that are no numbers, and where an output has no loss.
+    Raises ConfigError for unknown losses, for weights that are no numbers, where an output has no loss,
+    and where one does not suit its output.
     """
     chosen = by_output(names, given, "loss")
     if None in chosen:
@@ -189,7 +193,9 @@ def loss_of(names: Sequence[str], heads: Heads, given: Any, weights: Any) -> Out
     if not all(0.0 <= weight < math.inf for weight in numbers):
         raise ConfigError(f"loss_weights={weights!r}: they must be numbers of at least 0", code="config-loss_weights")
     ends = Links(heads.sizes, heads.links)
-    return OutputsLoss(tuple(names), tuple([losses.get(one) for one in chosen]), tuple(numbers), ends)
+    found = OutputsLoss(tuple(names), tuple([losses.get(one) for one in chosen]), tuple(numbers), ends)
+    found.check(ends, sum(ends.sizes))
+    return found
 
 
 def metrics_of(loss: OutputsLoss, given: Any) -> dict[str, Metric]:

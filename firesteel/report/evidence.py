@@ -24,6 +24,7 @@ from firesteel.models import Model
 from firesteel.report import columns
 from firesteel.report.columns import EncodedColumn
 from firesteel.report.reading import (
+    SEVERAL,
     Reading,
     Use,
     first_layer,
@@ -149,7 +150,7 @@ def examine(
     rows: or the exams of the members that the model is the average of, each on the rows that it was trained without.
     training: rows that it learned from; baseline and linear model learn from them, and over-fitting shows in them.
     Counts are sums of the rows' weights.  Nothing in the result is NaN: what is undefined is None.
-    Raises ConfigError for names that do not fit the network.
+    Raises ConfigError for names that do not fit the network, and a model of several outputs.
 
     >>> from firesteel.layers import Dense
     >>> from firesteel.models import Sequential
@@ -165,6 +166,8 @@ def examine(
     names = names or DisplayNames()
     network = model.network
     names.check(network.inputs, network.outputs)
+    if task_of(model, training.y) == SEVERAL:
+        raise ConfigError("a model of several outputs is not examined: examine one of each", code="config-outputs")
     exams = [Exam.of(model, rows, training, names)] if isinstance(rows, SampledRows) else rows
     with _plainly():
         return _plain(_examined(model, exams, training, names))

@@ -31,7 +31,7 @@ from firesteel.extending import must_be_registered
 from firesteel.models import Model
 from firesteel.report import settings
 from firesteel.report.evidence import DisplayNames, Exam, SampledRows, examine
-from firesteel.report.reading import task_of
+from firesteel.report.reading import SEVERAL, task_of
 from firesteel.tables.importance import MOST_ROWS
 from firesteel.tables.sampling import sample
 from firesteel.train.callbacks import Logs
@@ -57,6 +57,8 @@ class RunFolder(Callback):
     picture: (height, width) where the features are the pixels of one.
     config: sections and what to put into them that a training does not know itself, such as
     {"data": {"train": "digits.parquet"}}.
+
+    Of a model with several outputs the page shows the history and the scores.
 
     The files: config.toml, history.jsonl, metrics.json, model.firesteel (without moments), env.json, report.html.
     The history grows by a line an epoch; the page is drawn again while training goes on, and then shows itself anew
@@ -188,7 +190,7 @@ class RunFolder(Callback):
             "best_epoch": kept["epoch"],
         }
         self.members.append(found | {"scores": {name: kept[f"val_{name}"] for name in self.objective.names}})
-        if self.test is None:
+        if self.test is None and self.task != SEVERAL:
             training = self._rows("training", self.objective, self.training)
             self.exams.append(Exam.of(self.model, held, training, self.names, MOST_ROWS // self.params["members"]))
 
@@ -275,6 +277,8 @@ class RunFolder(Callback):
                 objective, engine = opened.enter_context(opening)
                 looked = test = self._rows("test", objective, engine)
                 scores["test"] = {"rows": test.of, **score(engine, objective, theta)}
+            if self.task == SEVERAL:
+                return scores, None
             return scores, examine(self.model, looked, self.sample, self.names)
 
     def _rows(self, name: str, objective: Objective, engine: Engine) -> SampledRows:

@@ -18,17 +18,20 @@ from firesteel.core.losses import Loss
 from firesteel.core.metrics import R2Score, middle, numbered, on_logits
 from firesteel.core.network import Objective, alone
 from firesteel.core.types import Array, Run
+from firesteel.graphs.outputs import OutputsLoss
 from firesteel.models import Model
 from firesteel.train.centring import FAR
 from firesteel.train.rounds import predict
 from firesteel.train.step import SUB_BATCH
 
+SEVERAL = "several outputs"
+
 
 def task_of(model: Model, y: Array) -> str:
     """Return "classification", "multilabel" or "regression": what a compiled model does with targets y, (n, T).
 
-    The loss decides; where it measures numbers, targets that are all one-hot are classes, and so are those of a
-    sigmoid that are all 0 and 1.
+    It is "several outputs" where each of those has a loss of its own.  The loss decides; where it measures numbers,
+    targets that are all one-hot are classes, and so are those of a sigmoid that are all 0 and 1.
 
     >>> from firesteel.layers import Dense
     >>> from firesteel.models import Sequential
@@ -39,6 +42,8 @@ def task_of(model: Model, y: Array) -> str:
     """
     objective = model._objective()
     loss, parts, outputs = objective.loss, objective.network.parts, objective.network.outputs
+    if isinstance(loss, OutputsLoss) and len(loss.names) > 1:
+        return SEVERAL
     if loss.targets == "class" or (loss.natural == "softmax" and outputs > 1):
         return "classification"
     low = y.min(initial=1.0)

@@ -4,6 +4,7 @@ A value knows the layer that makes it and the values that it is made of, so a ne
 outputs.  `firesteel/core/network.py` runs them.
 """
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from firesteel.core.layers.wrapper import InUse
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
 
-__all__ = ["Tensor", "called", "copied", "flat", "nodes_of", "tensor"]
+__all__ = ["Tensor", "called", "copied", "flat", "matched", "nodes_of", "row_of", "taken", "tensor"]
 
 NUMBERS = itertools.count()
 """Values are numbered as they are made, so that a network computes them in the order in which they were written."""
@@ -108,6 +109,13 @@ def called(
     if not args:
         raise ConfigError(f"{_named(layer)} was called on nothing: give it a value", code="config-call")
     owner, rows = owner or layer, [arg.row for arg in args]
+    least, most = taken(layer)
+    if not least <= len(args) <= most:
+        wanted = f"{least} value{'s' if least > 1 else ''}"
+        raise ConfigError(
+            f"{_named(layer)} takes {wanted}, and was called on {len(args)}: join them, as with Concatenate()",
+            code="config-call",
+        )
     if isinstance(layer, Flatten) and len(rows[0]) > 1:
         layer = Reshape((math.prod(rows[0]),), name=layer.name)
     if training:
@@ -134,10 +142,72 @@ def called(
     return results[0] if len(results) == 1 else tuple(results)
 
 
+def taken(layer: Layer) -> tuple[int, float]:
+    """Return how many values a layer takes, at least and at most.
+
+    >>> from firesteel.core.layers import Add, Dense
+    >>> taken(Dense(2)), taken(Add())
+    ((1, 1), (1, inf))
+    """
+    first, *_ = (*layer.parts(), None)
+    if first is None:
+        return 1, 1
+    given = [one for name, one in inspect.signature(first.apply).parameters.items() if name not in ("p", "rng")]
+    if any(one.kind is one.VAR_POSITIONAL for one in given):
+        return 1, math.inf
+    return sum(one.default is one.empty for one in given), len(given) - first.joint
+
+
 def _named(layer: object) -> str:
     """Return how messages call a layer: by its name, if it has one, and by what it is."""
     name = getattr(layer, "name", None)
     return f"{layer} ({name!r})" if name else str(layer)
+
+
+def has_axes(layers: Sequence[Layer], row: Shape) -> bool | None:
+    """Return whether rows of several axes reach a Flatten or the end of a chain; None where its layers do not fit.
+
+    Args:
+        layers: The chain.
+        row: The shape of a row of its inputs.
+    """
+    for layer in layers:
+        if isinstance(layer, Flatten) and len(row) > 1:
+            return True
+        try:
+            for part in layer.parts():
+                row = part.output_shape(row)
+        except ConfigError:
+            return None
+    return len(row) > 1
+
+
+def row_of(layers: Sequence[Layer], inputs: int) -> Shape | None:
+    """Return the shape of a row, given how many numbers it has, where values of several axes are met; else None.
+
+    A picture is a row of numbers for layers that take it so.
+    """
+    if not layers:
+        return None
+    several = has_axes(layers, (inputs,))
+    if several is None and isinstance(layers[0], Input) and has_axes(layers, layers[0].shape) is not None:
+        return layers[0].shape
+    return (inputs,) if several else None
+
+
+def matched(name: str, inputs: Sequence[Tensor], given: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Return which values a model is called on, by the `id` of its inputs.
+
+    Raises ConfigError where it has more or fewer inputs, or ones of another shape.
+    """
+    if len(given) != len(inputs):
+        raise ConfigError(
+            f"{name} has {len(inputs)} inputs, and was called on {len(given)} values", code="config-inputs"
+        )
+    for one, value in zip(inputs, given, strict=True):
+        if one.row != value.row:
+            raise ConfigError(f"{name} takes rows of shape {one.row}, and was called on {value}", code="config-shape")
+    return {id(one): value for one, value in zip(inputs, given, strict=True)}
 
 
 def copied(
