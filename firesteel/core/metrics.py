@@ -105,12 +105,14 @@ def metric_name(got: object) -> str | None:
 
 
 NAME: dict[str, Any] = {"check": lambda owner, name, got: metric_name(got), "later": lambda name: name is not None}
+DTYPE: dict[str, Any] = {**word("float32", "float64", None).metadata, "later": lambda dtype: False}
 
 
 class Metric(Spec, kw_only=True):
     """Base of metrics: some sums over rows, and what they come to.
 
     name: what the metric is called in the history; None for the name of its kind, such as "precision".
+    dtype: "float32", "float64" or None, as Keras's scripts say; sums are float64 whatever it is.
     larger_is_better: whether a larger value is a better one; None where neither is.  What watches a metric with
     mode="auto" asks for it.
     differences: whether it depends on p - y and the spread of y alone, so that both may be counted from any number.
@@ -120,6 +122,7 @@ class Metric(Spec, kw_only=True):
     differences: ClassVar[bool] = False
 
     name: str | None = field(default=None, metadata=NAME, compare=False)
+    dtype: str | None = field(default=None, metadata=DTYPE, compare=False, repr=False)
 
     def suited(self, loss: Loss, outputs: int) -> "Metric":
         """Return this metric as it is meant beside a loss, for a network of so many outputs."""

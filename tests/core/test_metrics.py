@@ -380,6 +380,13 @@ def test_rows_of_numbers_are_rows_of_one_output():
     assert np.isnan(AUC()([1, 1], [0.1, 0.2])) and Precision()([], []) == 0.0
 
 
+def test_a_dtype_of_floats_is_taken_and_changes_nothing():
+    for dtype in ("float32", "float64", None):
+        assert AUC(dtype=dtype) == AUC() and AUC(dtype=dtype).to_config() == AUC().to_config()
+    with pytest.raises(ConfigError, match="dtype must be one of 'float32', 'float64', None"):
+        AUC(dtype="float16")
+
+
 def test_rows_of_more_axes_are_rows():
     y, p = MANY.reshape(5, 12, K), P.reshape(5, 12, K)
     close(metrics.MeanAbsoluteError()(y, p), np.abs(P - MANY).mean())
