@@ -15,7 +15,19 @@ from firesteel.errors import FiresteelError
 from firesteel.fast.threads import worker_threads
 from firesteel.train.engine import machine
 
-NAMES = ("peers", "kinds", "cores", "perceptron", "scoring", "rows", "overhead", "big", "sparse", "embeddings")
+NAMES = (
+    "peers",
+    "kinds",
+    "cores",
+    "perceptron",
+    "scoring",
+    "rows",
+    "overhead",
+    "big",
+    "sparse",
+    "embeddings",
+    "frozen",
+)
 """Speed and memory: what `make bench` runs."""
 OTHERS = ("columns", "raw", "shards", "lesson", "dense")
 """Very large tables, what needs tables, and how good networks get, which takes hours."""

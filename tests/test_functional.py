@@ -7,12 +7,13 @@ import threading
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from firesteel.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from firesteel.errors import ConfigError
 from firesteel.fast import compiling
-from firesteel.layers import Input
-from firesteel.models import Model, load_model
+from firesteel.layers import Dense, Flatten, Input
+from firesteel.models import Model, Sequential, load_model
 from firesteel.optimizers import Adam
 from firesteel.report import RunFolder
 from firesteel.report.evidence import SampledRows, examine
@@ -321,3 +322,26 @@ def test_a_model_of_several_outputs_is_not_examined():
     rows = SampledRows("test", np.hstack([A, B]), np.stack([CLASS, SUM], axis=1), np.ones(ROWS), ROWS)
     with pytest.raises(ConfigError, match="several outputs"):
         examine(model, rows, rows)
+
+
+def test_a_model_that_is_called_by_names_takes_values_by_name():
+    a, b = Input((6,), name="a"), Input((6,), name="b")
+    model = Model([a, b], Dense(2)(a) - 2 * Dense(2)(b))
+    c, d = Input((6,)), Input((6,))
+    other = Model([c, d], model({"b": d, "a": c}))
+    np.testing.assert_allclose(other.predict([A, -A]), model.predict({"a": A, "b": -A}), rtol=1e-5, atol=1e-6)
+
+
+def test_a_chain_that_is_called_on_pictures_flattens_them():
+    x, chain = Input((2, 3)), Sequential([Flatten(), Dense(3)])
+    model = Model(x, chain(x))
+    assert chain.input_shape == (None, 2, 3) and model.predict(A.reshape(-1, 2, 3)).shape == (ROWS, 3)
+
+
+@pytest.mark.parametrize("name", ["skip", "shared", "frozen"])
+def test_sparse_rows_are_what_dense_ones_are(name):
+    rows = sparse.csr_matrix(A)
+    model = built(name)
+    model.fit(rows, SUM, epochs=2, batch_size=40, seed=5, verbose=0)
+    np.testing.assert_allclose(model.predict(rows), model.predict(A), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.evaluate(rows, SUM, verbose=0), model.evaluate(A, SUM, verbose=0), rtol=1e-5)
