@@ -230,3 +230,11 @@ def test_a_softmax_of_its_own_is_computed_together_with_its_loss():
     model = Model(x, {"a": Softmax()(Dense(2, kernel_initializer="ones")(x)), "b": Dense(1)(x)})
     model.compile("sgd", {"a": "sparse_categorical_crossentropy", "b": "mse"})
     assert np.allclose(model.predict(X)["a"], 0.5)
+
+
+def test_an_input_takes_a_batch_size_and_a_dtype_which_change_nothing():
+    given = Input((4,), batch_size=2, dtype="float32", name="a")
+    assert given == Input((4,), name="a") and given.to_config() == Input((4,), name="a").to_config()
+    for wrong in ({"batch_size": 0}, {"dtype": "string"}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            Input((4,), **wrong)

@@ -8,7 +8,7 @@ import numpy as np
 
 from firesteel.core.layer import Layer
 from firesteel.core.layers.arithmetic import Arithmetic
-from firesteel.core.spec import choice, integer, whole
+from firesteel.core.spec import choice, integer, optional, whole, word
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
@@ -23,14 +23,25 @@ def shape(given: object) -> Shape:
     return tuple(side for side in sides if side is not None)
 
 
+UNSAID: dict[str, Any] = {"later": lambda value: False}
+"""Of fields that descriptions leave out."""
+BATCH = {**optional(integer(low=1, why="it is a number of rows")).metadata, **UNSAID}
+KIND = {**word("float32", "float64", "int32", "int64", None).metadata, **UNSAID}
+
+
 class Input(Arithmetic, Layer):
     """Says the shape of a row, before the first layer: (784,), or (28, 28) for rows of pictures, which are flattened.
+
+    batch_size, dtype: as Keras's scripts say them; they change nothing: batches are as large as `fit` is asked for,
+    and numbers have the dtype of the model.
 
     >>> Input((28, 28)).inputs
     784
     """
 
     shape: Shape = choice(MISSING, shape)
+    batch_size: int | None = field(default=None, kw_only=True, metadata=BATCH, compare=False, repr=False)
+    dtype: str | None = field(default=None, kw_only=True, metadata=KIND, compare=False, repr=False)
 
     @property
     def inputs(self) -> int | None:
