@@ -483,8 +483,8 @@ class Model(Composed):
             A weight for each class, if there are some, and what is subtracted from rows.
         """
         objective, survey = self._surveyed(source)
-        trained = self.network if self._trains() is None else held(self.network, self.theta, self._still())
-        recipe.strategy.check(trained, self.settings.optimizer, recipe.batch_size)
+        network = objective.network if self._trains() is None else held(self.network, self.theta, self._still())
+        recipe.strategy.check(network, self.settings.optimizer, recipe.batch_size)
         given = recipe.class_weight
         weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
