@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from firesteel import __version__
 from firesteel._files import named
+from firesteel.core.layers.heads import Heads
 from firesteel.errors import ConfigError, StoreError, imported, without_secrets
 from firesteel.models import Model
 from firesteel.models import load_model as load_file
@@ -62,10 +63,13 @@ class MlflowCallback(Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         optimizer = self.model.settings.optimizer.to_config()
         given = {name: value for name, value in self.params.items() if isinstance(value, int | float | str)}
+        loss = self.model.get_compile_config()["loss"]
         settings = {
             **given,
             "parameters": self.model.count_params(),
-            "loss": self.model.get_compile_config()["loss"]["type"],
+            "loss": loss["type"]
+            if "type" in loss
+            else ", ".join(f"{name}: {one['type']}" for name, one in loss.items()),
         }
         settings |= {"optimizer": optimizer.pop("type")}
         settings |= {f"optimizer_{name}": value for name, value in optimizer.items() if value not in (None, ())}
@@ -119,6 +123,12 @@ def save_model(
     if not isinstance(model, Model):
         raise ConfigError(
             f"a {type(model).__name__} was given, and a Sequential is saved: of a fitted stage give stage.network",
+            code="config-model",
+        )
+    if len(model.network.entries) > 1 or isinstance(model.network.layers[-1], Heads):
+        raise ConfigError(
+            "MLflow serves models of one input and one output, and this one has several.  To do: model.save(path), "
+            "and mlflow.log_artifact(path)",
             code="config-model",
         )
     described = mlflow_model or models.Model()

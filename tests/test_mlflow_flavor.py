@@ -16,6 +16,7 @@ from firesteel.callbacks import MlflowCallback
 from firesteel.errors import ConfigError, StoreError
 from firesteel.layers import Dense, Table
 from firesteel.models import Sequential, load_model
+from tests import graphs
 
 X = np.random.default_rng(0).normal(size=(90, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -82,7 +83,21 @@ def test_what_mlflow_refuses_is_warned_of_once_and_training_goes_on(mlflow, monk
     assert len(said) == 1 and model.fingerprint() == expected.fingerprint()
 
 
+def test_each_output_has_its_loss_in_a_run(mlflow):
+    model = graphs.called("kind_and_size")
+    with mlflow.start_run() as run:
+        model.fit(*graphs.parted(model), epochs=1, verbose=0, callbacks=MlflowCallback())
+    params = mlflow.get_run(run.info.run_id).data.params
+    assert params["loss"] == "kind: SparseCategoricalCrossentropy, size: MeanSquaredError"
+
+
 # Models
+
+
+@pytest.mark.parametrize("name", ["twice", "kind_and_size"])
+def test_a_model_of_several_inputs_or_outputs_is_refused(mlflow, tmp_path, name):
+    with pytest.raises(ConfigError, match="MLflow serves models of one input and one output, and this one has"):
+        flavour.save_model(graphs.called(name), tmp_path / "saved")
 
 
 def test_what_is_saved_is_the_models_own_file_and_pins_what_serving_needs(mlflow, model, tmp_path):

@@ -224,6 +224,25 @@ class Trained:
         return replace(wanted, inputs=self.model.network.inputs)
 
 
+def scoring(path: Path) -> Trained:
+    """Return the model in a file or in a run folder, for rows of files.
+
+    Raises:
+        StoreError: If there is none.
+        ConfigError: If it has several inputs or outputs.
+    """
+    known = trained(path)
+    ports = known.model._ports
+    if ports is not None and (len(ports.inputs), len(ports.outputs)) != (1, 1):
+        names = [", ".join(name for name, _ in part) for part in (ports.inputs, ports.outputs)]
+        raise ConfigError(
+            f"{path} has the inputs {names[0]} and the outputs {names[1]}, and the command line scores models of "
+            "one input and one output.  To do: load_model in Python, and its predict and evaluate",
+            code="config-model",
+        )
+    return known
+
+
 def trained(path: Path) -> Trained:
     """Return the model in a file or in a run folder.  Raises StoreError where there is none."""
     file = path / MODEL if path.is_dir() else path

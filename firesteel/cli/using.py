@@ -18,7 +18,7 @@ from rich.console import Console
 from firesteel import _store as store
 from firesteel.cli.common import Json, print_json, session_of
 from firesteel.cli.config import EngineSettings
-from firesteel.cli.network import Trained, trained
+from firesteel.cli.network import Trained, scoring, trained
 from firesteel.cli.parts import Framed, labels, part, read
 from firesteel.cli.rows import TABLES, FileRows, parquet
 from firesteel.cli.words import count, of_columns
@@ -66,7 +66,7 @@ def evaluate(
     as_json
         Print one line of JSON.
     """
-    known = trained(model)
+    known = scoring(model)
     wanted = known.ask(data, format, label, features, weight)
     console = Console(stderr=as_json)
     with ExitStack() as stack:
@@ -125,7 +125,7 @@ def predict(
     master
         Spark master, with --engine spark.
     """
-    known = trained(model)
+    known = scoring(model)
     writers = ON_SPARK if engine == "spark" else WRITERS
     if Path(out).suffix not in writers:
         raise ConfigError(f"--out {out}: the ending must be one of {', '.join(writers)}", code="config-out")
@@ -261,7 +261,7 @@ def _shown(value: Any) -> str:
     """
     if isinstance(value, dict):
         inner = ", ".join(f"{k}={_shown(v)}" for k, v in value.items() if k != "type" and v not in (None, ()))
-        return f"{value.get('type')}({inner})"
+        return f"{value['type']}({inner})" if "type" in value else inner
     if isinstance(value, list | tuple):
         return ", ".join(_shown(item) for item in value[:4]) + (", ..." if len(value) > 4 else "")
     return str(value)

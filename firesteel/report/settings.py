@@ -47,12 +47,12 @@ def described(
         **{name: params.get(name) for name in FIT},
         "evaluate_averaged": None if params["evaluate_averaged"] else False,
         "callbacks": [*_rule(params), *rules] or None,
-        "code": [type(one).__name__ for one in given if _is_code(one)] or None,
+        "code": [type(one).__name__ for one in [*given, model] if _is_code(one)] or None,
         "went_on": True if model.state.step else None,
     }
     sections = {
         "data": data,
-        "model": {"dtype": model.network.dtype, "initial": start, "layers": layers_of(model)},
+        "model": {"dtype": model.network.dtype, "initial": start, "layers": layers_of(model) or None},
         "training": training,
         "engine": {"name": "spark" if spark else "local"},
     }
@@ -63,7 +63,9 @@ def described(
 
 
 def layers_of(model: Model) -> list[Layer]:
-    """Return a model's layers, without what the first has learned of a table, and learns again."""
+    """Return a model's layers, without what the first has learned of a table, and learns again; none of a graph."""
+    if not model.network.chained:
+        return []
     first, *rest = model.network.layers
     if isinstance(first, Table) and model.schema is not None:
         first = replace(first, edges=(), plain=0, levels=())
@@ -123,7 +125,9 @@ def _rule(params: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [found | {"start_from_epoch": rule.start, "restore_best_weights": rule.restore}]
 
 
-def _is_code(callback: callbacks.Callback) -> bool:
-    """Return whether what a callback does is not known to firesteel."""
+def _is_code(callback: callbacks.Callback | Model) -> bool:
+    """Return whether what a callback does is not known to firesteel, or a model is no chain of layers."""
+    if isinstance(callback, Model):
+        return not callback.network.chained
     code = callbacks.LambdaCallback | callbacks.LearningRateScheduler
     return isinstance(callback, code) or not type(callback).__module__.startswith("firesteel.")

@@ -10,6 +10,7 @@ from conftest import write_pets
 from firesteel.cli import main
 from firesteel.layers import Dense
 from firesteel.models import Sequential, load_model
+from tests import graphs
 
 SETTINGS = """
 [data]
@@ -247,3 +248,13 @@ def test_misuse_is_one_line(run, kept, houses, tmp_path, monkeypatch, argv, code
     ended, out, err = run(*argv)
     assert (ended, out) == (code, ""), err
     assert said in err and err.startswith("firesteel: ") and err.count("\n") == 1
+
+
+def test_a_model_of_several_inputs_and_outputs_is_shown_and_not_scored(run, pets, tmp_path):
+    path = tmp_path / "two.firesteel"
+    graphs.called("kind_and_size").save(path)
+    code, out, err = run("inspect", path)
+    assert (code, err) == (0, "") and "loss        kind=SparseCategoricalCrossentropy(" in out
+    for argv in (("evaluate", path, "--data", pets), ("predict", path, "--data", pets, "--out", tmp_path / "p.csv")):
+        code, _, err = run(*argv)
+        assert code == 2 and "has the inputs a, b and the outputs kind, size, and the command line" in err

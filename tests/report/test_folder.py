@@ -17,6 +17,7 @@ from firesteel.search.members import fit_members
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.sampling import sample
 from firesteel.train.recipe import Recipe
+from tests import graphs
 
 (X, Y), (X_TEST, Y_TEST) = ((x.reshape(len(x), -1)[:300], y[:300]) for x, y in load_digits())
 
@@ -35,6 +36,16 @@ def fit(callbacks, model=None, **settings):
 
 def read(place, name):
     return json.loads((place / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["twice", "kind_and_size"])
+def test_a_model_of_calls_is_kept_and_named_as_code(tmp_path, name):
+    model = graphs.called(name)
+    model.fit(*graphs.parted(model), epochs=2, verbose=0, validation_split=0.2, callbacks=[RunFolder(tmp_path / "r")])
+    assert load_model(tmp_path / "r/model.firesteel").fingerprint() == model.fingerprint()
+    metrics, text = read(tmp_path / "r", "metrics.json"), (tmp_path / "r/config.toml").read_text()
+    assert metrics["scores"]["validation"].keys() == set(model.metrics_names)
+    assert 'code = [\n    "Model",\n]' in text and "model.layers" not in text
 
 
 def test_a_finished_run_holds_the_model_its_history_and_its_scores(tmp_path):

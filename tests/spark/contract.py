@@ -48,6 +48,7 @@ from firesteel.spark import (
 )
 from firesteel.spark.engine import SparkEngine
 from firesteel.spark.frames import Frame
+from tests import graphs
 from tests.spark.conftest import EVERY_ROW, LAYERED, executors, fit, make_rows
 
 
@@ -616,6 +617,24 @@ def flights(rows: int, **new: Any) -> pa.Table:
     return pa.table(columns | new)
 
 
+def called_models(spark: SparkSession, folder: str) -> Any:
+    """Models of several inputs and outputs and others, trained in process and on frames, and what they predict."""
+    frame, found = graphs.framed(spark), {}
+    how: dict[str, Any] = {"epochs": 2, "batch_size": 16, "shards": 3, "seed": 1, "verbose": 0}
+    for name in graphs.CALLED:
+        here = graphs.called(name)
+        here.fit(*graphs.parted(here), **how)
+        fingerprints = [here.fingerprint()]
+        for partitions in (3, 40):
+            there = graphs.called(name)
+            there.fit(frame.repartition(partitions), **graphs.columns(there), **how)
+            fingerprints.append(there.fingerprint())
+        rows = frame.orderBy("size").drop("kind", "size")
+        scored = here.predict(rows, features=graphs.COLUMNS["features"])
+        found[name] = {"fingerprints": fingerprints, "made": scored.columns[6:], "rows": scored.count()}
+    return found
+
+
 def three_lines(spark: SparkSession, folder: str, whole: bool = True) -> Any:
     """A table from Parquet, fitted in one time zone, saved, and scored in others, with what training had not."""
     few = {} if whole else {"hiddenLayers": [4], "members": 1}
@@ -741,6 +760,7 @@ ALL = (
     networks,
     nested,
     raw_tables,
+    called_models,
     three_lines,
     streaming,
     big,
@@ -755,6 +775,7 @@ SLOW = (
     forms,
     regularised,
     several_targets,
+    called_models,
     three_lines,
 )
 """What is looked at on Connect by slow tests alone."""

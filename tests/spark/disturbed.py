@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from firesteel.callbacks import LambdaCallback
 from firesteel.errors import FiresteelError
 from firesteel.spark import packing, session
+from tests import graphs
 from tests.spark import faults
 from tests.spark.conftest import make_rows, network
 
@@ -36,9 +37,13 @@ USUAL = {
 }
 
 
-def fit(x: Any, y: Any = None, **settings: Any) -> dict[str, Any]:
-    """Train; return the bits, how many rows each epoch saw, and what it took, or the error."""
-    model, start = network(), time.perf_counter()
+def fit(x: Any, y: Any = None, graph: str = "", **settings: Any) -> dict[str, Any]:
+    """Train; return the bits, how many rows each epoch saw, and what it took, or the error.
+
+    graph: which model of `graphs.CALLED` is trained, if one is.
+    """
+    model, start = graphs.called(graph) if graph else network(), time.perf_counter()
+    settings |= graphs.columns(model) if graph and y is None else {}
     settings = {"epochs": EPOCHS, "shards": 4, "batch_size": 16, "verbose": 0, "seed": 1} | settings
     found: dict[str, Any] = {"bits": "", "rows": []}
     try:
@@ -57,14 +62,14 @@ def executors(spark: Any) -> int:
     return int(spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()) - 1
 
 
-def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
+def disturbed(fault: str, frame: DataFrame, graph: str) -> dict[str, Any]:
     """Fit while a fault happens; see what there is of it in faults.py."""
     spark = frame.sparkSession
     if fault in ("survey", "packing"):
         title = {"survey": "firesteel: looking at", "packing": "firesteel: packing"}[fault]
         return fit(frame.mapInArrow(functools.partial(faults.passing, title), frame.schema))
     if fault == "shifting":
-        return fit(frame.mapInArrow(faults.shifting, frame.schema), strategy=faults.Faulty("kill_executor"))
+        return fit(frame.mapInArrow(faults.shifting, frame.schema), strategy=faults.Faulty(fault="kill_executor"))
     if fault == "shuffle":
         original, packing.merge_packs = packing.merge_packs, faults.merge_packs
         try:
@@ -100,7 +105,7 @@ def disturbed(fault: str, frame: DataFrame) -> dict[str, Any]:
         with Listeners() as ours:
             told = fit(frame)
         return told | {"plain": plain.most, "ours": ours.most}
-    return fit(frame, strategy=faults.Faulty(fault))
+    return fit(frame, graph=graph, strategy=faults.Faulty(fault=fault))
 
 
 def memory(spark: Any) -> dict[str, float]:
@@ -181,21 +186,24 @@ def family() -> dict[int, str]:
     return {pid: found for pid in parents if (found := kind(pid))}
 
 
-def main(master: str, conf: dict[str, str], faults_: list[str], partitions: int = 3, fits: int = 2) -> None:
+def main(
+    master: str, conf: dict[str, str], faults_: list[str], partitions: int = 3, fits: int = 2, graph: str = ""
+) -> None:
     start = time.perf_counter()
     spark = session(master, conf=USUAL | conf)
     rows = make_rows(ROWS)
-    frame = rows.frame(spark).repartition(partitions).persist()
+    frame = (graphs.framed(spark, ROWS) if graph else rows.frame(spark)).repartition(partitions).persist()
+    given = graphs.parted(graphs.called(graph), ROWS) if graph else (rows.x, rows.y)
     frame.count()
-    found: dict[str, Any] = {"start": time.perf_counter() - start, "local": [fit(rows.x, rows.y)]}
-    found["undisturbed"] = [fit(frame) for _ in range(fits)]
+    found: dict[str, Any] = {"start": time.perf_counter() - start, "local": [fit(*given, graph=graph)]}
+    found["undisturbed"] = [fit(frame, graph=graph) for _ in range(fits)]
     for named in faults_:
         fault, _, times = named.partition("*")
         found[fault] = []
         for _ in range(int(times or 1)):
             for marker in faults.FOLDER.iterdir():
                 marker.unlink()
-            told = disturbed(fault, frame)
+            told = disturbed(fault, frame, graph)
             happened = {marker.name: marker.read_text() for marker in faults.FOLDER.iterdir()}
             found[fault].append(told | {"happened": happened})
             print(fault, round(told["seconds"], 1), file=sys.stderr, flush=True)

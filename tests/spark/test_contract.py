@@ -266,3 +266,11 @@ def test_the_contract_leaves_nothing_out():
     """Every function is run on Connect, so each must be looked at here."""
     source = Path(__file__).read_text()
     assert all(f'found("{function.__name__}")' in source for function in contract.ALL)
+
+
+@pytest.mark.slow
+def test_models_of_calls_have_one_fingerprint_each_whatever_carries_their_rows(found):
+    for name, told in found("called_models").items():
+        assert len(set(told["fingerprints"])) == 1, name
+        assert told["made"] == (["kind", "size"] if name in ("kind_and_size", "still") else ["prediction"])
+        assert told["rows"] == 400

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import graphs
 from tests.spark.clusters import standalone
 from tests.spark.disturbed import EPOCHS, ROWS
 from tests.spark.faults import STRAGGLE_SECONDS
@@ -88,6 +89,12 @@ def test_r02_r03_ten_killed_workers_and_one_that_always_dies(tmp_path):
 @pytest.mark.parametrize("runs", ["1 to 5", "6 to 10"])
 def test_r01_an_executor_killed_in_an_epoch(tmp_path, runs):
     unharmed(run(tmp_path, CLUSTER, "kill_executor*5"), "kill_executor")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", graphs.CALLED)
+def test_an_executor_killed_while_a_graph_is_trained(tmp_path, graph):
+    unharmed(run(tmp_path, CLUSTER, "kill_executor", graph=graph), "kill_executor")
 
 
 @pytest.mark.slow
