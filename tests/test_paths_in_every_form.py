@@ -7,8 +7,8 @@ import pytest
 
 from firesteel import callbacks, datasets, mlflow
 from firesteel.errors import FiresteelError
-from firesteel.layers import Dense
-from firesteel.models import Sequential, load_model
+from firesteel.layers import Dense, Input
+from firesteel.models import Model, Sequential, load_model, read_weights
 from firesteel.report import RunFolder, next_folder
 from firesteel.report.page import render
 from tests.places import FORMS, asking
@@ -43,9 +43,21 @@ def saved(path):
         mlflow.save_model(fitted(), path)
 
 
+def graph():
+    x = Input((2,))
+    made = Model(x, Dense(1, "sigmoid")(x))
+    made.compile("sgd", "binary_crossentropy")
+    return made
+
+
 WRITERS = {
-    "Sequential.save(path)": lambda path: model().save(path),
+    **{
+        f"{kind}.{name}(path)": lambda path, make=make, name=name: getattr(make(), name)(path)
+        for kind, make in (("Model", graph), ("Sequential", model))
+        for name in ("save", "save_weights")
+    },
     "Sequential.fit(checkpoint)": lambda path: fitted(checkpoint=path),
+    "Model.fit(checkpoint)": lambda path: fitted(graph(), checkpoint=path),
     "ModelCheckpoint(filepath)": called(callbacks.ModelCheckpoint),
     "BackupAndRestore(backup_dir)": called(lambda path: callbacks.BackupAndRestore(path, delete_checkpoint=False)),
     "CSVLogger(filename)": called(callbacks.CSVLogger),
@@ -61,6 +73,9 @@ WRITERS = {
 }
 READERS = {
     "load_model(path)": (WRITERS["Sequential.save(path)"], load_model),
+    "read_weights(path)": (WRITERS["Sequential.save(path)"], read_weights),
+    "Sequential.load_weights(path)": (WRITERS["Sequential.save(path)"], lambda path: model().load_weights(path)),
+    "Model.load_weights(path)": (WRITERS["Model.save(path)"], lambda path: graph().load_weights(path)),
     "load_model(model_uri)": (saved, mlflow.load_model),
     "render(folder)": (run, render),
     "read_csv(path)": (WRITERS["write_csv(path)"], lambda path: datasets.read_csv(path, ["a"])),
