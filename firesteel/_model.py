@@ -346,8 +346,7 @@ class Model(Composed):
         more = {"Connected to": [one.reads for one in rows]} if any(one.reads for one in rows) else {}
         more |= {"Trainable": ["Y" if one.trains else "N" for one in rows]} if show_trainable else {}
         more |= {"Compiled": trained_by(self._objective())} if compiled else {}
-        text = table(self.name, [one[:3] for one in rows], count - other, other, size, more)
-        for line in text.splitlines():
+        for line in table(self.name, [one[:3] for one in rows], count - other, other, size, more).splitlines():
             try:
                 (print_fn or say)(line)
             except UnicodeError:

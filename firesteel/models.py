@@ -60,8 +60,8 @@ class Sequential(Model):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers and models, in order; the names that they have here are theirs from now on."""
-        return list(self._layers) if self._nested else super().layers
+        """The layers and models but inputs, in order; the names that they have here are theirs from now on."""
+        return [one for one in self._layers if not isinstance(one, Input)] if self._nested else super().layers
 
     @property
     def _specs(self) -> Sequence[Any]:

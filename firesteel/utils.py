@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from firesteel._drawing import plot_model
 from firesteel.core.spec import whole
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["normalize", "set_random_seed", "to_categorical"]
+__all__ = ["normalize", "plot_model", "set_random_seed", "to_categorical"]
 
 SEEDS = [0]
 """The seed of what names none."""

@@ -39,7 +39,7 @@ FACE = [
     "_store",
     "utils",
 ]
-BASE = ["__init__", "_notebook", "errors", "extending", "testing"]
+BASE = ["__init__", "_drawing", "_notebook", "errors", "extending", "testing"]
 INTEGRATIONS = {"mlflow": "mlflow", "sklearn": "sklearn", "tensorboard": "tensorboardX"}
 """Modules for somebody else's program, and the package that they import when they are used."""
 LIMITS = {"core": 900, "train": 2500, "fast": 700, "graphs": 1100, "face": 1300, "extending": 150}
@@ -158,7 +158,7 @@ def test_what_tables_decide_knows_the_core_and_training(path):
 @pytest.mark.parametrize("path", **ids(under("graphs")))
 def test_graphs_know_the_core_training_and_tables(path):
     assert outside(path) <= {"numpy"}
-    assert not inside(ours(path), "core", "fast", "train", "tables", "graphs", "errors")
+    assert not inside(ours(path), "core", "fast", "train", "tables", "graphs", "errors", "_drawing")
 
 
 @pytest.mark.parametrize("path", **ids(under("search")))
@@ -179,6 +179,7 @@ def test_the_face_knows_core_training_and_its_own_words(path):
         "graphs",
         "errors",
         "extending",
+        "_drawing",
         "_notebook",
         *FACE,
         *INTEGRATIONS,
@@ -196,9 +197,10 @@ def test_of_the_face_only_the_callbacks_know_the_integrations(path):
     assert inside(set(INTEGRATIONS), *ours(path)) == set(INTEGRATIONS)
 
 
-@pytest.mark.parametrize("path", **ids(under("__init__", "errors", "_files", "_notebook", "_printing")))
+@pytest.mark.parametrize("path", **ids(under("__init__", "errors", "_drawing", "_files", "_notebook", "_printing")))
 def test_the_root_knows_nothing(path):
-    assert not outside(path) and ours(path) <= ({"errors"} if path.stem == "_files" else set())
+    known = {"_files": {"errors"}, "_drawing": {"errors", "_files"}}
+    assert not outside(path) and ours(path) <= known.get(path.stem, set())
 
 
 @pytest.mark.parametrize("path", **ids([path for path in MODULES if floor(path) != "spark"]))
@@ -358,7 +360,17 @@ def test_the_face_exports_every_class_of_its_registry_and_the_base(family):
     core, face = (importlib.import_module(f"firesteel.{where}{family}") for where in ("core.", ""))
     registry = getattr(core, family.upper())
     losses = [*importlib.import_module("firesteel.losses").get.types, "LogCoshError"] if family == "metrics" else []
-    words = {*registry, *losses, "Identity", "schedules", "deserialize", "get", "serialize"}
+    merges = {"add", "average", "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"}
+    words = {
+        *registry,
+        *losses,
+        *(merges if family == "layers" else ()),
+        "Identity",
+        "schedules",
+        "deserialize",
+        "get",
+        "serialize",
+    }
     assert {type(spec).__name__ for spec in registry.values()} <= set(core.__all__) <= set(face.__all__)
     assert set(face.__all__) <= {*core.__all__, *words} and all(hasattr(face, name) for name in face.__all__)
 

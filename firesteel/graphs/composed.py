@@ -2,6 +2,7 @@
 
 import json
 import operator
+import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from firesteel._drawing import Picture
 from firesteel.core.layer import Automatic, Layer, layer_name
 from firesteel.core.layers import Input
 from firesteel.core.layers.calling import Tensor, copied, flat, matched, row_of, tensor
@@ -20,10 +22,12 @@ from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError
 from firesteel.graphs.building import Ports, network_of, values_of
 from firesteel.graphs.describing import Described, described, untrained, untrained_slices
+from firesteel.graphs.drawing import drawing
 from firesteel.graphs.freezing import Trains, trained
 from firesteel.graphs.names import kind_name, names_of
 from firesteel.graphs.sharing import LayerPlace, SharedWeights
 
+NOWHERE = LayerPlace(lambda: None)
 TRAINABLE = operator.attrgetter("trainable")
 FLAG = flag(True).metadata["check"]
 
@@ -78,6 +82,9 @@ class Composed:
         self._ports, self._owned = built.ports, built.owners
         self._values = (built.network, built.inputs, built.outputs)
         self._shared = SharedWeights(built.network, built.owners) if shares else None
+        for layer in built.owners.values() if shares else ():
+            if vars(layer).get("_place", NOWHERE).model() is None:
+                vars(layer)["_place"] = self._place.of(layer)
         return built.network
 
     def _unbuild(self) -> None:
@@ -166,7 +173,7 @@ class Composed:
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, in order, each once; the names that they have here are theirs from now on."""
+        """The layers but inputs, in order, each once; the names that they have here are theirs from now on."""
         return list(self._by_name().values())
 
     def _by_name(self) -> dict[str, Layer]:
@@ -175,7 +182,7 @@ class Composed:
         names = dict(zip([node.owner for node in nodes], names_of(nodes), strict=True))
         owned = dict(enumerate(self._specs)) if self._network is None else self.owned
         for owner, layer in sorted(owned.items()):
-            if not isinstance(layer, Heads):
+            if not isinstance(layer, Heads | Input):
                 vars(layer)["name"] = layer.name or Automatic(names[owner])
                 vars(layer)["_place"] = self._place.of(layer)
                 found[names[owner]] = layer
@@ -234,6 +241,21 @@ class Composed:
         if self._ports is not None:
             return {"graph": self._ports.to_config(), "name": self.name}
         return {} if self._name is None else {"name": self._name}
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Picture:
+        """Return a picture of the layers and what each of them reads, as SVG, which notebooks show.
+
+        Args:
+            path: A file that it is written to as well.
+
+        Raises:
+            ConfigError: If the number of inputs is unknown, or the file is to be of another kind.
+            StoreError: If the file cannot be written.
+        """
+        picture = drawing(self.network, self.owned, self._ports, self.name)
+        if path is not None:
+            picture.write(path)
+        return picture
 
     def get_config(self) -> dict[str, Any]:
         """Return the JSON-able description of the layers and how they are connected, without weights."""
