@@ -27,7 +27,7 @@ from firesteel.core.elsewhere import OWN, spelled
 from firesteel.core.layers import Flatten, Input, Layer, Normalization
 from firesteel.core.layers.calling import Tensor
 from firesteel.core.losses import Loss, Standardized
-from firesteel.core.metrics import Metric
+from firesteel.core.metrics import Metric, by_name, named_metric
 from firesteel.core.network import LAYER, Objective
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.types import Array
@@ -151,7 +151,7 @@ class Model(Composed):
             if loss_weights is not None:
                 raise ConfigError("loss_weights are for several outputs, and this model has one", code="config-loss")
             function, measured = losses.get(loss), listed("metrics", metrics)
-            how = CompileSettings(chosen, function, ends.by_name(measured, function))
+            how = CompileSettings(chosen, function, by_name(measured, function))
         if OWN:
             warn_of_unregistered(self._specs, chosen, how.loss, list(how.metrics.values()))
         self._how, self._scored, self._state = how, None, None
@@ -313,9 +313,7 @@ class Model(Composed):
                 "from zero with one that is: make a new one for it",
                 code="config-loss",
             )
-        suited = tuple(
-            [(name, ends.named_metric(metric, loss, network.outputs)) for name, metric in measured.items()]
-        )
+        suited = tuple([(name, named_metric(metric, loss, network.outputs)) for name, metric in measured.items()])
         self._scored = Objective(network, loss, suited)
         return self._scored
 

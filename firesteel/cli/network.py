@@ -166,7 +166,7 @@ class Trained:
             or (loss.targets == "unit" and outputs == 1)
         ):
             return "classification"
-        return "multilabel" if loss.targets == "unit" and not metrics.exclusive(loss, outputs) else "regression"
+        return "multilabel" if loss.targets == "unit" and not losses.exclusive(loss, outputs) else "regression"
 
     @property
     def names(self) -> tuple[str, ...] | None:

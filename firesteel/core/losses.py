@@ -191,6 +191,18 @@ def weights_of(sample_weight: Any, rows: Shape) -> Array:
         raise DataError(f"sample_weight has shape {weights.shape}, and the rows {rows}", code="data-shape") from None
 
 
+def paired(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
+    """Return outputs (B, O), targets (B, T) and weights (B,), float64.  Raises DataError where they do not fit."""
+    p, y = floats("y_pred", y_pred), floats("y_true", y_true)
+    if p.ndim < 2:
+        p, y = p.reshape(-1, 1), (y if y.size == p.size else y[None]).reshape(-1, 1)
+    *rows, outputs = p.shape
+    if y.shape not in (p.shape, p.shape[:-1], (*rows, 1)):
+        raise DataError(f"y_true has shape {y.shape} and y_pred {p.shape}: they do not fit", code="data-shape")
+    weights = weights_of(sample_weight, tuple(rows)).astype(np.float64)
+    return p.reshape(-1, outputs), y.reshape(-1, outputs if y.shape == p.shape else 1), weights.reshape(-1)
+
+
 def floats(name: str, given: Any) -> Array:
     """Return numbers as an array of floats.  Raises DataError for anything else."""
     try:
@@ -645,6 +657,21 @@ def _softmax_parts(z: Array) -> tuple[Array, Array, Array, Array, Array]:
     e.reshape(-1)[top] = 0
     others = np.dot(e, one)
     return p, shifted, np.log(total) + (others - (total - 1)), top, others / total
+
+
+def exclusive(loss: Loss, outputs: int) -> bool:
+    """Return whether the outputs are classes that exclude each other, and not labels of their own."""
+    return outputs > 1 and not isinstance(loss, BinaryCrossentropy)
+
+
+def on_logits(loss: Loss) -> bool:
+    """Return whether the loss takes a network that ends in logits."""
+    return bool(getattr(loss, "from_logits", False))
+
+
+def middle(loss: Loss) -> float:
+    """Return the output of a network that is undecided about a label."""
+    return 0.0 if on_logits(loss) or loss.targets == "sign" else 0.5
 
 
 LOSSES: dict[str, Spec] = {

@@ -8,6 +8,7 @@ Shapes: B rows, O outputs, T target columns, K classes.
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from typing import Any, ClassVar
@@ -16,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core import losses
+from firesteel.core.elsewhere import meant
 from firesteel.core.layers.activation import log_softmax, softplus
-from firesteel.core.losses import LOSSES, BinaryCrossentropy, Crossentropy, Loss
+from firesteel.core.losses import LOSSES, Crossentropy, Loss, exclusive, middle, on_logits
 from firesteel.core.spec import Spec, choice, flag, integer, number, optional, resolver, word
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
@@ -53,21 +55,6 @@ Value = float | list[Any]
 
 
 # What outputs and targets mean
-
-
-def exclusive(loss: Loss, outputs: int) -> bool:
-    """Return whether the outputs are classes that exclude each other, and not labels of their own."""
-    return outputs > 1 and not isinstance(loss, BinaryCrossentropy)
-
-
-def on_logits(loss: Loss) -> bool:
-    """Return whether the loss takes a network that ends in logits."""
-    return bool(getattr(loss, "from_logits", False))
-
-
-def middle(loss: Loss) -> float:
-    """Return the output of a network that is undecided about a label."""
-    return 0.0 if on_logits(loss) or loss.targets == "sign" else 0.5
 
 
 def labels(p: Array, y: Array) -> npt.NDArray[np.bool_]:
@@ -172,7 +159,7 @@ class Metric(Spec, kw_only=True):
         >>> metric.update_state([0, 1, 1], [0.2, 0.9, 0.4]); metric.update_state([0], [0.8]); metric.result()
         0.5
         """
-        p, y, w = paired(y_true, y_pred, sample_weight)
+        p, y, w = losses.paired(y_true, y_pred, sample_weight)
         outputs, *before = vars(self).get("_seen", (p.shape[1],))
         if outputs != p.shape[1]:
             raise DataError(f"there were {outputs} outputs before: call reset_state first", code="data-shape")
@@ -211,18 +198,6 @@ def so_far(result: Callable[..., Value]) -> Callable[..., Value]:
         return result(self, *args, **given) if args or given else self._so_far()
 
     return found
-
-
-def paired(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
-    """Return outputs (B, O), targets (B, T) and weights (B,), float64.  Raises DataError where they do not fit."""
-    p, y = losses.floats("y_pred", y_pred), losses.floats("y_true", y_true)
-    if p.ndim < 2:
-        p, y = p.reshape(-1, 1), (y if y.size == p.size else y[None]).reshape(-1, 1)
-    *rows, outputs = p.shape
-    if y.shape not in (p.shape, p.shape[:-1], (*rows, 1)):
-        raise DataError(f"y_true has shape {y.shape} and y_pred {p.shape}: they do not fit", code="data-shape")
-    weights = losses.weights_of(sample_weight, tuple(rows)).astype(np.float64)
-    return p.reshape(-1, outputs), y.reshape(-1, outputs if y.shape == p.shape else 1), weights.reshape(-1)
 
 
 class RowMetric(Metric):
@@ -790,8 +765,8 @@ class _resolver(resolver):  # noqa: N801  (used as a function)
         kind = given if isinstance(given, type) else getattr(given, "stands_for", type(given))
         if issubclass(kind, Loss):
             return MeanLoss(given, name=getattr(given, "name", None))
-        found = super().__call__(given)
-        return found if found is given else replace(found)  # a registry's own would remember rows for all
+        # a copy, because a registry's own would remember rows for all
+        return given if isinstance(given, Metric) else replace(super().__call__(given))
 
 
 get = _resolver("a metric", Metric, METRICS)
@@ -823,3 +798,29 @@ def suited(loss: Loss, outputs: int) -> Metric:
     if loss.targets == "class":
         return COUNTED
     return CategoricalAccuracy() if exclusive(loss, outputs) else BinaryAccuracy(middle(loss))
+
+
+ACCURACY = ("accuracy", "acc")
+"""Names of the accuracy that suits the loss."""
+
+
+def named_metric(given: Any, loss: Loss, outputs: int) -> Metric:
+    """Return the metric of a name, or the object itself; "accuracy" is the one that suits the loss."""
+    if isinstance(given, str) and (given in ACCURACY or meant(given, ACCURACY)):
+        return suited(loss, outputs)
+    metric: Metric = get(given)
+    return metric
+
+
+def by_name(given: Sequence[str | Metric], loss: Loss) -> dict[str, str | Metric]:
+    """Return the metrics by their names; the second of a name ends in _1, as in Keras.
+
+    Raises ConfigError for unknown ones.
+    """
+    before, found = Counter[str](), dict[str, str | Metric]()
+    for one in given:
+        checked = named_metric(one, loss, 1)
+        name, metric = (one, one) if isinstance(one, str) else (name_of(checked), checked)
+        found[f"{name}_{before[name]}" if before[name] else name] = metric
+        before[name] += 1
+    return found

@@ -1,7 +1,6 @@
 """Several outputs that lie side by side in a row: a loss, a weight and metrics for each."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any
@@ -9,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from firesteel.core import losses
-from firesteel.core.elsewhere import meant
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS
 from firesteel.core.layers.heads import Heads, Links
 from firesteel.core.losses import Loss
-from firesteel.core.metrics import MeanLoss, Metric, Ranking, name_of, suited
-from firesteel.core.metrics import get as metric_of
+from firesteel.core.metrics import MeanLoss, Metric, Ranking, by_name, named_metric
 from firesteel.core.spec import finite
 from firesteel.core.types import Array, cached_property
 from firesteel.errors import ConfigError, DataError
@@ -260,30 +257,3 @@ def only(ports: Any, given: Any, what: str) -> Any:
     if ports is None or not isinstance(given, Mapping) or "type" in given:
         return given
     return by_output([name for name, _ in ports.outputs], given, what)[0]
-
-
-ACCURACY = ("accuracy", "acc")
-"""Names of the accuracy that suits the loss."""
-
-
-def named_metric(given: Any, loss: Loss, outputs: int) -> Metric:
-    """Return the metric of a name, or the object itself; "accuracy" is the one that suits the loss."""
-    if isinstance(given, str) and (given in ACCURACY or meant(given, ACCURACY)):
-        return suited(loss, outputs)
-    metric: Metric = metric_of(given)
-    return metric
-
-
-def by_name(given: Sequence[str | Metric], loss: Loss) -> dict[str, str | Metric]:
-    """Return the metrics by their names; the second of a name ends in _1, as in Keras.
-
-    Raises ConfigError for unknown ones.
-    """
-    before, found = Counter[str](), dict[str, str | Metric]()
-    for one in given:
-        checked = named_metric(one, loss, 1)
-        metric = one if isinstance(one, str) else checked
-        name = metric if isinstance(metric, str) else name_of(metric)
-        found[f"{name}_{before[name]}" if before[name] else name] = metric
-        before[name] += 1
-    return found

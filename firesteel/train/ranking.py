@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.layers.activation import log_softmax
-from firesteel.core.metrics import exclusive, labels, on_logits
+from firesteel.core.losses import exclusive, on_logits
+from firesteel.core.metrics import labels
 from firesteel.core.network import Objective
 from firesteel.core.types import Array, Run, Views
 from firesteel.train.blocks import Block
