@@ -89,7 +89,15 @@ PUBLIC = ("models", "callbacks", "datasets", "report", "report.page", "mlflow", 
 
 
 def test_every_public_name_that_takes_a_path_is_here():
-    assert asking(*(f"firesteel.{name}" for name in PUBLIC)) == WRITERS.keys() | READERS.keys()
+    drawn = {"Model.plot(path)", "Sequential.plot(path)"}
+    assert asking(*(f"firesteel.{name}" for name in PUBLIC)) == WRITERS.keys() | READERS.keys() | drawn
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("make", [graph, model])
+def test_a_picture_is_written_to(tmp_path, make, form):
+    make().plot(FORMS[form](tmp_path / "there.svg"))
+    assert (tmp_path / "there.svg").read_text().startswith("<svg")
 
 
 @pytest.mark.parametrize("form", FORMS)
