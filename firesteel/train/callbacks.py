@@ -395,7 +395,7 @@ class LearningRateScheduler(Callback):
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         self.schedule, self.verbose = schedule, verbose
         self.takes_rate = takes(schedule, 2)
-        if self.takes_rate is False and not takes(schedule, 1):
+        if isinstance(schedule, Schedule) or (self.takes_rate is False and not takes(schedule, 1)):
             raise ConfigError(
                 f"schedule={schedule!r}: it must be a function of (epoch, rate) or of (epoch)", code="config-value"
             )

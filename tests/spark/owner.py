@@ -17,7 +17,6 @@ from firesteel.spark import NeuralNetworkRegressor, session
 from tests.spark.conftest import EVERY_ROW, LAYERED, executors
 
 
-@firesteel.register
 class Gain(Layer):
     """y = power g x, with one learned g for each column."""
 
@@ -72,4 +71,5 @@ def main(master, kind, folder):
 
 
 if __name__ == "__main__":
+    firesteel.register(Gain)
     main(*sys.argv[1:])

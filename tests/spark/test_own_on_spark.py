@@ -196,7 +196,7 @@ def test_a_class_of_a_script_is_there_on_connect_and_its_stage_is_loaded_where_i
     agreed(found)
     with pytest.raises(StoreError, match="needs the class Gain"):
         NeuralNetworkRegressorModel.load(str(tmp_path / "stage"))
-    importlib.import_module("tests.spark.owner")
+    firesteel.register(importlib.import_module("tests.spark.owner").Gain)
     assert NeuralNetworkRegressorModel.load(str(tmp_path / "stage")).network.fingerprint() == found["stage"]
 
 
