@@ -627,9 +627,9 @@ class _Beta(Metric):
 
 
 class FBetaScore(Counted, _Beta):
-    """(1 + beta^2) hits / (beta^2 rows + told): a mean of both in which recall weighs beta times as much.
+    """(1 + beta^2) hits / (beta^2 rows + predicted): a mean of both; recall weighs beta times as much.
 
-    beta: 1 for the F1 score, which weighs both alike; above 1 what is missed counts more than what is told wrongly.
+    beta: 1 for the F1 score, which weighs both alike; above 1 what is missed counts more than false predictions.
 
     >>> FBetaScore(beta=2.0, class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 11.0]), np.float64(11.0))
     0.5555555555555556
