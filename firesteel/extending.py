@@ -65,12 +65,12 @@ def register(kind: K) -> K:
     Example:
         >>> from firesteel.losses import Loss
         >>> @register
-        ... class FourthPower(Loss):
+        ... class QuarticError(Loss):
         ...     def rows(self, z, y):
         ...         r = z - y
         ...         return (r**4).mean(axis=1), z, r**3 * (4 / r.shape[1])
-        >>> losses.get("fourth_power")
-        FourthPower()
+        >>> losses.get("quartic_error")
+        QuarticError()
     """
     family = _family_of(kind)
     with LOCK:
