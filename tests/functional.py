@@ -123,7 +123,7 @@ def decoder(dtype):
 
 
 def frozen(dtype):
-    """Layers that do not train: one before, one behind and one beside what does."""
+    """Layers that do not train: one before what does, one behind it and one that reads the input."""
     x = Input((6,), name="row")
     still = BatchNormalization(trainable=False)(Dense(5, activation="tanh", trainable=False)(x))
     trains = Dense(5, activation="relu", kernel_regularizer="l2")(still)

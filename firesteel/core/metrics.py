@@ -561,7 +561,7 @@ class Counted(Metric):
         classes = max(2, outputs)
         if self.class_id is not None and self.class_id >= classes:
             raise ConfigError(
-                f"{type(self).__name__}(class_id={self.class_id}): the network tells {classes} classes, 0 to "
+                f"{type(self).__name__}(class_id={self.class_id}): the network has {classes} classes, 0 to "
                 f"{classes - 1}",
                 code="config-metrics",
             )

@@ -412,7 +412,7 @@ def test_rows_that_do_not_fit_are_refused(given, code):
     metric.update_state([0, 1], [0.1, 0.9])
     with pytest.raises(DataError, match="call reset_state first"):
         metric.update_state(CLASS, P)
-    with pytest.raises(ConfigError, match="the network tells 4 classes"):
+    with pytest.raises(ConfigError, match="the network has 4 classes"):
         Recall(class_id=9)(CLASS, P)
 
 

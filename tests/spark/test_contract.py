@@ -270,7 +270,7 @@ def test_the_contract_leaves_nothing_out():
 
 @pytest.mark.slow
 def test_models_of_calls_have_one_fingerprint_each_whatever_carries_their_rows(found):
-    for name, told in found("called_models").items():
-        assert len(set(told["fingerprints"])) == 1, name
-        assert told["made"] == (["kind", "size"] if name in ("kind_and_size", "still") else ["prediction"])
-        assert told["rows"] == 400
+    for name, result in found("called_models").items():
+        assert len(set(result["fingerprints"])) == 1, name
+        assert result["made"] == (["kind", "size"] if name in ("kind_and_size", "still") else ["prediction"])
+        assert result["rows"] == 400
