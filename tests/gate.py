@@ -195,6 +195,13 @@ def activations() -> None:
         add(f"activations/{name}/float64", lambda name=name: net(9, activation=name), dtype="float64", shards=3)
 
 
+def pictured(shape: tuple[int, ...], *layers: Any) -> Callable[[], list[Any]]:
+    """Return what makes layers that are given rows of 12 numbers in another shape."""
+    from firesteel.layers import Dense, Flatten, Reshape
+
+    return lambda: [Reshape(shape), *layers, Flatten(), Dense(2)]
+
+
 def layers() -> None:
     from firesteel import layers as L
 
@@ -247,6 +254,12 @@ def layers() -> None:
             {"x": table, "y": lambda: rows(203, 2)},
         ),
     }
+    made |= {type(layer).__name__: (pictured((3, 4, 1), layer), {}) for layer in (
+        L.AveragePooling2D(2, 1, "same"), L.Conv2D(5, 2, activation="relu"), L.GlobalAveragePooling2D(),
+        L.GlobalMaxPooling2D(), L.MaxPooling2D())}  # fmt: skip
+    made |= {type(layer).__name__: (pictured((6, 2), layer), {}) for layer in (
+        L.AveragePooling1D(3), L.Conv1D(5, 2, padding="causal"), L.GlobalAveragePooling1D(), L.GlobalMaxPooling1D(),
+        L.MaxPooling1D(3, 1))}  # fmt: skip
     for name, (build, more) in made.items():
         add(f"layers/{name}", build, **more)
         for dtype, shards in (("float32", 3), ("float64", 1)):
@@ -258,6 +271,9 @@ def layers() -> None:
     several = lambda: [L.Dense(9), L.BatchNormalization(), L.ReLU(), L.Dropout(0.2), L.Dense(2)]  # noqa: E731
     for batch in (32, 127, 128, 129, 203):
         add(f"layers/BatchNormalization/batch {batch}", several, batch_size=batch)
+    picture = L.Conv2D(8, 2), L.BatchNormalization(), L.ReLU(), L.MaxPooling2D(2, 1), L.Dropout(0.2)
+    for batch in (1, 32, 127, 203):
+        add(f"layers/Conv2D/batch {batch}", pictured((3, 4, 1), *picture), batch_size=batch, shards=1 + batch % 2)
     for batch in (63, 64, 127, 128, 129, 203):
         add(f"layers/Dropout/batch {batch}", lambda: [*net(40)[:1], L.Dropout(0.25), L.Dense(2)], batch_size=batch)
 

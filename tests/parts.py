@@ -7,6 +7,7 @@ from firesteel.core.layers import (
     LAYERS,
     Add,
     Concatenate,
+    Dense,
     Dot,
     Embedding,
     Maximum,
@@ -17,6 +18,7 @@ from firesteel.core.layers import (
     Subtract,
     Table,
 )
+from firesteel.core.layers.windows import Sliding
 from firesteel.core.network import Network, Node
 
 MERGES = Add, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
@@ -47,8 +49,8 @@ def looks_up(layer):
 def woven(layers, inputs, dtype="float64"):
     """Return the network of layers one after another, for rows of so many numbers, whatever the layers are.
 
-    One that needs several values is given the one before it twice, the second time scaled and shifted.  Rows that a
-    layer has made of more axes are flat behind it.
+    One that needs several values is given the one before it twice, the second time scaled and shifted; one whose
+    windows slide is given pictures of four pixels.  Rows that a layer has made of more axes are flat behind it.
     """
     nodes, shape = [], (inputs,)
 
@@ -61,6 +63,10 @@ def woven(layers, inputs, dtype="float64"):
         return made
 
     for layer in layers:
+        first = (*layer.parts(), layer)[0]
+        if isinstance(first, Sliding):
+            shape = put(Dense(4))
+            shape = put(Reshape((2, 2, 1) if first.axes == 2 else (4, 1)))
         if isinstance(layer, MERGES):
             before = len(nodes)
             put(Rescaling(-0.7, 0.3))

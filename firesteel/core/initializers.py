@@ -39,7 +39,7 @@ class Initializer(Spec):
     """Base of initialisers."""
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        """Return float64 values of `shape`; a matrix is (fan in, fan out)."""
+        """Return float64 values of `shape`; a matrix is (fan in, fan out), a kernel (k, l, channels in, out)."""
         raise NotImplementedError
 
     def __call__(self, shape: int | Sequence[int], dtype: str = "float32", seed: int = 0) -> Array:
@@ -195,14 +195,15 @@ DISTRIBUTIONS = ("truncated_normal", "uniform", "untruncated_normal")
 
 
 class _Scaled:
-    """Variance scale / fan, fan being a function of the matrix's two sides."""
+    """Variance scale / fan, fan being a function of a matrix's two sides, or of a kernel's channels and pixels."""
 
     scale: float
     mode: str
     distribution: str
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        fan_in, fan_out = shape[0], shape[-1]
+        places = math.prod(shape[:-2])
+        fan_in, fan_out = places * shape[-2 if len(shape) > 2 else 0], places * shape[-1]
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(fan, 1.0)
         if self.distribution == "uniform":

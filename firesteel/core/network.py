@@ -129,6 +129,10 @@ class Network:
     """What each owner learns; the first kernel of a sparse network moves row by row."""
     layout: Layout = derived()
     """Where each parameter lies in theta."""
+    rows: int = derived()
+    """How many pictures meet the mathematics together, where windows slide over pictures; else 0."""
+    work: int = derived()
+    """The multiplications for one, or 0."""
     joint: bool = derived()
     """Whether a part sums over all rows of a batch, so that its pieces have to be learned from side by side."""
     straight: bool = derived()
@@ -155,6 +159,7 @@ class Network:
         read = [(*node.args, node.owner) for node in self.nodes]
         chained = len(self.entries) == len(self.entries[0]) == 1 and read == [(n, n) for n in range(len(read))]
         plan, shapes, params = self._planned()
+        rows, work = layers.windows.planned(plan, shapes, params) if max(map(len, shapes)) > 1 else (0, 0)
         sizes, outputs = (len(self.centre.features), len(self.centre.targets)), shapes[-1][-1]
         if sizes[0] not in (0, inputs) or sizes[1] not in (0, outputs) or (self.sparse and sizes[0]):
             raise ConfigError(f"a centre of {sizes} numbers does not fit the network", code="config-shape")
@@ -162,7 +167,7 @@ class Network:
             plan[0] = plan[0]._replace(layer=plan[0].layer.moved(self.centre.features))
             plan[-1] = plan[-1]._replace(layer=plan[-1].layer.lowered(self.centre.targets))
         known |= {"inputs": inputs, "outputs": outputs, "chained": chained, "plan": tuple(plan), "shapes": shapes}
-        known |= {"parts": tuple(map(LAYER, plan)), "joint": any(map(JOINT, plan))}
+        known |= {"parts": tuple(map(LAYER, plan)), "joint": any(map(JOINT, plan)), "rows": rows, "work": work}
         known |= {"front": self._front(), "straight": chained and not self.joint}
         if self.sparse and self.front is None:
             why = "sparse rows are taken where zeros stay zeros up to a Dense layer without a rule for whole columns"
@@ -193,7 +198,7 @@ class Network:
                 raise _wrong(number, node, "reads values that nothing makes")
             reads = tuple(map(numbers.__getitem__, node.args))
             needed, width = node.layer.inputs, shapes[reads[0]][-1]
-            if needed not in (None, width):
+            if needed not in (None, width, math.prod(shapes[reads[0]])):
                 raise _wrong(number, node, f"is for {needed} inputs, but {width} values reach it")
             for at, layer in enumerate(node.layer.parts()):
                 given = [*map(shapes.__getitem__, reads)]
@@ -241,9 +246,8 @@ class Network:
     def init(self, seed: int) -> Array:
         """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
         theta = np.zeros(self.layout.size, self.dtype)
-        for owner, name, shape, where in self.layout.slices:
-            drawn = self.params[owner][name].initializer.draw(rng_for(seed, "init", owner, name), shape)
-            theta[where] = drawn.ravel()
+        for owner, name, shape, at in self.layout.slices:
+            theta[at] = self.params[owner][name].initializer.draw(rng_for(seed, "init", owner, name), shape).ravel()
         return theta
 
     # Forward and backward
@@ -495,8 +499,7 @@ network ends in Softmax() [config-loss]
 
     def score(self, p: Weights, x: Features, y: Array, w: Array) -> Array:
         """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""
-        z = self.network.output(p, x, last=self.last)
-        losses, outputs, _ = self.centred.rows(z, y)
+        losses, outputs, _ = self.centred.rows(self.network.output(p, x, last=self.last), y)
         return self.sums(losses, outputs, y, w)
 
     def learn(self, p: Weights, x: Features, y: Array, w: Array, scale: float, random: Random, g: Weights) -> Array:
@@ -539,9 +542,7 @@ network ends in Softmax() [config-loss]
     def sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
         """Return what `score` does, of rows whose losses (B,) and outputs (B, O) are known."""
         sums = np.empty(self.size)
-        sums[0] = np.dot(losses, w)
-        sums[1] = np.add.reduce(w)
-        sums[2] = len(w)
+        sums[:3] = np.dot(losses, w), np.add.reduce(w), len(w)
         centre = self.network.centre.targets
         for _, metric, where in self.summed:
             by = np.array(centre) if centre and not metric.differences else None

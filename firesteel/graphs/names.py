@@ -17,11 +17,11 @@ def kind_of(layer: object) -> str:
 def kind_name(layer: object) -> str:
     """Return what a layer or model without a name is called, but for a number.
 
-    >>> from firesteel.core.layers import BatchNormalization
-    >>> kind_name(BatchNormalization())
-    'batch_normalization'
+    >>> from firesteel.core.layers import BatchNormalization, Conv2D
+    >>> kind_name(BatchNormalization()), kind_name(Conv2D(8, 3))
+    ('batch_normalization', 'conv2d')
     """
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind_of(layer)).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9]D)(?=[A-Z])", "_", kind_of(layer)).lower()
 
 
 def numbered(name: str, taken: Iterable[str]) -> str:

@@ -48,8 +48,7 @@ Piece = tuple[Block, npt.NDArray[np.intp]]
 
 def batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
     """Cut a stream of rows into batches of `size` rows, across block borders; the short last one is kept."""
-    batch: list[Piece] = []
-    room = size
+    batch, room = list[Piece](), size
     for block, rows in pieces:
         at = 0
         while at < len(rows):
@@ -81,6 +80,8 @@ def cut(objective: Objective, rows: int) -> int:
     as small as without them.
     """
     network, slices = objective.network, objective.network.layout.slices
+    if network.rows:
+        return min(network.rows, -(-rows // 2))
     size = sum([where.stop - where.start for n, name, _, where in slices if not network.params[n][name].by_row])
     if network.sparse or (network.statistics and not network.joint):
         return rows
@@ -180,9 +181,8 @@ class NumpyStep:
         self.cut: Callable[[int], int] = functools.cache(functools.partial(cut, task.objective))
         network, dtype = task.objective.network, theta.dtype
         self.use(network, theta, slots)
-        known = (
-            0 if network.sparse else min(PLANNED, NUMBERS // network.outputs, sum([len(block.w) for block in blocks]))
-        )
+        count = sum([len(block.w) for block in blocks])
+        known = 0 if network.sparse else min(PLANNED, NUMBERS // network.outputs, count)
         self.planned = rows = size * max(1, known // max(1, size))
         self.batches, self.planned_rows, self.pieces = list[slice](), list[Piece](), list[list[Piece]]()
         self.y, self.w = np.empty((rows, blocks[0].y.shape[1]), dtype), np.empty(rows)
@@ -245,7 +245,7 @@ class NumpyStep:
             self.losses[cut], self.outputs[cut] = yield from rows(*given)
             return into
 
-        run = self.run if size * len(self.theta) >= THREAD else map
+        run = self.run if size * (self.network.work or len(self.theta)) >= THREAD else map
         self.learned = tree_sum(self._each(run, piece, len(parts)), self._plus)  # type: ignore[assignment]
         return self.learned
 
@@ -264,8 +264,8 @@ class NumpyStep:
 
     def _workspace(self) -> Workspace:
         if not self.free:
-            rows = min(self.size, max(SUB_BATCH, self.cut(self.size)))
-            shape = (rows, self.network.inputs) if self.x is None else (0, 0)
+            most = min(self.size, max(SUB_BATCH, self.cut(self.size)))
+            shape = (most, self.network.inputs) if self.x is None else (0, 0)
             self.free.append(Workspace(self.network.layout, shape, np.empty_like(self.theta)))
             self.workspaces.append(self.free[-1])
         return self.free.pop()

@@ -9,6 +9,8 @@ import pytest
 from firesteel.core.layer import Layer
 from firesteel.core.layers import ACTIVATIONS, LAYERS, ReLU
 from firesteel.core.layers.activation import Curve, erfc
+from firesteel.core.layers.normalization import JointNormalization
+from firesteel.core.layers.windows import Sliding
 from firesteel.core.layers.wrapper import Held, Wrapper
 from firesteel.graphs.freezing import Frozen
 from tests.parts import PARTS
@@ -29,7 +31,17 @@ def test_the_registries_hold_every_layer_there_is():
         return {kind}.union(*map(below, kind.__subclasses__()))
 
     ours = {kind for kind in below(Layer) if kind.__module__.startswith("firesteel.") and kind.__name__[0] != "_"}
-    assert ours == {*PARTS.values(), *map(type, LAYERS.values()), Layer, Curve, Wrapper, Held, Frozen}
+    assert ours == {
+        *PARTS.values(),
+        *map(type, LAYERS.values()),
+        Layer,
+        Curve,
+        Wrapper,
+        Held,
+        Frozen,
+        Sliding,
+        JointNormalization,
+    }
 
 
 def ours_at(x):

@@ -3,6 +3,7 @@
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
 from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from firesteel.core.layers.convolution import Conv1D, Conv2D
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.embedding import Embedding
 from firesteel.core.layers.heads import Heads
@@ -18,6 +19,16 @@ from firesteel.core.layers.merge import (
     Subtract,
 )
 from firesteel.core.layers.normalization import BatchNormalization, LayerNormalization
+from firesteel.core.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 from firesteel.core.layers.preprocessing import Normalization, Rescaling
 from firesteel.core.layers.regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from firesteel.core.layers.reshaping import Flatten, Input, Permute, RepeatVector, Reshape
@@ -31,7 +42,11 @@ __all__ = [
     "Add",
     "AlphaDropout",
     "Average",
+    "AveragePooling1D",
+    "AveragePooling2D",
     "BatchNormalization",
+    "Conv1D",
+    "Conv2D",
     "Concatenate",
     "Dense",
     "Dot",
@@ -40,6 +55,10 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
     "Heads",
     "InUse",
     "Input",
@@ -47,6 +66,8 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Logarithm",
+    "MaxPooling1D",
+    "MaxPooling2D",
     "Maximum",
     "Minimum",
     "Multiply",
@@ -70,7 +91,11 @@ LAYERS: dict[str, Spec] = {
         Add(),
         AlphaDropout(0.5),
         Average(),
+        AveragePooling1D(),
+        AveragePooling2D(),
         BatchNormalization(),
+        Conv1D(1, 1),
+        Conv2D(1, 1),
         Concatenate(),
         Dense(1),
         Dot(-1),
@@ -79,6 +104,10 @@ LAYERS: dict[str, Spec] = {
         Flatten(),
         GaussianDropout(0.5),
         GaussianNoise(0.5),
+        GlobalAveragePooling1D(),
+        GlobalAveragePooling2D(),
+        GlobalMaxPooling1D(),
+        GlobalMaxPooling2D(),
         Heads((1,), ("linear",)),
         InUse(Dropout(0.5)),
         Input((1,)),
@@ -86,6 +115,8 @@ LAYERS: dict[str, Spec] = {
         ELU(),
         LeakyReLU(),
         Logarithm(),
+        MaxPooling1D(),
+        MaxPooling2D(),
         Maximum(),
         Minimum(),
         Multiply(),

@@ -190,8 +190,9 @@ def row_of(layers: Sequence[Layer], inputs: int) -> Shape | None:
     if not layers:
         return None
     several = has_axes(layers, (inputs,))
-    if several is None and isinstance(layers[0], Input) and has_axes(layers, layers[0].shape) is not None:
-        return layers[0].shape
+    row = layers[0].shape if isinstance(layers[0], Input) else getattr(layers[0], "input_shape", None)
+    if several is None and row and has_axes(layers, row) is not None:
+        return tuple(row)
     return (inputs,) if several else None
 
 

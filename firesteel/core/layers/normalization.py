@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from firesteel.core import initializers
-from firesteel.core.layer import Layer, Param
+from firesteel.core.layer import Joint, Layer, Param
 from firesteel.core.layers.arguments import input_dim, input_shape
 from firesteel.core.layers.reshaping import by_rows
 from firesteel.core.layout import ones
 from firesteel.core.spec import choice, flag, later, number
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 
-__all__ = ["BatchNormalization", "LayerNormalization"]
+__all__ = ["BatchNormalization", "JointNormalization", "LayerNormalization"]
 
 
 class _Norm:
@@ -107,6 +107,75 @@ class BatchNormalization(_Norm, Layer):
             return (d - _over_rows(d) * share - xhat * (_over_rows(d * xhat) * share)) / root
 
         return self.scaled(p, xhat), pull
+
+
+ROWS = 64
+"""Rows that are added one after another in float32; their sums are added in float64.  Changing it changes bits."""
+
+
+def column_sums(x: Array) -> Array:
+    """Return the sum of each column of x, (n, C), in float64."""
+    whole = len(x) // ROWS * ROWS
+    parts = np.add.reduce(x[:whole].reshape(-1, ROWS, x.shape[1]), axis=1, initial=0)
+    parts = np.vstack([parts, np.add.reduce(x[whole:], axis=0, initial=0)])
+    total: Array = np.add.reduce(parts.astype(np.float64), axis=0)
+    return total
+
+
+class JointNormalization(Layer):
+    """What a `BatchNormalization` does where a batch is cut into pieces: its mean and variance are of all of them.
+
+    A piece has n values of each channel.  Its sums are n, those of x, and those of x^2, which are counted from its
+    own mean m: sum (x - m)^2 + m (2 sum x - n m).  All but (x - m)^2 is in float64.
+    """
+
+    random = joint = True
+    layer: BatchNormalization
+
+    def params(self, *inputs: Shape) -> dict[str, Param]:
+        return self.layer.params(*inputs)
+
+    def batch_sums(self, x: Array) -> Array:
+        x = x.reshape(-1, x.shape[-1])
+        s, n = column_sums(x), max(1, len(x))
+        m = (s / n).astype(x.dtype)
+        far = m.astype(np.float64)
+        squares = column_sums(np.square(x - m)) + far * (2 * s - len(x) * far)
+        return np.concatenate([[float(len(x))], s, squares])
+
+    def apply(self, p: Views, x: Array, total: Array | None = None, rng: Stream | None = None) -> tuple[Array, Any]:
+        if total is None or rng is None:
+            return self.layer.apply(p, x)
+        count, mean, spread = total[0], *np.split(total[1:] / total[0], 2)
+        variance = np.maximum(spread - np.square(mean), 0.0)
+        m, inverse = mean.astype(x.dtype), (1.0 / np.sqrt(variance + self.layer.epsilon)).astype(x.dtype)
+        xhat = x - m
+        xhat *= inverse
+        own, channels = np.zeros(0), x.shape[-1]
+
+        def batch_sums(d_y: Array) -> Array:
+            nonlocal own
+            d = d_y.reshape(-1, channels)
+            own = np.concatenate([column_sums(d), column_sums(d * xhat.reshape(-1, channels))])
+            return own
+
+        def pull(d_y: Array, g: Views, wants_x: bool, total: Array) -> Array | None:
+            if self.layer.center:
+                g["beta"][:] = own[:channels]
+            if self.layer.scale:
+                g["gamma"][:] = own[channels:]
+            share = x.size / channels / count
+            g["mean"][:] = mean * share
+            g["variance"][:] = variance * share
+            if not wants_x:
+                return None
+            by_mean, by_xhat = np.split((total / count).astype(x.dtype), 2)
+            d_x = d_y - by_mean
+            d_x -= xhat * by_xhat
+            d_x *= p["gamma"] * inverse if self.layer.scale else inverse
+            return d_x
+
+        return self.layer.scaled(p, xhat), Joint(batch_sums, pull)
 
 
 class LayerNormalization(_Norm, Layer):

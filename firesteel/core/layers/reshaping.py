@@ -23,6 +23,11 @@ def shape(given: object) -> Shape:
     return tuple(side for side in sides if side is not None)
 
 
+def row_shape(given: object) -> Shape | None:
+    """Return the shape of a row of a first layer, or None where what comes before decides."""
+    return None if given is None else shape(given)
+
+
 UNSAID: dict[str, Any] = {"later": lambda value: False}
 """Of fields that descriptions leave out."""
 BATCH = {**optional(integer(low=1, why="it is a number of rows")).metadata, **UNSAID}
@@ -60,7 +65,7 @@ class Flatten(Layer):
     784
     """
 
-    input_shape: Shape | None = choice(None, lambda given: None if given is None else shape(given))
+    input_shape: Shape | None = choice(None, row_shape)
 
     @property
     def inputs(self) -> int | None:
