@@ -1,5 +1,7 @@
 """Every kind of layer that a network runs: what the layers and activations of the registries are made of."""
 
+import math
+
 import numpy as np
 
 from firesteel.core.layers import (
@@ -18,8 +20,8 @@ from firesteel.core.layers import (
     Subtract,
     Table,
 )
-from firesteel.core.layers.windows import Sliding
 from firesteel.core.network import Network, Node
+from firesteel.errors import ConfigError
 
 MERGES = Add, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 """Layers that need several values."""
@@ -46,11 +48,24 @@ def looks_up(layer):
     return isinstance(layer, Embedding | Table)
 
 
+def shape_for(layer, shape):
+    """Return the shape of values for a layer: this one if it takes it, or of four pixels, or of one number."""
+    for found in (shape, (2, 2, 1), (4, 1), (1,)):
+        try:
+            made = found
+            for part in layer.parts():
+                made = part.output_shape(*[made] * (2 if isinstance(layer, MERGES) else 1))
+        except ConfigError:
+            continue
+        return found
+    raise AssertionError(f"{layer} takes no values of these shapes")
+
+
 def woven(layers, inputs, dtype="float64"):
     """Return the network of layers one after another, for rows of so many numbers, whatever the layers are.
 
-    One that needs several values is given the one before it twice, the second time scaled and shifted; one whose
-    windows slide is given pictures of four pixels.  Rows that a layer has made of more axes are flat behind it.
+    One that needs several values is given the one before it twice, the second time scaled and shifted; one for
+    pictures or sequences is given four pixels.  Rows that a layer has made of more axes are flat behind it.
     """
     nodes, shape = [], (inputs,)
 
@@ -63,10 +78,9 @@ def woven(layers, inputs, dtype="float64"):
         return made
 
     for layer in layers:
-        first = (*layer.parts(), layer)[0]
-        if isinstance(first, Sliding):
-            shape = put(Dense(4))
-            shape = put(Reshape((2, 2, 1) if first.axes == 2 else (4, 1)))
+        if (wanted := shape_for(layer, shape)) != shape:
+            shape = put(Dense(math.prod(wanted)))
+            shape = put(Reshape(wanted))
         if isinstance(layer, MERGES):
             before = len(nodes)
             put(Rescaling(-0.7, 0.3))

@@ -14,7 +14,7 @@ from firesteel.metrics import AUC, Metric, RowMetric
 from firesteel.testing import check_layer, check_loss, check_metric
 from tests import own
 from tests.core.test_gradients import LAYER_SAMPLES, LOSS_SAMPLES, SHAPED
-from tests.parts import MERGES, suiting
+from tests.parts import MERGES, shape_for, suiting
 
 ALONE = [layer for samples in LAYER_SAMPLES.values() for layer in samples if not isinstance(layer, MERGES)]
 CLASSES = "sparse_categorical_crossentropy"
@@ -29,7 +29,7 @@ def test_every_layer_of_firesteel_passes(layer):
         given = [given[0].astype(int)] if isinstance(layer, Embedding) else given
         if isinstance(layer, Table):
             return check_layer(layer, (width,), given=[given[0].astype(int)])
-    return check_layer(layer, (width,), given=given)
+    return check_layer(layer, shape_for(layer, (width,)), given=given)
 
 
 @pytest.mark.parametrize("layer, shapes", SHAPED, ids=repr)

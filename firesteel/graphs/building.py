@@ -139,7 +139,7 @@ class Ports:
             array = given if hasattr(given, "tocsr") else np.asarray(given)
         except ValueError as error:
             raise DataError(f"{name!r} is no array of rows: {error}", code="data-shape") from None
-        if array.ndim > 2 and array.shape[1:] == shape:
+        if array.ndim > 2 and array.shape[1:] in (shape, shape[:-1] if shape[-1] == 1 else shape):
             return array.reshape(len(array), -1)
         if array.ndim == 1 and size == 1:
             return array[:, None]

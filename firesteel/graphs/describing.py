@@ -42,10 +42,11 @@ def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, .
     """
     names, found, made, shape = names_of(network.nodes), list[Described](), list(inputs), network.entries[0]
     made += ["input"] * (len(network.entries) - len(made))
+    in_line = len(network.entries) == 1 and all(node.args == (number,) for number, node in enumerate(network.nodes))
     for number, node in enumerate(network.nodes):
         own = [part for part in network.plan if part.node == number]
         shape = network.shapes[own[-1].makes[0]] if own else _shape_before(network, number)
-        reads = "" if network.chained else ", ".join(dict.fromkeys(made[arg] for arg in node.args))
+        reads = "" if in_line else ", ".join(dict.fromkeys(made[arg] for arg in node.args))
         made += [names[number]] * node.layer.parts()[-1].results if own else [made[node.args[0]]]
         if isinstance(node.layer, Input | Heads):
             continue

@@ -21,7 +21,9 @@ from firesteel.core.layers import (
     Concatenate,
     Conv1D,
     Conv2D,
+    Conv2DTranspose,
     Dense,
+    DepthwiseConv2D,
     Dot,
     Dropout,
     Embedding,
@@ -50,8 +52,12 @@ from firesteel.core.layers import (
     RepeatVector,
     Rescaling,
     Reshape,
+    SeparableConv2D,
+    SpatialDropout2D,
     Subtract,
     Table,
+    UpSampling2D,
+    ZeroPadding2D,
 )
 from firesteel.core.layers.activation import (
     Celu,
@@ -169,6 +175,22 @@ PICTURES = [
     (GlobalMaxPooling2D(), 3),
     (GlobalMaxPooling2D(keepdims=True), 1),
     (BatchNormalization(), 2),
+    (DepthwiseConv2D(3).parts()[0], 2),
+    (DepthwiseConv2D((2, 3), 2, "same", depth_multiplier=2, use_bias=False).parts()[0], 2),
+    (DepthwiseConv2D(2, dilation_rate=(3, 1)).parts()[0], 1),
+    (Conv2DTranspose(2, 3).parts()[0], 2),
+    (Conv2DTranspose(2, 3, 2, "same").parts()[0], 1),
+    (Conv2DTranspose(1, (2, 1), (3, 2), use_bias=False).parts()[0], 2),
+    (Conv2DTranspose(2, 2, dilation_rate=2, padding="same").parts()[0], 2),
+    (Conv2DTranspose(2, 3, 2, "same", output_padding=(1, 0)).parts()[0], 2),
+    (ZeroPadding2D(), 2),
+    (ZeroPadding2D(((0, 2), (1, 0))), 1),
+    (UpSampling2D(), 2),
+    (UpSampling2D((3, 1)), 1),
+    (UpSampling2D(2, interpolation="bilinear"), 2),
+    (UpSampling2D((1, 3), interpolation="bilinear"), 1),
+    (SpatialDropout2D(0.4), 3),
+    (SpatialDropout2D(0.0), 2),
 ]
 """Layers for pictures of odd sides, with the number of channels."""
 SEQUENCES = [
@@ -250,9 +272,11 @@ LAYER_SAMPLES = {
     "MaxPooling1D": [MaxPooling1D()],
     "MaxPooling2D": [MaxPooling2D()],
     "Concatenate": [Concatenate(), Concatenate(1)],
+    "Conv2DTranspose": [Conv2DTranspose(2, 2, 2, activation="tanh")],
     "Dense": [
         Dense(4, name, use_bias=bias, bias_initializer="normal") for name in ACTIVATIONS for bias in (True, False)
     ],
+    "DepthwiseConv2D": [DepthwiseConv2D(2, depth_multiplier=2, activation="tanh")],
     "Dot": [Dot(-1), Dot(1, normalize=True)],
     "Dropout": [Dropout(0.5), Dropout(0.0)],
     "ELU": [ELU(), ELU(0.5)],
@@ -280,13 +304,17 @@ LAYER_SAMPLES = {
     "RepeatVector": [RepeatVector(3), RepeatVector(1)],
     "Rescaling": [Rescaling(0.5, -0.25), Rescaling(3.0)],
     "Reshape": [Reshape((2, -1)), Reshape((4,))],
+    "SeparableConv2D": [SeparableConv2D(3, 2, activation="tanh"), SeparableConv2D(2, 1, depth_multiplier=2)],
     "Softmax": [Softmax(), Softmax(axis=1)],
+    "SpatialDropout2D": [SpatialDropout2D(0.3)],
     "Subtract": [Subtract()],
     "Table": [
         Table([[-1.0, 0.1, 1.0], []], 1, [3, 5], 2, unseen=0.5),
         Table([[0.5, 0.6]], levels=[9], sparse_steps=True),
         Table([[-1.0, 0.3], [0.5, 0.6]], plain=2),
     ],
+    "UpSampling2D": [UpSampling2D(), UpSampling2D(2, interpolation="bilinear")],
+    "ZeroPadding2D": [ZeroPadding2D()],
 }
 LOSS_SAMPLES = LOSSES | {
     "binary of logits": BinaryCrossentropy(from_logits=True),

@@ -5,7 +5,9 @@ from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
 from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from firesteel.core.layers.convolution import Conv1D, Conv2D
 from firesteel.core.layers.dense import Dense
+from firesteel.core.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from firesteel.core.layers.embedding import Embedding
+from firesteel.core.layers.enlarging import Conv2DTranspose, UpSampling2D, ZeroPadding2D
 from firesteel.core.layers.heads import Heads
 from firesteel.core.layers.merge import (
     Add,
@@ -30,7 +32,13 @@ from firesteel.core.layers.pooling import (
     MaxPooling2D,
 )
 from firesteel.core.layers.preprocessing import Normalization, Rescaling
-from firesteel.core.layers.regularization import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
+from firesteel.core.layers.regularization import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout2D,
+)
 from firesteel.core.layers.reshaping import Flatten, Input, Permute, RepeatVector, Reshape
 from firesteel.core.layers.table import PiecewiseLinear, Table
 from firesteel.core.layers.wrapper import InUse
@@ -47,8 +55,10 @@ __all__ = [
     "BatchNormalization",
     "Conv1D",
     "Conv2D",
+    "Conv2DTranspose",
     "Concatenate",
     "Dense",
+    "DepthwiseConv2D",
     "Dot",
     "Dropout",
     "Embedding",
@@ -79,9 +89,13 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "SeparableConv2D",
     "Softmax",
+    "SpatialDropout2D",
     "Subtract",
     "Table",
+    "UpSampling2D",
+    "ZeroPadding2D",
 ]
 
 LAYERS: dict[str, Spec] = {
@@ -96,8 +110,10 @@ LAYERS: dict[str, Spec] = {
         BatchNormalization(),
         Conv1D(1, 1),
         Conv2D(1, 1),
+        Conv2DTranspose(1, 1),
         Concatenate(),
         Dense(1),
+        DepthwiseConv2D(1),
         Dot(-1),
         Dropout(0.5),
         Embedding(1, 1),
@@ -128,9 +144,13 @@ LAYERS: dict[str, Spec] = {
         RepeatVector(1),
         Rescaling(1.0),
         Reshape((-1,)),
+        SeparableConv2D(1, 1),
         Softmax(),
+        SpatialDropout2D(0.5),
         Subtract(),
         Table(((0.0, 1.0),)),
+        UpSampling2D(),
+        ZeroPadding2D(),
     )
 }
 """One example of each layer type: what a saved model may name, and what the test tables run over."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from firesteel.core.layer import Layer
 from firesteel.core.layers.arithmetic import Arithmetic
-from firesteel.core.layers.reshaping import Flatten, Input, Reshape
+from firesteel.core.layers.reshaping import Flatten, Input
 from firesteel.core.layers.wrapper import InUse
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
@@ -117,7 +117,7 @@ def called(
             code="config-call",
         )
     if isinstance(layer, Flatten) and len(rows[0]) > 1:
-        layer = Reshape((math.prod(rows[0]),), name=layer.name)
+        layer = Flatten(layer.input_shape, size=math.prod(rows[0]), name=layer.name)
     if training:
         raise ConfigError(
             f"{_named(layer)} was called with training=True: leave it out, for layers train in fit alone",
@@ -191,7 +191,7 @@ def row_of(layers: Sequence[Layer], inputs: int) -> Shape | None:
         return None
     several = has_axes(layers, (inputs,))
     row = layers[0].shape if isinstance(layers[0], Input) else getattr(layers[0], "input_shape", None)
-    if several is None and row and has_axes(layers, row) is not None:
+    if several is None and row and (len(row) > 1 or has_axes(layers, row) is not None):
         return tuple(row)
     return (inputs,) if several else None
 

@@ -23,7 +23,7 @@ from firesteel.core.spec import choice, flag, integer, word
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["Conv1D", "Conv2D", "Convolve"]
+__all__ = ["Conv1D", "Conv2D", "Convolve", "Convolving", "added"]
 
 
 class Convolve(Sliding):
@@ -51,6 +51,10 @@ class Convolve(Sliding):
         """2 for pictures, 1 for sequences."""
         return len(self.kernel)
 
+    @property
+    def shown(self) -> str:
+        return f"Conv{self.axes}D"
+
     def place(self, shape: Shape) -> Windows:
         return self.windows(shape, self.kernel, self.strides, self.padding, self.dilation)
 
@@ -61,7 +65,7 @@ class Convolve(Sliding):
         at = self.place(inputs[0])
         if inputs[0][-1] % self.groups:
             raise ConfigError(
-                f"{inputs[0][-1]} channels cannot be shared among groups={self.groups}: take a divisor",
+                f"{self.shown}: {inputs[0][-1]} channels cannot be shared among groups={self.groups}: take a divisor",
                 code="config-shape",
             )
         return self.shaped(at, self.filters)
@@ -116,8 +120,8 @@ def added(into: Array, part: Array, piece: slice) -> None:
         into[...] = part
 
 
-class _Conv(Layer):
-    """What convolutions have in common."""
+class Convolving(Layer):
+    """Base of convolutions: an activation behind a layer whose windows slide."""
 
     @property
     def inputs(self) -> int | None:
@@ -130,27 +134,27 @@ class _Conv(Layer):
         found = ACTIVATIONS[self.activation]
         return () if found is None else (found,)
 
-    def kernel(self) -> dict[str, Any]:
-        """Return how the kernel and the bias are drawn, penalized and constrained."""
-        names = ("initializer", "regularizer", "constraint")
-        return {f"{what}_{name}": getattr(self, f"{what}_{name}") for what in ("kernel", "bias") for name in names}
+    def drawn(self, kernel: str) -> dict[str, Any]:
+        """Return how the kernel and the bias are drawn, penalized and constrained; kernel: what arguments call it."""
+        names, whats = ("initializer", "regularizer", "constraint"), {"kernel": kernel, "bias": "bias"}
+        return {f"{what}_{name}": getattr(self, f"{said}_{name}") for what, said in whats.items() for name in names}
+
+    def check(self) -> None:
+        """Raise ConfigError for strides with dilation, and for filters that cannot be shared among the groups."""
+        given: Any = self
+        if max(given.strides) > 1 and max(given.dilation_rate) > 1:
+            raise ConfigError(
+                f"{self!r}: strides={given.strides} and dilation_rate={given.dilation_rate} are both above 1: one of "
+                "them must be 1",
+                code="config-value",
+            )
+        if given.filters % getattr(self, "groups", 1):
+            raise ConfigError(
+                f"{self!r}: filters={given.filters} must be a multiple of groups={given.groups}", code="config-value"
+            )
 
 
-def _checked(layer: Any) -> None:
-    """Raise ConfigError for strides with dilation, and for filters that cannot be shared among the groups."""
-    if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
-        raise ConfigError(
-            f"{layer!r}: strides={layer.strides} and dilation_rate={layer.dilation_rate} are both above 1: one of "
-            "them must be 1",
-            code="config-value",
-        )
-    if layer.filters % layer.groups:
-        raise ConfigError(
-            f"{layer!r}: filters={layer.filters} must be a multiple of groups={layer.groups}", code="config-value"
-        )
-
-
-class Conv2D(_Conv):
+class Conv2D(Convolving):
     """A two-dimensional convolution: y_ijo = activation(sum over k, l, c of x_(i+k)(j+l)c w_klco + b_o).
 
     As in Keras and torch the kernel is not turned round, so that in mathematics this is a cross-correlation.
@@ -202,14 +206,14 @@ class Conv2D(_Conv):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checked(self)
+        self.check()
 
     def parts(self) -> tuple[Layer, ...]:
         where = self.kernel_size, self.strides, self.padding, self.dilation_rate
-        return (Convolve(self.filters, *where, self.groups, self.use_bias, **self.kernel()), *self.bent())
+        return (Convolve(self.filters, *where, self.groups, self.use_bias, **self.drawn("kernel")), *self.bent())
 
 
-class Conv1D(_Conv):
+class Conv1D(Convolving):
     """A convolution along sequences: y_to = activation(sum over k, c of x_(t+k)c w_kco + b_o).
 
     x: (B, T, C)    w: (k, C / groups, filters)    b: (filters,)    y: (B, t, filters)
@@ -253,8 +257,8 @@ class Conv1D(_Conv):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _checked(self)
+        self.check()
 
     def parts(self) -> tuple[Layer, ...]:
         where = self.kernel_size, self.strides, self.padding, self.dilation_rate
-        return (Convolve(self.filters, *where, self.groups, self.use_bias, **self.kernel()), *self.bent())
+        return (Convolve(self.filters, *where, self.groups, self.use_bias, **self.drawn("kernel")), *self.bent())

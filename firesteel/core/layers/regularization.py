@@ -8,12 +8,13 @@ import numpy as np
 from firesteel.core.faster import faster
 from firesteel.core.layer import Layer
 from firesteel.core.layers.arguments import input_dim, input_shape
+from firesteel.core.layers.windows import channels_last, check_axes
 from firesteel.core.seeds import CACHED
 from firesteel.core.spec import choice, later, number
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"]
+__all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D"]
 
 
 ABSENT = {
@@ -70,6 +71,36 @@ class Dropout(_Drawn):
             part = m[first : first + CACHED]
             np.multiply(rng.halves(len(part), first) >= np.uint32(least), kept, out=part)
         return m.reshape(shape)
+
+
+class SpatialDropout2D(_Drawn):
+    """Drops a fraction `rate` of the channels of each picture at random while training, and scales up the rest.
+
+    Neighbouring pixels say much the same, so that `Dropout` of single ones leaves a channel nearly as it is.
+    In training y_ijc = x_ijc m_c / (1 - rate) with m_c = 0 at probability `rate`, else 1; in use y = x.
+
+    Args:
+        rate: The fraction of channels to drop.
+        data_format: None or "channels_last"; there is no other.
+
+    >>> SpatialDropout2D(0.5).apply({}, np.ones((1, 1, 2, 1)))[0].ravel()
+    array([1., 1.])
+
+    Source: Tompson et al. 2015, section 3.2.
+    """
+
+    rate: float = number(low=0.0, below=1.0, why="it is the fraction of channels to drop")
+    data_format: str | None = channels_last()
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        check_axes("SpatialDropout2D", inputs[0])
+        return inputs[0]
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        if rng is None or self.rate == 0.0:
+            return x, lambda d_y, g, wants_x: d_y
+        m = Dropout(self.rate).mask(rng, (len(x), 1, 1, x.shape[3]), x.dtype)
+        return x * m, lambda d_y, g, wants_x: d_y * m
 
 
 class GaussianNoise(_Drawn):

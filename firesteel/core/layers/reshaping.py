@@ -8,7 +8,7 @@ import numpy as np
 
 from firesteel.core.layer import Layer
 from firesteel.core.layers.arithmetic import Arithmetic
-from firesteel.core.spec import choice, integer, optional, whole, word
+from firesteel.core.spec import choice, integer, later, optional, whole, word
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
@@ -59,20 +59,23 @@ class Input(Arithmetic, Layer):
 class Flatten(Layer):
     """Makes a row of numbers of a picture; a row that is one already stays as it is.
 
-    input_shape: the shape of a picture, where this is the first layer.
+    Args:
+        input_shape: The shape of a picture, where this is the first layer.
+        size: How many numbers a picture has, where values of several axes reach the layer; it is set by the model.
 
     >>> Flatten((28, 28)).inputs
     784
     """
 
     input_shape: Shape | None = choice(None, row_shape)
+    size: int | None = later(optional(integer(low=1, why="it is how many numbers a picture has")))
 
     @property
     def inputs(self) -> int | None:
         return None if self.input_shape is None else math.prod(self.input_shape)
 
     def parts(self) -> tuple[Layer, ...]:
-        return ()
+        return () if self.size is None else (Reshape((self.size,)),)
 
 
 def axis(default: Any = MISSING, several: int = 1) -> Any:

@@ -20,7 +20,7 @@ from firesteel.core.spec import whole
 from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError
 
-__all__ = ["Sliding", "Windows", "as_pictures", "channels_last", "planned", "sides"]
+__all__ = ["Sliding", "Windows", "as_pictures", "channels_last", "check_axes", "planned", "sides"]
 
 COLUMNS = 1 << 18
 """Numbers of a piece's columns: 1 MiB in float32.  Changing it changes bits."""
@@ -126,6 +126,11 @@ class Sliding(Layer):
     axes: ClassVar[int] = 2
     """2 for pictures, (H, W, C), 1 for sequences, (T, C)."""
 
+    @property
+    def shown(self) -> str:
+        """What messages call the layer."""
+        return type(self).__name__
+
     def place(self, shape: Shape) -> Windows:
         """Return where the windows lie on values of a shape.  Raises ConfigError where they do not fit."""
         raise NotImplementedError
@@ -139,17 +144,11 @@ class Sliding(Layer):
         self, shape: Shape, kernel: Shape, strides: Shape, padding: str = "valid", dilation: Shape = ()
     ) -> Windows:
         """Return `place` for a kernel.  padding: "valid", "same", or "causal": all of it before the first pixel."""
-        if len(shape) != self.axes + 1:
-            of, example = TAKEN[self.axes]
-            raise ConfigError(
-                f"{type(self).__name__} takes {of}, and a value of shape {shape} reaches it: begin with "
-                f"Input({(*shape, 1) if len(shape) == self.axes == 2 else example}), or put a Reshape before it",
-                code="config-shape",
-            )
+        check_axes(self.shown, shape, self.axes)
         at = _windows(shape, kernel, strides, padding, dilation or (1,) * self.axes)
         if min(at.places) < 1:
             raise ConfigError(
-                f"{type(self).__name__}: windows of {' x '.join(map(str, kernel))} are larger than a value of shape "
+                f"{self.shown}: windows of {' x '.join(map(str, kernel))} are larger than a value of shape "
                 f"{shape}: take a smaller kernel, padding='same', or fewer poolings before it",
                 code="config-shape",
             )
@@ -165,6 +164,17 @@ TAKEN: dict[int, tuple[str, Shape]] = {
     2: ("pictures of shape (height, width, channels)", (28, 28, 1)),
 }
 """What layers of so many axes take, with an example."""
+
+
+def check_axes(name: str, shape: Shape, axes: int = 2) -> None:
+    """Raise ConfigError for values that are no pictures, or no sequences where `axes` is 1; name: of the layer."""
+    if len(shape) != axes + 1:
+        of, example = TAKEN[axes]
+        raise ConfigError(
+            f"{name} takes {of}, and a value of shape {shape} reaches it: begin with "
+            f"Input({(*shape, 1) if len(shape) == axes == 2 else example}), or put a Reshape before it",
+            code="config-shape",
+        )
 
 
 def as_pictures(x: Array) -> Array:

@@ -1,0 +1,264 @@
+"""Pictures made larger: zeros around them, pixels repeated or interpolated, and the transposed convolution."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from firesteel.core import initializers
+from firesteel.core.constraints import Constraint
+from firesteel.core.initializers import Initializer
+from firesteel.core.layer import Layer, Param
+from firesteel.core.layers.activation import activation
+from firesteel.core.layers.arguments import constraint, regularizer
+from firesteel.core.layers.convolution import Convolving, added
+from firesteel.core.layers.reshaping import row_shape
+from firesteel.core.layers.windows import Sliding, Windows, channels_last, check_axes, sides
+from firesteel.core.layout import ones
+from firesteel.core.regularizers import Regularizer
+from firesteel.core.spec import choice, flag, integer, whole, word
+from firesteel.core.types import Array, Pull, Shape, Stream, Views
+from firesteel.errors import ConfigError
+
+__all__ = ["Conv2DTranspose", "TransposedConvolve", "UpSampling2D", "ZeroPadding2D"]
+
+
+class TransposedConvolve(Sliding):
+    """The pull-back of a convolution as a layer of its own, as a `Conv2DTranspose` has checked it.
+
+    x: (B, H, W, C)   w: (k, l, O, C)   b: (O,)   y: (B, h, w, O): windows of y have the places that x has pixels.
+    """
+
+    filters: int
+    kernel: Shape
+    strides: Shape
+    padding: str
+    output_padding: Shape | None
+    dilation: Shape
+    use_bias: bool
+    kernel_initializer: Initializer
+    bias_initializer: Initializer
+    kernel_regularizer: Regularizer | None
+    bias_regularizer: Regularizer | None
+    kernel_constraint: Constraint | None
+    bias_constraint: Constraint | None
+
+    @property
+    def shown(self) -> str:
+        return "Conv2DTranspose"
+
+    def place(self, shape: Shape) -> Windows:
+        check_axes(self.shown, shape)
+        made, pads = [], []
+        for axis, side in enumerate(shape[:2]):
+            stride, span = self.strides[axis], (self.kernel[axis] - 1) * self.dilation[axis] + 1
+            if self.output_padding is not None:
+                around = 2 * (span // 2) if self.padding == "same" else 0
+                size = (side - 1) * stride + span - around + self.output_padding[axis]
+            else:
+                around = max(span - stride, 0) if self.padding == "same" else 0
+                size = side * stride + (max(span - stride, 0) if self.padding == "valid" else 0)
+            made.append(size)
+            pads.append((around // 2, around - around // 2))
+        if min(made) < 1:
+            raise ConfigError(f"Conv2DTranspose makes nothing of a value of shape {shape}", code="config-shape")
+        return Windows((*made, self.filters), self.kernel, self.strides, self.dilation, (pads[0], pads[1]))  # type: ignore[arg-type]
+
+    def work(self, shape: Shape) -> int:
+        return super().work(shape) * shape[-1]
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return self.place(inputs[0]).shape
+
+    def params(self, *inputs: Shape) -> dict[str, Param]:
+        shape = (*self.kernel, self.filters, inputs[0][-1])
+        kernel = Param(shape, self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
+        bias = Param((self.filters,), self.bias_initializer, self.bias_regularizer, self.bias_constraint)
+        return {"w": kernel} | ({"b": bias} if self.use_bias else {})
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        at, per, channels = self.place(x.shape[1:]), math.prod(x.shape[1:3]), x.shape[3]
+        w, flat = p["w"].reshape(-1, channels), x.reshape(-1, channels)
+        y = at.padded(np.zeros((len(x), *at.shape), x.dtype))
+        for piece in at.pieces(len(x)):
+            at.add_back(np.dot(flat[piece.start * per : piece.stop * per], w.T), y[piece])
+        made = at.cropped(y)
+        if self.use_bias:
+            made += p["b"]
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            d = at.padded(d_y.reshape(made.shape))
+            d_x = np.empty_like(flat) if wants_x else None
+            for piece in at.pieces(len(x)):
+                rows, columns = slice(piece.start * per, piece.stop * per), at.columns(d[piece])
+                if g:
+                    added(g["w"].reshape(-1, channels), np.dot(columns.T, flat[rows]), piece)
+                if g and self.use_bias:
+                    each = d_y[piece].reshape(-1, self.filters)
+                    added(g["b"], np.dot(ones(len(each), each.dtype), each), piece)
+                if d_x is not None:
+                    d_x[rows] = np.dot(columns, w)
+            return None if d_x is None else d_x.reshape(x.shape)
+
+        return made, pull
+
+
+class Conv2DTranspose(Convolving):
+    """A transposed convolution, which enlarges pictures: each pixel adds its multiple of the kernel to the outputs.
+
+    It is the pull-back of a `Conv2D` from pictures of the outputs' size to those of the inputs'.
+    x: (B, H, W, C)    w: (k, l, filters, C)    b: (filters,)    y: (B, h, w, filters), with h = H stride for padding
+    "same", and H stride + max(span - stride, 0) for "valid", where span = (k - 1) dilation + 1.
+
+    Args:
+        filters, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, input_shape: As in
+            `Conv2D`.
+        output_padding: How many lines are added at the end of each side, below the strides; None: as above.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,
+            bias_constraint: As in `Conv2D`.
+
+    Raises:
+        ConfigError: As `Conv2D` does, and for an output_padding that is not below the strides.
+
+    >>> layer = Conv2DTranspose(1, 2, 2, use_bias=False).parts()[0]
+    >>> layer.apply({"w": np.ones((2, 2, 1, 1))}, np.array([[1.0, 2.0]]).reshape(1, 1, 2, 1))[0][0, :, :, 0]
+    array([[1., 1., 2., 2.],
+           [1., 1., 2., 2.]])
+
+    Source: Zeiler et al. 2010; Long, Shelhamer and Darrell 2015.
+    """
+
+    filters: int = integer(low=1, why="it is the number of output channels")
+    kernel_size: Any = sides(2, "it is the height and width of a window")
+    strides: Any = sides(2, "it is the step from window to window", default=1)
+    padding: str = word("valid", "same")
+    output_padding: Any = sides(2, "it is what is added at the end of a side", least=0, default=None)
+    data_format: str | None = channels_last()
+    dilation_rate: Any = sides(2, "it is the step from pixel to pixel of a window", default=1)
+    activation: str | None = choice(None, activation)
+    use_bias: bool = flag(True)
+    kernel_initializer: Initializer | str = choice("glorot_uniform", initializers.get)
+    bias_initializer: Initializer | str = choice("zeros", initializers.get)
+    kernel_regularizer: Regularizer | str | None = choice(None, regularizer)
+    bias_regularizer: Regularizer | str | None = choice(None, regularizer)
+    kernel_constraint: Constraint | str | None = choice(None, constraint)
+    bias_constraint: Constraint | str | None = choice(None, constraint)
+    input_shape: Shape | None = choice(None, row_shape)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check()
+        if any(more >= stride for more, stride in zip(self.output_padding or (), self.strides, strict=False)):
+            raise ConfigError(
+                f"{self!r}: output_padding={self.output_padding} must be below strides={self.strides}",
+                code="config-value",
+            )
+
+    def parts(self) -> tuple[Layer, ...]:
+        where = self.kernel_size, self.strides, self.padding, self.output_padding, self.dilation_rate
+        return (TransposedConvolve(self.filters, *where, self.use_bias, **self.drawn("kernel")), *self.bent())
+
+
+class _Picture(Layer):
+    """What layers for pictures without windows have in common."""
+
+    @property
+    def inputs(self) -> int | None:
+        given: Shape | None = getattr(self, "input_shape", None)
+        return None if given is None else math.prod(given)
+
+
+def around(given: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the lines above and below, left and right, given as such, as one number for each axis, or for all."""
+    pairs = given if isinstance(given, tuple | list) else (given, given)
+    found = [tuple(map(whole, pair if isinstance(pair, tuple | list) else (pair, pair))) for pair in pairs]
+    if len(found) != 2 or not all(len(pair) == 2 and all(n is not None and n >= 0 for n in pair) for pair in found):
+        raise ConfigError(
+            f"ZeroPadding2D(padding={given!r}): padding must be a number of lines, one for height and width each, or "
+            "((top, bottom), (left, right))",
+            code="config-value",
+        )
+    (top, bottom), (left, right) = found
+    return (top or 0, bottom or 0), (left or 0, right or 0)
+
+
+class ZeroPadding2D(_Picture):
+    """Puts lines of zeros around pictures.    x: (B, H, W, C)    y: (B, top + H + bottom, left + W + right, C)
+
+    Args:
+        padding: How many lines: one number, (rows, columns), or ((top, bottom), (left, right)).
+        data_format: None or "channels_last"; there is no other.
+        input_shape: (H, W, C) where this is the first layer.
+
+    >>> ZeroPadding2D(1).output_shape((2, 3, 1))
+    (4, 5, 1)
+    """
+
+    padding: Any = choice((1, 1), around)
+    data_format: str | None = channels_last()
+    input_shape: Shape | None = choice(None, row_shape)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        check_axes("ZeroPadding2D", inputs[0])
+        height, width, channels = inputs[0]
+        return height + sum(self.padding[0]), width + sum(self.padding[1]), channels
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        at = Windows(x.shape[1:], (1, 1), pads=self.padding)
+        return at.padded(x), lambda d_y, g, wants_x: at.cropped(d_y)
+
+
+class UpSampling2D(_Picture):
+    """Enlarges pictures by whole factors.    x: (B, H, W, C)    y: (B, rows H, columns W, C)
+
+    Args:
+        size: How many times as high and as wide they become; one number for both.
+        data_format: None or "channels_last"; there is no other.
+        interpolation: "nearest": pixels are repeated.  "bilinear": between the centres of pixels values change
+            linearly, and beyond the outer ones they stay.
+        input_shape: (H, W, C) where this is the first layer.
+
+    >>> x = np.array([1.0, 2.0]).reshape(1, 1, 2, 1)
+    >>> UpSampling2D((1, 2)).apply({}, x)[0].ravel()
+    array([1., 1., 2., 2.])
+    >>> UpSampling2D((1, 2), interpolation="bilinear").apply({}, x)[0].ravel()
+    array([1.  , 1.25, 1.75, 2.  ])
+    """
+
+    size: Any = sides(2, "it is how many times as large a side becomes", default=2)
+    data_format: str | None = channels_last()
+    interpolation: str = word("nearest", "bilinear")
+    input_shape: Shape | None = choice(None, row_shape)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        check_axes("UpSampling2D", inputs[0])
+        return inputs[0][0] * self.size[0], inputs[0][1] * self.size[1], inputs[0][2]
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        (rows, columns), (_, height, width, channels) = self.size, x.shape
+        if self.interpolation == "nearest":
+            y = x.repeat(rows, axis=1).repeat(columns, axis=2)
+            blocks = len(x), height, rows, width, columns, channels
+            return y, lambda d_y, g, wants_x: np.add.reduce(d_y.reshape(blocks), axis=(2, 4))
+        down, across = (_between(*one).astype(x.dtype) for one in ((height, rows), (width, columns)))
+        y = _stretched(x, down, across)
+        return y, lambda d_y, g, wants_x: _stretched(d_y, down.T, across.T)
+
+
+def _between(side: int, times: int) -> Array:
+    """Return the matrix (times side, side) that interpolates between the centres of pixels in a line."""
+    at = np.clip((np.arange(side * times) + 0.5) / times - 0.5, 0, side - 1)
+    first = np.minimum(np.floor(at).astype(int), max(side - 2, 0))
+    weights, lines = np.zeros((side * times, side)), np.arange(side * times)
+    weights[lines, first] = 1 - (at - first)
+    if side > 1:
+        weights[lines, first + 1] = at - first
+    return weights
+
+
+def _stretched(x: Array, down: Array, across: Array) -> Array:
+    """Return pictures whose columns and lines are multiplied by matrices."""
+    n, height, width, channels = x.shape
+    lines = np.matmul(np.ascontiguousarray(down), x.reshape(n, height, width * channels))
+    found: Array = np.matmul(np.ascontiguousarray(across), lines.reshape(n, len(down), width, channels))
+    return found
