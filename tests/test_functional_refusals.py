@@ -12,9 +12,11 @@ from firesteel.layers import (
     Concatenate,
     Dense,
     Dot,
+    Dropout,
     Flatten,
     Input,
     Permute,
+    ReLU,
     RepeatVector,
     Reshape,
     Softmax,
@@ -93,7 +95,10 @@ def value():
 
 BUILT = {
     # what layers are called on
-    "on an array": (lambda: Dense(2)(A), "Dense.* was called on a ndarray.*numbers go to a model"),
+    "on an array": (lambda: Dense(2)(A), "Dense.* has weights, which a model holds: call it on an Input"),
+    "on rows without numbers": (lambda: ReLU()(np.array([["x"]])), "no rows of numbers"),
+    "on one axis": (lambda: ReLU()(np.ones(3)), "no rows of numbers"),
+    "on an array in training": (lambda: Dropout(0.5)(A, training=True), "computed as in use"),
     "on a number": (lambda: Dense(2)(3), "Dense.* was called on a int"),
     "on None": (lambda: Dense(2)(None), "Dense.* was called on a NoneType"),
     "on text": (lambda: Dense(2)("x"), "Dense.* was called on a str"),

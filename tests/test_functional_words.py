@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from firesteel.core.layers import LAYERS
 from firesteel.errors import ConfigError, StoreError
 from firesteel.layers import BatchNormalization, Dense, Dropout, Input, Permute, Reshape, Softmax
 from firesteel.models import Model, Sequential, clone_model, load_model, model_from_config, model_from_json
+from tests.parts import MERGES, looks_up, shape_for
 
 X = np.random.default_rng(0).normal(size=(120, 4))
 Y = (X[:, 0] > 0).astype(int)
@@ -17,6 +19,23 @@ def made(**more):
     model = Sequential([Dense(8, "relu", input_shape=(4,), name="first"), Dense(2, "softmax")], name="net")
     model.compile(optimizer="Adam", loss="SparseCategoricalCrossentropy", metrics=["accuracy"], **more)
     return model
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=repr)
+def test_a_layer_without_weights_is_a_function_of_arrays(layer):
+    several = isinstance(layer, MERGES)
+    shape = shape_for(layer, (layer.inputs or 3,))
+    given = [np.random.default_rng(number).uniform(0, 1, (5, *shape)) for number in range(1 + several)]
+    given = [np.floor(one) if looks_up(layer) else one for one in given]
+    if isinstance(layer, Input) or any(part.params(*[shape] * len(given)) for part in layer.parts()):
+        with pytest.raises(ConfigError, match="is an input|has weights"):
+            layer(given if several else given[0])
+        return
+    entries = [Input(shape) for _ in given]
+    model = Model(entries, layer(entries if several else entries[0]), dtype="float64")
+    made = layer(given if several else given[0])
+    assert made.tobytes() == np.asarray(model.predict(given if several else given[0], verbose=0)).tobytes()
+    assert layer([one.astype(int) for one in given] if several else given[0].astype(int)).dtype == np.float32
 
 
 def test_a_batch_size_is_checked_and_changes_no_result():

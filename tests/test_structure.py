@@ -48,6 +48,7 @@ CATALOGUES = [
     *["core.constraints", "core.elsewhere", "core.initializers"],
     *[
         "core.losses",
+        "core.measuring",
         "core.metrics",
         "core.optimizers",
         "core.regularizers",

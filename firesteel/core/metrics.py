@@ -1,6 +1,6 @@
 """Metrics as sums over rows: they add up across batches, blocks and shards, and become a value once, at the end.
 
-A metric that means something else beside another loss is told by `suited`: what the outputs are, probabilities or
+A metric that means something else with another loss is adapted by `suited`: what the outputs are, probabilities or
 logits, classes that exclude each other or labels of their own, is known to the loss alone.  `network.py` keeps the
 sums; `Ranking` metrics are no sums of rows, and `train/ranking.py` measures them.
 Shapes: B rows, O outputs, T target columns, K classes.
@@ -20,9 +20,10 @@ from firesteel.core import losses
 from firesteel.core.elsewhere import meant
 from firesteel.core.layers.activation import log_softmax, softplus
 from firesteel.core.losses import LOSSES, Crossentropy, Loss, exclusive, middle, on_logits
-from firesteel.core.spec import Spec, choice, flag, integer, number, optional, resolver, word
+from firesteel.core.measuring import DTYPE, NAME, Accumulated, Value, labels, logit, numbered, predicted, thresholds
+from firesteel.core.spec import Spec, choice, flag, integer, later, number, optional, resolver, word
 from firesteel.core.types import Array
-from firesteel.errors import ConfigError, DataError
+from firesteel.errors import ConfigError
 
 __all__ = [
     "AUC",
@@ -34,6 +35,8 @@ __all__ = [
     "CosineSimilarity",
     "F1Score",
     "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
     "LogLoss",
     "MeanAbsoluteError",
     "MeanLoss",
@@ -48,54 +51,14 @@ __all__ = [
     "SparseCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
 ]
-
-Value = float | list[Any]
-"""What a metric comes to: a number, or a list of numbers or of such lists."""
-
-
-# What outputs and targets mean
-
-
-def labels(p: Array, y: Array) -> npt.NDArray[np.bool_]:
-    """Return which labels each row has, (B, O).  y: (B, 1), class numbers for O > 1, or (B, O)."""
-    return y == np.arange(p.shape[1]) if y.shape[1] < p.shape[1] else y > 0.5
-
-
-def numbered(y: Array) -> npt.NDArray[np.intp]:
-    """Return the class of each row, (B,), whether targets are class numbers, (B, 1), or one-hot."""
-    return y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
-
-
-def told(p: Array, y: Array, threshold: float | None) -> tuple[Array, Array]:
-    """Return each row's class and the one its outputs tell, two (B,): the largest output's, or of one, 0 or 1."""
-    if p.shape[1] > 1:
-        return numbered(y), p.argmax(axis=1)
-    return y[:, 0] > 0.5, p[:, 0] > (0.5 if threshold is None else threshold)
-
 
 # The families
 
 
-RESERVED = ("loss", "epoch", "learning_rate", "rows", "seconds", "by_shard")
-"""Names that something else in a history has."""
-
-
-def metric_name(got: object) -> str | None:
-    """Return what a metric is to be called.  Raises ConfigError where it cannot be."""
-    if got is not None and (not isinstance(got, str) or not got or got.startswith("val_") or got in RESERVED):
-        raise ConfigError(
-            f"name={got!r}: it must be text that does not begin with val_, and none of {', '.join(RESERVED)}",
-            code="config-value",
-        )
-    return got
-
-
-NAME: dict[str, Any] = {"check": lambda owner, name, got: metric_name(got), "later": lambda name: name is not None}
-DTYPE: dict[str, Any] = {**word("float32", "float64", None).metadata, "later": lambda dtype: False}
-
-
-class Metric(Spec, kw_only=True):
+class Metric(Accumulated, Spec, kw_only=True):
     """Base of metrics: some sums over rows, and what they come to.
 
     name: what the metric is called in the history; None for the name of its kind, such as "precision".
@@ -135,59 +98,10 @@ class Metric(Spec, kw_only=True):
             raise NotImplementedError
         return self._so_far()
 
-    def _so_far(self) -> Value:
-        """Return the value of the rows that `update_state` was given."""
-        _, metric, sums, weight = vars(self).get("_seen", (0, self, None, 0.0))
-        return metric.result(sums, weight) if weight else 0.0
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add rows to those whose value `result()` returns.  A fit does not use or change what is added.
-
-        Several outputs are classes that exclude each other, unless a threshold is given; outputs are probabilities
-        unless the metric says otherwise.
-
-        Args:
-            y_true: The targets, (..., O) as y_pred, or class numbers, (...) or (..., 1).
-            y_pred: The outputs, (..., O); (n,) stands for one output.
-            sample_weight: A number, or one for each row, (...) or (..., 1), or for each place of the first axes.
-
-        Raises:
-            DataError: If they are not numbers, or shapes do not fit.
-            ConfigError: If the metric does not go with so many outputs.
-
-        >>> metric = Precision()
-        >>> metric.update_state([0, 1, 1], [0.2, 0.9, 0.4]); metric.update_state([0], [0.8]); metric.result()
-        0.5
-        """
-        p, y, w = losses.paired(y_true, y_pred, sample_weight)
-        outputs, *before = vars(self).get("_seen", (p.shape[1],))
-        if outputs != p.shape[1]:
-            raise DataError(f"there were {outputs} outputs before: call reset_state first", code="data-shape")
-        vars(self)["_seen"] = (outputs, *self._added(before, p, y, w))
-
-    def _added(self, before: Sequence[Any], p: Array, y: Array, w: Array) -> Sequence[Any]:
-        """Return what is remembered of rows so far: the metric as it is meant for them, the sums and the weight."""
-        metric = self.suited(losses.MeanSquaredError(), p.shape[1])
-        metric.size(p.shape[1])
-        sums, weight = metric.sums(p, y, w), np.float64(w.sum())
-        return (metric, sums + before[1], weight + before[2]) if before else (metric, sums, weight)
-
-    def reset_state(self) -> None:
-        """Forget the rows that `update_state` was given."""
-        vars(self).pop("_seen", None)
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Value:
-        """Add rows, as `update_state` does, and return the value of all that were added."""
-        self.update_state(y_true, y_pred, sample_weight)
-        return self.result()
-
     def __init_subclass__(cls, kw_only: bool = False) -> None:
         super().__init_subclass__(kw_only)
         if "result" in vars(cls):
             cls.result = so_far(cls.result)  # type: ignore[method-assign]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {one.name: getattr(self, one.name) for one in self.fields}
 
 
 def so_far(result: Callable[..., Value]) -> Callable[..., Value]:
@@ -499,6 +413,8 @@ class R2Score(Metric):
 
     class_aggregation: "uniform_average"; "variance_weighted_average", where outputs weigh by the variance of their
     targets; or None for one value an output.
+    num_regressors: above 0 for the adjusted score 1 - (1 - R2) (n - 1) / (n - num_regressors - 1), where n is the
+    number of targets, as in Keras; where it would divide by 0 or less the score stays as it is.
     Targets that do not vary beyond the rounding of float32 give 1 where they are met and 0 where not, as in
     scikit-learn.  The variance is a difference of float64 sums, with a relative error of about
     1e-16 (mean / deviation)^2, which is less than float32 targets lose by their own rounding.
@@ -512,16 +428,21 @@ class R2Score(Metric):
     differences = True
 
     class_aggregation: str | None = word("uniform_average", "variance_weighted_average", None)
+    num_regressors: int = later(integer(0, low=0, why="it is the number of columns that predict"))
 
     def size(self, outputs: int) -> int:
-        return 3 * outputs
+        return 3 * outputs + (self.num_regressors > 0)
 
     def sums(self, p: Array, y: Array, w: Array) -> Array:
         v = np.broadcast_to(y, p.shape).astype(np.float64)
         r = v - p
-        return np.concatenate([w @ v, w @ (v * v), w @ (r * r)])
+        return np.concatenate([w @ v, w @ (v * v), w @ (r * r), [v.size] if self.num_regressors else []])
 
     def result(self, sums: Array, weight: np.float64) -> Value:
+        if self.num_regressors:
+            score = np.array(replace(self, num_regressors=0).result(sums[:-1], weight))
+            left = sums[-1] - self.num_regressors - 1
+            return (score if left <= 0 else 1 - (1 - score) * (sums[-1] - 1) / left).tolist()
         first, second, missed = np.split(sums, 3)
         spread = second - first * first / weight
         spread[spread <= np.finfo(np.float32).eps ** 2 * second] = 0.0
@@ -571,7 +492,7 @@ class Counted(Metric):
         if self.threshold is not None and p.shape[1] > 1:
             actual, chosen = labels(p, y), p > self.threshold
             return np.concatenate([w @ (actual & chosen), w @ actual, w @ chosen])
-        actual, chosen = told(p, y, self.threshold)
+        actual, chosen = predicted(p, y, self.threshold)
         hit, classes = w * (actual == chosen), max(2, p.shape[1])
         return np.concatenate([np.bincount(k, by, classes) for k, by in ((actual, hit), (actual, w), (chosen, w))])
 
@@ -672,13 +593,87 @@ class ConfusionMatrix(Metric):
         return max(2, outputs) ** 2
 
     def sums(self, p: Array, y: Array, w: Array) -> Array:
-        actual, chosen = told(p, y, self.threshold)
+        actual, chosen = predicted(p, y, self.threshold)
         classes = max(2, p.shape[1])
         return np.bincount(actual * classes + chosen, w, classes**2)
 
     def result(self, sums: Array, weight: np.float64) -> Value:
         classes = round(len(sums) ** 0.5)
         return sums.reshape(classes, classes).tolist()
+
+
+class LabelCount(Metric):
+    """Base of counts of labels.  Each output is a label of its own: of 3 classes a row counts three times.
+
+    What it reports is the sum of the rows' weights, for all labels together.
+    thresholds: the probability above which an output says yes, or a list of such, for a list of counts.
+    from_logits: outputs are logits, and their sigmoid is compared; so they are with a loss on logits.
+    """
+
+    thresholds: float | tuple[float, ...] = field(default=0.5, metadata={"check": thresholds})
+    from_logits: bool = flag(False)
+    actual: ClassVar[bool] = True
+    said: ClassVar[bool] = True
+    """Which labels count: those that are there or not, and that are predicted or not."""
+
+    def suited(self, loss: Loss, outputs: int) -> "LabelCount":
+        return replace(self, from_logits=self.from_logits or middle(loss) == 0.0)
+
+    def bounds(self) -> list[float]:
+        """Return what outputs are compared with."""
+        given = np.atleast_1d(self.thresholds).tolist()
+        return [*map(logit, given)] if self.from_logits else given
+
+    def size(self, outputs: int) -> int:
+        return len(self.bounds())
+
+    def sums(self, p: Array, y: Array, w: Array) -> Array:
+        there = labels(p, y) == self.actual
+        counts = (np.count_nonzero(there & ((p > bound) == self.said), axis=1) for bound in self.bounds())
+        return np.array([w @ count for count in counts])
+
+    def result(self, sums: Array, weight: np.float64) -> Value:
+        return sums.tolist() if isinstance(self.thresholds, tuple) else float(sums[0])
+
+
+class TruePositives(LabelCount):
+    """How many labels are there and predicted.
+
+    >>> TruePositives()([0, 1, 1], [0.2, 0.9, 0.4])
+    1.0
+    """
+
+    larger_is_better = True
+
+
+class TrueNegatives(LabelCount):
+    """How many labels are neither there nor predicted.
+
+    >>> TrueNegatives()([0, 1, 1], [0.2, 0.9, 0.4])
+    1.0
+    """
+
+    larger_is_better, actual, said = True, False, False
+
+
+class FalsePositives(LabelCount):
+    """How many labels are predicted and not there.
+
+    >>> FalsePositives(thresholds=[0.1, 0.5])([0, 1, 1], [0.2, 0.9, 0.4])
+    [1.0, 0.0]
+    """
+
+    larger_is_better, actual, said = False, False, True
+
+
+class FalseNegatives(LabelCount):
+    """How many labels are there and not predicted.
+
+    >>> FalseNegatives()([0, 1, 1], [0.2, 0.9, 0.4])
+    1.0
+    """
+
+    larger_is_better, actual, said = False, True, False
 
 
 # Of the order of rows
@@ -735,6 +730,8 @@ METRICS: dict[str, Spec] = {
     "f1_score": F1Score(),
     "F1Score": F1Score(),
     "fbeta_score": FBetaScore(),
+    "false_negatives": FalseNegatives(),
+    "false_positives": FalsePositives(),
     "log_loss": LogLoss(),
     "binary_crossentropy": LogLoss(multi_label=True),
     "bce": LogLoss(multi_label=True),
@@ -755,6 +752,8 @@ METRICS: dict[str, Spec] = {
     "sparse_categorical_accuracy": SparseCategoricalAccuracy(),
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy(),
     "top_k_categorical_accuracy": TopKCategoricalAccuracy(),
+    "true_negatives": TrueNegatives(),
+    "true_positives": TruePositives(),
 }
 """What users type; the first name of a kind is what it is called in a history."""
 METRICS |= {name: MeanLoss(losses.get(name)) for name in LOSSES if name not in METRICS}

@@ -26,7 +26,8 @@ from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.preprocessing import Rescaling, Standardize
 from firesteel.core.layout import Layout
 from firesteel.core.losses import Loss
-from firesteel.core.metrics import Metric, Ranking, Value
+from firesteel.core.measuring import Value
+from firesteel.core.metrics import Metric, Ranking
 from firesteel.core.regularizers import Regularizer
 from firesteel.core.seeds import rng_for
 from firesteel.core.spec import whole

@@ -59,6 +59,8 @@ ORACLES = {  # of probabilities p, one-hot targets y and weights
     "ConfusionMatrix": lambda p, y, w: sk.confusion_matrix(y.argmax(1), p.argmax(1), sample_weight=w).tolist(),
     "CosineSimilarity": lambda p, y, w: np.average(-NAIVE["CosineSimilarity"](p, y), weights=w),
     "F1Score": lambda p, y, w: sk.f1_score(y.argmax(1), p.argmax(1), average="macro", sample_weight=w),
+    "FalseNegatives": lambda p, y, w: cells(p, y, w)[0],
+    "FalsePositives": lambda p, y, w: cells(p, y, w)[1],
     "FBetaScore": lambda p, y, w: sk.f1_score(y.argmax(1), p.argmax(1), average="macro", sample_weight=w),
     "LogLoss": lambda p, y, w: sk.log_loss(y, p, sample_weight=w),
     "MeanAbsoluteError": lambda p, y, w: sk.mean_absolute_error(y, p, sample_weight=w),
@@ -70,7 +72,16 @@ ORACLES = {  # of probabilities p, one-hot targets y and weights
     "SparseCategoricalAccuracy": lambda p, y, w: sk.accuracy_score(y.argmax(1), p.argmax(1), sample_weight=w),
     "SparseTopKCategoricalAccuracy": lambda p, y, w: sk.top_k_accuracy_score(y.argmax(1), p, k=3, sample_weight=w),
     "TopKCategoricalAccuracy": lambda p, y, w: sk.top_k_accuracy_score(y.argmax(1), p, k=3, sample_weight=w),
+    "TrueNegatives": lambda p, y, w: cells(p, y, w)[2],
+    "TruePositives": lambda p, y, w: cells(p, y, w)[3],
 }
+
+
+def cells(p, y, w, threshold=0.5):
+    """The weights of labels that are missed, predicted in vain, rightly not predicted, and rightly predicted."""
+    weights = np.repeat(w, p.shape[1])
+    (right_not, vain), (missed, right) = sk.confusion_matrix(y.ravel(), p.ravel() > threshold, sample_weight=weights)
+    return missed, vain, right_not, right
 
 
 def targets(metric):
@@ -111,6 +122,34 @@ def test_every_metric_is_that_of_scikit_learn(name):
         close(value(metric, P, targets(metric)), np.mean(losses))
     else:
         close(value(metric, P, targets(metric)), ORACLES[type(metric).__name__](P, np.eye(K)[CLASS], W))
+
+
+COUNTS = [metrics.FalseNegatives, metrics.FalsePositives, metrics.TrueNegatives, metrics.TruePositives]
+
+
+@pytest.mark.parametrize("at, kind", list(enumerate(COUNTS)), ids=repr)
+def test_counts_are_taken_at_each_threshold_and_on_logits_at_its_logit(at, kind):
+    y, several = np.eye(K)[CLASS], (0.0, 0.2, 0.5, 0.9, 1.0)
+    expected = [cells(P, y, W, threshold)[at] for threshold in several]
+    close(value(kind(several), P, y), expected)
+    close(value(kind([0.2]), P, y), expected[1:2])
+    close(value(kind(0.2), P, y), expected[1])
+    logits = np.log(P) - np.log1p(-P)
+    close(value(kind(several), logits, y, loss=BinaryCrossentropy(from_logits=True)), expected)
+    close(value(kind(several, from_logits=True), logits, y), expected)
+    for wrong in ([], [None], -0.1, 1.1, [0.5, 2.0], "0.5", True, np.nan):
+        with pytest.raises(ConfigError, match="a number from 0 to 1, or a list"):
+            kind(wrong)
+
+
+@pytest.mark.parametrize("how", ["uniform_average", "variance_weighted_average", None])
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_adjusted_score_counts_the_columns_that_predict(how, count):
+    y = np.eye(K)[CLASS]
+    plain = np.array(value(metrics.R2Score(how), P, y))
+    close(value(metrics.R2Score(how, count), P, y), 1 - (1 - plain) * (y.size - 1) / (y.size - count - 1))
+    close(value(metrics.R2Score(how, y.size - 1), P, y), plain)
+    assert metrics.R2Score(num_regressors=0).to_config() == metrics.R2Score().to_config()
 
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "binary_crossentropy"])

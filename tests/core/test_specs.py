@@ -59,7 +59,7 @@ NUMBERS = [
     for f in fields(spec)
     if isinstance(getattr(spec, f.name), int | float)
     and type(getattr(spec, f.name)) is not bool
-    and f.name not in ("input_dim", "max_value")  # None is one of their values
+    and f.name not in ("input_dim", "max_value", "thresholds")  # None, or several numbers, is one of their values
 ]
 FLAGS = [(spec, f.name) for _, spec in SPECS for f in fields(spec) if isinstance(getattr(spec, f.name), bool)]
 NOT_NUMBERS = [

@@ -19,6 +19,8 @@ LARGER = {
     ),
     **dict.fromkeys(["sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy"], True),
     **dict.fromkeys(["top_k_categorical_accuracy", "accuracy", "acc", "cosine_similarity"], True),
+    **dict.fromkeys(["true_positives", "true_negatives"], True),
+    **dict.fromkeys(["false_positives", "false_negatives"], False),
     **dict.fromkeys(["log_loss", "binary_crossentropy", "categorical_crossentropy"], False),
     **dict.fromkeys(["sparse_categorical_crossentropy", "mae", "mean_absolute_error", "mse"], False),
     **dict.fromkeys(["mean_squared_error", "rmse", "root_mean_squared_error", "loss"], False),

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from firesteel.core.layer import Layer
 from firesteel.core.layers.arithmetic import Arithmetic
-from firesteel.core.layers.reshaping import Flatten, Input
+from firesteel.core.layers.reshaping import Flatten, Input, Reshape
 from firesteel.core.layers.wrapper import InUse
-from firesteel.core.types import Shape
+from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError
 
 __all__ = ["Tensor", "called", "copied", "flat", "matched", "nodes_of", "row_of", "taken", "tensor"]
@@ -105,7 +107,10 @@ def called(
     """
     if isinstance(layer, Input):
         raise ConfigError(f"{layer} is an input, and reads no other value: give it to a layer", code="config-call")
-    args = tuple([tensor(value, layer) for value in flat(values)])
+    given = flat(values)
+    if given and all(isinstance(value, np.ndarray) for value in given) and owner is None:
+        return computed(layer, given, training)
+    args = tuple([tensor(value, layer) for value in given])
     if not args:
         raise ConfigError(f"{_named(layer)} was called on nothing: give it a value", code="config-call")
     owner, rows = owner or layer, [arg.row for arg in args]
@@ -140,6 +145,35 @@ def called(
     number = next(NUMBERS)
     results = [Tensor(layer, args, row, at, scope, number, owner, len(rows)) for at, row in enumerate(rows)]
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> Any:
+    """Return what a layer without weights makes of arrays, (B, ...) each, in use.
+
+    Raises ConfigError for a layer that has weights, which a model holds, and for arrays that do not fit.
+
+    >>> from firesteel.core.layers import ReLU
+    >>> computed(ReLU(), [np.array([[-1.0, 2.0]])], None)
+    array([[0., 2.]])
+    """
+    if training:
+        raise ConfigError(f"{_named(layer)}: arrays are computed as in use: leave training= out", code="config-call")
+    if any(one.ndim < 2 or one.dtype.kind not in "biuf" for one in arrays):
+        raise ConfigError(f"{_named(layer)} was called on arrays that are no rows of numbers", code="config-call")
+    x: Any = [one if one.dtype.name in ("float32", "float64") else one.astype(np.float32) for one in arrays]
+    if isinstance(layer, Flatten):
+        layer = Reshape((-1,))
+    for part in layer.parts():
+        rows = [one.shape[1:] for one in x]
+        made = part.output_shape(*rows)
+        if part.params(*rows) or part.results > 1:
+            raise ConfigError(
+                f"{_named(layer)} has weights, which a model holds: call it on an Input, make a Model, and call that "
+                "on arrays",
+                code="config-call",
+            )
+        x = [part.apply({}, *x)[0].reshape(len(x[0]), *made)]
+    return x[0]
 
 
 def taken(layer: Layer) -> tuple[int, float]:
