@@ -38,6 +38,8 @@ MARKED = 24
 """Points on a line up to which each has its marker."""
 APART = 0.1
 """How far apart two names stand at least, as a share of the height."""
+DIM, TINY = 0.5, 1e-12
+"""How light a picture is under heat; and what is divided by at least."""
 LOG = 20.0
 """How far apart values of a loss lie that are drawn on a log scale."""
 
@@ -235,7 +237,28 @@ def png(values: Array, ramp: str, low: float, high: float) -> str:
     >>> png(np.array([[0.0, 1.0]]), "grey", 0.0, 1.0)[:26]
     'data:image/png;base64,iVBO'
     """
-    file, colours = io.BytesIO(), LinearSegmentedColormap.from_list(ramp, np.array(RAMPS[ramp]) / 255)
-    pixels = np.nan_to_num(values.astype(float), nan=low)
-    imsave(file, pixels, vmin=low, vmax=high, cmap=colours, format="png", metadata={"Software": "firesteel"})
+    return _saved(np.nan_to_num(values.astype(float), nan=low), vmin=low, vmax=high, cmap=_colours(ramp))
+
+
+def photo(pixels: Array, low: float, high: float, heat: Array | None = None) -> str:
+    """Return a picture, (h, w, 1) or (h, w, 3), as a data URI, one pixel a pixel: from `low` to `high`, grey or RGB.
+
+    heat: (h, w), at least 0, which colours a dark grey copy of the picture: more where it is larger.
+    """
+    shown = np.clip((pixels - low) / max(high - low, TINY), 0, 1)
+    rgb = np.broadcast_to(shown, (*shown.shape[:2], 3))
+    if heat is not None:
+        share = np.sqrt(heat / max(heat.max(), TINY))
+        grey = DIM * rgb.mean(axis=2, keepdims=True)
+        rgb = grey + share[..., None] * (_colours("heat")(share)[..., :3] - grey)
+    return _saved(np.round(255 * rgb).astype(np.uint8))
+
+
+def _colours(ramp: str) -> LinearSegmentedColormap:
+    return LinearSegmentedColormap.from_list(ramp, np.array(RAMPS[ramp]) / 255)
+
+
+def _saved(pixels: Array, **how: Any) -> str:
+    file = io.BytesIO()
+    imsave(file, pixels, format="png", metadata={"Software": "firesteel"}, **how)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -6,7 +6,7 @@ Shapes: n rows, I inputs, T target columns, O outputs, K classes.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,12 +16,12 @@ import numpy as np
 from firesteel.core.metrics import R2Score
 from firesteel.core.network import Network, Objective
 from firesteel.core.seeds import rng_for
-from firesteel.core.types import Array
+from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError
 from firesteel.fast.blas import one_blas_thread
 from firesteel.fast.threads import threads
 from firesteel.models import Model
-from firesteel.report import columns
+from firesteel.report import columns, pictures
 from firesteel.report.columns import EncodedColumn
 from firesteel.report.reading import (
     SEVERAL,
@@ -35,7 +35,7 @@ from firesteel.report.reading import (
     task_of,
 )
 from firesteel.search.linear import STEPS, metric_of, rivals, scores, too_wide, whole
-from firesteel.tables.importance import MOST_ROWS, Importances, ScoredRows, measured, places_of
+from firesteel.tables.importance import MOST_ROWS, Importances, ScoredRows, affordable, measured, places_of
 from firesteel.train.centring import FAR
 from firesteel.train.engine import Engine
 
@@ -175,6 +175,9 @@ def examine(
 
 def _examined(model: Model, exams: Sequence[Exam], training: SampledRows, names: DisplayNames) -> dict[str, Any]:
     objective, network = model._objective(), model.network
+    shape = pictures.picture_of(network)
+    if shape is not None:  # which says more than a name does
+        names = replace(names, picture=None)
     x, y, weight = (np.concatenate([getattr(one.rows, part) for one in exams]) for part in ("x", "y", "weight"))
     rows = replace(exams[0].rows, x=x, y=y, weight=weight)
     task = task_of(model, np.vstack([rows.y, training.y]))
@@ -189,6 +192,15 @@ def _examined(model: Model, exams: Sequence[Exam], training: SampledRows, names:
     found |= {"metric": reading.metric} | _together([one.compared for one in exams])
     measured = _numbers if task == "regression" else _classes
     found |= measured(reading, truth, predicted, reading.chances(p), w, called)
+    if shape is not None:
+        found["importance"] = _importance_of_blocks([one.shuffled for one in exams], shape)
+        found["layers"] = layers
+        outputs = [_output(reading, mistake, predicted, called) for mistake in found["mistakes"]]
+        pictures.draw(found["mistakes"], objective, model.theta, rows.x, p, outputs)
+        shown = pictures.examples(reading, truth, predicted, rows.weight)
+        found["pictures"] = pictures.seen(objective, model.theta, rows.x, shown)
+        found["pictures"]["names"] = [called[truth[row]] for row in shown] if task == "classification" else None
+        return found
     importances, schema = _importances(model, [one.shuffled for one in exams]), model.schema
     importance = _importance(importances, names, schema is not None)
     found |= {"importance": importance, "layers": layers}
@@ -235,6 +247,23 @@ def _importance(found: Importances, names: DisplayNames, table: bool) -> dict[st
     total = sum(max(item["drop"], 0.0) for item in each)
     about = {"metric": "loss", "rows": found.sampled, "repeats": found.shuffles, "tried": found.tried}
     return about | {"sum": total, "inputs": each if names.picture is not None else each[:NAMED]}
+
+
+def _importance_of_blocks(parts: Sequence[ScoredRows], shape: Shape) -> dict[str, Any]:
+    """Return the importances of blocks of pixels, in order, as JSON; grid: how many there are, down and across."""
+    places, grid = pictures.blocks(shape, affordable(parts))
+    found = measured(parts, places)
+    about = {"metric": "loss", "rows": found.sampled, "repeats": found.shuffles, "tried": found.tried}
+    return about | {"grid": grid, "inputs": [{"drop": row["importance"]} for row in found.rows]}
+
+
+def _output(reading: Reading, mistake: Mapping[str, Any], predicted: Array, called: list[str]) -> int:
+    """Return the number of the output that a mistake is about: that of the class that is said."""
+    if reading.outputs == 1:
+        return 0
+    if reading.task == "classification":
+        return int(predicted[mistake["row"]])
+    return called.index(mistake["class" if reading.task == "multilabel" else "output"])
 
 
 def _effects(

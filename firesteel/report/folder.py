@@ -54,7 +54,7 @@ class RunFolder(Callback):
     test: rows to score at the end, (x, y), (x, y, weights), or a DataFrame with the columns that were trained on;
     without them the report looks at validation rows, and without these at the training rows.
     class_names: of the numbers 0, 1, ..., or of the outputs.  feature_names: of the columns.
-    picture: (height, width) where the features are the pixels of one.
+    picture: (height, width) where the features are the pixels of one, and the network's Input does not say so.
     config: sections and what to put into them that a training does not know itself, such as
     {"data": {"train": "digits.parquet"}}.
 

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from firesteel._files import open_plain, path_of
 from firesteel._store import damaged
+from firesteel.core.types import Array
 from firesteel.errors import StoreError, without_secrets
 from firesteel.report import charts
 from firesteel.report.folder import FORMAT
@@ -31,6 +32,8 @@ UPRIGHT, BRIEF = 4, 18
 TABLE, LISTED, PAIRS, MEASURES = 20, 30, 10, 5
 """At most: classes of a matrix that is a table, classes and outputs listed, pairs of classes listed, measures drawn
 as curves."""
+SHOWN = ("class", "output", "confidence", "made", "image", "remade", "heat")
+"""What the page asks of a mistake; what it does not have is None."""
 STATES = ("training", "finished", "diverged", "interrupted")
 
 
@@ -265,8 +268,11 @@ def _shown(e: Mapping[str, Any], picture: Any) -> dict[str, Any]:
         output | {"drawn": _residuals(number, output)}
         for number, output in enumerate((e.get("outputs") or [])[:LISTED])
     ]
-    found["mistakes"] = [_mistake(mistake, picture) for mistake in e["mistakes"]]
+    seen = found["pictures"] = _seen(e["pictures"]) if e.get("pictures") else None
+    draw = functools.partial(_mistake, picture=picture) if seen is None else functools.partial(_looked, seen=seen)
+    found["mistakes"] = [draw(mistake) for mistake in e["mistakes"]]
     inputs = e["importance"]["inputs"]
+    picture = e["importance"].get("grid", picture)
     drops = np.array([item["drop"] for item in inputs], float)
     whole = picture is not None and len(drops) == math.prod(picture)
     found["most"] = most = max([0.0, *(item["drop"] + (0 if whole else item.get("error", 0)) for item in inputs)])
@@ -306,7 +312,7 @@ def _residuals(number: int, output: Mapping[str, Any]) -> list[Markup]:
 
 def _mistake(mistake: dict[str, Any], picture: Sequence[int] | None) -> dict[str, Any]:
     """Return a mistake with its images where inputs are pictures: the input, and what the network makes of it."""
-    shown: dict[str, Any] = dict.fromkeys(("class", "output", "confidence", "made", "image", "remade")) | mistake
+    shown: dict[str, Any] = dict.fromkeys(SHOWN) | mistake
     if picture:
         pixels = np.array(shown["input"], float).reshape(picture)
         low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
@@ -314,6 +320,56 @@ def _mistake(mistake: dict[str, Any], picture: Sequence[int] | None) -> dict[str
         if shown["made"]:
             shown["remade"] = charts.png(np.array(shown["made"], float).reshape(picture), "grey", low, high)
     return shown
+
+
+def _looked(mistake: dict[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mistake of a network that takes pictures, with its images."""
+    shown: dict[str, Any] = dict.fromkeys(SHOWN) | mistake
+    pixels, draw = _array(shown["input"], seen["shape"]), seen["draw"]
+    shown["image"] = draw(pixels)
+    if shown["made"]:
+        shown["remade"] = draw(_array(shown["made"], seen["shape"]))
+    else:
+        shown["heat"] = draw(pixels, _array(shown["looked"], pixels.shape[:2]))
+    return shown
+
+
+def _seen(pictures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a network sees in pictures, with its images: filters, and a row of feature maps for each example.
+
+    Maps of one filter have one scale, so that examples can be compared.
+    """
+    low, high = pictures["range"]
+
+    def draw(pixels: Array, heat: Array | None = None) -> str:
+        return charts.photo(pixels, low, high, heat)
+
+    found: dict[str, Any] = {"filters": None, **pictures, "draw": draw}
+    if found["filters"]:
+        filters = _array(found["filters"], (-1, *found["kernel"]))
+        found["strongest"] = most = max(1e-12, np.abs(filters).max())
+        grey = filters.shape[3] == 1
+        found["filters"] = [
+            charts.png(one[..., 0], "signed", -most, most) if grey else charts.photo(one, -most, most)
+            for one in filters
+        ]
+        maps = _array(found["maps"], (-1, len(filters), *found["map"]))
+        ends = np.stack([maps.min(axis=(0, 2, 3)), maps.max(axis=(0, 2, 3))], axis=1).tolist()
+        each = zip(found["names"] or [None] * len(maps), found["examples"], maps, strict=True)
+        found["rows"] = [
+            (
+                name,
+                found["draw"](_array(pixels, found["shape"])),
+                [charts.png(one, "grey", *of) for one, of in zip(row, ends, strict=True)],
+            )
+            for name, pixels, row in each
+        ]
+    return found
+
+
+def _array(values: Any, shape: Sequence[int]) -> Array:
+    """Return numbers as an array of a shape, 0 for those that are not finite."""
+    return np.nan_to_num(np.array(values, float)).reshape(shape)
 
 
 def _input(item: Mapping[str, Any]) -> str:

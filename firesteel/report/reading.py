@@ -5,6 +5,7 @@ norms, dead units, first weights.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from firesteel.core.layers.embedding import Embedding
 from firesteel.core.losses import Loss, middle, on_logits
 from firesteel.core.measuring import numbered
 from firesteel.core.metrics import R2Score
-from firesteel.core.network import Objective, alone
+from firesteel.core.network import Network, Objective, alone
 from firesteel.core.types import Array, Run
 from firesteel.graphs.outputs import OutputsLoss
 from firesteel.models import Model
@@ -149,11 +150,18 @@ class Use:
 # Inside
 
 
+def sub_batches(network: Network, rows: int) -> Iterator[slice]:
+    """Yield the rows that meet the mathematics together."""
+    size = network.rows or SUB_BATCH
+    for first in range(0, rows, size):
+        yield slice(first, min(first + size, rows))
+
+
 def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) -> list[dict[str, Any]]:
     """Return each layer's norms and dead units.
 
     The gradient is that of the rows' mean loss in use, without the penalty on the weights.  A unit is dead if it is 0
-    on every row; None where nothing cuts off below 0.
+    on every row; None where nothing cuts off below 0.  Where windows slide, a unit is a channel, 0 all over.
     """
     network = objective.network
     views, entry = network.layout.views(theta), network.read_by(objective.last)
@@ -163,42 +171,46 @@ def layers_of(objective: Objective, theta: Array, x: Array, y: Array, w: Array) 
     alive = [np.zeros(network.shapes[part.makes[0]], bool) for part in network.plan]
     share = (w / w.sum()).astype(theta.dtype)
     x, y = less(x, network.centre.features, theta.dtype), less(y, network.centre.targets, theta.dtype)
-    for at in range(0, len(x), SUB_BATCH):
-        values, pulls = alone(
-            network.forward(views, x[at : at + SUB_BATCH].astype(theta.dtype), None, objective.plan, keep=True)
-        )
+    for rows in sub_batches(network, len(x)):
+        values, pulls = alone(network.forward(views, x[rows].astype(theta.dtype), None, objective.plan, keep=True))
         for number, (part, cuts_off) in enumerate(zip(objective.plan, cutting, strict=False)):
             if cuts_off:
                 alive[number] |= (values[part.makes[0]] != 0).any(axis=0)
-        _, _, d = objective.centred.rows(values[entry], y[at : at + SUB_BATCH].astype(theta.dtype))
-        d = d * share[at : at + SUB_BATCH, None]
+        _, _, d = objective.centred.rows(values[entry], y[rows].astype(theta.dtype))
+        d = d * share[rows, None]
         partial.fill(0)
         alone(network.backward(pulls, entry, d, g, entries=True))
         gradient += partial
     averages = np.zeros(len(theta), bool)
     for where, _ in network.statistics:
         averages[where] = True
-    found, first = [], 0
+    found = []
     for number, layer in enumerate(network.layers):
-        own = range(first, first + len(layer.parts()))
-        first += len(own)
-        cuts = [part for part in own if cutting[part]]
-        slices = [where for part, _, _, where in network.layout.slices if part in own]
+        own = [part for part in network.plan if part.node == number]
+        cuts, owners = [part.number for part in own if cutting[part.number]], {part.owner for part in own}
+        slices = [where for owner, _, _, where in network.layout.slices if owner in owners]
         if not slices and not cuts:
             continue
         kept = np.zeros(len(theta), bool)
         for where in slices:
             kept[where] = True
         kept &= ~averages
+        shape = network.shapes[own[-1].makes[0]]
+        by_channel = bool(network.rows) and len(shape) > 1
+        dead = None
+        if cuts:
+            zero = ~alive[cuts[-1]]
+            dead = int((zero.reshape(-1, shape[-1]).all(axis=0) if by_channel else zero).sum())
         found.append(
             {
                 "name": f"layer {number} ({type(layer).__name__})",
                 "parameters": sum(where.stop - where.start for where in slices),
                 "weight_norm": np.linalg.norm(theta[kept].astype(np.float64)) if slices else None,
                 "gradient_norm": np.linalg.norm(gradient[kept]) if slices else None,
-                "units": math.prod(network.shapes[own[-1] + 1]),
-                "dead": int((~alive[cuts[-1]]).sum()) if cuts else None,
+                "units": shape[-1] if by_channel else math.prod(shape),
+                "dead": dead,
             }
+            | ({"of": "channels"} if by_channel else {})
         )
     return found
 

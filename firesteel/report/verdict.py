@@ -240,7 +240,8 @@ def _of_the_rows(evidence: Mapping[str, Any]) -> Iterator[str]:
 def _of_the_network(evidence: Mapping[str, Any]) -> Iterator[str]:
     for layer in evidence["layers"]:
         if layer["dead"] is not None and layer["dead"] > DEAD * layer["units"]:
-            yield f"{layer['dead']:,} of the {layer['units']:,} units of {layer['name']} are dead"
+            what = layer.get("of", "units")
+            yield f"{layer['dead']:,} of the {layer['units']:,} {what} of {layer['name']} are dead"
             break
 
 

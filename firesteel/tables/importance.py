@@ -63,20 +63,23 @@ class ScoredRows:
         """Return each row's loss, (n,), with other features."""
         network, views = self.objective.network, self.objective.network.layout.views(self.theta)
 
+        size = network.rows or SUB_BATCH
+
         def sub(at: int) -> Array:
             BLAS.check()
-            z = network.output(views, x[at : at + SUB_BATCH], last=self.objective.last)
-            return self.objective.centred.rows(z, self.y[at : at + SUB_BATCH])[0].astype(np.float64)
+            z = network.output(views, x[at : at + size], last=self.objective.last)
+            return self.objective.centred.rows(z, self.y[at : at + size])[0].astype(np.float64)
 
-        return steady(lambda: np.concatenate([sub(at) for at in range(0, len(x), SUB_BATCH)]))
+        return steady(lambda: np.concatenate([sub(at) for at in range(0, len(x), size)]))
 
     def slopes(self) -> Array:
         """Return how much each input seems to matter, (I,): the mean size of d(loss)/dx, times x's deviation."""
         network, objective = self.objective.network, self.objective
         views, entry = network.layout.views(self.theta), network.read_by(objective.last)
         unused, total = network.layout.views(np.zeros_like(self.theta)), np.zeros(network.inputs)
-        for at in range(0, len(self.x), SUB_BATCH):
-            rows = slice(at, at + SUB_BATCH)
+        size = network.rows or SUB_BATCH
+        for at in range(0, len(self.x), size):
+            rows = slice(at, at + size)
             values, pulls = alone(network.forward(views, self.x[rows], None, objective.plan, keep=True))
             _, _, d = objective.centred.rows(values[entry], self.y[rows])
             d = d * self.w[rows, None].astype(d.dtype)
@@ -88,9 +91,11 @@ class ScoredRows:
     def cost(self) -> int:
         """How many multiplications a row costs, about."""
         network, looked_up = self.objective.network, (Embedding, Table)
+        values = VALUE * sum(math.prod(shape) for shape in network.shapes)
+        if network.work:  # of windows, which use a weight at every place
+            return values + network.work
         found = [w for part, _, _, w in network.layout.slices if not isinstance(network.parts[part], looked_up)]
-        values = sum(math.prod(shape) for shape in network.shapes)
-        return VALUE * values + sum(where.stop - where.start for where in found)
+        return values + sum(where.stop - where.start for where in found)
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,6 +179,12 @@ def places_of(schema: Schema | None, inputs: int, names: Sequence[str] | None = 
 def whole(name: str) -> str:
     """Return the column that another one is an element of, or itself."""
     return ELEMENT.sub(r"\1", name)
+
+
+def affordable(parts: Sequence[ScoredRows]) -> int:
+    """Return how many columns at most `measured` shuffles each of."""
+    cost, count = max(part.cost for part in parts), sum(len(part.x) for part in parts)
+    return max(FEWEST_COLUMNS, int(WORK / (cost * min(count, FEWEST_ROWS))))
 
 
 def measured(parts: Sequence[ScoredRows], places: Places) -> Importances:
