@@ -18,9 +18,10 @@ from firesteel.core.layout import ones
 from firesteel.core.network import Network, Objective, Part
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.fast import compiling
-from firesteel.fast.kernels import activation, losses, normalization
+from firesteel.fast.kernels import activation, joint, losses, normalization
 from firesteel.fast.kernels import dense as dense_loops
 from firesteel.fast.kernels.functions import LOOPS, blas, linked, ufuncs
+from firesteel.fast.kernels.joint import pictured
 
 __all__ = ["Chain", "Fused", "compiled_parts", "single"]
 
@@ -110,6 +111,9 @@ def compiled_parts(network: Network, last: int) -> dict[int, Any]:
     found = loops(network.dtype) if worth else None
     made: dict[int, Any] = {at: Chain(np.array(worth[at], np.int64), found) for at in worth} if found else {}
     inside = {number for at, chain in made.items() for number in range(at, at + chain.span)}
+    if compiling.ON and network.rows and (known := _picture_loops(network.dtype)):
+        made |= pictured(network.plan[:last], network.shapes, known)
+        inside |= {number for at, one in made.items() for number in range(at, at + one.span)}
     for part in network.plan[:last]:
         one = compiled_layer(part.layer, network.dtype, network.shapes[part.reads[0]])
         if one is not None and part.number not in inside:
@@ -148,6 +152,11 @@ def _loops(dtype: str) -> dict[str, Any]:
     known = blas(dtype), ufuncs(dtype)
     loops = (*LOOPS, *activation.LOOPS, *normalization.LOOPS)
     return linked(compiling.compiled_with, known[0] | known[1], loops) if all(known) else {}
+
+
+@functools.cache
+def _picture_loops(dtype: str) -> dict[str, Any]:
+    return linked(compiling.compiled_with, blas(dtype), joint.LOOPS) if blas(dtype) else {}
 
 
 def compiled_layer(layer: Any, dtype: str, shape: Shape) -> Any:

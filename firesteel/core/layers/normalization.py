@@ -3,7 +3,7 @@
 Batch normalisation also keeps running averages, which no gradient moves; `update.py` does.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -122,6 +122,24 @@ def column_sums(x: Array) -> Array:
     return total
 
 
+class BatchMoments(NamedTuple):
+    """The moments of each channel over a batch, float64.
+
+    Args:
+        rows: How many there are.
+        mean: Their mean, (C,).
+        variance: Their variance, (C,).
+        m: The mean in the network's dtype.
+        inverse: 1 / sqrt(variance + epsilon), likewise.
+    """
+
+    rows: float
+    mean: Array
+    variance: Array
+    m: Array
+    inverse: Array
+
+
 class JointNormalization(Layer):
     """What a `BatchNormalization` does where a batch is cut into pieces: its mean and variance are of all of them.
 
@@ -143,14 +161,29 @@ class JointNormalization(Layer):
         squares = column_sums(np.square(x - m)) + far * (2 * s - len(x) * far)
         return np.concatenate([[float(len(x))], s, squares])
 
+    def moments(self, total: Array, dtype: np.dtype[Any]) -> BatchMoments:
+        """Return the moments, given the sums over all pieces."""
+        mean, spread = np.split(total[1:] / total[0], 2)
+        variance = np.maximum(spread - np.square(mean), 0.0)
+        inverse = 1.0 / np.sqrt(variance + self.layer.epsilon)
+        return BatchMoments(float(total[0]), mean, variance, mean.astype(dtype), inverse.astype(dtype))
+
+    def write(self, g: Views, own: Array, of: BatchMoments, rows: float) -> None:
+        """Write what a piece of so many rows adds to the gradient; own: its sums of d and of d xhat, (2 C,)."""
+        by_beta, by_gamma = np.split(own, 2)
+        if self.layer.center:
+            g["beta"][:] = by_beta
+        if self.layer.scale:
+            g["gamma"][:] = by_gamma
+        g["mean"][:] = of.mean * (rows / of.rows)
+        g["variance"][:] = of.variance * (rows / of.rows)
+
     def apply(self, p: Views, x: Array, total: Array | None = None, rng: Stream | None = None) -> tuple[Array, Any]:
         if total is None or rng is None:
             return self.layer.apply(p, x)
-        count, mean, spread = total[0], *np.split(total[1:] / total[0], 2)
-        variance = np.maximum(spread - np.square(mean), 0.0)
-        m, inverse = mean.astype(x.dtype), (1.0 / np.sqrt(variance + self.layer.epsilon)).astype(x.dtype)
-        xhat = x - m
-        xhat *= inverse
+        of = self.moments(total, x.dtype)
+        xhat = x - of.m
+        xhat *= of.inverse
         own, channels = np.zeros(0), x.shape[-1]
 
         def batch_sums(d_y: Array) -> Array:
@@ -160,19 +193,13 @@ class JointNormalization(Layer):
             return own
 
         def pull(d_y: Array, g: Views, wants_x: bool, total: Array) -> Array | None:
-            if self.layer.center:
-                g["beta"][:] = own[:channels]
-            if self.layer.scale:
-                g["gamma"][:] = own[channels:]
-            share = x.size / channels / count
-            g["mean"][:] = mean * share
-            g["variance"][:] = variance * share
+            self.write(g, own, of, x.size / channels)
             if not wants_x:
                 return None
-            by_mean, by_xhat = np.split((total / count).astype(x.dtype), 2)
+            by_mean, by_xhat = np.split((total / of.rows).astype(x.dtype), 2)
             d_x = d_y - by_mean
             d_x -= xhat * by_xhat
-            d_x *= p["gamma"] * inverse if self.layer.scale else inverse
+            d_x *= p["gamma"] * of.inverse if self.layer.scale else of.inverse
             return d_x
 
         return self.layer.scaled(p, xhat), Joint(batch_sums, pull)

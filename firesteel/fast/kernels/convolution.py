@@ -1,0 +1,312 @@
+"""Convolution, with the rectifier and the pooling behind it, forward and back, and the layer that calls them.
+
+They do what `layers/convolution.py`, `Relu` and `MaxPooling2D` do, in the same pieces of whole pictures.  Indices are
+unsigned, for with signed ones loops are not vectorised and take ten times as long.
+
+at: 20 numbers: height, width and channels of padded pictures; the kernel's height and width, strides and dilation;
+how many windows are below one another and side by side; filters; pictures of a piece; 1 if a `Relu` follows, 2 if a
+`ReLU` does, whose slope at NaN is 1, or 0;
+the pool's height and width, its steps, and how many pools are below one another and side by side, or 0 six times.
+x, y, d, and what else holds pictures: flat.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.layers.activation import ReLU, Relu
+from firesteel.core.layers.convolution import Convolve
+from firesteel.core.layers.pooling import MaxPooling1D, MaxPooling2D
+from firesteel.core.layers.windows import Windows
+from firesteel.core.layout import ones
+from firesteel.core.network import Part
+from firesteel.core.types import Array, Pull, Shape, Stream, Views
+from firesteel.fast.kernels.dense import PLAIN, ROWS, TURNED
+
+__all__ = ["LOOPS", "Convolved", "behind", "convolved"]
+
+gemm: Any = None
+gemv: Any = None
+
+
+def gather(x: Array, n: int, at: Array, columns: Array) -> None:
+    """Write the windows of n padded pictures to columns, as `Windows.columns` lays them."""
+    u = np.uint64
+    height, width, channels, k, span = u(at[0]), u(at[1]), u(at[2]), u(at[3]), u(at[4])
+    down, right, below, across, h, w = u(at[5]), u(at[6]), u(at[7]), u(at[8]), u(at[9]), u(at[10])
+    to, line, one = u(0), u(at[4] * at[2]), u(1)
+    if channels == one:
+        for p in range(k):
+            for s in range(span):
+                for b in range(u(n)):
+                    for i in range(h):
+                        start = (b * height + i * down + p * below) * width + s * across
+                        for j in range(w):
+                            columns[to + j] = x[start + j * right]
+                        to += w
+        return
+    for b in range(u(n)):
+        for i in range(h):
+            for j in range(w):
+                for p in range(k):
+                    start = ((b * height + i * down + p * below) * width + j * right) * channels
+                    if across == one:
+                        for q in range(line):
+                            columns[to + q] = x[start + q]
+                        to += line
+                    else:
+                        for s in range(span):
+                            pixel = start + s * across * channels
+                            for q in range(channels):
+                                columns[to + q] = x[pixel + q]
+                            to += channels
+
+
+def scatter(columns: Array, n: int, at: Array, x: Array) -> None:
+    """Add columns to the pixels of n padded pictures: windows from the last on, so that each pixel meets the kernel's
+    weights in their order."""
+    u = np.uint64
+    height, width, channels, k, span = u(at[0]), u(at[1]), u(at[2]), u(at[3]), u(at[4])
+    down, right, below, across, h, w = u(at[5]), u(at[6]), u(at[7]), u(at[8]), u(at[9]), u(at[10])
+    one, line = u(1), u(at[4] * at[2])
+    size = u(at[3] * at[4] * at[2])
+    for b in range(u(n)):
+        for up in range(h):
+            i = h - one - up
+            for left in range(w):
+                j = w - one - left
+                source = ((b * h + i) * w + j) * size
+                for p in range(k):
+                    start = ((b * height + i * down + p * below) * width + j * right) * channels
+                    if across == one:
+                        for q in range(line):
+                            x[start + q] += columns[source + q]
+                        source += line
+                    else:
+                        for s in range(span):
+                            pixel = start + s * across * channels
+                            for q in range(channels):
+                                x[pixel + q] += columns[source + q]
+                            source += channels
+
+
+def bend(z: Array, n: int, b: Array, at: Array, y: Array, won: Array) -> None:
+    """Add the bias to n pictures z and rectify them; write the largest of each pool to y, and which it was to won."""
+    u = np.uint64
+    h, w, filters, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
+    tall, wide, down, right, below, across = u(at[14]), u(at[15]), u(at[16]), u(at[17]), u(at[18]), u(at[19])
+    biased = len(b) > 0
+    for row in range(u(n) * h * w):
+        start = row * filters
+        if biased:
+            for o in range(filters):
+                z[start + o] += b[o]
+        if bent:
+            for o in range(filters):
+                z[start + o] = z[start + o] if z[start + o] > 0 or z[start + o] != z[start + o] else 0
+    for picture in range(u(n)):
+        for i in range(below):
+            for j in range(across):
+                to = ((picture * below + i) * across + j) * filters
+                for p in range(tall):
+                    for s in range(wide):
+                        start, number = ((picture * h + i * down + p) * w + j * right + s) * filters, p * wide + s
+                        if number == u(0):
+                            for o in range(filters):
+                                y[to + o], won[to + o] = z[start + o], 0
+                        else:
+                            for o in range(filters):
+                                v, best = z[start + o], y[to + o]
+                                larger = v > best or v != v
+                                y[to + o], won[to + o] = v if larger else best, number if larger else won[to + o]
+
+
+def unbend(d_y: Array, n: int, y: Array, won: Array, at: Array, d: Array) -> None:
+    """Write the derivative by the products of n pictures to d, given that by y."""
+    u = np.uint64
+    h, w, filters, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
+    wide, down, right, below, across = u(at[15]), u(at[16]), u(at[17]), u(at[18]), u(at[19])
+    size, other = u(n) * h * w * filters, at[13] == 2
+    if below == u(0):
+        for q in range(size):
+            d[q] = d_y[q] * (y[q] > 0 or (other and y[q] != y[q])) if bent else d_y[q]
+        return
+    for q in range(size):
+        d[q] = 0
+    for picture in range(u(n)):
+        for i in range(below):
+            for j in range(across):
+                source = ((picture * below + i) * across + j) * filters
+                corner = ((picture * h + i * down) * w + j * right) * filters
+                for o in range(filters):
+                    number = u(won[source + o])
+                    to = corner + (number // wide * w + number % wide) * filters + o
+                    d[to] += d_y[source + o]
+                    if bent:
+                        d[to] *= y[source + o] > 0 or (other and y[source + o] != y[source + o])
+
+
+def product(columns: Array, n: int, at: Array, w: Array, z: Array, to: int) -> None:
+    """Write the products of n pictures' columns and the kernel to z, from number `to` on."""
+    rows, size, filters, item = n * at[9] * at[10], at[3] * at[4] * at[2], at[11], z.itemsize
+    into, source, kernel = z.ctypes.data + to * item, columns.ctypes.data, w.ctypes.data
+    if at[2] == 1:
+        gemm(ROWS, TURNED, PLAIN, rows, filters, size, 1.0, source, rows, kernel, filters, 0.0, into, filters)
+    else:
+        gemm(ROWS, PLAIN, PLAIN, rows, filters, size, 1.0, source, size, kernel, filters, 0.0, into, filters)
+
+
+def forward(x: Array, w: Array, b: Array, at: Array, y: Array, won: Array) -> None:
+    """Write the outputs for padded pictures x to y, piece by piece, and which pixels won."""
+    pictures, each = len(x) // (at[0] * at[1] * at[2]), at[0] * at[1] * at[2]
+    made, pooled = at[9] * at[10] * at[11], at[18] * at[19] * at[11]
+    columns = np.empty(at[12] * at[9] * at[10] * at[3] * at[4] * at[2], x.dtype)
+    z = np.empty(at[12] * made if pooled else 0, x.dtype)
+    for first in range(0, pictures, at[12]):
+        n = min(at[12], pictures - first)
+        gather(x[first * each :], n, at, columns)
+        if pooled:
+            product(columns, n, at, w, z, 0)
+            bend(z, n, b, at, y[first * pooled :], won[first * pooled :])
+        else:
+            product(columns, n, at, w, y, first * made)
+            bend(y[first * made :], n, b, at, z, won)
+
+
+def backward(
+    d_y: Array,
+    x: Array,
+    w: Array,
+    one: Array,
+    at: Array,
+    y: Array,
+    won: Array,
+    g_w: Array,
+    g_b: Array,
+    d_x: Array,
+) -> None:
+    """Pull d_y back: write the derivatives by w and b, those of the pieces added in order, and add to d_x, if it is
+    there, which is 0."""
+    pictures, each, item = len(x) // (at[0] * at[1] * at[2]), at[0] * at[1] * at[2], x.itemsize
+    made, size, filters = at[9] * at[10] * at[11], at[3] * at[4] * at[2], at[11]
+    given = at[18] * at[19] * filters if at[18] else made
+    columns, d = np.empty(at[12] * at[9] * at[10] * size, x.dtype), np.empty(at[12] * made, x.dtype)
+    part_w, part_b = np.empty_like(g_w), np.empty_like(g_b)
+    for first in range(0, pictures, at[12]):
+        n = min(at[12], pictures - first)
+        rows = n * at[9] * at[10]
+        unbend(d_y[first * given :], n, y[first * given :], won[first * given :], at, d)
+        gather(x[first * each :], n, at, columns)
+        into_w, into_b = (part_w, part_b) if first else (g_w, g_b)
+        source, slopes, kernel = columns.ctypes.data, d.ctypes.data, w.ctypes.data
+        lead, turned = (rows, PLAIN) if at[2] == 1 else (size, TURNED)
+        target = into_w.ctypes.data
+        gemm(ROWS, turned, PLAIN, size, filters, rows, 1.0, source, lead, slopes, filters, 0.0, target, filters)
+        if len(g_b):
+            gemv(ROWS, TURNED, rows, filters, 1.0, slopes, filters, one.ctypes.data, 1, 0.0, into_b.ctypes.data, 1)
+        if first:
+            for q in range(len(g_w)):
+                g_w[q] += part_w[q]
+            for q in range(len(g_b)):
+                g_b[q] += part_b[q]
+        if len(d_x):
+            gemm(ROWS, PLAIN, TURNED, rows, size, filters, 1.0, slopes, filters, kernel, filters, 0.0, source, size)
+            scatter(columns, n, at, d_x[first * each :])
+    if item == 0:  # what only its address was used of must be alive until here
+        part_w[0], part_b[0], columns[0], d[0] = 0, 0, 0, 0
+
+
+LOOPS = (gather, scatter, bend, unbend, product, forward, backward)
+
+
+def rests(pool: Windows | None) -> bool:
+    """Return whether pools share no pixel and lie inside the picture, so that each pixel is of one of them."""
+    if pool is None:
+        return False
+    apart = all(step >= side for step, side in zip(pool.strides, pool.kernel, strict=True))
+    return apart and not pool.is_padded and math.prod(pool.kernel) <= 256
+
+
+class Convolved:
+    """A convolution, and a rectifier and a pooling behind it if they follow, in compiled code.
+
+    Args:
+        place: Where its windows lie.
+        layer: The convolution.
+        bent: Which rectifier follows, as in `at`.
+        pool: Where the windows of the pooling lie, if one follows.
+        loops: What it calls.
+    """
+
+    random = joint = False
+
+    def __init__(
+        self, place: Windows, layer: Convolve, bent: int, pool: Windows | None, loops: dict[str, Any]
+    ) -> None:
+        self.place, self.layer, self.loops, self.pool = place, layer, loops, pool
+        self.span = 1 + (bent > 0) + (pool is not None)
+        (height, width, channels), filters = place.shape, layer.filters
+        tall, wide = (side + sum(pads) for side, pads in zip((height, width), place.pads, strict=True))
+        piece = next(place.pieces(1 << 30))
+        pools = (*pool.kernel, *pool.strides, *pool.places) if pool else (0,) * 6
+        numbers = (tall, wide, channels, *place.kernel, *place.strides, *place.dilation, *place.places, filters)
+        self.at = np.array((*numbers, piece.stop, bent, *pools), np.int64)
+        self.made = (*(pool or place).places, filters)
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        shape, n, filters = x.shape, len(x), self.layer.filters
+        padded = np.ascontiguousarray(self.place.padded(x.reshape(n, *self.place.shape)))
+        at, none = self.at.copy(), np.empty(0, x.dtype)
+        at[12] = min(at[12], n)
+        y = np.empty((n, *self.made), x.dtype)
+        won = np.empty(y.size if self.pool else 0, np.uint8)
+        bias = p["b"] if self.layer.use_bias else none
+        self.loops["forward"](padded.reshape(-1), p["w"].reshape(-1), bias, at, y.reshape(-1), won)
+
+        def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
+            d_x = np.zeros_like(padded) if wants_x else none
+            one = ones(int(at[12]) * math.prod(self.place.places), x.dtype)
+            into = (g["w"].reshape(-1), g["b"] if self.layer.use_bias else none)
+            d = np.ascontiguousarray(d_y).reshape(-1)
+            known = padded.reshape(-1), p["w"].reshape(-1), one, at, y.reshape(-1), won
+            self.loops["backward"](d, *known, *into, d_x.reshape(-1))
+            return self.place.cropped(d_x).reshape(shape) if wants_x else None
+
+        return y.reshape(n, *self.layer.shaped(self.pool or self.place, filters)), pull
+
+
+def convolved(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, Any]) -> dict[int, Convolved]:
+    """Return what stands for the convolutions of a network, by their numbers.
+
+    A convolution of one group, of several weights a filter and several filters, is compiled, for NumPy has other
+    products for a single one.  A rectifier and a pooling behind it are a part of it where nothing else reads what
+    they read.
+    """
+    made = {}
+    for part in plan:
+        if type(part.layer) is not Convolve or part.layer.groups > 1:
+            continue
+        place = part.layer.place(shapes[part.reads[0]])
+        if min(place.size, part.layer.filters, math.prod(place.places)) < 2:
+            continue
+        made[part.number] = Convolved(place, part.layer, *behind(plan, part.number, shapes), loops)
+    return made
+
+
+def behind(plan: Sequence[Part], number: int, shapes: Sequence[Shape]) -> tuple[int, Windows | None]:
+    """Return which rectifier follows a part, as in `at`, and where the windows lie of a pooling that follows."""
+    after = _alone(plan, number + 1)
+    bent = 0 if after is None else 1 if type(after.layer) is Relu else 2 if after.layer == ReLU() else 0
+    after = _alone(plan, number + 2) if bent else after
+    pooled = after is not None and type(after.layer) in (MaxPooling1D, MaxPooling2D)
+    pool = after.layer.place(shapes[after.reads[0]]) if after and pooled else None
+    return bent, pool if rests(pool) else None
+
+
+def _alone(plan: Sequence[Part], number: int) -> Part | None:
+    """Return the part of a number, if it reads what the one before it makes and nothing else does."""
+    part = plan[number] if number < len(plan) else None
+    before = plan[number - 1].makes
+    return part if part and part.reads == tuple(before) and set(before) <= set(part.frees) else None

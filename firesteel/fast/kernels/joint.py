@@ -1,0 +1,188 @@
+"""Batch normalisation over the pieces of a batch, with the rectifier and the pooling behind it, and its layer.
+
+They do what `JointNormalization`, `Relu` and `MaxPooling2D` do.  Indices are unsigned, as in `convolution.py`, which
+says what `at` is; pictures are flat.  gamma, beta: (C,), or empty.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from firesteel.core.layer import Joint
+from firesteel.core.layers.normalization import ROWS, JointNormalization
+from firesteel.core.layers.windows import Windows
+from firesteel.core.network import Part
+from firesteel.core.types import Array, Shape, Stream, Views
+from firesteel.fast.kernels import convolution
+from firesteel.fast.kernels.convolution import behind, convolved
+
+__all__ = ["LOOPS", "Jointly", "pictured"]
+
+unbend: Any = None
+"""A loop of `convolution.py`."""
+
+
+def column_sums(x: Array, d: Array, m: Array, scale: Array, kind: int, total: Array) -> None:
+    """Add the sums of columns to total, (C,), float64: of x, of (x - m)^2, or of d (x - m) scale.  kind: 0, 1 or 2"""
+    u = np.uint64
+    channels, rows = u(len(total)), u(len(x) // len(total))
+    part = np.empty_like(m)
+    for first in range(u(0), rows, u(ROWS)):
+        for c in range(channels):
+            part[c] = 0
+        for row in range(first, min(first + u(ROWS), rows)):
+            start = row * channels
+            if kind == 0:
+                for c in range(channels):
+                    part[c] += x[start + c]
+            elif kind == 1:
+                for c in range(channels):
+                    apart = x[start + c] - m[c]
+                    part[c] += apart * apart
+            else:
+                for c in range(channels):
+                    part[c] += d[start + c] * ((x[start + c] - m[c]) * scale[c])
+        for c in range(channels):
+            total[c] += part[c]
+
+
+def sums(x: Array, m: Array, found: Array) -> None:
+    """Write the number of rows, and the sums of each channel of x and x^2, to found, (1 + 2 C,).  m: room, (C,)"""
+    channels = len(m)
+    rows, first, second = len(x) // channels, found[1 : 1 + channels], found[1 + channels :]
+    column_sums(x, x, m, m, 0, first)
+    for c in range(channels):
+        m[c] = first[c] / rows
+    column_sums(x, x, m, m, 1, second)
+    for c in range(channels):
+        far = np.float64(m[c])
+        second[c] += far * (2 * first[c] - rows * far)
+    found[0] = rows
+
+
+def normalize(x: Array, m: Array, scale: Array, gamma: Array, beta: Array, at: Array, y: Array, won: Array) -> None:
+    """Normalise pictures x, rectify them, and write the largest of each pool to y, and which it was to won."""
+    u = np.uint64
+    h, w, channels, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
+    tall, wide, down, right, below, across = u(at[14]), u(at[15]), u(at[16]), u(at[17]), u(at[18]), u(at[19])
+    scaled, shifted, line = len(gamma) > 0, len(beta) > 0, np.empty_like(m)
+    if below == u(0):
+        for row in range(u(len(x)) // channels):
+            start = row * channels
+            for c in range(channels):
+                v = (x[start + c] - m[c]) * scale[c]
+                v = v * gamma[c] if scaled else v
+                v = v + beta[c] if shifted else v
+                y[start + c] = v if not bent or v > 0 or v != v else 0
+        return
+    for picture in range(u(len(x)) // (h * w * channels)):
+        for i in range(below):
+            for j in range(across):
+                to = ((picture * below + i) * across + j) * channels
+                for p in range(tall):
+                    for s in range(wide):
+                        start, number = ((picture * h + i * down + p) * w + j * right + s) * channels, p * wide + s
+                        for c in range(channels):
+                            v = (x[start + c] - m[c]) * scale[c]
+                            v = v * gamma[c] if scaled else v
+                            v = v + beta[c] if shifted else v
+                            line[c] = v if not bent or v > 0 or v != v else 0
+                        if number == u(0):
+                            for c in range(channels):
+                                y[to + c], won[to + c] = line[c], 0
+                        else:
+                            for c in range(channels):
+                                v, best = line[c], y[to + c]
+                                larger = v > best or v != v
+                                y[to + c], won[to + c] = v if larger else best, number if larger else won[to + c]
+
+
+def slopes(
+    d_y: Array, x: Array, m: Array, scale: Array, at: Array, y: Array, won: Array, d: Array, own: Array
+) -> None:
+    """Write the derivative by what was normalised to d, and its sums, and those with it, to own, (2 C,)."""
+    channels = len(m)
+    unbend(d_y, len(x) // (at[9] * at[10] * channels), y, won, at, d)
+    column_sums(d, d, m, scale, 0, own[:channels])
+    column_sums(x, d, m, scale, 2, own[channels:])
+
+
+def pulled(d: Array, x: Array, m: Array, scale: Array, by_mean: Array, by_xhat: Array, factor: Array) -> None:
+    """Pull d back through the normalisation, in place."""
+    u = np.uint64
+    channels = u(len(m))
+    for row in range(u(len(x)) // channels):
+        start = row * channels
+        for c in range(channels):
+            xhat = (x[start + c] - m[c]) * scale[c]
+            d[start + c] = (d[start + c] - by_mean[c] - xhat * by_xhat[c]) * factor[c]
+
+
+LOOPS = (*convolution.LOOPS, column_sums, sums, normalize, slopes, pulled)
+
+
+class Jointly:
+    """A `JointNormalization`, and a rectifier and a pooling behind it if they follow, in compiled code.
+
+    Args:
+        layer: The normalisation.
+        shape: Of the pictures.
+        bent: Which rectifier follows, as in `at`.
+        pool: Where the windows of the pooling lie, if one follows.
+        loops: What it calls.
+    """
+
+    random = joint = True
+
+    def __init__(self, layer: JointNormalization, shape: Shape, bent: int, pool: Windows | None, loops: Any) -> None:
+        self.layer, self.loops, self.shape, self.pool = layer, loops, shape, pool
+        self.span = 1 + (bent > 0) + (pool is not None)
+        sides = (1, 1, *shape)[-3:]
+        pools = (*pool.kernel, *pool.strides, *pool.places) if pool else (0,) * 6
+        self.at = np.array((*[0] * 9, *sides, 0, bent, *pools), np.int64)
+        self.made = (*pool.places, shape[-1])[-len(shape) :] if pool else shape
+
+    def batch_sums(self, x: Array) -> Array:
+        found = np.zeros(1 + 2 * self.shape[-1])
+        self.loops["sums"](np.ascontiguousarray(x).reshape(-1), np.empty(self.shape[-1], x.dtype), found)
+        return found
+
+    def apply(self, p: Views, x: Array, total: Array, rng: Stream | None = None) -> tuple[Array, Joint]:
+        n, none, channels = len(x), np.empty(0, x.dtype), self.shape[-1]
+        given, of = np.ascontiguousarray(x).reshape(-1), self.layer.moments(total, x.dtype)
+        gamma, beta, m, scale = p.get("gamma", none), p.get("beta", none), of.m, of.inverse
+        y, d = np.empty((n, *self.made), x.dtype), none
+        won, own = np.empty(y.size if self.pool else 0, np.uint8), np.zeros(2 * channels)
+        self.loops["normalize"](given, m, scale, gamma, beta, self.at, y.reshape(-1), won)
+
+        def batch_sums(d_y: Array) -> Array:
+            nonlocal d
+            d = np.empty_like(given)
+            d_y = np.ascontiguousarray(d_y).reshape(-1)
+            self.loops["slopes"](d_y, given, m, scale, self.at, y.reshape(-1), won, d, own)
+            return own
+
+        def pull(d_y: Array, g: Views, wants_x: bool, total: Array) -> Array | None:
+            self.layer.write(g, own, of, len(given) / channels)
+            if not wants_x:
+                return None
+            by_mean, by_xhat = np.split((total / of.rows).astype(x.dtype), 2)
+            factor = gamma * scale if len(gamma) else scale
+            self.loops["pulled"](d, given, m, scale, by_mean, by_xhat, factor)
+            return d.reshape(x.shape)
+
+        return y, Joint(batch_sums, pull)
+
+
+def pictured(plan: Sequence[Part], shapes: Sequence[Shape], loops: dict[str, Any]) -> dict[int, Any]:
+    """Return what stands for the convolutions and the normalisations of a network, by their numbers.
+
+    A normalisation of a single channel is left to NumPy, which adds up a single column in another order.
+    """
+    made: dict[int, Any] = dict(convolved(plan, shapes, loops))
+    for part in plan:
+        shape = shapes[part.reads[0]]
+        if type(part.layer) is JointNormalization and shape[-1] > 1:
+            made[part.number] = Jointly(part.layer, shape, *behind(plan, part.number, shapes), loops)
+    return made
