@@ -12,12 +12,19 @@ from firesteel.core.layer import Joint, Layer, Param
 from firesteel.core.layers import (
     BatchNormalization,
     Concatenate,
+    Conv2D,
     Dense,
+    DepthwiseConv2D,
     Dropout,
     Embedding,
+    GlobalAveragePooling2D,
     Input,
+    MaxPooling2D,
     Normalization,
+    ReLU,
     Rescaling,
+    Reshape,
+    SpatialDropout2D,
 )
 from firesteel.core.layers.wrapper import Wrapper
 from firesteel.core.network import Network, Node
@@ -224,7 +231,23 @@ def tables(end):
     return nodes, ((1,), (6,), (1,))
 
 
-MADE = (two_inputs, beside, shared, masked, halves, inside, joint, unread, looked_up, tables)
+def pictures(end):
+    """Small pictures: convolution with all that goes with it, whose batches are learned from in pieces."""
+    nodes = _nodes(
+        (Conv2D(6, 2, padding="same", use_bias=False), (0,), 0),
+        (BatchNormalization(0.9), (1,), 1),
+        (ReLU(), (2,), 2),
+        (SpatialDropout2D(0.2), (3,), 3),
+        (MaxPooling2D((2, 1)), (4,), 4),
+        (DepthwiseConv2D((1, 2), activation="tanh"), (5,), 5),
+        (Reshape((-1,)), (6,), 6),
+        (BatchNormalization(), (7,), 7),
+        (end, (8,), 8),
+    )
+    return nodes, ((4, 2, 1),)
+
+
+MADE = (two_inputs, beside, shared, masked, halves, inside, joint, unread, looked_up, tables, pictures)
 GRAPHS = {graph.__name__: graph for graph in MADE}
 
 
@@ -288,7 +311,16 @@ def still():
     return Model([a, b], [Dense(3, "softmax", name="kind")(hidden), Dense(1, name="size")(hidden)])
 
 
-CALLED = {made.__name__: made for made in (side_by_side, kind_and_size, twice, model_in_model, still)}
+def seen():
+    """Both inputs as a small picture, for convolution behind one another and a pooling of all pixels."""
+    a, b = _entered()
+    picture = Reshape((4, 2, 1))(Concatenate()([a, b]))
+    first = MaxPooling2D((2, 1))(ReLU()(BatchNormalization()(Conv2D(8, 2, padding="same")(picture))))
+    second = SpatialDropout2D(0.2)(Conv2D(6, 2, padding="same", activation="relu")(first))
+    return Model([a, b], Dense(3, "softmax", name="kind")(GlobalAveragePooling2D()(second + Conv2D(6, 1)(first))))
+
+
+CALLED = {made.__name__: made for made in (side_by_side, kind_and_size, twice, model_in_model, still, seen)}
 COLUMNS = {
     "features": {"a": "a", "b": [f"b{number}" for number in range(5)]},
     "label": {"kind": "kind", "size": "size"},

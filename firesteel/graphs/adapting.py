@@ -22,6 +22,8 @@ def normalized(
 ) -> Mapping[int, Normalization]:
     """Return layers with the means and variances of what they read, or with `invert` of the targets, by `id`.
 
+    Of pictures and sequences these are of each channel, the last axis, over all places.
+
     Raises ConfigError for a layer that neither reads an input nor is the last one.
     """
     found = dict[int, Normalization]()
@@ -31,7 +33,8 @@ def normalized(
         if layer.invert and nodes == [len(network.nodes) - 1]:
             moments = targets
         elif not layer.invert and columns is not None:
-            moments = Moments(features.mean[columns], features.variance[columns])
+            row = network.entries[network.nodes[nodes[0]].args[0]]
+            moments = Moments(features.mean[columns], features.variance[columns]).along(row[-1])
         else:
             raise ConfigError(
                 "a Normalization without mean and variance takes them from the rows, and must be the first layer, or "

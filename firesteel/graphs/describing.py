@@ -42,11 +42,11 @@ def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, .
     """
     names, found, made, shape = names_of(network.nodes), list[Described](), list(inputs), network.entries[0]
     made += ["input"] * (len(network.entries) - len(made))
-    in_line = len(network.entries) == 1 and all(node.args == (number,) for number, node in enumerate(network.nodes))
+    line = in_line(network)
     for number, node in enumerate(network.nodes):
         own = [part for part in network.plan if part.node == number]
         shape = network.shapes[own[-1].makes[0]] if own else _shape_before(network, number)
-        reads = "" if in_line else ", ".join(dict.fromkeys(made[arg] for arg in node.args))
+        reads = "" if line else ", ".join(dict.fromkeys(made[arg] for arg in node.args))
         made += [names[number]] * node.layer.parts()[-1].results if own else [made[node.args[0]]]
         if isinstance(node.layer, Input | Heads):
             continue
@@ -58,6 +58,11 @@ def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, .
         text = str((None, *shape))
         found.append(Described(f"{names[number]} ({kind})", text, count, reads, owned[node.owner].trainable))
     return found
+
+
+def in_line(network: Network) -> bool:
+    """Return whether each layer reads what the one before it makes, and the first one the only input."""
+    return len(network.entries) == 1 and all(node.args == (number,) for number, node in enumerate(network.nodes))
 
 
 def untrained(network: Network, still: Collection[int]) -> int:

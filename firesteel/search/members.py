@@ -17,6 +17,7 @@ from firesteel.core.layers import Activation, Average, Dense, Layer, Logarithm, 
 from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network, Node
 from firesteel.errors import ConfigError, DataError, DivergenceError
+from firesteel.graphs.describing import in_line
 from firesteel.models import Sequential
 from firesteel.train.fit import fit
 from firesteel.train.history import History
@@ -87,11 +88,11 @@ def averaged(members: Sequence[Model]) -> Model:
     """
     first = members[0].network
     kinds = {
-        (net.chained, net.inputs, net.outputs, net.dtype, net.centre.features)
+        (in_line(net), net.entries, net.outputs, net.dtype, net.centre.features)
         for net in (one.network for one in members)
     }
     ends = {type(one.network.parts[-1]) for one in members}
-    if len(kinds) > 1 or len(ends) > 1 or not first.chained:
+    if len(kinds) > 1 or len(ends) > 1 or not in_line(first):
         raise ConfigError("members of an average are chains with the same inputs and outputs", code="config-members")
     nodes, last, centres = list[Node](), list[int](), list[tuple[float, ...]]()
     for model in members:
@@ -163,7 +164,7 @@ def members_of(model: Model) -> list[Model]:
         layers = [node.layer for node in nodes[start:end]]
         plain = [replace(one, centre=None) if isinstance(one, Normalization) else copy.copy(one) for one in layers]
         member = Sequential(plain, dtype=model.network.dtype)
-        member.build((None, model.network.inputs))
+        member._network = member._network_for(model.network.inputs, model.network.entries[0])
         whole = Centre(model.network.centre.features, tuple(centre.tolist()) if centre.any() else ())
         member._network = replace(member.network, centre=whole)
         size = member.network.layout.size

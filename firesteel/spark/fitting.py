@@ -18,7 +18,8 @@ from pyspark.ml.base import Estimator
 from pyspark.ml.util import MLReadable, MLWritable, MLWriter
 
 from firesteel.callbacks import Callback
-from firesteel.core.layers import Layer, Normalization
+from firesteel.core.layers import Input, Layer, Normalization
+from firesteel.core.layers.calling import row_of
 from firesteel.core.layers.dense import Linear
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.network import Network, Objective
@@ -64,7 +65,7 @@ def network_of(layers: Sequence[Layer | Model], inputs: int) -> Network:
 
     Raises ConfigError where they do not go together.
     """
-    if not any(isinstance(one, Model) for one in layers):
+    if not any(isinstance(one, Model) for one in layers) and row_of(layers, inputs) is None:  # type: ignore[arg-type]
         return Network.chain(layers, inputs)  # type: ignore[arg-type]
     made = Sequential(list(map(_anew, layers)))
     if made._inputs not in (None, inputs):
@@ -192,7 +193,8 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         """
         layers, loss, parts = design.layers, design.loss, design.network.parts
         if self.getOrDefault("standardization"):
-            layers = layers if plan.front else (Normalization(), *layers)
+            at = int(len(design.network.entries[0]) > 1 and isinstance(layers[0], Input))
+            layers = layers if plan.front else (*layers[:at], Normalization(), *layers[at:])
             if loss.targets == "real" and parts and isinstance(parts[-1], Linear):
                 layers, loss = (*layers, Normalization(invert=True, bounds=plan.bounds)), Standardized(loss)
         network = Sequential(list(map(_anew, layers)))

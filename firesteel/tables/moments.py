@@ -37,6 +37,14 @@ class Moments:
         deviation = np.sqrt(self.variance)
         return np.where(deviation > LEAST_DEVIATION, deviation, 1.0)
 
+    def along(self, channels: int) -> "Moments":
+        """Return the moments of each channel, given those of each place and channel, the channels running fastest."""
+        if channels == len(self.mean):
+            return self
+        means, variances = self.mean.reshape(-1, channels), self.variance.reshape(-1, channels)
+        mean = means.mean(axis=0)
+        return Moments(mean, (variances + np.square(means - mean)).mean(axis=0))
+
     def normalization(self, layer: Normalization = Normalization()) -> Normalization:  # noqa: B008  (frozen)
         """Return a layer that has no mean and variance with these."""
         return replace(layer, mean=tuple(self.mean.tolist()), variance=tuple(self.variance.tolist()))

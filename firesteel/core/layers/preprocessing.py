@@ -117,7 +117,8 @@ class Normalization(Layer):
 
     mean, variance: one number for each input, or one for all; where none is given, `adapt` or the first `fit` takes
     them from the rows: as the first layer those of the inputs, and with `invert` as the last those of the targets;
-    from sparse rows, mean 0 and the square of each input's largest size.  A variance of 0, of an
+    of pictures and sequences those of each channel; from sparse rows, mean 0 and the square of each input's largest
+    size.  A variance of 0, of an
     input that never changed, is taken as 1 (Keras divides by 1e-7 there), and so is one below what float32 can divide
     by, of 1e-76.
     invert: x sqrt(variance) + mean.
@@ -148,7 +149,7 @@ class Normalization(Layer):
             )
 
     def adapt(self, data: Any) -> None:
-        """Take mean and variance of each column from rows of numbers, (n, I), in float64.
+        """Take mean and variance of each column from rows of numbers, (n, I), or of each channel from pictures.
 
         Raises ConfigError for what is no such array, and where there are mean and variance already.
         """
@@ -156,12 +157,13 @@ class Normalization(Layer):
             rows = np.asarray(data, np.float64)
         except (TypeError, ValueError):
             rows = np.empty(0)
-        if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all():
+        if rows.ndim < 2 or not rows.size or not np.isfinite(rows).all():
             raise ConfigError(
-                "adapt takes an array of finite numbers, (rows, inputs); for a DataFrame leave it out: the first fit "
-                "takes mean and variance from its rows",
+                "adapt takes an array of finite numbers, (rows, inputs) or (pictures, height, width, channels); for "
+                "a DataFrame leave it out: the first fit takes mean and variance from its rows",
                 code="config-value",
             )
+        rows = rows.reshape(-1, rows.shape[-1])
         if self.mean is not None:
             raise ConfigError("this Normalization has its mean and variance: make a new one", code="config-built")
         object.__setattr__(self, "mean", tuple(rows.mean(axis=0).tolist()))
