@@ -22,6 +22,7 @@ from firesteel.core.layers import (
     Conv1D,
     Conv2D,
     Conv2DTranspose,
+    Cropping2D,
     Dense,
     DepthwiseConv2D,
     Dot,
@@ -48,6 +49,8 @@ from firesteel.core.layers import (
     Permute,
     PiecewiseLinear,
     PReLU,
+    RandomBrightness,
+    RandomContrast,
     ReLU,
     RepeatVector,
     Rescaling,
@@ -191,6 +194,12 @@ PICTURES = [
     (UpSampling2D((1, 3), interpolation="bilinear"), 1),
     (SpatialDropout2D(0.4), 3),
     (SpatialDropout2D(0.0), 2),
+    (Cropping2D(((0, 2), (1, 0))), 2),
+    (Cropping2D(1), 1),
+    (RandomBrightness(0.2, (-0.6, 0.9)), 2),
+    (RandomBrightness((0.1, 0.3), (-2.0, 2.0)), 1),
+    (RandomContrast(0.5, (-0.6, 0.9)), 2),
+    (RandomContrast((0.1, 1.0), (-9.0, 9.0)), 1),
 ]
 """Layers for pictures of odd sides, with the number of channels."""
 SEQUENCES = [
@@ -273,6 +282,7 @@ LAYER_SAMPLES = {
     "MaxPooling2D": [MaxPooling2D()],
     "Concatenate": [Concatenate(), Concatenate(1)],
     "Conv2DTranspose": [Conv2DTranspose(2, 2, 2, activation="tanh")],
+    "Cropping2D": [Cropping2D(), Cropping2D(((1, 0), (0, 1)))],
     "Dense": [
         Dense(4, name, use_bias=bias, bias_initializer="normal") for name in ACTIVATIONS for bias in (True, False)
     ],
@@ -300,6 +310,8 @@ LAYER_SAMPLES = {
     "PReLU": [PReLU("normal"), PReLU(shared_axes=[1])],
     "Permute": [Permute((1,))],
     "PiecewiseLinear": [PiecewiseLinear([[-1.0, 0.1, 1.0], [], [0.5, 0.6]])],
+    "RandomBrightness": [RandomBrightness(0.2, (-9.0, 9.0))],
+    "RandomContrast": [RandomContrast(0.2, (-9.0, 9.0))],
     "ReLU": [ReLU(), ReLU(0.75, 0.1, 0.25)],
     "RepeatVector": [RepeatVector(3), RepeatVector(1)],
     "Rescaling": [Rescaling(0.5, -0.25), Rescaling(3.0)],

@@ -7,7 +7,7 @@ from firesteel.core.layers.convolution import Conv1D, Conv2D
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from firesteel.core.layers.embedding import Embedding
-from firesteel.core.layers.enlarging import Conv2DTranspose, UpSampling2D, ZeroPadding2D
+from firesteel.core.layers.enlarging import Conv2DTranspose, Cropping2D, UpSampling2D, ZeroPadding2D
 from firesteel.core.layers.heads import Heads
 from firesteel.core.layers.merge import (
     Add,
@@ -32,6 +32,7 @@ from firesteel.core.layers.pooling import (
     MaxPooling2D,
 )
 from firesteel.core.layers.preprocessing import Normalization, Rescaling
+from firesteel.core.layers.recolouring import RandomBrightness, RandomContrast
 from firesteel.core.layers.regularization import (
     AlphaDropout,
     Dropout,
@@ -57,6 +58,7 @@ __all__ = [
     "Conv2D",
     "Conv2DTranspose",
     "Concatenate",
+    "Cropping2D",
     "Dense",
     "DepthwiseConv2D",
     "Dot",
@@ -85,6 +87,8 @@ __all__ = [
     "Permute",
     "PReLU",
     "PiecewiseLinear",
+    "RandomBrightness",
+    "RandomContrast",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -112,6 +116,7 @@ LAYERS: dict[str, Spec] = {
         Conv2D(1, 1),
         Conv2DTranspose(1, 1),
         Concatenate(),
+        Cropping2D(),
         Dense(1),
         DepthwiseConv2D(1),
         Dot(-1),
@@ -140,6 +145,8 @@ LAYERS: dict[str, Spec] = {
         Permute((1,)),
         PiecewiseLinear(((0.0, 1.0),)),
         PReLU(),
+        RandomBrightness(0.2),
+        RandomContrast(0.2),
         ReLU(),
         RepeatVector(1),
         Rescaling(1.0),

@@ -1,6 +1,7 @@
-"""Pictures made larger: zeros around them, pixels repeated or interpolated, and the transposed convolution."""
+"""Pictures made larger and smaller: lines around them, pixels repeated or between, the transposed convolution."""
 
 import math
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from firesteel.core.spec import choice, flag, integer, whole, word
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["Conv2DTranspose", "TransposedConvolve", "UpSampling2D", "ZeroPadding2D"]
+__all__ = ["Conv2DTranspose", "Cropping2D", "TransposedConvolve", "UpSampling2D", "ZeroPadding2D"]
 
 
 class TransposedConvolve(Sliding):
@@ -168,18 +169,23 @@ class _Picture(Layer):
         return None if given is None else math.prod(given)
 
 
-def around(given: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the lines above and below, left and right, given as such, as one number for each axis, or for all."""
-    pairs = given if isinstance(given, tuple | list) else (given, given)
-    found = [tuple(map(whole, pair if isinstance(pair, tuple | list) else (pair, pair))) for pair in pairs]
-    if len(found) != 2 or not all(len(pair) == 2 and all(n is not None and n >= 0 for n in pair) for pair in found):
-        raise ConfigError(
-            f"ZeroPadding2D(padding={given!r}): padding must be a number of lines, one for height and width each, or "
-            "((top, bottom), (left, right))",
-            code="config-value",
-        )
-    (top, bottom), (left, right) = found
-    return (top or 0, bottom or 0), (left or 0, right or 0)
+def lines(default: int) -> Any:
+    """Declare a field of lines above and below, left and right: as such, as one number for each axis, or for all."""
+
+    def check(owner: str, name: str, got: Any) -> tuple[tuple[int, int], ...]:
+        pairs = got if isinstance(got, tuple | list) else (got, got)
+        found = [tuple(map(whole, pair if isinstance(pair, tuple | list) else (pair, pair))) for pair in pairs]
+        if len(found) != 2 or not all(
+            len(pair) == 2 and all(n is not None and n >= 0 for n in pair) for pair in found
+        ):
+            raise ConfigError(
+                f"{owner}({name}={got!r}): {name} must be a number of lines, one for height and width each, or "
+                "((top, bottom), (left, right))",
+                code="config-value",
+            )
+        return tuple([(first or 0, last or 0) for first, last in found])
+
+    return field(default=((default, default), (default, default)), metadata={"check": check})
 
 
 class ZeroPadding2D(_Picture):
@@ -194,7 +200,7 @@ class ZeroPadding2D(_Picture):
     (4, 5, 1)
     """
 
-    padding: Any = choice((1, 1), around)
+    padding: Any = lines(1)
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
 
@@ -206,6 +212,44 @@ class ZeroPadding2D(_Picture):
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         at = Windows(x.shape[1:], (1, 1), pads=self.padding)
         return at.padded(x), lambda d_y, g, wants_x: at.cropped(d_y)
+
+
+class Cropping2D(_Picture):
+    """Leaves lines of pictures out.    x: (B, H, W, C)    y: (B, H - top - bottom, W - left - right, C)
+
+    Args:
+        cropping: How many lines: one number, (rows, columns), or ((top, bottom), (left, right)).
+        data_format: None or "channels_last"; there is no other.
+        input_shape: (H, W, C) where this is the first layer.
+
+    Raises:
+        ConfigError: For pictures of which nothing would be left.
+
+    >>> Cropping2D(1).output_shape((4, 5, 1))
+    (2, 3, 1)
+    """
+
+    cropping: Any = lines(0)
+    data_format: str | None = channels_last()
+    input_shape: Shape | None = choice(None, row_shape)
+
+    def place(self, shape: Shape) -> Windows:
+        """Return where the pixels that stay lie in pictures of a shape."""
+        check_axes("Cropping2D", shape)
+        rows, columns = (side - sum(out) for side, out in zip(shape, self.cropping, strict=False))
+        if min(rows, columns) < 1:
+            raise ConfigError(
+                f"Cropping2D({self.cropping}) leaves nothing of a value of shape {shape}: leave fewer lines out",
+                code="config-shape",
+            )
+        return Windows((rows, columns, shape[2]), (1, 1), pads=self.cropping)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return self.place(inputs[0]).shape
+
+    def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        at = self.place(x.shape[1:])
+        return at.cropped(x), lambda d_y, g, wants_x: at.padded(d_y)
 
 
 class UpSampling2D(_Picture):
