@@ -31,6 +31,7 @@ from firesteel.search.members import fit_members
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns
+from firesteel.spark.embedding import hidden_of
 from firesteel.spark.failures import session_of
 from firesteel.spark.frames import Frame
 from firesteel.spark.model import NetworkModel
@@ -215,6 +216,8 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
             raise wrong("layers", list(plan.sizes), what)
         plan.recipe.strategy.check(network, plan.optimizer, plan.recipe.batch_size)
         check_targets(survey.targets, loss.columns(network.outputs), network.outputs, names["label"])
+        if self._if_set("embeddingCol"):
+            hidden_of(network, self._if_set("embeddingLayer"))
         return design
 
     def _summarized(self, history: History, network: Model, engine: Engine) -> TrainingSummary:

@@ -5,6 +5,7 @@ into Spark's columns.  `estimator.py` makes these, `storage.py` writes and reads
 network on arrays, which needs no Spark.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Generic, Self, TypeVar
@@ -25,6 +26,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.models import Model, Sequential
 from firesteel.spark import tables, worker
 from firesteel.spark.columns import Columns, NamedColumns
+from firesteel.spark.embedding import hidden_of
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import DIRECT, Frame, scoring
 from firesteel.spark.params import ClassifierParams, NetworkParams, check_ports, with_params
@@ -35,6 +37,8 @@ from firesteel.tables.importance import MOST_ROWS, Importances, Places, ScoredRo
 from firesteel.train.history import History
 
 Summary = TypeVar("Summary", bound=TrainingSummary)
+NewColumns = dict[str, tuple[Column, Mapping[str, Any] | None]]
+"""Columns made of the outputs, by name, each with its metadata."""
 
 
 class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary]):
@@ -213,13 +217,19 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         with alive(session_of(dataset), f"{self.uid}: transform"):
             return super().transform(dataset, params)  # type: ignore[misc]
 
-    def _scored(
-        self,
-        table: NamedColumns,
-        outputs: worker.Outputs,
-        columns: Mapping[str, tuple[Column, Mapping[str, Any] | None]],
-    ) -> DataFrame:
-        """Return the dataset with these columns, {name: (column made of OUTPUTS, metadata)}; nothing runs yet."""
+    def _hidden(self, outputs: Column) -> tuple[Network | None, int, NewColumns]:
+        """Return the network that makes embeddings, how many numbers each has, and their column, if there is one."""
+        name = self._if_set("embeddingCol")
+        if not name:
+            return None, 0, {}
+        hidden = hidden_of(self.network.network, self._if_set("embeddingLayer"))
+        size = math.prod(hidden.shapes[-1])
+        made = F.when(outputs.isNotNull(), array_to_vector(F.slice(outputs, 1, size)))
+        return hidden, size, {name: (made, {"ml_attr": {"num_attrs": size}})}
+
+    def _scored(self, table: NamedColumns, outputs: worker.Outputs, columns: NewColumns) -> DataFrame:
+        """Return the dataset with these columns; nothing runs yet."""
+        self.check_outputs()
         dataset, network, schema = table.frame, self.network.network, self.network.schema
         table.check_free((*columns, self._outputs))
         if schema is not None:
@@ -363,29 +373,30 @@ class NeuralNetworkClassifierModel(
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         count, outputs = self.numClasses, F.col(self._outputs)
+        hidden, skip, embedding = self._hidden(outputs)
 
         def vector(part: Column) -> Column:
             return F.when(outputs.isNotNull(), array_to_vector(part))
 
-        self.check_outputs()
         about: dict[str, Any] | None = None
         if self._labels:
             name = self.getOrDefault("predictionCol")
             about = {"ml_attr": {"type": "nominal", "name": name, "vals": self._labels}}
         size = {"ml_attr": {"num_attrs": count}}
-        columns: dict[str, tuple[Column, Mapping[str, Any] | None]] = {
-            self.getOrDefault("rawPredictionCol"): (vector(F.slice(outputs, 1, count)), size),
-            self.getOrDefault("probabilityCol"): (vector(F.slice(outputs, count + 1, count)), size),
+        columns: NewColumns = {
+            self.getOrDefault("rawPredictionCol"): (vector(F.slice(outputs, skip + 1, count)), size),
+            self.getOrDefault("probabilityCol"): (vector(F.slice(outputs, skip + count + 1, count)), size),
             self.getOrDefault("predictionCol"): (F.element_at(outputs, -1), about),
         }
         table = NamedColumns(dataset)
-        columns |= self._in_words(table)
-        return self._scored(table, self._classes(), {name: made for name, made in columns.items() if name})
+        columns |= self._in_words(table) | embedding
+        columns = {name: made for name, made in columns.items() if name}
+        return self._scored(table, replace(self._classes(), hidden=hidden), columns)
 
-    def _in_words(self, table: NamedColumns) -> dict[str, tuple[Column, Mapping[str, Any] | None]]:
+    def _in_words(self, table: NamedColumns) -> NewColumns:
         """Return the predicted word, and the number of the label's where rows have one, if labels are words."""
         words, label = self._labels or [], self.getOrDefault("labelCol")
-        found: dict[str, tuple[Column, Mapping[str, Any] | None]] = {}
+        found: NewColumns = {}
         if words and (self._label or self.isSet("predictedLabelCol")):
             word = F.element_at(_array(words), F.element_at(F.col(self._outputs), -1).cast("int") + 1)
             word = word.cast("boolean") if self._label == "boolean" else word
@@ -417,7 +428,9 @@ class NeuralNetworkRegressorModel(NetworkModel[RegressionSummary], RegressionMod
         return worker.Outputs(self.network.network, self.network.theta, named, self._invalid())
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        outputs = F.col(self._outputs)
-        made = F.element_at(outputs, 1) if self.network.network.outputs == 1 else outputs
-        name = self.getOrDefault("predictionCol")
-        return self._scored(NamedColumns(dataset), self._numbers(), {name: (made, None)} if name else {})
+        outputs, count = F.col(self._outputs), self.network.network.outputs
+        hidden, skip, columns = self._hidden(outputs)
+        made = F.slice(outputs, skip + 1, count) if skip else outputs
+        if name := self.getOrDefault("predictionCol"):
+            columns = {name: (F.element_at(outputs, skip + 1) if count == 1 else made, None)} | columns
+        return self._scored(NamedColumns(dataset), replace(self._numbers(), hidden=hidden), columns)

@@ -287,6 +287,10 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
             they are where it is not set.
         idCol: column that identifies a row, of any type: it decides which rows are held out and where they are
             packed, in place of their values, so that both stay the same when the features change.
+        embeddingCol: column of vectors that the model adds: what a hidden layer makes of a row, to compare rows by;
+            if it is not set, there is none.
+        embeddingLayer: the name of that layer, as in model.network.summary(); if it is not set, the last hidden one,
+            of each of several members.
         runDir: folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings,
             history, scores, model, and a report to look at.
         checkpointDir: folder, on any path of Spark's, in which progress is kept until training ends: the same
@@ -323,6 +327,8 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     evalMetric = Declared("loss")
     handleInvalid = Declared("error")
     idCol = Declared()
+    embeddingCol = Declared()
+    embeddingLayer = Declared()
     runDir = Declared(None, to_path)
     checkpointDir = Declared(None, to_path)
     strategy = Declared("average")
@@ -374,14 +380,14 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         Raises:
             ConfigError: If two of them are one name.
         """
-        names = tuple(filter(None, map(self.getOrDefault, self.OUTPUTS)))
-        if len({name.lower() for name in names}) < len(names):
-            said = ", ".join(map(self.getOrDefault, self.OUTPUTS))
+        given = {name: value for name in (*self.OUTPUTS, "embeddingCol") if (value := self._if_set(name))}
+        if len({value.lower() for value in given.values()}) < len(given):
+            *others, last = given
             raise ConfigError(
-                f"{', '.join(self.OUTPUTS[:-1])} and {self.OUTPUTS[-1]} are {said}: they must differ",
+                f"{', '.join(others)} and {last} are {', '.join(given.values())}: they must differ",
                 code="config-param",
             )
-        return names
+        return tuple(given.values())
 
     def _columns(self) -> tuple[str, ...] | str:
         """Return the features' column, or columns."""

@@ -185,7 +185,8 @@ class Outputs:
     name: what to call the features.  invalid: what a row with null, NaN or infinite values comes to: "error" raises
     DataError, "skip" and "keep" give null.  With "nan" only rows of null give null, and NaN goes through the network.
     raw: how raw columns are read, which come as a struct; a row is invalid there where a category is none of
-    training's, and "keep" scores it.
+    training's, and "keep" scores it.  hidden: a network whose outputs stand before the others in each list, and whose
+    weights are the first ones of theta.
     """
 
     network: Network
@@ -193,6 +194,7 @@ class Outputs:
     name: str
     invalid: str = "nan"
     raw: RawColumns | None = None
+    hidden: Network | None = None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         kinds = classes_of(self.network)
@@ -249,7 +251,11 @@ class Outputs:
     def score(self, x: Features) -> Array:
         """Return what is wanted of each row, (n, K), for rows x, (n, I), of numbers."""
         with np.errstate(**QUIET):
-            return steady(lambda: self.scored(x))
+            return steady(lambda: self.scored(x) if self.hidden is None else self._with_hidden(x, self.hidden))
+
+    def _with_hidden(self, x: Features, hidden: Network) -> Array:
+        made = predict(hidden, self.theta[: hidden.layout.size], x, map)
+        return np.hstack([made.reshape(len(made), -1), self.scored(x)])
 
     def scored(self, x: Features) -> Array:
         """Return what `score` does, once BLAS has one thread."""

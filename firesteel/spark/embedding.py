@@ -1,0 +1,61 @@
+"""Embeddings: what the hidden layers of a network make of a row, for a column of vectors."""
+
+from itertools import accumulate
+
+from firesteel.core.centre import Centre
+from firesteel.core.layers import Concatenate
+from firesteel.core.network import Network, Node
+from firesteel.errors import ConfigError
+from firesteel.graphs.names import names_of
+
+
+def hidden_of(network: Network, name: str | None) -> Network:
+    """Return the network whose outputs are those of a hidden layer; its weights are the first ones of the whole.
+
+    Args:
+        network: The whole network.
+        name: Of the layer, in the network or of its own; None for what the last layer with a kernel reads.  Where
+            several layers have the name, or several are last, as in an average of members, their outputs stand side
+            by side.
+
+    Raises:
+        ConfigError: If the network has no such layer, or no hidden one.
+    """
+    nodes, inputs = network.nodes, len(network.entries)
+    ends = list(accumulate((node.layer.results for node in nodes), initial=inputs))
+    wanted = _last_hidden(network, ends) if name is None else _called(network, name, ends)
+    last = next(number for number in range(len(nodes)) if ends[number + 1] > max(wanted))
+    kept = nodes[: last + 1]
+    if wanted != [ends[last + 1] - 1]:
+        kept = (*kept, Node(Concatenate(), tuple(wanted), 1 + max(node.owner for node in kept)))
+    return Network(kept, network.entries, network.dtype, network.sparse, Centre(network.centre.features))
+
+
+def _called(network: Network, name: str, ends: list[int]) -> list[int]:
+    """Return the numbers of the values that layers of a name make."""
+    names = names_of(network.nodes)
+    found = [at for at, node in enumerate(network.nodes) if name in (names[at], node.layer.name)]
+    if not found:
+        raise ConfigError(
+            f"embeddingLayer={name!r}: the layers are {', '.join(dict.fromkeys(names))}", code="config-layer"
+        )
+    return [value for at in found for value in range(ends[at], ends[at + 1])]
+
+
+def _last_hidden(network: Network, ends: list[int]) -> list[int]:
+    """Return the numbers of the values that layers with a kernel read, if no other such layer comes after them."""
+    kernels, last = {part.node for part in network.plan if "w" in network.params[part.owner]}, set[int]()
+    behind = [set[int]() for _ in range(ends[0])]
+    for number, node in enumerate(network.nodes):
+        before = set[int]().union(*[behind[read] for read in node.args])
+        own = {number} & kernels
+        last = (last - before if own else last) | own
+        behind += [before | own] * node.layer.results
+    found = sorted({read for number in last for read in network.nodes[number].args})
+    if not found or not all(behind[read] for read in found):
+        raise ConfigError(
+            "embeddingCol is for the outputs of a hidden layer, and this network has none: add one, or name a layer "
+            "in embeddingLayer",
+            code="config-layer",
+        )
+    return found
