@@ -197,13 +197,15 @@ class Model(Composed):
         """
 
     def _flat(self, x: Any) -> Any:
-        """Return a table's columns, or pictures where a layer is there to flatten them, as rows of numbers."""
+        """Return a table's columns, or pictures where a layer takes or flattens them, as rows of numbers."""
         if self.schema is not None and is_table(x):
             return self.schema.encode(*columns_of(x))
         if self._ports is not None:
             return self._ports.joined(x, "inputs")
-        flattened = getattr(x, "ndim", 3) > 2 and Flatten in map(type, self._specs) and np.ndim(x) > 2
-        return np.reshape(x, (len(x), -1)) if flattened else x
+        flattened = getattr(x, "ndim", 3) > 2 and (
+            Flatten in map(type, self._specs) or (self._inputs is not None and len(self.network.entries[0]) > 1)
+        )
+        return np.reshape(x, (len(x), -1)) if flattened and np.ndim(x) > 2 else x
 
     def _drawn(self) -> Array:
         return self.network.init(SEEDS[0])
