@@ -29,8 +29,8 @@ NAMES = (
     "frozen",
 )
 """Speed and memory: what `make bench` runs."""
-OTHERS = ("columns", "raw", "shards", "lesson", "dense")
-"""Very large tables, what needs tables, and how good networks get, which takes hours."""
+OTHERS = ("columns", "raw", "shards", "lesson", "dense", "pictures")
+"""Very large tables, what needs tables, how good networks get, which takes hours, and convolutions, half an hour."""
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PACKAGES = ("firesteel", "numpy", "numba", "pyspark", "pyarrow", "scikit-learn", "torch", "jax", "keras")
 
