@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pyspark.ml.linalg import Vectors
 
 from firesteel.errors import ConfigError
 from firesteel.layers import Add, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, Softmax
@@ -122,6 +123,16 @@ def test_columns_of_any_type_and_rows_that_are_left_out(frame):
     kept = model.setHandleInvalid("keep").transform(gaps).selectExpr("sum(int(code is null))").collect()
     assert kept == [(int(Y.sum()),)]
     assert model.setHandleInvalid("skip").transform(gaps).count() == int((1 - Y).sum())
+
+
+def test_sparse_vectors(spark):
+    rows = [(Vectors.sparse(20_000, [k % 7, 300 + k], [1.0, 0.5]), float(k % 7 > 3)) for k in range(60)]
+    few = spark.createDataFrame(rows, ["features", "label"])
+    model = NeuralNetworkClassifier(hiddenLayers=[6], embeddingCol="code", maxIter=2, **EVERY_ROW).fit(few)
+    assert model.network.network.sparse
+    dense = np.array([features.toArray() for features, _ in rows])
+    encoder = Model(model.network.inputs, model.network.get_layer("dense").output)
+    near(embedded(model.transform(few), "code"), encoder.predict(dense))
 
 
 def test_features_far_from_zero(frame):
