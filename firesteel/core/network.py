@@ -160,7 +160,7 @@ class Network:
         read = [(*node.args, node.owner) for node in self.nodes]
         chained = len(self.entries) == len(self.entries[0]) == 1 and read == [(n, n) for n in range(len(read))]
         plan, shapes, params = self._planned()
-        rows, work = layers.windows.planned(plan, shapes, params) if max(map(len, shapes)) > 1 else (0, 0)
+        rows, work = layers.augmentation.planned(plan, shapes, params) if max(map(len, shapes)) > 1 else (0, 0)
         sizes, outputs = (len(self.centre.features), len(self.centre.targets)), shapes[-1][-1]
         if sizes[0] not in (0, inputs) or sizes[1] not in (0, outputs) or (self.sparse and sizes[0]):
             raise ConfigError(f"a centre of {sizes} numbers does not fit the network", code="config-shape")

@@ -88,7 +88,7 @@ def test_in_use_pictures_stay_as_they_are(layer):
 
 
 def test_factors_fill_their_range():
-    draws = uniform(STREAM, 100_000, -0.25, 0.75, np.dtype("float32"))
+    draws = uniform(STREAM, 100_000, (-0.25, 0.75))
     assert draws.min() >= -0.25 and draws.max() <= 0.75
     assert draws.mean() == pytest.approx(0.25, abs=0.005) and draws.std() == pytest.approx(12**-0.5, abs=0.005)
 

@@ -3,6 +3,7 @@
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
 from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from firesteel.core.layers.augmentation import RandomFlip, RandomRotation, RandomShear, RandomTranslation, RandomZoom
 from firesteel.core.layers.convolution import Conv1D, Conv2D
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.depthwise import DepthwiseConv2D, SeparableConv2D
@@ -89,6 +90,11 @@ __all__ = [
     "PiecewiseLinear",
     "RandomBrightness",
     "RandomContrast",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
@@ -147,6 +153,11 @@ LAYERS: dict[str, Spec] = {
         PReLU(),
         RandomBrightness(0.2),
         RandomContrast(0.2),
+        RandomFlip(),
+        RandomRotation(0.1),
+        RandomShear(),
+        RandomTranslation(0.1, 0.1),
+        RandomZoom(0.1),
         ReLU(),
         RepeatVector(1),
         Rescaling(1.0),

@@ -15,27 +15,37 @@ from firesteel.errors import ConfigError
 __all__ = ["RandomBrightness", "RandomContrast", "uniform"]
 
 
-def uniform(rng: Stream, rows: int, low: float, high: float, dtype: np.dtype[Any]) -> Array:
-    """Return a number from U(low, high) for each row, (rows,): low + (high - low) (bits + 1/2) / 2^32."""
-    found = rng.halves(rows) + 0.5
+def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
+    """Return numbers from U(low, high) for each row, one of each range, (ranges, rows), float64.
+
+    They are low + (high - low) (bits + 1/2) / 2^32, of 32 bits for each row and range, in this order.
+    """
+    low, high = np.array(ranges, np.float64).T
+    found = rng.halves(rows * len(ranges)).reshape(rows, -1) + 0.5
     found *= (high - low) * 2.0**-32
     found += low
-    return found.astype(dtype)
+    return found.T
 
 
-def two_numbers(default: Any = MISSING, *, low: float, high: float, signs: Any = (), why: str) -> Any:
-    """Declare a field of two numbers from low to high.
+def two_numbers(
+    default: Any = MISSING, *, low: float, high: float, more: bool = False, signs: Any = (), why: str
+) -> Any:
+    """Declare a field of two numbers from low to high; None is taken where it is the default.
 
+    more: whether they are more than low.
     signs: what one number that is given is multiplied by to be both; where there are none, two are needed, of which
     the first is the smaller one.
     """
 
-    def check(owner: str, name: str, got: Any) -> tuple[float, ...]:
+    def check(owner: str, name: str, got: Any) -> tuple[float, ...] | None:
+        if got is None and default is None:
+            return None
         several = isinstance(got, tuple | list | np.ndarray) and np.ndim(got) == 1
         found = tuple(map(finite, got)) if several else tuple([sign * abs(finite(got)) for sign in signs])
         fits = len(found) == 2 and all(math.isfinite(one) and low <= one <= high for one in found)
+        fits = fits and not (more and low in found)
         if not fits or not (signs or found[0] < found[1]):
-            bounds = "" if math.isinf(low) else f" from {low:g} to {high:g}"
+            bounds = "" if math.isinf(low) else f" {'above' if more else 'from'} {low:g} to {high:g}"
             need = f"a number{bounds}, or two" if signs else "two numbers, the smaller one first"
             raise ConfigError(f"{owner}({name}={got!r}): {name} must be {need}: {why}", code="config-value")
         return found
@@ -91,7 +101,7 @@ class RandomContrast(_Recoloured):
         if rng is None:
             return x, lambda d_y, g, wants_x: d_y
         (lower, upper), pixels = self.factor, x.dtype.type(x.shape[1] * x.shape[2])
-        f = uniform(rng, len(x), 1 - lower, 1 + upper, x.dtype)[:, None, None, None]
+        f = uniform(rng, len(x), (1 - lower, 1 + upper))[0, :, None, None, None].astype(x.dtype)
         mean = summed(x) / pixels
         z = x - mean
         z *= f
@@ -142,6 +152,6 @@ class RandomBrightness(_Recoloured):
             return x, lambda d_y, g, wants_x: d_y
         spread = self.value_range[1] - self.value_range[0]
         lower, upper = sorted(self.factor)
-        z = x + uniform(rng, len(x), lower * spread, upper * spread, x.dtype)[:, None, None, None]
+        z = x + uniform(rng, len(x), (lower * spread, upper * spread))[0, :, None, None, None].astype(x.dtype)
         inside = self.within(z, self.value_range)
         return z, lambda d_y, g, wants_x: d_y * inside

@@ -1,0 +1,425 @@
+"""Pictures that are moved at random: against plain loops, alone and as one interpolation of layers in a row."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from firesteel.core.layers import (
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    RandomBrightness,
+    RandomFlip,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+    ReLU,
+    get,
+)
+from firesteel.core.layers.augmentation import Unchanged, Warp, Warping
+from firesteel.core.layers.sampling import Sampling
+from firesteel.core.network import Network, Node
+from firesteel.core.seeds import stream_for
+from firesteel.errors import ConfigError
+from firesteel.models import Sequential
+
+STREAM = stream_for(5, "op", 2)
+DTYPES = ["float32", "float64"]
+FILLS = ["reflect", "wrap", "constant", "nearest"]
+KINDS = ["bilinear", "nearest"]
+SHAPES = [(5, 4, 2), (28, 28, 1), (1, 7, 1), (6, 1, 3), (1, 1, 2)]
+LAYERS = [
+    RandomTranslation(0.4, (-0.3, 0.9)),
+    RandomRotation(0.3),
+    RandomZoom(0.7),
+    RandomZoom((0.2, 0.8), (-0.6, 0.1)),
+    RandomShear(0.4, (0.1, 0.3)),
+    RandomFlip(),
+    RandomFlip("horizontal"),
+    RandomFlip("vertical"),
+]
+EVERY = [
+    one if isinstance(one, RandomFlip) else replace(one, fill_mode=fill, interpolation=kind, fill_value=2.5)
+    for one in LAYERS
+    for fill in (FILLS[:1] if isinstance(one, RandomFlip) else FILLS)
+    for kind in (KINDS[:1] if isinstance(one, RandomFlip) else KINDS)
+]
+EVERY_LAYER = pytest.mark.parametrize("layer", EVERY, ids=repr)
+
+
+def pictures(rows=6, shape=(5, 4, 2), dtype="float64"):
+    return np.random.default_rng(rows).uniform(0, 9, (rows, *shape)).astype(dtype)
+
+
+def pixel(picture, how, i, j):
+    """The value of a pixel of a picture that goes on beyond its edges."""
+    sides = picture.shape[:2]
+    if how.fill_mode == "constant" and not (0 <= i < sides[0] and 0 <= j < sides[1]):
+        return np.full(picture.shape[2], how.fill_value)
+    at = []
+    for place, side in zip((i, j), sides, strict=True):
+        there = [*range(side), *reversed(range(side))]
+        at.append({
+            "reflect": there[place % (2 * side)], "wrap": place % side, "constant": place,
+            "nearest": min(max(place, 0), side - 1),
+        }[how.fill_mode])  # fmt: skip
+    return picture[at[0], at[1]]
+
+
+def seen(picture, how, place):
+    """What one picture makes of another place (x, y), by its definition."""
+    x, y = place
+    if how.interpolation == "nearest":
+        return pixel(picture, how, math.floor(y + 0.5), math.floor(x + 0.5))
+    i, j = math.floor(y), math.floor(x)
+    corners = [(di, dj) for di in (0, 1) for dj in (0, 1)]
+    weights = [abs(1 - di - (y - i)) * abs(1 - dj - (x - j)) for di, dj in corners]
+    return sum(w * pixel(picture, how, i + di, j + dj) for w, (di, dj) in zip(weights, corners, strict=True))
+
+
+def slow(x, maps, how):
+    """What becomes of pictures, pixel by pixel."""
+    y = np.empty_like(x)
+    for n, i, j in np.ndindex(x.shape[:3]):
+        y[n, i, j] = seen(x[n], how, (maps[n] @ [j, i, 1])[:2])
+    return y
+
+
+def of(layer):
+    return layer.sampling or Sampling()
+
+
+@EVERY_LAYER
+@pytest.mark.parametrize("shape", [(5, 4, 2), (1, 7, 1)], ids=repr)
+def test_each_picture_has_the_values_of_plain_loops(layer, shape):
+    x = pictures(4, shape)
+    maps = layer.maps(STREAM, 4, *shape[:2])
+    np.testing.assert_allclose(layer.apply({}, x, rng=STREAM)[0], slow(x, maps, of(layer)), rtol=1e-9, atol=1e-9)
+    near = layer.apply({}, x.astype(np.float32), rng=STREAM)[0]
+    assert near.dtype == np.float32 and near.flags.c_contiguous
+    if of(layer).interpolation == "bilinear":
+        np.testing.assert_allclose(near, slow(x, maps, of(layer)), atol=2e-4)
+
+
+@EVERY_LAYER
+@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_picture_has_the_same_bits_however_many_follow_it(layer, shape, dtype):
+    rows = 60 if shape == (28, 28, 1) else 6  # more than are worked on at a time
+    x = pictures(rows, shape, dtype)
+    y, pull = layer.apply({}, x, rng=STREAM)
+    d = pull(np.cos(y), {}, True)
+    for some in (1, 2, rows - 1):
+        part, back = layer.apply({}, x[:some], rng=STREAM)
+        assert part.tobytes() == y[:some].tobytes()
+        assert back(np.cos(part), {}, True).tobytes() == d[:some].tobytes()
+    assert pull(y, {}, False) is None
+
+
+@EVERY_LAYER
+@pytest.mark.parametrize("shape", SHAPES, ids=repr)
+def test_the_pull_back_is_the_adjoint(layer, shape):
+    rng, x = np.random.default_rng(1), pictures(5, shape)
+    u, c = rng.normal(size=x.shape), rng.normal(size=x.shape)
+    y, pull = layer.apply({}, x, rng=STREAM)
+    moved = layer.apply({}, x + u, rng=STREAM)[0] - y
+    assert (c * moved).sum() == pytest.approx((pull(c.copy(), {}, True) * u).sum(), rel=1e-9, abs=1e-9)
+
+
+@EVERY_LAYER
+def test_in_use_pictures_stay_as_they_are(layer):
+    x = pictures()
+    y, pull = layer.apply({}, x)
+    assert y is x and pull(x, {}, True) is x
+    assert get(layer.to_config()) == layer
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_places_far_outside_are_those_of_the_definition(fill, kind):
+    layer = RandomTranslation((0.9, 1.0), (-1.0, -0.9), fill, kind, fill_value=-1.0)
+    five = Warp((layer,) * 5)
+    x = pictures(3)
+    streams = [STREAM.inside("warp", number) for number in range(5)]
+    maps = layer.maps(streams[0], 3, 5, 4)
+    for stream in streams[1:]:
+        maps = maps @ layer.maps(stream, 3, 5, 4)
+    np.testing.assert_allclose(five.apply({}, x, rng=STREAM)[0], slow(x, maps, layer.sampling), rtol=1e-9, atol=1e-9)
+
+
+# What Keras 3.15.1 makes of a picture, the first line of the first channel, where nothing is left to chance
+
+PICTURE = (np.arange(5 * 4 * 2).reshape(1, 5, 4, 2) * 7 % 23).astype("float32")
+KERAS = [
+    (
+        RandomTranslation((0.3, 0.3), (-0.4, -0.4), fill_mode="reflect", interpolation="bilinear", fill_value=2.5),
+        [9.0, 11.5, 12.5, 11.0],
+    ),
+    (
+        RandomTranslation((0.3, 0.3), (-0.4, -0.4), fill_mode="reflect", interpolation="nearest", fill_value=2.5),
+        [5.0, 19.0, 19.0, 5.0],
+    ),
+    (
+        RandomTranslation((0.3, 0.3), (-0.4, -0.4), fill_mode="wrap", interpolation="bilinear", fill_value=2.5),
+        [16.0, 11.6, 10.4, 13.5],
+    ),
+    (
+        RandomTranslation((0.3, 0.3), (-0.4, -0.4), fill_mode="wrap", interpolation="nearest", fill_value=2.5),
+        [22.0, 13.0, 17.0, 8.0],
+    ),
+    (
+        RandomTranslation((0.3, 0.3), (-0.4, -0.4), fill_mode="constant", interpolation="bilinear", fill_value=2.5),
+        [2.5, 2.5, 2.5, 2.5],
+    ),
+    (
+        RandomTranslation((0.3, 0.3), (-0.4, -0.4), fill_mode="constant", interpolation="nearest", fill_value=2.5),
+        [2.5, 2.5, 2.5, 2.5],
+    ),
+    (
+        RandomTranslation((0.3, 0.3), (-0.4, -0.4), fill_mode="nearest", interpolation="bilinear", fill_value=2.5),
+        [8.6, 13.4, 19.0, 19.0],
+    ),
+    (
+        RandomTranslation((0.3, 0.3), (-0.4, -0.4), fill_mode="nearest", interpolation="nearest", fill_value=2.5),
+        [5.0, 19.0, 19.0, 19.0],
+    ),
+    (
+        RandomRotation((0.1, 0.1), fill_mode="reflect", interpolation="bilinear", fill_value=2.5),
+        [9.8416, 9.1265, 10.2138, 8.6364],
+    ),
+    (RandomRotation((0.1, 0.1), fill_mode="reflect", interpolation="nearest", fill_value=2.5), [14.0, 5.0, 6.0, 6.0]),
+    (
+        RandomRotation((0.1, 0.1), fill_mode="wrap", interpolation="bilinear", fill_value=2.5),
+        [12.1538, 9.1265, 9.9371, 12.1928],
+    ),
+    (RandomRotation((0.1, 0.1), fill_mode="wrap", interpolation="nearest", fill_value=2.5), [14.0, 5.0, 6.0, 10.0]),
+    (
+        RandomRotation((0.1, 0.1), fill_mode="constant", interpolation="bilinear", fill_value=2.5),
+        [6.1729, 9.1265, 9.5961, 3.1806],
+    ),
+    (
+        RandomRotation((0.1, 0.1), fill_mode="constant", interpolation="nearest", fill_value=2.5),
+        [14.0, 5.0, 6.0, 2.5],
+    ),
+    (
+        RandomRotation((0.1, 0.1), fill_mode="nearest", interpolation="bilinear", fill_value=2.5),
+        [9.8416, 9.1265, 10.2138, 8.6364],
+    ),
+    (RandomRotation((0.1, 0.1), fill_mode="nearest", interpolation="nearest", fill_value=2.5), [14.0, 5.0, 6.0, 6.0]),
+    (
+        RandomRotation((-0.3, -0.3), fill_mode="reflect", interpolation="bilinear", fill_value=2.5),
+        [16.4473, 7.9356, 18.1474, 11.9145],
+    ),
+    (RandomZoom((0.3, 0.3), fill_mode="reflect", interpolation="bilinear", fill_value=2.5), [0.0, 11.9, 7.1, 19.0]),
+    (
+        RandomZoom((-0.4, -0.4), (0.2, 0.2), fill_mode="reflect", interpolation="bilinear", fill_value=2.5),
+        [8.0, 4.04, 12.56, 8.6],
+    ),
+    (
+        RandomZoom((-0.4, -0.4), (0.2, 0.2), fill_mode="reflect", interpolation="nearest", fill_value=2.5),
+        [10.0, 1.0, 15.0, 6.0],
+    ),
+    (
+        RandomZoom((-0.4, -0.4), (0.2, 0.2), fill_mode="wrap", interpolation="bilinear", fill_value=2.5),
+        [8.18, 4.04, 12.56, 8.42],
+    ),
+    (
+        RandomZoom((-0.4, -0.4), (0.2, 0.2), fill_mode="wrap", interpolation="nearest", fill_value=2.5),
+        [10.0, 1.0, 15.0, 6.0],
+    ),
+    (
+        RandomZoom((-0.4, -0.4), (0.2, 0.2), fill_mode="constant", interpolation="bilinear", fill_value=2.5),
+        [6.35, 4.04, 12.56, 6.77],
+    ),
+    (
+        RandomZoom((-0.4, -0.4), (0.2, 0.2), fill_mode="constant", interpolation="nearest", fill_value=2.5),
+        [10.0, 1.0, 15.0, 6.0],
+    ),
+    (
+        RandomZoom((-0.4, -0.4), (0.2, 0.2), fill_mode="nearest", interpolation="bilinear", fill_value=2.5),
+        [8.0, 4.04, 12.56, 8.6],
+    ),
+    (
+        RandomZoom((-0.4, -0.4), (0.2, 0.2), fill_mode="nearest", interpolation="nearest", fill_value=2.5),
+        [10.0, 1.0, 15.0, 6.0],
+    ),
+]
+BOTH_SIGNS = RandomShear((0.3, 0.3), (0.2, 0.2), fill_value=2.5)
+SHEARED = {
+    "reflect": [[10.8, 20.2, 13.0, 14.8], [15.2, 15.0, 13.16, 15.96]],
+    "constant": [[2.5, 12.5, 13.16, 15.96], [10.8, 16.66, 7.54, 2.5]],
+}
+"""The last line of the first channel, for either sign."""
+
+
+@pytest.mark.parametrize("layer, line", KERAS, ids=repr)
+def test_fixed_factors_give_the_numbers_of_keras(layer, line):
+    np.testing.assert_allclose(layer.apply({}, PICTURE, rng=STREAM)[0][0, 0, :, 0], line, atol=1e-4)
+
+
+@pytest.mark.parametrize("fill", SHEARED)
+def test_a_shear_of_fixed_factors_gives_the_numbers_of_keras_for_either_sign(fill):
+    x = np.repeat(PICTURE, 40, axis=0)
+    lines = replace(BOTH_SIGNS, fill_mode=fill).apply({}, x, rng=STREAM)[0][:, -1, :, 0]
+    distance = np.abs(lines[:, None] - np.array(SHEARED[fill], np.float32)).max(axis=2)
+    assert distance.min(axis=1).max() < 1e-4
+    assert 8 < (distance.argmin(axis=1) == 0).sum() < 32
+
+
+def test_factors_fill_their_ranges():
+    maps = RandomTranslation(0.25, (0.1, 0.3)).maps(STREAM, 100_000, 10, 100)
+    down, right = -maps[:, 1, 2] / 10, -maps[:, 0, 2] / 100
+    for values, low, high in ((down, -0.25, 0.25), (right, 0.1, 0.3)):
+        assert low <= values.min() and values.max() <= high
+        assert values.mean() == pytest.approx((low + high) / 2, abs=0.003)
+        assert values.std() == pytest.approx((high - low) / 12**0.5, abs=0.003)
+    assert abs(np.corrcoef(down, right)[0, 1]) < 0.02
+    mirrored = RandomFlip("horizontal").maps(STREAM, 100_000, 4, 4)[:, 0, 0]
+    assert set(mirrored) == {-1.0, 1.0} and abs(mirrored.mean()) < 0.02
+
+
+def test_directions_are_those_of_keras():
+    x = np.zeros((1, 3, 3, 1))
+    x[0, 0, 2] = 1.0  # above on the right
+    down, right = (1 / 3, 1 / 3), (0.0, 0.0)
+    assert RandomTranslation(down, right, "constant").apply({}, x, rng=STREAM)[0][0, 1, 2, 0] == pytest.approx(1)
+    assert RandomTranslation(right, down, "wrap").apply({}, x, rng=STREAM)[0][0, 0, 0, 0] == pytest.approx(1)
+    assert RandomRotation((0.25, 0.25)).apply({}, x, rng=STREAM)[0][0, 0, 0, 0] == pytest.approx(1)
+    ones = np.ones((1, 6, 6, 1))
+    assert RandomZoom((1.0, 1.0), fill_mode="constant").apply({}, ones, rng=STREAM)[0].sum() == pytest.approx(9)
+    assert RandomZoom((-0.5, -0.5), fill_mode="constant").apply({}, ones, rng=STREAM)[0].sum() == pytest.approx(36)
+
+
+# Layers in a row
+
+
+def planned(layers, shape=(5, 4, 1)):
+    nodes = [Node(layer, (number,), number) for number, layer in enumerate((*layers, Flatten(), Dense(2)))]
+    return Network(tuple(nodes), (shape,))
+
+
+def kinds(network):
+    return [tuple(map(type, one.layers)) if isinstance(one, Warp) else type(one) for one in network.parts][:-1]
+
+
+MOVE, TURN, ZOOM, SHEAR, FLIP = LAYERS[0], LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
+ROWS = [
+    ([MOVE], [type(MOVE)]),
+    ([MOVE, TURN], [(RandomTranslation, RandomRotation), Unchanged]),
+    ([FLIP, FLIP], [(RandomFlip, RandomFlip), Unchanged]),
+    (
+        [TURN, FLIP, MOVE, ZOOM, SHEAR],
+        [(RandomRotation, RandomFlip, RandomTranslation, RandomZoom, RandomShear), *[Unchanged] * 4],
+    ),
+    (
+        [MOVE, RandomBrightness(0.1), TURN, FLIP],
+        [type(MOVE), RandomBrightness, (RandomRotation, RandomFlip), Unchanged],
+    ),
+    ([MOVE, replace(TURN, fill_mode="wrap"), FLIP], [type(MOVE), (RandomRotation, RandomFlip), Unchanged]),
+    ([MOVE, FLIP, replace(TURN, interpolation="nearest")], [(RandomTranslation, RandomFlip), Unchanged, type(TURN)]),
+    ([MOVE, replace(TURN, fill_value=1.0)], [(RandomTranslation, RandomRotation), Unchanged]),
+    (
+        [replace(MOVE, fill_mode="constant"), replace(TURN, fill_mode="constant", fill_value=1.0)],
+        [type(MOVE), type(TURN)],
+    ),
+]
+
+
+@pytest.mark.parametrize("layers, expected", ROWS, ids=repr)
+def test_layers_in_a_row_that_read_pictures_alike_are_one(layers, expected):
+    assert kinds(planned(layers)) == expected
+
+
+def test_layers_whose_pictures_others_read_stay_apart():
+    nodes = [Node(MOVE, (0,), 0), Node(TURN, (1,), 1), Node(ReLU(), (1,), 2), Node(Flatten(), (2,), 3)]
+    nodes += [Node(Flatten(), (3,), 4), Node(get({"type": "Add"}), (4, 5), 5)]
+    network = Network(tuple(nodes), ((5, 4, 1),))
+    assert [type(one) for one in network.parts[:2]] == [RandomTranslation, RandomRotation]
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_is_one_interpolation_at_the_places_that_follow_one_another(fill, kind):
+    layers = [replace(one, fill_mode=fill, interpolation=kind) for one in (TURN, MOVE, ZOOM, SHEAR)] + [FLIP]
+    warp, x = planned(layers, (6, 5, 2)).parts[0], pictures(3, (6, 5, 2))
+    own = [layer.maps(STREAM.inside("warp", n), 3, 6, 5) for n, layer in enumerate(layers)]
+    expected = np.empty_like(x)
+    for n, i, j in np.ndindex(3, 6, 5):
+        place = [j, i, 1]
+        for maps in reversed(own):  # from the last layer's output back to the first one's input
+            place = maps[n] @ place
+        expected[n, i, j] = seen(x[n], layers[0].sampling, place[:2])
+    y, pull = warp.apply({}, x, rng=STREAM)
+    np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
+    rng = np.random.default_rng(0)
+    u, c = rng.normal(size=x.shape), rng.normal(size=x.shape)
+    moved = warp.apply({}, x + u, rng=STREAM)[0] - y
+    assert (c * moved).sum() == pytest.approx((pull(c.copy(), {}, True) * u).sum(), rel=1e-9, abs=1e-9)
+    assert warp.apply({}, x)[0] is x
+
+
+def test_descriptions_say_nothing_of_rows():
+    network = planned([TURN, MOVE])
+    assert Network.from_config(network.to_config()) == network
+    assert [node["layer"]["type"] for node in network.to_config()["nodes"][:2]] == [
+        "RandomRotation",
+        "RandomTranslation",
+    ]
+
+
+def fitted(**more):
+    layers = [
+        Input((8, 8, 1)), RandomRotation(0.1, "constant"), RandomTranslation(0.1, 0.1, "constant"), RandomFlip(),
+        Conv2D(3, 3, activation="relu"), RandomZoom(0.2), Flatten(), Dense(2, "softmax"),
+    ]  # fmt: skip
+    model = Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(pictures(90, (8, 8, 1)), np.arange(90) % 2, epochs=2, seed=4, verbose=0, **more)
+    return model
+
+
+def test_a_fit_has_the_same_weights_every_time_and_predicts_what_it_did_before_it_was_saved(tmp_path):
+    model = fitted(batch_size=32)
+    assert model.fingerprint() == fitted(batch_size=32).fingerprint()
+    model.save(tmp_path / "m.npz")
+    from firesteel.models import load_model
+
+    x = pictures(7, (8, 8, 1))
+    assert (load_model(tmp_path / "m.npz").predict(x) == model.predict(x)).all()
+
+
+@pytest.mark.parametrize(
+    "made, message",
+    [
+        (lambda: RandomTranslation(1.5, 0.1), "height_factor must be a number from -1 to 1, or two: it is the share"),
+        (lambda: RandomTranslation(0.1, "0.1"), "width_factor must be a number from -1 to 1, or two"),
+        (
+            lambda: RandomTranslation(0.1, 0.1, "mirror"),
+            "fill_mode must be one of 'reflect', 'wrap', 'constant', 'nearest'",
+        ),
+        (lambda: RandomTranslation(0.1, 0.1, seed=3), r"no argument 'seed': .* fit\(seed="),
+        (lambda: RandomRotation((0.1,)), "factor must be a number from -1 to 1, or two"),
+        (lambda: RandomRotation(0.1, interpolation="cubic"), "interpolation must be one of 'bilinear', 'nearest'"),
+        (lambda: RandomRotation(0.1, fill_value="a"), "fill_value must be a finite number"),
+        (lambda: RandomRotation(0.1, data_format="channels_first"), "channels are the last axis here"),
+        (lambda: RandomZoom(-1), "height_factor must be a number above -1 to 1, or two"),
+        (lambda: RandomZoom(None), "height_factor must be a number above -1 to 1, or two"),
+        (lambda: RandomShear(2), "x_factor must be a number from -1 to 1, or two"),
+        (lambda: RandomFlip("sideways"), "mode must be one of 'horizontal_and_vertical', 'horizontal', 'vertical'"),
+        *((lambda one=one: Network.chain((one,), 4), r"begin with Input\(\(28, 28, 1\)\)") for one in LAYERS),
+    ],
+)
+def test_what_a_layer_cannot_do_is_said(made, message):
+    with pytest.raises(ConfigError, match=message):
+        made()
+
+
+def test_every_layer_that_moves_pixels_is_here():
+    def below(kind):
+        return {kind, *(inner for one in kind.__subclasses__() for inner in below(one))}
+
+    assert {type(one) for one in LAYERS} == below(Warping) - {Warping, Warp}
