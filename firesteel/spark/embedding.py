@@ -1,5 +1,6 @@
 """Embeddings: what the hidden layers of a network make of a row, for a column of vectors."""
 
+from dataclasses import replace
 from itertools import accumulate
 
 from firesteel.core.centre import Centre
@@ -29,6 +30,21 @@ def hidden_of(network: Network, name: str | None) -> Network:
     if wanted != [ends[last + 1] - 1]:
         kept = (*kept, Node(Concatenate(), tuple(wanted), 1 + max(node.owner for node in kept)))
     return Network(kept, network.entries, network.dtype, network.sparse, Centre(network.centre.features))
+
+
+def rest_of(network: Network, hidden: Network) -> Network | None:
+    """Return the network that makes the outputs of a hidden layer those of the whole, from the other weights.
+
+    It is None where the outputs need more than that layer makes, or other weights too.
+    """
+    count, value = len(hidden.nodes), len(hidden.entries) - 1 + sum(node.layer.results for node in hidden.nodes)
+    later, owners = network.nodes[count:], {node.owner for node in hidden.nodes}
+    alone = all(node.owner not in owners and min(node.args) >= value for node in later)
+    if not (later and alone and hidden.nodes == network.nodes[:count]):
+        return None
+    known = {owner: at for at, owner in enumerate(dict.fromkeys(node.owner for node in later))}
+    nodes = [replace(one, args=tuple(at - value for at in one.args), owner=known[one.owner]) for one in later]
+    return Network(tuple(nodes), (hidden.shapes[-1],), network.dtype, centre=Centre((), network.centre.targets))
 
 
 def _called(network: Network, name: str, ends: list[int]) -> list[int]:

@@ -26,7 +26,7 @@ from firesteel.errors import ConfigError, DataError
 from firesteel.models import Model, Sequential
 from firesteel.spark import tables, worker
 from firesteel.spark.columns import Columns, NamedColumns
-from firesteel.spark.embedding import hidden_of
+from firesteel.spark.embedding import hidden_of, rest_of
 from firesteel.spark.failures import alive, session_of
 from firesteel.spark.frames import DIRECT, Frame, scoring
 from firesteel.spark.params import ClassifierParams, NetworkParams, check_ports, with_params
@@ -217,15 +217,16 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         with alive(session_of(dataset), f"{self.uid}: transform"):
             return super().transform(dataset, params)  # type: ignore[misc]
 
-    def _hidden(self, outputs: Column) -> tuple[Network | None, int, NewColumns]:
-        """Return the network that makes embeddings, how many numbers each has, and their column, if there is one."""
-        name = self._if_set("embeddingCol")
+    def _embedded(self, scores: worker.Outputs) -> tuple[worker.Outputs, int, NewColumns]:
+        """Return the scoring function, with embeddings if asked for; how many numbers they have; and their column."""
+        name, network = self._if_set("embeddingCol"), self.network.network
         if not name:
-            return None, 0, {}
-        hidden = hidden_of(self.network.network, self._if_set("embeddingLayer"))
+            return scores, 0, {}
+        hidden, outputs = hidden_of(network, self._if_set("embeddingLayer")), F.col(self._outputs)
         size = math.prod(hidden.shapes[-1])
         made = F.when(outputs.isNotNull(), array_to_vector(F.slice(outputs, 1, size)))
-        return hidden, size, {name: (made, {"ml_attr": {"num_attrs": size}})}
+        columns: NewColumns = {name: (made, {"ml_attr": {"num_attrs": size}})}
+        return replace(scores, hidden=hidden, rest=rest_of(network, hidden)), size, columns
 
     def _scored(self, table: NamedColumns, outputs: worker.Outputs, columns: NewColumns) -> DataFrame:
         """Return the dataset with these columns; nothing runs yet."""
@@ -373,7 +374,7 @@ class NeuralNetworkClassifierModel(
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         count, outputs = self.numClasses, F.col(self._outputs)
-        hidden, skip, embedding = self._hidden(outputs)
+        scores, skip, embedding = self._embedded(self._classes())
 
         def vector(part: Column) -> Column:
             return F.when(outputs.isNotNull(), array_to_vector(part))
@@ -391,7 +392,7 @@ class NeuralNetworkClassifierModel(
         table = NamedColumns(dataset)
         columns |= self._in_words(table) | embedding
         columns = {name: made for name, made in columns.items() if name}
-        return self._scored(table, replace(self._classes(), hidden=hidden), columns)
+        return self._scored(table, scores, columns)
 
     def _in_words(self, table: NamedColumns) -> NewColumns:
         """Return the predicted word, and the number of the label's where rows have one, if labels are words."""
@@ -429,8 +430,8 @@ class NeuralNetworkRegressorModel(NetworkModel[RegressionSummary], RegressionMod
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         outputs, count = F.col(self._outputs), self.network.network.outputs
-        hidden, skip, columns = self._hidden(outputs)
+        scores, skip, columns = self._embedded(self._numbers())
         made = F.slice(outputs, skip + 1, count) if skip else outputs
         if name := self.getOrDefault("predictionCol"):
             columns = {name: (F.element_at(outputs, skip + 1) if count == 1 else made, None)} | columns
-        return self._scored(NamedColumns(dataset), replace(self._numbers(), hidden=hidden), columns)
+        return self._scored(NamedColumns(dataset), scores, columns)

@@ -186,7 +186,7 @@ class Outputs:
     DataError, "skip" and "keep" give null.  With "nan" only rows of null give null, and NaN goes through the network.
     raw: how raw columns are read, which come as a struct; a row is invalid there where a category is none of
     training's, and "keep" scores it.  hidden: a network whose outputs stand before the others in each list, and whose
-    weights are the first ones of theta.
+    weights are the first ones of theta.  rest: what makes its outputs those of `network`, if it can.
     """
 
     network: Network
@@ -195,6 +195,7 @@ class Outputs:
     invalid: str = "nan"
     raw: RawColumns | None = None
     hidden: Network | None = None
+    rest: Network | None = None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         kinds = classes_of(self.network)
@@ -254,8 +255,12 @@ class Outputs:
             return steady(lambda: self.scored(x) if self.hidden is None else self._with_hidden(x, self.hidden))
 
     def _with_hidden(self, x: Features, hidden: Network) -> Array:
-        made = predict(hidden, self.theta[: hidden.layout.size], x, map)
-        return np.hstack([made.reshape(len(made), -1), self.scored(x)])
+        size = hidden.layout.size
+        made = predict(hidden, self.theta[:size], x, map)
+        made = made.reshape(len(made), -1)
+        if self.rest is None:
+            return np.hstack([made, self.scored(x)])
+        return np.hstack([made, replace(self, network=self.rest, theta=self.theta[size:]).scored(made)])
 
     def scored(self, x: Features) -> Array:
         """Return what `score` does, once BLAS has one thread."""

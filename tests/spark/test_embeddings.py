@@ -13,7 +13,7 @@ from firesteel.spark import (
     NeuralNetworkRegressor,
     NeuralNetworkRegressorModel,
 )
-from firesteel.spark.embedding import hidden_of
+from firesteel.spark.embedding import hidden_of, rest_of
 from firesteel.train.rounds import predict
 from tests.spark.conftest import EVERY_ROW
 from tests.spark.documents import ROOT, blocks
@@ -159,6 +159,21 @@ def test_what_cannot_be_is_refused_before_training(frame, given, message):
     with pytest.raises(Exception, match=message) as caught:
         stage.fit(frame)
     assert type(caught.value).__module__ == "firesteel.errors"
+
+
+@pytest.mark.parametrize(
+    "build, name, whole",
+    [(chain, "code", True), (pictures, "conv2d", True), (residual, "dense_1", False), (residual, "add", True)],
+)
+def test_the_rest_of_a_network_goes_on_from_the_embedding(build, name, whole):
+    model = compiled(build())
+    hidden = hidden_of(model.network, name)
+    rest = rest_of(model.network, hidden)
+    assert (rest is not None) == whole
+    if rest is not None:
+        here, there = np.split(model.theta, [hidden.layout.size])
+        found = predict(rest, there, predict(hidden, here, X, map).reshape(len(X), -1), map)
+        np.testing.assert_array_equal(found, model.predict(X))
 
 
 def test_of_a_layer_that_is_called_twice_both_outputs_stand_side_by_side():
