@@ -16,7 +16,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from firesteel.core.elsewhere import nearest
+from firesteel.core.types import Shape
 from firesteel.errors import ConfigError, DataError
+from firesteel.spark import pictures
 from firesteel.tables.joined import Joined
 
 ColumnNames = str | Sequence[str] | Joined
@@ -67,6 +69,7 @@ class Columns:
     positive: which word of the label is class 1.
     raw: whether features are columns of any type, of which a schema is learned.  kinds: of those whose type does not
     say it, as pairs.  zone: where days begin, for them.
+    shape: the height, width and channels of pictures, where layers say them.
     """
 
     features: str | tuple[str, ...] | Joined = "features"
@@ -82,6 +85,7 @@ class Columns:
     raw: bool = field(default=False, repr=False)
     kinds: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     zone: str | None = field(default=None, repr=False)
+    shape: Shape | None = field(default=None, compare=False, repr=False)
 
     def word(self, part: str) -> str:
         """Return what the user calls a part: an argument of `fit` and `pack`, or a stage's Param."""
@@ -226,11 +230,20 @@ class NamedColumns:
             )
         return column
 
-    def features(self, features: ColumnNames, dtype: str, role: str = "features=", kept: bool = False) -> Column:
+    def features(
+        self,
+        features: ColumnNames,
+        dtype: str,
+        role: str = "features=",
+        kept: bool = False,
+        shape: Shape | None = None,
+    ) -> Column:
         """Return the features as one column of lists or bytes, whatever they are stored as.
 
-        features: a column of vectors, arrays, bytes (one value each) or numbers; or a list of numeric columns.
+        features: a column of vectors, arrays, arrays of arrays, bytes (one value each), Spark's image structs or
+        numbers; or a list of numeric columns.
         kept: whether vectors stay as Spark keeps them, sparse ones without their zeros.
+        shape: the height, width and channels of pictures, where they are known.
         Raises DataError for any other column.
         """
         if isinstance(features, Joined):
@@ -241,7 +254,11 @@ class NamedColumns:
         if isinstance(kind, VectorUDT):
             return column if kept else F.when(column.isNotNull(), vector_to_array(column, dtype))
         if isinstance(kind, T.BinaryType):
-            return column
+            return pictures.plain(column, f"column {features!r}")
+        if pictures.is_image(kind):
+            return pictures.pixels(column, f"column {features!r}", shape)
+        if (levels := pictures.depth(kind)) > 1:
+            column, kind = pictures.flattened(column, levels, f"column {features!r}"), pictures.innermost(kind)
         if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType):
             decimal = kind.elementType.typeName().startswith("decimal")  # which NumPy does not know
             return column.cast("array<double>") if decimal else column
@@ -302,7 +319,9 @@ class NamedColumns:
 
     def width(self, names: str | tuple[str, ...], role: str) -> int | None:
         """Return how many numbers columns hold in a row, None where their rows decide it."""
-        if isinstance(names, str) and isinstance(self.one(names, role)[1], T.ArrayType | VectorUDT | T.BinaryType):
+        if isinstance(names, str) and isinstance(
+            self.one(names, role)[1], T.ArrayType | VectorUDT | T.BinaryType | T.StructType
+        ):
             return None
         return 1 if isinstance(names, str) else len(names)
 

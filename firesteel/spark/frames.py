@@ -29,7 +29,7 @@ from firesteel.core.network import Network
 from firesteel.core.types import Array, cached_property
 from firesteel.errors import DataError
 from firesteel.graphs.building import Ports, side_by_side
-from firesteel.spark import packing, tables, worker
+from firesteel.spark import packing, pictures, tables, worker
 from firesteel.spark.arrow import settle
 from firesteel.spark.columns import Columns, NamedColumns, check_name, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
@@ -131,7 +131,7 @@ class Frame:
                 if "timestamp" in kinds:
                     tables.check_zone(columns.zone)
             else:
-                parts["x"] = table.features(columns.features, "float64", word("features"))
+                parts["x"] = table.features(columns.features, "float64", word("features"), shape=columns.shape)
             self.label_kind = tables.label_kind(table, columns)
             text = self.label_kind == "text"
             self.labels: tuple[str, ...] | None = None
@@ -538,7 +538,8 @@ def predict(frame: DataFrame, network: Network, theta: Array, features: Any, por
                 f"the DataFrame has a column {clash[0]!r} already: drop or rename it before predicting",
                 code="data-column",
             )
-        x = table.features(features, worker.reads(network), kept=network.sparse and DIRECT)
+        kept, shape = network.sparse and DIRECT, pictures.shape_of(network)
+        x = table.features(features, worker.reads(network), kept=kept, shape=shape)
         ship(frame.sparkSession)
         if not several:
             return frame.select("*", scoring(outputs, kind)(x).alias("prediction"))

@@ -24,7 +24,7 @@ from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Model, Sequential
-from firesteel.spark import tables, worker
+from firesteel.spark import pictures, tables, worker
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.embedding import hidden_of, rest_of
 from firesteel.spark.failures import alive, session_of
@@ -241,7 +241,8 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         else:
             self._check_schema(table)
             few = (network.sparse or self._few) and DIRECT
-            given = [table.features(self._columns(), worker.reads(network), "featuresCol", few)]
+            shape = pictures.shape_of(network)
+            given = [table.features(self._columns(), worker.reads(network), "featuresCol", few, shape)]
         ship(dataset.sparkSession)
         scored = dataset.withColumn(self._outputs, scoring(outputs, "array<double>")(*given))
         if self.getOrDefault("handleInvalid") == "skip":

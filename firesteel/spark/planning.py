@@ -4,7 +4,7 @@
 `fitting.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from firesteel.core.layers import Dense, Dropout, Layer, Reshape, Table
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
+from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
 from firesteel.models import Model, model_from_config
 from firesteel.spark import tables
@@ -229,6 +230,7 @@ class PlannedStage(NetworkParams):
             stage=True,
             classes=self._classifies,
             positive=self._if_set("positiveLabel") if self._classifies else None,
+            shape=picture_shape(self._if_set("layers")),
         )
         names = self._raw(dataset, columns)
         if members > 1 and isinstance(dataset, Packed) and dataset.near is None:
@@ -326,3 +328,12 @@ def _automatic_text(said: str, history: History, plan: FitPlan) -> str:
 
 def wrong(name: str, value: Any, why: str) -> ConfigError:
     return ConfigError(f"{name}={value!r}: {why}", code="config-param")
+
+
+def picture_shape(given: Any) -> Shape | None:
+    """Return the shape of pictures that the Param `layers` says, if it says one."""
+    if isinstance(given, Mapping):
+        entries = given.get("network", given).get("entries")
+        return tuple(entries[0]) if entries else None
+    first = given[0] if isinstance(given, Sequence) and given else None
+    return tuple(first["shape"]) if isinstance(first, Mapping) and first.get("type") == "Input" else None
