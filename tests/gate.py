@@ -260,7 +260,8 @@ def layers() -> None:
         L.SeparableConv2D(4, 2), L.SpatialDropout2D(0.3), L.UpSampling2D(2, interpolation="bilinear"),
         L.ZeroPadding2D(), L.Cropping2D(((1, 0), (1, 1))), L.RandomBrightness(0.3, (-2, 2)),
         L.RandomContrast(0.3, (-2, 2)), L.RandomFlip(), L.RandomRotation(0.1), L.RandomShear(0.2, 0.1),
-        L.RandomTranslation(0.2, 0.1, "wrap"), L.RandomZoom(0.2, fill_mode="constant"))}  # fmt: skip
+        L.RandomTranslation(0.2, 0.1, "wrap"), L.RandomZoom(0.2, fill_mode="constant"),
+        L.RandomElasticTransform(value_range=(-9, 9)))}  # fmt: skip
     made |= {type(layer).__name__: (pictured((6, 2), layer), {}) for layer in (
         L.AveragePooling1D(3), L.Conv1D(5, 2, padding="causal"), L.GlobalAveragePooling1D(), L.GlobalMaxPooling1D(),
         L.MaxPooling1D(3, 1))}  # fmt: skip

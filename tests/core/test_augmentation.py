@@ -12,6 +12,7 @@ from firesteel.core.layers import (
     Flatten,
     Input,
     RandomBrightness,
+    RandomElasticTransform,
     RandomFlip,
     RandomRotation,
     RandomShear,
@@ -21,6 +22,7 @@ from firesteel.core.layers import (
     get,
 )
 from firesteel.core.layers.augmentation import Unchanged, Warp, Warping
+from firesteel.core.layers.recolouring import uniform
 from firesteel.core.layers.sampling import Sampling
 from firesteel.core.network import Network, Node
 from firesteel.core.seeds import stream_for
@@ -41,6 +43,7 @@ LAYERS = [
     RandomFlip(),
     RandomFlip("horizontal"),
     RandomFlip("vertical"),
+    RandomElasticTransform((1, 1), (0.5, 1), value_range=(-99, 99)),
 ]
 EVERY = [
     one if isinstance(one, RandomFlip) else replace(one, fill_mode=fill, interpolation=kind, fill_value=2.5)
@@ -81,12 +84,17 @@ def seen(picture, how, place):
     return sum(w * pixel(picture, how, i + di, j + dj) for w, (di, dj) in zip(weights, corners, strict=True))
 
 
-def slow(x, maps, how):
-    """What becomes of pictures, pixel by pixel."""
+def slow(x, maps, how, moved=None):
+    """What becomes of pictures, pixel by pixel; moved: how far below and to the right of itself a pixel is read."""
     y = np.empty_like(x)
     for n, i, j in np.ndindex(x.shape[:3]):
-        y[n, i, j] = seen(x[n], how, (maps[n] @ [j, i, 1])[:2])
+        down, right = (0, 0) if moved is None else moved[n, :, i, j].astype(float)
+        y[n, i, j] = seen(x[n], how, (maps[n] @ [j + right, i + down, 1])[:2])
     return y
+
+
+def bent(layer, rows, shape):
+    return layer.bent(STREAM, rows, *shape[:2]) if layer.bends else None
 
 
 def of(layer):
@@ -97,12 +105,13 @@ def of(layer):
 @pytest.mark.parametrize("shape", [(5, 4, 2), (1, 7, 1)], ids=repr)
 def test_each_picture_has_the_values_of_plain_loops(layer, shape):
     x = pictures(4, shape)
-    maps = layer.maps(STREAM, 4, *shape[:2])
-    np.testing.assert_allclose(layer.apply({}, x, rng=STREAM)[0], slow(x, maps, of(layer)), rtol=1e-9, atol=1e-9)
+    maps, moved = layer.maps(STREAM, 4, *shape[:2]), bent(layer, 4, shape)
+    expected = slow(x, maps, of(layer), moved)
+    np.testing.assert_allclose(layer.apply({}, x, rng=STREAM)[0], expected, rtol=1e-9, atol=1e-9)
     near = layer.apply({}, x.astype(np.float32), rng=STREAM)[0]
     assert near.dtype == np.float32 and near.flags.c_contiguous
     if of(layer).interpolation == "bilinear":
-        np.testing.assert_allclose(near, slow(x, maps, of(layer)), atol=2e-4)
+        np.testing.assert_allclose(near, expected, atol=2e-4)
 
 
 @EVERY_LAYER
@@ -294,6 +303,52 @@ def test_directions_are_those_of_keras():
     assert RandomZoom((-0.5, -0.5), fill_mode="constant").apply({}, ones, rng=STREAM)[0].sum() == pytest.approx(36)
 
 
+def smoothed(noise, deviation):
+    """Noise of one picture and axis, smoothed as images are, with zeros around, by its definition."""
+    half = int(6 * deviation) // 2
+    offsets = range(-half, half + 1)
+    weights = {(a, b): math.exp(-(a * a + b * b) / (2 * deviation**2)) for a in offsets for b in offsets}
+    found, (height, width) = np.zeros(noise.shape), noise.shape
+    for i, j in np.ndindex(noise.shape):
+        for (a, b), weight in weights.items():
+            if 0 <= i + a < height and 0 <= j + b < width:
+                found[i, j] += weight / sum(weights.values()) * noise[i + a, j + b]
+    return found
+
+
+def test_places_are_bent_by_smooth_noise():
+    layer, (rows, height, width) = RandomElasticTransform((0.3, 0.9), (0.2, 1.0)), (8, 30, 26)
+    chance, threshold, scale = uniform(STREAM, rows, (0.3, 0.9), (0.0, 1.0), (0.2, 1.0))
+    noise = STREAM.inside("noise", 0).normal((rows, 2, height, width))
+    moved = layer.bent(STREAM, rows, height, width)
+    assert 0 < (threshold < chance).sum() < rows
+    for n in range(rows):
+        deviation, strength = scale[n] * width / 20, scale[n] * height / 10 * (threshold[n] < chance[n])
+        for axis in range(2):
+            expected = strength * deviation * smoothed(noise[n, axis], deviation)
+            np.testing.assert_allclose(moved[n, axis], expected, atol=1e-5)
+
+
+def test_how_far_places_are_bent_is_what_keras_does():
+    """With scale 1 on 28 x 28, noise of 1.4 pixels is smoothed by 1.4, to 1.4 / (2 sqrt(pi) 1.4), and times 2.8."""
+    inner = RandomElasticTransform((1, 1), (1, 1)).bent(STREAM, 300, 28, 28)[:, :, 5:-5, 5:-5]
+    assert inner.std() == pytest.approx(2.8 / (2 * math.pi**0.5), rel=0.02) and abs(inner.mean()) < 0.01
+    shares = [
+        (RandomElasticTransform(f).bent(STREAM, 4000, 4, 4).any(axis=(1, 2, 3))).mean() for f in (1, 0.2, (1, 1))
+    ]
+    np.testing.assert_allclose(shares, [0.5, 0.1, 1.0], atol=0.03)
+
+
+def test_a_bent_picture_stays_in_the_range_of_values():
+    layer, x = RandomElasticTransform((1, 1), value_range=(2, 7)), pictures()
+    y, pull = layer.apply({}, x, rng=STREAM)
+    free, whole = replace(layer, value_range=(-99, 99)).apply({}, x, rng=STREAM)
+    np.testing.assert_array_equal(y, free.clip(2, 7))
+    assert y.min() == 2 and y.max() == 7
+    d = np.cos(y)
+    np.testing.assert_array_equal(pull(d.copy(), {}, True), whole(d * (y == free), {}, True))
+
+
 # Layers in a row
 
 
@@ -307,6 +362,7 @@ def kinds(network):
 
 
 MOVE, TURN, ZOOM, SHEAR, FLIP = LAYERS[0], LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
+BEND = LAYERS[-1]
 ROWS = [
     ([MOVE], [type(MOVE)]),
     ([MOVE, TURN], [(RandomTranslation, RandomRotation), Unchanged]),
@@ -343,13 +399,17 @@ def test_layers_whose_pictures_others_read_stay_apart():
 
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_is_one_interpolation_at_the_places_that_follow_one_another(fill, kind):
-    layers = [replace(one, fill_mode=fill, interpolation=kind) for one in (TURN, MOVE, ZOOM, SHEAR)] + [FLIP]
+@pytest.mark.parametrize("last", [[FLIP], [BEND]], ids=repr)
+def test_a_row_is_one_interpolation_at_the_places_that_follow_one_another(fill, kind, last):
+    layers = [replace(one, fill_mode=fill, interpolation=kind) for one in (TURN, MOVE, ZOOM, SHEAR)]
+    layers += [one if one is FLIP else replace(one, fill_mode=fill, interpolation=kind) for one in last]
     warp, x = planned(layers, (6, 5, 2)).parts[0], pictures(3, (6, 5, 2))
-    own = [layer.maps(STREAM.inside("warp", n), 3, 6, 5) for n, layer in enumerate(layers)]
+    streams = [STREAM.inside("warp", n) for n in range(len(layers))]
+    own = [layer.maps(stream, 3, 6, 5) for layer, stream in zip(layers, streams, strict=True)]
+    moved = layers[-1].bent(streams[-1], 3, 6, 5) if layers[-1].bends else np.zeros((3, 2, 6, 5))
     expected = np.empty_like(x)
     for n, i, j in np.ndindex(3, 6, 5):
-        place = [j, i, 1]
+        place = [j + float(moved[n, 1, i, j]), i + float(moved[n, 0, i, j]), 1]
         for maps in reversed(own):  # from the last layer's output back to the first one's input
             place = maps[n] @ place
         expected[n, i, j] = seen(x[n], layers[0].sampling, place[:2])
@@ -374,7 +434,8 @@ def test_descriptions_say_nothing_of_rows():
 def fitted(**more):
     layers = [
         Input((8, 8, 1)), RandomRotation(0.1, "constant"), RandomTranslation(0.1, 0.1, "constant"), RandomFlip(),
-        Conv2D(3, 3, activation="relu"), RandomZoom(0.2), Flatten(), Dense(2, "softmax"),
+        Conv2D(3, 3, activation="relu"), RandomZoom(0.2), RandomElasticTransform(value_range=(-9, 9)),
+        Flatten(), Dense(2, "softmax"),
     ]  # fmt: skip
     model = Sequential(layers)
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -409,6 +470,12 @@ def test_a_fit_has_the_same_weights_every_time_and_predicts_what_it_did_before_i
         (lambda: RandomZoom(-1), "height_factor must be a number above -1 to 1, or two"),
         (lambda: RandomZoom(None), "height_factor must be a number above -1 to 1, or two"),
         (lambda: RandomShear(2), "x_factor must be a number from -1 to 1, or two"),
+        (lambda: RandomElasticTransform(2), "factor must be a number from 0 to 1, or two: it is the probability"),
+        (lambda: RandomElasticTransform(scale=(-1, 1)), "scale must be a number from 0 to 1, or two"),
+        (
+            lambda: RandomElasticTransform(value_range=(1, 0)),
+            "value_range must be two numbers, the smaller one first",
+        ),
         (lambda: RandomFlip("sideways"), "mode must be one of 'horizontal_and_vertical', 'horizontal', 'vertical'"),
         *((lambda one=one: Network.chain((one,), 4), r"begin with Input\(\(28, 28, 1\)\)") for one in LAYERS),
     ],

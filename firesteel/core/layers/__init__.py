@@ -3,7 +3,14 @@
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
 from firesteel.core.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from firesteel.core.layers.augmentation import RandomFlip, RandomRotation, RandomShear, RandomTranslation, RandomZoom
+from firesteel.core.layers.augmentation import (
+    RandomElasticTransform,
+    RandomFlip,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
 from firesteel.core.layers.convolution import Conv1D, Conv2D
 from firesteel.core.layers.dense import Dense
 from firesteel.core.layers.depthwise import DepthwiseConv2D, SeparableConv2D
@@ -90,6 +97,7 @@ __all__ = [
     "PiecewiseLinear",
     "RandomBrightness",
     "RandomContrast",
+    "RandomElasticTransform",
     "RandomFlip",
     "RandomRotation",
     "RandomShear",
@@ -153,6 +161,7 @@ LAYERS: dict[str, Spec] = {
         PReLU(),
         RandomBrightness(0.2),
         RandomContrast(0.2),
+        RandomElasticTransform(),
         RandomFlip(),
         RandomRotation(0.1),
         RandomShear(),

@@ -7,13 +7,13 @@ Maps of layers in a row are multiplied, so that a picture is interpolated once (
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers import windows
-from firesteel.core.layers.recolouring import two_numbers, uniform
+from firesteel.core.layers.recolouring import two_numbers, uniform, value_range, within
 from firesteel.core.layers.regularization import _Drawn
 from firesteel.core.layers.sampling import Sampling, pieces
 from firesteel.core.layers.windows import channels_last, check_axes
@@ -21,6 +21,7 @@ from firesteel.core.spec import number, word
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 
 __all__ = [
+    "RandomElasticTransform",
     "RandomFlip",
     "RandomRotation",
     "RandomShear",
@@ -34,6 +35,9 @@ __all__ = [
 
 class Warping(_Drawn):
     """Base of layers that change where the pixels of a picture are."""
+
+    bends: ClassVar[bool] = False
+    """Whether pixels are moved one by one, too, as `bent` says."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_axes(type(self).__name__, inputs[0])
@@ -62,22 +66,26 @@ def warped(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tu
         maps = np.matmul(maps, layer.maps(stream, n, height, width))
     maps, how = maps.astype(x.dtype), next((one.sampling for one in layers if one.sampling), Sampling())
     down, right = np.arange(height, dtype=x.dtype)[:, None], np.arange(width, dtype=x.dtype)
+    last: Any = layers[-1]
+    moved = last.bent(streams[-1], n, height, width).astype(x.dtype) if last.bends else None
 
     def places(piece: slice) -> list[Array]:
         """Return where the pixels of a piece of the outputs lie in its inputs: rows and columns."""
+        i, j = (down, right) if moved is None else (down + moved[piece, 0], right + moved[piece, 1])
         found = []
         for a, b, c in (maps[piece, at, :, None, None].swapaxes(0, 1) for at in (1, 0)):
-            found.append((b * down + c) + a * right)
+            found.append((b * i + c) + a * j)
         return found
 
     y = np.empty_like(x, order="C")
     for piece in pieces(n, height * width):
         y[piece] = how.read(x[piece], *places(piece))
+    inside = within(y, last.value_range) if last.bends else None
 
     def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
         if not wants_x:
             return None
-        d = np.empty_like(y)
+        d, d_y = np.empty_like(y), d_y if inside is None else d_y * inside
         for piece in pieces(n, height * width):
             d[piece] = how.pull(d_y[piece], x[piece].shape, *places(piece))
         return d
@@ -106,14 +114,15 @@ class Unchanged(Layer):
 def composed(plan: list[Any]) -> None:
     """Put one `Warp` into the plan of a network for layers in a row that move pixels alike.
 
-    The first of them does the work of all, and the others pass it on: values and parts stay what they were.
+    The first of them does the work of all, and the others pass it on: values and parts stay what they were.  A
+    `RandomElasticTransform` is the last of a row, for what is behind it would have to be read between its places.
     """
     readers = [read for part in plan for read in part.reads]
     at = 0
     while at < len(plan):
         row = [plan[at].layer] if isinstance(plan[at].layer, Warping) else []
         end = at + 1
-        while row and end < len(plan) and isinstance(plan[end].layer, Warping):
+        while row and end < len(plan) and isinstance(plan[end].layer, Warping) and not row[-1].bends:
             reads, made = plan[end].reads, plan[end - 1].makes[0]
             ways = {one.sampling for one in (*row, plan[end].layer)} - {None}
             if reads != (made,) or readers.count(made) > 1 or len(ways) > 1:
@@ -310,3 +319,58 @@ class RandomFlip(Warping):
         x = sign if self.mode != "vertical" else np.ones(rows)
         y = sign if self.mode != "horizontal" else np.ones(rows)
         return turned(rows, x, 0, (1 - x) / 2 * (width - 1), 0, y, (1 - y) / 2 * (height - 1))
+
+
+class RandomElasticTransform(Warping):
+    """Bends pictures at random, as if they were drawn on rubber, while training; in use y = x.
+
+    In training y(q) = x(q + D(q)), clipped, where D = a G(n) at each pixel q: noise n from N(0, s^2) for both axes,
+    smoothed by a Gaussian G of standard deviation s, with zeros around.  s = scale min(H, W) / 20 and
+    a = scale max(H, W) / 10.
+
+    Args:
+        factor: (low, high), from 0 to 1, of which the probability is drawn that a picture is bent; one number f is
+            (0, f), as in Keras, so that 1 bends half of them and (1, 1) all.
+        scale: (low, high), from 0 to 1, of which the strength is drawn for each picture; one number f is (0, f).
+            (Keras 3.15 draws it once for a batch.)
+        interpolation, fill_mode, fill_value, data_format: As in `RandomTranslation`.
+        value_range: The smallest and the largest value of a pixel, to which y is clipped.
+
+    Raises:
+        ConfigError: As `RandomTranslation` does.
+
+    >>> RandomElasticTransform((1, 1), 0.5).scale
+    (0.0, 0.5)
+
+    Source: Simard, Steinkraus and Platt 2003, section 2.
+    """
+
+    bends = True
+
+    factor: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="it is the probability to be bent")
+    scale: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="it is the strength")
+    interpolation: str = word(*KINDS)
+    fill_mode: str = word(*FILLS)
+    fill_value: float = fill_value()
+    value_range: Any = value_range()
+    data_format: str | None = channels_last()
+
+    def maps(self, rng: Stream, rows: int, height: int, width: int) -> Array:
+        return turned(rows, 1, 0, 0, 0, 1, 0)
+
+    def bent(self, rng: Stream, rows: int, height: int, width: int) -> Array:
+        """Return how far below and to the right of itself each pixel is read, (rows, 2, H, W), float32."""
+        chance, threshold, scale = uniform(rng, rows, self.factor, (0.0, 1.0), self.scale)
+        deviation = scale * (0.05 * min(height, width))
+        far = np.arange(max(height, width))
+        weights = np.exp(-0.5 * (far / np.maximum(deviation, 1e-9)[:, None]) ** 2)
+        weights[far > (6 * deviation[:, None]).astype(int) // 2] = 0  # in windows of 6 deviations, an odd number
+        weights /= (2 * np.add.reduce(weights, axis=1) - weights[:, 0])[:, None]
+        strength = np.where(threshold < chance, deviation * scale * (0.1 * max(height, width)), 0.0)
+        noise = rng.inside("noise", 0).normal((rows, 2, height, width))
+        down, right = (
+            weights[:, None, np.abs(np.subtract.outer(far[:side], far[:side]))] for side in (height, width)
+        )
+        down = (down * strength[:, None, None, None]).astype(np.float32)
+        found: Array = np.matmul(np.matmul(down, noise), right.astype(np.float32))
+        return found

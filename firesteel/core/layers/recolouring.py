@@ -12,7 +12,7 @@ from firesteel.core.spec import finite
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["RandomBrightness", "RandomContrast", "uniform"]
+__all__ = ["RandomBrightness", "RandomContrast", "two_numbers", "uniform", "value_range", "within"]
 
 
 def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
@@ -60,18 +60,19 @@ def value_range() -> Any:
 
 
 class _Recoloured(_Drawn):
-    """What layers that change the values of pixels have in common: they keep to the range that is allowed."""
+    """Base of layers that change the values of pixels."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_axes(type(self).__name__, inputs[0])
         return inputs[0]
 
-    def within(self, z: Array, bounds: tuple[float, float]) -> Array:
-        """Clip z where it lies, and return which of its numbers were in the range: 1, or 0."""
-        low, high = (z.dtype.type(bound) for bound in bounds)
-        inside = ((z >= low) & (z <= high)).astype(z.dtype)
-        np.clip(z, low, high, out=z)
-        return inside
+
+def within(z: Array, bounds: tuple[float, float]) -> Array:
+    """Clip z where it lies, and return which of its numbers were in the range: 1, or 0."""
+    low, high = (z.dtype.type(bound) for bound in bounds)
+    inside = ((z >= low) & (z <= high)).astype(z.dtype)
+    np.clip(z, low, high, out=z)
+    return inside
 
 
 class RandomContrast(_Recoloured):
@@ -106,7 +107,7 @@ class RandomContrast(_Recoloured):
         z = x - mean
         z *= f
         z += mean
-        inside = self.within(z, self.value_range)
+        inside = within(z, self.value_range)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             d = d_y * inside
@@ -153,5 +154,5 @@ class RandomBrightness(_Recoloured):
         spread = self.value_range[1] - self.value_range[0]
         lower, upper = sorted(self.factor)
         z = x + uniform(rng, len(x), (lower * spread, upper * spread))[0, :, None, None, None].astype(x.dtype)
-        inside = self.within(z, self.value_range)
+        inside = within(z, self.value_range)
         return z, lambda d_y, g, wants_x: d_y * inside
