@@ -53,12 +53,12 @@ class TransposedConvolve(Sliding):
         made, pads = [], []
         for axis, side in enumerate(shape[:2]):
             stride, span = self.strides[axis], (self.kernel[axis] - 1) * self.dilation[axis] + 1
+            whole = (side - 1) * stride + span
             if self.output_padding is not None:
-                around = 2 * (span // 2) if self.padding == "same" else 0
-                size = (side - 1) * stride + span - around + self.output_padding[axis]
+                size = whole + self.output_padding[axis] - (2 * (span // 2) if self.padding == "same" else 0)
             else:
-                around = max(span - stride, 0) if self.padding == "same" else 0
-                size = side * stride + (max(span - stride, 0) if self.padding == "valid" else 0)
+                size = side * stride if self.padding == "same" else side * stride + max(span - stride, 0)
+            around = max(whole - size, 0)
             made.append(size)
             pads.append((around // 2, around - around // 2))
         if min(made) < 1:
