@@ -21,6 +21,11 @@ from firesteel.core.layers import (
     Input,
     MaxPooling2D,
     Normalization,
+    RandomContrast,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
     ReLU,
     Rescaling,
     Reshape,
@@ -234,15 +239,17 @@ def tables(end):
 def pictures(end):
     """Small pictures: convolution with all that goes with it, whose batches are learned from in pieces."""
     nodes = _nodes(
-        (Conv2D(6, 2, padding="same", use_bias=False), (0,), 0),
-        (BatchNormalization(0.9), (1,), 1),
-        (ReLU(), (2,), 2),
-        (SpatialDropout2D(0.2), (3,), 3),
-        (MaxPooling2D((2, 1)), (4,), 4),
-        (DepthwiseConv2D((1, 2), activation="tanh"), (5,), 5),
-        (Reshape((-1,)), (6,), 6),
-        (BatchNormalization(), (7,), 7),
-        (end, (8,), 8),
+        (RandomRotation(0.1), (0,), 0),
+        (RandomTranslation(0.2, 0.2), (1,), 1),
+        (Conv2D(6, 2, padding="same", use_bias=False), (2,), 2),
+        (BatchNormalization(0.9), (3,), 3),
+        (ReLU(), (4,), 4),
+        (SpatialDropout2D(0.2), (5,), 5),
+        (MaxPooling2D((2, 1)), (6,), 6),
+        (DepthwiseConv2D((1, 2), activation="tanh"), (7,), 7),
+        (Reshape((-1,)), (8,), 8),
+        (BatchNormalization(), (9,), 9),
+        (end, (10,), 10),
     )
     return nodes, ((4, 2, 1),)
 
@@ -315,6 +322,7 @@ def seen():
     """Both inputs as a small picture, for convolution behind one another and a pooling of all pixels."""
     a, b = _entered()
     picture = Reshape((4, 2, 1))(Concatenate()([a, b]))
+    picture = RandomContrast(0.3)(RandomFlip("vertical")(RandomZoom(0.2)(picture)))
     first = MaxPooling2D((2, 1))(ReLU()(BatchNormalization()(Conv2D(8, 2, padding="same")(picture))))
     second = SpatialDropout2D(0.2)(Conv2D(6, 2, padding="same", activation="relu")(first))
     return Model([a, b], Dense(3, "softmax", name="kind")(GlobalAveragePooling2D()(second + Conv2D(6, 1)(first))))

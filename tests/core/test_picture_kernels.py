@@ -1,5 +1,9 @@
 """Compiled convolution, pooling and normalisation of pictures have the bits of the layers that they stand for."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -154,6 +158,38 @@ def test_a_fit_of_pictures_has_the_same_bits_without_compiled_code(name, dtype, 
     assert fit().theta.tobytes() == one.theta.tobytes() and not compiling.RUNS
     monkeypatch.setattr(compiling, "ON", True)
     assert compiled_parts(one.network, len(one.network.plan))
+
+
+CORES = """
+import os, sys
+os.sched_setaffinity(0, set(list(os.sched_getaffinity(0))[:int(sys.argv[1])]))
+import numpy as np
+from firesteel.layers import *
+from firesteel.models import Sequential
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(300, 28, 28, 1)), rng.integers(0, 3, 300)
+model = Sequential([
+    Input((28, 28, 1)), RandomRotation(0.1), RandomTranslation(0.1, 0.1), Conv2D(16, 5, use_bias=False),
+    BatchNormalization(), ReLU(), MaxPooling2D(), Conv2D(24, 3, activation="relu"), BatchNormalization(),
+    Dropout(0.2), Flatten(), Dense(3, "softmax"),
+])
+model.compile("adam", "sparse_categorical_crossentropy")
+model.fit(x, y, batch_size=128, epochs=2, verbose=0, seed=3)
+print(model.fingerprint())
+"""
+
+
+def test_one_core_and_several_have_the_same_bits_with_and_without_compiled_code():
+    def fingerprint(cores, **more):
+        command, given = [sys.executable, "-c", CORES, cores], os.environ | more
+        done = subprocess.run(command, capture_output=True, text=True, env=given)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    expected = fingerprint("1")
+    assert len(expected) == 64
+    assert fingerprint("2") == expected
+    assert fingerprint("2", NUMBA_DISABLE_JIT="1") == expected
 
 
 def test_what_two_layers_read_is_not_made_in_one():
