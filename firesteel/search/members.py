@@ -107,7 +107,7 @@ def averaged(members: Sequence[Model]) -> Model:
         last.append(len(nodes))
     mean = np.mean(centres, axis=0)
     nodes.append(Node(Average(np.ravel(centres) if mean.any() else None), tuple(last), len(nodes)))  # type: ignore[arg-type]
-    for layer in _ends(ends.pop()):
+    for layer in endings(ends.pop()):
         nodes.append(Node(layer, (len(nodes),), len(nodes)))
     centre = Centre(first.centre.features, tuple(mean.tolist()) if mean.any() else ())
     together = Model(Network(tuple(nodes), first.entries, first.dtype, centre=centre))
@@ -131,7 +131,7 @@ def _moved(layer: Layer, features: tuple[float, ...]) -> Layer:
     return layer
 
 
-def _ends(kind: type) -> list[Layer]:
+def endings(kind: type) -> list[Layer]:
     """Return what makes averaged probabilities the outputs of their last layer again, as a loss takes them."""
     if kind is Softmax:
         return [Logarithm(), Activation("softmax")]
@@ -148,7 +148,7 @@ def _joined(nodes: Sequence[Node]) -> int | None:
     behind = [node.layer for node in nodes[at + 1 :]]
     ordered = all(start < end for start, end in zip(starts, nodes[at].args, strict=True))
     joined = ordered and nodes[at].args[-1] == at and chains == list(nodes[:at])
-    return at if joined and behind in ([], _ends(Softmax), _ends(Sigmoid)) else None
+    return at if joined and behind in ([], endings(Softmax), endings(Sigmoid)) else None
 
 
 def members_of(model: Model) -> list[Model]:

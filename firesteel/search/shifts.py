@@ -1,0 +1,57 @@
+"""A model that looks at each picture five times: as it is, and moved by a few pixels to each side.
+
+It is a network too, of five branches with the same weights, so that it is scored, saved and put on executors as any
+other.
+"""
+
+import math
+
+from firesteel._model import Model
+from firesteel.core.centre import UNCENTRED
+from firesteel.core.layers import Average, Cropping2D, Input, Reshape, ZeroPadding2D
+from firesteel.core.layers.calling import Tensor
+from firesteel.core.spec import whole
+from firesteel.core.types import Shape
+from firesteel.errors import ConfigError
+from firesteel.search.members import endings
+
+
+def averaged_over_shifts(model: Model, pixels: int) -> Model:
+    """Return the model; `firesteel.utils.averaged_over_shifts` has the arguments."""
+    row, picture, by = model.network.entries[0], picture_of(model), whole(pixels)
+    if by is None or not 0 < by < min(picture[:2]):
+        raise ConfigError(
+            f"pixels={pixels!r}: it must be an integer of at least 1, and below the sides of a picture, {picture}",
+            code="config-value",
+        )
+    start = Input(picture)
+    around, seen = ZeroPadding2D(by)(start), [start]
+    for down, right in ((by, 0), (-by, 0), (0, by), (0, -by)):
+        seen.append(Cropping2D(((by - down, by + down), (by - right, by + right)))(around))
+    outputs = [model(one if row == picture else Reshape(row)(one)) for one in seen]
+    if not isinstance(outputs[0], Tensor):
+        raise ConfigError("averages over shifts are for models of one output", code="config-outputs")
+    end = Average()(outputs)
+    for layer in endings(type(model.network.parts[-1])):
+        end = layer(end)
+    together = Model(start, end, dtype=model.network.dtype)
+    if (how := model.get_compile_config()) is not None:
+        together.compile(how["optimizer"], how["loss"], how["metrics"])
+    return together
+
+
+def picture_of(model: Model) -> Shape:
+    """Return the shape (H, W, C) of the pictures that a model takes.  Raises ConfigError where they are none."""
+    network = model.network
+    first, row = network.layers[0], network.entries[0]
+    named = getattr(first, "shape" if isinstance(first, Input) else "input_shape", None)
+    known: Shape = row if len(row) > 1 else named or ()
+    picture = (*known, 1) if len(known) == 2 else known
+    fits = len(picture) == 3 and math.prod(picture) == math.prod(row)
+    if len(network.entries) > 1 or network.centre != UNCENTRED or not fits:
+        raise ConfigError(
+            f"averages over shifts are for models of one picture, and {model.name!r} takes {network.entries}: begin "
+            "with Input((28, 28, 1)), as in Sequential([Input((28, 28, 1)), ...])",
+            code="config-shape",
+        )
+    return picture
