@@ -26,7 +26,7 @@ from firesteel.core.layers import (
 from firesteel.core.layers.activation import Relu, Sigmoid, Softmax, Tanh
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.preprocessing import Standardize
-from firesteel.core.losses import Crossentropy
+from firesteel.core.loss import Crossentropy
 from firesteel.core.network import Network, Objective
 from firesteel.core.types import Array
 from firesteel.tables.moments import Moments

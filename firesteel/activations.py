@@ -14,7 +14,7 @@ import numpy as np
 from firesteel.core.elsewhere import check_arguments
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS, LogSoftmax, ReLU, Softmax, activation
-from firesteel.core.losses import floats
+from firesteel.core.loss import floats
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 

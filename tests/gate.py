@@ -311,7 +311,14 @@ def losses() -> None:
     how: dict[str, dict[str, Any]] = {
         "bce": {"y": chances, "last": "sigmoid"},
         "binary_crossentropy": {"y": lambda: (chances() > 0.5) * 1.0, "last": "sigmoid"},
+        "binary_focal_crossentropy": {"y": chances, "last": "sigmoid"},
         "categorical_crossentropy": {"y": one_hot, "last": "softmax", "out": 5},
+        "categorical_focal_crossentropy": {"y": one_hot, "last": "softmax", "out": 5},
+        "categorical_generalized_cross_entropy": {
+            "y": lambda: classes(rows(203, 12), 5),
+            "last": "softmax",
+            "out": 5,
+        },
         "categorical_hinge": {"y": one_hot, "out": 5},
         "hinge": {"y": signs},
         "kl_divergence": {"y": shares, "last": "softmax", "out": 5},

@@ -47,6 +47,8 @@ LIMITS = {"core": 900, "train": 2500, "fast": 700, "graphs": 1100, "face": 1300,
 CATALOGUES = [
     *["core.constraints", "core.elsewhere", "core.initializers"],
     *[
+        "core.focal",
+        "core.loss",
         "core.losses",
         "core.measuring",
         "core.metrics",

@@ -17,6 +17,7 @@ from firesteel.cli.rows import TABLES, Ask, ask, has_test
 from firesteel.cli.task import Labels, LearningTask, decide
 from firesteel.core import layers, losses, metrics, optimizers
 from firesteel.core.elsewhere import unknown
+from firesteel.core.loss import exclusive
 from firesteel.datasets.sets import SETS
 from firesteel.errors import ConfigError, StoreError
 from firesteel.layers import Dense, Dropout, Layer, Normalization, Rescaling, Table
@@ -166,7 +167,7 @@ class Trained:
             or (loss.targets == "unit" and outputs == 1)
         ):
             return "classification"
-        return "multilabel" if loss.targets == "unit" and not losses.exclusive(loss, outputs) else "regression"
+        return "multilabel" if loss.targets == "unit" and not exclusive(loss, outputs) else "regression"
 
     @property
     def names(self) -> tuple[str, ...] | None:

@@ -22,7 +22,7 @@ from firesteel.cli.network import Trained, scoring, trained
 from firesteel.cli.parts import Framed, labels, part, read
 from firesteel.cli.rows import TABLES, FileRows, parquet
 from firesteel.cli.words import count, of_columns
-from firesteel.core.losses import Loss, middle
+from firesteel.core.loss import Loss, middle
 from firesteel.datasets import write_csv
 from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import ConfigError, without_secrets

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core import losses
+from firesteel.core.loss import paired
 from firesteel.core.spec import finite, word
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
@@ -102,7 +103,7 @@ class Accumulated:
         >>> metric.update_state([0, 1, 1], [0.2, 0.9, 0.4]); metric.update_state([0], [0.8]); metric.result()
         0.5
         """
-        p, y, w = losses.paired(y_true, y_pred, sample_weight)
+        p, y, w = paired(y_true, y_pred, sample_weight)
         outputs, *before = vars(self).get("_seen", (p.shape[1],))
         if outputs != p.shape[1]:
             raise DataError(f"there were {outputs} outputs before: call reset_state first", code="data-shape")

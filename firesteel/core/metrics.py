@@ -19,7 +19,7 @@ import numpy.typing as npt
 from firesteel.core import losses
 from firesteel.core.elsewhere import meant
 from firesteel.core.layers.activation import log_softmax, softplus
-from firesteel.core.losses import LOSSES, Crossentropy, Loss, exclusive, middle, on_logits
+from firesteel.core.loss import Crossentropy, Loss, exclusive, middle, on_logits
 from firesteel.core.measuring import DTYPE, NAME, Accumulated, Value, labels, logit, numbered, predicted, thresholds
 from firesteel.core.spec import Spec, choice, flag, integer, later, number, optional, resolver, word
 from firesteel.core.types import Array
@@ -756,7 +756,7 @@ METRICS: dict[str, Spec] = {
     "true_positives": TruePositives(),
 }
 """What users type; the first name of a kind is what it is called in a history."""
-METRICS |= {name: MeanLoss(losses.get(name)) for name in LOSSES if name not in METRICS}
+METRICS |= {name: MeanLoss(losses.get(name)) for name in losses.LOSSES if name not in METRICS}
 
 
 class _resolver(resolver):  # noqa: N801  (used as a function)
@@ -779,7 +779,7 @@ def name_of(metric: Metric) -> str:
     """
     if metric.name is not None:
         return metric.name
-    of, known = (metric.loss, LOSSES) if isinstance(metric, MeanLoss) else (metric, METRICS)
+    of, known = (metric.loss, losses.LOSSES) if isinstance(metric, MeanLoss) else (metric, METRICS)
     names = (name for name, one in known.items() if type(one) is type(of))
     return next(names, re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(of).__name__).lower())
 

@@ -15,7 +15,7 @@ from firesteel.core.centre import less
 from firesteel.core.layers.activation import Rectifier, Sigmoid, logistic
 from firesteel.core.layers.dense import Linear
 from firesteel.core.layers.embedding import Embedding
-from firesteel.core.losses import Loss, middle, on_logits
+from firesteel.core.loss import Loss, middle, on_logits
 from firesteel.core.measuring import numbered
 from firesteel.core.metrics import R2Score
 from firesteel.core.network import Network, Objective, alone

@@ -14,7 +14,8 @@ from firesteel.core import losses
 from firesteel.core.centre import less
 from firesteel.core.layers import Dense, Layer, Normalization, Table
 from firesteel.core.layout import read_only
-from firesteel.core.losses import Loss, Standardized, middle
+from firesteel.core.loss import Loss, middle
+from firesteel.core.losses import Standardized
 from firesteel.core.metrics import BinaryAccuracy, Metric, R2Score, suited
 from firesteel.core.network import Network, Objective
 from firesteel.core.optimizers import LBFGS

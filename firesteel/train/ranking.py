@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.layers.activation import log_softmax
-from firesteel.core.losses import exclusive, on_logits
+from firesteel.core.loss import exclusive, on_logits
 from firesteel.core.measuring import labels
 from firesteel.core.network import Objective
 from firesteel.core.types import Array, Run, Views

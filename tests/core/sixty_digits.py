@@ -18,7 +18,10 @@ from firesteel.core.losses import (
     EPSILON,
     LOSSES,
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
     Huber,
     Quantile,
     SparseCategoricalCrossentropy,
@@ -233,6 +236,17 @@ def binary(loss, z, y, least):
     ]
 
 
+def binary_focal(loss, z, y, least):
+    share = mpf(loss.label_smoothing)
+    yes, no = (part * (1 - share) + share / 2 for part in (y, 1 - y))
+    p, rest = sigmoid(z), sigmoid(-z)
+    cost, lack = yes * softplus(-z) + no * softplus(z), yes * rest + no * p
+    alpha = mpf(loss.alpha)
+    weight = lack ** mpf(loss.gamma) * (yes * alpha + no * (1 - alpha) if loss.apply_class_balancing else 1)
+    bend = weight * mpf(loss.gamma) * cost * p * rest / lack
+    return [weight * cost], [bend * no, -bend * yes, weight * no * p, -weight * yes * rest]
+
+
 def huber(loss, z, y, least):
     r, delta = z - y, mpf(loss.delta)
     near = max(min(r, delta), -delta)
@@ -296,6 +310,7 @@ def standardized(loss, z, y, least):
 
 ELEMENTS = {
     "BinaryCrossentropy": binary,
+    "BinaryFocalCrossentropy": binary_focal,
     "HalfSumOfSquares": lambda loss, z, y, least: ([(z - y) ** 2 / 2], [z - y]),
     "Hinge": hinge,
     "Huber": huber,
@@ -325,6 +340,28 @@ def categorical(loss, z, y, least):
     return value, [[p[k] * mpmath.fsum(y), -y[k]] for k in range(mass)]
 
 
+def categorical_focal(loss, z, y, least):
+    """Likewise, with a power of what each probability lacks."""
+    p, log_p = softmax(z)
+    share, gamma, classes = mpf(loss.label_smoothing), mpf(loss.gamma), range(len(y))
+    alpha = [mpf(one) for one in loss.alpha * (len(y) if len(loss.alpha) == 1 else 1)]
+    y = [alpha[k] * (y[k] * (1 - share) + share / len(y)) for k in classes]
+    rest = [mpmath.fsum(p[:k] + p[k + 1 :]) for k in classes]
+    h = [-y[k] * rest[k] ** gamma * (1 - gamma * p[k] * log_p[k] / rest[k]) for k in classes]
+    value = mpmath.fsum(-y[k] * rest[k] ** gamma * log_p[k] for k in classes)
+    return [value], [[h[k] * rest[k], -p[k] * mpmath.fsum(h[:k] + h[k + 1 :])] for k in classes]
+
+
+def generalized(loss, z, y, least):
+    """Likewise, of a power of the class's probability."""
+    p, log_p = softmax(z)
+    own, q = y.index(1), mpf(loss.q)
+    power, others = mpmath.exp(q * log_p[own]), mpmath.fsum(p[:own] + p[own + 1 :])
+    return [-mpmath.expm1(q * log_p[own]) / q], [
+        [-power * others if k == own else power * p[k]] for k in range(len(y))
+    ]
+
+
 def cosine(loss, z, y, least):
     """Likewise of the angle between the two."""
     (u, _), (v, length) = (
@@ -347,7 +384,12 @@ def categorical_hinge(loss, z, y, least):
     return terms, [[-b, 1 - b] if k == top else [-b] for k, b in enumerate(y)]
 
 
-ROWS = {"CategoricalHinge": categorical_hinge, "CosineSimilarity": cosine}
+ROWS = {
+    "CategoricalFocalCrossentropy": categorical_focal,
+    "CategoricalGeneralizedCrossEntropy": generalized,
+    "CategoricalHinge": categorical_hinge,
+    "CosineSimilarity": cosine,
+}
 """Value and derivatives of a row, by the name of the loss; of others, `categorical`."""
 
 
@@ -359,6 +401,9 @@ LOSS_SAMPLES = LOSSES | {
     "categorical_crossentropy, smoothed": CategoricalCrossentropy(label_smoothing=0.2),
     "sparse_categorical_crossentropy, from_logits": SparseCategoricalCrossentropy(from_logits=True),
     "sparse_categorical_crossentropy, smoothed": SparseCategoricalCrossentropy(label_smoothing=0.2),
+    "binary_focal_crossentropy, balanced and smoothed": BinaryFocalCrossentropy(True, 0.3, 0.5, label_smoothing=0.1),
+    "categorical_focal_crossentropy, smoothed": CategoricalFocalCrossentropy((1, 0.2, 3), 0.5, label_smoothing=0.1),
+    "categorical_generalized_cross_entropy, low": CategoricalGeneralizedCrossEntropy(0.1),
     "huber, narrow": Huber(1e-3),
     "quantile, high": Quantile(0.999999),
     "quantile, low": Quantile(1e-6),

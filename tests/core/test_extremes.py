@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from firesteel.core.layers import ACTIVATIONS, BatchNormalization, Dense, Flatten, LayerNormalization, Normalization
-from firesteel.core.losses import Crossentropy
+from firesteel.core.loss import Crossentropy
 from firesteel.core.network import DTYPES, Network, Objective
 from firesteel.core.regularizers import L1L2
 from firesteel.core.seeds import rng_for, stream_for

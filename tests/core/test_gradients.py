@@ -98,7 +98,10 @@ from firesteel.core.layers.wrapper import InUse, Settled
 from firesteel.core.losses import (
     LOSSES,
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
     HalfSumOfSquares,
     Huber,
     Quantile,
@@ -359,6 +362,10 @@ LOSS_SAMPLES = LOSSES | {
     "smoothed binary": BinaryCrossentropy(label_smoothing=0.2),
     "smoothed categorical": CategoricalCrossentropy(label_smoothing=0.2),
     "smoothed sparse": SparseCategoricalCrossentropy(label_smoothing=0.2),
+    "focal of logits": BinaryFocalCrossentropy(from_logits=True),
+    "balanced focal": BinaryFocalCrossentropy(True, 0.3, 0.5, label_smoothing=0.2),
+    "categorical focal of logits": CategoricalFocalCrossentropy(0.5, 1.0, True, 0.2),
+    "low generalized": CategoricalGeneralizedCrossEntropy(0.1),
     "narrow huber": Huber(0.3),
     "high quantile": Quantile(0.9),
 }

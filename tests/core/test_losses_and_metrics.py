@@ -10,7 +10,9 @@ from firesteel.core.layers import Dense
 from firesteel.core.losses import (
     LOSSES,
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
     Hinge,
     Huber,
     KLDivergence,
@@ -46,7 +48,14 @@ NAIVE = {
     "MeanSquaredError": lambda p, y: ((p - y) ** 2).mean(axis=1),
     "HalfSumOfSquares": lambda p, y: 0.5 * ((p - y) ** 2).sum(axis=1),
     "BinaryCrossentropy": lambda p, y: -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(axis=1),
+    "BinaryFocalCrossentropy": lambda p, y: (
+        -(y * (1 - p) ** 2 * np.log(p) + (1 - y) * p**2 * np.log(1 - p)).mean(axis=1)
+    ),
     "CategoricalCrossentropy": lambda p, y: -(y * np.log(p)).sum(axis=1),
+    "CategoricalFocalCrossentropy": lambda p, y: -(0.25 * y * (1 - p) ** 2 * np.log(p)).sum(axis=1),
+    "CategoricalGeneralizedCrossEntropy": lambda p, y: (
+        2 - 2 * np.sqrt([row[int(k)] for row, (k,) in zip(p, y, strict=True)])
+    ),
     "Standardized": lambda p, y: ((p - y) ** 2).mean(axis=1),
     "SparseCategoricalCrossentropy": lambda p, y: -np.log([row[int(k)] for row, (k,) in zip(p, y, strict=True)]),
     "MeanAbsoluteError": lambda p, y: np.abs(p - y).mean(axis=1),
@@ -169,6 +178,48 @@ def test_smoothed_targets_are_mixed_with_even_ones():
             np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
     halves = BinaryCrossentropy().rows(z, 0.8 * one_hot + 0.1)[0]
     np.testing.assert_allclose(BinaryCrossentropy(label_smoothing=0.2).rows(z, one_hot)[0], halves, rtol=1e-12)
+
+
+def test_focal_losses_without_gamma_are_the_cross_entropies():
+    z, y = np.random.default_rng(0).normal(0, 3, (9, 4)), np.eye(4)[np.arange(9) % 4]
+    for plain, focal in (
+        (BinaryCrossentropy(), BinaryFocalCrossentropy(gamma=0.0)),
+        (CategoricalCrossentropy(), CategoricalFocalCrossentropy(1.0, 0.0)),
+        (CategoricalCrossentropy(label_smoothing=0.2), CategoricalFocalCrossentropy(1.0, 0.0, label_smoothing=0.2)),
+    ):
+        for a, b in zip(plain.rows(z, y), focal.rows(z, y), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)
+
+
+def test_alpha_weighs_labels_and_classes():
+    z, y = np.random.default_rng(0).normal(0, 3, (9, 4)), np.eye(4)[np.arange(9) % 4]
+    even, more = BinaryFocalCrossentropy(), BinaryFocalCrossentropy(True, 0.75)
+    parts = [loss.rows(z[:, :1], y[:, :1])[0] for loss in (more, even)]
+    np.testing.assert_allclose(parts[0], np.where(y[:, 0], 0.75, 0.25) * parts[1])
+    one, each = CategoricalFocalCrossentropy(1.0), CategoricalFocalCrossentropy([0.1, 0.2, 0.3, 4.0])
+    np.testing.assert_allclose(each.rows(z, y)[0], y @ [0.1, 0.2, 0.3, 4.0] * one.rows(z, y)[0])
+    network = Network.chain((Dense(3, "softmax"),), 2)
+    for call in (lambda: each([[1.0, 0.0]], [[0.5, 0.5]]), lambda: Objective(network, each)):
+        with pytest.raises(ConfigError, match="has 4 numbers, and there are [23] outputs") as caught:
+            call()
+        assert caught.value.code == "config-loss"
+
+
+def test_an_ignored_class_has_no_part_in_a_mean_and_training_refuses_it():
+    y, z = np.array([0, -1, 2, -1]), np.random.default_rng(0).normal(0, 3, (4, 3))
+    loss, plain = (SparseCategoricalCrossentropy(True, ignore_class=one) for one in (-1, None))
+    assert loss.of(y, z)[[1, 3]].tolist() == [0, 0] and not loss.rows(z, y[:, None])[2][[1, 3]].any()
+    assert loss(y, z) == pytest.approx(plain(y[::2], z[::2])) and loss(y[1::2], z[1::2]) == 0
+    assert get(loss.to_config()) == loss != plain and "ignore_class" not in plain.to_config()
+    for reduction in ("sum", "mean_with_sample_weight", "sum_over_batch_size"):
+        ours, rest = (replace(one, reduction=reduction) for one in (loss, plain))
+        assert ours(y, z, np.arange(4.0)) == pytest.approx(rest(y[::2], z[::2], [0.0, 2.0]))
+    assert face.sparse_categorical_crossentropy(y, z, True, ignore_class=-1).tolist() == loss.of(y, z).tolist()
+    with pytest.raises(DataError, match="class numbers from 0 to 2"):
+        loss([-2], z[:1])
+    with pytest.raises(ConfigError, match="class_weight=") as caught:
+        Objective(Network.chain((Dense(3),), 2), loss)
+    assert caught.value.code == "config-loss"
 
 
 def test_a_hinge_reads_0_as_minus_1_row_by_row():

@@ -20,7 +20,14 @@ from firesteel.core.layers import (
     ReLU,
     Rescaling,
 )
-from firesteel.core.losses import BinaryCrossentropy, Huber, Quantile, Standardized
+from firesteel.core.losses import (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalFocalCrossentropy,
+    Huber,
+    Quantile,
+    Standardized,
+)
 from firesteel.core.optimizers import SGD, Adam
 from firesteel.core.regularizers import L1, L1L2, L2
 from firesteel.errors import ConfigError
@@ -47,6 +54,8 @@ OTHERS = [
     ("layers", ReLU(6, 0.1, 0.5, input_dim=3)),
     ("initializers", VarianceScaling(2.0, "fan_out", "uniform")),
     ("losses", BinaryCrossentropy(True, 0.1)),
+    ("losses", BinaryFocalCrossentropy(True, 0.3, 1.0)),
+    ("losses", CategoricalFocalCrossentropy([0.5, 1.0])),
     ("losses", Huber(2.0)),
     ("losses", Standardized("half_sse", [1.0, 2.0], [0.5, 3.0])),
     ("optimizers", SGD(0.3, 0.9, True)),

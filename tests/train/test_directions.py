@@ -25,6 +25,8 @@ LARGER = {
     **dict.fromkeys(["sparse_categorical_crossentropy", "mae", "mean_absolute_error", "mse"], False),
     **dict.fromkeys(["mean_squared_error", "rmse", "root_mean_squared_error", "loss"], False),
     **dict.fromkeys(["bce", "crossentropy", "half_sse", "hinge", "huber", "kl_divergence", "kld"], False),
+    **dict.fromkeys(["binary_focal_crossentropy", "categorical_focal_crossentropy"], False),
+    "categorical_generalized_cross_entropy": False,
     **dict.fromkeys(["categorical_hinge", "mean_absolute_percentage_error", "mape"], False),
     **dict.fromkeys(["mean_squared_logarithmic_error", "msle"], False),
     **dict.fromkeys(["log_cosh", "poisson", "quantile", "squared_hinge", "standardized"], False),

@@ -64,6 +64,16 @@ LOSSES = [
     ),
     ({"type": "SparseCategoricalCrossentropy", "from_logits": True}, FAR, CLASSES),
     ({"type": "SparseCategoricalCrossentropy", "from_logits": False}, NEAR, CLASSES[:4]),
+    *(
+        ({"type": name, "from_logits": logits, **given}, NEAR, BITS[:4] if name[0] == "B" else SOFT[:4])
+        for name, others in (
+            ("BinaryFocalCrossentropy", {"apply_class_balancing": True, "alpha": 0.3}),
+            ("CategoricalFocalCrossentropy", {"alpha": [0.2, 0.5, 1.0], "label_smoothing": 0.1}),
+        )
+        for logits in (True, False)
+        for given in ({}, {"gamma": 3.0, **others})
+    ),
+    *(({"type": "CategoricalGeneralizedCrossEntropy", "q": q}, NEAR, CLASSES[:4]) for q in (0.5, 0.8)),
 ]
 
 
@@ -77,7 +87,7 @@ def main():
     import keras
 
     keras.config.set_floatx("float64")
-    links = {"BinaryCrossentropy": keras.activations.sigmoid}
+    links = {f"Binary{kind}": keras.activations.sigmoid for kind in ("Crossentropy", "FocalCrossentropy")}
 
     def bent(config):
         if config == "tanh":
@@ -91,7 +101,10 @@ def main():
         given = {name: value for name, value in config.items() if name != "type"}
         loss = getattr(keras.losses, config["type"])(**given, reduction="none", dtype="float64")
         link = links.get(config["type"], keras.activations.softmax)
-        return lambda z: loss(y, link(z) if config.get("from_logits") is False else z)
+        fused = config.get("from_logits") is False or "Generalized" in config["type"]
+        if "Generalized" in config["type"]:
+            y = y[:, 0]
+        return lambda z: loss(y, link(z) if fused else z)
 
     def asked(function, x, weight=1.0):
         x = keras.ops.convert_to_tensor(x, "float64")
