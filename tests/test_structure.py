@@ -213,7 +213,7 @@ def test_only_the_spark_folder_imports_spark_pandas_or_arrow(path):
 
 @pytest.mark.parametrize("path", **ids([path for path in MODULES if floor(path) not in ("cli", "report")]))
 def test_only_the_edge_draws_and_takes_commands(path):
-    assert not outside(path) & {"rich", "cyclopts", "jinja2", "matplotlib"}
+    assert not outside(path) & {"rich", "cyclopts", "jinja2", "matplotlib", "PIL"}
 
 
 @pytest.mark.parametrize("path", **ids(under("datasets", *INTEGRATIONS, *FACE, *BASE)))
@@ -269,6 +269,7 @@ def test_importing_costs_neither_spark_nor_pandas_nor_the_edge():
         "rich",
         "cyclopts",
         "matplotlib",
+        "PIL",
         "scipy",
         "sklearn",
         "numba",

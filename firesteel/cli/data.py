@@ -3,7 +3,8 @@
 A data set is a row of `SETS` and a format that is written a row of `FORMS`; reading is `rows.py`.
 """
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,14 +13,15 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
-from firesteel.cli.common import Json, flags, print_json
+from firesteel.cli.common import Json, Switch, flags, print_json
 from firesteel.cli.config import DataSettings, resolve
-from firesteel.cli.rows import Ask, FileRows, ask, load, parquet, unpacked_name
+from firesteel.cli.rows import ENDINGS, Ask, FileRows, ask, load, parquet, unpacked_name
 from firesteel.cli.task import are_classes, labels_of
+from firesteel.cli.words import counted, printable
 from firesteel.datasets import write_csv, write_idx, write_libsvm, write_npz, write_text
 from firesteel.datasets.files import must_not_exist
 from firesteel.datasets.sets import SETS
-from firesteel.errors import DataError, without_secrets
+from firesteel.errors import ConfigError, DataError, SparkSetupError, imported, without_secrets
 from firesteel.tables.schema import NUMBERS
 
 data = App(name="data", help="Data sets, and files of rows.")
@@ -174,31 +176,54 @@ def convert(
     folder: Path,
     /,
     *,
-    to: Annotated[Literal[tuple(FORMS)], Parameter(show_default=False)],  # type: ignore[valid-type]
+    to: Annotated[Literal[tuple(FORMS)] | None, Parameter(show_default=False)] = None,  # type: ignore[valid-type]
     format: str | None = None,
     label: str | None = None,
     features: str | None = None,
+    size: str | None = None,
+    colour: Literal["grey", "rgb"] | None = None,
+    skip_broken: Switch = False,
 ) -> None:
     """Write the two parts of a data set, or the rows of a file, as files of another format.
 
     A set is read from the folder that FIRESTEEL_DATA names, or fetched once.  Files that are there are never
     overwritten.
 
+    A folder of pictures, with a folder for each class, becomes one Parquet file with the columns "features" (a byte
+    a value, row by row, red, green and blue of each pixel), "label" (the class's name) and "origin" (the picture's
+    path below the folder): firesteel data convert pictures/ pictures.parquet
+
     Parameters
     ----------
     source
-        A data set, or a file of rows that `firesteel train --data` would read.
+        A data set, a file of rows that `firesteel train --data` would read, or a folder of pictures by class.
     folder
-        Where the files go; it is made if need be.
+        Where the files go; it is made if need be.  Of a folder of pictures the Parquet file.
     to
-        The format; `firesteel data list` describes each.
+        The format; `firesteel data list` describes each.  A folder of pictures needs none.
     format
         The format of the source, where its ending does not say it.
     label
         The column of labels ("label" if there is one); for IDX, .npy and text the file of the labels.
     features
         Columns to write, with commas between; all others if not given.
+    size
+        Height and width of all pictures, such as 28x28, to which others are stretched; if it is not given, all must
+        be of one size.
+    colour
+        grey for one channel, rgb for three; if it is not given, three if any picture has colours.
+    skip_broken
+        Leave out files that are no pictures or are damaged, and name them, where they would be refused.
     """
+    if _holds_pictures(source, format):
+        _pictures(Path(source), folder, size, colour, skip_broken, {"to": to, "label": label, "features": features})
+        return
+    if named := [
+        name for name, value in {"size": size, "colour": colour, "skip-broken": skip_broken}.items() if value
+    ]:
+        raise ConfigError(f"--{named[0]} is for a folder of pictures, and {source} is none", code="config-value")
+    if to is None:
+        raise ConfigError(f"name the format with --to: {', '.join(FORMS)}", code="config-value")
     given = {"SOURCE": ("data.train", source), **flags(format=format, label=label, features=features)}
     settings = resolve(None, given, {}).data
     form = FORMS[str(to)]
@@ -242,3 +267,60 @@ def _parts(settings: DataSettings) -> list[tuple[str, Ask]]:
         return [(Path(stem).stem, first)]
     begin = SETS[settings.train].files
     return [(f"{begin}-train", first), (f"{begin}-test", ask(settings, 1))]
+
+
+# Folders of pictures
+
+
+def _holds_pictures(source: str, form: str | None) -> bool:
+    """Return whether what is to be read is a folder of pictures: one whose name says no other format."""
+    path = Path(source)
+    return source not in SETS and form is None and path.suffix.lower() not in ENDINGS and path.is_dir()
+
+
+def _pictures(
+    source: Path, path: Path, size: str | None, colour: str | None, skip: bool, others: Mapping[str, Any]
+) -> None:
+    """Write a folder of pictures as Parquet.  others: options that are not for pictures."""
+    if named := [name for name, value in others.items() if value]:
+        raise ConfigError(
+            f"--{named[0]} is not for {source}, a folder of pictures: name the Parquet file alone",
+            code="config-value",
+        )
+    if path.suffix != ".parquet":
+        raise ConfigError(
+            f"{path}: a folder of pictures becomes a Parquet file: give a name that ends in .parquet",
+            code="config-data",
+        )
+    write = parquet().write_pictures
+    must_not_exist(path)
+    folders = imported("firesteel.cli.folders", "reading pictures", "cli", SparkSetupError, "pictures-missing")
+    album = folders.look(source, _size(size), None if colour is None else colour == "rgb")
+
+    def pieces() -> Iterator[dict[str, list[Any]]]:
+        for paths, pictures in folders.decoded(album):
+            yield {
+                "features": [one.tobytes() for one in pictures],
+                "label": [folders.text(one.parts[0]) for one in paths],
+                "origin": [folders.text(one.as_posix()) for one in paths],
+            }
+        if not skip or len(album.broken) == len(album.files):
+            album.refuse_broken()
+
+    rows = write(path, pieces())
+    for one, why in album.broken.items():
+        print(f"left out: {printable(folders.text(source / one))}: {printable(why)}", file=sys.stderr)
+    shape, classes = list(album.shape), len({one.parts[0] for one in album.files if one not in album.broken})
+    left = f", {counted(len(album.broken), 'file')} left out" if album.broken else ""
+    what = f"{counted(rows, 'picture')} of {classes:,} class{'' if classes == 1 else 'es'}, {shape}"
+    print(f"{without_secrets(str(path))}  {what}{left}", flush=True)
+
+
+def _size(given: str | None) -> tuple[int, int] | None:
+    """Return height and width, out of text such as 28x28."""
+    if given is None:
+        return None
+    sides = [int(side) if side.isascii() and side.isdigit() and len(side) < 6 else 0 for side in given.split("x")]
+    if len(sides) != 2 or 0 in sides:
+        raise ConfigError(f"--size {given}: give height and width, such as 28x28", code="config-value")
+    return sides[0], sides[1]

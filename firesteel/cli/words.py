@@ -70,6 +70,11 @@ def of_columns(schema: Schema) -> str:
     found = ", ".join(f"{counted(len(names), kind)} ({_some(names)})" for kind, names in kinds.items())
     left = ", ".join(f"{why} ({_some(names)})" for why, names in reasons.items())
     text = f"features: {found}" + (f"; left out: {left}" if left else "")
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Return a text in which letters that a terminal would obey are spelt out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -5,7 +5,7 @@ A folder of Parquet files, as Spark leaves it, is read as one; Spark's vectors c
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,25 @@ def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, npt.NDArra
     arrays = {name: pa.array(values) if values.ndim == 1 else lists(values) for name, values in columns.items()}
     with written(Path(path)) as file:
         pa.parquet.write_table(pa.table(arrays), file)
+
+
+def write_pictures(path: str | os.PathLike[str], pieces: Iterable[Mapping[str, Sequence[Any]]]) -> int:
+    """Write pictures, a piece after another, as one Parquet file, which is whole or not there; return how many.
+
+    Args:
+        path: The file.
+        pieces: Lists of "features", the pixels as bytes, of "label" and of "origin", which are texts.
+
+    Raises:
+        DataError: The file is there already (`data-exists`) or cannot be written (`data-write`).
+    """
+    schema, rows = pa.schema({"features": pa.binary(), "label": pa.string(), "origin": pa.string()}), 0
+    with written(Path(path)) as file, pa.parquet.ParquetWriter(file, schema, use_dictionary=["label"]) as out:
+        for piece in pieces:
+            table = pa.table(dict(piece), schema=schema)
+            out.write_table(table)
+            rows += table.num_rows
+    return rows
 
 
 def _dataset(path: Path) -> Any:
