@@ -10,6 +10,7 @@ from firesteel._model import Model
 from firesteel.core.centre import UNCENTRED
 from firesteel.core.layers import Average, Cropping2D, Input, Reshape, ZeroPadding2D
 from firesteel.core.layers.calling import Tensor
+from firesteel.core.network import Network
 from firesteel.core.spec import whole
 from firesteel.core.types import Shape
 from firesteel.errors import ConfigError
@@ -18,12 +19,7 @@ from firesteel.search.members import endings
 
 def averaged_over_shifts(model: Model, pixels: int) -> Model:
     """Return the model; `firesteel.utils.averaged_over_shifts` has the arguments."""
-    row, picture, by = model.network.entries[0], picture_of(model), whole(pixels)
-    if by is None or not 0 < by < min(picture[:2]):
-        raise ConfigError(
-            f"pixels={pixels!r}: it must be an integer of at least 1, and below the sides of a picture, {picture}",
-            code="config-value",
-        )
+    by, row, picture = whole(pixels) or 0, model.network.entries[0], picture_of(model.network, pixels)
     start = Input(picture)
     around, seen = ZeroPadding2D(by)(start), [start]
     for down, right in ((by, 0), (-by, 0), (0, by), (0, -by)):
@@ -40,18 +36,26 @@ def averaged_over_shifts(model: Model, pixels: int) -> Model:
     return together
 
 
-def picture_of(model: Model) -> Shape:
-    """Return the shape (H, W, C) of the pictures that a model takes.  Raises ConfigError where they are none."""
-    network = model.network
-    first, row = network.layers[0], network.entries[0]
+def picture_of(network: Network, pixels: int) -> Shape:
+    """Return the shape (H, W, C) of the pictures that a network takes.
+
+    Raises ConfigError where it takes something else, or they are too small to be shifted by so many pixels.
+    """
+    row = network.entries[0]
+    first = next((layer for layer in network.layers if isinstance(layer, Input)), network.layers[0])
     named = getattr(first, "shape" if isinstance(first, Input) else "input_shape", None)
     known: Shape = row if len(row) > 1 else named or ()
     picture = (*known, 1) if len(known) == 2 else known
     fits = len(picture) == 3 and math.prod(picture) == math.prod(row)
     if len(network.entries) > 1 or network.centre != UNCENTRED or not fits:
         raise ConfigError(
-            f"averages over shifts are for models of one picture, and {model.name!r} takes {network.entries}: begin "
-            "with Input((28, 28, 1)), as in Sequential([Input((28, 28, 1)), ...])",
+            f"averages over shifts are for models of one picture, and this one takes {network.entries}: begin with "
+            "Input((28, 28, 1)), as in Sequential([Input((28, 28, 1)), ...])",
             code="config-shape",
+        )
+    if not 0 < (whole(pixels) or 0) < min(picture[:2]):
+        raise ConfigError(
+            f"pixels={pixels!r}: it must be an integer of at least 1, and below the sides of a picture, {picture}",
+            code="config-value",
         )
     return picture

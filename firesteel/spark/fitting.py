@@ -28,6 +28,7 @@ from firesteel.errors import ConfigError, SparkJobError
 from firesteel.models import Model, Sequential, clone_model
 from firesteel.search.linear import Comparison, compare
 from firesteel.search.members import fit_members
+from firesteel.search.shifts import picture_of
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns
@@ -218,6 +219,8 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         check_targets(survey.targets, loss.columns(network.outputs), network.outputs, names["label"])
         if self._if_set("embeddingCol"):
             hidden_of(network, self._if_set("embeddingLayer"))
+        if pixels := self._if_set("tta"):
+            picture_of(network, pixels)
         return design
 
     def _summarized(self, history: History, network: Model, engine: Engine) -> TrainingSummary:

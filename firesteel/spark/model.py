@@ -24,6 +24,7 @@ from firesteel.core.layers.activation import Sigmoid, Softmax
 from firesteel.core.network import Network
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import Model, Sequential
+from firesteel.search.shifts import averaged_over_shifts
 from firesteel.spark import pictures, tables, worker
 from firesteel.spark.columns import Columns, NamedColumns
 from firesteel.spark.embedding import hidden_of, rest_of
@@ -217,6 +218,11 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         with alive(session_of(dataset), f"{self.uid}: transform"):
             return super().transform(dataset, params)  # type: ignore[misc]
 
+    def _shifted(self) -> Model:
+        """Return the network that scores: it averages over shifts of a picture where `tta` says so."""
+        pixels = self._if_set("tta")
+        return averaged_over_shifts(self.network, pixels) if pixels else self.network
+
     def _embedded(self, scores: worker.Outputs) -> tuple[worker.Outputs, int, NewColumns]:
         """Return the scoring function, with embeddings if asked for; how many numbers they have; and their column."""
         name, network = self._if_set("embeddingCol"), self.network.network
@@ -226,7 +232,8 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         size = math.prod(hidden.shapes[-1])
         made = F.when(outputs.isNotNull(), array_to_vector(F.slice(outputs, 1, size)))
         columns: NewColumns = {name: (made, {"ml_attr": {"num_attrs": size}})}
-        return replace(scores, hidden=hidden, rest=rest_of(network, hidden)), size, columns
+        rest = None if self._if_set("tta") else rest_of(network, hidden)
+        return replace(scores, hidden=hidden, rest=rest), size, columns
 
     def _scored(self, table: NamedColumns, outputs: worker.Outputs, columns: NewColumns) -> DataFrame:
         """Return the dataset with these columns; nothing runs yet."""
@@ -370,7 +377,7 @@ class NeuralNetworkClassifierModel(
     def _classes(self) -> worker.ClassOutputs:
         thresholds = self.check_thresholds(self.numClasses, self._labels)
         named = Columns(self._columns()).names()["features"]
-        network = self.network
+        network = self._shifted()
         return worker.ClassOutputs(network.network, network.theta, named, self._invalid(), thresholds=thresholds)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
@@ -426,8 +433,8 @@ class NeuralNetworkRegressorModel(NetworkModel[RegressionSummary], RegressionMod
         return float(found[0]) if len(found) == 1 else found
 
     def _numbers(self) -> worker.Outputs:
-        named = Columns(self._columns()).names()["features"]
-        return worker.Outputs(self.network.network, self.network.theta, named, self._invalid())
+        named, network = Columns(self._columns()).names()["features"], self._shifted()
+        return worker.Outputs(network.network, network.theta, named, self._invalid())
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         outputs, count = F.col(self._outputs), self.network.network.outputs

@@ -291,6 +291,8 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
             if it is not set, there is none.
         embeddingLayer: the name of that layer, as in model.network.summary(); if it is not set, the last hidden one,
             of each of several members.
+        tta: pictures are scored as the mean over each and over the four that are shifted by so many pixels, with
+            zeros beyond the edges; 0 for each alone.
         runDir: folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings,
             history, scores, model, and a report to look at.
         checkpointDir: folder, on any path of Spark's, in which progress is kept until training ends: the same
@@ -329,6 +331,7 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     idCol = Declared()
     embeddingCol = Declared()
     embeddingLayer = Declared()
+    tta = Declared(0, whole(0))
     runDir = Declared(None, to_path)
     checkpointDir = Declared(None, to_path)
     strategy = Declared("average")

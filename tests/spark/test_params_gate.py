@@ -45,6 +45,7 @@ WRONG = {
     "thresholds": ["0.5", 0.5, [None], None, {1: 0.5}, {"a": "0.5"}],
     "positiveLabel": [0, None, ["a"], b"a", 0.5],
     "tol": NUMBER,
+    "tta": WHOLE,
     "validationFraction": SHARE,
     "featuresCol": [0, None, [1]],
     "inputCols": [0, None, "a", [1]],
@@ -94,7 +95,7 @@ def test_good_values_at_the_ends_of_their_ranges_are_taken():
     ends = {
         **dict.fromkeys(["batchSize", "blockSize", "maxIter"], 1),
         **dict.fromkeys(["dropout", "elasticNetParam", "learningRate", "regParam", "stepSize", "tol"], 0),
-        **dict.fromkeys(["earlyStoppingRounds", "shards", "validationFraction"], 0),
+        **dict.fromkeys(["earlyStoppingRounds", "shards", "tta", "validationFraction"], 0),
         "classWeights": {"1": 0, 0: 1.0},
         "elasticNetParam": 1,
         "hiddenLayers": [],
