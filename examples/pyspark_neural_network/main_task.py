@@ -1,6 +1,7 @@
 """Trains a network on images and labels in text files, on a Spark cluster, and tests it on others.
 
     spark-submit main_task.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS OUTPUT
+    spark-submit main_task.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS OUTPUT --network cnn
     spark-submit main_task.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS OUTPUT --like-the-original
 
 The arguments are any paths that Spark reads and writes.  A Parquet file with the columns `features` and `label` is
@@ -28,7 +29,7 @@ from pyspark.sql import functions as F
 from firesteel.callbacks import BoldDriver, Callback, EarlyStopping
 from firesteel.errors import ConfigError, DataError, FiresteelError, SparkSetupError
 from firesteel.initializers import RandomUniform
-from firesteel.layers import Dense, Dropout, Rescaling
+from firesteel.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, Rescaling
 from firesteel.models import Sequential
 from firesteel.optimizers import SGD
 from firesteel.report import RunFolder
@@ -71,6 +72,38 @@ def recommended(inputs: int, classes: int, largest: float = 1.0) -> Recipe:
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
     keep = EarlyStopping(patience=5, restore_best_weights=True)
     settings = {"epochs": 15, "batch_size": 64, "validation_split": 0.1, "callbacks": [keep]}
+    return Recipe(model, False, settings)
+
+
+def convolutional(inputs: int, classes: int, largest: float = 1.0) -> Recipe:
+    """Return what the original's author names as the next step: convolutions, for square grey images.
+
+    Raises ConfigError where the images are not square.
+    """
+    side = math.isqrt(inputs)
+    if side * side != inputs or side < 8:
+        raise ConfigError(
+            f"--network cnn takes square images of at least 8 x 8 pixels, and these have {inputs:,} values: leave it "
+            "out for a network of dense layers",
+            code="config-value",
+        )
+    model = Sequential(
+        [
+            Input((side, side, 1)),
+            Rescaling(1 / largest),
+            Conv2D(32, 3, activation="relu"),
+            Conv2D(64, 3, activation="relu"),
+            MaxPooling2D(),
+            Dropout(0.25),
+            Flatten(),
+            Dense(128, "relu"),
+            Dropout(0.5),
+            Dense(classes, "softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    keep = EarlyStopping(patience=3, restore_best_weights=True)
+    settings = {"epochs": 6, "batch_size": 128, "shards": 1, "validation_split": 0.1, "callbacks": [keep]}
     return Recipe(model, False, settings)
 
 
@@ -299,7 +332,8 @@ def run(given: argparse.Namespace) -> None:
         for note in notes(given, largest):
             print(note, flush=True)
         sizes = train.inputs, train.classes
-        recipe = original(*sizes) if given.like_the_original else recommended(*sizes, largest)
+        made = convolutional if given.network == "cnn" else recommended
+        recipe = original(*sizes) if given.like_the_original else made(*sizes, max(1.0, largest))
         model = recipe.model
         rows, unseen = (learned(one.frame, recipe, train.classes) for one in (train, test))
         before = model.evaluate(unseen, verbose=0, return_dict=True)
@@ -367,7 +401,13 @@ def arguments() -> argparse.ArgumentParser:
         action="store_true",
         help="784-64-10, tanh and sigmoid, half the sum of squares, 100 steps each over 0.7 of the rows, bold driver",
     )
-    parser.add_argument("--epochs", type=whole(1), metavar="N", help="passes at most (15; like the original 100)")
+    parser.add_argument(
+        "--network",
+        choices=("dense", "cnn"),
+        default="dense",
+        help="dense layers of 128 units, or two convolutions for square images (dense)",
+    )
+    parser.add_argument("--epochs", type=whole(1), metavar="N", help="passes at most (15; cnn 6; original 100)")
     parser.add_argument("--shards", type=whole(1), metavar="N", help="parts that train apart (from the rows)")
     parser.add_argument(
         "--checkpoint",
@@ -388,6 +428,8 @@ def first_line(error: Exception) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run with these arguments, or the process's own; return the exit code."""
     given = arguments().parse_args(argv)
+    if given.like_the_original and given.network == "cnn":
+        arguments().error("--like-the-original has a network of its own: leave --network out")
     try:
         run(given)
     except tuple(kind for kind, _ in EXIT_CODES) as error:

@@ -24,13 +24,19 @@ from firesteel.fast.blas import BLAS
 if TYPE_CHECKING:
     from firesteel.fast.team import Meeting, Team
 
-__all__ = ["QUIET", "Threads", "threads", "worker_threads"]
+__all__ = ["QUIET", "Threads", "memory", "threads", "worker_threads"]
 
 
 def worker_threads() -> int:
     """Return how many threads this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def memory() -> float:
+    """Return how many bytes of memory this machine has, or infinity where the system does not say."""
+    known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else float("inf")
 
 
 QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore"}

@@ -223,12 +223,12 @@ def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], network: Network |
     return rows_for(network, block, rows, dtype), block.y[rows], block.w[rows].astype(np.float64)
 
 
-def sub_batches(blocks: Sequence[Block]) -> list[tuple[Block, slice]]:
-    """Return the sub-batches of the blocks, in a fixed order."""
+def sub_batches(blocks: Sequence[Block], most: int = SUB_BATCH) -> list[tuple[Block, slice]]:
+    """Return the sub-batches of the blocks, of at most so many rows, in a fixed order."""
     return [
-        (block, slice(at, at + SUB_BATCH))
+        (block, slice(at, at + most))
         for block in sorted(blocks, key=lambda block: block.id)
-        for at in range(0, len(block), SUB_BATCH)
+        for at in range(0, len(block), most)
     ]
 
 
@@ -239,8 +239,8 @@ def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Seq
         BLAS.check()
         return sub(piece)
 
-    vectors = np.zeros((0, len(task.theta)), task.theta.dtype)
-    return Partial(vectors, tree_sum(run(checked, sub_batches(blocks))))  # type: ignore[arg-type]
+    vectors, most = np.zeros((0, len(task.theta)), task.theta.dtype), task.objective.network.rows or SUB_BATCH
+    return Partial(vectors, tree_sum(run(checked, sub_batches(blocks, most))))  # type: ignore[arg-type]
 
 
 def predict(network: Network, theta: Array, x: Features, run: Run, last: int | None = None) -> Array:
@@ -249,15 +249,15 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
     How the rows are stored changes nothing: the network decides whether it multiplies non-zeros only.  Outputs that
     have a centre are float64.
     """
-    views = network.layout.views(theta)
+    views, most = network.layout.views(theta), network.rows or SUB_BATCH
 
     def sub(at: int) -> Array:
         BLAS.check()
-        rows = suited(x[at : at + SUB_BATCH], network.sparse)
+        rows = suited(x[at : at + most], network.sparse)
         if isinstance(rows, CSR):
             return network.output(views, entering(network, rows, theta.dtype), last=last)
-        near = less(rows, network.centre.features, theta.dtype)
-        return network.output(views, near.astype(theta.dtype), last=last)  # unnamed, so that it goes early
+        # what is less by the centre has no name, so that it goes early
+        return network.output(views, less(rows, network.centre.features, theta.dtype).astype(theta.dtype), last=last)
 
-    outputs = np.concatenate(list(run(sub, range(0, max(len(x), 1), SUB_BATCH))))
+    outputs = np.concatenate(list(run(sub, range(0, max(len(x), 1), most))))
     return outputs if last is not None else plus(outputs, network.centre.targets)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firesteel.core.csr import Features
-from firesteel.core.layers import dense
+from firesteel.core.layers import dense, windows
 from firesteel.core.layout import Layout
 from firesteel.core.losses import FUSED
 from firesteel.core.network import Network, Objective
@@ -22,6 +22,7 @@ from firesteel.core.seeds import stream_for
 from firesteel.core.types import Array, Piecewise, Run, Stream, Views
 from firesteel.core.update import update
 from firesteel.fast.blas import BLAS
+from firesteel.fast.threads import memory
 from firesteel.train.blocks import Block
 from firesteel.train.partial import Partial, Task, tree_sum
 
@@ -81,6 +82,7 @@ def cut(objective: Objective, rows: int) -> int:
     """
     network, slices = objective.network, objective.network.layout.slices
     if network.rows:
+        windows.check_memory(network, rows, memory())
         return min(network.rows, -(-rows // 2))
     size = sum([where.stop - where.start for n, name, _, where in slices if not network.params[n][name].by_row])
     if network.sparse or (network.statistics and not network.joint):
@@ -285,8 +287,8 @@ class NumpyStep:
         return self.network.penalty(self.views, self.learned.views)
 
     def move(self, t: int, stepped: Callable[[int], bool] | None = None) -> None:
-        g, optimizer = self.learned.gradient, self.task.optimizer
-        update(self.network, optimizer, self.theta, g, self.slots, t, self.run, stepped)
+        network, g = self.network, self.learned.gradient
+        update(network, self.task.optimizer, self.theta, g, self.slots, t, self.run, stepped)
 
     def sums(self, number: int | None = None) -> Array:
         chosen = self.batches if number is None else [self.batches[number]]
@@ -306,6 +308,5 @@ class NumpyStep:
 
     def moved(self, share: float) -> Partial:
         vectors = np.vstack([self.theta, *self.slots])
-        if share != 1.0:
-            vectors *= vectors.dtype.type(share)
+        vectors *= vectors.dtype.type(share)
         return Partial(vectors, np.zeros(0))

@@ -18,7 +18,7 @@ import pytest
 from examples.notebook import cells
 from firesteel import cli
 from firesteel.datasets import load_digits
-from firesteel.errors import DataError
+from firesteel.errors import ConfigError, DataError
 from firesteel.models import load_model
 from tests.scripts import EXAMPLES, example
 from tests.spark.clusters import bare_python, standalone
@@ -118,6 +118,20 @@ def test_the_cost_falls_and_the_samples_are_of_the_test(done):
     assert cost[-1] < 0.4 * cost[0] and accuracy[-1] > accuracy[0] + 0.3
     right = [predicted == truth for predicted, truth in map(ast.literal_eval, lines(done, "tests"))]
     assert sum(right) >= 12
+
+
+def test_convolutions_learn_the_same_files(spark, main, made, tmp_path):
+    output = tmp_path / "OUTPUT"
+    assert main([*text(made), str(output), "--network", "cnn", "--epochs", "12"]) == 0
+    model = load_model(output / "run" / "model.firesteel")
+    assert [type(layer).__name__ for layer in model.layers][1:3] == ["Conv2D", "Conv2D"]
+    accuracy = np.mean(model.predict(FLAT).argmax(axis=1) == Y_TEST)
+    assert accuracy > 0.9 and lines(output, "summary")[-1].startswith(f"test accuracy {accuracy:.4f}")
+
+
+def test_images_that_are_not_square_have_no_convolutions():
+    with pytest.raises(ConfigError, match="square images of at least 8 x 8 pixels, and these have 60 values"):
+        example("main_task").convolutional(60, 10)
 
 
 @pytest.mark.slow
@@ -270,7 +284,11 @@ def test_a_test_set_with_more_classes(spark, main, data, tmp_path, capsys, form)
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["a", "b", "c", "d"], [*"abcdef"], [*"abcde", "--epochs", "0"], [*"abcde", "--like"]]
+    "arguments",
+    [
+        *([], ["a", "b", "c", "d"], [*"abcdef"], [*"abcde", "--epochs", "0"], [*"abcde", "--like"]),
+        *([*"abcde", "--network", "rnn"], [*"abcde", "--network", "cnn", "--like-the-original"]),
+    ],
 )
 def test_usage(main, arguments, capsys):
     with pytest.raises(SystemExit) as ended:

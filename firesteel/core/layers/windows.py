@@ -220,6 +220,25 @@ def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[s
     return 1 << (most.bit_length() - 1), sum(sliding) + size
 
 
+def check_memory(network: Any, rows: int, memory: float) -> None:
+    """Raise ConfigError where what a network makes of pictures, and its derivatives, cannot be in memory.
+
+    Args:
+        network: The network; only one that sums over a batch has all of it in memory at once.
+        rows: Of the batch.
+        memory: Bytes of the machine's.
+    """
+    pictures = rows if network.joint else min(rows, network.rows)
+    each = 2 * sum(map(math.prod, network.shapes)) * np.dtype(network.dtype).itemsize
+    if each * pictures > memory:
+        fits = f"batch_size={int(memory // each)} fits" if each <= memory else "not even one fits"
+        raise ConfigError(
+            f"{pictures:,} pictures that are learned from together take {each * pictures / 2**30:,.0f} GiB, and this "
+            f"machine has {memory / 2**30:,.0f}: {fits}; smaller pictures or fewer filters take less",
+            code="config-memory",
+        )
+
+
 def sides(axes: int, why: str, least: int = 1, default: Any = MISSING) -> Any:
     """Declare a field that is a whole number for each axis, or one for all; None is taken where it is the default."""
 
