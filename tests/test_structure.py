@@ -53,6 +53,7 @@ CATALOGUES = [
         "core.measuring",
         "core.metrics",
         "core.optimizers",
+        "core.ordering",
         "core.regularizers",
         "core.schedules",
         "train.callbacks",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from firesteel.core.spec import finite, word
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["DTYPE", "NAME", "Accumulated", "Value", "labels", "logit", "numbered", "predicted", "thresholds"]
+__all__ = ["DTYPE", "NAME", "Accumulated", "Value", "labels", "logit", "numbered", "predicted", "share", "thresholds"]
 
 Value = float | list[Any]
 """What a metric comes to: a number, or a list of numbers or of such lists."""
@@ -65,6 +66,19 @@ def thresholds(owner: str, name: str, got: Any) -> float | tuple[float, ...]:
             code="config-value",
         )
     return found if several else found[0]
+
+
+def share(default: float, why: str) -> Any:
+    """Declare a field that is a number from 0 to 1."""
+
+    def check(owner: str, name: str, got: object) -> float:
+        if not 0 <= (found := finite(got)) <= 1:
+            raise ConfigError(
+                f"{owner}({name}={got!r}): {name} must be a number from 0 to 1: {why}", code="config-value"
+            )
+        return found
+
+    return field(default=default, metadata={"check": check})
 
 
 def logit(p: float) -> float:

@@ -14,13 +14,24 @@ from dataclasses import field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from firesteel.core import losses
 from firesteel.core.elsewhere import meant
 from firesteel.core.layers.activation import log_softmax, softplus
 from firesteel.core.loss import Crossentropy, Loss, exclusive, middle, on_logits
-from firesteel.core.measuring import DTYPE, NAME, Accumulated, Value, labels, logit, numbered, predicted, thresholds
+from firesteel.core.measuring import (
+    DTYPE,
+    NAME,
+    Accumulated,
+    Value,
+    labels,
+    logit,
+    numbered,
+    predicted,
+    share,
+    thresholds,
+)
+from firesteel.core.ordering import Area, Ordered, Peak
 from firesteel.core.spec import Spec, choice, flag, integer, later, number, optional, resolver, word
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
@@ -43,13 +54,17 @@ __all__ = [
     "MeanSquaredError",
     "Metric",
     "Precision",
+    "PrecisionAtRecall",
     "R2Score",
     "Ranking",
     "Recall",
+    "RecallAtPrecision",
     "RootMeanSquaredError",
     "RowMetric",
+    "SensitivityAtSpecificity",
     "SparseCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
     "TopKCategoricalAccuracy",
     "TrueNegatives",
     "TruePositives",
@@ -131,7 +146,7 @@ class RowMetric(Metric):
         return float(sums[0] / weight)
 
 
-class Ranking(Metric):
+class Ranking(Ordered, Metric):
     """Base of metrics of the order in which outputs put the rows.
 
     They need the scores of all rows under the same weights: `evaluate` and validation report them, an epoch's
@@ -141,39 +156,6 @@ class Ranking(Metric):
     """
 
     larger_is_better = True
-
-    def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
-        """Return whether it matters in what order the rows of each group stand; the arguments are those of `gain`."""
-        raise NotImplementedError
-
-    def gain(self, positive: Array, negative: Array, tp: Array, fp: Array) -> Array:
-        """Return what each of G groups adds, (G,).
-
-        positive, negative: (G,), the weights in each group.  tp, fp: (G,), their sums so far, the group included.
-        """
-        raise NotImplementedError
-
-    def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
-        """Return the value of each problem, (K,), from what its groups add up to; NaN where there is none."""
-        raise NotImplementedError
-
-    def _added(self, before: Sequence[Any], p: Array, y: Array, w: Array) -> Sequence[Any]:
-        return [*before, (p, y, w)]
-
-    def _so_far(self) -> Value:
-        if not (seen := vars(self).get("_seen", ())[1:]):
-            return 0.0
-        p, y, w = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-        columns = range(p.shape[1] == 2, p.shape[1])
-        values = np.array([self._ranked(p[:, k], labels(p, y)[:, k], w) for k in columns])
-        return float(values.mean(where=~np.isnan(values))) if not np.isnan(values).all() else np.nan
-
-    def _ranked(self, scores: Array, positive: Array, w: Array) -> float:
-        """Return the value of one problem.  scores, positive, w: (B,)."""
-        groups, at = np.unique(-scores, return_inverse=True)
-        yes, no = (np.bincount(at, w * part, len(groups)) for part in (positive, ~positive))
-        total = self.gain(yes, no, yes.cumsum(), no.cumsum()).sum(keepdims=True)
-        return float(self.ratio(total, yes.sum(keepdims=True), no.sum(keepdims=True))[0])
 
 
 # Means over rows
@@ -679,27 +661,20 @@ class FalseNegatives(LabelCount):
 # Of the order of rows
 
 
-class AUC(Ranking):
+class AUC(Area, Ranking):
     """The area under the ROC curve: the chance that a positive row scores above a negative one, ties as a half.
 
     Rows weigh by their weights.  It is exact: there are no thresholds.  NaN without positives or negatives.
+    curve: "ROC", or "PR" for what `AveragePrecision` is, precision over recall.
 
     >>> AUC().gain(*np.array([[2.0, 1.0], [0.0, 4.0], [2.0, 3.0], [0.0, 4.0]]))
     array([ 0., 10.])
     """
 
-    def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
-        return (positive > 0) & (negative > 0)
-
-    def gain(self, positive: Array, negative: Array, tp: Array, fp: Array) -> Array:
-        return negative * (tp - 0.5 * positive)
-
-    def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
-        pairs = positive * negative
-        return np.divide(total, pairs, out=np.full_like(total, np.nan), where=pairs > 0)
+    curve: str = later(word("ROC", "PR"))  # type: ignore[misc]
 
 
-class AveragePrecision(Ranking):
+class AveragePrecision(Area, Ranking):
     """sum_g (R_g - R_{g-1}) P_g over the groups of equal scores, with precision P_g and recall R_g after each.
 
     scikit-learn's definition, by steps and not by trapezoids.  It is exact.  NaN without positives.
@@ -708,14 +683,55 @@ class AveragePrecision(Ranking):
     array([2. , 0.5])
     """
 
-    def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
-        return (positive > 0) & (fp > 0)
+    curve: ClassVar[str] = "PR"
 
-    def gain(self, positive: Array, negative: Array, tp: Array, fp: Array) -> Array:
-        return positive * _ratio(tp, tp + fp)
 
-    def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
-        return np.divide(total, positive, out=np.full_like(total, np.nan), where=positive > 0)
+class SensitivityAtSpecificity(Peak, Ranking):
+    """The largest share of positives found at a threshold where this share of negatives is left out.
+
+    It is exact: every score is a threshold.  NaN without positives or negatives.
+
+    >>> SensitivityAtSpecificity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+    1.0
+    """
+
+    rates = "specificity", "sensitivity"
+    specificity: float = share(0.5, "it is the share of negatives that must be left out")
+
+
+class SpecificityAtSensitivity(Peak, Ranking):
+    """The largest share of negatives left out at a threshold where this share of positives is found.
+
+    >>> SpecificityAtSensitivity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+    1.0
+    """
+
+    rates = "sensitivity", "specificity"
+    sensitivity: float = share(0.5, "it is the share of positives that must be found")
+
+
+class PrecisionAtRecall(Peak, Ranking):
+    """The largest share of right ones among rows predicted, at a threshold where this share of positives is found.
+
+    It is exact: every score is a threshold.  NaN without positives.
+
+    >>> PrecisionAtRecall(1.0)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+    0.6666666666666666
+    """
+
+    rates = "recall", "precision"
+    recall: float = share(0.5, "it is the share of positives that must be found")
+
+
+class RecallAtPrecision(Peak, Ranking):
+    """The largest share of positives found at a threshold where this share of the rows predicted is right.
+
+    >>> RecallAtPrecision(0.6)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+    1.0
+    """
+
+    rates = "precision", "recall"
+    precision: float = share(0.5, "it is the share of the rows predicted that must be right")
 
 
 METRICS: dict[str, Spec] = {
@@ -744,13 +760,17 @@ METRICS: dict[str, Spec] = {
     "mse": MeanSquaredError(),
     "precision": Precision(),
     "Precision": Precision(),
+    "precision_at_recall": PrecisionAtRecall(),
     "r2_score": R2Score(),
     "recall": Recall(),
     "Recall": Recall(),
+    "recall_at_precision": RecallAtPrecision(),
     "root_mean_squared_error": RootMeanSquaredError(),
     "rmse": RootMeanSquaredError(),
+    "sensitivity_at_specificity": SensitivityAtSpecificity(),
     "sparse_categorical_accuracy": SparseCategoricalAccuracy(),
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy(),
+    "specificity_at_sensitivity": SpecificityAtSensitivity(),
     "top_k_categorical_accuracy": TopKCategoricalAccuracy(),
     "true_negatives": TrueNegatives(),
     "true_positives": TruePositives(),

@@ -42,6 +42,7 @@ CELL = np.dtype(
 A problem is one column of scores under one theta: their numbers are theta by theta, column by column.
 """
 Cells = npt.NDArray[Any]
+SIDES = ("positive", "negative")
 MASKS = np.array([(1 << bits) - 1 for bits in range(65)], np.uint64)
 
 
@@ -130,7 +131,7 @@ def added(cells: Cells) -> Cells:
     new[1:] = (cells["start"][1:] != cells["start"][:-1]) | (cells["problem"][1:] != cells["problem"][:-1])
     first = np.flatnonzero(new)
     total = cells[first]
-    for name in ("rows", "positive", "negative") if len(cells) else ():
+    for name in ("rows", *SIDES) if len(cells) else ():
         total[name] = np.add.reduceat(cells[name], first)
     return total
 
@@ -152,6 +153,10 @@ def measure(
     cells["positive"] = cells["negative"] = 1  # not known yet, so that they are looked into
     gains, sums = np.zeros((len(metrics), len(cells))), np.zeros((2, len(cells)))
 
+    def totals(cells: Cells) -> Array:
+        """The weights of positive and of negative rows in each problem, (2, problems)."""
+        return np.array([np.bincount(cells["problem"], cells[name], len(sums[0])) for name in SIDES])
+
     def fetch(chosen: Cells, step: int) -> list[Cells]:
         partials = call(functools.partial(count, thetas, chosen, step))
         return [partial.sums.view(CELL) for partial in partials if partial is not None]
@@ -159,39 +164,38 @@ def measure(
     def sizes() -> Array:
         """The most cells that each cell, looked into, can send; 0 where it need not be."""
         matters = np.zeros(len(cells), bool)
-        for group, (tp, fp) in _running(cells, np.zeros_like(sums)):
-            weights = cells["positive"][group], cells["negative"][group]
-            matters[group] = np.any([metric.undecided(*weights, tp, fp) for metric in metrics], axis=0)
+        for group, _, weights in _running(cells, np.zeros_like(sums)):
+            matters[group] = np.any([metric.undecided(*weights) for metric in metrics], axis=0)
         return np.where(matters, np.minimum(cells["rows"], shards * 2.0 ** cells["bits"]), 0)
 
     while len(large := np.flatnonzero((sizes() > MOST) & (cells["bits"] > STEP))):
         chosen = large[: max(1, MOST // (shards << STEP))]
         cells = added(np.concatenate([np.delete(cells, chosen), *fetch(cells[chosen], STEP)]))
+    known = totals(cells)
     for part, wanted in _runs(cells, sizes()):
         if wanted.any():
+            whole = part["problem"][part["bits"] == bits]  # of which nothing was known
             part = added(np.concatenate([part[~wanted], *fetch(part[wanted], bits)]))
-        for group, (tp, fp) in _running(part, sums):
-            inner = part[group]
+            known[:, whole] = totals(part)[:, whole]
+        for _, at, weights in _running(part, sums):
             for number, metric in enumerate(metrics):
-                gain = metric.gain(inner["positive"], inner["negative"], tp, fp)
-                gains[number, inner["problem"][0]] += np.add.reduce(gain)
+                gains[number, at] = metric.folded(gains[number, at], *weights, known[:, at])
     values = np.array([metric.ratio(gain, *sums) for metric, gain in zip(metrics, gains, strict=True)])
-    names = [name for name, _ in objective.ranked]
-    return [
-        {name: _mean(row[number * few : (number + 1) * few]) for name, row in zip(names, values, strict=True)}
-        for number in range(len(thetas))
-    ]
+    by_theta, names = values.reshape(len(metrics), -1, few).swapaxes(0, 1), [name for name, _ in objective.ranked]
+    return [{name: _mean(row) for name, row in zip(names, rows, strict=True)} for rows in by_theta]
 
 
-def _running(cells: Cells, sums: Array) -> Iterator[tuple[slice, tuple[Array, Array]]]:
-    """Give where each problem's cells lie, and the running sums of their weights on top of `sums`, which go on."""
+def _running(cells: Cells, sums: Array) -> Iterator[tuple[slice, int, tuple[Array, Array, Array, Array]]]:
+    """Give where each problem's cells lie, its number, their weights, and the running sums of these on top of `sums`,
+    which go on.
+    """
     starts = _starts(cells)
     for start, end in zip(starts, [*starts[1:], len(cells)], strict=True):
         problem = cells["problem"][start]
         weights = cells["positive"][start:end], cells["negative"][start:end]
         tp, fp = np.cumsum(weights, axis=1) + sums[:, problem, None]
         sums[:, problem] = tp[-1], fp[-1]
-        yield slice(start, end), (tp, fp)
+        yield slice(start, end), problem, (*weights, tp, fp)
 
 
 def _runs(cells: Cells, sizes: Array) -> Iterator[tuple[Cells, Array]]:

@@ -42,6 +42,7 @@ from firesteel.core.metrics import (
 from firesteel.core.network import Network, Objective
 from firesteel.errors import ConfigError, DataError
 from tests.core.test_losses_and_metrics import NAIVE
+from tests.train.test_ranking import THEIRS
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
 RNG = np.random.default_rng(0)
@@ -398,7 +399,7 @@ def test_every_metric_adds_up_rows_that_are_given_to_it(name):
     found = in_parts(metric, P, y, W)
     assert not hasattr(METRICS[name], "_seen")
     if isinstance(metric, Ranking):
-        scored = sk.roc_auc_score if isinstance(metric, AUC) else sk.average_precision_score
+        scored = THEIRS[type(metric).__name__]
         expected = np.mean([scored(CLASS == k, P[:, k], sample_weight=W) for k in range(K)])
     else:
         expected = value(metric, P, y, W, "mse")

@@ -28,7 +28,16 @@ from firesteel.layers import (
     Normalization,
 )
 from firesteel.losses import BinaryCrossentropy, SparseCategoricalCrossentropy
-from firesteel.metrics import AUC, AveragePrecision, ConfusionMatrix, F1Score, Precision, Recall
+from firesteel.metrics import (
+    AUC,
+    AveragePrecision,
+    ConfusionMatrix,
+    F1Score,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    SpecificityAtSensitivity,
+)
 from firesteel.models import Sequential
 from firesteel.optimizers import SGD, Adam, AdamW
 from firesteel.optimizers.schedules import CosineDecay
@@ -79,6 +88,7 @@ def test_a_rich_network_with_all_that_watches_it(spark, rows, shards, tmp_path):
     watched = [
         *["accuracy", "log_loss", "mse"],
         *[F1Score(), Precision(average=None), Recall(class_id=1), ConfusionMatrix(), AUC(), AveragePrecision()],
+        *[PrecisionAtRecall(0.6), SpecificityAtSensitivity(0.6)],
     ]
     one, other = compare(
         spark,

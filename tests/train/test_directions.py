@@ -5,7 +5,7 @@ import pytest
 
 from firesteel.callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from firesteel.core.losses import LOSSES
-from firesteel.core.metrics import METRICS, RowMetric
+from firesteel.core.metrics import METRICS, Ranking, RowMetric
 from firesteel.errors import ConfigError
 from firesteel.layers import Dense
 from firesteel.metrics import AUC, ConfusionMatrix, F1Score, Precision, R2Score
@@ -30,6 +30,8 @@ LARGER = {
     **dict.fromkeys(["categorical_hinge", "mean_absolute_percentage_error", "mape"], False),
     **dict.fromkeys(["mean_squared_logarithmic_error", "msle"], False),
     **dict.fromkeys(["log_cosh", "poisson", "quantile", "squared_hinge", "standardized"], False),
+    **dict.fromkeys(["sensitivity_at_specificity", "specificity_at_sensitivity"], True),
+    **dict.fromkeys(["precision_at_recall", "recall_at_precision"], True),
     "confusion_matrix": None,
 }
 """Written down here once more, so that a metric without a direction, or with a wrong one, is noticed."""
@@ -74,7 +76,7 @@ def test_every_metric_and_loss_says_its_direction():
 @pytest.mark.parametrize("name", LARGER)
 def test_auto_goes_by_the_metric(name, watcher, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    metrics, alone = [name] if name != "loss" else [], name in ("auc", "AUC", "average_precision")
+    metrics, alone = [name] if name != "loss" else [], isinstance(METRICS.get(name), Ranking)
     for monitor in (f"val_{name}", *([] if alone else [name])):
         callback = WATCHERS[watcher](monitor)
         if LARGER[name] is None:

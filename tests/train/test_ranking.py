@@ -1,14 +1,24 @@
 """Metrics of the order of rows: exact, whatever the shards, and in rounds of bounded size where rows are many."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from firesteel.core.layers import Activation
 from firesteel.core.losses import LOSSES, BinaryCrossentropy, CategoricalCrossentropy
-from firesteel.core.metrics import METRICS, AveragePrecision, Ranking
+from firesteel.core.metrics import (
+    AUC,
+    METRICS,
+    AveragePrecision,
+    PrecisionAtRecall,
+    Ranking,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+)
 from firesteel.core.network import Network, Objective
 from firesteel.layers import Dense
 from firesteel.models import Sequential
@@ -18,7 +28,33 @@ from firesteel.train.engine import LocalEngine
 from firesteel.train.epoch import score, scores
 
 RANKED = {name: metric for name, metric in METRICS.items() if isinstance(metric, Ranking)}
-THEIRS = {"AUC": roc_auc_score, "AveragePrecision": average_precision_score}
+
+
+def peak(of, best, bound=0.5):
+    """The largest value of one rate where another is at least a bound, at thresholds that scikit-learn names."""
+
+    def found(y, scores, sample_weight=None):
+        fpr, tpr, _ = roc_curve(y, scores, sample_weight=sample_weight, drop_intermediate=False)
+        precision, recall, _ = precision_recall_curve(y, scores, sample_weight=sample_weight)
+        sides = {"sensitivity": tpr, "specificity": 1 - fpr, "precision": precision[:-1], "recall": recall[:-1]}
+        return sides[best][sides[of] >= bound - 1e-12].max(initial=0)
+
+    return found
+
+
+THEIRS = {
+    "AUC": roc_auc_score,
+    "AveragePrecision": average_precision_score,
+    "PrecisionAtRecall": peak("recall", "precision"),
+    "RecallAtPrecision": peak("precision", "recall"),
+    "SensitivityAtSpecificity": peak("specificity", "sensitivity"),
+    "SpecificityAtSensitivity": peak("sensitivity", "specificity"),
+}
+PEAKS = tuple(
+    (f"{kind.__name__} {bound}", kind(bound))
+    for kind in (PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity, SpecificityAtSensitivity)
+    for bound in (0.0, 0.3, 0.9, 1.0)
+)
 BOTH = (("auc", METRICS["auc"]), ("average_precision", METRICS["average_precision"]))
 ROWS = 500
 DTYPES = ["float32", "float64"]
@@ -79,6 +115,24 @@ def test_one_output_is_as_scikit_learn_has_it(name, ties, dtype):
         kept = None if weights is None else weights.astype(dtype)
         expected = theirs(y[:, 0], scores[:, 0].astype(dtype), sample_weight=kept)
         assert found[name] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("name, metric", PEAKS)
+def test_the_best_at_a_bound_is_that_of_all_thresholds(name, metric, ties):
+    scores, y, w = rows_of(ties=ties)
+    found, _ = measured(scores, y, w, metrics=((name, metric),))
+    of, best = metric.rates
+    expected = peak(of, best, getattr(metric, of))(y[:, 0], scores[:, 0].astype(float), sample_weight=w)
+    assert found[name] == pytest.approx(expected, rel=1e-12)
+    assert replace(metric)(y, scores, w) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_area_under_precision_and_recall_is_the_average_precision():
+    scores, y, w = rows_of(ties=True)
+    found, _ = measured(scores, y, w, metrics=(("pr", AUC("PR")), BOTH[1]))
+    assert found["pr"] == found["average_precision"] == pytest.approx(AUC(curve="PR")(y, scores, w), rel=1e-12)
+    assert AUC().to_config() == {"type": "AUC"} and AUC("PR").to_config() == {"type": "AUC", "curve": "PR"}
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -181,13 +235,14 @@ def test_keys_are_in_the_order_of_scores(dtype):
 @pytest.mark.parametrize("outputs, loss", [(1, "mse"), (2, "mse"), (3, BinaryCrossentropy(from_logits=True))])
 def test_shards_and_rounds_move_nothing(outputs, loss, dtype, ties, monkeypatch):
     scores, y, w = rows_of(outputs=outputs, ties=ties, rows=300)
-    expected, _ = measured(scores, y, w, loss, dtype=dtype)
+    metrics = (*BOTH, *PEAKS)
+    expected, _ = measured(scores, y, w, loss, dtype=dtype, metrics=metrics)
     usual = ranking.MOST
     for most, held, shards in ((usual, 100, range(1, 6)), (200, 1, range(1, 6)), (30, 50, [4]), (1, 1 << 18, [1])):
         monkeypatch.setattr(ranking, "MOST", most)
         monkeypatch.setattr(ranking, "HELD", held)
         for count in shards:
-            found, engine = measured(scores, y, w, loss, count, dtype, engine=Spy)
+            found, engine = measured(scores, y, w, loss, count, dtype, metrics, engine=Spy)
             for name in expected:
                 assert found[name] == pytest.approx(expected[name], rel=1e-12)
             assert bool(engine.counts) == (most < usual)
