@@ -163,14 +163,14 @@ class JointNormalization(Layer):
 
     def moments(self, total: Array, dtype: np.dtype[Any]) -> BatchMoments:
         """Return the moments, given the sums over all pieces."""
-        mean, spread = np.split(total[1:] / total[0], 2)
+        mean, spread = (total[1:] / total[0]).reshape(2, -1)
         variance = np.maximum(spread - np.square(mean), 0.0)
         inverse = 1.0 / np.sqrt(variance + self.layer.epsilon)
         return BatchMoments(float(total[0]), mean, variance, mean.astype(dtype), inverse.astype(dtype))
 
     def write(self, g: Views, own: Array, of: BatchMoments, rows: float) -> None:
         """Write what a piece of so many rows adds to the gradient; own: its sums of d and of d xhat, (2 C,)."""
-        by_beta, by_gamma = np.split(own, 2)
+        by_beta, by_gamma = own.reshape(2, -1)
         if self.layer.center:
             g["beta"][:] = by_beta
         if self.layer.scale:
@@ -196,7 +196,7 @@ class JointNormalization(Layer):
             self.write(g, own, of, x.size / channels)
             if not wants_x:
                 return None
-            by_mean, by_xhat = np.split((total / of.rows).astype(x.dtype), 2)
+            by_mean, by_xhat = (total / of.rows).astype(x.dtype).reshape(2, -1)
             d_x = d_y - by_mean
             d_x -= xhat * by_xhat
             d_x *= p["gamma"] * of.inverse if self.layer.scale else of.inverse

@@ -23,7 +23,9 @@ from firesteel.core.layers.windows import Windows
 from firesteel.core.layout import ones
 from firesteel.core.network import Part
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
+from firesteel.fast.kernels import pooling
 from firesteel.fast.kernels.dense import PLAIN, ROWS, TURNED
+from firesteel.fast.kernels.pooling import bend, unbend
 
 __all__ = ["LOOPS", "Convolved", "behind", "convolved"]
 
@@ -90,62 +92,6 @@ def scatter(columns: Array, n: int, at: Array, x: Array) -> None:
                             for q in range(channels):
                                 x[pixel + q] += columns[source + q]
                             source += channels
-
-
-def bend(z: Array, n: int, b: Array, at: Array, y: Array, won: Array) -> None:
-    """Add the bias to n pictures z and rectify them; write the largest of each pool to y, and which it was to won."""
-    u = np.uint64
-    h, w, filters, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
-    tall, wide, down, right, below, across = u(at[14]), u(at[15]), u(at[16]), u(at[17]), u(at[18]), u(at[19])
-    biased = len(b) > 0
-    for row in range(u(n) * h * w):
-        start = row * filters
-        if biased:
-            for o in range(filters):
-                z[start + o] += b[o]
-        if bent:
-            for o in range(filters):
-                z[start + o] = z[start + o] if z[start + o] > 0 or z[start + o] != z[start + o] else 0
-    for picture in range(u(n)):
-        for i in range(below):
-            for j in range(across):
-                to = ((picture * below + i) * across + j) * filters
-                for p in range(tall):
-                    for s in range(wide):
-                        start, number = ((picture * h + i * down + p) * w + j * right + s) * filters, p * wide + s
-                        if number == u(0):
-                            for o in range(filters):
-                                y[to + o], won[to + o] = z[start + o], 0
-                        else:
-                            for o in range(filters):
-                                v, best = z[start + o], y[to + o]
-                                larger = v > best or v != v
-                                y[to + o], won[to + o] = v if larger else best, number if larger else won[to + o]
-
-
-def unbend(d_y: Array, n: int, y: Array, won: Array, at: Array, d: Array) -> None:
-    """Write the derivative by the products of n pictures to d, given that by y."""
-    u = np.uint64
-    h, w, filters, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
-    wide, down, right, below, across = u(at[15]), u(at[16]), u(at[17]), u(at[18]), u(at[19])
-    size, other = u(n) * h * w * filters, at[13] == 2
-    if below == u(0):
-        for q in range(size):
-            d[q] = d_y[q] * (y[q] > 0 or (other and y[q] != y[q])) if bent else d_y[q]
-        return
-    for q in range(size):
-        d[q] = 0
-    for picture in range(u(n)):
-        for i in range(below):
-            for j in range(across):
-                source = ((picture * below + i) * across + j) * filters
-                corner = ((picture * h + i * down) * w + j * right) * filters
-                for o in range(filters):
-                    number = u(won[source + o])
-                    to = corner + (number // wide * w + number % wide) * filters + o
-                    d[to] += d_y[source + o]
-                    if bent:
-                        d[to] *= y[source + o] > 0 or (other and y[source + o] != y[source + o])
 
 
 def product(columns: Array, n: int, at: Array, w: Array, z: Array, to: int) -> None:
@@ -218,7 +164,7 @@ def backward(
         part_w[0], part_b[0], columns[0], d[0] = 0, 0, 0, 0
 
 
-LOOPS = (gather, scatter, bend, unbend, product, forward, backward)
+LOOPS = (*pooling.LOOPS, gather, scatter, product, forward, backward)
 
 
 def rests(pool: Windows | None) -> bool:

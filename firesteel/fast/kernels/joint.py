@@ -16,11 +16,9 @@ from firesteel.core.network import Part
 from firesteel.core.types import Array, Shape, Stream, Views
 from firesteel.fast.kernels import convolution
 from firesteel.fast.kernels.convolution import behind, convolved
+from firesteel.fast.kernels.pooling import picked, taken, tiled, unbend
 
 __all__ = ["LOOPS", "Jointly", "pictured"]
-
-unbend: Any = None
-"""A loop of `convolution.py`."""
 
 
 def column_sums(x: Array, d: Array, m: Array, scale: Array, kind: int, total: Array) -> None:
@@ -64,38 +62,35 @@ def sums(x: Array, m: Array, found: Array) -> None:
 def normalize(x: Array, m: Array, scale: Array, gamma: Array, beta: Array, at: Array, y: Array, won: Array) -> None:
     """Normalise pictures x, rectify them, and write the largest of each pool to y, and which it was to won."""
     u = np.uint64
-    h, w, channels, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
-    tall, wide, down, right, below, across = u(at[14]), u(at[15]), u(at[16]), u(at[17]), u(at[18]), u(at[19])
-    scaled, shifted, line = len(gamma) > 0, len(beta) > 0, np.empty_like(m)
-    if below == u(0):
-        for row in range(u(len(x)) // channels):
-            start = row * channels
-            for c in range(channels):
-                v = (x[start + c] - m[c]) * scale[c]
-                v = v * gamma[c] if scaled else v
-                v = v + beta[c] if shifted else v
-                y[start + c] = v if not bent or v > 0 or v != v else 0
+    h, w, channels, scaled, shifted, bent = at[9], at[10], at[11], len(gamma) > 0, len(beta) > 0, at[13] > 0
+    tall, wide, down, right, below, across = at[14], at[15], at[16], at[17], at[18], at[19]
+    size = w * channels
+    line, ms, by = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size, x.dtype)
+    gammas, betas = np.empty(size, x.dtype), np.empty(size, x.dtype)
+    tiled(m, w, ms)
+    tiled(scale, w, by)
+    tiled(gamma, w, gammas)
+    tiled(beta, w, betas)
+    if below == 0:
+        for row in range(len(x) // size):
+            start = u(row * size)
+            for q in range(u(size)):
+                v = (x[start + q] - ms[q]) * by[q]
+                v = v * gammas[q] if scaled else v
+                v = v + betas[q] if shifted else v
+                y[start + q] = v if not bent or v > 0 or v != v else 0
         return
-    for picture in range(u(len(x)) // (h * w * channels)):
-        for i in range(below):
-            for j in range(across):
-                to = ((picture * below + i) * across + j) * channels
-                for p in range(tall):
-                    for s in range(wide):
-                        start, number = ((picture * h + i * down + p) * w + j * right + s) * channels, p * wide + s
-                        for c in range(channels):
-                            v = (x[start + c] - m[c]) * scale[c]
-                            v = v * gamma[c] if scaled else v
-                            v = v + beta[c] if shifted else v
-                            line[c] = v if not bent or v > 0 or v != v else 0
-                        if number == u(0):
-                            for c in range(channels):
-                                y[to + c], won[to + c] = line[c], 0
-                        else:
-                            for c in range(channels):
-                                v, best = line[c], y[to + c]
-                                larger = v > best or v != v
-                                y[to + c], won[to + c] = v if larger else best, number if larger else won[to + c]
+    for pool in range(len(x) // (h * size) * below):
+        top = pool // below * h + pool % below * down
+        for number in range(tall * wide):
+            first = ((top + number // wide) * w + number % wide) * channels
+            picked(x, first, right * channels, across, channels, line)
+            for q in range(u(across * channels)):
+                v = (line[q] - ms[q]) * by[q]
+                v = v * gammas[q] if scaled else v
+                v = v + betas[q] if shifted else v
+                line[q] = v if not bent or v > 0 or v != v else 0
+            taken(line, across * channels, number, pool * across * channels, y, won)
 
 
 def slopes(
@@ -108,15 +103,24 @@ def slopes(
     column_sums(x, d, m, scale, 2, own[channels:])
 
 
-def pulled(d: Array, x: Array, m: Array, scale: Array, by_mean: Array, by_xhat: Array, factor: Array) -> None:
+def pulled(
+    d: Array, x: Array, m: Array, scale: Array, by_mean: Array, by_xhat: Array, factor: Array, at: Array
+) -> None:
     """Pull d back through the normalisation, in place."""
-    u = np.uint64
-    channels = u(len(m))
-    for row in range(u(len(x)) // channels):
-        start = row * channels
-        for c in range(channels):
-            xhat = (x[start + c] - m[c]) * scale[c]
-            d[start + c] = (d[start + c] - by_mean[c] - xhat * by_xhat[c]) * factor[c]
+    u, w = np.uint64, at[10]
+    size = w * len(m)
+    ms, by, means = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size, x.dtype)
+    xhats, factors = np.empty(size, x.dtype), np.empty(size, x.dtype)
+    tiled(m, w, ms)
+    tiled(scale, w, by)
+    tiled(by_mean, w, means)
+    tiled(by_xhat, w, xhats)
+    tiled(factor, w, factors)
+    for row in range(len(x) // size):
+        start = u(row * size)
+        for q in range(u(size)):
+            xhat = (x[start + q] - ms[q]) * by[q]
+            d[start + q] = (d[start + q] - means[q] - xhat * xhats[q]) * factors[q]
 
 
 LOOPS = (*convolution.LOOPS, column_sums, sums, normalize, slopes, pulled)
@@ -167,9 +171,9 @@ class Jointly:
             self.layer.write(g, own, of, len(given) / channels)
             if not wants_x:
                 return None
-            by_mean, by_xhat = np.split((total / of.rows).astype(x.dtype), 2)
+            by_mean, by_xhat = (total / of.rows).astype(x.dtype).reshape(2, -1)
             factor = gamma * scale if len(gamma) else scale
-            self.loops["pulled"](d, given, m, scale, by_mean, by_xhat, factor)
+            self.loops["pulled"](d, given, m, scale, by_mean, by_xhat, factor, self.at)
             return d.reshape(x.shape)
 
         return y, Joint(batch_sums, pull)

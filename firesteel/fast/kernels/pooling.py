@@ -1,0 +1,101 @@
+"""What is behind a convolution or a normalisation: bias, rectifier and pooling, forward and back.
+
+Loops go along a line of windows, all channels of them, for over a few channels alone they are not vectorised.
+`convolution.py` says what `at` is; pictures are flat.
+"""
+
+import numpy as np
+
+from firesteel.core.types import Array
+
+__all__ = ["LOOPS"]
+
+
+def tiled(v: Array, count: int, line: Array) -> None:
+    """Write v to line so many times, one after another."""
+    u = np.uint64
+    for j in range(u(count)):
+        for o in range(u(len(v))):
+            line[j * u(len(v)) + o] = v[o]
+
+
+def picked(x: Array, first: int, apart: int, count: int, channels: int, line: Array) -> None:
+    """Write so many pixels of pictures, from number `first` on and `apart` numbers apart, to line."""
+    u = np.uint64
+    for j in range(u(count)):
+        start = u(first) + j * u(apart)
+        for o in range(u(channels)):
+            line[j * u(channels) + o] = x[start + o]
+
+
+def taken(line: Array, size: int, number: int, to: int, y: Array, won: Array) -> None:
+    """Write to y, from number `to` on, what is larger in line than there, and to won the number that it has."""
+    u = np.uint64
+    start = u(to)
+    if number == 0:
+        for q in range(u(size)):
+            y[start + q], won[start + q] = line[q], 0
+        return
+    for q in range(u(size)):
+        v, best = line[q], y[start + q]
+        larger = v > best or v != v
+        y[start + q], won[start + q] = v if larger else best, number if larger else won[start + q]
+
+
+def bend(z: Array, n: int, b: Array, at: Array, y: Array, won: Array) -> None:
+    """Add the bias to n pictures z and rectify them; write the largest of each pool to y, and which it was to won.
+
+    Without pools y is what z comes to, in place.
+    """
+    u = np.uint64
+    h, w, filters, biased, bent = at[9], at[10], at[11], len(b) > 0, at[13] > 0
+    tall, wide, down, right, below, across = at[14], at[15], at[16], at[17], at[18], at[19]
+    lines, line = np.empty(w * filters, z.dtype), np.empty(w * filters, z.dtype)
+    tiled(b, w, lines)
+    if below == 0:
+        for row in range(n * h):
+            start = u(row * w * filters)
+            for q in range(u(w * filters)):
+                v = z[start + q]
+                v = v + lines[q] if biased else v
+                z[start + q] = v if not bent or v > 0 or v != v else 0
+        return
+    size = across * filters
+    for pool in range(n * below):
+        top = pool // below * h + pool % below * down
+        for number in range(tall * wide):
+            first = ((top + number // wide) * w + number % wide) * filters
+            picked(z, first, right * filters, across, filters, line)
+            for q in range(u(size)):
+                v = line[q] + lines[q] if biased else line[q]
+                line[q] = v if not bent or v > 0 or v != v else 0
+            taken(line, size, number, pool * size, y, won)
+
+
+def unbend(d_y: Array, n: int, y: Array, won: Array, at: Array, d: Array) -> None:
+    """Write the derivative by the products of n pictures to d, given that by y."""
+    u = np.uint64
+    h, w, filters, bent = u(at[9]), u(at[10]), u(at[11]), at[13] > 0
+    down, right, below, across = u(at[16]), u(at[17]), u(at[18]), u(at[19])
+    size, other, source = h * w * filters, at[13] == 2, u(0)
+    if below == source:
+        for q in range(u(n) * size):
+            d[q] = d_y[q] * (y[q] > 0 or (other and y[q] != y[q])) if bent else d_y[q]
+        return
+    places, zero = np.empty(256, np.uint64), np.zeros(1, d.dtype)[0]
+    for number in range(at[14] * at[15]):
+        places[number] = (number // at[15] * at[10] + number % at[15]) * at[11]
+    for picture in range(u(n)):
+        for q in range(size):
+            d[picture * size + q] = 0
+        for i in range(below):
+            for j in range(across):
+                corner = picture * size + (i * down * w + j * right) * filters
+                for o in range(filters):
+                    v, best = d_y[source + o] + zero, y[source + o]  # -0.0 becomes 0.0, as where it is added to 0
+                    passes = not bent or best > 0 or (other and best != best)
+                    d[corner + places[won[source + o]] + o] = v if passes else v * zero
+                source += filters
+
+
+LOOPS = (tiled, picked, taken, bend, unbend)
