@@ -335,7 +335,7 @@ class Network:
             for read, d_x in zip(part.reads, back if len(part.reads) > 1 else [back], strict=True) if wants else ():
                 if d_x is not None:
                     found[read] = found[read] + d_x if read in found else d_x
-        for owner in set(range(len(self.params))) - written:
+        for owner in {part.owner for part, _ in pulls} - written:
             for array in g[owner].values():
                 array.fill(0)
         return [found.get(entry) for entry in range(len(self.entries))]

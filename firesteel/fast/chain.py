@@ -106,14 +106,14 @@ def compiled_parts(network: Network, last: int) -> dict[int, Any]:
 
     They are chains, and layers by themselves, by the number of the first part that each stands for.
     """
-    runs = dense.runs(network.parts[:last], network.shapes) if compiling.ON and network.chained else {}
+    line = network.chained or (network.rows and dense.in_line(network.plan))
+    runs = dense.runs(network.parts[:last], network.shapes) if compiling.ON and line else {}
     worth = {at: layers for at, layers in runs.items() if sum(i * o for i, o, _, _ in layers) >= compiling.WORTH}
     found = loops(network.dtype) if worth else None
     made: dict[int, Any] = {at: Chain(np.array(worth[at], np.int64), found) for at in worth} if found else {}
-    inside = {number for at, chain in made.items() for number in range(at, at + chain.span)}
     if compiling.ON and network.rows and (known := _picture_loops(network.dtype)):
         made |= pictured(network.plan[:last], network.shapes, known)
-        inside |= {number for at, one in made.items() for number in range(at, at + one.span)}
+    inside = {number for at, one in made.items() for number in range(at, at + one.span)}
     for part in network.plan[:last]:
         one = compiled_layer(part.layer, network.dtype, network.shapes[part.reads[0]])
         if one is not None and part.number not in inside:

@@ -24,7 +24,7 @@ from firesteel.core.layers import (
 )
 from firesteel.core.seeds import stream_for
 from firesteel.fast import compiling
-from firesteel.fast.chain import compiled_parts
+from firesteel.fast.chain import Chain, compiled_parts
 from firesteel.fast.kernels import joint
 from firesteel.fast.kernels.functions import blas, linked
 from firesteel.models import Sequential
@@ -129,6 +129,7 @@ def test_layers_of_pictures(how, dtype, name):
 
 FITS = {
     "dense behind": [Conv2D(8, 3, activation="relu"), MaxPooling2D(), Flatten(), Dense(12, "relu"), Dropout(0.2)],
+    "a run of dense layers behind": [Conv2D(8, 3), Flatten(), Dense(60, "relu"), Dense(20, "relu")],
     "normalized": [
         Conv2D(6, 3, use_bias=False), BatchNormalization(), ReLU(), MaxPooling2D(), SpatialDropout2D(0.2),
         Conv2D(9, 2, padding="same"), BatchNormalization(), Activation("relu"), Flatten(), Dense(8),
@@ -157,7 +158,8 @@ def test_a_fit_of_pictures_has_the_same_bits_without_compiled_code(name, dtype, 
     compiling.RUNS.clear()
     assert fit().theta.tobytes() == one.theta.tobytes() and not compiling.RUNS
     monkeypatch.setattr(compiling, "ON", True)
-    assert compiled_parts(one.network, len(one.network.plan))
+    made = compiled_parts(one.network, len(one.network.plan))
+    assert made and any(isinstance(unit, Chain) for unit in made.values()) == ("run" in name)
 
 
 CORES = """

@@ -183,6 +183,12 @@ def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list
     return found
 
 
+def in_line(plan: Sequence[Any]) -> bool:
+    """Return whether each part of a network reads what the one before makes, and has parameters of its own."""
+    line = [(n, (n,), range(n + 1, n + 2)) for n in range(len(plan))]
+    return line == [(part.owner, part.reads, part.makes) for part in plan]
+
+
 def whole(parts: Sequence[Layer], shapes: Sequence[Shape]) -> int | None:
     """Return where the only run of these parts begins, if but one scaling is in front of it and nothing behind."""
     first, found = int(isinstance(parts[0], Rescaling | Standardize)), runs(parts, shapes)
