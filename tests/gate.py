@@ -195,11 +195,11 @@ def activations() -> None:
         add(f"activations/{name}/float64", lambda name=name: net(9, activation=name), dtype="float64", shards=3)
 
 
-def pictured(shape: tuple[int, ...], *layers: Any) -> Callable[[], list[Any]]:
-    """Return what makes layers that are given rows of 12 numbers in another shape."""
+def pictured(shape: tuple[int, ...], *layers: Callable[[], Any]) -> Callable[[], list[Any]]:
+    """Return what makes layers that are given rows of 12 numbers in another shape; layers: make one each."""
     from firesteel.layers import Dense, Flatten, Reshape
 
-    return lambda: [Reshape(shape), *layers, Flatten(), Dense(2)]
+    return lambda: [Reshape(shape), *[make() for make in layers], Flatten(), Dense(2)]
 
 
 def layers() -> None:
@@ -254,17 +254,37 @@ def layers() -> None:
             {"x": table, "y": lambda: rows(203, 2)},
         ),
     }
-    made |= {type(layer).__name__: (pictured((3, 4, 1), layer), {}) for layer in (
-        L.AveragePooling2D(2, 1, "same"), L.Conv2D(5, 2, activation="relu"), L.GlobalAveragePooling2D(),
-        L.GlobalMaxPooling2D(), L.MaxPooling2D(), L.Conv2DTranspose(3, 2, 2), L.DepthwiseConv2D(2),
-        L.SeparableConv2D(4, 2), L.SpatialDropout2D(0.3), L.UpSampling2D(2, interpolation="bilinear"),
-        L.ZeroPadding2D(), L.Cropping2D(((1, 0), (1, 1))), L.RandomBrightness(0.3, (-2, 2)),
-        L.RandomContrast(0.3, (-2, 2)), L.RandomFlip(), L.RandomRotation(0.1), L.RandomShear(0.2, 0.1),
-        L.RandomTranslation(0.2, 0.1, "wrap"), L.RandomZoom(0.2, fill_mode="constant"),
-        L.RandomElasticTransform(value_range=(-9, 9)))}  # fmt: skip
-    made |= {type(layer).__name__: (pictured((6, 2), layer), {}) for layer in (
-        L.AveragePooling1D(3), L.Conv1D(5, 2, padding="causal"), L.GlobalAveragePooling1D(), L.GlobalMaxPooling1D(),
-        L.MaxPooling1D(3, 1))}  # fmt: skip
+    pictures: dict[str, Callable[[], Any]] = {
+        "AveragePooling2D": lambda: L.AveragePooling2D(2, 1, "same"),
+        "Conv2D": lambda: L.Conv2D(5, 2, activation="relu"),
+        "GlobalAveragePooling2D": lambda: L.GlobalAveragePooling2D(),
+        "GlobalMaxPooling2D": lambda: L.GlobalMaxPooling2D(),
+        "MaxPooling2D": lambda: L.MaxPooling2D(),
+        "Conv2DTranspose": lambda: L.Conv2DTranspose(3, 2, 2),
+        "DepthwiseConv2D": lambda: L.DepthwiseConv2D(2),
+        "SeparableConv2D": lambda: L.SeparableConv2D(4, 2),
+        "SpatialDropout2D": lambda: L.SpatialDropout2D(0.3),
+        "UpSampling2D": lambda: L.UpSampling2D(2, interpolation="bilinear"),
+        "ZeroPadding2D": lambda: L.ZeroPadding2D(),
+        "Cropping2D": lambda: L.Cropping2D(((1, 0), (1, 1))),
+        "RandomBrightness": lambda: L.RandomBrightness(0.3, (-2, 2)),
+        "RandomContrast": lambda: L.RandomContrast(0.3, (-2, 2)),
+        "RandomFlip": lambda: L.RandomFlip(),
+        "RandomRotation": lambda: L.RandomRotation(0.1),
+        "RandomShear": lambda: L.RandomShear(0.2, 0.1),
+        "RandomTranslation": lambda: L.RandomTranslation(0.2, 0.1, "wrap"),
+        "RandomZoom": lambda: L.RandomZoom(0.2, fill_mode="constant"),
+        "RandomElasticTransform": lambda: L.RandomElasticTransform(value_range=(-9, 9)),
+    }
+    sequences: dict[str, Callable[[], Any]] = {
+        "AveragePooling1D": lambda: L.AveragePooling1D(3),
+        "Conv1D": lambda: L.Conv1D(5, 2, padding="causal"),
+        "GlobalAveragePooling1D": lambda: L.GlobalAveragePooling1D(),
+        "GlobalMaxPooling1D": lambda: L.GlobalMaxPooling1D(),
+        "MaxPooling1D": lambda: L.MaxPooling1D(3, 1),
+    }
+    made |= {name: (pictured((3, 4, 1), make), {}) for name, make in pictures.items()}
+    made |= {name: (pictured((6, 2), make), {}) for name, make in sequences.items()}
     for name, (build, more) in made.items():
         add(f"layers/{name}", build, **more)
         for dtype, shards in (("float32", 3), ("float64", 1)):
@@ -276,7 +296,10 @@ def layers() -> None:
     several = lambda: [L.Dense(9), L.BatchNormalization(), L.ReLU(), L.Dropout(0.2), L.Dense(2)]  # noqa: E731
     for batch in (32, 127, 128, 129, 203):
         add(f"layers/BatchNormalization/batch {batch}", several, batch_size=batch)
-    picture = L.Conv2D(8, 2), L.BatchNormalization(), L.ReLU(), L.MaxPooling2D(2, 1), L.Dropout(0.2)
+    picture = (
+        *(lambda: L.Conv2D(8, 2), lambda: L.BatchNormalization(), lambda: L.ReLU(), lambda: L.MaxPooling2D(2, 1)),
+        lambda: L.Dropout(0.2),
+    )
     for batch in (1, 32, 127, 203):
         add(f"layers/Conv2D/batch {batch}", pictured((3, 4, 1), *picture), batch_size=batch, shards=1 + batch % 2)
     for batch in (63, 64, 127, 128, 129, 203):
