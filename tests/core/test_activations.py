@@ -9,6 +9,7 @@ import pytest
 from firesteel.core.layer import Layer
 from firesteel.core.layers import ACTIVATIONS, LAYERS, ReLU
 from firesteel.core.layers.activation import Curve, erfc
+from firesteel.core.layers.augmentation import Unchanged, Warp, Warping
 from firesteel.core.layers.convolution import Convolving
 from firesteel.core.layers.normalization import JointNormalization
 from firesteel.core.layers.windows import Sliding
@@ -43,6 +44,9 @@ def test_the_registries_hold_every_layer_there_is():
         Sliding,
         JointNormalization,
         Convolving,
+        Unchanged,
+        Warp,
+        Warping,
     }
 
 

@@ -329,3 +329,14 @@ def test_bounds_hold_in_use_and_not_in_training():
         assert free.theta.tobytes() == model.theta.tobytes()
     with pytest.raises(ConfigError, match="the smaller one first"):
         Normalization(bounds=(2.0, 1.0))
+
+
+@pytest.mark.parametrize("kind", [BatchNormalization, LayerNormalization])
+def test_a_normalization_is_along_the_last_axis_however_it_is_named(kind):
+    assert kind(axis=-1) == kind() and kind(axis=-1).to_config() == kind().to_config()
+    assert kind(axis=3).output_shape((4, 5, 2)) == (4, 5, 2) and kind(axis=1).output_shape((7,)) == (7,)
+    with pytest.raises(ConfigError, match=r"last axis, 3 or -1 of a value of shape \(4, 5, 2\)"):
+        kind(axis=1).output_shape((4, 5, 2))
+    for wrong in (0, 1.5, "last", None, (1, 2)):
+        with pytest.raises(ConfigError, match="axis"):
+            kind(axis=wrong)

@@ -3,6 +3,7 @@
 Batch normalisation also keeps running averages, which no gradient moves; `update.py` does.
 """
 
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +11,17 @@ import numpy as np
 from firesteel.core import initializers
 from firesteel.core.layer import Joint, Layer, Param
 from firesteel.core.layers.arguments import input_dim, input_shape
-from firesteel.core.layers.reshaping import by_rows
+from firesteel.core.layers.reshaping import axis, by_rows, place
 from firesteel.core.layout import ones
 from firesteel.core.spec import choice, flag, later, number
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
+from firesteel.errors import ConfigError
 
 __all__ = ["BatchNormalization", "JointNormalization", "LayerNormalization"]
+
+
+LAST: dict[str, Any] = {**axis(-1).metadata, "later": lambda number: number != -1}
+"""Of a field that is the last axis, as -1 or by its number."""
 
 
 class _Norm:
@@ -24,6 +30,16 @@ class _Norm:
     epsilon: float
     center: bool
     scale: bool
+    axis: int
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if place(self, self.axis, inputs[0]) != len(inputs[0]) - 1:  # type: ignore[arg-type]
+            raise ConfigError(
+                f"{self!r} normalizes along the last axis, {len(inputs[0])} or -1 of a value of shape {inputs[0]}: "
+                "leave axis out, or put Permute before it",
+                code="config-shape",
+            )
+        return inputs[0]
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
         found = {"gamma": Param(inputs[0][-1:], initializers.Ones())} if self.scale else {}
@@ -62,7 +78,8 @@ class BatchNormalization(_Norm, Layer):
     The pull-back writes m and v into the views of the averages, for `update.py`.  Of values of more axes the last one
     has the inputs, and all others count as rows.
 
-    center: whether there is beta.  scale: whether there is gamma.  epsilon: added to variances.
+    center: whether there is beta.  scale: whether there is gamma.  epsilon: added to variances.  axis: the last one,
+    -1 or its number; no other is normalized.
 
     >>> layer = BatchNormalization()
     >>> p = {"gamma": np.ones(1), "beta": np.zeros(1), "mean": np.array([1.0]), "variance": np.array([4.0])}
@@ -79,6 +96,7 @@ class BatchNormalization(_Norm, Layer):
     scale: bool = flag(True)
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
+    axis: int = field(default=-1, kw_only=True, metadata=LAST, repr=False)
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
         shape = inputs[0][-1:]
@@ -212,7 +230,8 @@ class LayerNormalization(_Norm, Layer):
     y = gamma xhat + beta.  d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon), where d is the derivative by
     xhat and the means are over the row.  Of values of more axes the last one is brought to mean 0 and variance 1.
 
-    center: whether there is beta.  scale: whether there is gamma.  epsilon: added to variances.
+    center: whether there is beta.  scale: whether there is gamma.  epsilon: added to variances.  axis: the last one,
+    -1 or its number; no other is normalized.
 
     >>> layer = LayerNormalization(center=False, scale=False)
     >>> layer.apply({}, np.array([[1.0, 3.0]]))[0].round(3)
@@ -226,6 +245,7 @@ class LayerNormalization(_Norm, Layer):
     scale: bool = flag(True)
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
+    axis: int = field(default=-1, kw_only=True, metadata=LAST, repr=False)
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         if x.ndim > 2:
