@@ -4,6 +4,7 @@
 `fitting.py`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from firesteel.core import layers as layer_words
 from firesteel.core import losses, optimizers
 from firesteel.core.elsewhere import meant
-from firesteel.core.layers import Dense, Dropout, Layer, Reshape, Table
+from firesteel.core.layers import Activation, Dense, Dropout, Input, Layer, Reshape, Table
 from firesteel.core.losses import Loss, Standardized
 from firesteel.core.optimizers import Optimizer
 from firesteel.core.regularizers import L1L2
@@ -76,6 +77,8 @@ class FitPlan:
         used["earlyStoppingRounds"] = recipe.stopping and recipe.stopping.patience or 0
         if not self.sizes and not self.whole:
             used["hiddenLayers"] = [layer.units for layer in dense]
+        if behind := [layer.activation for layer in self.hidden if isinstance(layer, Activation)]:
+            used["activation"] = behind[0]
         if not self.paces:
             used["learningRate"] = self.rate or self.optimizer.learning_rate
         if self.columns.raw:
@@ -95,7 +98,7 @@ class PlannedStage(NetworkParams):
         dataset: rows, or which of their columns are what.  rows, width: how many rows and features there are, once
         that is known.
         """
-        get, found = self.getOrDefault, policy.defaults_for(rows, self.getOrDefault("shards"))
+        get, found = self.getOrDefault, self._defaults(rows, self.getOrDefault("shards"))
         self.check_outputs()
         if get("handleInvalid") not in ("error", "skip", "keep"):
             raise wrong("handleInvalid", get("handleInvalid"), "it must be error, skip or keep")
@@ -116,9 +119,10 @@ class PlannedStage(NetworkParams):
         penalty = L1L2(l1=r * e, l2=r * (1 - e) / 2) if r else None
         dropout = 0.0 if optimizer.searches and not self._named("dropout") else get("dropout")
         usual = get("hiddenLayers") if self._named("hiddenLayers") else policy.narrowed(found.hidden, width)
-        hidden: list[Layer] = []
+        activation = policy.RELU if self._convolves and not self._named("activation") else get("activation")
+        hidden = [] if whole else self._front(activation, penalty, dropout)
         for units in sizes[1:-1] if sizes else usual:
-            hidden += [Dense(units, get("activation"), kernel_regularizer=penalty)]
+            hidden += [Dense(units, activation, kernel_regularizer=penalty)]
             hidden += [Dropout(dropout)] if dropout else []
         loss = None if get("loss") == "auto" else losses.get(get("loss"))
         if isinstance(loss, Standardized):
@@ -148,7 +152,12 @@ class PlannedStage(NetworkParams):
 
     def _suited(self, plan: FitPlan, source: Frame | Packed, survey: Survey) -> FitPlan:
         """Return the plan for rows whose number is known, which decides what nobody has said."""
-        rows, schema = survey.rows + survey.held, source.schema
+        rows, schema, shape = survey.rows + survey.held, source.schema, self._if_set("inputShape")
+        if shape and math.prod(shape) != survey.width:
+            what = (
+                f"that are {math.prod(shape):,} values, and {source.names['features']} has {survey.width:,} in a row"
+            )
+            raise wrong("inputShape", shape, what)
         members = self._members(source)
         made = self._plan(plan.columns, rows, 1 if schema else survey.width)
         stopping = made.recipe.stopping
@@ -167,9 +176,11 @@ class PlannedStage(NetworkParams):
 
     def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer | Model, ...] | None]:
         """Return the Param `layers` as sizes, or as layers, of which one may be a model."""
-        given = self._if_set("layers")
+        given, shape = self._if_set("layers"), self._if_set("inputShape")
         if given is None:
             return None, None
+        if self._convolves:
+            raise wrong("architecture", "cnn", "layers are set too: set one of them")
         both = [name for name in ("hiddenLayers", "dropout") if self.isSet(name)]
         if isinstance(given, list) and isinstance(given[0], int):
             if "hiddenLayers" in both:
@@ -180,11 +191,33 @@ class PlannedStage(NetworkParams):
             raise wrong(
                 "layers", "...", f"layers decide everything, and {', '.join(both)} is set too: set one of them"
             )
+        known = picture_shape(given)
+        if shape and known and shape != list(known):
+            raise wrong("inputShape", shape, f"layers begin with the shape {list(known)}: set one of them")
         if isinstance(given, list):
-            return None, tuple(layer_words.get(item) for item in given)
+            front = [Input(shape)] if shape and not known else []
+            return None, (*front, *(layer_words.get(item) for item in given))
         model = model_from_config(given)
         shape = model.network.entries[0]
         return None, (model,) if len(shape) == 1 else (Reshape(shape), model)
+
+    @property
+    def _convolves(self) -> bool:
+        return bool(self.getOrDefault("architecture") == "cnn")
+
+    def _defaults(self, rows: int, shards: int | None = None) -> policy.Defaults:
+        return policy.defaults_for(rows, shards, self._convolves)
+
+    def _front(self, activation: str, penalty: L1L2 | None, dropout: float) -> list[Layer]:
+        """Return what comes before the dense layers: of pictures their shape, and convolutions if there are some."""
+        shape = self._if_set("inputShape")
+        if not self._convolves:
+            return [Input(shape)] if shape else []
+        if shape is None or len(shape) != 3:
+            what = "it takes pictures: set inputShape to their height, width and channels, such as [28, 28, 1]"
+            raise wrong("architecture", "cnn", what)
+        dropped = [Dropout(dropout)] if dropout else []
+        return [*policy.convolutions(tuple(shape), activation, penalty), *dropped]
 
     def _rate(self) -> float:
         rate, step = self.getOrDefault("learningRate"), self._if_set("stepSize")
@@ -230,13 +263,17 @@ class PlannedStage(NetworkParams):
             stage=True,
             classes=self._classifies,
             positive=self._if_set("positiveLabel") if self._classifies else None,
-            shape=picture_shape(self._if_set("layers")),
+            shape=tuple(self._if_set("inputShape") or ()) or picture_shape(self._if_set("layers")),
         )
         names = self._raw(dataset, columns)
         if members > 1 and isinstance(dataset, Packed) and dataset.near is None:
             raise wrong("members", members, "each holds out its own part of the rows, which were packed before")
         if names is None:
             return columns
+        for name in ("architecture", "inputShape"):
+            if self._if_set(name) not in (None, AUTOMATIC):
+                what = "columns of any type are a table: name a column of numbers or pictures with featuresCol"
+                raise wrong(name, self._if_set(name), what)
         if columns.label in names:
             raise wrong(
                 "inputCols", list(names[:20]), f"{columns.label!r} is the label, which is not known of new rows"
@@ -286,7 +323,7 @@ class PlannedStage(NetworkParams):
         if given or fixed or self._alone(source.columns):
             return given or 1
         rows = source.count()
-        return policy.defaults_for(rows).members if rows >= policy.FEW else 1
+        return self._defaults(rows).members if rows >= policy.FEW else 1
 
     def _said(self, source: Frame | Packed, plan: FitPlan, history: History) -> str | None:
         """Return what the rows have decided, in words; None where Params say all of it."""
@@ -300,7 +337,7 @@ class PlannedStage(NetworkParams):
         said = []
         if plan.automatic:
             said.append(_automatic_text(source.said or PACKED, history, plan))
-        usual = policy.defaults_for(survey.rows + survey.held).members
+        usual = self._defaults(survey.rows + survey.held).members
         if not self._if_set("members") and usual > 1 and survey.rows >= policy.FEW:
             why = self._alone(source.columns) or "the rows were packed before"
             said.append(f"one network is trained, and not {usual} members: {why}")

@@ -6,12 +6,24 @@ that it is the same on any layout and engine.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from firesteel.core.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Flatten,
+    GlobalAveragePooling2D,
+    Input,
+    Layer,
+    MaxPooling2D,
+)
 from firesteel.core.optimizers import AdamW
-from firesteel.core.types import Array
+from firesteel.core.regularizers import Regularizer
+from firesteel.core.types import Array, Shape
 from firesteel.tables.holdout import HoldOut, classes_of
 from firesteel.train.blocks import Keys
 from firesteel.train.checks import MOST_CLASSES
@@ -67,17 +79,28 @@ BY_ROWS = (
 """Up to how many rows which defaults count: docs/tables.md says what they are worth."""
 
 
+PICTURES = (
+    (20_000, Defaults((128,), 64, 60, 0.2, 12)),
+    (2**63, Defaults((128,), 128, 30, 0.1, 4)),
+)
+"""The same of networks that begin with convolutions."""
+FILTERS, FEWEST_SIDE, MOST_PLACES, KEPT, RELU = (32, 64, 128), 8, 1024, 0.9, "relu"
+"""Of each convolution; the height and width from which on a picture is halved behind one; the places of what the last
+makes that go to the dense layers, beyond which their averages do; what moving averages of batch normalization keep at
+a step, as a pass of few rows has few; and the activation."""
 FEW_STEPS, SMALLEST = 20, 16
 """Of a shard in a pass: with fewer steps its batches are halved, down to so many rows."""
 
 
-def defaults_for(rows: int, shards: int | None = None) -> Defaults:
+def defaults_for(rows: int, shards: int | None = None, pictures: bool = False) -> Defaults:
     """Return the defaults for so many rows, in so many shards if that is said.
+
+    pictures: whether the network begins with convolutions.
 
     >>> defaults_for(500).hidden, defaults_for(5_000).batch_size, defaults_for(5_000, shards=8).batch_size
     ((64, 64), 256, 16)
     """
-    found = next(found for most, found in BY_ROWS if rows < most)
+    found = next(found for most, found in (PICTURES if pictures else BY_ROWS) if rows < most)
     size, parts = found.batch_size, shards or 1
     while parts > 1 and size > SMALLEST and rows < FEW_STEPS * parts * size:
         size //= 2
@@ -106,6 +129,31 @@ def narrowed(hidden: tuple[int, ...], width: int) -> tuple[int, ...]:
     ((256, 256), (167, 256), (64, 256))
     """
     return (min(hidden[0], max(NARROWEST, MOST_WEIGHTS // width)), *hidden[1:])
+
+
+def convolutions(shape: Shape, activation: Any, penalty: Regularizer | None = None) -> list[Layer]:
+    """Return what stands in front of the dense layers of a network for pictures.
+
+    It is three convolutions of 3 x 3, each batch-normalized; the picture is halved behind the first two, where it has
+    8 rows and columns at least.  The dense layers take all that the last makes, or of large pictures its averages.
+
+    Args:
+        shape: Height, width and channels of the pictures.
+        activation: Behind each convolution.
+        penalty: On the convolutions' weights.
+
+    Example:
+        >>> made = convolutions((8, 8, 1), "relu")
+        >>> [type(layer).__name__ for layer in made][:6]
+        ['Input', 'Conv2D', 'BatchNormalization', 'Activation', 'MaxPooling2D', 'Conv2D']
+    """
+    layers, (rows, columns, _) = list[Layer]([Input(shape)]), shape
+    for number, filters in enumerate(FILTERS, 1):
+        convolution = Conv2D(filters, 3, padding="same", use_bias=False, kernel_regularizer=penalty)
+        layers += [convolution, BatchNormalization(momentum=KEPT), Activation(activation)]
+        if min(rows, columns) >= FEWEST_SIDE and number < len(FILTERS):
+            layers, rows, columns = [*layers, MaxPooling2D(2)], rows // 2, columns // 2
+    return [*layers, Flatten() if rows * columns <= MOST_PLACES else GlobalAveragePooling2D()]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ NUMBER, WHOLE = [-3, -1e-9, math.nan, math.inf, "0.1", None, True], [-1, 1.5, ma
 SHARE = [*NUMBER, 1.0, 1.5]
 TEXT = [0, None, ["a"], b"a"]
 WRONG = {
+    "architecture": [*TEXT, "", "CNN", "table"],
     "batchSize": [0, *WHOLE],
     "blockSize": [0, *WHOLE],
     "classWeights": [
@@ -34,6 +35,7 @@ WRONG = {
     "earlyStoppingRounds": WHOLE,
     "elasticNetParam": [*NUMBER, 1.5],
     "hiddenLayers": [[0], [8, -1], [1.5], "64", 64, None],
+    "inputShape": [[], [0], [28, -1], [1.5], "28", 28, None],
     "layers": [[], [4], [4, 0], [4, -1, 2], [4, 1.5], "4,2", 4, None],
     "learningRate": NUMBER,
     "maxIter": [0, *WHOLE],
