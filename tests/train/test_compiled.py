@@ -27,7 +27,7 @@ from firesteel.callbacks import Callback
 from firesteel.errors import DataError
 from firesteel.fast import chain, compiled, compiling, team, threads
 from firesteel.fast.kernels import functions, optimizers, rows
-from firesteel.layers import Dense, Dropout
+from firesteel.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, ReLU
 from firesteel.models import Sequential
 from firesteel.train import step
 from tests.upgrades import EDITS, copied, upgraded
@@ -77,8 +77,10 @@ def fit(layers=NETWORK, x=X, y=Y, optimizer="adam", loss=None, **settings):
     return model.fingerprint(), [str(one.message) for one in said if one.category is RuntimeWarning]
 
 
+PICTURES = Input((4, 3, 1)), Conv2D(6, 2), BatchNormalization(), ReLU(), Conv2D(5, 2, activation="relu")
 FITS = {
     "a team": {},
+    "pictures": {"layers": (*PICTURES, MaxPooling2D((2, 1)), Flatten(), *NETWORK), "x": X.reshape(600, 4, 3, 1)},
     "chains": {"layers": (Dense(9, "relu"), Dropout(0.3), Dense(8, "tanh"), Dense(4, "softmax"))},
     "numbers": {"layers": (Dense(9, "tanh"), Dense(1)), "y": Y.astype("f4"), "loss": "mse"},
     "steps on the driver": {"strategy": "gradient", "batch_size": 200},
