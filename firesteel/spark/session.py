@@ -139,6 +139,7 @@ def _settings(master: str, app_name: str, scratch: Path) -> dict[str, str]:
         "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
+        "spark.sql.execution.arrow.pythonUDF.columnarInput.enabled": "false",  # of Spark 4.3, which fails on vectors
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
     }
 

@@ -144,3 +144,20 @@ def test_what_does_not_go_together_is_refused_before_training(frame, name):
     params = {key: value for key, value in ({"featuresCol": "bytes"} | CNN | given).items() if value is not None}
     with pytest.raises(ConfigError, match=said):
         NeuralNetworkClassifier(**params).fit(frame)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_stream_of_pictures_is_scored_as_rows_are(spark, frame, expected, column, tmp_path):
+    frame.write.parquet(str(tmp_path / "in"))
+    stream = spark.readStream.schema(frame.schema).parquet(str(tmp_path / "in"))
+    stage = expected.copy().setFeaturesCol(column)
+    query = stage.transform(stream).select("bytes", "probability").writeStream.format("memory")
+    query = query.queryName(f"scored_{column}").start()
+    query.processAllAvailable()
+    query.stop()
+    found, known = (
+        {bytes(row["bytes"]): row["probability"].toArray() for row in rows.collect()}
+        for rows in (spark.table(f"scored_{column}"), expected.transform(frame).select("bytes", "probability"))
+    )
+    assert found.keys() == known.keys() and len(found) == len(X)
+    assert all(np.allclose(found[picture], known[picture], rtol=0, atol=2e-6) for picture in known)
