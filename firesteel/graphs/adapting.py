@@ -33,8 +33,8 @@ def normalized(
         if layer.invert and nodes == [len(network.nodes) - 1]:
             moments = targets
         elif not layer.invert and columns is not None:
-            row = network.entries[network.nodes[nodes[0]].args[0]]
-            moments = Moments(features.mean[columns], features.variance[columns]).along(row[-1])
+            channels = next(network.shapes[part.reads[0]][-1] for part in network.plan if part.node == nodes[0])
+            moments = Moments(features.mean[columns], features.variance[columns]).along(channels)
         else:
             raise ConfigError(
                 "a Normalization without mean and variance takes them from the rows, and must be the first layer, or "

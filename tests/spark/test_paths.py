@@ -17,7 +17,7 @@ from firesteel.spark import (
 from firesteel.spark.checkpoints import SparkCheckpoints
 from firesteel.spark.files import read_files, write_files
 from firesteel.spark.lines import paired
-from firesteel.spark.parquet import parquet_columns, read_parquet, read_table, write_parquet
+from firesteel.spark.parquet import parquet_columns, read_parquet, read_table, write_parquet, write_pictures
 from firesteel.spark.storage import literal, write_bytes
 from tests.places import FORMS, Place, asking
 from tests.spark.conftest import NAMED
@@ -154,6 +154,7 @@ def scored(spark, place, form):
     names = parquet_columns(at("rows"))
     assert names == ["features", "label"] == read_table(at("rows"), names).column_names
     write_parquet(at("column"), {"a": read_parquet(at("rows"), ["label"])["label"]})
+    assert write_pictures(at("pictures"), [{"features": [b"a"], "label": ["x"], "origin": ["y"]}]) == 1
     for name in ("x", "y"):
         (place / name).write_text("0 1\n1 0\n")
     with paired(spark, at("x"), at("y")) as both:
