@@ -319,8 +319,8 @@ class Runner:
 
     def __init__(self, peer: str, *given: Any) -> None:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.pictures", peer, *map(str, given)]
-        told, pipe = os.environ | (WIDE if peer == "wide" else {}), subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=told)
+        environment, pipe = os.environ | (WIDE if peer == "wide" else {}), subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def seconds(self) -> float:
         """Return the seconds of a step, in one turn."""
@@ -381,10 +381,10 @@ def main() -> None:
                 shown = [f"{one[peer]:10.2f}  {one['firesteel'] / one[peer]:4.2f}" for one in cells]
                 print(f"  {WORDS[peer]:24}" + "".join(shown))
     for network in NETWORKS:
-        told(network, {number: found[network, 128, number] for number in cores})
+        report(network, {number: found[network, 128, number] for number in cores})
 
 
-def told(network: str, found: dict[int, dict[str, float]]) -> None:
+def report(network: str, found: dict[int, dict[str, float]]) -> None:
     """Print what firesteel takes of the others with batches of 128, and what it may."""
     two = found[max(found)]
     best = {"torch": min((two[peer] for peer in ("torch", "torch_last") if peer in two), default=None)}

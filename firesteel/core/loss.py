@@ -368,7 +368,7 @@ def softmax_parts(z: Array) -> tuple[Array, Array, Array, Array, Array]:
     The sum is 1 and the others; where these are next to nothing its rounding is added to the logarithm again.
     Also return where the maxima lie, and the sums of the other probabilities, which keep the digits that 1 - p loses.
     """
-    # z at its argmax, because NumPy finds the argmax of short rows five times sooner than the maximum
+    # z at its argmax, because NumPy finds the argmax of short rows five times faster than the maximum
     top = row_starts(*z.shape) + z.argmax(axis=1)
     shifted = z - z.reshape(-1)[top][:, None]
     e, one = np.exp(shifted), ones(z.shape[1], z.dtype)

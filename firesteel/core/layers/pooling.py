@@ -25,11 +25,6 @@ __all__ = [
 class _Pool(Sliding):
     """What poolings of windows have in common."""
 
-    @property
-    def inputs(self) -> int | None:
-        given: Shape | None = getattr(self, "input_shape", None)
-        return None if given is None else math.prod(given)
-
     def place(self, shape: Shape) -> Windows:
         size, strides = self.pool_size, self.strides
         return self.windows(shape, size, size if strides is None else strides, self.padding)
@@ -180,11 +175,6 @@ class AveragePooling1D(_Average):
 
 class _Global(Sliding):
     """What poolings of whole pictures have in common."""
-
-    @property
-    def inputs(self) -> int | None:
-        given: Shape | None = getattr(self, "input_shape", None)
-        return None if given is None else math.prod(given)
 
     def place(self, shape: Shape) -> Windows:
         return self.windows(shape, shape[: self.axes], (1,) * self.axes)

@@ -127,6 +127,12 @@ class Sliding(Layer):
     """2 for pictures, (H, W, C), 1 for sequences, (T, C)."""
 
     @property
+    def inputs(self) -> int | None:
+        """Numbers in a picture, where this is the first layer and says so."""
+        given: Shape | None = getattr(self, "input_shape", None)
+        return None if given is None else math.prod(given)
+
+    @property
     def shown(self) -> str:
         """What messages call the layer."""
         return type(self).__name__
