@@ -25,7 +25,7 @@ test: $(READY) lint
 
 # the mathematics and the training on arrays, without Java: what to run while changing them
 test-core: $(READY)
-	@$(BIN)/python -m pytest -q -n 2 firesteel/core firesteel/train tests/core tests/train tests/test_models.py tests/test_structure.py
+	@$(BIN)/python -m pytest -q -n 2 firesteel/core firesteel/train tests/core tests/train tests/model/test_models.py tests/project/test_structure.py
 
 # what takes longest: executors killed and bare, speculation, checkpoints, every optimiser on Spark
 test-slow: $(READY)

@@ -10,7 +10,7 @@ from conftest import write_pets
 from firesteel.cli import main
 from firesteel.layers import Dense
 from firesteel.models import Sequential, load_model
-from tests import graphs
+from tests.support import graphs
 
 SETTINGS = """
 [data]

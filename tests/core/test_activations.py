@@ -15,7 +15,7 @@ from firesteel.core.layers.normalization import JointNormalization
 from firesteel.core.layers.windows import Sliding
 from firesteel.core.layers.wrapper import Held, Wrapper
 from firesteel.graphs.freezing import Frozen
-from tests.parts import PARTS
+from tests.support.parts import PARTS
 
 NAMES = [name for name, op in ACTIVATIONS.items() if op]
 GRID = np.concatenate(

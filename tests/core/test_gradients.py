@@ -113,7 +113,7 @@ from firesteel.core.regularizers import L1L2, REGULARIZERS, OrthogonalRegularize
 from firesteel.core.seeds import stream_for
 from firesteel.errors import ConfigError
 from firesteel.testing import check_gradient
-from tests.parts import MERGES, PARTS, looks_up, suiting, woven
+from tests.support.parts import MERGES, PARTS, looks_up, suiting, woven
 
 SEEDS = [0, 1, 2]
 PART_SAMPLES = {

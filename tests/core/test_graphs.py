@@ -14,8 +14,8 @@ from firesteel.errors import ConfigError
 from firesteel.fast import compiling
 from firesteel.testing import check_gradient, check_same_bits
 from firesteel.train.step import SUB_BATCH, together
-from tests import graphs
-from tests.graphs import GRAPHS
+from tests.support import graphs
+from tests.support.graphs import GRAPHS
 
 X, Y = graphs.rows()
 PIECES = 3

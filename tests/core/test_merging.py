@@ -20,7 +20,7 @@ from firesteel.core.layers import (
 )
 from firesteel.core.network import Network
 from firesteel.errors import ConfigError
-from tests.parts import MERGES
+from tests.support.parts import MERGES
 
 RNG = np.random.default_rng(0)
 A, B, C = RNG.normal(size=(3, 5, 2, 3))

@@ -12,7 +12,7 @@ from firesteel.core.layout import Layout, read_only
 from firesteel.core.network import Network, Objective, alone
 from firesteel.core.seeds import rng_for, stream_for
 from firesteel.errors import ConfigError
-from tests.parts import looks_up, suiting, woven
+from tests.support.parts import looks_up, suiting, woven
 
 LAYOUT = Layout(((("w", (2, 3)), ("b", (3,))), (), (("w", (3, 1)),)))
 

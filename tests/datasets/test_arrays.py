@@ -5,7 +5,7 @@ import pytest
 
 from firesteel.datasets import read_npy, read_npz
 from firesteel.errors import DataError
-from tests.mutations import mutants
+from tests.support.mutations import mutants
 
 X = np.arange(12.0).reshape(4, 3)
 

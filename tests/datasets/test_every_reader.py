@@ -22,7 +22,7 @@ from firesteel.errors import DataError, FiresteelError
 from firesteel.report.folder import is_finished
 from firesteel.report.page import render
 from firesteel.spark.parquet import read_parquet
-from tests.test_plain_files import ODD
+from tests.store.test_plain_files import ODD
 
 ROWS = np.array([[1.0, 2.5], [3.0, 4.5], [0.25, 0.0]])
 

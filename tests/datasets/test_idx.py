@@ -10,7 +10,7 @@ import pytest
 from firesteel.datasets import read_idx, write_idx
 from firesteel.datasets.binary import MAX_BYTES
 from firesteel.errors import DataError
-from tests.mutations import mutants
+from tests.support.mutations import mutants
 
 ROWS = np.random.default_rng(0).integers(0, 256, (6, 5, 4)).astype(np.uint8)
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: "i2", 0x0C: "i4", 0x0D: "f4", 0x0E: "f8"}

@@ -17,7 +17,7 @@ from firesteel.search.members import fit_members
 from firesteel.tables.arrays import Arrays
 from firesteel.tables.sampling import sample
 from firesteel.train.recipe import Recipe
-from tests import graphs
+from tests.support import graphs
 
 (X, Y), (X_TEST, Y_TEST) = ((x.reshape(len(x), -1)[:300], y[:300]) for x, y in load_digits())
 

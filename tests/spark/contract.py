@@ -48,8 +48,8 @@ from firesteel.spark import (
 )
 from firesteel.spark.engine import SparkEngine
 from firesteel.spark.frames import Frame
-from tests import graphs
 from tests.spark.conftest import EVERY_ROW, LAYERED, executors, fit, make_rows
+from tests.support import graphs
 
 
 def rows(spark: SparkSession, n: int = 240) -> DataFrame:

@@ -22,9 +22,9 @@ from pyspark.sql import functions as F
 from firesteel.callbacks import LambdaCallback
 from firesteel.errors import FiresteelError
 from firesteel.spark import packing, session
-from tests import graphs
 from tests.spark import faults
 from tests.spark.conftest import make_rows, network
+from tests.support import graphs
 
 ROWS, EPOCHS = 900, 3
 USUAL = {

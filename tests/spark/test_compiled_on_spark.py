@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firesteel.fast.kernels import functions
-from tests.upgrades import copied, upgraded
+from tests.support.upgrades import copied, upgraded
 
 FIT = """
 import json, sys

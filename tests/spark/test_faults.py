@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests import graphs
 from tests.spark.clusters import standalone
 from tests.spark.disturbed import EPOCHS, ROWS
 from tests.spark.faults import STRAGGLE_SECONDS
+from tests.support import graphs
 
 ROOT = Path(__file__).parents[2]
 LOCAL, CLUSTER = "local[2,4]", "local-cluster[2,1,1024]"

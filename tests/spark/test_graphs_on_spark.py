@@ -3,7 +3,7 @@
 import pytest
 from pyspark.ml.functions import array_to_vector
 
-from tests import graphs
+from tests.support import graphs
 
 X, Y = graphs.rows()
 NOT_STILL = [name for name in graphs.CALLED if name != "still"]

@@ -15,7 +15,7 @@ from firesteel.spark import (
     NeuralNetworkRegressor,
     NeuralNetworkRegressorModel,
 )
-from tests import graphs
+from tests.support import graphs
 
 HOW = {"solver": "adam", "learningRate": 0.01, "batchSize": 32, "maxIter": 2, "seed": 1, "validationFraction": 0.0}
 PLAIN = HOW | {"standardization": False, "shards": 1, "tol": 0.0}

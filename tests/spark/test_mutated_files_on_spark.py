@@ -11,7 +11,7 @@ from firesteel.errors import FiresteelError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.spark.files import explained
-from tests.test_mutated_readers import SOUND, WORDS, damaged, lines, reader_of
+from tests.store.test_mutated_readers import SOUND, WORDS, damaged, lines, reader_of
 
 PLAIN = {"libsvm": lines(lambda n, v: f"{n % 3} 1:{v[0]} 3:{v[2]}"), "text": WORDS["lines"]}
 KINDS = {name: PLAIN.get(name, content) for name, content in SOUND.items() if reader_of(name) in BY_SPARK}

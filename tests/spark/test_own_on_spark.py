@@ -16,14 +16,14 @@ from firesteel.core.network import Network
 from firesteel.errors import ConfigError, SparkJobError, StoreError
 from firesteel.extending import FAMILIES
 from firesteel.spark import NeuralNetworkRegressor, NeuralNetworkRegressorModel, parcel
-from tests import own
 from tests.spark.clusters import bare_python, standalone
 from tests.spark.conftest import JAVA_TOOL_OPTIONS, LAYERED, executors
+from tests.support import own
 
 ROOT = Path(__file__).parents[2]
 
 HIDDEN = "own_layers"
-"""A module that this process alone has: a copy of `tests.own`."""
+"""A module that this process alone has: a copy of `tests.support.own`."""
 
 
 @pytest.fixture(scope="module")

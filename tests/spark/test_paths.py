@@ -19,9 +19,9 @@ from firesteel.spark.files import read_files, write_files
 from firesteel.spark.lines import paired
 from firesteel.spark.parquet import parquet_columns, read_parquet, read_table, write_parquet, write_pictures
 from firesteel.spark.storage import literal, write_bytes
-from tests.places import FORMS, Place, asking
 from tests.spark.conftest import NAMED
 from tests.spark.contract import ODD
+from tests.support.places import FORMS, Place, asking
 
 NAMES = {
     "[b]": ["b"],

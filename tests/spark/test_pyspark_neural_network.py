@@ -20,8 +20,8 @@ from firesteel import cli
 from firesteel.datasets import load_digits
 from firesteel.errors import ConfigError, DataError
 from firesteel.models import load_model
-from tests.scripts import EXAMPLES, example
 from tests.spark.clusters import bare_python, standalone
+from tests.support.scripts import EXAMPLES, example
 
 ROOT = Path(__file__).parents[2]
 (X, Y), (X_TEST, Y_TEST) = load_digits()

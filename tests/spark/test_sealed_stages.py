@@ -18,8 +18,8 @@ from firesteel.spark import (
     NeuralNetworkRegressorModel,
     storage,
 )
-from tests.sealed import changed
 from tests.spark.contract import numeric
+from tests.support.sealed import changed
 
 
 def network(outputs, activation):

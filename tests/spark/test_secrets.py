@@ -13,8 +13,8 @@ from firesteel.report import RunFolder
 from firesteel.spark import NeuralNetworkClassifier, NeuralNetworkClassifierModel
 from firesteel.spark.engine import described
 from firesteel.spark.storage import read_bytes
-from tests.secret_kinds import ADDRESSES
 from tests.spark.conftest import NAMED, network
+from tests.support.secret_kinds import ADDRESSES
 
 TOKEN = "tOkEn0f6e9c4b"
 ADDRESS = f"s3a://reader:{TOKEN}@bucket/rows.parquet"

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from firesteel.errors import ConfigError, DataError
 from firesteel.spark import pack
-from tests import graphs
+from tests.support import graphs
 
 SETTINGS = {"epochs": 2, "batch_size": 16, "shards": 3, "seed": 1, "verbose": 0}
 

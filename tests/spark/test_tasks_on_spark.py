@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.scripts import example
+from tests.support.scripts import example
 
 HEADER = '"carat","cut","color","clarity","depth","table","price","x","y","z"\n'
 WORDS = {

@@ -24,7 +24,7 @@ def run(folder: Path, both: bool) -> dict[str, Any]:
     """Run kinds.py on a cluster whose second worker, or both, is of the other kind."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYSPARK_PYTHON": sys.executable}
     with standalone(folder, OTHER, **(OTHER if both else {})) as master:
-        program = [sys.executable, "-m", "tests.kinds", master]
+        program = [sys.executable, "-m", "tests.support.kinds", master]
         done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=190)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

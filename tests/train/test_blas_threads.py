@@ -32,7 +32,7 @@ SOME = ["784-128-10", "784-512-512-10", "784-tanh-1", "sparse rows"]
 def layouts(networks=(), without=()):
     """Run the program that fits in every layout of threads, without these packages; return what it prints."""
     code = f"import runpy, sys; sys.modules.update(dict.fromkeys({list(without)}))\n"
-    code += f"sys.argv[1:] = {list(networks)}; runpy.run_module('tests.layouts', run_name='__main__')"
+    code += f"sys.argv[1:] = {list(networks)}; runpy.run_module('tests.support.layouts', run_name='__main__')"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     return json.loads(run.stdout)
 
@@ -89,7 +89,7 @@ def test_a_child_that_is_forked_while_another_thread_is_busy_waits_for_nothing()
 def test_r48_children_forked_beside_the_first_fits_of_a_process_end_with_its_bits(without, children):
     """The first one is forked while what a fit needs is being imported."""
     code = f"import sys; sys.modules.update(dict.fromkeys({without}))\n"
-    code += "from tests import layouts; layouts.BLAS.put(2); layouts.THREADS = 2\n"
+    code += "from tests.support import layouts; layouts.BLAS.put(2); layouts.THREADS = 2\n"
     code += f"found = {{layouts.forked_beside_a_fit('784-64-10') for _ in range({children})}}\n"
     code += "print(found == {layouts.fitted('784-64-10')})"
     command = [sys.executable, "-W", "ignore", "-c", code]

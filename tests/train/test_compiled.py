@@ -30,7 +30,7 @@ from firesteel.fast.kernels import functions, optimizers, rows
 from firesteel.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, ReLU
 from firesteel.models import Sequential
 from firesteel.train import step
-from tests.upgrades import EDITS, copied, upgraded
+from tests.support.upgrades import EDITS, copied, upgraded
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (600, 12)).astype(np.uint8)

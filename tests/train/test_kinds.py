@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from firesteel.train.loop import APART
-from tests.kinds import rows, trained
+from tests.support.kinds import rows, trained
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_r29_two_kinds_lie_no_further_apart_after_an_epoch_than_is_told():
     environment = os.environ | {"OPENBLAS_CORETYPE": "Nehalem"}
-    program = [sys.executable, "-m", "tests.kinds"]
+    program = [sys.executable, "-m", "tests.support.kinds"]
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]
     other = json.loads(done.stdout)

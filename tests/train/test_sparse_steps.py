@@ -25,7 +25,7 @@ from firesteel.train.partial import Task, tree_sum
 from firesteel.train.rounds import average, step_for
 from firesteel.train.rowwise import spread
 from firesteel.train.step import SUB_BATCH, batches, cut
-from tests import graphs
+from tests.support import graphs
 
 SIZE, ROWS = 300, 500
 RNG = np.random.default_rng(0)
