@@ -2,7 +2,7 @@
 
     FIRESTEEL_DATA=... python -m docs.pictures.lesson
 
-Needs MNIST and takes two or three minutes; prints the validation losses that docs/lesson.md quotes.
+Needs MNIST and takes two or three minutes; prints the validation losses that docs/tutorials/hands-on-mnist.md quotes.
 """
 
 from pathlib import Path

@@ -4,7 +4,7 @@
     python examples/pyspark_neural_network/collapse.py --data digits     (the digits in the package, seconds)
 
 Trains as `main_task.py --like-the-original` does, on arrays, and measures the same weights with tanh and with the
-sigmoid, on the rows learnt from and on those of the test.  docs/why-digit-3-was-zero.md tells what is seen.
+sigmoid, on the training rows and on the test rows. docs/tutorials/network-from-scratch.md explains the result.
 
 Expect on MNIST a test accuracy of 0.82 to 0.84 with tanh, and of 0.42 to 0.52 with the sigmoid, where the
 rows learnt from fare no better.

@@ -1,4 +1,4 @@
-"""The ten patterns of docs/graphs.md as scripts for Keras have them: but for these imports they run there as well."""
+"""The ten patterns of docs/how-to/functional-api.md as Keras scripts: only the imports differ."""
 
 import numpy as np
 import pytest

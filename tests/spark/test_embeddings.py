@@ -197,7 +197,7 @@ def test_a_models_own_stage_refuses_a_layer_that_is_not_there(frame):
 
 @pytest.mark.mnist
 def test_similar_pictures_of_mnist_show_the_same_digit():
-    first, second, _ = (code for code, _ in blocks((ROOT / "docs" / "embeddings.md").read_text()))
+    first, second, _ = (code for code, _ in blocks((ROOT / "docs/how-to/embeddings.md").read_text()))
     taken = "x, y, x_test, y_test = x[:6000], y[:6000], x_test[:1000], y_test[:1000]\nlayers = ["
     code = first.replace("load_digits", "load_mnist").replace("layers = [", taken).replace("epochs=20", "epochs=3")
     names = {}

@@ -1,4 +1,4 @@
-"""From a folder of PNG files to a stage that is saved, by the lines of docs/images-on-spark.md."""
+"""From a folder of PNG files to a stage that is saved, by the lines of docs/how-to/images-on-spark.md."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def draw(folder):
 def test_a_folder_of_2000_files_becomes_a_stage_by_the_lines_of_the_page(spark, tmp_path, monkeypatch, capsys):
     draw(tmp_path / "pictures")
     monkeypatch.chdir(tmp_path)
-    _, (convert, _), (train, _), *_ = blocks((ROOT / "docs" / "images-on-spark.md").read_text())
+    _, (convert, _), (train, _), *_ = blocks((ROOT / "docs/how-to/images-on-spark.md").read_text())
     names = {"here": tmp_path}
     exec(convert.replace("8x8", "24x24"), names)
     assert capsys.readouterr().out.strip() == (

@@ -195,4 +195,4 @@ def test_what_keep_does_to_spark_s_evaluators_is_said_where_it_is_set(frame):
     remedy = 'filter("prediction is not null")'
     assert 0.0 <= evaluator.evaluate(scored.filter("prediction is not null")) <= 1.0
     assert remedy in estimator.explainParam("handleInvalid")
-    assert remedy in (Path(__file__).parents[2] / "docs/from-multilayer-perceptron.md").read_text()
+    assert remedy in (Path(__file__).parents[2] / "docs/coming-from/spark-perceptron.md").read_text()
