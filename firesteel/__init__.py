@@ -7,7 +7,7 @@ Start reading at `firesteel/core/layers/dense.py` (the mathematics), then `fires
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 LATE = {
     "Input": "firesteel.layers",
