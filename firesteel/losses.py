@@ -1,7 +1,14 @@
-"""Losses under Keras's names, and also the half sum of squares, quantiles and standardized losses.
+"""Losses, under Keras's names, and also the half sum of squares, quantiles and standardized losses.
 
-Each is also a function of arrays under the name that `compile` takes: `mean_squared_error(y_true, y_pred)` returns
-the loss of each row, and `compile(loss=mean_squared_error)` takes it.
+`compile(loss=...)` takes an object (`Huber(delta=2.0)`), its name ("huber") or its function (`huber`).  The function
+`huber(y_true, y_pred)` returns the loss of each row of arrays.
+
+Example:
+    >>> from firesteel import losses
+    >>> losses.Huber(delta=2.0)([[0.0]], [[3.0]])
+    4.0
+    >>> losses.mse([[0.0], [0.0]], [[3.0], [1.0]])
+    array([9., 1.])
 """
 
 from firesteel.core import losses as core

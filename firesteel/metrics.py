@@ -1,8 +1,18 @@
-"""Metrics under Keras's names.
+"""Metrics, under Keras's names.
 
-A loss is a metric, too: `metrics=["hinge"]`, `metrics=[metrics.Hinge()]` and `metrics=[losses.Hinge()]` are the same.
+`compile(metrics=[...])` takes an object (`Precision(class_id=1)`) or its name ("precision").  Every loss is a metric,
+too: `metrics=["hinge"]`, `metrics=[metrics.Hinge()]` and `metrics=[losses.Hinge()]` mean the same.  On arrays,
+`metric(y_true, y_pred)` and `update_state` add rows, and `result` returns the value.
+
+Example:
+    >>> from firesteel import metrics
+    >>> metrics.BinaryAccuracy()([0, 1, 1], [0.2, 0.9, 0.4])
+    0.6666666666666666
+    >>> metrics.Hinge()([[1.0]], [[0.5]])
+    0.5
 """
 
+import re
 from collections.abc import Callable
 from inspect import signature
 from typing import Any
@@ -16,25 +26,40 @@ deserialize, serialize = get, core.Metric.to_config
 
 
 def mean_of(kind: Any) -> Callable[..., core.MeanLoss]:
-    """Return what makes a metric of the mean of a loss, given the arguments of the loss.
+    """Return the function that makes a metric of the mean of a loss, given the arguments of the loss.
 
-    >>> mean_of(losses.Huber)(delta=2.0)([[0.0]], [[3.0]])
-    4.0
+    Its docstring is made from that of the loss.
+
+    Example:
+        >>> mean_of(losses.Huber)(delta=2.0)([[0.0]], [[3.0]])
+        4.0
     """
 
     def made(*args: Any, name: str | None = None, dtype: str | None = None, **fields: Any) -> core.MeanLoss:
         return core.MeanLoss(kind(*args, **fields), name=name, dtype=dtype)
 
     made.__name__ = made.__qualname__ = kind.__name__
-    formula, *_ = (kind.__doc__ or "").split("\n")
-    made.__doc__ = f"Return the mean of this loss over the rows, as a metric: {formula}"
+    text, args, examples, source = losses.docstring(kind)
+    args = [one for one in args if not one.startswith("    reduction:")]
+    shown = [one for one in examples if ".of(" not in one and " import " not in one]
+    made.__doc__ = "\n".join(
+        [
+            f"Metric: the mean of the loss `{kind.__name__}` over the rows.\n\n{text}\n\nArgs:",
+            *(
+                re.sub("^    name: .*", "    name: Name in the history; by default that of the loss.", one)
+                for one in args
+            ),
+            *("\nExample:", f"    >>> from firesteel.metrics import {kind.__name__}", *shown),
+        ]
+    )
+    made.__doc__ += source
     vars(made).update(stands_for=kind, __signature__=signature(kind))
     return made
 
 
 KINDS = {type(one).__name__: type(one) for one in losses.LOSSES.values()}
 OTHERS = {name: mean_of(kind) for name, kind in KINDS.items() if name not in core.__all__}
-"""Losses that are no metrics under the same name."""
+"""Metrics that are made of the losses whose names no other metric has."""
 globals().update(OTHERS)
 LogCoshError = OTHERS["LogCosh"]
 

@@ -1,4 +1,4 @@
-"""Cross-entropies in which some rows count less: those that are right already, or those that may have wrong labels.
+"""Cross-entropies that reduce the weight of some rows: those already predicted well, or those with doubtful labels.
 
 Shapes: B rows, O outputs.
 """
@@ -20,26 +20,40 @@ class _BinaryFocal(Loss):
     """The arguments of the binary focal loss, in Keras's order."""
 
     apply_class_balancing: bool = flag(False)
-    alpha: float = number(0.25, low=0.0, why="it is what a label of 1 weighs, and 1 - alpha what a label of 0 does")
-    gamma: float = number(2.0, low=0.0, why="it is the power of what the probability lacks")
+    alpha: float = number(0.25, low=0.0, why="it is the weight of labels of 1, and 1 - alpha that of labels of 0")
+    gamma: float = number(2.0, low=0.0, why="it is the power of 1 minus the probability")
 
 
 class BinaryFocalCrossentropy(BinaryCrossentropy, _BinaryFocal):
-    """L = 1/O sum_k a_k m_k^gamma c_k: each output's cross-entropy c_k times a power of what its probability lacks.
+    """Binary focal cross-entropy: outputs that are already right count less.
 
-    m = y (1 - p) + (1 - y) p with p = sigmoid(z), which is 1 less the probability of the label.  a is 1, or with
-    apply_class_balancing y alpha + (1 - y) (1 - alpha).  Outputs that are right already count less, the more so the
-    larger gamma; with gamma = 0 it is the cross-entropy.
-    The derivative is a m^gamma (gamma (1 - 2 y) c p (1 - p) / m + p - y) / O.  Label smoothing is that of y and of
-    1 - y, each by itself, so that neither loses digits.
+    `L = 1/O sum_k a_k m_k^gamma c_k`, where `c_k` is the binary cross-entropy of output k, `p = sigmoid(z)`, and
+    `m = y (1 - p) + (1 - y) p` is 1 minus the probability of the true label.  a is 1, or with `apply_class_balancing`
+    it is `y alpha + (1 - y) (1 - alpha)`.  The last layer has `activation="sigmoid"`, which the loss includes.
 
-    >>> float(BinaryFocalCrossentropy().rows(np.array([[0.0]]), np.array([[1.0]]))[0][0].round(4))
-    0.1733
+    Args:
+        apply_class_balancing: Whether labels of 1 have weight alpha, and labels of 0 weight 1 - alpha.
+        alpha: The weight of labels of 1, at least 0.
+        gamma: The power of m, at least 0: the larger, the less correct outputs count.  0 gives the cross-entropy.
+        from_logits: Whether the network outputs the logits z, so that its last layer has no activation.
+        label_smoothing: Share of each target that is moved to 1/2, in [0, 1).
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "binary_focal_crossentropy".
+
+    Example:
+        >>> from firesteel.losses import BinaryFocalCrossentropy
+        >>> y_true, y_pred = [[1.0], [1.0]], [[0.5], [0.9]]
+        >>> round(BinaryFocalCrossentropy(gamma=2.0)(y_true, y_pred), 4)
+        0.0872
+        >>> BinaryFocalCrossentropy(gamma=2.0).of(y_true, y_pred).round(4)
+        array([0.1733, 0.0011])
 
     Source: Lin et al. 2017, equations 4 and 5.
     """
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        # dL/dz = a m^gamma (gamma (1 - 2 y) c p (1 - p) / m + p - y) / O.  y and 1 - y are smoothed each by itself,
+        # so that neither loses digits.
         yes, no = self.smoothed(y, 2), self.smoothed(1 - y, 2)
         size, e = np.abs(z), np.exp(-np.abs(z))
         log, near, far = np.log1p(e), 1 / (1 + e), e / (1 + e)
@@ -58,19 +72,31 @@ class BinaryFocalCrossentropy(BinaryCrossentropy, _BinaryFocal):
 class _CategoricalFocal(Loss):
     """The arguments of the categorical focal loss, in Keras's order."""
 
-    alpha: tuple[float, ...] = numbers((0.25,), low=0.0, why="it is what each class weighs, or one number for all")
-    gamma: float = number(2.0, low=0.0, why="it is the power of what the probability lacks")
+    alpha: tuple[float, ...] = numbers((0.25,), low=0.0, why="it is the weight of each class, or one number for all")
+    gamma: float = number(2.0, low=0.0, why="it is the power of 1 minus the probability")
 
 
 class CategoricalFocalCrossentropy(Crossentropy, _CategoricalFocal):
-    """L = -sum_k alpha_k (1 - p_k)^gamma y_k log p_k with p = softmax(z); y is one-hot or a distribution, (B, O).
+    """Categorical focal cross-entropy: rows that are already right count less.
 
-    alpha: the weight of all classes, or a list with one for each.
-    The derivative is h_k (1 - p_k) - p_k sum_{j != k} h_j with
-    h = -alpha y (1 - p)^gamma (1 - gamma p log p / (1 - p)); 1 - p of the largest p is the sum of the others.
+    `L = -sum_k alpha_k (1 - p_k)^gamma y_k log p_k`, where `p = softmax(z)` are the predicted probabilities and y the
+    targets, one-hot or a distribution, (B, O).  The last layer has `activation="softmax"`, which the loss includes.
 
-    >>> float(CategoricalFocalCrossentropy(1.0).rows(np.zeros((1, 2)), np.array([[0.0, 1.0]]))[0][0].round(4))
-    0.1733
+    Args:
+        alpha: The weight of every class, or a list with one for each; at least 0.
+        gamma: The power of 1 - p, at least 0: the larger, the less correct rows count.  0 gives the cross-entropy.
+        from_logits: Whether the network outputs the logits z, so that its last layer has no activation.
+        label_smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "categorical_focal_crossentropy".
+
+    Example:
+        >>> from firesteel.losses import CategoricalFocalCrossentropy
+        >>> y_true, y_pred = [[0.0, 1.0], [0.0, 1.0]], [[0.5, 0.5], [0.1, 0.9]]
+        >>> round(CategoricalFocalCrossentropy(alpha=1.0)(y_true, y_pred), 4)
+        0.0872
+        >>> CategoricalFocalCrossentropy(alpha=1.0).of(y_true, y_pred).round(4)
+        array([0.1733, 0.0011])
 
     Source: Lin et al. 2017, equation 5.
     """
@@ -84,16 +110,18 @@ class CategoricalFocalCrossentropy(Crossentropy, _CategoricalFocal):
         self.weights(outputs)
 
     def weights(self, outputs: int) -> Array:
-        """Return what each class weighs, (O,) or (1,).  Raises ConfigError where there is one for other classes."""
+        """Return the weight of each class, (O,) or (1,).  Raises ConfigError if there are not as many as outputs."""
         if len(self.alpha) not in (1, outputs):
             raise ConfigError(
-                f"{type(self).__name__}(alpha={self.alpha}) has {len(self.alpha)} numbers, and there are {outputs} "
-                "outputs: give one number for each, or one for all",
+                f"{type(self).__name__}(alpha={self.alpha}) has {len(self.alpha)} numbers, but there are {outputs} "
+                "outputs: give one number for each output, or one for all",
                 code="config-loss",
             )
         return np.array(self.alpha)
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        # dL/dz_k = h_k (1 - p_k) - p_k sum_{j != k} h_j with
+        # h = -alpha y (1 - p)^gamma (1 - gamma p log p / (1 - p)); 1 - p of the largest p is the sum of the others
         y = self.smoothed(y, z.shape[1]) * self.weights(z.shape[1]).astype(z.dtype)
         p, shifted, log, top, others = softmax_parts(z)
         one, log_p, rest = ones(z.shape[1], z.dtype), shifted - log[:, None], 1 - p
@@ -110,13 +138,24 @@ class CategoricalFocalCrossentropy(Crossentropy, _CategoricalFocal):
 
 
 class CategoricalGeneralizedCrossEntropy(Loss):
-    """L = (1 - p_y^q) / q with p = softmax(z) and y the number of the class, (B, 1): wrong labels count less.
+    """Generalized cross-entropy for class numbers: robust against wrong labels.
 
-    q: in (0, 1); near 0 it is the cross-entropy, near 1 the absolute error.  L is at most 1 / q.
-    The derivative is p_y^q times that of the cross-entropy, p_k less 1 at the class.
+    `L = (1 - p_y^q) / q`, where `p = softmax(z)` are the predicted probabilities and y is the number of the class,
+    0..O-1.  A row's loss is at most 1 / q, so that wrong labels count less than in the cross-entropy.  The last layer
+    has `activation="softmax"`, which the loss includes.
 
-    >>> float(CategoricalGeneralizedCrossEntropy().rows(np.zeros((1, 2)), np.array([[1.0]]))[0][0].round(4))
-    0.5858
+    Args:
+        q: The power of the probability, in (0, 1): near 0 the loss is the cross-entropy, near 1 the absolute error.
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "categorical_generalized_cross_entropy".
+
+    Example:
+        >>> from firesteel.losses import CategoricalGeneralizedCrossEntropy
+        >>> y_true, y_pred = [1, 0], [[0.5, 0.5], [0.75, 0.25]]
+        >>> round(CategoricalGeneralizedCrossEntropy(q=0.5)(y_true, y_pred), 4)
+        0.4269
+        >>> CategoricalGeneralizedCrossEntropy(q=0.5).of(y_true, y_pred).round(4)
+        array([0.5858, 0.2679])
 
     Source: Zhang and Sabuncu 2018, equation 6.
     """
@@ -134,6 +173,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
         return 1
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        # the derivative is p_y^q times that of the cross-entropy
         costs, p, slopes = SparseCategoricalCrossentropy().rows(z, y)
         return -np.expm1(-self.q * costs) / self.q, p, slopes * np.exp(-self.q * costs)[:, None]
 

@@ -1,4 +1,4 @@
-"""What a loss is, and the cross-entropies, which take logits and are fused with the softmax or sigmoid before them.
+"""The base of losses, and the cross-entropies, which take logits and include the softmax or sigmoid before them.
 
 Shapes: B rows, O outputs, T target columns.
 """
@@ -36,9 +36,9 @@ __all__ = [
 
 
 def loss_name(got: object) -> str | None:
-    """Return what a loss is to be called.  Raises ConfigError for what is no text."""
+    """Return the name of a loss, or None.  Raises ConfigError for anything but text."""
     if got is not None and (not isinstance(got, str) or not got):
-        raise ConfigError(f"name={got!r}: it must be text", code="config-value")
+        raise ConfigError(f"name={got!r}: name must be text", code="config-value")
     return got
 
 
@@ -47,16 +47,32 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "
 
 
 class Loss(Spec, kw_only=True):
-    """Base of losses.
+    """Base of losses: the loss of each row and its derivative.
 
-    reduction: what a call of the loss makes of the rows: their mean, by number ("sum_over_batch_size", "mean") or by
-    weight ("mean_with_sample_weight"), their "sum", or "none".  Training takes the mean by weight.
-    name: what the loss is called as a metric; None for the name of its kind.
-    targets: what the targets must be: "real", "unit" (numbers in [0, 1]), "class" (integers 0..O-1, T = 1), "count"
-    (numbers of at least 0) or "sign" (-1 and 1, or 0 and 1).
-    natural: the activation whose outputs suit the loss.
-    exclusive: whether outputs are classes that exclude each other, so that there must be two.
-    differences: whether it depends on z - y alone, so that both may be counted from any number.
+    A loss of your own is a subclass with a method `rows`; its fields are its arguments.
+
+    Class attributes:
+
+    - `targets`: what the targets must be: "real", "unit" (numbers in [0, 1]), "class" (integers 0..O-1, T = 1),
+      "count" (numbers of at least 0) or "sign" (-1 and 1, or 0 and 1).
+    - `natural`: the activation whose outputs suit the loss.
+    - `exclusive`: whether the outputs are classes that exclude each other, so that there must be at least two.
+    - `differences`: whether the loss depends on z - y alone, so that both may be shifted by the same number.
+
+    Args:
+        reduction: How a call combines the losses of the rows: their mean by number ("sum_over_batch_size" or "mean"),
+            their mean by weight ("mean_with_sample_weight"), their "sum", or one value a row ("none" or None).
+            Training always takes the mean by weight and refuses sums and "none".
+        name: Name of the loss as a metric; by default its snake-case name, such as "mean_squared_error".
+
+    Example:
+        >>> from firesteel.losses import Loss
+        >>> class FourthPower(Loss):
+        ...     def rows(self, z, y):
+        ...         r = z - y
+        ...         return (r**4).mean(axis=1), z, 4 * r**3 / r.shape[1]
+        >>> FourthPower()([[1.0]], [[3.0]])
+        16.0
     """
 
     larger_is_better: ClassVar[bool] = False
@@ -70,79 +86,97 @@ class Loss(Spec, kw_only=True):
 
     @property
     def link(self) -> type[Layer] | None:
-        """The op that must come last and is fused into the loss, or None where any output will do."""
+        """The activation that the loss includes and that must come last; None where any output will do."""
         return None
 
     def check(self, end: Layer | str, outputs: int) -> None:
-        """Raise ConfigError where the loss does not go with so many outputs of this last layer, or of "nothing"."""
+        """Check that the loss suits a network.
+
+        Args:
+            end: The last layer; "nothing" for a network without one.
+            outputs: The number of outputs.
+
+        Raises:
+            ConfigError: If it does not (`config-loss`).
+        """
         kind = type(self).__name__
         if self.reduction in ("sum", "none", None):
             raise ConfigError(
-                f"{kind}(reduction={self.reduction!r}) can be called, and training takes the mean over the rows: "
-                "leave out reduction, and for a sum multiply the learning rate",
+                f"{kind}(reduction={self.reduction!r}) can only be called on arrays, because training takes the mean "
+                "over the rows: leave out reduction; for a sum, multiply the learning rate instead",
                 code="config-loss",
             )
         if self.link is not None and not isinstance(end, self.link):
             raise ConfigError(
-                f"{kind} goes with a last layer of activation {self.natural!r}, and this network ends in {end}",
+                f"{kind} needs a last layer with activation {self.natural!r}, but this network ends in {end}",
                 code="config-loss",
             )
         if (self.exclusive or self.targets == "class") and outputs < 2:
             raise ConfigError(
-                f"{kind} needs at least 2 outputs, one a class, and this network has {outputs}: for two classes use "
-                "2 outputs, or 1 with sigmoid and binary_crossentropy",
+                f"{kind} needs at least 2 outputs, one for each class, but this network has {outputs}: for two "
+                "classes use 2 outputs, or 1 output with activation='sigmoid' and loss='binary_crossentropy'",
                 code="config-loss",
             )
 
     def columns(self, outputs: int) -> int:
-        """Return T, the number of target columns, for a network of so many outputs."""
+        """Return T, the number of target columns of a network with this many outputs."""
         return outputs
 
     def legal(self, y: Array, outputs: int) -> Array:
-        """Return which targets are numbers of classes, of which there are as many as outputs."""
+        """Return which targets are class numbers from 0 to `outputs` - 1."""
         return (y == np.floor(y)) & (y >= 0) & (y < outputs)
 
     def lowered(self, centre: Sequence[float]) -> "Loss":
-        """Return the loss of outputs and targets that a centre has been subtracted from."""
+        """Return the loss for outputs and targets from which a centre has been subtracted."""
         return self
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
-        """Return each row's loss (B,), the network's outputs (B, O) and d(loss)/dz (B, O).
+        """Compute the loss of each row and its derivative.
 
-        z: (B, O), the logits if there is a link, else the outputs themselves.  y: (B, T).
+        Args:
+            z: What the network outputs, (B, O): the logits where the loss includes an activation.
+            y: The targets, (B, T).
+
+        Returns:
+            The losses (B,), the predictions (B, O) and d(loss)/dz (B, O).
         """
         raise NotImplementedError
 
     def scores(self, p: Array, y: Array) -> Array:
-        """Return each row's loss (B,), given the predictions p (B, O): probabilities if there is a link."""
+        """Return the loss of each row, (B,), of predictions p (B, O): probabilities if there is a `link`."""
         return self.rows(p, y)[0]
 
     def of(self, y_true: Any, y_pred: Any) -> Array:
-        """Return the loss of each row of predictions (..., O), as an array (...).
+        """Return the loss of each row of predictions.
 
         Args:
             y_true: The targets, (..., O); class numbers, (...) or (..., 1), where the loss takes these.
-            y_pred: The predictions.
+            y_pred: The predictions, (..., O).
+
+        Returns:
+            The losses, (...).
 
         Raises:
-            DataError: If the two are not numbers, or do not fit each other.
+            DataError: If either does not hold numbers (`data-text`), shapes do not match (`data-shape`), or a class
+                number is out of range (`data-label-range`).
 
-        >>> from firesteel.losses import MeanAbsoluteError
-        >>> MeanAbsoluteError().of([[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]])
-        array([1., 0.])
+        Example:
+            >>> from firesteel.losses import MeanAbsoluteError
+            >>> MeanAbsoluteError().of([[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]])
+            array([1., 0.])
         """
         p = floats("y_pred", y_pred)
         y = floats("y_true", y_true).astype(p.dtype)
         if not p.ndim or not p.shape[-1]:
-            raise DataError(f"y_pred has shape {p.shape}: its last axis must be that of outputs", code="data-shape")
+            raise DataError(f"y_pred has shape {p.shape}: its last axis must hold the outputs", code="data-shape")
         outputs = p.shape[-1]
         columns = self.columns(outputs)
         if (*y.shape, 1) == (*p.shape[:-1], columns):
             y = y[..., None]
         if y.shape != (*p.shape[:-1], columns):
             raise DataError(
-                f"y_true has shape {y.shape} and y_pred {p.shape}: {type(self).__name__} needs targets of shape "
-                f"{(*p.shape[:-1], columns)}",
+                f"y_true has shape {y.shape} and y_pred has shape {p.shape}: {type(self).__name__} needs y_true of "
+                f"shape {(*p.shape[:-1], columns)}",
                 code="data-shape",
             )
         if self.targets == "class" and not self.legal(y, outputs).all():
@@ -150,14 +184,24 @@ class Loss(Spec, kw_only=True):
         return self.scores(p.reshape(-1, outputs), y.reshape(-1, columns)).reshape(p.shape[:-1])[()]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Return the mean over rows of the loss times the row's weight, or what `reduction` says.
+        """Return the losses of the rows, weighted and combined as `reduction` says.
 
-        y_true, y_pred: those of `of`.  sample_weight: a number, or one for each row, (...) or (..., 1), or for each
-        place of the first axes.  Raises DataError where shapes do not fit.
+        Args:
+            y_true: The targets, as in `of`.
+            y_pred: The predictions, as in `of`.
+            sample_weight: One weight for all rows, one for each row, (...) or (..., 1), or one for each index of the
+                leading axes; None for 1.
 
-        >>> from firesteel.losses import MeanAbsoluteError
-        >>> MeanAbsoluteError()([[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]])
-        0.5
+        Returns:
+            A number; an array with one value a row where `reduction` is "none" or None.
+
+        Raises:
+            DataError: If shapes do not match (`data-shape`).
+
+        Example:
+            >>> from firesteel.losses import MeanAbsoluteError
+            >>> MeanAbsoluteError()([[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]])
+            0.5
         """
         losses = np.asarray(self.of(y_true, y_pred))
         weights = weights_of(sample_weight, losses.shape)
@@ -169,11 +213,19 @@ class Loss(Spec, kw_only=True):
 
 
 def weights_of(sample_weight: Any, rows: Shape) -> Array:
-    """Return a weight for each row, in the shape of the rows, given one for all, for each, or for each place of the
-    first axes; None means 1.  Raises DataError where shapes do not fit.
+    """Return one weight for each row, in the shape of the rows.
 
-    >>> weights_of([[2.0], [3.0]], (2,))
-    array([2., 3.])
+    Args:
+        sample_weight: One weight for all rows, one for each row, or one for each index of the leading axes; None for
+        1.
+        rows: The shape of the rows.
+
+    Raises:
+        DataError: If shapes do not match (`data-shape`).
+
+    Example:
+        >>> weights_of([[2.0], [3.0]], (2,))
+        array([2., 3.])
     """
     weights = floats("sample_weight", 1.0 if sample_weight is None else sample_weight)
     axes = len(rows) - weights.ndim
@@ -182,17 +234,21 @@ def weights_of(sample_weight: Any, rows: Shape) -> Array:
         weights = weights.reshape(weights.shape + (1,) * max(axes, 0)) if weights.ndim else weights
         return np.broadcast_to(weights, rows)
     except ValueError:
-        raise DataError(f"sample_weight has shape {weights.shape}, and the rows {rows}", code="data-shape") from None
+        found = (
+            f"sample_weight has shape {weights.shape}, but the rows have shape {rows}: give one weight for each row"
+        )
+        raise DataError(found, code="data-shape") from None
 
 
 def paired(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Array, Array, Array]:
-    """Return outputs (B, O), targets (B, T) and weights (B,), float64.  Raises DataError where they do not fit."""
+    """Return outputs (B, O), targets (B, T) and weights (B,), float64.  Raises DataError if shapes do not match."""
     p, y = floats("y_pred", y_pred), floats("y_true", y_true)
     if p.ndim < 2:
         p, y = p.reshape(-1, 1), (y if y.size == p.size else y[None]).reshape(-1, 1)
     *rows, outputs = p.shape
     if y.shape not in (p.shape, p.shape[:-1], (*rows, 1)):
-        raise DataError(f"y_true has shape {y.shape} and y_pred {p.shape}: they do not fit", code="data-shape")
+        found = f"y_true has shape {y.shape} and y_pred has shape {p.shape}: give one target row for each output row"
+        raise DataError(found, code="data-shape")
     weights = weights_of(sample_weight, tuple(rows)).astype(np.float64)
     return p.reshape(-1, outputs), y.reshape(-1, outputs if y.shape == p.shape else 1), weights.reshape(-1)
 
@@ -204,19 +260,25 @@ def floats(name: str, given: Any) -> Array:
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} must be an array of numbers: {error}", code="data-text") from None
     if array.dtype.kind not in "biuf":
-        raise DataError(f"{name} must be an array of numbers, and is one of {array.dtype}", code="data-text")
+        raise DataError(f"{name} must be an array of numbers, but its dtype is {array.dtype}", code="data-text")
     return array.astype(np.result_type(array.dtype, np.float32))
 
 
 class Crossentropy(Loss):
-    """Base of the cross-entropies, which take logits and fuse the link that would make probabilities of them.
+    """Base of cross-entropies: computed from logits, with the activation that makes them probabilities.
 
-    from_logits: whether the network gives logits itself; then there is no link, and it predicts logits, as in Keras.
-    label_smoothing: share of each target that is spread over all classes.
+    Args:
+        from_logits: Whether the network outputs logits.  If so, the last layer needs no activation, and the model
+            predicts logits, as in Keras.
+        label_smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default its snake-case name.
     """
 
     from_logits: bool = flag(False)
-    label_smoothing: float = number(0.0, low=0.0, below=1.0, why="it is the share spread over all classes")
+    label_smoothing: float = number(
+        0.0, low=0.0, below=1.0, why="it is the share of a target spread over all classes"
+    )
 
     @property
     def link(self) -> type[Layer] | None:
@@ -226,23 +288,24 @@ class Crossentropy(Loss):
         super().check(end, outputs)
         if (one := getattr(self, "ignore_class", None)) is not None:
             raise ConfigError(
-                f"{type(self).__name__}(ignore_class={one}) can be called: in training leave it out, and such rows, "
-                "or give them no weight, with class_weight={number: 0.0} or sample_weight",
+                f"{type(self).__name__}(ignore_class={one}) can only be called on arrays: for training, leave out "
+                "ignore_class and these rows, or give the rows weight 0 with class_weight={number: 0.0} or "
+                "sample_weight",
                 code="config-loss",
             )
         if self.link is None and end == ACTIVATIONS[self.natural]:
             raise ConfigError(
-                f"{type(self).__name__}(from_logits=True) goes with a last layer that gives logits, and this "
-                f"network ends in {end}: leave out from_logits, or the activation",
+                f"{type(self).__name__}(from_logits=True) needs a last layer that outputs logits, but this network "
+                f"ends in {end}: leave out from_logits, or the activation",
                 code="config-loss",
             )
 
     def smoothed(self, y: Array, classes: int) -> Array:
-        """Return the targets with the share spread."""
+        """Return the targets after label smoothing."""
         return y * (1 - self.label_smoothing) + self.label_smoothing / classes if self.label_smoothing else y
 
     def logits(self, p: Array) -> Array:
-        """Return logits (B, O) of which the link makes these probabilities, of at least the smallest number."""
+        """Return logits (B, O) of these probabilities; those near 0 count as the smallest normal number."""
         return np.log(np.maximum(p, np.finfo(p.dtype).tiny))
 
     def scores(self, p: Array, y: Array) -> Array:
@@ -250,25 +313,40 @@ class Crossentropy(Loss):
 
 
 class BinaryCrossentropy(Crossentropy):
-    """L = -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)) with p = sigmoid(z), as Keras.
+    """Binary cross-entropy, for one yes-or-no label or several independent ones.
 
-    Computed as |z| |s - y| + log(1 + e) with e = exp(-|z|) and s = 1[z >= 0], where no term is negative.  The
-    derivative is (p - y) / O, computed as (p (1 + e) - y - y e) / (1 + e) / O, where p (1 + e) is 1 or e: near 0 both
-    keep their digits, for y = 1 too.  Both are linear in y, so label smoothing mixes them with those of y = 1/2.
+    `L = -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k))`, where `p = sigmoid(z)` are the predicted probabilities
+    and y the targets, in [0, 1].  The last layer has `activation="sigmoid"`, which the loss includes.
 
-    >>> float(BinaryCrossentropy().rows(np.array([[0.0]]), np.array([[1.0]]))[0][0].round(4))
-    0.6931
+    Args:
+        from_logits: Whether the network outputs the logits z, so that its last layer has no activation.
+        label_smoothing: Share s of each target that is moved to 1/2, in [0, 1): y becomes `y (1 - s) + s / 2`.
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "binary_crossentropy".
+
+    Example:
+        >>> from firesteel.losses import BinaryCrossentropy
+        >>> y_true, y_pred = [[1.0], [0.0]], [[0.5], [0.5]]
+        >>> round(BinaryCrossentropy()(y_true, y_pred), 4)
+        0.6931
+        >>> BinaryCrossentropy().of(y_true, y_pred).round(4)
+        array([0.6931, 0.6931])
+
+    Variant: as in Keras, the mean over the outputs; smoothing is towards 1/2.
     """
 
     targets = "unit"
     natural = "sigmoid"
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        # L = |z| |s - y| + log(1 + e) with e = exp(-|z|) and s = 1[z >= 0], where no term is negative.
+        # dL/dz = (p - y) / O = (p (1 + e) - y - y e) / (1 + e) / O, where p (1 + e) is 1 or e: near 0 both terms keep
+        # their digits, for y = 1 too.  Both are linear in y, so label smoothing mixes them with those of y = 1/2.
         size, yes = np.abs(z), z >= 0
         e = np.exp(-size)
         above, total = np.maximum(e, yes), 1 + e
         apart, gap, slopes = np.abs(yes - y), np.zeros_like(z), above - y - y * e
-        np.multiply(apart, size, out=gap, where=apart != 0)  # of an infinite logit on the right side too
+        np.multiply(apart, size, out=gap, where=apart != 0)  # avoids 0 * inf for an infinite, correct logit
         if share := self.label_smoothing:
             gap = gap * (1 - share) + size * (0.5 * share)
             slopes = slopes * (1 - share) + np.sign(z) * (1 - e) * (0.5 * share)
@@ -283,15 +361,27 @@ class BinaryCrossentropy(Crossentropy):
 
 
 class CategoricalCrossentropy(Crossentropy):
-    """L = -sum_k y_k log p_k with p = softmax(z); y is one-hot or a distribution, (B, O).
+    """Categorical cross-entropy, for one-hot targets or distributions over classes that exclude each other.
 
-    The derivative is p s - y with s = sum_k y_k, or where p is the largest and y more than s/2, (s - y) - (1 - p) s,
-    where 1 - p is the sum of the others.
+    `L = -sum_k y_k log p_k`, where `p = softmax(z)` are the predicted probabilities and y the targets, (B, O).  The
+    last layer has `activation="softmax"`, which the loss includes.
 
-    >>> float(CategoricalCrossentropy().rows(np.zeros((1, 2)), np.array([[0.0, 1.0]]))[0][0].round(4))
-    0.6931
+    Args:
+        from_logits: Whether the network outputs the logits z, so that its last layer has no activation.
+        label_smoothing: Share s of each target that is spread evenly over the O classes, in [0, 1): y becomes
+            `y (1 - s) + s / O`.
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "categorical_crossentropy".
 
-    Source of label smoothing: Szegedy et al. 2016, section 7.
+    Example:
+        >>> from firesteel.losses import CategoricalCrossentropy
+        >>> y_true, y_pred = [[0.0, 1.0], [1.0, 0.0]], [[0.5, 0.5], [0.5, 0.5]]
+        >>> round(CategoricalCrossentropy()(y_true, y_pred), 4)
+        0.6931
+        >>> CategoricalCrossentropy().of(y_true, y_pred).round(4)
+        array([0.6931, 0.6931])
+
+    Source: label smoothing is that of Szegedy et al. 2016, section 7.
     """
 
     exclusive = True
@@ -299,6 +389,8 @@ class CategoricalCrossentropy(Crossentropy):
     natural = "softmax"
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        # dL/dz = p s - y with s = sum_k y_k; where p is the largest and y more than s/2, (s - y) - (1 - p) s instead,
+        # where 1 - p is the sum of the others
         y = self.smoothed(y, z.shape[1])
         p, shifted, log, top, others = softmax_parts(z)
         one = ones(z.shape[1], z.dtype)
@@ -310,17 +402,31 @@ class CategoricalCrossentropy(Crossentropy):
 
 
 class SparseCategoricalCrossentropy(Crossentropy):
-    """L = -log p_y with p = softmax(z) and y the number of the class, (B, 1).
+    """Categorical cross-entropy for targets that are class numbers.
 
-    The derivative is p, less 1 at the class: minus the sum of the others where p is the largest.  Smoothed, it is the
-    CategoricalCrossentropy of one-hot targets.
-    ignore_class: a class number, such as -1 or 255, whose rows count 0 and have no part in a mean, where the loss is
-    called on arrays.  Training gives such rows no weight: `class_weight={2: 0.0}`, or weights of 0.
+    `L = -log p_y`, where `p = softmax(z)` are the predicted probabilities and y is the number of the class, 0..O-1.
+    The last layer has `activation="softmax"`, which the loss includes.
 
-    >>> float(SparseCategoricalCrossentropy().rows(np.zeros((1, 2)), np.array([[1.0]]))[0][0].round(4))
-    0.6931
-    >>> round(SparseCategoricalCrossentropy(ignore_class=-1)([0, -1], [[0.5, 0.5], [0.5, 0.5]]), 4)
-    0.6931
+    Args:
+        from_logits: Whether the network outputs the logits z, so that its last layer has no activation.
+        label_smoothing: Share of each target that is spread evenly over all classes, in [0, 1).
+        ignore_class: A class number, such as -1 or 255, whose rows have loss 0 and do not count in the mean, where
+            the loss is called on arrays.  Training refuses it: there, give such rows no weight, with
+            `class_weight={2: 0.0}` or `sample_weight`.
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "sparse_categorical_crossentropy".
+
+    Example:
+        >>> from firesteel.losses import SparseCategoricalCrossentropy
+        >>> y_true, y_pred = [1, 0], [[0.5, 0.5], [0.75, 0.25]]
+        >>> round(SparseCategoricalCrossentropy()(y_true, y_pred), 4)
+        0.4904
+        >>> SparseCategoricalCrossentropy().of(y_true, y_pred).round(4)
+        array([0.6931, 0.2877])
+        >>> SparseCategoricalCrossentropy(ignore_class=-1).of([1, -1], [[0.5, 0.5], [0.5, 0.5]]).round(4)
+        array([0.6931, 0.    ])
+
+    Source: label smoothing is that of Szegedy et al. 2016, section 7.
     """
 
     exclusive = True
@@ -348,7 +454,9 @@ class SparseCategoricalCrossentropy(Crossentropy):
         p, shifted, log, top, others = softmax_parts(z)
         losses = log - shifted.reshape(-1)[at]
         slopes = p.copy()
-        slopes.reshape(-1)[at] = np.where(at == top, 0 - others, p.reshape(-1)[at] - 1)
+        slopes.reshape(-1)[at] = np.where(
+            at == top, 0 - others, p.reshape(-1)[at] - 1
+        )  # p - 1 = -(sum of the others)
         return losses, z if self.from_logits else p, slopes
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -363,12 +471,17 @@ class SparseCategoricalCrossentropy(Crossentropy):
 
 
 def softmax_parts(z: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """Return softmax(z), z less its row maximum, and the logarithm of the sum of the exponentials of that.
+    """Compute softmax(z), (B, O), and the related terms that the cross-entropies need.
 
-    The sum is 1 and the others; where these are next to nothing its rounding is added to the logarithm again.
-    Also return where the maxima lie, and the sums of the other probabilities, which keep the digits that 1 - p loses.
+    The sum of the exponentials is 1 plus that of the others.  Where the others nearly vanish, what the sum lost to
+    rounding is added to its logarithm.
+
+    Returns:
+        softmax(z); z less the row's maximum; the logarithm of the sum of the exponentials of that, (B,); the flat
+        indices of the maxima, (B,); and the sum of the other probabilities, (B,), which keeps the digits that 1 - p
+        loses.
     """
-    # z at its argmax, because NumPy finds the argmax of short rows five times faster than the maximum
+    # NumPy finds the argmax of short rows five times faster than the maximum
     top = row_starts(*z.shape) + z.argmax(axis=1)
     shifted = z - z.reshape(-1)[top][:, None]
     e, one = np.exp(shifted), ones(z.shape[1], z.dtype)
@@ -380,15 +493,15 @@ def softmax_parts(z: Array) -> tuple[Array, Array, Array, Array, Array]:
 
 
 def exclusive(loss: Loss, outputs: int) -> bool:
-    """Return whether the outputs are classes that exclude each other, and not labels of their own."""
+    """Return whether the outputs are classes that exclude each other, and not independent labels."""
     return outputs > 1 and not isinstance(loss, BinaryCrossentropy)
 
 
 def on_logits(loss: Loss) -> bool:
-    """Return whether the loss takes a network that ends in logits."""
+    """Return whether the loss takes a network that outputs logits."""
     return bool(getattr(loss, "from_logits", False))
 
 
 def middle(loss: Loss) -> float:
-    """Return the output of a network that is undecided about a label."""
+    """Return the output that separates no from yes: 0.5 for probabilities, 0 for logits and signs."""
     return 0.0 if on_logits(loss) or loss.targets == "sign" else 0.5

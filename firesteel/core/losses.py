@@ -1,14 +1,16 @@
-"""Losses: the value and the derivative together, so that they cannot disagree.
+"""Losses other than the cross-entropies, and the registry of all of them.
 
-A loss that is the negative log-likelihood of a link (cross-entropy of softmax or sigmoid) is computed on the logits
-that enter the link, which is exact where the two apart would overflow; `network.py` fuses the pair.  Everything here
-is per row; weights and sums are applied in `network.py`.  Shapes: B rows, O outputs, T target columns; in formulas
-z_k is an output, y_k its target and r_k = z_k - y_k.
+A loss returns its value and its derivative together.  A loss that belongs to an activation (cross-entropy to softmax
+or sigmoid) is computed from the logits, because that stays exact where the two apart would overflow.  Everything here
+is per row; `network.py` applies weights and adds up.
+
+Shapes: B rows, O outputs, T target columns.  In formulas z_k is an output, y_k its target and r_k = z_k - y_k.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, cleandoc, signature
 from typing import Any
 
 import numpy as np
@@ -51,14 +53,25 @@ __all__ = [
 ]
 
 EPSILON = 1e-7
-"""What Keras keeps logarithms away from 0 by."""
+"""Keras's lower bound for the arguments of logarithms and for divisors."""
 
 
 class MeanSquaredError(Loss):
-    """L = 1/O sum_k (z_k - y_k)^2, as Keras: the mean over the outputs of a row.
+    """Mean squared error, the usual loss of regression.
 
-    >>> MeanSquaredError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))[0]
-    array([2.])
+    `L = 1/O sum_k (z_k - y_k)^2`, where z are the outputs of a row and y its targets.
+
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "mean_squared_error".
+
+    Example:
+        >>> from firesteel.losses import MeanSquaredError
+        >>> y_true, y_pred = [[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]]
+        >>> MeanSquaredError()(y_true, y_pred)
+        1.0
+        >>> MeanSquaredError().of(y_true, y_pred)
+        array([2., 0.])
     """
 
     differences = True
@@ -69,10 +82,21 @@ class MeanSquaredError(Loss):
 
 
 class HalfSumOfSquares(Loss):
-    """L = 1/2 sum_k (z_k - y_k)^2: the textbook loss whose derivative is the plain error.
+    """Half the sum of squares: the textbook loss whose derivative is the error itself.
 
-    >>> HalfSumOfSquares().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))[0]
-    array([2.])
+    `L = 1/2 sum_k (z_k - y_k)^2`, where z are the outputs of a row and y its targets.
+
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "half_sse".
+
+    Example:
+        >>> from firesteel.losses import HalfSumOfSquares
+        >>> y_true, y_pred = [[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]]
+        >>> HalfSumOfSquares()(y_true, y_pred)
+        1.0
+        >>> HalfSumOfSquares().of(y_true, y_pred)
+        array([2., 0.])
     """
 
     differences = True
@@ -83,15 +107,27 @@ class HalfSumOfSquares(Loss):
 
 
 def _mean(values: Array, z: Array, slopes: Array) -> tuple[Array, Array, Array]:
-    """Return what `rows` returns for the mean over a row's outputs of values with these slopes, all (B, O)."""
+    """Return what `rows` returns, given values and slopes (B, O) of which the loss is the mean over the outputs."""
     return values.mean(axis=1), z, slopes * z.dtype.type(1.0 / z.shape[1])
 
 
 class MeanAbsoluteError(Loss):
-    """L = 1/O sum_k |r_k|; the derivative at r = 0 is taken as 0.
+    """Mean absolute error: regression that is less sensitive to outliers than the squared error.
 
-    >>> MeanAbsoluteError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))[0]
-    array([1.])
+    `L = 1/O sum_k |z_k - y_k|`, where z are the outputs of a row and y its targets.  The derivative where they are
+    equal is 0.
+
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "mean_absolute_error".
+
+    Example:
+        >>> from firesteel.losses import MeanAbsoluteError
+        >>> y_true, y_pred = [[1.0, 0.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]]
+        >>> MeanAbsoluteError()(y_true, y_pred)
+        0.5
+        >>> MeanAbsoluteError().of(y_true, y_pred)
+        array([1., 0.])
     """
 
     differences = True
@@ -102,10 +138,24 @@ class MeanAbsoluteError(Loss):
 
 
 class MeanAbsolutePercentageError(Loss):
-    """L = 100/O sum_k |r_k| / max(|y_k|, 1e-7), as Keras; the derivative at r = 0 is taken as 0.
+    """Mean absolute percentage error: the absolute error relative to the target, in percent.
 
-    >>> MeanAbsolutePercentageError().rows(np.array([[3.0, 0.5]]), np.array([[2.0, 1.0]]))[0]
-    array([50.])
+    `L = 100/O sum_k |z_k - y_k| / max(|y_k|, 1e-7)`, where z are the outputs of a row and y its targets.  The
+    derivative where they are equal is 0.
+
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "mean_absolute_percentage_error".
+
+    Example:
+        >>> from firesteel.losses import MeanAbsolutePercentageError
+        >>> y_true, y_pred = [[2.0, 1.0], [4.0, 2.0]], [[3.0, 0.5], [4.0, 2.0]]
+        >>> MeanAbsolutePercentageError()(y_true, y_pred)
+        25.0
+        >>> MeanAbsolutePercentageError().of(y_true, y_pred)
+        array([50.,  0.])
+
+    Variant: the lower bound 1e-7 is Keras's.
     """
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -115,18 +165,30 @@ class MeanAbsolutePercentageError(Loss):
 
 
 class MeanSquaredLogarithmicError(Loss):
-    """L = 1/O sum_k (log(1 + z_k) - log(1 + y_k))^2, with z and y of at least 1e-7, as Keras.
+    """Mean squared logarithmic error, for targets of at least 0 whose ratios matter.
 
-    The difference is computed as the sign of r_k times log(1 + |r_k| / (1 + min(z_k, y_k))), which loses no digits of
-    small r.  The derivative is 0 where z was raised.
+    `L = 1/O sum_k (log(1 + z_k) - log(1 + y_k))^2`, where z are the outputs of a row and y its targets, both raised
+    to at least 1e-7.  The derivative is 0 for outputs that were raised.
 
-    >>> MeanSquaredLogarithmicError().rows(np.array([[np.e - 1, 0.0]]), np.array([[0.0, 0.0]]))[0].round(4)
-    array([0.5])
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "mean_squared_logarithmic_error".
+
+    Example:
+        >>> from firesteel.losses import MeanSquaredLogarithmicError
+        >>> y_true, y_pred = [[3.0], [1.0]], [[7.0], [1.0]]
+        >>> round(MeanSquaredLogarithmicError()(y_true, y_pred), 4)
+        0.2402
+        >>> MeanSquaredLogarithmicError().of(y_true, y_pred).round(4)
+        array([0.4805, 0.    ])
+
+    Variant: the lower bound 1e-7 is Keras's.
     """
 
     targets = "count"
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        # log(1 + p) - log(1 + t) as log1p(|r| / (1 + min(p, t))) with the sign of r, which is exact for small r
         p, t = np.maximum(z, EPSILON), np.maximum(y, EPSILON)
         r = p - t
         d = np.copysign(np.log1p(np.abs(r) / (1 + np.minimum(p, t))), r)
@@ -134,16 +196,28 @@ class MeanSquaredLogarithmicError(Loss):
 
 
 class CosineSimilarity(Loss):
-    """L = -sum_k u_k v_k, with u = y / max(|y|, 1e-7) and v = z / max(|z|, 1e-7): minus the cosine of their angle.
+    """Negative cosine similarity: -1 where outputs and targets have the same direction, 1 where they are opposite.
 
-    The derivative is -(u_k - c v_k) / |z| with c = sum_j u_j v_j, or where |z| is less than 1e-7, -u_k / 1e-7.
-    As a metric of that name it is the cosine itself.
+    `L = -sum_k u_k v_k` with `u = y / max(|y|, 1e-7)` and `v = z / max(|z|, 1e-7)`, where z are the outputs of a row,
+    y its targets and |.| is the Euclidean norm.  The metric of this name is the cosine itself, without the minus.
 
-    >>> CosineSimilarity().rows(np.array([[3.0, 4.0]]), np.array([[1.0, 0.0]]))[0]
-    array([-0.6])
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "cosine_similarity".
+
+    Example:
+        >>> from firesteel.losses import CosineSimilarity
+        >>> y_true, y_pred = [[1.0, 0.0], [1.0, 0.0]], [[3.0, 4.0], [0.0, 2.0]]
+        >>> CosineSimilarity()(y_true, y_pred)
+        -0.3
+        >>> CosineSimilarity().of(y_true, y_pred).round(4)
+        array([-0.6, -0. ])
+
+    Variant: the lower bound 1e-7 and the sign are Keras's.
     """
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        # dL/dz_k = -(u_k - c v_k) / |z| with c = sum_j u_j v_j; -u_k / 1e-7 where |z| < 1e-7
         (u, _), (v, length) = _direction(y), _direction(z)
         cosine = (u * v).sum(axis=1)
         along = np.where(length > EPSILON, cosine[:, None], 0)
@@ -151,7 +225,7 @@ class CosineSimilarity(Loss):
 
 
 def _direction(x: Array) -> tuple[Array, Array]:
-    """Return x / max(|x|, 1e-7) of each row, and |x|, (B, 1); squares may be beyond the dtype."""
+    """Return x / max(|x|, 1e-7) of each row, and |x|, (B, 1); squares may overflow the dtype."""
     largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(x.dtype).tiny)
     shares = x / largest
     length = np.sqrt((shares * shares).sum(axis=1, keepdims=True)) * largest
@@ -159,16 +233,29 @@ def _direction(x: Array) -> tuple[Array, Array]:
 
 
 class Huber(Loss):
-    """L = 1/O sum_k of r_k^2 / 2 where |r_k| <= delta, else delta (|r_k| - delta / 2): squares, but for outliers.
+    """Huber loss: squared for small errors, linear for large ones, so that outliers count less.
 
-    >>> Huber(delta=1.0).rows(np.array([[3.0, 0.0]]), np.array([[0.0, 0.0]]))[0]
-    array([1.25])
+    `L = 1/O sum_k h(z_k - y_k)` with `h(r) = r^2 / 2` where `|r| <= delta`, and `delta (|r| - delta / 2)` elsewhere,
+    where z are the outputs of a row and y its targets.
+
+    Args:
+        delta: The error at which the loss becomes linear, above 0, in the units of the targets.
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "huber".
+
+    Example:
+        >>> from firesteel.losses import Huber
+        >>> y_true, y_pred = [[0.0], [0.0]], [[3.0], [0.5]]
+        >>> Huber(delta=1.0)(y_true, y_pred)
+        1.3125
+        >>> Huber(delta=1.0).of(y_true, y_pred)
+        array([2.5  , 0.125])
 
     Source: Huber 1964.
     """
 
     differences = True
-    delta: float = number(1.0, above=0.0, why="it is where squares become straight lines")
+    delta: float = number(1.0, above=0.0, why="it is the error at which the loss becomes linear")
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         r = z - y
@@ -177,18 +264,28 @@ class Huber(Loss):
 
 
 class LogCosh(Loss):
-    """L = 1/O sum_k log cosh r_k, about r^2 / 2 near 0 and |r| - log 2 far off; the derivative is tanh(r) / O.
+    """Logarithm of the hyperbolic cosine of the error: a smooth loss that counts outliers less.
 
-    Computed as log(1 + e^2 / (2 (1 + e))) with e = exp(|r|) - 1, which loses no digits of small r.  Beyond 20 it is a
-    straight line, and what |r| exceeds 20 by is added.
+    `L = 1/O sum_k log cosh(z_k - y_k)`, where z are the outputs of a row and y its targets.  It is about `r^2 / 2`
+    for small errors r, and `|r| - log 2` for large ones.
 
-    >>> LogCosh().rows(np.array([[1000.0]]), np.array([[0.0]]))[0].round(4)
-    array([999.3069])
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "log_cosh".
+
+    Example:
+        >>> from firesteel.losses import LogCosh
+        >>> y_true, y_pred = [[0.0], [0.0]], [[1000.0], [0.0]]
+        >>> round(LogCosh()(y_true, y_pred), 4)
+        499.6534
+        >>> LogCosh().of(y_true, y_pred).round(4)
+        array([999.3069,   0.    ])
     """
 
     differences = True
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        # log(1 + e^2 / (2 (1 + e))) with e = exp(|r|) - 1, which is exact for small r; beyond 20 a straight line
         r = z - y
         size = np.abs(r)
         near = np.minimum(size, 20)
@@ -197,12 +294,23 @@ class LogCosh(Loss):
 
 
 class Quantile(Loss):
-    """L = 1/O sum_k of q (y_k - z_k) below the target, (1 - q) (z_k - y_k) above it: smallest at the q-quantile.
+    """Quantile (pinball) loss: the output that minimizes it is the q-quantile of the target.
 
-    q: in (0, 1); 0.5 is half the absolute error.  The derivative at r = 0 is taken as 0.
+    `L = 1/O sum_k c_k |z_k - y_k|` with `c_k = q` where the output z_k is below the target y_k, and `1 - q` where it
+    is above.  The derivative where they are equal is 0.
 
-    >>> Quantile(q=0.9).rows(np.array([[0.0]]), np.array([[10.0]]))[0]
-    array([9.])
+    Args:
+        q: The quantile to predict, in (0, 1).  0.5 is the median: the loss is half the mean absolute error.
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "quantile".
+
+    Example:
+        >>> from firesteel.losses import Quantile
+        >>> y_true, y_pred = [[10.0], [0.0]], [[0.0], [10.0]]
+        >>> Quantile(q=0.9)(y_true, y_pred)
+        5.0
+        >>> Quantile(q=0.9).of(y_true, y_pred)
+        array([9., 1.])
 
     Source: Koenker and Bassett 1978.
     """
@@ -218,13 +326,25 @@ class Quantile(Loss):
 
 
 class Poisson(Loss):
-    """L = 1/O sum_k (z_k - y_k log(z_k + 1e-7)): the output is the rate of the target, a count of at least 0.
+    """Poisson loss, for counts: the output is the expected count.
 
-    It is the negative log-likelihood but for log y_k!, so it may be negative.  An output below 0 counts as 0, with
-    derivative 0; at 0 the derivative is that from above.
+    `L = 1/O sum_k (z_k - y_k log(z_k + 1e-7))`, where z are the outputs of a row and y its targets, at least 0.  It
+    is the negative log-likelihood without `log y_k!`, so it may be negative.  An output below 0 counts as 0, with
+    derivative 0; `activation="exponential"` in the last layer avoids that.
 
-    >>> Poisson().rows(np.array([[1.0, 3.0]]), np.array([[5.0, 0.0]]))[0].round(6)
-    array([2.])
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "poisson".
+
+    Example:
+        >>> from firesteel.losses import Poisson
+        >>> y_true, y_pred = [[5.0, 0.0], [0.0, 0.0]], [[1.0, 3.0], [1.0, 3.0]]
+        >>> round(Poisson()(y_true, y_pred), 4)
+        2.0
+        >>> Poisson().of(y_true, y_pred).round(4)
+        array([2., 2.])
+
+    Variant: 1e-7 inside the logarithm, as in Keras.
     """
 
     targets = "count"
@@ -233,19 +353,29 @@ class Poisson(Loss):
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         rate = np.minimum(np.maximum(z, 0), np.finfo(z.dtype).max)
         moved = rate + EPSILON
-        log = np.log(moved) + (EPSILON - (moved - rate)) / moved  # the second: what rounding took off `moved`
+        log = np.log(moved) + (EPSILON - (moved - rate)) / moved  # corrects the rounding of `moved`
         return _mean(np.maximum(z, 0) - y * log, z, (z >= 0) * ((rate - y + EPSILON) / moved))
 
 
 class KLDivergence(Loss):
-    """L = sum_k y_k log(y_k / z_k), with y and z cut to [1e-7, 1]; z and y are distributions over the outputs.
+    """Kullback-Leibler divergence of the predicted distribution from the target distribution.
 
-    The derivative is -y_k / z_k inside the cut, ends included, and 0 beyond it.
+    `L = sum_k y_k log(y_k / z_k)`, where the outputs z and the targets y are distributions over the outputs, both
+    clipped to [1e-7, 1].  The derivative is 0 for outputs outside that range.
 
-    >>> KLDivergence().rows(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]))[0].round(4)
-    array([0.6931])
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "kl_divergence".
 
-    Source: Kullback and Leibler 1951.
+    Example:
+        >>> from firesteel.losses import KLDivergence
+        >>> y_true, y_pred = [[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]
+        >>> round(KLDivergence()(y_true, y_pred), 4)
+        0.3466
+        >>> KLDivergence().of(y_true, y_pred).round(4)
+        array([0.6931, 0.    ])
+
+    Source: Kullback and Leibler 1951; clipped as in Keras.
     """
 
     targets = "unit"
@@ -254,25 +384,34 @@ class KLDivergence(Loss):
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         t, p = np.clip(y, EPSILON, 1), np.clip(z, EPSILON, 1)
         ratio = t / p
-        log = np.log(ratio) + ((t - p) / p - (ratio - 1)) / np.maximum(
-            ratio, 1
-        )  # the second: what rounding took off it
+        # the second term corrects the rounding of `ratio`
+        log = np.log(ratio) + ((t - p) / p - (ratio - 1)) / np.maximum(ratio, 1)
         return (t * log).sum(axis=1), z, (z == p) * -ratio
 
 
 def _margins(z: Array, y: Array) -> tuple[Array, Array]:
-    """Return the signs, -1 and 1, and what each output lacks to lie beyond 1 on the side of its sign."""
+    """Return the targets as signs, -1 and 1, and max(1 - sign * z, 0), both (B, O)."""
     sign = np.where(y == 0, -1, y)
     return sign, np.maximum(1 - sign * z, 0)
 
 
 class Hinge(Loss):
-    """L = 1/O sum_k max(1 - s_k z_k, 0) with s_k the target, -1 or 1; a target of 0 is read as -1.
+    """Hinge loss of support vector machines, for targets of -1 and 1.
 
-    The derivative at s z = 1 is taken as 0.
+    `L = 1/O sum_k max(1 - y_k z_k, 0)`, where z are the outputs of a row and y its targets, -1 or 1; 0 stands for -1.
+    The derivative at `y z = 1` is 0.
 
-    >>> Hinge().rows(np.array([[0.5], [0.5]]), np.array([[1.0], [0.0]]))[0]
-    array([0.5, 1.5])
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "hinge".
+
+    Example:
+        >>> from firesteel.losses import Hinge
+        >>> y_true, y_pred = [[1.0], [-1.0]], [[0.5], [0.5]]
+        >>> Hinge()(y_true, y_pred)
+        1.0
+        >>> Hinge().of(y_true, y_pred)
+        array([0.5, 1.5])
 
     Source: Cortes and Vapnik 1995.
     """
@@ -285,10 +424,22 @@ class Hinge(Loss):
 
 
 class SquaredHinge(Loss):
-    """L = 1/O sum_k max(1 - s_k z_k, 0)^2 with s_k the target, -1 or 1; a target of 0 is read as -1.
+    """Squared hinge loss, for targets of -1 and 1.
 
-    >>> SquaredHinge().rows(np.array([[0.5], [0.5]]), np.array([[1.0], [0.0]]))[0]
-    array([0.25, 2.25])
+    `L = 1/O sum_k max(1 - y_k z_k, 0)^2`, where z are the outputs of a row and y its targets, -1 or 1; 0 stands for
+    -1.
+
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "squared_hinge".
+
+    Example:
+        >>> from firesteel.losses import SquaredHinge
+        >>> y_true, y_pred = [[1.0], [-1.0]], [[0.5], [0.5]]
+        >>> SquaredHinge()(y_true, y_pred)
+        1.25
+        >>> SquaredHinge().of(y_true, y_pred)
+        array([0.25, 2.25])
     """
 
     targets = "sign"
@@ -299,12 +450,22 @@ class SquaredHinge(Loss):
 
 
 class CategoricalHinge(Loss):
-    """L = max(1 + max_k (1 - y_k) z_k - sum_k y_k z_k, 0); y is one-hot, (B, O).
+    """Multi-class hinge loss, for one-hot targets.
 
-    The derivative at L = 0 is taken as 0; of equal largest outputs the first one counts.
+    `L = max(1 + max_k (1 - y_k) z_k - sum_k y_k z_k, 0)`, where z are the outputs of a row and y its one-hot target,
+    (B, O).  The derivative at L = 0 is 0; of equal largest outputs the first one counts.
 
-    >>> CategoricalHinge().rows(np.array([[0.5, 0.25]]), np.array([[1.0, 0.0]]))[0]
-    array([0.75])
+    Args:
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "categorical_hinge".
+
+    Example:
+        >>> from firesteel.losses import CategoricalHinge
+        >>> y_true, y_pred = [[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.25], [0.5, 0.25]]
+        >>> CategoricalHinge()(y_true, y_pred)
+        1.0
+        >>> CategoricalHinge().of(y_true, y_pred)
+        array([0.75, 1.25])
 
     Source: Crammer and Singer 2001.
     """
@@ -320,25 +481,43 @@ class CategoricalHinge(Loss):
 
 
 def measured(given: object) -> Loss:
-    """Return a loss of plain numbers, given in any form."""
+    """Return the loss inside a `Standardized`.  Raises ConfigError unless its targets are plain numbers."""
     loss: Loss = given if isinstance(given, Loss) else get(given)
     if loss.targets != "real" or hasattr(loss, "deviation"):
-        raise ConfigError(f"{type(loss).__name__} has no units to standardize", code="config-loss")
+        raise ConfigError(
+            f"{type(loss).__name__} cannot be standardized: give a loss of real numbers, such as 'mse' or 'mae'",
+            code="config-loss",
+        )
     return loss
 
 
 class Standardized(Loss):
-    """Another loss L, in units of the targets' spread: L((z - mean) / deviation, (y - mean) / deviation).
+    """Another loss, computed on standardized outputs and targets.
 
-    loss: a loss of real targets.  mean, deviation: one number for each output, or one for all.
-    With it outputs of any scale weigh alike, and learning rates mean the same whatever the targets' unit.
+    `L((z - mean) / deviation, (y - mean) / deviation)`, where z are the outputs of a row and y its targets.  It makes
+    outputs of different scales count equally, and learning rates independent of the targets' unit.
 
-    >>> Standardized("mse", 0.0, 10.0).rows(np.array([[30.0]]), np.array([[10.0]]))[0]
-    array([4.])
+    Args:
+        loss: The loss to compute, a loss of real numbers: an object, its name or its config.
+        mean: The mean to subtract: one number for all outputs, or one for each.
+        deviation: The standard deviation to divide by, above 0: one number for all outputs, or one for each.
+        reduction: How a call combines the losses of the rows; see `Loss`.
+        name: Name of the loss as a metric; by default "standardized".
+
+    Raises:
+        ConfigError: If `loss` is not a loss of real numbers (`config-loss`).
+
+    Example:
+        >>> from firesteel.losses import Standardized
+        >>> y_true, y_pred = [[10.0], [10.0]], [[30.0], [10.0]]
+        >>> Standardized("mse", mean=0.0, deviation=10.0)(y_true, y_pred)
+        2.0
+        >>> Standardized("mse", mean=0.0, deviation=10.0).of(y_true, y_pred)
+        array([4., 0.])
     """
 
     loss: Loss | str = choice(MeanSquaredError(), measured)
-    mean: tuple[float, ...] = numbers((0.0,), why="it is taken from outputs and targets")
+    mean: tuple[float, ...] = numbers((0.0,), why="it is subtracted from outputs and targets")
     deviation: tuple[float, ...] = numbers((1.0,), low=1e-300, why="it divides outputs and targets")
 
     @property
@@ -348,7 +527,7 @@ class Standardized(Loss):
     def lowered(self, centre: Sequence[float]) -> Loss:
         if not centre:
             return self
-        return replace(self, mean=tuple((np.array(self.mean) - centre).tolist()))  # of one mean, one for each output
+        return replace(self, mean=tuple((np.array(self.mean) - centre).tolist()))  # one mean becomes one per output
 
     def rows(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         mean = np.array(self.mean, z.dtype)
@@ -386,16 +565,19 @@ LOSSES: dict[str, Spec] = {
     "squared_hinge": SquaredHinge(),
     "standardized": Standardized(),
 }
-"""What users type; the first name of a kind is what it is called in a history."""
+"""The losses by name; the first name of a class is its name in a history."""
 FUSED = CategoricalCrossentropy(), SparseCategoricalCrossentropy()
-"""Those that are compiled together with the layers before them."""
+"""The losses that are compiled together with the layers before them."""
 
 
 def function_of(name: str, loss: Loss) -> Callable[..., Array]:
-    """Return a loss as a function of (y_true, y_pred) and its fields, which `get` takes in place of the loss.
+    """Return a loss as a function of (y_true, y_pred) and its arguments; `get` takes it in place of the loss.
 
-    >>> function_of("huber", Huber())([[0.0]], [[3.0]], delta=2.0)
-    array([4.])
+    Its docstring is made from that of the class.
+
+    Example:
+        >>> function_of("huber", Huber())([[0.0]], [[3.0]], delta=2.0)
+        array([4.])
     """
     kind = type(loss)
     both = [Parameter(one, Parameter.POSITIONAL_OR_KEYWORD) for one in ("y_true", "y_pred")]
@@ -406,11 +588,37 @@ def function_of(name: str, loss: Loss) -> Callable[..., Array]:
         check_arguments(name, fields, names)
         return (kind(*args, **fields) if args or fields else loss).of(y_true, y_pred)
 
-    formula, *_ = (kind.__doc__ or "").split("\n")
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Return the loss of each row, as `{kind.__name__}(...).of(y_true, y_pred)`.\n\n{formula}"
+    function.__doc__ = _function_doc(name, kind)
     vars(function).update(stands_for=kind, __signature__=Signature(known))
     return function
+
+
+def docstring(kind: type[Loss]) -> tuple[str, list[str], list[str], str]:
+    """Return the parts of a loss's docstring: text, entries of Args, examples, and the line on its source."""
+    text, _, rest = cleandoc(kind.__doc__ or "").partition("\n\nArgs:\n")
+    args, _, rest = rest.partition("\n\n")
+    source = re.search(r"^(Source|Variant): .+", rest, re.MULTILINE | re.DOTALL)
+    examples = re.findall(r"^    >>> .+(?:\n    (?!>>> ).+)*", rest, re.MULTILINE)
+    return text, re.split(r"\n(?=    \w)", args), examples, f"\n\n{source[0]}" if source else ""
+
+
+def _function_doc(name: str, kind: type[Loss]) -> str:
+    text, args, examples, source = docstring(kind)
+    called = re.compile(rf"{kind.__name__}\(([^()]*)\)\.of\(([^()]*)\)")
+    calls = [
+        called.sub(lambda found: f"{name}({', '.join(filter(None, found.groups()[::-1]))})", e) for e in examples
+    ]
+    shown = [new for old, new in zip(examples, calls, strict=True) if new != old or ">>> y_true" in old]
+    fields = [one for one in args if not re.match("    (reduction|name):", one)]
+    lines = [
+        f"{text}\n\n`compile` takes this function, too; the class `{kind.__name__}` is the same loss.\n\nArgs:",
+        "    y_true: The targets, (..., O); class numbers, (...) or (..., 1), where the loss takes these.",
+        *("    y_pred: The predictions, (..., O).", *fields, "\nReturns:\n    The loss of each row, (...)."),
+        "\nRaises:\n    DataError: If either does not hold numbers, or their shapes do not match.",
+        *("\nExample:", f"    >>> from firesteel.losses import {name}", *shown),
+    ]
+    return "\n".join(lines) + source
 
 
 get = resolver("a loss", Loss, LOSSES)

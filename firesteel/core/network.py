@@ -442,7 +442,7 @@ class Objective:
     1
     >>> Objective(network, losses.get("binary_crossentropy"))
     Traceback (most recent call last):
-    firesteel.errors.ConfigError: BinaryCrossentropy goes with a last layer of activation 'sigmoid', and this \
+    firesteel.errors.ConfigError: BinaryCrossentropy needs a last layer with activation 'sigmoid', but this \
 network ends in Softmax() [config-loss]
     """
 

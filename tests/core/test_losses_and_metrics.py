@@ -1,11 +1,13 @@
 """Losses and metrics against naive formulas, and losses where naive formulas break."""
 
+import doctest
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from firesteel import losses as face
+from firesteel import metrics
 from firesteel.core.layers import Dense
 from firesteel.core.losses import (
     LOSSES,
@@ -200,7 +202,7 @@ def test_alpha_weighs_labels_and_classes():
     np.testing.assert_allclose(each.rows(z, y)[0], y @ [0.1, 0.2, 0.3, 4.0] * one.rows(z, y)[0])
     network = Network.chain((Dense(3, "softmax"),), 2)
     for call in (lambda: each([[1.0, 0.0]], [[0.5, 0.5]]), lambda: Objective(network, each)):
-        with pytest.raises(ConfigError, match="has 4 numbers, and there are [23] outputs") as caught:
+        with pytest.raises(ConfigError, match="has 4 numbers, but there are [23] outputs") as caught:
             call()
         assert caught.value.code == "config-loss"
 
@@ -353,6 +355,14 @@ def test_every_loss_is_a_function_of_arrays_of_any_shape(name):
     assert get(function) == loss and function(y.astype(np.float32), p.astype(np.float32)).dtype == np.float32
 
 
+@pytest.mark.parametrize("made", [*(getattr(face, name) for name in LOSSES), *metrics.OTHERS.values()])
+def test_docstrings_made_from_a_class_are_complete_and_their_examples_run(made):
+    sections = ("\n\nArgs:\n    ", "\n\nExample:\n    >>> from firesteel.")
+    assert all(section in made.__doc__ for section in sections) and made.stands_for.__name__ in made.__doc__
+    tests = doctest.DocTestParser().get_doctest(made.__doc__, {}, made.__name__, None, 0)
+    assert len(tests.examples) >= 3 and doctest.DocTestRunner().run(tests).failed == 0
+
+
 def test_a_function_takes_the_fields_of_its_loss():
     y, z = np.array([[1.0], [0.0]]), np.array([[2.0], [-30.0]])
     logits = face.binary_crossentropy(y, z, from_logits=True)
@@ -368,9 +378,9 @@ def test_a_function_takes_the_fields_of_its_loss():
 @pytest.mark.parametrize(
     "name, y, p, words",
     [
-        ("mse", [1.0, 2.0], [[1.0, 2.0], [1.0, 2.0]], r"y_true has shape \(2,\) and y_pred \(2, 2\)"),
-        ("mse", 1.0, 1.0, "its last axis must be that of outputs"),
-        ("mse", [[]], [[]], "its last axis must be that of outputs"),
+        ("mse", [1.0, 2.0], [[1.0, 2.0], [1.0, 2.0]], r"y_true has shape \(2,\) and y_pred has shape \(2, 2\)"),
+        ("mse", 1.0, 1.0, "its last axis must hold the outputs"),
+        ("mse", [[]], [[]], "its last axis must hold the outputs"),
         ("mse", ["a"], [1.0], "y_true must be an array of numbers"),
         ("mse", [1.0], [1j], "y_pred must be an array of numbers"),
         ("mse", [[1.0], [1.0, 2.0]], [1.0], "y_true must be an array of numbers"),
