@@ -1,7 +1,7 @@
 """Classes of users' own: layers, losses, metrics, initializers, regularizers, constraints, optimizers, schedules.
 
 Model files and checkpoints hold the names of classes, never code; `register` says which class a name means.
-`docs/extending.md` shows how each is written.
+`docs/how-to/own-layer.md` shows how each is written.
 """
 
 import json
@@ -101,7 +101,9 @@ def _family_of(kind: Any) -> str:
         )
     missing = [name for name in dir(kind) if any(getattr(kind, name) is one for one in ABSTRACT)]
     if missing:
-        raise ConfigError(f"{kind.__name__} has no method {missing[0]}: see docs/extending.md", code="config-class")
+        raise ConfigError(
+            f"{kind.__name__} has no method {missing[0]}: see docs/how-to/own-layer.md", code="config-class"
+        )
     return found[0]
 
 

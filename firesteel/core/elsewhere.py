@@ -121,7 +121,7 @@ def unknown(family: str, given: object, names: Iterable[str], kind: bool = False
     """
     near = nearest(given, names) if isinstance(given, str) else "give its name, or the object itself: "
     if callable(given) and not isinstance(given, type):
-        near = "a function says nothing of its derivative or name: write a class, as docs/extending.md shows; "
+        near = "a function says nothing of its derivative or name: write a class, as docs/how-to/own-layer.md shows; "
     text = f"{given!r} is not {family}: {near}there are {', '.join(sorted(names))}"
     name = given if kind and isinstance(given, str) and given not in OURS else ""
     if not name.isidentifier() or name[0] == "_":

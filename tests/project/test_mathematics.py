@@ -1,4 +1,4 @@
-"""docs/mathematics.md: it names everything there is, its links lead to what they name, and its blocks run."""
+"""docs/mathematics: its pages name everything there is, their links lead to what they name, and their blocks run."""
 
 import ast
 import re
@@ -14,7 +14,8 @@ from firesteel.train.strategies import STRATEGIES
 from tests.spark.documents import ROOT, blocks
 from tests.support.parts import PARTS
 
-PAGE = (ROOT / "docs" / "mathematics.md").read_text()
+PAGES = {path.stem: path.read_text() for path in sorted((ROOT / "docs" / "mathematics").glob("*.md"))}
+PAGE = "\n".join(PAGES.values())
 LINK = re.compile(r"\[(firesteel/[\w/]+\.py)(?:, ([\w.]+))?\]\(([^)]*)\)")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 PROSE = CODE.sub("", PAGE)
@@ -31,7 +32,8 @@ REGISTRIES = {
 
 def chapter(title):
     """The text under a heading, smaller headings included."""
-    return re.split(r"^## ", PAGE.split(f"\n## {title}\n")[1], flags=re.MULTILINE)[0]
+    level, text = re.search(rf"^(##?) {title}\n(.*)", f"{PAGE}\n", re.MULTILINE | re.DOTALL).groups()
+    return re.split(rf"^#{{1,{len(level)}}} ", text, flags=re.MULTILINE)[0]
 
 
 def defined(path):
@@ -49,12 +51,12 @@ def defined(path):
 
 @pytest.mark.parametrize("path, name, target", sorted(set(LINK.findall(PAGE))))
 def test_every_link_leads_to_a_file_that_has_what_it_names(path, name, target):
-    assert target == f"../{path}" and (ROOT / path).is_file()
+    assert target == f"../../{path}" and (ROOT / path).is_file()
     assert not name or name in defined(path)
 
 
 def test_every_link_to_code_has_the_form_that_is_checked():
-    assert len(LINK.findall(PAGE)) == PAGE.count("](../firesteel")
+    assert len(LINK.findall(PAGE)) == PAGE.count("](../../firesteel")
 
 
 @pytest.mark.parametrize(
@@ -72,9 +74,10 @@ def test_every_layer_and_every_part_is_named(name):
     assert f"`{name}`" in PAGE or f", {name}]" in PAGE
 
 
-def test_the_blocks_run_and_print_what_stands_under_them(capsys):
+@pytest.mark.parametrize("name", PAGES)
+def test_the_blocks_run_and_print_what_stands_under_them(name, capsys):
     names = {}
-    for code, expected in blocks(PAGE):
+    for code, expected in blocks(PAGES[name]):
         exec(code, names)
         assert capsys.readouterr().out == expected
 

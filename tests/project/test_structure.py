@@ -335,7 +335,7 @@ def test_a_public_module_lists_its_names_and_a_private_one_begins_with_an_unders
 
 def test_what_users_read_names_public_modules_alone():
     root = PACKAGE.parent
-    pages = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "examples").rglob("*.py")]
+    pages = [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "examples").rglob("*.py")]
     text = "\n".join(path.read_text() for path in pages)
     assert "from firesteel.models import" in text
     assert not re.findall(r"(?:from|import) firesteel(?:\._| import _)\w+", text)

@@ -1,4 +1,4 @@
-"""Who sets the learning rate, and how functions are called: the rules of docs/callbacks.md."""
+"""Who sets the learning rate, and how functions are called: the rules of docs/how-to/callbacks.md."""
 
 import functools
 
