@@ -1,7 +1,8 @@
-"""firesteel: neural networks as native Spark ML stages, and the same networks on plain arrays.
+"""Neural networks as native Spark ML stages, and the same networks on plain arrays, with identical bits.
 
-Importing it costs NumPy alone: Spark, pandas and Java come in with `firesteel.spark`, and only there.
-Start reading at `firesteel/core/layers/dense.py` (the mathematics), then `firesteel/train/rounds.py` (the training).
+Importing firesteel needs only NumPy.  Spark, pandas and Java are loaded by `firesteel.spark` alone.
+To read the source, start at `firesteel/core/layers/dense.py` (the mathematics) and `firesteel/train/rounds.py`
+(the training).
 """
 
 import importlib
@@ -15,12 +16,12 @@ LATE = {
     "Sequential": "firesteel.models",
     "register": "firesteel.extending",
 }
-"""What is imported when it is asked for: {name: its module}."""
+"""Names that are imported on first use, and their modules."""
 MODULES = (
     *("activations", "callbacks", "constraints", "datasets", "initializers", "layers", "losses", "metrics", "models"),
     *("optimizers", "regularizers", "utils"),
 )
-"""Modules that are imported when they are asked for."""
+"""Modules that are imported on first use."""
 
 
 def __getattr__(name: str) -> Any:

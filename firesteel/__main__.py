@@ -1,6 +1,6 @@
 """`python -m firesteel` and `spark-submit .../firesteel/__main__.py`: the command line without its script.
 
-Under spark-submit the session that Spark has set up is the one that is used.
+Under spark-submit it uses Spark's session.
 """
 
 import sys
@@ -10,7 +10,7 @@ __all__: list[str] = []
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    if str(here) in sys.path:  # run as a file: what can be imported is the package, not the modules in it
+    if str(here) in sys.path:  # run as a file: make the package importable, not the modules in it
         sys.path[sys.path.index(str(here))] = str(here.parent)
     from firesteel.cli import main
 

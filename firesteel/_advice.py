@@ -1,7 +1,6 @@
-"""Short hints before a training: what a teacher would say who looked at the network, the rows and the loss.
+"""Short hints before a training, about the network, the rows and the loss.
 
-Each is a rule of thumb and not an error; what cannot work is refused elsewhere.  `Sequential.advise` gathers what is
-known of the rows, on arrays and on DataFrames.
+Hints are rules of thumb, not errors.  `Model.advise` collects what they need from arrays or a DataFrame.
 """
 
 import math
@@ -35,22 +34,27 @@ from firesteel.train.checks import FLAT, INEXACT, called
 from firesteel.train.source import Survey
 
 NOISE = AlphaDropout | Dropout | GaussianDropout | GaussianNoise
-"""Layers that make training harder, and are nothing in use."""
+"""Layers that act in training only."""
 WIDE = 10.0
-"""How far from 0 inputs may be, in mean and deviation, before it is worth a word."""
+"""Largest absolute mean or standard deviation of an input that needs no hint."""
 BROAD = 1000
-"""Units above which a single hidden layer is broad."""
+"""Units above which a single hidden layer is wide."""
 ROUNDED = "numbers that are rounded in the network's dtype"
 FEW = 20
-"""How many whole numbers targets may take and still look like classes."""
+"""Largest number of distinct integer targets that look like classes."""
 
 
 def advice(
     objective: Objective, survey: Survey, features: Moments, targets: Moments, start: float | None
 ) -> list[str]:
-    """Return the hints, the weightiest first.
+    """Return the hints, the most important first.
 
-    features, targets: their means and variances.  start: the loss of the weights; None if they have been trained.
+    Args:
+        objective: The network and its loss.
+        survey: The profile of the rows.
+        features: Means and variances of the inputs.
+        targets: Means and variances of the targets.
+        start: The loss of the initial weights; None if the weights were trained.
     """
     network = objective.network
     return [
@@ -66,7 +70,7 @@ def advice(
 
 
 def sizes(mean: Array, deviation: Array) -> tuple[Array, int]:
-    """Return how far from 0 each input is, (I,), and how many of them are too far.
+    """Return the size of each input, max(|mean|, deviation), (I,), and the number of inputs above `WIDE`.
 
     >>> sizes(np.array([0.0, 40.0]), np.array([1.0, 3.0]))[1]
     1
@@ -76,12 +80,12 @@ def sizes(mean: Array, deviation: Array) -> tuple[Array, int]:
 
 
 def _structure(network: Network) -> Iterator[str]:
-    """Hint at depth before width, and at layers that narrow towards the output."""
+    """Suggest depth rather than width, and layers that narrow towards the output."""
     *hidden, _ = [part.units for part in network.parts if isinstance(part, Linear)] or [0]
     if not hidden and not any(isinstance(part, Embedding) for part in network.parts):
         yield (
-            "there is no hidden layer, so this is a linear model: a good score to beat, and Dense(64, 'relu') in "
-            "front of it can learn more"
+            "the model has no hidden layer, so it is linear: a good baseline; a Dense(64, 'relu') before the last "
+            "layer can learn more"
         )
     if len(hidden) == 1 and hidden[0] > BROAD:
         yield (
@@ -91,14 +95,14 @@ def _structure(network: Network) -> Iterator[str]:
     wider = next(((a, b) for a, b in pairwise(hidden) if b > a), None)
     if wider and network.outputs < network.inputs:
         yield (
-            f"a hidden layer of {wider[1]:,} units stands behind one of {wider[0]:,}: layers that narrow towards the "
+            f"a hidden layer of {wider[1]:,} units follows one of {wider[0]:,}: layers that narrow towards the "
             "output usually do as well with fewer parameters"
         )
 
 
 def _unchanging(features: Moments) -> Iterator[str]:
     if count := int((features.variance == 0).sum()):
-        yield f"{count} of {len(features.variance)} inputs never change: they can be left out"
+        yield f"{count} of {len(features.variance)} inputs are constant: leave them out"
 
 
 def _scale(network: Network, features: Moments) -> Iterator[str]:
@@ -108,8 +112,8 @@ def _scale(network: Network, features: Moments) -> Iterator[str]:
     size, wide = sizes(features.mean - (network.centre.features or 0.0), features.deviation)
     if wide:
         yield (
-            f"{wide} of {len(size)} inputs are far from 1 in size, up to {size.max():.3g}: put Normalization() "
-            "first, or Rescaling(1 / 255) for pixels"
+            f"{wide} of {len(size)} inputs have large values, up to {size.max():.3g}: start with Normalization(), "
+            "or with Rescaling(1 / 255) for pixels"
         )
 
 
@@ -123,21 +127,21 @@ def _classes(objective: Objective, survey: Survey, targets: Moments) -> Iterator
         missing = []
     if missing:
         named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        yield f"{len(missing)} of {outputs} classes have no row: {named}"
+        yield f"{len(missing)} of {outputs} classes have no rows: {named}"
 
 
 def _output(objective: Objective, survey: Survey) -> Iterator[str]:
     loss, network, seen = objective.loss, objective.network, survey.classes
     if loss.targets == "real" and network.outputs == 1 and 2 <= len(seen) <= FEW and max(seen) < FEW:
         yield (
-            f"the targets take {len(seen)} whole numbers: if they are classes, end in Dense({max(seen) + 1}, "
-            "activation='softmax') with sparse_categorical_crossentropy"
+            f"the targets have only {len(seen)} values, all integers: if they are classes, end with "
+            f"Dense({max(seen) + 1}, activation='softmax') and use sparse_categorical_crossentropy"
         )
     end = network.parts[-1] if network.parts else None
     if loss.natural == "linear" and isinstance(end, Relu | Sigmoid | Softmax | Tanh) and loss.targets == "real":
         reach = {"Relu": "at least 0", "Tanh": "between -1 and 1"}.get(type(end).__name__, "between 0 and 1")
         yield (
-            f"the last activation gives numbers {reach} only: for a number to predict leave it out, for classes take "
+            f"the last activation only returns numbers {reach}: leave it out for regression; for classes use "
             "cross-entropy"
         )
 
@@ -146,64 +150,64 @@ def _start(objective: Objective, start: float | None) -> Iterator[str]:
     ways = objective.network.outputs if objective.loss.natural == "softmax" else 2
     if start is not None and isinstance(objective.loss, Crossentropy) and start > 2 * math.log(ways):
         yield (
-            f"the loss before training is {start:.2f}, and guessing would cost ln {ways} = {math.log(ways):.2f}: the "
-            "inputs or the first weights are too large"
+            f"the loss before training is {start:.2f}; guessing would give ln {ways} = {math.log(ways):.2f}: the "
+            "inputs or the initial weights are too large"
         )
 
 
 def _layers(network: Network) -> Iterator[str]:
     parts = [part for part in network.parts if not isinstance(part, NOISE)]
     if any(isinstance(a, Linear) and isinstance(b, Linear) for a, b in pairwise(parts)):
-        yield "two Dense layers without an activation between them are no more than one: give the first 'relu'"
+        yield "two Dense layers in a row without an activation compute no more than one: give the first one 'relu'"
     if any(isinstance(part, Sigmoid | Softmax) for part in parts[:-1]):
-        yield "a hidden sigmoid or softmax lets little of the gradient through: when in doubt take 'relu'"
+        yield "a hidden sigmoid or softmax makes gradients small: use 'relu' unless you need it"
 
 
 def _capacity(network: Network, rows: int) -> Iterator[str]:
     guarded = network.penalized or any(isinstance(part, NOISE) for part in network.parts)
     if not guarded and network.layout.size > rows:
         yield (
-            f"{network.layout.size:,} parameters for {rows:,} rows: hold rows out and watch them with "
-            "EarlyStopping(restore_best_weights=True), or use Dropout or a kernel_regularizer"
+            f"{network.layout.size:,} parameters for {rows:,} rows can overfit: hold out validation rows and use "
+            "EarlyStopping(restore_best_weights=True), Dropout or a kernel_regularizer"
         )
 
 
-# What is lost
+# Loss of precision
 
 
 def warn_of_lost(survey: Survey, centre: Centre, names: Mapping[str, str], columns: Sequence[str] | None) -> None:
-    """Warn, once, of columns whose numbers the network's dtype cannot hold apart, less the centre.
+    """Warn once about columns whose numbers the network's dtype cannot distinguish after centring.
 
     Args:
-        survey: What is known of the rows.
-        centre: What is subtracted from them.
-        names: What "features" and "label" are called.
-        columns: Names of the features, where they have names.
+        survey: The profile of the rows.
+        centre: The constants subtracted from them.
+        names: What messages call "features" and "label".
+        columns: Names of the feature columns, if they have names.
     """
     rows, lost = survey.rows + survey.held, dict[tuple[str, int], str]()
     for code, f in survey.found.items():
         known = centre.features[f.column or 0] if centre.features else 0.0
         if code.startswith(INEXACT) and not known:
-            text = f"whole {ROUNDED}: {f.value} at {f.where}; {f.rows:,} of {rows:,} rows are like that"
+            text = f"whole {ROUNDED}: {f.value} at {f.where}, and in {f.rows:,} of {rows:,} rows"
             lost["features", f.column or 0] = text
         if code.startswith(FLAT):
             lost.setdefault(("features", f.column or 0), f"{ROUNDED}: {f.value}")
     for name, (size, spread, error) in (_flattened(survey.sample, centre) if survey.sample else {}).items():
-        around = f"they lie around {size:.6g}, differ by {spread:.3g} and are rounded by {error:.3g}"
+        around = f"they lie around {size:.6g}, vary by {spread:.3g} and are rounded by {error:.3g}"
         lost[name] = f"{lost[name]}; {around}" if name in lost else f"{ROUNDED}: {around}"
     for (part, column), text in list(lost.items())[:1]:
-        more = f"  {len(lost) - 1:,} more column(s) are like that." if len(lost) > 1 else ""
+        more = f"  The same is true of {len(lost) - 1:,} more column(s)." if len(lost) > 1 else ""
         warnings.warn(
-            f"{called(part, column, names, columns)} holds {text}.  To do: subtract an offset, take dtype='float64', "
-            f"or leave the column out if it only identifies rows.{more}",
+            f"{called(part, column, names, columns)} contains {text}.  To do: subtract an offset, use "
+            f"dtype='float64', or leave the column out if it only identifies rows.{more}",
             stacklevel=3,
         )
 
 
 def _flattened(sample: Sample, centre: Centre) -> dict[tuple[str, int], tuple[float, float, float]]:
-    """Return size, spread and rounding of columns of ("features" or "label", number) that float32 flattens.
+    """Return the magnitude, spread and rounding error of columns that float32 cannot resolve, by part and number.
 
-    Looked at are the parts of the rows that lie farthest out: a half, a quarter, an eighth.
+    Only the outermost half, quarter and eighth of each column's values are tested.
     """
     found: dict[tuple[str, int], tuple[float, float, float]] = {}
     features, targets = np.split(sample.rows, [sample.width], axis=1)

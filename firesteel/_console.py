@@ -1,6 +1,6 @@
-"""What a model prints, in the shape that people know from Keras: a line an epoch, and the table of its layers.
+"""What a model prints, in Keras's format: one line or progress bar per epoch, and losses and metrics.
 
-`models.py` decides when; how a training looks from the command line is in `firesteel/cli/progress.py`.
+Training from the command line is shown by `firesteel/cli/progress.py`.
 """
 
 import time
@@ -11,13 +11,13 @@ from firesteel._printing import on_terminal, say
 from firesteel.train.callbacks import Callback, Logs
 
 BAR = 20
-"""Columns of a full bar."""
+"""Width of a full bar, in characters."""
 REDRAWN_SECONDS = 0.1
-"""The least time between two drawings of a bar."""
+"""Least time between two updates of a bar."""
 
 
 def shown(logs: Mapping[str, Any]) -> str:
-    """Return losses and metrics as Keras writes them: by name, those of validation after the others.
+    """Return losses and metrics as Keras prints them: sorted by name, validation values last.
 
     >>> shown({"loss": 0.25, "val_loss": 0.5, "accuracy": 0.9, "learning_rate": 1e-5})
     'accuracy: 0.9000 - loss: 0.2500 - val_loss: 0.5000 - learning_rate: 1.0000e-05'
@@ -32,7 +32,7 @@ def _number(value: float) -> str:
 
 
 class Quiet(Callback):
-    """Prints a line an epoch: steps, time, time a step, losses and metrics; Keras's verbose=2."""
+    """Prints one line per epoch: steps, time, time per step, losses and metrics (verbose=2)."""
 
     observes = True
 
@@ -41,14 +41,14 @@ class Quiet(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         steps, seconds = self.params["steps"], self.model.history.rows[-1]["seconds"]
-        took = f"{steps}/{steps} - {seconds:.0f}s - {_a_step(seconds / steps)}"
+        took = f"{steps}/{steps} - {seconds:.0f}s - {_per_step(seconds / steps)}"
         say(f"{took} - {shown(logs or {})}")
 
 
 class Progbar(Quiet):
-    """Draws a bar for each epoch, with the time a step, losses and metrics; Keras's verbose=1.
+    """Draws a progress bar for each epoch, with time per step, losses and metrics (verbose=1).
 
-    On a terminal it grows with the steps, where these can be seen; elsewhere it is drawn once, full.
+    On a terminal the bar grows with the steps if the engine reports them; elsewhere it is printed once, full.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Progbar(Quiet):
         self.begun = self.drawn = time.perf_counter()
 
     def draw_part(self, batch: int, logs: Logs = None) -> None:
-        """Draw the bar of an epoch that is under way, over the one before."""
+        """Redraw the bar in the middle of an epoch."""
         now = time.perf_counter()
         if now - self.drawn >= REDRAWN_SECONDS:
             self.drawn = now
@@ -75,13 +75,13 @@ class Progbar(Quiet):
         steps = max(self.params["steps"], done)
         bar = "━" * (BAR * done // steps)
         count = f"{done}/{steps}".rjust(2 * len(str(steps)) + 1)
-        return f"{count} {bar:─<{BAR}} {seconds:.0f}s {_a_step(seconds / done)} - {shown(logs or {})}"
+        return f"{count} {bar:─<{BAR}} {seconds:.0f}s {_per_step(seconds / done)} - {shown(logs or {})}"
 
 
-def _a_step(seconds: float) -> str:
-    """Return a time a step as Keras writes it.
+def _per_step(seconds: float) -> str:
+    """Return the time per step as Keras prints it.
 
-    >>> [_a_step(seconds) for seconds in (2.5, 0.0031, 0.00025)]
+    >>> [_per_step(seconds) for seconds in (2.5, 0.0031, 0.00025)]
     ['3s/step', '3ms/step', '250us/step']
     """
     if seconds >= 1 or not seconds:

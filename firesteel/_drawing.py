@@ -1,7 +1,7 @@
-"""Boxes of text and arrows between them, as SVG: how they are placed and drawn.
+"""Layout and SVG drawing of boxes with arrows between them.
 
-Boxes stand in ranks, by the longest path that leads to them; in a rank they are ordered by the mean place of what
-their arrows come from.  An arrow past several ranks goes between their boxes, one that closes a circle round them.
+A box's rank is the length of the longest path to it.  Within a rank, boxes are ordered by the mean position of
+their parents.  An arrow that skips ranks passes between their boxes; one that closes a cycle goes around.
 """
 
 import os
@@ -14,30 +14,38 @@ from firesteel._files import named, path_of, replacing
 from firesteel.errors import ConfigError
 
 HEIGHT, BETWEEN, APART, LONGEST = 58, 36, 24, 44
-"""Of a box; between ranks; between boxes; and of a line of text, in letters."""
-LOOKS = {  # readable on light and dark grounds
+"""Height of a box; gap between ranks; gap between boxes; longest line of text, in characters."""
+LOOKS = {  # readable on light and dark backgrounds
     "input": "rx='29' fill='#e3f4e6' stroke='#3a7d44'",
     "output": "rx='29' fill='#fff1dc' stroke='#b9770e'",
     "layer": "rx='6' fill='#e8f0fe' stroke='#3b6fb6'",
     "frozen": "rx='6' fill='#eceff1' stroke='#78828c' stroke-dasharray='5 3'",
 }
 Key = tuple[str, int]
-"""A box: what it is, one of `LOOKS`, and its number."""
+"""A box: its kind, one of `LOOKS`, and its number."""
 
 
 class Picture(str):
-    """SVG, which a notebook shows."""
+    """An SVG picture as text; a notebook displays it."""
 
     def _repr_html_(self) -> str:
         return str(self)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file.  Raises ConfigError for a file of another kind, StoreError if it cannot be written."""
+        """Write the picture to a file.
+
+        Args:
+            path: The file, ending in .svg.
+
+        Raises:
+            ConfigError: If the file does not end in .svg.
+            StoreError: If the file cannot be written.
+        """
         target = path_of(path)
         if target.suffix.lower() != ".svg":
             raise ConfigError(
-                f"{target}: pictures of models are SVG, which needs nothing installed: name a file .svg; browsers "
-                "show it, and Inkscape or rsvg-convert make a PNG of it",
+                f"{target}: pictures of models are SVG: choose a name that ends in .svg; browsers show it, and "
+                "Inkscape or rsvg-convert can turn it into a PNG",
                 code="config-path",
             )
         with named(target), replacing(target) as file:
@@ -45,27 +53,36 @@ class Picture(str):
 
 
 def plot_model(model: Any, to_file: Any = "model.svg", show_shapes: bool = True) -> Any:
-    """Write a picture of a model to a file, and return it, as `model.plot` does.
+    """Draw a model as a diagram of its layers, and write it to a file.
 
     Args:
         model: The model.
-        to_file: The file, ending in .svg; None for none.
-        show_shapes: Taken as Keras takes it; shapes are always shown.
+        to_file: The file, ending in .svg; None writes none.
+        show_shapes: Accepted for compatibility with Keras; shapes are always shown.
+
+    Returns:
+        The picture, as `model.plot` returns it.
 
     Raises:
-        ConfigError: If the number of inputs is unknown, or the file is of another kind, such as PNG.
+        ConfigError: If the number of inputs is unknown, or the file does not end in .svg.
         StoreError: If the file cannot be written.
+
+    Example:
+        >>> from firesteel.layers import Dense
+        >>> from firesteel.models import Sequential
+        >>> plot_model(Sequential([Dense(2, input_dim=3)]), to_file=None).startswith("<svg")
+        True
     """
     return model.plot(to_file)
 
 
 def drawn(boxes: Mapping[Key, Sequence[str]], arrows: Sequence[tuple[Key, Key]], name: str) -> Picture:
-    """Return boxes of lines of text, and arrows between them, as SVG.
+    """Return boxes of text and the arrows between them as SVG.
 
     Args:
-        boxes: The lines of text of each, the first being its name.
-        arrows: From which box to which.
-        name: What the picture is called.
+        boxes: The lines of text of each box; the first one is its name.
+        arrows: Pairs of boxes, start and end.
+        name: Title of the picture.
     """
     above, parents = {key: set[Key]() for key in boxes}, {key: list[Key]() for key in boxes}
     for start, end in arrows:
@@ -123,7 +140,7 @@ def drawn(boxes: Mapping[Key, Sequence[str]], arrows: Sequence[tuple[Key, Key]],
 def _placed(
     parents: Mapping[Key, Sequence[Key]], rank: Mapping[Key, int], until: Mapping[Key, int], half: Mapping[Key, float]
 ) -> dict[tuple[Key, int], float]:
-    """Return the middle of each box, and of its arrows in each further rank that they pass."""
+    """Return the centre of each box, and of its arrows in every rank that they pass."""
     x = dict[tuple[Key, int], float]()
     for at in range(max(rank.values()) + 1):
         own = [key for key in rank if rank[key] == at]
@@ -147,10 +164,10 @@ def _cut(line: str) -> str:
 
 
 def _letters(line: str) -> int:
-    """Return how many letters wide a line is; those of East Asia are two."""
+    """Return the width of a line in characters; East Asian ones count twice."""
     return sum(1 + (letter > "\u2e7f") for letter in line)
 
 
 def _safe(line: str) -> str:
-    """Return text that XML may hold."""
+    """Return text escaped for XML, with unprintable characters replaced."""
     return escape("".join(letter if letter.isprintable() else "�" for letter in line))

@@ -1,6 +1,6 @@
-"""What a model is: a network, its weights, what it was compiled with; how it trains, predicts, looks and is kept.
+"""`Model`: a network, its weights and its compile settings; training, prediction, inspection and saving.
 
-`models.py` has the one that builds a chain of layers, as users know it.  Next in a fit: `train/fit.py`.
+`models.py` adds `Sequential`, which builds a chain of layers.  Next step of a fit: `train/fit.py`.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from firesteel import _checkpoints as kept
+from firesteel import _checkpoints as progress
 from firesteel import _console as console
 from firesteel import _notebook as notebook
 from firesteel import _store as store
@@ -66,11 +66,11 @@ from firesteel.train.strategies import Strategy
 from firesteel.utils import SEEDS
 
 ColumnsGiven = str | Sequence[Any] | Mapping[str, Any]
-"""Of a DataFrame: a column's name, a list of names, or the same for each of several inputs or outputs."""
+"""Columns of a DataFrame: a name, a list of names, or one of these for each of several inputs or outputs."""
 
 
 class CompileSettings(NamedTuple):
-    """What a model was compiled with; the metrics as they were given, by the names in the history."""
+    """The arguments of `compile`; metrics as the user passed them, keyed by their names in the history."""
 
     optimizer: Optimizer
     loss: Loss
@@ -78,26 +78,28 @@ class CompileSettings(NamedTuple):
 
 
 class Model(Composed):
-    """A network that computes outputs out of inputs, with its weights and what it was compiled with.
+    """A network with its weights and compile settings (functional API).
 
-    Layers are called on values, from `Input`s on; `Model(inputs, outputs)` takes all layers on the way.  Layers that
-    two models have in common have the same weights in both.
+    Call layers on values, starting from `Input`s; `Model(inputs, outputs)` then collects every layer between the two.
+    Models that contain the same layer share its weights.
 
     Args:
-        inputs: An `Input`, or a list or dictionary of them; rows of each are what `fit` and `predict` take.
-        outputs: What layers have returned: one value, or a list or dictionary of values.
-        name: What the model is called.
-        dtype: "float32", or "float64" for checks.
+        inputs: An `Input`, or a list or dictionary of them.  `fit` and `predict` take one array per input.
+        outputs: The values that layers returned: one value, or a list or dictionary of values.
+        name: Name of the model; None names it after its class.
+        dtype: "float32", or "float64" for numerical checks.
 
     Raises:
-        ConfigError: If outputs need another input, or nothing reads one, or two layers have one name.
+        ConfigError: If an output depends on an input that is not listed, an input is unused, or two layers have the
+            same name.
 
-    >>> from firesteel.layers import Dense, Input
-    >>> x = Input((4,))
-    >>> hidden = Dense(4, activation="relu")(x)
-    >>> model = Model(x, Dense(1)(hidden + x))
-    >>> model.count_params()
-    25
+    Example:
+        >>> from firesteel.layers import Dense, Input
+        >>> x = Input((4,))
+        >>> hidden = Dense(4, activation="relu")(x)
+        >>> model = Model(x, Dense(1)(hidden + x))
+        >>> model.count_params()
+        25
     """
 
     @spelled
@@ -123,17 +125,26 @@ class Model(Composed):
         loss_weights: Any = None,
         weighted_metrics: Any = None,
     ) -> None:
-        """Set the optimizer, the loss and the metrics to report, each by name or as an object.
+        """Set the optimizer, the loss and the metrics, each by name or as an object.
 
         Args:
-            optimizer: Takes the steps.
-            loss: Is minimized.  A model of several outputs has one for each: a dictionary by their names, or a list.
-            metrics: Are reported, a list; of several outputs a dictionary of lists, or a list of lists.
-            loss_weights: What the losses of several outputs are multiplied by, before they are added; 1 if None.
-            weighted_metrics: Further metrics; rows' weights count in all of them.
+            optimizer: Updates the weights.
+            loss: The loss to minimize.  With several outputs, one loss for each: a dictionary by output name, or a
+                list.
+            metrics: A list of metrics to report.  With several outputs, a dictionary of lists or a list of lists.
+            loss_weights: With several outputs, the factor of each loss in the sum; None means 1.
+            weighted_metrics: Further metrics to report.  `metrics` use the sample weights too.
 
         Raises:
-            ConfigError: For unknown ones, with the nearest name that exists.
+            ConfigError: If a name is unknown; the message suggests the closest valid name.
+
+        Example:
+            >>> from firesteel.layers import Dense
+            >>> from firesteel.models import Sequential
+            >>> model = Sequential([Dense(2, "softmax", input_dim=4)])
+            >>> model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+            >>> model.metrics_names
+            ['loss', 'accuracy']
         """
         if loss is None:
             raise ConfigError(f"compile needs a loss: one of {sorted(losses.LOSSES)}", code="config-loss")
@@ -149,7 +160,7 @@ class Model(Composed):
                     ends.only(self._ports, one, what) for one, what in ((loss, "loss"), (metrics, "metrics"))
                 )
             if loss_weights is not None:
-                raise ConfigError("loss_weights are for several outputs, and this model has one", code="config-loss")
+                raise ConfigError("loss_weights needs several outputs; this model has one", code="config-loss")
             function, measured = losses.get(loss), listed("metrics", metrics)
             how = CompileSettings(chosen, function, by_name(measured, function))
         if OWN:
@@ -158,12 +169,23 @@ class Model(Composed):
 
     @staticmethod
     def from_config(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> "Model":
-        """Return the model that `get_config` described; `firesteel.models.model_from_config` has the arguments."""
+        """Create a model from the description that `get_config` returned.
+
+        Args:
+            config: The description.
+            custom_objects: Classes that the description names and that are not registered, by name.
+
+        Returns:
+            The model, with new weights and not compiled.
+
+        Raises:
+            ConfigError: If the description is invalid.
+        """
         made: Model = importlib.import_module("firesteel.models").model_from_config(config, custom_objects)
         return made
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """Return what `compile` was given, as JSON-able descriptions; None before."""
+        """Return the arguments of `compile` as a JSON-serializable description; None if the model is not compiled."""
         if self._how is None:
             return None
         optimizer, loss, measured = self._how
@@ -173,14 +195,14 @@ class Model(Composed):
         return {"optimizer": optimizer.to_config(), "loss": loss.to_config(), "metrics": configs}
 
     def _waiting(self) -> list[Normalization]:
-        """Return the layers that are to learn means and variances from the rows."""
+        """Return the Normalization layers whose mean and variance are still to be computed from the training rows."""
         return [one for one in map(LAYER, self.network.nodes) if isinstance(one, Normalization) and one.mean is None]
 
     def _adapt(self, waiting: list[Normalization], engine: Engine) -> None:
-        """Give a Normalization that has none the mean and variance of the rows to train on.
+        """Compute mean and variance for each Normalization that has none, from the training rows.
 
-        The first layer takes those of the inputs, an inverting last one those of the targets, with a loss that is
-        in units of their spread.
+        Leading layers normalize the inputs.  An inverting last layer restores the scale of the targets, and its loss
+        is measured in units of the targets' standard deviation.
         """
         network, (optimizer, loss, measured) = self.network, self.settings
         features, targets = measure(engine, network.inputs, loss.columns(network.outputs), self._dtype)
@@ -191,13 +213,16 @@ class Model(Composed):
             self._how = CompileSettings(optimizer, loss, measured)
 
     def _learn(self, x: Any, y: Any, split: float) -> None:
-        """Learn a table's columns, less the last rows that are held out, where the first layer asks for it.
+        """Learn a table's columns from the training rows, if the first layer is a `Table`.
 
-        x: the table, or None to forget what was learned of one.  y: what is to be predicted.
+        Args:
+            x: The table; None forgets what was learned.
+            y: The targets.
+            split: Share of the rows, at the end, that is held out and not learned from.
         """
 
     def _flat(self, x: Any) -> Any:
-        """Return a table's columns, or pictures where a layer takes or flattens them, as rows of numbers."""
+        """Return a table, or arrays of pictures for a layer that takes them, as a matrix of numbers."""
         if self.schema is not None and is_table(x):
             return self.schema.encode(*columns_of(x))
         if self._ports is not None:
@@ -211,7 +236,7 @@ class Model(Composed):
         return self.network.init(SEEDS[0])
 
     def _choose(self, theta: Array) -> None:
-        """Take weights that were drawn or set; how training goes on is as before."""
+        """Take weights that were initialized or set; the training state (optimizer moments, step, rate) stays."""
         self._chosen = True
         self._theta = theta
         self._theta.flags.writeable = False
@@ -221,7 +246,7 @@ class Model(Composed):
             self._state = self._state.with_theta(theta if self._moves is None else taken(theta, self._moves))
 
     def _targets(self, y: Any) -> Any:
-        """Return the targets of several outputs, or those of one by its name, as rows of numbers."""
+        """Return the targets of several outputs as one matrix, or those of a single named output as they are."""
         if self._ports is None or y is None:
             return y
         loss = self.settings.loss
@@ -231,7 +256,7 @@ class Model(Composed):
 
     @property
     def state(self) -> TrainState:
-        """The weights that train, with all else that decides how: moments, steps taken, learning rate."""
+        """The training state: trainable weights, optimizer moments, step count and learning rate."""
         if self._state is None or self._known != Layer.switched or self._shared is not None:
             theta = self.theta if self._theta is None or self._shared is not None else self._theta
             where = self._trains()
@@ -244,11 +269,11 @@ class Model(Composed):
         return self._state
 
     def keep(self, state: TrainState, averaged: bool = True) -> None:
-        """Take a state of this model's training, its weights included.
+        """Adopt a state of this model's training, with its weights.
 
         Args:
-            state: The state.
-            averaged: Whether the model's weights are the average of the state's, where there is one.
+            state: The training state.
+            averaged: Whether the model takes the averaged weights (`use_ema`), if the state has them.
         """
         self._state, theta = state, state.slots[-1] if averaged and state.averaged else state.theta
         if self._moves is not None:
@@ -259,12 +284,12 @@ class Model(Composed):
             self._shared.write(theta, self._chosen)
 
     def forget(self) -> None:
-        """Drop the optimizer's moments, the steps taken and a rate that was set: the next fit starts anew."""
+        """Reset the training state: optimizer moments, step count and a learning rate that was set.  Weights stay."""
         self._state = None
 
     @property
     def optimizer(self) -> Optimizer | None:
-        """What the model was compiled with, at the rate that was set since; its `learning_rate` can be set."""
+        """The optimizer, at the current learning rate; None before `compile`.  Its `learning_rate` can be set."""
         if self._how is None:
             return None
         shown = copy.copy(self._how.optimizer if self._state is None else self._state.used(self._how.optimizer))
@@ -273,17 +298,17 @@ class Model(Composed):
 
     @property
     def loss(self) -> Loss | None:
-        """The loss that the model was compiled with."""
+        """The loss; None before `compile`."""
         return None if self._how is None else self._how.loss
 
     @property
     def metrics(self) -> list[str | Metric]:
-        """The metrics that the model was compiled with, as they were given."""
+        """The metrics as they were passed to `compile`."""
         return [] if self._how is None else list(self._how.metrics.values())
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step.  A number that is set takes the place of the optimizer's and of its schedule."""
+        """The learning rate of the next step.  Setting it overrides the optimizer's rate and schedule."""
         return self.state.used(self.settings.optimizer).rate(self.state.step + 1)
 
     @learning_rate.setter
@@ -296,13 +321,13 @@ class Model(Composed):
 
     @property
     def settings(self) -> "CompileSettings":
-        """What the model was compiled with.  Raises ConfigError before."""
+        """The arguments of `compile`.  Raises ConfigError if the model is not compiled."""
         if self._how is None:
             raise ConfigError(
                 "the model is not compiled: call compile(optimizer, loss, metrics) first", code="config"
             )
         if self._ports is not None and self._heads is not None and not isinstance(self._how.loss, ends.OutputsLoss):
-            self.compile(self._how.optimizer, self._how.loss, list(self._how.metrics.values()))  # it is built since
+            self.compile(self._how.optimizer, self._how.loss, list(self._how.metrics.values()))
         return self._how
 
     def _objective(self) -> Objective:
@@ -311,15 +336,15 @@ class Model(Composed):
         (_, loss, measured), network = self.settings, self._network or self.network
         if network.centre.targets and not loss.differences:
             raise ConfigError(
-                f"{type(loss).__name__} is not a loss of differences, and this network has learned targets far "
-                "from zero with one that is: make a new one for it",
+                f"this model was trained on targets far from zero and needs a loss of y - target, such as "
+                f"mean_squared_error; {type(loss).__name__} is not one: create a new model to train with it",
                 code="config-loss",
             )
         suited = tuple([(name, named_metric(metric, loss, network.outputs)) for name, metric in measured.items()])
         self._scored = Objective(network, loss, suited)
         return self._scored
 
-    # Looking
+    # Inspection
 
     @spelled
     def summary(
@@ -329,17 +354,25 @@ class Model(Composed):
         show_trainable: bool = False,
         compiled: bool = False,
     ) -> None:
-        """Print the layers, their output shapes and their numbers of parameters.
+        """Print a table of the layers with their output shapes and parameter counts.
 
         Args:
-            print_fn: Called with each line; `print` if not given.
-            show_trainable: Whether to say of each layer whether it trains.
-            compiled: Whether to say how each layer is trained on this machine: in a `step`, one compiled call with
-                the loss and the optimizer; in a `run` of layers that is one; by a `loop` of its own; or by `NumPy`.
-                The results are the same.
+            print_fn: Called with each line; None prints.
+            show_trainable: Whether to add a column that shows which layers train.
+            compiled: Whether to add a column that shows how each layer is trained on this machine: `step` (one
+                compiled call with loss and optimizer), `run` (adjacent layers fused into one call), `loop` (its own
+                compiled loop) or `NumPy`.  Results are identical in every case.
 
         Raises:
-            ConfigError: If layers do not fit each other, or `compiled` is wanted before `compile`.
+            ConfigError: If layers do not fit each other, or `compiled` is True before `compile`.
+
+        Example:
+            >>> from firesteel.layers import Dense
+            >>> from firesteel.models import Sequential
+            >>> lines = []
+            >>> Sequential([Dense(2, input_dim=3)]).summary(print_fn=lines.append)
+            >>> lines[-3]
+            ' Total params: 8 (32.00 B)'
         """
         rows, size = self._described(), np.dtype(self._dtype).itemsize
         count, other = (0, 0) if self._inputs is None else (self.count_params(), self._untrained())
@@ -353,7 +386,7 @@ class Model(Composed):
                 (print_fn or say)(plain(line))
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the table of `summary`, or the layers and what keeps them from being one."""
+        """Return HTML for notebooks: the table of `summary`, or the layers and the error that they raise."""
         try:
             rows = [(one.name, one.shape, f"{one.params:,}") for one in self._described()] if self.network else []
         except ConfigError as error:
@@ -366,17 +399,17 @@ class Model(Composed):
 
     @property
     def members(self) -> "list[Model]":
-        """The models whose average this is, each of a fit of its own; this alone if it is no average."""
+        """The models of an ensemble, whose outputs it averages; a list of this model alone if it is not one."""
         found: list[Model] = importlib.import_module("firesteel.search.members").members_of(self)
         return found
 
     @property
     def metrics_names(self) -> list[str]:
-        """What `evaluate` returns, in order."""
+        """The names of the values that `evaluate` returns, in order."""
         return ["loss", *(() if self._how is None else self._how.metrics)]
 
     def fingerprint(self) -> str:
-        """Return the SHA-256, 64 hex digits, of the architecture and the weights, and of what is known of a table."""
+        """Return a SHA-256 (64 hex digits) of the architecture, the weights and the table's schema."""
         found: str = self.network.fingerprint(self.theta)
         return found if self.schema is None else self.schema.fingerprint(found)
 
@@ -407,48 +440,71 @@ class Model(Composed):
         checkpoint: str | os.PathLike[str] | None = None,
         evaluate_averaged: bool = True,
     ) -> History:
-        """Train on arrays `fit(x, y)`, or on a DataFrame `fit(df, features="features", label="label")`.
+        """Train on arrays or a table, `fit(x, y)`, or on a Spark DataFrame, `fit(df, features=..., label=...)`.
 
-        x: (n, I) numbers, a sparse matrix as scipy has them, or a Spark DataFrame.
-        y: (n,) classes or numbers, or (n, T).
-        batch_size: rows a step, in each shard; 32 if not given, and under `gradient` all rows.
-        epochs: passes over the rows, or with initial_epoch the number of the pass to end before.
-        verbose: 0 is silent, 1 and "auto" draw a bar for each epoch, 2 prints a line.
-        callbacks: objects of `firesteel.callbacks`.
-        validation_split: share of the rows held out: the last ones of arrays, as in Keras; by row key on frames,
-        where equal rows go to one side.
-        validation_data: (x, y) or (x, y, weights), or a DataFrame; it goes before validation_split.
-        shuffle: False keeps the order of arrays; frames have none.
-        class_weight: {class: what its rows weigh in training}, 1 for classes left out; an array with a weight for
-        each class; or "balanced": n / (k n_c).
-        sample_weight: (n,), for arrays.
-        features, label, weight: columns of a DataFrame: one of vectors, arrays, bytes or numbers, or a list of
-        numeric columns; "features" and "label" if not given.  Of several inputs or outputs a dictionary by their
-        names, or a list in their order, of a column or a list of columns for each; columns of these names if not
-        given.
-        strategy: "average" trains shards apart and averages them, "gradient" takes one exact step a round; the former
-        unless the optimiser searches, as LBFGS does.
-        shards: how many parts train apart; 1 on arrays, on frames from the number of rows alone.
-        seed: the root of everything random; 0 if not given, or that of `firesteel.utils.set_random_seed`.
-        checkpoint: a file, or the URL of a folder (s3://..., by fsspec), in which progress is kept: after each epoch,
-        and in long ones between rounds.  The same fit called again goes on from there, to the bit, also on other
-        partitions or the other engine; a fit that had ended returns at once.  What another training has left
-        unfinished there is refused.
-        evaluate_averaged: where the optimizer has use_ema, whether validation, the best epoch and the model that
-        callbacks see and save are of the averages; False leaves them to the weights that steps are taken from.
+        A second call continues the training.  With `use_ema` it continues from the last raw weights, although the
+        model holds their average by then (Keras continues from the average).  Losses and metrics are weighted means:
+        sums divided by the sum of the weights (Keras divides by the number of rows).  Metrics that rank rows, such as
+        "auc", are reported for validation rows only.
 
-        A second fit goes on from the first: where the optimizer has use_ema, from the weights that its last step
-        led to, though the model has their averages by then (Keras goes on from the averages).
-        Losses and metrics are weighted means: they are divided by the sum of the weights (Keras divides by the
-        number of rows).  Metrics of the order of rows, such as "auc", are reported of validation rows alone.
+        Args:
+            x: The inputs: numbers (n, I), a SciPy sparse matrix, pictures, a table for a first layer `Table`, or a
+                Spark DataFrame.  For several inputs, a list or a dictionary of them.
+            y: The targets: classes or numbers (n,), or (n, T).  For several outputs, a list or a dictionary.  None
+                for a DataFrame.
+            batch_size: Rows per step in each shard.  None is 32, and all rows for the strategy "gradient".
+            epochs: Number of epochs; with `initial_epoch`, the epoch index to stop at (as in Keras).
+            verbose: 0 is silent, 1 or "auto" draws a progress bar per epoch, 2 prints one line per epoch.
+            callbacks: Objects of `firesteel.callbacks`.
+            validation_split: Share of the rows to hold out, in [0, 1): the last rows of arrays, as in Keras.  A
+                DataFrame is split by a hash of each row, so that equal rows go to the same side.
+            validation_data: (x, y) or (x, y, weights), or a DataFrame.  Overrides `validation_split`.
+            shuffle: Whether to shuffle the rows of arrays each epoch.  DataFrames are always shuffled.
+            class_weight: Weight of each class during training: a dictionary {class: weight} (1 for missing classes),
+                an array with one weight per class, or "balanced" for n / (k n_c).
+            sample_weight: Weight of each row of arrays, (n,).
+            initial_epoch: Index of the first epoch, from 0.
+            features: Input columns of a DataFrame: one column of vectors, arrays, bytes or numbers, or a list of
+                numeric columns.  None is "features".  For several inputs, a dictionary by input name or a list; None
+                takes the columns with the names of the inputs.
+            label: Target column of a DataFrame, likewise.  None is "label".
+            weight: Column of row weights of a DataFrame.
+            strategy: "average" trains shards independently and averages their weights; "gradient" takes one exact
+                step over all shards per round.  None is "average", or "gradient" for LBFGS.
+            shards: Number of parts that train independently.  None is 1 for arrays; for a DataFrame it depends only
+                on the number of rows.
+            seed: Root of all randomness.  None is the seed set by `firesteel.utils.set_random_seed`, or 0.
+            checkpoint: A file, or the URL of a folder (s3://..., read with fsspec), for progress: saved after each
+                epoch, and within long epochs between rounds.  If training is interrupted, call the same `fit` again:
+                it resumes and ends with bit-identical weights, even with other partitions or on the other engine.  A
+                fit that had completed returns at once.  A checkpoint of a different, unfinished training is refused.
+            evaluate_averaged: With `use_ema`, whether validation, the choice of the best epoch, and callbacks use the
+                averaged weights; False uses the raw weights.
 
-        Raises ConfigError, DataError, StoreError for a checkpoint that cannot be taken up or written, and
-        DivergenceError after putting back the last good weights.
+        Returns:
+            The history: one row per epoch.
+
+        Raises:
+            ConfigError: If arguments do not fit each other or the model.
+            DataError: If rows are invalid; the message shows the column, the value, the row and the count.
+            StoreError: If the checkpoint cannot be read or written.
+            DivergenceError: If training diverges.  The model then has its last good weights.
+
+        Example:
+            >>> import numpy as np
+            >>> from firesteel.layers import Dense
+            >>> from firesteel.models import Sequential
+            >>> x = np.random.default_rng(0).normal(size=(200, 2))
+            >>> model = Sequential([Dense(8, "relu"), Dense(2, "softmax")])
+            >>> model.compile("adam", "sparse_categorical_crossentropy")
+            >>> history = model.fit(x, x[:, 0] > 0, epochs=2, verbose=0, validation_split=0.2)
+            >>> sorted(history.history)[:2]
+            ['loss', 'val_loss']
         """
         chosen, before, built = strategy_of(strategy, self.settings.optimizer), self.schema, self._network
         if not isinstance(validation_split, Real) or not 0.0 <= validation_split < 1.0:
             raise ConfigError(f"validation_split={validation_split!r}: it must be in [0, 1)", code="config-value")
-        split, held = 0.0 if validation_data is not None else validation_split, None
+        split, unseen = 0.0 if validation_data is not None else validation_split, None
         columns = (features, label, weight)
         if before is None and not isinstance(x, np.ndarray) and is_table(x):
             self._learn(x, y, split)
@@ -458,17 +514,17 @@ class Model(Composed):
             how = (epochs, batch_size, chosen, shards, drawn, shuffle, initial_epoch, class_weight)
             recipe = Recipe(*how, evaluate_averaged=evaluate_averaged)
             if validation_data is not None:
-                held = self._source(*validation_parts(validation_data, x), columns, 0.0, True, "validation_data's ")
+                unseen = self._source(*validation_parts(validation_data, x), columns, 0.0, True, "validation_data's ")
             given = listed("callbacks", callbacks, Callback)
             called = [*_printers(verbose, given), *given]
-            place = kept.place(checkpoint, called) if called or checkpoint is not None else None
+            place = progress.place(checkpoint, called) if called or checkpoint is not None else None
             if place is not None:
                 must_be_registered("a checkpoint", self._specs, self._how)
             extra = {"columns": columns}
-            return fit(self, source, recipe, validation=held, callbacks=called, checkpoints=place, extra=extra)
+            return fit(self, source, recipe, validation=unseen, callbacks=called, checkpoints=place, extra=extra)
         except (ConfigError, DataError):
             if before is None and not self._chosen:
-                self._learn(None, None, split)  # rows that are refused decide nothing
+                self._learn(None, None, split)  # invalid rows leave no trace
             if built is None and self._theta is None:
                 self._unbuild()
             raise
@@ -476,27 +532,36 @@ class Model(Composed):
     def prepared(
         self, source: Source, recipe: Recipe, validation: Source | None
     ) -> tuple[tuple[float, ...] | None, Centre]:
-        """Validate the rows, and build what they decide.
+        """Validate the rows and build whatever depends on them.  Called by `fit`.
+
+        Args:
+            source: The training rows.
+            recipe: The settings of the fit.
+            validation: The validation rows, if they are a separate source.
 
         Returns:
-            A weight for each class, if there are some, and what is subtracted from rows.
+            The weight of each class, or None; and the constants to subtract from inputs and targets.
         """
-        objective, survey = self._surveyed(source)
+        objective, survey = self._validated(source)
         network = objective.network if self._trains() is None else held(self.network, self.theta, self._still())
         recipe.strategy.check(network, self.settings.optimizer, recipe.batch_size)
         given = recipe.class_weight
         weights = None if given is None else class_weights(given, survey, objective)
         if validation is not None:
-            self._surveyed(validation)
+            self._validated(validation)
         centre = self._centre(objective, survey)
         warn_of_lost(survey, centre, source.names, getattr(source, "feature_names", None))
         return weights, centre
 
     def suited(self, engine: Engine, class_weight: tuple[float, ...] | None) -> tuple[Objective, bool]:
-        """Take from packed rows what the network leaves open.
+        """Complete the network from the packed rows: centre, normalization, sparse first layer.  Called by `fit`.
+
+        Args:
+            engine: The engine that has the rows.
+            class_weight: The weight of each class, or None.
 
         Returns:
-            What is trained, and whether its weights are still to be drawn.
+            The training objective, and whether its weights are still to be initialized.
         """
         network = self._network or self.network
         if not (self._chosen or (self._shared and self._shared.any_chosen)) and engine.centre != network.centre:
@@ -511,18 +576,22 @@ class Model(Composed):
         return weighted, not (self._chosen or (self._shared and self._shared.all_chosen))
 
     def trains(self, objective: Objective) -> Objective:
-        """Return what is trained: the objective, in which weights that do not train are constants."""
+        """Return the objective with the weights of frozen layers as constants.
+
+        Args:
+            objective: The objective of the whole network.
+        """
         if self._moves is None:
             return objective
         return replace(objective, network=held(objective.network, self.theta, self._still()))
 
     def _centre(self, of: Objective, survey: Survey) -> Centre:
-        """Return what is subtracted from rows: by the first fit's, and then always the same."""
+        """Return the constants to subtract from inputs and targets: determined by the first fit, fixed afterwards."""
         settled = self._chosen or (self._shared and self._shared.any_chosen)
         return of.network.centre if settled else centre_for(survey.centre, of.network, of.loss)
 
-    def _surveyed(self, source: Source) -> tuple[Objective, Survey]:
-        """Validate the rows, build what they decide, and see that both fit."""
+    def _validated(self, source: Source) -> tuple[Objective, Survey]:
+        """Validate the rows, build the network if they determine its inputs, and check that both fit."""
         known = self._inputs is not None
         if known:
             self._objective()
@@ -535,7 +604,7 @@ class Model(Composed):
             check_kind(survey, Rule(loss.targets, outputs), source.names["label"])
         except (ConfigError, DataError):
             if not known:
-                self._unbuild()  # rows that are refused decide nothing
+                self._unbuild()  # invalid rows leave no trace
             raise
         rows = survey.rows + survey.held if isinstance(source, Arrays) else None
         if self._ports is not None:
@@ -552,15 +621,34 @@ class Model(Composed):
         features: ColumnsGiven | None = None,
         label: ColumnsGiven | None = None,
     ) -> list[str]:
-        """Return short hints on the network, the loss and these rows together; an empty list where there are none.
+        """Return short hints about the network, the loss and the rows; an empty list if there is nothing to improve.
 
-        They are rules of thumb: inputs far from 1, a loss that does not suit the output, a loss at the start far
-        above guessing, classes without rows, layers that gain nothing, many parameters for few rows.
-        Raises ConfigError and DataError for what no training could begin with.
+        The hints are rules of thumb: inputs of unusual scale, a loss that does not suit the output, an initial loss
+        far above chance, classes without rows, layers without effect, more parameters than rows.
+
+        Args:
+            x: The inputs, or a DataFrame, as in `fit`.
+            y: The targets, as in `fit`.
+            features: Input columns of a DataFrame, as in `fit`.
+            label: Target column of a DataFrame, as in `fit`.
+
+        Raises:
+            ConfigError: If the model is not compiled, or does not fit the rows.
+            DataError: If rows are invalid.
+
+        Example:
+            >>> import numpy as np
+            >>> from firesteel.layers import Dense
+            >>> from firesteel.models import Sequential
+            >>> model = Sequential([Dense(4), Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> x = np.random.default_rng(0).normal(size=(100, 2))
+            >>> model.advise(x, x[:, 0])
+            ["two Dense layers in a row without an activation compute no more than one: give the first one 'relu'"]
         """
         _ = self.settings
         source = self._source(x, y, None, (features, label, None), 0.0, True)
-        objective, survey = self._surveyed(source)
+        objective, survey = self._validated(source)
         objective = replace(objective, network=replace(self.network, centre=self._centre(objective, survey)))
         with source.engine(centre=objective.network.centre) as engine:
             moments = measure(engine, survey.width, survey.targets, self._dtype)
@@ -568,20 +656,22 @@ class Model(Composed):
             start = score(engine, objective, self.theta)["loss"] if fresh else None
         return advice(objective, survey, *moments, start)
 
-    # Use
+    # Prediction and scoring
 
     def __call__(self, *values: Any, training: bool | None = None) -> Any:
-        """Return what the model makes of values of a graph, as a layer would; of arrays, what it predicts.
+        """Apply the model to symbolic values as a layer would, or predict arrays.
 
-        The layers and weights become part of the model that is built of what is returned: training one trains both.
+        The model's layers and weights become part of any model built from the result: training one trains both.
 
         Args:
-            values: Values, one by one, in a list or a dictionary; or arrays, as `predict` takes them.
-            training: False for layers that do in a fit what they do in use: dropout drops nothing, and batch
-                normalization keeps its averages.
+            values: Symbolic values, one by one, in a list or in a dictionary; or arrays, as `predict` takes them.
+            training: False makes layers such as dropout and batch normalization behave in training as in inference.
+
+        Returns:
+            The outputs: symbolic values, or arrays.
 
         Raises:
-            ConfigError: Where the model does not fit the values.
+            ConfigError: If the model does not fit the values, or `training` is True for arrays.
         """
         first = values[0] if values else None
         first = next(iter(first.values()), None) if isinstance(first, Mapping) else first
@@ -589,7 +679,7 @@ class Model(Composed):
         if first is None or isinstance(first, Tensor | Input):
             return super().__call__(*values, training=training)
         if training:
-            raise ConfigError("arrays are predicted as in use: leave training= out", code="config-call")
+            raise ConfigError("training=True is for symbolic values: leave it out for arrays", code="config-call")
         return self.predict(values[0] if len(values) == 1 else list(values))
 
     @contextlib.contextmanager
@@ -603,10 +693,22 @@ class Model(Composed):
         label: ColumnsGiven | None = None,
         weight: str | None = None,
     ) -> Iterator[tuple[Objective, Engine]]:
-        """Give what scores these rows, and the engine that holds them; the arguments are those of `fit`."""
+        """Open the rows for scoring; the arguments are those of `fit`.
+
+        Args:
+            x: The inputs, or a DataFrame.
+            y: The targets.
+            sample_weight: Weight of each row of arrays, (n,).
+            features: Input columns of a DataFrame.
+            label: Target column of a DataFrame.
+            weight: Column of row weights of a DataFrame.
+
+        Yields:
+            The objective, and the engine that holds the rows.
+        """
         _ = self.settings
         source = self._source(x, y, sample_weight, (features, label, weight), 0.0, True)
-        objective, _ = self._surveyed(source)
+        objective, _ = self._validated(source)
         with source.engine(centre=objective.network.centre) as engine:
             yield objective, engine
 
@@ -625,12 +727,34 @@ class Model(Composed):
         callbacks: Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Return [loss, *metrics] over the rows, or a dictionary of them.
+        """Return the loss and the metrics over the rows.
 
         Args:
-            batch_size: Is checked, and changes nothing: rows are taken in pieces whose size never shows.
-            return_dict: Whether a dictionary is returned.
-            x, y, verbose, sample_weight, features, label, weight, callbacks: As in `fit`.
+            x: The inputs, or a DataFrame, as in `fit`.
+            y: The targets, as in `fit`.
+            batch_size: Checked but without effect: the result does not depend on it.
+            verbose: 0 prints nothing; any other value prints one line.
+            sample_weight: Weight of each row of arrays, (n,).
+            features: Input columns of a DataFrame, as in `fit`.
+            label: Target column of a DataFrame, as in `fit`.
+            weight: Column of row weights of a DataFrame.
+            callbacks: Objects of `firesteel.callbacks`.
+            return_dict: Whether to return a dictionary by name.
+
+        Returns:
+            [loss, *metrics] in the order of `metrics_names`, or a dictionary.
+
+        Raises:
+            ConfigError: If the model is not compiled, or does not fit the rows.
+            DataError: If rows are invalid.
+
+        Example:
+            >>> from firesteel.layers import Dense
+            >>> from firesteel.models import Sequential
+            >>> model = Sequential([Dense(1, kernel_initializer="zeros", input_dim=2)])
+            >>> model.compile("sgd", "mse")
+            >>> model.evaluate([[1, 2], [3, 4]], [1, 3], verbose=0)
+            [5.0]
         """
         checked_batch(batch_size)
         called = listed("callbacks", callbacks, Callback)
@@ -652,10 +776,25 @@ class Model(Composed):
         label: ColumnsGiven | None = None,
         weight: str | None = None,
     ) -> Importances:
-        """Return how much the loss rises where the values of a column are shuffled among rows.
+        """Return the permutation importance of each column: how much the loss rises when its values are shuffled.
 
-        At most 2,000 rows are looked at, chosen by their keys; rows that the model was not trained on show what it
-        has learned, and not what it remembers.  The arguments are those of `fit`.
+        At most 2,000 rows are used, chosen by their row keys.  Pass rows that the model was not trained on: on
+        training rows the result also reflects what the model memorized.
+
+        Args:
+            x: The inputs, or a DataFrame, as in `fit`.
+            y: The targets, as in `fit`.
+            sample_weight: Weight of each row of arrays, (n,).
+            features: Input columns of a DataFrame, as in `fit`.
+            label: Target column of a DataFrame, as in `fit`.
+            weight: Column of row weights of a DataFrame.
+
+        Returns:
+            The columns with the rise of the loss for each, and the number of rows used.
+
+        Raises:
+            ConfigError: If the model is not compiled, or does not fit the rows.
+            DataError: If rows are invalid.
         """
         opened = self.opened(x, y, sample_weight=sample_weight, features=features, label=label, weight=weight)
         with opened as (objective, engine):
@@ -672,18 +811,31 @@ class Model(Composed):
         features: ColumnsGiven | None = None,
         callbacks: Any = None,
     ) -> Any:
-        """Return the outputs, (n, O), for rows x, (n, I); given a DataFrame, return it with a column `prediction`.
+        """Return the outputs (n, O) for rows x (n, I); for a DataFrame, return it with a column `prediction`.
 
-        The column holds the outputs as an array and is lazy: nothing runs before it is asked for.  Of a model of
-        several outputs an array for each is returned, in a list or dictionary as they were given to it; on a
-        DataFrame a column for each, by its name.
+        The column contains the output vector as an array and is lazy: Spark computes it when it is used.  A model
+        with several outputs returns an array for each, in a list or a dictionary as in its constructor; a DataFrame
+        gets one column per output, with its name.
 
         Args:
-            x: The rows; of several inputs an array for each.
-            batch_size: Is checked, and changes nothing: rows are taken in pieces whose size never shows.
-            verbose: Changes nothing: predicting prints nothing.
-            features: The columns of a DataFrame, as in `fit`.
+            x: The rows; for several inputs, a list or a dictionary of arrays.
+            batch_size: Checked but without effect: the result does not depend on it.
+            verbose: Without effect: `predict` prints nothing.
+            features: Input columns of a DataFrame, as in `fit`.
             callbacks: Objects of `firesteel.callbacks`.
+
+        Returns:
+            The outputs, or the DataFrame with its new columns.
+
+        Raises:
+            ConfigError: If the model does not fit the rows.
+            DataError: If rows are not numbers.
+
+        Example:
+            >>> from firesteel.layers import Dense
+            >>> from firesteel.models import Sequential
+            >>> Sequential([Dense(1, kernel_initializer="ones", input_dim=2)]).predict([[1, 2], [3, 4]]).tolist()
+            [[3.0], [7.0]]
         """
         checked_batch(batch_size)
         called = listed("callbacks", callbacks, Callback)
@@ -701,13 +853,28 @@ class Model(Composed):
         return outputs if self._ports is None else self._ports.taken_apart(outputs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """Return what `predict` returns."""
+        """Return `predict(x)`.
+
+        Args:
+            x: The rows.
+        """
         return self.predict(x)
 
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Take one step along the rows of a batch; return [loss, *metrics] of it, or a dictionary of them."""
+        """Take one optimizer step on a batch and return its loss and metrics.
+
+        Args:
+            x: The inputs of the batch.
+            y: Its targets.
+            sample_weight: Weight of each row, (n,).
+            class_weight: Weight of each class, as in `fit`.
+            return_dict: Whether to return a dictionary by name.
+
+        Returns:
+            [loss, *metrics] in the order of `metrics_names`, or a dictionary.
+        """
         given = {"class_weight": class_weight, "sample_weight": sample_weight, "shuffle": False, "verbose": 0}
         rows = next(iter(x.values())) if isinstance(x, Mapping) else x[0] if isinstance(x, list | tuple) else x
         made = self.fit(x, y, batch_size=max(1, len(rows)) if np.ndim(rows) else 1, **given)
@@ -715,10 +882,17 @@ class Model(Composed):
         return values if return_dict else list(values.values())
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Return what `evaluate` returns."""
+        """Return `evaluate(x, y)` without printing.
+
+        Args:
+            x: The inputs of the batch.
+            y: Its targets.
+            sample_weight: Weight of each row, (n,).
+            return_dict: Whether to return a dictionary by name.
+        """
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
-    # What it is given
+    # Rows
 
     def _source(
         self,
@@ -731,13 +905,13 @@ class Model(Composed):
         whose: str = "",
     ) -> Source:
         if self._network is None and getattr(y, "ndim", 0) > 2 and getattr(x, "ndim", 0) == 2:
-            self._network = self._network_for(x.shape[1])  # which says of what shape the outputs are
+            self._network = self._network_for(x.shape[1])  # it determines the shape of the outputs
         rules = () if self._ports is None else ends.rules_of(self.settings.loss)
         if is_frame(x):
             if y is not None or sample_weight is not None or not shuffle:
                 raise ConfigError(
-                    "a DataFrame takes its targets from label=, its weights from weight=, and has no row order for "
-                    "shuffle=False to keep",
+                    "a DataFrame takes its targets from label=, its weights from weight=, and has no row order: "
+                    "leave out y, sample_weight and shuffle=False",
                     code="config-frame",
                 )
             columns = side_by_side(self._ports, rules, *columns)
@@ -756,66 +930,93 @@ class Model(Composed):
         return Arrays(*rows, self._dtype, split, names, rules=rules)
 
     def _packed(self, source: Source, split: float, more: bool) -> Source:
-        """Return packed rows as they are; raise ConfigError where they were packed for something else."""
+        """Return packed rows as they are.  Raises ConfigError if other columns, splits or dtypes are asked for."""
         if more or (split and split != source.split):
             raise ConfigError(
-                "packed rows have their columns, weights and validation rows already: name them in pack(...)",
+                "packed rows already have their columns, weights and validation split: pass those to pack(...)",
                 code="config-packed",
             )
         check_packed(self._ports, ends.rules_of(self.settings.loss), getattr(source, "columns", None))
         if source.dtype != self._dtype:
             raise ConfigError(
-                f"these rows were packed as {source.dtype}, and the network is {self._dtype}: pack(..., "
+                f"these rows were packed as {source.dtype}, but the network is {self._dtype}: use pack(..., "
                 f"dtype={self._dtype!r})",
                 code="config-packed",
             )
         return source
 
-    # Keeping
+    # Saving
 
     @spelled
     def save(self, path: str | os.PathLike[str], overwrite: bool = True, *, include_optimizer: bool = True) -> None:
-        """Write the model to one file: layers, weights, what it was compiled with, and how training goes on.
+        """Write the model to one file: layers, weights, compile settings and training state.
 
-        `load_model` returns a model that trains on to the bit as this one does.  The file is written whole or not
-        at all.
+        A model that `load_model` reads from it continues training with identical bits.  Saves are atomic: a previous
+        file stays loadable until the new one is complete.
 
         Args:
             path: The file.
-            overwrite: Whether it may exist already.
-            include_optimizer: Whether the optimizer's moments, the steps taken and a learning rate that was set are
-                written too; without them a further `fit` starts with new ones.
+            overwrite: Whether to replace an existing file.
+            include_optimizer: Whether to write the optimizer's moments, the step count and a learning rate that was
+                set. Without them the next `fit` starts with a fresh optimizer.
 
         Raises:
-            StoreError: If the file cannot be written, or exists and may not.
+            StoreError: If the file cannot be written, or exists and `overwrite` is False.
+
+        Example:
+            >>> import tempfile
+            >>> from firesteel.layers import Dense
+            >>> from firesteel.models import Sequential, load_model
+            >>> path = tempfile.mkdtemp() + "/model.firesteel"
+            >>> Sequential([Dense(1, input_dim=2)]).save(path)
+            >>> load_model(path)
+            <Sequential of 1 layer, 3 parameters: Dense>
         """
         if not overwrite and os.path.exists(path):
-            raise StoreError(f"{path} exists: name another file, or leave overwrite=False out", code="store-exists")
+            raise StoreError(f"{path} exists: choose another file, or leave out overwrite=False", code="store-exists")
         store.write(path, self.to_bytes(include_optimizer=include_optimizer))
 
     @spelled
     def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write the weights alone, as a model's file that was never compiled.  Raises StoreError as `save` does."""
+        """Write the weights to a model file without compile settings or training state.
+
+        Args:
+            path: The file.
+            overwrite: Whether to replace an existing file.
+
+        Raises:
+            StoreError: If the file cannot be written, or exists and `overwrite` is False.
+        """
         bare = Model(self.network)
         bare._choose(self.theta)
         bare.save(path, overwrite)
 
     @spelled
     def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Take the weights of a model's file, whatever else is in it.
+        """Set the weights from a model file and ignore everything else in it.
 
-        Raises ConfigError where they are of other shapes, and StoreError for what is no model's file.
+        Args:
+            path: The file.
+
+        Raises:
+            ConfigError: If the arrays have other shapes or belong to other layers.
+            StoreError: If the file is not a model file.
         """
         found, names = read_weights(path), store.tensor_names(self.network)
         if found.keys() != set(names):
             raise ConfigError(
-                f"{path} has {len(found)} arrays of weights, and the network {len(names)}: they are of other layers",
+                f"{path} has {len(found)} weight arrays and this network has {len(names)}: the file is from a model "
+                "with other layers",
                 code="config-shape",
             )
         self.set_weights([found[name] for name in names])
 
     def to_bytes(self, *, include_optimizer: bool = True) -> bytes:
-        """Return what `save` writes."""
+        """Return the bytes that `save` writes.
+
+        Args:
+            include_optimizer: Whether they include the training state, as in `save`.
+        """
         if OWN:
             check_fields(self._specs, self._how)
         extra: dict[str, Any] = {"compiled": self.get_compile_config()} | self._kept()
@@ -833,7 +1034,7 @@ class Model(Composed):
 
 
 def _printers(verbose: int | str, given: Sequence[Callback]) -> list[Callback]:
-    """Return what prints, as Keras's `verbose` says it, besides what draws bars already."""
+    """Return the callbacks that print for Keras's `verbose`; none if a progress bar was passed."""
     chosen = verbose if isinstance(verbose, Real) else 1 if str(verbose) == "auto" else None
     if chosen not in (0, 1, 2):
         raise ConfigError(f"verbose={verbose!r}: it must be 0, 1, 2 or 'auto'", code="config-value")
@@ -843,5 +1044,5 @@ def _printers(verbose: int | str, given: Sequence[Callback]) -> list[Callback]:
 
 
 def _frames() -> Any:
-    """Return the module for frames; a DataFrame in hand means that pyspark is there."""
+    """Return the module for DataFrames; it imports pyspark, which is installed if the user has a DataFrame."""
     return importlib.import_module("firesteel.spark.frames")

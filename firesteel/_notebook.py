@@ -1,7 +1,7 @@
-"""HTML for notebooks: a table, lines of losses, and a box around them; self-contained, without scripts or colours of
-a page, so that it suits light and dark alike.
+"""HTML for notebooks: a titled box, a table, and line charts.
 
-It knows strings and numbers alone.  Models, histories and fitted stages say in their `_repr_html_` what goes in.
+The HTML is self-contained, without scripts or fixed text colours, so that it suits light and dark themes.
+Functions take strings and numbers only; models, histories and fitted stages call them in `_repr_html_`.
 """
 
 import math
@@ -9,21 +9,21 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT, MARGIN = 360, 96, 6
-"""Of the lines, in pixels."""
+"""Size and margin of the chart, in pixels."""
 POINTS = 200
-"""How many points a line has at most."""
+"""Largest number of points of a line."""
 STROKES = ('stroke="currentColor"', 'stroke="#d9730d" stroke-dasharray="5 3"')
-"""Training is a plain line and validation a broken one: they differ without colour too, which suits any ground."""
+"""Training is a solid line and validation a dashed one, so that they differ without colour too."""
 
 
 def box(title: str, *parts: str) -> str:
-    """Return the parts, which are HTML, under a title, which is text."""
+    """Return HTML parts under a plain-text title."""
     inside = "".join(parts)
     return f'<div style="display:inline-block;line-height:1.4"><div><b>{escape(title)}</b></div>{inside}</div>'
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> str:
-    """Return a table of text, with all columns but the first aligned to the right, and a note under it.
+    """Return a table of text with an optional note below.  Every column except the first is right-aligned.
 
     >>> table(["layer"], [["<Dense>"]]).count("&lt;Dense&gt;")
     1
@@ -41,9 +41,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") 
 
 
 def curves(lines: Mapping[str, Sequence[float]], marked: int | None = None) -> str:
-    """Return one or two lines over the epochs as a picture, with their range in words; "" where there are none.
+    """Return one or two lines over the epochs as SVG, with their range as text; "" if there is nothing to draw.
 
-    marked: the place, from 0, of an epoch to mark.
+    Args:
+        lines: The values per epoch, by name.
+        marked: Index of the epoch to mark, from 0.
     """
     finite = [value for values in lines.values() for value in values if math.isfinite(value)]
     last = max(map(len, lines.values()), default=0) - 1
@@ -76,7 +78,7 @@ def curves(lines: Mapping[str, Sequence[float]], marked: int | None = None) -> s
 
 
 def number(value: float) -> str:
-    """Return a number in four digits.
+    """Return a number with four significant digits.
 
     >>> number(0.123456), number(31234.5), number(3)
     ('0.1235', '3.123e+04', '3')

@@ -1,6 +1,6 @@
-"""What is printed, and ends nothing: a stream that is missing, narrow, closed or broken gets what it takes.
+"""Printing that never raises: a missing, closed or ASCII-only stdout gets whatever it can take.
 
-`_console.py` says how it looks.
+`_console.py` formats the text.
 """
 
 import sys
@@ -9,22 +9,22 @@ ASCII = str.maketrans("━─┃│┏┳┓┡╇┩├┼┤└┴┘", "=-||+
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print to sys.stdout, in ASCII where it has no other letters.  Whatever goes wrong is passed over."""
+    """Print to sys.stdout, in ASCII if it cannot encode the text.  All errors are ignored."""
     try:
         try:
             sys.stdout.write(text + end)
         except UnicodeError:
             sys.stdout.write(plain(text) + end)
         sys.stdout.flush()
-    except Exception:  # of any kind, for anything may have been put in its place
+    except Exception:  # sys.stdout may be any object
         pass
 
 
 def plain(text: str) -> str:
-    """Return a text in ASCII: lines of tables and bars as signs, other letters spelt out.
+    r"""Return a text in ASCII: box-drawing characters become signs, other characters escapes.
 
     >>> plain("━━─│ é")
-    '==-| \\\\xe9'
+    '==-| \\xe9'
     """
     return text.translate(ASCII).encode("ascii", "backslashreplace").decode()
 
@@ -33,5 +33,5 @@ def on_terminal() -> bool:
     """Return whether sys.stdout is a terminal."""
     try:
         return bool(sys.stdout.isatty())
-    except Exception:  # it need not have that, or be there
+    except Exception:  # sys.stdout may be None or any object
         return False

@@ -1,4 +1,4 @@
-"""Sequential: a model that builds a chain of layers, in the words that Keras's users know."""
+"""`Sequential`, and functions that create, copy and load models."""
 
 import json
 import os
@@ -31,21 +31,23 @@ __all__ += ["read_weights"]
 
 
 class Sequential(Model):
-    """A network of layers, one after another.
+    """A chain of layers.
 
     Args:
-        layers: The layers, the first with `input_dim` if the weights are wanted before the data are seen; models
-            among them share their weights with this one.
-        name: What the model is called.
-        dtype: "float32", or "float64" for checks.
+        layers: The layers in order.  Give the first one `input_dim` to have weights before the first `fit`.  A model
+            in the list shares its weights with this one.
+        name: Name of the model; None names it after its class.
+        dtype: "float32", or "float64" for numerical checks.
 
-    >>> from firesteel.layers import Dense
-    >>> model = Sequential([Dense(8, activation="relu", input_dim=2), Dense(2, activation="softmax")])
-    >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    >>> x = np.random.default_rng(0).normal(size=(200, 2))
-    >>> history = model.fit(x, x[:, 0] > 0, epochs=20, verbose=0)
-    >>> model.evaluate(x, x[:, 0] > 0, verbose=0)[1] > 0.9
-    True
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Dense
+        >>> model = Sequential([Dense(8, activation="relu", input_dim=2), Dense(2, activation="softmax")])
+        >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> x = np.random.default_rng(0).normal(size=(200, 2))
+        >>> history = model.fit(x, x[:, 0] > 0, epochs=20, verbose=0)
+        >>> model.evaluate(x, x[:, 0] > 0, verbose=0)[1] > 0.9
+        True
     """
 
     _grows = True
@@ -60,7 +62,7 @@ class Sequential(Model):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers and models but inputs, in order; the names that they have here are theirs from now on."""
+        """The layers and nested models in order, without inputs.  Reading it fixes their automatic names."""
         return [one for one in self._layers if not isinstance(one, Input)] if self._nested else super().layers
 
     @property
@@ -70,24 +72,30 @@ class Sequential(Model):
     def add(self, layer: Any) -> None:
         """Append a layer, or a model, whose layers and weights become part of this one.
 
-        Raises ConfigError once the network has weights, or for what is not a layer.
+        Args:
+            layer: The layer or model.
+
+        Raises:
+            ConfigError: If the network already has weights, or the argument is not a layer.
         """
         if self._theta is not None:
-            raise ConfigError("the network has its weights already: add layers before using it", code="config-built")
+            raise ConfigError("the network already has weights: add layers before its first use", code="config-built")
         if not isinstance(layer, Layer | Model):
-            raise ConfigError(
-                f"{layer!r} is not a layer: give the object itself, such as Dense(10)", code="config-layer"
-            )
+            raise ConfigError(f"{layer!r} is not a layer: add a layer object, such as Dense(10)", code="config-layer")
         self._layers = (*self._layers, layer)
         self._nested = self._nested or isinstance(layer, Model)
         self._placed += (vars(layer)["_place"],) if "_place" in vars(layer) else ()
         self._network = self._ports = self._owned = self._shared = None
 
     def pop(self) -> Any:
-        """Remove the last layer and return it.  Raises ConfigError once the network has weights, or without one."""
+        """Remove and return the last layer.
+
+        Raises:
+            ConfigError: If the network already has weights, or no layers.
+        """
         if self._theta is not None or not self._layers:
-            what = "has its weights already" if self._layers else "has no layers"
-            raise ConfigError(f"the network {what}: there is nothing to take away", code="config-built")
+            what = "already has weights" if self._layers else "has no layers"
+            raise ConfigError(f"the network {what}: pop() cannot remove a layer", code="config-built")
         *rest, last = self._layers
         self._layers = tuple(rest)
         self._unbuild()
@@ -101,16 +109,20 @@ class Sequential(Model):
         return first._inputs if isinstance(first, Model) else first.inputs
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Say the number of inputs where no layer does: (None, 784), None being the rows.
+        """Set the number of inputs if no layer does.
 
-        Raises ConfigError where a layer says another.
+        Args:
+            input_shape: (None, inputs), None being the number of rows, such as (None, 784).
+
+        Raises:
+            ConfigError: If a layer has another number of inputs.
         """
         width = whole(input_shape[-1]) if isinstance(input_shape, tuple) and len(input_shape) == 2 else None
         if width is None or width < 1:
             raise ConfigError(f"input_shape={input_shape!r}: give (None, inputs)", code="config-value")
         if self._inputs not in (None, width):
             raise ConfigError(
-                f"input_shape={input_shape!r}, and the first layer is for {self._inputs} inputs", code="config-shape"
+                f"input_shape={input_shape!r}, but the first layer takes {self._inputs} inputs", code="config-shape"
             )
         self._network = self._network or self._network_for(width)
 
@@ -131,32 +143,40 @@ class Sequential(Model):
         self._layers = (*specs[:at], known, *specs[at + 1 :])
         self._unbuild()
 
-    # Keeping
+    # Saving
 
     @staticmethod
     def from_bytes(data: bytes, name: str = "the model") -> Model:
-        """Return the model whose bytes these are.  Raises StoreError if they are not a model's."""
+        """Return the model that `to_bytes` wrote.
+
+        Args:
+            data: The bytes.
+            name: What error messages call the model.
+
+        Raises:
+            StoreError: If the bytes are not a model, or are damaged.
+        """
         network, theta, header, vectors = store.from_bytes(data, name)
         try:
             model = _described(network, header)
             model._choose(theta)
             if (compiled := header.get("compiled")) is not None:
                 if not isinstance(compiled["metrics"], list | dict):
-                    raise TypeError("its metrics are no list")
+                    raise TypeError("its metrics are not a list")
                 model.compile(**compiled)
                 model._objective()
             if (table := header.get("table")) is not None:
                 model.schema = Schema.from_config(table)
                 first = next(layer for layer in network.layers if not isinstance(layer, Input))
                 if not isinstance(first, Table) or model.schema.layer(first) != first:
-                    raise ValueError("its table is not that of its first layer")
+                    raise ValueError("its table schema does not match its first layer")
             if "state" in header:
                 optimizer, part = model.settings.optimizer, taken(theta, model._trains())
                 still = np.broadcast_to(np.zeros((), theta.dtype), part.shape)
                 vectors = {"outer": still, **vectors}
                 state = TrainState.of(header["state"], part, **vectors, averaged=optimizer.use_ema)
                 if len(state.slots) != len(optimizer.slots):
-                    raise ValueError("its moments are not those of its optimizer")
+                    raise ValueError("its moments do not match its optimizer")
                 averaged = header.get("averaged") is True and state.averaged
                 model._moves = model._trains()
                 model.keep(state.swapped() if averaged else state, averaged)
@@ -166,7 +186,7 @@ class Sequential(Model):
 
 
 def _described(network: Network, about: Mapping[str, Any]) -> Model:
-    """Return the model of a network, with what a file says about it; raise one of store.WRONG where that is wrong."""
+    """Return the model of a network with attributes from a file; raise one of store.WRONG if they are invalid."""
     chain = network.chained and "graph" not in about
     model = Sequential(network.layers, dtype=network.dtype) if chain else Model(network)
     model._network = network
@@ -178,18 +198,22 @@ def _described(network: Network, about: Mapping[str, Any]) -> Model:
 
 
 def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, type] | None = None) -> Model:
-    """Return the model that `get_config` described, with weights of its own, which a fit draws.
+    """Create a model from the description that `Model.get_config` returned.
 
     Args:
         config: The description.
-        custom_objects: Classes of your own that it names and that are not registered, by their names.
+        custom_objects: Classes that the description names and that are not registered, by name.
+
+    Returns:
+        The model, with new weights and not compiled.
 
     Raises:
-        ConfigError: If it describes none.
+        ConfigError: If the description is invalid.
 
-    >>> from firesteel.layers import Dense
-    >>> model_from_config(Sequential([Dense(2, input_dim=3)]).get_config())
-    <Sequential of 1 layer, 8 parameters: Dense>
+    Example:
+        >>> from firesteel.layers import Dense
+        >>> model_from_config(Sequential([Dense(2, input_dim=3)]).get_config())
+        <Sequential of 1 layer, 8 parameters: Dense>
     """
     try:
         with known((custom_objects or {}).values()):
@@ -200,20 +224,48 @@ def model_from_config(config: Mapping[str, Any], custom_objects: Mapping[str, ty
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"that does not describe a model: {error}", code="config-field") from None
+        raise ConfigError(f"the configuration does not describe a model: {error}", code="config-field") from None
 
 
 def model_from_json(text: str, custom_objects: Mapping[str, type] | None = None) -> Model:
-    """Return the model that `to_json` described, as `model_from_config`.  Raises ConfigError if it describes none."""
+    """Create a model from the JSON that `Model.to_json` returned.
+
+    Args:
+        text: The JSON.
+        custom_objects: Classes that it names and that are not registered, by name.
+
+    Returns:
+        The model, with new weights and not compiled.
+
+    Raises:
+        ConfigError: If it is not JSON, or does not describe a model.
+
+    Example:
+        >>> from firesteel.layers import Dense
+        >>> model_from_json(Sequential([Dense(2, input_dim=3)]).to_json())
+        <Sequential of 1 layer, 8 parameters: Dense>
+    """
     try:
         config = json.loads(text)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"that is no JSON: {error}", code="config-field") from None
+        raise ConfigError(f"the text is not valid JSON: {error}", code="config-field") from None
     return model_from_config(config, custom_objects)
 
 
 def clone_model(model: Model) -> Model:
-    """Return a model of the same layers with weights of its own, which a fit draws.  It is not compiled."""
+    """Create a model with the same layers and new weights; it is not compiled.
+
+    Args:
+        model: The model to copy.
+
+    Returns:
+        The new model.
+
+    Example:
+        >>> from firesteel.layers import Dense
+        >>> clone_model(Sequential([Dense(2, input_dim=3)]))
+        <Sequential of 1 layer, 8 parameters: Dense>
+    """
     return model_from_config(model.get_config(), {kind.__name__: kind for kind in classes_in(model.layers)})
 
 
@@ -224,16 +276,27 @@ def load_model(
     custom_objects: Mapping[str, type] | None = None,
     compile: bool = True,
 ) -> Model:
-    """Return the model that `save` wrote; nothing in a file is ever run.
+    """Load a model that `Model.save` wrote.  Nothing in the file is executed.
 
     Args:
         path: The file.
-        custom: Classes of your own that the file names, where `firesteel.register` was not called for them.
-        custom_objects: The same as a dictionary by their names, as Keras takes them.
-        compile: Whether the model is compiled, and goes on, as it was saved.
+        custom: Classes that the file names and that are not registered with `firesteel.register`.
+        custom_objects: The same as a dictionary by name, as in Keras.
+        compile: Whether to restore the compile settings and the training state.
+
+    Returns:
+        The model.
 
     Raises:
-        StoreError: If it is no model's file, or names a class that is not known.
+        StoreError: If the file is not a model, is damaged, or names an unknown class.
+
+    Example:
+        >>> import tempfile
+        >>> from firesteel.layers import Dense
+        >>> path = tempfile.mkdtemp() + "/model.firesteel"
+        >>> Sequential([Dense(1, input_dim=2)]).save(path)
+        >>> load_model(path)
+        <Sequential of 1 layer, 3 parameters: Dense>
     """
     with known([*listed("custom", custom), *(custom_objects or {}).values()]):
         model = Sequential.from_bytes(store.read(path), os.fspath(path))

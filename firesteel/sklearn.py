@@ -1,8 +1,8 @@
-"""A network for tables with scikit-learn's words and contract: in pipelines, searches and cross-validation.
+"""scikit-learn estimators that train a network on a table, for pipelines, searches and cross-validation.
 
-What it takes are tables of raw columns, such as DataFrames of numbers, words and times with gaps, or arrays.  The
-network is a `Sequential` that begins with a `Table`: `network_`, which saves, and scores without scikit-learn.
-scikit-learn is imported when one of the classes is asked for.
+They take tables of raw columns (numbers, text, times, with missing values) or arrays.  The fitted `network_` is a
+`Sequential` that begins with a `Table`; it can be saved, and predicts without scikit-learn, which is imported when
+one of the classes is first used.
 """
 
 import copy
@@ -27,46 +27,52 @@ from firesteel.train.callbacks import EarlyStopping
 from firesteel.train.recipe import Recipe
 from firesteel.train.stopping import Stopping
 
-__all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]  # noqa: F822  (made when they are asked for)
+__all__ = ["NeuralNetworkClassifier", "NeuralNetworkRegressor"]  # noqa: F822  (created on first use)
 
-ABOUT = """A network that predicts {what} from a table, trained with AdamW and averaged weights.
+ABOUT = """Neural-network {what} for tables, trained with AdamW and averaged weights.
 
-    Numbers that are missing, and words that training has not seen, need no step before it.
+    Missing numbers, and categories unseen in training, need no preprocessing.  Arguments that are None depend on the
+    number of rows.
 
     Args:
-        hidden_layer_sizes: Units of the hidden layers; of one layer a number will do.
-        max_iter: The most passes over the rows.
-        batch_size: Rows a step.
-        learning_rate_init: AdamW's rate; None is 0.002, or up to ten times as much where a fit has fewer than 1,000
-            steps.
-        alpha: AdamW's weight decay: a step takes its rate times alpha of the weights off.
-        random_state: The root of everything random; the same numbers come out for None, which is 0.
-        early_stopping: Whether some rows are held out, which choose the pass whose weights are kept, and end the
-            training when none has been better for a while.  Nothing is held out of fewer than {few} rows.
-        validation_fraction: The share of the rows that is held out.
-        n_iter_no_change: How many passes without a better loss of these rows end the training.
-        warm_start: Whether a further `fit` goes on from the network that there is.
-        members: How many networks are trained, each without another part of the rows, which chooses its pass; their
-            outputs are averaged.  If it is not given, 1 where nothing is held out, with warm_start and with
-            validation_fraction.
-
-    None is what is good for so many rows: see `firesteel/tables/policy.py`.
+        hidden_layer_sizes: Units of each hidden layer; an integer for a single layer.
+        max_iter: Maximum number of epochs.
+        batch_size: Rows per step.
+        learning_rate_init: Learning rate of AdamW.  None is 0.002, and up to ten times as much if training has fewer
+            than 1,000 steps.
+        alpha: Weight decay of AdamW: each step multiplies the weights by 1 - rate * alpha.
+        random_state: Root of all randomness: an integer, a `RandomState`, or None for 0, so that results repeat.
+        early_stopping: Whether to hold out validation rows, stop when their loss no longer improves, and keep the
+            weights of the best epoch.  Tables of fewer than {few} rows hold out none.
+        validation_fraction: Share of the rows to hold out.
+        n_iter_no_change: Number of epochs without improvement of the validation loss after which training stops.
+        warm_start: Whether `fit` continues from the previous network.
+        members: Number of networks in the ensemble, whose outputs are averaged.  Each one holds out a different part
+            of the rows for early stopping.  None is 1 without held-out rows, with `warm_start` and with
+            `validation_fraction`.
 
     Attributes:
-        network_: The `Sequential`, or the average of the members; None where training had one class.
-        n_iter_: How many passes were made.
-        n_features_in_: How many columns there are.
-        feature_names_in_: Their names, if there are some.{more}
+        network_: The `Sequential`, or the ensemble; None if the training rows had a single class.
+        n_iter_: Number of epochs.
+        n_features_in_: Number of columns.
+        feature_names_in_: Names of the columns, if they have names.{more}
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.sklearn import {name}
+        >>> x = np.random.default_rng(0).normal(size=(200, 2))
+        >>> {name}(max_iter=2, members=1).fit(x, {y}).predict(x).shape
+        (200,)
     """
 
 
 def _part(name: str) -> Any:
-    """Return one of scikit-learn's modules.  Raises ConfigError where it is missing."""
+    """Return a module of scikit-learn.  Raises ConfigError if it is not installed."""
     return imported(f"sklearn.{name}", "firesteel.sklearn", "sklearn", ConfigError, "config-package")
 
 
 class _Estimator:
-    """What both have in common."""
+    """The parameters and the training that both estimators share."""
 
     network_: Model | None
 
@@ -96,12 +102,22 @@ class _Estimator:
         return tags
 
     def _checked(self, x: Any, first: bool, least: int = 1) -> Any:
-        """Return a table, or an array for all else.  Raises ValueError unless its columns are those of the first."""
+        """Return a table as it is, or anything else as an array.
+
+        Args:
+            x: The inputs.
+            first: Whether this is the training table, whose columns are recorded rather than compared.
+            least: Least number of rows.
+
+        Raises:
+            ValueError: If the columns differ from those of training.
+            DataError: If x is a dictionary.
+        """
         check = _part("utils.validation").validate_data
         if isinstance(x, Mapping) and is_table(x):
             raise DataError(
-                "X is of type dict, which scikit-learn cannot cut into rows: make a DataFrame of it; only "
-                "network_.predict takes it as it is",
+                "X is a dictionary, whose rows scikit-learn cannot select: convert it to a DataFrame, or use "
+                "network_.predict",
                 code="data-type",
             )
         if is_table(x):
@@ -110,14 +126,14 @@ class _Estimator:
         return check(self, x, reset=first, dtype=None, ensure_all_finite=False, ensure_min_samples=least)
 
     def _columns(self, x: Any) -> dict[str, Any]:
-        """Return the columns of a table by their names, or of one without names by their places."""
+        """Return the columns of a table by name; unnamed columns are called x0, x1, ..."""
         names = getattr(self, "feature_names_in_", [f"x{at}" for at in range(self.n_features_in_)])  # type: ignore[attr-defined]
         if hasattr(x, "iloc"):  # pandas
             return {name: x.iloc[:, at] for at, name in enumerate(names)}
         return {name: x[name] if is_table(x) else x[:, at] for at, name in enumerate(names)}
 
     def _weights(self, x: Any, given: Any) -> Any:
-        """Return the weights of a table's rows, (n,), or None.  Raises ValueError for those that are none."""
+        """Return the sample weights, (n,), or None.  Raises ValueError if they are invalid."""
         if given is None:
             return None
         return _part("utils.validation")._check_sample_weight(given, x, dtype=np.float64, ensure_non_negative=True)
@@ -125,8 +141,13 @@ class _Estimator:
     def _trained(self, x: Any, y: Any, w: Any, last: list[Any], loss: Any, classes: Any) -> None:
         """Train the network on a table and its targets.
 
-        w: the rows' weights, or None.  last: the layers behind the hidden ones.  classes: what rows to hold out in
-        equal shares, or None.
+        Args:
+            x: The table or array.
+            y: The targets, (n,).
+            w: The sample weights, (n,), or None.
+            last: The layers after the hidden ones.
+            loss: The loss.
+            classes: The classes by which to stratify the held-out rows, (n,), or None.
         """
         found = policy.defaults_for(len(y))
         seed = self.random_state or 0
@@ -167,24 +188,24 @@ class _Estimator:
             share = found.held if self.validation_fraction is None else self.validation_fraction
             shared = classes if _shared(classes, share) else None
             split = _part("model_selection").train_test_split
-            used, held = split(np.arange(len(y)), test_size=share, random_state=int(seed) % 2**32, stratify=shared)
-            weights = () if w is None else (w[held],)
-            how["validation_data"] = (self._columns(_taken(x, held)), y[held], *weights)
+            used, out = split(np.arange(len(y)), test_size=share, random_state=int(seed) % 2**32, stratify=shared)
+            weights = () if w is None else (w[out],)
+            how["validation_data"] = (self._columns(_taken(x, out)), y[out], *weights)
             x, y, w = _taken(x, used), y[used], None if w is None else w[used]
             how["callbacks"] = [EarlyStopping(patience=patience, restore_best_weights=True)]
         self.n_iter_ = len(network.fit(self._columns(x), y, sample_weight=w, **how).rows)
         self.network_ = network
 
     def _members(self, usual: int) -> int:
-        """Return how many networks to train.  Raises ConfigError for a number that cannot be."""
+        """Return the number of networks to train.  Raises ConfigError for an invalid number."""
         alone = self.warm_start or self.validation_fraction is not None
         if self.members is None:
             return 1 if alone else usual
         count = whole(self.members)
         if count is None or count < 1 or (count > 1 and (alone or not self.early_stopping)):
             raise ConfigError(
-                f"members={self.members!r}: it must be an integer of at least 1, and 1 with warm_start, with "
-                "validation_fraction (each member holds out its own part) or without early_stopping",
+                f"members={self.members!r}: it must be an integer of at least 1; and 1 with warm_start or "
+                "validation_fraction (each member holds out its own part), or without early_stopping",
                 code="config-value",
             )
         return count
@@ -196,28 +217,34 @@ class _Estimator:
 
 
 def _taken(x: Any, rows: Any) -> Any:
-    """Return some rows of a table or an array."""
+    """Return the chosen rows of a table or an array."""
     if hasattr(x, "column_names"):  # Arrow
         return x.take(rows)
     return x.iloc[rows] if hasattr(x, "iloc") else x[rows]
 
 
 def _shared(classes: Any, share: float) -> bool:
-    """Return whether both parts can have rows of each class."""
+    """Return whether training and held-out rows can both contain every class."""
     if classes is None:
         return False
     counts = np.bincount(classes)
-    held = np.ceil(share * len(classes))
-    return bool(counts.min() >= 2 and min(held, len(classes) - held) >= len(counts))
+    out = np.ceil(share * len(classes))
+    return bool(counts.min() >= 2 and min(out, len(classes) - out) >= len(counts))
 
 
 class _Classifier(_Estimator):
-    """Predicts classes."""
+    """The methods of a classifier."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Train on a table X of n rows and their classes y, (n,): numbers, words or booleans.
+        """Train on a table and the class of each row.
 
-        sample_weight: what each row counts, (n,), in training and among the rows held out; 1 if not given.
+        Args:
+            X: The table: a DataFrame (pandas, polars, Arrow) or an array, (n, columns).
+            y: The classes, (n,): numbers, text or booleans.
+            sample_weight: Weight of each row, (n,), in training and validation; None is 1.
+
+        Returns:
+            The estimator.
         """
         check = _part("utils.validation")
         before = getattr(self, "classes_", None) if self.warm_start else None
@@ -230,8 +257,8 @@ class _Classifier(_Estimator):
         self.classes_, numbers = np.unique(y, return_inverse=True)
         if before is not None and not np.array_equal(before, self.classes_):
             raise ConfigError(
-                f"warm_start goes on with the classes {before.tolist()}, and y has {self.classes_.tolist()}: give "
-                "it the same, or set warm_start=False",
+                f"warm_start continues with the classes {before.tolist()}, but y has {self.classes_.tolist()}: give "
+                "the same classes, or set warm_start=False",
                 code="config-value",
             )
         if len(self.classes_) == 1:
@@ -242,23 +269,43 @@ class _Classifier(_Estimator):
         return self
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the probabilities of the classes, (n, k), in the order of `classes_`."""
+        """Return the probability of each class.
+
+        Args:
+            X: The table or array.
+
+        Returns:
+            The probabilities, (n, k), in the order of `classes_`.
+        """
         found = self._outputs(X)
         return np.ones((found, 1)) if self.network_ is None else found
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable class of each row, (n,)."""
+        """Return the most probable class of each row.
+
+        Args:
+            X: The table or array.
+
+        Returns:
+            The classes, (n,).
+        """
         found = self.predict_proba(X).argmax(axis=1)
         return self.classes_[found]
 
 
 class _Regressor(_Estimator):
-    """Predicts numbers."""
+    """The methods of a regressor."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Train on a table X of n rows and their numbers y, (n,).
+        """Train on a table and the target of each row.
 
-        sample_weight: what each row counts, (n,), in training and among the rows held out; 1 if not given.
+        Args:
+            X: The table: a DataFrame (pandas, polars, Arrow) or an array, (n, columns).
+            y: The targets, (n,).
+            sample_weight: Weight of each row, (n,), in training and validation; None is 1.
+
+        Returns:
+            The estimator.
         """
         check = _part("utils.validation")
         X = self._checked(X, first=True, least=2)
@@ -277,7 +324,14 @@ class _Regressor(_Estimator):
         return self
 
     def predict(self, X: Any) -> Any:
-        """Return a number for each row, (n,)."""
+        """Return the prediction for each row.
+
+        Args:
+            X: The table or array.
+
+        Returns:
+            The predictions, (n,).
+        """
         return self._outputs(X)[:, 0]
 
 
@@ -285,19 +339,21 @@ KINDS = {
     "NeuralNetworkClassifier": (
         _Classifier,
         "ClassifierMixin",
-        "classes",
-        "\n        classes_: What there is to predict.",
+        "classifier",
+        "\n        classes_: The classes, ascending.",
     ),
-    "NeuralNetworkRegressor": (_Regressor, "RegressorMixin", "numbers", ""),
+    "NeuralNetworkRegressor": (_Regressor, "RegressorMixin", "regressor", ""),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Return one of the classes, which stands on scikit-learn's."""
+    """Return one of the classes, created on first use as a subclass of scikit-learn's base classes."""
     if name not in KINDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     kind, mixin, what, more = KINDS[name]
     base = _part("base")
-    about = {"__module__": __name__, "__doc__": ABOUT.format(what=what, more=more, few=policy.FEW)}
-    globals()[name] = made = type(name, (kind, getattr(base, mixin), base.BaseEstimator), about)
+    y = "x[:, 0] > 0" if kind is _Classifier else "x[:, 0]"
+    text = ABOUT.format(name=name, what=what, more=more, few=policy.FEW, y=y)
+    members = {"__module__": __name__, "__doc__": text}
+    globals()[name] = made = type(name, (kind, getattr(base, mixin), base.BaseEstimator), members)
     return made

@@ -236,7 +236,7 @@ def test_a_warm_start_goes_on():
     made = small(warm_start=True, max_iter=3).fit(x, y)
     network, before = made.network_, made.network_.fingerprint()
     assert made.fit(x, y).network_ is network and network.fingerprint() != before
-    with pytest.raises(ConfigError, match="warm_start goes on with the classes"):
+    with pytest.raises(ConfigError, match="warm_start continues with the classes"):
         made.fit(x, np.arange(300) % 3)
     assert made.set_params(warm_start=False).fit(x, y).network_ is not network
 
@@ -279,7 +279,7 @@ def test_rows_that_do_not_fit_are_refused():
         small().fit(x, y[:-1])
     with pytest.raises(ValueError, match="NaN"):
         small(NeuralNetworkRegressor).fit(x, [np.nan] * 300)
-    with pytest.raises(DataError, match="type dict"):
+    with pytest.raises(DataError, match="X is a dictionary"):
         small().fit(dict(x), y)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

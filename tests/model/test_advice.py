@@ -24,29 +24,29 @@ def hints(*layers, x=X, y=K, loss="sparse_categorical_crossentropy", fit=0):
 
 SOFTMAX = (Dense(8, "relu"), Dense(3, "softmax"))
 CAUSES = {
-    "far from 1 in size, up to 992": lambda: hints(*SOFTMAX, x=X * [1, 1, 1, 1, 1000]),
-    "5 of 5 inputs are far": lambda: hints(*SOFTMAX, x=X + 100),
-    "1 of 4 classes have no row: 3": lambda: hints(Dense(4, "softmax")),
-    "9 of 12 classes have no row: 3, 4, 5, 6, 7, ...": lambda: hints(Dense(12, "softmax")),
-    "1 of 4 classes have no row: 0": lambda: hints(
+    "large values, up to 992": lambda: hints(*SOFTMAX, x=X * [1, 1, 1, 1, 1000]),
+    "5 of 5 inputs have large values": lambda: hints(*SOFTMAX, x=X + 100),
+    "1 of 4 classes have no rows: 3": lambda: hints(Dense(4, "softmax")),
+    "9 of 12 classes have no rows: 3, 4, 5, 6, 7, ...": lambda: hints(Dense(12, "softmax")),
+    "1 of 4 classes have no rows: 0": lambda: hints(
         Dense(4, "softmax"), y=to_categorical(K + 1, 4), loss="categorical_crossentropy"
     ),
-    "take 3 whole numbers: if they are classes, end in Dense(3": lambda: hints(Dense(1), loss="mse"),
-    "numbers between 0 and 1 only": lambda: hints(Dense(1, "sigmoid"), y=R, loss="mse"),
-    "numbers between -1 and 1 only": lambda: hints(Dense(1, "tanh"), y=R, loss="mae"),
-    "guessing would cost ln 3 = 1.10": lambda: hints(*SOFTMAX, x=X * 1000),
-    "guessing would cost ln 2 = 0.69": lambda: hints(
+    "only 3 values, all integers: if they are classes, end with Dense(3": lambda: hints(Dense(1), loss="mse"),
+    "only returns numbers between 0 and 1": lambda: hints(Dense(1, "sigmoid"), y=R, loss="mse"),
+    "only returns numbers between -1 and 1": lambda: hints(Dense(1, "tanh"), y=R, loss="mae"),
+    "guessing would give ln 3 = 1.10": lambda: hints(*SOFTMAX, x=X * 1000),
+    "guessing would give ln 2 = 0.69": lambda: hints(
         Dense(1, "sigmoid"), x=X * 1000, y=K > 0, loss="binary_crossentropy"
     ),
-    "are no more than one": lambda: hints(Dense(4), Dropout(0.1), GaussianDropout(0.1), Dense(3, "softmax")),
-    "lets little of the gradient through": lambda: hints(Dense(4, "sigmoid"), Dense(3, "softmax")),
-    "there is no hidden layer": lambda: hints(Dense(3, "softmax")),
+    "compute no more than one": lambda: hints(Dense(4), Dropout(0.1), GaussianDropout(0.1), Dense(3, "softmax")),
+    "makes gradients small": lambda: hints(Dense(4, "sigmoid"), Dense(3, "softmax")),
+    "the model has no hidden layer": lambda: hints(Dense(3, "softmax")),
     "one hidden layer has 1,001 units": lambda: hints(Dense(1001, "relu"), Dense(3, "softmax")),
-    "a hidden layer of 16 units stands behind one of 8": lambda: hints(
+    "a hidden layer of 16 units follows one of 8": lambda: hints(
         Dense(8, "relu"), Dense(16, "relu"), Dense(3, "softmax")
     ),
-    "2 of 5 inputs never change": lambda: hints(*SOFTMAX, x=X * [1, 0, 1, 0, 1]),
-    "2,406 parameters for 600 rows": lambda: hints(Dense(267, "relu"), Dense(3, "softmax")),
+    "2 of 5 inputs are constant": lambda: hints(*SOFTMAX, x=X * [1, 0, 1, 0, 1]),
+    "2,406 parameters for 600 rows can overfit": lambda: hints(Dense(267, "relu"), Dense(3, "softmax")),
 }
 
 
@@ -73,11 +73,11 @@ def test_every_cause_has_its_hint(text):
         lambda: hints(Dense(4, "relu"), Dense(3, "softmax"), x=X * 5, fit=1),
     ],
 )
-def test_a_network_that_is_well_made_needs_none(give):
+def test_a_well_designed_network_gets_no_hints(give):
     assert give() == []
 
 
-def test_a_trained_network_is_not_told_of_its_start():
+def test_a_trained_network_gets_no_hint_about_its_initial_loss():
     assert not any("guessing" in hint for hint in hints(*SOFTMAX, x=X * 1000, fit=1))
 
 

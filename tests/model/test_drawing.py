@@ -133,7 +133,7 @@ def test_a_notebook_shows_it_and_a_file_holds_it(tmp_path):
 
 def test_what_cannot_be_drawn_or_written_is_refused(tmp_path):
     model = Sequential([Dense(2, input_dim=3)])
-    with pytest.raises(ConfigError, match="SVG.*name a file"):
+    with pytest.raises(ConfigError, match="SVG.*choose a name"):
         plot_model(model, tmp_path / "model.png")
     with pytest.raises(ConfigError, match="give a path"):
         model.plot(5)
