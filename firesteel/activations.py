@@ -1,12 +1,15 @@
-"""Activations as functions of arrays, under Keras's names; layers take them in place of a name.
+"""Activation functions of arrays, under Keras's names.  Layers accept them in place of a name.
 
->>> from firesteel.layers import Dense
->>> relu([-1.0, 2.0]), Dense(8, activation=relu).activation
-(array([0., 2.]), 'relu')
+Example:
+    >>> from firesteel.layers import Dense
+    >>> relu([-1.0, 2.0]), Dense(8, activation=relu).activation
+    (array([0., 2.]), 'relu')
 """
 
+import inspect
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,16 +21,57 @@ from firesteel.core.loss import floats
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError
 
+TEXTS = {"linear": "Linear activation: `y = x`.", "relu6": "ReLU limited to 6: `y = min(max(x, 0), 6)`."}
+"""Descriptions that no class has."""
+AXIS = "Axis of x, or tuple of axes, that softmax is taken over; 0 is the first, -1 the last.  Default: -1."
+LAYERS_ONLY = "input_dim", "input_shape", "name", "trainable"
+"""Arguments that functions of arrays do not need."""
+
+
+def sections(documented: object) -> dict[str, str]:
+    """Return the sections of a Google-style docstring: "Text", "Args", "Raises", "Example" and "Source".
+
+    >>> sections(Softmax)["Source"]
+    'Source: Bridle 1990.'
+    """
+    found = re.split(
+        r"^(Args|Returns|Raises|Example):\n|^(?=(Source):)", inspect.getdoc(documented) or "", flags=re.M
+    )
+    names = ["Text", *(before or after for before, after in zip(found[1::3], found[2::3], strict=True))]
+    return {name: text.strip("\n") for name, text in zip(names, found[::3], strict=True)}
+
+
+def entries(args: str) -> dict[str, str]:
+    """Return the descriptions in an "Args" section, by the arguments' names.
+
+    >>> entries(sections(Softmax)["Args"])["axis"]
+    'Axis of a row along which outputs sum to 1: 1 is the first, -1 the last.'
+    """
+    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", args, flags=re.M)
+    return {name: re.sub(r"\s+", " ", text) for name, text in found}
+
+
+def written(text: str, args: Mapping[str, str], returns: str, raises: str, example: str, source: str) -> str:
+    """Return a Google-style docstring.  Empty sections are left out."""
+    listed = "\n".join(f"    {name}: {meaning}" for name, meaning in args.items())
+    named = {"Args": listed, "Returns": returns, "Raises": raises, "Example": example}
+    return "\n\n".join(
+        [text, *(f"{name}:\n{body}" for name, body in named.items() if body), *([source] * bool(source))]
+    )
+
 
 def function_of(name: str, layer: Layer | None) -> Callable[..., Array]:
     """Return an activation as a function of an array and the fields of its layer.
 
-    >>> function_of("elu", ACTIVATIONS["elu"])([-1e9, 3.0], alpha=2.0)
-    array([-2.,  3.])
+    Args:
+        name: The activation's registered name.
+        layer: Its layer; None for "linear".
+
+    Example:
+        >>> function_of("elu", ACTIVATIONS["elu"])([-1e9, 3.0], alpha=2.0)
+        array([-2.,  3.])
     """
     kind: Any = ReLU if name == "relu" else type(layer)
-    formula, *_ = (type(layer).__doc__ or "").split("\n") if layer else ["y = x."]
-
     of_rows = isinstance(layer, Softmax | LogSoftmax)
     known = ["x", "axis"] if of_rows else ["x", *(one.name for one in kind.fields)] if layer else ["x"]
 
@@ -49,9 +93,41 @@ def function_of(name: str, layer: Layer | None) -> Callable[..., Array]:
         return np.moveaxis(y.reshape(moved.shape), last, axes).reshape(x.shape)[()]
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Return the activation {name!r} of an array of any shape.\n\n{formula}"
+    function.__doc__ = documentation(name, layer, kind, function)
     vars(function).update(stands_for=name)
     return function
+
+
+def documentation(name: str, layer: Layer | None, kind: type[Layer], function: Callable[..., Array]) -> str:
+    """Return the docstring of an activation function, made from that of its layer.
+
+    Args:
+        name: The activation's registered name.
+        layer: Its layer; None for "linear".
+        kind: The layer class whose fields the function takes.
+        function: The function, called for the example.
+    """
+    said = sections(kind) | ({"Text": TEXTS[name]} if name in TEXTS else {})
+    text = re.sub(r"\s*The shape is unchanged\.|\s*The activation named .*", "", said["Text"]).rstrip()
+    described = entries(said.get("Args", "")) if name not in TEXTS else {}
+    settings = {
+        key: f"{meaning.rstrip('.')}.  Default: {getattr(layer, key)}."
+        for key, meaning in described.items()
+        if key not in LAYERS_ONLY
+    }
+    if isinstance(layer, Softmax | LogSoftmax):
+        text, settings = text.split("\n")[0], {"axis": AXIS}
+    example = (
+        f"    >>> from firesteel.activations import {name}\n"
+        f"    >>> {name}([-1.0, 0.0, 2.0]).round(4).tolist()\n"
+        f"    {function([-1.0, 0.0, 2.0]).round(4).tolist()}"
+    )
+    args = {"x": "Array of any shape, or nested lists of numbers."} | settings
+    returns = "    Array of the shape of x, in float32 or float64; integers become float64."
+    raises = "    DataError: x is not an array of numbers (`data-text`)."
+    if settings:
+        raises += "\n    ConfigError: An argument is unknown (`config-argument`) or out of range (`config-value`)."
+    return written(text, args, returns, raises, example, said.get("Source", ""))
 
 
 FUNCTIONS = {name: function_of(name, layer) for name, layer in ACTIVATIONS.items()}
@@ -59,19 +135,41 @@ globals().update(FUNCTIONS)
 
 
 def get(identifier: Any) -> Callable[..., Array]:
-    """Return the function of a name, of a function or of None, which means "linear".
+    """Return an activation function.
 
-    >>> get("ReLU") is get(None), get("ReLU").__name__
-    (False, 'relu')
+    Args:
+        identifier: A name, compared without case and underscores; a function; or None, which means "linear".
+
+    Returns:
+        The function of arrays.
+
+    Raises:
+        ConfigError: No activation has this name (`config-unknown`).
+
+    Example:
+        >>> from firesteel import activations
+        >>> activations.get("ReLU").__name__, activations.get(None).__name__
+        ('relu', 'linear')
     """
     return FUNCTIONS[activation(identifier)]
 
 
 def serialize(function: Callable[..., Array]) -> str:
-    """Return the name of a function.
+    """Return the registered name of an activation function.
 
-    >>> serialize(get("tanh"))
-    'tanh'
+    Args:
+        function: A function of this module.
+
+    Returns:
+        Its name.
+
+    Raises:
+        ConfigError: The function is not an activation (`config-unknown`).
+
+    Example:
+        >>> from firesteel import activations
+        >>> activations.serialize(activations.tanh)
+        'tanh'
     """
     return activation(function)
 

@@ -242,7 +242,7 @@ def test_a_rate_is_a_share_below_1(kind, bad):
 
 
 @pytest.mark.parametrize("kind", [Dropout, GaussianDropout, AlphaDropout])
-@pytest.mark.parametrize("name, why", [("seed", "follows from fit"), ("noise_shape", "a mask of its own")])
+@pytest.mark.parametrize("name, why", [("seed", "follow from fit"), ("noise_shape", "a mask of its own")])
 def test_what_keras_has_and_a_layer_that_draws_has_not_is_refused_with_why(kind, name, why):
     with pytest.raises(ConfigError, match=f"{kind.__name__} has no argument '{name}': .*{why}") as caught:
         kind(0.5, **{name: 3})

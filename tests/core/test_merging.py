@@ -107,19 +107,21 @@ def test_derivatives_are_arrays_of_their_own():
 
 @pytest.mark.parametrize("layer", [LAYERS[kind.__name__] for kind in MERGES], ids=repr)
 def test_a_layer_of_several_values_is_refused_in_a_chain_with_how_to_call_it(layer):
-    with pytest.raises(ConfigError, match=r"merges 2( or more)? values, and is given 1, of shape \(4,\)") as caught:
+    with pytest.raises(
+        ConfigError, match=r"merges 2( or more)? values and was called on 1, of shape \(4,\)"
+    ) as caught:
         Network.chain((Dense(4), layer), 3)
     assert caught.value.code == "config-shape" and f"{layer!r}([a, b])" in str(caught.value)
 
 
 SHAPES = [
-    (Subtract(), [(3,)] * 3, "merges 2 values, and is given 3"),
-    (Dot(1), [(3,)] * 3, "merges 2 values, and is given 3"),
+    (Subtract(), [(3,)] * 3, "merges 2 values and was called on 3"),
+    (Dot(1), [(3,)] * 3, "merges 2 values and was called on 3"),
     (Add(), [(2, 3), (4,)], r"Add\(\) cannot merge values of shapes \(2, 3\) and \(4,\)"),
     (Average(), [(3,), (2,), (3,)], r"values of shapes \(3,\) and \(2,\) and \(3,\)"),
-    (Multiply(), [(2, 3), (3, 3)], "counted from the last, axes must be equal, or 1"),
-    (Concatenate(), [(2, 3), (3, 3)], r"shapes \(2, 3\) and \(3, 3\): all axes but axis 2"),
-    (Concatenate(1), [(2, 3), (2,)], "all axes but axis 1"),
+    (Multiply(), [(2, 3), (3, 3)], "aligned at the last axis, lengths must be equal or 1"),
+    (Concatenate(), [(2, 3), (3, 3)], r"shapes \(2, 3\) and \(3, 3\): all axes except axis 2"),
+    (Concatenate(1), [(2, 3), (2,)], "all axes except axis 1"),
     (
         Concatenate(2),
         [(3,), (3,)],

@@ -1,8 +1,8 @@
-"""Activations: what comes after a layer's sums, value and derivative together, in order of difficulty.
+"""Activation functions: each layer computes values and derivatives together.
 
-Most bend each value by itself, and a layer here is that function and its slope; softmax and its logarithm take whole
-rows.  Values and slopes are right over the whole range of the dtype, tails and infinities included: the errors are in
-docs/reliability.md.  Names, defaults and formulas are Keras's.
+Most are functions of single values; softmax and log-softmax are functions of whole rows.  Values and derivatives are
+accurate over the dtype's whole range, including tails and infinities; docs/reliability.md lists the errors.  Names,
+defaults and formulas are Keras's.
 """
 
 import math
@@ -57,10 +57,10 @@ __all__ = [
 
 
 class Curve(Layer):
-    """Base of the layers that bend each value by itself."""
+    """Base of activations of single values."""
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        """Return y and what computes dy/dx, both of x's shape and dtype."""
+        """Return y and a function that computes dy/dx, both of x's shape and dtype."""
         raise NotImplementedError
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -74,7 +74,7 @@ class Curve(Layer):
 
 
 class Rectifier:
-    """What activations share that cut numbers off, or flatten them, below a threshold."""
+    """Base of rectifiers, which are linear or constant below a threshold."""
 
     negative_slope: float = 0.0
     max_value: float | None = None
@@ -90,10 +90,13 @@ class Rectifier:
 
 
 class Relu(Rectifier, Curve):
-    """y = max(x, 0); the derivative at 0 is taken as 0.
+    """Rectified linear unit (ReLU): `y = max(x, 0)`.
 
-    >>> Relu().apply({}, np.array([[-1.0, 2.0]]))[0]
-    array([[0., 2.]])
+    The derivative at 0 is 0.
+
+    Example:
+        >>> Relu().apply({}, np.array([[-1.0, 2.0]]))[0]
+        array([[0., 2.]])
 
     Source: Nair and Hinton 2010.
     """
@@ -104,39 +107,72 @@ class Relu(Rectifier, Curve):
 
 
 def max_value(given: object) -> float | None:
-    """Return the largest output of a rectifier, or None for no limit."""
+    """Return the largest output of a rectifier; None for no limit."""
     if given is None:
         return None
     if not 0.0 <= finite(given) < math.inf:
-        raise ConfigError(f"max_value={given!r}: it must be a number of at least 0, or None", code="config-value")
+        raise ConfigError(
+            f"max_value={given!r}: it must be a number of at least 0, or None for no limit", code="config-value"
+        )
     return finite(given)
 
 
 class ReLU(Rectifier, Curve):
-    """y = min(x, max_value) above the threshold, negative_slope (x - threshold) from there down.
+    """Rectified linear unit (ReLU), optionally leaky, limited or thresholded.
 
-    max_value: None for no limit.  The derivative at the threshold is taken as negative_slope, at max_value as 0.
+    `y = min(x, max_value)` for x > threshold, and `y = negative_slope (x - threshold)` otherwise.
+    The derivative is `negative_slope` at the threshold and 0 at `max_value`.  The shape is unchanged.
 
-    >>> ReLU(negative_slope=0.5, max_value=6.0).apply({}, np.array([[-1.0, 2.0, 9.0]]))[0]
-    array([[-0.5,  2. ,  6. ]])
+    Args:
+        max_value: Largest output, at least 0; None for no limit.
+        negative_slope: Slope below the threshold, at least 0.
+        threshold: Inputs up to this number count as negative, at least 0.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    Source: Nair and Hinton 2010; Maas et al. 2013 (leaky); Krizhevsky 2010 (cut at 6).
+    Raises:
+        ConfigError: An argument is out of range (`config-value`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import ReLU
+        >>> ReLU(negative_slope=0.5, max_value=6.0)(np.array([[-1.0, 2.0, 9.0]]))
+        array([[-0.5,  2. ,  6. ]])
+
+    Source: Nair and Hinton 2010; Maas et al. 2013 (leaky); Krizhevsky 2010 (limited to 6).
     """
 
     max_value: float | None = choice(None, max_value)
     negative_slope: float = number(0.0, low=0.0, why="it is the slope below the threshold")
-    threshold: float = number(0.0, low=0.0, why="it is where outputs begin")
+    threshold: float = number(0.0, low=0.0, why="it is the smallest input that is passed on")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
 
 class LeakyReLU(Rectifier, Curve):
-    """y = x above 0, negative_slope x from there down; the activation "leaky_relu" has a slope of 0.2.
+    """Leaky rectified linear unit: `y = x` for x > 0, and `y = negative_slope x` otherwise.
 
-    >>> LeakyReLU().apply({}, np.array([[-1.0, 2.0]]))[0]
-    array([[-0.3,  2. ]])
+    The shape is unchanged.  The activation named "leaky_relu" has a slope of 0.2, as in Keras.
 
-    Source: Maas et al. 2013; Keras's slope.
+    Args:
+        negative_slope: Slope below 0, at least 0.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: `negative_slope` is negative (`config-value`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import LeakyReLU
+        >>> LeakyReLU()(np.array([[-1.0, 2.0]]))
+        array([[-0.3,  2. ]])
+
+    Source: Maas et al. 2013; default slopes as in Keras.
     """
 
     negative_slope: float = number(0.3, low=0.0, why="it is the slope below 0")
@@ -145,7 +181,7 @@ class LeakyReLU(Rectifier, Curve):
 
 
 def shared(given: object) -> tuple[int, ...] | None:
-    """Return the axes that share what is learned, given as one number or several; None for none."""
+    """Return the axes that share one parameter, given as one number or several; None for no axes."""
     if given is None:
         return None
     found = tuple(whole(one) or 0 for one in (given if isinstance(given, tuple | list) else [given]))
@@ -158,19 +194,29 @@ def shared(given: object) -> tuple[int, ...] | None:
 
 
 class PReLU(Layer):
-    """y = x above 0, alpha x from there down, with an alpha that is learned for each value of a row.
+    """Parametric rectified linear unit: `y = x` for x > 0, and `y = alpha x` otherwise, with learned alpha.
 
-    d_alpha = sum over the rows, and over the axes that share one, of d_y x where x is below 0; d_x = d_y above 0, and
-    alpha d_y from there down.
+    Each value of a row has its own alpha, unless `shared_axes` says otherwise.  The shape is unchanged.
 
     Args:
-        alpha_initializer: How the first alphas are drawn.
-        alpha_regularizer: The penalty on them, if any.
-        alpha_constraint: What they must satisfy, if anything.
-        shared_axes: The axes of a row along which all values have one alpha; 1 is the first, -1 the last.
+        alpha_initializer: Initializer of alpha.
+        alpha_regularizer: Penalty on alpha, such as `"l2"`; None for no penalty.
+        alpha_constraint: Constraint on alpha after each update; None for no constraint.
+        shared_axes: Axes of a row along which all values share one alpha: 1 is the first, -1 the last.  For images,
+            `(1, 2)` learns one alpha per channel.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
-    >>> PReLU().apply({"alpha": np.array([0.5, 0.1])}, np.array([[-1.0, 2.0]]))[0]
-    array([[-0.5,  2. ]])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`) or an unknown name (`config-unknown`), or rows do
+            not have an axis in `shared_axes` (`config-shape`).
+
+    Example:
+        >>> from firesteel.layers import Input, PReLU
+        >>> PReLU(shared_axes=(1, 2))(Input((28, 28, 8))).shape
+        (None, 28, 28, 8)
 
     Source: He et al. 2015, section 2.1.
     """
@@ -189,6 +235,7 @@ class PReLU(Layer):
         return {"alpha": Param(sides, drawn, penalty, constraint(self.alpha_constraint))}
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        """Apply the layer; `d_alpha` is the sum of `d_y x` over the rows and shared axes where x <= 0."""
         alpha, below = p["alpha"], np.minimum(x, x.dtype.type(0))
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -201,10 +248,13 @@ class PReLU(Layer):
 
 
 class HardSigmoid(Curve):
-    """y = min(max(x + 3, 0), 6) / 6, the sigmoid in three straight lines; the derivative at the corners is 0.
+    """Hard sigmoid, a piecewise linear sigmoid: `y = min(max(x + 3, 0), 6) / 6`.
 
-    >>> HardSigmoid().apply({}, np.array([[-4.0, 0.0, 1.5]]))[0]
-    array([[0.  , 0.5 , 0.75]])
+    The derivative at -3 and 3 is 0.
+
+    Example:
+        >>> HardSigmoid().apply({}, np.array([[-4.0, 0.0, 1.5]]))[0]
+        array([[0.  , 0.5 , 0.75]])
 
     Source: Howard et al. 2019, section 5.2.
     """
@@ -214,12 +264,14 @@ class HardSigmoid(Curve):
 
 
 class HardSilu(Curve):
-    """y = x min(max(x + 3, 0), 6) / 6, of straight lines and a parabola; dy/dx = (2 x + 3) / 6 between -3 and 3.
+    """Hard SiLU, also called hard swish: `y = x min(max(x + 3, 0), 6) / 6`.
 
-    Also called hard swish.  The derivative at the corners is that from inside, -1/2 and 3/2.
+    `dy/dx = (2 x + 3) / 6` for -3 <= x <= 3.  At these two points the one-sided derivatives from inside are used,
+    -1/2 and 3/2.
 
-    >>> HardSilu().apply({}, np.array([[-4.0, 1.5, 4.0]]))[0]
-    array([[-0.   ,  1.125,  4.   ]])
+    Example:
+        >>> HardSilu().apply({}, np.array([[-4.0, 1.5, 4.0]]))[0]
+        array([[-0.   ,  1.125,  4.   ]])
 
     Source: Howard et al. 2019, section 5.2.
     """
@@ -231,10 +283,13 @@ class HardSilu(Curve):
 
 
 class HardTanh(Curve):
-    """y = min(max(x, -1), 1); the derivative at the corners is 0.
+    """Hard hyperbolic tangent: `y = min(max(x, -1), 1)`.
 
-    >>> HardTanh().apply({}, np.array([[-4.0, 0.5]]))[0]
-    array([[-1. ,  0.5]])
+    The derivative at -1 and 1 is 0.
+
+    Example:
+        >>> HardTanh().apply({}, np.array([[-4.0, 0.5]]))[0]
+        array([[-1. ,  0.5]])
 
     Source: Collobert 2004.
     """
@@ -244,15 +299,19 @@ class HardTanh(Curve):
 
 
 class HardShrink(Curve):
-    """y = x where |x| is above the threshold, else 0.
+    """Hard shrinkage (hard thresholding): `y = x` for |x| > threshold, and 0 otherwise.
 
-    >>> HardShrink().apply({}, np.array([[-4.0, 0.5]]))[0]
-    array([[-4.,  0.]])
+    Args:
+        threshold: Largest absolute value that is set to 0, at least 0.
+
+    Example:
+        >>> HardShrink().apply({}, np.array([[-4.0, 0.5]]))[0]
+        array([[-4.,  0.]])
 
     Source: Donoho and Johnstone 1994.
     """
 
-    threshold: float = number(0.5, low=0.0, why="it is the largest size that becomes 0")
+    threshold: float = number(0.5, low=0.0, why="it is the largest absolute value that becomes 0")
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         inside = np.abs(x) <= self.threshold
@@ -260,15 +319,19 @@ class HardShrink(Curve):
 
 
 class SoftShrink(Curve):
-    """y = x less the threshold in size, and 0 where |x| is at most the threshold.
+    """Soft shrinkage (soft thresholding): `y = sign(x) max(|x| - threshold, 0)`.
 
-    >>> SoftShrink().apply({}, np.array([[-4.0, 0.5, 2.0]]))[0]
-    array([[-3.5,  0. ,  1.5]])
+    Args:
+        threshold: Number subtracted from the absolute value, at least 0.
+
+    Example:
+        >>> SoftShrink().apply({}, np.array([[-4.0, 0.5, 2.0]]))[0]
+        array([[-3.5,  0. ,  1.5]])
 
     Source: Donoho and Johnstone 1994.
     """
 
-    threshold: float = number(0.5, low=0.0, why="it is what is taken off the size of a number")
+    threshold: float = number(0.5, low=0.0, why="it is subtracted from the absolute value")
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         most = x.dtype.type(self.threshold)
@@ -276,17 +339,21 @@ class SoftShrink(Curve):
 
 
 class Squareplus(Curve):
-    """y = (x + r) / 2 with r = sqrt(x^2 + b), a softplus without exponentials; dy/dx = (1 + x / r) / 2 = y / r.
+    """Squareplus, an algebraic softplus: `y = (x + sqrt(x^2 + b)) / 2`.
 
-    Below 0 it is computed as b / 2 / (r - x), where no digits are lost.
+    `dy/dx = y / sqrt(x^2 + b)`.  For x < 0, y is computed as `b / 2 / (sqrt(x^2 + b) - x)`, which loses no digits.
 
-    >>> Squareplus().apply({}, np.array([[0.0, 1.5]]))[0]
-    array([[1., 2.]])
+    Args:
+        b: Curvature at 0, above 0: the output at 0 is `sqrt(b) / 2`.
+
+    Example:
+        >>> Squareplus().apply({}, np.array([[0.0, 1.5]]))[0]
+        array([[1., 2.]])
 
     Source: Barron 2021.
     """
 
-    b: float = number(4.0, above=0.0, why="it is the square of twice the output at 0")
+    b: float = number(4.0, above=0.0, why="its square root is twice the output at 0")
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         number = x.dtype.type
@@ -298,14 +365,18 @@ class Squareplus(Curve):
 
 
 NEARLY = 0.02
-"""Below it 1 - y^2 has lost more digits than it may, in float64 as in float32."""
+"""Below this value 1 - y^2 has lost too many digits, in float64 as in float32."""
 
 
 class Tanh(Curve):
-    """y = tanh x; dy/dx = 1 - y^2; where y is nearly 1, which loses digits, 4 q / (1 + q)^2 with q = exp(-2 |x|).
+    """Hyperbolic tangent: `y = tanh x`.
 
-    >>> Tanh().apply({}, np.array([[0.0]]))[0]
-    array([[0.]])
+    `dy/dx = 1 - y^2`.  Where |y| is close to 1, it is computed as `4 q / (1 + q)^2` with `q = exp(-2 |x|)`, which
+    loses no digits.
+
+    Example:
+        >>> Tanh().apply({}, np.array([[0.0]]))[0]
+        array([[0.]])
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
@@ -323,7 +394,7 @@ class Tanh(Curve):
 
 
 FAR = 1000.0
-"""Beyond it exp(-|x|) is 0 in every dtype; where infinity would be multiplied by that, this stands in its place."""
+"""exp(-|x|) is 0 beyond this value in every dtype; it replaces infinities in products with 0."""
 
 
 def logistic(x: Array) -> Array:
@@ -332,7 +403,10 @@ def logistic(x: Array) -> Array:
 
 
 def _logistic(x: Array) -> tuple[Array, Array]:
-    """Return 1 / (1 + q) and q = exp(-x); where q is large, perhaps infinite, the first is exp(x), which is tiny."""
+    """Return 1 / (1 + q) and q = exp(-x).
+
+    For large or infinite q the first is computed as exp(x), which is tiny but not 0.
+    """
     q = np.negative(x)
     with np.errstate(over="ignore"):
         np.exp(q, out=q)
@@ -345,10 +419,13 @@ def _logistic(x: Array) -> tuple[Array, Array]:
 
 
 class Sigmoid(Curve):
-    """y = 1 / (1 + q) with q = exp(-x); dy/dx = y (1 - y) = q y^2.
+    """Sigmoid (logistic function): `y = 1 / (1 + exp(-x))`.
 
-    >>> Sigmoid().apply({}, np.array([[0.0]]))[0]
-    array([[0.5]])
+    `dy/dx = y (1 - y)`, computed as `exp(-x) y^2`, which loses no digits.
+
+    Example:
+        >>> Sigmoid().apply({}, np.array([[0.0]]))[0]
+        array([[0.5]])
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
@@ -364,10 +441,13 @@ class Sigmoid(Curve):
 
 
 class Softsign(Curve):
-    """y = x / (1 + |x|); dy/dx = 1 / (1 + |x|)^2.
+    """Softsign: `y = x / (1 + |x|)`.
 
-    >>> Softsign().apply({}, np.array([[-3.0, 1.0]]))[0]
-    array([[-0.75,  0.5 ]])
+    `dy/dx = 1 / (1 + |x|)^2`.
+
+    Example:
+        >>> Softsign().apply({}, np.array([[-3.0, 1.0]]))[0]
+        array([[-0.75,  0.5 ]])
 
     Source: Bergstra et al. 2009; Glorot and Bengio 2010.
     """
@@ -379,10 +459,13 @@ class Softsign(Curve):
 
 
 class Exponential(Curve):
-    """y = exp x; dy/dx = y.  Beyond the dtype's range y is infinite, and training that gets there has diverged.
+    """Exponential function: `y = exp x`.
 
-    >>> Exponential().apply({}, np.array([[0.0]]))[0]
-    array([[1.]])
+    `dy/dx = y`.  Beyond the dtype's range y is infinite; training that reaches it has diverged.
+
+    Example:
+        >>> Exponential().apply({}, np.array([[0.0]]))[0]
+        array([[1.]])
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
@@ -392,15 +475,30 @@ class Exponential(Curve):
 
 
 class ELU(Curve):
-    """y = x above 0, alpha (exp(x) - 1) from there down; the derivative at 0 is that from below.
+    """Exponential linear unit (ELU): `y = x` for x > 0, and `y = alpha (exp(x) - 1)` otherwise.
 
-    >>> ELU(alpha=2.0).apply({}, np.array([[-1e9, 3.0]]))[0]
-    array([[-2.,  3.]])
+    The derivative at 0 is alpha, the one from below.  The shape is unchanged.
+
+    Args:
+        alpha: The output tends to -alpha for x to minus infinity.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: `alpha` is not a finite number (`config-value`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import ELU
+        >>> ELU(alpha=2.0)(np.array([[-1e9, 3.0]]))
+        array([[-2.,  3.]])
 
     Source: Clevert et al. 2016.
     """
 
-    alpha: float = number(1.0, why="less it is the output far below 0")
+    alpha: float = number(1.0, why="outputs tend to -alpha far below 0")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -411,15 +509,21 @@ class ELU(Curve):
 
 
 class Celu(Curve):
-    """y = x above 0, alpha (exp(x / alpha) - 1) from there down: an ELU whose derivative does not jump.
+    """Continuously differentiable ELU (CELU): `y = x` for x > 0, and `y = alpha (exp(x / alpha) - 1)` otherwise.
 
-    >>> Celu(alpha=2.0).apply({}, np.array([[-1e9, 3.0]]))[0]
-    array([[-2.,  3.]])
+    Unlike that of `elu`, its derivative is continuous at 0 for every alpha.
+
+    Args:
+        alpha: The output tends to -alpha for x to minus infinity; above 0.
+
+    Example:
+        >>> Celu(alpha=2.0).apply({}, np.array([[-1e9, 3.0]]))[0]
+        array([[-2.,  3.]])
 
     Source: Barron 2017.
     """
 
-    alpha: float = number(1.0, above=0.0, why="less it is the output far below 0")
+    alpha: float = number(1.0, above=0.0, why="outputs tend to -alpha far below 0")
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         low = np.minimum(x, 0) / x.dtype.type(self.alpha)
@@ -428,10 +532,13 @@ class Celu(Curve):
 
 
 class Selu(Curve):
-    """y = 1.0507 ELU(x) with alpha = 1.67326, at which mean 0 and variance 1 are kept from layer to layer.
+    """Scaled exponential linear unit (SELU): `y = 1.0507 ELU(x)` with `alpha = 1.67326`.
 
-    >>> Selu().apply({}, np.array([[-1e9, 1.0]]))[0].round(4)
-    array([[-1.7581,  1.0507]])
+    These constants preserve mean 0 and variance 1 from layer to layer.
+
+    Example:
+        >>> Selu().apply({}, np.array([[-1e9, 1.0]]))[0].round(4)
+        array([[-1.7581,  1.0507]])
 
     Source: Klambauer et al. 2017, section "Self-normalizing".
     """
@@ -449,10 +556,13 @@ def softplus(x: Array) -> Array:
 
 
 class Softplus(Curve):
-    """y = log(1 + exp x); dy/dx = 1 / (1 + exp(-x)).
+    """Softplus: `y = log(1 + exp x)`.
 
-    >>> Softplus().apply({}, np.array([[0.0]]))[0].round(4)
-    array([[0.6931]])
+    `dy/dx = 1 / (1 + exp(-x))`.
+
+    Example:
+        >>> Softplus().apply({}, np.array([[0.0]]))[0].round(4)
+        array([[0.6931]])
 
     Source: Dugas et al. 2001.
     """
@@ -462,10 +572,13 @@ class Softplus(Curve):
 
 
 class LogSigmoid(Curve):
-    """y = log(1 / (1 + exp(-x))) = -log(1 + exp(-x)); dy/dx = 1 / (1 + exp x).
+    """Logarithm of the sigmoid: `y = -log(1 + exp(-x))`.
 
-    >>> LogSigmoid().apply({}, np.array([[0.0, -1e4]]))[0].round(4)
-    array([[-6.931e-01, -1.000e+04]])
+    `dy/dx = 1 / (1 + exp x)`.
+
+    Example:
+        >>> LogSigmoid().apply({}, np.array([[0.0, -1e4]]))[0].round(4)
+        array([[-6.931e-01, -1.000e+04]])
     """
 
     def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
@@ -473,10 +586,13 @@ class LogSigmoid(Curve):
 
 
 class Silu(Curve):
-    """y = x s with s = 1 / (1 + exp(-x)); dy/dx = s (1 + x (1 - s)).  Also called swish.
+    """Sigmoid linear unit (SiLU), also called swish: `y = x sigmoid(x)`.
 
-    >>> Silu().apply({}, np.array([[0.0, 100.0]]))[0]
-    array([[  0., 100.]])
+    `dy/dx = s (1 + x (1 - s))` with `s = sigmoid(x) = 1 / (1 + exp(-x))`.
+
+    Example:
+        >>> Silu().apply({}, np.array([[0.0, 100.0]]))[0]
+        array([[  0., 100.]])
 
     Source: Elfwing et al. 2018; Ramachandran et al. 2017.
     """
@@ -495,10 +611,13 @@ class Silu(Curve):
 
 
 class Mish(Curve):
-    """y = x t with t = tanh(log(1 + exp x)); dy/dx = t + x (1 - t^2) / (1 + exp(-x)).
+    """Mish: `y = x tanh(softplus(x))` with `softplus(x) = log(1 + exp x)`.
 
-    >>> Mish().apply({}, np.array([[0.0, 100.0]]))[0]
-    array([[  0., 100.]])
+    `dy/dx = t + x (1 - t^2) / (1 + exp(-x))` with `t = tanh(softplus(x))`.
+
+    Example:
+        >>> Mish().apply({}, np.array([[0.0, 100.0]]))[0]
+        array([[  0., 100.]])
 
     Source: Misra 2020.
     """
@@ -526,7 +645,7 @@ LARGE = (
     (1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2,
      2.33520497626869185e-3),
 )  # fmt: skip
-"""Numerators and denominators, from the highest power down, for |x| to 0.46875, to 4, and beyond."""
+"""Numerators and denominators, highest power first, for |x| up to 0.46875, up to 4, and above."""
 
 
 def _ratio(x: Array, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -> Array:
@@ -542,8 +661,8 @@ def _ratio(x: Array, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -
 
 
 def bell(x: Array) -> Array:
-    """Return exp(-x^2 / 2): x^2 is not rounded as a whole, for exp would multiply what is lost by its size."""
-    size = np.minimum(np.abs(x), 40)  # beyond 40 it is 0 in float64
+    """Return exp(-x^2 / 2) accurately: x^2 is split in two, because exp would amplify its rounding error."""
+    size = np.minimum(np.abs(x), 40)  # beyond 40 the result is 0 in float64
     coarse = np.trunc(size * 16)
     coarse *= 0.0625  # its square is exact
     left = coarse - size
@@ -557,16 +676,22 @@ def bell(x: Array) -> Array:
 
 
 def erfc(x: Array, far: Array) -> Array:
-    """Return 1 - erf(x) = 2 / sqrt(pi) times the integral of exp(-t^2) from x on, to the last digits of the dtype.
+    """Return the complementary error function, 1 - erf(x), accurate to the last digits of the dtype.
 
-    far: exp(-x^2), by `bell`.  The complement, because it alone is precise far to the right, where erf is 1.
+    `erfc(x) = 2 / sqrt(pi)` times the integral of `exp(-t^2)` from x to infinity.  Unlike erf, it remains accurate
+    for large x, where erf is 1.
 
-    >>> x = np.array([0.0, 5.0]); erfc(x, np.exp(-x * x)).round(14)
-    array([1.00e+00, 1.54e-12])
+    Args:
+        x: Arguments.
+        far: `exp(-x^2)`, computed by `bell`.
+
+    Example:
+        >>> x = np.array([0.0, 5.0]); erfc(x, np.exp(-x * x)).round(14)
+        array([1.00e+00, 1.54e-12])
 
     Source: Cody 1969, "Rational Chebyshev approximations for the error function".
     """
-    size = np.minimum(np.abs(x), 28)  # beyond 28 it is 0 or 2 in float64
+    size = np.minimum(np.abs(x), 28)  # beyond 28 the result is 0 or 2 in float64
     square = size * size
     right = np.where(size <= 0.46875, 1 - size * _ratio(square, SMALL), far * _ratio(size, MIDDLE))
     if (outer := size > 4).any():
@@ -576,10 +701,14 @@ def erfc(x: Array, far: Array) -> Array:
 
 
 class Gelu(Curve):
-    """y = x P(x) with P the normal distribution's, erfc(-x / sqrt 2) / 2; dy/dx = P + x exp(-x^2 / 2) / sqrt(2 pi).
+    """Gaussian error linear unit (GELU): `y = x P(x)`, P being the standard normal distribution function.
 
-    >>> Gelu().apply({}, np.array([[0.0, 1.0]]))[0].round(4)
-    array([[0.    , 0.8413]])
+    `dy/dx = P(x) + x exp(-x^2 / 2) / sqrt(2 pi)`.  It is exact, not the tanh approximation: `P(x) = erfc(-x / sqrt 2)
+    / 2`.
+
+    Example:
+        >>> Gelu().apply({}, np.array([[0.0, 1.0]]))[0].round(4)
+        array([[0.    , 0.8413]])
 
     Source: Hendrycks and Gimpel 2016, exact.
     """
@@ -591,26 +720,31 @@ class Gelu(Curve):
 
 
 def softmax(x: Array) -> Array:
-    """Return exp(x) / sum exp(x) of each row, shifted by the row's maximum.  x: (B, O)."""
+    """Return exp(x) / sum exp(x) of each row of x (B, O), computed without overflow."""
     y = np.exp(x - x.max(axis=1, keepdims=True))
     y /= y.sum(axis=1, keepdims=True)
     return y
 
 
 class Softmax(Layer):
-    """Softmax, which makes probabilities of a row: y_k = exp(x_k) / sum_j exp(x_j); dy_k/dx_j = y_k (1[j = k] - y_j).
+    """Softmax: `y_k = exp(x_k) / sum_j exp(x_j)`, which turns the values of a row into probabilities.
 
-    At the end of a network it is computed together with a cross-entropy, as the activation "softmax" is, which is
-    exact where the two apart would overflow.
-
-    The same number may be taken off all derivatives of a row, since the outputs sum to 1.  It is the one of the
-    largest output, which then adds nothing to the sum: near 0 and 1 all keep their digits.
+    As the last layer it is computed together with a cross-entropy loss, on logits, which stays exact where the two in
+    sequence would overflow.  The shape is unchanged.
 
     Args:
-        axis: Which axis of a value sums to 1; 1 is the first of a row, -1 the last.
+        axis: Axis of a row along which outputs sum to 1: 1 is the first, -1 the last.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> Softmax().apply({}, np.array([[0.0, 0.0]]))[0]
-    array([[0.5, 0.5]])
+    Raises:
+        ConfigError: `axis` is 0 or not an integer (`config-value`), or rows do not have it (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Softmax
+        >>> Softmax()(np.array([[0.0, 0.0]]))
+        array([[0.5, 0.5]])
 
     Source: Bridle 1990.
     """
@@ -623,6 +757,11 @@ class Softmax(Layer):
         return inputs[0]
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        """Apply the layer to values whose last axis sums to 1; `dy_k/dx_j = y_k (1[j = k] - y_j)`.
+
+        The outputs sum to 1, so subtracting one number from all derivatives of a row does not change the result.
+        That of the largest output is subtracted: its term in the sum is then 0, and no digits are lost near 0 and 1.
+        """
         if x.ndim > 2:
             return self.along(x)
         y = softmax(x)
@@ -635,7 +774,7 @@ class Softmax(Layer):
         return y, pull
 
     def along(self, x: Array) -> tuple[Array, Pull]:
-        """Do what `apply` does with values of more axes."""
+        """Apply the layer along an axis of values with several axes."""
         at = place(self, self.axis, x.shape[1:]) + 1
         y, back = by_rows(self, {}, last(x, at))
 
@@ -651,9 +790,9 @@ def last(x: Array, at: int) -> Array:
 
 
 def log_softmax(x: Array) -> Array:
-    """Return x - log sum exp(x) of each row.  x: (B, O).
+    """Return x - log sum exp(x) of each row of x (B, O).
 
-    Once the row's maximum is taken off, the sum is 1 + the others, and these keep their digits.
+    With the row's maximum subtracted, the sum is 1 plus the other terms, which keep their digits in log1p.
     """
     top = row_starts(*x.shape) + x.argmax(axis=1)
     y = x - x.reshape(-1)[top][:, None]
@@ -664,15 +803,18 @@ def log_softmax(x: Array) -> Array:
 
 
 class LogSoftmax(Layer):
-    """y_k = x_k - log sum_j exp(x_j) in each row; dy_k/dx_j = 1[j = k] - exp(y_j).
+    """Logarithm of softmax: `y_k = x_k - log sum_j exp(x_j)` in each row.
 
-    1 - exp(y) is computed from y: where that is nearly 1, both are tiny, and keep their digits.
-
-    >>> LogSoftmax().apply({}, np.array([[0.0, 0.0]]))[0].round(4)
-    array([[-0.6931, -0.6931]])
+    Example:
+        >>> LogSoftmax().apply({}, np.array([[0.0, 0.0]]))[0].round(4)
+        array([[-0.6931, -0.6931]])
     """
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        """Apply the layer; `dy_k/dx_j = 1[j = k] - exp(y_j)`.
+
+        `1 - exp(y)` is computed from y, so it keeps its digits where exp(y) is close to 1.
+        """
         if x.ndim > 2:
             return by_rows(self, p, x)
         y = log_softmax(x)
@@ -711,12 +853,18 @@ ACTIVATIONS: dict[str, Layer | None] = {
     "swish": Silu(),
     "tanh": Tanh(),
 }
-"""What users type, and the layer it means; "linear" means none."""
+"""The layer of each activation name; "linear" has none."""
 
 
 def activation(given: object) -> str:
-    """Return the registered name, which is compared without case and underscores, or the name of a function of
-    `firesteel.activations`; None means "linear".
+    """Return the registered name of an activation.
+
+    Args:
+        given: A name, compared without case and underscores; a function of `firesteel.activations`; or None for
+            "linear".
+
+    Raises:
+        ConfigError: No activation has this name (`config-unknown`).
     """
     name = "linear" if given is None else getattr(given, "stands_for", given)
     if not isinstance(name, str):
@@ -728,10 +876,26 @@ def activation(given: object) -> str:
 
 
 class Activation(Layer):
-    """An activation on its own, by a name of ACTIVATIONS.
+    """Activation layer: applies an activation function to its inputs.
 
-    >>> Activation("tanh").parts()
-    (Tanh(),)
+    The shape is unchanged.
+
+    Args:
+        activation: Name of an activation, such as `"relu"`, or a function of `firesteel.activations`; None for
+            "linear".
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: No activation has this name (`config-unknown`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Activation
+        >>> Activation("relu")(np.array([[-1.0, 2.0]]))
+        array([[0., 2.]])
     """
 
     activation: str | None = choice(MISSING, activation)

@@ -1,7 +1,7 @@
-"""The fully connected layer: sums of all inputs, and an activation behind them.
+"""The fully connected layer: an affine map, followed by an activation.
 
-A sparse row's product depends on that row alone, whatever lies beside it: rows of one padded length are multiplied
-together, each as a product of its own.
+Products with sparse rows are computed row by row in groups of equal padded length, so each row's result depends on
+that row alone.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,14 @@ __all__ = ["Dense", "Linear", "product", "runs", "span", "whole"]
 
 
 class Linear(Layer):
-    """y = x w + b, as a `Dense` has checked it.    x: (B, I), sparse or not   w: (I, O)   b: (O,)   y: (B, O)
+    """Affine map without checks: `y = x w + b`.  A `Dense` layer is compiled to a `Linear` and an activation.
 
-    Rows of more axes are multiplied along the last one.    x: (B, ..., I)   y: (B, ..., O)
+    Shapes: x (B, I), dense or sparse; w (I, O); b (O,); y (B, O).  Rows with more axes are multiplied along the last
+    one: x (B, ..., I), y (B, ..., O).
 
-    >>> Linear(1).apply({"w": np.array([[2.0]]), "b": np.array([1.0])}, np.array([[3.0]]))[0]
-    array([[7.]])
+    Example:
+        >>> Linear(1).apply({"w": np.array([[2.0]]), "b": np.array([1.0])}, np.array([[3.0]]))[0]
+        array([[7.]])
     """
 
     units: int
@@ -82,15 +84,36 @@ class Linear(Layer):
 
 
 class Dense(Layer):
-    """A fully connected layer: activation(x w + b), along the last axis of its inputs.
+    """Fully connected layer: `y = activation(x w + b)`.
 
-    units: number of outputs.  activation: a name of ACTIVATIONS, such as "relu" (None means "linear").
-    kernel_regularizer, bias_regularizer: penalty on w and b, such as "l2" or L1L2(l2=1e-4); None for none.
-    kernel_constraint, bias_constraint: what w and b must satisfy, such as "non_neg" or MaxNorm(3); None for nothing.
-    Raises ConfigError for anything else.
+    The product runs along the last axis of the inputs.  Input shape (B, ..., I), output shape (B, ..., units); the
+    kernel w has shape (I, units) and the bias b has shape (units,).  A first layer also accepts sparse rows.
 
-    >>> Dense(64, activation="relu", input_dim=784).parts()
-    (Linear(units=64), Relu())
+    Args:
+        units: Number of outputs, at least 1.
+        activation: Name of an activation, such as `"relu"`, or a function of `firesteel.activations`; None applies no
+            activation.
+        use_bias: Whether to add the bias b.
+        kernel_initializer: Initializer of w, such as `"he_normal"`.
+        bias_initializer: Initializer of b.
+        kernel_regularizer: Penalty on w, such as `"l2"` or `L1L2(l2=1e-4)`; None for no penalty.
+        bias_regularizer: Penalty on b; None for no penalty.
+        kernel_constraint: Constraint on w after each update, such as `"non_neg"` or `MaxNorm(3)`; None for no
+            constraint.
+        bias_constraint: Constraint on b after each update; None for no constraint.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
+
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`) or an unknown name (`config-unknown`).
+
+    Example:
+        >>> from firesteel.layers import Dense, Input
+        >>> hidden = Dense(64, activation="relu", kernel_regularizer="l2")
+        >>> hidden(Input((784,))).shape
+        (None, 64)
     """
 
     units: int = integer(low=1, why="it is the number of outputs")
@@ -112,15 +135,18 @@ class Dense(Layer):
 
 
 PRODUCTS = 1 << 18
-"""Values of w that are gathered at a time, so that they stay in the cache."""
+"""Number of weights gathered at a time, chosen so that they fit in the cache."""
 
 
 def product(x: CSR, w: Array) -> Array:
-    """Return x w, (n, O), for w (I, O); each row by itself, over as many terms as its own length rounds up to.
+    """Return x w of shape (n, O) for sparse x (n, I) and w (I, O).
 
-    >>> product(CSR.of(np.array([[0.0, 2.0], [0.0, 0.0]])), np.array([[1.0], [3.0]]))
-    array([[6.],
-           [0.]])
+    Each row is a product of its own, over as many terms as the row's padded length.
+
+    Example:
+        >>> product(CSR.of(np.array([[0.0, 2.0], [0.0, 0.0]])), np.array([[1.0], [3.0]]))
+        array([[6.],
+               [0.]])
     """
     counts = x.indptr[1:] - x.indptr[:-1]
     sizes = _rounded(counts)
@@ -142,7 +168,7 @@ def product(x: CSR, w: Array) -> Array:
 
 
 def _rounded(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return each count rounded up to 0, 1, 2, 4, a multiple of 8, or above 64 to one of four steps an octave."""
+    """Return padded lengths: each count rounded up to 0, 1, 2, 4, a multiple of 8, or (above 64) a quarter octave."""
     return SHORT.take(counts) if counts.max(initial=0) < len(SHORT) else _steps(counts)
 
 
@@ -152,23 +178,23 @@ def _steps(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 SHORT = _steps(np.arange(1 << 10))
-"""What the counts of most rows are rounded to."""
+"""Padded lengths of short rows, looked up by their count."""
 
-# Dense layers in a row
+# Consecutive dense layers
 
 
 def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list[int]]]:
-    """Return the linear parts of a chain that follow one another, each with the rectifier behind it if there is one.
+    """Return the runs of consecutive `Linear` parts in a chain, each part with the ReLU that may follow it.
 
-    A layer of one input is in none of them, and one of one unit is the last: NumPy has other products for those.
+    A layer with one input is excluded, and a layer with one unit ends its run: NumPy computes their products
+    differently.
 
     Args:
-        parts: The first parts of a network.
-        shapes: Those of the values that they read and make, in order.
+        parts: The leading parts of a network.
+        shapes: The shapes of the values between these parts, in order, beginning with the inputs.
 
     Returns:
-        By the number of the first part of each run: of each layer the inputs, the units, whether there is a bias and
-        whether a rectifier.
+        For each run, under the index of its first part: `[inputs, units, use_bias, has_relu]` of each layer.
     """
     found: dict[int, list[list[int]]] = {}
     first = None
@@ -184,17 +210,17 @@ def runs(parts: Sequence[Layer], shapes: Sequence[Shape]) -> dict[int, list[list
 
 
 def in_line(plan: Sequence[Any]) -> bool:
-    """Return whether each part of a network reads what the one before makes, and has parameters of its own."""
+    """Return whether each part reads the output of the part before it and owns its parameters."""
     line = [(n, (n,), range(n + 1, n + 2)) for n in range(len(plan))]
     return line == [(part.owner, part.reads, part.makes) for part in plan]
 
 
 def whole(parts: Sequence[Layer], shapes: Sequence[Shape]) -> int | None:
-    """Return where the only run of these parts begins, if but one scaling is in front of it and nothing behind."""
+    """Return the index of the only run if it spans all parts but one scaling before it; else None."""
     first, found = int(isinstance(parts[0], Rescaling | Standardize)), runs(parts, shapes)
     return first if list(found) == [first] and first + span(found[first]) == len(parts) else None
 
 
 def span(layers: Any) -> int:
-    """Return how many parts the layers of a run are."""
+    """Return the number of parts in a run: one for each layer and one for each ReLU."""
     return sum(1 + int(bent) for *_, bent in layers)

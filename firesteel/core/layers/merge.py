@@ -1,4 +1,4 @@
-"""Layers that make one value of several, and the logarithm by which averages of probabilities end."""
+"""Merging layers, which combine several values into one, and the logarithm used to average probabilities."""
 
 import functools
 import math
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class _Merge(Layer):
-    """Base of the layers that take several values, each of any shape."""
+    """Base of merging layers: they take several values, each of any shape."""
 
     fewest, most = 2, math.inf
 
@@ -38,41 +38,40 @@ class _Merge(Layer):
             more = "" if self.most == self.fewest else " or more"
             shapes = " and ".join(map(str, inputs))
             raise ConfigError(
-                f"{self!r} merges {self.fewest}{more} values, and is given {len(inputs)}, of shape {shapes}: in the "
-                f"functional API call it on a list, {self!r}([a, b])",
+                f"{self!r} merges {self.fewest}{more} values and was called on {len(inputs)}, of shape {shapes}: in "
+                f"the functional API call it on a list, {self!r}([a, b])",
                 code="config-shape",
             )
         return self.merged_shape(*inputs)
 
     def merged_shape(self, *inputs: Shape) -> Shape:
-        """Return `output_shape` of as many inputs as there may be."""
+        """Return the shape of the merged value, given an allowed number of inputs."""
         raise NotImplementedError
 
     def unlike(self, inputs: Sequence[Shape], need: str) -> ConfigError:
-        """Return the error for shapes that do not go together."""
+        """Return the error for shapes that cannot be merged."""
         shapes = " and ".join(map(str, inputs))
         return ConfigError(f"{self!r} cannot merge values of shapes {shapes}: {need}", code="config-shape")
 
 
 class _Elementwise(_Merge):
-    """Base of the layers that merge values number by number, in order.
+    """Base of elementwise merging layers.
 
-    Shapes are equal, or are made so as NumPy does it: an axis of 1 is repeated, and axes that are missing in front
-    count as 1.
+    Shapes are equal or broadcast as in NumPy: an axis of length 1 is repeated, and missing leading axes count as 1.
     """
 
     def merged_shape(self, *inputs: Shape) -> Shape:
         try:
             return np.broadcast_shapes(*inputs)
         except ValueError:
-            raise self.unlike(inputs, "counted from the last, axes must be equal, or 1") from None
+            raise self.unlike(inputs, "aligned at the last axis, lengths must be equal or 1") from None
 
     def merge(self, x: Sequence[Array]) -> Array:
-        """Return y, given inputs of equally many axes."""
+        """Return y, given inputs with the same number of axes."""
         raise NotImplementedError
 
     def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
-        """Yield the derivative by each input, every one an array of its own of the shape of y."""
+        """Yield the derivative by each input, each as a separate array of y's shape."""
         raise NotImplementedError
 
     def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -88,21 +87,32 @@ class _Elementwise(_Merge):
 
 
 def _summed(d: Array, repeated: Shape, shape: Shape) -> Array:
-    """Return the sum of d over the axes of 1 that were repeated, one axis after another, in this shape."""
+    """Return the sum of d over the repeated axes, one axis after another, in the input's own shape."""
     for at in [at for at, side in enumerate(repeated) if side != d.shape[at]]:
         d = np.add.reduce(d, axis=at, keepdims=True)
     return d.reshape(shape)
 
 
 class Add(_Elementwise):
-    """Add values number by number: y = x_1 + x_2 + ..., in this order.
+    """Add values elementwise: `y = x_1 + x_2 + ...`.
 
-    Values of one shape, or of shapes that differ where one is 1, which is repeated: (T, F) and (1, F).
+    Terms are added in the order of the inputs.  Shapes are equal or broadcast: an axis of length 1 is repeated, so
+    (T, F) and (1, F) can be added.
 
-    >>> Add().apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
-    array([[4., 8.]])
+    Args:
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    Source: He et al. 2016, "Deep residual learning for image recognition", for what it is used for.
+    Raises:
+        ConfigError: The layer was called on a single value, or shapes do not broadcast (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Add
+        >>> Add()([np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])])
+        array([[4., 8.]])
+
+    Source: He et al. 2016, "Deep residual learning for image recognition", uses it for residual connections.
     """
 
     def merge(self, x: Sequence[Array]) -> Array:
@@ -115,12 +125,22 @@ class Add(_Elementwise):
 
 
 class Subtract(_Elementwise):
-    """Subtract the second of two values from the first, number by number: y = x_1 - x_2.
+    """Subtract the second of two values from the first, elementwise: `y = x_1 - x_2`.
 
-    Values of one shape, or of shapes that differ where one is 1, which is repeated.
+    Shapes are equal or broadcast: an axis of length 1 is repeated.
 
-    >>> Subtract().apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
-    array([[-2., -4.]])
+    Args:
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: The layer was not called on two values, or shapes do not broadcast (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Subtract
+        >>> Subtract()([np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])])
+        array([[-2., -4.]])
     """
 
     most = 2
@@ -134,38 +154,57 @@ class Subtract(_Elementwise):
 
 
 class Multiply(_Elementwise):
-    """Multiply values number by number: y = x_1 x_2 ..., in this order.
+    """Multiply values elementwise: `y = x_1 x_2 ...`.
 
-    Values of one shape, or of shapes that differ where one is 1, which is repeated.  The derivative by one is d_y
-    times all others, so it is right where one of them is 0, too.
+    Factors are multiplied in the order of the inputs.  Shapes are equal or broadcast: an axis of length 1 is
+    repeated.
 
-    >>> Multiply().apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
-    array([[ 3., 12.]])
+    Args:
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: The layer was called on a single value, or shapes do not broadcast (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Multiply
+        >>> Multiply()([np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])])
+        array([[ 3., 12.]])
     """
 
     def merge(self, x: Sequence[Array]) -> Array:
         return functools.reduce(np.multiply, x)
 
     def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+        """Yield d_y times the product of all other inputs, which is correct also where an input is 0."""
         for at in range(len(x)):
             yield functools.reduce(np.multiply, (*x[:at], *x[at + 1 :]), d_y)
 
 
 class Average(_Elementwise):
-    """Average values number by number: y = 1/M sum_m x_m, added up in their order.
+    """Average values elementwise: `y = (x_1 + ... + x_M) / M`.
 
-    Values of one shape, or of shapes that differ where one is 1, which is repeated.
+    Terms are added in the order of the inputs.  Shapes are equal or broadcast: an axis of length 1 is repeated.
 
     Args:
-        centres: What each input is less by, one number for each of its values and then those of the next input, for
-            who takes an average apart; the mean is less by their mean.
+        centres: Numbers already subtracted from the inputs by the model, which sets this argument itself: one for
+            each value of the first input, then of the second, and so on.  Their mean is subtracted from the output.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> Average().apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
-    array([[2., 4.]])
+    Raises:
+        ConfigError: Shapes do not broadcast (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Average
+        >>> Average()([np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])])
+        array([[2., 4.]])
     """
 
     fewest = 1
-    centres: tuple[float, ...] | None = later(numbers(None, why="inputs are less by them"))
+    centres: tuple[float, ...] | None = later(numbers(None, why="they are already subtracted from the inputs"))
 
     def merged_shape(self, *inputs: Shape) -> Shape:
         if self.centres is not None and len(self.centres) != len(inputs) * math.prod(inputs[0]):
@@ -181,7 +220,7 @@ class Average(_Elementwise):
 
 
 class _Extreme(_Elementwise):
-    """Base of the layers that take one of the values at each place."""
+    """Base of layers that select one of the values at each position."""
 
     def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         left = np.ones(y.shape, bool)
@@ -192,13 +231,23 @@ class _Extreme(_Elementwise):
 
 
 class Maximum(_Extreme):
-    """Take the largest of the values at each place: y = max(x_1, x_2, ...).
+    """Elementwise maximum of values: `y = max(x_1, x_2, ...)`.
 
-    Values of one shape, or of shapes that differ where one is 1, which is repeated.  The derivative belongs to the
-    largest, to the first of several.
+    Shapes are equal or broadcast: an axis of length 1 is repeated.  The derivative goes to the largest value, or to
+    the first of several equal ones.
 
-    >>> Maximum().apply({}, np.array([[1.0, 9.0]]), np.array([[3.0, 6.0]]))[0]
-    array([[3., 9.]])
+    Args:
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: The layer was called on a single value, or shapes do not broadcast (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Maximum
+        >>> Maximum()([np.array([[1.0, 9.0]]), np.array([[3.0, 6.0]])])
+        array([[3., 9.]])
     """
 
     def merge(self, x: Sequence[Array]) -> Array:
@@ -206,13 +255,23 @@ class Maximum(_Extreme):
 
 
 class Minimum(_Extreme):
-    """Take the smallest of the values at each place: y = min(x_1, x_2, ...).
+    """Elementwise minimum of values: `y = min(x_1, x_2, ...)`.
 
-    Values of one shape, or of shapes that differ where one is 1, which is repeated.  The derivative belongs to the
-    smallest, to the first of several.
+    Shapes are equal or broadcast: an axis of length 1 is repeated.  The derivative goes to the smallest value, or to
+    the first of several equal ones.
 
-    >>> Minimum().apply({}, np.array([[1.0, 9.0]]), np.array([[3.0, 6.0]]))[0]
-    array([[1., 6.]])
+    Args:
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: The layer was called on a single value, or shapes do not broadcast (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Minimum
+        >>> Minimum()([np.array([[1.0, 9.0]]), np.array([[3.0, 6.0]])])
+        array([[1., 6.]])
     """
 
     def merge(self, x: Sequence[Array]) -> Array:
@@ -220,13 +279,22 @@ class Minimum(_Extreme):
 
 
 class Concatenate(_Merge):
-    """Join values along an axis: y = [x_1, x_2, ...].
+    """Concatenate values along an axis: `y = [x_1, x_2, ...]`.
 
     Args:
-        axis: Which axis, 1 the first of a row and -1 the last; axis 0 is the batch.  All others are equal.
+        axis: Axis to join: 1 is the first of a row, -1 the last.  All other axes must be equal.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> Concatenate().apply({}, np.array([[1.0]]), np.array([[3.0, 6.0]]))[0]
-    array([[1., 3., 6.]])
+    Raises:
+        ConfigError: `axis` is 0 (the batch) or not an integer (`config-value`), or shapes differ in another axis
+            (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Concatenate
+        >>> Concatenate()([np.array([[1.0]]), np.array([[3.0, 6.0]])])
+        array([[1., 3., 6.]])
     """
 
     axis: int = axis(-1)
@@ -235,7 +303,7 @@ class Concatenate(_Merge):
         at = place(self, self.axis, inputs[0])
         rest = {(*shape[:at], *shape[at + 1 :]) if len(shape) > at else None for shape in inputs}
         if len(rest) > 1 or len({len(shape) for shape in inputs}) > 1:
-            raise self.unlike(inputs, f"all axes but axis {at + 1}, by which they are joined, must be equal")
+            raise self.unlike(inputs, f"all axes except axis {at + 1}, along which they are joined, must be equal")
         return (*inputs[0][:at], sum(shape[at] for shape in inputs), *inputs[0][at + 1 :])
 
     def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -248,18 +316,27 @@ class Concatenate(_Merge):
 
 
 class Dot(_Merge):
-    """Multiply two values along an axis of each and add up: y_pq = sum_k a_pk b_qk in each row.
+    """Dot product of two values along an axis of each: `y_pq = sum_k a_pk b_qk` in each row.
 
-    Here p stands for all axes of the first value but that one, and q for those of the second; two vectors give one
-    number, (1,).  With `normalize` a and b are divided by their lengths along k, of at least 1e-7, so that y is the
-    cosine of the angle between them.
+    p runs over all other axes of the first value, and q over those of the second.  Two vectors give one number, of
+    shape (1,).  With `normalize`, y is the cosine of the angle: a and b are divided by their norms along k, or by
+    1e-7 if that is larger.
 
     Args:
-        axes: Which axis of both values, or (of the first, of the second); 1 is the first of a row, -1 the last.
-        normalize: Whether y is the cosine.
+        axes: Axis of both values, or (axis of the first, axis of the second): 1 is the first of a row, -1 the last.
+        normalize: Whether to return the cosine.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> Dot(axes=1).apply({}, np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]]))[0]
-    array([[15.]])
+    Raises:
+        ConfigError: `axes` is 0 (the batch) or not an integer (`config-value`), the axes differ in length, or the
+            layer was not called on two values (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Dot
+        >>> Dot(axes=1)([np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])])
+        array([[15.]])
     """
 
     most = 2
@@ -267,7 +344,7 @@ class Dot(_Merge):
     normalize: bool = flag(False)
 
     def places(self, *inputs: Shape) -> list[int]:
-        """Return the axis of each row that is multiplied."""
+        """Return the position of each value's axis in its row's shape."""
         both = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         return [place(self, one, shape) for one, shape in zip(both, inputs, strict=True)]
 
@@ -305,15 +382,21 @@ class Dot(_Merge):
 
 
 class Logarithm(Layer):
-    """y = log x of probabilities, or log(x / (1 - x)), their odds: what softmax, or sigmoid, makes of it is x again.
+    """Logarithm of probabilities, `y = log x`, or of their odds, `y = log(x / (1 - x))`.
 
-    Probabilities below 1e-7 count as that.
+    It inverts softmax (or, with `odds`, sigmoid): applying that to y returns the probabilities.  Probabilities below
+    1e-7 count as 1e-7.  The shape is unchanged.
 
     Args:
-        odds: Whether it is of the odds.
+        odds: Whether to take the logarithm of the odds.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> Logarithm().apply({}, np.array([[1.0, 0.5]]))[0].round(3)
-    array([[ 0.   , -0.693]])
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Logarithm
+        >>> Logarithm()(np.array([[1.0, 0.5]])).round(3)
+        array([[ 0.   , -0.693]])
     """
 
     odds: bool = flag(False)

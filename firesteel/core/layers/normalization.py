@@ -1,6 +1,6 @@
-"""Batch and layer normalisation: mean 0 and variance 1 over the rows of a batch, or within each row.
+"""Batch and layer normalization: mean 0 and variance 1 over the rows of a batch, or within each row.
 
-Batch normalisation also keeps running averages, which no gradient moves; `update.py` does.
+Batch normalization also maintains running averages.  No gradient changes them; `update.py` updates them.
 """
 
 from dataclasses import field
@@ -21,11 +21,11 @@ __all__ = ["BatchNormalization", "JointNormalization", "LayerNormalization"]
 
 
 LAST: dict[str, Any] = {**axis(-1).metadata, "later": lambda number: number != -1}
-"""Of a field that is the last axis, as -1 or by its number."""
+"""Field metadata: the field must name the last axis, as -1 or by its number."""
 
 
 class _Norm:
-    """What both have: y = gamma xhat + beta, where these are wanted."""
+    """Base of both normalizations: `y = gamma xhat + beta`, with gamma and beta optional."""
 
     epsilon: float
     center: bool
@@ -36,7 +36,7 @@ class _Norm:
         if place(self, self.axis, inputs[0]) != len(inputs[0]) - 1:  # type: ignore[arg-type]
             raise ConfigError(
                 f"{self!r} normalizes along the last axis, {len(inputs[0])} or -1 of a value of shape {inputs[0]}: "
-                "leave axis out, or put Permute before it",
+                "leave axis out, or move the axis to the end with Permute",
                 code="config-shape",
             )
         return inputs[0]
@@ -53,7 +53,7 @@ class _Norm:
         return y
 
     def pulled(self, p: Views, g: Views, xhat: Array, d_y: Array) -> Array:
-        """Write the derivatives by gamma and beta into g; return the one by xhat."""
+        """Write the gradients of gamma and beta to g; return the derivative with respect to xhat."""
         if self.center:
             g["beta"][:] = _over_rows(d_y)
         if not self.scale:
@@ -63,34 +63,44 @@ class _Norm:
 
 
 def _over_rows(x: Array) -> Array:
-    """Return the sum over rows, (O,), of x, (B, O)."""
+    """Return the sum of x (B, O) over its rows, (O,)."""
     return np.dot(ones(len(x), x.dtype), x)
 
 
 class BatchNormalization(_Norm, Layer):
-    """Brings each input to mean 0 and variance 1 over the batch; then scales it by gamma and shifts it by beta.
+    """Batch normalization: shift and scale each input to mean 0 and variance 1 over the batch.
 
-    In training xhat = (x - m) / sqrt(v + epsilon), with each input's mean m and variance v over the batch, and
-    y = gamma xhat + beta.  In use m and v are running averages: average' = momentum average + (1 - momentum) batch.
-    Rows count alike in the batch, whatever they weigh.  d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + eps),
-    where d is the derivative by xhat and the means are over the batch.
+    `xhat = (x - m) / sqrt(v + epsilon)` and `y = gamma xhat + beta`, with learned gamma and beta.  In training, m and
+    v are each input's mean and biased variance over the batch.  At inference they are running averages, updated after
+    each training step by `average = momentum average + (1 - momentum) batch`.  Sample weights do not affect m and v.
 
-    The pull-back writes m and v into the views of the averages, for `update.py`.  Of values of more axes the last one
-    has the inputs, and all others count as rows.
+    The shape is unchanged.  For inputs with more axes, (B, ..., I), the last axis holds the inputs and all other axes
+    count as rows.
 
-    center: whether there is beta.  scale: whether there is gamma.  epsilon: added to variances.  axis: the last one,
-    -1 or its number; no other is normalized.
+    Args:
+        momentum: Weight of the old average in an update, 0 <= momentum < 1.
+        epsilon: Number added to the variance, above 0.
+        center: Whether to add beta.
+        scale: Whether to multiply by gamma.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        axis: The axis to normalize: the last one, as -1 or by its number.  No other axis is supported.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
-    >>> layer = BatchNormalization()
-    >>> p = {"gamma": np.ones(1), "beta": np.zeros(1), "mean": np.array([1.0]), "variance": np.array([4.0])}
-    >>> layer.apply(p, np.array([[3.0]]))[0].round(3)
-    array([[1.]])
+    Raises:
+        ConfigError: An argument is out of range (`config-value`), or `axis` is not the last axis (`config-shape`).
 
-    Source: Ioffe and Szegedy 2015, algorithms 1 and 2.  As in Keras v is the biased variance in both.
+    Example:
+        >>> from firesteel.layers import BatchNormalization, Input
+        >>> BatchNormalization(momentum=0.9)(Input((8,))).shape
+        (None, 8)
+
+    Source: Ioffe and Szegedy 2015, algorithms 1 and 2; as in Keras, v is the biased variance also at inference.
     """
 
     random = True
-    momentum: float = number(0.99, low=0.0, below=1.0, why="it is the share of the old average that is kept")
+    momentum: float = number(0.99, low=0.0, below=1.0, why="it is the weight of the old average in an update")
     epsilon: float = number(1e-3, above=0.0, why="it keeps the division finite")
     center: bool = flag(True)
     scale: bool = flag(True)
@@ -105,6 +115,11 @@ class BatchNormalization(_Norm, Layer):
         return super().params(*inputs) | {"mean": mean, "variance": variance}
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        """Apply the layer; in training the pullback stores m and v in the views of the averages, for `update.py`.
+
+        With d the derivative with respect to xhat: `d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon)`,
+        where the means are over the batch.
+        """
         if x.ndim > 2:
             return by_rows(self, p, x, rng)
         if rng is None:
@@ -128,11 +143,11 @@ class BatchNormalization(_Norm, Layer):
 
 
 ROWS = 64
-"""Rows that are added one after another in float32; their sums are added in float64.  Changing it changes bits."""
+"""Rows added in sequence in float32; the sums of such groups are added in float64.  Changing it changes bits."""
 
 
 def column_sums(x: Array) -> Array:
-    """Return the sum of each column of x, (n, C), in float64."""
+    """Return the sum of each column of x (n, C), in float64."""
     whole = len(x) // ROWS * ROWS
     parts = np.add.reduce(x[:whole].reshape(-1, ROWS, x.shape[1]), axis=1, initial=0)
     parts = np.vstack([parts, np.add.reduce(x[whole:], axis=0, initial=0)])
@@ -141,14 +156,14 @@ def column_sums(x: Array) -> Array:
 
 
 class BatchMoments(NamedTuple):
-    """The moments of each channel over a batch, float64.
+    """Moments of each channel over a batch.
 
     Args:
-        rows: How many there are.
-        mean: Their mean, (C,).
-        variance: Their variance, (C,).
-        m: The mean in the network's dtype.
-        inverse: 1 / sqrt(variance + epsilon), likewise.
+        rows: Number of values per channel.
+        mean: Means in float64, (C,).
+        variance: Variances in float64, (C,).
+        m: Means in the network's dtype.
+        inverse: `1 / sqrt(variance + epsilon)` in the network's dtype.
     """
 
     rows: float
@@ -159,10 +174,10 @@ class BatchMoments(NamedTuple):
 
 
 class JointNormalization(Layer):
-    """What a `BatchNormalization` does where a batch is cut into pieces: its mean and variance are of all of them.
+    """Batch normalization of a batch that is processed in pieces: mean and variance cover all pieces.
 
-    A piece has n values of each channel.  Its sums are n, those of x, and those of x^2, which are counted from its
-    own mean m: sum (x - m)^2 + m (2 sum x - n m).  All but (x - m)^2 is in float64.
+    Each piece contributes, per channel, its number n of values, the sum of x, and the sum of x^2.  The latter is
+    computed from the piece's own mean m: `sum (x - m)^2 + m (2 sum x - n m)`, in float64 except for `(x - m)^2`.
     """
 
     random = joint = True
@@ -187,7 +202,14 @@ class JointNormalization(Layer):
         return BatchMoments(float(total[0]), mean, variance, mean.astype(dtype), inverse.astype(dtype))
 
     def write(self, g: Views, own: Array, of: BatchMoments, rows: float) -> None:
-        """Write what a piece of so many rows adds to the gradient; own: its sums of d and of d xhat, (2 C,)."""
+        """Write the gradient contribution of one piece.
+
+        Args:
+            g: Views of the gradient.
+            own: The piece's sums of d and of d xhat, (2 C,).
+            of: Moments of the whole batch.
+            rows: Number of values per channel in the piece.
+        """
         by_beta, by_gamma = own.reshape(2, -1)
         if self.layer.center:
             g["beta"][:] = by_beta
@@ -224,20 +246,31 @@ class JointNormalization(Layer):
 
 
 class LayerNormalization(_Norm, Layer):
-    """Brings each row to mean 0 and variance 1 over its inputs; then scales each by gamma and shifts it by beta.
+    """Layer normalization: shift and scale each row to mean 0 and variance 1 over its inputs.
 
-    xhat = (x - m) / sqrt(v + epsilon), where m and v are each row's mean and variance over its inputs, and
-    y = gamma xhat + beta.  d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon), where d is the derivative by
-    xhat and the means are over the row.  Of values of more axes the last one is brought to mean 0 and variance 1.
+    `xhat = (x - m) / sqrt(v + epsilon)` and `y = gamma xhat + beta`, where m and v are the row's mean and variance
+    and gamma and beta are learned.  The shape is unchanged.  For inputs with more axes, (B, ..., I), the last axis is
+    normalized.
 
-    center: whether there is beta.  scale: whether there is gamma.  epsilon: added to variances.  axis: the last one,
-    -1 or its number; no other is normalized.
+    Args:
+        epsilon: Number added to the variance, above 0.
+        center: Whether to add beta.
+        scale: Whether to multiply by gamma.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        axis: The axis to normalize: the last one, as -1 or by its number.  No other axis is supported.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
-    >>> layer = LayerNormalization(center=False, scale=False)
-    >>> layer.apply({}, np.array([[1.0, 3.0]]))[0].round(3)
-    array([[-1.,  1.]])
+    Raises:
+        ConfigError: An argument is out of range (`config-value`), or `axis` is not the last axis (`config-shape`).
 
-    Source: Ba, Kiros and Hinton 2016, equation 4; defaults are Keras's.
+    Example:
+        >>> from firesteel.layers import Input, LayerNormalization
+        >>> LayerNormalization()(Input((8,))).shape
+        (None, 8)
+
+    Source: Ba, Kiros and Hinton 2016, equation 4; defaults as in Keras.
     """
 
     epsilon: float = number(1e-3, above=0.0, why="it keeps the division finite")
@@ -248,6 +281,7 @@ class LayerNormalization(_Norm, Layer):
     axis: int = field(default=-1, kw_only=True, metadata=LAST, repr=False)
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
+        """Apply the layer; `d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon)`, with means over the row."""
         if x.ndim > 2:
             return by_rows(self, p, x)
         xhat = x - x.mean(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Layers that bring inputs near 0 and 1 by given numbers, inside the model."""
+"""Layers that scale the inputs inside the model, by fixed numbers."""
 
 import math
 from collections.abc import Sequence
@@ -18,17 +18,20 @@ __all__ = ["Normalization", "Rescaling", "Standardize"]
 
 
 def ended(d_y: Array, g: Views, wants_x: bool) -> None:
-    """Be the pull-back of a layer on sparse rows, by which nobody wants a derivative."""
+    """Return None: the pullback of a layer on sparse rows, whose derivative nobody needs."""
 
 
 class Standardize(Layer):
-    """y_i = (x_i - mean_i) factor_i, with one mean and factor for each input, or one for all.
+    """Shift and scale by fixed numbers: `y_i = (x_i - mean_i) factor_i`.
 
-    In use y lies between the bounds, if there are some; in training it is free.
-    Of sparse rows only the non-zeros are multiplied: they enter where all means are 0.
+    There is one mean and factor per input, or one for all.
 
-    >>> Standardize((1.0, 0.0), (2.0, 1.0)).apply({}, np.array([[2.0, 2.0]]))[0]
-    array([[2., 2.]])
+    At inference y is clipped to the bounds, if there are any; in training it is not.
+    Sparse rows are only multiplied: they reach this layer only if all means are 0.
+
+    Example:
+        >>> Standardize((1.0, 0.0), (2.0, 1.0)).apply({}, np.array([[2.0, 2.0]]))[0]
+        array([[2., 2.]])
     """
 
     mean: tuple[float, ...] = field(repr=False)
@@ -37,7 +40,7 @@ class Standardize(Layer):
 
     @property
     def random(self) -> bool:  # type: ignore[override]
-        """Whether training differs from use."""
+        """Whether the layer behaves differently in training."""
         return bool(self.bounds)
 
     def moved(self, centre: Sequence[float]) -> "Standardize":
@@ -55,14 +58,14 @@ class Standardize(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(self.mean) not in (1, inputs[0][-1]):
             raise ConfigError(
-                f"a normalization has {len(self.mean)} means, and {inputs[0][-1]} values reach it",
+                f"a Normalization with {len(self.mean)} means reads {inputs[0][-1]} values: they must be as many",
                 code="config-shape",
             )
         return inputs[0]
 
     @cached_property
     def vectors(self) -> dict[str, tuple[Array, Array]]:
-        """Mean and factor as arrays of each dtype."""
+        """Mean and factor as arrays, for each dtype."""
         return {dtype: (np.array(self.mean, dtype), np.array(self.factor, dtype)) for dtype in ("float32", "float64")}
 
     def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Features, Pull]:
@@ -77,10 +80,26 @@ class Standardize(Layer):
 
 
 class Rescaling(Layer):
-    """Multiplies its inputs by `scale` and adds `offset`: pixels 0..255 become 0..1 inside the model.
+    """Rescale the inputs: `y = x scale + offset`.
 
-    >>> Rescaling(0.5, 1.0).apply({}, np.array([[2.0]]))[0]
-    array([[2.]])
+    Use it to map pixels from 0..255 to 0..1 inside the model: `Rescaling(1 / 255)`.  The shape is unchanged.
+
+    Args:
+        scale: Factor of the inputs.
+        offset: Number added to the scaled inputs.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: `scale` or `offset` is not a finite number (`config-value`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Rescaling
+        >>> Rescaling(0.5, offset=1.0)(np.array([[2.0, 4.0]]))
+        array([[2., 3.]])
     """
 
     scale: float = number(why="it multiplies the inputs")
@@ -109,49 +128,76 @@ class Rescaling(Layer):
 
 
 LEAST_DEVIATION = float(np.finfo(np.float32).tiny)
-"""What a Normalization divides by must be more than this."""
+"""Smallest usable standard deviation; smaller ones count as 1."""
 
 
 class Normalization(Layer):
-    """Shifts and scales each input to mean 0 and variance 1: (x - mean) / sqrt(variance); or back again.
+    """Standardize each input to mean 0 and variance 1: `y_i = (x_i - mean_i) / sqrt(variance_i)`.
 
-    mean, variance: one number for each input, or one for all; where none is given, `adapt` or the first `fit` takes
-    them from the rows: as the first layer those of the inputs, and with `invert` as the last those of the targets;
-    of pictures and sequences those of each channel; from sparse rows, mean 0 and the square of each input's largest
-    size.  A variance of 0, of an
-    input that never changed, is taken as 1 (Keras divides by 1e-7 there), and so is one below what float32 can divide
-    by, of 1e-76.
-    invert: x sqrt(variance) + mean.
-    bounds: the smallest and the largest output, in use; in training outputs are free.
-    centre: what each input, or with `invert` output, is less by, in a network that is no chain and counts from there.
-    Raises ConfigError where they are no finite numbers, or of different lengths.
+    If mean and variance are omitted, `adapt` or the first `fit` computes them from the rows: a first layer from the
+    inputs, a last layer with `invert=True` from the targets.  Images and sequences have one mean and variance per
+    channel.  Sparse rows are not shifted: their mean is 0, and their variance is the square of each input's largest
+    absolute value.  A variance of 0 (a constant input) counts as 1, and so does one below 1e-76, which float32 cannot
+    divide by.  (Keras divides by 1e-7 there.)
 
-    >>> Normalization([1.0, 0.0], [4.0, 0.0]).parts()[0].factor
-    (0.5, 1.0)
+    Args:
+        mean: Mean of each input, or one number for all; None to compute it from the data.
+        variance: Variance of each input, or one number for all, at least 0; None to compute it from the data.
+        invert: Whether to apply the inverse, `y = x sqrt(variance) + mean`.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        bounds: Smallest and largest output at inference; outputs in training are not bounded.  None for no bounds.
+        centre: Numbers already subtracted from the inputs (or, with `invert`, the outputs) by the model, which sets
+            this argument itself.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: Numbers are not finite or out of range (`config-value`), or mean and variance differ in length
+            (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Normalization
+        >>> Normalization([1.0, 0.0], [4.0, 1.0])(np.array([[5.0, 2.0]]))
+        array([[2., 2.]])
     """
 
-    mean: tuple[float, ...] | None = numbers(None, why="it is taken from the inputs")
-    variance: tuple[float, ...] | None = numbers(None, low=0.0, why="its root divides the inputs")
+    mean: tuple[float, ...] | None = numbers(None, why="it is subtracted from the inputs")
+    variance: tuple[float, ...] | None = numbers(None, low=0.0, why="the inputs are divided by its square root")
     invert: bool = flag(False)
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
-    bounds: tuple[float, ...] | None = later(numbers(None, why="outputs lie between them"))
-    centre: tuple[float, ...] | None = later(numbers(None, why="inputs or outputs are less by it"))
+    bounds: tuple[float, ...] | None = later(numbers(None, why="outputs are clipped to them"))
+    centre: tuple[float, ...] | None = later(numbers(None, why="it is already subtracted from the inputs or outputs"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.bounds is not None and (len(self.bounds) != 2 or self.bounds[0] > self.bounds[1]):
-            raise ConfigError(f"{self}: bounds are two numbers, the smaller one first", code="config-value")
+            raise ConfigError(f"{self}: bounds must be two numbers, the smaller one first", code="config-value")
         means, variances = len(self.mean or ()), len(self.variance or ())
         if means != variances:
             raise ConfigError(
-                f"Normalization has {means} means and {variances} variances: give one each", code="config-shape"
+                f"Normalization has {means} means and {variances} variances: pass equally many",
+                code="config-shape",
             )
 
     def adapt(self, data: Any) -> None:
-        """Take mean and variance of each column from rows of numbers, (n, I), or of each channel from pictures.
+        """Compute mean and variance from data.
 
-        Raises ConfigError for what is no such array, and where there are mean and variance already.
+        Args:
+            data: Array of shape (rows, inputs), for one mean and variance per column, or of images,
+                (rows, height, width, channels), for one per channel.
+
+        Raises:
+            ConfigError: `data` is not such an array of finite numbers (`config-value`), or mean and variance are
+                already set (`config-built`).
+
+        Example:
+            >>> layer = Normalization()
+            >>> layer.adapt([[1.0], [3.0]])
+            >>> layer.mean, layer.variance
+            ((2.0,), (1.0,))
         """
         try:
             rows = np.asarray(data, np.float64)
@@ -159,13 +205,13 @@ class Normalization(Layer):
             rows = np.empty(0)
         if rows.ndim < 2 or not rows.size or not np.isfinite(rows).all():
             raise ConfigError(
-                "adapt takes an array of finite numbers, (rows, inputs) or (pictures, height, width, channels); for "
-                "a DataFrame leave it out: the first fit takes mean and variance from its rows",
+                "adapt takes an array of finite numbers, (rows, inputs) or (images, height, width, channels); for "
+                "a DataFrame, skip adapt: the first fit computes mean and variance from its rows",
                 code="config-value",
             )
         rows = rows.reshape(-1, rows.shape[-1])
         if self.mean is not None:
-            raise ConfigError("this Normalization has its mean and variance: make a new one", code="config-built")
+            raise ConfigError("this Normalization already has mean and variance: make a new one", code="config-built")
         object.__setattr__(self, "mean", tuple(rows.mean(axis=0).tolist()))
         object.__setattr__(self, "variance", tuple(rows.var(axis=0).tolist()))
 

@@ -1,4 +1,4 @@
-"""Layers that make training harder and leave use alone: dropout and noise, from counted random streams."""
+"""Dropout and noise layers: random in training, the identity at inference."""
 
 import math
 from typing import Any, Self
@@ -19,13 +19,13 @@ __all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "Spati
 
 ABSENT = {
     "noise_shape": "each value has a mask of its own",
-    "seed": "what a layer draws follows from fit(seed=...), its place in the model, the epoch and the step",
+    "seed": "random numbers follow from fit(seed=...), the layer's position in the model, the epoch and the step",
 }
-"""Keras's arguments that are not there, and why."""
+"""Keras arguments that these layers do not have, and why."""
 
 
 class _Drawn(Layer):
-    """Base of the layers that draw random numbers while training."""
+    """Base of layers that draw random numbers in training."""
 
     random = True
 
@@ -36,14 +36,29 @@ class _Drawn(Layer):
 
 
 class Dropout(_Drawn):
-    """Drops a fraction `rate` of its inputs at random while training, and scales up the rest.
+    """Dropout: set a random fraction of the inputs to 0 and scale up the others.
 
-    In training y = x m / (1 - rate) with m_i = 0 at probability `rate`, else 1; in use y = x.
+    Training: `y_i = x_i m_i / (1 - rate)`, where `m_i` is 0 with probability `rate` and 1 otherwise.
+    Inference: `y = x`.  The shape is unchanged.
 
-    >>> Dropout(0.5).apply({}, np.array([[1.0, 2.0]]))[0]
-    array([[1., 2.]])
+    Args:
+        rate: Fraction of inputs to drop, 0 <= rate < 1.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    Source: Srivastava et al. 2014, in the "inverted" form that scales while training.
+    Raises:
+        ConfigError: `rate` is out of range (`config-value`), or `seed` or `noise_shape` was passed
+            (`config-argument`): random numbers follow from `fit(seed=...)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Dropout
+        >>> Dropout(0.5)(np.array([[1.0, 2.0]]))  # at inference nothing is dropped
+        array([[1., 2.]])
+
+    Source: Srivastava et al. 2014, in the "inverted" variant, which scales in training.
     """
 
     rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
@@ -61,7 +76,10 @@ class Dropout(_Drawn):
         return x * m, pull
 
     def mask(self, rng: Stream, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Return m / (1 - rate): element i is dropped where its 32 bits are below rate 2^32, in every dtype alike."""
+        """Return the scaled mask m / (1 - rate).
+
+        An element is 0 if its 32 random bits are below rate 2^32, in every dtype.
+        """
         m, least = np.empty(math.prod(shape), dtype), min(round(self.rate * 2**32), 2**32 - 1)
         kept = dtype.type(1.0 / (1.0 - self.rate))
         if fast := faster("mask", m.size):
@@ -74,17 +92,26 @@ class Dropout(_Drawn):
 
 
 class SpatialDropout2D(_Drawn):
-    """Drops a fraction `rate` of the channels of each picture at random while training, and scales up the rest.
+    """Spatial dropout: set a random fraction of each image's channels to 0 and scale up the others.
 
-    Neighbouring pixels say much the same, so that `Dropout` of single ones leaves a channel nearly as it is.
-    In training y_ijc = x_ijc m_c / (1 - rate) with m_c = 0 at probability `rate`, else 1; in use y = x.
+    Neighboring pixels are correlated, so dropping single pixels regularizes little; this layer drops whole channels.
+    Training: `y_ijc = x_ijc m_c / (1 - rate)`, where `m_c` is 0 with probability `rate` and 1 otherwise.
+    Inference: `y = x`.  Input and output shape (B, H, W, C).
 
     Args:
-        rate: The fraction of channels to drop.
-        data_format: None or "channels_last"; there is no other.
+        rate: Fraction of channels to drop, 0 <= rate < 1.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> SpatialDropout2D(0.5).apply({}, np.ones((1, 1, 2, 1)))[0].ravel()
-    array([1., 1.])
+    Raises:
+        ConfigError: `rate` is out of range (`config-value`), or the inputs are not images (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import SpatialDropout2D
+        >>> SpatialDropout2D(0.5)(np.ones((1, 1, 2, 1))).ravel()  # at inference nothing is dropped
+        array([1., 1.])
 
     Source: Tompson et al. 2015, section 3.2.
     """
@@ -104,10 +131,25 @@ class SpatialDropout2D(_Drawn):
 
 
 class GaussianNoise(_Drawn):
-    """Adds noise to its inputs while training: y = x + n with n_i drawn from N(0, stddev^2); in use y = x.
+    """Additive Gaussian noise.
 
-    >>> GaussianNoise(0.5).apply({}, np.array([[1.0, 2.0]]))[0]
-    array([[1., 2.]])
+    Training: `y = x + n` with each `n_i` drawn from N(0, stddev^2).  Inference: `y = x`.  The shape is unchanged.
+
+    Args:
+        stddev: Standard deviation of the noise, at least 0.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: `stddev` is negative (`config-value`), or `seed` was passed (`config-argument`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import GaussianNoise
+        >>> GaussianNoise(0.5)(np.array([[1.0, 2.0]]))  # at inference no noise is added
+        array([[1., 2.]])
 
     Source: Bishop 1995, "Training with noise is equivalent to Tikhonov regularization".
     """
@@ -126,20 +168,32 @@ class GaussianNoise(_Drawn):
 
 
 class GaussianDropout(_Drawn):
-    """Multiplies its inputs by noise while training, whose spread is that of `Dropout`; in use y = x.
+    """Gaussian dropout: multiply the inputs by random noise with mean 1 and the variance of dropout.
 
-    In training y = x n with n_i drawn from N(1, rate / (1 - rate)).
+    Training: `y = x n` with each `n_i` drawn from N(1, rate / (1 - rate)).  Inference: `y = x`.  The shape is
+    unchanged.
 
     Args:
-        rate: As in `Dropout`; the standard deviation of the noise is sqrt(rate / (1 - rate)).
+        rate: Fraction whose dropping has the same variance, 0 <= rate < 1; the noise has the standard deviation
+            `sqrt(rate / (1 - rate))`.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> GaussianDropout(0.5).apply({}, np.array([[1.0, 2.0]]))[0]
-    array([[1., 2.]])
+    Raises:
+        ConfigError: `rate` is out of range (`config-value`), or `seed` was passed (`config-argument`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import GaussianDropout
+        >>> GaussianDropout(0.5)(np.array([[1.0, 2.0]]))  # at inference no noise is applied
+        array([[1., 2.]])
 
     Source: Srivastava et al. 2014, section 10.
     """
 
-    rate: float = number(low=0.0, below=1.0, why="the noise is as large as dropping this fraction of units")
+    rate: float = number(low=0.0, below=1.0, why="the noise has the variance of dropping this fraction of units")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -153,20 +207,32 @@ class GaussianDropout(_Drawn):
 
 
 LOWEST = -1.7580993408473766
-"""What "selu" tends to far below 0: what `AlphaDropout` puts in place of what it drops."""
+"""The limit of "selu" for x to minus infinity; `AlphaDropout` assigns it to the dropped inputs."""
 
 
 class AlphaDropout(_Drawn):
-    """Drops a fraction `rate` of its inputs at random while training, and leaves mean 0 and variance 1 as they are.
+    """Alpha dropout for networks with "selu": drop inputs and preserve mean 0 and variance 1.
 
-    In training y = a (x m + c (1 - m)) + b with m_i = 0 at probability `rate`, else 1, c = -1.7581, to which "selu"
-    tends far below 0, a = 1 / sqrt((1 - rate) (1 + rate c^2)) and b = -a c rate; in use y = x.
+    Training: `y = a (x m + c (1 - m)) + b`, where `m_i` is 0 with probability `rate` and 1 otherwise, `c = -1.7581`
+    is the limit of "selu" for large negative x, `a = 1 / sqrt((1 - rate) (1 + rate c^2))` and `b = -a c rate`.
+    Inference: `y = x`.  The shape is unchanged.
 
     Args:
-        rate: The fraction of its inputs that is dropped.
+        rate: Fraction of inputs to drop, 0 <= rate < 1.
+        input_dim: Number of inputs, if this is the first layer; None infers it from the data.
+        input_shape: The same as a shape, `(inputs,)`.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> AlphaDropout(0.5).apply({}, np.array([[1.0, 2.0]]))[0]
-    array([[1., 2.]])
+    Raises:
+        ConfigError: `rate` is out of range (`config-value`), or `seed` or `noise_shape` was passed
+            (`config-argument`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import AlphaDropout
+        >>> AlphaDropout(0.5)(np.array([[1.0, 2.0]]))  # at inference nothing is dropped
+        array([[1., 2.]])
 
     Source: Klambauer et al. 2017, section "New dropout technique".
     """
