@@ -1,8 +1,9 @@
-"""Metrics as sums over rows: they add up across batches, blocks and shards, and become a value once, at the end.
+"""Metrics: sums over rows, which add up across batches, blocks and shards and become a value once, at the end.
 
-A metric that means something else with another loss is adapted by `suited`: what the outputs are, probabilities or
-logits, classes that exclude each other or labels of their own, is known to the loss alone.  `network.py` keeps the
-sums; `Ranking` metrics are no sums of rows, and `train/ranking.py` measures them.
+Only the loss says whether the outputs are probabilities or logits, and exclusive classes or independent labels;
+`suited` adapts a metric to it.  `network.py` accumulates the sums.  A `Ranking` has no sums over rows: it is measured
+by `train/ranking.py`.
+
 Shapes: B rows, O outputs, T target columns, K classes.
 """
 
@@ -70,17 +71,32 @@ __all__ = [
     "TruePositives",
 ]
 
-# The families
+# The base classes
 
 
 class Metric(Accumulated, Spec, kw_only=True):
-    """Base of metrics: some sums over rows, and what they come to.
+    """Base of metrics: a fixed number of sums over rows, and the value that follows from them.
 
-    name: what the metric is called in the history; None for the name of its kind, such as "precision".
-    dtype: "float32", "float64" or None, as Keras's scripts say; sums are float64 whatever it is.
-    larger_is_better: whether a larger value is a better one; None where neither is.  What watches a metric with
-    mode="auto" asks for it.
-    differences: whether it depends on p - y and the spread of y alone, so that both may be counted from any number.
+    A metric of your own is a subclass with `size`, `sums` and `result`, or of `RowMetric` with `rows`; its fields are
+    its arguments.
+
+    Class attributes:
+
+    - `larger_is_better`: whether a larger value is better, False if a smaller one is, None if neither;
+      `EarlyStopping(mode="auto")` reads it.
+    - `differences`: whether the metric depends on p - y and on the spread of y alone, so that both may be shifted by
+      the same number.
+
+    Args:
+        name: Name in the history; by default the snake-case name of the class, such as "precision".
+        dtype: "float32", "float64" or None: accepted for Keras's scripts and ignored, because sums are always
+        float64.
+
+    Example:
+        >>> from firesteel.metrics import MeanAbsoluteError
+        >>> metric = MeanAbsoluteError(name="error")
+        >>> metric.update_state([1.0, 2.0], [1.5, 2.0]); metric.result()
+        0.25
     """
 
     larger_is_better: ClassVar[bool | None] = None
@@ -90,24 +106,36 @@ class Metric(Accumulated, Spec, kw_only=True):
     dtype: str | None = field(default=None, metadata=DTYPE, compare=False, repr=False)
 
     def suited(self, loss: Loss, outputs: int) -> "Metric":
-        """Return this metric as it is meant beside a loss, for a network of so many outputs."""
+        """Return this metric adapted to a loss and to the number of outputs."""
         return self
 
     def size(self, outputs: int) -> int:
-        """Return the number of sums.  Raises ConfigError where the metric does not fit so many outputs."""
+        """Return the number of sums.
+
+        Args:
+            outputs: The number of the network's outputs.
+
+        Raises:
+            ConfigError: If the metric does not suit so many outputs (`config-metrics`).
+        """
         raise NotImplementedError
 
     def sums(self, p: Array, y: Array, w: Array) -> Array:
         """Return the sums over the rows, (size,), float64.
 
-        p: (B, O), the network's outputs.  y: (B, T), the targets.  w: (B,), the rows' weights, float64.
+        Args:
+            p: The network's outputs, (B, O).
+            y: The targets, (B, T).
+            w: The weights of the rows, (B,), float64.
         """
         raise NotImplementedError
 
     def result(self, *args: Any) -> Value:
-        """Return the value: `result(sums, weight)`; `result()` is that of the rows that `update_state` was given.
+        """Return the value that follows from the sums: `result(sums, weight)`.
 
-        sums: (size,).  weight: the sum of the rows' weights.  Without rows the value is 0.
+        Args:
+            *args: The sums over all rows, (size,), and the sum of their weights.  Without arguments the value is that
+                of the rows passed to `update_state`, and 0 without any.
         """
         if args:
             raise NotImplementedError
@@ -120,7 +148,7 @@ class Metric(Accumulated, Spec, kw_only=True):
 
 
 def so_far(result: Callable[..., Value]) -> Callable[..., Value]:
-    """Return a method `result` that without arguments returns the value of the rows so far."""
+    """Return a method `result` that also works without arguments, for the rows passed to `update_state`."""
 
     @functools.wraps(result)
     def found(self: Metric, *args: Any, **given: Any) -> Value:
@@ -130,10 +158,29 @@ def so_far(result: Callable[..., Value]) -> Callable[..., Value]:
 
 
 class RowMetric(Metric):
-    """Base of metrics that are the weighted mean of one number a row."""
+    """Base of metrics that are the weighted mean of one number a row.
+
+    Args:
+        name: Name in the history; by default the snake-case name of the class.
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import RowMetric
+        >>> class LargestError(RowMetric):
+        ...     larger_is_better = False
+        ...     def rows(self, p, y):
+        ...         return abs(p - y).max(axis=1)
+        >>> LargestError()([[1.0, 2.0]], [[1.5, 5.0]])
+        3.0
+    """
 
     def rows(self, p: Array, y: Array) -> Array:
-        """Return one value a row, (B,).  p: (B, O), the network's outputs.  y: (B, T), the targets."""
+        """Return one value a row, (B,).
+
+        Args:
+            p: The network's outputs, (B, O).
+            y: The targets, (B, T).
+        """
         raise NotImplementedError
 
     def size(self, outputs: int) -> int:
@@ -147,12 +194,21 @@ class RowMetric(Metric):
 
 
 class Ranking(Ordered, Metric):
-    """Base of metrics of the order in which outputs put the rows.
+    """Base of metrics of the order in which the outputs rank the rows.
 
-    They need the scores of all rows under the same weights: `evaluate` and validation report them, an epoch's
-    training row does not.  One output is one problem, and so is the second of two that exclude each other; of more,
-    each is a problem of its own against the rest, and the mean over those that are defined is reported.
-    Within one problem equal scores are one group, and groups come from the largest score to the smallest.
+    They need the scores of all rows under the same weights.  `evaluate` and validation report them; the training
+    values of an epoch do not include them.  A single output is one binary problem, and so is the second of two
+    exclusive outputs.  With more outputs each one is a problem against the rest, and the metric is the mean over
+    those problems in which it is defined.
+
+    Args:
+        name: Name in the history; by default the snake-case name of the class.
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import AUC, Ranking
+        >>> isinstance(AUC(), Ranking), AUC()([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+        (True, 0.75)
     """
 
     larger_is_better = True
@@ -162,12 +218,19 @@ class Ranking(Ordered, Metric):
 
 
 class Accuracy(RowMetric):
-    """The share of a row's outputs that equal their targets: of a network that predicts the numbers themselves.
+    """Exact-match accuracy: the share of outputs that equal their targets.
 
-    The name "accuracy" means the accuracy that suits the loss, and seldom this one.
+    It is for networks that predict the numbers themselves.  The name "accuracy" in `compile` does not mean this
+    class: it stands for the accuracy that suits the loss.
 
-    >>> Accuracy().rows(np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]]))
-    array([0.5])
+    Args:
+        name: Name in the history; by default "accuracy".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import Accuracy
+        >>> Accuracy()([[1.0, 3.0]], [[1.0, 2.0]])
+        0.5
     """
 
     larger_is_better = True
@@ -177,10 +240,16 @@ class Accuracy(RowMetric):
 
 
 class SparseCategoricalAccuracy(RowMetric):
-    """1 where the largest output is the target's class, else 0; y holds class numbers, (B, 1).
+    """Categorical accuracy for class numbers: the share of rows whose largest output is that of the target's class.
 
-    >>> SparseCategoricalAccuracy().rows(np.array([[0.2, 0.8]]), np.array([[1.0]]))
-    array([ True])
+    Args:
+        name: Name in the history; by default "sparse_categorical_accuracy".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import SparseCategoricalAccuracy
+        >>> SparseCategoricalAccuracy()([1, 0], [[0.2, 0.8], [0.4, 0.6]])
+        0.5
     """
 
     larger_is_better = True
@@ -190,10 +259,16 @@ class SparseCategoricalAccuracy(RowMetric):
 
 
 class CategoricalAccuracy(RowMetric):
-    """1 where the largest output is at the largest target, else 0; y is one-hot, (B, O).
+    """Categorical accuracy for one-hot targets: the share of rows whose largest output is at the largest target.
 
-    >>> CategoricalAccuracy().rows(np.array([[0.2, 0.8]]), np.array([[0.0, 1.0]]))
-    array([ True])
+    Args:
+        name: Name in the history; by default "categorical_accuracy".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import CategoricalAccuracy
+        >>> CategoricalAccuracy()([[0.0, 1.0], [1.0, 0.0]], [[0.2, 0.8], [0.4, 0.6]])
+        0.5
     """
 
     larger_is_better = True
@@ -203,31 +278,49 @@ class CategoricalAccuracy(RowMetric):
 
 
 class BinaryAccuracy(RowMetric):
-    """The share of a row's outputs that lie on the target's side: above `threshold` where y is above 0.5.
+    """Binary accuracy: the share of outputs on the correct side of a threshold.
 
-    >>> BinaryAccuracy().rows(np.array([[0.2, 0.8]]), np.array([[0.0, 0.0]]))
-    array([0.5])
+    An output is correct if it is above `threshold` where its target is above 0.5, and not above it elsewhere.
+
+    Args:
+        threshold: The output above which a label is predicted.
+        name: Name in the history; by default "binary_accuracy".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import BinaryAccuracy
+        >>> BinaryAccuracy(threshold=0.5)([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.1])
+        0.75
     """
 
     larger_is_better = True
 
-    threshold: float = number(0.5, why="outputs above it say yes")
+    threshold: float = number(0.5, why="a label is predicted where its output is above it")
 
     def rows(self, p: Array, y: Array) -> Array:
         return ((p > self.threshold) == (y > 0.5)).mean(axis=1)
 
 
-def _among(p: Array, at: Array, k: int) -> Array:
-    """Return whether fewer than k outputs are larger than the one at each row's class, (B,); never without one."""
+def _in_top_k(p: Array, at: Array, k: int) -> Array:
+    """Return whether fewer than k outputs exceed that of the row's class, (B,); False for classes out of range."""
     own = np.take_along_axis(p, np.clip(at, 0, p.shape[1] - 1)[:, None], axis=1)
     return (np.count_nonzero(~(p <= own), axis=1) < k) & (at >= 0) & (at < p.shape[1])
 
 
 class SparseTopKCategoricalAccuracy(RowMetric):
-    """1 where fewer than k outputs are larger than that of the target's class; y holds class numbers, (B, 1).
+    """Top-k accuracy for class numbers: the share of rows whose class is among the k largest outputs.
 
-    >>> SparseTopKCategoricalAccuracy(k=2).rows(np.array([[0.2, 0.5, 0.3]]), np.array([[2.0]]))
-    array([ True])
+    A row is correct if fewer than k outputs are larger than that of its class.
+
+    Args:
+        k: How many of the largest outputs count as correct, at least 1.
+        name: Name in the history; by default "sparse_top_k_categorical_accuracy".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import SparseTopKCategoricalAccuracy
+        >>> SparseTopKCategoricalAccuracy(k=2)([2, 0], [[0.2, 0.5, 0.3], [0.2, 0.5, 0.3]])
+        0.5
     """
 
     larger_is_better = True
@@ -235,14 +328,24 @@ class SparseTopKCategoricalAccuracy(RowMetric):
     k: int = integer(5, low=1, why="it is how many of the largest outputs count as right")
 
     def rows(self, p: Array, y: Array) -> Array:
-        return _among(p, y[:, 0].astype(np.intp), self.k)
+        return _in_top_k(p, y[:, 0].astype(np.intp), self.k)
 
 
 class TopKCategoricalAccuracy(RowMetric):
-    """1 where fewer than k outputs are larger than the one at the largest target; y is one-hot, (B, O).
+    """Top-k accuracy for one-hot targets: the share of rows whose class is among the k largest outputs.
 
-    >>> TopKCategoricalAccuracy(k=1).rows(np.array([[0.2, 0.5, 0.3]]), np.array([[0.0, 0.0, 1.0]]))
-    array([False])
+    A row is correct if fewer than k outputs are larger than that of its class.
+
+    Args:
+        k: How many of the largest outputs count as correct, at least 1.
+        name: Name in the history; by default "top_k_categorical_accuracy".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import TopKCategoricalAccuracy
+        >>> y_true, y_pred = [[0, 0, 1], [1, 0, 0]], [[0.2, 0.5, 0.3], [0.2, 0.5, 0.3]]
+        >>> TopKCategoricalAccuracy(k=2)(y_true, y_pred)
+        0.5
     """
 
     larger_is_better = True
@@ -250,20 +353,28 @@ class TopKCategoricalAccuracy(RowMetric):
     k: int = integer(5, low=1, why="it is how many of the largest outputs count as right")
 
     def rows(self, p: Array, y: Array) -> Array:
-        return _among(p, y.argmax(axis=1), self.k)
+        return _in_top_k(p, y.argmax(axis=1), self.k)
 
 
 class LogLoss(RowMetric):
-    """-sum_k y_k log p_k; and for labels of their own -1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k)).
+    """Log loss (cross-entropy) of the predictions, whatever loss the network is trained with.
 
-    It is the cross-entropy whatever the loss is, without the price of the weights.  y: class numbers or (B, O).
-    multi_label: outputs are labels of their own; so they are beside binary cross-entropy, and so is a single one.
-    from_logits: outputs are logits; so they are beside a loss on logits.
-    Probabilities are at least the smallest normal number of their dtype, and less than 1 by its rounding.  In float32
-    scikit-learn takes 1e-7 for all that is smaller.
+    `-sum_k y_k log p_k` for exclusive classes, and `-1/O sum_k (y_k log p_k + (1 - y_k) log(1 - p_k))` for
+    independent labels; the mean over the rows.  Unlike the loss of a training it does not include penalties on the
+    weights.  Targets are class numbers, one-hot rows or labels.  Probabilities are clipped to the smallest normal
+    number of their dtype, and to 1 minus its rounding unit.  In float32 scikit-learn's `log_loss` clips at 1e-7.
 
-    >>> LogLoss().rows(np.array([[0.5, 0.5], [0.75, 0.25]]), np.array([[0.0], [1.0]])).round(4)
-    array([0.6931, 1.3863])
+    Args:
+        multi_label: Whether outputs are independent labels.  It is implied by a single output and by the loss
+            `BinaryCrossentropy`.
+        from_logits: Whether outputs are logits.  It is implied by a loss with `from_logits=True`.
+        name: Name in the history; by default "log_loss".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import LogLoss
+        >>> round(LogLoss()([0, 1], [[0.5, 0.5], [0.75, 0.25]]), 4)
+        1.0397
     """
 
     larger_is_better = False
@@ -285,10 +396,16 @@ class LogLoss(RowMetric):
 
 
 class MeanAbsoluteError(RowMetric):
-    """1/O sum_k |p_k - y_k|.
+    """Mean absolute error: `1/O sum_k |p_k - y_k|`, the mean over the rows.
 
-    >>> MeanAbsoluteError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
-    array([1.])
+    Args:
+        name: Name in the history; by default "mean_absolute_error".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import MeanAbsoluteError
+        >>> MeanAbsoluteError()([1.0, 2.0], [1.5, 2.0])
+        0.25
     """
 
     larger_is_better = False
@@ -299,10 +416,16 @@ class MeanAbsoluteError(RowMetric):
 
 
 class MeanSquaredError(RowMetric):
-    """1/O sum_k (p_k - y_k)^2.
+    """Mean squared error: `1/O sum_k (p_k - y_k)^2`, the mean over the rows.
 
-    >>> MeanSquaredError().rows(np.array([[3.0, 0.0]]), np.array([[1.0, 0.0]]))
-    array([2.])
+    Args:
+        name: Name in the history; by default "mean_squared_error".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import MeanSquaredError
+        >>> MeanSquaredError()([1.0, 2.0], [3.0, 2.0])
+        2.0
     """
 
     larger_is_better = False
@@ -314,10 +437,18 @@ class MeanSquaredError(RowMetric):
 
 
 class CosineSimilarity(RowMetric):
-    """The cosine of the angle between the outputs and the targets of a row: minus the loss of that name.
+    """Cosine similarity of the outputs and the targets of a row: the loss of this name without its minus sign.
 
-    >>> CosineSimilarity().rows(np.array([[3.0, 4.0]]), np.array([[1.0, 0.0]]))
-    array([0.6])
+    `sum_k u_k v_k` with `u = y / max(|y|, 1e-7)` and `v = p / max(|p|, 1e-7)`; the mean over the rows.
+
+    Args:
+        name: Name in the history; by default "cosine_similarity".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import CosineSimilarity
+        >>> CosineSimilarity()([[1.0, 0.0]], [[3.0, 4.0]])
+        0.6
     """
 
     larger_is_better = True
@@ -327,13 +458,23 @@ class CosineSimilarity(RowMetric):
 
 
 class MeanLoss(RowMetric):
-    """The mean of a loss: what makes a metric of each loss, and what `metrics=[losses.Hinge()]` means.
+    """The mean of a loss over the rows: every loss in `metrics=[...]` becomes one.
 
-    Class numbers and one-hot rows stand for each other.  A cross-entropy takes logits where the loss of the training
-    takes these.  Raises ConfigError, when the network is built, for a loss that does not go with so many outputs.
+    Class numbers and one-hot rows are converted into each other as the loss needs them.  A cross-entropy takes logits
+    if the loss of the training does.
 
-    >>> MeanLoss("hinge").rows(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]))
-    array([1.])
+    Args:
+        loss: The loss: an object, its name or its config.
+        name: Name in the history; by default that of the loss.
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Raises:
+        ConfigError: When the network is built, if the loss does not suit its outputs (`config-loss`).
+
+    Example:
+        >>> from firesteel.metrics import MeanLoss
+        >>> MeanLoss("hinge")([[1.0], [0.0]], [[0.5], [0.5]])
+        1.0
     """
 
     larger_is_better = False
@@ -371,10 +512,18 @@ class MeanLoss(RowMetric):
 
 
 class RootMeanSquaredError(Metric):
-    """The square root of the mean squared error, of all rows and outputs together.
+    """Root mean squared error: the square root of the mean over all rows and outputs.
 
-    >>> RootMeanSquaredError().result(np.array([18.0]), np.float64(2.0))
-    3.0
+    `sqrt(sum w (p - y)^2 / sum w)`, where w are the weights of the rows.
+
+    Args:
+        name: Name in the history; by default "root_mean_squared_error".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import RootMeanSquaredError
+        >>> RootMeanSquaredError()([0.0, 0.0], [3.0, 3.0])
+        3.0
     """
 
     larger_is_better = False
@@ -391,26 +540,35 @@ class RootMeanSquaredError(Metric):
 
 
 class R2Score(Metric):
-    """1 - sum w (y - p)^2 / sum w (y - mean y)^2 of each output, and the mean over outputs.
+    """Coefficient of determination, R2.
 
-    class_aggregation: "uniform_average"; "variance_weighted_average", where outputs weigh by the variance of their
-    targets; or None for one value an output.
-    num_regressors: above 0 for the adjusted score 1 - (1 - R2) (n - 1) / (n - num_regressors - 1), where n is the
-    number of targets, as in Keras; where it would divide by 0 or less the score stays as it is.
-    Targets that do not vary beyond the rounding of float32 give 1 where they are met and 0 where not, as in
-    scikit-learn.  The variance is a difference of float64 sums, with a relative error of about
-    1e-16 (mean / deviation)^2, which is less than float32 targets lose by their own rounding.
+    `1 - sum w (y - p)^2 / sum w (y - mean y)^2` for each output, and the mean over the outputs.  1 is perfect; 0 is
+    as good as always predicting the mean.  If the targets of an output are constant (up to the rounding of float32),
+    its value is 1 where they are predicted exactly and 0 elsewhere, as in scikit-learn.
 
-    >>> metric, y = R2Score(), np.array([[1.0], [2.0], [3.0]])
-    >>> metric.result(metric.sums(y + 0.5, y, np.ones(3)), np.float64(3.0))
-    0.625
+    The variance is a difference of float64 sums.  Its relative error is about 1e-16 (mean / deviation)^2, less than
+    what float32 targets lose by their own rounding.
+
+    Args:
+        class_aggregation: How to combine the outputs: "uniform_average"; "variance_weighted_average", which weighs
+            each by the variance of its targets; or None for one value an output.
+        num_regressors: Number of input columns for the adjusted value
+            `1 - (1 - R2) (n - 1) / (n - num_regressors - 1)` with n targets, as in Keras; 0 for R2 itself.  If n -
+            num_regressors - 1 is not above 0, R2 is not adjusted.
+        name: Name in the history; by default "r2_score".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import R2Score
+        >>> R2Score()([1.0, 2.0, 3.0], [1.5, 2.5, 3.5])
+        0.625
     """
 
     larger_is_better = True
     differences = True
 
     class_aggregation: str | None = word("uniform_average", "variance_weighted_average", None)
-    num_regressors: int = later(integer(0, low=0, why="it is the number of columns that predict"))
+    num_regressors: int = later(integer(0, low=0, why="it is the number of input columns"))
 
     def size(self, outputs: int) -> int:
         return 3 * outputs + (self.num_regressors > 0)
@@ -438,19 +596,21 @@ class R2Score(Metric):
 
 
 class Counted(Metric):
-    """Base of ratios of what `sums` counts of each class: the weights of hits, of rows in it, of rows told to be.
+    """Base of ratios of counts: for each class the weights of hits, of actual rows, and of predicted rows.
 
-    threshold: outputs above it say yes; None for what suits the loss: the largest output tells the class, and where
-    outputs are labels of their own, 0.5 on probabilities and 0 on logits decide.
-    average: over classes, "macro" (each alike), "micro" (from the summed counts), "weighted" (each by its rows), or
-    None for a list.  class_id: the class to report alone; of a single output it is 1, the positive one.
-    A ratio without a divisor is 0, and all classes count, with rows or without.
-    Raises ConfigError, when the network is built, for a class_id that it does not have.
+    A ratio whose divisor is 0 is 0.  Averages include all classes, also those without rows.
+
+    Args:
+        threshold: The output above which a class is predicted.  None for what suits the loss: the largest of
+            exclusive outputs; for independent labels, those above 0.5 (probabilities) or 0 (logits).
+        average: How to combine classes: "macro" (their mean), "micro" (from summed counts), "weighted" (by their
+            rows), or None for a list.
+        class_id: The only class to report; for a single output 1, the positive class, is the default.
     """
 
     larger_is_better = True
 
-    threshold: float | None = optional(number(why="outputs above it say yes"))
+    threshold: float | None = optional(number(why="a class is predicted where its output is above it"))
     average: str | None = word("macro", "micro", "weighted", None)
     class_id: int | None = optional(integer(low=0, why="it is the number of a class"))
 
@@ -464,8 +624,8 @@ class Counted(Metric):
         classes = max(2, outputs)
         if self.class_id is not None and self.class_id >= classes:
             raise ConfigError(
-                f"{type(self).__name__}(class_id={self.class_id}): the network has {classes} classes, 0 to "
-                f"{classes - 1}",
+                f"{type(self).__name__}(class_id={self.class_id}): the network has {classes} classes, so class_id "
+                f"must be from 0 to {classes - 1}",
                 code="config-metrics",
             )
         return 3 * classes
@@ -491,7 +651,7 @@ class Counted(Metric):
         return float(ratios.mean() if self.average == "macro" else _ratio(actual @ ratios, actual.sum()))
 
     def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
-        """Return the value of each class, (K,), from the weights of K classes."""
+        """Return the value of each of K classes, (K,), from their counts, (K,) each."""
         raise NotImplementedError
 
 
@@ -500,10 +660,30 @@ def _ratio(above: Array, below: Array) -> Array:
 
 
 class Precision(Counted):
-    """hits / told: the share of the rows told to be of a class that are of it.
+    """Precision: the share of the rows predicted to be of a class that are of it.
 
-    >>> Precision(class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 5.0]), np.float64(9.0))
-    0.6
+    `hits / predicted` for each class, where `hits` is the weight of rows of the class that are predicted to be of it,
+    and `predicted` that of all rows predicted to be of it; 0 where that is 0.
+
+    Args:
+        threshold: The output above which a class is predicted.  None for what suits the loss: the largest of
+            exclusive outputs; for independent labels, those above 0.5 (probabilities) or 0 (logits).
+        average: How to combine classes: "macro" (their mean), "micro" (from summed counts), "weighted" (by their
+            rows), or None for a list.
+        class_id: The only class to report.  None for all; for a single output it is 1, the positive class.
+        name: Name in the history; by default "precision".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Raises:
+        ConfigError: When the network is built, if it has no class `class_id` (`config-metrics`).
+
+    Example:
+        >>> from firesteel.metrics import Precision
+        >>> Precision()([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.8])
+        0.5
+        >>> y_pred = [[0.8, 0.1, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7], [0.2, 0.2, 0.6]]
+        >>> Precision(average=None)([0, 1, 2, 2], y_pred)
+        [0.5, 0.0, 1.0]
     """
 
     def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
@@ -511,10 +691,30 @@ class Precision(Counted):
 
 
 class Recall(Counted):
-    """hits / rows: the share of a class's rows that are told to be of it.
+    """Recall (sensitivity): the share of the rows of a class that are predicted to be of it.
 
-    >>> Recall(class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 5.0]), np.float64(9.0))
-    0.75
+    `hits / actual` for each class, where `hits` is the weight of rows of the class that are predicted to be of it,
+    and `actual` that of all rows of the class; 0 where that is 0.
+
+    Args:
+        threshold: The output above which a class is predicted.  None for what suits the loss: the largest of
+            exclusive outputs; for independent labels, those above 0.5 (probabilities) or 0 (logits).
+        average: How to combine classes: "macro" (their mean), "micro" (from summed counts), "weighted" (by their
+            rows), or None for a list.
+        class_id: The only class to report.  None for all; for a single output it is 1, the positive class.
+        name: Name in the history; by default "recall".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Raises:
+        ConfigError: When the network is built, if it has no class `class_id` (`config-metrics`).
+
+    Example:
+        >>> from firesteel.metrics import Recall
+        >>> Recall()([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.8])
+        0.5
+        >>> y_pred = [[0.8, 0.1, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7], [0.2, 0.2, 0.6]]
+        >>> Recall(average=None)([0, 1, 2, 2], y_pred)
+        [1.0, 0.0, 1.0]
     """
 
     def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
@@ -525,17 +725,35 @@ class _Beta(Metric):
     """The arguments of an F-beta score, in Keras's order."""
 
     average: str | None = word("macro", "micro", "weighted", None)
-    beta: float = number(1.0, above=0.0, why="it is what recall weighs for each unit of precision")
-    threshold: float | None = optional(number(why="outputs above it say yes"))
+    beta: float = number(1.0, above=0.0, why="it is how much more recall counts than precision")
+    threshold: float | None = optional(number(why="a class is predicted where its output is above it"))
 
 
 class FBetaScore(Counted, _Beta):
-    """(1 + beta^2) hits / (beta^2 rows + predicted): a mean of both; recall weighs beta times as much.
+    """F-beta score: the weighted harmonic mean of precision and recall, in which recall counts beta times as much.
 
-    beta: 1 for the F1 score, which weighs both alike; above 1 what is missed counts more than false predictions.
+    `(1 + beta^2) hits / (beta^2 actual + predicted)` for each class, where `hits` is the weight of rows of the class
+    that are predicted to be of it, `actual` that of all rows of the class and `predicted` that of all rows predicted
+    to be of it; 0 where both are 0.
 
-    >>> FBetaScore(beta=2.0, class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 11.0]), np.float64(11.0))
-    0.5555555555555556
+    Args:
+        average: How to combine classes: "macro" (their mean), "micro" (from summed counts), "weighted" (by their
+            rows), or None for a list.
+        beta: How much more recall counts than precision, above 0.  1 gives the F1 score; above 1, missed rows cost
+            more than false alarms.
+        threshold: The output above which a class is predicted.  None for what suits the loss: the largest of
+            exclusive outputs; for independent labels, those above 0.5 (probabilities) or 0 (logits).
+        class_id: The only class to report.  None for all; for a single output it is 1, the positive class.
+        name: Name in the history; by default "fbeta_score".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Raises:
+        ConfigError: When the network is built, if it has no class `class_id` (`config-metrics`).
+
+    Example:
+        >>> from firesteel.metrics import FBetaScore
+        >>> round(FBetaScore(beta=2.0)([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.1]), 4)
+        0.5556
 
     Source: van Rijsbergen 1979, chapter 7.
     """
@@ -545,10 +763,28 @@ class FBetaScore(Counted, _Beta):
 
 
 class F1Score(Counted):
-    """2 hits / (rows + told): the harmonic mean of precision and recall.
+    """F1 score: the harmonic mean of precision and recall.
 
-    >>> F1Score(class_id=1).result(np.array([0.0, 3.0, 0.0, 4.0, 0.0, 6.0]), np.float64(9.0))
-    0.6
+    `2 hits / (actual + predicted)` for each class, where `hits` is the weight of rows of the class that are predicted
+    to be of it, `actual` that of all rows of the class and `predicted` that of all rows predicted to be of it; 0
+    where both are 0.
+
+    Args:
+        threshold: The output above which a class is predicted.  None for what suits the loss: the largest of
+            exclusive outputs; for independent labels, those above 0.5 (probabilities) or 0 (logits).
+        average: How to combine classes: "macro" (their mean), "micro" (from summed counts), "weighted" (by their
+            rows), or None for a list.
+        class_id: The only class to report.  None for all; for a single output it is 1, the positive class.
+        name: Name in the history; by default "f1_score".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Raises:
+        ConfigError: When the network is built, if it has no class `class_id` (`config-metrics`).
+
+    Example:
+        >>> from firesteel.metrics import F1Score
+        >>> round(F1Score()([0, 1, 1, 0], [0.2, 0.9, 0.4, 0.1]), 4)
+        0.6667
     """
 
     def ratio(self, hits: Array, actual: Array, predicted: Array) -> Array:
@@ -556,17 +792,23 @@ class F1Score(Counted):
 
 
 class ConfusionMatrix(Metric):
-    """The weight of the rows of each class (a list) that are told to be of each class (a number in it).
+    """Confusion matrix: element [i][j] is the weight of the rows of class i that are predicted to be of class j.
 
-    Of several outputs the largest tells the class, of a single one whether it lies above `threshold`; None for what
-    suits the loss, 0.5 on probabilities and 0 on logits.  Of K classes K^2 sums travel with every partial.
+    Of several outputs the largest is predicted.  The matrix of K classes adds K^2 sums to what each task returns.
 
-    >>> metric, p, y = ConfusionMatrix(), np.array([[0.2], [0.7], [0.9]]), np.array([[0.0], [0.0], [1.0]])
-    >>> metric.result(metric.sums(p, y, np.ones(3)), np.float64(3.0))
-    [[1.0, 1.0], [0.0, 1.0]]
+    Args:
+        threshold: The value above which a single output predicts class 1.  None for what suits the loss: 0.5 for
+            probabilities, 0 for logits.
+        name: Name in the history; by default "confusion_matrix".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import ConfusionMatrix
+        >>> ConfusionMatrix()([0, 0, 1], [0.2, 0.7, 0.9])
+        [[1.0, 1.0], [0.0, 1.0]]
     """
 
-    threshold: float | None = optional(number(why="an output above it says yes"))
+    threshold: float | None = optional(number(why="class 1 is predicted where the output is above it"))
 
     def suited(self, loss: Loss, outputs: int) -> "ConfusionMatrix":
         return ConfusionMatrix(middle(loss)) if self.threshold is None and outputs == 1 else self
@@ -585,24 +827,27 @@ class ConfusionMatrix(Metric):
 
 
 class LabelCount(Metric):
-    """Base of counts of labels.  Each output is a label of its own: of 3 classes a row counts three times.
+    """Base of counts of labels.  Each output is an independent label: with 3 outputs a row counts three times.
 
-    What it reports is the sum of the rows' weights, for all labels together.
-    thresholds: the probability above which an output says yes, or a list of such, for a list of counts.
-    from_logits: outputs are logits, and their sigmoid is compared; so they are with a loss on logits.
+    The value is the sum of the weights over all rows and labels that count.
+
+    Args:
+        thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
+        counts.
+        from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
     """
 
     thresholds: float | tuple[float, ...] = field(default=0.5, metadata={"check": thresholds})
     from_logits: bool = flag(False)
     actual: ClassVar[bool] = True
-    said: ClassVar[bool] = True
-    """Which labels count: those that are there or not, and that are predicted or not."""
+    chosen: ClassVar[bool] = True
+    """Which labels count: those that are present (or not), and predicted (or not)."""
 
     def suited(self, loss: Loss, outputs: int) -> "LabelCount":
         return replace(self, from_logits=self.from_logits or middle(loss) == 0.0)
 
     def bounds(self) -> list[float]:
-        """Return what outputs are compared with."""
+        """Return the bounds that outputs are compared with."""
         given = np.atleast_1d(self.thresholds).tolist()
         return [*map(logit, given)] if self.from_logits else given
 
@@ -611,7 +856,7 @@ class LabelCount(Metric):
 
     def sums(self, p: Array, y: Array, w: Array) -> Array:
         there = labels(p, y) == self.actual
-        counts = (np.count_nonzero(there & ((p > bound) == self.said), axis=1) for bound in self.bounds())
+        counts = (np.count_nonzero(there & ((p > bound) == self.chosen), axis=1) for bound in self.bounds())
         return np.array([w @ count for count in counts])
 
     def result(self, sums: Array, weight: np.float64) -> Value:
@@ -619,119 +864,218 @@ class LabelCount(Metric):
 
 
 class TruePositives(LabelCount):
-    """How many labels are there and predicted.
+    """Number of true positives: labels that are present and predicted, weighted by row.
 
-    >>> TruePositives()([0, 1, 1], [0.2, 0.9, 0.4])
-    1.0
+    Each output is an independent label, so that a row of 3 outputs counts three times.
+
+    Args:
+        thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
+        counts.
+        from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
+        name: Name in the history; by default "true_positives".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import TruePositives
+        >>> TruePositives()([0, 1, 1], [0.2, 0.9, 0.4])
+        1.0
     """
 
     larger_is_better = True
 
 
 class TrueNegatives(LabelCount):
-    """How many labels are neither there nor predicted.
+    """Number of true negatives: labels that are neither present nor predicted, weighted by row.
 
-    >>> TrueNegatives()([0, 1, 1], [0.2, 0.9, 0.4])
-    1.0
+    Each output is an independent label, so that a row of 3 outputs counts three times.
+
+    Args:
+        thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
+        counts.
+        from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
+        name: Name in the history; by default "true_negatives".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import TrueNegatives
+        >>> TrueNegatives()([0, 1, 1], [0.2, 0.9, 0.4])
+        1.0
     """
 
-    larger_is_better, actual, said = True, False, False
+    larger_is_better, actual, chosen = True, False, False
 
 
 class FalsePositives(LabelCount):
-    """How many labels are predicted and not there.
+    """Number of false positives: labels that are predicted but not present, weighted by row.
 
-    >>> FalsePositives(thresholds=[0.1, 0.5])([0, 1, 1], [0.2, 0.9, 0.4])
-    [1.0, 0.0]
+    Each output is an independent label, so that a row of 3 outputs counts three times.
+
+    Args:
+        thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
+        counts.
+        from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
+        name: Name in the history; by default "false_positives".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import FalsePositives
+        >>> FalsePositives(thresholds=[0.1, 0.5])([0, 1, 1], [0.2, 0.9, 0.4])
+        [1.0, 0.0]
     """
 
-    larger_is_better, actual, said = False, False, True
+    larger_is_better, actual, chosen = False, False, True
 
 
 class FalseNegatives(LabelCount):
-    """How many labels are there and not predicted.
+    """Number of false negatives: labels that are present but not predicted, weighted by row.
 
-    >>> FalseNegatives()([0, 1, 1], [0.2, 0.9, 0.4])
-    1.0
+    Each output is an independent label, so that a row of 3 outputs counts three times.
+
+    Args:
+        thresholds: The probability above which a label is predicted, from 0 to 1, or a list of them, for a list of
+        counts.
+        from_logits: Whether outputs are logits, whose sigmoid is compared.  It is implied by a loss on logits.
+        name: Name in the history; by default "false_negatives".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import FalseNegatives
+        >>> FalseNegatives()([0, 1, 1], [0.2, 0.9, 0.4])
+        1.0
     """
 
-    larger_is_better, actual, said = False, True, False
+    larger_is_better, actual, chosen = False, True, False
 
 
-# Of the order of rows
+# Metrics of the order of the rows
 
 
 class AUC(Area, Ranking):
-    """The area under the ROC curve: the chance that a positive row scores above a negative one, ties as a half.
+    """Area under the ROC curve: the probability that a positive row scores above a negative one, ties counting half.
 
-    Rows weigh by their weights.  It is exact: there are no thresholds.  NaN without positives or negatives.
-    curve: "ROC", or "PR" for what `AveragePrecision` is, precision over recall.
+    It is exact: every score is a threshold.  Rows count by their weights.  The value is NaN without positive or
+    negative rows.  `evaluate` and validation report it, the training values of an epoch do not; see `Ranking` for
+    several outputs.
 
-    >>> AUC().gain(*np.array([[2.0, 1.0], [0.0, 4.0], [2.0, 3.0], [0.0, 4.0]]))
-    array([ 0., 10.])
+    Args:
+        curve: "ROC", or "PR" for precision over recall, as in `AveragePrecision`.
+        name: Name in the history; by default "auc".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import AUC
+        >>> AUC()([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+        0.75
     """
 
     curve: str = later(word("ROC", "PR"))  # type: ignore[misc]
 
 
 class AveragePrecision(Area, Ranking):
-    """sum_g (R_g - R_{g-1}) P_g over the groups of equal scores, with precision P_g and recall R_g after each.
+    """Average precision: the area under the precision-recall curve, summed by steps.
 
-    scikit-learn's definition, by steps and not by trapezoids.  It is exact.  NaN without positives.
+    `sum_g (R_g - R_{g-1}) P_g` over the groups of equal scores in descending order, with precision P_g and recall R_g
+    after each.  It is exact: every score is a threshold.  The value is NaN without positive rows.  `evaluate` and
+    validation report it, the training values of an epoch do not; see `Ranking` for several outputs.
 
-    >>> AveragePrecision().gain(*np.array([[2.0, 1.0], [0.0, 3.0], [2.0, 3.0], [0.0, 3.0]]))
-    array([2. , 0.5])
+    Args:
+        name: Name in the history; by default "average_precision".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import AveragePrecision
+        >>> round(AveragePrecision()([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9]), 4)
+        0.8333
+
+    Variant: scikit-learn's definition, by steps and not by trapezoids.
     """
 
     curve: ClassVar[str] = "PR"
 
 
 class SensitivityAtSpecificity(Peak, Ranking):
-    """The largest share of positives found at a threshold where this share of negatives is left out.
+    """The best sensitivity (recall) over all thresholds at which the specificity reaches a bound.
 
-    It is exact: every score is a threshold.  NaN without positives or negatives.
+    It is exact: every score is a threshold.  The value is NaN without positive or negative rows.  `evaluate` and
+    validation report it, the training values of an epoch do not; see `Ranking` for several outputs.
 
-    >>> SensitivityAtSpecificity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
-    1.0
+    Args:
+        specificity: The least share of negative rows that must be rejected, from 0 to 1.
+        name: Name in the history; by default "sensitivity_at_specificity".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import SensitivityAtSpecificity
+        >>> SensitivityAtSpecificity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+        1.0
     """
 
     rates = "specificity", "sensitivity"
-    specificity: float = share(0.5, "it is the share of negatives that must be left out")
+    specificity: float = share(0.5, "it is the least share of negative rows to reject")
 
 
 class SpecificityAtSensitivity(Peak, Ranking):
-    """The largest share of negatives left out at a threshold where this share of positives is found.
+    """The best specificity over all thresholds at which the sensitivity (recall) reaches a bound.
 
-    >>> SpecificityAtSensitivity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
-    1.0
+    Specificity is the share of negative rows that are rejected.  It is exact: every score is a threshold.  The value
+    is NaN without positive or negative rows.  `evaluate` and validation report it, the training values of an epoch do
+    not; see `Ranking` for several outputs.
+
+    Args:
+        sensitivity: The least share of positive rows that must be found, from 0 to 1.
+        name: Name in the history; by default "specificity_at_sensitivity".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import SpecificityAtSensitivity
+        >>> SpecificityAtSensitivity(0.5)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+        1.0
     """
 
     rates = "sensitivity", "specificity"
-    sensitivity: float = share(0.5, "it is the share of positives that must be found")
+    sensitivity: float = share(0.5, "it is the least share of positive rows to find")
 
 
 class PrecisionAtRecall(Peak, Ranking):
-    """The largest share of right ones among rows predicted, at a threshold where this share of positives is found.
+    """The best precision over all thresholds at which the recall reaches a bound.
 
-    It is exact: every score is a threshold.  NaN without positives.
+    It is exact: every score is a threshold.  The value is NaN without positive rows.  `evaluate` and validation
+    report it, the training values of an epoch do not; see `Ranking` for several outputs.
 
-    >>> PrecisionAtRecall(1.0)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
-    0.6666666666666666
+    Args:
+        recall: The least share of positive rows that must be found, from 0 to 1.
+        name: Name in the history; by default "precision_at_recall".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import PrecisionAtRecall
+        >>> round(PrecisionAtRecall(1.0)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9]), 4)
+        0.6667
     """
 
     rates = "recall", "precision"
-    recall: float = share(0.5, "it is the share of positives that must be found")
+    recall: float = share(0.5, "it is the least share of positive rows to find")
 
 
 class RecallAtPrecision(Peak, Ranking):
-    """The largest share of positives found at a threshold where this share of the rows predicted is right.
+    """The best recall over all thresholds at which the precision reaches a bound.
 
-    >>> RecallAtPrecision(0.6)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
-    1.0
+    It is exact: every score is a threshold.  The value is NaN without positive rows.  `evaluate` and validation
+    report it, the training values of an epoch do not; see `Ranking` for several outputs.
+
+    Args:
+        precision: The least share of the predicted rows that must be positive, from 0 to 1.
+        name: Name in the history; by default "recall_at_precision".
+        dtype: Accepted for Keras's scripts and ignored: sums are always float64.
+
+    Example:
+        >>> from firesteel.metrics import RecallAtPrecision
+        >>> RecallAtPrecision(0.6)([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.9])
+        1.0
     """
 
     rates = "precision", "recall"
-    precision: float = share(0.5, "it is the share of the rows predicted that must be right")
+    precision: float = share(0.5, "it is the least share of predicted rows that must be positive")
 
 
 METRICS: dict[str, Spec] = {
@@ -775,7 +1119,7 @@ METRICS: dict[str, Spec] = {
     "true_negatives": TrueNegatives(),
     "true_positives": TruePositives(),
 }
-"""What users type; the first name of a kind is what it is called in a history."""
+"""The metrics by name; the first name of a class is its name in a history."""
 METRICS |= {name: MeanLoss(losses.get(name)) for name in losses.LOSSES if name not in METRICS}
 
 
@@ -784,7 +1128,7 @@ class _resolver(resolver):  # noqa: N801  (used as a function)
         kind = given if isinstance(given, type) else getattr(given, "stands_for", type(given))
         if issubclass(kind, Loss):
             return MeanLoss(given, name=getattr(given, "name", None))
-        # a copy, because a registry's own would remember rows for all
+        # a copy, because the state of the registry's object would be shared
         return given if isinstance(given, Metric) else replace(super().__call__(given))
 
 
@@ -792,10 +1136,11 @@ get = _resolver("a metric", Metric, METRICS)
 
 
 def name_of(metric: Metric) -> str:
-    """Return what a metric is called in a history: its name, the first name of its kind, or its class's own.
+    """Return the name of a metric in a history: its own, the first one of its class in the registry, or the class's.
 
-    >>> name_of(Precision(class_id=1)), name_of(get(losses.get("kld")))
-    ('precision', 'kl_divergence')
+    Example:
+        >>> name_of(Precision(class_id=1)), name_of(get(losses.get("kld")))
+        ('precision', 'kl_divergence')
     """
     if metric.name is not None:
         return metric.name
@@ -808,11 +1153,12 @@ COUNTED = SparseCategoricalAccuracy()
 
 
 def suited(loss: Loss, outputs: int) -> Metric:
-    """Return what "accuracy" means beside this loss.
+    """Return the metric that "accuracy" means with this loss.
 
-    >>> from firesteel.core import losses
-    >>> suited(losses.get("categorical_crossentropy"), 10)
-    CategoricalAccuracy()
+    Example:
+        >>> from firesteel.core import losses
+        >>> suited(losses.get("categorical_crossentropy"), 10)
+        CategoricalAccuracy()
     """
     if loss.targets == "class":
         return COUNTED
@@ -820,7 +1166,7 @@ def suited(loss: Loss, outputs: int) -> Metric:
 
 
 ACCURACY = ("accuracy", "acc")
-"""Names of the accuracy that suits the loss."""
+"""The names that stand for the accuracy that suits the loss."""
 
 
 def named_metric(given: Any, loss: Loss, outputs: int) -> Metric:
@@ -832,9 +1178,9 @@ def named_metric(given: Any, loss: Loss, outputs: int) -> Metric:
 
 
 def by_name(given: Sequence[str | Metric], loss: Loss) -> dict[str, str | Metric]:
-    """Return the metrics by their names; the second of a name ends in _1, as in Keras.
+    """Return the metrics by name; the second metric of a name gets the suffix _1, as in Keras.
 
-    Raises ConfigError for unknown ones.
+    Raises ConfigError for unknown names.
     """
     before, found = Counter[str](), dict[str, str | Metric]()
     for one in given:

@@ -1,7 +1,7 @@
-"""What the order of rows comes to: areas under curves, and the best of one rate where another is large enough.
+"""Metrics of the order of the rows: areas under curves, and the best value of one rate where another reaches a bound.
 
-Within one problem equal scores are one group, and groups come from the largest score to the smallest.  Arguments:
-positive, negative: (G,), the weights in each group.  tp, fp: (G,), their sums so far, the group included.
+Rows with equal scores form a group; groups run from the largest score to the smallest.  Arguments of the methods:
+positive and negative, (G,), are the weights in each group; tp and fp, (G,), their running sums, including the group.
 """
 
 from collections.abc import Sequence
@@ -16,32 +16,42 @@ from firesteel.core.types import Array
 __all__ = ["Area", "Ordered", "Peak", "rate"]
 
 ROUNDING = 1e-12
-"""What sums of weights may lack of a bound: they are added in the order of the shards."""
+"""By how much a rate may miss a bound, because the rounding of its sums depends on the order of addition."""
 
 
 class Ordered:
-    """Base of what is computed of groups, a part of them at a time."""
+    """Base of metrics that are computed from groups of equal scores, a part of the groups at a time."""
 
     def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
-        """Return whether it matters in what order the rows of each group stand; the arguments are those of `gain`."""
+        """Return whether the order of rows inside each group could change the result; arguments as in `gain`."""
         raise NotImplementedError
 
     def gain(self, positive: Array, negative: Array, tp: Array, fp: Array) -> Array:
-        """Return what each of G groups adds, (G,).
+        """Return what each of G groups adds to the total, (G,).
 
-        positive, negative: (G,), the weights in each group.  tp, fp: (G,), their sums so far, the group included.
+        Args:
+            positive: The weight of positive rows in each group, (G,).
+            negative: The weight of negative rows in each group, (G,).
+            tp: The running sum of `positive`, including the group, (G,).
+            fp: The running sum of `negative`, including the group, (G,).
         """
         raise NotImplementedError
 
     def folded(self, before: float, positive: Array, negative: Array, tp: Array, fp: Array, totals: Array) -> float:
-        """Return what groups come to together with those before: the sum of what they add.
+        """Return the total over these groups and all groups before them: by default the sum of the gains.
 
-        totals: (2,), the weights of all positive rows and of all negative ones.
+        Args:
+            before: The total over the groups before.
+            positive: As in `gain`.
+            negative: As in `gain`.
+            tp: As in `gain`.
+            fp: As in `gain`.
+            totals: The weights of all positive and of all negative rows, (2,).
         """
         return float(before + np.add.reduce(self.gain(positive, negative, tp, fp)))
 
     def ratio(self, total: Array, positive: Array, negative: Array) -> Array:
-        """Return the value of each problem, (K,), from what its groups come to; NaN where there is none."""
+        """Return the value of each of K problems, (K,), from its total over all groups; NaN where it is undefined."""
         raise NotImplementedError
 
     def _added(self, before: Sequence[Any], p: Array, y: Array, w: Array) -> Sequence[Any]:
@@ -65,7 +75,7 @@ class Ordered:
 
 
 class Area(Ordered):
-    """The area under a curve: of "ROC", or of "PR", precision over recall, by steps."""
+    """The area under a curve: "ROC", or "PR" (precision over recall), which is summed by steps."""
 
     curve: ClassVar[str] = "ROC"
 
@@ -83,10 +93,10 @@ class Area(Ordered):
 
 
 class Peak(Ordered):
-    """The largest value of one rate at a threshold where another is at least a bound; 0 where it is nowhere."""
+    """The largest value of one rate over the thresholds at which another reaches a bound; 0 without any."""
 
     rates: ClassVar[tuple[str, str]]
-    """The rate that has a bound, which the field of that name is, and the one that is reported."""
+    """The rate with a bound (a field of that name), and the rate to report."""
 
     def undecided(self, positive: Array, negative: Array, tp: Array, fp: Array) -> npt.NDArray[np.bool_]:
         return (positive > 0) & (negative > 0)
@@ -104,10 +114,16 @@ class Peak(Ordered):
 def rate(name: str, tp: Array, fp: Array, positive: float, negative: float) -> Array:
     """Return a rate at each of G thresholds, (G,); 0 where it would divide by 0.
 
-    positive, negative: the weights of all rows of these.
+    Args:
+        name: "precision", "recall", "sensitivity" or "specificity".
+        tp: The weight of positive rows above each threshold, (G,).
+        fp: The weight of negative rows above each threshold, (G,).
+        positive: The weight of all positive rows.
+        negative: The weight of all negative rows.
 
-    >>> rate("specificity", np.array([1.0, 1.0]), np.array([0.0, 3.0]), 1.0, 4.0)
-    array([1.  , 0.25])
+    Example:
+        >>> rate("specificity", np.array([1.0, 1.0]), np.array([0.0, 3.0]), 1.0, 4.0)
+        array([1.  , 0.25])
     """
     above, below = (negative - fp, np.asarray(negative)) if name == "specificity" else (tp, np.asarray(positive))
     below = tp + fp if name == "precision" else below
