@@ -1,6 +1,6 @@
-"""Callbacks under the names and hooks that Keras gave them; `Callback` is the base of one's own.
+"""Callbacks: hooks called during training, under Keras's names; `Callback` is the base class of your own.
 
-`TensorBoard` and `MlflowCallback` need a package of their own, which is imported when one of them is made.
+`TensorBoard` and `MlflowCallback` need a further package each, imported when the callback is constructed.
 """
 
 from firesteel._console import Progbar as ProgbarLogger

@@ -1,8 +1,7 @@
-"""What firesteel raises when it refuses something: one class for each kind of cause, each with a stable code.
+"""Exceptions: one class for each kind of cause, each with a stable code.
 
-Messages are written for the person who must act: what was found, where, how often, and what to do about it.
-Everything that may raise is checked at three places: a constructor, the build of a network, the data; past them
-the code trusts its input.
+A message gives the cause, its place and count, and the remedy.  Input is checked in three places: when
+an object is constructed, when a network is built, and when the data is validated.  Later code trusts its input.
 """
 
 import importlib
@@ -25,27 +24,27 @@ __all__ = [
 
 
 HIDDEN = "***"
-"""What stands where a secret stood."""
+"""The text that replaces a secret."""
 LONG = 3_000
-"""Letters of a message, of which the middle is left out where there are more."""
+"""The longest message, in characters; a longer one loses its middle."""
 STRONG = (
     "passw|pwd|passphrase|(db|user|root|admin|smtp|mail|sql|api)pass$|secret|token(?!iz|s$)|signature|credential"
     "|connectionstring|sessionid|azuresas|assertion"
     "|(access|account|api|auth|encryption|functions?|hmac|instrumentation|master|private|service|session|shared|signing|ssl|storage"
     "|subscription)key"
 )
-"""Parts of the names of secrets, in small letters without what stands between words."""
+"""Parts of names of secrets, in lower case without separators."""
 HARMLESS = ".*(name|file|path|provider|type|class|url|uri|endpoint|expir(y|es)|length|size|count|column)s?"
-"""Names that say something about a secret."""
+"""Names that describe a secret but do not hold it."""
 WHOLE = {"authorization", "bearer", "cookie", "jwt", "otp", "pass"}
-"""Whole names of settings that are secrets, of which parts say nothing."""
+"""Names of secret settings that must match as a whole."""
 WEAK = WHOLE | {
     *("auth", "authkey", "code", "hmac", "key", "oauthverifier", "pat", "pin", "pw", "resourcekey", "rlkey"),
     *("samlresponse", "sas", "session", "sid", "sig"),
 }
-"""Whole names of secrets among the parameters of an address."""
+"""Names of secret query parameters that must match as a whole."""
 PORTS = {"dbfs", "file", "har", "hdfs", "maprfs", "mesos", "spark", "swebhdfs", "viewfs", "webhdfs"}
-"""Schemes whose addresses hold no password: what stands behind a colon is a port."""
+"""URL schemes without passwords: a colon precedes a port."""
 PASSWORD = r"\b([a-zA-Z][\w+.-]{0,31})(:/{1,3})([^\s/@:?#]*):((?:(?!://)\S)*)@"
 USER = r"\b(https?:/{1,3})(?![a-z._-]{1,16}@)[^\s/@:?#]+@"
 ORACLE = r"(jdbc:oracle:\w+:)\S{0,300}@"
@@ -55,7 +54,7 @@ NAME = (
     r"""(?:\s*=\s*|\\*["']\s*[:=]\s*(?=\\*["']|\d{4})|:[ \t]+(?=["']?(?=[^\s"']*\d)[^\s"']{8}))"""
     r"""|--([\w-]+)[ \t]+(?=[^\s-])|((?:fs|hadoop|spark)\.[\w.-]+)(?:[ \t]+(?=\S{8})|["'][ \t]*,[ \t]*(?=["'])))"""
 )
-"""A name before its value: behind an equals sign or a colon, on a command line, or in Spark's properties."""
+"""A name before its value: followed by an equals sign or a colon, a command-line option, or a Spark property."""
 VALUE = r"""\{[^}]{1,300}\}|b?"(?:[^"\\]|\\.)+"|b?'(?:[^'\\]|\\.)+'|\\+["'][^"'\\]+|[^&;\s"'<>]+"""
 HEADER = (
     r"(?i)\b(authorization\W{1,4}(?:\w+\s+)?|bearer\s+(?=\S{8})|passw(?:or)?d:\s+|cookie:\s+\w+="
@@ -68,21 +67,26 @@ SHAPES = (
     r"|(?<=hooks\.slack\.com/services/)\S+)"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
-"""What keys and tokens of well-known services look like, wherever they stand."""
+"""The shapes of keys and tokens of well-known services, recognized anywhere in a text."""
 
 
 def without_secrets(value: Any) -> Any:
-    """Remove secrets from a text, or from the texts in settings: all that is written down or shown goes through here.
+    """Remove secrets from a text or from the texts in settings.
 
-    Passwords in addresses are left out, so that what is left still names the same place; secret parameters and
-    settings become `***`.  A user without a password, such as the container of an Azure address, is no secret.
+    Everything that firesteel shows or logs goes through this function.
+
+    Passwords in URLs are cut out, so that the rest still names the same place; secret parameters and settings become
+    `***`.  A user name without a password, such as the container in an Azure URL, is not a secret.
 
     Args:
-        value: A text, or a mapping or sequence that holds texts; anything else is returned as it is.
+        value: A text, or a mapping or sequence that contains texts; any other value is returned unchanged.
+
+    Returns:
+        The value without secrets.
 
     Example:
-        >>> without_secrets("s3a://key:sec/ret@bucket/rows.csv?sig=aB3&n=2: there is no such file")
-        's3a://bucket/rows.csv?sig=***&n=2: there is no such file'
+        >>> without_secrets("s3a://key:sec/ret@bucket/rows.csv?sig=aB3&n=2: file not found")
+        's3a://bucket/rows.csv?sig=***&n=2: file not found'
         >>> without_secrets({"train": "abfss://container@account/rows", "fs.s3a.secret.key": "aB3"})
         {'train': 'abfss://container@account/rows', 'fs.s3a.secret.key': '***'}
     """
@@ -111,7 +115,7 @@ def _is_secret(name: Any, item: Any) -> bool:
 
 
 def _names_secret(name: str, weak: bool) -> bool:
-    """Return whether a name is one of a secret.  weak: whether names count that are secret in an address alone."""
+    """Return whether a name is that of a secret.  weak: whether names count that are secret only in a URL."""
     squeezed = re.sub(r"[\W_]", "", name).lower()
     if squeezed in WEAK:
         return weak
@@ -130,7 +134,7 @@ def _without_password(found: re.Match[str]) -> str:
 
 
 def _without_values(text: str) -> str:
-    """Return a text with other values for the settings in it whose names are those of secrets."""
+    """Return a text with the values of secret settings replaced."""
     parts, at = [], 0
     for found in re.finditer(NAME, text):
         before = text[max(0, found.start() - 1) : found.start()]
@@ -147,7 +151,7 @@ def _without_values(text: str) -> str:
 
 
 def _address(found: re.Match[str]) -> str:
-    """Return a word of a text, which may be an address: without a token behind it, or in what it spells out."""
+    """Return a word that may be a URL without tokens, also where they are percent-encoded."""
     word = found[0]
     if "://" in word:
         word = re.sub(FRAGMENT, lambda part: f"#{HIDDEN}" if _is_opaque(part[1]) else part[0], word)
@@ -157,18 +161,25 @@ def _address(found: re.Match[str]) -> str:
 
 
 def _is_opaque(text: str) -> bool:
-    """Return whether a text is of digits, small and capital letters, as tokens are."""
+    """Return whether a text mixes digits, lower-case and upper-case letters, as tokens do."""
     return all(re.search(kind, text) for kind in ("[0-9]", "[a-z]", "[A-Z]"))
 
 
 class FiresteelError(Exception):
-    """Anything firesteel refuses.  `code` is a stable, hyphenated word that programs may test.
+    """Base class of firesteel's exceptions.
 
-    What a terminal would obey, in names that come out of files, is spelt out.
+    Secrets are removed from the message and control characters in it are escaped.
 
-    >>> raise ConfigError("units must be at least 1, got 0", code="config-units")
-    Traceback (most recent call last):
-    firesteel.errors.ConfigError: units must be at least 1, got 0 [config-units]
+    Args:
+        message: The cause, its place, and the remedy.
+        code: A stable, hyphenated identifier that programs can test.
+
+    Example:
+        >>> try:
+        ...     raise ConfigError("units must be at least 1, got 0", code="config-units")
+        ... except FiresteelError as error:
+        ...     print(error.code, "|", error)
+        config-units | units must be at least 1, got 0 [config-units]
     """
 
     default_code = "error"
@@ -177,60 +188,125 @@ class FiresteelError(Exception):
         self.code = code or self.default_code
         shown = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
         clean = without_secrets(shown)
-        if len(clean) > LONG:  # it holds a value, or names, as long as somebody made them
+        if len(clean) > LONG:  # values and names can have any length
             clean = f"{clean[: LONG // 2]} ... {clean[-LONG // 2 :]}"
         super().__init__(f"{clean} [{self.code}]")
 
 
 class ConfigError(FiresteelError, ValueError):
-    """A layer, network or training setting that cannot work."""
+    """An invalid argument, layer, network or training setting.
+
+    Args:
+        message: The cause, its place, and the remedy.
+        code: A stable, hyphenated identifier that programs can test.
+
+    Example:
+        >>> raise ConfigError("units must be at least 1, got 0", code="config-units")
+        Traceback (most recent call last):
+        firesteel.errors.ConfigError: units must be at least 1, got 0 [config-units]
+    """
 
     default_code = "config"
 
 
 class DataError(FiresteelError, ValueError):
-    """Rows that cannot be trained on or scored; found before the first update."""
+    """Rows that cannot be trained on or scored, found before the first update.
+
+    Args:
+        message: The cause, its place, and the remedy.
+        code: A stable, hyphenated identifier that programs can test.
+
+    Example:
+        >>> from firesteel.utils import to_categorical
+        >>> to_categorical([[0, 1]])
+        Traceback (most recent call last):
+        firesteel.errors.DataError: y has shape (1, 2): give one class index per row [data-shape]
+    """
 
     default_code = "data"
 
 
 class StoreError(FiresteelError, ValueError):
-    """A model file that cannot be written, or is not a firesteel model, or is damaged."""
+    """A file that cannot be read or written, is not a firesteel model, or is damaged.
+
+    Args:
+        message: The cause, its place, and the remedy.
+        code: A stable, hyphenated identifier that programs can test.
+
+    Example:
+        >>> from firesteel.models import load_model
+        >>> load_model("unknown.firesteel")
+        Traceback (most recent call last):
+        firesteel.errors.StoreError: unknown.firesteel cannot be read: No such file or directory [store-read]
+    """
 
     default_code = "store"
 
 
 class DivergenceError(FiresteelError, RuntimeError):
-    """Training produced a loss or weights that are not finite.  `state` is the last good one."""
+    """Training produced a loss or weights that are infinite or NaN.
+
+    Args:
+        message: The cause, its place, and the remedy.
+        code: A stable, hyphenated identifier that programs can test.
+
+    Attributes:
+        state: The last good training state.
+
+    Example:
+        >>> DivergenceError("the loss became infinite or NaN in epoch 3").code
+        'diverged'
+    """
 
     default_code = "diverged"
     state: Any = None
 
 
 class SparkSetupError(FiresteelError, RuntimeError):
-    """Spark cannot run here: no Java, a Java too old, pyspark missing, or executors without what they need."""
+    """Spark cannot run: no Java or one too old, no pyspark, or executors that lack packages.
+
+    Args:
+        message: The cause, its place, and the remedy.
+        code: A stable, hyphenated identifier that programs can test.
+
+    Example:
+        >>> SparkSetupError("Java 17 or newer is required").code
+        'spark-setup'
+    """
 
     default_code = "spark-setup"
 
 
 class SparkJobError(FiresteelError, RuntimeError):
-    """A Spark job failed, in all the attempts that Spark makes; the session is as usable as before."""
+    """A Spark job failed in all of its attempts; the session remains usable.
+
+    Args:
+        message: The cause, its place, and the remedy.
+        code: A stable, hyphenated identifier that programs can test.
+
+    Example:
+        >>> SparkJobError("the job failed on an executor").code
+        'spark-job'
+    """
 
     default_code = "spark-job"
 
 
 def imported(name: str, what: str, extra: str, kind: type[FiresteelError], code: str) -> Any:
-    """Return a module that needs a package which may be missing.
+    """Import a module from an optional package.
 
     Args:
         name: The module.
-        what: What needs it, for the message.
+        what: The feature that needs it, for the message.
         extra: The extra of firesteel that installs the package.
-        kind: What is raised where it is missing.
-        code: The error's code.
+        kind: The class of the error if the package is missing.
+        code: The code of the error.
+
+    Returns:
+        The module.
     """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        text = f'{what} needs {error.name}, not installed here: pip install "firesteel[{extra}]"'
+        text = f'{what} needs {error.name}, which is not installed: pip install "firesteel[{extra}]"'
         raise kind(text, code=code) from None

@@ -1,7 +1,7 @@
-"""Classes of users' own: layers, losses, metrics, initializers, regularizers, constraints, optimizers, schedules.
+"""Your own layers, losses, metrics, initializers, regularizers, constraints, optimizers and schedules.
 
-Model files and checkpoints hold the names of classes, never code; `register` says which class a name means.
-`docs/how-to/own-layer.md` shows how each is written.
+Model files and checkpoints hold the names of classes, never code; `register` says which class a name refers to.
+`docs/how-to/own-layer.md` shows how to write each kind of class.
 """
 
 import json
@@ -42,25 +42,28 @@ ABSTRACT = [
     *(metrics.RowMetric.rows, initializers.Initializer.draw, regularizers.Regularizer.add),
     *(constraints.Constraint.apply, optimizers.Optimizer.step, schedules.Schedule.at),
 ]
-"""The methods that a class must define."""
+"""The methods that a subclass must define."""
 DTYPES = {"F32": np.float32, "F64": np.float64, "U8": np.uint8, "U32": np.uint32}
-"""The dtypes of arrays in files, by safetensors' names."""
+"""The dtypes of arrays in model files, by their safetensors names."""
 LOCK = threading.RLock()
 K = TypeVar("K", bound=type)
 
 
 def register(kind: K) -> K:
-    """Let names and files find a class of your own; return the class, so that it can stand above one, too.
+    """Register your own class, so that names and model files can refer to it; also a class decorator.
 
-    A file that names the class can then be loaded, and a text that is the class's name stands for it wherever a
-    name is taken.  Call it in each program that loads such a file.  The same class, by module and name, takes the
-    place of the one before, as in a notebook whose cell is run again.
+    Once it is registered, a model file that names the class can be loaded, and its name can be passed wherever
+    firesteel takes a name.  Call it in every program that loads such a file.  A class with the same module and name
+    replaces the earlier one, as when a notebook cell runs again.
 
     Args:
         kind: A subclass of Layer, Loss, Metric, Initializer, Regularizer, Constraint, Optimizer or Schedule.
 
+    Returns:
+        The class itself.
+
     Raises:
-        ConfigError: If it is something else, lacks a method, or its name belongs to another class.
+        ConfigError: If it is not such a subclass, lacks a method, or has the name of another class (`config-class`).
 
     Example:
         >>> from firesteel.losses import Loss
@@ -81,8 +84,8 @@ def register(kind: K) -> K:
             taken = f"{others[0].__module__}.{others[0].__qualname__}"
         if taken is not None:
             raise ConfigError(
-                f"{name} cannot be registered: a {family.lower()} has that name already, {taken}.  To do: give the "
-                "class another name",
+                f"{name} cannot be registered: the {family.lower()} {taken} already has this name.  To do: rename "
+                "the class",
                 code="config-class",
             )
         known.types = {label: one for label, one in known.types.items() if one not in others} | {name: kind}
@@ -90,13 +93,13 @@ def register(kind: K) -> K:
 
 
 def _family_of(kind: Any) -> str:
-    """Return the name of a class's family.  Raises ConfigError for what belongs to none, or lacks a method."""
+    """Return the name of a class's family; raise ConfigError if it has none or lacks a method."""
     found = [name for name, family in FAMILIES.items() if isinstance(kind, type) and issubclass(kind, family.base)]
     if not found:
-        what = kind.__name__ if isinstance(kind, type) else f"{kind!r}, no class,"
+        what = kind.__name__ if isinstance(kind, type) else f"{kind!r}, which is not a class,"
         raise ConfigError(
-            f"{what} cannot be registered: it must be a subclass of {', '.join(FAMILIES)}.  Callbacks need not be "
-            "registered, because files do not name them",
+            f"{what} cannot be registered: it must be a subclass of {', '.join(FAMILIES)}.  Callbacks need no "
+            "registration, because files do not name them",
             code="config-class",
         )
     missing = [name for name in dir(kind) if any(getattr(kind, name) is one for one in ABSTRACT)]
@@ -113,7 +116,7 @@ def _same(one: type, other: type) -> bool:
 
 @contextmanager
 def known(kinds: Iterable[Any]) -> Iterator[None]:
-    """Register classes until the end of the block, in place of registered ones of their names."""
+    """Register classes for the duration of the block, in place of registered classes with the same names."""
     with LOCK:
         before = {name: family.types for name, family in FAMILIES.items()}
         try:
@@ -129,11 +132,12 @@ def known(kinds: Iterable[Any]) -> Iterator[None]:
 
 
 def specs_in(*values: Any) -> Iterator[Spec]:
-    """Yield the specs of users' classes among values, inside specs, and in dataclasses, mappings and tuples of specs.
+    """Yield the specs of user-defined classes in values, also inside specs, dataclasses, dictionaries and tuples.
 
-    >>> from firesteel.layers import Dense
-    >>> list(specs_in(Dense(3), {"a": (Dense(2),)}))
-    []
+    Example:
+        >>> from firesteel.layers import Dense
+        >>> list(specs_in(Dense(3), {"a": (Dense(2),)}))
+        []
     """
     for value in values:
         if isinstance(value, Spec) and not type(value).__module__.startswith("firesteel."):
@@ -147,12 +151,12 @@ def specs_in(*values: Any) -> Iterator[Spec]:
 
 
 def classes_in(*values: Any) -> list[type[Spec]]:
-    """Return the classes of users' own in values, each once, as `specs_in` finds them."""
+    """Return the distinct user-defined classes of the specs in values."""
     return list(dict.fromkeys(map(type, specs_in(*values))))
 
 
 def check_fields(*values: Any) -> None:
-    """Raise ConfigError where a spec of a user's class does not come back from its JSON as it was."""
+    """Raise ConfigError if a spec of a user-defined class does not survive a round trip through JSON."""
     for spec in specs_in(*values):
         kind, why = type(spec), ""
         try:
@@ -163,16 +167,17 @@ def check_fields(*values: Any) -> None:
             why = str(error)
         if why:
             raise ConfigError(
-                f"{kind.__name__} cannot be in a file: {why}.  To do: make fields numbers or texts, declare several "
-                "numbers by numbers(...), and what is a class of this kind by choice(...)",
+                f"{kind.__name__} cannot be saved to a file: {why}.  To do: use numbers or strings as fields, "
+                "numbers(...) for several numbers, and choice(...) for an object of a registered class",
                 code="config-class",
             )
 
 
 def unregistered(*values: Any) -> list[str]:
-    """Return the names of the users' classes in specs that a file could not name, because nobody has registered them.
+    """Return the names of the user-defined classes in specs that are not registered.
 
-    Raises ConfigError for a class that lacks a method.
+    Raises:
+        ConfigError: If a class lacks a method.
     """
     found = {kind: FAMILIES[_family_of(kind)].types.get(kind.__name__) for kind in classes_in(*values)}
     return list(dict.fromkeys(kind.__name__ for kind, one in found.items() if one is None or not _same(one, kind)))
@@ -183,21 +188,23 @@ def _named(names: list[str]) -> str:
 
 
 def must_be_registered(what: str, *values: Any) -> None:
-    """Raise ConfigError where a class in specs is not registered, or cannot be in a file.
+    """Raise ConfigError if a class in specs is not registered, or its fields cannot be saved.
 
-    what: the thing that could not be read again.
+    Args:
+        what: The name of the file or stage that could not be loaded again.
+        values: The specs, or containers of specs.
     """
     check_fields(*values)
     if names := unregistered(*values):
         raise ConfigError(
-            f"{what} holds the names of classes, and could not be read again: {_named(names)} not registered.  "
-            f"To do: firesteel.register({names[0]}), or write @firesteel.register above the class",
+            f"{what} could not be loaded again, because it only holds the names of classes, and {_named(names)} not "
+            f"registered.  To do: call firesteel.register({names[0]}), or write @firesteel.register above the class",
             code="config-class",
         )
 
 
 def warn_of_unregistered(*values: Any) -> None:
-    """Warn, from `compile`, of classes in specs that are not registered, and of fields that no file can hold."""
+    """Warn, when a model is compiled, of unregistered classes in specs and of fields that cannot be saved."""
     said = []
     try:
         check_fields(*values)
@@ -205,22 +212,38 @@ def warn_of_unregistered(*values: Any) -> None:
         said.append(str(error))
     if names := unregistered(*values):
         said.append(
-            f"{_named(names)} not registered: a file of this model is loaded only where the class is given, "
-            "and checkpoints and Spark's stages refuse it.  To do: write @firesteel.register above the class"
+            f"{_named(names)} not registered: loading a file of this model requires custom_objects, and checkpoints "
+            "and Spark stages refuse it.  To do: write @firesteel.register above the class"
         )
     for text in said:
         warnings.warn(text, stacklevel=4)
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """Return the weights in a model's file, {number of the layer's part and name: array}, without its classes.
+    """Return the weights in a model file, without the classes that it names.
 
-    So a file can be used whose classes are lost; `load_model` needs them.
+    Use it to recover the weights of a file whose classes are lost; `load_model` needs the classes.
+
+    Args:
+        path: The path of the model file.
+
+    Returns:
+        The weights by name: the number of the layer's part, a dot, and the name of the parameter.
 
     Raises:
-        StoreError: If it is no model's file.
+        StoreError: If the file is not a model file (`store-damaged`), or cannot be read (`store-read`).
+
+    Example:
+        >>> import tempfile
+        >>> from firesteel import Sequential, layers
+        >>> model = Sequential([layers.Input((3,)), layers.Dense(2)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.firesteel")
+        ...     weights = read_weights(f"{folder}/model.firesteel")
+        >>> {name: array.shape for name, array in weights.items()}
+        {'0.b': (2,), '0.w': (3, 2)}
     """
-    from firesteel import _store as store  # which needs safetensors, and executors have none
+    from firesteel import _store as store  # needs safetensors, which executors lack
 
     data, name, rest = store.read(path), os.fspath(path), {*store.VECTORS, *WORDS}
     entries, _, _ = store.headers(data, name)

@@ -1,7 +1,7 @@
 """Callbacks under Keras's names: hooks called during training; they may stop it or change the learning rate.
 
-None of firesteel's own remembers anything beside the model: what they decide is read off the history, so that a
-training that was interrupted goes on to the bit.  `Conductor` is between them and `loop.py`.
+firesteel's own callbacks keep no state outside the model: they read what they decide off the history, so that an
+interrupted training resumes to the bit.  `Conductor` connects them to `loop.py`.
 """
 
 import inspect
@@ -41,18 +41,26 @@ Logs = Mapping[str, Any] | None
 
 
 class Callback:
-    """Base of callbacks: override the hooks that are wanted.
+    """Base class of callbacks: override the hooks you need.
 
-    model: the model that trains; `model.stop_training = True` ends the training with this epoch, and
-    `model.learning_rate` can be read and set.  params: what `fit` was given or chose, "epochs" and "steps" among it.
-    given: the arguments that the callback was made with.  run_name: what to call the training where Spark lists its
-    jobs.  observes: whether it changes nothing, so that an interrupted training may go on without it.
     Epoch hooks are called on every engine.  Batch hooks only observe: they are called for each step where one shard
-    trains in this process, and for each round elsewhere, and one that sets the rate or the weights is refused.
+    trains in this process, and for each round otherwise.  A batch hook that sets the learning rate or the weights
+    ends the training with `ConfigError`.
 
-    >>> class Stop(Callback):
-    ...     def on_epoch_end(self, epoch, logs=None):
-    ...         self.model.stop_training = logs["loss"] < 0.1
+    Attributes:
+        model: The model being trained.  `model.stop_training = True` ends the training after this epoch;
+            `model.learning_rate` can be read and set.
+        params: The settings of the training, such as `"epochs"` and `"steps"`.
+        given: The arguments that the callback was constructed with.
+        run_name: The name of the training in Spark's list of jobs.
+        observes: Whether the callback changes nothing, so that an interrupted training may resume without it.
+
+    Example:
+        >>> class Stop(Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         self.model.stop_training = logs["loss"] < 0.1
+        >>> Stop().observes
+        False
     """
 
     model: Any = None
@@ -70,68 +78,142 @@ class Callback:
         return made
 
     def set_model(self, model: Any) -> None:
-        """Take the model that is going to train."""
+        """Set the model that is about to train."""
         self.model = model
 
     def set_params(self, params: Mapping[str, Any]) -> None:
-        """Take what is known of the training."""
+        """Set `params`, the settings of the training."""
         self.params = params
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
-        """Take what scores the rows, and the engines that hold them while training goes on."""
+        """Called before training with the objective and the engines that hold the training and validation rows.
+
+        Args:
+            objective: The loss and metrics that score the rows.
+            training: The engine of the training rows.
+            validation: The engine of the validation rows; None if there are none.
+        """
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Called when training begins."""
+        """Called at the start of training.
+
+        Args:
+            logs: An empty dictionary.
+        """
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Called when training has ended, with the last epoch's logs."""
+        """Called at the end of training.
+
+        Args:
+            logs: The losses and metrics of the last epoch.
+        """
 
     def on_train_error(self, error: BaseException) -> None:
-        """Called when an error or an interrupt has ended training; the model has the last good weights."""
+        """Called when an error or an interrupt ends training.  The model has its last good weights.
+
+        Args:
+            error: The exception, which is raised again afterwards.
+        """
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Called when an epoch begins, counted from 0."""
+        """Called at the start of an epoch.
+
+        Args:
+            epoch: The index of the epoch, from 0.
+            logs: An empty dictionary.
+        """
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Called when an epoch has ended: logs are its losses and metrics, `val_` ones included."""
+        """Called at the end of an epoch.
+
+        Args:
+            epoch: The index of the epoch, from 0.
+            logs: The losses and metrics of the epoch; those of the validation rows have the prefix `val_`.
+        """
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Called when a step begins, counted from 0 in each epoch."""
+        """Called at the start of a training step.
+
+        Args:
+            batch: The index of the step in its epoch, from 0.
+            logs: An empty dictionary.
+        """
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Called when a step has ended: logs are the epoch's losses and metrics so far."""
+        """Called at the end of a training step.
+
+        Args:
+            batch: The index of the step in its epoch, from 0.
+            logs: The losses and metrics of the epoch so far.
+        """
         self.on_batch_end(batch, logs)
 
     def on_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Another name of `on_train_batch_begin`, which calls it."""
+        """Alias of `on_train_batch_begin`, which calls it."""
 
     def on_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Another name of `on_train_batch_end`, which calls it."""
+        """Alias of `on_train_batch_end`, which calls it."""
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Called before an evaluation, of validation rows too."""
+        """Called at the start of an evaluation, also of the validation rows during training.
+
+        Args:
+            logs: An empty dictionary.
+        """
 
     def on_test_end(self, logs: Logs = None) -> None:
-        """Called after an evaluation, with its losses and metrics."""
+        """Called at the end of an evaluation.
+
+        Args:
+            logs: The losses and metrics of the evaluation.
+        """
 
     def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Called after `on_test_begin`, once: all rows are one batch, number 0."""
+        """Called once, after `on_test_begin`: all rows are one batch.
+
+        Args:
+            batch: 0.
+            logs: An empty dictionary.
+        """
 
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Called before `on_test_end`, once, with the same logs."""
+        """Called once, before `on_test_end`.
+
+        Args:
+            batch: 0.
+            logs: The losses and metrics of the evaluation.
+        """
 
     def on_predict_begin(self, logs: Logs = None) -> None:
-        """Called before a prediction, and never in training."""
+        """Called at the start of a prediction; never during training.
+
+        Args:
+            logs: An empty dictionary.
+        """
 
     def on_predict_end(self, logs: Logs = None) -> None:
-        """Called after a prediction."""
+        """Called at the end of a prediction.
+
+        Args:
+            logs: The predictions, under `"outputs"`.
+        """
 
     def on_predict_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        """Called after `on_predict_begin`, once: all rows are one batch, number 0."""
+        """Called once, after `on_predict_begin`: all rows are one batch.
+
+        Args:
+            batch: 0.
+            logs: An empty dictionary.
+        """
 
     def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
-        """Called before `on_predict_end`, once, with the predictions as "outputs"."""
+        """Called once, before `on_predict_end`.
+
+        Args:
+            batch: 0.
+            logs: The predictions, under `"outputs"`.
+        """
 
 
 LOGGED = ("on_train_begin", "on_train_end", "on_test_begin", "on_test_end", "on_predict_begin", "on_predict_end")
@@ -142,9 +224,9 @@ HOOKS = {
     **{f"{name}_{when}": ("batch", "logs") for name in BATCHES for when in ("begin", "end")},
     "on_train_error": ("error",),
 }
-"""What each hook is called with, by position."""
+"""The positional arguments of each hook."""
 STEPS = [f"{name}_{when}" for name in BATCHES[:2] for when in ("begin", "end")]
-"""Hooks of a step."""
+"""The hooks of a training step."""
 HOOKS_ELSEWHERE = {
     "on_fit_start": "on_train_begin",
     "on_fit_end": "on_train_end",
@@ -155,12 +237,13 @@ HOOKS_ELSEWHERE = {
     "on_validation_end": "on_test_end",
     "on_validation_epoch_end": "on_test_end",
 }
-"""What other libraries call a hook: its name here."""
+"""Names of hooks in other libraries, and the name of each here."""
 
 
 def takes(function: object, count: int) -> bool | None:
-    """Return whether something can be called with so many arguments; None for what does not say what it takes, as
-    what hands on all that it is given (`*args`) does not.
+    """Return whether an object can be called with so many positional arguments.
+
+    The result is None where the signature does not say: it is not available, or ends in `*args`.
     """
     try:
         signature = inspect.signature(function)  # type: ignore[arg-type]
@@ -175,20 +258,20 @@ def takes(function: object, count: int) -> bool | None:
 
 
 def check_hook(owner: str, hook: str, function: object) -> None:
-    """Raise ConfigError unless a function can be called as a hook is."""
+    """Raise ConfigError unless a function can be called with the arguments of a hook."""
     if takes(function, len(HOOKS[hook])) is False:
         raise ConfigError(
-            f"{owner} is called with ({', '.join(HOOKS[hook])}), and {function!r} cannot be", code="config-callback"
+            f"{owner} is called with ({', '.join(HOOKS[hook])}), which {function!r} rejects", code="config-callback"
         )
 
 
 def check(callback: object) -> None:
-    """Raise ConfigError for what is no callback, or has a hook that cannot be called, or one that never is."""
+    """Raise ConfigError unless an object is a callback whose hooks exist and can be called."""
     kind = type(callback).__name__
     if not isinstance(callback, Callback):
         raise ConfigError(
-            f"{callback!r} is not a callback: give objects of firesteel.callbacks, or of a class of your own "
-            "made from firesteel.callbacks.Callback",
+            f"{callback!r} is not a callback: pass instances of the classes in firesteel.callbacks, or of your own "
+            "subclass of firesteel.callbacks.Callback",
             code="config-callback",
         )
     for hook in HOOKS:
@@ -196,17 +279,19 @@ def check(callback: object) -> None:
     for name in dir(callback):
         if name.startswith("on_") and name not in HOOKS and callable(getattr(callback, name)):
             raise ConfigError(
-                f"{kind}.{name} is never called: {nearest(name, HOOKS, HOOKS_ELSEWHERE)}hooks are "
-                f"{', '.join(HOOKS)}; a method of another kind needs a name that does not begin with on_",
+                f"{kind}.{name} is never called: {nearest(name, HOOKS, HOOKS_ELSEWHERE)}the hooks are "
+                f"{', '.join(HOOKS)}; names of other methods must not begin with on_",
                 code="config-callback",
             )
 
 
 class Monitor(Callback):
-    """Base of what watches one value of the logs.
+    """Base class of callbacks that watch one entry of the logs.
 
-    larger: whether larger is better; None until a training says so of the metric, where mode is "auto".
-    best: the best value so far; infinite, or minus infinity, before there is one.
+    Attributes:
+        larger: Whether larger values are better; None until training starts, where `mode="auto"` leaves it to the
+            metric.
+        best: The best value so far; plus or minus infinity before the first.
     """
 
     larger: bool | None
@@ -221,54 +306,69 @@ class Monitor(Callback):
         self.min_delta = abs(_number("min_delta", min_delta))
         self.larger = None if mode == "auto" and monitor not in ("loss", "val_loss") else mode == "max"
 
-    def watch(self, objective: Objective, held: bool) -> None:
-        """Take the direction of what is watched; raise ConfigError where there is none.
+    def watch(self, objective: Objective, validates: bool) -> None:
+        """Check that the monitored entry is logged, and set whether larger values are better.
 
         Args:
-            objective: What is measured.
-            held: Whether rows are held out, and measured as `val_`.
+            objective: The loss and metrics that are logged.
+            validates: Whether there are validation rows, which add `val_` entries.
+
+        Raises:
+            ConfigError: If the entry is not logged or is not one number, or its direction is unknown
+                (`config-monitor`).
         """
-        measured, who = directions(objective, held), f"{type(self).__name__} watches {self.monitor!r}"
+        measured, who = directions(objective, validates), f"{type(self).__name__} monitors {self.monitor!r}"
         if self.monitor not in measured:
-            if self.monitor.startswith("val_") and not held:
-                why = "no rows are held out: give validation_split or validation_data"
+            if self.monitor.startswith("val_") and not validates:
+                why = "there are no validation rows: give validation_split or validation_data"
             elif self.monitor in objective.names and f"val_{self.monitor}" in measured:
-                why = f"that is measured of held-out rows alone: watch 'val_{self.monitor}'"
+                why = f"it is measured on validation rows only: use 'val_{self.monitor}'"
             elif self.monitor.removeprefix("val_") in objective.names:
-                why = f"that is not one number: name one of {', '.join(measured)}"
+                why = f"it is not one number: choose one of {', '.join(measured)}"
             else:
-                why = f"{nearest(self.monitor, measured)}measured are {', '.join(measured)}"
-            raise ConfigError(f"{who}, and {why}", code="config-monitor")
+                why = f"{nearest(self.monitor, measured)}the logs hold {', '.join(measured)}"
+            raise ConfigError(f"{who}: {why}", code="config-monitor")
         if self.mode == "auto":
             self.larger = measured[self.monitor]
         if self.larger is None:
             raise ConfigError(
-                f"{who}, which does not say whether larger is better: give mode='min' or mode='max'",
+                f"{who}, whose class does not say whether larger is better: give mode='min' or mode='max'",
                 code="config-monitor",
             )
 
     def worst(self) -> float:
-        """Return what every value is better than."""
+        """Return the value that every other value improves on."""
         return -math.inf if self.larger else math.inf
 
     def say(self, text: str) -> None:
-        """Print, if that was asked for."""
+        """Print a line if `verbose` is set."""
         if self.verbose:
             say(text)
 
 
 class EarlyStopping(Monitor):
-    """Ends training after `patience` epochs in which `monitor` has not become better by more than `min_delta`.
+    """Stop training when the monitored value has not improved for `patience` epochs.
 
-    mode: "min", "max", or "auto": as the metric says.
-    baseline: what must also be beaten for the waiting to start again.
-    restore_best_weights: the best epoch's weights and moments are the result.
-    start_from_epoch: the first epoch that counts.
-    As in Keras `best`, `best_epoch` and `wait` are there after each epoch; `stopped_epoch`, 0 if it did not stop, and
-    `best_weights`, if these are restored, after training.
+    An epoch improves if its value is better than the best so far by more than `min_delta`.  As in Keras, `best`,
+    `best_epoch` and `wait` are set after each epoch, `stopped_epoch` (0 if training was not stopped) and
+    `best_weights` (if they are restored) at the end.
 
-    >>> EarlyStopping(patience=3, restore_best_weights=True).rule().patience
-    3
+    Args:
+        monitor: The entry of the logs to watch.
+        min_delta: The smallest change that counts as an improvement.
+        patience: The number of epochs without an improvement after which training stops.
+        verbose: 1 prints a line when training stops.
+        mode: `"min"`, `"max"`, or `"auto"`, which asks the metric whether larger is better.
+        baseline: A value that an epoch must also beat to reset the patience.
+        restore_best_weights: Whether the weights and optimizer state of the best epoch are the result.
+        start_from_epoch: The index of the first epoch that counts.
+
+    Raises:
+        ConfigError: If an argument is out of range (`config-value`), or `monitor` is not logged (`config-monitor`).
+
+    Example:
+        >>> EarlyStopping(patience=3, restore_best_weights=True).rule().patience
+        3
 
     Source: Prechelt 1998, "Early stopping, but when?", criterion UP.
     """
@@ -292,7 +392,7 @@ class EarlyStopping(Monitor):
         self.best_weights: list[Array] | None = None
 
     def rule(self) -> Stopping:
-        """Return what the loop watches."""
+        """Return the stopping rule that the training loop applies."""
         return Stopping(
             monitor=self.monitor,
             larger=bool(self.larger),
@@ -311,7 +411,7 @@ class EarlyStopping(Monitor):
         self._follow()
 
     def _follow(self) -> None:
-        """Read off the history what has been best, and for how long."""
+        """Read the best epoch, its value and the wait off the history."""
         rows = self.model.history.rows
         at, _, value, self.wait = self.rule().watched(rows)
         self.best = self.worst() if value is None else value
@@ -328,13 +428,26 @@ class EarlyStopping(Monitor):
 
 
 class ReduceLROnPlateau(Monitor):
-    """Multiplies the learning rate by `factor` after `patience` epochs in which `monitor` has not become better.
+    """Multiply the learning rate by `factor` when the monitored value has not improved for `patience` epochs.
 
-    cooldown: epochs after that in which nothing is counted.  min_lr: where it ends.
-    As in Keras `best`, `wait` and `cooldown_counter` are there after each epoch.
+    As in Keras, `best`, `wait` and `cooldown_counter` are set after each epoch.
 
-    >>> ReduceLROnPlateau(factor=0.5, patience=2).cooldown
-    0
+    Args:
+        monitor: The entry of the logs to watch.
+        factor: The factor of the learning rate, in [0, 1).
+        patience: The number of epochs without an improvement before the rate is reduced.
+        verbose: 1 prints a line at each reduction.
+        mode: `"min"`, `"max"`, or `"auto"`, which asks the metric whether larger is better.
+        min_delta: The smallest change that counts as an improvement.
+        cooldown: The number of epochs after a reduction that do not count towards `patience`.
+        min_lr: The lower bound of the learning rate.
+
+    Raises:
+        ConfigError: If an argument is out of range (`config-value`), or `monitor` is not logged (`config-monitor`).
+
+    Example:
+        >>> ReduceLROnPlateau(factor=0.5, patience=2).cooldown
+        0
     """
 
     def __init__(
@@ -366,7 +479,7 @@ class ReduceLROnPlateau(Monitor):
             self.say(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {self.model.learning_rate}.")
 
     def _is_due(self, rows: Sequence[Row]) -> bool:
-        """Return whether the last of these rows ends the patience, and remember what they have come to."""
+        """Return whether the last of these rows ends the patience; set `best`, `wait` and `cooldown_counter`."""
         best, waited, cooling, due = None, 0, 0, False
         for row in rows:
             now, due = row[self.monitor], False
@@ -384,12 +497,19 @@ class ReduceLROnPlateau(Monitor):
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate of each epoch: schedule(epoch, rate) where it can be called so, or schedule(epoch).
+    """Set the learning rate at the start of each epoch from a function.
 
-    Epochs count from 0.  Raises ConfigError for what can be called in neither way.
+    Args:
+        schedule: A function of the epoch's index, from 0, and of the current rate, which returns the new rate:
+            `schedule(epoch, rate)`, or `schedule(epoch)` if it takes one argument.
+        verbose: 1 prints the rate of each epoch.
 
-    >>> LearningRateScheduler(lambda epoch, rate: rate * 0.9).verbose
-    0
+    Raises:
+        ConfigError: If `schedule` can be called in neither way (`config-value`).
+
+    Example:
+        >>> LearningRateScheduler(lambda epoch, rate: rate * 0.9).verbose
+        0
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
@@ -406,7 +526,7 @@ class LearningRateScheduler(Callback):
             say(f"Epoch {epoch + 1}: learning rate {self.model.learning_rate}")
 
     def _rate(self, epoch: int, rate: float) -> float:
-        """Return what the schedule gives; where it does not say what it takes, both ways are tried, as in Keras."""
+        """Return the new rate; if the signature is unknown, try both calls, as Keras does."""
         if self.takes_rate is None:
             with suppress(TypeError):
                 return self.schedule(epoch, rate)
@@ -414,16 +534,25 @@ class LearningRateScheduler(Callback):
 
 
 class BoldDriver(Callback):
-    """Multiplies the learning rate by `up` while the cost falls and by `down` where it does not; the bold driver.
+    """Multiply the learning rate by `up` while the loss falls and by `down` when it rises: the bold driver.
 
-    form: "safe" compares the loss of fixed rows, of all or of the first 32 blocks, after each epoch with the last one
-    accepted; an epoch that made it worse by more than `tolerance` of itself, or infinite, is taken back.  "seed"
-    compares, before each step of strategy="gradient", the loss of the rows sampled for it with that of the step
-    before, and takes nothing back.  It goes with any optimiser whose rate is a number, momentum included.
-    Raises ConfigError for anything else.
+    It works with every optimizer whose learning rate is a number, with momentum too.
 
-    >>> BoldDriver().rule.up
-    1.05
+    Args:
+        form: `"safe"` compares, after each epoch, the loss of fixed rows (all of them, or the first 32 blocks) with
+            that of the last accepted epoch, and undoes an epoch that is worse by more than `tolerance`.  `"seed"`
+            compares, before each step of `strategy="gradient"`, the loss of the sampled rows with that of the step
+            before, and undoes nothing.
+        up: The factor after an improvement, at least 1.
+        down: The factor after a rise, in (0, 1).
+        tolerance: The relative increase of the loss that is still accepted, at least 0.
+
+    Raises:
+        ConfigError: If an argument is out of range (`config-value`).
+
+    Example:
+        >>> BoldDriver().rule.up
+        1.05
 
     Source: Vogl et al. 1988; Battiti 1989, "Accelerated backpropagation learning: two optimization methods".
     """
@@ -434,8 +563,8 @@ class BoldDriver(Callback):
         up, down, tolerance = _number("up", up), _number("down", down), _number("tolerance", tolerance)
         if not (up >= 1.0 > down > 0.0 and tolerance >= 0.0):
             raise ConfigError(
-                f"BoldDriver(up={up!r}, down={down!r}, tolerance={tolerance!r}): up must be at least 1, down "
-                "between 0 and 1, tolerance at least 0",
+                f"BoldDriver(up={up!r}, down={down!r}, tolerance={tolerance!r}): must be up >= 1, 0 < down < 1 and "
+                "tolerance >= 0",
                 code="config-value",
             )
         self.rule = Bold(form, up, down, tolerance)
@@ -449,28 +578,36 @@ def _at_least(name: str, value: Any, low: int) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    """Return a finite number.  Raises ConfigError for anything else."""
+    """Return a finite number; raise ConfigError for anything else."""
     if not math.isfinite(finite(value)):
         raise ConfigError(f"{name}={value!r}: it must be a finite number", code="config-value")
     return finite(value)
 
 
 def threshold(name: str, value: Any) -> float | None:
-    """Return what must be beaten, None for nothing.  Raises ConfigError for what is no finite number."""
+    """Return a finite number, or None as it is; raise ConfigError for anything else."""
     return None if value is None else _number(name, value)
 
 
 SETTERS = (BoldDriver, LearningRateScheduler, ReduceLROnPlateau)
-"""Callbacks that set the learning rate, which a schedule of the optimizer's does too."""
+"""Callbacks that set the learning rate, which conflicts with a schedule of the optimizer."""
 
 
 class Conductor(Watcher):
-    """Tells callbacks of a training, and the loop what they have made of it.
+    """Calls the callbacks' hooks during a training, and passes their changes on to the loop.
 
-    model: has `keep(state, averaged)`, which takes a state, and `state`, the one that it has after the hooks.
-    engines: of the rows to train on, and of those held out.
-    extra: further `params` of the callbacks.  run: what the training is called if no callback says.
-    Raises ConfigError for what is no callback, or watches what is not measured.
+    Args:
+        model: The model, with `keep(state, averaged)`, which stores a state, and `state`, read after the hooks.
+        callbacks: The callbacks, in the order in which they are called.
+        objective: The network, its loss and its metrics.
+        recipe: The settings of the training.
+        engines: The engines of the training rows and of the validation rows, if any.
+        extra: Further entries of the callbacks' `params`.
+        run: The name of the training, unless a callback has a `run_name`.
+
+    Raises:
+        ConfigError: If an object is not a callback, two callbacks conflict (`config-callback`), or a monitored entry
+            is not logged (`config-monitor`).
     """
 
     def __init__(
@@ -491,8 +628,8 @@ class Conductor(Watcher):
             if isinstance(callback, SETTERS) and model.state.learning_rate is None:
                 if isinstance(model.settings.optimizer.learning_rate, Schedule):
                     raise ConfigError(
-                        f"{type(callback).__name__} sets the learning rate, and so does the optimizer's "
-                        f"{type(model.settings.optimizer.learning_rate).__name__}: leave one of them out",
+                        f"{type(callback).__name__} and the optimizer's schedule "
+                        f"{type(model.settings.optimizer.learning_rate).__name__} both set the rate: use one of them",
                         code="config-callback",
                     )
             early += [callback] if isinstance(callback, EarlyStopping) else []
@@ -500,15 +637,15 @@ class Conductor(Watcher):
             if any(_overrides(callback, hook) for hook in STEPS):
                 self.batches = self.batch
         if sum(callback.restore_best_weights for callback in early) > 1:
-            raise ConfigError("two EarlyStopping cannot both restore their best weights", code="config-callback")
+            raise ConfigError("only one EarlyStopping can restore its best weights", code="config-callback")
         self.model, self.callbacks, self.objective = model, callbacks, objective
         self.averaged = recipe.evaluate_averaged
         self.stopping = tuple(callback.rule() for callback in early)
         if len(drivers) > 1:
-            raise ConfigError("one BoldDriver can drive, not several", code="config-callback")
+            raise ConfigError("only one BoldDriver can be used at a time", code="config-callback")
         self.bold = drivers[0] if drivers else None
         if self.bold is not None and model.settings.optimizer.searches:
-            raise ConfigError("BoldDriver needs an optimizer that takes steps of one size", code="config-callback")
+            raise ConfigError("BoldDriver needs an optimizer without a line search", code="config-callback")
         if self.bold is not None and self.bold.form == "seed" and not isinstance(recipe.strategy, Gradient):
             raise ConfigError("BoldDriver(form='seed') needs strategy='gradient'", code="config-callback")
         rows = sum(map(ROWS, engines[0].blocks))
@@ -519,7 +656,7 @@ class Conductor(Watcher):
         self.sums: Array | None = None
 
     def start(self, state: TrainState, rows: Sequence[Row]) -> TrainState:
-        """Tell that training begins, from a state and what has happened before; return what it begins from."""
+        """Call the hooks of the start of training, given a state and earlier history rows; return the first state."""
         self.model.keep(state, self.averaged)
         self.model.stop_training = False
         self.model.history = History(list(rows))
@@ -527,41 +664,42 @@ class Conductor(Watcher):
             callback.set_model(self.model)
             callback.set_params(self.params)
             callback.set_rows(self.objective, *self.engines)
-        return self._tell("on_train_begin", {})
+        return self._call("on_train_begin", {})
 
     def begin(self, epoch: int, state: TrainState) -> TrainState:
         self.sums = None
-        return self._tell("on_epoch_begin", epoch, {})
+        return self._call("on_epoch_begin", epoch, {})
 
     def end(self, row: Row, state: TrainState) -> TrainState:
         self.model.keep(state, self.averaged)
         self.model.history.rows.append(row)
         logs = measured(row)
-        held = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
-        if held:
-            self._tell("on_test_begin", {})
-            self._tell("on_test_batch_begin", 0, {})
-            self._tell("on_test_batch_end", 0, held)
-            self._tell("on_test_end", held)
-        state = self._tell("on_epoch_end", row["epoch"], logs)
+        of_validation = {name.removeprefix("val_"): value for name, value in logs.items() if name.startswith("val_")}
+        if of_validation:
+            self._call("on_test_begin", {})
+            self._call("on_test_batch_begin", 0, {})
+            self._call("on_test_batch_end", 0, of_validation)
+            self._call("on_test_end", of_validation)
+        state = self._call("on_epoch_end", row["epoch"], logs)
         self.stop = self.model.stop_training
         return state
 
     def finish(self) -> None:
-        """Call what is called when training has ended."""
+        """Call the hooks of the end of training."""
         self.model.history.params = {name: value for name, value in self.params.items() if name != "callbacks"}
         rows = self.model.history.rows
-        self._tell("on_train_end", measured(rows[-1]) if rows else {})
+        self._call("on_train_end", measured(rows[-1]) if rows else {})
 
     def fail(self, error: BaseException) -> None:
-        """Tell that an error has ended the training."""
+        """Call `on_train_error`."""
         for callback in self.callbacks:
             callback.on_train_error(error)
 
     def batch(self, number: int, sums: Array | None) -> None:
-        """Call the hooks of a step that begins, or with its sums those of one that has ended.
+        """Call the hooks of the start of a step or, if `sums` are given, of its end.
 
-        Raises ConfigError for one that has set something: the step would not know.
+        Raises:
+            ConfigError: If a callback sets the learning rate or the weights, which the step would not see.
         """
         hook, logs = "on_train_batch_begin", {}
         if sums is not None:
@@ -573,36 +711,36 @@ class Conductor(Watcher):
             if self.model.state is not before:
                 self.model.keep(before, self.averaged)
                 raise ConfigError(
-                    f"{type(callback).__name__} has set the learning rate or the weights in a hook of a batch, where "
-                    "it can only observe: set them in on_epoch_begin or on_epoch_end, or give the optimizer a "
-                    "schedule, which counts steps",
+                    f"{type(callback).__name__} set the learning rate or the weights in a batch hook, which can only "
+                    "observe: set them in on_epoch_begin or on_epoch_end, or give the optimizer a schedule, which "
+                    "counts steps",
                     code="config-callback",
                 )
 
-    def _tell(self, hook: str, *arguments: Any) -> TrainState:
+    def _call(self, hook: str, *arguments: Any) -> TrainState:
         for callback in self.callbacks:
             getattr(callback, hook)(*arguments)
         state: TrainState = self.model.state
         return state
 
 
-def directions(objective: Objective, held: bool) -> dict[str, bool | None]:
-    """Return what the logs name that is one number, and whether larger is better; None where no one says."""
+def directions(objective: Objective, validates: bool) -> dict[str, bool | None]:
+    """Return, for each scalar log entry, whether larger is better; None where the metric does not say."""
     known = {"loss": objective.loss.larger_is_better} | {name: m.larger_is_better for name, m in objective.metrics}
     return {
         name: known[name.removeprefix("val_")]
-        for name, value in measured(blank_row(objective, held)).items()
+        for name, value in measured(blank_row(objective, validates)).items()
         if isinstance(value, Real)
     }
 
 
-def blank_row(objective: Objective, held: bool) -> Row:
-    """Return a row as a history has it, with numbers and lists where they stand and nothing in them."""
+def blank_row(objective: Objective, validates: bool) -> Row:
+    """Return a history row with the structure of this objective's rows, without their values."""
     with np.errstate(all="ignore"):
         values = {name: _blank(value) for name, value in objective.means(np.ones(objective.size)).items()}
     scored = values | dict.fromkeys(dict(objective.ranked), 0.0)
     times: Row = dict.fromkeys(UNMEASURED, 0.0) | {"epoch": 0, "rows": 0, "by_shard": []}
-    return times | values | {f"val_{name}": value for name, value in scored.items() if held}
+    return times | values | {f"val_{name}": value for name, value in scored.items() if validates}
 
 
 def _blank(value: object) -> Any:
@@ -610,7 +748,7 @@ def _blank(value: object) -> Any:
 
 
 def measured(row: Row) -> dict[str, Any]:
-    """Return the losses and metrics in a history row, and the learning rate where it is set from outside."""
+    """Return the losses and metrics in a history row, and the learning rate if it was set during training."""
     return {name: value for name, value in row.items() if name not in UNMEASURED}
 
 

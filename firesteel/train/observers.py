@@ -1,4 +1,4 @@
-"""Callbacks that change nothing: they call functions, keep what happens, or end a training that has gone wrong."""
+"""Callbacks that only observe: they call functions, record the history, or end a diverged training."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,13 +12,14 @@ __all__ = ["LambdaCallback", "Recorder", "TerminateOnNaN"]
 
 
 class TerminateOnNaN(Callback):
-    """Raises DivergenceError at the first step with a loss that is infinite or NaN.
+    """Raise DivergenceError at the first step whose loss is infinite or NaN.
 
-    Every fit does so at the end of the epoch; with this one it does not take as long where steps can be seen.
+    Every fit does so at the end of the epoch; this callback ends the training at the step, where steps are visible.
 
-    >>> TerminateOnNaN().on_train_batch_end(7, {"loss": float("nan")})
-    Traceback (most recent call last):
-    firesteel.errors.DivergenceError: the loss became infinite or NaN in step 8 of the epoch [diverged]
+    Example:
+        >>> TerminateOnNaN().on_train_batch_end(7, {"loss": float("nan")})
+        Traceback (most recent call last):
+        firesteel.errors.DivergenceError: the loss became infinite or NaN in step 8 of the epoch [diverged]
     """
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
@@ -27,13 +28,34 @@ class TerminateOnNaN(Callback):
 
 
 class LambdaCallback(Callback):
-    """Calls functions in place of hooks; those not given do nothing.
+    """Call functions as hooks.
 
-    Each is called as its hook is, by position: with (epoch, logs), (batch, logs) or (logs).
-    Raises ConfigError for one that cannot be.
+    Each function is called by position with the arguments of its hook: `(epoch, logs)`, `(batch, logs)` or `(logs)`.
 
-    >>> LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"])).on_epoch_end(0, {"loss": 0.5})
-    0 0.5
+    Args:
+        on_epoch_begin: Called at the start of an epoch.
+        on_epoch_end: Called at the end of an epoch, with its losses and metrics.
+        on_train_begin: Called at the start of training.
+        on_train_end: Called at the end of training, with the last epoch's losses and metrics.
+        on_train_batch_begin: Called at the start of a training step.
+        on_train_batch_end: Called at the end of a training step, with the losses and metrics of the epoch so far.
+        on_batch_begin: Alias of `on_train_batch_begin`.
+        on_batch_end: Alias of `on_train_batch_end`.
+        on_test_begin: Called at the start of an evaluation.
+        on_test_end: Called at the end of an evaluation, with its losses and metrics.
+        on_test_batch_begin: Called once, after `on_test_begin`.
+        on_test_batch_end: Called once, before `on_test_end`.
+        on_predict_begin: Called at the start of a prediction.
+        on_predict_end: Called at the end of a prediction.
+        on_predict_batch_begin: Called once, after `on_predict_begin`.
+        on_predict_batch_end: Called once, before `on_predict_end`.
+
+    Raises:
+        ConfigError: If a function cannot be called with its hook's arguments (`config-callback`).
+
+    Example:
+        >>> LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"])).on_epoch_end(0, {"loss": 0.5})
+        0 0.5
     """
 
     def __init__(
@@ -62,10 +84,11 @@ class LambdaCallback(Callback):
 
 
 class Recorder(Callback):
-    """Keeps what happens in a training, as the history that `fit` returns does.  Keras calls it `History`.
+    """Record the history of a training, as `fit` returns it.  Keras calls it `History`.
 
-    >>> Recorder().history
-    {}
+    Example:
+        >>> Recorder().history
+        {}
     """
 
     observes = True
@@ -78,21 +101,26 @@ class Recorder(Callback):
 
     @property
     def history(self) -> dict[str, list[Any]]:
-        """Each measured name with its value of every epoch."""
+        """The logged entries, each with the list of its values by epoch."""
         return self.recorded.history
 
     @property
     def epoch(self) -> list[int]:
-        """The epochs' numbers."""
+        """The indices of the epochs."""
         return self.recorded.epoch
 
 
 def called_around(
     callbacks: Sequence[Callback], model: Any, kind: str, work: Callable[[], Any], name: str = ""
 ) -> Any:
-    """Return what work returns, and call the hooks of a "test" or a "predict" around it.
+    """Return the result of `work`, calling the hooks of an evaluation or a prediction around it.
 
-    name: what the result is called in logs; it is the logs itself where it has no name.
+    Args:
+        callbacks: The callbacks.
+        model: The model that the callbacks get.
+        kind: `"test"` or `"predict"`.
+        work: The evaluation or prediction.
+        name: The key of the result in the logs; empty if the result is itself the logs.
     """
     for callback in callbacks:
         check(callback)

@@ -1,6 +1,6 @@
-"""Callbacks that write files: models, progress, and a table of the epochs.
+"""Callbacks that write files: models, training progress, and a CSV log.
 
-They change nothing, and so a training that was interrupted may go on without them.
+They change nothing, so that an interrupted training may resume without them.
 """
 
 import csv
@@ -23,18 +23,29 @@ __all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint"]
 
 
 class ModelCheckpoint(Monitor):
-    """Saves the model after each epoch, or after each that is better than all before.
+    """Save the model after each epoch, or only after an epoch that improves on the best so far.
 
-    filepath: may hold names in braces, such as "{epoch:02d}-{val_loss:.2f}.firesteel"; epochs count from 1 there.
-    save_weights_only: whether `model.save_weights` writes the file in place of `model.save`.
-    save_freq: "epoch", or a number of batches: then it is the end of the first epoch with so many since the last time
-    that counts, because a model has new weights when an epoch ends.
-    initial_value_threshold: what the first one saved must be better than.
-    As in Keras `best` is there after each epoch.
-    Folders are made; a place that cannot be written is refused at the start.
+    Missing folders are created; a path that cannot be written is refused before training.  As in Keras, `best` is set
+    after each epoch.
 
-    >>> ModelCheckpoint("best.firesteel", monitor="val_accuracy", save_best_only=True).monitor
-    'val_accuracy'
+    Args:
+        filepath: The path of the file.  It may hold names in braces, such as
+            `"{epoch:02d}-{val_loss:.2f}.firesteel"`, where epochs count from 1.
+        monitor: The entry of the logs to watch.
+        verbose: 1 prints a line at each save.
+        save_best_only: Whether to save only when `monitor` improves.
+        save_weights_only: Whether to call `model.save_weights` instead of `model.save`.
+        mode: `"min"`, `"max"`, or `"auto"`, which asks the metric whether larger is better.
+        save_freq: `"epoch"`, or a number of batches.  A model gets its new weights at the end of an epoch, so the
+            number is rounded up to whole epochs.
+        initial_value_threshold: A value that the first saved model must beat.
+
+    Raises:
+        ConfigError: If an argument is invalid, or the path cannot be written (`config-value`, `config-monitor`).
+
+    Example:
+        >>> ModelCheckpoint("best.firesteel", monitor="val_accuracy", save_best_only=True).monitor
+        'val_accuracy'
     """
 
     observes = True
@@ -71,7 +82,7 @@ class ModelCheckpoint(Monitor):
         folder = Path(self.filepath).parent
         if "{" not in str(folder):
             check_place(place)
-        else:  # which folders there will be is not known yet
+        else:  # the last folders depend on the epoch
             check_folder(next(above for above in folder.parents if "{" not in str(above)))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -87,31 +98,35 @@ class ModelCheckpoint(Monitor):
             if not due:
                 return
         path = self._path(epoch, logs or {})
-        with suppress(OSError):  # saving says why it could not be made
+        with suppress(OSError):  # saving reports the reason
             os.makedirs(Path(path).parent, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         self.say(f"Epoch {epoch + 1}: saving model to {path}")
 
     def _path(self, epoch: int, logs: Mapping[str, Any]) -> str:
-        """Return the path of an epoch's model.  Raises ConfigError where it names what is not known."""
+        """Return the path of an epoch's file; raise ConfigError for a name in braces that is unknown."""
         known = {"learning_rate": self.model.learning_rate, **logs}
         try:
             return self.filepath.format(epoch=epoch + 1, **known)
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"filepath={self.filepath!r} names {error}, and there are epoch and {list(known)}",
+                f"filepath={self.filepath!r} contains {error}; the names are epoch and {list(known)}",
                 code="config-value",
             ) from None
 
 
 class BackupAndRestore(Callback):
-    """Keeps the training's progress in a folder after each epoch; the same `fit` called again goes on from there.
+    """Store the training's progress in a folder after each epoch; calling the same `fit` again resumes from it.
 
-    It is `fit(..., checkpoint=backup_dir/checkpoint)` in Keras's words, with the file deleted when training has ended
-    unless delete_checkpoint is false.
+    It stands for `fit(..., checkpoint=backup_dir/checkpoint)`, under Keras's name.
 
-    >>> BackupAndRestore("backup").backup_dir
-    'backup'
+    Args:
+        backup_dir: The folder of the progress file.
+        delete_checkpoint: Whether to delete the file when training has ended.
+
+    Example:
+        >>> BackupAndRestore("backup").backup_dir
+        'backup'
     """
 
     observes = True
@@ -122,13 +137,21 @@ class BackupAndRestore(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes a line an epoch into a file: the epoch, and every loss and metric, in order of their names.
+    """Append a line to a CSV file after each epoch: its index, losses and metrics, in alphabetical order.
 
-    The columns are those of the first line; what is missing later is NA.  The folder is made if need be.
-    append: go on with a file that is there, in its columns.
+    The first line sets the columns; a value missing later is written as NA.  A missing folder is created.
 
-    >>> CSVLogger("log.csv").separator
-    ','
+    Args:
+        filename: The path of the file.
+        separator: The character between values.
+        append: Whether to continue an existing file, in its columns, rather than to replace it.
+
+    Raises:
+        ConfigError: If `separator` is not one character (`config-value`).
+
+    Example:
+        >>> CSVLogger("log.csv").separator
+        ','
     """
 
     observes = True

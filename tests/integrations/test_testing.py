@@ -47,7 +47,7 @@ def test_every_loss_of_firesteel_passes(name, outputs):
 @pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if not isinstance(metric, Ranking)])
 def test_every_metric_of_firesteel_passes(name):
     check_metric(METRICS[name], loss=CLASSES)
-    with pytest.raises(ConfigError, match="no sum over rows"):
+    with pytest.raises(ConfigError, match="not a sum over rows"):
         check_metric(AUC())
 
 
@@ -123,22 +123,28 @@ def counting(p, x):
 
 WRONG_LAYERS = {
     "fine": (layer(), None),
-    "wrong by x": (layer(apply=applied(by_x=lambda p, x, d, w: x * p["s"] * d)), "the derivative by its inputs is"),
-    "wrong by s": (layer(apply=applied(by_s=forgot)), "the derivative by s is"),
+    "wrong by x": (
+        layer(apply=applied(by_x=lambda p, x, d, w: x * p["s"] * d)),
+        "the derivative with respect to the inputs is",
+    ),
+    "wrong by s": (layer(apply=applied(by_s=forgot)), "the derivative with respect to s is"),
     "adds": (layer(apply=applied(by_s=added)), r"must write all of g\['s'\], and never add"),
     "half": (layer(apply=applied(by_s=half)), r"must write all of g\['s'\]"),
-    "dtype": (layer(apply=applied(lambda p, x: p["s"] * x * x * np.float64(1) * np.ones(1))), "outputs of float64"),
+    "dtype": (layer(apply=applied(lambda p, x: p["s"] * x * x * np.float64(1) * np.ones(1))), "give float64 outputs"),
     "dtype of derivatives": (
         layer(apply=applied(by_x=lambda p, x, d, w: 2 * x * p["s"] * d * np.ones(1))),
-        "derivatives by inputs of float32 are float64",
+        "for float32 inputs the derivatives are float64",
     ),
-    "writes x": (layer(apply=applied(overwriting)), "writes into its inputs or parameters"),
-    "writes p": (layer(apply=applied(scaling)), "writes into its inputs or parameters"),
-    "shape": (layer(output_shape=lambda self, *shapes: (5,)), r"output_shape says \(5,\), and apply returns \(4,\)"),
-    "other rows": (layer(apply=applied(lambda p, x: p["s"] * x * x - x.mean(axis=0))), "a row alone and in a batch"),
+    "writes x": (layer(apply=applied(overwriting)), "writes to its inputs or parameters"),
+    "writes p": (layer(apply=applied(scaling)), "writes to its inputs or parameters"),
+    "shape": (layer(output_shape=lambda self, *shapes: (5,)), r"output_shape is \(5,\), but apply returns \(4,\)"),
+    "other rows": (
+        layer(apply=applied(lambda p, x: p["s"] * x * x - x.mean(axis=0))),
+        "a row's output depends on the batch",
+    ),
     "bits": (
         layer(apply=applied(lambda p, x: p["s"] * x * x * x.dtype.type(1 + 1e-5 * next(COUNTS)))),
-        "two calls give other bits",
+        "two calls give different bits",
     ),
     "not finite": (layer(apply=applied(lambda p, x: np.log(p["s"] * x * 0))), "outputs are not finite"),
 }
@@ -157,9 +163,9 @@ def test_a_mistake_in_a_layer_is_named(name):
 
 def test_fields_that_no_file_can_hold_are_named():
     array = type("Held", (Layer,), {"__annotations__": {"by": object}, "by": None, "apply": own.Scale.apply})
-    with pytest.raises(AssertionError, match=r"Held cannot be in a file: .*ndarray"):
+    with pytest.raises(AssertionError, match=r"Held cannot be saved to a file: .*ndarray"):
         check_layer(array(np.ones(3)), (3,))
-    with pytest.raises(AssertionError, match="Held cannot be in a file: it comes back as"):
+    with pytest.raises(AssertionError, match="Held cannot be saved to a file: it comes back as"):
         check_layer(array((1.0, 2.0)), (3,))
 
 
@@ -189,20 +195,20 @@ def spoiling(self, z, y):
 
 
 WRONG_LOSSES = {
-    "derivative": (loss(squares(lambda of, z, d: (of, z, 2 * d))), "the derivative by output 0 of z="),
+    "derivative": (loss(squares(lambda of, z, d: (of, z, 2 * d))), "the derivative with respect to output 0 for z="),
     "two things": (loss(squares(lambda of, z, d: (of, d))), "rows must return losses, outputs and derivatives"),
     "shape": (
         loss(squares(lambda of, z, d: (of[:, None], z, d))),
-        r"losses have shape \(7, 1\), and must have \(7,\)",
+        r"losses have shape \(7, 1\), but must have \(7,\)",
     ),
     "mean": (loss(squares(lambda of, z, d: (of * 0 + of.mean(), z, d))), "depends on the other rows"),
     "dtype": (loss(squares(lambda of, z, d: (of, z, d * np.ones(1)))), "derivatives are float64: keep z.dtype"),
-    "writes": (loss(spoiling), "z or y is written to"),
+    "writes": (loss(spoiling), "rows writes to z or y"),
     "not finite": (loss(squares(lambda of, z, d: (of / 0, z, d))), "losses are not finite"),
     "kind": (loss(MeanSquaredError.rows, targets="number"), "must be one of real, unit, class, count, sign"),
     "differences": (
         loss(lambda self, z, y: ((z**2).mean(axis=1), z, z * z.dtype.type(2 / 3)), differences=True),
-        "says differences=True",
+        "differences=True, but adding 2",
     ),
 }
 
@@ -231,11 +237,14 @@ def zeroing(self, p, y):
 
 WRONG_METRICS = {
     "mean": (metric(sums=lambda self, p, y, w: np.array([(p - y).mean()], np.float64)), "do not add up"),
-    "weights": (metric(sums=lambda self, p, y, w: np.array([(p - y).sum()], np.float64)), "a row of weight 2 is not"),
-    "size": (metric(size=lambda self, outputs: 2), r"sums have shape \(1,\), and size\(\) says \(2,\)"),
+    "weights": (
+        metric(sums=lambda self, p, y, w: np.array([(p - y).sum()], np.float64)),
+        "a row of weight 2 does not count",
+    ),
+    "size": (metric(size=lambda self, outputs: 2), r"sums have shape \(1,\), but size\(\) says \(2,\)"),
     "dtype": (metric(sums=lambda self, p, y, w: np.array([1.0], np.float32)), "sums are float32"),
     "result": (metric(result=lambda self, sums, weight: sums), "result returns ndarray"),
-    "writes": (type("Wrong", (RowMetric,), {"rows": zeroing})(), "p, y or w is written to"),
+    "writes": (type("Wrong", (RowMetric,), {"rows": zeroing})(), "sums writes to p, y or w"),
 }
 
 

@@ -209,7 +209,7 @@ def test_what_is_no_callback_is_refused():
 )
 def test_what_watches_something_that_is_not_measured_is_refused_before_training(make):
     model = build()
-    with pytest.raises(ConfigError, match=r"watches 'val_loss'.*give validation_split or validation_data"):
+    with pytest.raises(ConfigError, match=r"monitors 'val_loss'.*give validation_split or validation_data"):
         fit(model, make(), validation_split=0.0)
     assert model.history is None
 
@@ -225,7 +225,7 @@ def test_settings_that_cannot_work_are_refused():
         with pytest.raises(ConfigError):
             make()
     two = [EarlyStopping(restore_best_weights=True), EarlyStopping("loss", restore_best_weights=True)]
-    with pytest.raises(ConfigError, match="two EarlyStopping"):
+    with pytest.raises(ConfigError, match="only one EarlyStopping"):
         fit(build(), two)
 
 
@@ -417,7 +417,7 @@ def test_checkpoints_are_saved_each_epoch_or_when_better(tmp_path):
     never = tmp_path / "never.firesteel"
     fit(model, ModelCheckpoint(never, save_best_only=True, initial_value_threshold=-1.0))
     assert not never.exists()
-    with pytest.raises(ConfigError, match="names 'loss_'"):
+    with pytest.raises(ConfigError, match="contains 'loss_'"):
         fit(model, ModelCheckpoint(tmp_path / "{loss_}"))
     with pytest.raises(StoreError, match="cannot be written"):
         fit(model, ModelCheckpoint(tmp_path / "best.firesteel" / "no folder"))

@@ -90,7 +90,7 @@ def test_auto_goes_by_the_metric(name, watcher, tmp_path, monkeypatch):
             fit(compiled(metrics), callback)
             assert callback.larger is (mode == "max")
     if alone:
-        with pytest.raises(ConfigError, match=f"held-out rows alone: watch 'val_{name}'"):
+        with pytest.raises(ConfigError, match=f"validation rows only: use 'val_{name}'"):
             fit(compiled(metrics), WATCHERS[watcher](name))
 
 
@@ -108,13 +108,13 @@ def test_auto_goes_by_the_metric(name, watcher, tmp_path, monkeypatch):
         ([Accumulated()], "val_accumulated", "does not say whether larger is better"),
         (["acc"], "val_accuracy", "did you mean 'val_acc'"),
         (["accuracy"], "val_acurracy", "did you mean 'val_accuracy'"),
-        (["accuracy"], "epoch", "measured are loss, accuracy, val_loss, val_accuracy"),
-        (["accuracy"], "seconds", "measured are"),
+        (["accuracy"], "epoch", "the logs hold loss, accuracy, val_loss, val_accuracy"),
+        (["accuracy"], "seconds", "the logs hold"),
     ],
 )
 def test_what_has_no_direction_is_refused_before_the_first_epoch(watcher, metrics, monitor, said):
     model = compiled(metrics)
-    with pytest.raises(ConfigError, match=f"{watcher} watches '{monitor}'.*{said}") as caught:
+    with pytest.raises(ConfigError, match=f"{watcher} monitors '{monitor}'.*{said}") as caught:
         fit(model, WATCHERS[watcher](monitor))
     assert caught.value.code == "config-monitor" and model.history is None and not model.state.step
     if "accumulated" not in monitor:
@@ -123,7 +123,7 @@ def test_what_has_no_direction_is_refused_before_the_first_epoch(watcher, metric
 
 
 def test_validation_rows_are_asked_for_only_where_there_are_none():
-    with pytest.raises(ConfigError, match="no rows are held out: give validation_split or validation_data"):
+    with pytest.raises(ConfigError, match="no validation rows: give validation_split or validation_data"):
         fit(compiled(["acc"]), EarlyStopping("val_accuracy"), validation_split=0.0)
 
 
