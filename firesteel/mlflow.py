@@ -1,7 +1,7 @@
-"""MLflow: a training as a run, and a model in MLflow's own format, which scores pandas and NumPy without Spark.
+"""MLflow flavor: log trainings, and save models in MLflow's format for serving without Spark.
 
-The words are those of MLflow's other flavours: `save_model`, `log_model`, `load_model`, `MlflowCallback`.  What is
-saved is the model's own file, and nothing in it is ever unpickled; MLflow is imported when one of them is called.
+The functions have the names of MLflow's other flavors.  A saved model contains firesteel's own file, which is never
+unpickled.  MLflow is imported at the first call.
 """
 
 import os
@@ -29,14 +29,14 @@ from firesteel.train.callbacks import Callback, Logs
 __all__ = ["FLAVOR", "MlflowCallback", "Scorer", "load_model", "log_model", "save_model"]
 
 FLAVOR = "firesteel"
-"""Name of the flavour in an MLmodel file."""
+"""Name of the flavor in an MLmodel file."""
 FILE = "model.firesteel"
 SERVED_WITH = ("numpy", "safetensors")
-"""What serving needs besides firesteel, in the versions that are here."""
+"""Packages that serving needs besides firesteel, in the installed versions."""
 
 
 def _mlflow(name: str = "mlflow") -> Any:
-    """Return one of MLflow's modules.  Raises ConfigError where it, or what it needs, is missing."""
+    """Import a module of MLflow.  Raises ConfigError if it or one of its dependencies is missing."""
     return imported(name, "MLflow", "mlflow", ConfigError, "config-package")
 
 
@@ -44,13 +44,19 @@ def _mlflow(name: str = "mlflow") -> Any:
 
 
 class MlflowCallback(Callback):
-    """Logs a training to MLflow: settings and the model's summary as it begins, and each epoch's row as metrics.
+    """Callback that logs a training to MLflow.
 
-    It logs to the active run, or to one that MLflow starts.  What MLflow does not take is warned of, once, and
-    training goes on.
-    Raises ConfigError where MLflow is missing.
+    It logs the settings and the model's summary when training begins, and the metrics of each epoch, to the active
+    run or to one that MLflow starts.  If logging fails, it warns once and training continues.
 
-    For example `with mlflow.start_run(): model.fit(x, y, callbacks=[MlflowCallback()])`.
+    Raises:
+        ConfigError: `config-package`, if MLflow is not installed.
+
+    Example:
+        ```python
+        with mlflow.start_run():
+            model.fit(x, y, epochs=5, callbacks=[MlflowCallback()])
+        ```
     """
 
     observes = True
@@ -90,7 +96,7 @@ class MlflowCallback(Callback):
         except Exception as error:
             if not self.warned:
                 reason = (str(error) or type(error).__name__).splitlines()[0]
-                said = f"MLflow did not take what was logged, and training goes on: {reason}"
+                said = f"logging to MLflow failed, and training continues: {reason}"
                 warnings.warn(without_secrets(said), stacklevel=3)
             self.warned = True
 
@@ -108,27 +114,40 @@ def save_model(
     pip_requirements: list[str] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model in MLflow's format to a folder that is not there yet.
+    """Save a model in MLflow's format.
 
-    model: a `Sequential`; of a fitted Spark stage it is `stage.network`.
-    signature: of what goes in and out; if not given, the columns that a table's model was trained on, of which those
-    that had gaps may be left out; or that of the example; or as many unnamed columns of numbers as the network has
-    inputs.  input_example: a few rows, as a pandas DataFrame or an array.
-    pip_requirements: what serving installs; firesteel, numpy and safetensors as they are here if not given.
-    mlflow_model, metadata: as in MLflow's other flavours.
+    Args:
+        model: The model; of a fitted Spark stage, its `network`.
+        path: Folder to create.
+        mlflow_model: MLflow model configuration to add the flavor to, as in MLflow's other flavors.
+        signature: MLflow signature of inputs and outputs.  If not given, that of the columns of a model trained on a
+            table, where columns with missing values are optional; otherwise that of `input_example`, or as many
+            unnamed numeric columns as the network has inputs.
+        input_example: A few rows, as a pandas DataFrame or an array.
+        pip_requirements: Packages that serving installs; if not given, firesteel, numpy and safetensors in the
+            installed versions.
+        metadata: Metadata for the MLmodel file, as in MLflow's other flavors.
 
-    Raises ConfigError where MLflow is missing or the model is none.
+    Raises:
+        ConfigError: `config-package`, if MLflow is not installed; `config-model`, if `model` is not a model with one
+            input and one output.
+
+    Example:
+        ```python
+        save_model(model, "digits_mlflow")  # serve it with: mlflow models serve -m digits_mlflow
+        load_model("digits_mlflow").fingerprint() == model.fingerprint()  # True
+        ```
     """
     pyfunc, models = _mlflow("mlflow.pyfunc"), _mlflow("mlflow.models")
     if not isinstance(model, Model):
         raise ConfigError(
-            f"a {type(model).__name__} was given, and a Sequential is saved: of a fitted stage give stage.network",
+            f"a {type(model).__name__} is not a firesteel model: save a Sequential or Model, or stage.network",
             code="config-model",
         )
     if len(model.network.entries) > 1 or isinstance(model.network.layers[-1], Heads):
         raise ConfigError(
-            "MLflow serves models of one input and one output, and this one has several.  To do: model.save(path), "
-            "and mlflow.log_artifact(path)",
+            "this model has several inputs or outputs, and MLflow serves models with one of each.  To do: "
+            "model.save(path), then mlflow.log_artifact(path)",
             code="config-model",
         )
     described = mlflow_model or models.Model()
@@ -151,38 +170,84 @@ def save_model(
 
 
 def log_model(model: Model, name: str = "model", **settings: Any) -> Any:
-    """Log a model to the active run, or to one that MLflow starts; return MLflow's ModelInfo.
+    """Log a model to the active MLflow run, or to one that MLflow starts.
 
-    settings: those of `save_model`, and registered_model_name, run_id and what else MLflow's `Model.log` takes.
+    Args:
+        model: The model; of a fitted Spark stage, its `network`.
+        name: Name of the logged model.
+        settings: Further arguments of `save_model`, and those of MLflow's `Model.log`, such as
+            `registered_model_name` and `run_id`.
+
+    Returns:
+        MLflow's ModelInfo.
+
+    Raises:
+        ConfigError: As `save_model`.
+
+    Example:
+        ```python
+        with mlflow.start_run():
+            info = log_model(model, registered_model_name="digits")
+        load_model(info.model_uri).fingerprint() == model.fingerprint()  # True
+        ```
     """
     models = _mlflow("mlflow.models")
     return models.Model.log(artifact_path=None, name=name, flavor=sys.modules[__name__], model=model, **settings)
 
 
 def load_model(model_uri: str | os.PathLike[str]) -> Model:
-    """Return the model at a URI of MLflow's, such as "runs:/.../model" or "models:/digits/3", or in a folder.
+    """Load a model from MLflow.
 
-    Raises StoreError where there is no model, or another flavour's.
+    Args:
+        model_uri: A URI such as "runs:/RUN_ID/model" or "models:/digits/3", or a folder.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: `config-package`, if MLflow is not installed.
+        StoreError: If there is no model, or one of another flavor (`store-flavor`).
+
+    Example:
+        ```python
+        model = load_model("models:/digits/3")
+        model.predict(x)  # an array of shape (n, outputs)
+        ```
     """
     artifacts = _mlflow("mlflow.artifacts")
     with named(model_uri, "read"):
         folder = Path(artifacts.download_artifacts(artifact_uri=os.fspath(model_uri)))
     about = _mlflow("mlflow.models").Model.load(str(folder)).flavors.get(FLAVOR)
     if about is None:
-        raise StoreError(f"{model_uri} holds no firesteel model", code="store-flavor")
+        raise StoreError(f"{model_uri} contains no firesteel model", code="store-flavor")
     return load_file(folder / about["data"])
 
 
 class Scorer:
-    """What MLflow serves: the model behind `predict`, for rows as a pandas DataFrame or an array."""
+    """The object that MLflow serves: a model whose `predict` takes a pandas DataFrame or an array.
+
+    `mlflow.pyfunc.load_model` makes it.
+
+    Args:
+        model: The model.
+
+    Example:
+        >>> from firesteel.layers import Dense, Input
+        >>> from firesteel.models import Sequential
+        >>> Scorer(Sequential([Input((3,)), Dense(2, kernel_initializer="ones")])).predict([[1.0, 2.0, 3.0]])
+        array([[6., 6.]], dtype=float32)
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
 
     def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> npt.NDArray[Any]:
-        """Return the outputs, (n, O).
+        """Return the outputs of the model, (n, O).
 
-        rows: (n, I); of a DataFrame its columns, in their order, or by their names where the model is of a table.
+        Args:
+            rows: Rows of features, (n, I), as a DataFrame or an array.  A model trained on a table takes the columns
+                of a DataFrame by name, other models by position.
+            params: Ignored; MLflow passes inference parameters here.
         """
         if self.model.schema is not None:
             rows = self._named(rows, self.model.schema)
@@ -192,7 +257,7 @@ class Scorer:
         return found
 
     def _named(self, rows: Any, schema: TableSchema) -> Any:
-        """Return a table with all its columns: MLflow leaves optional ones out, and has no dates, only times."""
+        """Return a table with all columns of the schema: MLflow drops optional ones and turns dates into times."""
         if not hasattr(rows, "columns"):
             return rows
         found = {name: rows[name] if name in rows.columns else [None] * len(rows) for name in schema.names}
@@ -205,7 +270,7 @@ class Scorer:
 
 
 def _load_pyfunc(path: str) -> Scorer:
-    """Return what MLflow serves from the model's file; MLflow calls it by this name."""
+    """Return the scorer of a model file; MLflow calls this function by its name."""
     return Scorer(load_file(path))
 
 
@@ -214,7 +279,7 @@ def _requirements() -> list[str]:
 
 
 def _signature(model: Model, example: Any) -> Any:
-    """Return the signature of a table's columns, or that an example has, or of numbers, which take arrays, too."""
+    """Return the signature of a table's columns, of an example, or of unnamed numeric columns."""
     types, models = _mlflow("mlflow.types"), _mlflow("mlflow.models")
     if example is not None and model.schema is None:
         return models.infer_signature(example, Scorer(model).predict(example))
@@ -229,10 +294,10 @@ def _signature(model: Model, example: Any) -> Any:
 
 
 def _column(column: TableColumn) -> Any:
-    """Return what MLflow is to know of a table's column: any type, where it would refuse one that may be right.
+    """Return MLflow's specification of a table column, with any type where a stricter one could reject valid values.
 
-    It takes no whole numbers for others, no numbers for words, and whole numbers with gaps are others in pandas; of
-    0 and 1 alone nobody knows whether they were booleans.
+    MLflow rejects integers for floats and numbers for text, pandas turns integers with missing values into floats,
+    and a column of 0 and 1 may have been Boolean.
     """
     types = _mlflow("mlflow.types.schema")
     kind, missing = types.AnyType(), getattr(column, "missing", False)

@@ -1,4 +1,7 @@
-"""Floor 2: Spark.  The only folder that imports pyspark or pandas; everything below it works without Java."""
+"""Spark ML stages, packed rows and a local session.
+
+This is the only package of firesteel that imports pyspark; all others work without Java.
+"""
 
 from typing import Any
 
@@ -8,13 +11,13 @@ from firesteel.spark.session import session
 LATER = dict.fromkeys(("NeuralNetworkClassifier", "NeuralNetworkRegressor"), "estimator")
 LATER |= dict.fromkeys(("NeuralNetworkClassifierModel", "NeuralNetworkRegressorModel"), "model")
 LATER |= dict.fromkeys(("Packed", "load_pack", "pack"), "packed")
-"""What is imported when it is first asked for: executors, and a missing pyspark, do without."""
+"""Names that are imported at first use, so that the package can be imported without pyspark."""
 
 __all__ = ["session", *LATER]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs pyspark when it is first asked for."""
+    """Import a name that needs pyspark at its first use."""
     if name in LATER:
         module = imported(f"firesteel.spark.{LATER[name]}", name, "spark", SparkSetupError, "spark-missing")
         return getattr(module, name)

@@ -1,8 +1,4 @@
-"""Spark ML stages that train: adaptors between Params and the one training loop, without mathematics of their own.
-
-Each sees what its rows decide, classes and their weights or means and variances of targets, and puts the layers
-together; how a fit goes is in `fitting.py`.
-"""
+"""The Spark ML Estimators: they build the network for the rows and leave training to `fitting.py`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,17 +31,34 @@ from firesteel.train.source import Survey, check_kind, check_targets
 
 @with_params
 class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticClassifier):
-    """A feed-forward network for two or more classes, as a Spark ML stage.
+    """Neural network for two or more classes, as a Spark ML Estimator.
 
-    Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; labels are
-    0, 1, 2, ...  Features are brought to mean 0 and variance 1 inside the model, so that they need no scaling before;
-    sparse ones are divided by their largest size, and stay sparse (docs/design/0006-sparse-rows.md).
-    Every Param is a keyword; `explainParams()` says what each means.
-    Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
+    Features are one column of vectors (dense or sparse), arrays, bytes or numbers, a list of numeric columns, or
+    columns of any type (`inputCols`).  The label holds class numbers 0, 1, 2, ..., words or Booleans.  The model
+    standardizes features itself, to mean 0 and variance 1; it divides sparse features by their largest absolute
+    value, so that they stay sparse.  `fit` returns a NeuralNetworkClassifierModel.
 
-    >>> classifier = NeuralNetworkClassifier(hiddenLayers=[64, 32], dropout=0.2, maxIter=10, seed=1)
-    >>> classifier.getHiddenLayers()
-    [64, 32]
+    Args:
+        params: The Params, by keyword.
+
+    Raises:
+        ConfigError: `config-param`, for an unknown Param or an invalid value.  `fit` raises ConfigError for Params
+            that contradict each other, and DataError for rows that it cannot train on, before the first update.
+
+    Example:
+        >>> classifier = NeuralNetworkClassifier(hiddenLayers=[64, 32], dropout=0.2, maxIter=10, seed=1)
+        >>> classifier.getHiddenLayers()
+        [64, 32]
+
+        Training needs a Spark session:
+
+        ```python
+        from firesteel.spark import NeuralNetworkClassifier, session
+
+        rows = session().range(200).selectExpr("id / 100 AS x", "CAST(id >= 100 AS double) AS label")
+        model = NeuralNetworkClassifier(featuresCol="x", maxIter=20, seed=1).fit(rows)
+        model.transform(rows).where("prediction = label").count()  # 200
+        ```
     """
 
     METRICS = {"accuracy": True}
@@ -72,7 +85,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         NeuralNetworkClassifierModel.check(network)
         classes, given = max(2, network.outputs), self._if_set("classWeights")
         if source.label_kind and classes < (words := source.class_count or 0):
-            raise wrong("layers", "...", f"they end in {classes} classes, and {name} has {words:,} different words")
+            raise wrong("layers", "...", f"they end in {classes} classes, and {name} has {words:,} distinct words")
         check_kind(survey, Rule("class", classes), name)
         names = _named(source.class_names, None if source.label_kind else source.class_count, classes, name)
         self.check_thresholds(classes, names)
@@ -92,27 +105,26 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         return ClassificationSummary(history, objective.means(sums)["loss"], *counts)
 
     def _count(self, known: int | None, survey: Survey, name: str, plan: FitPlan) -> int:
-        """Return the number of classes: what the metadata say, or one more than the largest; at least 2."""
+        """Return the number of classes, at least 2: that of the label's metadata, or the largest class plus 1."""
         top = max(survey.classes)
         if known is None and not plan.sizes and not plan.whole and top + 1 > max(2, survey.rows + survey.held):
             raise DataError(
-                f"{name} goes up to {top:,}, which would make more classes than the {survey.rows + survey.held:,} "
-                "rows: number the classes 0, 1, 2, ... (StringIndexer does it)",
+                f"{name} has values up to {top:,}, which is more classes than rows ({survey.rows + survey.held:,}): "
+                "number the classes 0, 1, 2, ..., for example with StringIndexer",
                 code="data-label-range",
             )
         unseen = [number for number, one in survey.classes.items() if not one.rows]
         if (known or 0) > MOST_CLASSES:
             raise DataError(
-                f"{name} has {known:,} classes by its metadata, too many to predict: index it anew, or take its "
-                "metadata away with withMetadata",
+                f"{name} has {known:,} classes by its metadata, too many to predict (at most {MOST_CLASSES:,}): "
+                "index the label again, or remove its metadata with withMetadata",
                 code="data-metadata",
             )
         if unseen:
             one = survey.classes[unseen[0]]
             raise DataError(
-                f"{name} has class {unseen[0]} among the rows held out for validation alone ({one.held:,} of them, "
-                f"such as {one.where}): a network cannot learn what it never sees.  To do: hold out other rows, or "
-                "drop that class",
+                f"{name} has class {unseen[0]} in validation rows only ({one.held:,} of them, such as {one.where}): "
+                "the network cannot learn it.  To do: hold out other rows, or drop that class",
                 code="data-class-missing",
             )
         if plan.sizes:
@@ -121,9 +133,9 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
 
 
 def check_metadata(survey: Survey, count: int | None, names: list[str] | None, column: str) -> None:
-    """Raise DataError where the rows hold classes that the label's metadata do not know.
+    """Raise DataError if rows have classes that the label's metadata do not list.
 
-    Classes that the rows do not hold are fine: another part of the data may, and Spark allows them too.
+    The metadata may list further classes: other parts of the data may contain them, and Spark allows it too.
     """
     outside = {number: one for number, one in survey.classes.items() if count is not None and number >= count}
     if outside:
@@ -132,21 +144,21 @@ def check_metadata(survey: Survey, count: int | None, names: list[str] | None, c
         called = "" if names is None else f" ({', '.join(names[:12])}{', ...' if len(names) > 12 else ''})"
         raise DataError(
             f"{column} has {count:,} classes by its metadata{called}, and holds class {number} at {one.where}; "
-            f"{several:,} of {survey.rows + survey.held:,} rows hold such a class.  To do: number the classes of all "
-            "rows with one StringIndexer, or take the column's metadata away with withMetadata",
+            f"{several:,} of {survey.rows + survey.held:,} rows hold such a class.  To do: index all rows with the "
+            "same StringIndexer, or remove the column's metadata with withMetadata",
             code="data-metadata",
         )
 
 
 def _named(names: list[str] | None, count: int | None, classes: int, column: str) -> list[str] | None:
-    """Return a name for each class of the network; raise ConfigError where it has more than the metadata know.
+    """Return the names of the network's classes; raise ConfigError if it has more than the metadata list.
 
-    One class alone gets a second one, which no row is of: Spark's word for that is "__unknown".
+    A label with one class gets a second class without rows, "__unknown" as in Spark.
     """
     if count is not None and classes > max(2, count):
         raise ConfigError(
-            f"layers end in {classes} classes, and {column} has {count} by its metadata: let them end in {count}, or "
-            "take the column's metadata away with withMetadata",
+            f"layers end in {classes} classes, and {column} has {count} by its metadata: end them in {count}, or "
+            "remove the column's metadata with withMetadata",
             code="config-param",
         )
     return None if names is None else [*names, *["__unknown"] * classes][:classes]
@@ -157,20 +169,37 @@ def _named(names: list[str] | None, count: int | None, classes: int, column: str
 
 @with_params
 class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorModel]):
-    """A feed-forward network for one number or several, as a Spark ML stage.
+    """Neural network for one numeric target or several, as a Spark ML Estimator.
 
-    Features are a column of vectors (dense or sparse), arrays, bytes or numbers, or a list of columns; the label is a
-    number, or an array or vector of several targets.  Features and targets are brought to mean 0 and variance 1
-    inside the model (sparse features are only divided by their largest size): the history's loss is in units of the
-    targets' variance, predictions are in their own.  A loss of other targets than any number leaves them as they
-    are, and the last layer gets the activation that suits it: exponential for poisson, sigmoid for
-    binary_crossentropy.
-    Every Param is a keyword; `explainParams()` says what each means.
-    Raises ConfigError for Params that cannot work, and DataError for rows that cannot, before the first update.
+    Features are one column of vectors (dense or sparse), arrays, bytes or numbers, a list of numeric columns, or
+    columns of any type (`inputCols`).  The label is a number, or an array or vector of several targets.  The model
+    standardizes features and targets itself, to mean 0 and variance 1; it divides sparse features by their largest
+    absolute value, so that they stay sparse.  The losses of the history are in units of the targets' variance,
+    predictions in the targets' own unit.  Targets of a loss with a restricted range are not standardized; the last
+    layer then has the activation that suits the loss: exponential for poisson, sigmoid for binary_crossentropy.
+    `fit` returns a NeuralNetworkRegressorModel.
 
-    >>> regressor = NeuralNetworkRegressor(hiddenLayers=[32], maxIter=20, seed=1)
-    >>> regressor.getMaxIter()
-    20
+    Args:
+        params: The Params, by keyword.
+
+    Raises:
+        ConfigError: `config-param`, for an unknown Param or an invalid value.  `fit` raises ConfigError for Params
+            that contradict each other, and DataError for rows that it cannot train on, before the first update.
+
+    Example:
+        >>> regressor = NeuralNetworkRegressor(hiddenLayers=[32], maxIter=20, seed=1)
+        >>> regressor.getMaxIter()
+        20
+
+        Training needs a Spark session:
+
+        ```python
+        from firesteel.spark import NeuralNetworkRegressor, session
+
+        rows = session().range(200).selectExpr("id / 100 AS x", "id / 50 AS label")
+        model = NeuralNetworkRegressor(featuresCol="x", maxIter=20, seed=1).fit(rows)
+        model.summary.r2 > 0.99  # True
+        ```
     """
 
     METRICS = {"mse": False, "mae": False}
@@ -181,7 +210,7 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
     def _design(self, source: Any, survey: Survey, plan: FitPlan) -> Design:
         loss = plan.loss or losses.get("mse")
         if loss.targets == "class":
-            raise wrong("loss", self.getOrDefault("loss"), "a regressor predicts numbers, and this loss classes")
+            raise wrong("loss", self.getOrDefault("loss"), "it is for classes, and a regressor predicts numbers")
         check_kind(survey, Rule(loss.targets), source.names["label"])
         outputs = plan.sizes[-1] if plan.sizes else survey.targets
         last = Dense(outputs, loss.natural, kernel_regularizer=plan.penalty)

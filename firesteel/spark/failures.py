@@ -143,7 +143,7 @@ def gone(error: Exception, spark: Any, title: str) -> FiresteelError | None:
     if state == "gone":
         return SparkJobError(f"{title}: {_lost(spark)}", code="spark-gone")
     if re.match(r"\[(NO_ACTIVE_\w*SESSION|SESSION_OR_CONTEXT_NOT_EXISTS)\]", text):
-        return ConfigError("there is no Spark session: make one first", code="config-session")
+        return ConfigError("no Spark session is active: create one first", code="config-session")
     return None
 
 

@@ -1,8 +1,7 @@
-"""Fitted stages: networks that score DataFrames like Spark's own models, lazily, streaming ones too.
+"""The Spark ML Models: fitted networks that score DataFrames lazily, streaming ones too.
 
-Only the features go to Python, as Arrow, through the scoring functions of `worker.py`; a plan puts what comes back
-into Spark's columns.  `estimator.py` makes these, `storage.py` writes and reads them; `network` is the same
-network on arrays, which needs no Spark.
+Only the features go to Python, as Arrow, to the scoring functions of `worker.py`; Spark expressions turn the outputs
+into columns.  `storage.py` saves and loads the models.
 """
 
 import math
@@ -39,11 +38,11 @@ from firesteel.train.history import History
 
 Summary = TypeVar("Summary", bound=TrainingSummary)
 NewColumns = dict[str, tuple[Column, Mapping[str, Any] | None]]
-"""Columns made of the outputs, by name, each with its metadata."""
+"""Output columns by name, each with its metadata."""
 
 
 class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary]):
-    """What fitted stages have in common."""
+    """Base class of the fitted stages."""
 
     _classifies = False
     _labels: list[str] | None = None
@@ -62,7 +61,19 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
     def fromNetwork(cls, network: Model) -> Self:
         """Return a stage that scores with a network trained elsewhere.
 
-        Raises ConfigError for a network whose outputs are not what such a stage gives.
+        Args:
+            network: A model with weights, such as a `Sequential`; it is copied.
+
+        Raises:
+            ConfigError: `config-layers` or `config-loss`, if the network's inputs or outputs do not suit the stage.
+
+        Example:
+            ```python
+            from firesteel.models import load_model
+
+            stage = NeuralNetworkClassifierModel.fromNetwork(load_model("digits.firesteel"))
+            stage.transform(df).select("prediction").show()
+            ```
         """
         cls.check(network.network)
         model = cls()
@@ -71,60 +82,64 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
 
     @classmethod
     def check(cls, network: Network) -> None:
-        """Raise ConfigError unless the network's outputs are what this stage gives."""
+        """Raise ConfigError unless the network has one input and one output."""
         check_ports(network, "predict")
 
     def hold(self, network: Model, about: Mapping[str, Any]) -> None:
-        """Take a network, and what is known of its columns: their names, and whether zeros are left out there.
-
-        Its moments go, as they do when a stage is saved.
-        """
+        """Set the network, without its optimizer state, and the metadata of `about`."""
         network.forget()
         self._network = network
         self._features = about.get("features")
         self._few = about.get("few", False)
 
     def about(self) -> dict[str, Any]:
-        """Return what is known of the columns, as JSON."""
+        """Return metadata about the columns, as JSON."""
         return {"features": self._features, "few": self._few}
 
     @property
     def network(self) -> Model:
-        """The fitted network, which needs no Spark: `model.network.save(path)` is all that serving takes."""
+        """The fitted network on plain arrays, without Spark; `model.network.save(path)` writes it for serving."""
         if self._network is None:
             raise ConfigError(
-                f"{type(self).__name__} holds no network: it comes from fit, load or fromNetwork", code="config-model"
+                f"{type(self).__name__} has no network: get one from fit, load or fromNetwork", code="config-model"
             )
         return self._network
 
     @property
     def history(self) -> History | None:
-        """What happened in training, epoch by epoch; None for a model that was loaded."""
+        """The metrics of each epoch; None for a loaded model."""
         return self._summary.history if self._summary else None
 
     @property
     def hasSummary(self) -> bool:
-        """Whether there is a summary: not in a model that was loaded."""
+        """Whether the model has a training summary; a loaded model has none."""
         return self._summary is not None
 
     @property
     def summary(self) -> Summary:
-        """What the fit came to.  Raises ConfigError for a model that was loaded: a summary is not saved."""
+        """The training summary.
+
+        Raises:
+            ConfigError: `config-summary`, for a loaded model: summaries are not saved.
+        """
         if self._summary is None:
-            raise ConfigError("there is no summary: this model was loaded, not fitted here", code="config-summary")
+            raise ConfigError("this model was loaded and has no summary: only fit makes one", code="config-summary")
         return self._summary
 
     @property
     def numFeatures(self) -> int:
-        """Number of features."""
+        """Number of features of the network."""
         return self.network.network.inputs
 
     @property
     def featureImportances(self) -> DenseVector:
-        """What each of inputCols, or each feature of a vector, is worth: shares that sum to 1, in their order.
+        """Permutation importance of each of inputCols, or of each feature of a vector; the values sum to 1.
 
-        They are measured on rows held out by the fit, when they are asked for first.  A column that is left out, or
-        whose shuffling does not raise the loss, has 0.  Raises ConfigError where no rows are at hand.
+        They are measured on the fit's validation rows at first use.  A column that the model leaves out, or whose
+        shuffling does not raise the loss, has 0.
+
+        Raises:
+            ConfigError: `config-importances`, if there are no validation rows; use `importances(dataset)` instead.
         """
         found = self.importances()
         raw = self.network.schema is not None
@@ -132,24 +147,27 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return Vectors.dense(found.shares(names))
 
     def importances(self, dataset: DataFrame | None = None) -> Importances:
-        """Return how much the loss rises where the values of a column are shuffled among rows.
+        """Return the permutation importances: how much the loss rises when the values of a column are shuffled.
 
         Args:
-            dataset: Rows with a label, of which at most 2,000 are looked at, chosen by their keys; those that the fit
-                held out if not given.
+            dataset: Rows with a label, of which at most 2,000 are used, chosen by their keys.  If not given, the
+                fit's validation rows.
+
+        Returns:
+            The rise of the loss for each column.
 
         Raises:
-            ConfigError: If no dataset is given and there are no such rows: none were held out, or the model was
-                loaded.
-            DataError: If the columns of the dataset are not what the model takes, or there is no label.
+            ConfigError: `config-importances`, if no dataset is given and there are no validation rows, because the
+                fit held none out or the model was loaded.
+            DataError: If the columns of the dataset do not match the model, or the label is missing.
         """
         if dataset is None:
             if self._importances is None:
                 if not self._kept:
                     check_dense(self.numFeatures, self.network.network.sparse)
                     raise ConfigError(
-                        "there are no rows to measure importances on: the fit held none out, or this model was "
-                        "loaded.  To do: model.importances(df), with rows that have a label",
+                        "importances need validation rows, and the fit held none out, or this model was loaded.  "
+                        "To do: model.importances(df), with rows that have a label",
                         code="config-importances",
                     )
                 self._importances = measured(self._kept, self._places())
@@ -176,7 +194,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return places_of(self.network.schema, self.numFeatures, self._features)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: what the fit came to, the layers, and the history."""
+        """Return the HTML that notebooks show: results of the fit, layers and history."""
         if self._network is None:
             return notebook.box(f"{self.uid}: no network yet")
         facts = {"features": _counted(self.numFeatures, self._features), **self._facts()}
@@ -186,7 +204,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return notebook.box(self.uid, *(f"<div>{part}</div>" for part in parts))
 
     def _facts(self) -> dict[str, str]:
-        """Return what else is known of the model, in words."""
+        """Return further facts about the model for notebooks, as texts."""
         if self._summary is None:
             return {}
         known = ("loss", "accuracy", "rootMeanSquaredError", "r2")
@@ -205,26 +223,38 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return ModelReader(cls)
 
     def _row(self, value: Vector) -> np.ndarray[Any, Any]:
-        """Return one row of features, (1, I).  Raises DataError for a row of another length."""
+        """Return a vector of features as (1, I).  Raises DataError if its length differs from I."""
         row = np.asarray(value.toArray() if isinstance(value, Vector) else value, np.float64)
         if row.shape != (self.numFeatures,):
             raise DataError(
-                f"a row of {row.size} values was given, and the network takes {self.numFeatures}", code="data-width"
+                f"this row has {row.size} values, and the network takes {self.numFeatures}", code="data-width"
             )
         return row[None]
 
     def transform(self, dataset: DataFrame, params: Any = None) -> DataFrame:
-        """Return the dataset with the outputs as new columns; nothing runs yet."""
+        """Add the output columns to a DataFrame, lazily.
+
+        Args:
+            dataset: Rows with the feature columns, batch or streaming.
+            params: Params to use in this call instead of the model's, as a param map.
+
+        Returns:
+            The dataset with the columns that the output Params name.
+
+        Raises:
+            DataError: `data-schema`, if feature columns are missing or differ from those of training; `data-column`,
+                if an output column exists already.
+        """
         with alive(session_of(dataset), f"{self.uid}: transform"):
             return super().transform(dataset, params)  # type: ignore[misc]
 
     def _shifted(self) -> Model:
-        """Return the network that scores: it averages over shifts of a picture where `tta` says so."""
+        """Return the network that scores; with `tta`, it averages over shifts of a picture."""
         pixels = self._if_set("tta")
         return averaged_over_shifts(self.network, pixels) if pixels else self.network
 
     def _embedded(self, scores: worker.Outputs) -> tuple[worker.Outputs, int, NewColumns]:
-        """Return the scoring function, with embeddings if asked for; how many numbers they have; and their column."""
+        """Return the scoring function with embeddings if embeddingCol is set, the size of one, and its column."""
         name, network = self._if_set("embeddingCol"), self.network.network
         if not name:
             return scores, 0, {}
@@ -236,7 +266,7 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return replace(scores, hidden=hidden, rest=rest), size, columns
 
     def _scored(self, table: NamedColumns, outputs: worker.Outputs, columns: NewColumns) -> DataFrame:
-        """Return the dataset with these columns; nothing runs yet."""
+        """Return the dataset with the output columns, lazily."""
         self.check_outputs()
         dataset, network, schema = table.frame, self.network.network, self.network.schema
         table.check_free((*columns, self._outputs))
@@ -265,13 +295,13 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         return f"{self.uid}__outputs"
 
     def _check_schema(self, table: NamedColumns) -> None:
-        """Raise DataError where the features are known to be others than in training, before anything runs."""
+        """Raise DataError if the schema shows features other than those of training."""
         features = self._columns()
         missing = [name for name in _several(features) if not table.matching(name)]
         if missing:
             raise DataError(
-                f"there is no column {missing[0]!r} for featuresCol: the DataFrame has {table.shown()}, "
-                f"and the model was trained on {_listed(self._features)}",
+                f"there is no column {missing[0]!r} for featuresCol: the DataFrame has {table.shown()}, and the "
+                f"model was trained on {_listed(self._features)}",
                 code="data-schema",
             )
         size, names = table.known_features(features)
@@ -285,9 +315,9 @@ class NetworkModel(NetworkParams, MLWritable, MLReadable[Any], Generic[Summary])
         at = next((i for i, (a, b) in enumerate(pairs) if table.same(a) != table.same(b)), None)
         if names and self._features and at is not None:
             raise DataError(
-                f"feature {at} is {names[at]!r} where the model was trained on {self._features[at]!r}: "
+                f"feature {at} is {names[at]!r}, and the model was trained on {self._features[at]!r} there: "
                 f"{Columns(features).names()['features']} has the features {_listed(names)}, and the model was "
-                f"trained on {_listed(self._features)}: give the same ones, in that order",
+                f"trained on {_listed(self._features)}: use the same features in the same order",
                 code="data-schema",
             )
 
@@ -320,7 +350,20 @@ def _counted(count: int, names: list[str] | None) -> str:
 class NeuralNetworkClassifierModel(
     ClassifierParams, NetworkModel[ClassificationSummary], ProbabilisticClassificationModel
 ):
-    """A fitted NeuralNetworkClassifier; `network` is the same network on arrays, which needs no Spark."""
+    """A fitted NeuralNetworkClassifier.
+
+    `transform` adds the columns `rawPrediction`, `probability` and `prediction`, and `predictedLabel` for a text or
+    Boolean label.  `network` is the same network on plain arrays, without Spark.
+
+    Example:
+        ```python
+        model = NeuralNetworkClassifier(maxIter=20).fit(train)
+        model.transform(test).select("probability", "prediction").show()
+        model.network.predict(x)  # the same probabilities, from an array x of shape (n, features)
+        model.write().overwrite().save("digits_stage")
+        NeuralNetworkClassifierModel.load("digits_stage").numClasses  # 10
+        ```
+    """
 
     _classifies = True
 
@@ -330,28 +373,28 @@ class NeuralNetworkClassifierModel(
 
     @classmethod
     def check(cls, network: Network) -> None:
-        """Raise ConfigError unless the network ends in softmax, or in one sigmoid."""
+        """Raise ConfigError unless the network ends in softmax, or in one unit with sigmoid."""
         super().check(network)
         last = network.parts[-1] if network.parts else None
         if not isinstance(last, Softmax) and not (isinstance(last, Sigmoid) and network.outputs == 1):
             raise ConfigError(
-                "a classifier's network ends in softmax, or in one output with sigmoid, and this one ends in "
+                "a classifier's network must end in softmax, or in one unit with sigmoid; this one ends in "
                 f"{network.outputs} output(s) of {last}",
                 code="config-loss",
             )
 
     def hold(self, network: Model, about: Mapping[str, Any]) -> None:
-        """Take a network, and what is known of its columns."""
+        """Set the network and the metadata of `about`."""
         super().hold(network, about)
         self._labels, self._label = about.get("classes"), about.get("label")
 
     def about(self) -> dict[str, Any]:
-        """Return what is known of the columns, as JSON."""
+        """Return metadata about the columns, as JSON, with the names of the classes and the type of the label."""
         return super().about() | {"classes": self._labels, "label": self._label}
 
     @property
     def labels(self) -> list[str] | None:
-        """The words of the classes, by their numbers; None where they have no names."""
+        """Names of the classes, in the order of their numbers; None if they have none."""
         return self._labels
 
     def _facts(self) -> dict[str, str]:
@@ -359,19 +402,34 @@ class NeuralNetworkClassifierModel(
 
     @property
     def numClasses(self) -> int:
-        """Number of classes."""
+        """Number of classes, at least 2."""
         return max(2, self.network.network.outputs)
 
     def predictRaw(self, value: Vector) -> DenseVector:
-        """Return the logarithms of the probabilities for one row of features; with one sigmoid, -z and z."""
+        """Return the raw prediction for one row.
+
+        Args:
+            value: The features.
+
+        Returns:
+            The logarithms of the probabilities; of a network with one sigmoid unit, -z and z for its logit z.
+        """
         return Vectors.dense(self._classes().score(self._row(value))[0, : self.numClasses])
 
     def predictProbability(self, value: Vector) -> DenseVector:
-        """Return the probability of each class for one row of features."""
+        """Return the probability of each class for one row.
+
+        Args:
+            value: The features.
+        """
         return Vectors.dense(self._classes().score(self._row(value))[0, self.numClasses : -1])
 
     def predict(self, value: Vector) -> float:
-        """Return the most probable class of one row of features, by `thresholds` if there are any."""
+        """Return the predicted class for one row, by `thresholds` if they are set.
+
+        Args:
+            value: The features.
+        """
         return float(self._classes().score(self._row(value))[0, -1])
 
     def _classes(self) -> worker.ClassOutputs:
@@ -403,7 +461,7 @@ class NeuralNetworkClassifierModel(
         return self._scored(table, scores, columns)
 
     def _in_words(self, table: NamedColumns) -> NewColumns:
-        """Return the predicted word, and the number of the label's where rows have one, if labels are words."""
+        """Return the column of the predicted word and, if rows have the label, that of its class number."""
         words, label = self._labels or [], self.getOrDefault("labelCol")
         found: NewColumns = {}
         if words and (self._label or self.isSet("predictedLabelCol")):
@@ -422,13 +480,28 @@ class NeuralNetworkClassifierModel(
 
 @with_params
 class NeuralNetworkRegressorModel(NetworkModel[RegressionSummary], RegressionModel[Vector]):
-    """A fitted NeuralNetworkRegressor; `network` is the same network on arrays, which needs no Spark.
+    """A fitted NeuralNetworkRegressor.
 
-    `prediction` is a number, and an array of numbers where there is more than one target.
+    `transform` adds the column `prediction`: a number, or an array with one number per target.  `network` is the same
+    network on plain arrays, without Spark.
+
+    Example:
+        ```python
+        model = NeuralNetworkRegressor(maxIter=20).fit(train)
+        model.transform(test).select("label", "prediction").show()
+        model.network.predict(x)  # the same predictions, from an array x of shape (n, features)
+        ```
     """
 
     def predict(self, value: Vector) -> Any:
-        """Return the prediction for one row of features: a number, or an array of one for each target."""
+        """Return the prediction for one row.
+
+        Args:
+            value: The features.
+
+        Returns:
+            A number, or an array with one number per target.
+        """
         found = self._numbers().score(self._row(value))[0]
         return float(found[0]) if len(found) == 1 else found
 

@@ -1,7 +1,7 @@
-"""Rows packed once, to fit many networks on: the blocks of a DataFrame, kept in Spark's cache or written to storage.
+"""Packed rows for many fits: the blocks of a DataFrame in Spark's cache or on storage.
 
-What `pack` returns is a source like a DataFrame, without its first two passes.  It keeps the blocks by themselves, so
-that each number of shards is one cheap shuffle of few fat rows away; `engine.py` then trains on them.
+A fit on packed rows skips validation and packing.  Another number of shards needs one cheap shuffle of the blocks,
+which are few large rows.
 """
 
 import contextlib
@@ -39,16 +39,34 @@ from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey
 
 FORMATS = (1, 2)
-"""Numbers of the layout on storage.  In the second, rows are less a centre."""
+"""Versions of the format on storage; in version 2 a centre is subtracted from the rows."""
 KEYS = 2
-"""Number of the rule that puts rows in order, since rows' weights are not in it; 1 where a file says nothing."""
+"""Version of the rule for the order of rows; since version 2 it ignores weights.  Files without a version have 1."""
 RAW = ("raw", "kinds", "zone", "positive")
-"""What is said of raw columns, and written of them alone."""
+"""Fields of Columns that are written for raw columns only."""
 WRITING, READING = "firesteel: writing packed rows", "firesteel: reading packed rows"
 
 
 class Packed:
-    """Packed rows, accepted wherever a DataFrame is trained on.  Let them go with `unpersist()` or a `with` block."""
+    """Packed rows, accepted by `fit` and `Model.fit` in place of a DataFrame.
+
+    `pack` and `load_pack` make them.  Release them from Spark's cache with `unpersist()` or a `with` block.
+
+    Args:
+        frames: The blocks of the training rows (False) and of the validation rows (True).
+        survey: The profile of the rows.
+        columns: The columns that were packed.
+        dtype: Dtype of the networks to fit.
+        about: Further metadata: names of features and classes, schema, and the fraction of validation rows.
+        near: The rows in the driver's memory, if they are few.
+
+    Example:
+        ```python
+        with pack(df) as rows:
+            print(rows)  # Packed(1,797 rows of 64 features)
+            model = NeuralNetworkClassifier(maxIter=5).fit(rows)
+        ```
+    """
 
     def __init__(
         self,
@@ -75,26 +93,40 @@ class Packed:
 
     @property
     def sparkSession(self) -> SparkSession | None:  # noqa: N802  (as a DataFrame has it)
-        """The session of the rows; None once they are let go."""
+        """The Spark session of the rows; None after `unpersist`."""
         return next((rows.sparkSession for rows in (self.near, *self._frames.values()) if rows is not None), None)
 
     def survey(self) -> Survey:
-        """Return what was found when the rows were packed."""
+        """Return the profile of the rows, computed when they were packed."""
         return self._survey
 
     def count(self) -> int:
-        """Return how many rows there are, of a weight above 0 if those were counted."""
+        """Return the number of rows; of raw columns, those with a weight above 0."""
         return self.counted if self.counted >= 0 else self._survey.rows + self._survey.held
 
     def shards_of(self, recipe: Recipe) -> int:
-        """Return S: the recipe's, and where it has none the one that suits the rows."""
+        """Return the number of shards.
+
+        Args:
+            recipe: The recipe of the fit; its number wins over that for the rows.
+        """
         return self._survey.shards(recipe, blocks_of(self._survey))
 
     @contextlib.contextmanager
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = UNCENTRED
     ) -> Iterator[Engine]:
-        """Give the engine over these blocks in so many shards, less a centre; it stays for the next fit."""
+        """Yield the engine over these blocks; it stays for the next fit.
+
+        Args:
+            shards: Number of shards; None for a number from the rows.
+            held: Whether to use the validation rows.
+            shuffle: Ignored: packed rows are always in the order of their keys.
+            centre: What is subtracted from the rows.
+
+        Raises:
+            ConfigError: `config-packed`, after `unpersist`.
+        """
         if (near := self.near) is not None:
             with near.engine(shards, held=held, centre=centre) as local:
                 yield local
@@ -102,7 +134,9 @@ class Packed:
         count = parts_of(self._survey, shards, held)
         with self._lock:
             if not self._frames:
-                raise ConfigError("these packed rows were let go already: pack them again", code="config-packed")
+                raise ConfigError(
+                    "these packed rows were released by unpersist: pack them again", code="config-packed"
+                )
             if (count, held, centre) not in self._engines:
                 frame, shift = self._frames[held], _apart(self._survey.centre, centre)
                 with alive(frame.sparkSession, "firesteel: packed rows"):
@@ -114,12 +148,17 @@ class Packed:
             yield engine
 
     def adopt(self, engine: SparkEngine, held: bool) -> None:
-        """Keep an engine that has packed the rows; its blocks are the ones of this object."""
+        """Take over an engine that has packed the rows.
+
+        Args:
+            engine: The engine; its blocks become those of this object.
+            held: Whether they are the validation rows.
+        """
         self._frames[held] = engine.frame
         self._engines[engine.shards, held, engine.centre] = engine
 
     def unpersist(self) -> None:
-        """Let the rows go from Spark's cache; what lies on storage stays."""
+        """Release the rows from Spark's cache; files on storage stay."""
         with self._lock:
             for engine in self._engines.values():
                 engine.close()
@@ -138,7 +177,7 @@ class Packed:
 
 
 def _apart(packed: Centre, wanted: Centre) -> Centre:
-    """Return what must be added to rows that are packed less one centre, so that they are less another."""
+    """Return the difference between two centres: what to add to rows packed with one to get rows with the other."""
     pairs = ((packed.features, wanted.features), (packed.targets, wanted.targets))
     return Centre(*(() if a == b else tuple((np.array(a or 0.0) - (b or 0.0)).tolist()) for a, b in pairs))
 
@@ -155,19 +194,40 @@ def pack(
     path: str | os.PathLike[str] | None = None,
     dtype: str = "float32",
 ) -> Packed:
-    """Look at the rows of a DataFrame and pack them, once; fit as many networks on the result as you like.
+    """Validate and pack the rows of a DataFrame once, to fit many networks on them.
 
-    features, label, weight: as in `Model.fit`, those of several inputs or outputs by their names; where no features
-    are given, and there is no column `features`, all columns are taken as they are, of any type, as stages take them.
-    validation_split: share of the rows held out, by key; validation_indicator: a column that is true for them; by
-    default none are, and the automatic hold-out of stages is off, since the rows are packed before it is known what
-    for. id: a column that identifies rows: it decides who is held out and where a row is packed, in place of the
-    row's values. dtype: of the networks to be fitted.
-    path: where to write the blocks as Parquet, on any file system of Spark's: for sessions that refuse to cache.
+    Fits on the result skip both passes over the DataFrame.  Stages then hold out no rows by themselves; use
+    `validation_split` or `validation_indicator`.
 
-    Raises ConfigError for settings that cannot be, DataError for rows that no network can be trained on, StoreError
-    where `path` is taken already.
-    For example `with pack(df) as rows: NeuralNetworkClassifier(maxIter=5).fit(rows)`.
+    Args:
+        frame: The rows.
+        features: Features column or columns, as in `Model.fit`; a map from names for several inputs.  If not given
+            and there is no column `features`, all columns of any type, as the stages take them.
+        label: Label column or columns, as in `Model.fit`; a map from names for several outputs.
+        weight: Column of row weights.
+        validation_split: Fraction of the rows held out for validation, chosen by row key, in [0, 1).
+        validation_indicator: Boolean column that is true for the validation rows, instead of `validation_split`.
+        id: Column that identifies a row.  It decides, in place of the row's values, which rows are held out and where
+            they are packed.
+        path: Path for the blocks as Parquet, on any file system that Spark can write; for sessions that refuse to
+            cache, and for later sessions (`load_pack`).
+        dtype: Dtype of the networks to fit, float32 or float64.
+
+    Returns:
+        The packed rows, to pass to `fit` in place of the DataFrame.
+
+    Raises:
+        ConfigError: `config-value` or `config-dtype`, for invalid arguments.
+        DataError: For rows that no network can be trained on.
+        StoreError: `store-taken`, if something exists at `path`.
+
+    Example:
+        ```python
+        with pack(df, validation_split=0.2) as rows:
+            for units in (32, 64, 128):
+                model = NeuralNetworkClassifier(hiddenLayers=[units], maxIter=5, seed=1).fit(rows)
+                print(units, model.summary.accuracy)
+        ```
     """
     if not 0.0 <= finite(validation_split) < 1.0 or (validation_split and validation_indicator is not None):
         raise ConfigError(
@@ -185,11 +245,17 @@ def pack(
 
 
 def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed:
-    """Pack a source's rows; shards: how many of them to expect, None for a number from the rows alone."""
+    """Pack the rows of a source.
+
+    Args:
+        source: The rows.
+        shards: Expected number of shards; None for a number from the rows.
+        path: Path for the blocks; None for Spark's cache.
+    """
     survey = source.survey()
     warn_of_lost(survey, survey.centre, source.names, source.feature_names)
     found = {code: one for code, one in survey.found.items() if not code.startswith((FLAT, INEXACT))}
-    survey = replace(survey, found=found, sample=None)  # what has been warned of once
+    survey = replace(survey, found=found, sample=None)  # the user has been warned of the rest
     about = {
         "features": source.feature_names,
         "classes": source.class_names,
@@ -202,8 +268,8 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
     if path is not None:
         _write(source, survey, path, about)
         return load_pack(path)
-    whose = source.columns.stage or source.schema is not None  # vectors that users pack stay where they are
-    near = Collected(source, survey) if whose and is_small(source, survey) else None
+    collectable = source.columns.stage or source.schema is not None  # vectors that users pack stay on Spark
+    near = Collected(source, survey) if collectable and is_small(source, survey) else None
     made = Packed({}, survey, source.columns, source.dtype, about, near)
     made.counted = source.counted
     if near is not None:
@@ -219,7 +285,7 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
 
 
 def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -> None:
-    """Write a source's blocks, and last what describes them, so that half a pack is none."""
+    """Write the blocks of a source, and their description last, so that an incomplete pack cannot be loaded."""
     spark, centre = source.frame.sparkSession, survey.centre.to_config()
     profile = {name: value for name, value in asdict(survey).items() if name not in ("sample", "centre")}
     fresh, begun = reach(spark, path, "path"), list[str]()
@@ -245,10 +311,10 @@ def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -
             last.write.parquet(begun[-1])
     except BaseException as error:
         taken = str(error).startswith("[PATH_ALREADY_EXISTS]")
-        for place in begun[:-1] if taken else [path] if fresh else begun:  # half a pack is none
+        for place in begun[:-1] if taken else [path] if fresh else begun:  # never leave an incomplete pack
             let_go(functools.partial(remove, spark, place))
         if taken:
-            message = f"{path} holds something already: give a path that is free"
+            message = f"{path} exists already: choose another path"
             raise StoreError(message, code="store-taken") from None
         if not isinstance(error, Exception):
             raise
@@ -256,15 +322,31 @@ def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -
 
 
 def load_pack(path: str | os.PathLike[str]) -> Packed:
-    """Return the rows that `pack(..., path=...)` wrote, through the Spark session in use.
+    """Load the rows that `pack(..., path=...)` wrote, in the active Spark session.
 
-    Raises StoreError where there are none.
+    Args:
+        path: The path given to `pack`.
+
+    Returns:
+        The packed rows.
+
+    Raises:
+        ConfigError: `config-session`, without an active Spark session.
+        StoreError: `store-pack` or `store-format`, if there are no packed rows, or damaged ones, or those of another
+            version of the format.
+
+    Example:
+        ```python
+        pack(df, path="gs://bucket/digits_packed")
+        rows = load_pack("gs://bucket/digits_packed")  # also in a later session
+        model = NeuralNetworkClassifier(maxIter=5).fit(rows)
+        ```
     """
     path = path_text(path)
     with alive(None, READING):
         spark = SparkSession.getActiveSession()
     if spark is None:
-        raise ConfigError("there is no Spark session: make one first", code="config-session")
+        raise ConfigError("no Spark session is active: create one first", code="config-session")
     try:
         with described(spark, READING):
             written = spark.read.parquet(literal(f"{path}/description"))
@@ -272,14 +354,14 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
         description = json.loads(rows[0]["description"])
         if description["format"] not in FORMATS:
             raise StoreError(
-                f"{path} has format {description['format']!r}, and this firesteel reads "
+                f"{path} has format {description['format']!r}, and this version of firesteel reads "
                 f"{' and '.join(map(str, FORMATS))}",
                 code="store-format",
             )
         if description.get("keys", 1) != KEYS:
             warnings.warn(
-                f"the rows in {without_secrets(path)} were packed by an earlier firesteel, in another order: a fit "
-                "on them has other bits than one on the DataFrame.  To do: pack them again, if that matters",
+                f"an earlier version of firesteel packed {without_secrets(path)} in another order: a fit on these "
+                "rows has other bits than one on the DataFrame.  To do: pack them again, if that matters",
                 stacklevel=2,
             )
         columns, survey, about = (description[part] for part in ("columns", "survey", "about"))
@@ -301,7 +383,9 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
         found = translated(error, spark, f"{path}: {READING}")
         if getattr(found, "code", None) in UNREACHABLE:
             raise found from None
-        reason = "nothing lies there" if is_missing(error) else (str(error) or type(error).__name__).splitlines()[0]
+        reason = (
+            "the path does not exist" if is_missing(error) else (str(error) or type(error).__name__).splitlines()[0]
+        )
         raise StoreError(f"{path} holds no packed rows, or they are damaged: {reason}", code="store-pack") from None
     ship(spark)
     return Packed(frames, made, Columns(**columns), description["dtype"], about)

@@ -1,8 +1,7 @@
-"""The stages' parameters, in Spark's spelling.
+"""The Params of the stages.
 
-Each Param brings its own `getX` and `setX`, and the constructor takes each by keyword: `with_params` writes them all
-from the Params themselves, so that none can be forgotten; a misspelt one is refused with the name that was meant.
-What the values mean for a network is decided in `estimator.py`.
+`with_params` generates the getter, the setter and the constructor keyword of every Param; an unknown keyword raises
+ConfigError with the closest name.  `planning.py` turns the values into a network and a training recipe.
 """
 
 import inspect
@@ -41,18 +40,18 @@ OTHER_NAMES = {
     "classWeights": ("class_weight",),
     "evalMetric": ("metrics",),
 }
-"""What other libraries call a Param."""
+"""The names of a Param in other libraries."""
 ELSEWHERE = {other: name for name, others in OTHER_NAMES.items() for other in others}
 ARCHITECTURES = (AUTOMATIC, "dense", "cnn")
 MOST = 100
-"""Letters of a value that a message shows."""
+"""Maximum length of a value in a message."""
 
 
-# Converters: each returns the value in its own type, and raises TypeError for one that no fit can take
+# Converters: each returns the value in the Param's type, and raises TypeError for an invalid one
 
 
 def number(high: float = math.inf, closed: bool = False) -> Any:
-    """Return the converter of numbers from 0 on and below `high`, or up to it where the interval is closed."""
+    """Return a converter to a float in [0, high), or in [0, high] if `closed`."""
     words = "a number of at least 0" if high == math.inf else f"in [0, {high:g}" + ("]" if closed else ")")
 
     def convert(value: Any) -> float:
@@ -65,7 +64,7 @@ def number(high: float = math.inf, closed: bool = False) -> Any:
 
 
 def whole(low: int) -> Any:
-    """Return the converter of whole numbers of at least `low`."""
+    """Return a converter to an integer of at least `low`."""
 
     def convert(value: Any) -> int:
         found = TypeConverters.toInt(value)
@@ -77,12 +76,12 @@ def whole(low: int) -> Any:
 
 
 def or_automatic(convert: Any) -> Any:
-    """Return the converter that takes "auto" as well."""
+    """Return a converter that also accepts "auto"."""
     return lambda value: value if isinstance(value, str) and value == AUTOMATIC else convert(value)
 
 
 def to_sizes(value: Any) -> list[int]:
-    """Return sizes of layers as integers."""
+    """Convert layer sizes to integers."""
     found = TypeConverters.toListInt(value)
     if min(found, default=1) < 1:
         raise TypeError("each layer must have at least 1 unit")
@@ -90,103 +89,106 @@ def to_sizes(value: Any) -> list[int]:
 
 
 def to_shape(value: Any) -> list[int]:
-    """Return the shape of a row as integers."""
+    """Convert the shape of a row to integers."""
     found = TypeConverters.toListInt(value)
     if min(found, default=0) < 1:
-        raise TypeError("it takes the shape of a row, such as [28, 28, 1]: height, width and channels of a picture")
+        raise TypeError("it must be the shape of a row, such as [28, 28, 1] (height, width, channels of a picture)")
     return found
 
 
 def to_architecture(value: Any) -> str:
-    """Return the name of an architecture."""
+    """Check the name of an architecture."""
     if value not in ARCHITECTURES:
         raise TypeError(f"it must be one of {', '.join(ARCHITECTURES)}")
     return str(value)
 
 
 def to_layers(value: Any) -> Any:
-    """Return layer sizes as integers, layers as their configurations, or a model as its own if it is no chain."""
+    """Convert the Param `layers`: sizes to integers, layers to a list of configurations, a model to its own.
+
+    A model that is a chain of layers becomes the list of its layers.
+    """
     if isinstance(value, Model):
         if value._inputs is None and any(isinstance(one, Model) for one in value.layers):
-            raise TypeError("the inputs of this model are unknown: begin it with an Input, or give input_dim=")
+            raise TypeError(
+                "the number of inputs of this model is unknown: start it with an Input, or set input_dim="
+            )
         value = value.get_config()
     if isinstance(value, Mapping):
         network = value.get("network", value)
         return to_layers(network["layers"]) if "layers" in network else to_graph(value)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise TypeError(
-            "it takes a list of sizes, from the inputs to the outputs, a list of firesteel's layers, or a model"
-        )
+        raise TypeError("it must be a list of sizes from inputs to outputs, a list of firesteel layers, or a model")
     if all(isinstance(item, Layer | Mapping) for item in value):
         return [layers.get(item).to_config() for item in value]
     if len(value) < 2:
-        raise TypeError("sizes go from the inputs to the outputs, so there must be two at least")
+        raise TypeError("it needs at least two sizes: the number of inputs and the number of outputs")
     return to_sizes(value)
 
 
 def to_graph(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of a model of one input and one output that is no chain."""
+    """Return the configuration of a model that is not a chain of layers, with one input and one output."""
     model = model_from_config(value)
     check_ports(model.network, "fit")
     if model.network.dtype != "float32":
-        raise TypeError(f"stages train in float32, and this model is {model.network.dtype}")
+        raise TypeError(f"this model is {model.network.dtype}, and stages train in float32")
     found: dict[str, Any] = json.loads(model.to_json())
     return found
 
 
 def check_ports(network: Network, verb: str) -> None:
-    """Raise ConfigError for a network of several inputs or outputs.
+    """Raise ConfigError unless a network has one input and one output.
 
     Args:
         network: The network.
-        verb: What the model itself can do with a DataFrame of them.
+        verb: The method of the model to recommend instead: "fit" or "predict".
     """
     last, inputs = network.layers[-1], len(network.entries)
     outputs = len(last.sizes) if isinstance(last, Heads) else 1
     if (inputs, outputs) != (1, 1):
         raise ConfigError(
-            f"a stage takes a model of one input and one output, and this one has {inputs} and {outputs}: call it "
-            f"on the frame by itself, model.{verb}(df, features={{...}}{', label={...}' if verb == 'fit' else ''})",
+            f"this model has {inputs} inputs and {outputs} outputs, and a stage takes one of each: call the model "
+            f"itself on the DataFrame, model.{verb}(df, features={{...}}{', label={...}' if verb == 'fit' else ''})",
             code="config-layers",
         )
 
 
 def to_class_weights(value: Any) -> Any:
-    """Return "balanced", a list with a weight for each class, or a mapping with text keys, as JSON has them."""
+    """Convert class weights to "balanced", a list with one weight per class, or a dict with keys as text (JSON)."""
     if isinstance(value, str) and value == "balanced":
         return value
     named = hasattr(value, "items")  # a pandas Series is no Mapping
     listed = isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1
     pairs = list(value.items() if named else enumerate(value) if listed else ())
     if not pairs:
-        raise TypeError('it takes a map such as {0: 1.0, 1: 5.0}, or "balanced"')
+        raise TypeError('it must be a map such as {0: 1.0, 1: 5.0}, a list, or "balanced"')
     numbers = [class_number(key) for key, _ in pairs]
     classes = [
         to_word(key) if isinstance(key, bool | np.bool_) else key if isinstance(key, str) and number < 0 else number
         for (key, _), number in zip(pairs, numbers, strict=True)
     ]
     if wrong := [key for key in classes if key == "" or (not isinstance(key, str) and key < 0)]:
-        raise TypeError(f"it names classes by their numbers 0, 1, 2, ..., or labels by their words, and not {wrong}")
+        raise TypeError(f"its keys must be class numbers 0, 1, 2, ... or words of the label, not {wrong}")
     weights = [TypeConverters.toFloat(weight) for _, weight in pairs]
     if not all(0.0 <= weight < math.inf for weight in weights):
-        raise TypeError("weights are 0 or more")
+        raise TypeError("weights must be at least 0")
     return dict(zip(map(str, classes), weights, strict=True)) if named else weights
 
 
 def to_word(value: Any) -> str:
-    """Return a word of a label; of booleans as Spark writes them."""
+    """Convert a label value to text; Booleans as Spark writes them, true and false."""
     return str(value).lower() if isinstance(value, bool | np.bool_) else TypeConverters.toString(value)
 
 
 def to_thresholds(value: Any) -> Any:
-    """Return a list with a threshold for each class, or a map of words to thresholds."""
+    """Convert thresholds to a list with one per class, or to a map from words of the label."""
     if not isinstance(value, Mapping):
         return TypeConverters.toListFloat(value)
     return {to_word(word): TypeConverters.toFloat(threshold) for word, threshold in value.items()}
 
 
 def check_words(name: str, given: Iterable[str], known: Sequence[str]) -> None:
-    """Raise ConfigError for words that are none of a label's, with the nearest that is one."""
+    """Raise ConfigError for a word that the label does not have, with the closest one that it has."""
     if unknown := [word for word in given if word not in known]:
         shown = ", ".join(known[:20]) + (f", ... ({len(known):,} words)" if len(known) > 20 else "")
         raise ConfigError(
@@ -196,28 +198,30 @@ def check_words(name: str, given: Iterable[str], known: Sequence[str]) -> None:
 
 
 def to_columns(value: Any) -> Any:
-    """Return a column's name, or a list of names."""
+    """Convert to a column name, or to a list of names."""
     return TypeConverters.toString(value) if isinstance(value, str) else TypeConverters.toListString(value)
 
 
 def to_kinds(value: Any) -> dict[str, str]:
-    """Return what columns hold whose type does not say it."""
+    """Check a map from column names to kinds."""
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise TypeError('it takes a map such as {"zip": "category"}')
+        raise TypeError('it must be a map such as {"zip": "category"}')
     if wrong := [kind for kind in value.values() if kind != "category"]:
-        raise TypeError(f"a column's kind is category, and not {wrong[0]!r}: leave out those whose type says it")
+        raise TypeError(f"the only kind is 'category', not {wrong[0]!r}: leave the other columns out of the map")
     return dict(value)
 
 
 def to_path(value: Any) -> str:
-    """Return a path as text."""
+    """Convert a path to text."""
     return TypeConverters.toString(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 class Declared(Param[Any]):
-    """A Param of ours, which is called what its class calls it, and is what the docstring of its class says it is.
+    """A Param named after its class attribute and documented under `Params:` in the docstring of its class.
 
-    default: None where it has none.
+    Args:
+        default: The default; None for none.
+        converter: Converts and checks a value.
     """
 
     def __init__(self, default: Any = None, converter: Any = TypeConverters.toString) -> None:
@@ -225,107 +229,105 @@ class Declared(Param[Any]):
         self.default = default
 
     def __set_name__(self, owner: type, name: str) -> None:
-        said = re.search(rf"^    {name}: (.+(?:\n {{8}}.+)*)", inspect.cleandoc(owner.__doc__ or ""), re.MULTILINE)
-        self.name, self.doc = name, re.sub(r"\n +", " ", said[1]) if said else ""
+        described = re.search(
+            rf"^    {name}: (.+(?:\n {{8}}.+)*)", inspect.cleandoc(owner.__doc__ or ""), re.MULTILINE
+        )
+        self.name, self.doc = name, " ".join(described[1].split()) if described else ""
 
 
 # Params
 
 
 class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
-    """What shapes and trains a network.
+    """Params of the classifier and the regressor.
 
     Params:
-        featuresCol: features: a column of vectors, of arrays, in one another too, of bytes (one value each), of
-            Spark's image structs or of numbers; or a list of columns of numbers.
-        inputCols: features of any type, in place of featuresCol: text, numbers, booleans, dates and times, arrays and
-            vectors, nulls too.  Where neither is set, and there is no column `features`, all columns are taken but
-            those of other Params, ignoreCols, and what Spark's tuning and other stages have made; the model has the
-            list.
-        ignoreCols: columns that are no features where inputCols is not set, such as the foldCol of a CrossValidator:
-            a stage inside it cannot know that one.
-        columnKinds: columns of numbers that are names for something, such as {"zip": "category"}.
-        timeZone: where the days of timestamps begin, such as Europe/Berlin; if it is not set, the session's zone when
-            training.  The model keeps it.
-        inputShape: shape of a row, such as [28, 28, 1], the height, width and channels of pictures: the network
-            begins with it, and image structs must have it.  If it is not set, an Input at the beginning of layers
-            says it.
-        architecture: auto: dense layers, behind a table's own first layer where columns are of any type; dense:
-            dense layers alone; cnn, for pictures of inputShape: three convolutions of 32, 64 and 128 filters,
-            batch-normalized, in front of the dense layers, and pictures are standardized by channel.  With cnn the
-            activation is relu if none is set, hiddenLayers are the dense layers behind the convolutions, and where
-            nothing else is set 128 units, one network and not several members, batches of 64 and at most 60 passes,
-            which 12 without a better evalMetric end; from 20,000 rows on batches of 128, 30 passes and 4.
-        hiddenLayers: numbers of units of the hidden layers, from the inputs on; an empty list makes a linear
-            model.  If it is not set, the rows decide: 64 and 64 below 2,000 rows, else 256 and 256, the first of
-            them fewer where it would have more than 2^24 weights, and 64 at least.
-        layers: the whole network, in place of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10],
-            or a list of firesteel's layers, such as [Dense(64, "relu"), Dense(10, "softmax")], or a model of one
-            input and one output, such as Model(inputs, outputs): its layers are taken, and not its weights, which
-            each fit draws anew; one network is trained of a model that is no chain, not several members.
-        activation: activation of the hidden layers, by firesteel's name for it, such as relu, gelu or tanh.
-        dropout: share of the units of each hidden layer that is dropped at random in training, in [0, 1); none is
-            with l-bfgs, unless this is set.
-        solver: the optimiser: adam, adamw, rmsprop, sgd and so on, by Keras's names; l-bfgs takes all rows at
-            once.  If it is not set, adamw's weights are also averaged over its steps, and the averages are what is
-            validated and kept.
-        learningRate: size of a step of the optimiser, > 0; stepSize is another word for it.  0 for the usual one:
-            0.002 where solver is not set, or up to ten times as much where a fit has fewer than 1,000 steps; else
-            one from the number of steps in a pass: 0.001 (sgd: 0.01) from 30 steps on, up to ten times as much with
-            fewer.
-        stepSize: another word for learningRate, which it sets; set one of them.
-        batchSize: rows in a step of the optimiser, in each shard, > 0.  If it is not set, strategy gradient takes
-            all rows, and otherwise the rows decide: 64 below 2,000 rows, 256 below 200,000, else 1,024; fewer, down
-            to 16, where shards is set and a shard would take fewer than 20 steps in a pass.
-        blockSize: taken for programs written for MultilayerPerceptronClassifier, and without effect: firesteel
-            sizes its blocks of rows by itself.
-        maxIter: passes over the training rows, at most, > 0.  If it is not set, the rows decide: 256 below 200,000
-            rows, else 64.
-        tol: training ends when its loss changes by no more than this share of itself from one pass to the next; 0
-            for never.
-        regParam: penalty r on the weights, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), e being
+        featuresCol: features column: vectors, arrays (nested arrays too), bytes (one value per byte), Spark's image
+            structs or numbers; or a list of numeric columns.
+        inputCols: feature columns of any type, instead of featuresCol: text, numbers, booleans, dates, timestamps,
+            arrays and vectors, with or without nulls.  If neither is set and there is no column `features`, every
+            column is a feature except those that other Params name and those that Spark's tuning or another stage
+            added; the model stores the list.
+        ignoreCols: columns that are not features when inputCols is not set, such as the foldCol of a CrossValidator
+            around this stage.
+        columnKinds: numeric columns that hold categories, such as {"zip": "category"}.
+        timeZone: time zone in which the days of timestamps begin, such as Europe/Berlin.  If not set, the time zone
+            of the session that trains; the model stores it.
+        inputShape: shape of one row, such as [28, 28, 1] for the height, width and channels of a picture; image
+            structs must match it.  If not set, an Input at the start of layers defines it.
+        architecture: auto, dense or cnn.  auto: dense layers, after an encoding layer if inputCols are the features;
+            dense: dense layers only; cnn: for pictures of inputShape, standardized per channel, three convolutions
+            with 32, 64 and 128 filters and batch normalization before the dense layers.  cnn changes the defaults of
+            other Params: activation relu, hiddenLayers [128], members 1, batchSize 64, maxIter 60 and
+            earlyStoppingRounds 12; from 20,000 rows on batchSize 128, maxIter 30 and earlyStoppingRounds 4.
+        hiddenLayers: numbers of units of the hidden layers, from the inputs to the outputs; an empty list makes a
+            linear model.  If not set, [64, 64] below 2,000 rows, otherwise [256, 256], with a smaller first layer (at
+            least 64) if it would have more than 2^24 weights.
+        layers: the whole network, instead of hiddenLayers: sizes from inputs to outputs, such as [784, 64, 10]; a
+            list of firesteel layers, such as [Dense(64, "relu"), Dense(10, "softmax")]; or a model with one input
+            and one output, such as Model(inputs, outputs).  A model's weights are not used: every fit draws new ones.
+            Only a chain of layers can have several members.
+        activation: activation of the hidden layers, by its firesteel name, such as relu, gelu or tanh.
+        dropout: fraction of the units of each hidden layer that is dropped at random in training, in [0, 1).  l-bfgs
+            uses no dropout unless this is set.
+        solver: optimizer, by its Keras name, such as adam, adamw, rmsprop or sgd; or l-bfgs, which uses all rows in
+            every step.  If not set, adamw with weight averaging: the weights averaged over the steps are validated
+            and stored.
+        learningRate: learning rate of the optimizer, >= 0; 0 selects the default.  The default is 0.002 if solver is
+            not set, and up to ten times as much if the fit has fewer than 1,000 steps; for another solver it is 0.001
+            (sgd: 0.01) from 30 steps per pass on, and up to ten times as much with fewer.
+        stepSize: alias of learningRate, as Spark calls it; set only one of the two.
+        batchSize: number of rows per optimizer step in each shard, >= 1.  If not set, all rows with strategy
+            gradient; otherwise 64 below 2,000 rows, 256 below 200,000 and 1,024 from there on, but as few as 16 if
+            shards is set and a shard would take fewer than 20 steps per pass.
+        blockSize: accepted for compatibility with MultilayerPerceptronClassifier and ignored: firesteel chooses the
+            size of its blocks of rows.
+        maxIter: maximum number of passes over the training rows (epochs), >= 1.  If not set, 256 below 200,000 rows,
+            otherwise 64.
+        tol: convergence tolerance, >= 0: training ends when the loss changes by no more than this fraction of itself
+            from one pass to the next.  0 turns this off.
+        regParam: regularization parameter r, >= 0: the loss grows by r (e |w| + (1 - e) / 2 w^2), where e is
             elasticNetParam.
-        elasticNetParam: how much of the penalty is L1, in [0, 1]; the rest is L2.
-        loss: what training makes small, by firesteel's name for it; auto takes the one that goes with the last
-            layer.
-        validationFraction: share of the rows held out for validation, chosen by their key, in [0, 1); 0 for
-            none.  auto lets the rows decide, unless validationIndicatorCol is set or each of several members holds
-            out a part of its own: 0 below 50 rows, 0.2 below 20,000, else 0.1, without the last 5 rows of each
-            class; the model has the share that was used.
-        members: so many networks are trained, each without another part of the rows, which chooses its pass; their
-            outputs are averaged, and the average is the network of the model.  If it is not set, the rows decide: 8
-            below 2,000 rows, 4 below 20,000, else 1; and 1 below 50 rows, where earlyStoppingRounds is 0,
-            validationFraction or validationIndicatorCol is set, or rows were packed before.
-        validationIndicatorCol: column of booleans, true for the rows held out for validation.
-        earlyStoppingRounds: training ends after so many passes without a better evalMetric, and the best pass's
-            weights are kept; 0 for never.  It is measured on the rows held out, or on the training rows if there are
-            none.  auto is 0 where no rows are held out, and otherwise the rows decide: 32 below 2,000 rows, 16 below
-            200,000, else 4; the model has the number that was used.
-        evalMetric: what earlyStoppingRounds watches: loss; or accuracy, of a classifier; or mse or mae, of a
-            regressor.
-        handleInvalid: what to do with rows whose features or label hold null, NaN or infinite values: error
-            refuses them; skip leaves them out, of training and of what is scored; keep leaves them out of training
-            and scores them as null, which Spark's evaluators fail on: filter("prediction is not null") before them,
-            or take skip.  Of raw columns (inputCols) it is about labels in training, as nulls and NaN of features
-            are "missing" there; and about words in what is scored which training did not have, and nulls in columns
-            of words that had none: error refuses them, skip leaves their rows out, keep scores them as unseen, and so
-            they are where it is not set.
-        idCol: column that identifies a row, of any type: it decides which rows are held out and where they are
-            packed, in place of their values, so that both stay the same when the features change.
-        embeddingCol: column of vectors that the model adds: what a hidden layer makes of a row, to compare rows by;
-            if it is not set, there is none.
-        embeddingLayer: the name of that layer, as in model.network.summary(); if it is not set, the last hidden one,
-            of each of several members.
-        tta: pictures are scored as the mean over each and over the four that are shifted by so many pixels, with
-            zeros beyond the edges; 0 for each alone.
-        runDir: folder on the driver in which each fit writes a run of its own, 001, 002, ...: its settings,
-            history, scores, model, and a report to look at.
-        checkpointDir: folder, on any path of Spark's, in which progress is kept until training ends: the same
-            fit, interrupted and called again, goes on from there with the same bits.  Each save is a small Spark job.
-        strategy: average: shards train on their own for a while and are averaged; gradient: one step of the
-            optimiser a round, along the exact gradient.
-        shards: how many parts of the rows train on their own; 0 for a number from the rows alone, never from the
-            cluster.
+        elasticNetParam: fraction of the penalty that is L1, in [0, 1]; the rest is L2.
+        loss: loss function, by its firesteel name; auto selects the one that suits the last layer.
+        validationFraction: fraction of the rows held out for validation, chosen by row key, in [0, 1).  auto holds
+            out 0 below 50 rows, 0.2 below 20,000 and 0.1 from there on, and leaves at least 5 rows of each class for
+            training; it does not apply if validationIndicatorCol is set or several members each hold out their own
+            rows.  The model stores the fraction that was used.
+        members: number of networks whose outputs the model averages, >= 1; each is validated on its own part of the
+            rows and trained on the rest.  If not set, 8 below 2,000 rows, 4 below 20,000 and 1 from there on; also 1
+            below 50 rows, for rows that were packed before, and if earlyStoppingRounds is 0 or validationFraction or
+            validationIndicatorCol is set.
+        validationIndicatorCol: Boolean column that is true for the rows held out for validation.
+        earlyStoppingRounds: number of passes without a better evalMetric after which training ends, >= 0; 0 turns
+            this off.  The model gets the weights of the best pass, measured on the validation rows, or on the
+            training rows if there are none.  auto is 0 without validation rows; with them 32 below 2,000 rows, 16
+            below 200,000 and 4 from there on.  The model stores the number that was used.
+        evalMetric: metric that earlyStoppingRounds monitors: loss; for a classifier also accuracy, for a regressor
+            also mse and mae.
+        handleInvalid: how to treat rows with null, NaN or infinite values in features or label.  error: raise an
+            error; skip: leave them out of training and of the scored rows; keep: leave them out of training and score
+            them as null.  Spark's evaluators fail on null: use filter("prediction is not null") before them, or skip.
+            With inputCols, nulls and NaN in features are values ("missing") and only labels are checked in training;
+            in scoring, the Param is about categories that training did not have, and about nulls in columns that had
+            none.  error: raise an error; skip: leave the rows out; keep, and if not set: score them as unseen.
+        idCol: column of any type that identifies a row.  It decides, in place of the row's values, which rows are
+            held out and where they are packed, so that both stay the same when features change.
+        embeddingCol: output column with the embedding of each row, the output of a hidden layer as a vector.  If not
+            set, no such column is made.
+        embeddingLayer: name of the layer for embeddingCol, as model.network.summary() shows it.  If not set, the last
+            hidden layer, of every member.
+        tta: test-time augmentation of pictures: predictions are averaged over the picture and its four shifts by
+            this number of pixels, padded with zeros, >= 0.  0 scores the picture alone.
+        runDir: folder on the driver in which every fit writes its own run, 001, 002, ...: settings, history, scores,
+            model and an HTML report.
+        checkpointDir: folder for checkpoints, on any path that Spark can write.  An interrupted fit that is called
+            again resumes there and ends with the same bits; the checkpoint is deleted when training ends.  Each save
+            is a small Spark job.
+        strategy: average: the shards train independently and their weights are averaged regularly; gradient: each
+            round is one optimizer step along the exact gradient over all shards.
+        shards: number of parts of the rows that train independently, >= 0.  0 chooses it from the rows alone, never
+            from the cluster.
     """
 
     featuresCol: Param[Any] = Declared("features", to_columns)
@@ -365,15 +367,15 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
     shards = Declared(0, whole(0))
 
     DEFAULTS = {"labelCol": "label", "predictionCol": "prediction", "seed": 0, "standardization": True}
-    """Those of Spark's own Params."""
+    """Defaults of the Params that Spark declares."""
 
     def _start(self, given: Mapping[str, Any]) -> None:
-        """Set the defaults, then what the constructor was given."""
+        """Set the defaults, then the arguments of the constructor."""
         self._setDefault(**{name: value for name, value in defaults_of(type(self)).items() if self.hasParam(name)})
         self._given(given)
 
     def _given(self, given: Mapping[str, Any]) -> Self:
-        """Set each Param that was given; None leaves one alone.  Raises ConfigError for what is no Param."""
+        """Set Params by name, ignoring None.  Raises ConfigError for an unknown name."""
         known = {p.name for p in self.params}
         for name in given:
             if name not in known:
@@ -386,12 +388,20 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         return self._set(**{name: value for name, value in given.items() if value is not None})
 
     def set(self, param: Param[Any], value: Any) -> None:
-        """Set a Param.  Raises ConfigError for a value that no fit can take."""
+        """Set a Param.
+
+        Args:
+            param: A Param of this stage.
+            value: Its value.
+
+        Raises:
+            ConfigError: `config-param`, for an invalid value.
+        """
         self._shouldOwn(param)
         self._set(**{param.name: value})
 
     def _set(self, **values: Any) -> Self:
-        """Set Params: constructor, setters, `copy` and maps of Params all end here."""
+        """Convert and set Params; the constructor, setters, `copy` and param maps all call this."""
         for name, value in values.items():
             try:
                 self._paramMap[self.getParam(name)] = self.getParam(name).typeConverter(value)
@@ -402,13 +412,13 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         return self
 
     OUTPUTS: tuple[str, ...] = ("predictionCol",)
-    """The Params that name the columns to be made."""
+    """The Params that name the output columns."""
 
     def check_outputs(self) -> tuple[str, ...]:
-        """Return the names of the columns to be made.
+        """Return the names of the output columns.
 
         Raises:
-            ConfigError: If two of them are one name.
+            ConfigError: `config-param`, if two of them have the same name.
         """
         given = {name: value for name in (*self.OUTPUTS, "embeddingCol") if (value := self._if_set(name))}
         if len({value.lower() for value in given.values()}) < len(given):
@@ -420,40 +430,41 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         return tuple(given.values())
 
     def _columns(self) -> tuple[str, ...] | str:
-        """Return the features' column, or columns."""
+        """Return the features column, or columns."""
         found = self.getOrDefault("featuresCol")
         return found if isinstance(found, str) else tuple(found)
 
     def _number(self, name: str) -> Any:
-        """Return a Param's value, 0 where the rows are to decide it."""
+        """Return the value of a Param, with 0 for "auto"."""
         value = self.getOrDefault(name)
         return 0 if value == AUTOMATIC else value
 
     def _named(self, name: str) -> bool:
-        """Return whether a Param is set, or was saved with a default that is none of ours."""
+        """Return whether a Param is set, or was loaded with a default other than this version's."""
         known = self.hasDefault(name) and self._defaultParamMap[self.getParam(name)]
         return self.isSet(name) or (self.hasDefault(name) and known != defaults_of(type(self)).get(name))
 
     def _if_set(self, name: str) -> Any:
-        """Return the Param's value, or None where it has none or an empty one."""
+        """Return the value of a Param, or None if it is unset or empty."""
         return (self.getOrDefault(name) or None) if self.isDefined(name) else None
 
 
 class ClassifierParams(NetworkParams):
-    """What a classifier has besides.
+    """Additional Params of the classifier.
 
     Params:
-        classWeights: what the weight of a row is multiplied by in training, by its class: a map such as {0: 1.0,
-            1: 5.0}, or {"yes": 5.0} where the label is text, or "balanced" for rows / (classes x rows of the class).
-        thresholds: a number t for each class; the class of the largest p / t is predicted, p being its probability.
-            They are a list in the order of the classes, or a map such as {"late": 0.3, "on time": 0.7} where classes
-            have words.
-        positiveLabel: which of two words of the label is class 1, so that Spark's evaluators, the second
-            probability, and a network's only output are about it; if it is not set, the last by UTF-8, which of
-            booleans is true.
-        predictedLabelCol: column of the predicted word, where the label is text, or boolean; empty for none.
-        labelIndexCol: column of the label's number, where the label is text or boolean and among the rows that are
-            scored: what Spark's evaluators take; empty for none.
+        classWeights: factor for the weight of each training row, by class: a map such as {0: 1.0, 1: 5.0}, or
+            {"yes": 5.0} for a text label; a list with one factor per class; or "balanced", for rows / (classes x rows
+            of the class).
+        thresholds: threshold t of each class, > 0 except that one may be 0: the class with the largest p / t is
+            predicted, where p is its probability.  A list in the order of the classes, or a map such as {"late": 0.3,
+            "on time": 0.7} for a text or Boolean label.
+        positiveLabel: which of the two words of a text or Boolean label is class 1, the class that Spark's
+            evaluators, the second probability and a network's only output refer to.  If not set, the last word in
+            the order of UTF-8, which is true for Booleans.
+        predictedLabelCol: output column with the predicted word, for a text or Boolean label; empty for none.
+        labelIndexCol: output column with the class number of the label, for Spark's evaluators, if the scored rows
+            have a text or Boolean label; empty for none.
     """
 
     classWeights = Declared(None, to_class_weights)
@@ -472,11 +483,11 @@ class ClassifierParams(NetworkParams):
         """Return the thresholds in the order of the classes, or None.
 
         Args:
-            classes: How many the network has; None where that is not known yet.
-            names: What they are called.
+            classes: Number of classes of the network; None if it is not known yet.
+            names: Names of the classes, if they have any.
 
         Raises:
-            ConfigError: If there is not one for each class, or they are not all above 0 but at most one.
+            ConfigError: `config-thresholds`, unless there is one per class, all above 0 except at most one.
         """
         if not self.isDefined("thresholds"):
             return None
@@ -485,20 +496,20 @@ class ClassifierParams(NetworkParams):
             if classes is not None:
                 if names is None:
                     raise ConfigError(
-                        f"thresholds={given}: the classes have no words here: give a list, with one for each class",
+                        f"thresholds={given}: the classes have no names: give a list with one threshold per class",
                         code="config-thresholds",
                     )
                 check_words("thresholds", given, names)
             if left := [name for name in names or () if name not in given]:
                 raise ConfigError(
-                    f"thresholds={given}: there is none for {left[0]!r}: give one for each class",
+                    f"thresholds={given}: class {left[0]!r} has no threshold: give one per class",
                     code="config-thresholds",
                 )
             given = [given[name] for name in names or given]
         if len(given) != (classes or len(given)) or not all(t >= 0 for t in given) or given.count(0.0) > 1:
-            many = "one a class" if classes is None else f"{classes}, one a class"
+            many = "one per class" if classes is None else f"{classes}, one per class"
             raise ConfigError(
-                f"thresholds={given}: there must be {many}, all above 0 but at most one", code="config-thresholds"
+                f"thresholds={given}: there must be {many}, all above 0 except at most one", code="config-thresholds"
             )
         return tuple(given)
 
@@ -507,13 +518,16 @@ class ClassifierParams(NetworkParams):
 
 
 def defaults_of(stage: Any) -> dict[str, Any]:
-    """Return the default of each Param of a stage that has one."""
+    """Return the defaults of a stage by Param name."""
     ours = {name: one.default for name, one in inspect.getmembers(stage) if isinstance(one, Declared)}
     return {name: value for name, value in {**stage.DEFAULTS, **ours}.items() if value is not None}
 
 
 def with_params(stage: Any) -> Any:
-    """Give a stage `getX` and `setX` for each of its Params, and a constructor whose signature shows them all."""
+    """Give a stage a getter, a setter and a constructor keyword for each of its Params.
+
+    In the docstring of the stage, all Params replace a line `params: ...` under `Args:`.
+    """
     found = {name: value for name, value in inspect.getmembers(stage) if isinstance(value, Param)}
     for name, about in found.items():
         capital = name[0].upper() + name[1:]
@@ -521,6 +535,8 @@ def with_params(stage: Any) -> Any:
             accessor.__name__ = accessor.__name__[:3] + capital
             accessor.__qualname__ = f"{stage.__qualname__}.{accessor.__name__}"
             setattr(stage, accessor.__name__, accessor)
+    described = "\n".join(f"    {name}: {_sentence(about.doc)}" for name, about in sorted(found.items()))
+    stage.__doc__ = re.sub(r"^    params: .+$", lambda _: described, inspect.getdoc(stage) or "", flags=re.MULTILINE)
     defaults = defaults_of(stage)
     keywords = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in sorted(found)
@@ -534,7 +550,7 @@ def _getter(name: str, about: Param[Any]) -> Any:
     def get(self: Any) -> Any:
         return self.getOrDefault(name)
 
-    get.__doc__ = f"Return {name}: {about.doc}"
+    get.__doc__ = f"Return `{name}`.\n\n{_sentence(about.doc)}"
     return get
 
 
@@ -542,5 +558,10 @@ def _setter(name: str, about: Param[Any]) -> Any:
     def set(self: Any, value: Any) -> Any:
         return self._given({name: value})
 
-    set.__doc__ = f"Set {name}: {about.doc}"
+    set.__doc__ = f"Set `{name}` and return this stage.\n\nArgs:\n    value: {_sentence(about.doc)}"
     return set
+
+
+def _sentence(doc: str) -> str:
+    """Return the text of a Param with a capital and a full stop."""
+    return f"{doc[:1].upper()}{doc[1:].rstrip('.')}."

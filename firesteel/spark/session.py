@@ -1,8 +1,7 @@
-"""A quiet local Spark session for laptops, demos and tests, and the reason why there cannot be one.
+"""A quiet local Spark session for laptops, demos and tests, or the reason why Spark cannot start.
 
-Spark's defaults start workers with whatever `python3` is on the PATH, give the driver 1 GB and write warnings
-over a progress bar; all of that is put right here, once, so that no other module touches a Spark setting.
-Next: the estimators in this folder, which take any session, built here or not.
+Spark's defaults start workers with whatever `python3` is on the PATH, give the driver 1 GB and print warnings over
+the progress bar.  Only this module changes Spark settings.  The stages work in any session, created here or not.
 """
 
 import atexit
@@ -29,36 +28,48 @@ if TYPE_CHECKING:
 
 
 OLDEST_JAVA = 17
-JAVA_SECONDS = 10.0  # how long `java -version` may take; 0.05 s is usual
+JAVA_SECONDS = 10.0  # timeout of `java -version`, which usually takes 0.05 s
 REMEDY = "install one (apt install openjdk-17-jre-headless, brew install openjdk@17) or point JAVA_HOME at one"
-STARTED_OUTSIDE = {"PYSPARK_GATEWAY_PORT", "SPARK_REMOTE"}  # by spark-submit; a Connect server
+STARTED_OUTSIDE = {
+    "PYSPARK_GATEWAY_PORT",
+    "SPARK_REMOTE",
+}  # environment variables of spark-submit and of Spark Connect
 PORTS = {"spark": 7077, "sc": 15002}
-"""Schemes of addresses at which Spark answers, and the port of each where none is named."""
+"""Default port of each scheme of a Spark address."""
 ANSWER_SECONDS = 10.0
-"""How long a machine may take to answer; Spark itself tries for one minute, or ten."""
+"""Timeout for a connection to the master or server; Spark itself tries for one or ten minutes."""
 LOCAL = "127.0.0.1"
-# the JVM's own start-up notes, which no option turns off, and the line before the one that names the cause
+# start-up messages of the JVM that no option turns off, and the line before the cause of an error
 JVM_NOISE = (b"WARNING: ", b"Picked up ", b"Error occurred during initialization")
 
 
 def session(
     master: str = "local[2]", app_name: str = "firesteel", conf: Mapping[str, str] | None = None
 ) -> "SparkSession":
-    """The Spark session in use, exactly as found, or else a new one that is quiet and fit for a laptop.
+    """Return the active Spark session unchanged, or start a quiet one that suits a laptop.
 
-    A new one logs errors only, shows no console progress bar, has 4 GB of driver memory, hands Python 2,000 rows
-    at a time, keeps tables in a folder that goes when Python ends and, on a `local...` master, listens on this
-    machine only and runs its workers with this very Python unless PYSPARK_PYTHON says otherwise.  Under
-    `spark-submit` and with SPARK_REMOTE set, only `conf` is applied: master and all else are decided there.
+    A new session logs errors only, shows no console progress bar, has 4 GB of driver memory, passes 2,000 rows to
+    Python at a time and keeps tables in a folder that is deleted when Python exits.  With a `local...` master it
+    listens on this machine only and runs its workers with the current Python, unless PYSPARK_PYTHON is set.  Under
+    `spark-submit` and with SPARK_REMOTE set, only `conf` is applied, as master and other settings come from there.
 
-    master: Spark master of a new session.
-    app_name: name of a new session in Spark's web page.
-    conf: Spark settings of a new session; they win over the ones above.
+    Args:
+        master: Spark master of a new session.
+        app_name: Name of a new session in Spark's web UI.
+        conf: Spark settings of a new session; they override those above.
 
-    Raises SparkSetupError: `spark-missing` without pyspark, pandas or pyarrow, `spark-java` without a Java that
-    fits, `spark-start` when Spark does not start, or nothing answers at its master or server.
+    Returns:
+        The Spark session.
 
-    For example `spark = session("local[4]", conf={"spark.driver.memory": "8g"})`.
+    Raises:
+        SparkSetupError: `spark-missing`, without pyspark, pandas or pyarrow; `spark-java`, without a suitable Java;
+            `spark-start`, if Spark does not start, or its master or server does not answer.
+
+    Example:
+        ```python
+        spark = session("local[4]", conf={"spark.driver.memory": "8g"})
+        spark.range(3).count()  # 3
+        ```
     """
     missing = [name for name in ("pyspark", "pandas", "pyarrow") if find_spec(name) is None]
     if missing:
@@ -71,13 +82,13 @@ def session(
 
     if active := SparkSession.getActiveSession():
         return active
-    if SparkContext._active_spark_context is not None:  # made in another thread, or without a session
+    if SparkContext._active_spark_context is not None:  # created in another thread, or without a session
         return SparkSession.builder.getOrCreate()
     if STARTED_OUTSIDE & os.environ.keys():
         _must_answer(os.environ.get("SPARK_REMOTE", ""))
         try:
             return _quiet_at_its_end(SparkSession.builder.config(map=dict(conf or {})).getOrCreate())
-        except Exception as error:  # of pyspark, Py4J, gRPC or the system
+        except Exception as error:  # from pyspark, Py4J, gRPC or the operating system
             raise SparkSetupError(f"Spark did not start: {_cause(error, [])}", code="spark-start") from None
     if problem := java_problem():
         raise SparkSetupError(problem, code="spark-java")
@@ -90,12 +101,13 @@ def session(
 
 
 def java_problem() -> str | None:
-    """Why Spark cannot run on the Java found here, in one sentence, or None if it can.
+    """Return why Spark cannot run on the installed Java, in one sentence, or None if it can.
 
-    Looks where Spark looks: JAVA_HOME/bin/java, else `java` on the PATH; asks it once for its version.
+    Like Spark, it runs JAVA_HOME/bin/java, or else `java` on the PATH; it asks for the version.
 
-    >>> java_problem() is None or "Java 17" in java_problem()
-    True
+    Example:
+        >>> java_problem() is None or "Java 17" in java_problem()
+        True
     """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else "java"
@@ -104,7 +116,7 @@ def java_problem() -> str | None:
         where = f"{java} (from JAVA_HOME) cannot be run" if home else "none was found"
         return f"Spark needs Java 17 or 21 and {where}: {REMEDY}"
     try:
-        # a file, not a pipe: what a wrapper script leaves running would keep a pipe open
+        # a file, not a pipe: a process that a wrapper script leaves running would keep a pipe open
         with tempfile.TemporaryFile() as output:
             subprocess.run(
                 [path, "-version"],
@@ -116,7 +128,7 @@ def java_problem() -> str | None:
             output.seek(0)
             answer = output.read().decode(errors="replace")
     except subprocess.TimeoutExpired:
-        return f"Spark needs Java 17 or 21 and {java} gave no version within {JAVA_SECONDS:g} s: {REMEDY}"
+        return f"Spark needs Java 17 or 21 and {java} did not print its version within {JAVA_SECONDS:g} s: {REMEDY}"
     except OSError as error:
         return f"Spark needs Java 17 or 21 and {java} cannot be run ({error.strerror}): {REMEDY}"
     found = re.search(r'version "(?:1\.)?(\d+)[^"]*"', answer)
@@ -139,7 +151,7 @@ def _settings(master: str, app_name: str, scratch: Path) -> dict[str, str]:
         "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
-        "spark.sql.execution.arrow.pythonUDF.columnarInput.enabled": "false",  # of Spark 4.3, which fails on vectors
+        "spark.sql.execution.arrow.pythonUDF.columnarInput.enabled": "false",  # Spark 4.3 fails on vectors with it
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
     }
 
@@ -150,7 +162,7 @@ def _local(master: str) -> bool:
 
 @contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """The variables that Spark reads when it starts and for which no setting works; as found afterwards."""
+    """Set environment variables that Spark reads at start and that have no setting; restore them afterwards."""
     python = settings.get("spark.pyspark.python", sys.executable)
     wanted: dict[str, str] = {}
     if _local(settings["spark.master"]):
@@ -176,7 +188,7 @@ def _start(settings: dict[str, str]) -> "SparkSession":
     from pyspark.sql import SparkSession
 
     conf = SparkConf().setAll(list(settings.items()))
-    gateway = SparkContext._gateway  # there if an earlier session was stopped: its JVM lives on
+    gateway = SparkContext._gateway  # set if an earlier session was stopped: its JVM still runs
     relays = [] if gateway else [_Relay(2), _Relay(1)]
     try:
         SparkContext(conf=conf, gateway=gateway or _launch(conf, *relays))
@@ -185,7 +197,7 @@ def _start(settings: dict[str, str]) -> "SparkSession":
         said = [line for relay in relays for line in relay.release(wait=0.5)]
         cause = _cause(error, said)
         if "on a stopped SparkContext" in cause:
-            cause = f"its master, {settings['spark.master']}, gave no answer: see that it is one, and of this Spark"
+            cause = f"its master {settings['spark.master']} did not answer: check that it runs this version of Spark"
         raise SparkSetupError(f"Spark did not start: {cause}", code="spark-start") from None
     for relay in relays:
         with suppress(OSError):
@@ -200,7 +212,7 @@ def _launch(conf: Any, err: "_Relay", out: "_Relay") -> Any:
         streams = {"stderr": err.inlet, "stdout": out.inlet}
         return launch_gateway(conf, streams)  # type: ignore[no-untyped-call]
     finally:
-        os.close(err.inlet)  # from here on the JVM alone holds the writing ends
+        os.close(err.inlet)  # now only the JVM holds the writing ends
         os.close(out.inlet)
 
 
@@ -215,7 +227,7 @@ def _cause(error: Exception, said: list[bytes]) -> str:
 
 
 def _must_answer(address: str) -> None:
-    """Raise SparkSetupError where nothing answers at any machine of an address, spark://... or sc://..."""
+    """Raise SparkSetupError if no host of an address, spark://... or sc://..., accepts a connection."""
     scheme, _, rest = address.partition("://")
     proxies = ("grpc_proxy", "https_proxy", "http_proxy")
     if scheme not in PORTS or (scheme == "sc" and any(os.environ.get(name) for name in proxies)):
@@ -226,19 +238,19 @@ def _must_answer(address: str) -> None:
             socket.create_connection((parts.hostname, parts.port or PORTS[scheme]), ANSWER_SECONDS).close()
             return
         except ValueError:
-            return  # that is no address, as Spark will say
+            return  # not an address; Spark reports it
         except OSError as error:
             found = error.strerror or str(error)
     what = "server" if scheme == "sc" else "master"
     raise SparkSetupError(
         f"Spark did not start: its {what} at {parts.hostname}:{parts.port or PORTS[scheme]} cannot be reached "
-        f"({found}): see that it runs, and that this is its address",
+        f"({found}): check that it runs, and that its address is right",
         code="spark-start",
     )
 
 
 def _quiet_at_its_end(spark: "SparkSession") -> "SparkSession":
-    """Return a session whose server of counters, in this process, prints no traceback when the JVM goes."""
+    """Silence the traceback that the accumulator server of a session prints when its JVM exits."""
     server: Any = getattr(getattr(spark, "_sc", None), "_accumulatorServer", None)
     if server is not None:
         loud = server.handle_error
@@ -252,7 +264,7 @@ def _quiet_at_its_end(spark: "SparkSession") -> "SparkSession":
 
 
 class _Relay:
-    """One output of the JVM: held back while Spark starts, then passed on to our own `target`."""
+    """An output stream of the JVM: buffered while Spark starts, then passed on to file descriptor `target`."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -263,9 +275,10 @@ class _Relay:
         self.pump.start()
 
     def release(self, wait: float = 0.0) -> list[bytes]:
-        """The lines held back, without the JVM's own notes; what follows is passed on as it comes.
+        """Return the buffered lines without the JVM's start-up messages, and pass on all later output.
 
-        wait: seconds to give a JVM that is ending to finish its last words.
+        Args:
+            wait: Seconds to wait for the last output of a JVM that is exiting.
         """
         self.pump.join(wait)
         with self.lock:

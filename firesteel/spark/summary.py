@@ -1,7 +1,6 @@
-"""What a fit came to: the history's loss, and how the final weights do on the rows they were trained on.
+"""Training summaries: the history, and metrics of the final weights on the training rows.
 
-The names are those of Spark's own training summaries.  The figures come from one more round over the packed rows,
-with the weights that the model keeps; `estimator.py` asks for it.
+The names are those of Spark's own training summaries.  One more round over the packed rows computes the metrics.
 """
 
 from dataclasses import dataclass, field
@@ -16,12 +15,15 @@ from firesteel.train.history import History
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """history: every epoch.  loss: of the final weights on the training rows, without the penalty on the weights.
+    """Summary of a fit.
 
-    heldOut: how many rows were held out for validation.
-    automatic: what the rows decided of that and of when to stop; None where Params say it.
-    comparison: how the network and a linear model do on the rows held out, or where there are none on those to train
-    on.
+    Args:
+        history: The metrics of each epoch.
+        loss: The loss of the final weights on the training rows, without the penalty on the weights.
+        heldOut: Number of validation rows.
+        automatic: A text on validation and early stopping where the rows decided them; None where Params did.
+        comparison: The scores of the network and of a linear model on the validation rows, or on the training rows
+            if there are none.
     """
 
     history: History
@@ -36,28 +38,33 @@ class TrainingSummary:
 
     @property
     def linearScore(self) -> float | None:
-        """The score of a linear model, to compare with `comparison.network`; None without one."""
+        """Score of a linear model, to compare with `comparison.network`; None without a comparison."""
         return None if self.comparison is None else self.comparison.linear
 
     @property
     def objectiveHistory(self) -> list[float]:
-        """The training loss of each pass over the rows, the penalty on the weights included."""
+        """Training loss of each epoch, with the penalty on the weights."""
         return [row["loss"] for row in self.history.rows]
 
     @property
     def totalIterations(self) -> int:
-        """How many passes over the rows were made."""
+        """Number of epochs."""
         return len(self.history.rows)
 
 
 @dataclass(frozen=True)
 class ClassificationSummary(TrainingSummary):
-    """hits, actual, predicted: (K,), the weight of the training rows that are of a class and predicted as it, that
-    are of it, and that are predicted as it.
+    """Summary of the fit of a classifier, on the training rows.
 
-    >>> made = ClassificationSummary(History(), 0.5, *np.array([[3.0, 4.0], [4.0, 4.0], [3.0, 5.0]]))
-    >>> made.accuracy, made.recallByLabel, made.weightedPrecision
-    (0.875, [0.75, 1.0], 0.9)
+    Args:
+        hits: Weight of the correctly predicted rows of each class, (K,).
+        actual: Weight of the rows of each class, (K,).
+        predicted: Weight of the rows predicted as each class, (K,).
+
+    Example:
+        >>> made = ClassificationSummary(History(), 0.5, *np.array([[3.0, 4.0], [4.0, 4.0], [3.0, 5.0]]))
+        >>> made.accuracy, made.recallByLabel, made.weightedPrecision
+        (0.875, [0.75, 1.0], 0.9)
     """
 
     hits: npt.NDArray[np.float64]
@@ -66,55 +73,63 @@ class ClassificationSummary(TrainingSummary):
 
     @property
     def labels(self) -> list[float]:
-        """The classes."""
+        """Class numbers, 0.0, 1.0, ..."""
         return [float(number) for number in range(len(self.hits))]
 
     @property
     def accuracy(self) -> float:
-        """Share of the rows whose most probable class is their own."""
+        """Fraction of rows whose most probable class is their own."""
         return float(self.hits.sum() / self.actual.sum())
 
     @property
     def precisionByLabel(self) -> list[float]:
-        """For each class, the share of the rows predicted as it that are of it; 0 where none were predicted."""
+        """Precision of each class: the fraction of its predictions that are correct; 0 if it was not predicted."""
         return _ratios(self.hits, self.predicted)
 
     @property
     def recallByLabel(self) -> list[float]:
-        """For each class, the share of its rows that were predicted as it; 0 where it has no rows."""
+        """Recall of each class: the fraction of its rows that were predicted as it; 0 if it has no rows."""
         return _ratios(self.hits, self.actual)
 
     truePositiveRateByLabel = recallByLabel
 
     @property
     def falsePositiveRateByLabel(self) -> list[float]:
-        """For each class, the share of the other classes' rows that were predicted as it."""
+        """False positive rate of each class: the fraction of the other classes' rows that were predicted as it."""
         return _ratios(self.predicted - self.hits, self.actual.sum() - self.actual)
 
     def fMeasureByLabel(self, beta: float = 1.0) -> list[float]:
-        """For each class, (1 + b^2) p r / (b^2 p + r) of its precision p and recall r; b weighs the recall."""
+        """Return the F-measure of each class, (1 + b^2) p r / (b^2 p + r), from its precision p and recall r.
+
+        Args:
+            beta: b, the weight of the recall, >= 0.
+        """
         p, r = np.array(self.precisionByLabel), np.array(self.recallByLabel)
         return _ratios((1 + beta * beta) * p * r, beta * beta * p + r)
 
     @property
     def weightedPrecision(self) -> float:
-        """Mean of precisionByLabel, each class counted by its rows."""
+        """Mean of precisionByLabel, weighted by the rows of each class."""
         return self._weighted(self.precisionByLabel)
 
     @property
     def weightedRecall(self) -> float:
-        """Mean of recallByLabel, each class counted by its rows; it equals the accuracy."""
+        """Mean of recallByLabel, weighted by the rows of each class; equal to the accuracy."""
         return self._weighted(self.recallByLabel)
 
     weightedTruePositiveRate = weightedRecall
 
     @property
     def weightedFalsePositiveRate(self) -> float:
-        """Mean of falsePositiveRateByLabel, each class counted by its rows."""
+        """Mean of falsePositiveRateByLabel, weighted by the rows of each class."""
         return self._weighted(self.falsePositiveRateByLabel)
 
     def weightedFMeasure(self, beta: float = 1.0) -> float:
-        """Mean of fMeasureByLabel, each class counted by its rows."""
+        """Return the mean of fMeasureByLabel, weighted by the rows of each class.
+
+        Args:
+            beta: The weight of the recall, >= 0.
+        """
         return self._weighted(self.fMeasureByLabel(beta))
 
     def _weighted(self, values: list[float]) -> float:
@@ -123,9 +138,13 @@ class ClassificationSummary(TrainingSummary):
 
 @dataclass(frozen=True)
 class RegressionSummary(TrainingSummary):
-    """meanSquaredError, meanAbsoluteError: of the final weights on the training rows, over all targets alike.
+    """Summary of the fit of a regressor, on the training rows.
 
-    r2: 1 - meanSquaredError / the mean variance of the targets; NaN where they do not vary.
+    Args:
+        meanSquaredError: Mean squared error over all targets.
+        meanAbsoluteError: Mean absolute error over all targets.
+        r2: Coefficient of determination, 1 - meanSquaredError / (mean variance of the targets); NaN if they are
+            constant.
     """
 
     meanSquaredError: float
@@ -134,7 +153,7 @@ class RegressionSummary(TrainingSummary):
 
     @property
     def rootMeanSquaredError(self) -> float:
-        """The root of meanSquaredError, in the targets' own unit."""
+        """Square root of meanSquaredError, in the unit of the targets."""
         return float(np.sqrt(self.meanSquaredError))
 
 

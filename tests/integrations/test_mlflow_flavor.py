@@ -78,7 +78,7 @@ def test_what_mlflow_refuses_is_warned_of_once_and_training_goes_on(mlflow, monk
     with mlflow.start_run():
         monkeypatch.setattr(mlflow, "log_metrics", refuse)
         model = made()
-        with pytest.warns(UserWarning, match="training goes on: the server is gone$") as said:
+        with pytest.warns(UserWarning, match="training continues: the server is gone$") as said:
             model.fit(X, Y, epochs=3, verbose=0, callbacks=MlflowCallback())
     assert len(said) == 1 and model.fingerprint() == expected.fingerprint()
 
@@ -96,7 +96,7 @@ def test_each_output_has_its_loss_in_a_run(mlflow):
 
 @pytest.mark.parametrize("name", ["twice", "kind_and_size"])
 def test_a_model_of_several_inputs_or_outputs_is_refused(mlflow, tmp_path, name):
-    with pytest.raises(ConfigError, match="MLflow serves models of one input and one output, and this one has"):
+    with pytest.raises(ConfigError, match="this model has several inputs or outputs, and MLflow serves"):
         flavour.save_model(graphs.called(name), tmp_path / "saved")
 
 
@@ -219,10 +219,10 @@ print(json.dumps(served.predict(json.loads(sys.argv[2])).tolist()))
 
 
 def test_what_is_no_model_is_refused(mlflow, tmp_path):
-    with pytest.raises(ConfigError, match=r"a dict was given.*stage\.network"):
+    with pytest.raises(ConfigError, match=r"a dict is not a firesteel model.*stage\.network"):
         flavour.save_model({}, tmp_path / "saved")
     mlflow.models.Model().save(tmp_path / "MLmodel")
-    with pytest.raises(StoreError, match="holds no firesteel model"):
+    with pytest.raises(StoreError, match="contains no firesteel model"):
         flavour.load_model(tmp_path)
     with pytest.raises(ConfigError, match="inputs is unknown"):
         flavour.save_model(made(), tmp_path / "saved")

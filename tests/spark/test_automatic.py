@@ -203,7 +203,7 @@ def test_a_new_one_is_saved_with_what_it_is_and_its_model_with_what_was_used(spa
     frame = frame_of(spark, *made(600))
     small(maxIter=2).save(str(tmp_path / "stage"))
     stage = NeuralNetworkClassifier.load(str(tmp_path / "stage"))
-    assert "auto lets the rows decide" in stage.explainParams() and stage.getValidationFraction() == "auto"
+    assert "auto holds out 0 below 50 rows" in stage.explainParams() and stage.getValidationFraction() == "auto"
     model = stage.fit(frame)
     model.save(str(tmp_path / "model"))
     assert used(NeuralNetworkClassifierModel.load(str(tmp_path / "model"))) == used(model) == (0.2, 32, "loss")

@@ -286,7 +286,7 @@ def test_r19_a_class_in_the_validation_rows_alone_is_refused_by_name(many, stage
     frame = many.withColumn("held", F.col("label") == 2)
     count = frame.filter("held").count()
     text = refused(stage(validationIndicatorCol="held").fit, frame)
-    complete(text, "column 'label'", "class 2 among the rows held out for validation alone", "id=", f"({count:,} of")
+    complete(text, "column 'label'", "class 2 in validation rows only", "id=", f"({count:,} of")
 
 
 # R20: features that are no numbers

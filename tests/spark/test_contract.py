@@ -225,7 +225,7 @@ def test_packed_rows_lie_on_storage_and_come_back(found):
     got = found("stored_pack")
     assert len(set(got["found"])) == 1
     taken, missing, other = got["errors"]
-    assert taken.startswith("StoreError") and "give a path that is free" in taken
+    assert taken.startswith("StoreError") and "choose another path" in taken
     assert missing.startswith("StoreError") and "holds no packed rows" in missing
     assert other.startswith("ConfigError") and "label='kind'" in other
 

@@ -245,11 +245,11 @@ def test_a_negative_seed_is_a_seed_as_in_spark(frame):
 
 def test_labels_that_are_no_classes_and_thresholds_are_refused(spark, fitted, frame):
     years = spark.createDataFrame([([1.0], 2020), ([2.0], 2021)], "features array<double>, label int")
-    with pytest.raises(DataError, match="goes up to 2,021, which would make more classes than the 2 rows"):
+    with pytest.raises(DataError, match=r"has values up to 2,021, which is more classes than rows \(2\)"):
         NeuralNetworkClassifier(maxIter=1).fit(years)
     for wrong in ([0.1, 0.2], [0.1, 0.0, 0.0], [-0.1, 0.5, 0.5]):
         model = fitted.stages[-1].copy().setThresholds(wrong)
-        with pytest.raises(ConfigError, match="there must be 3, one a class, all above 0 but at most one"):
+        with pytest.raises(ConfigError, match="there must be 3, one per class, all above 0 except at most one"):
             model.transform(frame)
 
 

@@ -15,7 +15,7 @@ from tests.spark.conftest import JAVA_TOOL_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 STOPPED = r"the Spark session is stopped\.  To do: make one, .* \[spark-gone\]$"
-NONE = r"there is no Spark session: make one first \[config-session\]$"
+NONE = r"no Spark session is active: create one first \[config-session\]$"
 GONE = {
     "classic": r"the JVM of this program, is gone: it was killed, .*  To do: start Python .* \[spark-gone\]$",
     "connect": r"Spark's server cannot be reached any more\.  To do: see that it runs.* \[spark-gone\]$",

@@ -68,7 +68,7 @@ def test_a_boolean_label_has_words_too(frame):
 
 WRONG = {
     "a threshold of no word": ({"thresholds": {"lat": 0.5, "on time": 0.5}}, "no class 'lat': did you mean 'late'"),
-    "a word without one": ({"thresholds": {"late": 0.5}}, "thresholds=.*: there is none for 'on time'"),
+    "a word without one": ({"thresholds": {"late": 0.5}}, "thresholds=.*: class 'on time' has no threshold"),
     "a weight of no word": ({"classWeights": {"in time": 2.0}}, "no class 'in time': did you mean 'on time'"),
     "a positive of no word": ({"positiveLabel": "Late"}, "'Late': there is no class 'Late': did you mean 'late'"),
     "three words": (

@@ -71,9 +71,7 @@ def test_inputs_and_targets_are_standardized_around_a_model(frame, rows, tmp_pat
 
 def test_a_model_travels_as_a_param(frame, tmp_path):
     stage = NeuralNetworkClassifier(layers=bridged(), **PLAIN)
-    assert (
-        stage.getLayers()["network"]["nodes"] and "its layers are taken, and not its weights" in stage.explainParams()
-    )
+    assert stage.getLayers()["network"]["nodes"] and "every fit draws new ones" in stage.explainParams()
     path = str(tmp_path / "stage")
     stage.save(path)
     again = NeuralNetworkClassifier(**PLAIN | {"layers": stage.getLayers()})
@@ -112,9 +110,9 @@ def test_a_model_that_was_trained_elsewhere_scores_as_a_stage(frame, rows):
     np.testing.assert_allclose(found, model.predict(rows[0]), atol=1e-6)
 
 
-@pytest.mark.parametrize("name, counts", [("twice", "2 and 1"), ("kind_and_size", "2 and 2")])
+@pytest.mark.parametrize("name, counts", [("twice", "2 inputs and 1"), ("kind_and_size", "2 inputs and 2")])
 def test_a_model_of_several_inputs_or_outputs_is_refused(name, counts):
-    text = f"one input and one output, and this one has {counts}: call it on the frame by itself, model"
+    text = f"{counts} outputs, and a stage takes one of each: call the model itself on the DataFrame, model"
     with pytest.raises(ConfigError, match=text + r"\.fit\(df, features={...}, label={...}\)"):
         NeuralNetworkClassifier(layers=graphs.CALLED[name]())
     for kind in (NeuralNetworkClassifierModel, NeuralNetworkRegressorModel):
@@ -124,9 +122,9 @@ def test_a_model_of_several_inputs_or_outputs_is_refused(name, counts):
 
 def test_what_cannot_be_trained_in_a_stage_is_refused(frame):
     x = Input((4,))
-    with pytest.raises(ConfigError, match="the inputs of this model are unknown: begin it with an Input"):
+    with pytest.raises(ConfigError, match="the number of inputs of this model is unknown: start it with an Input"):
         NeuralNetworkClassifier(layers=Sequential([Dense(4), Model(x, Dense(3, "softmax")(x))]))
-    with pytest.raises(ConfigError, match="stages train in float32, and this model is float64"):
+    with pytest.raises(ConfigError, match="this model is float64, and stages train in float32"):
         NeuralNetworkClassifier(layers=Model(x, Dense(3, "softmax")(x + x), dtype="float64"))
     with pytest.raises(ConfigError, match="members=3: layers are a model that is no chain, and only chains"):
         NeuralNetworkClassifier(layers=bridged(), members=3).fit(frame)

@@ -127,16 +127,16 @@ def no_training(monkeypatch):
 
 
 LATE = [
-    ({"thresholds": [0.5, 0.5]}, r"thresholds=\[0.5, 0.5\]: there must be 3, one a class"),
-    ({"thresholds": [0.5] * 4}, "there must be 3, one a class"),
-    ({"thresholds": [0.0, 0.0, 1.0]}, "all above 0 but at most one"),
-    ({"thresholds": [-0.1, 0.5, 0.5]}, "all above 0 but at most one"),
-    ({"thresholds": [math.nan, 0.5, 0.5]}, "all above 0 but at most one"),
+    ({"thresholds": [0.5, 0.5]}, r"thresholds=\[0.5, 0.5\]: there must be 3, one per class"),
+    ({"thresholds": [0.5] * 4}, "there must be 3, one per class"),
+    ({"thresholds": [0.0, 0.0, 1.0]}, "all above 0 except at most one"),
+    ({"thresholds": [-0.1, 0.5, 0.5]}, "all above 0 except at most one"),
+    ({"thresholds": [math.nan, 0.5, 0.5]}, "all above 0 except at most one"),
     ({"thresholds": []}, "there must be"),
-    ({"thresholds": {"a": 0.5}}, "the classes have no words here: give a list"),
-    ({"thresholds": {"a": -0.5}}, "all above 0 but at most one"),
+    ({"thresholds": {"a": 0.5}}, "the classes have no names: give a list"),
+    ({"thresholds": {"a": -0.5}}, "all above 0 except at most one"),
     ({"positiveLabel": "a"}, "positiveLabel='a': it is a word of a label of text or booleans, and column 'label' is"),
-    ({"thresholds": [0.5] * 3, "layers": [2, 3, 4]}, "there must be 4, one a class"),
+    ({"thresholds": [0.5] * 3, "layers": [2, 3, 4]}, "there must be 4, one per class"),
     ({"classWeights": {3: 1.0}}, "there is no class 3: they are 0 to 2"),
     ({"classWeights": {0: 0.0, 1: 0.0, 2: 0.0}}, "not all 0"),
     ({"layers": [3, 4, 3]}, "column 'features' has 2 features"),
@@ -169,7 +169,7 @@ def test_it_is_refused_for_packed_rows_and_in_a_search_too(frame, no_training):
     )
     with pack(frame) as rows:
         for work in (lambda: small(thresholds=[0.5, 0.5]).fit(rows), lambda: search.fit(frame)):
-            with pytest.raises(ConfigError, match="there must be 3, one a class"):
+            with pytest.raises(ConfigError, match="there must be 3, one per class"):
                 work()
 
 

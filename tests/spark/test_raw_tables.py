@@ -449,7 +449,7 @@ WRONG = {
     "too few classes": (
         {"labelCol": "words", "inputCols": ["temp"], "layers": [Dense(2, "softmax")]},
         ConfigError,
-        "layers=.*2 classes, .* 8 different words",
+        "layers=.*2 classes, .* 8 distinct words",
     ),
     "members and a share": (
         {"members": 2, "validationFraction": 0.1},

@@ -104,7 +104,10 @@ def test_rows_that_another_version_packed_are_taken_as_they_lie(spark, doubles, 
     spark.createDataFrame([(json.dumps(older),)], "description string").write.mode("overwrite").parquet(
         f"{path}/description"
     )
-    with pytest.warns(UserWarning, match="packed by an earlier firesteel.*pack them again"), load_pack(path) as rows:
+    with (
+        pytest.warns(UserWarning, match="an earlier version of firesteel packed .*pack them again"),
+        load_pack(path) as rows,
+    ):
         assert fit(rows) == fit(doubles.x, doubles.y)
 
 

@@ -95,7 +95,7 @@ def test_java_that_hangs_is_not_waited_for(fake_java, monkeypatch):
     monkeypatch.setattr(module, "JAVA_SECONDS", 0.3)
     fake_java("sleep 5")
     started = time.monotonic()
-    assert "gave no version within 0.3 s" in java_problem()
+    assert "did not print its version within 0.3 s" in java_problem()
     assert time.monotonic() - started < 3
 
 

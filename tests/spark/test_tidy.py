@@ -163,7 +163,7 @@ def test_packed_rows_stay_until_they_are_let_go(left_as_found, spark, frame):
     small(maxIter=1).fit(rows)
     rows.unpersist()
     rows.unpersist()
-    with pytest.raises(ConfigError, match="let go already: pack them again"):
+    with pytest.raises(ConfigError, match="released by unpersist: pack them again"):
         small(maxIter=1).fit(rows)
 
 
@@ -269,11 +269,11 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
         ({"stepSize": 0.1, "learningRate": 0.2}, "learningRate is set too, to 0.2"),
         ({"predictionCol": "probability"}, "they must differ"),
         ({"classWeights": {7: 1.0}}, "there is no class 7"),
-        ({"classWeights": {0.5: 1.0}}, "names classes by their numbers"),
+        ({"classWeights": {0.5: 1.0}}, "must be class numbers 0, 1, 2"),
         ({"classWeights": {"lemon": 1.0}}, "there is no class 'lemon'"),
-        ({"layers": [Dense(1)], "loss": "mse", **LAYERED}, "a classifier's network ends in softmax"),
+        ({"layers": [Dense(1)], "loss": "mse", **LAYERED}, "a classifier's network must end in softmax"),
         ({"idCol": "id_of_some"}, "column 'id_of_some' holds no value"),
-        ({"classWeights": {0: -1.0}}, "weights are 0 or more"),
+        ({"classWeights": {0: -1.0}}, "weights must be at least 0"),
         ({"shards": 1000}, "each shard needs one at least"),
         ({"seed": None, "tol": float("nan")}, "tol=nan"),
     ],
