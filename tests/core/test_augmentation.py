@@ -456,7 +456,7 @@ def test_a_fit_has_the_same_weights_every_time_and_predicts_what_it_did_before_i
 @pytest.mark.parametrize(
     "made, message",
     [
-        (lambda: RandomTranslation(1.5, 0.1), "height_factor must be a number from -1 to 1, or two: it is the share"),
+        (lambda: RandomTranslation(1.5, 0.1), "height_factor must be a number from -1 to 1, or two: it is the shift"),
         (lambda: RandomTranslation(0.1, "0.1"), "width_factor must be a number from -1 to 1, or two"),
         (
             lambda: RandomTranslation(0.1, 0.1, "mirror"),
@@ -466,7 +466,7 @@ def test_a_fit_has_the_same_weights_every_time_and_predicts_what_it_did_before_i
         (lambda: RandomRotation((0.1,)), "factor must be a number from -1 to 1, or two"),
         (lambda: RandomRotation(0.1, interpolation="cubic"), "interpolation must be one of 'bilinear', 'nearest'"),
         (lambda: RandomRotation(0.1, fill_value="a"), "fill_value must be a finite number"),
-        (lambda: RandomRotation(0.1, data_format="channels_first"), "channels are the last axis here"),
+        (lambda: RandomRotation(0.1, data_format="channels_first"), "channels must be the last axis"),
         (lambda: RandomZoom(-1), "height_factor must be a number above -1 to 1, or two"),
         (lambda: RandomZoom(None), "height_factor must be a number above -1 to 1, or two"),
         (lambda: RandomShear(2), "x_factor must be a number from -1 to 1, or two"),

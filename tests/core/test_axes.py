@@ -123,7 +123,7 @@ def test_a_report_counts_the_units_of_all_axes_and_has_no_first_layer_behind_the
 
 
 def test_bins_are_of_rows_of_numbers():
-    with pytest.raises(ConfigError, match=r"takes values of one axis, and one of shape \(3, 1\) reaches it"):
+    with pytest.raises(ConfigError, match=r"reads values with one axis, but its input has shape \(3, 1\)"):
         PiecewiseLinear([[0.0, 1.0]]).output_shape((3, 1))
 
 

@@ -220,7 +220,7 @@ def test_numbers_that_are_no_category_are_refused(wrong, shown):
     x = CATEGORIES.astype(float)
     x[5, 1] = wrong
     for use in (lambda: made.fit(x, Y, verbose=0), lambda: made.evaluate(x, Y), lambda: made.predict(x)):
-        with pytest.raises(DataError, match=f"an embedding of 7 categories was {shown}, and 1 of"):
+        with pytest.raises(DataError, match=f"an embedding of 7 categories was {shown}; 1 of"):
             use()
 
 

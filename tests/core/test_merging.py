@@ -130,10 +130,10 @@ SHAPES = [
     (Concatenate(-2), [(3,), (3,)], "needs axis -2"),
     (Dot(-1), [(3,), (4,)], "axis 1 of the first and axis 1 of the second must be equal"),
     (Dot((1, 2)), [(3,), (4,)], "needs axis 2"),
-    (Reshape((2, 4)), [(2, 3)], r"cannot be made of a value of shape \(2, 3\): that has 6 numbers, and \(2, 4\) 8"),
-    (Reshape((4, -1)), [(2, 3)], r"that has 6 numbers, and \(4, -1\) a multiple of 4"),
-    (Permute((2, 1)), [(3,)], r"is for values of 2 axes, and one of shape \(3,\) reaches it"),
-    (RepeatVector(2), [(2, 3)], r"repeats values of one axis, and one of shape \(2, 3\) reaches it"),
+    (Reshape((2, 4)), [(2, 3)], r"does not fit a value of shape \(2, 3\), which has 6 numbers: \(2, 4\) needs 8"),
+    (Reshape((4, -1)), [(2, 3)], r"which has 6 numbers: \(4, -1\) needs a multiple of 4"),
+    (Permute((2, 1)), [(3,)], r"reads values with 2 axes, but its input has shape \(3,\)"),
+    (RepeatVector(2), [(2, 3)], r"repeats values with one axis, but its input has shape \(2, 3\)"),
 ]
 
 
@@ -155,7 +155,7 @@ ARGUMENTS = [
     (lambda: Reshape((0, 3)), "integers of at least 1"),
     (lambda: Reshape(()), "integers of at least 1"),
     (lambda: Reshape((2.5,)), "integers of at least 1"),
-    (lambda: Permute((0, 1)), "the first called 1"),
+    (lambda: Permute((0, 1)), "the first being 1"),
     (lambda: Permute((1, 1)), "each once"),
     (lambda: Permute(2), "each once"),
     (lambda: Permute(()), "each once"),

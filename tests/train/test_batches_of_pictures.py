@@ -47,11 +47,11 @@ def test_a_batch_that_cannot_be_in_memory_is_refused_with_the_size_that_can(monk
     joint = model(50, BatchNormalization())
     each = 2 * sum(np.prod(shape) for shape in joint.network.shapes) * 4
     monkeypatch.setattr(step, "memory", lambda: 40.5 * each)
-    with pytest.raises(ConfigError, match="64 pictures that are learned from together.*batch_size=40 fits") as caught:
+    with pytest.raises(ConfigError, match="training on 64 images at once.*batch_size=40 fits") as caught:
         joint.fit(x, y, batch_size=64, verbose=0)
     assert caught.value.code == "config-memory"
     joint.fit(x, y, batch_size=40, verbose=0)
     model(50).fit(x, y, batch_size=40, verbose=0)
     monkeypatch.setattr(step, "memory", lambda: 0.5 * each)
-    with pytest.raises(ConfigError, match="not even one fits"):
+    with pytest.raises(ConfigError, match="not even one image fits"):
         model(50, BatchNormalization()).fit(x, y, batch_size=2, verbose=0)

@@ -259,7 +259,7 @@ def test_constraints_on_each_row_hold_on_the_rows_that_are_touched(constraint):
 def test_numbers_that_are_no_category_are_refused(wrong):
     x = X.astype(float)
     x[5, 1] = wrong
-    with pytest.raises(DataError, match=f"an embedding of {SIZE} categories was given {wrong:g}, and 1 of"):
+    with pytest.raises(DataError, match=f"an embedding of {SIZE} categories was given {wrong:g}; 1 of"):
         fitted(x=x)
 
 

@@ -1,4 +1,4 @@
-"""The registry of layers; a file for each family has their mathematics, named and argued as in Keras."""
+"""The registry of layers, with Keras's names and arguments; each file has the mathematics of one family."""
 
 from firesteel.core.layer import Layer
 from firesteel.core.layers.activation import ACTIVATIONS as ACTIVATIONS
@@ -180,6 +180,6 @@ LAYERS: dict[str, Spec] = {
         ZeroPadding2D(),
     )
 }
-"""One example of each layer type: what a saved model may name, and what the test tables run over."""
+"""One example of each layer type: the types that a saved model may name, and the cases of tests over all layers."""
 
 get = resolver("a layer", Layer, LAYERS)

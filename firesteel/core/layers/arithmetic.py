@@ -1,4 +1,4 @@
-"""Arithmetic of values of a network: each operator is a layer that is called."""
+"""Arithmetic operators of symbolic values: each operator calls a layer."""
 
 from numbers import Real
 from typing import Any
@@ -9,9 +9,9 @@ __all__ = ["Arithmetic"]
 
 
 class Arithmetic:
-    """Base of values: they are added to, subtracted from and multiplied by one another and numbers."""
+    """Base of symbolic values: + - * combine them with values and numbers, and / divides them by numbers."""
 
-    __array_ufunc__ = None  # an array on the left leaves the operation to the value
+    __array_ufunc__ = None  # makes an array on the left defer to this class
 
     def __add__(self, other: object) -> Any:
         return scaled(self, 1.0, other) if isinstance(other, Real) else _called("Add", self, other)
@@ -24,11 +24,16 @@ class Arithmetic:
 
     def __truediv__(self, other: object) -> Any:
         if not isinstance(other, Real) or not other:
-            raise ConfigError(f"a value of a network is divided by a number, and not by {other}", code="config-call")
+            raise ConfigError(
+                f"a value of a network can be divided only by a number other than 0, not by {other}",
+                code="config-call",
+            )
         return scaled(self, 1.0 / float(other), 0.0)
 
     def __rtruediv__(self, other: object) -> Any:
-        raise ConfigError(f"{other} / a value of a network: values are divided by numbers alone", code="config-call")
+        raise ConfigError(
+            f"{other} cannot be divided by a value of a network: only numbers can divide", code="config-call"
+        )
 
     def __neg__(self) -> Any:
         return scaled(self, -1.0, 0.0)
@@ -40,13 +45,13 @@ class Arithmetic:
 
 
 def _called(name: str, *values: object) -> Any:
-    from firesteel.core import layers  # which are made of this
+    from firesteel.core import layers  # imported late: layers need this module
 
     return getattr(layers, name)()(*values)
 
 
 def scaled(value: object, scale: Any, offset: Any) -> Any:
-    """Return a value times a number plus another."""
+    """Return value * scale + offset."""
     from firesteel.core import layers
 
     return layers.Rescaling(float(scale), float(offset))(value)

@@ -1,7 +1,7 @@
-"""Pictures that are moved, turned, enlarged, sheared, bent and mirrored at random while training.
+"""Data augmentation of images in training: random translation, rotation, zoom, shear, flips and elastic distortion.
 
-Each layer draws a map for each picture, from a place of the output to the place of the input that is seen there.
-Maps of layers in a row are multiplied, so that a picture is interpolated once (`composed`).
+Each layer draws an affine map per image, from output positions to the input positions that appear there.  The maps of
+consecutive layers are multiplied, so an image is interpolated only once (`composed`).
 """
 
 import math
@@ -34,10 +34,10 @@ __all__ = [
 
 
 class Warping(_Drawn):
-    """Base of layers that change where the pixels of a picture are."""
+    """Base of layers that move the pixels of images."""
 
     bends: ClassVar[bool] = False
-    """Whether pixels are moved one by one, too, as `bent` says."""
+    """Whether pixels are also displaced one by one, by `bent`."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_axes(type(self).__name__, inputs[0])
@@ -45,13 +45,13 @@ class Warping(_Drawn):
 
     @property
     def sampling(self) -> Sampling | None:
-        """How pictures are read between and beyond their pixels; None where no place is there."""
+        """How images are read between and beyond their pixels; None if only exact pixel positions occur."""
         given: Any = self
         value = given.fill_value if given.fill_mode == "constant" else 0.0
         return Sampling(given.fill_mode, given.interpolation, value)
 
     def maps(self, rng: Stream, rows: int, height: int, width: int) -> Array:
-        """Draw the map of each picture, (rows, 3, 3), which takes the place (x, y, 1) to that of the input."""
+        """Draw the affine map of each image, (rows, 3, 3), from output positions (x, y, 1) to input positions."""
         raise NotImplementedError
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -59,7 +59,7 @@ class Warping(_Drawn):
 
 
 def warped(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tuple[Array, Pull]:
-    """Return pictures, (B, H, W, C), as layers in a row move them, and the pull-back."""
+    """Return images (B, H, W, C) warped by consecutive layers, and the pullback."""
     n, height, width, _ = x.shape
     maps = np.broadcast_to(np.eye(3), (n, 3, 3))
     for layer, stream in zip(layers, streams, strict=True):
@@ -70,7 +70,7 @@ def warped(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tu
     moved = last.bent(streams[-1], n, height, width).astype(x.dtype) if last.bends else None
 
     def places(piece: slice) -> list[Array]:
-        """Return where the pixels of a piece of the outputs lie in its inputs: rows and columns."""
+        """Return the input positions of the output pixels of a piece: rows and columns."""
         i, j = (down, right) if moved is None else (down + moved[piece, 0], right + moved[piece, 1])
         found = []
         for a, b, c in (maps[piece, at, :, None, None].swapaxes(0, 1) for at in (1, 0)):
@@ -94,7 +94,7 @@ def warped(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tu
 
 
 class Warp(Warping):
-    """Layers in a row that move the pixels of pictures, as one: all their maps are drawn, and pictures read once."""
+    """Consecutive layers that move pixels, as one: draws all maps and interpolates once."""
 
     layers: tuple[Warping, ...]
 
@@ -105,17 +105,17 @@ class Warp(Warping):
 
 
 class Unchanged(Layer):
-    """y = x: what stands for a layer whose work is done before it."""
+    """Identity: `y = x`.  Stands for a layer whose work a preceding `Warp` does."""
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         return x, lambda d_y, g, wants_x: d_y
 
 
 def composed(plan: list[Any]) -> None:
-    """Put one `Warp` into the plan of a network for layers in a row that move pixels alike.
+    """Fuse consecutive layers that move pixels: put one `Warp` into the plan of a network.
 
-    The first of them does the work of all, and the others pass it on: values and parts stay what they were.  A
-    `RandomElasticTransform` is the last of a row, for what is behind it would have to be read between its places.
+    The first layer does the work of all, and the others become the identity, so values and parts keep their numbers.
+    A `RandomElasticTransform` ends such a sequence, because layers after it would read between its positions.
     """
     readers = [read for part in plan for read in part.reads]
     at = 0
@@ -136,13 +136,13 @@ def composed(plan: list[Any]) -> None:
 
 
 def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[str, Param]]) -> tuple[int, int]:
-    """Compose the plan of a network that has values of several axes; the rest as `windows.planned`."""
+    """Fuse layers that move pixels in a network's plan; then plan the windows as `windows.planned` does."""
     composed(plan)
     return windows.planned(plan, shapes, params)
 
 
 def turned(rows: int, *entries: Array | float) -> Array:
-    """Return maps, (rows, 3, 3), of the six entries of their upper lines."""
+    """Return affine maps (rows, 3, 3) with these six entries in their first two lines."""
     found = np.zeros((rows, 3, 3))
     for at, entry in enumerate(entries):
         found[:, at // 3, at % 3] = entry
@@ -155,7 +155,7 @@ KINDS: Any = "bilinear", "nearest"
 
 
 def symmetric(why: str, **rest: Any) -> Any:
-    """Declare a factor: two numbers, of which one is drawn for each picture, or one for both signs."""
+    """Declare a factor: two numbers that bound a random draw per image, or one number f for (-f, f)."""
     return two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why=why, **rest)
 
 
@@ -165,29 +165,35 @@ def fill_value() -> Any:
 
 
 class RandomTranslation(Warping):
-    """Moves each picture by a random distance while training; in use y = x.
+    """Random translation of images in training.
 
-    In training y_ij = x at (i - h H, j - w W), with h and w from U(low, high) of their factors.    x, y: (B, H, W, C)
+    Training: `y_ij = x` at (i - h H, j - w W), with h and w drawn from U(low, high) of their factors for each image.
+    Inference: `y = x`.  Input and output shape (B, H, W, C).
 
     Args:
-        height_factor: (low, high), the shares of the height that pictures move down by, from -1 to 1; one number f
-            is (-f, f).
-        width_factor: The same to the right.
-        fill_mode: What lies beyond the edges: "reflect": d c b a | a b c d | d c b a;  "wrap": a b c d | a b c d;
-            "nearest": a a a a | a b c d | d d d d;  "constant": fill_value.
-        interpolation: What lies between pixels: "bilinear", or "nearest".
-        fill_value: The value beyond the edges for "constant".
-        data_format: None or "channels_last"; there is no other.
+        height_factor: (low, high), the shift down as a fraction of the height, from -1 to 1; one number f means (-f,
+            f).
+        width_factor: (low, high), the shift to the right as a fraction of the width; one number f means (-f, f).
+        fill_mode: Values beyond the edges: `"reflect"` (d c b a | a b c d | d c b a), `"wrap"` (a b c d | a b c d | a
+            b c d), `"nearest"` (a a a a | a b c d | d d d d) or `"constant"` (`fill_value`).
+        interpolation: Values between pixels: `"bilinear"` or `"nearest"`.
+        fill_value: Value beyond the edges for `fill_mode="constant"`.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: For factors that are none, and for `seed`: draws follow from `fit(seed=...)`.
+        ConfigError: An argument has a wrong value (`config-value`), the inputs are not images (`config-shape`), or
+            `seed` was passed (`config-argument`): random numbers follow from `fit(seed=...)`.
 
-    >>> RandomTranslation(0.1, 0.2).width_factor
-    (-0.2, 0.2)
+    Example:
+        >>> from firesteel.layers import RandomTranslation
+        >>> RandomTranslation(0.1, 0.2).width_factor
+        (-0.2, 0.2)
     """
 
-    height_factor: Any = symmetric("it is the share of the height that pictures move by")
-    width_factor: Any = symmetric("it is the share of the width that pictures move by")
+    height_factor: Any = symmetric("it is the shift as a share of the height")
+    width_factor: Any = symmetric("it is the shift as a share of the width")
     fill_mode: str = word(*FILLS)
     interpolation: str = word(*KINDS)
     _: KW_ONLY
@@ -200,21 +206,33 @@ class RandomTranslation(Warping):
 
 
 class RandomRotation(Warping):
-    """Turns each picture around its centre by a random angle while training; in use y = x.
+    """Random rotation of images around their center in training.
+
+    Inference: `y = x`.  Input and output shape (B, H, W, C).
 
     Args:
-        factor: (low, high), the shares of a turn, from -1 to 1, of which one is drawn; above 0 pictures turn
-            counter-clockwise.  One number f is (-f, f).
-        fill_mode, interpolation, fill_value, data_format: As in `RandomTranslation`.
+        factor: (low, high), the angle as a fraction of a full turn, from -1 to 1, drawn from U(low, high) for each
+            image; positive angles turn counterclockwise.  One number f means (-f, f).
+        fill_mode: Values beyond the edges: `"reflect"` (d c b a | a b c d | d c b a), `"wrap"` (a b c d | a b c d | a
+            b c d), `"nearest"` (a a a a | a b c d | d d d d) or `"constant"` (`fill_value`).
+        interpolation: Values between pixels: `"bilinear"` or `"nearest"`.
+        fill_value: Value beyond the edges for `fill_mode="constant"`.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: As `RandomTranslation` does.
+        ConfigError: An argument has a wrong value (`config-value`), the inputs are not images (`config-shape`), or
+            `seed` was passed (`config-argument`): random numbers follow from `fit(seed=...)`.
 
-    >>> RandomRotation(0.05).apply({}, np.ones((1, 2, 2, 1)))[0].ravel()
-    array([1., 1., 1., 1.])
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import RandomRotation
+        >>> RandomRotation(0.05)(np.ones((1, 2, 2, 1))).ravel()  # unchanged at inference
+        array([1., 1., 1., 1.])
     """
 
-    factor: Any = symmetric("it is the share of a turn")
+    factor: Any = symmetric("it is the angle as a share of a full turn")
     fill_mode: str = word(*FILLS)
     interpolation: str = word(*KINDS)
     _: KW_ONLY
@@ -229,25 +247,35 @@ class RandomRotation(Warping):
 
 
 class RandomZoom(Warping):
-    """Makes what is on each picture smaller or larger around its centre, by a random factor, while training.
+    """Random zoom of images around their center in training.
 
-    In use y = x.
+    Inference: `y = x`.  Input and output shape (B, H, W, C).
 
     Args:
-        height_factor: (low, high), above -1 and up to 1, of which one is drawn: with 0.2 a picture shows 1.2 times
-            its height, so that things become smaller, and with -0.2 they become larger.  One number f is (-f, f).
-        width_factor: The same of the width; None for the draw of the height.
-        fill_mode, interpolation, fill_value, data_format: As in `RandomTranslation`.
+        height_factor: (low, high), above -1 and up to 1, drawn from U(low, high) for each image.  A factor of 0.2
+            shows 1.2 times the height, so objects become smaller; -0.2 makes them larger.  One number f means (-f,
+            f).
+        width_factor: The same for the width; None uses the draw of the height.
+        fill_mode: Values beyond the edges: `"reflect"` (d c b a | a b c d | d c b a), `"wrap"` (a b c d | a b c d | a
+            b c d), `"nearest"` (a a a a | a b c d | d d d d) or `"constant"` (`fill_value`).
+        interpolation: Values between pixels: `"bilinear"` or `"nearest"`.
+        fill_value: Value beyond the edges for `fill_mode="constant"`.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: As `RandomTranslation` does.
+        ConfigError: An argument has a wrong value (`config-value`), the inputs are not images (`config-shape`), or
+            `seed` was passed (`config-argument`): random numbers follow from `fit(seed=...)`.
 
-    >>> RandomZoom((0.1, 0.2)).height_factor
-    (0.1, 0.2)
+    Example:
+        >>> from firesteel.layers import RandomZoom
+        >>> RandomZoom((0.1, 0.2)).height_factor
+        (0.1, 0.2)
     """
 
-    height_factor: Any = symmetric("a picture shows its height times 1 and this", more=True)
-    width_factor: Any = symmetric("a picture shows its width times 1 and this", more=True, default=None)
+    height_factor: Any = symmetric("an image shows 1 + factor times its height", more=True)
+    width_factor: Any = symmetric("an image shows 1 + factor times its width", more=True, default=None)
     fill_mode: str = word(*FILLS)
     interpolation: str = word(*KINDS)
     _: KW_ONLY
@@ -262,25 +290,34 @@ class RandomZoom(Warping):
 
 
 class RandomShear(Warping):
-    """Shears each picture from its upper left corner by random factors while training; in use y = x.
+    """Random shear of images from their upper left corner in training.
 
-    In training y_ij = x at (i + s t j, j + s r i), with r and t from U(low, high) of the factors and s = 1 or -1.
+    Training: `y_ij = x` at (i + s t j, j + s r i), with r and t drawn from U(low, high) of `x_factor` and `y_factor`
+    and s = 1 or -1 at random, for each image.  Inference: `y = x`.  Input and output shape (B, H, W, C).
 
     Args:
-        x_factor: (low, high), from -1 to 1: how far a line is moved to the side for each line that is above it; one
-            number f is (-f, f).
-        y_factor: The same of columns, downwards.
-        interpolation, fill_mode, fill_value, data_format: As in `RandomTranslation`.
+        x_factor: (low, high), the horizontal shift per line, from -1 to 1; one number f means (-f, f).
+        y_factor: (low, high), the vertical shift per column, from -1 to 1; one number f means (-f, f).
+        interpolation: Values between pixels: `"bilinear"` or `"nearest"`.
+        fill_mode: Values beyond the edges: `"reflect"` (d c b a | a b c d | d c b a), `"wrap"` (a b c d | a b c d | a
+            b c d), `"nearest"` (a a a a | a b c d | d d d d) or `"constant"` (`fill_value`).
+        fill_value: Value beyond the edges for `fill_mode="constant"`.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: As `RandomTranslation` does.
+        ConfigError: An argument has a wrong value (`config-value`), the inputs are not images (`config-shape`), or
+            `seed` was passed (`config-argument`): random numbers follow from `fit(seed=...)`.
 
-    >>> RandomShear(0.2).x_factor, RandomShear(0.2).y_factor
-    ((-0.2, 0.2), (0.0, 0.0))
+    Example:
+        >>> from firesteel.layers import RandomShear
+        >>> RandomShear(0.2).x_factor, RandomShear(0.2).y_factor
+        ((-0.2, 0.2), (0.0, 0.0))
     """
 
-    x_factor: Any = symmetric("a line is moved by this share of the lines above it", default=(0.0, 0.0))
-    y_factor: Any = symmetric("a column is moved by this share of the columns left of it", default=(0.0, 0.0))
+    x_factor: Any = symmetric("it is the horizontal shift per line", default=(0.0, 0.0))
+    y_factor: Any = symmetric("it is the vertical shift per column", default=(0.0, 0.0))
     interpolation: str = word(*KINDS)
     fill_mode: str = word(*FILLS)
     fill_value: float = fill_value()
@@ -293,18 +330,26 @@ class RandomShear(Warping):
 
 
 class RandomFlip(Warping):
-    """Mirrors each picture with probability 1/2 while training; in use y = x.
+    """Random flip of images in training: mirror each image with probability 1/2.
+
+    Inference: `y = x`.  Input and output shape (B, H, W, C).
 
     Args:
-        mode: "horizontal": left and right change places;  "vertical": top and bottom do;
-            "horizontal_and_vertical": both, together, as in Keras 3.
-        data_format: None or "channels_last"; there is no other.
+        mode: `"horizontal"` exchanges left and right, `"vertical"` exchanges top and bottom, and
+            `"horizontal_and_vertical"` does both at once, as in Keras 3.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: For another mode, and for `seed`: draws follow from `fit(seed=...)`.
+        ConfigError: `mode` is unknown (`config-value`), the inputs are not images (`config-shape`), or `seed` was
+            passed (`config-argument`): random numbers follow from `fit(seed=...)`.
 
-    >>> RandomFlip("horizontal").apply({}, np.ones((1, 1, 2, 1)))[0].ravel()
-    array([1., 1.])
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import RandomFlip
+        >>> RandomFlip("horizontal")(np.ones((1, 1, 2, 1))).ravel()  # unchanged at inference
+        array([1., 1.])
     """
 
     mode: str = word("horizontal_and_vertical", "horizontal", "vertical")
@@ -322,32 +367,44 @@ class RandomFlip(Warping):
 
 
 class RandomElasticTransform(Warping):
-    """Bends pictures at random, as if they were drawn on rubber, while training; in use y = x.
+    """Random elastic distortion of images in training, as if they were drawn on rubber.
 
-    In training y(q) = x(q + D(q)), clipped, where D = a G(n) at each pixel q: noise n from N(0, s^2) for both axes,
-    smoothed by a Gaussian G of standard deviation s, with zeros around.  s = scale min(H, W) / 20 and
-    a = scale max(H, W) / 10.
+    Training: `y(q) = x(q + D(q))`, clipped to `value_range`, with displacements `D = a G(n)` for each pixel q: noise
+    n from N(0, s^2) for both axes, smoothed with a Gaussian filter G of standard deviation s and zeros beyond the
+    edges, where `s = scale min(H, W) / 20` and `a = scale max(H, W) / 10`.  Inference: `y = x`. Input and output
+    shape (B, H, W, C).
 
     Args:
-        factor: (low, high), from 0 to 1, of which the probability is drawn that a picture is bent; one number f is
-            (0, f), as in Keras, so that 1 bends half of them and (1, 1) all.
-        scale: (low, high), from 0 to 1, of which the strength is drawn for each picture; one number f is (0, f).
-            (Keras 3.15 draws it once for a batch.)
-        interpolation, fill_mode, fill_value, data_format: As in `RandomTranslation`.
-        value_range: The smallest and the largest value of a pixel, to which y is clipped.
+        factor: (low, high), from 0 to 1, the probability of a distortion, drawn for each image.  One number f means
+            (0, f), as in Keras, so 1 distorts half of the images and (1, 1) distorts all.
+        scale: (low, high), from 0 to 1, the strength, drawn for each image; one number f means (0, f).  (Keras 3.15
+            draws it once per batch.)
+        interpolation: Values between pixels: `"bilinear"` or `"nearest"`.
+        fill_mode: Values beyond the edges: `"reflect"` (d c b a | a b c d | d c b a), `"wrap"` (a b c d | a b c d | a
+            b c d), `"nearest"` (a a a a | a b c d | d d d d) or `"constant"` (`fill_value`).
+        fill_value: Value beyond the edges for `fill_mode="constant"`.
+        value_range: Smallest and largest pixel value, to which y is clipped.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: As `RandomTranslation` does.
+        ConfigError: An argument has a wrong value (`config-value`), the inputs are not images (`config-shape`), or
+            `seed` was passed (`config-argument`): random numbers follow from `fit(seed=...)`.
 
-    >>> RandomElasticTransform((1, 1), 0.5).scale
-    (0.0, 0.5)
+    Example:
+        >>> from firesteel.layers import RandomElasticTransform
+        >>> RandomElasticTransform((1, 1), 0.5).scale
+        (0.0, 0.5)
 
     Source: Simard, Steinkraus and Platt 2003, section 2.
     """
 
     bends = True
 
-    factor: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="it is the probability to be bent")
+    factor: Any = two_numbers(
+        (0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="it is the probability of a distortion"
+    )
     scale: Any = two_numbers((0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="it is the strength")
     interpolation: str = word(*KINDS)
     fill_mode: str = word(*FILLS)
@@ -359,12 +416,12 @@ class RandomElasticTransform(Warping):
         return turned(rows, 1, 0, 0, 0, 1, 0)
 
     def bent(self, rng: Stream, rows: int, height: int, width: int) -> Array:
-        """Return how far below and to the right of itself each pixel is read, (rows, 2, H, W), float32."""
+        """Return each pixel's displacement down and to the right, (rows, 2, H, W), in float32."""
         chance, threshold, scale = uniform(rng, rows, self.factor, (0.0, 1.0), self.scale)
         deviation = scale * (0.05 * min(height, width))
         far = np.arange(max(height, width))
         weights = np.exp(-0.5 * (far / np.maximum(deviation, 1e-9)[:, None]) ** 2)
-        weights[far > (6 * deviation[:, None]).astype(int) // 2] = 0  # in windows of 6 deviations, an odd number
+        weights[far > (6 * deviation[:, None]).astype(int) // 2] = 0  # an odd window of 6 standard deviations
         weights /= (2 * np.add.reduce(weights, axis=1) - weights[:, 0])[:, None]
         strength = np.where(threshold < chance, deviation * scale * (0.1 * max(height, width)), 0.0)
         noise = rng.inside("noise", 0).normal((rows, 2, height, width))

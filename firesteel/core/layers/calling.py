@@ -1,7 +1,7 @@
-"""Layers that are called: each call makes a value of others, and values say what a network computes.
+"""The functional API: calling a layer on values of a network makes a new value.
 
-A value knows the layer that makes it and the values that it is made of, so a network's nodes can be read off its
-outputs.  `firesteel/core/network.py` runs them.
+A value references the layer that makes it and the values that it is made from, so the nodes of a network can be
+collected from its outputs.  `firesteel/core/network.py` runs them.
 """
 
 import inspect
@@ -23,27 +23,28 @@ from firesteel.errors import ConfigError
 __all__ = ["Tensor", "called", "copied", "flat", "matched", "nodes_of", "row_of", "taken", "tensor"]
 
 NUMBERS = itertools.count()
-"""Values are numbered as they are made, so that a network computes them in the order in which they were written."""
+"""Values are numbered in the order of their creation, so that a network computes them in the order of the code."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tensor(Arithmetic):
-    """A value of a network that is being described: what a layer makes of other values, or an input.
+    """Symbolic value of a network that is being described: an input, or the result of a layer called on other values.
 
     Args:
-        layer: What makes it.
-        args: What it is made of; nothing for an input.
-        row: The shape of one row of it.
-        index: Which of the values that the layer makes it is.
-        scope: The models that it was made in by calling them, as "base/".
-        number: Says in which order values were made.
-        owner: Whose weights the layer uses: the same object where a layer is called twice.
-        results: How many values the layer makes.
+        layer: The layer that makes it.
+        args: The values that the layer is called on; empty for an input.
+        row: Shape of one row.
+        index: Position among the values that the layer makes.
+        scope: Models whose call made it, such as "base/".
+        number: Position in the order of creation.
+        owner: Owner of the weights: the same object if a layer is called twice.
+        results: Number of values that the layer makes.
 
-    >>> from firesteel.core.layers import Dense
-    >>> x = Input((4,))
-    >>> (Dense(3)(x) + Dense(3)(x)).shape
-    (None, 3)
+    Example:
+        >>> from firesteel.layers import Dense, Input
+        >>> x = Input((4,))
+        >>> (Dense(3)(x) + Dense(3)(x)).shape
+        (None, 3)
     """
 
     layer: Layer
@@ -57,33 +58,48 @@ class Tensor(Arithmetic):
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """The shape, None being the rows."""
+        """The shape of the value, with None for the batch axis."""
         return (None, *self.row)
 
     def __repr__(self) -> str:
         return f"<Tensor of shape {self.shape}, made by {self.layer}>"
 
     def __iter__(self) -> Iterator[Any]:
-        raise ConfigError(f"{self} is a value of a network, and holds no numbers yet", code="config-call")
+        raise ConfigError(
+            f"{self} is a symbolic value without numbers and cannot be iterated: to get numbers, call a model",
+            code="config-call",
+        )
 
 
 def tensor(given: Any, reader: object) -> Tensor:
-    """Return what was given to a layer as a value; an `Input` is one.  Raises ConfigError for anything else."""
+    """Return a layer's argument as a value; an `Input` is a value, too.
+
+    Args:
+        given: The argument.
+        reader: The layer or model, for the message.
+
+    Raises:
+        ConfigError: The argument is anything else (`config-call`).
+    """
     if isinstance(given, Input):
         made: Tensor = vars(given).setdefault("_value", Tensor(given, (), given.shape))
         return made
     if isinstance(given, Tensor):
         return given
-    what = f"{given}, which has not been called itself" if isinstance(given, Layer) else f"a {type(given).__name__}"
+    what = (
+        f"{given}, which was not called itself"
+        if isinstance(given, Layer)
+        else f"an object of type {type(given).__name__}"
+    )
     raise ConfigError(
-        f"{_named(reader)} was called on {what}: call it on an Input or on what another layer has returned, as in "
-        "Dense(8)(Input((4,))); numbers go to a model",
+        f"{_named(reader)} was called on {what}: call it on an Input or on the result of another layer, as in "
+        "Dense(8)(Input((4,))); to compute with numbers, call a model",
         code="config-call",
     )
 
 
 def flat(values: Sequence[Any]) -> list[Any]:
-    """Return the values that a layer was called on, one by one or as a list."""
+    """Return the values that a layer was called on, passed one by one or as a list."""
     return [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
 
 
@@ -94,38 +110,42 @@ def called(
     owner: Layer | None = None,
     training: bool | None = None,
 ) -> Any:
-    """Return what a layer makes of values: a `Tensor`, or a tuple where it makes several.
+    """Return the result of a layer called on values: a `Tensor`, or a tuple of them if it makes several.
+
+    Arrays are computed immediately if the layer has no weights (see `computed`).
 
     Args:
         layer: The layer.
-        values: What it is called on.
-        scope: The model that is called, as "base/".
-        owner: Whose weights it uses, if not its own.
-        training: False where it does in training what it does in use.
+        values: The values that it is called on.
+        scope: The model whose call this is part of, such as "base/".
+        owner: Owner of the weights; None for the layer itself.
+        training: False makes the layer behave in training as at inference.
 
-    Raises ConfigError for what is no value of a network, and where shapes do not compose.
+    Raises:
+        ConfigError: An argument is not a value, their number is wrong, or `training` is True (`config-call`), or
+            shapes do not fit (`config-shape`).
     """
     if isinstance(layer, Input):
-        raise ConfigError(f"{layer} is an input, and reads no other value: give it to a layer", code="config-call")
+        raise ConfigError(f"{layer} is an input and cannot be called: call a layer on it", code="config-call")
     given = flat(values)
     if given and all(isinstance(value, np.ndarray) for value in given) and owner is None:
         return computed(layer, given, training)
     args = tuple([tensor(value, layer) for value in given])
     if not args:
-        raise ConfigError(f"{_named(layer)} was called on nothing: give it a value", code="config-call")
+        raise ConfigError(f"{_named(layer)} was called without a value: pass one", code="config-call")
     owner, rows = owner or layer, [arg.row for arg in args]
     least, most = taken(layer)
     if not least <= len(args) <= most:
         wanted = f"{least} value{'s' if least > 1 else ''}"
         raise ConfigError(
-            f"{_named(layer)} takes {wanted}, and was called on {len(args)}: join them, as with Concatenate()",
+            f"{_named(layer)} takes {wanted} but was called on {len(args)}: merge them first, as with Concatenate()",
             code="config-call",
         )
     if isinstance(layer, Flatten) and len(rows[0]) > 1:
         layer = Flatten(layer.input_shape, size=math.prod(rows[0]), name=layer.name)
     if training:
         raise ConfigError(
-            f"{_named(layer)} was called with training=True: leave it out, for layers train in fit alone",
+            f"{_named(layer)} was called with training=True: leave it out, because layers train only in fit",
             code="config-call",
         )
     if training is False and any(part.random or part.joint for part in layer.parts()):
@@ -148,18 +168,27 @@ def called(
 
 
 def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> Any:
-    """Return what a layer without weights makes of arrays, (B, ...) each, in use.
+    """Return the result of a layer without weights on arrays (B, ...), at inference.
 
-    Raises ConfigError for a layer that has weights, which a model holds, and for arrays that do not fit.
+    Args:
+        layer: The layer.
+        arrays: Its inputs.
+        training: None or False.
 
-    >>> from firesteel.core.layers import ReLU
-    >>> computed(ReLU(), [np.array([[-1.0, 2.0]])], None)
-    array([[0., 2.]])
+    Raises:
+        ConfigError: The layer has weights or `training` is True (`config-call`), or arrays do not fit.
+
+    Example:
+        >>> from firesteel.core.layers import ReLU
+        >>> computed(ReLU(), [np.array([[-1.0, 2.0]])], None)
+        array([[0., 2.]])
     """
     if training:
-        raise ConfigError(f"{_named(layer)}: arrays are computed as in use: leave training= out", code="config-call")
+        raise ConfigError(
+            f"{_named(layer)}: arrays are computed at inference: leave training= out", code="config-call"
+        )
     if any(one.ndim < 2 or one.dtype.kind not in "biuf" for one in arrays):
-        raise ConfigError(f"{_named(layer)} was called on arrays that are no rows of numbers", code="config-call")
+        raise ConfigError(f"{_named(layer)} was called on arrays that are not rows of numbers", code="config-call")
     x: Any = [one if one.dtype.name in ("float32", "float64") else one.astype(np.float32) for one in arrays]
     if isinstance(layer, Flatten):
         layer = Reshape((-1,))
@@ -168,8 +197,8 @@ def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> An
         made = part.output_shape(*rows)
         if part.params(*rows) or part.results > 1:
             raise ConfigError(
-                f"{_named(layer)} has weights, which a model holds: call it on an Input, make a Model, and call that "
-                "on arrays",
+                f"{_named(layer)} has weights, which belong to a model: call the layer on an Input, make a Model, "
+                "and call the model on arrays",
                 code="config-call",
             )
         x = [part.apply({}, *x)[0].reshape(len(x[0]), *made)]
@@ -177,11 +206,12 @@ def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> An
 
 
 def taken(layer: Layer) -> tuple[int, float]:
-    """Return how many values a layer takes, at least and at most.
+    """Return the smallest and largest number of values that a layer takes.
 
-    >>> from firesteel.core.layers import Add, Dense
-    >>> taken(Dense(2)), taken(Add())
-    ((1, 1), (1, inf))
+    Example:
+        >>> from firesteel.core.layers import Add, Dense
+        >>> taken(Dense(2)), taken(Add())
+        ((1, 1), (1, inf))
     """
     first, *_ = (*layer.parts(), None)
     if first is None:
@@ -193,17 +223,17 @@ def taken(layer: Layer) -> tuple[int, float]:
 
 
 def _named(layer: object) -> str:
-    """Return how messages call a layer: by its name, if it has one, and by what it is."""
+    """Return the text that stands for a layer in messages: its description and its name, if it has one."""
     name = getattr(layer, "name", None)
     return f"{layer} ({name!r})" if name else str(layer)
 
 
 def has_axes(layers: Sequence[Layer], row: Shape) -> bool | None:
-    """Return whether rows of several axes reach a Flatten or the end of a chain; None where its layers do not fit.
+    """Return whether rows with several axes reach a Flatten or the end of a chain; None if its layers do not fit.
 
     Args:
         layers: The chain.
-        row: The shape of a row of its inputs.
+        row: Shape of a row of the inputs.
     """
     for layer in layers:
         if isinstance(layer, Flatten) and len(row) > 1:
@@ -217,9 +247,13 @@ def has_axes(layers: Sequence[Layer], row: Shape) -> bool | None:
 
 
 def row_of(layers: Sequence[Layer], inputs: int) -> Shape | None:
-    """Return the shape of a row, given how many numbers it has, where values of several axes are met; else None.
+    """Return the shape of a row if layers read values with several axes; else None.
 
-    A picture is a row of numbers for layers that take it so.
+    Images count as flat rows for layers that accept those.
+
+    Args:
+        layers: A chain of layers.
+        inputs: Number of values in a row.
     """
     if not layers:
         return None
@@ -231,33 +265,39 @@ def row_of(layers: Sequence[Layer], inputs: int) -> Shape | None:
 
 
 def matched(name: str, inputs: Sequence[Tensor], given: Sequence[Tensor]) -> dict[int, Tensor]:
-    """Return which values a model is called on, by the `id` of its inputs.
+    """Return the values that a model is called on, by the `id` of its inputs.
 
-    Raises ConfigError where it has more or fewer inputs, or ones of another shape.
+    Args:
+        name: The model's name.
+        inputs: Its inputs.
+        given: The values.
+
+    Raises:
+        ConfigError: Their number differs (`config-inputs`), or a shape differs (`config-shape`).
     """
     if len(given) != len(inputs):
         raise ConfigError(
-            f"{name} has {len(inputs)} inputs, and was called on {len(given)} values", code="config-inputs"
+            f"{name} has {len(inputs)} inputs but was called on {len(given)} values", code="config-inputs"
         )
     for one, value in zip(inputs, given, strict=True):
         if one.row != value.row:
-            raise ConfigError(f"{name} takes rows of shape {one.row}, and was called on {value}", code="config-shape")
+            raise ConfigError(f"{name} takes rows of shape {one.row} but was called on {value}", code="config-shape")
     return {id(one): value for one, value in zip(inputs, given, strict=True)}
 
 
 def copied(
     outputs: Sequence[Tensor], known: dict[int, Tensor], scope: str, training: bool | None = None
 ) -> list[Tensor]:
-    """Return outputs made of other values, by the same layers with the same weights.
+    """Return outputs rebuilt from other values, with the same layers and weights.
 
     Args:
-        outputs: The values.
-        known: What stands for values that are not made again, by `id`.
-        scope: The model that is called, as "base/".
-        training: False where its layers do in training what they do in use.
+        outputs: The values to rebuild.
+        known: Replacements for values that are not rebuilt, by `id`.
+        scope: The model that is called, such as "base/".
+        training: False makes its layers behave in training as at inference.
 
     Raises:
-        ConfigError: Where layers do not fit the other values.
+        ConfigError: Layers do not fit the other values.
     """
     needed, waiting = dict[int, Tensor](), list(outputs)
     while waiting:
@@ -275,17 +315,21 @@ def copied(
 
 
 def nodes_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[Tensor], dict[int, int]]:
-    """Return what computes outputs out of inputs, in the order in which it was written.
+    """Return the nodes that compute outputs from inputs, in the order of the code.
+
+    Args:
+        inputs: The inputs of a network.
+        outputs: Its outputs.
 
     Returns:
-        The values to be made, one for each call of a layer; and the number in a network of each value, by its `id`.
+        One value for each call of a layer, and the number of each value in the network, by its `id`.
 
     Raises:
-        ConfigError: If an input is there twice or is read by nothing, or an output needs an input that is not there.
+        ConfigError: An input is listed twice, is not read, or is missing (`config-graph`).
     """
     numbers = {id(one): at for at, one in enumerate(inputs)}
     if len(numbers) < len(inputs):
-        raise ConfigError("an input is in the list of inputs twice", code="config-graph")
+        raise ConfigError("the list of inputs contains an input twice: list each input once", code="config-graph")
     needed, used, waiting = dict[float, list[Tensor]](), set[int](), list(outputs)
     while waiting:
         one = waiting.pop()
@@ -293,7 +337,7 @@ def nodes_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[
             used.add(id(one))
         elif isinstance(one.layer, Input):
             raise ConfigError(
-                f"{_named(one.layer)} is needed for the outputs, and is not among the inputs: add it to the inputs",
+                f"{_named(one.layer)} is needed for the outputs but is not among the inputs: add it to the inputs",
                 code="config-graph",
             )
         else:
@@ -303,7 +347,7 @@ def nodes_of(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> tuple[list[
     for at, one in enumerate(inputs):
         if id(one) not in used:
             raise ConfigError(
-                f"input {at}, {_named(one.layer)}, is read by nothing that the outputs need: leave it out",
+                f"input {at}, {_named(one.layer)}, does not affect the outputs: leave it out",
                 code="config-graph",
             )
     made, at = [needed[number] for number in sorted(needed)], len(inputs)

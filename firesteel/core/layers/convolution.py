@@ -1,7 +1,7 @@
-"""Convolutions: one kernel for all places of a picture or a sequence.
+"""Convolutions over images and sequences.
 
-A convolution is a product of matrices over windows: y = columns(x) w, and its derivatives are g_w = columns(x)' d and
-d_x = the columns d w' added back to the pixels that they came from.  `windows.py` has the columns.
+A convolution is a matrix product over windows: `y = columns(x) w`.  The gradient of w is `columns(x)' d`, and `d_x`
+is `d w'` added back to the pixels of each window.  `windows.py` computes the columns.
 """
 
 import math
@@ -27,9 +27,9 @@ __all__ = ["Conv1D", "Conv2D", "Convolve", "Convolving", "added"]
 
 
 class Convolve(Sliding):
-    """y = sum over a window of x w, plus b, as a `Conv2D` has checked it.
+    """Convolution without checks: sum of x w over a window, plus b.  `Conv1D` and `Conv2D` are compiled to it.
 
-    x: (B, H, W, C)   w: (k, l, C / groups, O)   b: (O,)   y: (B, h, w, O); of sequences without H, k and h.
+    Shapes: x (B, H, W, C), w (k, l, C / groups, O), b (O,), y (B, h, w, O); for sequences without H, k and h.
     """
 
     filters: int
@@ -48,7 +48,7 @@ class Convolve(Sliding):
 
     @property
     def axes(self) -> int:  # type: ignore[override]
-        """2 for pictures, 1 for sequences."""
+        """2 for images, 1 for sequences."""
         return len(self.kernel)
 
     @property
@@ -65,7 +65,8 @@ class Convolve(Sliding):
         at = self.place(inputs[0])
         if inputs[0][-1] % self.groups:
             raise ConfigError(
-                f"{self.shown}: {inputs[0][-1]} channels cannot be shared among groups={self.groups}: take a divisor",
+                f"{self.shown}: {inputs[0][-1]} channels cannot be split into groups={self.groups}: use a "
+                "divisor of the number of channels",
                 code="config-shape",
             )
         return self.shaped(at, self.filters)
@@ -113,7 +114,7 @@ def _shares(size: int, groups: int) -> list[slice]:
 
 
 def added(into: Array, part: Array, piece: slice) -> None:
-    """Write the part of the first piece into an array, and add those of the others."""
+    """Accumulate the parts of pieces in an array: assign the first piece's part and add the others."""
     if piece.start:
         into += part
     else:
@@ -121,31 +122,33 @@ def added(into: Array, part: Array, piece: slice) -> None:
 
 
 class Convolving(Layer):
-    """Base of convolutions: an activation behind a layer whose windows slide."""
+    """Base of convolution layers: a layer with sliding windows, followed by an activation."""
 
     @property
     def inputs(self) -> int | None:
-        """Numbers in a picture, or None where what comes before decides."""
+        """Number of values in an image, or None to infer it."""
         given: Shape | None = getattr(self, "input_shape", None)
         return None if given is None else math.prod(given)
 
     def bent(self) -> tuple[Layer, ...]:
-        """Return the activation behind it, if there is one."""
+        """Return the activation after the convolution, if there is one."""
         found = ACTIVATIONS[self.activation]
         return () if found is None else (found,)
 
     def drawn(self, kernel: str) -> dict[str, Any]:
-        """Return how the kernel and the bias are drawn, penalized and constrained; kernel: what arguments call it."""
+        """Return initializers, regularizers and constraints of kernel and bias; kernel: the prefix of the kernel's
+        arguments.
+        """
         names, whats = ("initializer", "regularizer", "constraint"), {"kernel": kernel, "bias": "bias"}
         return {f"{what}_{name}": getattr(self, f"{said}_{name}") for what, said in whats.items() for name in names}
 
     def check(self) -> None:
-        """Raise ConfigError for strides with dilation, and for filters that cannot be shared among the groups."""
+        """Raise ConfigError for strides combined with dilation, and for filters that groups cannot share evenly."""
         given: Any = self
         if max(given.strides) > 1 and max(given.dilation_rate) > 1:
             raise ConfigError(
-                f"{self!r}: strides={given.strides} and dilation_rate={given.dilation_rate} are both above 1: one of "
-                "them must be 1",
+                f"{self!r}: strides={given.strides} and dilation_rate={given.dilation_rate} are both above 1: set "
+                "one of them to 1",
                 code="config-value",
             )
         if given.filters % getattr(self, "groups", 1):
@@ -155,44 +158,58 @@ class Convolving(Layer):
 
 
 class Conv2D(Convolving):
-    """A two-dimensional convolution: y_ijo = activation(sum over k, l, c of x_(i+k)(j+l)c w_klco + b_o).
+    """Two-dimensional convolution: `y_ijo = activation(sum_klc x_(i+k)(j+l)c w_klco + b_o)`.
 
-    As in Keras and torch the kernel is not turned round, so that in mathematics this is a cross-correlation.
-    x: (B, H, W, C), channels last    w: (k, l, C / groups, filters)    b: (filters,)    y: (B, h, w, filters), with
-    h = (H - (k - 1) dilation - 1) // stride + 1 for padding "valid", and ceil(H / stride) for "same".
+    As in Keras and PyTorch the kernel is not flipped, so mathematically this is a cross-correlation.
+
+    Input shape (B, H, W, C), channels last; output shape (B, h, w, filters) with `h = (H - span) // stride + 1` for
+    padding "valid" and `h = ceil(H / stride)` for "same", where `span = (k - 1) dilation + 1`.  The kernel w has
+    shape (k, l, C / groups, filters) and the bias b has shape (filters,).
 
     Args:
-        filters: How many kernels there are: the channels of the outputs.
-        kernel_size: Height and width of a window, in pixels; one number for both.
-        strides: How far apart windows are.
-        padding: "valid": windows lie inside the picture.  "same": zeros are put around it, the odd one behind.
-        data_format: None or "channels_last"; there is no other.
-        dilation_rate: How far apart the pixels of a window are.
-        groups: Into how many groups channels are split; each filter sees the channels of one.
-        activation: A name such as "relu"; None for none.
-        use_bias: Whether there is b.
-        kernel_initializer, bias_initializer: How they are drawn.
-        kernel_regularizer, bias_regularizer: Penalties on them.
-        kernel_constraint, bias_constraint: What they must satisfy after each step.
-        input_shape: (H, W, C) where this is the first layer; `Input` says it, too.
+        filters: Number of output channels.
+        kernel_size: Height and width of the kernel in pixels; one number for both.
+        strides: Vertical and horizontal distance between adjacent windows; one number for both.
+        padding: `"valid"` adds no padding, so windows stay inside the image.  `"same"` pads with zeros; an odd line
+            goes to the bottom or right.
+        data_format: None or `"channels_last"`, the only supported layout.
+        dilation_rate: Distance between adjacent pixels of a window; one number for both axes.  Only one of strides
+            and dilation may exceed 1.
+        groups: Number of groups into which channels are split; each filter reads the channels of one group.
+        activation: Name of an activation, such as `"relu"`, or a function of `firesteel.activations`; None applies no
+            activation.
+        use_bias: Whether to add the bias b.
+        kernel_initializer: Initializer of w, such as `"he_normal"`.
+        bias_initializer: Initializer of b.
+        kernel_regularizer: Penalty on w, such as `"l2"`; None for no penalty.
+        bias_regularizer: Penalty on b; None for no penalty.
+        kernel_constraint: Constraint on w after each update; None for no constraint.
+        bias_constraint: Constraint on b after each update; None for no constraint.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
     Raises:
-        ConfigError: For arguments that cannot be, values of another shape, and windows larger than the picture.
+        ConfigError: An argument has a wrong value (`config-value`) or an unknown name (`config-unknown`), or the
+            inputs are not images, are smaller than a window, or have channels that groups cannot split
+            (`config-shape`).
 
-    >>> layer = Conv2D(1, 2, use_bias=False).parts()[0]
-    >>> x = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]).reshape(1, 2, 3, 1)
-    >>> layer.apply({"w": np.ones((2, 2, 1, 1))}, x)[0].ravel()
-    array([12., 16.])
+    Example:
+        >>> from firesteel.layers import Conv2D, Input
+        >>> Conv2D(32, 3, activation="relu")(Input((28, 28, 1))).shape
+        (None, 26, 26, 32)
+        >>> Conv2D(32, 3, strides=2, padding="same")(Input((28, 28, 1))).shape
+        (None, 14, 14, 32)
 
-    Source: LeCun et al. 1989; as a product of matrices, Chellapilla, Puri and Simard 2006.
+    Source: LeCun et al. 1989; as a matrix product, Chellapilla, Puri and Simard 2006.
     """
 
     filters: int = integer(low=1, why="it is the number of output channels")
     kernel_size: Any = sides(2, "it is the height and width of a window")
-    strides: Any = sides(2, "it is the step from window to window", default=1)
+    strides: Any = sides(2, "it is the distance between adjacent windows", default=1)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(2, "it is the step from pixel to pixel of a window", default=1)
+    dilation_rate: Any = sides(2, "it is the distance between adjacent pixels of a window", default=1)
     groups: int = integer(1, low=1, why="it is the number of groups of channels")
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
@@ -214,36 +231,54 @@ class Conv2D(Convolving):
 
 
 class Conv1D(Convolving):
-    """A convolution along sequences: y_to = activation(sum over k, c of x_(t+k)c w_kco + b_o).
+    """One-dimensional convolution along sequences: `y_to = activation(sum_kc x_(t+k)c w_kco + b_o)`.
 
-    x: (B, T, C)    w: (k, C / groups, filters)    b: (filters,)    y: (B, t, filters)
+    Input shape (B, T, C), output shape (B, t, filters).  The kernel w has shape (k, C / groups, filters) and the bias
+    b has shape (filters,).
 
     Args:
-        filters: How many kernels there are: the features of the outputs.
-        kernel_size: How many steps a window has.
-        strides: How far apart windows are.
-        padding: "valid", "same", or "causal": all zeros before the first step, so that y_t knows nothing after t.
-        data_format: None or "channels_last"; there is no other.
-        dilation_rate, groups, activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer,
-        bias_regularizer, kernel_constraint, bias_constraint: As in `Conv2D`.
-        input_shape: (T, C) where this is the first layer.
+        filters: Number of output features per step.
+        kernel_size: Length of the kernel in steps.
+        strides: Distance between adjacent windows, in steps.
+        padding: `"valid"` adds no padding.  `"same"` pads with zeros on both sides.  `"causal"` pads only before the
+            first step, so `y_t` does not depend on later steps.
+        data_format: None or `"channels_last"`, the only supported layout.
+        dilation_rate: Distance between adjacent steps of a window.  Only one of strides and dilation may exceed 1.
+        groups: Number of groups into which features are split; each filter reads the features of one group.
+        activation: Name of an activation, such as `"relu"`, or a function of `firesteel.activations`; None applies no
+            activation.
+        use_bias: Whether to add the bias b.
+        kernel_initializer: Initializer of w, such as `"he_normal"`.
+        bias_initializer: Initializer of b.
+        kernel_regularizer: Penalty on w, such as `"l2"`; None for no penalty.
+        bias_regularizer: Penalty on b; None for no penalty.
+        kernel_constraint: Constraint on w after each update; None for no constraint.
+        bias_constraint: Constraint on b after each update; None for no constraint.
+        input_shape: Shape of a sequence, (T, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
     Raises:
-        ConfigError: As `Conv2D` does.
+        ConfigError: An argument has a wrong value (`config-value`) or an unknown name (`config-unknown`), or the
+            inputs are not sequences, are shorter than a window, or have features that groups cannot split
+            (`config-shape`).
 
-    >>> layer = Conv1D(1, 2, padding="causal", use_bias=False).parts()[0]
-    >>> layer.apply({"w": np.ones((2, 1, 1))}, np.array([[[1.0], [2.0], [3.0]]]))[0].ravel()
-    array([1., 3., 5.])
+    Example:
+        >>> from firesteel.layers import Conv1D, Input
+        >>> Conv1D(16, 5)(Input((100, 8))).shape
+        (None, 96, 16)
+        >>> Conv1D(16, 5, padding="causal")(Input((100, 8))).shape
+        (None, 100, 16)
 
     Source: Waibel et al. 1989 (time-delay networks); causal and dilated, van den Oord et al. 2016.
     """
 
     filters: int = integer(low=1, why="it is the number of output features")
     kernel_size: Any = sides(1, "it is the length of a window")
-    strides: Any = sides(1, "it is the step from window to window", default=1)
+    strides: Any = sides(1, "it is the distance between adjacent windows", default=1)
     padding: str = word("valid", "same", "causal")
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(1, "it is the step from one value of a window to the next", default=1)
+    dilation_rate: Any = sides(1, "it is the distance between adjacent steps of a window", default=1)
     groups: int = integer(1, low=1, why="it is the number of groups of features")
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)

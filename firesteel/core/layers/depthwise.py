@@ -1,4 +1,4 @@
-"""Convolutions channel by channel, and the separable one, which mixes channels afterwards."""
+"""Depthwise convolution, channel by channel, and separable convolution, which then mixes the channels."""
 
 import math
 from typing import Any
@@ -23,11 +23,12 @@ __all__ = ["DepthwiseConv2D", "DepthwiseConvolve", "SeparableConv2D"]
 
 
 class DepthwiseConvolve(Sliding):
-    """y_(c M + m) = sum over a window of x_c w_cm, plus b_(c M + m), as a `DepthwiseConv2D` has checked it.
+    """Depthwise convolution without checks: `y_(c M + m)` is the sum of `x_c w_cm` over a window, plus the bias.
 
-    x: (B, H, W, C)   w: (k, l, C, M)   b: (C M,)   y: (B, h, w, C M)
+    `DepthwiseConv2D` and `SeparableConv2D` are compiled to it.  Shapes: x (B, H, W, C), w (k, l, C, M), b (C M,),
+    y (B, h, w, C M).
 
-    It is no product of matrices: each pixel of all windows is multiplied by its weights, in the order of the kernel.
+    It is not a matrix product: each pixel of all windows is multiplied by its weights, in the kernel's order.
     """
 
     kernel: Shape
@@ -92,23 +93,40 @@ class DepthwiseConvolve(Sliding):
 
 
 class DepthwiseConv2D(Convolving):
-    """A convolution of each channel by itself: y_ij(cM+m) = activation(sum over k, l of x_(i+k)(j+l)c w_klcm + b).
+    """Depthwise convolution: each channel is convolved separately.
 
-    x: (B, H, W, C)    w: (k, l, C, M)    b: (C M,)    y: (B, h, w, C M), with M = depth_multiplier.
+    `y_ij(cM+m) = activation(sum_kl x_(i+k)(j+l)c w_klcm + b_(cM+m))`, with M = depth_multiplier.  Input shape (B, H,
+    W, C), output shape (B, h, w, C M).  The kernel w has shape (k, l, C, M) and the bias b has shape (C M,).
 
     Args:
-        kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, input_shape: As in `Conv2D`.
-        depth_multiplier: How many kernels each channel has.
-        depthwise_initializer, bias_initializer: How kernel and bias are drawn.
-        depthwise_regularizer, bias_regularizer: Penalties on them.
-        depthwise_constraint, bias_constraint: What they must satisfy after each step.
+        kernel_size: Height and width of the kernel in pixels; one number for both.
+        strides: Vertical and horizontal distance between adjacent windows; one number for both.
+        padding: `"valid"` adds no padding, so windows stay inside the image.  `"same"` pads with zeros; an odd line
+            goes to the bottom or right.
+        depth_multiplier: Number of kernels per channel, M.
+        data_format: None or `"channels_last"`, the only supported layout.
+        dilation_rate: Distance between adjacent pixels of a window; one number for both axes.
+        activation: Name of an activation, such as `"relu"`, or a function of `firesteel.activations`; None applies no
+            activation.
+        use_bias: Whether to add the bias b.
+        depthwise_initializer: Initializer of w, such as `"he_normal"`.
+        bias_initializer: Initializer of b.
+        depthwise_regularizer: Penalty on w, such as `"l2"`; None for no penalty.
+        bias_regularizer: Penalty on b; None for no penalty.
+        depthwise_constraint: Constraint on w after each update; None for no constraint.
+        bias_constraint: Constraint on b after each update; None for no constraint.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
     Raises:
-        ConfigError: As `Conv2D` does.
+        ConfigError: An argument has a wrong value (`config-value`) or an unknown name (`config-unknown`), or the
+            inputs are not images or are smaller than a window (`config-shape`).
 
-    >>> layer = DepthwiseConv2D(2, use_bias=False).parts()[0]
-    >>> layer.apply({"w": np.ones((2, 2, 1, 1))}, np.arange(4.0).reshape(1, 2, 2, 1))[0].ravel()
-    array([6.])
+    Example:
+        >>> from firesteel.layers import DepthwiseConv2D, Input
+        >>> DepthwiseConv2D(3, depth_multiplier=2)(Input((28, 28, 8))).shape
+        (None, 26, 26, 16)
 
     Source: Sifre 2014; Chollet 2017.
     """
@@ -135,23 +153,44 @@ class DepthwiseConv2D(Convolving):
 
 
 class SeparableConv2D(Convolving):
-    """A depthwise convolution, and behind it a convolution of 1 x 1 that mixes the channels.
+    """Separable convolution: a depthwise convolution, followed by a 1 x 1 convolution that mixes the channels.
 
-    It has far fewer weights than a `Conv2D`: k l C M + C M filters, and not k l C filters.
+    It needs k l C M + C M filters weights, far fewer than the k l C filters of `Conv2D`; M is depth_multiplier.
+    Input shape (B, H, W, C), output shape (B, h, w, filters).
 
     Args:
-        filters, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, input_shape: As in
-            `Conv2D`; strides and dilation are those of the depthwise part.
-        depth_multiplier: How many kernels each channel has.
-        depthwise_initializer, pointwise_initializer, bias_initializer: How both kernels and the bias are drawn.
-        depthwise_regularizer, pointwise_regularizer, bias_regularizer: Penalties on them.
-        depthwise_constraint, pointwise_constraint, bias_constraint: What they must satisfy after each step.
+        filters: Number of output channels.
+        kernel_size: Height and width of the depthwise kernel in pixels; one number for both.
+        strides: Vertical and horizontal distance between adjacent windows; one number for both.
+        padding: `"valid"` adds no padding, so windows stay inside the image.  `"same"` pads with zeros; an odd line
+            goes to the bottom or right.
+        data_format: None or `"channels_last"`, the only supported layout.
+        dilation_rate: Distance between adjacent pixels of a window; one number for both axes.
+        depth_multiplier: Number of depthwise kernels per channel, M.
+        activation: Name of an activation, such as `"relu"`, or a function of `firesteel.activations`; None applies no
+            activation.
+        use_bias: Whether to add a bias after the 1 x 1 convolution.
+        depthwise_initializer: Initializer of the depthwise kernel.
+        pointwise_initializer: Initializer of the 1 x 1 kernel.
+        bias_initializer: Initializer of the bias.
+        depthwise_regularizer: Penalty on the depthwise kernel; None for no penalty.
+        pointwise_regularizer: Penalty on the 1 x 1 kernel; None for no penalty.
+        bias_regularizer: Penalty on the bias; None for no penalty.
+        depthwise_constraint: Constraint on the depthwise kernel after each update; None for no constraint.
+        pointwise_constraint: Constraint on the 1 x 1 kernel after each update; None for no constraint.
+        bias_constraint: Constraint on the bias after each update; None for no constraint.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
     Raises:
-        ConfigError: As `Conv2D` does.
+        ConfigError: An argument has a wrong value (`config-value`) or an unknown name (`config-unknown`), or the
+            inputs are not images or are smaller than a window (`config-shape`).
 
-    >>> [type(part).__name__ for part in SeparableConv2D(8, 3, activation="relu").parts()]
-    ['DepthwiseConvolve', 'Convolve', 'Relu']
+    Example:
+        >>> from firesteel.layers import Input, SeparableConv2D
+        >>> SeparableConv2D(16, 3, activation="relu")(Input((28, 28, 8))).shape
+        (None, 26, 26, 16)
 
     Source: Chollet 2017.
     """

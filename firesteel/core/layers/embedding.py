@@ -1,6 +1,6 @@
-"""Embeddings: each input is the number of a category, and chooses a row of a table that is learned.
+"""Embeddings: each input is a category number that selects a row of a learned table.
 
-It is the one layer that reads its inputs as whole numbers, and reads only the rows that it is asked for.
+Only this layer and `Table` read inputs as integers, and they touch only the rows of the table that a batch selects.
 """
 
 from collections.abc import Sequence
@@ -22,36 +22,42 @@ from firesteel.errors import ConfigError, DataError
 __all__ = ["Embedding", "ahead", "categories", "scattered"]
 
 EXACT = 1 << 24
-"""Up to where float32 holds every whole number."""
+"""The largest integer up to which float32 represents all integers."""
 
 
 class Embedding(Layer):
-    """Learns `output_dim` numbers for each of `input_dim` categories: y = [e_{x_1}, ..., e_{x_I}].
+    """Embedding: a learned vector for each category, `y = [e_{x_1}, ..., e_{x_I}]`.
 
-    x: (B, ..., I), whole numbers from 0 to input_dim - 1.  e: (input_dim, output_dim).  y: (B, ..., I output_dim),
-    as in Keras after Flatten.
+    Inputs x (B, ..., I) are integers from 0 to input_dim - 1.  The table e has shape (input_dim, output_dim).  The
+    output shape is (B, ..., I output_dim): the vectors of a row stand one after another, as in Keras after Flatten.
 
     Args:
-        input_dim: The number of categories.
-        output_dim: How many numbers stand for each.
-        embeddings_initializer: How the first of them are drawn.
-        embeddings_regularizer: The penalty on them, if any.
-        embeddings_constraint: What they must satisfy, if anything.
-        sparse_steps: Whether a step moves the rows alone whose categories are in its batch, and takes as long however
-            many there are.  Other rows keep their moments and do not decay: docs/design/0006-sparse-rows.md.
+        input_dim: Number of categories.
+        output_dim: Length of each category's vector.
+        embeddings_initializer: Initializer of the table.
+        embeddings_regularizer: Penalty on the table, such as `"l2"`; None for no penalty.
+        embeddings_constraint: Constraint on the table after each update; None for no constraint.
+        sparse_steps: Whether an update changes only the rows whose categories occur in the batch.  Its time then does
+            not depend on the number of categories.  Other rows keep their optimizer state and do not decay; see
+            docs/design/0006-sparse-rows.md.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
     Raises:
-        ConfigError: For settings that cannot be, and in use for more categories than float32 has whole numbers.
-        DataError: In use, for inputs that are no categories.
+        ConfigError: An argument has a wrong value (`config-value`), `sparse_steps` does not go with the regularizer
+            or constraint (`config-sparse`), or there are more categories than float32 has integers (`config-dtype`).
+        DataError: An input is not a category number (`data-category`).
 
-    >>> Embedding(3, 2).apply({"e": np.arange(6.0).reshape(3, 2)}, np.array([[2.0, 0.0]]))[0]
-    array([[4., 5., 0., 1.]])
+    Example:
+        >>> from firesteel.layers import Embedding, Input
+        >>> Embedding(1000, 16)(Input((3,))).shape  # three category numbers per row
+        (None, 48)
 
     Source: Bengio et al. 2003, section 2.
     """
 
     input_dim: int = integer(low=1, why="it is the number of categories")
-    output_dim: int = integer(low=1, why="it is how many numbers stand for a category")
+    output_dim: int = integer(low=1, why="it is the length of a category's vector")
     embeddings_initializer: Initializer | str = choice("uniform", initializers.get)
     embeddings_regularizer: Regularizer | str | None = choice(None, regularizer)
     embeddings_constraint: Constraint | str | None = choice(None, constraint)
@@ -61,14 +67,15 @@ class Embedding(Layer):
         super().__post_init__()
         if self.sparse_steps and getattr(self.embeddings_regularizer, "joint", False):
             raise ConfigError(
-                f"{self}: a step with sparse_steps knows few of the rows that the regularizer takes together: leave "
-                "sparse_steps out",
+                f"{self}: this regularizer needs all rows of the table, but with sparse_steps an update reads only a "
+                "batch's rows: leave sparse_steps out",
                 code="config-sparse",
             )
         if self.sparse_steps and getattr(self.embeddings_constraint, "axis", 1) == 0:
             raise ConfigError(
-                f"{self}: a step with sparse_steps knows few of the rows that the constraint takes together: give it "
-                "axis=1, over the numbers of a category, or leave sparse_steps out",
+                f"{self}: this constraint needs all rows of the table, but with sparse_steps an update reads only a "
+                "batch's rows: give the constraint axis=1, so that it acts on each category's vector, or leave "
+                "sparse_steps out",
                 code="config-sparse",
             )
 
@@ -85,14 +92,14 @@ class Embedding(Layer):
         return {"e": Param((self.input_dim, self.output_dim), drawn, penalty, bound, by_row=self.sparse_steps)}
 
     def touched(self, x: Array) -> npt.NDArray[np.intp]:
-        """Return the numbers of the rows that these inputs choose, in a row."""
+        """Return the numbers of the rows that these inputs select, as one flat array."""
         return self._rows(x).reshape(-1)
 
     def _rows(self, x: Array) -> npt.NDArray[np.intp]:
-        """Return the number of the row that each input chooses; raise DataError for what is no category."""
+        """Return the row number that each input selects; raise DataError for inputs that are not category numbers."""
         if self.input_dim > EXACT and x.dtype == np.float32:
             raise ConfigError(
-                f"{self} needs dtype='float64': float32 holds every whole number up to {EXACT:,}",
+                f"{self} needs dtype='float64': float32 represents all integers only up to {EXACT:,}",
                 code="config-dtype",
             )
         return categories(x, self.input_dim)
@@ -108,33 +115,42 @@ class Embedding(Layer):
 
 
 def categories(x: Array, count: int) -> npt.NDArray[np.intp]:
-    """Return inputs as the numbers of categories; raise DataError for what is none of so many."""
+    """Return category numbers as integers.
+
+    Args:
+        x: Inputs.
+        count: Number of categories.
+
+    Raises:
+        DataError: An input is not an integer from 0 to count - 1 (`data-category`).
+    """
     bad = ~((x >= 0) & (x < count) & (x == np.floor(x)))
     if bad.any():
         raise DataError(
-            f"an embedding of {count:,} categories was given {x[bad][0]:g}, and {int(bad.sum()):,} of "
-            f"{x.size:,} values like it: categories are whole numbers from 0 to {count - 1:,}",
+            f"an embedding of {count:,} categories was given {x[bad][0]:g}; {int(bad.sum()):,} of {x.size:,} values "
+            f"are not categories: categories are integers from 0 to {count - 1:,}",
             code="data-category",
         )
     return x.astype(np.intp)
 
 
 def scattered(d_y: Array, rows: npt.NDArray[Any], d_e: Array) -> None:
-    """Add up in d_e, (rows of the table, D), the derivatives by the rows that were chosen, (..., D) each."""
+    """Set d_e (rows of the table, D) to the sums of the derivatives d_y (..., D) of the rows that were selected."""
     d_e.fill(0)
     numbers = rows[..., None] * d_e.shape[1] + np.arange(d_e.shape[1])
     np.add.at(d_e.reshape(-1), numbers.reshape(-1), d_y.reshape(-1))  # five times faster than row by row
 
 
 def ahead(plan: Sequence[Any], params: Sequence[dict[str, Param]]) -> tuple[Any, ...]:
-    """Return the parts that say which rows a batch touches of parameters that move row by row, in order.
+    """Return the parts that compute which rows a batch touches of parameters with sparse updates, in order.
 
     Args:
-        plan: What runs in a network.
-        params: What each owner learns.
+        plan: The parts of a network.
+        params: The parameters of each owner.
 
     Raises:
-        ConfigError: If they cannot say it before a step, because they learn or draw random numbers themselves.
+        ConfigError: The rows are not known before an update, because these parts have parameters or draw random
+            numbers (`config-sparse`).
     """
     found, needed = list[Any](), set[int]()
     by_row = {owner for owner, owned in enumerate(params) for param in owned.values() if param.by_row}
@@ -142,8 +158,8 @@ def ahead(plan: Sequence[Any], params: Sequence[dict[str, Param]]) -> tuple[Any,
         looks_up = part.owner in by_row
         if part.wants if looks_up else (part.layer.random or part.layer.joint) and needed & {*part.makes}:
             raise ConfigError(
-                f"{part.layer}: which rows of a table a batch touches must be known before a step, and here they "
-                "depend on parameters or random numbers: leave sparse_steps out",
+                f"{part.layer}: with sparse_steps the rows that a batch selects must be known before the update, but "
+                "here they depend on parameters or random numbers: leave sparse_steps out",
                 code="config-sparse",
             )
         if looks_up or needed & {*part.makes}:

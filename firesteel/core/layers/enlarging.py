@@ -1,4 +1,4 @@
-"""Pictures made larger and smaller: lines around them, pixels repeated or between, the transposed convolution."""
+"""Layers that change the size of images: padding, cropping, upsampling and the transposed convolution."""
 
 import math
 from dataclasses import field
@@ -25,9 +25,9 @@ __all__ = ["Conv2DTranspose", "Cropping2D", "TransposedConvolve", "UpSampling2D"
 
 
 class TransposedConvolve(Sliding):
-    """The pull-back of a convolution as a layer of its own, as a `Conv2DTranspose` has checked it.
+    """Transposed convolution without checks: the pullback of a convolution.  `Conv2DTranspose` is compiled to it.
 
-    x: (B, H, W, C)   w: (k, l, O, C)   b: (O,)   y: (B, h, w, O): windows of y have the places that x has pixels.
+    Shapes: x (B, H, W, C), w (k, l, O, C), b (O,), y (B, h, w, O).  y has one window for each pixel of x.
     """
 
     filters: int
@@ -62,7 +62,9 @@ class TransposedConvolve(Sliding):
             made.append(size)
             pads.append((around // 2, around - around // 2))
         if min(made) < 1:
-            raise ConfigError(f"Conv2DTranspose makes nothing of a value of shape {shape}", code="config-shape")
+            raise ConfigError(
+                f"Conv2DTranspose has an empty output for a value of shape {shape}", code="config-shape"
+            )
         return Windows((*made, self.filters), self.kernel, self.strides, self.dilation, (pads[0], pads[1]))  # type: ignore[arg-type]
 
     def work(self, shape: Shape) -> int:
@@ -105,37 +107,55 @@ class TransposedConvolve(Sliding):
 
 
 class Conv2DTranspose(Convolving):
-    """A transposed convolution, which enlarges pictures: each pixel adds its multiple of the kernel to the outputs.
+    """Transposed convolution, which enlarges images: each pixel adds a multiple of the kernel to the output.
 
-    It is the pull-back of a `Conv2D` from pictures of the outputs' size to those of the inputs'.
-    x: (B, H, W, C)    w: (k, l, filters, C)    b: (filters,)    y: (B, h, w, filters), with h = H stride for padding
-    "same", and H stride + max(span - stride, 0) for "valid", where span = (k - 1) dilation + 1.
+    It is the pullback of a `Conv2D` from images of the output's size to images of the input's size.
+    Input shape (B, H, W, C), output shape (B, h, w, filters) with `h = H stride` for padding "same" and
+    `h = H stride + max(span - stride, 0)` for "valid", where `span = (k - 1) dilation + 1`.  The kernel w has shape
+    (k, l, filters, C) and the bias b has shape (filters,).
 
     Args:
-        filters, kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, input_shape: As in
-            `Conv2D`.
-        output_padding: How many lines are added at the end of each side, below the strides; None: as above.
-        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint,
-            bias_constraint: As in `Conv2D`.
+        filters: Number of output channels.
+        kernel_size: Height and width of the kernel in pixels; one number for both.
+        strides: Vertical and horizontal distance between adjacent windows of the output; one number for both.
+        padding: `"valid"` returns every pixel that a window reaches.  `"same"` crops the output to H stride lines.
+        output_padding: Lines added at the end of each axis, fewer than strides; one number for both.  None gives the
+            output shape above.
+        data_format: None or `"channels_last"`, the only supported layout.
+        dilation_rate: Distance between adjacent pixels of a window; one number for both axes.  Only one of strides
+            and dilation may exceed 1.
+        activation: Name of an activation, such as `"relu"`, or a function of `firesteel.activations`; None applies no
+            activation.
+        use_bias: Whether to add the bias b.
+        kernel_initializer: Initializer of w, such as `"he_normal"`.
+        bias_initializer: Initializer of b.
+        kernel_regularizer: Penalty on w, such as `"l2"`; None for no penalty.
+        bias_regularizer: Penalty on b; None for no penalty.
+        kernel_constraint: Constraint on w after each update; None for no constraint.
+        bias_constraint: Constraint on b after each update; None for no constraint.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
     Raises:
-        ConfigError: As `Conv2D` does, and for an output_padding that is not below the strides.
+        ConfigError: An argument has a wrong value (`config-value`) or an unknown name (`config-unknown`), or the
+            inputs are not images (`config-shape`).
 
-    >>> layer = Conv2DTranspose(1, 2, 2, use_bias=False).parts()[0]
-    >>> layer.apply({"w": np.ones((2, 2, 1, 1))}, np.array([[1.0, 2.0]]).reshape(1, 1, 2, 1))[0][0, :, :, 0]
-    array([[1., 1., 2., 2.],
-           [1., 1., 2., 2.]])
+    Example:
+        >>> from firesteel.layers import Conv2DTranspose, Input
+        >>> Conv2DTranspose(8, 3, strides=2, padding="same")(Input((14, 14, 16))).shape
+        (None, 28, 28, 8)
 
     Source: Zeiler et al. 2010; Long, Shelhamer and Darrell 2015.
     """
 
     filters: int = integer(low=1, why="it is the number of output channels")
     kernel_size: Any = sides(2, "it is the height and width of a window")
-    strides: Any = sides(2, "it is the step from window to window", default=1)
+    strides: Any = sides(2, "it is the distance between adjacent windows", default=1)
     padding: str = word("valid", "same")
-    output_padding: Any = sides(2, "it is what is added at the end of a side", least=0, default=None)
+    output_padding: Any = sides(2, "it is the number of lines added at the end", least=0, default=None)
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(2, "it is the step from pixel to pixel of a window", default=1)
+    dilation_rate: Any = sides(2, "it is the distance between adjacent pixels of a window", default=1)
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
     kernel_initializer: Initializer | str = choice("glorot_uniform", initializers.get)
@@ -161,7 +181,7 @@ class Conv2DTranspose(Convolving):
 
 
 class _Picture(Layer):
-    """What layers for pictures without windows have in common."""
+    """Base of layers for images that have no windows."""
 
     @property
     def inputs(self) -> int | None:
@@ -170,7 +190,7 @@ class _Picture(Layer):
 
 
 def lines(default: int) -> Any:
-    """Declare a field of lines above and below, left and right: as such, as one number for each axis, or for all."""
+    """Declare a field of line counts: ((top, bottom), (left, right)), one number per axis, or one number for all."""
 
     def check(owner: str, name: str, got: Any) -> tuple[tuple[int, int], ...]:
         pairs = got if isinstance(got, tuple | list) else (got, got)
@@ -180,7 +200,7 @@ def lines(default: int) -> Any:
         ):
             raise ConfigError(
                 f"{owner}({name}={got!r}): {name} must be a number of lines, one for height and width each, or "
-                "((top, bottom), (left, right))",
+                "((top, bottom), (left, right)), all at least 0",
                 code="config-value",
             )
         return tuple([(first or 0, last or 0) for first, last in found])
@@ -189,15 +209,24 @@ def lines(default: int) -> Any:
 
 
 class ZeroPadding2D(_Picture):
-    """Puts lines of zeros around pictures.    x: (B, H, W, C)    y: (B, top + H + bottom, left + W + right, C)
+    """Pad images with zeros.
+
+    Input shape (B, H, W, C), output shape (B, top + H + bottom, left + W + right, C).
 
     Args:
-        padding: How many lines: one number, (rows, columns), or ((top, bottom), (left, right)).
-        data_format: None or "channels_last"; there is no other.
-        input_shape: (H, W, C) where this is the first layer.
+        padding: Number of lines: one number, (vertical, horizontal), or ((top, bottom), (left, right)).
+        data_format: None or `"channels_last"`, the only supported layout.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> ZeroPadding2D(1).output_shape((2, 3, 1))
-    (4, 5, 1)
+    Raises:
+        ConfigError: `padding` has a wrong value (`config-value`), or the inputs are not images (`config-shape`).
+
+    Example:
+        >>> from firesteel.layers import Input, ZeroPadding2D
+        >>> ZeroPadding2D(1)(Input((2, 3, 1))).shape
+        (None, 4, 5, 1)
     """
 
     padding: Any = lines(1)
@@ -215,18 +244,25 @@ class ZeroPadding2D(_Picture):
 
 
 class Cropping2D(_Picture):
-    """Leaves lines of pictures out.    x: (B, H, W, C)    y: (B, H - top - bottom, W - left - right, C)
+    """Crop images: remove lines at their edges.
+
+    Input shape (B, H, W, C), output shape (B, H - top - bottom, W - left - right, C).
 
     Args:
-        cropping: How many lines: one number, (rows, columns), or ((top, bottom), (left, right)).
-        data_format: None or "channels_last"; there is no other.
-        input_shape: (H, W, C) where this is the first layer.
+        cropping: Number of lines: one number, (vertical, horizontal), or ((top, bottom), (left, right)).
+        data_format: None or `"channels_last"`, the only supported layout.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: For pictures of which nothing would be left.
+        ConfigError: `cropping` has a wrong value (`config-value`), or the inputs are not images or no pixels would
+            remain (`config-shape`).
 
-    >>> Cropping2D(1).output_shape((4, 5, 1))
-    (2, 3, 1)
+    Example:
+        >>> from firesteel.layers import Cropping2D, Input
+        >>> Cropping2D(1)(Input((4, 5, 1))).shape
+        (None, 2, 3, 1)
     """
 
     cropping: Any = lines(0)
@@ -234,12 +270,12 @@ class Cropping2D(_Picture):
     input_shape: Shape | None = choice(None, row_shape)
 
     def place(self, shape: Shape) -> Windows:
-        """Return where the pixels that stay lie in pictures of a shape."""
+        """Return the positions of the remaining pixels in images of this shape."""
         check_axes("Cropping2D", shape)
         rows, columns = (side - sum(out) for side, out in zip(shape, self.cropping, strict=False))
         if min(rows, columns) < 1:
             raise ConfigError(
-                f"Cropping2D({self.cropping}) leaves nothing of a value of shape {shape}: leave fewer lines out",
+                f"Cropping2D({self.cropping}) leaves nothing of a value of shape {shape}: crop fewer lines",
                 code="config-shape",
             )
         return Windows((rows, columns, shape[2]), (1, 1), pads=self.cropping)
@@ -253,23 +289,33 @@ class Cropping2D(_Picture):
 
 
 class UpSampling2D(_Picture):
-    """Enlarges pictures by whole factors.    x: (B, H, W, C)    y: (B, rows H, columns W, C)
+    """Upsample images by integer factors.
+
+    Input shape (B, H, W, C), output shape (B, rows H, columns W, C) for size = (rows, columns).
 
     Args:
-        size: How many times as high and as wide they become; one number for both.
-        data_format: None or "channels_last"; there is no other.
-        interpolation: "nearest": pixels are repeated.  "bilinear": between the centres of pixels values change
-            linearly, and beyond the outer ones they stay.
-        input_shape: (H, W, C) where this is the first layer.
+        size: Factors of height and width; one number for both.
+        data_format: None or `"channels_last"`, the only supported layout.
+        interpolation: `"nearest"` repeats pixels.  `"bilinear"` interpolates linearly between the centers of pixels
+            and extends the edge pixels outward.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> x = np.array([1.0, 2.0]).reshape(1, 1, 2, 1)
-    >>> UpSampling2D((1, 2)).apply({}, x)[0].ravel()
-    array([1., 1., 2., 2.])
-    >>> UpSampling2D((1, 2), interpolation="bilinear").apply({}, x)[0].ravel()
-    array([1.  , 1.25, 1.75, 2.  ])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not images (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import UpSampling2D
+        >>> image = np.array([1.0, 2.0]).reshape(1, 1, 2, 1)
+        >>> UpSampling2D((1, 2))(image).ravel()
+        array([1., 1., 2., 2.])
+        >>> UpSampling2D((1, 2), interpolation="bilinear")(image).ravel()
+        array([1.  , 1.25, 1.75, 2.  ])
     """
 
-    size: Any = sides(2, "it is how many times as large a side becomes", default=2)
+    size: Any = sides(2, "it is the factor of height and width", default=2)
     data_format: str | None = channels_last()
     interpolation: str = word("nearest", "bilinear")
     input_shape: Shape | None = choice(None, row_shape)
@@ -290,7 +336,7 @@ class UpSampling2D(_Picture):
 
 
 def _between(side: int, times: int) -> Array:
-    """Return the matrix (times side, side) that interpolates between the centres of pixels in a line."""
+    """Return the matrix (times side, side) that interpolates linearly between the centers of a line's pixels."""
     at = np.clip((np.arange(side * times) + 0.5) / times - 0.5, 0, side - 1)
     first = np.minimum(np.floor(at).astype(int), max(side - 2, 0))
     weights, lines = np.zeros((side * times, side)), np.arange(side * times)
@@ -301,7 +347,7 @@ def _between(side: int, times: int) -> Array:
 
 
 def _stretched(x: Array, down: Array, across: Array) -> Array:
-    """Return pictures whose columns and lines are multiplied by matrices."""
+    """Return images with their columns and lines multiplied by matrices."""
     n, height, width, channels = x.shape
     lines = np.matmul(np.ascontiguousarray(down), x.reshape(n, height, width * channels))
     found: Array = np.matmul(np.ascontiguousarray(across), lines.reshape(n, len(down), width, channels))

@@ -1,4 +1,4 @@
-"""The outputs of a network that has several, side by side in one row."""
+"""Joins the outputs of a network with several outputs into one row."""
 
 from dataclasses import MISSING
 from typing import Any
@@ -18,26 +18,29 @@ LINKS = ("linear", "sigmoid", "softmax")
 
 
 def sizes_of(given: Any) -> tuple[int, ...]:
-    """Return numbers of outputs as a tuple; raise ConfigError unless they are whole ones from 1 on."""
+    """Return the numbers of outputs as a tuple; raise ConfigError unless they are positive integers."""
     found = [whole(size) for size in given] if isinstance(given, list | tuple) else []
     if not found or not all(size and size > 0 for size in found):
-        raise ConfigError(f"sizes={given!r}: it must list how many numbers each output has", code="config-value")
+        raise ConfigError(f"sizes={given!r}: it must list the number of values of each output", code="config-value")
     return tuple(found)  # type: ignore[arg-type]
 
 
 def links_of(given: Any) -> tuple[str, ...]:
-    """Return names of activations as a tuple; raise ConfigError unless each is one that losses are fused with."""
+    """Return names of activations as a tuple; raise ConfigError unless losses can be fused with each of them."""
     found = tuple(given) if isinstance(given, list | tuple) else ("",)
     if not set(found) <= set(LINKS):
-        raise ConfigError(f"links={given!r}: it must list which of {LINKS} ends each output", code="config-value")
+        raise ConfigError(
+            f"links={given!r}: it must list the final activation of each output, one of {LINKS}", code="config-value"
+        )
     return found
 
 
 class Links(Layer):
-    """Several outputs, one after another in a row, each through its activation.    x, y: (B, sum of sizes)
+    """Final activations of several outputs, which are consecutive in a row; x and y have shape (B, sum of sizes).
 
-    >>> Links((1, 2), ("linear", "softmax")).apply({}, np.array([[3.0, 1.0, 1.0]]))[0]
-    array([[3. , 0.5, 0.5]])
+    Example:
+        >>> Links((1, 2), ("linear", "softmax")).apply({}, np.array([[3.0, 1.0, 1.0]]))[0]
+        array([[3. , 0.5, 0.5]])
     """
 
     sizes: tuple[int, ...]
@@ -45,17 +48,19 @@ class Links(Layer):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (sum(self.sizes),):
-            raise ConfigError(f"outputs of {self.sizes} numbers are not a row of {inputs[0]}", code="config-shape")
+            raise ConfigError(
+                f"outputs of {self.sizes} values do not add up to a row of shape {inputs[0]}", code="config-shape"
+            )
         return inputs[0]
 
     @property
     def slices(self) -> list[slice]:
-        """Where each output lies in a row."""
+        """Position of each output in a row."""
         ends = np.cumsum(self.sizes).tolist()
         return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
 
     def ended(self, number: int, z: Array) -> tuple[Array, Pull | None]:
-        """Return an output, given its part of a row, and the pull-back of its activation, if it has one."""
+        """Return an output and its activation's pullback (None for "linear"), given the output's part of a row."""
         link = ACTIVATIONS[self.links[number]]
         return (z, None) if link is None else link.apply({}, z)
 
@@ -75,19 +80,25 @@ class Links(Layer):
 
 
 class Heads(Layer):
-    """Joins the outputs of a network that has several to one row, each ended by its activation.
+    """Join several outputs of a network into one row and apply each output's final activation.
 
-    It stands last, so that each loss is computed together with the activation that it goes with, on logits.
+    It must be the last layer.  Each loss is then computed together with its activation, on logits.
 
     Args:
-        sizes: How many numbers each output has.
-        links: The activation of each: "softmax", "sigmoid", or "linear" for an output that is as it comes.
+        sizes: Number of values of each output.
+        links: Final activation of each output: `"softmax"`, `"sigmoid"`, or `"linear"` for none.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: If the lists differ in length, or an input has another size.
+        ConfigError: An argument has a wrong value (`config-value`), the lists differ in length, or an input has
+            another size (`config-shape`).
 
-    >>> Heads([1, 2], ["linear", "softmax"]).parts()
-    (Concatenate(), Links(sizes=(1, 2), links=('linear', 'softmax')))
+    Example:
+        >>> from firesteel.layers import Dense, Heads, Input
+        >>> x = Input((4,))
+        >>> Heads([1, 2], ["linear", "softmax"])([Dense(1)(x), Dense(2)(x)]).shape
+        (None, 3)
     """
 
     sizes: tuple[int, ...] = choice(MISSING, sizes_of)
@@ -96,7 +107,10 @@ class Heads(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.sizes) != len(self.links):
-            raise ConfigError(f"{len(self.sizes)} sizes do not fit {len(self.links)} links", code="config-shape")
+            raise ConfigError(
+                f"Heads has {len(self.sizes)} sizes and {len(self.links)} links: pass equally many",
+                code="config-shape",
+            )
 
     @property
     def inputs(self) -> int | None:

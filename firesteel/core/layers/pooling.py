@@ -1,4 +1,4 @@
-"""Pooling: the largest value or the mean of each window, or of a whole picture, channel by channel."""
+"""Pooling layers: the maximum or mean of each window, or of a whole image, per channel."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class _Pool(Sliding):
-    """What poolings of windows have in common."""
+    """Base of pooling layers with windows."""
 
     def place(self, shape: Shape) -> Windows:
         size, strides = self.pool_size, self.strides
@@ -34,6 +34,8 @@ class _Pool(Sliding):
 
 
 class _Max(_Pool):
+    """Base of max pooling."""
+
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         at, shape = self.place(x.shape[1:]), x.shape
         x = at.padded(as_pictures(x), -np.inf)
@@ -57,6 +59,8 @@ class _Max(_Pool):
 
 
 class _Average(_Pool):
+    """Base of average pooling."""
+
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         at, shape = self.place(x.shape[1:]), x.shape
         x = at.padded(as_pictures(x))
@@ -78,7 +82,7 @@ class _Average(_Pool):
 
 
 def _shares(at: Windows, x: Array) -> Any:
-    """Return what the sum over each window is multiplied by: 1 / its pixels that are not around the picture."""
+    """Return the factor for the sum over each window: 1 / number of its pixels inside the image."""
     if not at.is_padded:
         return x.dtype.type(1.0 / math.prod(at.kernel))
     inside = at.padded(np.ones((1, *at.shape[:2], 1)))
@@ -87,20 +91,31 @@ def _shares(at: Windows, x: Array) -> Any:
 
 
 class MaxPooling2D(_Max):
-    """The largest value of each window of a picture, channel by channel: y_ijc = max over k, l of x_(i+k)(j+l)c.
+    """Max pooling over images: `y_ijc = max_kl x_(i+k)(j+l)c`, the largest value of each window per channel.
 
-    Of equal values the first one, row by row, gets the derivative; a window with NaN is NaN.
-    x: (B, H, W, C)    y: (B, h, w, C)
+    The derivative goes to the first of several equal values, row by row; a window with NaN gives NaN.
+    Input shape (B, H, W, C), output shape (B, h, w, C).
 
     Args:
-        pool_size: Height and width of a window; one number for both.
-        strides: How far apart windows are; None for the size of a window.
-        padding: "valid": windows lie inside the picture.  "same": the last ones may reach beyond it.
-        data_format: None or "channels_last"; there is no other.
-        input_shape: (H, W, C) where this is the first layer.
+        pool_size: Height and width of a window in pixels; one number for both.
+        strides: Vertical and horizontal distance between adjacent windows; one number for both; None for `pool_size`.
+        padding: `"valid"` keeps windows inside the image.  `"same"` also includes windows that extend beyond the
+            edge.
+        data_format: None or `"channels_last"`, the only supported layout.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> MaxPooling2D().apply({}, np.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1))[0].ravel()
-    array([4.])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not images or are smaller than
+            a window (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import MaxPooling2D
+        >>> image = np.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1)
+        >>> MaxPooling2D()(image).ravel()
+        array([4.])
 
     Source: Yamaguchi et al. 1990; Riesenhuber and Poggio 1999.
     """
@@ -113,17 +128,30 @@ class MaxPooling2D(_Max):
 
 
 class MaxPooling1D(_Max):
-    """The largest value of each window of a sequence, feature by feature.    x: (B, T, C)    y: (B, t, C)
+    """Max pooling over sequences: `y_tc = max_k x_(t+k)c`, the largest value of each window per feature.
+
+    The derivative goes to the first of several equal values; a window with NaN gives NaN.
+    Input shape (B, T, C), output shape (B, t, C).
 
     Args:
-        pool_size: How many steps a window has.
-        strides: How far apart windows are; None for the size of a window.
-        padding: "valid" or "same".
-        data_format: None or "channels_last"; there is no other.
-        input_shape: (T, C) where this is the first layer.
+        pool_size: Length of a window in steps.
+        strides: Distance between adjacent windows in steps; None for `pool_size`.
+        padding: `"valid"` keeps windows inside the sequence.  `"same"` also includes windows that extend beyond its
+            ends.
+        data_format: None or `"channels_last"`, the only supported layout.
+        input_shape: Shape of a sequence, (T, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> MaxPooling1D().apply({}, np.array([[[1.0], [2.0], [4.0], [3.0]]]))[0].ravel()
-    array([2., 4.])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not sequences or are shorter
+            than a window (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import MaxPooling1D
+        >>> MaxPooling1D()(np.array([[[1.0], [2.0], [4.0], [3.0]]])).ravel()
+        array([2., 4.])
     """
 
     axes = 1
@@ -135,15 +163,30 @@ class MaxPooling1D(_Max):
 
 
 class AveragePooling2D(_Average):
-    """The mean of each window of a picture, channel by channel: y_ijc = sum over k, l of x_(i+k)(j+l)c / (k l).
+    """Average pooling over images: `y_ijc = sum_kl x_(i+k)(j+l)c / (k l)`, the mean of each window per channel.
 
-    With padding "same" only pixels of the picture count.    x: (B, H, W, C)    y: (B, h, w, C)
+    With padding "same" only pixels inside the image count.  Input shape (B, H, W, C), output shape (B, h, w, C).
 
     Args:
-        pool_size, strides, padding, data_format, input_shape: As in `MaxPooling2D`.
+        pool_size: Height and width of a window in pixels; one number for both.
+        strides: Vertical and horizontal distance between adjacent windows; one number for both; None for `pool_size`.
+        padding: `"valid"` keeps windows inside the image.  `"same"` also includes windows that extend beyond the
+            edge.
+        data_format: None or `"channels_last"`, the only supported layout.
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> AveragePooling2D().apply({}, np.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1))[0].ravel()
-    array([2.5])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not images or are smaller than
+            a window (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import AveragePooling2D
+        >>> image = np.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1)
+        >>> AveragePooling2D()(image).ravel()
+        array([2.5])
 
     Source: LeCun et al. 1989.
     """
@@ -156,13 +199,29 @@ class AveragePooling2D(_Average):
 
 
 class AveragePooling1D(_Average):
-    """The mean of each window of a sequence, feature by feature.    x: (B, T, C)    y: (B, t, C)
+    """Average pooling over sequences: `y_tc = sum_k x_(t+k)c / k`, the mean of each window per feature.
+
+    With padding "same" only steps of the sequence count.  Input shape (B, T, C), output shape (B, t, C).
 
     Args:
-        pool_size, strides, padding, data_format, input_shape: As in `MaxPooling1D`.
+        pool_size: Length of a window in steps.
+        strides: Distance between adjacent windows in steps; None for `pool_size`.
+        padding: `"valid"` keeps windows inside the sequence.  `"same"` also includes windows that extend beyond its
+            ends.
+        data_format: None or `"channels_last"`, the only supported layout.
+        input_shape: Shape of a sequence, (T, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> AveragePooling1D().apply({}, np.array([[[1.0], [2.0], [4.0], [3.0]]]))[0].ravel()
-    array([1.5, 3.5])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not sequences or are shorter
+            than a window (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import AveragePooling1D
+        >>> AveragePooling1D()(np.array([[[1.0], [2.0], [4.0], [3.0]]])).ravel()
+        array([1.5, 3.5])
     """
 
     axes = 1
@@ -174,7 +233,7 @@ class AveragePooling1D(_Average):
 
 
 class _Global(Sliding):
-    """What poolings of whole pictures have in common."""
+    """Base of global pooling layers."""
 
     def place(self, shape: Shape) -> Windows:
         return self.windows(shape, shape[: self.axes], (1,) * self.axes)
@@ -185,11 +244,13 @@ class _Global(Sliding):
         return self.shaped(at, inputs[0][-1]) if keeps else inputs[0][-1:]
 
     def result(self, y: Array, shape: Shape) -> Array:
-        """Return what was made of each picture, (B, C), in the shape that is asked for."""
+        """Return pooled values (B, C) in the layer's output shape."""
         return y.reshape(len(y), *self.output_shape(shape[1:]))
 
 
 class _GlobalAverage(_Global):
+    """Base of global average pooling."""
+
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         shape, channels = x.shape, x.shape[-1]
         share = x.dtype.type(channels / max(1, math.prod(shape[1:])))
@@ -203,6 +264,8 @@ class _GlobalAverage(_Global):
 
 
 class _GlobalMax(_Global):
+    """Base of global max pooling."""
+
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         shape, channels = x.shape, x.shape[-1]
         flat = x.reshape(len(x), -1, channels)
@@ -217,15 +280,26 @@ class _GlobalMax(_Global):
 
 
 class GlobalAveragePooling2D(_GlobalAverage):
-    """The mean of each channel over a whole picture.    x: (B, H, W, C)    y: (B, C)
+    """Global average pooling: the mean of each channel over the whole image.
+
+    Input shape (B, H, W, C), output shape (B, C).
 
     Args:
-        data_format: None or "channels_last"; there is no other.
-        keepdims: Whether y is (B, 1, 1, C).
-        input_shape: (H, W, C) where this is the first layer.
+        data_format: None or `"channels_last"`, the only supported layout.
+        keepdims: Whether to keep the pooled axes: the output shape is then (B, 1, 1, C).
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> GlobalAveragePooling2D().apply({}, np.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1))[0]
-    array([[2.5]])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not images (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import GlobalAveragePooling2D
+        >>> image = np.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1)
+        >>> GlobalAveragePooling2D()(image)
+        array([[2.5]])
 
     Source: Lin, Chen and Yan 2013.
     """
@@ -236,13 +310,25 @@ class GlobalAveragePooling2D(_GlobalAverage):
 
 
 class GlobalAveragePooling1D(_GlobalAverage):
-    """The mean of each feature over a whole sequence.    x: (B, T, C)    y: (B, C)
+    """Global average pooling over time: the mean of each feature over the whole sequence.
+
+    Input shape (B, T, C), output shape (B, C).
 
     Args:
-        data_format, keepdims, input_shape: As in `GlobalAveragePooling2D`.
+        data_format: None or `"channels_last"`, the only supported layout.
+        keepdims: Whether to keep the pooled axis: the output shape is then (B, 1, C).
+        input_shape: Shape of a sequence, (T, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> GlobalAveragePooling1D().apply({}, np.array([[[1.0], [2.0]]]))[0]
-    array([[1.5]])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not sequences (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import GlobalAveragePooling1D
+        >>> GlobalAveragePooling1D()(np.array([[[1.0], [2.0]]]))
+        array([[1.5]])
     """
 
     axes = 1
@@ -252,15 +338,26 @@ class GlobalAveragePooling1D(_GlobalAverage):
 
 
 class GlobalMaxPooling2D(_GlobalMax):
-    """The largest value of each channel of a whole picture; of equal ones the first gets the derivative.
+    """Global max pooling: the largest value of each channel of the whole image.
 
-    x: (B, H, W, C)    y: (B, C)
+    The derivative goes to the first of several equal values.  Input shape (B, H, W, C), output shape (B, C).
 
     Args:
-        data_format, keepdims, input_shape: As in `GlobalAveragePooling2D`.
+        data_format: None or `"channels_last"`, the only supported layout.
+        keepdims: Whether to keep the pooled axes: the output shape is then (B, 1, 1, C).
+        input_shape: Shape of an image, (H, W, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> GlobalMaxPooling2D().apply({}, np.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1))[0]
-    array([[4.]])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not images (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import GlobalMaxPooling2D
+        >>> image = np.array([[1.0, 2.0], [4.0, 3.0]]).reshape(1, 2, 2, 1)
+        >>> GlobalMaxPooling2D()(image)
+        array([[4.]])
     """
 
     data_format: str | None = channels_last()
@@ -269,13 +366,25 @@ class GlobalMaxPooling2D(_GlobalMax):
 
 
 class GlobalMaxPooling1D(_GlobalMax):
-    """The largest value of each feature of a whole sequence.    x: (B, T, C)    y: (B, C)
+    """Global max pooling over time: the largest value of each feature of the whole sequence.
+
+    The derivative goes to the first of several equal values.  Input shape (B, T, C), output shape (B, C).
 
     Args:
-        data_format, keepdims, input_shape: As in `GlobalAveragePooling2D`.
+        data_format: None or `"channels_last"`, the only supported layout.
+        keepdims: Whether to keep the pooled axis: the output shape is then (B, 1, C).
+        input_shape: Shape of a sequence, (T, C), if this is the first layer and no `Input` precedes it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> GlobalMaxPooling1D().apply({}, np.array([[[1.0], [2.0]]]))[0]
-    array([[2.]])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the inputs are not sequences (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import GlobalMaxPooling1D
+        >>> GlobalMaxPooling1D()(np.array([[[1.0], [2.0]]]))
+        array([[2.]])
     """
 
     axes = 1

@@ -1,4 +1,4 @@
-"""Contrast and brightness of pictures, which vary in training, from counted random streams."""
+"""Random contrast and brightness of images in training."""
 
 import math
 from dataclasses import MISSING, field
@@ -16,9 +16,9 @@ __all__ = ["RandomBrightness", "RandomContrast", "two_numbers", "uniform", "valu
 
 
 def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
-    """Return numbers from U(low, high) for each row, one of each range, (ranges, rows), float64.
+    """Return random numbers from U(low, high), one per range and row: (ranges, rows), in float64.
 
-    They are low + (high - low) (bits + 1/2) / 2^32, of 32 bits for each row and range, in this order.
+    Each is `low + (high - low) (bits + 1/2) / 2^32`, with 32 bits per row and range, in this order.
     """
     low, high = np.array(ranges, np.float64).T
     found = rng.halves(rows * len(ranges)).reshape(rows, -1) + 0.5
@@ -30,11 +30,15 @@ def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
 def two_numbers(
     default: Any = MISSING, *, low: float, high: float, more: bool = False, signs: Any = (), why: str
 ) -> Any:
-    """Declare a field of two numbers from low to high; None is taken where it is the default.
+    """Declare a field of two numbers from low to high; None is accepted if it is the default.
 
-    more: whether they are more than low.
-    signs: what one number that is given is multiplied by to be both; where there are none, two are needed, of which
-    the first is the smaller one.
+    Args:
+        default: Default of the field.
+        low: Smallest number.
+        high: Largest number.
+        more: Whether numbers must exceed low.
+        signs: Factors that turn a single number into both.  Without them, two ascending numbers are required.
+        why: What the numbers are, for the message.
     """
 
     def check(owner: str, name: str, got: Any) -> tuple[float, ...] | None:
@@ -54,13 +58,13 @@ def two_numbers(
 
 
 def value_range() -> Any:
-    """Declare the field `value_range`, which pixels are in and stay in."""
+    """Declare the field `value_range`, the range of pixel values."""
     default = (0.0, 255.0)
-    return two_numbers(default, low=-math.inf, high=math.inf, why="pixels lie between them")
+    return two_numbers(default, low=-math.inf, high=math.inf, why="pixel values lie between them")
 
 
 class _Recoloured(_Drawn):
-    """Base of layers that change the values of pixels."""
+    """Base of layers that change pixel values."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_axes(type(self).__name__, inputs[0])
@@ -68,7 +72,7 @@ class _Recoloured(_Drawn):
 
 
 def within(z: Array, bounds: tuple[float, float]) -> Array:
-    """Clip z where it lies, and return which of its numbers were in the range: 1, or 0."""
+    """Clip z in place to bounds; return 1 where its numbers were inside, and 0 elsewhere."""
     low, high = (z.dtype.type(bound) for bound in bounds)
     inside = ((z >= low) & (z <= high)).astype(z.dtype)
     np.clip(z, low, high, out=z)
@@ -76,25 +80,33 @@ def within(z: Array, bounds: tuple[float, float]) -> Array:
 
 
 class RandomContrast(_Recoloured):
-    """Stretches the values of each picture around their mean by a random factor while training; in use y = x.
+    """Random contrast: scale each image's distance from its mean by a random factor, in training.
 
-    In training y = (x - m) f + m, clipped, with m the mean of the picture's channel and f from
-    U(1 - lower, 1 + upper), one for each picture.    x, y: (B, H, W, C)
+    Training: `y = (x - m) f + m`, clipped to `value_range`, with m the mean of each channel of the image and f drawn
+    from U(1 - lower, 1 + upper) for each image.  Inference: `y = x`.  Input and output shape (B, H, W, C).
 
     Args:
-        factor: (lower, upper), each from 0 to 1; one number is both.  (Of one number Keras 3.15 draws from
-            U(1, 1 + factor), against its documentation.)
-        value_range: The smallest and the largest value of a pixel, to which y is clipped.
-        data_format: None or "channels_last"; there is no other.
+        factor: (lower, upper), each from 0 to 1, or one number for both.  (For one number Keras 3.15 draws from
+            U(1, 1 + factor), contrary to its documentation.)
+        value_range: Smallest and largest pixel value, to which y is clipped.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: For other factors, a range that is none, and for `seed`: draws follow from `fit(seed=...)`.
+        ConfigError: `factor` or `value_range` has a wrong value (`config-value`), the inputs are not images
+            (`config-shape`), or `seed` was passed (`config-argument`): random numbers follow from `fit(seed=...)`.
 
-    >>> RandomContrast(0.2).apply({}, np.ones((1, 1, 2, 1)))[0].ravel()
-    array([1., 1.])
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import RandomContrast
+        >>> RandomContrast(0.2)(np.ones((1, 1, 2, 1))).ravel()  # unchanged at inference
+        array([1., 1.])
     """
 
-    factor: Any = two_numbers(low=0.0, high=1.0, signs=(1, 1), why="contrast becomes less and more by these shares")
+    factor: Any = two_numbers(
+        low=0.0, high=1.0, signs=(1, 1), why="contrast decreases and increases by at most these shares"
+    )
     value_range: Any = value_range()
     data_format: str | None = channels_last()
 
@@ -120,28 +132,33 @@ class RandomContrast(_Recoloured):
 
 
 def summed(x: Array) -> Array:
-    """Return the sums over height and then width of pictures, (B, 1, 1, C)."""
+    """Return the sums of images over height and then width, (B, 1, 1, C)."""
     lines: Array = np.add.reduce(x, axis=1, keepdims=True)
     found: Array = np.add.reduce(lines, axis=2, keepdims=True)
     return found
 
 
 class RandomBrightness(_Recoloured):
-    """Makes each picture brighter or darker by a random amount while training; in use y = x.
+    """Random brightness: add a random number to each image, in training.
 
-    In training y = x + f (high - low), clipped, with f from U(lower, upper), one for each picture.
-    x, y: (B, H, W, C)
+    Training: `y = x + f (high - low)`, clipped to `value_range`, with f drawn from U(lower, upper) for each image.
+    Inference: `y = x`.  Input and output shape (B, H, W, C).
 
     Args:
-        factor: (lower, upper), each from -1 to 1, where -1 is black and 1 is white; one number f is (-f, f).
-        value_range: (low, high), the smallest and the largest value of a pixel, to which y is clipped.
-        data_format: None or "channels_last"; there is no other.
+        factor: (lower, upper), each from -1 (black) to 1 (white); one number f means (-f, f).
+        value_range: (low, high), the smallest and largest pixel value, to which y is clipped.
+        data_format: None or `"channels_last"`, the only supported layout.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: For other factors, a range that is none, and for `seed`: draws follow from `fit(seed=...)`.
+        ConfigError: `factor` or `value_range` has a wrong value (`config-value`), the inputs are not images
+            (`config-shape`), or `seed` was passed (`config-argument`): random numbers follow from `fit(seed=...)`.
 
-    >>> RandomBrightness(0.2).factor
-    (-0.2, 0.2)
+    Example:
+        >>> from firesteel.layers import RandomBrightness
+        >>> RandomBrightness(0.2).factor
+        (-0.2, 0.2)
     """
 
     factor: Any = two_numbers(low=-1.0, high=1.0, signs=(-1, 1), why="it is the share of the range that is added")

@@ -1,4 +1,4 @@
-"""Layers that say or change the shape of a row, and compute nothing."""
+"""Layers that declare or change the shape of a row and compute nothing."""
 
 import math
 from dataclasses import MISSING, field
@@ -24,24 +24,37 @@ def shape(given: object) -> Shape:
 
 
 def row_shape(given: object) -> Shape | None:
-    """Return the shape of a row of a first layer, or None where what comes before decides."""
+    """Return the shape of a first layer's rows; None infers it from the previous layer."""
     return None if given is None else shape(given)
 
 
 UNSAID: dict[str, Any] = {"later": lambda value: False}
-"""Of fields that descriptions leave out."""
+"""Metadata of fields that saved descriptions omit."""
 BATCH = {**optional(integer(low=1, why="it is a number of rows")).metadata, **UNSAID}
 KIND = {**word("float32", "float64", "int32", "int64", None).metadata, **UNSAID}
 
 
 class Input(Arithmetic, Layer):
-    """Says the shape of a row, before the first layer: (784,), or (28, 28) for rows of pictures, which are flattened.
+    """Input layer: declares the shape of a row, as the first layer of a network or for the functional API.
 
-    batch_size, dtype: as Keras's scripts say them; they change nothing: batches are as large as `fit` is asked for,
-    and numbers have the dtype of the model.
+    Layers called on an `Input` return values of a network, from which `Model` is built.  `Sequential` flattens rows
+    with several axes, such as (28, 28), if its layers accept flat rows.
 
-    >>> Input((28, 28)).inputs
-    784
+    Args:
+        shape: Shape of one row, without the batch axis, such as `(784,)` or `(28, 28, 1)`.
+        batch_size: Accepted for scripts written for Keras and ignored: `fit` sets the batch size.
+        dtype: Accepted for scripts written for Keras and ignored: the model sets the dtype.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
+
+    Raises:
+        ConfigError: `shape` is not a tuple of positive integers (`config-value`).
+
+    Example:
+        >>> from firesteel.layers import Dense, Input
+        >>> x = Input((4,))
+        >>> Dense(3)(x).shape
+        (None, 3)
     """
 
     shape: Shape = choice(MISSING, shape)
@@ -57,18 +70,25 @@ class Input(Arithmetic, Layer):
 
 
 class Flatten(Layer):
-    """Makes a row of numbers of a picture; a row that is one already stays as it is.
+    """Flatten each row to one axis: input shape (B, ...), output shape (B, product of the axes).
 
     Args:
-        input_shape: The shape of a picture, where this is the first layer.
-        size: How many numbers a picture has, where values of several axes reach the layer; it is set by the model.
+        input_shape: Shape of one row, if this is the first layer; None infers it from the data.
+        size: Number of values in a row with several axes; the model sets it.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> Flatten((28, 28)).inputs
-    784
+    Raises:
+        ConfigError: `input_shape` is not a tuple of positive integers (`config-value`).
+
+    Example:
+        >>> from firesteel.layers import Flatten, Input
+        >>> Flatten()(Input((28, 28))).shape
+        (None, 784)
     """
 
     input_shape: Shape | None = choice(None, row_shape)
-    size: int | None = later(optional(integer(low=1, why="it is how many numbers a picture has")))
+    size: int | None = later(optional(integer(low=1, why="it is the number of values in a row")))
 
     @property
     def inputs(self) -> int | None:
@@ -79,11 +99,11 @@ class Flatten(Layer):
 
 
 def axis(default: Any = MISSING, several: int = 1) -> Any:
-    """Declare a field that is the number of an axis: 1 is the first of a row, -1 the last, and 0 would be the batch.
+    """Declare a field that names an axis: 1 is the first axis of a row, -1 the last; 0 would be the batch.
 
     Args:
-        default: Its default.
-        several: How many numbers it may be instead.
+        default: Default of the field.
+        several: How many axes may be given instead of one.
     """
 
     def check(owner: str, name: str, got: Any) -> int | tuple[int, ...]:
@@ -93,7 +113,7 @@ def axis(default: Any = MISSING, several: int = 1) -> Any:
             more = f", or {several} of them" if several > 1 else ""
             raise ConfigError(
                 f"{owner}({name}={got!r}): {name} must be an integer{more}, 1 for the first axis of a row or -1 for "
-                "the last; axis 0 is the batch, which stays as it is",
+                "the last; axis 0 is the batch, which cannot be chosen",
                 code="config-value",
             )
         return found if listed else found[0]
@@ -102,7 +122,16 @@ def axis(default: Any = MISSING, several: int = 1) -> Any:
 
 
 def place(layer: Layer, number: int, shape: Shape) -> int:
-    """Return where in the shape of a row an axis is.  Raises ConfigError if the row does not have it."""
+    """Return the position of an axis in the shape of a row.
+
+    Args:
+        layer: The layer, for the message.
+        number: The axis: 1 is the first of a row, -1 the last.
+        shape: The shape of a row.
+
+    Raises:
+        ConfigError: The row does not have this axis (`config-shape`).
+    """
     at = number - 1 if number > 0 else len(shape) + number
     if not 0 <= at < len(shape):
         raise ConfigError(
@@ -113,7 +142,7 @@ def place(layer: Layer, number: int, shape: Shape) -> int:
 
 
 def by_rows(layer: Layer, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-    """Apply a layer that takes rows of numbers along the last axis of x, (B, ..., I): all others count as rows."""
+    """Apply a layer along the last axis of x (B, ..., I); all other axes count as rows."""
     y, pull = layer.apply(p, x.reshape(-1, x.shape[-1]), rng)
 
     def back(d_y: Array, g: Views, wants_x: bool) -> Array | None:
@@ -124,27 +153,38 @@ def by_rows(layer: Layer, p: Views, x: Array, rng: Stream | None = None) -> tupl
 
 
 def target(given: object) -> Shape:
-    """Return the shape that rows are to have, in which one number may be -1."""
+    """Return the target shape of rows, in which one length may be -1."""
     sides = [whole(side) for side in (given if isinstance(given, tuple | list) else [given])]
     found = tuple(side for side in sides if side is not None and (side >= 1 or side == -1))
     if not 0 < len(found) == len(sides) <= 32 or found.count(-1) > 1:
         raise ConfigError(
             f"target_shape={given!r}: it must be integers of at least 1, such as (28, 28, 1), one of which may be "
-            "-1, for what is left; the batch is not one of them",
+            "-1, which is inferred; leave the batch axis out",
             code="config-value",
         )
     return found
 
 
 class Reshape(Layer):
-    """Give rows another shape: the same numbers in the same order, the last axis running fastest.
+    """Reshape rows; the values keep their order, with the last axis varying fastest.
+
+    Input shape (B, ...), output shape (B, *target_shape).
 
     Args:
-        target_shape: The shape of a row, without the batch; one number may be -1, for what is left.
+        target_shape: Shape of a row without the batch axis; one length may be -1, which is inferred.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> Reshape((2, -1)).apply({}, np.array([[1.0, 2.0, 3.0, 4.0]]))[0]
-    array([[[1., 2.],
-            [3., 4.]]])
+    Raises:
+        ConfigError: `target_shape` is not a tuple of positive integers with at most one -1 (`config-value`), or rows
+            have another number of values (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Reshape
+        >>> Reshape((2, -1))(np.array([[1.0, 2.0, 3.0, 4.0]]))
+        array([[[1., 2.],
+                [3., 4.]]])
     """
 
     target_shape: Shape = choice(MISSING, target)
@@ -154,7 +194,7 @@ class Reshape(Layer):
         known = math.prod(side for side in sides if side > 0)
         if size % known or (size != known and -1 not in sides):
             raise ConfigError(
-                f"{self!r} cannot be made of a value of shape {inputs[0]}: that has {size} numbers, and {sides} "
+                f"{self!r} does not fit a value of shape {inputs[0]}, which has {size} numbers: {sides} needs "
                 + ("a multiple of " if -1 in sides else "")
                 + str(known),
                 code="config-shape",
@@ -167,26 +207,35 @@ class Reshape(Layer):
 
 
 def order(given: object) -> Shape:
-    """Return the order of axes: the numbers from 1 on, each of them once."""
+    """Return a permutation of axes: the numbers 1 to n, each once."""
     found = tuple(whole(one) or 0 for one in given) if isinstance(given, tuple | list) else ()
     if not found or sorted(found) != list(range(1, len(found) + 1)):
         raise ConfigError(
-            f"dims={given!r}: it must be the axes of a row in their new order, each once and the first called 1, "
-            "such as (2, 1); the batch is not one of them",
+            f"dims={given!r}: it must be the axes of a row in their new order, each once, the first being 1, "
+            "such as (2, 1); leave the batch axis out",
             code="config-value",
         )
     return found
 
 
 class Permute(Layer):
-    """Exchange the axes of rows: axis i of the outputs is axis dims[i] of the inputs.
+    """Permute the axes of rows: axis i of the output is axis `dims[i]` of the input.
 
     Args:
-        dims: The numbers of the inputs' axes in their new order, the first called 1; (2, 1) transposes each row.
+        dims: Axes of the input in their new order; the first is 1.  `(2, 1)` transposes each row.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> Permute((2, 1)).apply({}, np.array([[[1.0, 2.0], [3.0, 4.0]]]))[0]
-    array([[[1., 3.],
-            [2., 4.]]])
+    Raises:
+        ConfigError: `dims` is not a permutation of 1, ..., n (`config-value`), or rows have another number of axes
+            (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Permute
+        >>> Permute((2, 1))(np.array([[[1.0, 2.0], [3.0, 4.0]]]))
+        array([[[1., 3.],
+                [2., 4.]]])
     """
 
     dims: Shape = choice(MISSING, order)
@@ -194,7 +243,8 @@ class Permute(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) != len(self.dims):
             raise ConfigError(
-                f"{self!r} is for values of {len(self.dims)} axes, and one of shape {inputs[0]} reaches it",
+                f"{self!r} reads values with {len(self.dims)} axes, but its input has shape {inputs[0]}: dims "
+                "needs one number for each axis",
                 code="config-shape",
             )
         return tuple(inputs[0][one - 1] for one in self.dims)
@@ -205,18 +255,29 @@ class Permute(Layer):
 
 
 def _turned(x: Array, axes: Shape | list[int]) -> Array:
+    """Return x with its axes permuted, as a contiguous array."""
     return np.ascontiguousarray(x.transpose(0, *axes))
 
 
 class RepeatVector(Layer):
-    """Repeat each row n times: y_tf = x_f for t = 1, ..., n.    x: (B, F)    y: (B, n, F)
+    """Repeat each row n times: `y_tf = x_f` for t = 1, ..., n.
+
+    Input shape (B, F), output shape (B, n, F).
 
     Args:
-        n: How many times.
+        n: Number of repetitions, at least 1.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
-    >>> RepeatVector(2).apply({}, np.array([[1.0, 2.0]]))[0]
-    array([[[1., 2.],
-            [1., 2.]]])
+    Raises:
+        ConfigError: `n` is not a positive integer (`config-value`), or rows have several axes (`config-shape`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import RepeatVector
+        >>> RepeatVector(2)(np.array([[1.0, 2.0]]))
+        array([[[1., 2.],
+                [1., 2.]]])
     """
 
     n: int = integer(low=1, why="it is how many times a row is repeated")
@@ -224,7 +285,7 @@ class RepeatVector(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) != 1:
             raise ConfigError(
-                f"{self!r} repeats values of one axis, and one of shape {inputs[0]} reaches it: put Flatten() "
+                f"{self!r} repeats values with one axis, but its input has shape {inputs[0]}: put Flatten() "
                 "before it",
                 code="config-shape",
             )

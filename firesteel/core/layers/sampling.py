@@ -1,4 +1,4 @@
-"""The values of pictures at places between their pixels: interpolation, and its adjoint."""
+"""Sampling of images at positions between pixels: interpolation and its adjoint."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,17 +10,18 @@ from firesteel.core.types import Array
 __all__ = ["Sampling"]
 
 PIXELS = 1 << 14
-"""Pixels whose places are worked on at a time, in a core's cache; no bit depends on it."""
+"""Number of pixels processed at a time, chosen for a core's cache; it does not affect any bit."""
 
 
 class Sampling(NamedTuple):
-    """How a picture is read at any place (i, j), in pixels: what lies between pixels, and what beyond the edges.
+    """How images are read at a position (i, j), in pixels, between pixels and beyond the edges.
 
     Args:
-        fill_mode: "reflect": d c b a | a b c d | d c b a;  "wrap": a b c d | a b c d | a b c d;  "nearest":
-            a a a a | a b c d | d d d d;  "constant": fill_value everywhere.
-        interpolation: "bilinear": on a line between pixels;  "nearest": the nearest one's value.
-        fill_value: What lies beyond the edges for "constant".
+        fill_mode: Values beyond the edges.  "reflect": d c b a | a b c d | d c b a.  "wrap": a b c d | a b c d |
+            a b c d.  "nearest": a a a a | a b c d | d d d d.  "constant": fill_value everywhere.
+        interpolation: Values between pixels.  "bilinear": linear interpolation.  "nearest": the nearest pixel's
+            value.
+        fill_value: Value beyond the edges for "constant".
     """
 
     fill_mode: str = "nearest"
@@ -29,11 +30,11 @@ class Sampling(NamedTuple):
 
     @property
     def around(self) -> tuple[int, int]:
-        """How many lines are put before and behind a picture, so that every place lies inside."""
+        """Lines put before and after an image so that every position is inside."""
         return {"constant": (1, 1), "wrap": (0, 1)}.get(self.fill_mode, (0, 0))
 
     def padded(self, x: Array) -> Array:
-        """Return pictures, (B, H, W, C), with these lines."""
+        """Return images (B, H, W, C) with these lines."""
         before, behind = self.around
         if not behind:
             return x
@@ -45,7 +46,7 @@ class Sampling(NamedTuple):
         return y
 
     def cropped(self, d: Array) -> Array:
-        """Return the derivative by pictures, given that by padded ones, in which it adds up."""
+        """Return the derivative with respect to images, given that with respect to padded images."""
         before, behind = self.around
         if self.fill_mode == "wrap":
             d[:, :, 0] += d[:, :, -1]
@@ -53,17 +54,17 @@ class Sampling(NamedTuple):
         return np.ascontiguousarray(d[:, before : d.shape[1] - behind, before : d.shape[2] - behind])
 
     def inside(self, c: Array, side: int) -> tuple[Array, Array]:
-        """Return the pixel before each coordinate, as a whole number, and how far behind it that lies, from 0 to 1.
+        """Return the index of the pixel before each coordinate, and the distance from that pixel, from 0 to 1.
 
         Args:
-            c: Coordinates, in pixels of the picture; they are overwritten.
-            side: The picture's side.
+            c: Coordinates in pixels of the image; they are overwritten.
+            side: Length of the image along this axis.
         """
         number = c.dtype.type
         if self.interpolation == "nearest":
             c += number(0.5)
             np.floor(c, out=c)
-        if self.fill_mode == "reflect":  # a line of period 2 side, folded at -1/2 and side - 1/2
+        if self.fill_mode == "reflect":  # periodic with 2 side, mirrored at -1/2 and side - 1/2
             c += number(0.5)
             np.absolute(c, out=c)
             np.fmod(c, number(2 * side), out=c)
@@ -86,7 +87,7 @@ class Sampling(NamedTuple):
         return first, c
 
     def read(self, x: Array, i: Array, j: Array) -> Array:
-        """Return the values of pictures, (n, H, W, C), at places (i, j), (n, h, w) each, which are overwritten."""
+        """Return the values of images (n, H, W, C) at positions (i, j), each (n, h, w), which are overwritten."""
         (_, height, width, channels), padded = x.shape, self.padded(x)
         at, down, right = self._taps(padded.shape, i, j, (height, width))
         flat = padded.reshape(-1, channels) if channels > 1 else padded.reshape(-1)
@@ -105,7 +106,7 @@ class Sampling(NamedTuple):
         return y.reshape(*i.shape, channels)
 
     def pull(self, d: Array, shape: tuple[int, ...], i: Array, j: Array) -> Array:
-        """Return the derivative by pictures of a shape, (n, H, W, C), given that by what `read` returns."""
+        """Return the derivative with respect to images (n, H, W, C), given that of the values from `read`."""
         (n, height, width, channels), (before, behind) = shape, self.around
         large = n, height + before + behind, width + before + behind, channels
         at, down, right = self._taps(large, i, j, (height, width))
@@ -125,7 +126,7 @@ class Sampling(NamedTuple):
         return self.cropped(total.astype(d.dtype).reshape(large))
 
     def _taps(self, shape: tuple[int, ...], i: Array, j: Array, sides: tuple[int, int]) -> tuple[Array, Array, Array]:
-        """Return the pixel above and left of each place in padded pictures, and how far below and right that is."""
+        """Return the pixel above and left of each position in padded images, and the distances from it."""
         (n, height, width, channels), (rows, columns) = shape, sides
         (first, down), (start, right) = self.inside(i, rows), self.inside(j, columns)
         at = first.astype(np.intp)
@@ -139,7 +140,12 @@ class Sampling(NamedTuple):
 
 
 def pieces(pictures: int, pixels: int) -> Iterator[slice]:
-    """Yield pieces of so many pictures of so many pixels, of which one is worked on at a time."""
+    """Yield slices of images, each small enough to be processed at a time.
+
+    Args:
+        pictures: Number of images.
+        pixels: Number of pixels per image.
+    """
     most = max(1, PIXELS // pixels)
     for first in range(0, pictures, most):
         yield slice(first, min(first + most, pictures))

@@ -1,6 +1,6 @@
-"""The front of a network for a table: numbers cut into bins, and categories that choose rows of what is learned.
+"""Encoding layers for tables: piecewise linear encoding of numbers and embeddings of categories.
 
-What reaches it are flat rows, as `firesteel/tables/schema.py` makes them of columns of any type.
+They read flat rows, which `firesteel/tables/schema.py` builds from columns of any type.
 """
 
 from collections.abc import Sequence
@@ -22,59 +22,67 @@ __all__ = ["PiecewiseLinear", "Table"]
 
 Edges = tuple[tuple[float, ...], ...]
 NARROWEST, WIDEST = 1e-37, 1e37
-"""Between these float32 holds the width of a bin and what is divided by it."""
+"""Bounds of bin widths, within which their inverses fit into float32."""
 
 
 def edges_of(given: Any) -> Edges:
-    """Return the edges of bins as tuples; raise ConfigError unless they are lists of numbers that ascend."""
+    """Return the bin edges as tuples; raise ConfigError unless each input has ascending numbers."""
     try:
         found = tuple([tuple([finite(edge) for edge in ends]) for ends in given])
     except TypeError:
         found = ((np.nan,),)
     if not all((np.abs(ends) < WIDEST).all() and (np.diff(ends) > NARROWEST).all() for ends in found):
         raise ConfigError(
-            "edges must be a list of ascending numbers for each input, of a size that float32 has",
+            "edges must be a list of ascending numbers for each input, within the range of float32",
             code="config-value",
         )
     return found
 
 
 def levels_of(given: Any) -> tuple[int, ...]:
-    """Return numbers of categories as a tuple; raise ConfigError unless they are whole ones from 1 on."""
+    """Return the numbers of categories as a tuple; raise ConfigError unless they are positive integers."""
     found = [whole(count) for count in given] if isinstance(given, list | tuple) else [None]
     if not all(count and count > 0 for count in found):
-        raise ConfigError(f"levels={given!r}: it must list how many categories each column has", code="config-value")
+        raise ConfigError(
+            f"levels={given!r}: it must list the number of categories of each column", code="config-value"
+        )
     return tuple(found)  # type: ignore[arg-type]
 
 
 def shares_of(given: Any) -> tuple[float, ...]:
-    """Return shares as a tuple; raise ConfigError unless each is in [0, 1)."""
+    """Return probabilities as a tuple; raise ConfigError unless each is in [0, 1)."""
     found = tuple(map(finite, given)) if isinstance(given, list | tuple) else (np.nan,)
     if not all(0.0 <= share < 1.0 for share in found):
-        raise ConfigError(f"shares={given!r}: it must list numbers in [0, 1)", code="config-value")
+        raise ConfigError(f"shares={given!r}: it must list one number in [0, 1) for each column", code="config-value")
     return found
 
 
 class PiecewiseLinear(Layer):
-    """Encodes each input piecewise linearly, by a number for each of its bins: 0 below, 1 above, linear inside.
+    """Piecewise linear encoding: one number for each bin of each input, 0 below the bin, 1 above, and linear inside.
 
-    y_ij = clip((x_i - a_ij) / (a_i,j+1 - a_ij), 0, 1) for the edges a_i0 < a_i1 < ... of input i; the bins of one
-    input stand next to one another, then those of the next.  A linear layer behind it learns a curve for each input.
-
-    x: (B, I).  y: (B, number of all bins).
+    `y_ij = clip((x_i - a_ij) / (a_i,j+1 - a_ij), 0, 1)` for the bin edges `a_i0 < a_i1 < ...` of input i.  A dense
+    layer after it learns a piecewise linear function of each input.  Input shape (B, I), output shape (B, number of
+    all bins), with the bins of the first input first.
 
     Args:
-        edges: Of each input's bins, ascending; quantiles of the rows are a good choice.  An input with fewer than two
-            has no bins.
+        edges: Ascending bin edges of each input; quantiles of the rows are a good choice.  An input with fewer than
+            two edges has no bins.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: If edges do not ascend, or are not as many as the inputs.
+        ConfigError: Edges are not ascending numbers (`config-value`), there are not as many lists as inputs, or rows
+            have several axes (`config-shape`).
 
-    >>> PiecewiseLinear([[0.0, 1.0, 3.0]]).apply({}, np.array([[2.0], [0.5]]))[0]
-    array([[1. , 0.5],
-           [0.5, 0. ]])
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import PiecewiseLinear
+        >>> PiecewiseLinear([[0.0, 1.0, 3.0]])(np.array([[2.0], [0.5]]))
+        array([[1. , 0.5],
+               [0.5, 0. ]])
 
-    Source: Gorishniy et al. 2022, section 3.2 of "On embeddings for numerical features", with closed outermost bins.
+    Source: Gorishniy et al. 2022, "On embeddings for numerical features", section 3.2; here the outermost bins are
+    closed.
     """
 
     edges: Edges = choice(MISSING, edges_of)
@@ -85,7 +93,7 @@ class PiecewiseLinear(Layer):
 
     @cached_property
     def bins(self) -> tuple[npt.NDArray[np.intp], Array, Array]:
-        """Of each bin its input, its lower end, and what is divided by its width: (K,) each."""
+        """Input, lower edge and inverse width of each bin: (K,) each."""
         source = np.repeat(np.arange(len(self.edges)), [max(0, len(ends) - 1) for ends in self.edges])
         low = np.concatenate([np.zeros(0), *(ends[:-1] for ends in self.edges)])
         high = np.concatenate([np.zeros(0), *(ends[1:] for ends in self.edges)])
@@ -93,7 +101,7 @@ class PiecewiseLinear(Layer):
 
     @cached_property
     def vectors(self) -> dict[str, tuple[Array, Array]]:
-        """Lower ends and factors as arrays of each dtype."""
+        """Lower edges and inverse widths as arrays, for each dtype."""
         return {dtype: (self.bins[1].astype(dtype), self.bins[2].astype(dtype)) for dtype in ("float32", "float64")}
 
     def moved(self, centre: Sequence[float]) -> "PiecewiseLinear":
@@ -104,14 +112,19 @@ class PiecewiseLinear(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(inputs[0]) > 1:
             raise ConfigError(
-                f"{self!r} takes values of one axis, and one of shape {inputs[0]} reaches it: put Flatten() before "
-                "it",
+                f"{self!r} reads values with one axis, but its input has shape {inputs[0]}: put Flatten() before it",
                 code="config-shape",
             )
         return (len(self.bins[0]),)
 
     def fill(self, x: Array, out: Array, at: int = 0) -> None:
-        """Write y into the columns of `out`, from number `at` on; x, (B, I), may have more columns behind."""
+        """Write y to consecutive columns of an array.
+
+        Args:
+            x: Inputs, (B, I); further columns are ignored.
+            out: The array.
+            at: Index of the first column.
+        """
         source, (low, factor) = self.bins[0], self.vectors[x.dtype.name]
         if (fast := faster("bins", len(x) * len(source))) and x.flags.c_contiguous:
             fast(x, source, low, factor, at, out)
@@ -137,43 +150,52 @@ class PiecewiseLinear(Layer):
 
 
 class Table(Layer):
-    """Encodes a table's flat rows: numbers also by their bins, and categories by rows of a table that is learned.
+    """Table encoding: numbers with their piecewise linear encoding, and an embedding for each category.
 
-    x: (B, N + P + C): N numbers, P that stay as they are, and C categories, whole numbers from 0.
-    y: (B, N + P + K + C output_dim): the first N + P, then the K bins of the numbers (`PiecewiseLinear`), then a row
-    of a table that is learned for each category.
+    Input rows (B, N + P + C) hold N numbers, P inputs that pass unchanged, and C category numbers from 0.  Output
+    rows (B, N + P + K + C output_dim) hold the first N + P inputs, the K bins of the numbers (see `PiecewiseLinear`),
+    and a learned vector for each category.
 
-    Without edges, plain, levels and shares it learns what they are from the table that a model is first fitted on, of
+    Without edges, plain and levels, the layer learns them from the table on which a model is first fitted, with
     columns of any type: `Sequential([Table(), Dense(...), ...]).fit(frame, y)`.
 
-    Category 0 is what training has not seen.  It is trained all the same: while training each category is taken for
-    it at probability `unseen`.
+    Category 0 stands for categories that training has not seen.  To train its vector, each category is replaced by 0
+    with probability `unseen` in training.
 
     Args:
-        edges: Of the bins of each number.
-        plain: P.
-        levels: The number of categories of each column that has some.
-        output_dim: How many numbers stand for a category.
-        unseen: The share of categories that are taken for unseen ones in training.
-        sparse_steps: As in `Embedding`.
-        shares: `unseen` of each column, where they differ.
+        edges: Ascending bin edges of each number.
+        plain: Number of inputs that pass unchanged, P.
+        levels: Number of categories of each categorical column, including category 0.
+        output_dim: Length of each category's vector.
+        unseen: Probability with which a category is replaced by 0 in training, 0 <= unseen < 1.
+        sparse_steps: Whether an update changes only the vectors whose categories occur in the batch; see `Embedding`.
+        shares: Probabilities that replace `unseen`, one for each categorical column.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
-    >>> front = Table(edges=[[0.0, 2.0]], plain=1, levels=[3], output_dim=2)
-    >>> front.apply({"e": np.arange(6.0).reshape(3, 2)}, np.array([[1.0, 0.0, 2.0]]))[0]
-    array([[1. , 0. , 0.5, 4. , 5. ]])
+    Raises:
+        ConfigError: An argument has a wrong value (`config-value`), or the layer does not know its columns because
+            the model was not fitted on a table (`config-shape`).
+        DataError: An input is not a category number (`data-category`).
+
+    Example:
+        >>> from firesteel.layers import Input, Table
+        >>> encoding = Table(edges=[[0.0, 2.0]], plain=1, levels=[3], output_dim=2)
+        >>> encoding(Input((3,))).shape  # 1 number, 1 unchanged input, 1 bin, 2 of the category's vector
+        (None, 5)
     """
 
     edges: Edges = choice((), edges_of)
-    plain: int = integer(0, low=0, why="it is how many inputs stay as they are")
+    plain: int = integer(0, low=0, why="it is the number of inputs that pass unchanged")
     levels: tuple[int, ...] = choice((), levels_of)
-    output_dim: int = integer(8, low=1, why="it is how many numbers stand for a category")
-    unseen: float = number(0.01, low=0.0, below=1.0, why="it is the share of categories taken for unseen ones")
+    output_dim: int = integer(8, low=1, why="it is the length of a category's vector")
+    unseen: float = number(0.01, low=0.0, below=1.0, why="it is the share of categories treated as unseen")
     sparse_steps: bool = flag(False)
     shares: tuple[float, ...] = later(choice((), shares_of))
 
     @property
     def random(self) -> bool:  # type: ignore[override]
-        """Whether some categories are taken for unseen ones in training."""
+        """Whether categories are replaced at random in training."""
         return bool(self.levels and (self.unseen or any(self.shares)))
 
     @property
@@ -182,24 +204,25 @@ class Table(Layer):
 
     @cached_property
     def binned(self) -> PiecewiseLinear:
-        """What cuts the numbers into bins."""
+        """The encoding of the numbers."""
         return PiecewiseLinear(self.edges)
 
     @cached_property
     def first(self) -> npt.NDArray[np.intp]:
-        """The row of each column's category 0, (C,): a column's categories stand together."""
+        """Row of each column's category 0 in the table of vectors, (C,); a column's rows are consecutive."""
         return np.cumsum([0, *self.levels[:-1]])
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if inputs[0] != (self.inputs,):
             raise ConfigError(
-                "Table() learns its columns from a table, such as a pandas DataFrame: fit the model on one, or say "
+                "Table() learns its columns from a table, such as a pandas DataFrame: fit the model on one, or pass "
                 "edges, plain and levels",
                 code="config-shape",
             )
         if self.shares and len(self.shares) != len(self.levels):
             raise ConfigError(
-                f"there are {len(self.shares)} shares, and {len(self.levels)} columns of categories",
+                f"Table has {len(self.shares)} shares and {len(self.levels)} categorical columns: pass one share for "
+                "each column",
                 code="config-value",
             )
         return (len(self.edges) + self.plain + len(self.binned.bins[0]) + len(self.levels) * self.output_dim,)
@@ -211,11 +234,11 @@ class Table(Layer):
         return {"e": Param((sum(self.levels), self.output_dim), drawn, by_row=self.sparse_steps)}
 
     def touched(self, x: Array) -> npt.NDArray[np.intp]:
-        """Return the numbers of the rows that these inputs may choose, in a row."""
+        """Return the row numbers that these inputs may select, as one flat array."""
         return np.append(self.first, self._rows(x))
 
     def _rows(self, x: Array) -> npt.NDArray[np.intp]:
-        """Return the number of the row that each category chooses; raise DataError for what is none."""
+        """Return the row number that each category selects; raise DataError for other inputs."""
         codes, counts = x[:, x.shape[1] - len(self.levels) :], np.array(self.levels)
         if not (rows := codes.astype(np.intp)).size or (((rows == codes) & (rows >= 0) & (rows < counts)).all()):
             return rows + self.first

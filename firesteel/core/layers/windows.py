@@ -1,7 +1,7 @@
-"""Windows that slide over pictures: where they lie, the numbers in them as columns of a matrix, and the way back.
+"""Sliding windows over images: their positions, their values as columns of a matrix, and the adjoint.
 
-Sequences, (T, C), are pictures of height 1.  A batch is worked on in pieces of whole pictures whose columns fill at
-most `COLUMNS` numbers, so that they stay in the cache; the pieces are part of the result.
+Sequences, (T, C), are images of height 1.  A batch is processed in pieces of whole images whose columns hold at most
+`COLUMNS` numbers, so that they stay in the cache; the size of the pieces affects the bits of the result.
 """
 
 import functools
@@ -23,25 +23,25 @@ from firesteel.errors import ConfigError
 __all__ = ["Sliding", "Windows", "as_pictures", "channels_last", "check_axes", "planned", "sides"]
 
 COLUMNS = 1 << 18
-"""Numbers of a piece's columns: 1 MiB in float32.  Changing it changes bits."""
+"""Numbers in the columns of one piece: 1 MiB in float32.  Changing it changes bits."""
 ACTIVATIONS = 1 << 24
-"""Numbers in the values of pictures that meet the mathematics together: 64 MiB in float32.  Likewise."""
+"""Numbers in all values of the images processed together: 64 MiB in float32.  Changing it changes bits."""
 ROWS = 128
-"""The most pictures that do.  Likewise."""
+"""Most images processed together.  Changing it changes bits."""
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Where the windows of a kernel lie on pictures.
+    """Positions of a kernel's windows on images.
 
     Args:
-        shape: The pictures' height, width and channels.
-        kernel: The windows' height and width.
-        strides: How far it is from one window to the next, down and to the right.
-        dilation: How far apart the pixels of a window are.
-        pads: How many lines of zeros are around a picture: above and below, left and right.
+        shape: Height, width and channels of the images.
+        kernel: Height and width of a window.
+        strides: Distance between adjacent windows, down and to the right.
+        dilation: Distance between adjacent pixels of a window.
+        pads: Lines of zeros around an image: (above, below), (left, right).
     """
 
     shape: Shape
@@ -50,7 +50,7 @@ class Windows:
     dilation: Pair = (1, 1)
     pads: tuple[Pair, Pair] = ((0, 0), (0, 0))
     places: Pair = field(init=False)
-    """How many windows there are, one below the other and side by side: (h, w)."""
+    """Number of windows, vertically and horizontally: (h, w)."""
 
     def __post_init__(self) -> None:
         spans = [(side - 1) * apart + 1 for side, apart in zip(self.kernel, self.dilation, strict=True)]
@@ -62,22 +62,22 @@ class Windows:
 
     @property
     def size(self) -> int:
-        """Numbers in a window, K = k l C."""
+        """Number of values in a window, K = k l C."""
         return math.prod(self.kernel) * self.shape[2]
 
     @property
     def is_padded(self) -> bool:
-        """Whether there are zeros around a picture."""
+        """Whether there are zeros around the images."""
         return any(map(any, self.pads))
 
     def pieces(self, pictures: int) -> Iterator[slice]:
-        """Yield the pieces of so many pictures."""
+        """Yield the pieces of this number of images."""
         most = max(1, COLUMNS // max(1, math.prod(self.places) * self.size))
         for first in range(0, pictures, most):
             yield slice(first, min(first + most, pictures))
 
     def padded(self, x: Array, value: float = 0.0) -> Array:
-        """Return pictures, (B, H, W, C), with lines of a value around them."""
+        """Return images (B, H, W, C) with lines of one value around them."""
         if not self.is_padded:
             return x
         (top, bottom), (left, right) = self.pads
@@ -87,12 +87,12 @@ class Windows:
         return y
 
     def cropped(self, y: Array) -> Array:
-        """Return pictures without the lines around them, as a contiguous array."""
+        """Return images without the lines around them, as a contiguous array."""
         (top, _), (left, _) = self.pads
         return np.ascontiguousarray(y[:, top : top + self.shape[0], left : left + self.shape[1]])
 
     def pixels(self, x: Array) -> Iterator[Array]:
-        """Yield of padded pictures each pixel of all windows, (B, h, w, C): views, in the order of the kernel."""
+        """Yield each pixel of all windows as a view (B, h, w, C) of padded images, in the kernel's order."""
         (h, w), (down, right) = self.places, self.strides
         for i in range(self.kernel[0]):
             for j in range(self.kernel[1]):
@@ -100,9 +100,9 @@ class Windows:
                 yield x[:, top : top + (h - 1) * down + 1 : down, left : left + (w - 1) * right + 1 : right]
 
     def columns(self, x: Array) -> Array:
-        """Return the windows of padded pictures as the rows of a matrix, (B h w, K); each has (k, l, C) in order.
+        """Return the windows of padded images as the rows of a matrix (B h w, K), with values in (k, l, C) order.
 
-        Where there is one channel the matrix lies column by column, for lines of windows are longer than of kernels.
+        With one channel the matrix is stored by columns, because rows of windows are longer than rows of a kernel.
         """
         (picture, down, right, channel), places, kernel = x.strides, self.places, self.kernel
         steps, apart = ((down * a, right * b) for a, b in (self.strides, self.dilation))
@@ -114,66 +114,84 @@ class Windows:
         return np.ascontiguousarray(seen).reshape(len(x) * math.prod(places), -1)
 
     def add_back(self, columns: Array, into: Array) -> None:
-        """Add columns, (B h w, K), to the pixels of padded pictures that they came from, in a kernel's order."""
+        """Add columns (B h w, K) to the pixels of padded images that they came from, in the kernel's order."""
         parts = columns.reshape(len(into), *self.places, math.prod(self.kernel), into.shape[3])
         for at, pixel in enumerate(self.pixels(into)):
             pixel += parts[:, :, :, at]
 
 
 class Sliding(Layer):
-    """Base of layers whose windows slide over pictures or sequences."""
+    """Base of layers with windows that slide over images or sequences."""
 
     axes: ClassVar[int] = 2
-    """2 for pictures, (H, W, C), 1 for sequences, (T, C)."""
+    """2 for images (H, W, C), 1 for sequences (T, C)."""
 
     @property
     def inputs(self) -> int | None:
-        """Numbers in a picture, where this is the first layer and says so."""
+        """Number of values in an image, if this is the first layer and declares it."""
         given: Shape | None = getattr(self, "input_shape", None)
         return None if given is None else math.prod(given)
 
     @property
     def shown(self) -> str:
-        """What messages call the layer."""
+        """The layer's name in messages."""
         return type(self).__name__
 
     def place(self, shape: Shape) -> Windows:
-        """Return where the windows lie on values of a shape.  Raises ConfigError where they do not fit."""
+        """Return the positions of the windows on values of this shape.
+
+        Raises:
+            ConfigError: The windows do not fit (`config-shape`).
+        """
         raise NotImplementedError
 
     def work(self, shape: Shape) -> int:
-        """Return the multiplications for one picture."""
+        """Return the number of multiplications per image."""
         at = self.place(shape)
         return math.prod(at.places) * at.size
 
     def windows(
         self, shape: Shape, kernel: Shape, strides: Shape, padding: str = "valid", dilation: Shape = ()
     ) -> Windows:
-        """Return `place` for a kernel.  padding: "valid", "same", or "causal": all of it before the first pixel."""
+        """Return the positions of a kernel's windows.
+
+        Args:
+            shape: Shape of the values.
+            kernel: Lengths of a window.
+            strides: Distances between adjacent windows.
+            padding: "valid", "same", or "causal", which puts all padding before the first step.
+            dilation: Distances between adjacent pixels of a window.
+        """
         check_axes(self.shown, shape, self.axes)
         at = _windows(shape, kernel, strides, padding, dilation or (1,) * self.axes)
         if min(at.places) < 1:
             raise ConfigError(
                 f"{self.shown}: windows of {' x '.join(map(str, kernel))} are larger than a value of shape "
-                f"{shape}: take a smaller kernel, padding='same', or fewer poolings before it",
+                f"{shape}: use a smaller kernel, padding='same', or fewer pooling layers before it",
                 code="config-shape",
             )
         return at
 
     def shaped(self, at: Windows, channels: int) -> Shape:
-        """Return the shape of values of so many channels, one for each window."""
+        """Return the shape of values with one vector of this many channels per window."""
         return (*at.places, channels)[-1 - self.axes :]
 
 
 TAKEN: dict[int, tuple[str, Shape]] = {
     1: ("sequences of shape (steps, features)", (100, 8)),
-    2: ("pictures of shape (height, width, channels)", (28, 28, 1)),
+    2: ("images of shape (height, width, channels)", (28, 28, 1)),
 }
-"""What layers of so many axes take, with an example."""
+"""What layers read by their number of axes, with an example."""
 
 
 def check_axes(name: str, shape: Shape, axes: int = 2) -> None:
-    """Raise ConfigError for values that are no pictures, or no sequences where `axes` is 1; name: of the layer."""
+    """Raise ConfigError unless a shape is that of images, or of sequences if `axes` is 1.
+
+    Args:
+        name: The layer's name.
+        shape: The shape of a row.
+        axes: 2 for images, 1 for sequences.
+    """
     if len(shape) != axes + 1:
         of, example = TAKEN[axes]
         raise ConfigError(
@@ -203,17 +221,18 @@ def _windows(shape: Shape, kernel: Shape, strides: Shape, padding: str, dilation
 
 
 def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[str, Param]]) -> Pair:
-    """Return how many pictures meet the mathematics together, by the memory of their values, and the work for one.
+    """Return how many images are processed together, and the work per image.
 
-    A batch is cut into pieces there, and layers that need sums over it are replaced by those that add up all pieces.
+    The number follows from the memory of the images' values.  Layers that need sums over a batch are replaced in the
+    plan by layers that add up these pieces.
 
     Args:
         plan: The parts of a network.
         shapes: The shape of every value.
-        params: What each owner learns.
+        params: The parameters of each owner.
 
     Returns:
-        The pictures, and the multiplications for one; both 0 where no window slides.
+        The number of images and the multiplications per image; both 0 if no layer has sliding windows.
     """
     sliding = [part.layer.work(shapes[part.reads[0]]) for part in plan if isinstance(part.layer, Sliding)]
     if not sliding:
@@ -227,26 +246,26 @@ def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[s
 
 
 def check_memory(network: Any, rows: int, memory: float) -> None:
-    """Raise ConfigError where what a network makes of pictures, and its derivatives, cannot be in memory.
+    """Raise ConfigError if the values and derivatives of a batch of images exceed the memory.
 
     Args:
-        network: The network; only one that sums over a batch has all of it in memory at once.
-        rows: Of the batch.
-        memory: Bytes of the machine's.
+        network: The network; only one with sums over the batch holds the whole batch in memory at once.
+        rows: Number of rows in a batch.
+        memory: The machine's memory in bytes.
     """
     pictures = rows if network.joint else min(rows, network.rows)
     each = 2 * sum(map(math.prod, network.shapes)) * np.dtype(network.dtype).itemsize
     if each * pictures > memory:
-        fits = f"batch_size={int(memory // each)} fits" if each <= memory else "not even one fits"
+        fits = f"batch_size={int(memory // each)} fits" if each <= memory else "not even one image fits"
         raise ConfigError(
-            f"{pictures:,} pictures that are learned from together take {each * pictures / 2**30:,.0f} GiB, and this "
-            f"machine has {memory / 2**30:,.0f}: {fits}; smaller pictures or fewer filters take less",
+            f"training on {pictures:,} images at once takes {each * pictures / 2**30:,.0f} GiB, but this machine has "
+            f"{memory / 2**30:,.0f}: {fits}; smaller images or fewer filters need less",
             code="config-memory",
         )
 
 
 def sides(axes: int, why: str, least: int = 1, default: Any = MISSING) -> Any:
-    """Declare a field that is a whole number for each axis, or one for all; None is taken where it is the default."""
+    """Declare a field with one integer per axis, or one for all axes; None is accepted if it is the default."""
 
     def check(owner: str, argument: str, got: Any) -> Shape | None:
         if got is None and default is None:
@@ -267,13 +286,13 @@ def sides(axes: int, why: str, least: int = 1, default: Any = MISSING) -> Any:
 
 
 def channels_last() -> Any:
-    """Declare the field `data_format`, of which there is one."""
+    """Declare the field `data_format`, which has only one value."""
 
     def check(owner: str, name: str, got: object) -> object:
         if got not in (None, "channels_last"):
             raise ConfigError(
-                f"{owner}(data_format={got!r}): channels are the last axis here, (height, width, channels): leave "
-                "data_format out, and turn the pictures with np.moveaxis(x, 1, -1)",
+                f"{owner}(data_format={got!r}): channels must be the last axis, (height, width, channels): leave "
+                "data_format out, and convert the images with np.moveaxis(x, 1, -1)",
                 code="config-value",
             )
         return None

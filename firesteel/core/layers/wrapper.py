@@ -16,40 +16,43 @@ __all__ = ["Held", "InUse", "Wrapper"]
 
 
 class Wrapper(Layer):
-    """Base of layers that apply other layers: what those learn is the wrapper's, as "name.part.parameter".
+    """Base of layers that apply inner layers and own their parameters, named "layer.part.parameter".
 
-    A subclass names them in `inner`, gives each to `run` in its `apply`, and to `learned` in its `params` where that
-    one is not given the wrapper's own inputs.
+    A subclass returns its inner layers from `inner` and calls `run` for each in `apply`.  If an inner layer does not
+    read the wrapper's own inputs, `params` passes its input shapes to `learned`.
     """
 
     @property
     def inner(self) -> dict[str, Layer]:
-        """The layers inside, by name."""
+        """The inner layers, by name."""
         raise NotImplementedError
 
     @property
     def random(self) -> bool:  # type: ignore[override]
-        """Whether one of them is random."""
+        """Whether an inner layer is random."""
         return any(part.random for name in self.inner for _, part in self._parts(name))
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
         return {key: param for name in self.inner for key, param in self.learned(name, *inputs)[0].items()}
 
     def learned(self, name: str, *inputs: Shape) -> tuple[dict[str, Param], Shape]:
-        """Return what an inner layer learns, and the shape of its outputs, given the shapes of its inputs."""
+        """Return the parameters of an inner layer and its output shape, given its input shapes."""
         found: dict[str, Param] = {}
         for prefix, part in self._parts(name):
             if part.joint:
-                raise ConfigError(f"{part} sums over a batch: it cannot be inside another layer", code="config-layer")
+                raise ConfigError(f"{part} sums over a batch and cannot be inside another layer", code="config-layer")
             params = part.params(*inputs)
             if any(param.by_row for param in params.values()):
-                raise ConfigError(f"{part} is inside another layer: leave sparse_steps out", code="config-sparse")
+                raise ConfigError(
+                    f"{part} is inside another layer: leave sparse_steps out",
+                    code="config-sparse",
+                )
             found |= {prefix + key: param for key, param in params.items()}
             inputs = (part.output_shape(*inputs),)
         return found, inputs[0]
 
     def run(self, name: str, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        """Apply an inner layer; the arguments are those of `apply`."""
+        """Apply an inner layer, with the arguments of `apply`."""
         pulls = []
         for number, (prefix, part) in enumerate(self._parts(name)):
             own = None if rng is None or not part.random else rng.inside(name, number)
@@ -69,17 +72,17 @@ class Wrapper(Layer):
 
 
 def _under(views: Views, prefix: str) -> Views:
-    """Return the views whose names begin so, without that."""
+    """Return the views whose names start with a prefix, without the prefix."""
     return {key.removeprefix(prefix): array for key, array in views.items() if key.startswith(prefix)}
 
 
 class Held(Layer):
-    """A part of a network whose weights do not train: it has none of its own, and computes what it does in use.
+    """A part of a network with frozen weights: it has no parameters and behaves in training as at inference.
 
     Args:
         layer: The part.
         values: Its weights.
-        sha256: Their checksum, by which two are compared.
+        sha256: Checksum of the weights, by which two parts are compared.
     """
 
     layer: Layer
@@ -109,23 +112,31 @@ class Held(Layer):
 
 
 def any_layer(given: Any) -> Layer:
-    """Return a layer that was given as itself, by its name or as its description."""
-    from firesteel.core import layers  # which has this one, too
+    """Return a layer given as an object, a name or a config."""
+    from firesteel.core import layers  # imported late: layers need this module
 
     found: Layer = given if isinstance(given, Layer) else layers.get(given)
     return found
 
 
 class InUse(Layer):
-    """Does in training what a layer does in use: dropout drops nothing, batch normalization keeps its averages.
+    """Inference mode: a layer behaves in training as at inference.
 
-    It is what `layer(x, training=False)` puts into a network.
+    Dropout drops nothing, and batch normalization uses and keeps its running averages.  Calling `layer(x,
+    training=False)` puts this layer into a network.
 
     Args:
-        layer: The layer.
+        layer: The layer, its name or its config.
+        name: Name of the layer in a model; None lets the model choose one.
+        trainable: Whether training changes the layer's weights.
 
-    >>> InUse("Dropout").parts()
-    (Settled(part=Dropout(rate=0.5)),)
+    Raises:
+        ConfigError: No layer has this name (`config-unknown`).
+
+    Example:
+        >>> from firesteel.layers import Dropout, Input, InUse
+        >>> InUse(Dropout(0.5))(Input((4,))).shape
+        (None, 4)
     """
 
     layer: Layer = choice(MISSING, any_layer)
@@ -139,7 +150,7 @@ class InUse(Layer):
 
 
 class Settled(Layer):
-    """A part of a layer that does in training what it does in use; what it averages over batches stays."""
+    """A part of a layer that behaves in training as at inference; its running averages do not change."""
 
     part: Layer
 
@@ -155,7 +166,7 @@ class Settled(Layer):
 
         def back(d_y: Any, g: Views, wants_x: bool) -> Any:
             for array in g.values():
-                array.fill(0)  # what is averaged gets no derivative
+                array.fill(0)  # running averages get no derivative
             return pull(d_y, g, wants_x)
 
         return y, back
