@@ -181,6 +181,7 @@ print(model.fingerprint())
 """
 
 
+@pytest.mark.linux
 def test_one_core_and_several_have_the_same_bits_with_and_without_compiled_code():
     def fingerprint(cores, **more):
         command, given = [sys.executable, "-c", CORES, cores], os.environ | more

@@ -40,6 +40,7 @@ def layouts(networks=(), without=()):
 @pytest.mark.parametrize(
     "networks, without", [((), ()), (SOME, ["numba", "threadpoolctl"])], ids=["all", "some, without numba"]
 )
+@pytest.mark.linux
 def test_r48_every_layout_of_threads_gives_the_same_bits_and_leaves_blas_as_it_was(networks, without):
     told = layouts(networks, without)
     assert len(told) == len(networks or range(20)) and all(len(found) == 12 for found in told.values())
@@ -79,6 +80,7 @@ assert os.waitpid(child, 0)[1] == 0, "the child waits for a lock"
 """
 
 
+@pytest.mark.linux
 def test_a_child_that_is_forked_while_another_thread_is_busy_waits_for_nothing():
     """Python 3.11's cached_property has a lock, and numba's compiler has one."""
     subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True, cwd=ROOT)
@@ -86,6 +88,7 @@ def test_a_child_that_is_forked_while_another_thread_is_busy_waits_for_nothing()
 
 @pytest.mark.parametrize("children", [1, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("without", [[], ["numba"]], ids=["with numba", "without"])
+@pytest.mark.linux
 def test_r48_children_forked_beside_the_first_fits_of_a_process_end_with_its_bits(without, children):
     """The first one is forked while what a fit needs is being imported."""
     code = f"import sys; sys.modules.update(dict.fromkeys({without}))\n"
@@ -312,6 +315,7 @@ def two_threads():
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("what", MADE)
+@pytest.mark.linux
 def test_what_is_made_while_somebody_changes_the_number_is_made_again(what, monkeypatch):
     (owner, name), make = MADE[what]
     original, calls, when = getattr(owner, name), [], 0
@@ -329,6 +333,7 @@ def test_what_is_made_while_somebody_changes_the_number_is_made_again(what, monk
 
 
 @pytest.mark.usefixtures("two_threads")
+@pytest.mark.linux
 def test_callbacks_are_called_once_for_each_batch_of_a_round_that_is_made_again(monkeypatch):
     original, calls, batches = LEARNS.learn, [], []
 
@@ -366,6 +371,7 @@ def test_helpers_whose_threads_have_numbers_of_their_own_are_limited_and_nothing
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.usefixtures("two_threads")
+@pytest.mark.linux
 def test_somebody_who_changes_it_without_end_is_warned_of(monkeypatch):
     monkeypatch.setattr(BLAS, "warned", False)
     original = LEARNS.learn
@@ -396,6 +402,7 @@ def test_what_somebody_changes_meanwhile_is_no_number_to_put_back_unless_it_ends
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.linux
 def test_a_user_s_own_limit_stays(where):
     """threadpoolctl lets one thread alone limit OpenBLAS, whichever came first."""
     limits = ThreadpoolController().limit

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -300,6 +299,7 @@ def check_damage(fresh, name, kernel, damage):
 
 
 @pytest.mark.parametrize("damage", ["cut", "a byte of its code", "another's", "a pipe", "open to others"])
+@pytest.mark.posix
 def test_r53_a_damaged_file_is_compiled_again(damage, fresh, monkeypatch):
     filled(fresh, monkeypatch)
     check_damage(fresh, "numbers", "adam", damage)
@@ -307,6 +307,7 @@ def test_r53_a_damaged_file_is_compiled_again(damage, fresh, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.posix
 def test_r53_damage_in_every_way_to_what_a_team_runs(fresh):
     for damage in DAMAGE if HAS_TEAMS else ():
         check_damage(fresh, "a team", "serve", damage)
@@ -337,6 +338,7 @@ def led_away(fresh):
 @pytest.mark.parametrize(
     ("spoil", "name"), [(locked, "a team"), (taken, "numbers"), (occupied, "numbers"), (led_away, "numbers")]
 )
+@pytest.mark.posix
 def test_r53_where_others_may_write_nothing_is_loaded_and_nothing_written(spoil, name, fresh):
     spoil(fresh)
     found, said = fit(**FITS[name])
@@ -346,6 +348,7 @@ def test_r53_where_others_may_write_nothing_is_loaded_and_nothing_written(spoil,
 
 
 @pytest.mark.parametrize("place", ["nowhere", "~", "/proc/nothing"])
+@pytest.mark.posix
 def test_r53_a_folder_that_cannot_be_made_is_said(place, fresh, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", place)
@@ -353,7 +356,10 @@ def test_r53_a_folder_that_cannot_be_made_is_said(place, fresh, monkeypatch, tmp
     assert found == expected("numbers") and len(said) == 1 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.posix
 def test_r53_a_full_disk_is_said_and_what_is_compiled_runs(fresh, monkeypatch):
+    import resource
+
     alone(monkeypatch)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
@@ -365,6 +371,7 @@ def test_r53_a_full_disk_is_said_and_what_is_compiled_runs(fresh, monkeypatch):
     assert compiling.ON and not list(fresh.iterdir())
 
 
+@pytest.mark.posix
 def test_r53_what_nobody_reads_any_more_is_removed(fresh):
     fresh.mkdir(parents=True, mode=0o700)
     ages = {"begun.part": (2, 2), "new.part": (0, 0), "of-another": (2, 2), "read-lately": (0, 2), "old": (2, 2)}
@@ -420,6 +427,7 @@ def writing(killed):
 
 
 @pytest.mark.parametrize("killed", ["before", "after"])
+@pytest.mark.posix
 def test_r53_a_process_that_is_killed_as_it_writes_leaves_what_is_whole(killed, fresh):
     with writing(killed) as writer:
         assert writer.wait() == -signal.SIGKILL
@@ -429,6 +437,7 @@ def test_r53_a_process_that_is_killed_as_it_writes_leaves_what_is_whole(killed, 
 
 
 @pytest.mark.slow
+@pytest.mark.posix
 def test_r53_processes_that_are_killed_and_write_at_once_leave_what_is_whole(fresh):
     moments = random.Random(0)
     for _ in range(30):
@@ -442,6 +451,7 @@ def test_r53_processes_that_are_killed_and_write_at_once_leave_what_is_whole(fre
     assert list(fresh.glob("*.part")) and not compiling.STORE.warned
 
 
+@pytest.mark.posix
 def test_r53_who_writes_the_same_at_once_reads_it_whole(fresh):
     def work(number):
         for _ in range(40):
@@ -494,6 +504,7 @@ def by_numpy():
 
 
 @pytest.mark.parametrize("fake", FAKES)
+@pytest.mark.posix
 def test_r53_without_a_compiler_numpy_does_it_and_says_so_once(fake, tmp_path):
     for name, source in FAKES[fake].items():
         tmp_path.joinpath(name).mkdir()
@@ -672,6 +683,7 @@ class Handlers:
 )  # Thread.start, where it is hit, is none
 @pytest.mark.parametrize("times", [6, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["function", "method", "object", "partial"])
+@pytest.mark.posix
 def test_r53_an_error_of_a_signal_handler_is_raised_as_it_is(how, times, small):
     def function(number, frame, more=None):
         raise Late
@@ -717,11 +729,13 @@ def interrupted(seconds):
     return subprocess.check_output([sys.executable, "-c", FIRST, str(seconds)], text=True) == "True\n"
 
 
+@pytest.mark.posix
 def test_r53_who_is_interrupted_as_numba_is_imported_can_use_it_later():
     interrupted(0.05)
 
 
 @pytest.mark.slow
+@pytest.mark.posix
 def test_r53_who_is_interrupted_at_any_moment_of_that_can_use_it_later():
     assert sum(map(interrupted, np.linspace(0.01, 1, 40))) > 5
 

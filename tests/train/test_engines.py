@@ -5,6 +5,7 @@ import sys
 import threading
 
 import numpy as np
+import pytest
 from threadpoolctl import ThreadpoolController
 
 from firesteel.fast.blas import BLAS, one_blas_thread
@@ -12,6 +13,7 @@ from firesteel.layers import Dense
 from firesteel.models import Sequential
 
 
+@pytest.mark.linux
 def test_blas_has_one_thread_until_the_last_of_overlapping_contexts_ends():
     with ThreadpoolController().limit(limits=2, user_api="blas"):
         first, second = one_blas_thread(), one_blas_thread()

@@ -50,12 +50,14 @@ def interrupted(seed, count, fit, folder):
 
 
 @pytest.mark.parametrize("fit, count", [("a team", 40), ("small", 10), ("NumPy alone", 10), ("shards", 10)])
+@pytest.mark.posix
 def test_r50_a_signal_ends_a_fit(fit, count, tmp_path):
     assert interrupted(1, count, fit, tmp_path)["worst"] < 10
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.posix
 def test_r50_800_signals_at_random_moments(tmp_path):
     worst = {}
     for number, fit in enumerate(FITS):
@@ -104,12 +106,14 @@ def stopped(seed, folder, network, count):
 @pytest.mark.parametrize(
     "network", ["a team", *(pytest.param(name, marks=pytest.mark.slow) for name in ("small", "NumPy alone"))]
 )
+@pytest.mark.posix
 def test_r50_a_signal_ends_a_command_and_it_goes_on(network, tmp_path):
     assert stopped(1, tmp_path, network, 2) < 20
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.posix
 def test_r50_210_signals_to_the_command_line(tmp_path):
     jobs = [(seed, network) for seed in range(7) for network in NETWORKS]
 
@@ -188,6 +192,7 @@ def test_r50_an_interrupt_in_any_line_leaves_nobody_behind(small):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.posix
 def test_r50_a_child_that_is_forked_beside_helpers_ends_without_them(small):
     """As a callback does that starts processes, and goes on in one."""
     expected = fitted()
