@@ -1,6 +1,11 @@
 """Constraints on weights, under Keras's names; `max_norm` is another name of `MaxNorm`.
 
-Their mathematics is in `firesteel.core.constraints`.
+A layer takes them as `kernel_constraint=` and the like: an object (`MaxNorm(3.0)`) or its name ("max_norm").
+
+Example:
+    >>> from firesteel import constraints
+    >>> constraints.non_neg()([-1.0, 2.0])
+    array([0., 2.])
 """
 
 from firesteel.core import constraints as core

@@ -1,6 +1,6 @@
-"""Constraints: what weights must satisfy, brought about after each update by changing them in place.
+"""Constraints: conditions on the weights, enforced after each update by changing the weights in place.
 
-Like the price of a regulariser it belongs to the parameters and not to the rows.  `update.py` says when.
+Like a penalty, a constraint belongs to the parameters and not to the rows.  `update.py` says when it is applied.
 """
 
 from typing import Any
@@ -14,50 +14,78 @@ from firesteel.errors import ConfigError
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"]
 
 EPSILON = 1e-7
-"""Keeps the division by a norm finite, as in Keras."""
+"""Added to a norm before dividing by it, as in Keras."""
 
 
 class Constraint(Spec):
-    """Base of constraints."""
+    """Base of constraints.
+
+    A constraint of your own is a subclass with a method `apply`; its fields are its arguments.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.constraints import Constraint
+        >>> class AtMostOne(Constraint):
+        ...     def apply(self, w):
+        ...         np.minimum(w, 1, out=w)
+        >>> AtMostOne()([0.5, 2.0])
+        array([0.5, 1. ])
+    """
 
     def apply(self, w: Array) -> None:
-        """Change the weights w, of any shape, so that they satisfy it."""
+        """Change the weights, in place, so that they satisfy the constraint.
+
+        Args:
+            w: The weights, of any shape.
+        """
         raise NotImplementedError
 
     def __call__(self, w: Any) -> Array:
-        """Return the weights w as they are once they satisfy it; w itself stays.
+        """Return the weights after the constraint; the argument is not changed.
 
-        Raises ConfigError for what is no array of numbers, or of a shape to which it cannot be applied.
+        Args:
+            w: The weights, an array of numbers.
 
-        >>> MaxNorm(1.0)([[3.0], [4.0]]).round(4)
-        array([[0.6],
-               [0.8]])
+        Raises:
+            ConfigError: If they are not an array of numbers (`config-value`), or have no axis `axis`
+            (`config-shape`).
+
+        Example:
+            >>> MaxNorm(1.0)([[3.0], [4.0]]).round(4)
+            array([[0.6],
+                   [0.8]])
         """
         try:
             changed: Array = np.array(w, np.float64)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self}: weights are an array of numbers: {error}", code="config-value") from None
+            raise ConfigError(f"{self}: weights must be an array of numbers: {error}", code="config-value") from None
         self.check(changed.shape)
         self.apply(changed)
         return changed
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ConfigError for weights of a shape to which it cannot be applied."""
+        """Raise ConfigError if the constraint cannot be applied to weights of this shape."""
         axis = getattr(self, "axis", 0)
         if axis >= len(shape):
             raise ConfigError(
-                f"{self}: weights of shape {shape} have axes 0 to {len(shape) - 1}", code="config-shape"
+                f"{self}: weights of shape {shape} have only axes 0 to {len(shape) - 1}", code="config-shape"
             )
 
 
 class MaxNorm(Constraint):
-    """Scales down the weights that enter a unit where their Euclidean norm is above `max_value`.
+    """Scales the weights of a unit down if their Euclidean norm is above a maximum.
 
-    axis: along which norms are taken; 0 for the kernel of a Dense layer.
+    `w' = w min(|w|, max_value) / (|w| + 1e-7)` for the weights w of each unit.
 
-    >>> w = np.array([[3.0, 0.3], [4.0, 0.4]]); MaxNorm(1.0).apply(w); w.round(4)
-    array([[0.6, 0.3],
-           [0.8, 0.4]])
+    Args:
+        max_value: The largest norm, above 0.
+        axis: The axis along which norms are taken: 0 for the kernel of a Dense layer.
+
+    Example:
+        >>> from firesteel.constraints import MaxNorm
+        >>> MaxNorm(1.0)([[3.0, 0.3], [4.0, 0.4]]).round(4)
+        array([[0.6, 0.3],
+               [0.8, 0.4]])
 
     Source: Srebro, Rennie and Jaakkola 2004; with dropout, Srivastava et al. 2014, section 5.1.
     """
@@ -71,21 +99,30 @@ class MaxNorm(Constraint):
 
 
 class MinMaxNorm(Constraint):
-    """Brings the Euclidean norm n of the weights that enter a unit to rate m + (1 - rate) n, with m = n cut to
+    """Moves the Euclidean norm of the weights of a unit into a range.
+
+    `w' = w (rate m + (1 - rate) |w|) / (|w| + 1e-7)` for the weights w of each unit, where m is |w| clipped to
     [min_value, max_value].
 
-    rate: the share of the way to go at each update, above 0 and at most 1.
-    axis: along which norms are taken; 0 for the kernel of a Dense layer.
-    Raises ConfigError for a min_value above max_value.
+    Args:
+        min_value: The smallest norm, at least 0.
+        max_value: The largest norm, at least min_value.
+        rate: The share of the distance to the range that each update covers, above 0 and at most 1.
+        axis: The axis along which norms are taken: 0 for the kernel of a Dense layer.
 
-    >>> w = np.array([[3.0, 0.3], [4.0, 0.4]]); MinMaxNorm(1.0, 2.0).apply(w); w.round(4)
-    array([[1.2, 0.6],
-           [1.6, 0.8]])
+    Raises:
+        ConfigError: If min_value is above max_value, or rate above 1 (`config-value`).
+
+    Example:
+        >>> from firesteel.constraints import MinMaxNorm
+        >>> MinMaxNorm(1.0, 2.0)([[3.0, 0.3], [4.0, 0.4]]).round(4)
+        array([[1.2, 0.6],
+               [1.6, 0.8]])
     """
 
     min_value: float = number(0.0, low=0.0, why="it is the smallest norm")
     max_value: float = number(1.0, low=0.0, why="it is the largest norm")
-    rate: float = number(1.0, above=0.0, why="it is the share of the way that is gone at an update")
+    rate: float = number(1.0, above=0.0, why="it is the share of the distance that an update covers")
     axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
 
     def __post_init__(self) -> None:
@@ -104,10 +141,12 @@ class MinMaxNorm(Constraint):
 
 
 class NonNeg(Constraint):
-    """Sets weights below 0 to 0.
+    """Sets negative weights to 0.
 
-    >>> w = np.array([-1.0, 2.0]); NonNeg().apply(w); w
-    array([0., 2.])
+    Example:
+        >>> from firesteel.constraints import NonNeg
+        >>> NonNeg()([-1.0, 2.0])
+        array([0., 2.])
     """
 
     def apply(self, w: Array) -> None:
@@ -115,13 +154,18 @@ class NonNeg(Constraint):
 
 
 class UnitNorm(Constraint):
-    """Scales the weights that enter a unit to Euclidean norm 1.
+    """Scales the weights of a unit to Euclidean norm 1.
 
-    axis: along which norms are taken; 0 for the kernel of a Dense layer.
+    `w' = w / (|w| + 1e-7)` for the weights w of each unit.
 
-    >>> w = np.array([[3.0], [4.0]]); UnitNorm().apply(w); w.round(4)
-    array([[0.6],
-           [0.8]])
+    Args:
+        axis: The axis along which norms are taken: 0 for the kernel of a Dense layer.
+
+    Example:
+        >>> from firesteel.constraints import UnitNorm
+        >>> UnitNorm()([[3.0], [4.0]]).round(4)
+        array([[0.6],
+               [0.8]])
     """
 
     axis: int = integer(0, low=0, why="it is the axis along which norms are taken")
@@ -131,7 +175,7 @@ class UnitNorm(Constraint):
 
 
 def _norms(w: Array, axis: int) -> Array:
-    """Return Euclidean norms along an axis, which is kept, of weights whose squares may be beyond the dtype."""
+    """Return Euclidean norms along an axis, which stays with length 1; squares may overflow the dtype."""
     norms = np.sqrt(np.square(w).sum(axis=axis, keepdims=True))
     if np.isinf(norms).any():
         largest = np.abs(w).max(axis=axis, keepdims=True)

@@ -1,7 +1,7 @@
-"""How weights are drawn before the first update: frozen numbers with one method, `draw`.
+"""Initializers: how weights are drawn before the first update; frozen settings with one method, `draw`.
 
-Defaults and variants are Keras's: the glorot, he and lecun normals are cut at two standard deviations and widened
-to keep their variance.  Which stream feeds a draw is decided in `network.py`.
+Defaults and variants are Keras's: the Glorot, He and LeCun normals are truncated at two standard deviations and
+widened to keep their variance.  `network.py` decides which random stream each array is drawn from.
 """
 
 import math
@@ -36,30 +36,47 @@ __all__ = [
 
 
 class Initializer(Spec):
-    """Base of initialisers."""
+    """Base of initializers.
+
+    An initializer of your own is a subclass with a method `draw`; its fields are its arguments.
+
+    Example:
+        >>> from firesteel.initializers import Initializer
+        >>> class Exponential(Initializer):
+        ...     def draw(self, rng, shape):
+        ...         return rng.exponential(0.1, shape)
+        >>> Exponential()((2, 3), seed=7).shape
+        (2, 3)
+    """
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        """Return float64 values of `shape`; a matrix is (fan in, fan out), a kernel (k, l, channels in, out)."""
+        """Return the first values of an array, float64.
+
+        Args:
+            rng: The random generator.
+            shape: The shape: (inputs, outputs) of a matrix, (height, width, channels in, channels out) of a kernel.
+        """
         raise NotImplementedError
 
     def __call__(self, shape: int | Sequence[int], dtype: str = "float32", seed: int = 0) -> Array:
-        """Return values of a shape, the same ones for the same seed.
+        """Return values of a shape; the same seed gives the same values.
 
         Args:
             shape: The shape, or the length of a vector.
             dtype: "float32" or "float64".
-            seed: What they are drawn from, of at least 0.
+            seed: The seed, an integer of at least 0.
 
         Raises:
-            ConfigError: For anything else.
+            ConfigError: For any other argument (`config-value`).
 
-        >>> Constant(0.5)((2,))
-        array([0.5, 0.5], dtype=float32)
+        Example:
+            >>> Constant(0.5)((2,))
+            array([0.5, 0.5], dtype=float32)
         """
         given, start = shape if isinstance(shape, Sequence) else [shape], whole(seed)
         sides = tuple([side for side in map(whole, given) if side is not None and side >= 0])
         if len(sides) < len(given):
-            raise ConfigError(f"shape={shape!r}: it must be integers of at least 0", code="config-value")
+            raise ConfigError(f"shape={shape!r}: shape must be integers of at least 0", code="config-value")
         if dtype not in ("float32", "float64") or start is None or start < 0:
             raise ConfigError(
                 f"dtype={dtype!r}, seed={seed!r}: dtype must be 'float32' or 'float64', and seed an integer of at "
@@ -72,8 +89,10 @@ class Initializer(Spec):
 class Zeros(Initializer):
     """All zeros: the usual start of biases.
 
-    >>> Zeros().draw(np.random.default_rng(0), (2,))
-    array([0., 0.])
+    Example:
+        >>> from firesteel.initializers import Zeros
+        >>> Zeros()((2,))
+        array([0., 0.], dtype=float32)
     """
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -83,8 +102,10 @@ class Zeros(Initializer):
 class Ones(Initializer):
     """All ones.
 
-    >>> Ones().draw(np.random.default_rng(0), (2,))
-    array([1., 1.])
+    Example:
+        >>> from firesteel.initializers import Ones
+        >>> Ones()((2,))
+        array([1., 1.], dtype=float32)
     """
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -92,10 +113,15 @@ class Ones(Initializer):
 
 
 class Constant(Initializer):
-    """One value everywhere.
+    """One value for all weights.
 
-    >>> Constant(0.5).draw(np.random.default_rng(0), (2,))
-    array([0.5, 0.5])
+    Args:
+        value: The value.
+
+    Example:
+        >>> from firesteel.initializers import Constant
+        >>> Constant(0.5)((2,))
+        array([0.5, 0.5], dtype=float32)
     """
 
     value: float = number(0.0, why="it is the value of every weight")
@@ -105,55 +131,77 @@ class Constant(Initializer):
 
 
 class IdentityInitializer(Initializer):
-    """gain times the identity matrix, with zeros around it where the matrix is not square.
+    """The identity matrix times a number; a matrix that is not square has zeros elsewhere.
 
-    Raises ConfigError for an array that is no matrix.
+    Args:
+        gain: The value on the diagonal.
 
-    >>> IdentityInitializer(2.0).draw(np.random.default_rng(0), (2, 3))
-    array([[2., 0., 0.],
-           [0., 2., 0.]])
+    Raises:
+        ConfigError: When the network is built, if the array is not a matrix (`config-shape`).
+
+    Example:
+        >>> from firesteel.initializers import IdentityInitializer
+        >>> IdentityInitializer(2.0)((2, 3))
+        array([[2., 0., 0.],
+               [0., 2., 0.]], dtype=float32)
     """
 
-    gain: float = number(1.0, why="it is the number on the diagonal")
+    gain: float = number(1.0, why="it is the value on the diagonal")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return self.gain * np.eye(*_matrix(self, shape))
 
 
 def _matrix(initializer: Initializer, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the shape of a matrix.  Raises ConfigError for any other."""
+    """Return the shape of a matrix.  Raises ConfigError for any other shape."""
     if len(shape) != 2:
         raise ConfigError(
-            f"{type(initializer).__name__} draws matrices, and this array has {len(shape)} "
-            f"{'axis' if len(shape) == 1 else 'axes'}: give biases another initializer",
+            f"{type(initializer).__name__} draws matrices, but this array has {len(shape)} "
+            f"{'axis' if len(shape) == 1 else 'axes'}: use another initializer for it",
             code="config-shape",
         )
     return shape
 
 
 class RandomNormal(Initializer):
-    """Normal with the given mean and standard deviation; Keras's "normal" is N(0, 0.05).
+    """Normal distribution, N(mean, stddev^2).
 
-    >>> RandomNormal(stddev=0.1).draw(np.random.default_rng(0), (1,)).round(4)
-    array([0.0126])
+    Args:
+        mean: The mean.
+        stddev: The standard deviation, at least 0.
+
+    Example:
+        >>> from firesteel.initializers import RandomNormal
+        >>> RandomNormal(stddev=0.1)((3, 3), seed=7).shape
+        (3, 3)
     """
 
-    mean: float = number(0.0, why="it is the centre of the draw")
-    stddev: float = number(0.05, low=0.0, why="it is the standard deviation of the draw")
+    mean: float = number(0.0, why="it is the mean")
+    stddev: float = number(0.05, low=0.0, why="it is the standard deviation")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return rng.normal(self.mean, self.stddev, shape)
 
 
 class RandomUniform(Initializer):
-    """Uniform on [minval, maxval); Keras's "uniform" is [-0.05, 0.05).
+    """Uniform distribution on [minval, maxval).
 
-    >>> RandomUniform(0.0, 1.0).draw(np.random.default_rng(0), (1,)).round(4)
-    array([0.637])
+    Args:
+        minval: The lower end.
+        maxval: The upper end, at least minval.
+
+    Raises:
+        ConfigError: If minval is above maxval (`config-value`).
+
+    Example:
+        >>> from firesteel.initializers import RandomUniform
+        >>> w = RandomUniform(0.0, 1.0)((3, 3), seed=7)
+        >>> bool((w >= 0).all() and (w < 1).all())
+        True
     """
 
-    minval: float = number(-0.05, why="it is the lower end of the draw")
-    maxval: float = number(0.05, why="it is the upper end of the draw")
+    minval: float = number(-0.05, why="it is the lower end of the range")
+    maxval: float = number(0.05, why="it is the upper end of the range")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -165,11 +213,11 @@ class RandomUniform(Initializer):
 
 
 TRUNCATED_STDDEV = 0.87962566103423978
-"""Standard deviation of N(0, 1) cut at +-2."""
+"""Standard deviation of N(0, 1) truncated at +-2."""
 
 
 def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Draw N(0, 1), drawing again whatever lies beyond +-2."""
+    """Draw from N(0, 1), drawing again where a value lies outside [-2, 2]."""
     x = rng.standard_normal(shape)
     while (beyond := np.abs(x) > 2.0).any():
         x[beyond] = rng.standard_normal(np.count_nonzero(beyond))
@@ -177,14 +225,21 @@ def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 class TruncatedNormal(Initializer):
-    """Normal, cut at two standard deviations; `stddev` is that before the cut.
+    """Normal distribution, truncated at two standard deviations.
 
-    >>> TruncatedNormal(stddev=0.1).draw(np.random.default_rng(0), (1,)).round(4)
-    array([0.0126])
+    Args:
+        mean: The mean.
+        stddev: The standard deviation before the truncation, at least 0.
+
+    Example:
+        >>> from firesteel.initializers import TruncatedNormal
+        >>> w = TruncatedNormal(stddev=0.1)((3, 3), seed=7)
+        >>> bool((abs(w) <= 0.2).all())
+        True
     """
 
-    mean: float = number(0.0, why="it is the centre of the draw")
-    stddev: float = number(0.05, low=0.0, why="it is the standard deviation before the cut")
+    mean: float = number(0.0, why="it is the mean")
+    stddev: float = number(0.05, low=0.0, why="it is the standard deviation before the truncation")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return self.mean + self.stddev * truncated_normal(rng, shape)
@@ -195,7 +250,7 @@ DISTRIBUTIONS = ("truncated_normal", "uniform", "untruncated_normal")
 
 
 class _Scaled:
-    """Variance scale / fan, fan being a function of a matrix's two sides, or of a kernel's channels and pixels."""
+    """Zero mean and variance scale / fan; fan follows from a matrix's sides, or a kernel's channels and pixels."""
 
     scale: float
     mode: str
@@ -215,7 +270,7 @@ class _Scaled:
 
 
 def one_of(what: str, names: tuple[str, ...]) -> Callable[[object], str]:
-    """Return what lets only these names pass, and raises ConfigError for others."""
+    """Return a check that accepts only these names and raises ConfigError for others."""
 
     def resolve(given: object) -> str:
         if not isinstance(given, str) or given not in names:
@@ -226,15 +281,23 @@ def one_of(what: str, names: tuple[str, ...]) -> Callable[[object], str]:
 
 
 class VarianceScaling(_Scaled, Initializer):
-    """Variance scale / fan: the family of which the glorot, he and lecun draws are members.
+    """Zero mean and variance scale / fan: the family of the Glorot, He and LeCun initializers.
 
-    mode: "fan_in" (I), "fan_out" (O) or "fan_avg" (their mean).  distribution: "truncated_normal" (cut at two
-    standard deviations and widened to keep its variance), "untruncated_normal" or "uniform".
-    Raises ConfigError for anything else.
+    Fan is the number of inputs I, of outputs O, or their mean; of a convolution kernel, channels times pixels.
 
-    >>> drawn = [i.draw(np.random.default_rng(0), (3, 3)) for i in (VarianceScaling(2.0), HeNormal())]
-    >>> np.array_equal(*drawn)
-    True
+    Args:
+        scale: The variance times the fan, above 0.
+        mode: "fan_in" (I), "fan_out" (O) or "fan_avg" (their mean).
+        distribution: "truncated_normal" (truncated at two standard deviations and widened to keep its variance),
+            "untruncated_normal" or "uniform".
+
+    Raises:
+        ConfigError: For any other mode or distribution (`config-unknown`).
+
+    Example:
+        >>> from firesteel.initializers import HeNormal, VarianceScaling
+        >>> bool((VarianceScaling(2.0)((3, 3)) == HeNormal()((3, 3))).all())
+        True
     """
 
     scale: float = number(1.0, above=0.0, why="it is the variance times the fan")
@@ -243,21 +306,30 @@ class VarianceScaling(_Scaled, Initializer):
 
 
 class Orthogonal(Initializer):
-    """gain q, q being random with orthonormal columns, or orthonormal rows if they are fewer.
+    """Random matrix with orthonormal columns, or orthonormal rows if there are fewer rows, times a number.
 
-    A normal draw is made orthogonal row after row, without BLAS, whose number of threads would decide the last bits.
-    Raises ConfigError for an array that is no matrix.
+    A normal draw is orthogonalized row after row.
 
-    >>> q = Orthogonal().draw(np.random.default_rng(0), (3, 2))
-    >>> bool(np.allclose(q.T @ q, np.eye(2)))
-    True
+    Args:
+        gain: The length of each column or row.
 
-    Source: Saxe et al. 2014; modified Gram-Schmidt.
+    Raises:
+        ConfigError: When the network is built, if the array is not a matrix (`config-shape`).
+
+    Example:
+        >>> from firesteel.initializers import Orthogonal
+        >>> q = Orthogonal()((3, 2), dtype="float64", seed=7)
+        >>> abs(q.T @ q).round(6)
+        array([[1., 0.],
+               [0., 1.]])
+
+    Source: Saxe et al. 2014; by modified Gram-Schmidt.
     """
 
     gain: float = number(1.0, why="it is the length of a column")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        # Gram-Schmidt without BLAS, whose last bits depend on the number of threads
         shape = _matrix(self, shape)
         q = rng.standard_normal((min(shape), max(shape)))
         for k, row in enumerate(q):
@@ -267,10 +339,14 @@ class Orthogonal(Initializer):
 
 
 class GlorotUniform(_Scaled, Initializer):
-    """Uniform on +-sqrt(6 / (I + O)).
+    """Glorot (Xavier) uniform: uniform on +-sqrt(6 / (I + O)), for I inputs and O outputs.
 
-    >>> bool(abs(GlorotUniform().draw(np.random.default_rng(0), (3, 3))).max() < 1.0)
-    True
+    It is the default initializer of kernels.
+
+    Example:
+        >>> from firesteel.initializers import GlorotUniform
+        >>> bool((abs(GlorotUniform()((3, 3), seed=7)) <= 1.0).all())
+        True
 
     Source: Glorot and Bengio 2010, equation 16.
     """
@@ -279,10 +355,14 @@ class GlorotUniform(_Scaled, Initializer):
 
 
 class GlorotNormal(_Scaled, Initializer):
-    """Normal cut at two standard deviations, with variance 2 / (I + O).
+    """Glorot (Xavier) normal: truncated normal with variance 2 / (I + O), for I inputs and O outputs.
 
-    >>> GlorotNormal().draw(np.random.default_rng(0), (3, 3)).shape
-    (3, 3)
+    It is truncated at two standard deviations and widened to keep its variance, as in Keras.
+
+    Example:
+        >>> from firesteel.initializers import GlorotNormal
+        >>> GlorotNormal()((3, 3), seed=7).shape
+        (3, 3)
 
     Source: Glorot and Bengio 2010, equation 12.
     """
@@ -291,10 +371,12 @@ class GlorotNormal(_Scaled, Initializer):
 
 
 class HeUniform(_Scaled, Initializer):
-    """Uniform on +-sqrt(6 / I), for relu.
+    """He (Kaiming) uniform: uniform on +-sqrt(6 / I), for I inputs; for layers with relu.
 
-    >>> HeUniform().draw(np.random.default_rng(0), (3, 3)).shape
-    (3, 3)
+    Example:
+        >>> from firesteel.initializers import HeUniform
+        >>> bool((abs(HeUniform()((6, 3), seed=7)) <= 1.0).all())
+        True
 
     Source: He et al. 2015, equation 10.
     """
@@ -303,10 +385,14 @@ class HeUniform(_Scaled, Initializer):
 
 
 class HeNormal(_Scaled, Initializer):
-    """Normal cut at two standard deviations, with variance 2 / I, for relu.
+    """He (Kaiming) normal: truncated normal with variance 2 / I, for I inputs; for layers with relu.
 
-    >>> HeNormal().draw(np.random.default_rng(0), (3, 3)).shape
-    (3, 3)
+    It is truncated at two standard deviations and widened to keep its variance, as in Keras.
+
+    Example:
+        >>> from firesteel.initializers import HeNormal
+        >>> HeNormal()((3, 3), seed=7).shape
+        (3, 3)
 
     Source: He et al. 2015, equation 10.
     """
@@ -315,10 +401,12 @@ class HeNormal(_Scaled, Initializer):
 
 
 class LecunUniform(_Scaled, Initializer):
-    """Uniform on +-sqrt(3 / I).
+    """LeCun uniform: uniform on +-sqrt(3 / I), for I inputs.
 
-    >>> LecunUniform().draw(np.random.default_rng(0), (3, 3)).shape
-    (3, 3)
+    Example:
+        >>> from firesteel.initializers import LecunUniform
+        >>> bool((abs(LecunUniform()((3, 3), seed=7)) <= 1.0).all())
+        True
 
     Source: LeCun et al. 1998, "Efficient BackProp", section 4.6.
     """
@@ -327,10 +415,14 @@ class LecunUniform(_Scaled, Initializer):
 
 
 class LecunNormal(_Scaled, Initializer):
-    """Normal cut at two standard deviations, with variance 1 / I.
+    """LeCun normal: truncated normal with variance 1 / I, for I inputs; for layers with selu.
 
-    >>> LecunNormal().draw(np.random.default_rng(0), (3, 3)).shape
-    (3, 3)
+    It is truncated at two standard deviations and widened to keep its variance, as in Keras.
+
+    Example:
+        >>> from firesteel.initializers import LecunNormal
+        >>> LecunNormal()((3, 3), seed=7).shape
+        (3, 3)
 
     Source: LeCun et al. 1998, "Efficient BackProp", section 4.6.
     """

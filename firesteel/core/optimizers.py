@@ -1,9 +1,9 @@
-"""Optimisers: frozen numbers and one step on whole vectors.
+"""Optimizers: frozen settings and one step on whole vectors.
 
-A step overwrites the vectors it is given (theta, its moments, and the gradient as scratch): they are the working
-copies of whoever runs the loop, and a step that allocates nothing is half the price of one that does.  State lives
-outside, in a (K, P) array that averages, ships and saves like theta itself.  Letters are the papers'; defaults and
-the places of epsilon are Keras 3's.
+A step overwrites its arguments (theta, the moments, and the gradient as scratch).  They are the working copies of the
+training loop, and a step that allocates nothing takes half the time of one that does.  The state lives outside, in a
+(K, P) array that is averaged, shipped and saved like theta itself.  Letters are the papers'; defaults and the places
+of epsilon are Keras 3's.
 """
 
 import functools
@@ -36,16 +36,16 @@ __all__ = [
 ]
 
 RATE = "it is the size of a step"
-DECAY = "it is the share of the old average that is kept"
+DECAY = "it is the share of the old average to keep at each step"
 FINITE = "it keeps the division finite"
 
 
 WORDS = {"kernel": "w", "bias": "b", "gamma": "gamma", "beta": "beta", "embeddings": "e", "alpha": "alpha"}
-"""What users call the kinds of parameters, and the letters that they have in ops."""
+"""The kinds of parameters, and their names in layers."""
 
 
 def kinds(given: object) -> tuple[str, ...]:
-    """Return the kinds of parameters that were named, one or several."""
+    """Return the kinds of parameters, given one name or several.  Raises ConfigError for unknown ones."""
     names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else (given,)
     for name in names:
         if not isinstance(name, str) or name not in WORDS:
@@ -54,7 +54,7 @@ def kinds(given: object) -> tuple[str, ...]:
 
 
 def scheduled(given: object) -> Schedule:
-    """Return the schedule that was given as one, or as its config."""
+    """Return a schedule, given as one or as its config."""
     schedule: Schedule = schedules.get(given)
     return schedule
 
@@ -65,24 +65,44 @@ def rate(default: float) -> Any:
 
 
 class Optimizer(Spec, kw_only=True):
-    """Base of optimisers.
+    """Base of optimizers: the arguments that all of them take.
 
-    moments: names of what a step remembers of each parameter, all starting at zero.  searches: whether it has no
-    `step` of its own but needs losses too, of all rows at once.
-    weight_decay: what each step takes off theta, times the learning rate; None for nothing.
-    clipnorm: the largest norm of each parameter array's gradient.  clipvalue: the largest size of its numbers.
-    global_clipnorm: the largest norm of the whole gradient.  One of the three, or none.
-    exclude_from_weight_decay: kinds of parameters that do not decay: kernel, bias, gamma, beta, embeddings.
-    use_ema: whether the model that comes out has the averages of the weights, as in Keras; steps are taken from the
-    weights themselves.  ema_momentum: the share of the old average that stays at a step.
+    Each update first clips the gradient, then decays the weights, takes the step, applies constraints, and averages.
+
+    An optimizer of your own is a subclass with `moments` and `step`; its fields are its arguments.  Class attributes:
+
+    - `moments`: names of the values that a step remembers for each parameter; all start at zero.
+    - `searches`: whether it has no `step` but searches along a direction, with the loss of all rows.
+
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        weight_decay: Decoupled weight decay, at least 0: each update first multiplies the weights by
+            `1 - learning_rate weight_decay`.  None for no decay.
+        clipnorm: The largest Euclidean norm of the gradient of each parameter array, above 0; None for no clipping.
+        clipvalue: The largest absolute value of each derivative, above 0; None for no clipping.
+        global_clipnorm: The largest Euclidean norm of the whole gradient, above 0; None for no clipping.  At most one
+            of the three may be set.
+        exclude_from_weight_decay: The kinds of parameters that do not decay: "kernel", "bias", "gamma", "beta",
+            "embeddings" or "alpha", one or several.
+        use_ema: Whether the trained model has the exponential moving average of the weights, as in Keras.  Steps are
+            still taken from the weights themselves.
+        ema_momentum: The share of the old average that is kept at each step, in [0, 1).
+
+    Raises:
+        ConfigError: If several ways of clipping are set (`config-value`).
+
+    Example:
+        >>> from firesteel.optimizers import Adam
+        >>> Adam(0.01, weight_decay=0.004, global_clipnorm=1.0)
+        Adam(learning_rate=0.01, weight_decay=0.004, global_clipnorm=1.0)
     """
 
     moments: ClassVar[tuple[str, ...]] = ()
     searches: ClassVar[bool] = False
     learning_rate: float | Schedule = rate(0.01)
-    weight_decay: float | None = number(None, low=0.0, why="it is what a step takes off the weights")
+    weight_decay: float | None = number(None, low=0.0, why="it is the share of the weights to remove at each step")
     clipnorm: float | None = number(None, above=0.0, why="it is the largest norm of an array's gradient")
-    clipvalue: float | None = number(None, above=0.0, why="it is the largest size of a derivative")
+    clipvalue: float | None = number(None, above=0.0, why="it is the largest absolute value of a derivative")
     global_clipnorm: float | None = number(None, above=0.0, why="it is the largest norm of the gradient")
     exclude_from_weight_decay: tuple[str, ...] = choice((), kinds)
     use_ema: bool = later(flag(False))
@@ -93,36 +113,40 @@ class Optimizer(Spec, kw_only=True):
         given = [name for name, value in self.clips().items() if value is not None]
         if len(given) > 1:
             raise ConfigError(
-                f"{type(self).__name__}: give one of {', '.join(given)}, not several", code="config-value"
+                f"{type(self).__name__}: {' and '.join(given)} are set: give one of them", code="config-value"
             )
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """Names of the rows of the (K, P) state: the moments, then the average of the weights if there is one."""
+        """The names of the rows of the (K, P) state: the moments, then the average of the weights with `use_ema`."""
         return (*self.moments, "average") if self.use_ema else self.moments
 
     def clips(self) -> dict[str, float | None]:
-        """Return the three ways of clipping."""
+        """Return the three settings of clipping."""
         return {name: getattr(self, name) for name in ("clipnorm", "clipvalue", "global_clipnorm")}
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
-        """Move theta (P,) along the gradient g (P,), in place; s: its moments, t counts steps from 1.
+        """Update the parameters along the gradient, in place.
 
-        g is used as scratch and holds nothing meaningful afterwards.
+        Args:
+            theta: The parameters, (P,).
+            g: The gradient, (P,); it is used as scratch and holds nothing meaningful afterwards.
+            s: The moments, (K, P).
+            t: The number of the step, counted from 1.
         """
         raise NotImplementedError
 
     @property
     def loop(self) -> str | None:
-        """The name of the compiled loop that takes the same step, or None where there is none."""
+        """The name of the compiled loop that takes the same step; None if there is not one."""
         return COMPILED.get(type(self).step)
 
     def numbers(self, t: int) -> tuple[float, ...]:
-        """Return the numbers with which that loop takes step t."""
+        """Return the coefficients of step t for the compiled loop."""
         raise NotImplementedError
 
     def stepped(self, theta: Array, g: Array, s: Array, t: int) -> bool:
-        """Take step t in that loop, where it can be compiled and is worth it; return whether it was taken."""
+        """Take step t in compiled code if that is available and faster; return whether it was taken."""
         name, last = self.loop, len(s) - 1
         loop = faster(name, theta.size) if name else None
         if loop is None:
@@ -135,11 +159,11 @@ class Optimizer(Spec, kw_only=True):
         return self.learning_rate.at(t - 1) if isinstance(self.learning_rate, Schedule) else self.learning_rate
 
     def at_rate(self, learning_rate: float) -> Self:
-        """Return this optimiser with another learning rate."""
+        """Return this optimizer with another learning rate."""
         return replace(self, learning_rate=learning_rate)
 
     def scaled(self, factor: float, pace: float = 1.0) -> Self:
-        """Return this optimiser with its learning rate multiplied; and its schedule's steps, if it has one."""
+        """Return this optimizer with its learning rate multiplied by a factor, and its schedule's steps by a pace."""
         if factor == pace == 1.0:
             return self
         if isinstance(self.learning_rate, Schedule):
@@ -148,17 +172,32 @@ class Optimizer(Spec, kw_only=True):
 
 
 class SGD(Optimizer):
-    """v' = momentum v - rate g;  theta' = theta + v', or with Nesterov theta + momentum v' - rate g.
+    """Stochastic gradient descent, with momentum and Nesterov's variant.
 
-    >>> theta = np.array([1.0]); SGD(0.5).step(theta, np.array([1.0]), np.zeros((1, 1)), 1); theta
-    array([0.5])
+    `v' = momentum v - rate g`;  `theta' = theta + v'`, or with `nesterov` `theta' = theta + momentum v' - rate g`,
+    where g is the gradient and rate the learning rate.
 
-    Source: Sutskever et al. 2013, in Keras's form, where the rate is inside the velocity.
+    All optimizers also take the keyword arguments of `Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+    `global_clipnorm`, `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
+
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        momentum: The share of the velocity v that is kept at each step, in [0, 1); 0 for plain gradient descent.
+        nesterov: Whether to use Nesterov momentum.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import SGD
+        >>> theta, g, slots = np.array([1.0]), np.array([1.0]), np.zeros((1, 1))
+        >>> SGD(learning_rate=0.5).step(theta, g, slots, 1); theta
+        array([0.5])
+
+    Source: Sutskever et al. 2013, in Keras's form, with the learning rate inside the velocity.
     """
 
     moments = ("v",)
     learning_rate: float | Schedule = rate(0.01)
-    momentum: float = number(0.0, low=0.0, below=1.0, why="it is the share of the velocity that is kept")
+    momentum: float = number(0.0, low=0.0, below=1.0, why="it is the share of the velocity to keep at each step")
     nesterov: bool = flag(False)
 
     def numbers(self, t: int) -> tuple[float, ...]:
@@ -182,21 +221,36 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """v' = rho v + (1 - rho) g^2;  theta' = theta - rate g / sqrt(v' + epsilon).
+    """RMSprop: the gradient divided by a running average of its size.
 
-    centered: v' - a'^2 stands in place of v', where a' = rho a + (1 - rho) g.
-    momentum: theta' = theta - d' with d' = momentum d + rate g / sqrt(v' + epsilon).
+    `v' = rho v + (1 - rho) g^2`;  `theta' = theta - rate g / sqrt(v' + epsilon)`, where g is the gradient and rate
+    the learning rate.
 
-    >>> theta = np.array([1.0]); RMSprop(0.1, rho=0.0).step(theta, np.array([2.0]), np.zeros((1, 1)), 1)
-    >>> theta.round(6)
-    array([0.9])
+    All optimizers also take the keyword arguments of `Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+    `global_clipnorm`, `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
 
-    Source: Tieleman and Hinton 2012, centered as in Graves 2013; epsilon stands inside the root, as in Keras 3.
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        rho: The share of the old average that is kept at each step, in [0, 1).
+        momentum: The share of the last step that is added, in [0, 1): `theta' = theta - d'` with
+            `d' = momentum d + rate g / sqrt(v' + epsilon)`.
+        epsilon: A small number that keeps the division finite, above 0.
+        centered: Whether to divide by the standard deviation: `v' - a'^2` replaces v', where
+            `a' = rho a + (1 - rho) g`.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import RMSprop
+        >>> theta, g, slots = np.array([1.0]), np.array([2.0]), np.zeros((1, 1))
+        >>> RMSprop(learning_rate=0.1, rho=0.0).step(theta, g, slots, 1); theta.round(6)
+        array([0.9])
+
+    Source: Tieleman and Hinton 2012; centered as in Graves 2013.  Epsilon is inside the root, as in Keras 3.
     """
 
     learning_rate: float | Schedule = rate(0.001)
     rho: float = number(0.9, low=0.0, below=1.0, why=DECAY)
-    momentum: float = number(0.0, low=0.0, below=1.0, why="it is the share of the last step that is kept")
+    momentum: float = number(0.0, low=0.0, below=1.0, why="it is the share of the last step to add")
     epsilon: float = number(1e-7, above=0.0, why=FINITE)
     centered: bool = flag(False)
 
@@ -219,7 +273,7 @@ class RMSprop(Optimizer):
         if self.centered:
             _average(s[1], g, self.rho)
             square -= s[1] * s[1]
-            np.maximum(square, self.epsilon, out=square)  # a variance that rounding made negative is 0
+            np.maximum(square, self.epsilon, out=square)  # rounding may have made the variance negative
         np.sqrt(square, out=square)
         g /= square
         g *= self.rate(t)
@@ -232,24 +286,38 @@ class RMSprop(Optimizer):
 
 
 def _average(mean: Array, g: Array, kept: float) -> None:
-    """mean' = kept mean + (1 - kept) g, in place."""
+    """Update a running average in place: mean' = kept mean + (1 - kept) g."""
     mean *= kept
     mean += g * g.dtype.type(1.0 - kept)
 
 
 class Adagrad(Optimizer):
-    """v' = v + g^2;  theta' = theta - rate g / sqrt(v' + initial_accumulator_value + epsilon).
+    """Adagrad: the gradient divided by the root of the sum of all its squares so far.
 
-    >>> theta = np.array([1.0]); optimizer = Adagrad(0.1, initial_accumulator_value=0.0)
-    >>> optimizer.step(theta, np.array([2.0]), np.zeros((1, 1)), 1); theta.round(6)
-    array([0.9])
+    `v' = v + g^2`;  `theta' = theta - rate g / sqrt(v' + initial_accumulator_value + epsilon)`, where g is the
+    gradient and rate the learning rate.
 
-    Source: Duchi, Hazan and Singer 2011; epsilon stands inside the root, as in Keras 3.
+    All optimizers also take the keyword arguments of `Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+    `global_clipnorm`, `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
+
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        initial_accumulator_value: The sum of squares before the first step, at least 0.
+        epsilon: A small number that keeps the division finite, above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import Adagrad
+        >>> theta, g, slots = np.array([1.0]), np.array([2.0]), np.zeros((1, 1))
+        >>> Adagrad(learning_rate=0.1, initial_accumulator_value=0.0).step(theta, g, slots, 1); theta.round(6)
+        array([0.9])
+
+    Source: Duchi, Hazan and Singer 2011.  Epsilon is inside the root, as in Keras 3.
     """
 
     moments = ("v",)
     learning_rate: float | Schedule = rate(0.001)
-    initial_accumulator_value: float = number(0.1, low=0.0, why="it is the sum before the first step")
+    initial_accumulator_value: float = number(0.1, low=0.0, why="it is the sum of squares before the first step")
     epsilon: float = number(1e-7, above=0.0, why=FINITE)
 
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
@@ -263,15 +331,28 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """v' = rho v + (1 - rho) g^2;  d = g sqrt(u + epsilon) / sqrt(v' + epsilon);  u' = rho u + (1 - rho) d^2;
+    """Adadelta: steps scaled by running averages of past steps and gradients.
 
-    theta' = theta - rate d.
+    `v' = rho v + (1 - rho) g^2`;  `d = g sqrt(u + epsilon) / sqrt(v' + epsilon)`;  `u' = rho u + (1 - rho) d^2`;
+    `theta' = theta - rate d`, where g is the gradient and rate the learning rate.
 
-    >>> theta = np.array([1.0]); optimizer = Adadelta(1.0, rho=0.0, epsilon=0.01)
-    >>> optimizer.step(theta, np.array([2.0]), np.zeros((2, 1)), 1); theta.round(3)
-    array([0.9])
+    All optimizers also take the keyword arguments of `Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+    `global_clipnorm`, `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
 
-    Source: Zeiler 2012, algorithm 1; the rate is Keras's, the paper's is 1.
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.  The paper
+            has 1; the default is Keras's.
+        rho: The share of the old averages that is kept at each step, in [0, 1).
+        epsilon: A small number that keeps the division finite and starts the first steps, above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import Adadelta
+        >>> theta, g, slots = np.array([1.0]), np.array([2.0]), np.zeros((2, 1))
+        >>> Adadelta(learning_rate=1.0, rho=0.0, epsilon=0.01).step(theta, g, slots, 1); theta.round(3)
+        array([0.9])
+
+    Source: Zeiler 2012, algorithm 1.
     """
 
     moments = ("v", "u")
@@ -291,16 +372,31 @@ class Adadelta(Optimizer):
 
 
 class Adam(Optimizer):
-    """m' = b1 m + (1 - b1) g;  v' = b2 v + (1 - b2) g^2;  theta' = theta - a m' / (sqrt(v') + epsilon),
+    """Adam: steps from running averages of the gradient and of its square.
 
-    where a = rate sqrt(1 - b2^t) / (1 - b1^t) undoes the moments' start at zero.
-    amsgrad: the largest v' so far stands in place of v'.
+    `m' = beta_1 m + (1 - beta_1) g`;  `v' = beta_2 v + (1 - beta_2) g^2`;
+    `theta' = theta - a m' / (sqrt(v') + epsilon)`, where g is the gradient and
+    `a = rate sqrt(1 - beta_2^t) / (1 - beta_1^t)` corrects for averages that start at zero.
 
-    >>> theta = np.array([1.0]); Adam(0.1).step(theta, np.array([2.0]), np.zeros((2, 1)), 1); theta.round(6)
-    array([0.9])
+    All optimizers also take the keyword arguments of `Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+    `global_clipnorm`, `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
 
-    Source: Kingma and Ba 2015, the form at the end of their section 2, with epsilon outside the root and not
-    corrected, as in Keras 3; amsgrad is Reddi et al. 2018, algorithm 2, likewise.
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        beta_1: The share of the old average of the gradient that is kept at each step, in [0, 1).
+        beta_2: The share of the old average of the squares that is kept at each step, in [0, 1).
+        epsilon: A small number that keeps the division finite, above 0.
+        amsgrad: Whether the largest v' so far replaces v'.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import Adam
+        >>> theta, g, slots = np.array([1.0]), np.array([2.0]), np.zeros((2, 1))
+        >>> Adam(learning_rate=0.1).step(theta, g, slots, 1); theta.round(6)
+        array([0.9])
+
+    Source: Kingma and Ba 2015, the form at the end of section 2; epsilon is outside the root and not corrected, as in
+    Keras 3.  amsgrad: Reddi et al. 2018, algorithm 2, in the same form.
     """
 
     learning_rate: float | Schedule = rate(0.001)
@@ -321,7 +417,7 @@ class Adam(Optimizer):
         return self.beta_1, self.beta_2, *self._scaled(t)
 
     def _scaled(self, t: int) -> tuple[float, float]:
-        """Return epsilon and the rate of step t where m / (1 - b1) and v / (1 - b2) stand in place of m and v."""
+        """Return epsilon and the rate of step t for averages stored as m / (1 - beta_1) and v / (1 - beta_2)."""
         root = math.sqrt(1.0 - self.beta_2)
         rate = self.rate(t) * math.sqrt(1.0 - self.beta_2**t) / (1.0 - self.beta_1**t)
         return self.epsilon / root, rate * (1.0 - self.beta_1) / root
@@ -329,7 +425,7 @@ class Adam(Optimizer):
     def step(self, theta: Array, g: Array, s: Array, t: int) -> None:
         if self.stepped(theta, g, s, t):
             return
-        # the slots are m / (1 - b1) and v / (1 - b2), which saves two passes over the vectors
+        # the slots hold m / (1 - beta_1) and v / (1 - beta_2), which saves two passes over the vectors
         m, v = s[0], s[1]
         epsilon, rate = self._scaled(t)
         m *= self.beta_1
@@ -347,24 +443,57 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam, with theta' = theta - rate weight_decay theta before each step.
+    """Adam with decoupled weight decay.
 
-    >>> theta = np.array([1.0]); AdamW(0.1).step(theta, np.array([2.0]), np.zeros((2, 1)), 1); theta.round(6)
-    array([0.9])
+    Each update first takes `theta' = theta - rate weight_decay theta`, then the step of `Adam`.
 
-    Source: Loshchilov and Hutter 2019, algorithm 2; what is decayed, and when, is in `update.py`.
+    All optimizers also take the keyword arguments of `Optimizer`: `clipnorm`, `clipvalue`, `global_clipnorm`,
+    `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
+
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        beta_1: The share of the old average of the gradient that is kept at each step, in [0, 1).
+        beta_2: The share of the old average of the squares that is kept at each step, in [0, 1).
+        epsilon: A small number that keeps the division finite, above 0.
+        amsgrad: Whether the largest v' so far replaces v'.
+        weight_decay: The share of the weights, times the learning rate, that each update removes; at least 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import AdamW
+        >>> theta, g, slots = np.array([1.0]), np.array([2.0]), np.zeros((2, 1))
+        >>> AdamW(learning_rate=0.1).step(theta, g, slots, 1); theta.round(6)  # the step alone, without the decay
+        array([0.9])
+
+    Source: Loshchilov and Hutter 2019, algorithm 2.
     """
 
-    weight_decay: float | None = number(0.004, low=0.0, why="it is what a step takes off the weights")
+    weight_decay: float | None = number(0.004, low=0.0, why="it is the share of the weights to remove at each step")
 
 
 class Adamax(Optimizer):
-    """m' = b1 m + (1 - b1) g;  u' = max(b2 u, |g|);  theta' = theta - rate / (1 - b1^t) m' / (u' + epsilon).
+    """Adamax: Adam with the largest gradient in place of the average of squares.
 
-    >>> theta = np.array([1.0]); Adamax(0.1).step(theta, np.array([2.0]), np.zeros((2, 1)), 1); theta.round(6)
-    array([0.9])
+    `m' = beta_1 m + (1 - beta_1) g`;  `u' = max(beta_2 u, |g|)`;
+    `theta' = theta - rate / (1 - beta_1^t) m' / (u' + epsilon)`, where g is the gradient and rate the learning rate.
 
-    Source: Kingma and Ba 2015, algorithm 2; epsilon is Keras's.
+    All optimizers also take the keyword arguments of `Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+    `global_clipnorm`, `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
+
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        beta_1: The share of the old average of the gradient that is kept at each step, in [0, 1).
+        beta_2: The factor by which the largest gradient shrinks at each step, in [0, 1).
+        epsilon: A small number that keeps the division finite, above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import Adamax
+        >>> theta, g, slots = np.array([1.0]), np.array([2.0]), np.zeros((2, 1))
+        >>> Adamax(learning_rate=0.1).step(theta, g, slots, 1); theta.round(6)
+        array([0.9])
+
+    Source: Kingma and Ba 2015, algorithm 2, with Keras's epsilon.
     """
 
     moments = ("m", "u")
@@ -385,15 +514,30 @@ class Adamax(Optimizer):
 
 
 class Nadam(Optimizer):
-    """m' = b1 m + (1 - b1) g;  v' = b2 v + (1 - b2) g^2;  theta' = theta - rate h / (sqrt(w) + epsilon),
+    """Nadam: Adam with Nesterov momentum.
 
-    where w = v' / (1 - b2^t), h = mu_{t+1} m' / (1 - mu_1 ... mu_{t+1}) + (1 - mu_t) g / (1 - mu_1 ... mu_t) and
-    mu_t = b1 (1 - 0.96^t / 2).
+    `m' = beta_1 m + (1 - beta_1) g`;  `v' = beta_2 v + (1 - beta_2) g^2`;
+    `theta' = theta - rate h / (sqrt(v' / (1 - beta_2^t)) + epsilon)`, where g is the gradient, rate the learning
+    rate, `h = mu_{t+1} m' / (1 - mu_1 ... mu_{t+1}) + (1 - mu_t) g / (1 - mu_1 ... mu_t)` and
+    `mu_t = beta_1 (1 - 0.96^t / 2)`.
 
-    >>> theta = np.array([1.0]); Nadam(0.1).step(theta, np.array([2.0]), np.zeros((2, 1)), 1); theta.round(3)
-    array([0.894])
+    All optimizers also take the keyword arguments of `Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+    `global_clipnorm`, `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
 
-    Source: Dozat 2016, algorithm 8, with the momentum schedule of its section 3; epsilon as in Keras 3.
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        beta_1: The share of the old average of the gradient that is kept at each step, in [0, 1).
+        beta_2: The share of the old average of the squares that is kept at each step, in [0, 1).
+        epsilon: A small number that keeps the division finite, above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import Nadam
+        >>> theta, g, slots = np.array([1.0]), np.array([2.0]), np.zeros((2, 1))
+        >>> Nadam(learning_rate=0.1).step(theta, g, slots, 1); theta.round(3)
+        array([0.894])
+
+    Source: Dozat 2016, algorithm 8, with the momentum schedule of section 3; epsilon as in Keras 3.
     """
 
     moments = ("m", "v")
@@ -419,22 +563,22 @@ class Nadam(Optimizer):
 
 
 def _warming(beta_1: float, t: int) -> float:
-    """Return mu_t."""
+    """Return mu_t, the momentum of step t."""
     return float(beta_1 * (1.0 - 0.5 * 0.96**t))
 
 
 BLOCK = 4096
-"""How many products of mu are kept together."""
+"""Number of products of mu that are cached together."""
 
 
 def _warmed(beta_1: float, t: int) -> float:
-    """Return mu_1 ... mu_t."""
+    """Return the product mu_1 ... mu_t."""
     return 1.0 if t == 0 else float(_products(beta_1, (t - 1) // BLOCK)[(t - 1) % BLOCK])
 
 
 @functools.lru_cache(maxsize=64)
 def _products(beta_1: float, block: int) -> Array:
-    """Return the products of mu up to each t of a block of steps."""
+    """Return the products mu_1 ... mu_t for each t in a block of steps."""
     start = 1.0
     for before in range(block):
         start *= float(_block(beta_1, before > 0)[-1])
@@ -443,15 +587,30 @@ def _products(beta_1: float, block: int) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def _block(beta_1: float, later: bool) -> Array:
-    """Return the products of mu from the start of a block to each t of it: in all but the first, mu is beta_1."""
+    """Return the products of mu from the start of a block to each t in it; after the first block, mu is beta_1."""
     return np.cumprod([_warming(beta_1, t) for t in range(BLOCK * later + 1, BLOCK * later + BLOCK + 1)])
 
 
 class Lion(Optimizer):
-    """theta' = theta - rate sign(b1 m + (1 - b1) g);  m' = b2 m + (1 - b2) g.
+    """Lion: steps of equal size in the direction of the sign of an average gradient.
 
-    >>> theta = np.array([1.0]); Lion(0.1).step(theta, np.array([2.0]), np.zeros((1, 1)), 1); theta.round(6)
-    array([0.9])
+    `theta' = theta - rate sign(beta_1 m + (1 - beta_1) g)`;  `m' = beta_2 m + (1 - beta_2) g`, where g is the
+    gradient and rate the learning rate.  The best learning rate is usually 3 to 10 times smaller than that of Adam.
+
+    All optimizers also take the keyword arguments of `Optimizer`: `weight_decay`, `clipnorm`, `clipvalue`,
+    `global_clipnorm`, `exclude_from_weight_decay`, `use_ema` and `ema_momentum`.
+
+    Args:
+        learning_rate: The learning rate, at least 0, or a schedule from `firesteel.optimizers.schedules`.
+        beta_1: The share of the average m in the direction of a step, in [0, 1).
+        beta_2: The share of the old average that is kept at each step, in [0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import Lion
+        >>> theta, g, slots = np.array([1.0]), np.array([2.0]), np.zeros((1, 1))
+        >>> Lion(learning_rate=0.1).step(theta, g, slots, 1); theta.round(6)
+        array([0.9])
 
     Source: Chen et al. 2023, algorithm 2.
     """
@@ -472,24 +631,37 @@ class Lion(Optimizer):
 
 
 class LBFGS(Optimizer):
-    """theta' = theta - a H g, where H is the inverse Hessian that the last `memory` steps and gradients suggest.
+    """L-BFGS: a quasi-Newton method with a line search, for small data and few parameters.
 
-    learning_rate: the first a that is tried; halved until the loss has fallen enough (Armijo, 1e-4 of what the slope
-    promises).  memory: pairs of a step and the change of the gradient along it that are kept; 3 to 20 are usual.
-    It takes all rows at once: fit(strategy="gradient").  Clipping and weight decay have no place in it.
+    `theta' = theta - a H g`, where g is the gradient over all rows and H the inverse Hessian estimated from the last
+    `memory` steps.  a starts at learning_rate and is halved until the loss has fallen by at least 1e-4 of what the
+    slope predicts (Armijo's condition).
 
-    >>> optimizer, slots = LBFGS(memory=1), np.zeros((3, 1))
-    >>> optimizer.remember(slots, np.array([2.0]), np.array([8.0]))
-    >>> optimizer.direction(slots, np.array([4.0]))
-    array([-1.])
+    It needs the loss of all rows at once: train with `fit(strategy="gradient")`.  Weight decay, clipping and
+    `use_ema` are refused.
 
-    Source: Nocedal 1980; Nocedal and Wright 2006, algorithms 7.4 (two loops) and 7.5, with pairs of no positive
-    curvature left out.
+    Args:
+        learning_rate: The step size to try first, above 0.
+        memory: The number of past steps to keep, 1 to 1000; 3 to 20 are usual.
+
+    Raises:
+        ConfigError: For weight decay, clipping, `use_ema`, or memory above 1000 (`config-value`).
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.optimizers import LBFGS
+        >>> optimizer, slots = LBFGS(memory=1), np.zeros((3, 1))
+        >>> optimizer.remember(slots, s=np.array([2.0]), y=np.array([8.0]))
+        >>> optimizer.direction(slots, np.array([4.0]))
+        array([-1.])
+
+    Source: Nocedal 1980; Nocedal and Wright 2006, algorithms 7.4 (two loops) and 7.5, skipping pairs without positive
+    curvature.
     """
 
     searches = True
-    learning_rate: float = number(1.0, above=0.0, why="it is the step that is tried first")
-    memory: int = integer(10, low=1, why="it is the number of steps remembered")
+    learning_rate: float = number(1.0, above=0.0, why="it is the step size to try first")
+    memory: int = integer(10, low=1, why="it is the number of past steps to keep")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -499,21 +671,29 @@ class LBFGS(Optimizer):
             value is not None for value in (self.weight_decay, self.clipnorm, self.clipvalue, self.global_clipnorm)
         ):
             raise ConfigError(
-                "LBFGS takes neither weight_decay nor clipping: use a kernel_regularizer", code="config-value"
+                "LBFGS takes neither weight_decay nor clipping: penalize weights with kernel_regularizer instead",
+                code="config-value",
             )
         if self.use_ema:
             raise ConfigError(
-                "LBFGS takes no use_ema: each of its steps lowers the loss, and an average would be of worse weights",
+                "LBFGS does not support use_ema: each step lowers the loss, so an average would be of worse weights; "
+                "leave out use_ema",
                 code="config-value",
             )
 
     @property
     def moments(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The last gradient, the steps s and the changes y, the newest first."""
+        """The state: the last gradient, then the steps s and the changes y of the gradient, newest first."""
         return ("g", *(f"{letter}{number}" for letter in "sy" for number in range(self.memory)))
 
     def remember(self, slots: Array, s: Array, y: Array) -> None:
-        """Keep the pair of a step s (P,) and the change of the gradient y (P,); in place, the oldest goes."""
+        """Store a step and the change of the gradient, in place of the oldest pair.
+
+        Args:
+            slots: The state, (K, P), changed in place.
+            s: The step, (P,).
+            y: The change of the gradient along it, (P,).
+        """
         if not _dot(s, y) > 1e-10 * _dot(y, y):
             return
         for kept, new in ((slots[1 : 1 + self.memory], s), (slots[1 + self.memory :], y)):
@@ -521,7 +701,12 @@ class LBFGS(Optimizer):
             kept[0] = new
 
     def direction(self, slots: Array, g: Array) -> Array:
-        """Return -H g, (P,), by the two loops."""
+        """Return the search direction -H g, (P,).
+
+        Args:
+            slots: The state, (K, P).
+            g: The gradient, (P,).
+        """
         pairs = [(s, y) for s, y in zip(slots[1 : 1 + self.memory], slots[1 + self.memory :], strict=True) if y.any()]
         q = g.copy()
         shares = []
@@ -539,12 +724,12 @@ class LBFGS(Optimizer):
 
 
 def _dot(a: Array, b: Array) -> float:
-    """Return the product of two vectors, whose bits do not depend on BLAS or its threads."""
+    """Return the product of two vectors.  Its bits depend neither on BLAS nor on the number of threads."""
     return float(np.multiply(a, b, dtype=np.float64).sum())
 
 
 COMPILED: dict[Any, str] = {Adam.step: "adam", RMSprop.step: "rmsprop", SGD.step: "sgd"}
-"""The loop that does what a `step` does; `fast/kernels/optimizers.py` has them."""
+"""The compiled loop for a `step`; see `fast/kernels/optimizers.py`."""
 OPTIMIZERS: dict[str, Spec] = {
     "adadelta": Adadelta(),
     "adagrad": Adagrad(),

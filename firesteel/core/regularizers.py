@@ -1,7 +1,7 @@
-"""Regularisers: a price on the size of weights, its value and its derivative together.
+"""Regularizers: penalties on the weights, each with its value and its derivative.
 
-The price belongs to the parameters and not to the rows, so it is added once an update: in each step of a shard that
-trains on its own, on the driver where it takes the step.  `network.py` says which arrays have one.
+A penalty belongs to the parameters and not to the rows, so it is added once an update: in each step of a shard that
+trains separately, or on the driver if that takes the step.  `network.py` lists the arrays that have one.
 """
 
 from typing import Any, ClassVar
@@ -15,49 +15,80 @@ from firesteel.errors import ConfigError
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer"]
 
 EPSILON = 1e-7
-"""Keeps the division by a length finite, as in Keras."""
+"""The least length to divide by, as in Keras."""
 
 
 class Regularizer(Spec):
-    """Base of regularisers.
+    """Base of regularizers.
 
-    joint: whether the penalty of a row of weights depends on other rows.
+    A regularizer of your own is a subclass with a method `add`; its fields are its arguments.
+
+    The class attribute `joint` says whether the penalty on one row of weights depends on other rows.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.regularizers import Regularizer
+        >>> class Quartic(Regularizer):
+        ...     def add(self, w, g):
+        ...         if g is not None:
+        ...             g += 4 * w**3
+        ...         return float((w**4).sum())
+        >>> Quartic()([1.0, 2.0])
+        17.0
     """
 
     joint: ClassVar[bool] = False
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ConfigError for weights of a shape that it has no penalty for."""
+        """Raise ConfigError if weights of this shape cannot have the penalty."""
 
     def add(self, w: Array, g: Array | None) -> float:
-        """Return the price of the weights w, of any shape, and add its derivative into g unless that is None."""
+        """Return the penalty on the weights, and add its derivative to the gradient.
+
+        Args:
+            w: The weights, of any shape.
+            g: The gradient, of the same shape, changed in place; None for the value alone.
+        """
         raise NotImplementedError
 
     def __call__(self, w: Any) -> float:
-        """Return the penalty on the weights w.  Raises ConfigError for what is no array of numbers.
+        """Return the penalty on the weights.
 
-        >>> L2(0.5)([2.0, -1.0])
-        2.5
+        Args:
+            w: The weights, an array of numbers.
+
+        Raises:
+            ConfigError: If they are not an array of numbers (`config-value`).
+
+        Example:
+            >>> L2(0.5)([2.0, -1.0])
+            2.5
         """
         try:
             return self.add(np.array(w, np.float64), None)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{self}: weights are an array of numbers: {error}", code="config-value") from None
+            raise ConfigError(f"{self}: weights must be an array of numbers: {error}", code="config-value") from None
 
 
 class L1L2(Regularizer):
-    """l1 sum |w| + l2 sum w^2, as Keras; the derivative is l1 sign(w) + 2 l2 w, taken as 0 for |w| at 0.
+    """L1 and L2 penalty on the weights (elastic net).
 
-    l1, l2: the price of a unit, 0 or more.  Raises ConfigError for anything else.
+    `l1 sum |w| + l2 sum w^2`; the derivative is `l1 sign(w) + 2 l2 w`, and that of |w| at 0 is 0.
 
-    >>> L1L2(l1=0.5, l2=1.0).add(np.array([2.0, -1.0]), None)
-    6.5
+    Args:
+        l1: The factor of the absolute values, at least 0.
+        l2: The factor of the squares, at least 0.
 
-    Source: Tibshirani 1996 (l1), Hoerl and Kennard 1970 (l2).
+    Example:
+        >>> from firesteel.regularizers import L1L2
+        >>> L1L2(l1=0.5, l2=1.0)([2.0, -1.0])
+        6.5
+
+    Source: Tibshirani 1996 (L1), Hoerl and Kennard 1970 (L2).
     """
 
-    l1: float = number(0.0, low=0.0, why="it is the price of a unit of |w|")
-    l2: float = number(0.0, low=0.0, why="it is the price of a unit of w^2")
+    l1: float = number(0.0, low=0.0, why="it is the factor of the absolute values")
+    l2: float = number(0.0, low=0.0, why="it is the factor of the squares")
 
     def add(self, w: Array, g: Array | None) -> float:
         if g is not None and self.l1:
@@ -69,53 +100,79 @@ class L1L2(Regularizer):
 
 
 class L1(Regularizer):
-    """l1 sum |w|: L1L2 without its second half.
+    """L1 penalty on the weights: it drives small weights to 0.
 
-    >>> L1(0.5).add(np.array([2.0, -1.0]), None)
-    1.5
+    `l1 sum |w|`; the derivative is `l1 sign(w)`, which is 0 at 0.
+
+    Args:
+        l1: The factor of the absolute values, at least 0.
+
+    Example:
+        >>> from firesteel.regularizers import L1
+        >>> L1(0.5)([2.0, -1.0])
+        1.5
+
+    Source: Tibshirani 1996.
     """
 
-    l1: float = number(0.01, low=0.0, why="it is the price of a unit of |w|")
+    l1: float = number(0.01, low=0.0, why="it is the factor of the absolute values")
 
     def add(self, w: Array, g: Array | None) -> float:
         return L1L2(l1=self.l1).add(w, g)
 
 
 class L2(Regularizer):
-    """l2 sum w^2: L1L2 without its first half.
+    """L2 penalty on the weights: it keeps them small.
 
-    >>> L2(0.5).add(np.array([2.0, -1.0]), None)
-    2.5
+    `l2 sum w^2`; the derivative is `2 l2 w`.
+
+    Args:
+        l2: The factor of the squares, at least 0.
+
+    Example:
+        >>> from firesteel.regularizers import L2
+        >>> L2(0.5)([2.0, -1.0])
+        2.5
+
+    Source: Hoerl and Kennard 1970.
     """
 
-    l2: float = number(0.01, low=0.0, why="it is the price of a unit of w^2")
+    l2: float = number(0.01, low=0.0, why="it is the factor of the squares")
 
     def add(self, w: Array, g: Array | None) -> float:
         return L1L2(l2=self.l2).add(w, g)
 
 
 class OrthogonalRegularizer(Regularizer):
-    """factor / (n (n - 1)) sum over rows i != j of |u_i u_j|, with u_i = w_i / max(|w_i|, 1e-7) and n rows, as Keras.
+    """Penalty on the rows (or columns) of a matrix that are not at right angles to each other.
 
-    The derivative by w_i is (d_i - (d_i u_i) u_i) / |w_i| with d_i = 2 factor / (n (n - 1)) sum_j sign(u_i u_j) u_j;
-    of a row shorter than 1e-7 it is d_i / 1e-7.  A single row has no penalty.
+    `factor / (n (n - 1)) sum_{i != j} |u_i u_j|`, where `u_i = w_i / max(|w_i|, 1e-7)` are the n normalized rows.  A
+    single row has no penalty.
 
-    factor: the penalty of rows of one direction.  mode: "rows" or "columns": which are to be at right angles.
-    Raises ConfigError, when the network is built, for weights that are no matrix.
+    Args:
+        factor: The penalty if all rows have the same direction.
+        mode: Whether to compare "rows" or "columns".
 
-    >>> OrthogonalRegularizer(1.0).add(np.array([[1.0, 1.0], [0.0, 2.0]]), None)
-    0.7071067811865475
+    Raises:
+        ConfigError: When the network is built, if the weights are not a matrix (`config-shape`).
+
+    Example:
+        >>> from firesteel.regularizers import OrthogonalRegularizer
+        >>> round(OrthogonalRegularizer(1.0)([[1.0, 1.0], [0.0, 2.0]]), 4)
+        0.7071
+
+    Variant: as in Keras.
     """
 
     joint = True
 
-    factor: float = number(0.01, low=0.0, why="it is the penalty of rows of one direction")
+    factor: float = number(0.01, low=0.0, why="it is the penalty if all rows have the same direction")
     mode: str = word("rows", "columns")
 
     def check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 2:
             raise ConfigError(
-                f"{self} is for matrices, and these weights have shape {shape}: give them another regularizer",
+                f"{self} needs a matrix, but these weights have shape {shape}: use another regularizer for them",
                 code="config-shape",
             )
 
@@ -124,10 +181,10 @@ class OrthogonalRegularizer(Regularizer):
         x = (w if self.mode == "rows" else w.T).astype(np.float64)
         length = np.sqrt(np.square(x).sum(axis=1, keepdims=True))
         u = x / np.maximum(length, EPSILON)
-        products = np.einsum("ik,jk->ij", u, u)  # without BLAS, whose number of threads would decide the last bits
+        products = np.einsum("ik,jk->ij", u, u)  # not BLAS: its last bits depend on the number of threads
         np.fill_diagonal(products, 0)
         share = self.factor / max(len(x) * (len(x) - 1), 1)
-        if g is not None:
+        if g is not None:  # (d_i - (d_i u_i) u_i) / |w_i| with d_i = 2 share sum_j sign(u_i u_j) u_j
             d = np.einsum("ij,jk->ik", np.sign(products), u) * (2 * share)
             along = np.where(length > EPSILON, (d * u).sum(axis=1, keepdims=True), 0.0)
             d = (d - along * u) / np.maximum(length, EPSILON)

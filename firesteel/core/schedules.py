@@ -1,7 +1,7 @@
-"""Schedules: the learning rate as a function of the steps taken, frozen numbers with one method, `at`.
+"""Learning-rate schedules: frozen settings with one method, `at`, which gives the learning rate of a step.
 
-Steps are counted over all shards together and from 0; where shards train apart, each step of one counts for all.
-`optimizers.py` asks for the rate of each step.
+Steps are counted from 0, over all shards together: where shards train separately, each of their steps counts once for
+every shard.
 """
 
 import math
@@ -20,37 +20,69 @@ __all__ = [
 ]
 
 FIRST = "it is the rate of the first step"
-LENGTH = "it is the number of steps that the decay is measured in"
+LENGTH = "it is the length of the decay in steps"
 
 
 class Schedule(Spec):
-    """Base of schedules."""
+    """Base of learning-rate schedules.
+
+    A schedule of your own is a subclass with a method `at`; its fields are its arguments.
+
+    Example:
+        >>> from firesteel.optimizers.schedules import Schedule
+        >>> class InverseRoot(Schedule):
+        ...     def at(self, step):
+        ...         return 0.1 / (1 + step) ** 0.5
+        >>> InverseRoot()(3)
+        0.05
+    """
 
     def at(self, step: float) -> float:
-        """Return the learning rate of a step, counted from 0."""
+        """Return the learning rate of a step.
+
+        Args:
+            step: The step, counted from 0.
+        """
         raise NotImplementedError
 
     def __call__(self, step: float) -> float:
-        """Return what `at` returns.  Raises ConfigError for what is no number.
+        """Return the learning rate of a step, as `at` does.
 
-        >>> InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.5)(2)
-        0.05
+        Args:
+            step: The step, counted from 0.
+
+        Raises:
+            ConfigError: If the step is not a finite number (`config-value`).
+
+        Example:
+            >>> InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.5)(2)
+            0.05
         """
         if not math.isfinite(number := finite(step)):
-            raise ConfigError(f"step={step!r}: it must be a number", code="config-value")
+            raise ConfigError(f"step={step!r}: step must be a finite number", code="config-value")
         return self.at(number)
 
 
 class ExponentialDecay(Schedule):
-    """rate(t) = initial_learning_rate decay_rate^(t / decay_steps); in a staircase, the exponent is rounded down.
+    """Exponential decay of the learning rate.
 
-    >>> ExponentialDecay(0.1, decay_steps=100, decay_rate=0.5).at(200)
-    0.025
+    `rate(t) = initial_learning_rate decay_rate^(t / decay_steps)` at step t.
+
+    Args:
+        initial_learning_rate: The rate of the first step, at least 0.
+        decay_steps: The number of steps in which the rate is multiplied by `decay_rate` once, above 0.
+        decay_rate: The factor, above 0.
+        staircase: Whether to round t / decay_steps down, so that the rate falls in steps.
+
+    Example:
+        >>> from firesteel.optimizers.schedules import ExponentialDecay
+        >>> ExponentialDecay(0.1, decay_steps=100, decay_rate=0.5)(200)
+        0.025
     """
 
     initial_learning_rate: float = number(low=0.0, why=FIRST)
     decay_steps: float = number(above=0.0, why=LENGTH)
-    decay_rate: float = number(above=0.0, why="it is what the rate is multiplied by")
+    decay_rate: float = number(above=0.0, why="it is the factor of the rate")
     staircase: bool = flag(False)
 
     def at(self, step: float) -> float:
@@ -61,10 +93,20 @@ class ExponentialDecay(Schedule):
 
 
 class InverseTimeDecay(Schedule):
-    """rate(t) = initial_learning_rate / (1 + decay_rate t / decay_steps); in a staircase, t / decay_steps is whole.
+    """Inverse time decay of the learning rate.
 
-    >>> InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.5).at(2)
-    0.05
+    `rate(t) = initial_learning_rate / (1 + decay_rate t / decay_steps)` at step t.
+
+    Args:
+        initial_learning_rate: The rate of the first step, at least 0.
+        decay_steps: The number of steps in which the divisor grows by `decay_rate`, above 0.
+        decay_rate: How fast the divisor grows, at least 0.
+        staircase: Whether to round t / decay_steps down, so that the rate falls in steps.
+
+    Example:
+        >>> from firesteel.optimizers.schedules import InverseTimeDecay
+        >>> InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.5)(2)
+        0.05
     """
 
     initial_learning_rate: float = number(low=0.0, why=FIRST)
@@ -78,18 +120,29 @@ class InverseTimeDecay(Schedule):
 
 
 class PolynomialDecay(Schedule):
-    """rate(t) = (initial_learning_rate - end_learning_rate) (1 - t / decay_steps)^power + end_learning_rate.
+    """Polynomial decay of the learning rate.
 
-    After decay_steps it stays at the end; with `cycle`, decay_steps is doubled, tripled and so on instead.
+    `rate(t) = (initial_learning_rate - end_learning_rate) (1 - t / decay_steps)^power + end_learning_rate` at step t,
+    and end_learning_rate after decay_steps.
 
-    >>> PolynomialDecay(0.1, decay_steps=10, end_learning_rate=0.0).at(5)
-    0.05
+    Args:
+        initial_learning_rate: The rate of the first step, at least 0.
+        decay_steps: The number of steps until the rate is `end_learning_rate`, above 0.
+        end_learning_rate: The rate at the end, at least 0.
+        power: The power, above 0; 1 is a straight line.
+        cycle: Whether to restart instead of staying at the end: decay_steps counts double after one decay, triple
+            after two, and so on.
+
+    Example:
+        >>> from firesteel.optimizers.schedules import PolynomialDecay
+        >>> PolynomialDecay(0.1, decay_steps=10, end_learning_rate=0.0)(5)
+        0.05
     """
 
     initial_learning_rate: float = number(low=0.0, why=FIRST)
     decay_steps: float = number(above=0.0, why=LENGTH)
     end_learning_rate: float = number(0.0001, low=0.0, why="it is the rate at the end")
-    power: float = number(1.0, above=0.0, why="it bends the way there")
+    power: float = number(1.0, above=0.0, why="it is the power of the remaining share of steps")
     cycle: bool = flag(False)
 
     def at(self, step: float) -> float:
@@ -101,17 +154,30 @@ class PolynomialDecay(Schedule):
 
 
 def _cosine(passed: float, alpha: float) -> float:
-    """Return what is left of a rate after a share of its decay: from 1 down to alpha along half a cosine."""
+    """Return the remaining share of a rate after a share of its decay: half a cosine from 1 down to alpha."""
     return (1 - alpha) * 0.5 * (1 + math.cos(math.pi * passed)) + alpha
 
 
 class CosineDecay(Schedule):
-    """rate(t) = top ((1 - alpha) (1 + cos(pi t / decay_steps)) / 2 + alpha), and alpha top after decay_steps.
+    """Cosine decay of the learning rate, with an optional linear warm-up.
 
-    top is initial_learning_rate; or warmup_target, to which the rate first climbs in a line over warmup_steps.
+    `rate(t) = top ((1 - alpha) (1 + cos(pi t / decay_steps)) / 2 + alpha)` at step t, and `alpha top` after
+    decay_steps.  `top` is initial_learning_rate.  With `warmup_target` the rate first rises from
+    initial_learning_rate to warmup_target in warmup_steps; then `top` is warmup_target, and t counts from the end of
+    the warm-up.
 
-    >>> CosineDecay(0.0, decay_steps=100, warmup_target=0.1, warmup_steps=10).at(5)
-    0.05
+    Args:
+        initial_learning_rate: The rate of the first step, at least 0.
+        decay_steps: The number of steps of the decay, without the warm-up; above 0.
+        alpha: The share of the rate that is left at the end, at least 0.
+        warmup_target: The rate after the warm-up, at least 0; None for no warm-up.
+        warmup_steps: The number of steps of the warm-up, at least 0.
+
+    Example:
+        >>> from firesteel.optimizers.schedules import CosineDecay
+        >>> schedule = CosineDecay(0.0, decay_steps=100, warmup_target=0.1, warmup_steps=10)
+        >>> schedule(5), schedule(10), schedule(110)
+        (0.05, 0.1, 0.0)
 
     Source: Loshchilov and Hutter 2017, "SGDR", equation 5; the warm-up is that of Goyal et al. 2017.
     """
@@ -132,11 +198,23 @@ class CosineDecay(Schedule):
 
 
 class CosineDecayRestarts(Schedule):
-    """Cosine decays one after another: each t_mul times as long as the one before, from m_mul times its rate.
+    """Cosine decay with warm restarts: one cosine decay after another.
 
-    >>> schedule = CosineDecayRestarts(0.1, first_decay_steps=10, m_mul=0.5)
-    >>> [schedule.at(step) for step in (0, 10, 30)]
-    [0.1, 0.05, 0.025]
+    Decay number i, counted from 0, takes `first_decay_steps t_mul^i` steps and starts at
+    `initial_learning_rate ((1 - alpha) m_mul^i + alpha)`.
+
+    Args:
+        initial_learning_rate: The rate of the first step, at least 0.
+        first_decay_steps: The number of steps of the first decay, above 0.
+        t_mul: How many times longer each decay is than the one before, at least 1.
+        m_mul: The factor by which the rate at each restart is lower than at the one before, at least 0.
+        alpha: The share of initial_learning_rate that is left at the end of each decay, at least 0.
+
+    Example:
+        >>> from firesteel.optimizers.schedules import CosineDecayRestarts
+        >>> schedule = CosineDecayRestarts(0.1, first_decay_steps=10, t_mul=2.0, m_mul=0.5)
+        >>> [schedule(step) for step in (0, 10, 30)]
+        [0.1, 0.05, 0.025]
 
     Source: Loshchilov and Hutter 2017, "SGDR".
     """
@@ -144,7 +222,7 @@ class CosineDecayRestarts(Schedule):
     initial_learning_rate: float = number(low=0.0, why=FIRST)
     first_decay_steps: float = number(above=0.0, why=LENGTH)
     t_mul: float = number(2.0, low=1.0, why="it is how much longer each decay is")
-    m_mul: float = number(1.0, low=0.0, why="it is what the rate restarts at")
+    m_mul: float = number(1.0, low=0.0, why="it is the factor of the rate at each restart")
     alpha: float = number(0.0, low=0.0, why="it is the share of the rate that is left at the end")
 
     def at(self, step: float) -> float:
@@ -159,12 +237,23 @@ class CosineDecayRestarts(Schedule):
 
 
 class PiecewiseConstantDecay(Schedule):
-    """rate(t) = values[0] up to step boundaries[0], then values[1] up to boundaries[1], and so on.
+    """A learning rate that is constant between given steps.
 
-    Raises ConfigError unless there is one value more than boundaries, and these rise.
+    `rate(t) = values[0]` for t <= boundaries[0], then values[1] for t <= boundaries[1], and so on; the last value
+    after the last boundary.
 
-    >>> PiecewiseConstantDecay([10, 20], [0.1, 0.01, 0.001]).at(11)
-    0.01
+    Args:
+        boundaries: The last step of each rate but the last one, in ascending order; at least 0.
+        values: The rates, one more than boundaries; at least 0.
+
+    Raises:
+        ConfigError: Unless the boundaries ascend and there is one more value than boundaries (`config-value`).
+
+    Example:
+        >>> from firesteel.optimizers.schedules import PiecewiseConstantDecay
+        >>> schedule = PiecewiseConstantDecay([10, 20], [0.1, 0.01, 0.001])
+        >>> schedule(10), schedule(11), schedule(21)
+        (0.1, 0.01, 0.001)
     """
 
     boundaries: tuple[float, ...] = numbers(low=0.0, why="each is the last step of a rate")
@@ -174,8 +263,8 @@ class PiecewiseConstantDecay(Schedule):
         super().__post_init__()
         if len(self.values) != len(self.boundaries) + 1 or list(self.boundaries) != sorted(set(self.boundaries)):
             raise ConfigError(
-                f"boundaries {self.boundaries} and {len(self.values)} values: give boundaries that rise, and one "
-                "value more",
+                f"boundaries={self.boundaries} with {len(self.values)} values: boundaries must ascend, and there "
+                f"must be {len(self.boundaries) + 1} values, one more than boundaries",
                 code="config-value",
             )
 
@@ -189,10 +278,18 @@ def _schedule(given: object) -> Schedule:
 
 
 class Stretched(Schedule):
-    """factor schedule(pace t): another schedule, for shards each of whose steps counts for `pace`.
+    """Another schedule with its rate multiplied, for shards each of whose steps counts as several.
 
-    >>> Stretched(ExponentialDecay(0.1, 100, 0.5), factor=2.0, pace=50.0).at(2)
-    0.1
+    `rate(t) = factor schedule(pace t)` at step t.
+
+    Args:
+        schedule: The schedule.
+        factor: The factor of the rate, at least 0.
+        pace: The factor of the step, above 0.
+
+    Example:
+        >>> Stretched(ExponentialDecay(0.1, 100, 0.5), factor=2.0, pace=50.0).at(2)
+        0.1
     """
 
     schedule: Schedule = choice(ExponentialDecay(0.01, 1000.0, 0.9), _schedule)
@@ -212,6 +309,6 @@ SCHEDULES: dict[str, Spec] = {
     "polynomial_decay": PolynomialDecay(0.01, 1000.0),
     "stretched": Stretched(),
 }
-"""An example of each schedule: what a saved optimiser may name, and what the test tables run over."""
+"""An example of each schedule: the classes that saved optimizers may name, and that the tests run over."""
 
 get = resolver("a schedule", Schedule, SCHEDULES)

@@ -1,7 +1,7 @@
-"""The frozen base of everything a user configures: layers, initialisers, losses, metrics, optimisers.
+"""The frozen base class of everything a user configures: layers, initializers, losses, metrics, optimizers.
 
-A spec's fields *are* its configuration: they are checked when it is made (the first gate), they print, compare
-and hash, and they go to JSON and back without a line of code per class.  `layers.py` shows it in use.
+The fields of a spec *are* its configuration.  They are checked when it is made (the constructor check); they print,
+compare, hash, and convert to JSON and back, without code in each class.
 """
 
 import math
@@ -32,31 +32,32 @@ __all__ = [
 
 
 Check = Callable[[str, str, Any], Any]
-"""check(class, field, value) returns the value as it is to be; raises ConfigError for one that cannot be."""
+"""check(class, field, value) returns the value to store, or raises ConfigError."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Spec:
-    """Base of frozen dataclasses whose fields are declared with `number`, `integer`, `flag` or `choice`.
+    """Base of frozen dataclasses whose fields are declared with `number`, `integer`, `flag`, `choice` and the like.
 
-    A subclass is made a dataclass; `kw_only=True` among its bases has the meaning that it has there.
+    Every subclass becomes a dataclass; `class Loss(Spec, kw_only=True)` makes its fields keyword-only.
 
-    >>> class Dropout(Spec):
-    ...     rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
-    >>> Dropout(0.5).to_config()
-    {'type': 'Dropout', 'rate': 0.5}
-    >>> Dropout.from_config({'type': 'Dropout', 'rate': 0.5}) == Dropout(0.5)
-    True
-    >>> Dropout(1.5)
-    Traceback (most recent call last):
-    firesteel.errors.ConfigError: Dropout(rate=1.5): rate must be a number with 0.0 <= rate < 1.0: \
+    Example:
+        >>> class Dropout(Spec):
+        ...     rate: float = number(low=0.0, below=1.0, why="it is the fraction of units to drop")
+        >>> Dropout(0.5).to_config()
+        {'type': 'Dropout', 'rate': 0.5}
+        >>> Dropout.from_config({'type': 'Dropout', 'rate': 0.5}) == Dropout(0.5)
+        True
+        >>> Dropout(1.5)
+        Traceback (most recent call last):
+        firesteel.errors.ConfigError: Dropout(rate=1.5): rate must be a number with 0.0 <= rate < 1.0: \
 it is the fraction of units to drop [config-value]
     """
 
     fields: ClassVar[tuple[Field[Any], ...]]
     arguments: ClassVar[Mapping[str, Field[Any]]]
     checks: ClassVar[tuple[tuple[str, Any, Check], ...]]
-    """Name, default and check of each field; defaults are what their checks return."""
+    """Name, default and check of each field; defaults are not checked again."""
 
     def __init_subclass__(cls, kw_only: bool = False) -> None:
         check_class(cls)
@@ -76,7 +77,7 @@ it is the fraction of units to drop [config-value]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if (setter := getattr(self, f"_set_{name}", None)) is None:
-            raise FrozenInstanceError(f"{type(self).__name__}.{name} cannot be set: make a new one")
+            raise FrozenInstanceError(f"{type(self).__name__}.{name} cannot be set: make a new {type(self).__name__}")
         setter(value)
 
     def __eq__(self, other: object) -> bool:
@@ -89,7 +90,7 @@ it is the fraction of units to drop [config-value]
         return tuple(getattr(self, f.name) for f in self.fields if f.compare)
 
     def __repr__(self) -> str:
-        """Return the call that makes it, without what is as usual."""
+        """Return the constructor call, without defaults."""
         given = [f"{f.name}={v!r}" for f in self.fields if f.repr and (v := getattr(self, f.name)) != f.default]
         return f"{type(self).__name__}({', '.join(given)})"
 
@@ -99,7 +100,16 @@ it is the fraction of units to drop [config-value]
                 object.__setattr__(self, name, check(type(self).__name__, name, value))
 
     def to_config(self) -> dict[str, Any]:
-        """Return the JSON-able description: the class name under "type", and every field but `later` defaults."""
+        """Return the configuration, which JSON can hold: the class name under "type", and the fields.
+
+        Example:
+            >>> from firesteel import optimizers
+            >>> config = optimizers.SGD(0.1, momentum=0.9).to_config()
+            >>> config["type"], config["learning_rate"], config["momentum"]
+            ('SGD', 0.1, 0.9)
+            >>> optimizers.deserialize(config) == optimizers.SGD(0.1, momentum=0.9)
+            True
+        """
         values = ((f, getattr(self, f.name)) for f in self.fields)
         return {"type": type(self).__name__} | {
             f.name: value.to_config() if isinstance(value, Spec) else value
@@ -108,12 +118,19 @@ it is the fraction of units to drop [config-value]
         }
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that `from_config` makes it of: `to_config` without the class name."""
+        """Return the arguments of `from_config`: `to_config` without the class name."""
         return {name: value for name, value in self.to_config().items() if name != "type"}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Make the spec that `to_config` described.  Raises ConfigError for unknown or missing fields."""
+        """Return the object that `to_config` described.
+
+        Args:
+            config: The arguments, by name; "type" is ignored.
+
+        Raises:
+            ConfigError: If a field is unknown (`config-argument`), missing (`config-field`) or has a wrong value.
+        """
         try:
             return cls(**{name: value for name, value in config.items() if name != "type"})
         except TypeError as error:
@@ -133,10 +150,15 @@ def number(
     why: str,
     other: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Declare a finite float field with low <= value, above < value and value < below; None is taken where it is the
-    default.
+    """Declare a finite float field with low <= value, above < value and value < below; None if that is the default.
 
-    other: resolves a spec, or the config of one, that may be given in place of a number.
+    Args:
+        default: The default value; without one the field is required.
+        low: The least value.
+        above: What the value must exceed.
+        below: What the value must be less than.
+        why: What the number is, for messages.
+        other: Resolves a spec, or the config of one, that is allowed in place of a number.
     """
     rule = "a number with " if max(low, above) > -math.inf or below < math.inf else "a finite number"
 
@@ -156,9 +178,7 @@ def number(
 
 
 def finite(got: object) -> float:
-    """Return a number of any kind, or an array of one without axes, as a float; NaN for all else, True and False
-    included.
-    """
+    """Return a number, or an array with one number and no axes, as a float; NaN for all else, also True and False."""
     try:
         one = got[()] if isinstance(got, np.ndarray) else got
         return float(one) if isinstance(one, Real) and not isinstance(one, bool) else math.nan
@@ -167,8 +187,9 @@ def finite(got: object) -> float:
 
 
 def numbers(default: Any = MISSING, *, low: float = -math.inf, why: str) -> Any:
-    """Declare a tuple of finite floats with low <= value; sequences, arrays and a single number are taken too, and
-    None where that is the default.
+    """Declare a tuple of finite floats with low <= value.
+
+    Sequences, arrays and single numbers are accepted, and None if that is the default.
     """
 
     def check(owner: str, name: str, got: Any) -> tuple[float, ...] | None:
@@ -204,7 +225,7 @@ def integer(default: int | Any = MISSING, *, low: int, why: str) -> Any:
 
 
 def whole(got: Any) -> int | None:
-    """Return an integer of any kind, of at most 64 bits, as an int; None for all else, True and False included."""
+    """Return an integer of at most 64 bits as an int; None for all else, also True and False."""
     try:
         value = None if isinstance(got, bool | np.bool) else operator.index(got)
     except TypeError:
@@ -213,7 +234,7 @@ def whole(got: Any) -> int | None:
 
 
 def flag(default: bool) -> Any:
-    """Declare a True/False field."""
+    """Declare a field that is True or False."""
 
     def check(owner: str, name: str, got: object) -> bool:
         if not isinstance(got, bool):
@@ -224,19 +245,19 @@ def flag(default: bool) -> Any:
 
 
 def later(declared: Any) -> Any:
-    """Declare a field that descriptions leave out at its default, because they were written before it was there."""
+    """Declare a field that configs omit at its default, because older files do not have it."""
     default = declared.default
     return field(default=default, metadata={**declared.metadata, "later": lambda value: value != default})
 
 
 def optional(declared: Any) -> Any:
-    """Declare a field that is None, which is also its default, or what another declaration allows."""
+    """Declare a field that is None, the default, or what another declaration allows."""
     check = declared.metadata["check"]
     return field(default=None, metadata={"check": lambda *given: None if given[-1] is None else check(*given)})
 
 
 def word(default: str, *others: str | None) -> Any:
-    """Declare a field that is one of a few words, or None where that is among them."""
+    """Declare a field that is one of a few words, or None if that is among them."""
     known = (default, *others)
 
     def check(owner: str, name: str, got: object) -> object:
@@ -248,18 +269,22 @@ def word(default: str, *others: str | None) -> Any:
 
 
 def choice(default: Any, resolve: Callable[[Any], Any]) -> Any:
-    """Declare a field that holds another spec, given as the spec, its name or its config, as is the default."""
+    """Declare a field that holds another spec, given as the spec, its name or its config; so may be the default."""
     default = default if default is MISSING else resolve(default)
     return field(default=default, metadata={"check": lambda owner, name, got: resolve(got)})
 
 
 class resolver:  # noqa: N801  (used as a function)
-    """resolve(given) turns a name, a config, a class or a spec of one family into a spec of that family.
+    """Turns a name, a config, a class or an object of one family into an object of that family.
 
-    Names are compared without case and underscores: "he_normal", "HeNormal".  A class means its defaults, and so does
-    what has one as `stands_for`.
-    family: what to call it in messages.  names: the family's registry, {name users type: spec}.  types: the classes
-    that configs name, {name: class}; `extending.py` adds users' own.
+    Names are compared without case and underscores: "he_normal" and "HeNormal" are the same.  A class stands for its
+    defaults, and so does a function that has a class as `stands_for`.
+
+    Args:
+        family: The family's name in messages, such as "a loss".
+        base: The family's base class.
+        names: The family's registry: {name: object}.  `types`, {class name: class}, follows from it; users' own
+            classes are added by `extending.py`.
     """
 
     def __init__(self, family: str, base: type[Spec], names: Mapping[str, Spec]) -> None:

@@ -668,7 +668,7 @@ def test_the_penalty_on_rows_that_are_not_at_right_angles_is_that_of_keras(mode,
 
 def test_a_penalty_on_rows_together_goes_with_matrices_whose_rows_move_together():
     together = OrthogonalRegularizer()
-    with pytest.raises(ConfigError, match=r"is for matrices, and these weights have shape \(3,\)"):
+    with pytest.raises(ConfigError, match=r"needs a matrix, but these weights have shape \(3,\)"):
         Network.chain((Dense(3, bias_regularizer=together),), 2)
     with pytest.raises(ConfigError, match="leave sparse_steps out"):
         Embedding(4, 2, embeddings_regularizer=together, sparse_steps=True)

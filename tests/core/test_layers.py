@@ -86,7 +86,7 @@ def test_every_constraint_is_that_of_keras(kind, settings, expected):
 @pytest.mark.parametrize("kind", [constraints.MaxNorm, constraints.MinMaxNorm, constraints.UnitNorm])
 def test_an_axis_that_the_weights_do_not_have_is_refused_when_the_network_is_built(kind, axis, where):
     model(Dense(3, **{where: kind(axis=axis - 1)}))
-    with pytest.raises(ConfigError, match=r"weights of shape \(.*\) have axes 0 to"):
+    with pytest.raises(ConfigError, match=r"weights of shape \(.*\) have only axes 0 to"):
         model(Dense(3, **{where: kind(axis=axis)}))
 
 
