@@ -8,7 +8,7 @@ import pytest
 
 from firesteel.core.layer import Layer
 from firesteel.core.layers import ACTIVATIONS, LAYERS, ReLU
-from firesteel.core.layers.activation import Curve, erfc
+from firesteel.core.layers.activation import ElementwiseActivation, erfc
 from firesteel.core.layers.augmentation import Unchanged, Warp, Warping
 from firesteel.core.layers.convolution import Convolving
 from firesteel.core.layers.normalization import JointNormalization
@@ -37,7 +37,7 @@ def test_the_registries_hold_every_layer_there_is():
         *PARTS.values(),
         *map(type, LAYERS.values()),
         Layer,
-        Curve,
+        ElementwiseActivation,
         Wrapper,
         Held,
         Frozen,

@@ -93,8 +93,8 @@ def slow(x, maps, how, moved=None):
     return y
 
 
-def bent(layer, rows, shape):
-    return layer.bent(STREAM, rows, *shape[:2]) if layer.bends else None
+def displacements(layer, rows, shape):
+    return layer.displacements(STREAM, rows, *shape[:2]) if layer.displaces else None
 
 
 def of(layer):
@@ -105,7 +105,7 @@ def of(layer):
 @pytest.mark.parametrize("shape", [(5, 4, 2), (1, 7, 1)], ids=repr)
 def test_each_picture_has_the_values_of_plain_loops(layer, shape):
     x = pictures(4, shape)
-    maps, moved = layer.maps(STREAM, 4, *shape[:2]), bent(layer, 4, shape)
+    maps, moved = layer.maps(STREAM, 4, *shape[:2]), displacements(layer, 4, shape)
     expected = slow(x, maps, of(layer), moved)
     np.testing.assert_allclose(layer.apply({}, x, rng=STREAM)[0], expected, rtol=1e-9, atol=1e-9)
     near = layer.apply({}, x.astype(np.float32), rng=STREAM)[0]
@@ -320,7 +320,7 @@ def test_places_are_bent_by_smooth_noise():
     layer, (rows, height, width) = RandomElasticTransform((0.3, 0.9), (0.2, 1.0)), (8, 30, 26)
     chance, threshold, scale = uniform(STREAM, rows, (0.3, 0.9), (0.0, 1.0), (0.2, 1.0))
     noise = STREAM.inside("noise", 0).normal((rows, 2, height, width))
-    moved = layer.bent(STREAM, rows, height, width)
+    moved = layer.displacements(STREAM, rows, height, width)
     assert 0 < (threshold < chance).sum() < rows
     for n in range(rows):
         deviation, strength = scale[n] * width / 20, scale[n] * height / 10 * (threshold[n] < chance[n])
@@ -331,10 +331,11 @@ def test_places_are_bent_by_smooth_noise():
 
 def test_how_far_places_are_bent_is_what_keras_does():
     """With scale 1 on 28 x 28, noise of 1.4 pixels is smoothed by 1.4, to 1.4 / (2 sqrt(pi) 1.4), and times 2.8."""
-    inner = RandomElasticTransform((1, 1), (1, 1)).bent(STREAM, 300, 28, 28)[:, :, 5:-5, 5:-5]
+    inner = RandomElasticTransform((1, 1), (1, 1)).displacements(STREAM, 300, 28, 28)[:, :, 5:-5, 5:-5]
     assert inner.std() == pytest.approx(2.8 / (2 * math.pi**0.5), rel=0.02) and abs(inner.mean()) < 0.01
     shares = [
-        (RandomElasticTransform(f).bent(STREAM, 4000, 4, 4).any(axis=(1, 2, 3))).mean() for f in (1, 0.2, (1, 1))
+        (RandomElasticTransform(f).displacements(STREAM, 4000, 4, 4).any(axis=(1, 2, 3))).mean()
+        for f in (1, 0.2, (1, 1))
     ]
     np.testing.assert_allclose(shares, [0.5, 0.1, 1.0], atol=0.03)
 
@@ -406,7 +407,7 @@ def test_a_row_is_one_interpolation_at_the_places_that_follow_one_another(fill, 
     warp, x = planned(layers, (6, 5, 2)).parts[0], pictures(3, (6, 5, 2))
     streams = [STREAM.inside("warp", n) for n in range(len(layers))]
     own = [layer.maps(stream, 3, 6, 5) for layer, stream in zip(layers, streams, strict=True)]
-    moved = layers[-1].bent(streams[-1], 3, 6, 5) if layers[-1].bends else np.zeros((3, 2, 6, 5))
+    moved = layers[-1].displacements(streams[-1], 3, 6, 5) if layers[-1].displaces else np.zeros((3, 2, 6, 5))
     expected = np.empty_like(x)
     for n, i, j in np.ndindex(3, 6, 5):
         place = [j + float(moved[n, 1, i, j]), i + float(moved[n, 0, i, j]), 1]

@@ -70,7 +70,7 @@ from firesteel.core.layers import (
 )
 from firesteel.core.layers.activation import (
     Celu,
-    Curve,
+    ElementwiseActivation,
     Exponential,
     Gelu,
     HardShrink,
@@ -405,7 +405,7 @@ def away_from_kinks(network, rng):
     for _ in range(100):
         theta, x = drawn(network, rng)
         views = network.layout.views(theta)
-        bent = [at for at, part in enumerate(network.parts) if isinstance(part, Curve)]
+        bent = [at for at, part in enumerate(network.parts) if isinstance(part, ElementwiseActivation)]
         inputs = [network.output(views, x, last=at) for at in bent]
         if all(np.abs(z[..., None] - KINKS).min() > 1e-4 for z in inputs):
             return theta, x
@@ -618,7 +618,7 @@ def near_a_corner(network, loss, theta, x, y):
         inputs = [
             (at == end, alone(network.forward(views, x, dropped, network.plan[:at]))[0][network.read_by(at)])
             for at in range(end + 1)
-            if at == end or isinstance(network.parts[at], Curve)
+            if at == end or isinstance(network.parts[at], ElementwiseActivation)
         ]
     if any(np.abs(z).max() > 9 or (not last and np.abs(z[..., None] - KINKS).min() < 1e-4) for last, z in inputs):
         return True

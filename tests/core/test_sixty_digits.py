@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from firesteel.core.layers.activation import ACTIVATIONS, Curve
+from firesteel.core.layers.activation import ACTIVATIONS, ElementwiseActivation
 from firesteel.core.losses import LOSSES, BinaryCrossentropy
 from firesteel.core.optimizers import OPTIMIZERS
 from firesteel.layers import Dense
@@ -67,7 +67,7 @@ def test_r49_a_formula_that_loses_digits_is_found(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    "name", [name for name, op in sixty_digits.ACTIVATION_SAMPLES.items() if isinstance(op, Curve)]
+    "name", [name for name, op in sixty_digits.ACTIVATION_SAMPLES.items() if isinstance(op, ElementwiseActivation)]
 )
 def test_r49_at_infinity_an_activation_and_its_slope_are_their_limits_and_nan_stays_nan(name, dtype):
     op = sixty_digits.ACTIVATION_SAMPLES[name]

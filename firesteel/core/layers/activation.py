@@ -28,7 +28,7 @@ __all__ = [
     "ACTIVATIONS",
     "ELU",
     "Activation",
-    "Curve",
+    "ElementwiseActivation",
     "Exponential",
     "Gelu",
     "HardSigmoid",
@@ -56,15 +56,15 @@ __all__ = [
 ]
 
 
-class Curve(Layer):
+class ElementwiseActivation(Layer):
     """Base of activations of single values."""
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         """Return y and a function that computes dy/dx, both of x's shape and dtype."""
         raise NotImplementedError
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        y, slope = self.curve(x)
+        y, slope = self.value_and_slope(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             d_y *= slope()
@@ -80,7 +80,7 @@ class Rectifier:
     max_value: float | None = None
     threshold: float = 0.0
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         number, most = x.dtype.type, self.max_value
         below, leak = x <= self.threshold, number(self.negative_slope)
         low = (x - self.threshold) * leak if leak else leak
@@ -89,7 +89,7 @@ class Rectifier:
         return np.where(below, low, np.minimum(x, most)), lambda: np.where(below, leak, x < most)
 
 
-class Relu(Rectifier, Curve):
+class Relu(Rectifier, ElementwiseActivation):
     """Rectified linear unit (ReLU): `y = max(x, 0)`.
 
     The derivative at 0 is 0.
@@ -101,7 +101,7 @@ class Relu(Rectifier, Curve):
     Source: Nair and Hinton 2010.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         y = np.maximum(x, x.dtype.type(0))
         return y, lambda: y > 0
 
@@ -117,7 +117,7 @@ def max_value(given: object) -> float | None:
     return finite(given)
 
 
-class ReLU(Rectifier, Curve):
+class ReLU(Rectifier, ElementwiseActivation):
     """Rectified linear unit (ReLU), optionally leaky, limited or thresholded.
 
     `y = min(x, max_value)` for x > threshold, and `y = negative_slope (x - threshold)` otherwise.
@@ -151,7 +151,7 @@ class ReLU(Rectifier, Curve):
     input_shape: Shape | None = later(choice(None, input_shape))
 
 
-class LeakyReLU(Rectifier, Curve):
+class LeakyReLU(Rectifier, ElementwiseActivation):
     """Leaky rectified linear unit: `y = x` for x > 0, and `y = negative_slope x` otherwise.
 
     The shape is unchanged.  The activation named "leaky_relu" has a slope of 0.2, as in Keras.
@@ -180,7 +180,7 @@ class LeakyReLU(Rectifier, Curve):
     input_shape: Shape | None = later(choice(None, input_shape))
 
 
-def shared(given: object) -> tuple[int, ...] | None:
+def resolve_shared_axes(given: object) -> tuple[int, ...] | None:
     """Return the axes that share one parameter, given as one number or several; None for no axes."""
     if given is None:
         return None
@@ -224,7 +224,7 @@ class PReLU(Layer):
     alpha_initializer: Initializer | str = choice("zeros", initializers.get)
     alpha_regularizer: Regularizer | str | None = choice(None, regularizer)
     alpha_constraint: Constraint | str | None = choice(None, constraint)
-    shared_axes: tuple[int, ...] | None = choice(None, shared)
+    shared_axes: tuple[int, ...] | None = choice(None, resolve_shared_axes)
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -247,7 +247,7 @@ class PReLU(Layer):
         return np.where(x > 0, x, alpha * below), pull
 
 
-class HardSigmoid(Curve):
+class HardSigmoid(ElementwiseActivation):
     """Hard sigmoid, a piecewise linear sigmoid: `y = min(max(x + 3, 0), 6) / 6`.
 
     The derivative at -3 and 3 is 0.
@@ -259,11 +259,11 @@ class HardSigmoid(Curve):
     Source: Howard et al. 2019, section 5.2.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         return np.clip(x + 3, 0, 6) / 6, lambda: (np.abs(x) < 3) * x.dtype.type(1 / 6)
 
 
-class HardSilu(Curve):
+class HardSilu(ElementwiseActivation):
     """Hard SiLU, also called hard swish: `y = x min(max(x + 3, 0), 6) / 6`.
 
     `dy/dx = (2 x + 3) / 6` for -3 <= x <= 3.  At these two points the one-sided derivatives from inside are used,
@@ -276,13 +276,13 @@ class HardSilu(Curve):
     Source: Howard et al. 2019, section 5.2.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         y = np.maximum(x, -3) * (np.clip(x + 3, 0, 6) / 6)
         near = np.clip(x, -3, 3)
         return y, lambda: np.where(near == x, (near + (near + 3)) / 6, x > 0)
 
 
-class HardTanh(Curve):
+class HardTanh(ElementwiseActivation):
     """Hard hyperbolic tangent: `y = min(max(x, -1), 1)`.
 
     The derivative at -1 and 1 is 0.
@@ -294,11 +294,11 @@ class HardTanh(Curve):
     Source: Collobert 2004.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         return np.clip(x, -1, 1), lambda: np.abs(x) < 1
 
 
-class HardShrink(Curve):
+class HardShrink(ElementwiseActivation):
     """Hard shrinkage (hard thresholding): `y = x` for |x| > threshold, and 0 otherwise.
 
     Args:
@@ -313,12 +313,12 @@ class HardShrink(Curve):
 
     threshold: float = number(0.5, low=0.0, why="it is the largest absolute value that becomes 0")
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         inside = np.abs(x) <= self.threshold
         return np.where(inside, x.dtype.type(0), x), lambda: ~inside
 
 
-class SoftShrink(Curve):
+class SoftShrink(ElementwiseActivation):
     """Soft shrinkage (soft thresholding): `y = sign(x) max(|x| - threshold, 0)`.
 
     Args:
@@ -333,12 +333,12 @@ class SoftShrink(Curve):
 
     threshold: float = number(0.5, low=0.0, why="it is subtracted from the absolute value")
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         most = x.dtype.type(self.threshold)
         return x - np.clip(x, -most, most), lambda: np.abs(x) > most
 
 
-class Squareplus(Curve):
+class Squareplus(ElementwiseActivation):
     """Squareplus, an algebraic softplus: `y = (x + sqrt(x^2 + b)) / 2`.
 
     `dy/dx = y / sqrt(x^2 + b)`.  For x < 0, y is computed as `b / 2 / (sqrt(x^2 + b) - x)`, which loses no digits.
@@ -355,7 +355,7 @@ class Squareplus(Curve):
 
     b: float = number(4.0, above=0.0, why="its square root is twice the output at 0")
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         number = x.dtype.type
         half, root = x * number(0.5), np.hypot(x, number(math.sqrt(self.b))) * number(0.5)
         far, most = np.abs(half), np.finfo(x.dtype).max
@@ -368,7 +368,7 @@ NEARLY = 0.02
 """Below this value 1 - y^2 has lost too many digits, in float64 as in float32."""
 
 
-class Tanh(Curve):
+class Tanh(ElementwiseActivation):
     """Hyperbolic tangent: `y = tanh x`.
 
     `dy/dx = 1 - y^2`.  Where |y| is close to 1, it is computed as `4 q / (1 + q)^2` with `q = exp(-2 |x|)`, which
@@ -379,7 +379,7 @@ class Tanh(Curve):
         array([[0.]])
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         y = np.tanh(x)
 
         def slope() -> Array:
@@ -418,7 +418,7 @@ def _logistic(x: Array) -> tuple[Array, Array]:
     return s, q
 
 
-class Sigmoid(Curve):
+class Sigmoid(ElementwiseActivation):
     """Sigmoid (logistic function): `y = 1 / (1 + exp(-x))`.
 
     `dy/dx = y (1 - y)`, computed as `exp(-x) y^2`, which loses no digits.
@@ -428,7 +428,7 @@ class Sigmoid(Curve):
         array([[0.5]])
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         s, q = _logistic(x)
 
         def slope() -> Array:
@@ -440,7 +440,7 @@ class Sigmoid(Curve):
         return s, slope
 
 
-class Softsign(Curve):
+class Softsign(ElementwiseActivation):
     """Softsign: `y = x / (1 + |x|)`.
 
     `dy/dx = 1 / (1 + |x|)^2`.
@@ -452,13 +452,13 @@ class Softsign(Curve):
     Source: Bergstra et al. 2009; Glorot and Bengio 2010.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         x = np.clip(x, -np.finfo(x.dtype).max, np.finfo(x.dtype).max)
         size = 1 + np.abs(x)
         return x / size, lambda: (1 / size) ** 2
 
 
-class Exponential(Curve):
+class Exponential(ElementwiseActivation):
     """Exponential function: `y = exp x`.
 
     `dy/dx = y`.  Beyond the dtype's range y is infinite; training that reaches it has diverged.
@@ -468,13 +468,13 @@ class Exponential(Curve):
         array([[1.]])
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         with np.errstate(over="ignore"):
             y = np.exp(x)
         return y, lambda: y
 
 
-class ELU(Curve):
+class ELU(ElementwiseActivation):
     """Exponential linear unit (ELU): `y = x` for x > 0, and `y = alpha (exp(x) - 1)` otherwise.
 
     The derivative at 0 is alpha, the one from below.  The shape is unchanged.
@@ -502,13 +502,13 @@ class ELU(Curve):
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         low = np.minimum(x, 0)
         y = np.where(x > 0, x, self.alpha * np.expm1(low))
         return y, lambda: np.where(x > 0, 1, self.alpha * np.exp(low))
 
 
-class Celu(Curve):
+class Celu(ElementwiseActivation):
     """Continuously differentiable ELU (CELU): `y = x` for x > 0, and `y = alpha (exp(x / alpha) - 1)` otherwise.
 
     Unlike that of `elu`, its derivative is continuous at 0 for every alpha.
@@ -525,13 +525,13 @@ class Celu(Curve):
 
     alpha: float = number(1.0, above=0.0, why="outputs tend to -alpha far below 0")
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         low = np.minimum(x, 0) / x.dtype.type(self.alpha)
         y = np.where(x > 0, x, np.expm1(low) * x.dtype.type(self.alpha))
         return y, lambda: np.exp(low)
 
 
-class Selu(Curve):
+class Selu(ElementwiseActivation):
     """Scaled exponential linear unit (SELU): `y = 1.0507 ELU(x)` with `alpha = 1.67326`.
 
     These constants preserve mean 0 and variance 1 from layer to layer.
@@ -545,8 +545,8 @@ class Selu(Curve):
 
     alpha, scale = 1.6732632423543772, 1.0507009873554805
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        y, slope = ELU(self.alpha).curve(x)
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        y, slope = ELU(self.alpha).value_and_slope(x)
         return y * self.scale, lambda: slope() * self.scale
 
 
@@ -555,7 +555,7 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-class Softplus(Curve):
+class Softplus(ElementwiseActivation):
     """Softplus: `y = log(1 + exp x)`.
 
     `dy/dx = 1 / (1 + exp(-x))`.
@@ -567,11 +567,11 @@ class Softplus(Curve):
     Source: Dugas et al. 2001.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         return softplus(x), lambda: logistic(x)
 
 
-class LogSigmoid(Curve):
+class LogSigmoid(ElementwiseActivation):
     """Logarithm of the sigmoid: `y = -log(1 + exp(-x))`.
 
     `dy/dx = 1 / (1 + exp x)`.
@@ -581,11 +581,11 @@ class LogSigmoid(Curve):
         array([[-6.931e-01, -1.000e+04]])
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         return -softplus(-x), lambda: logistic(-x)
 
 
-class Silu(Curve):
+class Silu(ElementwiseActivation):
     """Sigmoid linear unit (SiLU), also called swish: `y = x sigmoid(x)`.
 
     `dy/dx = s (1 + x (1 - s))` with `s = sigmoid(x) = 1 / (1 + exp(-x))`.
@@ -597,7 +597,7 @@ class Silu(Curve):
     Source: Elfwing et al. 2018; Ramachandran et al. 2017.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         s, near = logistic(x), np.maximum(x, -FAR)
 
         def slope() -> Array:
@@ -610,7 +610,7 @@ class Silu(Curve):
         return near * s, slope
 
 
-class Mish(Curve):
+class Mish(ElementwiseActivation):
     """Mish: `y = x tanh(softplus(x))` with `softplus(x) = log(1 + exp x)`.
 
     `dy/dx = t + x (1 - t^2) / (1 + exp(-x))` with `t = tanh(softplus(x))`.
@@ -622,7 +622,7 @@ class Mish(Curve):
     Source: Misra 2020.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
         t, near = np.tanh(softplus(x)), np.maximum(x, -FAR)
         return near * t, lambda: t + np.minimum(near, FAR) * (1 - t * t) * logistic(x)
 
@@ -660,7 +660,7 @@ def _ratio(x: Array, polynomials: tuple[tuple[float, ...], tuple[float, ...]]) -
     return values[0] / values[1]
 
 
-def bell(x: Array) -> Array:
+def gaussian(x: Array) -> Array:
     """Return exp(-x^2 / 2) accurately: x^2 is split in two, because exp would amplify its rounding error."""
     size = np.minimum(np.abs(x), 40)  # beyond 40 the result is 0 in float64
     coarse = np.trunc(size * 16)
@@ -683,7 +683,7 @@ def erfc(x: Array, far: Array) -> Array:
 
     Args:
         x: Arguments.
-        far: `exp(-x^2)`, computed by `bell`.
+        far: `exp(-x^2)`, computed by `gaussian`.
 
     Example:
         >>> x = np.array([0.0, 5.0]); erfc(x, np.exp(-x * x)).round(14)
@@ -700,7 +700,7 @@ def erfc(x: Array, far: Array) -> Array:
     return np.where(x < 0, 2 - right, right)
 
 
-class Gelu(Curve):
+class Gelu(ElementwiseActivation):
     """Gaussian error linear unit (GELU): `y = x P(x)`, P being the standard normal distribution function.
 
     `dy/dx = P(x) + x exp(-x^2 / 2) / sqrt(2 pi)`.  It is exact, not the tanh approximation: `P(x) = erfc(-x / sqrt 2)
@@ -713,8 +713,8 @@ class Gelu(Curve):
     Source: Hendrycks and Gimpel 2016, exact.
     """
 
-    def curve(self, x: Array) -> tuple[Array, Callable[[], Array]]:
-        far, near = bell(x), np.maximum(x, -FAR)
+    def value_and_slope(self, x: Array) -> tuple[Array, Callable[[], Array]]:
+        far, near = gaussian(x), np.maximum(x, -FAR)
         below = 0.5 * erfc(x * -math.sqrt(0.5), far)
         return near * below, lambda: below + np.minimum(near, FAR) * far / math.sqrt(2 * math.pi)
 
@@ -776,15 +776,15 @@ class Softmax(Layer):
     def along(self, x: Array) -> tuple[Array, Pull]:
         """Apply the layer along an axis of values with several axes."""
         at = place(self, self.axis, x.shape[1:]) + 1
-        y, back = by_rows(self, {}, last(x, at))
+        y, back = by_rows(self, {}, swap_with_last(x, at))
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            return last(back(last(d_y, at), g, wants_x), at)
+            return swap_with_last(back(swap_with_last(d_y, at), g, wants_x), at)
 
-        return last(y, at), pull
+        return swap_with_last(y, at), pull
 
 
-def last(x: Array, at: int) -> Array:
+def swap_with_last(x: Array, at: int) -> Array:
     """Return x with this axis and the last one exchanged."""
     return np.ascontiguousarray(x.swapaxes(at, -1))
 

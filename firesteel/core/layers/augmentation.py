@@ -1,7 +1,7 @@
 """Data augmentation of images in training: random translation, rotation, zoom, shear, flips and elastic distortion.
 
 Each layer draws an affine map per image, from output positions to the input positions that appear there.  The maps of
-consecutive layers are multiplied, so an image is interpolated only once (`composed`).
+consecutive layers are multiplied, so an image is interpolated only once (`fuse_warps`).
 """
 
 import math
@@ -13,8 +13,8 @@ import numpy as np
 
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers import windows
-from firesteel.core.layers.recolouring import two_numbers, uniform, value_range, within
-from firesteel.core.layers.regularization import _Drawn
+from firesteel.core.layers.recolouring import clip_in_place, two_numbers, uniform, value_range
+from firesteel.core.layers.regularization import _RandomLayer
 from firesteel.core.layers.sampling import Sampling, pieces
 from firesteel.core.layers.windows import channels_last, check_axes
 from firesteel.core.spec import number, word
@@ -33,11 +33,11 @@ __all__ = [
 ]
 
 
-class Warping(_Drawn):
+class Warping(_RandomLayer):
     """Base of layers that move the pixels of images."""
 
-    bends: ClassVar[bool] = False
-    """Whether pixels are also displaced one by one, by `bent`."""
+    displaces: ClassVar[bool] = False
+    """Whether pixels are also displaced one by one, by `displacements`."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
         check_axes(type(self).__name__, inputs[0])
@@ -55,10 +55,10 @@ class Warping(_Drawn):
         raise NotImplementedError
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
-        return (x, lambda d_y, g, wants_x: d_y) if rng is None else warped(x, [self], [rng])
+        return (x, lambda d_y, g, wants_x: d_y) if rng is None else warp(x, [self], [rng])
 
 
-def warped(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tuple[Array, Pull]:
+def warp(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tuple[Array, Pull]:
     """Return images (B, H, W, C) warped by consecutive layers, and the pullback."""
     n, height, width, _ = x.shape
     maps = np.broadcast_to(np.eye(3), (n, 3, 3))
@@ -67,7 +67,7 @@ def warped(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tu
     maps, how = maps.astype(x.dtype), next((one.sampling for one in layers if one.sampling), Sampling())
     down, right = np.arange(height, dtype=x.dtype)[:, None], np.arange(width, dtype=x.dtype)
     last: Any = layers[-1]
-    moved = last.bent(streams[-1], n, height, width).astype(x.dtype) if last.bends else None
+    moved = last.displacements(streams[-1], n, height, width).astype(x.dtype) if last.displaces else None
 
     def places(piece: slice) -> list[Array]:
         """Return the input positions of the output pixels of a piece: rows and columns."""
@@ -80,7 +80,7 @@ def warped(x: Array, layers: Sequence[Warping], streams: Sequence[Stream]) -> tu
     y = np.empty_like(x, order="C")
     for piece in pieces(n, height * width):
         y[piece] = how.read(x[piece], *places(piece))
-    inside = within(y, last.value_range) if last.bends else None
+    inside = clip_in_place(y, last.value_range) if last.displaces else None
 
     def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
         if not wants_x:
@@ -101,7 +101,7 @@ class Warp(Warping):
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         if rng is None:
             return x, lambda d_y, g, wants_x: d_y
-        return warped(x, self.layers, [rng.inside("warp", number) for number in range(len(self.layers))])
+        return warp(x, self.layers, [rng.inside("warp", number) for number in range(len(self.layers))])
 
 
 class Unchanged(Layer):
@@ -111,7 +111,7 @@ class Unchanged(Layer):
         return x, lambda d_y, g, wants_x: d_y
 
 
-def composed(plan: list[Any]) -> None:
+def fuse_warps(plan: list[Any]) -> None:
     """Fuse consecutive layers that move pixels: put one `Warp` into the plan of a network.
 
     The first layer does the work of all, and the others become the identity, so values and parts keep their numbers.
@@ -122,7 +122,7 @@ def composed(plan: list[Any]) -> None:
     while at < len(plan):
         row = [plan[at].layer] if isinstance(plan[at].layer, Warping) else []
         end = at + 1
-        while row and end < len(plan) and isinstance(plan[end].layer, Warping) and not row[-1].bends:
+        while row and end < len(plan) and isinstance(plan[end].layer, Warping) and not row[-1].displaces:
             reads, made = plan[end].reads, plan[end - 1].makes[0]
             ways = {one.sampling for one in (*row, plan[end].layer)} - {None}
             if reads != (made,) or readers.count(made) > 1 or len(ways) > 1:
@@ -137,11 +137,11 @@ def composed(plan: list[Any]) -> None:
 
 def planned(plan: list[Any], shapes: Sequence[Shape], params: Sequence[Mapping[str, Param]]) -> tuple[int, int]:
     """Fuse layers that move pixels in a network's plan; then plan the windows as `windows.planned` does."""
-    composed(plan)
+    fuse_warps(plan)
     return windows.planned(plan, shapes, params)
 
 
-def turned(rows: int, *entries: Array | float) -> Array:
+def affine_maps(rows: int, *entries: Array | float) -> Array:
     """Return affine maps (rows, 3, 3) with these six entries in their first two lines."""
     found = np.zeros((rows, 3, 3))
     for at, entry in enumerate(entries):
@@ -202,7 +202,7 @@ class RandomTranslation(Warping):
 
     def maps(self, rng: Stream, rows: int, height: int, width: int) -> Array:
         down, right = uniform(rng, rows, self.height_factor, self.width_factor)
-        return turned(rows, 1, 0, -right * width, 0, 1, -down * height)
+        return affine_maps(rows, 1, 0, -right * width, 0, 1, -down * height)
 
 
 class RandomRotation(Warping):
@@ -243,7 +243,7 @@ class RandomRotation(Warping):
         angles = (2 * math.pi * uniform(rng, rows, self.factor)[0]).tolist()
         cos, sin = (np.array([function(angle) for angle in angles]) for function in (math.cos, math.sin))
         x, y = (width - 1) / 2, (height - 1) / 2
-        return turned(rows, cos, -sin, x - x * cos + y * sin, sin, cos, y - x * sin - y * cos)
+        return affine_maps(rows, cos, -sin, x - x * cos + y * sin, sin, cos, y - x * sin - y * cos)
 
 
 class RandomZoom(Warping):
@@ -274,8 +274,8 @@ class RandomZoom(Warping):
         (0.1, 0.2)
     """
 
-    height_factor: Any = symmetric("an image shows 1 + factor times its height", more=True)
-    width_factor: Any = symmetric("an image shows 1 + factor times its width", more=True, default=None)
+    height_factor: Any = symmetric("an image shows 1 + factor times its height", exclusive=True)
+    width_factor: Any = symmetric("an image shows 1 + factor times its width", exclusive=True, default=None)
     fill_mode: str = word(*FILLS)
     interpolation: str = word(*KINDS)
     _: KW_ONLY
@@ -286,7 +286,7 @@ class RandomZoom(Warping):
         down, right = 1 + uniform(rng, rows, self.height_factor, self.width_factor or self.height_factor)
         right = down if self.width_factor is None else right
         x, y = (width - 1) / 2, (height - 1) / 2
-        return turned(rows, right, 0, x - x * right, 0, down, y - y * down)
+        return affine_maps(rows, right, 0, x - x * right, 0, down, y - y * down)
 
 
 class RandomShear(Warping):
@@ -326,7 +326,7 @@ class RandomShear(Warping):
     def maps(self, rng: Stream, rows: int, height: int, width: int) -> Array:
         across, down, side = uniform(rng, rows, self.x_factor, self.y_factor, (-1.0, 1.0))
         sign = np.where(side > 0, -1.0, 1.0)
-        return turned(rows, 1, sign * across, 0, sign * down, 1, 0)
+        return affine_maps(rows, 1, sign * across, 0, sign * down, 1, 0)
 
 
 class RandomFlip(Warping):
@@ -363,7 +363,7 @@ class RandomFlip(Warping):
         sign = np.where(uniform(rng, rows, (0.0, 1.0))[0] <= 0.5, -1.0, 1.0)
         x = sign if self.mode != "vertical" else np.ones(rows)
         y = sign if self.mode != "horizontal" else np.ones(rows)
-        return turned(rows, x, 0, (1 - x) / 2 * (width - 1), 0, y, (1 - y) / 2 * (height - 1))
+        return affine_maps(rows, x, 0, (1 - x) / 2 * (width - 1), 0, y, (1 - y) / 2 * (height - 1))
 
 
 class RandomElasticTransform(Warping):
@@ -400,7 +400,7 @@ class RandomElasticTransform(Warping):
     Source: Simard, Steinkraus and Platt 2003, section 2.
     """
 
-    bends = True
+    displaces = True
 
     factor: Any = two_numbers(
         (0.0, 1.0), low=0.0, high=1.0, signs=(0, 1), why="it is the probability of a distortion"
@@ -413,9 +413,9 @@ class RandomElasticTransform(Warping):
     data_format: str | None = channels_last()
 
     def maps(self, rng: Stream, rows: int, height: int, width: int) -> Array:
-        return turned(rows, 1, 0, 0, 0, 1, 0)
+        return affine_maps(rows, 1, 0, 0, 0, 1, 0)
 
-    def bent(self, rng: Stream, rows: int, height: int, width: int) -> Array:
+    def displacements(self, rng: Stream, rows: int, height: int, width: int) -> Array:
         """Return each pixel's displacement down and to the right, (rows, 2, H, W), in float32."""
         chance, threshold, scale = uniform(rng, rows, self.factor, (0.0, 1.0), self.scale)
         deviation = scale * (0.05 * min(height, width))

@@ -20,7 +20,7 @@ from firesteel.core.layers.wrapper import InUse
 from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError
 
-__all__ = ["Tensor", "called", "copied", "flat", "matched", "nodes_of", "row_of", "taken", "tensor"]
+__all__ = ["Tensor", "called", "copied", "flat", "matched", "nodes_of", "row_of", "arity", "tensor"]
 
 NUMBERS = itertools.count()
 """Values are numbered in the order of their creation, so that a network computes them in the order of the code."""
@@ -134,7 +134,7 @@ def called(
     if not args:
         raise ConfigError(f"{_named(layer)} was called without a value: pass one", code="config-call")
     owner, rows = owner or layer, [arg.row for arg in args]
-    least, most = taken(layer)
+    least, most = arity(layer)
     if not least <= len(args) <= most:
         wanted = f"{least} value{'s' if least > 1 else ''}"
         raise ConfigError(
@@ -205,12 +205,12 @@ def computed(layer: Layer, arrays: Sequence[Array], training: bool | None) -> An
     return x[0]
 
 
-def taken(layer: Layer) -> tuple[int, float]:
+def arity(layer: Layer) -> tuple[int, float]:
     """Return the smallest and largest number of values that a layer takes.
 
     Example:
         >>> from firesteel.core.layers import Add, Dense
-        >>> taken(Dense(2)), taken(Add())
+        >>> arity(Dense(2)), arity(Add())
         ((1, 1), (1, inf))
     """
     first, *_ = (*layer.parts(), None)

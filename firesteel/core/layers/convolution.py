@@ -23,7 +23,7 @@ from firesteel.core.spec import choice, flag, integer, word
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["Conv1D", "Conv2D", "Convolve", "Convolving", "added"]
+__all__ = ["Conv1D", "Conv2D", "Convolve", "Convolving", "accumulate"]
 
 
 class Convolve(Sliding):
@@ -52,7 +52,7 @@ class Convolve(Sliding):
         return len(self.kernel)
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         return f"Conv{self.axes}D"
 
     def place(self, shape: Shape) -> Windows:
@@ -65,7 +65,7 @@ class Convolve(Sliding):
         at = self.place(inputs[0])
         if inputs[0][-1] % self.groups:
             raise ConfigError(
-                f"{self.shown}: {inputs[0][-1]} channels cannot be split into groups={self.groups}: use a "
+                f"{self.display_name}: {inputs[0][-1]} channels cannot be split into groups={self.groups}: use a "
                 "divisor of the number of channels",
                 code="config-shape",
             )
@@ -97,11 +97,11 @@ class Convolve(Sliding):
                 for read, made in groups:
                     part = np.ascontiguousarray(d[rows, made])
                     if g:
-                        added(g_w[:, made], np.dot(at.columns(x[piece, :, :, read]).T, part), piece)
+                        accumulate(g_w[:, made], np.dot(at.columns(x[piece, :, :, read]).T, part), piece)
                     if d_x is not None:
                         at.add_back(np.dot(part, w[:, made].T), d_x[piece, :, :, read])
                 if g and self.use_bias:
-                    added(g["b"], np.dot(one[rows], d[rows]), piece)
+                    accumulate(g["b"], np.dot(one[rows], d[rows]), piece)
             return None if d_x is None else at.cropped(d_x).reshape(shape)
 
         return y.reshape(len(x), *self.shaped(at, filters)), pull
@@ -113,7 +113,7 @@ def _shares(size: int, groups: int) -> list[slice]:
     return [slice(first, first + each) for first in range(0, size, each)]
 
 
-def added(into: Array, part: Array, piece: slice) -> None:
+def accumulate(into: Array, part: Array, piece: slice) -> None:
     """Accumulate the parts of pieces in an array: assign the first piece's part and add the others."""
     if piece.start:
         into += part
@@ -130,12 +130,12 @@ class Convolving(Layer):
         given: Shape | None = getattr(self, "input_shape", None)
         return None if given is None else math.prod(given)
 
-    def bent(self) -> tuple[Layer, ...]:
+    def activation_part(self) -> tuple[Layer, ...]:
         """Return the activation after the convolution, if there is one."""
         found = ACTIVATIONS[self.activation]
         return () if found is None else (found,)
 
-    def drawn(self, kernel: str) -> dict[str, Any]:
+    def settings(self, kernel: str) -> dict[str, Any]:
         """Return initializers, regularizers and constraints of kernel and bias; kernel: the prefix of the kernel's
         arguments.
         """
@@ -227,7 +227,10 @@ class Conv2D(Convolving):
 
     def parts(self) -> tuple[Layer, ...]:
         where = self.kernel_size, self.strides, self.padding, self.dilation_rate
-        return (Convolve(self.filters, *where, self.groups, self.use_bias, **self.drawn("kernel")), *self.bent())
+        return (
+            Convolve(self.filters, *where, self.groups, self.use_bias, **self.settings("kernel")),
+            *self.activation_part(),
+        )
 
 
 class Conv1D(Convolving):
@@ -296,4 +299,7 @@ class Conv1D(Convolving):
 
     def parts(self) -> tuple[Layer, ...]:
         where = self.kernel_size, self.strides, self.padding, self.dilation_rate
-        return (Convolve(self.filters, *where, self.groups, self.use_bias, **self.drawn("kernel")), *self.bent())
+        return (
+            Convolve(self.filters, *where, self.groups, self.use_bias, **self.settings("kernel")),
+            *self.activation_part(),
+        )

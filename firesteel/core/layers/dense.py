@@ -130,8 +130,8 @@ class Dense(Layer):
 
     def parts(self) -> tuple[Layer, ...]:
         units, name, *rest, _, _ = [getattr(self, one.name) for one in self.fields if one.compare]
-        bent = ACTIVATIONS[name]
-        return (Linear(units, *rest),) if bent is None else (Linear(units, *rest), bent)
+        activation_part = ACTIVATIONS[name]
+        return (Linear(units, *rest),) if activation_part is None else (Linear(units, *rest), activation_part)
 
 
 PRODUCTS = 1 << 18
@@ -223,4 +223,4 @@ def whole(parts: Sequence[Layer], shapes: Sequence[Shape]) -> int | None:
 
 def span(layers: Any) -> int:
     """Return the number of parts in a run: one for each layer and one for each ReLU."""
-    return sum(1 + int(bent) for *_, bent in layers)
+    return sum(1 + int(has_relu) for *_, has_relu in layers)

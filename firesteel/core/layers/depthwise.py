@@ -45,7 +45,7 @@ class DepthwiseConvolve(Sliding):
     bias_constraint: Constraint | None
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         return "DepthwiseConv2D"
 
     def place(self, shape: Shape) -> Windows:
@@ -149,7 +149,10 @@ class DepthwiseConv2D(Convolving):
 
     def parts(self) -> tuple[Layer, ...]:
         where = self.kernel_size, self.strides, self.padding, self.depth_multiplier, self.dilation_rate
-        return (DepthwiseConvolve(*where, self.use_bias, **self.drawn("depthwise")), *self.bent())
+        return (
+            DepthwiseConvolve(*where, self.use_bias, **self.settings("depthwise")),
+            *self.activation_part(),
+        )
 
 
 class SeparableConv2D(Convolving):
@@ -217,6 +220,6 @@ class SeparableConv2D(Convolving):
 
     def parts(self) -> tuple[Layer, ...]:
         where = self.kernel_size, self.strides, self.padding, self.depth_multiplier, self.dilation_rate
-        by_channel = DepthwiseConvolve(*where, False, **self.drawn("depthwise"))
-        mixed = Convolve(self.filters, (1, 1), (1, 1), use_bias=self.use_bias, **self.drawn("pointwise"))
-        return (by_channel, mixed, *self.bent())
+        by_channel = DepthwiseConvolve(*where, False, **self.settings("depthwise"))
+        mixed = Convolve(self.filters, (1, 1), (1, 1), use_bias=self.use_bias, **self.settings("pointwise"))
+        return (by_channel, mixed, *self.activation_part())

@@ -19,7 +19,7 @@ from firesteel.core.spec import choice, flag, integer, later
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError, DataError
 
-__all__ = ["Embedding", "ahead", "categories", "scattered"]
+__all__ = ["Embedding", "ahead", "categories", "scatter_add"]
 
 EXACT = 1 << 24
 """The largest integer up to which float32 represents all integers."""
@@ -87,9 +87,9 @@ class Embedding(Layer):
         return (*inputs[0][:-1], inputs[0][-1] * self.output_dim)
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
-        drawn = initializers.get(self.embeddings_initializer)
+        initializer = initializers.get(self.embeddings_initializer)
         penalty, bound = regularizer(self.embeddings_regularizer), constraint(self.embeddings_constraint)
-        return {"e": Param((self.input_dim, self.output_dim), drawn, penalty, bound, by_row=self.sparse_steps)}
+        return {"e": Param((self.input_dim, self.output_dim), initializer, penalty, bound, by_row=self.sparse_steps)}
 
     def touched(self, x: Array) -> npt.NDArray[np.intp]:
         """Return the numbers of the rows that these inputs select, as one flat array."""
@@ -108,7 +108,7 @@ class Embedding(Layer):
         rows = p["place"][x.astype(np.intp)] if "place" in p else self._rows(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            scattered(d_y, rows, g["e"])
+            scatter_add(d_y, rows, g["e"])
             return np.zeros_like(x) if wants_x else None
 
         return p["e"][rows].reshape(*x.shape[:-1], x.shape[-1] * self.output_dim), pull
@@ -134,7 +134,7 @@ def categories(x: Array, count: int) -> npt.NDArray[np.intp]:
     return x.astype(np.intp)
 
 
-def scattered(d_y: Array, rows: npt.NDArray[Any], d_e: Array) -> None:
+def scatter_add(d_y: Array, rows: npt.NDArray[Any], d_e: Array) -> None:
     """Set d_e (rows of the table, D) to the sums of the derivatives d_y (..., D) of the rows that were selected."""
     d_e.fill(0)
     numbers = rows[..., None] * d_e.shape[1] + np.arange(d_e.shape[1])

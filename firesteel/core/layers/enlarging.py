@@ -12,7 +12,7 @@ from firesteel.core.initializers import Initializer
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.activation import activation
 from firesteel.core.layers.arguments import constraint, regularizer
-from firesteel.core.layers.convolution import Convolving, added
+from firesteel.core.layers.convolution import Convolving, accumulate
 from firesteel.core.layers.reshaping import row_shape
 from firesteel.core.layers.windows import Sliding, Windows, channels_last, check_axes, sides
 from firesteel.core.layout import ones
@@ -45,11 +45,11 @@ class TransposedConvolve(Sliding):
     bias_constraint: Constraint | None
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         return "Conv2DTranspose"
 
     def place(self, shape: Shape) -> Windows:
-        check_axes(self.shown, shape)
+        check_axes(self.display_name, shape)
         made, pads = [], []
         for axis, side in enumerate(shape[:2]):
             stride, span = self.strides[axis], (self.kernel[axis] - 1) * self.dilation[axis] + 1
@@ -95,10 +95,10 @@ class TransposedConvolve(Sliding):
             for piece in at.pieces(len(x)):
                 rows, columns = slice(piece.start * per, piece.stop * per), at.columns(d[piece])
                 if g:
-                    added(g["w"].reshape(-1, channels), np.dot(columns.T, flat[rows]), piece)
+                    accumulate(g["w"].reshape(-1, channels), np.dot(columns.T, flat[rows]), piece)
                 if g and self.use_bias:
                     each = d_y[piece].reshape(-1, self.filters)
-                    added(g["b"], np.dot(ones(len(each), each.dtype), each), piece)
+                    accumulate(g["b"], np.dot(ones(len(each), each.dtype), each), piece)
                 if d_x is not None:
                     d_x[rows] = np.dot(columns, w)
             return None if d_x is None else d_x.reshape(x.shape)
@@ -177,10 +177,13 @@ class Conv2DTranspose(Convolving):
 
     def parts(self) -> tuple[Layer, ...]:
         where = self.kernel_size, self.strides, self.padding, self.output_padding, self.dilation_rate
-        return (TransposedConvolve(self.filters, *where, self.use_bias, **self.drawn("kernel")), *self.bent())
+        return (
+            TransposedConvolve(self.filters, *where, self.use_bias, **self.settings("kernel")),
+            *self.activation_part(),
+        )
 
 
-class _Picture(Layer):
+class _ImageLayer(Layer):
     """Base of layers for images that have no windows."""
 
     @property
@@ -208,7 +211,7 @@ def lines(default: int) -> Any:
     return field(default=((default, default), (default, default)), metadata={"check": check})
 
 
-class ZeroPadding2D(_Picture):
+class ZeroPadding2D(_ImageLayer):
     """Pad images with zeros.
 
     Input shape (B, H, W, C), output shape (B, top + H + bottom, left + W + right, C).
@@ -243,7 +246,7 @@ class ZeroPadding2D(_Picture):
         return at.padded(x), lambda d_y, g, wants_x: at.cropped(d_y)
 
 
-class Cropping2D(_Picture):
+class Cropping2D(_ImageLayer):
     """Crop images: remove lines at their edges.
 
     Input shape (B, H, W, C), output shape (B, H - top - bottom, W - left - right, C).
@@ -288,7 +291,7 @@ class Cropping2D(_Picture):
         return at.cropped(x), lambda d_y, g, wants_x: at.padded(d_y)
 
 
-class UpSampling2D(_Picture):
+class UpSampling2D(_ImageLayer):
     """Upsample images by integer factors.
 
     Input shape (B, H, W, C), output shape (B, rows H, columns W, C) for size = (rows, columns).
@@ -330,12 +333,12 @@ class UpSampling2D(_Picture):
             y = x.repeat(rows, axis=1).repeat(columns, axis=2)
             blocks = len(x), height, rows, width, columns, channels
             return y, lambda d_y, g, wants_x: np.add.reduce(d_y.reshape(blocks), axis=(2, 4))
-        down, across = (_between(*one).astype(x.dtype) for one in ((height, rows), (width, columns)))
-        y = _stretched(x, down, across)
-        return y, lambda d_y, g, wants_x: _stretched(d_y, down.T, across.T)
+        down, across = (_interpolation(*one).astype(x.dtype) for one in ((height, rows), (width, columns)))
+        y = _resize(x, down, across)
+        return y, lambda d_y, g, wants_x: _resize(d_y, down.T, across.T)
 
 
-def _between(side: int, times: int) -> Array:
+def _interpolation(side: int, times: int) -> Array:
     """Return the matrix (times side, side) that interpolates linearly between the centers of a line's pixels."""
     at = np.clip((np.arange(side * times) + 0.5) / times - 0.5, 0, side - 1)
     first = np.minimum(np.floor(at).astype(int), max(side - 2, 0))
@@ -346,7 +349,7 @@ def _between(side: int, times: int) -> Array:
     return weights
 
 
-def _stretched(x: Array, down: Array, across: Array) -> Array:
+def _resize(x: Array, down: Array, across: Array) -> Array:
     """Return images with their columns and lines multiplied by matrices."""
     n, height, width, channels = x.shape
     lines = np.matmul(np.ascontiguousarray(down), x.reshape(n, height, width * channels))

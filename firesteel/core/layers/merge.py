@@ -48,7 +48,7 @@ class _Merge(Layer):
         """Return the shape of the merged value, given an allowed number of inputs."""
         raise NotImplementedError
 
-    def unlike(self, inputs: Sequence[Shape], need: str) -> ConfigError:
+    def shape_error(self, inputs: Sequence[Shape], need: str) -> ConfigError:
         """Return the error for shapes that cannot be merged."""
         shapes = " and ".join(map(str, inputs))
         return ConfigError(f"{self!r} cannot merge values of shapes {shapes}: {need}", code="config-shape")
@@ -64,13 +64,13 @@ class _Elementwise(_Merge):
         try:
             return np.broadcast_shapes(*inputs)
         except ValueError:
-            raise self.unlike(inputs, "aligned at the last axis, lengths must be equal or 1") from None
+            raise self.shape_error(inputs, "aligned at the last axis, lengths must be equal or 1") from None
 
     def merge(self, x: Sequence[Array]) -> Array:
         """Return y, given inputs with the same number of axes."""
         raise NotImplementedError
 
-    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+    def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         """Yield the derivative by each input, each as a separate array of y's shape."""
         raise NotImplementedError
 
@@ -80,13 +80,13 @@ class _Elementwise(_Merge):
         y = self.merge(x)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Any:
-            d_x = tuple(map(_summed, self.slopes(x, y, d_y), map(np.shape, x), shapes))
+            d_x = tuple(map(_sum_repeated, self.input_gradients(x, y, d_y), map(np.shape, x), shapes))
             return d_x if len(x) > 1 else d_x[0]
 
         return y, pull
 
 
-def _summed(d: Array, repeated: Shape, shape: Shape) -> Array:
+def _sum_repeated(d: Array, repeated: Shape, shape: Shape) -> Array:
     """Return the sum of d over the repeated axes, one axis after another, in the input's own shape."""
     for at in [at for at, side in enumerate(repeated) if side != d.shape[at]]:
         d = np.add.reduce(d, axis=at, keepdims=True)
@@ -118,7 +118,7 @@ class Add(_Elementwise):
     def merge(self, x: Sequence[Array]) -> Array:
         return functools.reduce(np.add, x)
 
-    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+    def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         for _ in x[1:]:
             yield d_y.copy()
         yield d_y
@@ -148,7 +148,7 @@ class Subtract(_Elementwise):
     def merge(self, x: Sequence[Array]) -> Array:
         return np.subtract(*x)
 
-    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+    def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         yield d_y.copy()
         yield np.negative(d_y, out=d_y)
 
@@ -176,7 +176,7 @@ class Multiply(_Elementwise):
     def merge(self, x: Sequence[Array]) -> Array:
         return functools.reduce(np.multiply, x)
 
-    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+    def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         """Yield d_y times the product of all other inputs, which is correct also where an input is 0."""
         for at in range(len(x)):
             yield functools.reduce(np.multiply, (*x[:at], *x[at + 1 :]), d_y)
@@ -214,15 +214,15 @@ class Average(_Elementwise):
     def merge(self, x: Sequence[Array]) -> Array:
         return functools.reduce(np.add, x) * x[0].dtype.type(1 / len(x))
 
-    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+    def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         d_y *= d_y.dtype.type(1 / len(x))
-        return Add().slopes(x, y, d_y)
+        return Add().input_gradients(x, y, d_y)
 
 
 class _Extreme(_Elementwise):
     """Base of layers that select one of the values at each position."""
 
-    def slopes(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
+    def input_gradients(self, x: Sequence[Array], y: Array, d_y: Array) -> Iterator[Array]:
         left = np.ones(y.shape, bool)
         for one in x:
             here = left & (one == y)
@@ -303,7 +303,9 @@ class Concatenate(_Merge):
         at = place(self, self.axis, inputs[0])
         rest = {(*shape[:at], *shape[at + 1 :]) if len(shape) > at else None for shape in inputs}
         if len(rest) > 1 or len({len(shape) for shape in inputs}) > 1:
-            raise self.unlike(inputs, f"all axes except axis {at + 1}, along which they are joined, must be equal")
+            raise self.shape_error(
+                inputs, f"all axes except axis {at + 1}, along which they are joined, must be equal"
+            )
         return (*inputs[0][:at], sum(shape[at] for shape in inputs), *inputs[0][at + 1 :])
 
     def apply(self, p: Views, *x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
@@ -351,7 +353,7 @@ class Dot(_Merge):
     def merged_shape(self, *inputs: Shape) -> Shape:
         at = self.places(*inputs)
         if len(set(map(operator.getitem, inputs, at))) > 1:
-            raise self.unlike(
+            raise self.shape_error(
                 inputs, f"axis {at[0] + 1} of the first and axis {at[1] + 1} of the second must be equal"
             )
         rest = [side for shape, out in zip(inputs, at, strict=True) for side in (*shape[:out], *shape[out + 1 :])]

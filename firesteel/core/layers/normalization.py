@@ -20,7 +20,7 @@ from firesteel.errors import ConfigError
 __all__ = ["BatchNormalization", "JointNormalization", "LayerNormalization"]
 
 
-LAST: dict[str, Any] = {**axis(-1).metadata, "later": lambda number: number != -1}
+LAST_AXIS: dict[str, Any] = {**axis(-1).metadata, "later": lambda number: number != -1}
 """Field metadata: the field must name the last axis, as -1 or by its number."""
 
 
@@ -52,7 +52,7 @@ class _Norm:
             y += p["beta"]
         return y
 
-    def pulled(self, p: Views, g: Views, xhat: Array, d_y: Array) -> Array:
+    def xhat_gradient(self, p: Views, g: Views, xhat: Array, d_y: Array) -> Array:
         """Write the gradients of gamma and beta to g; return the derivative with respect to xhat."""
         if self.center:
             g["beta"][:] = _over_rows(d_y)
@@ -106,7 +106,7 @@ class BatchNormalization(_Norm, Layer):
     scale: bool = flag(True)
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
-    axis: int = field(default=-1, kw_only=True, metadata=LAST, repr=False)
+    axis: int = field(default=-1, kw_only=True, metadata=LAST_AXIS, repr=False)
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
         shape = inputs[0][-1:]
@@ -125,7 +125,7 @@ class BatchNormalization(_Norm, Layer):
         if rng is None:
             root = np.sqrt(p["variance"] + x.dtype.type(self.epsilon))
             xhat = (x - p["mean"]) / root
-            return self.scaled(p, xhat), lambda d_y, g, wants_x: self.pulled(p, g, xhat, d_y) / root
+            return self.scaled(p, xhat), lambda d_y, g, wants_x: self.xhat_gradient(p, g, xhat, d_y) / root
         share: Any = x.dtype.type(1.0 / len(x))
         m = _over_rows(x) * share
         xhat = x - m
@@ -134,7 +134,7 @@ class BatchNormalization(_Norm, Layer):
         xhat /= root
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            d = self.pulled(p, g, xhat, d_y)
+            d = self.xhat_gradient(p, g, xhat, d_y)
             g["mean"][:] = m
             g["variance"][:] = v
             return (d - _over_rows(d) * share - xhat * (_over_rows(d * xhat) * share)) / root
@@ -278,7 +278,7 @@ class LayerNormalization(_Norm, Layer):
     scale: bool = flag(True)
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
-    axis: int = field(default=-1, kw_only=True, metadata=LAST, repr=False)
+    axis: int = field(default=-1, kw_only=True, metadata=LAST_AXIS, repr=False)
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         """Apply the layer; `d_x = (d - mean(d) - xhat mean(d xhat)) / sqrt(v + epsilon)`, with means over the row."""
@@ -289,7 +289,7 @@ class LayerNormalization(_Norm, Layer):
         xhat /= root
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
-            d = self.pulled(p, g, xhat, d_y)
+            d = self.xhat_gradient(p, g, xhat, d_y)
             return (d - d.mean(axis=1, keepdims=True) - xhat * (d * xhat).mean(axis=1, keepdims=True)) / root
 
         return self.scaled(p, xhat), pull

@@ -17,7 +17,7 @@ from firesteel.errors import ConfigError
 __all__ = ["Normalization", "Rescaling", "Standardize"]
 
 
-def ended(d_y: Array, g: Views, wants_x: bool) -> None:
+def no_gradient(d_y: Array, g: Views, wants_x: bool) -> None:
     """Return None: the pullback of a layer on sparse rows, whose derivative nobody needs."""
 
 
@@ -71,7 +71,7 @@ class Standardize(Layer):
     def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Features, Pull]:
         mean, factor = self.vectors[x.dtype.name]
         if isinstance(x, CSR):
-            return x.times(factor), ended
+            return x.times(factor), no_gradient
         y = x - mean
         y *= factor
         if rng is None and self.bounds:
@@ -116,7 +116,7 @@ class Rescaling(Layer):
 
     def apply(self, p: Views, x: Features, rng: Stream | None = None) -> tuple[Features, Pull]:
         if isinstance(x, CSR):
-            return x.times(np.array([self.scale], x.dtype)), ended
+            return x.times(np.array([self.scale], x.dtype)), no_gradient
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             return d_y * d_y.dtype.type(self.scale)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from firesteel.core.layers.regularization import _Drawn
+from firesteel.core.layers.regularization import _RandomLayer
 from firesteel.core.layers.windows import channels_last, check_axes
 from firesteel.core.spec import finite
 from firesteel.core.types import Array, Pull, Shape, Stream, Views
 from firesteel.errors import ConfigError
 
-__all__ = ["RandomBrightness", "RandomContrast", "two_numbers", "uniform", "value_range", "within"]
+__all__ = ["RandomBrightness", "RandomContrast", "two_numbers", "uniform", "value_range", "clip_in_place"]
 
 
 def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
@@ -28,7 +28,7 @@ def uniform(rng: Stream, rows: int, *ranges: tuple[float, float]) -> Array:
 
 
 def two_numbers(
-    default: Any = MISSING, *, low: float, high: float, more: bool = False, signs: Any = (), why: str
+    default: Any = MISSING, *, low: float, high: float, exclusive: bool = False, signs: Any = (), why: str
 ) -> Any:
     """Declare a field of two numbers from low to high; None is accepted if it is the default.
 
@@ -36,7 +36,7 @@ def two_numbers(
         default: Default of the field.
         low: Smallest number.
         high: Largest number.
-        more: Whether numbers must exceed low.
+        exclusive: Whether numbers must exceed low.
         signs: Factors that turn a single number into both.  Without them, two ascending numbers are required.
         why: What the numbers are, for the message.
     """
@@ -47,9 +47,9 @@ def two_numbers(
         several = isinstance(got, tuple | list | np.ndarray) and np.ndim(got) == 1
         found = tuple(map(finite, got)) if several else tuple([sign * abs(finite(got)) for sign in signs])
         fits = len(found) == 2 and all(math.isfinite(one) and low <= one <= high for one in found)
-        fits = fits and not (more and low in found)
+        fits = fits and not (exclusive and low in found)
         if not fits or not (signs or found[0] < found[1]):
-            bounds = "" if math.isinf(low) else f" {'above' if more else 'from'} {low:g} to {high:g}"
+            bounds = "" if math.isinf(low) else f" {'above' if exclusive else 'from'} {low:g} to {high:g}"
             need = f"a number{bounds}, or two" if signs else "two numbers, the smaller one first"
             raise ConfigError(f"{owner}({name}={got!r}): {name} must be {need}: {why}", code="config-value")
         return found
@@ -63,7 +63,7 @@ def value_range() -> Any:
     return two_numbers(default, low=-math.inf, high=math.inf, why="pixel values lie between them")
 
 
-class _Recoloured(_Drawn):
+class _ColorLayer(_RandomLayer):
     """Base of layers that change pixel values."""
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -71,7 +71,7 @@ class _Recoloured(_Drawn):
         return inputs[0]
 
 
-def within(z: Array, bounds: tuple[float, float]) -> Array:
+def clip_in_place(z: Array, bounds: tuple[float, float]) -> Array:
     """Clip z in place to bounds; return 1 where its numbers were inside, and 0 elsewhere."""
     low, high = (z.dtype.type(bound) for bound in bounds)
     inside = ((z >= low) & (z <= high)).astype(z.dtype)
@@ -79,7 +79,7 @@ def within(z: Array, bounds: tuple[float, float]) -> Array:
     return inside
 
 
-class RandomContrast(_Recoloured):
+class RandomContrast(_ColorLayer):
     """Random contrast: scale each image's distance from its mean by a random factor, in training.
 
     Training: `y = (x - m) f + m`, clipped to `value_range`, with m the mean of each channel of the image and f drawn
@@ -115,15 +115,15 @@ class RandomContrast(_Recoloured):
             return x, lambda d_y, g, wants_x: d_y
         (lower, upper), pixels = self.factor, x.dtype.type(x.shape[1] * x.shape[2])
         f = uniform(rng, len(x), (1 - lower, 1 + upper))[0, :, None, None, None].astype(x.dtype)
-        mean = summed(x) / pixels
+        mean = channel_sums(x) / pixels
         z = x - mean
         z *= f
         z += mean
-        inside = within(z, self.value_range)
+        inside = clip_in_place(z, self.value_range)
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             d = d_y * inside
-            rest = summed(d) * ((1 - f) / pixels)
+            rest = channel_sums(d) * ((1 - f) / pixels)
             d *= f
             d += rest
             return d
@@ -131,14 +131,14 @@ class RandomContrast(_Recoloured):
         return z, pull
 
 
-def summed(x: Array) -> Array:
+def channel_sums(x: Array) -> Array:
     """Return the sums of images over height and then width, (B, 1, 1, C)."""
     lines: Array = np.add.reduce(x, axis=1, keepdims=True)
     found: Array = np.add.reduce(lines, axis=2, keepdims=True)
     return found
 
 
-class RandomBrightness(_Recoloured):
+class RandomBrightness(_ColorLayer):
     """Random brightness: add a random number to each image, in training.
 
     Training: `y = x + f (high - low)`, clipped to `value_range`, with f drawn from U(lower, upper) for each image.
@@ -171,5 +171,5 @@ class RandomBrightness(_Recoloured):
         spread = self.value_range[1] - self.value_range[0]
         lower, upper = sorted(self.factor)
         z = x + uniform(rng, len(x), (lower * spread, upper * spread))[0, :, None, None, None].astype(x.dtype)
-        inside = within(z, self.value_range)
+        inside = clip_in_place(z, self.value_range)
         return z, lambda d_y, g, wants_x: d_y * inside

@@ -17,25 +17,25 @@ from firesteel.errors import ConfigError
 __all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D"]
 
 
-ABSENT = {
+UNSUPPORTED = {
     "noise_shape": "each value has a mask of its own",
     "seed": "random numbers follow from fit(seed=...), the layer's position in the model, the epoch and the step",
 }
 """Keras arguments that these layers do not have, and why."""
 
 
-class _Drawn(Layer):
+class _RandomLayer(Layer):
     """Base of layers that draw random numbers in training."""
 
     random = True
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        for name in ABSENT.keys() & given.keys():
-            raise ConfigError(f"{cls.__name__} has no argument {name!r}: {ABSENT[name]}", code="config-argument")
+        for name in UNSUPPORTED.keys() & given.keys():
+            raise ConfigError(f"{cls.__name__} has no argument {name!r}: {UNSUPPORTED[name]}", code="config-argument")
         return super().__new__(cls, *args, **given)
 
 
-class Dropout(_Drawn):
+class Dropout(_RandomLayer):
     """Dropout: set a random fraction of the inputs to 0 and scale up the others.
 
     Training: `y_i = x_i m_i / (1 - rate)`, where `m_i` is 0 with probability `rate` and 1 otherwise.
@@ -91,7 +91,7 @@ class Dropout(_Drawn):
         return m.reshape(shape)
 
 
-class SpatialDropout2D(_Drawn):
+class SpatialDropout2D(_RandomLayer):
     """Spatial dropout: set a random fraction of each image's channels to 0 and scale up the others.
 
     Neighboring pixels are correlated, so dropping single pixels regularizes little; this layer drops whole channels.
@@ -130,7 +130,7 @@ class SpatialDropout2D(_Drawn):
         return x * m, lambda d_y, g, wants_x: d_y * m
 
 
-class GaussianNoise(_Drawn):
+class GaussianNoise(_RandomLayer):
     """Additive Gaussian noise.
 
     Training: `y = x + n` with each `n_i` drawn from N(0, stddev^2).  Inference: `y = x`.  The shape is unchanged.
@@ -167,7 +167,7 @@ class GaussianNoise(_Drawn):
         return x, lambda d_y, g, wants_x: d_y
 
 
-class GaussianDropout(_Drawn):
+class GaussianDropout(_RandomLayer):
     """Gaussian dropout: multiply the inputs by random noise with mean 1 and the variance of dropout.
 
     Training: `y = x n` with each `n_i` drawn from N(1, rate / (1 - rate)).  Inference: `y = x`.  The shape is
@@ -206,11 +206,11 @@ class GaussianDropout(_Drawn):
         return x * n, lambda d_y, g, wants_x: d_y * n
 
 
-LOWEST = -1.7580993408473766
+SELU_LIMIT = -1.7580993408473766
 """The limit of "selu" for x to minus infinity; `AlphaDropout` assigns it to the dropped inputs."""
 
 
-class AlphaDropout(_Drawn):
+class AlphaDropout(_RandomLayer):
     """Alpha dropout for networks with "selu": drop inputs and preserve mean 0 and variance 1.
 
     Training: `y = a (x m + c (1 - m)) + b`, where `m_i` is 0 with probability `rate` and 1 otherwise, `c = -1.7581`
@@ -245,7 +245,7 @@ class AlphaDropout(_Drawn):
         if rng is None or self.rate == 0.0:
             return x, lambda d_y, g, wants_x: d_y
         kept, number = Dropout(self.rate).mask(rng, x.shape, x.dtype) > 0, x.dtype.type
-        a = 1 / math.sqrt((1 - self.rate) * (1 + self.rate * LOWEST**2))
-        b = -a * LOWEST * self.rate
-        y = np.where(kept, x * number(a) + number(b), number(a * LOWEST + b))
+        a = 1 / math.sqrt((1 - self.rate) * (1 + self.rate * SELU_LIMIT**2))
+        b = -a * SELU_LIMIT * self.rate
+        y = np.where(kept, x * number(a) + number(b), number(a * SELU_LIMIT + b))
         return y, lambda d_y, g, wants_x: d_y * np.where(kept, number(a), number(0))

@@ -28,10 +28,10 @@ def row_shape(given: object) -> Shape | None:
     return None if given is None else shape(given)
 
 
-UNSAID: dict[str, Any] = {"later": lambda value: False}
+OMITTED: dict[str, Any] = {"later": lambda value: False}
 """Metadata of fields that saved descriptions omit."""
-BATCH = {**optional(integer(low=1, why="it is a number of rows")).metadata, **UNSAID}
-KIND = {**word("float32", "float64", "int32", "int64", None).metadata, **UNSAID}
+BATCH = {**optional(integer(low=1, why="it is a number of rows")).metadata, **OMITTED}
+KIND = {**word("float32", "float64", "int32", "int64", None).metadata, **OMITTED}
 
 
 class Input(Arithmetic, Layer):

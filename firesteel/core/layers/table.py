@@ -13,7 +13,7 @@ import numpy.typing as npt
 from firesteel.core.faster import faster
 from firesteel.core.initializers import RandomUniform
 from firesteel.core.layer import Layer, Param
-from firesteel.core.layers.embedding import categories, scattered
+from firesteel.core.layers.embedding import categories, scatter_add
 from firesteel.core.spec import choice, finite, flag, integer, later, number, whole
 from firesteel.core.types import Array, Pull, Shape, Stream, Views, cached_property
 from firesteel.errors import ConfigError
@@ -139,9 +139,9 @@ class PiecewiseLinear(Layer):
         y = np.empty((len(x), len(self.bins[0])), x.dtype)
         self.fill(x, y)
 
-        return y, lambda d_y, g, wants_x: self.pulled(d_y, y) if wants_x else None
+        return y, lambda d_y, g, wants_x: self.input_gradient(d_y, y) if wants_x else None
 
-    def pulled(self, d_y: Array, y: Array) -> Array:
+    def input_gradient(self, d_y: Array, y: Array) -> Array:
         """Return d_x, (B, I)."""
         d_x = np.zeros((len(y), len(self.edges)), y.dtype)
         inside = d_y * self.vectors[y.dtype.name][1] * ((y > 0) & (y < 1))
@@ -203,7 +203,7 @@ class Table(Layer):
         return len(self.edges) + self.plain + len(self.levels) or None
 
     @cached_property
-    def binned(self) -> PiecewiseLinear:
+    def encoding(self) -> PiecewiseLinear:
         """The encoding of the numbers."""
         return PiecewiseLinear(self.edges)
 
@@ -225,7 +225,7 @@ class Table(Layer):
                 "each column",
                 code="config-value",
             )
-        return (len(self.edges) + self.plain + len(self.binned.bins[0]) + len(self.levels) * self.output_dim,)
+        return (len(self.edges) + self.plain + len(self.encoding.bins[0]) + len(self.levels) * self.output_dim,)
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
         if not self.levels:
@@ -247,10 +247,10 @@ class Table(Layer):
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         numbers, plain = len(self.edges), len(self.edges) + self.plain
-        end = plain + len(self.binned.bins[0])
+        end = plain + len(self.encoding.bins[0])
         y = np.empty((len(x), end + self.output_dim * len(self.levels)), x.dtype)
         y[:, :plain] = x[:, :plain]
-        self.binned.fill(x, y, plain)
+        self.encoding.fill(x, y, plain)
         if self.levels:
             rows = self._rows(x)
             if rng is not None and self.random:
@@ -262,12 +262,12 @@ class Table(Layer):
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             if self.levels:
-                scattered(d_y[:, end:], rows, g["e"])
+                scatter_add(d_y[:, end:], rows, g["e"])
             if not wants_x:
                 return None
             d_x = np.zeros_like(x)
             d_x[:, :plain] = d_y[:, :plain]
-            d_x[:, :numbers] += self.binned.pulled(d_y[:, plain:end], y[:, plain:end])
+            d_x[:, :numbers] += self.encoding.input_gradient(d_y[:, plain:end], y[:, plain:end])
             return d_x
 
         return y, pull

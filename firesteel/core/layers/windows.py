@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from firesteel.core.layer import Layer, Param
 from firesteel.core.layers.normalization import BatchNormalization, JointNormalization
-from firesteel.core.layers.reshaping import UNSAID
+from firesteel.core.layers.reshaping import OMITTED
 from firesteel.core.spec import whole
 from firesteel.core.types import Array, Shape
 from firesteel.errors import ConfigError
@@ -133,7 +133,7 @@ class Sliding(Layer):
         return None if given is None else math.prod(given)
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """The layer's name in messages."""
         return type(self).__name__
 
@@ -162,11 +162,11 @@ class Sliding(Layer):
             padding: "valid", "same", or "causal", which puts all padding before the first step.
             dilation: Distances between adjacent pixels of a window.
         """
-        check_axes(self.shown, shape, self.axes)
+        check_axes(self.display_name, shape, self.axes)
         at = _windows(shape, kernel, strides, padding, dilation or (1,) * self.axes)
         if min(at.places) < 1:
             raise ConfigError(
-                f"{self.shown}: windows of {' x '.join(map(str, kernel))} are larger than a value of shape "
+                f"{self.display_name}: windows of {' x '.join(map(str, kernel))} are larger than a value of shape "
                 f"{shape}: use a smaller kernel, padding='same', or fewer pooling layers before it",
                 code="config-shape",
             )
@@ -177,7 +177,7 @@ class Sliding(Layer):
         return (*at.places, channels)[-1 - self.axes :]
 
 
-TAKEN: dict[int, tuple[str, Shape]] = {
+EXPECTED: dict[int, tuple[str, Shape]] = {
     1: ("sequences of shape (steps, features)", (100, 8)),
     2: ("images of shape (height, width, channels)", (28, 28, 1)),
 }
@@ -193,7 +193,7 @@ def check_axes(name: str, shape: Shape, axes: int = 2) -> None:
         axes: 2 for images, 1 for sequences.
     """
     if len(shape) != axes + 1:
-        of, example = TAKEN[axes]
+        of, example = EXPECTED[axes]
         raise ConfigError(
             f"{name} takes {of}, and a value of shape {shape} reaches it: begin with "
             f"Input({(*shape, 1) if len(shape) == axes == 2 else example}), or put a Reshape before it",
@@ -297,4 +297,4 @@ def channels_last() -> Any:
             )
         return None
 
-    return field(default=None, metadata={"check": check, **UNSAID}, repr=False)
+    return field(default=None, metadata={"check": check, **OMITTED}, repr=False)
