@@ -8,7 +8,7 @@ OLDEST ?= python3.11
 MATRIX ?= 3.5:$(PYTHON) 4.0:$(PYTHON) 4.3:$(PYTHON) 4.3:$(SECOND)
 STAGES := tests/spark/test_estimator.py tests/spark/test_contract.py tests/spark/test_bad_rows.py tests/spark/test_same_bits.py tests/spark/test_checkpoints.py
 
-.PHONY: demo test test-core test-slow test-mnist test-diamonds test-matrix test-oldest test-against walk lint format bench clean
+.PHONY: demo test test-core test-slow test-mnist test-diamonds test-matrix test-oldest test-against walk docs lint format bench clean
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "firesteel needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run `make PYTHON=python3.12 ...`" % sys.version_info[:2])'
@@ -70,6 +70,15 @@ test-oldest: .oldest/.ready
 	@.oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable . $$($(OLDEST) tests/oldest.py)
 	@touch $@
 
+# the site, into site/: every link, every name, and every block and command of README and docs is tried
+docs: $(READY) .venv/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/python -m pytest -q -n 2 -m docs tests
+
+.venv/.docs: pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
+	@touch $@
+
 lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -90,4 +99,4 @@ bench: .bench/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv .bench .matrix .oldest .pytest_cache .mypy_cache .ruff_cache
+	rm -rf site .venv .bench .matrix .oldest .pytest_cache .mypy_cache .ruff_cache

@@ -6,6 +6,7 @@ import datetime
 import importlib
 import importlib.metadata
 import io
+import os
 import platform
 import sys
 from pathlib import Path
@@ -88,6 +89,8 @@ def main() -> None:
     about = f"{datetime.date.today()}: {machine()}, {worker_threads()} cores, Python {platform.python_version()}"
     about = f"{about}, {versions()}"
     print(about)
+    if core := os.environ.get("OPENBLAS_CORETYPE"):
+        print(f"OPENBLAS_CORETYPE={core} is set: NumPy does not choose the fastest products of this CPU")
     for name in given.names or NAMES:
         told = _Both(sys.stdout)  # type: ignore[arg-type]
         try:

@@ -17,12 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from firesteel.fast.blas import blas_name
 
 Network = list[tuple[Any, ...]]
 NETWORKS: dict[str, Network] = {
@@ -296,7 +293,6 @@ def keras(network: Network, batch: int, cores: int) -> Turn:
 
 
 PEERS = {f.__name__: f for f in (firesteel, fit, products, torch, torch_last, jax, keras, plain)}
-PEERS["wide"] = firesteel
 WORDS = {
     "firesteel": "firesteel, bare step",
     "fit": "firesteel, fit",
@@ -306,11 +302,7 @@ WORDS = {
     "jax": "JAX, compiled step",
     "keras": "Keras on JAX, fit",
     "plain": "firesteel without numba",
-    "wide": "firesteel, BLAS widened",
 }
-WIDE = {"OPENBLAS_CORETYPE": "SkylakeX"}
-"""What has OpenBLAS use AVX-512 on CPUs that it does not know, but that have it; bits are others then."""
-CPU = Path("/proc/cpuinfo")
 NEEDS = {"torch": "torch", "torch_last": "torch", "jax": "jax", "keras": "keras"}
 
 
@@ -319,8 +311,8 @@ class Runner:
 
     def __init__(self, peer: str, *given: Any) -> None:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.pictures", peer, *map(str, given)]
-        environment, pipe = os.environ | (WIDE if peer == "wide" else {}), subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
     def seconds(self) -> float:
         """Return the seconds of a step, in one turn."""
@@ -364,8 +356,6 @@ def measured(network: str, batch: int, cores: int, peers: list[str], turns: int 
 
 def main() -> None:
     peers = [peer for peer in WORDS if importlib.util.find_spec(NEEDS.get(peer, "firesteel"))]
-    if not (CPU.exists() and "avx512f" in CPU.read_text()) or "Haswell" not in blas_name():
-        peers.remove("wide")
     if missing := sorted({NEEDS[peer] for peer in WORDS if peer not in peers}):
         print(f"not installed, and left out: {', '.join(missing)}")
     cores = [number for number in CORES if number <= len(os.sched_getaffinity(0))]

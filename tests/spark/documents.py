@@ -3,15 +3,19 @@
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from firesteel.cli import main
 
 __all__ = ["ROOT", "blocks", "check"]
 
 ROOT = Path(__file__).parents[2]
 CLOSED = r"((?:(?!```).)*)```"
 PAIR = re.compile(rf"```python\n{CLOSED}\n\n```text\n{CLOSED}", re.DOTALL)
+STEP = re.compile(rf"{PAIR.pattern}|```console\n{CLOSED}", re.DOTALL)
 NORUN = "```python {.norun}\n"
 NUMBER = re.compile(r"\d+\.\d+")
 
@@ -26,13 +30,25 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return found
 
 
-def check(page: str) -> None:
-    """Run a page's python blocks in order, in one namespace, and compare what they print with what the page says.
+def run(command: str) -> None:
+    """Run a command of firesteel in this process; it must succeed."""
+    with pytest.raises(SystemExit) as done:
+        main(shlex.split(command, comments=True))
+    assert not done.value.code, command
 
-    Numbers with a point may differ by 0.05, everything else not at all.
+
+def check(page: str) -> None:
+    """Run a page's python blocks and `firesteel` commands in order, and compare what the blocks print with the page.
+
+    The blocks share a namespace.  Numbers with a point may differ by 0.05, everything else not at all.
     """
     names: dict[str, object] = {}
-    for code, expected in blocks(page):
+    for step in STEP.finditer(page):
+        code, expected, console = step.groups()
+        for command in re.findall(r"^\$ firesteel (.*)$", console or "", re.MULTILINE):
+            run(command)
+        if console is not None:
+            continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(code, names)

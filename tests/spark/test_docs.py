@@ -10,7 +10,7 @@ from tests.spark.documents import ROOT, blocks, check
 
 DOCS = ROOT / "docs"
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text() for path in sorted(DOCS.rglob("*.md"))}
-WITH_CODE = [name for name in PAGES if "```python\n" in PAGES[name]]
+WITH_CODE = [name for name in PAGES if re.search(r"```python\n|^\$ firesteel ", PAGES[name], re.MULTILINE)]
 LONG = 300
 """The most lines of a page."""
 
@@ -20,8 +20,9 @@ def test_every_python_block_has_its_output(name):
     blocks(PAGES[name])
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("name", WITH_CODE)
-def test_the_python_blocks_print_what_stands_under_them(name, spark, tmp_path, monkeypatch):
+def test_the_blocks_print_what_stands_under_them_and_the_commands_succeed(name, spark, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check(PAGES[name])
 
