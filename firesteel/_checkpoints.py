@@ -1,8 +1,8 @@
-"""Progress as bytes, and the places where it lies while a training runs.
+"""Checkpoints: training progress as bytes, and where it is stored during training.
 
-A checkpoint is one safetensors file like a model's (`_store.py`), with everything in it that decides how training
-goes on.  A local file is replaced whole; other storage cannot do that, and gets two places that are written by turns.
-`train/fit.py` calls it; `firesteel/spark/checkpoints.py` is the same on Spark's storage.
+A checkpoint is a safetensors file like a model's (`_store.py`), with everything that decides how training continues.
+A local file is replaced atomically.  Other storage cannot do that, so two files are written alternately.
+`train/fit.py` uses this module; `firesteel/spark/checkpoints.py` is its equivalent for Spark's storage.
 """
 
 import json
@@ -31,10 +31,15 @@ KINDS = {"F32": "f4", "F64": "f8"}
 
 
 def to_bytes(progress: Progress, identity: Identity) -> bytes:
-    """Return a checkpoint's content.  identity: the training that it belongs to."""
+    """Return the content of a checkpoint.
+
+    Args:
+        progress: The progress.
+        identity: The identity of the training.
+    """
     states = [state for state in (progress.state, progress.best) if state is not None]
     tensors = {f"{n}.{name}": getattr(state, name) for n, state in enumerate(states) for name in VECTORS}
-    runs = groupby(progress.rows, tuple)  # of rows with the same names, which are written once
+    runs = groupby(progress.rows, tuple)  # consecutive rows with the same names, which are written once
     tensors["sums"] = np.zeros(0) if progress.sums is None else progress.sums
     header = {
         "identity": dict(identity.parts),
@@ -50,17 +55,24 @@ def to_bytes(progress: Progress, identity: Identity) -> bytes:
 
 
 def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> Progress | None:
-    """Return the progress in a checkpoint's content; None where it is that of another training, which has ended.
+    """Return the progress in a checkpoint; None if it belongs to another training, which has finished.
 
-    like: a state of the training, whose shapes and dtype a checkpoint must have.  name: of the file, for messages.
-    Raises StoreError if another training has left off there, or the content is damaged.
+    Args:
+        data: The content of the checkpoint.
+        identity: The identity of the training.
+        like: A state of the training, whose shapes and dtype the checkpoint must have.
+        name: The name of the file, for messages.
+
+    Raises:
+        StoreError: If another, unfinished training wrote it (`store-checkpoint`), or it is damaged
+            (`store-damaged`).
     """
     entries, header, spare = store.headers(data, name)
     try:
         shapes = {part: (KINDS[entry["dtype"]], tuple(entry["shape"])) for part, entry in entries.items()}
         vectors = dict(zip(shapes, store.arrays(data, entries, shapes), strict=True))
         if header["sha256"] != store.checksum(header, *map(vectors.__getitem__, sorted(vectors)), size=len(data)):
-            raise ValueError("its checksum is not that of its content")
+            raise ValueError("checksum mismatch")
         unlike = identity.unlike(header["identity"])
         counts, runs, machines, round_, finished = (header[part] for part in HEADER)
         if unlike and finished is True:
@@ -68,8 +80,8 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
         if unlike:
             different = " ".join("; ".join(unlike).split())[:500]
             raise StoreError(
-                f"{name} holds the progress of another training: {different}.  Train with its settings to go on with "
-                "it; delete it, or name another place, to begin anew",
+                f"{name} holds the progress of another training: {different}.  To resume it, use its settings; to "
+                "start over, delete the file or choose another path",
                 code="store-checkpoint",
             )
         rows = rows_of(runs, identity.blank.rows[0] if identity.blank else None, spare)
@@ -87,33 +99,35 @@ def from_bytes(data: bytes, identity: Identity, like: TrainState, name: str) -> 
             last = begun.state.epoch + len(rows)
             strange = any(not begun.state.epoch <= one.epoch <= last for one in states) or states[0].epoch != last
             if strange or states[0].step < begun.state.step:
-                raise ValueError("its steps and epochs are not those of the training")
+                raise ValueError("its steps and epochs do not match the training")
             if sums is not None and begun.sums is not None and sums.shape != begun.sums.shape:
-                raise ValueError("its sums are not those of the training")
+                raise ValueError("its sums do not match the training")
         return Progress(states[0], rows, (*states, None)[1], frozenset(machines), round_, sums, finished)
     except StoreError:
         raise
     except store.WRONG as error:
-        raise store.damaged(name, f"{error}.  Delete it to begin anew") from None
+        raise store.damaged(name, f"{error}.  Delete it to start over") from None
 
 
 def readable(data: bytes, progress: Progress, identity: Identity) -> bool:
-    """Return whether a checkpoint could be read again, and warn if not: a history may be too long for that."""
+    """Return whether a checkpoint can be read again; warn if its history is too long."""
     if int.from_bytes(data[:8], "little") < store.LONG:
         return True
     try:
         return from_bytes(data, identity, progress.state, "the checkpoint") is not None
     except StoreError:
-        warnings.warn("the history is too long for a checkpoint: that of an earlier epoch stays", stacklevel=2)
+        warnings.warn("the history is too long for a checkpoint: the previous checkpoint remains", stacklevel=2)
         return False
 
 
 def place(
     checkpoint: str | os.PathLike[str] | None, callbacks: Sequence[Callback]
 ) -> "FileCheckpoints | UrlCheckpoints | None":
-    """Return what keeps progress where `fit` or a BackupAndRestore says: a local file, or a URL.
+    """Return the store that `fit(checkpoint=...)` or a BackupAndRestore names, a local file or a URL; or None.
 
-    Raises ConfigError where several do, for what is no path, or a URL where fsspec is not installed.
+    Raises:
+        ConfigError: If several are named (`config-callback`), a path is invalid, or fsspec is missing for a URL
+            (`config-value`).
     """
     given = [] if checkpoint is None else [(checkpoint, False)]
     for backup in callbacks:
@@ -121,7 +135,7 @@ def place(
             given.append((os.path.join(backup.backup_dir, "checkpoint"), backup.delete_checkpoint))
     if len(given) > 1:
         raise ConfigError(
-            "progress is kept in one place: by checkpoint=, or by one BackupAndRestore", code="config-callback"
+            "several checkpoints are given: use checkpoint=, or one BackupAndRestore", code="config-callback"
         )
     for path, delete in given:
         if not isinstance(path, str | os.PathLike) or not os.fspath(path):
@@ -131,31 +145,34 @@ def place(
 
 
 class FileCheckpoints:
-    """Progress of one training in a local file, which a save replaces whole.
+    """The progress of one training in a local file, which each save replaces.
 
-    delete: whether the file goes when training has ended.
+    Args:
+        path: The path of the file.
+        delete: Whether to delete the file when training has ended.
     """
 
     def __init__(self, path: str | os.PathLike[str], delete: bool) -> None:
         self.path, self.delete = path_of(path, "checkpoint"), delete
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:
-        """Return the progress of this training, if there is some.
+        """Return the progress of this training, or None.
 
-        Raises StoreError if it is that of another one, or damaged, or cannot be read.
+        Raises:
+            StoreError: If another training wrote the file, or it is damaged or cannot be read.
         """
         if not self.path.exists():
             return None
         return from_bytes(store.read(self.path), identity, like, str(self.path))
 
     def save(self, identity: Identity, progress: Progress) -> None:
-        """Keep progress; the one before stays until this one is whole.  Raises StoreError if it cannot be written."""
+        """Save progress; the previous file stays until the new one is complete.  Raises StoreError on failure."""
         data = to_bytes(progress, identity)
         if readable(data, progress, identity):
             store.write(self.path, data)
 
     def __enter__(self) -> Self:
-        """Make the folder.  Raises StoreError where progress could not be written."""
+        """Create the folder; raise StoreError if progress could not be written there."""
         check_place(self.path)
         return self
 
@@ -165,7 +182,7 @@ class FileCheckpoints:
 
 
 class Turns:
-    """Progress in two places by turns, so that one is whole whatever happens to the other."""
+    """Progress in two files written alternately, so that one is always complete."""
 
     places = ("a", "b")
 
@@ -176,20 +193,22 @@ class Turns:
         return self
 
     def read(self, path: str) -> bytes | None:
-        """Return what lies at a path, None if nothing does.
+        """Return the content of a file; None if it does not exist.
 
-        Raises StoreError: `store-damaged` for half of something, anything else if it cannot be read.
+        Raises:
+            StoreError: `store-damaged` if it is incomplete, another code if it cannot be read.
         """
         raise NotImplementedError
 
     def write(self, path: str, data: bytes) -> None:
-        """Write what is to lie at a path.  Raises StoreError if it cannot be written."""
+        """Write the content of a file; raise StoreError if it cannot be written."""
         raise NotImplementedError
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:
-        """Return the newest progress of this training that is whole.
+        """Return the newest complete progress of this training, or None.
 
-        Raises StoreError if it is that of another one, or cannot be read, or both places are damaged.
+        Raises:
+            StoreError: If another training wrote a file, a file cannot be read, or both are damaged.
         """
         found, damaged = dict[str, Progress](), list[StoreError]()
         for name in self.places:
@@ -207,14 +226,14 @@ class Turns:
         if len(damaged) == len(self.places):
             raise damaged[0]
         for half in damaged:
-            warnings.warn(f"a checkpoint is left aside: {half}", stacklevel=2)
+            warnings.warn(f"a checkpoint is ignored: {half}", stacklevel=2)
         if not found:
             return None
         self.newest = max(found, key=lambda name: (found[name].state.epoch, found[name].round))
         return found[self.newest]
 
     def save(self, identity: Identity, progress: Progress) -> None:
-        """Keep progress; the one before stays until this one is whole.  Raises StoreError if it cannot be written."""
+        """Save progress; the previous file stays until the new one is complete.  Raises StoreError on failure."""
         name = self.places[1 - self.places.index(self.newest)]
         data = to_bytes(progress, identity)
         if readable(data, progress, identity):
@@ -223,9 +242,14 @@ class Turns:
 
 
 class UrlCheckpoints(Turns):
-    """Progress of one training in a folder at a URL, by fsspec: s3://, gs://, abfs://, hdfs:// and others.
+    """The progress of one training in a folder at a URL, through fsspec: s3://, gs://, abfs://, hdfs:// and others.
 
-    delete: whether the folder goes when training has ended.
+    Args:
+        url: The URL of the folder.
+        delete: Whether to delete the folder when training has ended.
+
+    Raises:
+        ConfigError: If the protocol is unknown or its package is missing (`config-value`).
     """
 
     def __init__(self, url: str, delete: bool) -> None:
@@ -233,15 +257,15 @@ class UrlCheckpoints(Turns):
             import fsspec
 
             self.files, root = fsspec.url_to_fs(url)
-        except Exception as error:  # a protocol that is unknown, or whose package is missing
+        except Exception as error:  # an unknown protocol, or a missing package
             hint = ': pip install "firesteel[remote]"' if isinstance(error, ImportError) else ""
             raise ConfigError(f"checkpoint={url!r}: {error}{hint}", code="config-value") from None
         super().__init__(root)
         self.delete = delete
 
     def __enter__(self) -> Self:
-        """Make the folder, where there are folders.  Raises StoreError if it cannot be made."""
-        with self._saying(self.path):
+        """Create the folder, where the storage has folders; raise StoreError if it cannot be created."""
+        with self._reporting(self.path):
             self.files.makedirs(self.path, exist_ok=True)
         return self
 
@@ -257,13 +281,13 @@ class UrlCheckpoints(Turns):
             raise StoreError(f"the checkpoint at {path} cannot be read: {error}", code="store-read") from None
 
     def write(self, path: str, data: bytes) -> None:
-        with self._saying(path):
+        with self._reporting(path):
             self.files.makedirs(self.path, exist_ok=True)
             self.files.pipe_file(path, data)
 
     @contextmanager
-    def _saying(self, path: str) -> Iterator[None]:
-        """Raise StoreError for whatever a store says while something is written."""
+    def _reporting(self, path: str) -> Iterator[None]:
+        """Turn the storage's errors in the block into a StoreError."""
         try:
             yield
         except Exception as error:
@@ -272,7 +296,7 @@ class UrlCheckpoints(Turns):
     def save(self, identity: Identity, progress: Progress) -> None:
         before = self.newest
         super().save(identity, progress)
-        if progress.finished and self.newest != before:  # what came before it is not left off any more
+        if progress.finished and self.newest != before:  # the previous file would look unfinished
             self._remove(f"{self.path}/{self.places[1 - self.places.index(self.newest)]}")
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -285,4 +309,4 @@ class UrlCheckpoints(Turns):
         except FileNotFoundError:
             pass
         except Exception as error:
-            warnings.warn(without_secrets(f"{path} is no longer needed and stays: {error}"), stacklevel=2)
+            warnings.warn(without_secrets(f"{path} is no longer needed but was not deleted: {error}"), stacklevel=2)

@@ -1,9 +1,9 @@
-"""Plain files: only such are read, and one is written whole or not at all.
+"""Files: only regular files are read, and a file is written completely or not at all.
 
-Whatever firesteel reads is opened by `open_plain`, so that a pipe, a device or a folder in its place is refused and
-nothing waits for it.  Whatever firesteel writes at once goes through `replacing`: into a part in the target's folder
-that its writer holds locked, so that a later writer removes the parts of writers that were killed, and no others.
-Both raise OSError; callers put it in their own words, or in those of `named`.
+Everything that firesteel reads is opened by `open_plain`, which refuses pipes, devices and folders, so that no read
+blocks.  Everything that it writes at once goes through `replacing`: into a temporary file in the target's folder,
+which its writer keeps locked, so that a later writer removes the temporary files of killed writers only.  Both raise
+OSError; callers turn it into their own error, or use `named`.
 """
 
 import errno
@@ -28,18 +28,18 @@ KINDS = {
 }
 SUFFIX = ".firesteel-part"
 STEM = 50
-"""Characters of the target's name that the name of its part has: a file system allows 255 bytes in all."""
+"""The characters of the target's name in the name of its temporary file; file systems allow 255 bytes."""
 
 
 def path_of(given: Any, name: str = "path") -> Path:
-    """Return a path that a user gave.
+    """Return a user's argument as a path.
 
     Args:
-        given: Text, or what `os.fspath` makes text of.
-        name: What the argument is called.
+        given: A text or path-like object.
+        name: The name of the argument.
 
     Raises:
-        ConfigError: If it is none, such as the number of an open file, or no file can be called so.
+        ConfigError: If it is not a path, such as a file descriptor, or no file can have this name (`config-path`).
 
     Example:
         >>> path_of(5)
@@ -54,20 +54,20 @@ def path_of(given: Any, name: str = "path") -> Path:
 
 
 def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a plain file for reading.
+    """Open a regular file for reading.
 
     Raises:
-        OSError: If the path leads to anything else, which is never waited for, or the file cannot be opened.
+        OSError: If the file cannot be opened, or is not a regular file; it never blocks.
 
     Example:
         >>> open_plain("/dev/null")
         Traceback (most recent call last):
         OSError: [Errno 22] it is a device, not a plain file: '/dev/null'
     """
-    _check_plain(os.stat(path), path)  # a device is not even opened
+    _check_plain(os.stat(path), path)  # opening a device may have effects
     file = open(path, "rb", opener=_opened)
     try:
-        _check_plain(os.fstat(file.fileno()), path)  # nor is what has taken the file's place meanwhile
+        _check_plain(os.fstat(file.fileno()), path)  # the file may have been replaced meanwhile
     except BaseException:
         file.close()
         raise
@@ -86,14 +86,14 @@ def _check_plain(status: os.stat_result, path: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[BinaryIO]:
-    """Give a file to write to, which takes the place of `path` once it is whole and on the disk.
+    """Yield a temporary file that replaces `path` once it is complete and flushed to disk.
 
     Args:
-        path: The target, in a folder that exists.
-        over: Whether a file that is there is replaced; if not, FileExistsError is raised.
+        path: The target, in an existing folder.
+        over: Whether an existing file is replaced; if not, FileExistsError is raised.
 
     Raises:
-        OSError: If it cannot be written; then all is as it was.
+        OSError: If the file cannot be written; the target is then unchanged.
     """
     target = Path(path)
     with suppress(FileNotFoundError):  # a device or a pipe is not replaced by a file
@@ -115,7 +115,7 @@ def replacing(path: str | os.PathLike[str], over: bool = True) -> Iterator[Binar
 
 
 def _part(folder: str, stem: str) -> BinaryIO:
-    """Make the part of a target, and lock it before a sweep takes it for one that was left."""
+    """Create the temporary file of a target, locked before another writer's sweep can remove it."""
     while True:
         file = open(os.path.join(folder, f"{stem}{secrets.token_hex(4)}{SUFFIX}"), "xb")
         _lock(file.fileno())
@@ -125,7 +125,7 @@ def _part(folder: str, stem: str) -> BinaryIO:
 
 
 def _sweep(folder: str, stem: str) -> None:
-    """Remove what killed writers of a target have left in its folder: parts that nobody holds locked."""
+    """Remove the temporary files that killed writers of a target left behind: those that nobody has locked."""
     part = re.compile(rf"{re.escape(stem)}[0-9a-f]{{8}}{re.escape(SUFFIX)}")
     with suppress(OSError):
         for name in filter(part.fullmatch, os.listdir(folder)):
@@ -135,18 +135,18 @@ def _sweep(folder: str, stem: str) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file for as long as it is open; return whether that was possible."""
+    """Lock a file while it is open; return whether that succeeded."""
     try:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):  # another holds it; or the system, or the disk, has no locks
+    except (ImportError, OSError):  # locked by another process, or locks are not supported
         return False
     return True
 
 
 def _linked(part: str, target: Path) -> bool:
-    """Give a whole file its second name; return False where there are no links.  Raises FileExistsError."""
+    """Link a complete file to its target; return False if links are not supported.  Raises FileExistsError."""
     try:
         os.link(part, target)
     except FileExistsError:
@@ -157,7 +157,7 @@ def _linked(part: str, target: Path) -> bool:
 
 
 def flush_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a rename in a folder survive a power cut, where folders can be opened."""
+    """Flush a folder to disk, where supported, so that a rename in it survives a power failure."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -168,7 +168,7 @@ def flush_folder(folder: str | os.PathLike[str]) -> None:
 
 @contextmanager
 def named(path: str | os.PathLike[str], verb: str = "written") -> Iterator[None]:
-    """Raise StoreError, with the path and the reason, for whatever the system refuses meanwhile."""
+    """Turn system errors in the block into a StoreError with the path and the reason."""
     try:
         yield
     except (OSError, ValueError, MemoryError) as error:
@@ -178,14 +178,14 @@ def named(path: str | os.PathLike[str], verb: str = "written") -> Iterator[None]
 
 
 def check_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a folder, and those above it.  Raises StoreError if it cannot be made or nothing can be written in it."""
+    """Create a folder and its parents; raise StoreError if it cannot be created or written to."""
     with named(folder):
         os.makedirs(folder, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
 
 
 def check_place(path: str | os.PathLike[str]) -> None:
-    """Make the folder of a file.  Raises StoreError if the file could not be written there."""
+    """Create the folder of a file; raise StoreError if the file could not be written there."""
     check_folder(Path(path).parent)
     with named(path), suppress(FileNotFoundError):
         _check_plain(os.stat(path), path)

@@ -1,14 +1,13 @@
-"""A model is one safetensors file: named weights, and a header with the JSON that describes the rest.
+"""Model files: one safetensors file with named weights and a JSON header.
 
-Nothing in it is code, a path or a name to import: layers, losses and optimisers are looked up in firesteel's own
-registries, every shape must be the one that the description implies, and anything else is refused.  A checksum over
-both finds a damaged file.  A save is written next to the target, flushed and renamed, so that the
-old file stays whole until the new one is.
+The file contains no code, paths or import names: layers, losses and optimizers are looked up in firesteel's
+registries, every shape must match the description, and anything else is refused.  A checksum over header and weights
+detects damage.  A save writes a temporary file next to the target, flushes it and renames it, so that the old file
+stays intact until the new one is complete.
 
-Format 1 holds a network, its weights and what it was compiled with.  Format 2 also holds the state of a training that
-may go on: the optimiser's moments, the steps taken, the learning rate that was set; or a network's centre; or how a
-table's columns become its rows.  The words of such columns are one array, of their UTF-8; another says where each
-ends.
+Format 1 holds a network, its weights and its compile settings.  Format 2 adds any of: the training state (optimizer
+moments, steps, the learning rate that was set), a network's centre, the schema of a table.  The words of a table's
+columns are stored as one array of UTF-8 bytes and one of end positions.
 """
 
 import hashlib
@@ -31,32 +30,32 @@ from firesteel.errors import StoreError
 from firesteel.tables.words import WORDS, memory_of, with_words
 
 FORMATS = (1, 2)
-"""Numbers of the file formats that are read.  One is added when readers of the last would misread a file."""
+"""The file formats that can be read.  A new one is added when older readers would misread a file."""
 SPARE = 64 << 20
-"""Bytes that reading a file may take besides twice its size."""
+"""Bytes that reading a file may use, beyond twice its size."""
 ARENAS = 8 << 20
-"""Bytes of these that Python takes besides what it has in use."""
+"""Bytes of `SPARE` reserved for the overhead of Python's allocator."""
 WRONG = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What a description that makes no sense may raise where it is taken for one."""
+"""Exceptions that parsing an invalid description may raise."""
 CODER = json.JSONEncoder(sort_keys=True)
 DECODER = json.JSONDecoder(parse_float=lambda number: 0.0 if number == "0.0" else float(number))
 LONG = 2 << 20
-"""Bytes of a description of ours that can be read in any case."""
+"""Size in bytes up to which firesteel's own descriptions are always readable."""
 STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 FRONT = re.compile(r'\s*{\s*"__metadata__"\s*:\s*{\s*"firesteel"\s*:\s*' + STRING.pattern, re.DOTALL)
-"""Where the description stands in every header that safetensors writes."""
+"""The start of every header that safetensors writes, up to the end of the description."""
 VECTORS = ("outer", "slots")
-"""Names of the arrays of a training's state, in their order."""
+"""Names of the arrays of a training state, in order."""
 NONE: Mapping[str, Array] = MappingProxyType({})
 
 
 def tensor_names(network: Network) -> list[str]:
-    """Return a name for each array of theta, in order: the number of its op, and its letter."""
+    """Return a name for each array of theta, in order: the number of its part, a dot, and the parameter's name."""
     return [f"{number}.{name}" for number, name, _, _ in network.layout.slices]
 
 
 def _format(header: Mapping[str, Any]) -> int:
-    """Return the first format whose readers understand a description: no file has a higher one than it needs."""
+    """Return the lowest format whose readers understand a description."""
     later = {"state", "table", "graph", "name"} & header.keys() or "centre" in header["network"]
     return 2 if later or any({"name", "trainable"} & one.keys() for one in _layers(header["network"])) else 1
 
@@ -67,13 +66,16 @@ def _layers(network: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: Mapping[str, Array] = NONE) -> bytes:
-    """Return a model file's content.
+    """Return the content of a model file.
 
     Args:
         network: The network.
-        theta: Its weights, (P,).
-        extra: A JSON-able description of the rest; "state" is that of a training that may go on.
-        vectors: The state's arrays, (..., P), by the names in VECTORS, and those of a table's words.
+        theta: The weights, (P,).
+        extra: The other header entries, JSON-able; "state" is that of a training that can resume.
+        vectors: The arrays of the state, (..., P), by their names in VECTORS, and of a table's words.
+
+    Raises:
+        StoreError: If the words of text columns are too many (`store-words`).
     """
     header = {"network": network.to_config(), **extra}
     header["format"] = _format(header)
@@ -83,21 +85,24 @@ def to_bytes(network: Network, theta: Array, extra: Mapping[str, Any], vectors: 
     tensors = {name: np.ascontiguousarray(array) for name, array in named.items()}
     data = save(tensors, {"firesteel": CODER.encode(header)})
     words = vectors.keys() >= WORDS.keys()
-    if words or int.from_bytes(data[:8], "little") > LONG:  # what could not be read again is not written
+    if words or int.from_bytes(data[:8], "little") > LONG:  # refuse to write an unreadable file
         room = headers(data, "a file of so long a description")[2]
         if words and memory_of(count := len(vectors["word_ends"]), vectors["words"]) > room:
             raise StoreError(
-                f"the columns of text have {count:,} words together, and a file holds about {room // 100:,}: leave "
-                "out columns of the most words",
+                f"the text columns have {count:,} words in total, but a file can hold about {room // 100:,}: leave "
+                "out the columns with the most words",
                 code="store-words",
             )
     return data
 
 
 def checksum(header: Mapping[str, Any], *arrays: Array, size: int = 0) -> str:
-    """Return the SHA-256 (64 hex digits) of the description, less a checksum in it, and of the arrays.
+    """Return the SHA-256, as 64 hex digits, of a description without its checksum, and of arrays.
 
-    size: of the file that is read: the description in a large one may fit in memory only once.
+    Args:
+        header: The description.
+        arrays: The arrays.
+        size: The size of the file being read; a large description may fit in memory only once.
     """
     digest = hashlib.sha256()
     described = {key: value for key, value in header.items() if key != "sha256"}
@@ -109,20 +114,21 @@ def checksum(header: Mapping[str, Any], *arrays: Array, size: int = 0) -> str:
 
 
 def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], dict[str, Array]]:
-    """Return (network, theta, the rest of the header, the state's arrays) from a model file's content.
+    """Return (network, theta, header, arrays of the training state) from the content of a model file.
 
     Args:
         data: The content.
-        name: What to call the file in messages.
+        name: The name of the file, for messages.
 
     Raises:
-        StoreError: If it is not a model's, or another version's, or damaged.
+        StoreError: If it is not a model file, is damaged (`store-damaged`), or has an unknown format
+            (`store-format`).
     """
     entries, header, room = headers(data, name)
     if type(header.get("format")) is not int or header["format"] not in FORMATS:
         raise StoreError(
-            f"{name} has format {repr(header.get('format'))[:30]}, and this firesteel reads "
-            f"{' and '.join(map(str, FORMATS))}: it was written by another version",
+            f"{name} has format {repr(header.get('format'))[:30]}, but this version of firesteel reads "
+            f"{' and '.join(map(str, FORMATS))}: use the version that wrote it",
             code="store-format",
         )
     try:
@@ -138,7 +144,7 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
         words = dict(zip(stored, parts[len(named) + len(state) :], strict=True))
         theta = np.concatenate([np.empty(0, network.dtype), *(part.reshape(-1) for part in weights)])
         if header.get("sha256") != checksum(header, theta, *moments, *words.values(), size=len(data)):
-            raise ValueError("its checksum is not that of its content")
+            raise ValueError("checksum mismatch")
         if "table" in header:
             header["table"] = with_words(header["table"], words, room)
     except WRONG as error:
@@ -147,9 +153,12 @@ def from_bytes(data: bytes, name: str) -> tuple[Network, Array, dict[str, Any], 
 
 
 def damaged(name: str, what: object, header: object = None) -> StoreError:
-    """Return the error for a file that is not what it should be, with the beginning of what is wrong.
+    """Return the error for a damaged or unknown file, with the start of the cause.
 
-    header: its description, where it is known.
+    Args:
+        name: The name of the file.
+        what: The cause.
+        header: The file's description, if known.
     """
     if isinstance(what, UnknownClass):
         return what.in_file(name, header)
@@ -157,15 +166,18 @@ def damaged(name: str, what: object, header: object = None) -> StoreError:
 
 
 def arrays(data: bytes, entries: Mapping[str, Any], wanted: Mapping[str, tuple[Any, tuple[int, ...]]]) -> list[Array]:
-    """Return a file's arrays as views of it; raise ValueError unless they are the wanted ones, end to end.
+    """Return the arrays of a file as views; raise ValueError unless they are the wanted ones, without gaps.
 
-    entries: where they lie.  wanted: dtype and shape of each.
+    Args:
+        data: The content of the file.
+        entries: The safetensors header, with the position of each array.
+        wanted: The dtype and shape of each array.
     """
     ends = dict[int, int]()
     sizes = {name: np.dtype(dtype).itemsize * math.prod(shape) for name, (dtype, shape) in wanted.items()}
     start, found = len(data) - sum(sizes.values()), []
     if sorted(entries) != sorted(wanted) or start != 8 + int.from_bytes(data[:8], "little"):
-        raise ValueError(f"its arrays are not the {len(wanted)} of its description, of {sum(sizes.values())} bytes")
+        raise ValueError(f"expected {len(wanted)} arrays with {sum(sizes.values())} bytes")
     for name, (dtype, shape) in wanted.items():
         first = entries[name]["data_offsets"][0]
         end = first + sizes[name]
@@ -176,14 +188,15 @@ def arrays(data: bytes, entries: Mapping[str, Any], wanted: Mapping[str, tuple[A
         order = np.dtype(dtype).newbyteorder("<")
         found.append(np.frombuffer(data, order, math.prod(shape), start + first).reshape(shape))
     if [*sorted(ends), sum(sizes.values())] != [0, *sorted(ends.values())]:
-        raise ValueError("its arrays do not lie one behind the other")
+        raise ValueError("its arrays overlap or leave gaps")
     return found
 
 
 def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Return where the arrays lie, firesteel's own description, and how many bytes more may be made of that.
+    """Return the safetensors header, firesteel's description, and the bytes that parsing it further may use.
 
-    Raises StoreError if a file has no such header, or reading it would take more memory than a file of its size may.
+    Raises:
+        StoreError: If the header is missing or invalid, or reading it would take too much memory (`store-damaged`).
     """
     try:
         size = int.from_bytes(data[:8], "little")
@@ -205,19 +218,19 @@ def headers(data: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any], int
 
 
 def _must_fit(taken: int, size: int) -> None:
-    """Raise ValueError where more memory is taken than so many bytes of a file allow."""
+    """Raise ValueError if the memory needed exceeds what a file of this size may use."""
     if taken > size + SPARE - ARENAS:
         raise ValueError("too much is described")
 
 
 def claimed(text: str, start: int = 0) -> int:
-    """Return the most bytes that the values in JSON take, from `start` on: Python's objects, and texts once more.
+    """Return an upper bound of the memory, in bytes, that parsed JSON takes, counted from `start`.
 
-    In a short text every letter counts as part of a string.
+    In a short text every character counts as part of a string.
     """
     counts = {sign: text.count(sign, start) for sign in ',:[{"'}
     taken = 41 * counts[","] + 100 * counts[":"] + 104 * counts["["] + 400 * counts["{"] + 30 * counts['"']
-    taken -= 24 * text.count(" 0.0,", start)  # which is there once
+    taken -= 24 * text.count(" 0.0,", start)  # all zeros are one object
     if taken > 1.5 * (len(text) + SPARE):
         return taken
     size = sum(m.end() - m.start() for m in STRING.finditer(text, start)) if len(text) > LONG else len(text) - start
@@ -225,12 +238,12 @@ def claimed(text: str, start: int = 0) -> int:
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all.  Raises StoreError if it cannot be written."""
+    """Write a file completely or not at all; raise StoreError if it cannot be written."""
     with named(path := path_of(path)), replacing(path) as file:
         file.write(data)
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-    """Return a plain file's content.  Raises StoreError if it cannot be read."""
+    """Return the content of a regular file; raise StoreError if it cannot be read."""
     with named(path := path_of(path), "read"), open_plain(path) as file:
         return file.read()

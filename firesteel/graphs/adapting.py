@@ -1,4 +1,4 @@
-"""What a network of values leaves open until it has seen rows: means and variances, and what numbers are less by."""
+"""Normalization layers completed from data: means and variances, and the centre subtracted from the inputs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from firesteel.tables.moments import Moments
 
 
 def entered(network: Network, number: int) -> slice | None:
-    """Return which columns of a row a node reads, if it reads one input as it comes and nothing else."""
+    """Return the columns of a row that a node reads, if it reads one input directly and nothing else; else None."""
     own = [part for part in network.plan if part.node == number]
     if len(own) != 1 or len(own[0].reads) != 1 or own[0].reads[0] >= len(network.entries):
         return None
@@ -20,11 +20,12 @@ def entered(network: Network, number: int) -> slice | None:
 def normalized(
     network: Network, waiting: Sequence[Normalization], features: Moments, targets: Moments
 ) -> Mapping[int, Normalization]:
-    """Return layers with the means and variances of what they read, or with `invert` of the targets, by `id`.
+    """Return, by `id`, the layers with the means and variances of their inputs, or with `invert` of the targets.
 
-    Of pictures and sequences these are of each channel, the last axis, over all places.
+    For images and sequences the statistics are per channel (the last axis), over all positions.
 
-    Raises ConfigError for a layer that neither reads an input nor is the last one.
+    Raises:
+        ConfigError: If a layer neither reads an input nor is the last one (`config-layer`).
     """
     found = dict[int, Normalization]()
     for layer in waiting:
@@ -37,8 +38,8 @@ def normalized(
             moments = Moments(features.mean[columns], features.variance[columns]).along(channels)
         else:
             raise ConfigError(
-                "a Normalization without mean and variance takes them from the rows, and must be the first layer, or "
-                "with invert=True the last",
+                "a Normalization without mean and variance estimates them from the rows: it must be the first layer, "
+                "or with invert=True the last",
                 code="config-layer",
             )
         found[id(layer)] = moments.normalization(layer)
@@ -46,7 +47,7 @@ def normalized(
 
 
 def centred(network: Network) -> Mapping[int, Normalization]:
-    """Return layers that know what the inputs that they read are less by, by the number of their node."""
+    """Return, by node, the Normalization layers with the centre that was subtracted from their inputs."""
     found, centre = dict[int, Normalization](), network.centre.features
     for number, node in enumerate(network.nodes if centre and not network.chained else ()):
         columns = entered(network, number) if isinstance(node.layer, Normalization) else None

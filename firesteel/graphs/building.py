@@ -1,4 +1,4 @@
-"""A network out of values: what its inputs and outputs are called, and where they lie in rows of numbers."""
+"""Networks built from values: the names of inputs and outputs, and their positions in flat rows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ from firesteel.tables.joined import Joined
 from firesteel.tables.targets import OutputRule
 
 MOVES = (Permute, RepeatVector, Reshape)
-"""Layers that only move numbers, so that an activation may as well come behind them."""
+"""Layers that only move numbers, so that an elementwise activation can be computed after them."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """What the inputs and outputs of a network are called, and the shape of one row of each.
+    """The names and shapes of a network's inputs and outputs.
 
     Args:
-        inputs: Names and shapes of the inputs, in the order in which they lie in a row.
-        outputs: Those of the outputs.
-        keyed: Whether outputs are given back as a dictionary.
+        inputs: The name and the row shape of each input, in the order in which they lie in a flat row.
+        outputs: The same for the outputs.
+        keyed: Whether outputs are returned as a dictionary.
     """
 
     inputs: tuple[tuple[str, Shape], ...]
@@ -38,34 +38,34 @@ class Ports:
     keyed: bool = False
 
     def to_config(self) -> dict[str, Any]:
-        """Return the JSON-able description."""
+        """Return the description as a JSON-able dictionary."""
         return dict(vars(self))
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "Ports":
-        """Return what `to_config` described; raise TypeError or ValueError where that is nothing."""
+        """Return the object that `to_config` described; raise TypeError or ValueError for an invalid description."""
         inputs, outputs = ([(str(n), tuple(map(int, s))) for n, s in config[part]] for part in ("inputs", "outputs"))
         return Ports(tuple(inputs), tuple(outputs), config["keyed"] is True)
 
     def check(self, network: Network) -> None:
-        """Raise ValueError where they are not those of a network."""
+        """Raise ValueError unless the inputs and outputs match a network."""
         last = network.layers[-1]
         sizes = last.sizes if isinstance(last, Heads) else (network.outputs,)
         shapes = [shape for _, shape in self.inputs], tuple(math.prod(shape) for _, shape in self.outputs)
         if shapes != (list(network.entries), sizes):
-            raise ValueError("its inputs and outputs are not those of its network")
+            raise ValueError("its inputs and outputs do not match its network")
 
     def joined(self, given: Any, part: str, widths: Sequence[int] | None = None) -> Any:
-        """Return the values of several inputs or outputs as rows of numbers, (n, I).
+        """Return the values of several inputs or outputs as flat rows, (n, I).
 
         Args:
-            given: An array for each, as a list in their order or a dictionary by their names.
-            part: "inputs" or "outputs".
-            widths: How many numbers each has, where that is not what its shape says.
+            given: One array for each, as a list in their order or a dictionary by name.
+            part: `"inputs"` or `"outputs"`.
+            widths: The width of each, unless its shape says it.
 
         Raises:
-            ConfigError: For another number of arrays, or names that there are not.
-            DataError: For arrays that differ in length, or have another shape.
+            ConfigError: If the number of arrays or a name is wrong (`config-inputs`, `config-outputs`).
+            DataError: If lengths differ (`data-lengths`), or a shape is wrong (`data-shape`, `data-width`).
         """
         ports: Sequence[tuple[str, Shape]] = getattr(self, part)
         names = [name for name, _ in ports]
@@ -78,29 +78,30 @@ class Ports:
         rows = [self._rows(array, port, size) for array, port, size in zip(arrays, ports, sizes, strict=True)]
         if len({array.shape[0] for array in rows}) > 1:
             counts = ", ".join(f"{array.shape[0]:,} of {name!r}" for array, name in zip(rows, names, strict=True))
-            raise DataError(f"{part} must have equally many rows, and there are {counts}", code="data-lengths")
+            raise DataError(f"{part} must have equally many rows, but there are {counts}", code="data-lengths")
         if len(rows) == 1:
             return rows[0]
         return np.hstack([array.toarray() if hasattr(array, "tocsr") else array for array in rows])
 
     def each(self, given: Any, part: str, one: str, several: str) -> list[Any]:
-        """Return what was given for inputs or outputs, as a list in their order or a dictionary by their names.
+        """Return one object for each input or output, as a list in their order.
 
         Args:
-            given: A list or a dictionary.
-            part: "inputs" or "outputs".
-            one: What is wanted of each, in words.
-            several: The same of several.
+            given: A list in their order or a dictionary by name.
+            part: `"inputs"` or `"outputs"`.
+            one: The noun for one object, for the message.
+            several: The noun for several.
 
         Raises:
-            ConfigError: For anything else, a list of another length, or names that there are not.
+            ConfigError: If it is neither, its length differs, or a name is unknown (`config-inputs`,
+                `config-outputs`).
         """
         names = [name for name, _ in getattr(self, part)]
         if isinstance(given, Mapping):
             if set(given) != set(names):
                 raise ConfigError(
-                    f"{part} are called {', '.join(names)}, and a dictionary of {', '.join(map(str, given))} was "
-                    f"given: give {one} for each name",
+                    f"the {part} are named {', '.join(names)}, but the keys are "
+                    f"{', '.join(map(str, given)) or 'none'}: give {one} for each name",
                     code=f"config-{part}",
                 )
             return [given[name] for name in names]
@@ -108,19 +109,19 @@ class Ports:
             return list(given)
         what = f"a list of {len(given)}" if isinstance(given, list | tuple) else f"a {type(given).__name__}"
         raise ConfigError(
-            f"{part} are {len(names)}, {', '.join(names)}, and {what} was given: give a list of {several} in this "
-            "order, or a dictionary by these names",
+            f"the model has {len(names)} {part}, {', '.join(names)}, and was given {what}: give a list of {several} "
+            "in this order, or a dictionary with these names",
             code=f"config-{part}",
         )
 
     def columns(self, given: Any, part: str, sizes: Sequence[int] | None = None) -> Any:
-        """Return which columns of a DataFrame several inputs or outputs are, as `Joined`; one alone as it was given.
+        """Return the DataFrame columns of several inputs or outputs as `Joined`; those of a single one unchanged.
 
         Args:
-            given: The columns of each, as a list in their order or a dictionary by their names; None for columns
-                that are called as they are.
-            part: "inputs" or "outputs".
-            sizes: How many numbers each has, where that is not what its shape says.
+            given: The columns of each, as a list in their order or a dictionary by name; None for columns with the
+                names of the inputs or outputs.
+            part: `"inputs"` or `"outputs"`.
+            sizes: The width of each, unless its shape says it.
 
         Raises:
             ConfigError: As `each` does.
@@ -138,18 +139,18 @@ class Ports:
         try:
             array = given if hasattr(given, "tocsr") else np.asarray(given)
         except ValueError as error:
-            raise DataError(f"{name!r} is no array of rows: {error}", code="data-shape") from None
+            raise DataError(f"{name!r} is not an array of rows: {error}", code="data-shape") from None
         if array.ndim > 2 and array.shape[1:] in (shape, shape[:-1] if shape[-1] == 1 else shape):
             return array.reshape(len(array), -1)
         if array.ndim == 1 and size == 1:
             return array[:, None]
         if array.ndim != 2 or array.shape[1] != size:
             wanted = shape if math.prod(shape) == size else (size,)
-            raise DataError(f"{name!r} has shape {array.shape}, and takes rows of shape {wanted}", code="data-width")
+            raise DataError(f"{name!r} has shape {array.shape}, but needs rows of shape {wanted}", code="data-width")
         return array
 
     def taken_apart(self, y: Array) -> Any:
-        """Return the outputs, (n, O), as users get them: an array for each, in a list or by name."""
+        """Split flat outputs, (n, O), into one array per output: a single array, a list, or a dictionary by name."""
         found, at = list[Array](), 0
         for _, shape in self.outputs:
             size = math.prod(shape)
@@ -163,9 +164,10 @@ class Ports:
 def side_by_side(
     ports: Ports | None, rules: Sequence[OutputRule], features: Any, label: Any = None, weight: Any = None
 ) -> tuple[Any, Any, Any]:
-    """Return columns of a DataFrame, those of several inputs and of several outputs as `Joined`.
+    """Return columns of a DataFrame as (features, label, weight), with several inputs or outputs as `Joined`.
 
-    Raises ConfigError where they are not those of the inputs and outputs.
+    Raises:
+        ConfigError: If the columns do not match the inputs and outputs.
     """
     if ports is None:
         return features, label, weight
@@ -174,28 +176,28 @@ def side_by_side(
 
 
 def check_packed(ports: Ports | None, rules: Sequence[OutputRule], packed: Any) -> None:
-    """Raise ConfigError where rows were packed as other inputs or outputs, by their columns."""
+    """Raise ConfigError if rows were packed for other inputs or outputs."""
     features, label, _ = side_by_side(ports, rules, None)
     for part, own in (("features", features), ("label", label)) if packed and ports else ():
         given = getattr(packed, part)
         if isinstance(given, Joined) and isinstance(own, Joined) and given != replace(own, columns=given.columns):
             apart = [f"{one.names}, of {one.sizes} numbers" for one in (given, own)]
             raise ConfigError(
-                f"the rows were packed with {part} {apart[0]}, and the model's are {apart[1]}: pack them with these "
-                "names, in this order",
+                f"the rows were packed with {part} {apart[0]}, but the model has {apart[1]}: pack them with the "
+                "model's names, in its order",
                 code="config-packed",
             )
 
 
 class Built(NamedTuple):
-    """A network out of values.
+    """The result of building a network from values.
 
     Args:
         network: The network.
         ports: Its inputs and outputs.
         owners: The layer that holds the weights of each owner of nodes.
-        inputs: The values that it was built from.
-        outputs: The values that it makes.
+        inputs: The values of the inputs.
+        outputs: The values of the outputs.
     """
 
     network: Network
@@ -206,9 +208,10 @@ class Built(NamedTuple):
 
 
 def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
-    """Return the network that computes outputs out of inputs: values, lists of them, or dictionaries.
+    """Build the network that computes outputs from inputs: values, or lists or dictionaries of values.
 
-    Raises ConfigError where it cannot be built.
+    Raises:
+        ConfigError: If the network cannot be built.
     """
     into, out = _listed(inputs, "inputs"), _listed(outputs, "outputs")
     ends = list(out.values())
@@ -234,7 +237,7 @@ def network_of(inputs: Any, outputs: Any, dtype: str) -> Built:
 
 
 def values_of(network: Network, owned: Mapping[int, Layer], ports: Ports | None) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the inputs and outputs of a network as values, from which others can be built."""
+    """Return the inputs and outputs of a network as values, from which other networks can be built."""
     names = [name for name, _ in ports.inputs] if ports is not None else [None] * len(network.entries)
     inputs = [tensor(Input(shape, name=name), "") for shape, name in zip(network.entries, names, strict=True)]
     values, ends = list(inputs), list[Tensor]()
@@ -260,7 +263,7 @@ def values_of(network: Network, owned: Mapping[int, Layer], ports: Ports | None)
 
 
 def _listed(given: Any, part: str) -> dict[Any, Tensor]:
-    """Return inputs or outputs as values, by their names in a dictionary or their places in a list."""
+    """Return inputs or outputs as values, by name in a dictionary or by position in a list."""
     several = given if isinstance(given, list | tuple) else [] if given is None else [given]
     found = (
         {layer_name(key): one for key, one in given.items()}
@@ -268,12 +271,12 @@ def _listed(given: Any, part: str) -> dict[Any, Tensor]:
         else dict(enumerate(several))
     )
     if not found:
-        raise ConfigError(f"a model needs {part}, and none were given: Model(inputs, outputs)", code="config-graph")
+        raise ConfigError(f"a model needs {part}, but has none: use Model(inputs, outputs)", code="config-graph")
     return {name: tensor(one, f"Model({part}=)") for name, one in found.items()}
 
 
 def _link(value: Tensor) -> str | None:
-    """Return the activation at the end of a value that losses are computed together with, or None."""
+    """Return the name of the activation at the end of a value that is computed together with the loss, or None."""
     layer = value.layer
     if isinstance(layer, MOVES):
         name = _link(value.args[0])
@@ -284,7 +287,7 @@ def _link(value: Tensor) -> str | None:
 
 
 def _before(value: Tensor, link: str | None) -> Tensor:
-    """Return a value as it is before its activation."""
+    """Return a value without its last activation."""
     if link is None:
         return value
     if isinstance(value.layer, MOVES):
@@ -297,17 +300,17 @@ def _before(value: Tensor, link: str | None) -> Tensor:
 
 
 def _row(value: Tensor) -> Tensor:
-    """Return a value as a row of numbers."""
+    """Return a value as a flat row."""
     flat: Tensor = value if len(value.row) == 1 else called(Reshape((math.prod(value.row),)), [value])
     return flat
 
 
 def _named(values: Mapping[Any, Tensor], names: Mapping[int, str]) -> tuple[tuple[str, Shape], ...]:
-    """Return what inputs or outputs are called, and their shapes.  names: of layers, by `id`."""
+    """Return the names and shapes of inputs or outputs.  names: those of layers, by `id`."""
     found = dict[str, Shape]()
     for key, one in values.items():
         if isinstance(one.layer, Input) and one.layer.name in found and key not in found:
-            raise ConfigError(f"two inputs are called {one.layer.name!r}: give one another name", code="config-name")
+            raise ConfigError(f"two inputs are named {one.layer.name!r}: names must be unique", code="config-name")
         own = names.get(id(one.owner)) or one.layer.name or kind_name(one.layer)
         found[key if isinstance(key, str) else numbered(own, found)] = one.row
     return tuple(found.items())

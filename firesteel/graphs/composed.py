@@ -1,4 +1,4 @@
-"""A network with its weights, whose layers can be called: what a model is before it knows of training."""
+"""A network with its weights, whose layers can be called: the part of a model that does not know of training."""
 
 import json
 import operator
@@ -33,23 +33,26 @@ FLAG = flag(True).metadata["check"]
 
 
 class Composed:
-    """A network that computes outputs out of inputs, and its weights.
+    """A network and its weights.
 
     Args:
         inputs: An `Input`, or a list or dictionary of them; or a network.
-        outputs: What layers have returned: one value, or a list or dictionary of values.
-        name: What the model is called.
-        dtype: "float32" or "float64".
+        outputs: The value that a layer returned, or a list or dictionary of values.
+        name: The name of the model.
+        dtype: `"float32"` or `"float64"`.
+
+    Raises:
+        ConfigError: If the network cannot be built, or an argument is invalid.
     """
 
     _grows: ClassVar[bool] = False
-    """Whether layers are added one by one, so that there is a network later."""
+    """Whether layers are added one at a time, so that the network is built later."""
     _layers: tuple[Any, ...] = ()
-    """Those that were added, layers and models."""
+    """The layers and models that were added."""
     _nested = False
-    """Whether a model is among them."""
+    """Whether one of them is a model."""
     _placed: tuple[LayerPlace, ...] = ()
-    """Where they were before they were added."""
+    """The earlier memberships of the layers that were added."""
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None, dtype: str) -> None:
         if dtype not in DTYPES:
@@ -77,7 +80,7 @@ class Composed:
         vars(self).update(state, _place=LayerPlace(weakref.ref(self)))
 
     def _compose(self, inputs: Any, outputs: Any, shares: bool = True) -> Network:
-        """Return the network that computes outputs out of inputs, and note what belongs to it."""
+        """Build the network that computes outputs from inputs, and keep its names, layers and values."""
         built = network_of(inputs, outputs, self._dtype)
         self._ports, self._owned = built.ports, built.owners
         self._values = (built.network, built.inputs, built.outputs)
@@ -88,11 +91,11 @@ class Composed:
         return built.network
 
     def _unbuild(self) -> None:
-        """Forget the network, which is built of the layers when it is needed."""
+        """Discard the network, so that it is built again from the layers when needed."""
         self._network = self._ports = self._owned = self._shared = None
 
     def _adopted(self, network: Network) -> Network:
-        """Return a network, and share the weights of layers that come from a model that has been trained."""
+        """Return a network; if layers come from a trained model, share its weights."""
         owned = self._owned or {node.owner: node.layer for node in network.nodes}
         models = {id(one): one for place in self._placed if (one := place.model()) is not None}
         trained = [one for one in models.values() if one is not self and one._chosen]
@@ -106,14 +109,14 @@ class Composed:
 
     @property
     def network(self) -> Network:
-        """The frozen network.  Raises ConfigError while the number of inputs is unknown."""
+        """The network, a frozen description; raises ConfigError while the number of inputs is unknown."""
         if self._network is None:
             self._network = self._network_for(self._inputs)
         return self._network
 
     @property
     def name(self) -> str:
-        """What the model is called."""
+        """The name of the model."""
         return self._name or kind_name(self)
 
     @name.setter
@@ -127,24 +130,26 @@ class Composed:
 
     @property
     def _nodes(self) -> Sequence[Node]:
-        """The nodes of the network, or while that is unknown of its layers one after another."""
+        """The nodes of the network; before it is built, those of a chain of the known layers."""
         if self._network is not None:
             return self._network.nodes
         return [Node(layer, (number,), number) for number, layer in enumerate(self._specs)]
 
     @property
     def _inputs(self) -> int | None:
-        """The number of inputs, None while it is unknown."""
+        """The number of inputs; None while it is unknown."""
         return None if self._network is None else self._network.inputs
 
     def _network_for(self, inputs: int | None, row: Shape | None = None) -> Network:
-        """Return the network of layers that were added, for rows of so many numbers, or of a shape.
+        """Build the network of the added layers, for rows of a width or a shape.
 
-        Raises ConfigError where it cannot be known.
+        Raises:
+            ConfigError: If the number of inputs is unknown (`config-input`), or a layer does not fit.
         """
         if inputs is None:
             raise ConfigError(
-                "the number of inputs is unknown: give the first layer input_dim=, or fit first", code="config-input"
+                "the number of inputs is unknown: pass input_dim= to the first layer, or fit first",
+                code="config-input",
             )
         shaped = row is not None and len(row) > 1
         if not (self._nested or shaped):
@@ -173,11 +178,11 @@ class Composed:
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers but inputs, in order, each once; the names that they have here are theirs from now on."""
+        """The layers in order, without inputs, each once.  They take the names that they have in this model."""
         return list(self._by_name().values())
 
     def _by_name(self) -> dict[str, Layer]:
-        """Return the layers by what they are called in this model, which is their place from now on."""
+        """Return the layers by their names in this model, which becomes their model for weights, input and output."""
         found, nodes = dict[str, Layer](), self._nodes
         names = dict(zip([node.owner for node in nodes], names_of(nodes), strict=True))
         owned = dict(enumerate(self._specs)) if self._network is None else self.owned
@@ -189,9 +194,20 @@ class Composed:
         return found
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
-        """Return a layer by its name, here or of its own, or by its number among `layers`.
+        """Return a layer by name or by index.
 
-        Raises ConfigError where it does not exist.
+        Args:
+            name: The name of the layer.
+            index: The index of the layer in `layers`, if no name is given.
+
+        Raises:
+            ConfigError: If the layer does not exist (`config-layer`).
+
+        Example:
+            >>> from firesteel import Sequential, layers
+            >>> model = Sequential([layers.Input((3,)), layers.Dense(2, name="hidden"), layers.Dense(1)])
+            >>> model.get_layer("hidden") is model.get_layer(index=0)
+            True
         """
         found = self.layers
         if index is not None and name is None and -len(found) <= index < len(found):
@@ -217,12 +233,12 @@ class Composed:
         )
 
     def _kinds(self) -> list[str]:
-        """Return what the layers are."""
+        """Return the class names of the layers."""
         layers = self._specs if self._network is None else self.owned.values()
         return [type(layer).__name__ for layer in layers if not isinstance(layer, Input | Heads)]
 
     def _described(self) -> list[Described]:
-        """Return the rows of `summary`; what is unknown is "?"."""
+        """Return the rows of `summary`; unknown shapes are "?"."""
         if self._inputs is None:
             nodes = [node for node in self._nodes if not isinstance(node.layer, Input)]
             names = zip(names_of(nodes), nodes, strict=True)
@@ -231,11 +247,11 @@ class Composed:
         return described(self.network, self.owned, ports)
 
     def _untrained(self) -> int:
-        """Return the number of parameters that do not train."""
+        """Return the number of parameters that are not trained."""
         return untrained(self.network, self._still())
 
     def _kept(self) -> dict[str, Any]:
-        """Return what a file holds of the model besides its network."""
+        """Return the entries of a model file that describe the model besides its network."""
         for node in self.network.nodes:
             vars(node.layer)["trainable"] = self.owned[node.owner].trainable
         if self._ports is not None:
@@ -243,14 +259,22 @@ class Composed:
         return {} if self._name is None else {"name": self._name}
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Picture:
-        """Return a picture of the layers and what each of them reads, as SVG, which notebooks show.
+        """Draw the layers and their connections as SVG, which notebooks display.
 
         Args:
-            path: A file that it is written to as well.
+            path: A file to write the drawing to.
+
+        Returns:
+            The drawing.
 
         Raises:
-            ConfigError: If the number of inputs is unknown, or the file is to be of another kind.
-            StoreError: If the file cannot be written.
+            ConfigError: If the number of inputs is unknown, or `path` does not end in `.svg`.
+            StoreError: If the file cannot be written (`store-write`).
+
+        Example:
+            >>> from firesteel import Sequential, layers
+            >>> Sequential([layers.Input((3,)), layers.Dense(1)]).plot()[:4]
+            '<svg'
         """
         picture = drawing(self.network, self.owned, self._ports, self.name)
         if path is not None:
@@ -258,19 +282,23 @@ class Composed:
         return picture
 
     def get_config(self) -> dict[str, Any]:
-        """Return the JSON-able description of the layers and how they are connected, without weights."""
+        """Return the layers and their connections as a JSON-able dictionary, without weights."""
         if self._inputs is None:
             return {"layers": [layer.to_config() for layer in self._specs], "dtype": self._dtype, "name": self._name}
         kept = self._kept()
         return {"network": self.network.to_config(), **kept}
 
     def to_json(self, **kwargs: Any) -> str:
-        """Return `get_config` as JSON; the arguments are those of `json.dumps`."""
+        """Return `get_config` as JSON.
+
+        Args:
+            kwargs: Arguments of `json.dumps`.
+        """
         return json.dumps(self.get_config(), **kwargs)
 
     @property
     def trainable(self) -> bool:
-        """Whether any layer with weights trains; setting it sets `trainable` of every layer."""
+        """Whether any layer with weights is trained; setting it sets `trainable` of every layer."""
         return any(map(TRAINABLE, self._switches))
 
     @trainable.setter
@@ -281,22 +309,31 @@ class Composed:
 
     @property
     def _switches(self) -> Collection[Any]:
-        """What `trainable` is set of: the layers, or models, as far as they are known."""
+        """The layers or models whose `trainable` is set, as far as they are known."""
         return self.owned.values() if self._network is not None else self.layers
 
     @property
     def _heads(self) -> Heads | None:
-        """What joins several outputs, if there are several."""
+        """The layer that joins several outputs; None for one output."""
         last = None if self._network is None else self._network.layers[-1]
         return last if isinstance(last, Heads) else None
 
     # Values
 
     def __call__(self, *values: Any, training: bool | None = None) -> Any:
-        """Return what the model makes of values of a graph, as a layer would.
+        """Apply the model to symbolic values, as a layer.
 
-        Its layers and weights become part of the model that is built: training one trains the other.
-        Raises ConfigError where the model does not fit them.
+        The layers and weights become part of the model being built, so that training one trains the other.
+
+        Args:
+            values: One value for each input.
+            training: Whether dropout, noise and the like are active; None follows the outer model.
+
+        Returns:
+            The output, or a list or dictionary of several.
+
+        Raises:
+            ConfigError: If the values do not fit the model's inputs.
         """
         if self._ports is not None and values and isinstance(values[0], Mapping):
             values = (self._ports.each(values[0], "inputs", "a value", "values"),)
@@ -312,13 +349,13 @@ class Composed:
         return made if len(made) > 1 else made[0]
 
     def _graph(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the inputs and outputs as values, from which new models can be built."""
+        """Return the inputs and outputs as values, from which other models can be built."""
         if self._values is None or self._values[0] is not self.network and self._owned is None:
             self._values = (self.network, *values_of(self.network, self.owned, self._ports))
         return self._values[1:]
 
     def _share(self) -> None:
-        """Give the layers cells, so that other models have the weights of this one."""
+        """Give the layers cells, so that other models share the weights of this one."""
         if self._shared is None:
             self._shared = SharedWeights(self.network, self.owned)
             if self._theta is not None:
@@ -326,50 +363,50 @@ class Composed:
 
     @property
     def inputs(self) -> list[Tensor]:
-        """The inputs, as values that layers can be called on."""
+        """The inputs, as values to call layers on."""
         return self._graph()[0]
 
     @property
     def outputs(self) -> list[Tensor]:
-        """The outputs, likewise."""
+        """The outputs, as values to call layers on."""
         return self._graph()[1]
 
     @property
     def input(self) -> Any:
-        """The input, or a list of them where there are several."""
+        """The input, or a list of several."""
         return self.inputs if len(self.inputs) > 1 else self.inputs[0]
 
     @property
     def output(self) -> Any:
-        """The output, or a list of them where there are several."""
+        """The output, or a list of several."""
         return self.outputs if len(self.outputs) > 1 else self.outputs[0]
 
     @property
     def input_shape(self) -> Any:
-        """The shape of the input, None being the rows; a list where there are several."""
+        """The shape of the input, with None for the batch axis; a list for several inputs."""
         return _each(self.input)
 
     @property
     def output_shape(self) -> Any:
-        """The shape of the output, None being the rows; a list where there are several."""
+        """The shape of the output, with None for the batch axis; a list for several outputs."""
         return _each(self.output)
 
     # Weights
 
     @property
     def theta(self) -> Array:
-        """All parameters as one vector, (P,), read-only; drawn at first use from the default seed."""
+        """All parameters as one read-only vector, (P,); initial weights are drawn at first use."""
         if self._theta is None or (self._shared is not None and self._shared.changed):
             self._take(self._drawn() if self._theta is None else self._theta)
         assert self._theta is not None
         return self._theta
 
     def _drawn(self) -> Array:
-        """Return weights that are drawn before any fit."""
+        """Return initial weights, drawn before any fit."""
         raise NotImplementedError
 
     def _take(self, theta: Array) -> None:
-        """Take weights, but those that other models have written since."""
+        """Set the weights, except those that other models have written since."""
         if self._shared is None:
             self._put(theta)
         elif self._shared.all_chosen:
@@ -384,30 +421,34 @@ class Composed:
             self._shared.write(theta, self._chosen)
 
     def _choose(self, theta: Array) -> None:
-        """Take weights that were drawn or set."""
+        """Set weights that were trained, loaded, drawn or set."""
         self._chosen = True
         self._put(theta)
 
     def _replace(self, layers: Mapping[int, Layer]) -> None:
-        """Put other layers in the place of those of some nodes."""
+        """Replace the layers of some nodes."""
         nodes = [replace(node, layer=layers.get(n, node.layer)) for n, node in enumerate(self.network.nodes)]
-        if self._owned is not None:  # values and other models have these very layers
+        if self._owned is not None:  # values and other models refer to these layer objects
             for number, layer in layers.items():
                 vars(self.network.nodes[number].layer).update(layer.__getstate__())
             nodes = list(self.network.nodes)
         self._network = replace(self.network, nodes=tuple(nodes))
 
     def draw(self, seed: int) -> None:
-        """Draw the weights, but those of layers that were trained or set in another model."""
+        """Draw initial weights, except for layers that were trained or set in another model.
+
+        Args:
+            seed: The seed, an integer of at least 0.
+        """
         theta = self.network.init(seed)
         self._choose(theta if self._shared is None else self._shared.read(theta, chosen=True))
 
     def _still(self) -> set[int]:
-        """Return the owners of nodes whose weights do not train."""
+        """Return the owners of nodes whose weights are not trained."""
         return {owner for owner, layer in self.owned.items() if not layer.trainable}
 
     def _trains(self) -> Trains:
-        """Return what trains of theta, None for all of it.  Raises ConfigError if nothing does."""
+        """Return the trained slices of theta, None for all of it; raise ConfigError if nothing is trained."""
         layers = map(LAYER, self.network.nodes) if self._owned is None else self._owned.values()
         return None if all(map(TRAINABLE, layers)) else trained(self.network, self._still())
 
@@ -416,21 +457,21 @@ class Composed:
         return self.network.layout.size
 
     def get_weights(self) -> list[npt.NDArray[Any]]:
-        """Return a copy of each array of weights, in order: kernel and bias of each layer that has them.
+        """Return a copy of each array of weights: for each layer that has them, kernel, then bias.
 
-        Of an average they are those of members[0], then those of members[1], and so on.
+        For an averaged model they are those of `members[0]`, then those of `members[1]`, and so on.
         """
         slices = self.network.layout.slices
         return [self.theta[where].reshape(shape).copy() for _, _, shape, where in slices]
 
     @property
     def trainable_weights(self) -> list[npt.NDArray[Any]]:
-        """Those of `get_weights` that a fit moves along their gradient."""
+        """The arrays of `get_weights` that training updates by gradient."""
         return self._weights(trains=True)
 
     @property
     def non_trainable_weights(self) -> list[npt.NDArray[Any]]:
-        """The others: of layers that do not train, and running averages."""
+        """The other arrays: weights of frozen layers, and running averages."""
         return self._weights(trains=False)
 
     def _weights(self, trains: bool) -> list[npt.NDArray[Any]]:
@@ -440,15 +481,22 @@ class Composed:
 
     @property
     def weights(self) -> list[npt.NDArray[Any]]:
-        """What `get_weights` returns."""
+        """The arrays of `get_weights`."""
         return self.get_weights()
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set every array of weights, in the order of `get_weights`.  Raises ConfigError if shapes do not fit."""
+        """Set every array of weights.
+
+        Args:
+            weights: The arrays, in the order and shapes of `get_weights`.
+
+        Raises:
+            ConfigError: If an array is not numeric (`config-value`), or its shape differs (`config-shape`).
+        """
         self._set(weights, [(where, shape) for _, _, shape, where in self.network.layout.slices])
 
     def _set(self, weights: Sequence[Any], places: Sequence[tuple[slice, Shape]]) -> None:
-        """Set arrays of weights at some places of theta."""
+        """Set arrays of weights in some slices of theta."""
         try:
             arrays = [np.asarray(array, np.float64) for array in weights]
         except (TypeError, ValueError) as error:
@@ -456,7 +504,7 @@ class Composed:
         shapes = [array.shape for array in arrays]
         if shapes != [shape for _, shape in places]:
             raise ConfigError(
-                f"set_weights was given shapes {shapes}, and the network has {[shape for _, shape in places]}",
+                f"set_weights got shapes {shapes}, but the network has {[shape for _, shape in places]}",
                 code="config-shape",
             )
         theta = self.theta.copy()

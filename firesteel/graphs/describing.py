@@ -1,4 +1,4 @@
-"""A network as a table: its layers, what each makes and reads, and how it is trained."""
+"""Tables that describe a network: its layers, their outputs and inputs, and how they are computed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -15,14 +15,14 @@ from firesteel.train.step import SUB_BATCH
 
 
 class Described(NamedTuple):
-    """A layer in a network.
+    """A row of a model's summary: one layer.
 
     Args:
-        name: What it is called, and what it is.
-        shape: The shape of what it makes, None being the rows.
-        params: How many parameters it has; those of a layer that is called twice count the first time.
-        reads: What it reads, if that is not what the layer before it makes.
-        trains: Whether its weights train.
+        name: The layer's name and class.
+        shape: The shape of its output, with None for the batch axis.
+        params: The number of its parameters; a layer that is called twice counts once.
+        reads: The names of its inputs, unless each layer reads the one before it.
+        trains: Whether its weights are trained.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Described(NamedTuple):
 
 
 def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, ...] = ()) -> list[Described]:
-    """Return each layer of a network but those of no parts that only say a shape.
+    """Return a row for each layer of a network, except inputs and heads.
 
     Args:
         network: The network.
-        owned: The layer that holds the weights of each owner.
-        inputs: What the inputs are called, where they are several or read by several layers.
+        owned: The layer that holds the weights of each owner of nodes.
+        inputs: The names of the inputs, if there are several or several layers read them.
     """
     names, found, made, shape = names_of(network.nodes), list[Described](), list(inputs), network.entries[0]
     made += ["input"] * (len(network.entries) - len(made))
@@ -61,30 +61,30 @@ def described(network: Network, owned: Mapping[int, Layer], inputs: tuple[str, .
 
 
 def in_line(network: Network) -> bool:
-    """Return whether each layer reads what the one before it makes, and the first one the only input."""
+    """Return whether the network is a chain: one input, and each layer reads the output of the one before it."""
     return len(network.entries) == 1 and all(node.args == (number,) for number, node in enumerate(network.nodes))
 
 
 def untrained(network: Network, still: Collection[int]) -> int:
-    """Return the number of parameters that do not train, given the owners of nodes whose weights do not."""
+    """Return the number of parameters that are not trained, given the owners of frozen nodes."""
     return sum(where.stop - where.start for where in untrained_slices(network, still))
 
 
 def untrained_slices(network: Network, still: Collection[int]) -> list[slice]:
-    """Return what does not train of theta, given the owners of nodes whose weights do not."""
+    """Return the slices of theta that are not trained, given the owners of frozen nodes."""
     parts = {part.owner for part in network.plan if network.nodes[part.node].owner in still}
     slices = [where for at, _, _, where in network.layout.slices if at in parts]
     return slices + [where for where, _ in network.statistics if where not in slices]
 
 
 def _shape_before(network: Network, number: int) -> Shape:
-    """Return the shape of what a node of no parts passes on."""
+    """Return the shape of the value that a node without parts passes on."""
     before = [part for part in network.plan if part.node < number]
     return network.shapes[before[-1].makes[0]] if before else network.entries[0]
 
 
 def trained_by(objective: Objective) -> list[str]:
-    """Return how each layer is trained: in a `step`, a `run`, by a `loop` or by `NumPy`."""
+    """Return how each layer is trained: a compiled `step`, a compiled `run`, a compiled `loop` or `NumPy`."""
     from firesteel.fast.chain import Chain, Fused, compiled_parts
 
     network, last = objective.network, objective.last
@@ -116,14 +116,14 @@ def table(
     size: int,
     more: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
-    """Return the table of a model.
+    """Return a model's summary as text.
 
     Args:
-        name: What the model is called.
-        rows: Layer and type, output shape, and number of parameters of each layer.
-        trainable: How many parameters train.
-        other: How many do not.
-        size: Bytes of one.
+        name: The name of the model.
+        rows: The name and class, output shape and number of parameters of each layer.
+        trainable: The number of trainable parameters.
+        other: The number of other parameters.
+        size: The size of a parameter in bytes.
         more: Further columns, by their headers.
     """
     header = ("Layer (type)", "Output Shape", "Param #", *more)
@@ -149,10 +149,11 @@ def table(
 
 
 def _bytes(size: float) -> str:
-    """Return a size in words.
+    """Return a size in bytes as text.
 
-    >>> [_bytes(size) for size in (0, 64700, 5 * 2**20)]
-    ['0.00 B', '63.18 KB', '5.00 MB']
+    Example:
+        >>> [_bytes(size) for size in (0, 64700, 5 * 2**20)]
+        ['0.00 B', '63.18 KB', '5.00 MB']
     """
     for unit in ("B", "KB", "MB", "GB"):
         if size < 1024 or unit == "GB":

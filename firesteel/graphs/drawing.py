@@ -1,4 +1,4 @@
-"""A network as a picture: boxes for its inputs, layers and outputs, and arrows for what each reads."""
+"""A drawing of a network: boxes for inputs, layers and outputs, and arrows between them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from firesteel.graphs.names import names_of
 
 
 def drawing(network: Network, owned: Mapping[int, Layer], ports: Ports | None, name: str) -> Picture:
-    """Return a network as SVG.
+    """Draw a network as SVG.
 
     Args:
         network: The network.
-        owned: The layer that holds the weights of each owner.
-        ports: What its inputs and outputs are called.
-        name: What the model is called.
+        owned: The layer that holds the weights of each owner of nodes.
+        ports: The names of its inputs and outputs.
+        name: The name of the model.
     """
     made, reads, arrows, boxes = list[Key](), list[Key](), dict[tuple[Key, Key], None](), dict[Key, list[str]]()
     for at, shape in enumerate(network.entries):

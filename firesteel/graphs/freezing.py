@@ -1,6 +1,7 @@
-"""Training some weights of a network and none of the others: a smaller network trains, in which those are constants.
+"""Training a part of the weights: a smaller network is trained, in which the other weights are constants.
 
-Whatever moves weights (optimizers, decay, constraints, averages of shards, searches) never sees the others.
+So whatever moves weights (optimizers, weight decay, constraints, averaging of shards, line searches) never sees the
+frozen ones.
 """
 
 from collections.abc import Collection
@@ -17,7 +18,12 @@ from firesteel.errors import ConfigError
 
 
 class Frozen(Layer):
-    """A layer whose weights do not train, as the parts that it stands for."""
+    """A layer whose weights are constants.
+
+    Args:
+        layer: The layer.
+        held: Its parts, with their weights as constants.
+    """
 
     layer: Layer
     held: tuple[Layer, ...]
@@ -34,30 +40,31 @@ class Frozen(Layer):
 
 
 Trains = tuple[slice, ...] | None
-"""What trains of theta; None for all of it."""
+"""The slices of theta that are trained; None for all of it."""
 
 
 def trained(network: Network, still: Collection[int]) -> Trains:
-    """Return what trains of theta, given the owners of nodes whose weights do not.
+    """Return the slices of theta that are trained, given the owners of frozen nodes.
 
-    Raises ConfigError if nothing is left that trains.
+    Raises:
+        ConfigError: If nothing is left to train (`config-frozen`).
     """
     owners = {part.owner for part in network.plan if network.nodes[part.node].owner in still}
     slices = [where for owner, _, _, where in network.layout.slices if owner not in owners]
     if len(slices) == len(network.layout.slices):
         return None
     if not slices:
-        raise ConfigError("no layer is trainable: set layer.trainable = True where one is", code="config-frozen")
+        raise ConfigError("no layer is trainable: set layer.trainable = True for some layer", code="config-frozen")
     return tuple(slices)
 
 
 def taken(theta: Array, where: Trains) -> Array:
-    """Return what trains of theta, (P,)."""
+    """Return the trained part of theta, (P,)."""
     return theta if where is None else np.concatenate([theta[at] for at in where])
 
 
 def put_back(theta: Array, where: Trains, moved: Array) -> Array:
-    """Return theta, (P,), with what trains of it replaced by `moved`."""
+    """Return theta, (P,), with its trained part replaced by `moved`."""
     if where is None:
         return moved
     found, start = theta.copy(), 0
@@ -67,7 +74,7 @@ def put_back(theta: Array, where: Trains, moved: Array) -> Array:
 
 
 def held(network: Network, theta: Array, still: Collection[int]) -> Network:
-    """Return the network whose parameters are those that train; the others are constants in it."""
+    """Return the network whose parameters are the trained ones, with the frozen ones as constants."""
     views, nodes = network.layout.views(theta.copy()), list(network.nodes)
     for number, node in enumerate(nodes):
         own = [part for part in network.plan if part.node == number and node.owner in still]

@@ -1,4 +1,4 @@
-"""What the layers of a network are called."""
+"""Names of the layers of a network."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,25 +10,27 @@ from firesteel.errors import ConfigError
 
 
 def kind_of(layer: object) -> str:
-    """Return the name of a layer's class; of one that is `InUse`, that of the layer inside."""
+    """Return the name of a layer's class; for an `InUse` wrapper, that of the wrapped layer."""
     return type(layer.layer if isinstance(layer, InUse) else layer).__name__
 
 
 def kind_name(layer: object) -> str:
-    """Return what a layer or model without a name is called, but for a number.
+    """Return the default name of a layer or model, without a number.
 
-    >>> from firesteel.core.layers import BatchNormalization, Conv2D
-    >>> kind_name(BatchNormalization()), kind_name(Conv2D(8, 3))
-    ('batch_normalization', 'conv2d')
+    Example:
+        >>> from firesteel.core.layers import BatchNormalization, Conv2D
+        >>> kind_name(BatchNormalization()), kind_name(Conv2D(8, 3))
+        ('batch_normalization', 'conv2d')
     """
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9]D)(?=[A-Z])", "_", kind_of(layer)).lower()
 
 
 def numbered(name: str, taken: Iterable[str]) -> str:
-    """Return a name, with the first number that makes it another than those that are taken.
+    """Return a name that is not taken, by appending the first free number if necessary.
 
-    >>> numbered("dense", ["dense", "dense_1"])
-    'dense_2'
+    Example:
+        >>> numbered("dense", ["dense", "dense_1"])
+        'dense_2'
     """
     known, found, number = set(taken), name, 0
     while found in known:
@@ -38,10 +40,12 @@ def numbered(name: str, taken: Iterable[str]) -> str:
 
 
 def names_of(nodes: Sequence[Node]) -> list[str]:
-    """Return the name of each node's layer, after those of the models that it is in, as "base/dense_1".
+    """Return the name of each node's layer, prefixed by those of the models that contain it, as in "base/dense_1".
 
-    A layer that is called twice has one name.
-    Raises ConfigError where two layers were given the same one.
+    A layer that is called several times has one name.
+
+    Raises:
+        ConfigError: If two layers were given the same name (`config-name`).
     """
     found = dict[int, str]()
     own = {node.owner: node for node in reversed(nodes)}
@@ -49,7 +53,7 @@ def names_of(nodes: Sequence[Node]) -> list[str]:
         if node.layer.name and not isinstance(node.layer.name, Automatic):
             name = f"{node.scope}{node.layer.name}"
             if name in found.values():
-                raise ConfigError(f"two layers are called {name!r}: give one another name", code="config-name")
+                raise ConfigError(f"two layers are named {name!r}: names must be unique", code="config-name")
             found[owner] = name
     taken = set(found.values())
     for owner, node in sorted(own.items()):

@@ -1,4 +1,4 @@
-"""Several outputs that lie side by side in a row: a loss, a weight and metrics for each."""
+"""Losses and metrics of models with several outputs, which lie side by side in a row."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ from firesteel.train.checks import MOST_CLASSES, Rule
 
 
 class OutputsLoss(Loss):
-    """L = sum_i weight_i L_i, of outputs that lie side by side; so do their targets.
+    """The weighted sum of the losses of several outputs, L = sum_i weight_i L_i.
 
     Args:
-        names: What the outputs are called.
-        losses: The loss of each.
-        weights: What each is multiplied by.
-        ends: What joins the outputs, and has their sizes and activations.
+        names: The names of the outputs.
+        losses: The loss of each output.
+        weights: The weight of each loss.
+        ends: The layer that joins the outputs, with their sizes and activations.
     """
 
     names: tuple[str, ...]
@@ -41,19 +41,19 @@ class OutputsLoss(Loss):
 
     @property
     def differences(self) -> bool:  # type: ignore[override]
-        """Whether all of them depend on differences alone, of outputs of any size."""
+        """Whether every loss depends only on differences of output and target, with linear outputs."""
         return all(one.differences for one in self.losses) and set(self.ends.links) == {"linear"}
 
     @cached_property
     def targets_at(self) -> list[slice]:
-        """Where the targets of each output lie in a row of targets."""
+        """The slice of each output's targets in a row of targets."""
         counts = [one.columns(size) for one, size in zip(self.losses, self.ends.sizes, strict=True)]
         ends = np.cumsum(counts).tolist()
         return [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
 
     @property
     def rules(self) -> tuple[OutputRule, ...]:
-        """What the targets of each output must be."""
+        """The rule that the targets of each output must satisfy."""
         parts = zip(self.names, self.targets_at, self.losses, self.ends.sizes, strict=True)
         return tuple(
             [OutputRule(name, at.start, at.stop, Rule(loss.targets, size)) for name, at, loss, size in parts]
@@ -90,13 +90,13 @@ class OutputsLoss(Loss):
         return losses, outputs, d
 
     def _checked(self, number: int, y: Array) -> Array:
-        """Return the targets of an output.  Raises DataError where they are no classes and must be."""
+        """Return the targets of an output; raise DataError for values that are not class indices but must be."""
         loss, size = self.losses[number], self.ends.sizes[number]
         if loss.targets == "class" and not ((y >= 0) & (y < size) & (y == np.trunc(y))).all():
             wrong = y[~((y >= 0) & (y < size) & (y == np.trunc(y)))][0]
             raise DataError(
-                f"the target of output {self.names[number]!r} is {wrong:g} in a row, and its {size} classes are "
-                f"whole numbers from 0 to {min(size, MOST_CLASSES) - 1}",
+                f"a target of output {self.names[number]!r} is {wrong:g}, but its {size} classes are "
+                f"integers from 0 to {min(size, MOST_CLASSES) - 1}",
                 code="data-label-range",
             )
         return np.ascontiguousarray(y)
@@ -107,14 +107,14 @@ class OutputsLoss(Loss):
 
 
 class OutputMetric(Metric):
-    """A metric of one output among several.
+    """A metric of one output of several.
 
     Args:
-        metric: What is measured.
-        loss: The output's loss.
-        outputs: Its place in a row of outputs, from and to.
-        targets: Its place in a row of targets.
-        asked: How it was given, or None for the output's own loss.
+        metric: The metric.
+        loss: The loss of the output.
+        outputs: The start and end of the output in a row of outputs.
+        targets: The start and end of its targets in a row of targets.
+        asked: The metric as passed to `compile`; None for the output's own loss.
     """
 
     metric: Metric
@@ -128,12 +128,12 @@ class OutputMetric(Metric):
 
     @property
     def larger_is_better(self) -> bool | None:  # type: ignore[override]
-        """Whether a larger value is a better one."""
+        """Whether larger values are better."""
         return self.metric.larger_is_better
 
     @property
     def differences(self) -> bool:  # type: ignore[override]
-        """Whether it depends on differences alone."""
+        """Whether the metric depends only on differences of output and target."""
         return self.metric.differences
 
     def suited(self, loss: Loss, outputs: int) -> "OutputMetric":
@@ -151,26 +151,27 @@ class OutputMetric(Metric):
 
 
 def rules_of(loss: Loss) -> tuple[OutputRule, ...]:
-    """Return what the targets of each output must be; nothing where there is one."""
+    """Return the rule of each output's targets; empty for a model with one output."""
     return loss.rules if isinstance(loss, OutputsLoss) else ()
 
 
 def by_output(names: Sequence[str], given: Any, what: str, usual: Any = None) -> list[Any]:
-    """Return what was given for each output: as a dictionary by their names, as a list, or one thing for all.
+    """Return one setting for each output, from a dictionary by name, a list, or one setting for all.
 
-    Raises ConfigError for names that there are not, or a list of another length.
+    Raises:
+        ConfigError: If a name is unknown or the length of the list differs.
     """
     if isinstance(given, Mapping) and "type" not in given:
         if unknown := [str(name) for name in given if name not in names]:
             raise ConfigError(
-                f"{what} has {', '.join(unknown)}, and the outputs are called {', '.join(names)}",
+                f"{what} names {', '.join(unknown)}, but the outputs are {', '.join(names)}",
                 code=f"config-{what}",
             )
         return [given.get(name, usual) for name in names]
     if isinstance(given, list | tuple):
         if len(given) != len(names):
             raise ConfigError(
-                f"{what} has {len(given)} entries, and the outputs are {len(names)}: {', '.join(names)}",
+                f"{what} has {len(given)} entries, but there are {len(names)} outputs: {', '.join(names)}",
                 code=f"config-{what}",
             )
         return list(given)
@@ -178,14 +179,17 @@ def by_output(names: Sequence[str], given: Any, what: str, usual: Any = None) ->
 
 
 def loss_of(names: Sequence[str], heads: Heads, given: Any, weights: Any) -> OutputsLoss:
-    """Return the loss of several outputs, given what `compile` takes.
+    """Return the loss of several outputs from the arguments of `compile`.
 
-    Raises ConfigError for unknown losses, for weights that are no numbers, where an output has no loss,
-    and where one does not suit its output.
+    Raises:
+        ConfigError: If a loss is unknown, missing or unsuitable for its output, or a weight is not a number of at
+            least 0 (`config-loss`, `config-loss_weights`).
     """
     chosen = by_output(names, given, "loss")
     if None in chosen:
-        raise ConfigError(f"output {names[chosen.index(None)]!r} has no loss: give each one", code="config-loss")
+        raise ConfigError(
+            f"output {names[chosen.index(None)]!r} has no loss: give one for each output", code="config-loss"
+        )
     numbers = [finite(weight) for weight in by_output(names, weights, "loss_weights", 1.0)]
     if not all(0.0 <= weight < math.inf for weight in numbers):
         raise ConfigError(f"loss_weights={weights!r}: they must be numbers of at least 0", code="config-loss_weights")
@@ -196,11 +200,14 @@ def loss_of(names: Sequence[str], heads: Heads, given: Any, weights: Any) -> Out
 
 
 def metrics_of(loss: OutputsLoss, given: Any) -> dict[str, Metric]:
-    """Return the metrics of several outputs by their names in the history: each one's loss, and what was asked for.
+    """Return the metrics of several outputs by their names in the history: the loss of each, then the given metrics.
 
     Args:
-        loss: Their loss.
-        given: What `compile` takes as metrics.
+        loss: The loss of the outputs.
+        given: The `metrics` passed to `compile`.
+
+    Raises:
+        ConfigError: If a metric is unknown, or ranks rows (`config-metric`).
     """
     found = dict[str, Metric]()
     several = len(loss.names) > 1
@@ -214,7 +221,7 @@ def metrics_of(loss: OutputsLoss, given: Any) -> dict[str, Metric]:
         for name, (one, metric) in wanted.items():
             if isinstance(metric, Ranking):
                 raise ConfigError(
-                    f"{type(metric).__name__} is not measured for one output among several: evaluate it by itself",
+                    f"{type(metric).__name__} cannot be measured for one of several outputs: evaluate it separately",
                     code="config-metric",
                 )
             place = ((outputs.start, outputs.stop), (targets.start, targets.stop))
@@ -227,7 +234,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def both_metrics(names: Sequence[str], first: Any, more: Any) -> list[Any]:
-    """Return the metrics of both, for each of several outputs or, where there is one, as a list."""
+    """Return `metrics` and `weighted_metrics` together: a list for each of several outputs, or one list."""
     names = list(names) or ["output"]
     if len(names) < 2 and not isinstance(first, Mapping) and not isinstance(more, Mapping):
         return [*_listed(first), *_listed(more)]
@@ -237,7 +244,7 @@ def both_metrics(names: Sequence[str], first: Any, more: Any) -> list[Any]:
 
 
 def described(loss: OutputsLoss, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON-able description of what several outputs are trained and measured by."""
+    """Return the losses, loss weights and metrics of several outputs as a JSON-able dictionary."""
     asked: dict[str, list[Any]] = {name: [] for name in loss.names}
     for one in metrics.values():
         if one.asked is not None:
@@ -251,7 +258,7 @@ def described(loss: OutputsLoss, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def only(ports: Any, given: Any, what: str) -> Any:
-    """Return what was given for the only output of a model: by its name, or as it is."""
+    """Return the setting of a model's only output, from a dictionary by name or as it is."""
     if what == "loss" and isinstance(given, list | tuple) and len(given) == 1:
         return given[0]
     if ports is None or not isinstance(given, Mapping) or "type" in given:

@@ -1,7 +1,7 @@
-"""Weights that several models have in common, because they are made of the same layers.
+"""Weights shared by several models that contain the same layers.
 
-A layer that has been called holds a cell; each model that is made of it writes its weights there, and reads what
-others have written.
+A layer that has been called holds a cell.  Each model that contains it writes its weights there, and reads those that
+another model wrote.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,10 +17,11 @@ from firesteel.errors import ConfigError
 class Cell:
     """The weights of a layer.
 
-    values: An array for each parameter, or None before there are any.
-    chosen: Whether they were trained, loaded or set, and a fit does not draw them.
-    version: How often they were written.
-    shapes: Of the arrays, once a model has the layer.
+    Attributes:
+        values: An array for each parameter; None before the first are written.
+        chosen: Whether the weights were trained, loaded or set, so that a fit does not draw them.
+        version: How often they were written.
+        shapes: The shapes of the arrays, once a model contains the layer.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Cell:
 
 
 def slices_of(network: Network, owner: int) -> list[tuple[slice, tuple[int, ...]]]:
-    """Return where the parameters of an owner of nodes lie in theta, and their shapes."""
+    """Return the slices of theta, with their shapes, that hold the parameters of an owner of nodes."""
     parts = {part.owner for part in network.plan if network.nodes[part.node].owner == owner}
     return [(where, shape) for number, _, shape, where in network.layout.slices if number in parts]
 
@@ -41,6 +42,9 @@ class SharedWeights:
     Args:
         network: The model's network.
         owners: The layer that holds the weights of each owner of nodes.
+
+    Raises:
+        ConfigError: If a layer has weights of other shapes in another model (`config-shape`).
     """
 
     def __init__(self, network: Network, owners: Mapping[int, Layer]) -> None:
@@ -50,8 +54,8 @@ class SharedWeights:
                 cell, shapes = vars(layer).setdefault("_cell", Cell()), [shape for _, shape in found]
                 if cell.shapes not in (None, shapes):
                     raise ConfigError(
-                        f"{layer} has weights of shapes {cell.shapes} in another model, and needs {shapes} here: "
-                        "a layer that models share reads values of one shape; make a layer for each",
+                        f"{layer} has weights of shapes {cell.shapes} in another model, but needs {shapes} here: "
+                        "models can share a layer only for inputs of one shape; create one layer for each",
                         code="config-shape",
                     )
                 cell.shapes = shapes
@@ -60,12 +64,12 @@ class SharedWeights:
 
     @property
     def changed(self) -> bool:
-        """Whether another model has written weights since this one did."""
+        """Whether another model has written weights since this model did."""
         return any(cell.values is not None and cell.version != seen for (cell, _), seen in self._both())
 
     @property
     def all_chosen(self) -> bool:
-        """Whether no weights are to be drawn."""
+        """Whether all weights were trained, loaded or set."""
         return all(cell.chosen for cell, _ in self.cells)
 
     @property
@@ -77,14 +81,19 @@ class SharedWeights:
         return zip(self.cells, self.seen, strict=True)
 
     def write(self, theta: Array, chosen: bool) -> None:
-        """Write weights, (P,), into the cells."""
+        """Write the weights of theta, (P,), to the cells."""
         for cell, slices in self.cells:
             cell.values = [theta[where] for where in slices]
             cell.chosen, cell.version = chosen or cell.chosen, cell.version + 1
         self.seen = [cell.version for cell, _ in self.cells]
 
     def read(self, theta: Array, chosen: bool = False) -> Array:
-        """Return weights, (P,), with those that the cells hold; of those chosen alone, if that is asked for."""
+        """Return theta, (P,), with the weights in the cells in place of its own.
+
+        Args:
+            theta: The model's weights.
+            chosen: Whether to read only weights that were trained, loaded or set.
+        """
         found = theta.copy()
         for cell, slices in self.cells:
             if cell.values is not None and (cell.chosen or not chosen):
@@ -94,22 +103,24 @@ class SharedWeights:
 
 
 class LayerPlace(NamedTuple):
-    """A layer in a model, and what it has only there.
+    """A layer's membership of a model: access to its weights, input and output there.
 
-    model: Returns the model, or None once that is gone.
+    Args:
+        model: A function that returns the model, or None once it has been deleted.
+        layer: The layer.
     """
 
     model: Callable[[], Any]
     layer: Layer | None = None
 
     def of(self, layer: Layer) -> "LayerPlace":
-        """Return the place of a layer."""
+        """Return the membership of another layer of the model."""
         return LayerPlace(self.model, layer)
 
     def _found(self) -> tuple[Any, int]:
         model = self.model()
         if model is None:
-            raise ConfigError(f"the model that {self.layer} was in is gone", code="config-layer")
+            raise ConfigError(f"the model of {self.layer} was deleted: keep a reference to it", code="config-layer")
         return model, next(owner for owner, layer in model.owned.items() if layer is self.layer)
 
     @property
@@ -123,7 +134,7 @@ class LayerPlace(NamedTuple):
         return [model.theta[where].reshape(shape).copy() for where, shape in slices_of(model.network, owner)]
 
     def set_weights(self, weights: Any) -> None:
-        """Set every array of weights.  Raises ConfigError if shapes do not fit."""
+        """Set every array of weights; raise ConfigError if a shape differs."""
         model, owner = self._found()
         model._set(weights, slices_of(model.network, owner))
 
@@ -133,22 +144,22 @@ class LayerPlace(NamedTuple):
 
     @property
     def kernel(self) -> Array:
-        """The first array of weights."""
+        """The first array of weights, the kernel."""
         return self.get_weights()[0]
 
     @property
     def bias(self) -> Array | None:
-        """The second array of weights, if there is one."""
+        """The second array of weights, the bias, or None."""
         return dict(enumerate(self.get_weights())).get(1)
 
     @property
     def output(self) -> Any:
-        """What the layer makes, as a value that layers can be called on.  Raises ConfigError if it makes several."""
+        """The layer's output, as a value to call layers on; raise ConfigError if it was called several times."""
         return self._made()[-1]
 
     @property
     def input(self) -> Any:
-        """What the layer reads, likewise."""
+        """The layer's input, or a list of several."""
         args = self._made()[0].args
         return args[0] if len(args) == 1 else list(args)
 
@@ -163,7 +174,8 @@ class LayerPlace(NamedTuple):
         own = sorted((one for one in found.values() if one.owner is self.layer), key=lambda one: one.number)
         if len({one.number for one in own}) != 1:
             raise ConfigError(
-                f"{self.layer} makes {len(own)} values in {model.name}: keep what it returned", code="config-layer"
+                f"{self.layer} has {len(own)} outputs in {model.name}: keep the value that its call returned",
+                code="config-layer",
             )
         model._share()
         return own

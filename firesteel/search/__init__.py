@@ -1,1 +1,1 @@
-"""Models to compare a model with: `linear.py` trains what a network is compared with."""
+"""Models built from other models: ensembles, test-time augmentation, and the linear baseline."""

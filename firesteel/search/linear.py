@@ -1,7 +1,7 @@
-"""What a network is compared with: a linear model, and one answer for every row, scored on the same rows.
+"""Baselines: a linear model and a constant answer, scored on the same rows as a network.
 
-The linear model is one Dense layer on standardised inputs, trained on sampled rows when a fit has ended; it decides
-nothing of the fit.  `spark/fitting.py` puts its score into a stage's summary, `report/evidence.py` into a page.
+The linear model is one Dense layer on standardized inputs, trained on sampled rows after the fit; it does not affect
+the fit.  `spark/fitting.py` adds its score to a stage's summary, `report/evidence.py` to a report.
 """
 
 import functools
@@ -34,19 +34,24 @@ from firesteel.train.state import Progress, TrainState
 from firesteel.train.strategies import Gradient
 
 WORK, FEWEST_STEPS, STEPS, FEWEST_ROWS = 3e8, 5, 20, 500
-"""What the training of a linear model may cost, some tenths of a second; how many steps of L-BFGS it takes at least
-and at most; and how many rows it must be able to afford."""
+"""Limits of the linear model's training: operations (some tenths of a second), the least and the most L-BFGS steps,
+and the least rows."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Scores of a network and of a linear model over the same rows.
+    """Scores of a network and a linear model on the same rows.
 
-    metric: "accuracy", of classes or labels, or "r2".  rows: how many there are, and of which set.
-    network, linear: None where there is no score.  note: how the linear model was trained, or why it was not.
+    Args:
+        metric: `"accuracy"` for classes or labels, or `"r2"`.
+        rows: The number and the set of the rows, as text.
+        network: The network's score; None if it could not be computed.
+        linear: The linear model's score, or None.
+        note: How the linear model was trained, or why it was not.
 
-    >>> print(Comparison("accuracy", "1,437 validation rows", 0.87, 0.84, "..."))
-    on 1,437 validation rows: linear model: accuracy 0.84; network: 0.87
+    Example:
+        >>> print(Comparison("accuracy", "1,437 validation rows", 0.87, 0.84, "..."))
+        on 1,437 validation rows: linear model: accuracy 0.84; network: 0.87
     """
 
     metric: str
@@ -64,7 +69,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Rivals:
-    """What a network is compared with: a linear one's weights, None if there are none, and those of one answer."""
+    """The baselines of a network.
+
+    Args:
+        objective: The linear model with its loss and metric.
+        linear: The weights of the linear model; None if it was not trained.
+        constant: The weights with which it gives the same answer for every row.
+        note: How the linear model was trained, or why it was not.
+    """
 
     objective: Objective
     linear: Array | None
@@ -73,7 +85,7 @@ class Rivals:
 
 
 def metric_of(task: str, loss: Loss, outputs: int) -> Metric:
-    """Return what a network is scored by: accuracy, or for "regression" r2, over all outputs by their variance."""
+    """Return the metric of a comparison: accuracy; for regression R², averaged over outputs by variance."""
     if task == "regression":
         return R2Score("variance_weighted_average")
     apart = task == "multilabel" or outputs == 1
@@ -81,16 +93,20 @@ def metric_of(task: str, loss: Loss, outputs: int) -> Metric:
 
 
 def affordable(inputs: int, outputs: int, rows: int, of: int) -> int:
-    """Return how many rows of a sample a linear model can learn from; 0 where they are so wide that it is too few.
+    """Return how many sampled rows a linear model can be trained on; 0 if wide rows allow too few.
 
-    rows: in the sample.  of: how many there are in all.
+    Args:
+        inputs: The number of inputs.
+        outputs: The number of outputs.
+        rows: The number of sampled rows.
+        of: The number of rows in all.
     """
     most = min(rows, int(WORK / (FEWEST_STEPS * _cost(inputs, outputs))))
     return most if most >= min(FEWEST_ROWS, of) else 0
 
 
 def _cost(inputs: int, outputs: int) -> int:
-    """Return what a row costs in a step."""
+    """Return the operations of a step per row."""
     return inputs * outputs + 10 * (inputs + outputs)
 
 
@@ -98,16 +114,16 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
     """Train a linear model for a task.
 
     Args:
-        task: "classification", "multilabel" or "regression".
-        network: What it is compared with.
-        x: Inputs, (n, I).
-        y: Targets as the network's loss takes them, (n, T).
-        w: Weights, (n,).
-        of: How many rows they are a sample of.
-        most: Steps of L-BFGS.
+        task: `"classification"`, `"multilabel"` or `"regression"`.
+        network: The network to compare with.
+        x: The inputs, (n, I).
+        y: The targets in the form of the network's loss, (n, T).
+        w: The weights of the rows, (n,).
+        of: The number of rows that these are a sample of.
+        most: The largest number of L-BFGS steps.
 
     Returns:
-        The model, or None where rows are so wide that too few could be afforded.
+        The baselines; None if the rows are too wide to train on enough of them.
     """
     inputs, outputs, columns, dtype = network.inputs, network.outputs, y.shape[1], np.dtype(network.dtype)
     rows = affordable(inputs, outputs, len(x), of)
@@ -124,7 +140,7 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
     features, targets = measure(engine, inputs, columns, network.dtype)
     first, given = network.layers[0] if network.layers else None, "on standardised inputs"
     front: Layer = features.normalization()
-    if isinstance(first, Table):  # whose categories are no numbers
+    if isinstance(first, Table):  # its categories are not numbers
         plain = ((),) * len(first.edges)
         front, given = (
             replace(first, edges=plain, unseen=0.0, shares=(), sparse_steps=False),
@@ -144,34 +160,34 @@ def rivals(task: str, network: Network, x: Array, y: Array, w: Array, of: int, m
             shares = np.arange(outputs) == counts.argmax()
         constant[[where for *_, where in linear.layout.slices][-1]] = shares
     if x.shape == y.shape and np.array_equal(x, y):
-        return Rivals(objective, None, constant, "left out, as the targets are the inputs")
+        return Rivals(objective, None, constant, "left out, because the targets are the inputs")
     steps = int(min(most, max(FEWEST_STEPS, WORK / (rows * _cost(inputs, outputs)))))
     start, recipe = TrainState.start(linear.init(0), LBFGS()), Recipe(steps, strategy=Gradient())
     try:
         state, _ = train(engine, Objective(linear, loss), LBFGS(), Progress(start), recipe)
     except DivergenceError:
-        return Rivals(objective, None, constant, "left out, as its training diverged")
+        return Rivals(objective, None, constant, "left out, because its training diverged")
     kind = "linear" if task == "regression" else "logistic"
     note = f"{kind} regression {given}, {steps} steps of L-BFGS over {rows:,} rows"
     return Rivals(objective, state.theta, constant, note)
 
 
 def whole(network: Network, x: Array, y: Array, w: Array) -> Engine:
-    """Return an engine of rows in memory, for a network that may count them from a centre."""
+    """Return an engine of rows in memory, counted from the network's centre if it has one."""
     dtype = np.dtype(network.dtype)
     near, y = less(x, network.centre.features, dtype), less(y, network.centre.targets, dtype)
     return LocalEngine([Block(0, near.astype(dtype), None, y.astype(dtype), w.astype(dtype), 0)], 1, network.centre)
 
 
 def too_wide(inputs: int) -> str:
-    """Return what there is to say where `rivals` gives none."""
-    return f"left out, as rows of {inputs:,} numbers are too wide for it"
+    """Return the note for `rivals` returning None."""
+    return f"left out, because rows of {inputs:,} numbers are too wide"
 
 
 def scores(
     engine: Engine, pairs: Sequence[tuple[Objective, Array]], title: str = "firesteel: scores to compare"
 ) -> list[float]:
-    """Return the metric "score" of several networks over all rows of an engine, from one round."""
+    """Return the metric "score" of several networks over all rows of an engine, in one round."""
     first, *others = [Task(one, read_only(theta), shards=engine.shards, title=title) for one, theta in pairs]
     total = tree_sum(engine.map(functools.partial(evaluate_all, others), first))
     assert total is not None, "an engine holds at least one block"
@@ -184,15 +200,15 @@ def compare(task: str, model: Model, training: Engine, scored: Engine, name: str
     """Compare a trained network with a linear model.
 
     Args:
-        task: "classification", "multilabel" or "regression".
-        model: The network, compiled.
-        training: Holds the rows that the linear model learns from.
-        scored: Holds the rows that both are scored on.
-        name: Which rows those are, such as "validation".
-        title: What the jobs are called.
+        task: `"classification"`, `"multilabel"` or `"regression"`.
+        model: The compiled model.
+        training: The engine of the rows that the linear model is trained on.
+        scored: The engine of the rows that both are scored on.
+        name: The set that these belong to, such as `"validation"`.
+        title: The title of the jobs.
 
     Returns:
-        The scores; where they cannot be had, for any reason, why not: nothing here ends a fit.
+        The scores, or a note with the reason if they cannot be computed; no error here ends a fit.
     """
     objective, network = model._objective(), model.network
     of = sum(block.rows for block in training.blocks)

@@ -1,7 +1,7 @@
-"""Several trainings of one network, each without other rows, whose outputs are averaged.
+"""Ensembles: several trainings of one network, each without a different fold of the rows, with averaged outputs.
 
-The average is a network too, of the members' layers side by side, so that it is scored, saved, loaded and put on
-executors as any other.
+The ensemble is a network too, with the members' layers in parallel, so that it is scored, saved, loaded and deployed
+like any other.
 """
 
 import copy
@@ -26,10 +26,10 @@ from firesteel.train.source import Source
 
 
 class Foldable(Source, Protocol):
-    """Rows of which equal parts can be held out by their keys."""
+    """A source of rows that can hold out equal folds by key."""
 
     def folded(self, fold: int, folds: int) -> Source:
-        """Return these rows with one of some equal parts of them held out."""
+        """Return the rows with one of `folds` equal folds held out for validation."""
         ...
 
 
@@ -40,30 +40,30 @@ def fit_members(
     members: int,
     given: Callable[[int], Mapping[str, Any]] = lambda number: {},
 ) -> tuple[Model, History]:
-    """Train members of one kind, each on all rows but a part of its own, and return their average.
+    """Train the members of an ensemble, each without a different fold of the rows, and return their average.
 
-    A member that diverges, or in whose part no row counts, is left out, as the history says.
+    A member is left out if it diverges or no row of its fold counts; `History.left_out` gives the reason.
 
     Args:
-        build: Makes the untrained model of a member, given its number.
+        build: Creates the untrained model of a member, given its number.
         source: The rows.
-        recipe: How to train; a member's seed is larger by its number.
-        members: How many there are.
-        given: Returns what else `train.fit` takes, given a member's number.
+        recipe: The settings of training; a member's number is added to the seed.
+        members: The number of members.
+        given: Returns further arguments of `train.fit`, given a member's number.
 
     Returns:
-        The average, and the epochs of all members, whose `member` says which one's they are.
+        The averaged model, and the history of all members, with a `member` entry in each row.
 
     Raises:
-        ConfigError: If their outputs cannot be averaged.
-        DataError: If all rows are in one part.
-        DivergenceError: If no member has ended well.
+        ConfigError: If the outputs cannot be averaged (`config-members`).
+        DataError: If one fold has all rows.
+        DivergenceError: If every member diverges.
     """
     made, kept = list[Model](), History()
     for number in range(members):
         model = build(number)
         try:
-            seed = (recipe.seed + number) % 2**63  # where the largest seed is followed by the smallest
+            seed = (recipe.seed + number) % 2**63
             fit(model, source.folded(number, members), replace(recipe, seed=seed), **given(number))
             made.append(model)
         except (DataError, DivergenceError) as error:
@@ -81,10 +81,10 @@ def fit_members(
 
 
 def averaged(members: Sequence[Model]) -> Model:
-    """Return the model whose outputs are the means of these models' outputs: of probabilities, or of numbers.
+    """Return the model whose outputs are the means of these models' outputs (probabilities or numbers).
 
     Raises:
-        ConfigError: If their networks are no chains, or differ in inputs, outputs or what the last layer makes.
+        ConfigError: If a network is not a chain, or inputs, outputs or last layers differ (`config-members`).
     """
     first = members[0].network
     kinds = {
@@ -93,12 +93,12 @@ def averaged(members: Sequence[Model]) -> Model:
     }
     ends = {type(one.network.parts[-1]) for one in members}
     if len(kinds) > 1 or len(ends) > 1 or not in_line(first):
-        raise ConfigError("members of an average are chains with the same inputs and outputs", code="config-members")
+        raise ConfigError("averaged members must be chains with the same inputs and outputs", code="config-members")
     nodes, last, centres = list[Node](), list[int](), list[tuple[float, ...]]()
     for model in members:
         network = model.network
         for number, node in enumerate(network.nodes):
-            layer = copy.copy(node.layer)  # members that are made of one list of layers have weights of their own
+            layer = copy.copy(node.layer)  # members built from the same layers do not share weights
             layer = layer if number else _moved(layer, first.centre.features)
             nodes.append(Node(layer, (len(nodes) if number else 0,), len(nodes)))
         if network.centre.targets and isinstance(nodes[-1].layer, Normalization):
@@ -119,27 +119,27 @@ def averaged(members: Sequence[Model]) -> Model:
 
 
 def _moved(layer: Layer, features: tuple[float, ...]) -> Layer:
-    """Return a member's first layer for inputs that are less by a centre, in a network that is no chain."""
+    """Return a member's first layer adapted to centred inputs, for a network that is not a chain."""
     if features and isinstance(layer, Normalization):
         return replace(layer, centre=features)
     if features and not isinstance(layer, Dense):
         raise ConfigError(
-            "members are not averaged for features so far from zero: subtract their means before, or begin with "
-            "Normalization()",
+            "members cannot be averaged for features this far from zero: subtract their means first, or begin the "
+            "network with Normalization()",
             code="config-members",
         )
     return layer
 
 
 def endings(kind: type) -> list[Layer]:
-    """Return what makes averaged probabilities the outputs of their last layer again, as a loss takes them."""
+    """Return the layers that turn averaged probabilities into outputs that a loss accepts."""
     if kind is Softmax:
         return [Logarithm(), Activation("softmax")]
     return [Logarithm(odds=True), Activation("sigmoid")] if kind is Sigmoid else []
 
 
 def _joined(nodes: Sequence[Node]) -> int | None:
-    """Return the number of the node in which `averaged` has joined members; None in a network of another kind."""
+    """Return the number of the node in which `averaged` joined the members; None for any other network."""
     at = next((number for number, node in enumerate(nodes) if isinstance(node.layer, Average)), None)
     if at is None:
         return None
@@ -152,7 +152,7 @@ def _joined(nodes: Sequence[Node]) -> int | None:
 
 
 def members_of(model: Model) -> list[Model]:
-    """Return the models whose average this is; an ordinary model is its only member."""
+    """Return the members of an averaged model; any other model is its own only member."""
     nodes = model.network.nodes
     at = _joined(nodes)
     if at is None:

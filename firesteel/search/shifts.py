@@ -1,6 +1,6 @@
-"""A model that looks at each picture five times: as it is, and moved by a few pixels to each side.
+"""Test-time augmentation: a model that averages its outputs for an image and four shifted copies.
 
-It is a network too, of five branches with the same weights, so that it is scored, saved and put on executors as any
+It is a network too, with five branches that share their weights, so that it is scored, saved and deployed like any
 other.
 """
 
@@ -18,7 +18,7 @@ from firesteel.search.members import endings
 
 
 def averaged_over_shifts(model: Model, pixels: int) -> Model:
-    """Return the model; `firesteel.utils.averaged_over_shifts` has the arguments."""
+    """Return the averaging model; see `firesteel.utils.averaged_over_shifts` for the arguments."""
     by, row, picture = whole(pixels) or 0, model.network.entries[0], picture_of(model.network, pixels)
     start = Input(picture)
     around, seen = ZeroPadding2D(by)(start), [start]
@@ -26,7 +26,7 @@ def averaged_over_shifts(model: Model, pixels: int) -> Model:
         seen.append(Cropping2D(((by - down, by + down), (by - right, by + right)))(around))
     outputs = [model(one if row == picture else Reshape(row)(one)) for one in seen]
     if not isinstance(outputs[0], Tensor):
-        raise ConfigError("averages over shifts are for models of one output", code="config-outputs")
+        raise ConfigError("averaging over shifts needs a model with one output", code="config-outputs")
     end = Average()(outputs)
     for layer in endings(type(model.network.parts[-1])):
         end = layer(end)
@@ -37,9 +37,10 @@ def averaged_over_shifts(model: Model, pixels: int) -> Model:
 
 
 def picture_of(network: Network, pixels: int) -> Shape:
-    """Return the shape (H, W, C) of the pictures that a network takes.
+    """Return the shape (H, W, C) of a network's input images.
 
-    Raises ConfigError where it takes something else, or they are too small to be shifted by so many pixels.
+    Raises:
+        ConfigError: If the input is not an image (`config-shape`), or too small for the shift (`config-value`).
     """
     row = network.entries[0]
     first = next((layer for layer in network.layers if isinstance(layer, Input)), network.layers[0])
@@ -49,13 +50,13 @@ def picture_of(network: Network, pixels: int) -> Shape:
     fits = len(picture) == 3 and math.prod(picture) == math.prod(row)
     if len(network.entries) > 1 or network.centre != UNCENTRED or not fits:
         raise ConfigError(
-            f"averages over shifts are for models of one picture, and this one takes {network.entries}: begin with "
-            "Input((28, 28, 1)), as in Sequential([Input((28, 28, 1)), ...])",
+            f"averaging over shifts needs a model with one image as input, but this one takes {network.entries}: "
+            "declare the shape, as in Sequential([Input((28, 28, 1)), ...])",
             code="config-shape",
         )
     if not 0 < (whole(pixels) or 0) < min(picture[:2]):
         raise ConfigError(
-            f"pixels={pixels!r}: it must be an integer of at least 1, and below the sides of a picture, {picture}",
+            f"pixels={pixels!r}: it must be an integer of at least 1 and less than the sides of an image, {picture}",
             code="config-value",
         )
     return picture

@@ -212,7 +212,7 @@ def test_weighted_metrics_are_further_metrics():
     two = Model(x, {"a": Dense(1)(x), "b": Dense(1)(x)})
     two.compile("adam", {"a": "mse", "b": "mse"}, {"a": ["mae"]}, weighted_metrics={"b": ["mae"]})
     assert two.metrics_names == ["loss", "a_loss", "a_mae", "b_loss", "b_mae"]
-    with pytest.raises(ConfigError, match="outputs are called a, b"):
+    with pytest.raises(ConfigError, match="but the outputs are a, b"):
         two.compile("adam", "mse", weighted_metrics={"c": ["mae"]})
 
 

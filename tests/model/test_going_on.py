@@ -357,5 +357,5 @@ def test_a_changed_moment_is_noticed():
     data = bytearray(MODEL.to_bytes())
     at = data.index(MODEL.state.slots.tobytes())
     data[at + 5] ^= 1
-    with pytest.raises(StoreError, match="its checksum is not that of its content"):
+    with pytest.raises(StoreError, match="checksum mismatch"):
         Sequential.from_bytes(bytes(data))

@@ -222,5 +222,5 @@ def test_a_first_layer_that_cannot_count_from_a_centre_is_refused():
         model.compile("adam", "mse")
         return model
 
-    with pytest.raises(ConfigError, match="features so far from zero"):
+    with pytest.raises(ConfigError, match="features this far from zero"):
         fit_members(made, Arrays(X + 1e9, X[:, 0], None, "float32"), Recipe(epochs=1), 2)

@@ -82,12 +82,15 @@ def several():
 @pytest.mark.parametrize(
     "made, message",
     [
-        (refused([Dense(2, input_dim=3)]), r"models of one picture, .* begin with Input\(\(28, 28, 1\)\)"),
-        (several, "models of one output"),
+        (
+            refused([Dense(2, input_dim=3)]),
+            r"a model with one image as input, .* Sequential\(\[Input\(\(28, 28, 1\)\)",
+        ),
+        (several, "a model with one output"),
         *(
             (
                 lambda pixels=pixels: averaged_over_shifts(fitted("flat rows")[0], pixels),
-                "below the sides of a picture",
+                "less than the sides of an image",
             )
             for pixels in (0, -1, 5, 1.5, True, "1")
         ),

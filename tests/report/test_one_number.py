@@ -133,4 +133,4 @@ def test_rows_that_are_too_wide_for_a_linear_model_are_named_and_the_run_is_whol
     model.fit(X, y, epochs=1, verbose=0, callbacks=[run])
     evidence = json.loads((run.folder / "metrics.json").read_text())["evidence"]
     assert evidence["linear"] is None and evidence["baseline"]["score"] == pytest.approx(np.bincount(y).max() / 900)
-    assert "A linear model is left out, as rows of 4 numbers are too wide for it." in render(run.folder)
+    assert "A linear model is left out, because rows of 4 numbers are too wide." in render(run.folder)

@@ -145,7 +145,7 @@ def test_a_save_that_was_cut_short_leaves_the_one_before(spark, tmp_path, one_ep
         if damage == "bytes":
             file = next(places[-1].glob("*.parquet"))
             file.write_bytes(file.read_bytes()[:200])
-        warned = pytest.warns(UserWarning, match="is left aside") if damage == "bytes" else nullcontext()
+        warned = pytest.warns(UserWarning, match="is ignored") if damage == "bytes" else nullcontext()
         with warned:
             assert small(maxIter=6, checkpointDir=folder.as_uri()).fit(frame).network.fingerprint() == whole
 

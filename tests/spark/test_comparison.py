@@ -130,7 +130,7 @@ def test_rows_that_are_too_wide_are_not_even_brought(spark, monkeypatch):
     assert evaluate_all in asked and sampling._rows not in asked
     found = model.summary.comparison
     assert found.linear is None and found.network == 1.0
-    assert str(found).endswith("linear model: left out, as rows of 262,144 numbers are too wide for it")
+    assert str(found).endswith("linear model: left out, because rows of 262,144 numbers are too wide")
 
 
 def test_numbers_far_from_zero_are_compared_as_well(frame):

@@ -82,7 +82,7 @@ def test_rows_are_packed_once_for_many_models(frame, here, tmp_path):
 def test_packed_rows_of_other_inputs_are_refused(frame):
     features = dict(reversed(graphs.COLUMNS["features"].items()))
     with pack(frame, features, graphs.COLUMNS["label"]) as rows:
-        with pytest.raises(ConfigError, match=r"with features \('b', 'a'\), of \(5, 3\) numbers, and the model's"):
+        with pytest.raises(ConfigError, match=r"with features \('b', 'a'\), of \(5, 3\) numbers, but the model has"):
             graphs.called("kind_and_size").fit(rows, **SETTINGS)
 
 
@@ -94,12 +94,12 @@ REFUSED = {
     "no column of an input": (
         given() | {"features": {"a": "a"}},
         ConfigError,
-        "inputs are called a, b, and a dictionary of a was given: give a column for each name",
+        "inputs are named a, b, but the keys are a: give a column for each name",
     ),
     "one column for two inputs": (
         given() | {"features": "a"},
         ConfigError,
-        "inputs are 2, a, b, and a str was given: give a list of columns in this order, or a dictionary",
+        "the model has 2 inputs, a, b, and was given a str: give a list of columns in this order, or a dictionary",
     ),
     "no column's name": (given(features={"b": 3}), ConfigError, "3 was given for 'b': it must be a column's name"),
     "a column that is missing": (given(features={"a": "A1"}), DataError, "there is no column 'A1' for input 'a': "),
@@ -172,7 +172,7 @@ def test_a_column_that_is_called_as_an_output_is_refused(frame, here):
 
 def test_packed_rows_of_classes_that_an_output_has_not_are_refused(frame):
     with pack(frame.withColumn("kind", F.col("kind") + 1), **graphs.COLUMNS) as rows:
-        with pytest.raises(DataError, match="the target of output 'kind' is 3 in a row, and its 3 classes are whole"):
+        with pytest.raises(DataError, match="a target of output 'kind' is 3, but its 3 classes are integers"):
             graphs.called("kind_and_size").fit(rows, **SETTINGS)
 
 

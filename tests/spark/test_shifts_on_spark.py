@@ -56,8 +56,8 @@ def test_numbers_are_those_of_the_average_on_arrays(frame):
 @pytest.mark.parametrize(
     "given, message",
     [
-        ({"hiddenLayers": [3], "tta": 1}, "averages over shifts are for models of one picture"),
-        ({"layers": [*FRONT, Dense(2, "softmax")], "tta": 5}, "below the sides of a picture"),
+        ({"hiddenLayers": [3], "tta": 1}, "averaging over shifts needs a model with one image"),
+        ({"layers": [*FRONT, Dense(2, "softmax")], "tta": 5}, "less than the sides of an image"),
     ],
 )
 def test_what_cannot_be_is_refused_before_training(frame, given, message):

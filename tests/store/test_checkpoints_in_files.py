@@ -189,7 +189,7 @@ def test_a_callback_that_had_ended_it_ends_it_for_good(tmp_path):
 
 
 def test_progress_lies_in_one_place(tmp_path):
-    with pytest.raises(ConfigError, match="one place"):
+    with pytest.raises(ConfigError, match="several checkpoints are given"):
         fit(checkpoint=tmp_path / "kept", callbacks=[BackupAndRestore(tmp_path)])
     for wrong in ("", 3, b"kept"):
         with pytest.raises(ConfigError, match="path or a URL"):
@@ -214,12 +214,12 @@ def test_progress_at_a_url_is_kept_by_turns(tmp_path, cut, monkeypatch):
     assert sorted(path.split("/")[-1] for path in files.find("/runs")) == ["a", "b"]
     newest = max(("/runs/kept/a", "/runs/kept/b"), key=lambda path: files.created(path))
     files.pipe_file(newest, files.cat_file(newest)[:100])
-    with pytest.warns(UserWarning, match=r"left aside: .*damaged"):
+    with pytest.warns(UserWarning, match=r"ignored: .*damaged"):
         assert bits(fit(checkpoint=url)) == whole
     assert cut(lambda: fit(checkpoint=url, seed=4), 4)
     for name in ("a", "b"):
         files.pipe_file(f"/runs/kept/{name}", b"x")
-    with pytest.raises(StoreError, match="Delete it to begin anew|not a firesteel model"):
+    with pytest.raises(StoreError, match="Delete it to start over|not a firesteel model"):
         fit(checkpoint=url)
     UrlCheckpoints(url, delete=True).__exit__(None)
     assert not files.exists("/runs/kept")
@@ -288,7 +288,7 @@ def test_progress_survives_its_bytes_and_nothing_else_passes_for_it():
 )
 def test_what_has_a_checksum_and_describes_no_training_is_refused(wrong):
     progress = Progress(wrong) if isinstance(wrong, TrainState) else replace(Progress(start()), **wrong)
-    with pytest.raises(StoreError, match="x is damaged: .*Delete it to begin anew"):
+    with pytest.raises(StoreError, match="x is damaged: .*Delete it to start over"):
         from_bytes(to_bytes(progress, ME), ME, start(), "x")
 
 

@@ -271,14 +271,14 @@ def test_r39_a_history_that_is_not_that_of_the_training_is_refused(name, tmp_pat
     ROWS[name](header["rows"][0])
     header["sha256"] = store.checksum(header, *(arrays[part] for part in sorted(arrays)))
     (tmp_path / "c").write_bytes(save(arrays, {"firesteel": json.dumps(header)}))
-    with pytest.raises(StoreError, match=r"c is damaged: .*Delete it to begin anew"):
+    with pytest.raises(StoreError, match=r"c is damaged: .*Delete it to start over"):
         going_on(tmp_path / "c")
 
 
 def test_a_history_too_long_to_be_read_again_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "LONG", 1_000)
     monkeypatch.setattr(history, "ROW", store.SPARE // 3)  # as if every row were so large
-    said = "^the history is too long for a checkpoint: that of an earlier epoch stays$"
+    said = "^the history is too long for a checkpoint: the previous checkpoint remains$"
     with pytest.warns(UserWarning, match=said):
         whole = going_on(tmp_path / "c", epochs=6, callbacks=list)
     left = parts((tmp_path / "c").read_bytes())[0]
