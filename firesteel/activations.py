@@ -23,8 +23,8 @@ from firesteel.errors import ConfigError
 
 TEXTS = {"linear": "Linear activation: `y = x`.", "relu6": "ReLU limited to 6: `y = min(max(x, 0), 6)`."}
 """Descriptions that no class has."""
-AXIS = "Axis of x, or tuple of axes, that softmax is taken over; 0 is the first, -1 the last.  Default: -1."
-LAYERS_ONLY = "input_dim", "input_shape", "name", "trainable"
+AXIS = "Axis of x, or tuple of axes, that softmax is taken over; 0 is the first, -1 the last."
+LAYERS_ONLY = {"input_dim", "input_shape", "name", "trainable"}
 """Arguments that functions of arrays do not need."""
 
 
@@ -93,36 +93,40 @@ def function_of(name: str, layer: Layer | None) -> Callable[..., Array]:
         return np.moveaxis(y.reshape(moved.shape), last, axes).reshape(x.shape)[()]
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = documentation(name, layer, kind, function)
-    vars(function).update(stands_for=name)
+    described = {} if layer is None or name in TEXTS else entries(sections(kind).get("Args", ""))
+    described = {"axis": AXIS} if of_rows else {key: described[key] for key in described.keys() - LAYERS_ONLY}
+    types = {one.name: one.type for one in getattr(kind, "fields", ())} | {"axis": int | tuple[int, ...]}
+    settings = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=getattr(layer, key, -1), annotation=types[key])
+        for key in types
+        if key in described
+    ]
+    x = inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Any)
+    signature = inspect.Signature([x, *settings], return_annotation=Array)
+    function.__doc__ = documentation(function, kind, {one.name: described[one.name] for one in settings})
+    vars(function).update(stands_for=name, __signature__=signature)
     return function
 
 
-def documentation(name: str, layer: Layer | None, kind: type[Layer], function: Callable[..., Array]) -> str:
+def documentation(function: Callable[..., Array], kind: type, settings: Mapping[str, str]) -> str:
     """Return the docstring of an activation function, made from that of its layer.
 
     Args:
-        name: The activation's registered name.
-        layer: Its layer; None for "linear".
-        kind: The layer class whose fields the function takes.
         function: The function, called for the example.
+        kind: The class of its layer.
+        settings: The descriptions of its arguments other than x.
     """
-    said = sections(kind) | ({"Text": TEXTS[name]} if name in TEXTS else {})
-    text = re.sub(r"\s*The shape is unchanged\.|\s*The activation named .*", "", said["Text"]).rstrip()
-    described = entries(said.get("Args", "")) if name not in TEXTS else {}
-    settings = {
-        key: f"{meaning.rstrip('.')}.  Default: {getattr(layer, key)}."
-        for key, meaning in described.items()
-        if key not in LAYERS_ONLY
-    }
-    if isinstance(layer, Softmax | LogSoftmax):
-        text, settings = text.split("\n")[0], {"axis": AXIS}
+    name, said = function.__name__, sections(kind)
+    text = re.sub(
+        r"\s*The shape is unchanged\.|\s*The activation named .*", "", TEXTS.get(name, said["Text"])
+    ).rstrip()
+    text = text.split("\n")[0] if kind is Softmax else text
     example = (
         f"    >>> from firesteel.activations import {name}\n"
         f"    >>> {name}([-1.0, 0.0, 2.0]).round(4).tolist()\n"
         f"    {function([-1.0, 0.0, 2.0]).round(4).tolist()}"
     )
-    args = {"x": "Array of any shape, or nested lists of numbers."} | settings
+    args = {"x": "Array of any shape, or nested lists of numbers."} | dict(settings)
     returns = "    Array of the shape of x, in float32 or float64; integers become float64."
     raises = "    DataError: x is not an array of numbers (`data-text`)."
     if settings:

@@ -163,9 +163,9 @@ def test_softmax_sums_to_1_along_its_axis(axis, along):
 
 @pytest.mark.parametrize("axis", [2, -2])
 def test_an_axis_that_a_row_does_not_have_is_refused_when_the_network_is_built(axis):
-    with pytest.raises(ConfigError, match=r"needs axis -?2, and a value of shape \(3,\) has axes 1 to 1"):
+    with pytest.raises(ConfigError, match=r"needs axis -?2, but a value of shape \(3,\) has axes 1 to 1"):
         Network.chain((Dense(3), Softmax(axis)), 4)
-    with pytest.raises(ConfigError, match=r"needs axis -?2, and a value of shape \(3,\) has axes 1 to 1"):
+    with pytest.raises(ConfigError, match=r"needs axis -?2, but a value of shape \(3,\) has axes 1 to 1"):
         Network.chain((Dense(3), PReLU(shared_axes=axis)), 4)
 
 

@@ -264,7 +264,7 @@ def test_build_says_the_number_of_inputs():
     for wrong in ((None,), 5, (None, None), (None, 0), (None, 2, 2)):
         with pytest.raises(ConfigError, match="give \\(None, inputs\\)"):
             Sequential([Dense(2)]).build(wrong)
-    with pytest.raises(ConfigError, match="the first layer is for 5 inputs"):
+    with pytest.raises(ConfigError, match="the first layer takes 5 inputs"):
         Sequential([Dense(2, input_dim=5)]).build((None, 4))
 
 

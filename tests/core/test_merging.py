@@ -125,7 +125,7 @@ SHAPES = [
     (
         Concatenate(2),
         [(3,), (3,)],
-        r"Concatenate\(axis=2\) needs axis 2, and a value of shape \(3,\) has axes 1 to 1",
+        r"Concatenate\(axis=2\) needs axis 2, but a value of shape \(3,\) has axes 1 to 1",
     ),
     (Concatenate(-2), [(3,), (3,)], "needs axis -2"),
     (Dot(-1), [(3,), (4,)], "axis 1 of the first and axis 1 of the second must be equal"),

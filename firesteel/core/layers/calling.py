@@ -28,7 +28,7 @@ NUMBERS = itertools.count()
 
 @dataclass(frozen=True, eq=False)
 class Tensor(Arithmetic):
-    """Symbolic value of a network that is being described: an input, or the result of a layer called on other values.
+    """Symbolic value of a network: an input, or the result of a layer called on other values.
 
     Args:
         layer: The layer that makes it.
@@ -152,7 +152,7 @@ def called(
         layer = InUse(layer, name=layer.name)
     try:
         if layer.inputs not in (None, rows[0][-1], math.prod(rows[0])):
-            raise ConfigError(f"it is for {layer.inputs} inputs", code="config-shape")
+            raise ConfigError(f"it reads {layer.inputs} inputs", code="config-shape")
         made: Any = rows[0]
         for part in layer.parts():
             made = part.output_shape(*rows)
@@ -229,7 +229,7 @@ def _named(layer: object) -> str:
 
 
 def has_axes(layers: Sequence[Layer], row: Shape) -> bool | None:
-    """Return whether rows with several axes reach a Flatten or the end of a chain; None if its layers do not fit.
+    """Return whether rows with several axes reach a Flatten or the end of a chain; None if layers do not fit.
 
     Args:
         layers: The chain.

@@ -136,8 +136,10 @@ class Convolving(Layer):
         return () if found is None else (found,)
 
     def settings(self, kernel: str) -> dict[str, Any]:
-        """Return initializers, regularizers and constraints of kernel and bias; kernel: the prefix of the kernel's
-        arguments.
+        """Return the initializers, regularizers and constraints of kernel and bias, as arguments.
+
+        Args:
+            kernel: Prefix of the kernel's arguments, such as "depthwise".
         """
         names, whats = ("initializer", "regularizer", "constraint"), {"kernel": kernel, "bias": "bias"}
         return {f"{what}_{name}": getattr(self, f"{said}_{name}") for what, said in whats.items() for name in names}

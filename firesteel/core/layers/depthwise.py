@@ -132,11 +132,11 @@ class DepthwiseConv2D(Convolving):
     """
 
     kernel_size: Any = sides(2, "it is the height and width of a window")
-    strides: Any = sides(2, "it is the step from window to window", default=1)
+    strides: Any = sides(2, "it is the distance between adjacent windows", default=1)
     padding: str = word("valid", "same")
     depth_multiplier: int = integer(1, low=1, why="it is the number of kernels of each channel")
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(2, "it is the step from pixel to pixel of a window", default=1)
+    dilation_rate: Any = sides(2, "it is the distance between adjacent pixels of a window", default=1)
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)
     depthwise_initializer: Initializer | str = choice("glorot_uniform", initializers.get)
@@ -200,10 +200,10 @@ class SeparableConv2D(Convolving):
 
     filters: int = integer(low=1, why="it is the number of output channels")
     kernel_size: Any = sides(2, "it is the height and width of a window")
-    strides: Any = sides(2, "it is the step from window to window", default=1)
+    strides: Any = sides(2, "it is the distance between adjacent windows", default=1)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
-    dilation_rate: Any = sides(2, "it is the step from pixel to pixel of a window", default=1)
+    dilation_rate: Any = sides(2, "it is the distance between adjacent pixels of a window", default=1)
     depth_multiplier: int = integer(1, low=1, why="it is the number of kernels of each channel")
     activation: str | None = choice(None, activation)
     use_bias: bool = flag(True)

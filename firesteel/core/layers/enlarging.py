@@ -63,7 +63,8 @@ class TransposedConvolve(Sliding):
             pads.append((around // 2, around - around // 2))
         if min(made) < 1:
             raise ConfigError(
-                f"Conv2DTranspose has an empty output for a value of shape {shape}", code="config-shape"
+                f"Conv2DTranspose has no output for a value of shape {shape}: use a larger kernel or padding='valid'",
+                code="config-shape",
             )
         return Windows((*made, self.filters), self.kernel, self.strides, self.dilation, (pads[0], pads[1]))  # type: ignore[arg-type]
 

@@ -208,7 +208,9 @@ class Average(_Elementwise):
 
     def merged_shape(self, *inputs: Shape) -> Shape:
         if self.centres is not None and len(self.centres) != len(inputs) * math.prod(inputs[0]):
-            raise ConfigError(f"{len(self.centres)} centres do not fit {len(inputs)} inputs", code="config-shape")
+            raise ConfigError(
+                f"Average has {len(self.centres)} centres, which do not fit {len(inputs)} inputs", code="config-shape"
+            )
         return super().merged_shape(*inputs)
 
     def merge(self, x: Sequence[Array]) -> Array:

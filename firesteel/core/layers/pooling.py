@@ -121,7 +121,7 @@ class MaxPooling2D(_Max):
     """
 
     pool_size: Any = sides(2, "it is the height and width of a window", default=2)
-    strides: Any = sides(2, "it is the step from window to window", default=None)
+    strides: Any = sides(2, "it is the distance between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
@@ -156,7 +156,7 @@ class MaxPooling1D(_Max):
 
     axes = 1
     pool_size: Any = sides(1, "it is the length of a window", default=2)
-    strides: Any = sides(1, "it is the step from window to window", default=None)
+    strides: Any = sides(1, "it is the distance between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
@@ -192,7 +192,7 @@ class AveragePooling2D(_Average):
     """
 
     pool_size: Any = sides(2, "it is the height and width of a window", default=2)
-    strides: Any = sides(2, "it is the step from window to window", default=None)
+    strides: Any = sides(2, "it is the distance between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)
@@ -226,7 +226,7 @@ class AveragePooling1D(_Average):
 
     axes = 1
     pool_size: Any = sides(1, "it is the length of a window", default=2)
-    strides: Any = sides(1, "it is the step from window to window", default=None)
+    strides: Any = sides(1, "it is the distance between adjacent windows", default=None)
     padding: str = word("valid", "same")
     data_format: str | None = channels_last()
     input_shape: Shape | None = choice(None, row_shape)

@@ -18,7 +18,7 @@ __all__ = ["Normalization", "Rescaling", "Standardize"]
 
 
 def no_gradient(d_y: Array, g: Views, wants_x: bool) -> None:
-    """Return None: the pullback of a layer on sparse rows, whose derivative nobody needs."""
+    """Return None: the pullback of a layer on sparse rows, which have no input gradient."""
 
 
 class Standardize(Layer):
@@ -58,7 +58,7 @@ class Standardize(Layer):
     def output_shape(self, *inputs: Shape) -> Shape:
         if len(self.mean) not in (1, inputs[0][-1]):
             raise ConfigError(
-                f"a Normalization with {len(self.mean)} means reads {inputs[0][-1]} values: they must be as many",
+                f"Normalization has {len(self.mean)} means but reads {inputs[0][-1]} values: pass one mean for each",
                 code="config-shape",
             )
         return inputs[0]

@@ -135,7 +135,7 @@ def place(layer: Layer, number: int, shape: Shape) -> int:
     at = number - 1 if number > 0 else len(shape) + number
     if not 0 <= at < len(shape):
         raise ConfigError(
-            f"{layer!r} needs axis {number}, and a value of shape {shape} has axes 1 to {len(shape)}",
+            f"{layer!r} needs axis {number}, but a value of shape {shape} has axes 1 to {len(shape)}",
             code="config-shape",
         )
     return at
@@ -251,10 +251,10 @@ class Permute(Layer):
 
     def apply(self, p: Views, x: Array, rng: Stream | None = None) -> tuple[Array, Pull]:
         back = [int(one) + 1 for one in np.argsort(self.dims)]
-        return _turned(x, self.dims), lambda d_y, g, wants_x: _turned(d_y, back)
+        return _transposed(x, self.dims), lambda d_y, g, wants_x: _transposed(d_y, back)
 
 
-def _turned(x: Array, axes: Shape | list[int]) -> Array:
+def _transposed(x: Array, axes: Shape | list[int]) -> Array:
     """Return x with its axes permuted, as a contiguous array."""
     return np.ascontiguousarray(x.transpose(0, *axes))
 

@@ -195,19 +195,20 @@ def check_axes(name: str, shape: Shape, axes: int = 2) -> None:
     if len(shape) != axes + 1:
         of, example = EXPECTED[axes]
         raise ConfigError(
-            f"{name} takes {of}, and a value of shape {shape} reaches it: begin with "
+            f"{name} takes {of}, but its input has shape {shape}: begin with "
             f"Input({(*shape, 1) if len(shape) == axes == 2 else example}), or put a Reshape before it",
             code="config-shape",
         )
 
 
 def as_pictures(x: Array) -> Array:
-    """Return pictures as they are, and sequences, (B, T, C), as pictures of height 1."""
+    """Return images unchanged, and sequences (B, T, C) as images of height 1."""
     return x if x.ndim == 4 else x[:, None]
 
 
 @functools.lru_cache(maxsize=1024)
 def _windows(shape: Shape, kernel: Shape, strides: Shape, padding: str, dilation: Shape) -> Windows:
+    """Return the positions of a kernel's windows; sequences count as images of height 1."""
     missing = (1,) * (3 - len(shape))
     shape, kernel, strides, dilation = (missing + one for one in (shape, kernel, strides, dilation))
     pads = []

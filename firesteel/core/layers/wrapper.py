@@ -40,7 +40,10 @@ class Wrapper(Layer):
         found: dict[str, Param] = {}
         for prefix, part in self._parts(name):
             if part.joint:
-                raise ConfigError(f"{part} sums over a batch and cannot be inside another layer", code="config-layer")
+                raise ConfigError(
+                    f"{part} sums over a batch and cannot be inside another layer: use it outside",
+                    code="config-layer",
+                )
             params = part.params(*inputs)
             if any(param.by_row for param in params.values()):
                 raise ConfigError(
