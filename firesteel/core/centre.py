@@ -1,4 +1,4 @@
-"""What is subtracted from numbers that lie far from zero, before they become float32 and lose their digits."""
+"""Centres: numbers subtracted from columns far from zero, before they become float32 and lose digits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,24 +15,29 @@ __all__ = ["UNCENTRED", "Centre", "less", "plus"]
 
 @dataclass(frozen=True)
 class Centre:
-    """What is subtracted from columns that lie far from zero, before they become float32; 0 from all others.
+    """What is subtracted from columns that lie far from zero; 0 for all other columns.
 
-    features: I numbers, or none.  targets: T numbers, or none.
+    Args:
+        features: One number for each of the I inputs, or none at all.
+        targets: One number for each of the T target columns, or none at all.
     """
 
     features: tuple[float, ...] = ()
     targets: tuple[float, ...] = ()
 
     def to_config(self) -> dict[str, list[float]]:
-        """Return the JSON-able description."""
+        """Return the configuration, which JSON can hold."""
         return {name: list(part) for name, part in vars(self).items() if part}
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "Centre":
-        """Make the centre that `to_config` described.  Raises ConfigError for what are no finite numbers."""
+        """Return the centre that `to_config` described.
+
+        Raises ConfigError unless all its values are finite numbers.
+        """
         parts = [config.get(name, ()) for name in ("features", "targets")]
         if not all(type(value) is float and np.isfinite(value) for part in parts for value in part):
-            raise ConfigError("not the description of a network: its centre holds no numbers", code="config-field")
+            raise ConfigError("this config describes no network: its centre holds no numbers", code="config-field")
         return Centre(*map(tuple, parts))
 
 
@@ -40,17 +45,18 @@ UNCENTRED = Centre()
 
 
 def less(values: Features, centre: Sequence[float], dtype: np.dtype[Any]) -> Any:
-    """Return values (n, I) less the centre of each column, as `dtype`; as they are where there is none.
+    """Return values (n, I) minus the centre of their columns, as `dtype`; unchanged without a centre.
 
-    >>> less(np.array([[1.7e9 + 60.5, 3.0]]), (1.7e9, 0.0), np.dtype("f4"))
-    array([[60.5,  3. ]], dtype=float32)
+    Example:
+        >>> less(np.array([[1.7e9 + 60.5, 3.0]]), (1.7e9, 0.0), np.dtype("f4"))
+        array([[60.5,  3. ]], dtype=float32)
     """
     if not any(centre):
         return values
     columns, values = np.flatnonzero(centre), values.dense() if isinstance(values, CSR) else values
     middle, far = np.array(centre)[columns], values[:, columns]
     near = far.astype(np.float64) - middle
-    if far.dtype.kind in "iu" and far.dtype.itemsize == 8:  # which float64 may round
+    if far.dtype.kind in "iu" and far.dtype.itemsize == 8:  # float64 would round these
         words = np.array([int(value) % 2**64 for value in middle], np.uint64)
         exact = (far.astype(far.dtype.newbyteorder("=")).view(np.uint64) - words).view(np.int64)
         near = np.where(np.abs(near) < 2.0**52, exact - np.fmod(middle, 1), near)
@@ -61,5 +67,5 @@ def less(values: Features, centre: Sequence[float], dtype: np.dtype[Any]) -> Any
 
 
 def plus(values: Array, centre: Sequence[float]) -> Array:
-    """Return values that a centre has been subtracted from as they were, in float64; as they are if there is none."""
+    """Return values plus the centre that was subtracted from them, in float64; unchanged without a centre."""
     return values + np.array(centre, np.float64) if np.any(centre) else values

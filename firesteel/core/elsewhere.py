@@ -1,4 +1,4 @@
-"""What arguments are called in other libraries, so that an error can say what they are called here."""
+"""Names of arguments in other libraries, and the nearest known name, so that errors can suggest the right one."""
 
 import difflib
 import functools
@@ -38,37 +38,38 @@ ELSEWHERE = {
     "alpha": "l2",
     "n_iter_no_change": "patience",
 }
-"""What other libraries call an argument: its name here."""
+"""Names of arguments in other libraries, and their names here."""
 
 
 DECAY = "for a rate that falls with the steps give learning_rate=schedules.InverseTimeDecay(0.01, 1.0, decay); "
-SEED = "all that is random follows from fit(seed=...) and its place in the model; "
+SEED = "leave it out, because all randomness follows from fit(seed=...) and the layer's place in the model; "
 INSTEAD = {"decay": ("learning_rate", DECAY), "seed": (None, SEED)}
-"""What to do in place of an argument that has no other name here, and an argument of those that it is meant for."""
+"""Arguments without a counterpart here: an argument of the classes concerned, and what to do instead."""
 
 
 OURS: list[str] = []
-"""The names of firesteel's classes of specs."""
+"""The names of firesteel's own subclasses of `Spec`."""
 OWN: list[str] = []
-"""Those of users' own, as they are defined: while there are none, nobody looks for them."""
+"""The names of users' subclasses, in the order of their definition."""
 
 
 def check_class(kind: type) -> None:
-    """Take notice of a class that is defined; raise ConfigError where its arguments are those of a constructor."""
+    """Register the name of a new class.  Raises ConfigError if it defines a constructor instead of fields."""
     (OURS if kind.__module__.startswith("firesteel.") else OWN).append(kind.__name__)
     if "__init__" in vars(kind):
         raise ConfigError(
             f"{kind.__name__} defines __init__: declare its arguments as fields of the class instead, such as "
-            "factor: float = 1.0, and they are there as self.factor",
+            "factor: float = 1.0, and read them as self.factor",
             code="config-class",
         )
 
 
 def meant(name: str, known: Collection[str]) -> str | None:
-    """Return the known name that is this one but for case and underscores; None where none is.
+    """Return the known name that equals this one except for case and underscores; None if none does.
 
-    >>> meant("HeNormal", ["he_normal", "zeros"]), meant("l1l2", ["l1", "l1_l2"]), meant("mean", ["max"])
-    ('he_normal', 'l1_l2', None)
+    Example:
+        >>> meant("HeNormal", ["he_normal", "zeros"]), meant("l1l2", ["l1", "l1_l2"]), meant("mean", ["max"])
+        ('he_normal', 'l1_l2', None)
     """
     if name in known:
         return name
@@ -77,9 +78,12 @@ def meant(name: str, known: Collection[str]) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
-    """Return "did you mean ...? " with the known name that is nearest, and nothing where none is near.
+    """Return "did you mean ...? " with the nearest known name, or an empty string if none is near.
 
-    elsewhere: {what other libraries call it: its name here}.
+    Args:
+        name: The unknown name.
+        known: The known names.
+        elsewhere: Names in other libraries: {name there: name here}.
     """
     lower = {word.lower(): word for word in known}
     needed, instead = INSTEAD.get(name, ("", "")) if elsewhere is ELSEWHERE else ("", "")
@@ -92,12 +96,12 @@ def nearest(name: str, known: Iterable[str], elsewhere: Mapping[str, str] | None
 
 
 class UnknownClass(ConfigError):
-    """A description names a class that is neither firesteel's nor registered.  `name` is the class's."""
+    """A config names a class that is neither firesteel's nor registered; `name` is the name of the class."""
 
     name = ""
 
     def in_file(self, file: str, header: object) -> StoreError:
-        """Return the error for a file of this description, which may name more classes of users' own."""
+        """Return the error for a file with this config, which may name several classes of the user's own."""
         own, waiting = [self.name], [header]
         while waiting:
             one = waiting.pop()
@@ -107,36 +111,40 @@ class UnknownClass(ConfigError):
             waiting += [part for part in parts if isinstance(part, dict | list)]
         names = ", ".join(sorted({*own} - {"Schema"}))
         return StoreError(
-            f"{file} needs the class {self.name}, which is not registered.  To do: import it and call "
-            f"firesteel.register({self.name}) first, or load_model(path, custom=[{names}]), which are all it names "
-            "besides firesteel's; firesteel.models.read_weights(path) reads the weights without them",
+            f"{file} needs the class {self.name}, which is not registered: import it and call "
+            f"firesteel.register({self.name}) first, or load_model(path, custom=[{names}]), which lists all custom "
+            "classes of the file; firesteel.models.read_weights(path) reads the weights without them",
             code="store-class",
         )
 
 
 def unknown(family: str, given: object, names: Iterable[str], kind: bool = False) -> ConfigError:
-    """Return the error for what nobody registered, with the nearest name that was.
+    """Return the error for an unknown name, with the nearest known one.
 
-    kind: whether it is the name of a class, in a description.
+    Args:
+        family: What the name should be, such as "a loss".
+        given: The name, or another object.
+        names: The known names.
+        kind: Whether it is the name of a class in a config.
     """
-    near = nearest(given, names) if isinstance(given, str) else "give its name, or the object itself: "
+    near = nearest(given, names) if isinstance(given, str) else "give its name, or the object itself; "
     if callable(given) and not isinstance(given, type):
-        near = "a function says nothing of its derivative or name: write a class, as docs/how-to/own-layer.md shows; "
-    text = f"{given!r} is not {family}: {near}there are {', '.join(sorted(names))}"
+        near = "a function has no derivative and no config: write a class, as docs/how-to/own-layer.md shows; "
+    text = f"{given!r} is not {family}: {near}known names are {', '.join(sorted(names))}"
     name = given if kind and isinstance(given, str) and given not in OURS else ""
     if not name.isidentifier() or name[0] == "_":
         return ConfigError(text, code="config-unknown")
-    error = UnknownClass(f"{text}; of your own, firesteel.register({name}) makes one known", code="config-unknown")
+    error = UnknownClass(f"{text}; if it is your own class, call firesteel.register({name})", code="config-unknown")
     error.name = name
     return error
 
 
 def check_arguments(owner: str, given: Iterable[str], known: Collection[str]) -> None:
-    """Raise ConfigError for a keyword argument that there is not, with the nearest that there is."""
+    """Raise ConfigError for an unknown keyword argument, with the nearest known one."""
     for name in given:
         if name not in known:
             raise ConfigError(
-                f"{owner} has no argument {name!r}: {nearest(name, known, ELSEWHERE)}it has {', '.join(known)}",
+                f"{owner} has no argument {name!r}: {nearest(name, known, ELSEWHERE)}it takes {', '.join(known)}",
                 code="config-argument",
             )
 
@@ -146,7 +154,7 @@ R = TypeVar("R")
 
 
 def spelled(method: Callable[P, R]) -> Callable[P, R]:
-    """Return the method, which raises ConfigError for a keyword argument that it does not have."""
+    """Decorate a method so that unknown keyword arguments raise ConfigError."""
     _, *names = inspect.signature(method).parameters
     known = dict.fromkeys(names)
 

@@ -1,6 +1,7 @@
-"""Where what makes the mathematics faster is plugged in: layers and optimisers ask for it by name.
+"""Where faster implementations are plugged in: layers and optimizers request them by name.
 
-Nothing is plugged in here; `firesteel/fast` does that once it is imported, as training does.  The bits are the same.
+Nothing is plugged in here.  `firesteel/fast` does that when it is imported, as training does.  The results are
+bit-identical.
 """
 
 from collections.abc import Callable
@@ -9,9 +10,9 @@ from typing import Any
 __all__ = ["SUPPLY", "faster"]
 
 SUPPLY: dict[str, Callable[[int], Any]] = {}
-"""By name: given how many numbers there are, returns what does it in place of NumPy, or None."""
+"""By name: a function that returns the implementation for so many numbers, or None."""
 
 
 def faster(name: str, numbers: int) -> Any:
-    """Return what does this in place of NumPy for so many numbers, or None."""
+    """Return the faster implementation for this many numbers, or None."""
     return SUPPLY[name](numbers) if name in SUPPLY else None

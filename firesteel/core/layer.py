@@ -1,8 +1,8 @@
-"""What a layer is: a frozen description that is also its own mathematics.
+"""The base of layers: a frozen configuration that is also its own mathematics.
 
-`apply` returns the outputs and the pull-back, a function that holds what the backward pass needs; so nothing is
-cached on an object and nothing can be called in the wrong order.  `layers/` has a file for each family, `network.py`
-strings layers together.  Shapes are those of one row, without the batch axis.
+`apply` returns the outputs and the pull-back, a function that holds what the backward pass needs.  So nothing is
+cached on an object, and nothing can be called in the wrong order.  `layers/` has a file for each family; `network.py`
+connects layers.  Shapes are those of one row, without the batch axis.
 """
 
 import operator
@@ -27,12 +27,13 @@ class Param:
     Args:
         shape: The array's shape.
         initializer: How its first values are drawn.
-        regularizer: The penalty on it, if it has one.
-        constraint: What it must satisfy after each step, if anything.
-        average: None for what a gradient moves; else it is a running average, this is the share of the old value that
-            stays at a step, and in training the pull-back writes the batch's value in place of a gradient.
-        by_row: Whether a batch touches few of its rows, and a step moves those alone.  Then `touched(x)` returns the
-            numbers of the rows that inputs x touch, and where a step has only these, `p["place"]` has the place of
+        regularizer: The penalty on it; None for none.
+        constraint: The constraint on it; None for none.
+        average: None for parameters that are trained.  Otherwise the array is a running average and this is the share
+            of the old value that is kept at a step; in training the pull-back stores the batch's statistic in place
+            of a gradient.
+        by_row: Whether a batch uses few of its rows, and a step updates only those.  Then `touched(x)` returns the
+            numbers of the rows that inputs x use; where a step has only these rows, `p["place"]` holds the place of
             each among them.
     """
 
@@ -45,83 +46,112 @@ class Param:
 
 
 class Joint(NamedTuple):
-    """The pull-back of a layer that sums over a whole batch: `pull(d_y, g, wants_x, total)`, with the sums of all
-    pieces of what `batch_sums(d_y)` returns."""
+    """The pull-back of a layer that sums over a whole batch.
+
+    Args:
+        batch_sums: `batch_sums(d_y)` returns the sums over a piece of the batch.
+        pull: `pull(d_y, g, wants_x, total)` is the pull-back; `total` adds the sums over all pieces.
+    """
 
     batch_sums: Callable[[Any], Array]
     pull: Callable[..., Any]
 
 
 class Automatic(str):
-    """A layer's name that a model has chosen."""
+    """The name of a layer that a model has chosen."""
 
 
 def layer_name(got: object) -> str | None:
-    """Return the name of a layer or model.  Raises ConfigError where it is no text, or has a slash in it."""
+    """Return the name of a layer or model, or None.  Raises ConfigError unless it is text without a slash."""
     if got is not None and (not isinstance(got, str) or not got or "/" in got):
-        raise ConfigError(f"name={got!r}: it must be text without a slash", code="config-value")
+        raise ConfigError(f"name={got!r}: name must be text without a slash", code="config-value")
     return got
 
 
 NAME: dict[str, Any] = {"check": lambda owner, field, got: layer_name(got), "later": lambda name: type(name) is str}
 TRAINS: dict[str, Any] = {"check": flag(True).metadata["check"], "later": operator.not_}
-"""What is checked of a layer's fields, and when descriptions have them."""
+"""The checks of the fields of every layer, and when configs include them."""
 
 
 class Layer(Spec):
-    """Base of layers: elementwise, without parameters and not random unless it says otherwise.
+    """Base of layers; by default elementwise, without parameters and not random.
 
-    `input_dim` may be given on the first layer of a network.
+    The first layer of a network also takes `input_dim` or `input_shape`.
 
     Args:
-        name: What the layer is called in a model; one is chosen where it is None.
-        trainable: Whether `fit` changes its weights.  It may be set later: `layer.trainable = False`.
+        name: Name of the layer in a model; by default the model chooses one, such as "dense_1".
+        trainable: Whether `fit` changes its weights.  It can be set later: `layer.trainable = False`.
+
+    Example:
+        >>> import numpy as np
+        >>> from firesteel.layers import Layer
+        >>> class Double(Layer):
+        ...     def apply(self, p, x, rng=None):
+        ...         return 2 * x, lambda d_y, g, wants_x: 2 * d_y
+        >>> outputs, pull = Double().apply({}, np.array([[1.0, 3.0]]))
+        >>> outputs
+        array([[2., 6.]])
     """
 
     name: str | None = field(default=None, kw_only=True, metadata=NAME, compare=False, repr=False)
     trainable: bool = field(default=True, kw_only=True, metadata=TRAINS, compare=False, repr=False)
 
     random: ClassVar[bool] = False
-    """Whether training differs from use, where `apply` is given no stream."""
+    """Whether training differs from prediction, where `apply` gets no stream."""
     joint: ClassVar[bool] = False
-    """Whether training needs sums over a whole batch: `batch_sums(*x)` returns those of a piece, `apply` is given the
-    sum over all pieces as its last argument but in use, and returns a `Joint` for its pull-back."""
+    """Whether training needs sums over a whole batch: `batch_sums(*x)` returns those of a piece.  In training `apply`
+    gets the sum over all pieces as its last argument, and returns a `Joint` as its pull-back."""
     switched: ClassVar[int] = 0
-    """How often `trainable` of any layer was set: what is known of it holds until then."""
+    """How often `trainable` of any layer was set: caches that depend on it are valid until the next time."""
     results: ClassVar[int] = 1
-    """How many values `apply` makes: where they are several, shapes, values and derivatives are tuples of them."""
+    """Number of outputs of `apply`; if there are several, shapes, values and derivatives are tuples."""
 
     @property
     def inputs(self) -> int | None:
-        """The number of inputs, or None where what comes before decides."""
+        """The number of inputs; None if the layer before decides it."""
         return (getattr(self, "input_shape", None) or (getattr(self, "input_dim", None),))[-1]
 
     def parts(self) -> tuple["Layer", ...]:
-        """Return the layers that this one is short for, in order: itself, but for `Dense` and the like."""
+        """Return the layers that this one consists of, in order: itself, except for `Dense` and the like."""
         return (self,)
 
     def output_shape(self, *inputs: Shape) -> Any:
         """Return the shape of the outputs, given those of the inputs.
 
+        Args:
+            *inputs: The shape of each input, without the batch axis.
+
         Raises:
-            ConfigError: If the layer cannot take inputs of these shapes.
+            ConfigError: If the layer cannot take inputs of these shapes (`config-shape`).
         """
         return inputs[0]
 
     def params(self, *inputs: Shape) -> dict[str, Param]:
-        """Return what the layer learns, by name, given the shapes of the inputs."""
+        """Return the parameters of the layer, by name, given the shapes of the inputs.
+
+        Args:
+            *inputs: The shape of each input, without the batch axis.
+        """
         return {}
 
     def moved(self, centre: Sequence[float]) -> "Layer":
-        """Return the layer for inputs less a centre; the same one where it knows nothing of where they lie."""
+        """Return the layer for inputs minus a centre; itself if its result does not depend on where inputs lie."""
         return self
 
     def lowered(self, centre: Sequence[float]) -> "Layer":
-        """Return the layer for outputs less a centre; the same one where it learns where they lie."""
+        """Return the layer for outputs minus a centre; itself if training adapts it."""
         return self
 
     def __call__(self, *values: Any, training: bool | None = None) -> Any:
-        """Return what the layer makes of values of a graph: `Dense(8)(x)`, `Add()([a, b])`."""
+        """Apply the layer to values of a graph: `Dense(8)(x)`, `Add()([a, b])`.
+
+        Args:
+            *values: One value, several, or a list of them.
+            training: False to use the layer as in prediction, also in training; None for the usual behaviour.
+
+        Returns:
+            The value that the layer returns in the graph.
+        """
         from firesteel.core.layers.calling import called  # which knows layers
 
         return called(self, values, training=training)
@@ -139,13 +169,13 @@ class Layer(Spec):
     def apply(self, *args: Any, **kwargs: Any) -> tuple[Any, Pull]:
         """Return the outputs y and the pull-back: `apply(p, *x, rng=None)`.
 
-        The pull-back `pull(d_y, g, wants_x)` takes the derivative of the loss by y, writes those by the parameters
-        into the views g, all of them and never adding, and returns those by the inputs if `wants_x`.  It may
-        overwrite d_y.
+        The pull-back `pull(d_y, g, wants_x)` takes the derivative of the loss by y.  It writes the derivatives by the
+        parameters into the views g (all of them, without adding) and returns those by the inputs if `wants_x`.  It
+        may overwrite d_y.
 
         Args:
             p: The parameters, by name.
             x: The inputs, (B, *shape) each.
-            rng: The stream of random numbers in training; None in use, where nothing may be random.
+            rng: The stream of random numbers in training; None otherwise, and then nothing may be random.
         """
         raise NotImplementedError

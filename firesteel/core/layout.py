@@ -1,7 +1,7 @@
-"""All parameters are one flat vector; this module says which slice of it is which array.
+"""The layout of the flat parameter vector: which slice holds which array.
 
-Averaging, optimiser state, clipping, checkpoints, hashes and the wire then handle one array each, while the
-mathematics in `layers/` sees named, shaped views that share its memory.
+Averaging, optimizer state, clipping, checkpoints, hashes and transfers handle one array each, while the mathematics
+in `layers/` sees named, shaped views that share its memory.
 """
 
 import functools
@@ -19,13 +19,17 @@ __all__ = ["Layout"]
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and shapes of each part's parameters, in the order in which they lie in the vector.
+    """Names and shapes of the parameters of each part, in the order in which they lie in the vector.
 
-    >>> layout = Layout(((("w", (2, 3)), ("b", (3,))), ()))
-    >>> layout.size
-    9
-    >>> layout.views(np.arange(9.0))[0]["b"]
-    array([6., 7., 8.])
+    Args:
+        shapes: The name and shape of each array, part by part.
+
+    Example:
+        >>> layout = Layout(((("w", (2, 3)), ("b", (3,))), ()))
+        >>> layout.size
+        9
+        >>> layout.views(np.arange(9.0))[0]["b"]
+        array([6., 7., 8.])
     """
 
     shapes: tuple[tuple[tuple[str, Shape], ...], ...]
@@ -42,7 +46,7 @@ class Layout:
         vars(self).update(slices=tuple(slices), size=at)
 
     def views(self, vector: Array) -> list[Views]:
-        """Return one {name: array} for each part; the arrays are views of `vector`, (P,)."""
+        """Return {name: array} for each part; the arrays are views of `vector`, (P,)."""
         out: list[Views] = [{} for _ in self.shapes]
         for number, name, shape, where in self.slices:
             out[number][name] = vector[where].reshape(shape)
@@ -50,7 +54,7 @@ class Layout:
 
 
 def read_only(vector: Array) -> Array:
-    """Return a view of `vector` that cannot be written through: what a task is given to read."""
+    """Return a read-only view of `vector`."""
     view = vector.view()
     view.flags.writeable = False
     return view
@@ -58,11 +62,11 @@ def read_only(vector: Array) -> Array:
 
 @functools.lru_cache(maxsize=64)
 def ones(count: int, dtype: np.dtype[Any]) -> Array:
-    """Return a vector of ones that is made once: the products with it are the fastest sums of short rows."""
+    """Return a cached vector of ones: a product with it is the fastest sum of short rows."""
     return read_only(np.ones(count, dtype))
 
 
 @functools.lru_cache(maxsize=64)
 def row_starts(rows: int, columns: int) -> npt.NDArray[np.intp]:
-    """Return where each row begins in the flattened matrix."""
+    """Return the index at which each row starts in the flattened matrix."""
     return read_only(np.arange(0, rows * columns, columns, dtype=np.intp))

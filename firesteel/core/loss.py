@@ -67,11 +67,11 @@ class Loss(Spec, kw_only=True):
 
     Example:
         >>> from firesteel.losses import Loss
-        >>> class FourthPower(Loss):
+        >>> class QuarticError(Loss):
         ...     def rows(self, z, y):
         ...         r = z - y
         ...         return (r**4).mean(axis=1), z, 4 * r**3 / r.shape[1]
-        >>> FourthPower()([[1.0]], [[3.0]])
+        >>> QuarticError()([[1.0]], [[3.0]])
         16.0
     """
 

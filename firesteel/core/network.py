@@ -1,8 +1,8 @@
-"""A network is its layers strung together over one flat vector; an objective is a network with its loss and metrics.
+"""Networks: layers connected over one flat vector of parameters; and objectives: a network with its loss and metrics.
 
-This is the second gate: shapes must compose and the loss must suit the last layer, or building raises.  After it,
-`learn` and `score` trust what they are given.  Both return plain sums, so that batches, blocks and shards add up;
-who divides, and when, is decided in `firesteel/train`.
+This is the build check: shapes must fit together and the loss must suit the last layer, or building raises.  After it
+`learn` and `score` trust their arguments.  Both return plain sums, which add up over batches, blocks and shards;
+`firesteel/train` decides who divides them, and when.
 """
 
 import functools
@@ -43,13 +43,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Node:
-    """A layer that is applied to values of a network.
+    """A layer applied to values of a network.
 
     Args:
-        layer: What is applied.
+        layer: The layer.
         args: The numbers of the values that it reads.
-        owner: Whose parameters it uses: nodes of one owner share them.
-        scope: The models that it lies in, if it does, as "base/".
+        owner: The number of the parameters that it uses; nodes with the same owner share them.
+        scope: The path of the models that contain it, such as "base/"; empty for none.
     """
 
     layer: Layer
@@ -59,18 +59,18 @@ class Node:
 
 
 class Part(NamedTuple):
-    """A layer that runs: a node's, or a part of it.
+    """One step of a network's plan: a node's layer, or one of the layers that it consists of.
 
     Args:
-        layer: What runs.
-        reads: The numbers of the values that it is given.
-        makes: The numbers of the values that it makes.
-        owner: Whose parameters it uses.
-        number: Its number among the parts, which names its random stream.
-        learns: Whether the derivative by what it makes is wanted, because it or something before it has parameters.
-        wants: Whether the derivative by what it reads is.
+        layer: The layer to apply.
+        reads: The numbers of the values that it reads.
+        makes: The numbers of the values that it returns.
+        owner: The number of the parameters that it uses.
+        number: Its number in the plan, which addresses its random stream.
+        learns: Whether the derivative by its output is needed, because it or a part before it has parameters.
+        wants: Whether the derivative by its input is needed.
         node: The number of its node.
-        frees: The numbers of the values that nothing reads after it.
+        frees: The numbers of the values that no later part reads.
     """
 
     layer: Any
@@ -85,28 +85,30 @@ class Part(NamedTuple):
 
 
 def derived() -> Any:
-    """Declare a field that follows from the others."""
+    """Declare a field that is computed from the others."""
     return field(init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Network:
-    """Layers, what each of them reads, and the dtype: everything about a network but its weights.
+    """Layers, how they are connected, and the dtype: everything about a network except its weights.
 
-    Values 0 to k - 1 are the inputs, which lie one after another in a row; nodes make the others, in order, and the
-    last one is the output.  A chain is the network in which each node reads the value before it.
+    Values 0 to k - 1 are the inputs, which lie one after another in a row.  Nodes compute the other values, in order;
+    the last one is the output.  A chain is a network in which each node reads the value before it.
 
     Args:
         nodes: The layers and what they read.
         entries: The shape of each input.
         dtype: "float32" or "float64".
-        sparse: Whether the first layer of a chain multiplies non-zeros only, as it does once it has met sparse rows.
-        centre: What inputs and outputs are less than the features and targets that the network is for.
+        sparse: Whether the first Dense layer of a chain multiplies non-zeros only; set when training meets sparse
+        rows.
+        centre: What is subtracted from features and targets before the network sees them.
 
-    >>> from firesteel.core.layers import Dense
-    >>> network = Network.chain((Dense(2, activation="softmax"),), inputs=3)
-    >>> network.layout.size, network.outputs
-    (8, 2)
+    Example:
+        >>> from firesteel.core.layers import Dense
+        >>> network = Network.chain((Dense(2, activation="softmax"),), inputs=3)
+        >>> network.layout.size, network.outputs
+        (8, 2)
     """
 
     nodes: tuple[Node, ...]
@@ -115,55 +117,62 @@ class Network:
     sparse: bool = False
     centre: Centre = UNCENTRED
     inputs: int = derived()
-    """Number of inputs, I: of the numbers in a row."""
+    """Number of inputs, I: how many numbers a row has."""
     outputs: int = derived()
     """Number of outputs, O."""
     chained: bool = derived()
     """Whether each node reads the value before it, and the first one a row of numbers."""
     plan: tuple[Part, ...] = derived()
-    """What runs, in order; parts that know the means of columns count from the centre."""
+    """The parts, in order; those that hold means of columns hold them relative to the centre."""
     parts: tuple[Layer, ...] = derived()
-    """The layers that run, in order."""
+    """The layers of the plan, in order."""
     shapes: tuple[Shape, ...] = derived()
-    """The shape of every value of a row: of the inputs, and of what the parts make."""
+    """The shape of every value of a row: the inputs, then the outputs of the parts."""
     params: tuple[dict[str, Param], ...] = derived()
-    """What each owner learns; the first kernel of a sparse network moves row by row."""
+    """The parameters of each owner; the first kernel of a sparse network is updated row by row."""
     layout: Layout = derived()
     """Where each parameter lies in theta."""
     rows: int = derived()
-    """How many pictures meet the mathematics together, where windows slide over pictures; else 0."""
+    """Number of pictures that convolutions process together; 0 without such layers."""
     work: int = derived()
-    """The multiplications for one, or 0."""
+    """Number of multiplications for one picture, or 0."""
     joint: bool = derived()
-    """Whether a part sums over all rows of a batch, so that its pieces have to be learned from side by side."""
+    """Whether a part sums over all rows of a batch, so that the pieces of a batch must run in step."""
     straight: bool = derived()
-    """Whether each part reads what the one before it makes, and no rows but its own."""
+    """Whether each part reads the output of the part before it, and each row is independent of the others."""
     front: int | None = derived()
-    """The number of a chain's first linear part, if zeros stay zeros before it and its kernel moves row by row."""
+    """The number of a chain's first linear part, if zeros stay zeros before it and its rows can be updated alone."""
     rowwise: bool = derived()
-    """Whether parameters move row by row."""
+    """Whether some parameters are updated row by row."""
     ahead: tuple[Part, ...] = derived()
-    """What says which rows a batch touches of the parameters that move row by row."""
+    """The parts that say which rows of such parameters a batch uses."""
 
     @staticmethod
     def chain(layers: Sequence[Layer], inputs: int, *rest: Any, **more: Any) -> "Network":
-        """Return the network of layers one after another, for rows of so many numbers; the rest as in `Network`."""
+        """Return the network that applies layers one after another.
+
+        Args:
+            layers: The layers.
+            inputs: How many numbers a row has.
+            *rest: Further arguments of `Network`, from `dtype` on.
+            **more: Further arguments of `Network`.
+        """
         nodes = tuple([Node(layer, (number,), number) for number, layer in enumerate(layers)])
         return Network(nodes, ((inputs,),), *rest, **more)
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise ConfigError(f"dtype={self.dtype!r}: it must be one of {DTYPES}", code="config-dtype")
+            raise ConfigError(f"dtype={self.dtype!r}: dtype must be one of {', '.join(DTYPES)}", code="config-dtype")
         known, inputs = vars(self), sum(map(math.prod, self.entries))
         if not (self.nodes and inputs):
-            raise ConfigError("a network needs inputs and at least one layer, and this has none", code="config-empty")
+            raise ConfigError("a network needs inputs and at least one layer: add a layer", code="config-empty")
         read = [(*node.args, node.owner) for node in self.nodes]
         chained = len(self.entries) == len(self.entries[0]) == 1 and read == [(n, n) for n in range(len(read))]
         plan, shapes, params = self._planned()
         rows, work = layers.augmentation.planned(plan, shapes, params) if max(map(len, shapes)) > 1 else (0, 0)
         sizes, outputs = (len(self.centre.features), len(self.centre.targets)), shapes[-1][-1]
         if sizes[0] not in (0, inputs) or sizes[1] not in (0, outputs) or (self.sparse and sizes[0]):
-            raise ConfigError(f"a centre of {sizes} numbers does not fit the network", code="config-shape")
+            raise ConfigError(f"a centre of {sizes} numbers does not match the network", code="config-shape")
         if plan and chained and any(sizes):
             plan[0] = plan[0]._replace(layer=plan[0].layer.moved(self.centre.features))
             plan[-1] = plan[-1]._replace(layer=plan[-1].layer.lowered(self.centre.targets))
@@ -171,7 +180,7 @@ class Network:
         known |= {"parts": tuple(map(LAYER, plan)), "joint": any(map(JOINT, plan)), "rows": rows, "work": work}
         known |= {"front": self._front(), "straight": chained and not self.joint}
         if self.sparse and self.front is None:
-            why = "sparse rows are taken where zeros stay zeros up to a Dense layer without a rule for whole columns"
+            why = "sparse rows need layers that keep zeros before a Dense layer, which has no kernel_constraint"
             raise ConfigError(why, code="config-sparse")
         if self.sparse:
             owned = params[plan[self.front or 0].owner]
@@ -187,20 +196,20 @@ class Network:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers, in order."""
+        """The layers of the nodes, in order."""
         return tuple(map(LAYER, self.nodes))
 
     def _planned(self) -> tuple[list[Part], tuple[Shape, ...], tuple[dict[str, Param], ...]]:
-        """Return the parts, the shape of every value, and what each owner learns."""
+        """Return the plan, the shape of every value, and the parameters of each owner."""
         plan, params, owners = list[Part](), list[dict[str, Param]](), dict[tuple[int, int], int]()
         shapes, wanted, numbers = list(self.entries), [False] * len(self.entries), list(range(len(self.entries)))
         for number, node in enumerate(self.nodes):
             if not node.args or min(node.args) < 0 or max(node.args) >= len(numbers):
-                raise _wrong(number, node, "reads values that nothing makes")
+                raise _wrong(number, node, "reads values that no layer before it returns")
             reads = tuple(map(numbers.__getitem__, node.args))
             needed, width = node.layer.inputs, shapes[reads[0]][-1]
             if needed not in (None, width, math.prod(shapes[reads[0]])):
-                raise _wrong(number, node, f"is for {needed} inputs, but {width} values reach it")
+                raise _wrong(number, node, f"takes {needed} inputs, but receives {width} values")
             for at, layer in enumerate(node.layer.parts()):
                 given = [*map(shapes.__getitem__, reads)]
                 made = layer.output_shape(*given)
@@ -209,14 +218,14 @@ class Network:
                 if owner == len(params):
                     params.append(learned)
                 elif params[owner] != learned:
-                    raise _wrong(number, node, "shares its parameters with another shape")
+                    raise _wrong(number, node, "shares parameters with a layer of another shape")
                 wants, makes = any(map(wanted.__getitem__, reads)), range(len(shapes), len(shapes) + len(results))
                 plan.append(Part(layer, reads, makes, owner, len(plan), wants or bool(learned), wants, number))
                 shapes += results
                 wanted += [plan[-1].learns] * len(results)
                 reads = tuple(makes)
             if max(itertools.chain(*map(shapes.__getitem__, reads))) >= 2**63:
-                raise _wrong(number, node, "has more outputs than can be")
+                raise _wrong(number, node, "has more than 2^63 - 1 outputs")
             numbers += reads
         last = {read: part.number for part in plan for read in part.reads}
         for read, at in last.items():
@@ -226,9 +235,10 @@ class Network:
     def _front(self) -> int | None:
         """Return `front`.
 
-        >>> from firesteel.core.layers import Dense
-        >>> [Network.chain((Rescaling(2.0, offset), Dense(3)), 5).front for offset in (0, 1)]
-        [1, None]
+        Example:
+            >>> from firesteel.core.layers import Dense
+            >>> [Network.chain((Rescaling(2.0, offset), Dense(3)), 5).front for offset in (0, 1)]
+            [1, None]
         """
         for number, part in enumerate(self.parts if self.chained else ()):
             if isinstance(part, Linear):
@@ -240,12 +250,12 @@ class Network:
         return None
 
     def layer_of(self, owner: int) -> str:
-        """Return in words whose parameters an owner's are, as "layer 2 (Dense)"."""
+        """Return a description of the layer that an owner belongs to, such as "layer 2 (Dense)"."""
         number = next(part.node for part in self.plan if part.owner == owner)
         return f"layer {number} ({type(self.nodes[number].layer).__name__})"
 
     def init(self, seed: int) -> Array:
-        """Draw the first theta, (P,); each array from its own stream, in float64, then rounded to the dtype."""
+        """Draw the initial parameters, (P,): each array from its own stream, in float64, then rounded."""
         theta = np.zeros(self.layout.size, self.dtype)
         for owner, name, shape, at in self.layout.slices:
             theta[at] = self.params[owner][name].initializer.draw(rng_for(seed, "init", owner, name), shape).ravel()
@@ -254,11 +264,11 @@ class Network:
     # Forward and backward
 
     def read_by(self, last: int | None = None) -> int:
-        """Return the number of the value that part `last` reads, or that of the output."""
+        """Return the number of the value that part `last` reads; that of the output for None."""
         return len(self.shapes) - 1 if last in (None, len(self.plan)) else self.plan[last].reads[0]
 
     def output(self, p: Weights, x: Any, last: int | None = None) -> Array:
-        """Return the output in use, (B, O), or what part `last` reads; p and x are those of `forward`."""
+        """Return the output without training, (B, O), or what part `last` reads; p and x are as in `forward`."""
         if not self.straight:
             y: Array = alone(self.forward(p, x, None, self.plan[:last]))[0][self.read_by(last)]
             return y
@@ -269,17 +279,17 @@ class Network:
     def forward(
         self, p: Weights, x: Features, random: Random, plan: Sequence[Part], keep: bool = False
     ) -> Piecewise[tuple[dict[int, Any], list[tuple[Part, Pull]]]]:
-        """Run the parts on the rows of a piece of a batch.
+        """Run parts of the network on a piece of a batch.
 
         Args:
             p: The parameters of each owner.
-            x: The rows, (B, I); sparse ones are what reaches the first linear part.
-            random: Gives each random part its stream, in training; None in use.
-            plan: The parts that run.
-            keep: Whether values that nothing else reads are kept.
+            x: The rows, (B, I); sparse rows are the input of the first linear part.
+            random: Gives the random stream of each part, in training; None otherwise.
+            plan: The parts to run.
+            keep: Whether to keep values that no later part reads.
 
         Returns:
-            The values that are kept, by number, and the pull-back of each part, in order.
+            The values, by number, and the pull-back of each part, in order.
         """
         at = self.front or 0 if isinstance(x, CSR) else 0
         plan, pulls = plan[at:], []
@@ -297,23 +307,30 @@ class Network:
         return values, pulls
 
     def columns(self, entry: int) -> slice:
-        """Return where an input lies in a row."""
+        """Return the columns of a row that hold an input."""
         start = sum(map(math.prod, self.entries[:entry]))
         return slice(start, start + math.prod(self.entries[entry]))
 
     def _entered(self, x: Any) -> dict[int, Any]:
-        """Return the inputs, (B, *shape) each, out of rows x, (B, I)."""
+        """Return the inputs, (B, *shape) each, from rows x, (B, I)."""
         return {n: x[:, self.columns(n)].reshape(len(x), *shape) for n, shape in enumerate(self.entries)}
 
     def backward(
         self, pulls: Sequence[tuple[Part, Pull]], value: int, d: Array, g: Weights, entries: bool = False
     ) -> Piecewise[list[Array | None]]:
-        """Pull d, the derivative of the loss by a value, back, and write the derivatives by all parameters into g.
+        """Propagate the derivative by a value back, and write the derivatives by all parameters.
 
-        Derivatives that meet, at a value or at parameters that are shared, add up from the last node on.
+        Where several derivatives reach one value, or shared parameters, they are added from the last node on.
+
+        Args:
+            pulls: What `forward` returned.
+            value: The number of the value.
+            d: The derivative of the loss by it.
+            g: Where the derivatives by the parameters are written.
+            entries: Whether to compute the derivatives by the inputs.
 
         Returns:
-            The derivatives by the inputs, if `entries`; else they are not computed.
+            The derivatives by the inputs, if `entries`.
         """
         found, written = {value: d}, set[int]()
         for part, pull in reversed(pulls):
@@ -342,13 +359,13 @@ class Network:
 
     @cached_property
     def penalized(self) -> tuple[tuple[int, str, Regularizer], ...]:
-        """The parameters that have a regulariser: (owner, name, regulariser)."""
+        """The parameters with a regularizer: (owner, name, regularizer)."""
         slices, of = self.layout.slices, self.params
         return tuple([(n, name, one) for n, name, _, _ in slices if (one := of[n][name].regularizer) is not None])
 
     @cached_property
     def constrained(self) -> tuple[tuple[slice, Shape, Constraint], ...]:
-        """The parameters that must satisfy something: (slice of theta, shape, constraint)."""
+        """The parameters with a constraint: (slice of theta, shape, constraint)."""
         slices, of = self.layout.slices, self.params
         return tuple(
             [(at, shape, one) for n, name, shape, at in slices if (one := of[n][name].constraint) is not None]
@@ -356,17 +373,17 @@ class Network:
 
     @cached_property
     def statistics(self) -> tuple[tuple[slice, float], ...]:
-        """The running averages: (slice of theta, the share of the old one that stays at an update)."""
+        """The running averages: (slice of theta, share of the old average that is kept at an update)."""
         slices, of = self.layout.slices, self.params
         return tuple([(at, one) for n, name, _, at in slices if (one := of[n][name].average) is not None])
 
     def penalty(self, p: Weights, g: Weights | None = None) -> float:
-        """Return the penalty on the weights, and add its derivative into the views g if given."""
+        """Return the penalty on the weights p; add its derivative to the views g, if given."""
         parts = ((penalty, p[n][name], None if g is None else g[n][name]) for n, name, penalty in self.penalized)
         return sum((penalty.add(weights, slope) for penalty, weights, slope in parts), 0.0)
 
     def to_config(self) -> dict[str, Any]:
-        """Return the JSON-able description."""
+        """Return the configuration, which JSON can hold."""
         nodes = [
             {"layer": n.layer.to_config(), "from": n.args, "owner": n.owner} | ({"in": n.scope} if n.scope else {})
             for n in self.nodes
@@ -379,13 +396,13 @@ class Network:
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> "Network":
-        """Make the network that `to_config` described.  Raises ConfigError if it does not describe one."""
+        """Return the network that `to_config` described.  Raises ConfigError for anything else."""
         given, inputs, dtype = config.get("layers"), whole(config.get("inputs")), str(config.get("dtype"))
         centre = Centre.from_config(config.get("centre", {}))
         if "nodes" in config:
             return Network(*_linked(config), dtype, centre=centre)
         if not isinstance(given, list) or inputs is None or inputs < 1:
-            raise ConfigError("not the description of a network: layers or inputs are missing", code="config-field")
+            raise ConfigError("this config describes no network: layers or inputs are missing", code="config-field")
         return Network.chain([layers.get(one) for one in given], inputs, dtype, bool(config.get("sparse")), centre)
 
     def fingerprint(self, theta: Array) -> str:
@@ -400,7 +417,7 @@ def _wrong(number: int, node: Node, why: str) -> ConfigError:
 
 
 def alone(work: Piecewise[T]) -> T:
-    """Return what work on a batch of a single piece comes to: its sums are those of the batch."""
+    """Return the result of work on a batch that is one piece: the sums over the piece are those over the batch."""
     total = None
     try:
         while True:
@@ -411,14 +428,14 @@ def alone(work: Piecewise[T]) -> T:
 
 
 def _linked(config: Mapping[str, Any]) -> tuple[tuple[Node, ...], tuple[Shape, ...]]:
-    """Return the nodes and entries that `to_config` described.  Raises ConfigError for what describes none."""
+    """Return the nodes and entries that `to_config` described.  Raises ConfigError for anything else."""
     try:
         numbers = [_numbers((*n["from"], n["owner"])) for n in config["nodes"]]
         scopes = [str(n.get("in", "")) for n in config["nodes"]]
         given = zip([layers.get(n["layer"]) for n in config["nodes"]], numbers, scopes, strict=True)
         return tuple(Node(layer, n[:-1], n[-1], s) for layer, n, s in given), tuple(map(_numbers, config["entries"]))
     except (KeyError, TypeError):
-        raise ConfigError("not the description of a network: its nodes are damaged", code="config-field") from None
+        raise ConfigError("this config describes no network: its nodes are damaged", code="config-field") from None
 
 
 def _numbers(given: Any) -> tuple[int, ...]:
@@ -429,21 +446,28 @@ def _numbers(given: Any) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Objective:
-    """What training makes small, and what it counts on the way: sums of (loss, weight, rows, metrics...).
+    """The training objective: a network, its loss, and the metrics to accumulate.
 
-    metrics: (name, metric) each; a `Ranking` has no sums and is measured by `train/ranking.py`.
-    class_weight: what a row's weight is multiplied by in training, by its class; None for 1.
-    The penalty on the weights is not in the sums: it belongs to the update, not to the rows.
+    Its results are sums over rows: of the loss, of the weights, of ones, and of each metric.  The penalty on the
+    weights is not included, because it belongs to the update and not to the rows.
 
-    >>> from firesteel.core import losses
-    >>> from firesteel.core.layers import Dense
-    >>> network = Network.chain((Dense(2, activation="softmax"),), inputs=3)
-    >>> Objective(network, losses.get("sparse_categorical_crossentropy")).last
-    1
-    >>> Objective(network, losses.get("binary_crossentropy"))
-    Traceback (most recent call last):
-    firesteel.errors.ConfigError: BinaryCrossentropy needs a last layer with activation 'sigmoid', but this \
-network ends in Softmax() [config-loss]
+    Args:
+        network: The network.
+        loss: The loss.
+        metrics: Pairs of a name and a metric.  A `Ranking` has no sums; `train/ranking.py` measures it.
+        class_weight: The factor of a row's weight in training, for each class; None for 1.
+
+    Example:
+        >>> from firesteel.core import losses
+        >>> from firesteel.core.layers import Dense
+        >>> network = Network.chain((Dense(2, activation="softmax"),), inputs=3)
+        >>> Objective(network, losses.get("sparse_categorical_crossentropy")).last
+        1
+        >>> try:
+        ...     Objective(network, losses.get("binary_crossentropy"))
+        ... except ConfigError as error:
+        ...     print(error.code)
+        config-loss
     """
 
     network: Network
@@ -451,13 +475,13 @@ network ends in Softmax() [config-loss]
     metrics: tuple[tuple[str, Metric], ...] = ()
     class_weight: tuple[float, ...] | None = None
     last: int = derived()
-    """Number of parts that run before the loss: a link is fused into the loss."""
+    """Number of parts that run before the loss, which may include the last one, its link."""
     summed: tuple[tuple[str, Metric, slice], ...] = derived()
-    """The metrics that are sums over rows, adapted to the loss, and where their sums lie."""
+    """The metrics that are sums over rows, adapted to the loss, and the places of their sums."""
     size: int = derived()
     """Number of sums."""
     centred: Loss = derived()
-    """The loss of outputs and targets that the centre has been subtracted from."""
+    """The loss for outputs and targets from which the centre has been subtracted."""
 
     def __post_init__(self) -> None:
         parts, outputs = self.network.parts, self.network.outputs
@@ -483,7 +507,7 @@ network ends in Softmax() [config-loss]
 
     @property
     def names(self) -> list[str]:
-        """What is measured: "loss", then the metrics."""
+        """The names of the values: "loss", then the metrics."""
         return ["loss", *(name for name, _ in self.metrics)]
 
     def means(self, sums: Array) -> dict[str, Any]:
@@ -492,14 +516,26 @@ network ends in Softmax() [config-loss]
         return values | {name: metric.result(sums[where], sums[1]) for name, metric, where in self.summed}
 
     def weighted(self, y: Array, w: Array) -> Array:
-        """Return the rows' weights in training, (B,).  y: (B, T), class numbers or one-hot rows if classes weigh."""
+        """Return the weights of the rows in training, (B,): w times the weights of their classes.
+
+        Args:
+            y: The targets, (B, T): class numbers or one-hot rows if there are class weights.
+            w: The weights of the rows, (B,).
+        """
         if self.class_weight is None:
             return w
         number = y[:, 0].astype(np.intp) if y.shape[1] == 1 else y.argmax(axis=1)
         return w * np.array(self.class_weight).take(number)
 
     def score(self, p: Weights, x: Features, y: Array, w: Array) -> Array:
-        """Return the sums over the rows, float64.  x: (B, I)  y: (B, T)  w: (B,), float64"""
+        """Return the sums over the rows, (size,), float64, without training.
+
+        Args:
+            p: The parameters of each owner.
+            x: The rows, (B, I).
+            y: The targets, (B, T).
+            w: The weights of the rows, (B,), float64.
+        """
         losses, outputs, _ = self.centred.rows(self.network.output(p, x, last=self.last), y)
         return self.sums(losses, outputs, y, w)
 
@@ -512,7 +548,7 @@ network ends in Softmax() [config-loss]
     ) -> Piecewise[tuple[Array, Array]]:
         """Write d(sum of weights L)/d(theta) into the views g; return each row's loss (B,) and outputs (B, O).
 
-        Where a part sums over a whole batch, it yields the sums of these rows, and is sent those of all.
+        Where a part sums over the whole batch, it yields the sums over these rows and is sent those over all rows.
         """
         if self.network.straight:
             return self.straight(p, x, y, weights, random, g)
@@ -523,7 +559,7 @@ network ends in Softmax() [config-loss]
         return losses, outputs
 
     def straight(self, p: Weights, x: Any, y: Array, w: Array, random: Random, g: Weights) -> tuple[Array, Array]:
-        """Do what `rows` does where the network is straight."""
+        """Do the same as `rows` for a network that is `straight`."""
         pulls = []
         for part in self.plan[self.network.front if isinstance(x, CSR) else 0 :]:
             rng = random(part.number) if random is not None and part.layer.random else None
@@ -535,13 +571,13 @@ network ends in Softmax() [config-loss]
         return losses, outputs
 
     def slopes(self, z: Array, y: Array, weights: Array) -> tuple[Array, Array, Array]:
-        """Return the losses (B,), the outputs and the weighted derivatives by z, what the loss reads, all (B, O)."""
+        """Return the losses (B,), the outputs and the weighted derivatives by z, the loss's input, all (B, O)."""
         losses, outputs, d = self.centred.rows(z, y)
         d *= weights[:, None]
         return losses, outputs, d
 
     def sums(self, losses: Array, outputs: Array, y: Array, w: Array) -> Array:
-        """Return what `score` does, of rows whose losses (B,) and outputs (B, O) are known."""
+        """Return the same sums as `score`, given the losses (B,) and the outputs (B, O) of the rows."""
         sums = np.empty(self.size)
         sums[:3] = np.dot(losses, w), np.add.reduce(w), len(w)
         centre = self.network.centre.targets

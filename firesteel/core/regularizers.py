@@ -28,12 +28,12 @@ class Regularizer(Spec):
     Example:
         >>> import numpy as np
         >>> from firesteel.regularizers import Regularizer
-        >>> class Quartic(Regularizer):
+        >>> class L4(Regularizer):
         ...     def add(self, w, g):
         ...         if g is not None:
         ...             g += 4 * w**3
         ...         return float((w**4).sum())
-        >>> Quartic()([1.0, 2.0])
+        >>> L4()([1.0, 2.0])
         17.0
     """
 

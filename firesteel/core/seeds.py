@@ -1,9 +1,9 @@
-"""Randomness has an address, not a history: every stream is named by what it is for.
+"""Random streams: each is addressed by what it is for, and has no state.
 
-The same address gives the same numbers on any machine, in any order and after any retry, so there is no
-generator state to ship or to save.  Everything random in firesteel comes from here; see `layout.py` next.
-Initial weights and orders of rows come from generators of NumPy's, masks and noise from streams of words that are
-counted: compiled code can make any of them by itself, from the same few lines (`fast/kernels/random.py`).
+The same address gives the same numbers on any machine, in any order and after any retry, so there is no generator
+state to ship or save.  All randomness in firesteel comes from here.  Initial weights and the order of rows come from
+NumPy generators; masks and noise come from streams of counted words, which compiled code can compute from the same
+few lines (`fast/kernels/random.py`).
 """
 
 import functools
@@ -18,15 +18,18 @@ __all__ = ["CACHED", "FIRST", "SECOND", "STEP", "Stream", "rng_for", "stream_for
 
 
 def rng_for(seed: int, *path: str | int) -> np.random.Generator:
-    """Return the generator that lives at `path` under the root `seed`.
+    """Return the generator at address `path` under the seed.
 
-    seed: any integer >= 0.  path: words and integers >= 0, for example `("rows", epoch, shard, round)`.
+    Args:
+        seed: An integer of at least 0.
+        *path: Words and integers of at least 0, such as `("rows", epoch, shard, round)`.
 
-    >>> a, b = rng_for(7, "rows", 2, 0), rng_for(7, "rows", 2, 0)
-    >>> bool(a.random() == b.random())
-    True
-    >>> bool(a.random() == rng_for(7, "rows", 2, 1).random())
-    False
+    Example:
+        >>> a, b = rng_for(7, "rows", 2, 0), rng_for(7, "rows", 2, 0)
+        >>> bool(a.random() == b.random())
+        True
+        >>> bool(a.random() == rng_for(7, "rows", 2, 1).random())
+        False
 
     Source: NumPy's SeedSequence, whose spawn key is the address (words enter as their CRC-32).
     """
@@ -39,14 +42,14 @@ def _number(part: str | int) -> int:
 
 
 STEP, FIRST, SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-"""The odd constants of SplitMix64: what its counter moves by, and what its words are multiplied by."""
+"""The constants of SplitMix64: the increment of its counter, and the factors of its words."""
 WORD = (1 << 64) - 1
 CACHED = 8192
-"""Elements whose bits are made at a time, in a core's cache."""
+"""Number of elements to draw at a time, so that they fit in a core's cache."""
 
 
 def word(key: int, number: int) -> int:
-    """Return one word of the stream of a key, as `Stream.words` does all up to it."""
+    """Return one word of the stream of a key: the same as `Stream.words` has at this place."""
     z = (key + (number + 1) * STEP) & WORD
     z = (z ^ z >> 30) * FIRST & WORD
     z = (z ^ z >> 27) * SECOND & WORD
@@ -86,16 +89,18 @@ class Stream(NamedTuple):
         return z
 
     def halves(self, count: int, first: int = 0) -> npt.NDArray[np.uint32]:
-        """Return 32 random bits for each element, (count,): of each word the low half, then the high one.
+        """Return 32 random bits for each element, (count,): the low half of each word, then the high one.
 
-        first: the element to begin with, an even one.
+        Args:
+            count: The number of elements.
+            first: The first element; an even number.
         """
         return self.words((count + 1) // 2, first // 2).astype("<u8", copy=False).view("<u4")[:count]
 
     def normal(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """Return numbers from N(0, 1), of this shape: two from each word, r cos a and r sin a.
+        """Return numbers from N(0, 1) of this shape: two from each word, `r cos a` and `r sin a`.
 
-        r = sqrt(-2 log((low + 1/2) / 2^32)) and a = 2 pi high / 2^32, of the word's halves, in float32.
+        `r = sqrt(-2 log((low + 1/2) / 2^32))` and `a = 2 pi high / 2^32`, from the halves of the word, in float32.
 
         Source: Box and Muller 1958.
         """
@@ -115,18 +120,22 @@ class Stream(NamedTuple):
 
 
 def stream_for(seed: int, *path: str | int) -> Stream:
-    """Return the stream that lives at `path` under the root `seed`, which are as in `rng_for`.
+    """Return the stream at address `path` under the seed; both are as in `rng_for`.
 
-    Each part of the address is the number of the word, in the stream of the parts before it, that is the next key.
+    The key of a stream is a word of the stream of the address without its last part, the word whose number that part
+    is.
 
-    >>> stream_for(7, "op", 2, 0) == stream_for(7, "op", 2, 0), stream_for(7, "op", 2, 0) == stream_for(7, "op", 2, 1)
-    (True, False)
+    Example:
+        >>> stream_for(7, "op", 2, 0) == stream_for(7, "op", 2, 0)
+        True
+        >>> stream_for(7, "op", 2, 0) == stream_for(7, "op", 2, 1)
+        False
     """
     key = count = max(1, -(-seed.bit_length() // 64))
     for number in (*(seed >> 64 * n & WORD for n in range(count)), *map(_number, path)):
-        key = kept(key, number)
+        key = cached_word(key, number)
     return Stream(key)
 
 
-kept = functools.lru_cache(4096)(word)
-"""`word`: most of an address is that of the stream before."""
+cached_word = functools.lru_cache(4096)(word)
+"""`word` with a cache: addresses share most of their parts with the address before."""

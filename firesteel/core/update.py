@@ -1,8 +1,8 @@
-"""One update of the parameters, in the order of Keras 3: clip, decay, step; then running averages and constraints,
-and last the average of the weights.
+"""One update of the parameters, in the order of Keras 3: clip the gradient, decay the weights, take the step, update
+running averages, apply constraints, and average the weights.
 
-Whoever takes steps calls it: each shard that trains on its own, or the driver.  What is done once an update and not
-once a row is done here, but for penalties on weights, which are part of the loss.
+It is called by each shard that trains separately, or by the driver.  It does everything that happens once an update
+and not once a row, except penalties on weights, which belong to the loss.
 """
 
 import math
@@ -18,7 +18,7 @@ __all__ = ["constrain", "update"]
 
 
 LONG = 100_000
-"""Parameters from which a step is taken in parts, each by whoever is free; a compiled one from four times as many."""
+"""Least number of parameters for a step in parts, by several threads; four times as many for compiled steps."""
 PARTS = 4
 
 
@@ -32,18 +32,26 @@ def update(
     run: Run = map,
     stepped: Callable[[int], bool] | None = None,
 ) -> None:
-    """Move theta (P,) along the gradient g (P,), and the optimiser's slots (K, P), in place; t counts steps from 1.
+    """Update theta (P,) along the gradient g (P,), and the optimizer's state (K, P), in place.
 
-    run: who takes the parts of a long step; steps go number by number, so the parts leave the bits alone.
-    stepped: takes step t on all these vectors in place of the optimiser, and returns whether it has.
-    g is used as scratch.  Where theta holds running averages, g holds what was met.
+    Args:
+        network: The network, which says what each parameter is.
+        optimizer: The optimizer.
+        theta: The parameters, (P,).
+        g: The gradient, (P,), used as scratch.  For running averages it holds the statistics of the batch.
+        slots: The optimizer's state, (K, P).
+        t: The number of the step, counted from 1.
+        run: Maps a function over the parts of a long step, perhaps in threads.  A step is elementwise, so the parts
+            do not change the bits.
+        stepped: Takes step t on all these vectors in place of the optimizer, and returns whether it has done so.
 
-    >>> from firesteel.core.layers import Dense
-    >>> from firesteel.core.optimizers import SGD
-    >>> theta, g = np.ones(3), np.full(3, 4.0)
-    >>> network = Network.chain((Dense(1, kernel_constraint="non_neg"),), inputs=2, dtype="float64")
-    >>> update(network, SGD(0.5, clipvalue=3.0), theta, g, np.zeros((1, 3)), 1); theta
-    array([ 0. ,  0. , -0.5])
+    Example:
+        >>> from firesteel.core.layers import Dense
+        >>> from firesteel.core.optimizers import SGD
+        >>> theta, g = np.ones(3), np.full(3, 4.0)
+        >>> network = Network.chain((Dense(1, kernel_constraint="non_neg"),), inputs=2, dtype="float64")
+        >>> update(network, SGD(0.5, clipvalue=3.0), theta, g, np.zeros((1, 3)), 1); theta
+        array([ 0. ,  0. , -0.5])
     """
     averages = []
     for where, kept in network.statistics:
@@ -76,7 +84,10 @@ def update(
 
 
 def _follow(network: Network, average: Array, theta: Array, momentum: float, scratch: Array) -> None:
-    """average' = momentum average + (1 - momentum) theta, in place; running averages are what they are in theta."""
+    """Update the average of the weights: average' = momentum average + (1 - momentum) theta.
+
+    Running averages are copied from theta.
+    """
     average *= momentum
     average += np.multiply(theta, theta.dtype.type(1.0 - momentum), out=scratch)
     for where, _ in network.statistics:
@@ -84,28 +95,28 @@ def _follow(network: Network, average: Array, theta: Array, momentum: float, scr
 
 
 def _parts(size: int) -> list[slice]:
-    """Cut a vector of this size."""
+    """Return the slices of a vector of this size that are updated separately."""
     return [slice(size * part // PARTS, size * (part + 1) // PARTS) for part in range(PARTS)]
 
 
 def constrain(network: Network, theta: Array) -> None:
-    """Change theta (P,), in place, so that every parameter satisfies its constraint."""
+    """Change theta (P,), in place, so that all parameters satisfy their constraints."""
     for where, shape, constraint in network.constrained:
         constraint.apply(theta[where].reshape(shape))
 
 
 def _shorten(g: Array, most: float) -> None:
-    """Make a vector no longer than allowed."""
+    """Scale a vector, in place, so that its Euclidean norm is at most `most`."""
     norm = math.sqrt(np.square(g, dtype=np.float64).sum())
     if math.isinf(norm):
-        g /= np.abs(g).max()  # now its squares are inside the range
+        g /= np.abs(g).max()  # so that its squares do not overflow
         norm = math.sqrt(np.square(g).sum())
     if norm > most:
         g *= g.dtype.type(most / norm)
 
 
 def _decaying(network: Network, optimizer: Optimizer) -> Iterator[slice]:
-    """Yield the slices of theta that decay: those that train, but for the kinds left out."""
+    """Yield the slices of theta that decay: trained parameters, except the excluded kinds."""
     letters = {WORDS[word] for word in optimizer.exclude_from_weight_decay}
     for number, name, _, where in network.layout.slices:
         if name not in letters and network.params[number][name].average is None:

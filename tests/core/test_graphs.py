@@ -172,10 +172,10 @@ def test_a_description_of_no_network_is_refused(config):
 @pytest.mark.parametrize(
     "nodes, entries, match",
     [
-        ([(Dense(2), (1,), 0)], ((3,),), "reads values that nothing makes"),
-        ([(Dense(2), (), 0)], ((3,),), "reads values that nothing makes"),
-        ([(Dense(2), (0,), 0), (Dense(2), (1,), 0)], ((3,),), "shares its parameters with another shape"),
-        ([(Dense(2), (0,), 0), (Dense(2, input_dim=3), (1,), 1)], ((3,),), "is for 3 inputs, but 2 values reach it"),
+        ([(Dense(2), (1,), 0)], ((3,),), "reads values that no layer before it returns"),
+        ([(Dense(2), (), 0)], ((3,),), "reads values that no layer before it returns"),
+        ([(Dense(2), (0,), 0), (Dense(2), (1,), 0)], ((3,),), "shares parameters with a layer of another shape"),
+        ([(Dense(2), (0,), 0), (Dense(2, input_dim=3), (1,), 1)], ((3,),), "takes 3 inputs, but receives 2 values"),
         ([], ((3,),), "at least one layer"),
     ],
 )

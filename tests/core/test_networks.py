@@ -83,14 +83,14 @@ def test_float32_weights_are_the_float64_ones_rounded():
 
 
 def test_shapes_that_do_not_compose_are_refused():
-    with pytest.raises(ConfigError, match=r"layer 1, Dense.*is for 5 inputs, but 4 values reach it") as caught:
+    with pytest.raises(ConfigError, match=r"layer 1, Dense.*takes 5 inputs, but receives 4 values") as caught:
         network(Dense(4), Dense(2, input_dim=5))
     assert caught.value.code == "config-shape"
     network(Dense(4), Dense(2, input_dim=4))
 
 
 def test_the_first_layer_must_take_what_the_network_is_given():
-    with pytest.raises(ConfigError, match="is for 7 inputs, but 3 values reach it"):
+    with pytest.raises(ConfigError, match="takes 7 inputs, but receives 3 values"):
         network(Dense(4, input_dim=7), inputs=3)
 
 

@@ -169,7 +169,8 @@ def test_a_regularizer_is_called_with_weights(name):
 
 def test_a_seed_of_a_draw_is_answered_with_where_seeds_are_given():
     with pytest.raises(
-        ConfigError, match=r"HeNormal has no argument 'seed': all that is random follows from fit\(seed"
+        ConfigError,
+        match=r"HeNormal has no argument 'seed': leave it out, because all randomness follows from fit\(seed",
     ):
         HeNormal(seed=1)
 
