@@ -1,4 +1,4 @@
-"""The error function against the standard library's, and activations where naive formulas break."""
+"""The error function against the standard library, and activations at values where naive formulas fail."""
 
 import math
 
@@ -28,7 +28,7 @@ GRID = np.concatenate(
 EXTREMES = [1e30, -1e30, 1e4, -1e4, 88.8, -88.8, 709.9, -709.9, 1e-40, -1e-40, 0.0, -0.0]
 
 
-def test_the_registries_hold_every_layer_there_is():
+def test_registries_contain_every_layer():
     def below(kind):
         return {kind}.union(*map(below, kind.__subclasses__()))
 
@@ -50,38 +50,38 @@ def test_the_registries_hold_every_layer_there_is():
     }
 
 
-def ours_at(x):
-    """The error function's complement, given the exponential that it needs, rounded once."""
+def erfc_at(x):
+    """Return firesteel's erfc of a number, rounded once."""
     with np.errstate(under="ignore"), mpmath.workdps(40):
         return erfc(
             x, np.array([float(mpmath.exp(-(mpmath.mpf(value) ** 2))) for value in x.tolist()]).astype(x.dtype)
         )
 
 
-def test_the_error_function_is_the_standard_library_s_to_the_last_digits():
-    ours, exact = ours_at(GRID), np.array([math.erfc(x) for x in GRID])
+def test_erfc_matches_the_standard_library_to_the_last_digits():
+    ours, exact = erfc_at(GRID), np.array([math.erfc(x) for x in GRID])
     normal = exact > np.finfo(float).tiny
     np.testing.assert_allclose(ours[normal], exact[normal], rtol=1.5e-15)
     np.testing.assert_allclose(1 - ours, [math.erf(x) for x in GRID], rtol=0, atol=1e-15)
 
 
-def test_the_error_function_in_32_bits_keeps_them_and_their_precision():
+def test_erfc_is_accurate_in_float32():
     x = GRID.astype(np.float32)
     exact = np.array([math.erfc(value) for value in x.tolist()])
     normal = exact > np.finfo(np.float32).tiny
-    assert ours_at(x).dtype == np.float32
-    np.testing.assert_allclose(ours_at(x)[normal], exact[normal], rtol=1e-6)
+    assert erfc_at(x).dtype == np.float32
+    np.testing.assert_allclose(erfc_at(x)[normal], exact[normal], rtol=1e-6)
 
 
-def test_the_error_function_has_tails():
+def test_erfc_is_accurate_in_its_tails():
     with np.errstate(all="raise", under="ignore"):
-        far = ours_at(np.array([28.0, 1e300, np.inf, -6.0, -1e300, -np.inf, np.nan]))
+        far = erfc_at(np.array([28.0, 1e300, np.inf, -6.0, -1e300, -np.inf, np.nan]))
     assert far[:6].tolist() == [0, 0, 0, 2, 2, 2] and np.isnan(far[6])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_activation_keeps_the_dtype_and_is_quiet_and_finite_at_extremes(name, dtype):
+def test_activations_preserve_the_dtype_and_are_finite_at_extremes(name, dtype):
     x = np.array(np.meshgrid(EXTREMES, EXTREMES)).reshape(2, -1).T.astype(dtype)
     kept = x.copy()
     with np.errstate(all="raise", under="ignore"):
@@ -94,7 +94,7 @@ def test_every_activation_keeps_the_dtype_and_is_quiet_and_finite_at_extremes(na
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_activation_is_in_32_bits_what_it_is_in_64(name, dtype):
+def test_activations_agree_in_float32_and_float64(name, dtype):
     x = np.random.default_rng(0).normal(0, 2, (50, 4)).astype(dtype)
     y, pull = ACTIVATIONS[name].apply({}, x, None)
     exact, exact_pull = ACTIVATIONS[name].apply({}, x.astype(float), None)
@@ -102,7 +102,7 @@ def test_every_activation_is_in_32_bits_what_it_is_in_64(name, dtype):
     np.testing.assert_allclose(pull(np.ones_like(y), {}, True), exact_pull(np.ones((50, 4)), {}, True), atol=2e-6)
 
 
-def test_where_a_slope_jumps_it_is_the_one_that_is_documented():
+def test_derivatives_at_corners_are_those_documented():
     def slope(layer, at):
         return float(layer.apply({}, np.array([[at]]))[1](np.ones((1, 1)), {}, True)[0, 0])
 

@@ -1,4 +1,4 @@
-"""Pictures that are moved at random: against plain loops, alone and as one interpolation of layers in a row."""
+"""Random transformations of images: against plain loops, one by one and fused into one interpolation."""
 
 import math
 from dataclasses import replace
@@ -59,7 +59,7 @@ def pictures(rows=6, shape=(5, 4, 2), dtype="float64"):
 
 
 def pixel(picture, how, i, j):
-    """The value of a pixel of a picture that goes on beyond its edges."""
+    """Return a pixel's value; positions beyond the edges follow the fill mode."""
     sides = picture.shape[:2]
     if how.fill_mode == "constant" and not (0 <= i < sides[0] and 0 <= j < sides[1]):
         return np.full(picture.shape[2], how.fill_value)
@@ -73,8 +73,8 @@ def pixel(picture, how, i, j):
     return picture[at[0], at[1]]
 
 
-def seen(picture, how, place):
-    """What one picture makes of another place (x, y), by its definition."""
+def sampled(picture, how, place):
+    """Return the value of an image at a position (x, y), by the definition."""
     x, y = place
     if how.interpolation == "nearest":
         return pixel(picture, how, math.floor(y + 0.5), math.floor(x + 0.5))
@@ -84,12 +84,15 @@ def seen(picture, how, place):
     return sum(w * pixel(picture, how, i + di, j + dj) for w, (di, dj) in zip(weights, corners, strict=True))
 
 
-def slow(x, maps, how, moved=None):
-    """What becomes of pictures, pixel by pixel; moved: how far below and to the right of itself a pixel is read."""
+def warped_slowly(x, maps, how, moved=None):
+    """Return warped images, pixel by pixel.
+
+    moved: each pixel's displacement down and to the right.
+    """
     y = np.empty_like(x)
     for n, i, j in np.ndindex(x.shape[:3]):
         down, right = (0, 0) if moved is None else moved[n, :, i, j].astype(float)
-        y[n, i, j] = seen(x[n], how, (maps[n] @ [j + right, i + down, 1])[:2])
+        y[n, i, j] = sampled(x[n], how, (maps[n] @ [j + right, i + down, 1])[:2])
     return y
 
 
@@ -103,10 +106,10 @@ def of(layer):
 
 @EVERY_LAYER
 @pytest.mark.parametrize("shape", [(5, 4, 2), (1, 7, 1)], ids=repr)
-def test_each_picture_has_the_values_of_plain_loops(layer, shape):
+def test_each_image_matches_plain_loops(layer, shape):
     x = pictures(4, shape)
     maps, moved = layer.maps(STREAM, 4, *shape[:2]), displacements(layer, 4, shape)
-    expected = slow(x, maps, of(layer), moved)
+    expected = warped_slowly(x, maps, of(layer), moved)
     np.testing.assert_allclose(layer.apply({}, x, rng=STREAM)[0], expected, rtol=1e-9, atol=1e-9)
     near = layer.apply({}, x.astype(np.float32), rng=STREAM)[0]
     assert near.dtype == np.float32 and near.flags.c_contiguous
@@ -117,8 +120,8 @@ def test_each_picture_has_the_values_of_plain_loops(layer, shape):
 @EVERY_LAYER
 @pytest.mark.parametrize("shape", SHAPES, ids=repr)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_picture_has_the_same_bits_however_many_follow_it(layer, shape, dtype):
-    rows = 60 if shape == (28, 28, 1) else 6  # more than are worked on at a time
+def test_an_image_has_the_same_bits_in_any_batch(layer, shape, dtype):
+    rows = 60 if shape == (28, 28, 1) else 6  # more than are processed at a time
     x = pictures(rows, shape, dtype)
     y, pull = layer.apply({}, x, rng=STREAM)
     d = pull(np.cos(y), {}, True)
@@ -131,7 +134,7 @@ def test_a_picture_has_the_same_bits_however_many_follow_it(layer, shape, dtype)
 
 @EVERY_LAYER
 @pytest.mark.parametrize("shape", SHAPES, ids=repr)
-def test_the_pull_back_is_the_adjoint(layer, shape):
+def test_the_pullback_is_the_adjoint(layer, shape):
     rng, x = np.random.default_rng(1), pictures(5, shape)
     u, c = rng.normal(size=x.shape), rng.normal(size=x.shape)
     y, pull = layer.apply({}, x, rng=STREAM)
@@ -140,7 +143,7 @@ def test_the_pull_back_is_the_adjoint(layer, shape):
 
 
 @EVERY_LAYER
-def test_in_use_pictures_stay_as_they_are(layer):
+def test_images_are_unchanged_at_inference(layer):
     x = pictures()
     y, pull = layer.apply({}, x)
     assert y is x and pull(x, {}, True) is x
@@ -149,7 +152,7 @@ def test_in_use_pictures_stay_as_they_are(layer):
 
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_places_far_outside_are_those_of_the_definition(fill, kind):
+def test_positions_far_outside_follow_the_definition(fill, kind):
     layer = RandomTranslation((0.9, 1.0), (-1.0, -0.9), fill, kind, fill_value=-1.0)
     five = Warp((layer,) * 5)
     x = pictures(3)
@@ -157,10 +160,12 @@ def test_places_far_outside_are_those_of_the_definition(fill, kind):
     maps = layer.maps(streams[0], 3, 5, 4)
     for stream in streams[1:]:
         maps = maps @ layer.maps(stream, 3, 5, 4)
-    np.testing.assert_allclose(five.apply({}, x, rng=STREAM)[0], slow(x, maps, layer.sampling), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        five.apply({}, x, rng=STREAM)[0], warped_slowly(x, maps, layer.sampling), rtol=1e-9, atol=1e-9
+    )
 
 
-# What Keras 3.15.1 makes of a picture, the first line of the first channel, where nothing is left to chance
+# Outputs of Keras 3.15.1 with fixed factors: the first line of the first channel
 
 PICTURE = (np.arange(5 * 4 * 2).reshape(1, 5, 4, 2) * 7 % 23).astype("float32")
 KERAS = [
@@ -266,12 +271,12 @@ SHEARED = {
 
 
 @pytest.mark.parametrize("layer, line", KERAS, ids=repr)
-def test_fixed_factors_give_the_numbers_of_keras(layer, line):
+def test_fixed_factors_match_keras(layer, line):
     np.testing.assert_allclose(layer.apply({}, PICTURE, rng=STREAM)[0][0, 0, :, 0], line, atol=1e-4)
 
 
 @pytest.mark.parametrize("fill", SHEARED)
-def test_a_shear_of_fixed_factors_gives_the_numbers_of_keras_for_either_sign(fill):
+def test_a_shear_with_fixed_factors_matches_keras_for_either_sign(fill):
     x = np.repeat(PICTURE, 40, axis=0)
     lines = replace(BOTH_SIGNS, fill_mode=fill).apply({}, x, rng=STREAM)[0][:, -1, :, 0]
     distance = np.abs(lines[:, None] - np.array(SHEARED[fill], np.float32)).max(axis=2)
@@ -279,7 +284,7 @@ def test_a_shear_of_fixed_factors_gives_the_numbers_of_keras_for_either_sign(fil
     assert 8 < (distance.argmin(axis=1) == 0).sum() < 32
 
 
-def test_factors_fill_their_ranges():
+def test_draws_cover_the_range_of_each_factor():
     maps = RandomTranslation(0.25, (0.1, 0.3)).maps(STREAM, 100_000, 10, 100)
     down, right = -maps[:, 1, 2] / 10, -maps[:, 0, 2] / 100
     for values, low, high in ((down, -0.25, 0.25), (right, 0.1, 0.3)):
@@ -291,7 +296,7 @@ def test_factors_fill_their_ranges():
     assert set(mirrored) == {-1.0, 1.0} and abs(mirrored.mean()) < 0.02
 
 
-def test_directions_are_those_of_keras():
+def test_directions_match_keras():
     x = np.zeros((1, 3, 3, 1))
     x[0, 0, 2] = 1.0  # above on the right
     down, right = (1 / 3, 1 / 3), (0.0, 0.0)
@@ -304,7 +309,7 @@ def test_directions_are_those_of_keras():
 
 
 def smoothed(noise, deviation):
-    """Noise of one picture and axis, smoothed as images are, with zeros around, by its definition."""
+    """Return the noise of one image and axis, smoothed with zeros beyond the edges, by the definition."""
     half = int(6 * deviation) // 2
     offsets = range(-half, half + 1)
     weights = {(a, b): math.exp(-(a * a + b * b) / (2 * deviation**2)) for a in offsets for b in offsets}
@@ -316,7 +321,7 @@ def smoothed(noise, deviation):
     return found
 
 
-def test_places_are_bent_by_smooth_noise():
+def test_displacements_are_smooth_noise():
     layer, (rows, height, width) = RandomElasticTransform((0.3, 0.9), (0.2, 1.0)), (8, 30, 26)
     chance, threshold, scale = uniform(STREAM, rows, (0.3, 0.9), (0.0, 1.0), (0.2, 1.0))
     noise = STREAM.inside("noise", 0).normal((rows, 2, height, width))
@@ -329,8 +334,8 @@ def test_places_are_bent_by_smooth_noise():
             np.testing.assert_allclose(moved[n, axis], expected, atol=1e-5)
 
 
-def test_how_far_places_are_bent_is_what_keras_does():
-    """With scale 1 on 28 x 28, noise of 1.4 pixels is smoothed by 1.4, to 1.4 / (2 sqrt(pi) 1.4), and times 2.8."""
+def test_the_size_of_displacements_matches_keras():
+    """Noise of 1.4 pixels is smoothed to 1.4 / (2 sqrt(pi) 1.4), then scaled by 2.8."""
     inner = RandomElasticTransform((1, 1), (1, 1)).displacements(STREAM, 300, 28, 28)[:, :, 5:-5, 5:-5]
     assert inner.std() == pytest.approx(2.8 / (2 * math.pi**0.5), rel=0.02) and abs(inner.mean()) < 0.01
     shares = [
@@ -340,7 +345,7 @@ def test_how_far_places_are_bent_is_what_keras_does():
     np.testing.assert_allclose(shares, [0.5, 0.1, 1.0], atol=0.03)
 
 
-def test_a_bent_picture_stays_in_the_range_of_values():
+def test_a_distorted_image_stays_in_the_value_range():
     layer, x = RandomElasticTransform((1, 1), value_range=(2, 7)), pictures()
     y, pull = layer.apply({}, x, rng=STREAM)
     free, whole = replace(layer, value_range=(-99, 99)).apply({}, x, rng=STREAM)
@@ -350,7 +355,7 @@ def test_a_bent_picture_stays_in_the_range_of_values():
     np.testing.assert_array_equal(pull(d.copy(), {}, True), whole(d * (y == free), {}, True))
 
 
-# Layers in a row
+# Fused layers
 
 
 def planned(layers, shape=(5, 4, 1)):
@@ -387,11 +392,11 @@ ROWS = [
 
 
 @pytest.mark.parametrize("layers, expected", ROWS, ids=repr)
-def test_layers_in_a_row_that_read_pictures_alike_are_one(layers, expected):
+def test_consecutive_layers_with_equal_sampling_are_fused(layers, expected):
     assert kinds(planned(layers)) == expected
 
 
-def test_layers_whose_pictures_others_read_stay_apart():
+def test_layers_whose_output_is_read_elsewhere_are_not_fused():
     nodes = [Node(MOVE, (0,), 0), Node(TURN, (1,), 1), Node(ReLU(), (1,), 2), Node(Flatten(), (2,), 3)]
     nodes += [Node(Flatten(), (3,), 4), Node(get({"type": "Add"}), (4, 5), 5)]
     network = Network(tuple(nodes), ((5, 4, 1),))
@@ -401,7 +406,7 @@ def test_layers_whose_pictures_others_read_stay_apart():
 @pytest.mark.parametrize("fill", FILLS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("last", [[FLIP], [BEND]], ids=repr)
-def test_a_row_is_one_interpolation_at_the_places_that_follow_one_another(fill, kind, last):
+def test_fused_layers_interpolate_once_at_the_composed_positions(fill, kind, last):
     layers = [replace(one, fill_mode=fill, interpolation=kind) for one in (TURN, MOVE, ZOOM, SHEAR)]
     layers += [one if one is FLIP else replace(one, fill_mode=fill, interpolation=kind) for one in last]
     warp, x = planned(layers, (6, 5, 2)).parts[0], pictures(3, (6, 5, 2))
@@ -413,7 +418,7 @@ def test_a_row_is_one_interpolation_at_the_places_that_follow_one_another(fill, 
         place = [j + float(moved[n, 1, i, j]), i + float(moved[n, 0, i, j]), 1]
         for maps in reversed(own):  # from the last layer's output back to the first one's input
             place = maps[n] @ place
-        expected[n, i, j] = seen(x[n], layers[0].sampling, place[:2])
+        expected[n, i, j] = sampled(x[n], layers[0].sampling, place[:2])
     y, pull = warp.apply({}, x, rng=STREAM)
     np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
     rng = np.random.default_rng(0)
@@ -423,7 +428,7 @@ def test_a_row_is_one_interpolation_at_the_places_that_follow_one_another(fill, 
     assert warp.apply({}, x)[0] is x
 
 
-def test_descriptions_say_nothing_of_rows():
+def test_configs_do_not_mention_fused_layers():
     network = planned([TURN, MOVE])
     assert Network.from_config(network.to_config()) == network
     assert [node["layer"]["type"] for node in network.to_config()["nodes"][:2]] == [
@@ -444,7 +449,7 @@ def fitted(**more):
     return model
 
 
-def test_a_fit_has_the_same_weights_every_time_and_predicts_what_it_did_before_it_was_saved(tmp_path):
+def test_training_repeats_to_the_bit_and_a_saved_model_predicts_the_same(tmp_path):
     model = fitted(batch_size=32)
     assert model.fingerprint() == fitted(batch_size=32).fingerprint()
     model.save(tmp_path / "m.npz")
@@ -481,12 +486,12 @@ def test_a_fit_has_the_same_weights_every_time_and_predicts_what_it_did_before_i
         *((lambda one=one: Network.chain((one,), 4), r"begin with Input\(\(28, 28, 1\)\)") for one in LAYERS),
     ],
 )
-def test_what_a_layer_cannot_do_is_said(made, message):
+def test_wrong_arguments_are_refused_with_a_reason(made, message):
     with pytest.raises(ConfigError, match=message):
         made()
 
 
-def test_every_layer_that_moves_pixels_is_here():
+def test_every_layer_that_moves_pixels_is_tested():
     def below(kind):
         return {kind, *(inner for one in kind.__subclasses__() for inner in below(one))}
 

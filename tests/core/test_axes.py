@@ -1,4 +1,4 @@
-"""Layers on values of several axes, and those that learn slopes, make noise or end in probabilities."""
+"""Layers on values with several axes, softmax layers, PReLU, and noise layers."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def fitted(*layers, **settings):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_dense_layer_multiplies_along_the_last_axis_as_it_does_rows(dtype):
+def test_dense_multiplies_along_the_last_axis(dtype):
     layer, x = Linear(2), RNG.normal(size=(5, 3, 2, 4)).astype(dtype)
     p = {"w": RNG.normal(size=(4, 2)).astype(dtype), "b": RNG.normal(size=2).astype(dtype)}
     g, flat_g = ({name: np.empty_like(one) for name, one in p.items()} for _ in range(2))
@@ -73,7 +73,7 @@ def test_a_dense_layer_multiplies_along_the_last_axis_as_it_does_rows(dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", [name for name, layer in ACTIVATIONS.items() if layer])
-def test_an_activation_treats_the_last_axis_of_a_value_as_a_row(name, dtype):
+def test_activations_treat_the_last_axis_as_a_row(name, dtype):
     layer, x = ACTIVATIONS[name], RNG.normal(0, 4, (5, 3, 4)).astype(dtype)
     y, pull = layer.apply({}, x)
     flat, flat_pull = layer.apply({}, x.reshape(-1, 4))
@@ -81,7 +81,7 @@ def test_an_activation_treats_the_last_axis_of_a_value_as_a_row(name, dtype):
     assert pull(np.cos(y), {}, True).tobytes() == flat_pull(np.cos(flat), {}, True).tobytes()
 
 
-def test_normalization_is_along_the_last_axis_or_over_all_others():
+def test_normalizations_use_the_last_axis_or_all_others():
     x = RNG.normal(3, 2, (50, 4, 3))
     y, _ = LayerNormalization(1e-9, center=False, scale=False).apply({}, x)
     np.testing.assert_allclose([y.mean(axis=2), y.var(axis=2)], [np.zeros((50, 4)), np.ones((50, 4))], atol=1e-6)
@@ -90,7 +90,7 @@ def test_normalization_is_along_the_last_axis_or_over_all_others():
     np.testing.assert_allclose([y.mean(axis=(0, 1)), y.var(axis=(0, 1))], [np.zeros(3), np.ones(3)], atol=1e-6)
 
 
-def test_the_gradient_through_several_axes_is_the_finite_difference():
+def test_gradients_through_several_axes_match_finite_differences():
     network = Network.chain(DEEP, 4, "float64")
     assert [len(shape) for shape in network.shapes].count(2) == 8
     loss = losses.get("sparse_categorical_crossentropy")
@@ -106,12 +106,12 @@ def test_several_axes_train_to_the_same_bits_without_compiled_code(shards, monke
     check_same_bits([lambda: fitted(*DEEP, shards=shards).fingerprint(), plain])
 
 
-def test_several_axes_learn():
+def test_a_network_with_several_axes_learns():
     model = fitted(*DEEP, epochs=100)
     assert model.evaluate(X, Y, verbose=0)[1] > 0.8 > 1.5 * max(np.bincount(Y)) / len(Y)
 
 
-def test_a_report_counts_the_units_of_all_axes_and_has_no_first_layer_behind_them():
+def test_a_report_counts_the_units_of_all_axes_and_shows_no_first_layer():
     layers = Dense(5, "relu"), RepeatVector(3), Dense(2, "relu"), Reshape((-1,)), Dense(3, "softmax")
     network = Network.chain(layers, 4, "float64")
     objective, theta = Objective(network, losses.get("sparse_categorical_crossentropy")), network.init(0)
@@ -122,16 +122,16 @@ def test_a_report_counts_the_units_of_all_axes_and_has_no_first_layer_behind_the
     assert first_layer(Objective(behind, objective.loss), behind.init(0)) is None
 
 
-def test_bins_are_of_rows_of_numbers():
+def test_piecewise_linear_refuses_several_axes():
     with pytest.raises(ConfigError, match=r"reads values with one axis, but its input has shape \(3, 1\)"):
         PiecewiseLinear([[0.0, 1.0]]).output_shape((3, 1))
 
 
-# Probabilities at the end
+# Softmax layers
 
 
 @pytest.mark.parametrize("end", [Softmax(), Softmax(axis=1)], ids=repr)
-def test_a_softmax_layer_at_the_end_is_fused_with_the_loss_as_the_activation_is(end):
+def test_a_final_softmax_layer_is_fused_with_the_loss(end):
     layer, name = fitted(Dense(5, "relu"), Dense(3), end), fitted(Dense(5, "relu"), Dense(3, "softmax"))
     assert layer.theta.tobytes() == name.theta.tobytes()
     assert layer.predict(X).tobytes() == name.predict(X).tobytes()
@@ -139,7 +139,7 @@ def test_a_softmax_layer_at_the_end_is_fused_with_the_loss_as_the_activation_is(
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
-def test_a_softmax_layer_and_a_cross_entropy_are_exact_where_the_two_apart_would_overflow(loss):
+def test_softmax_fused_with_cross_entropy_does_not_overflow(loss):
     network = Network.chain((Softmax(),), 3, "float64")
     objective = Objective(network, losses.get(loss))
     y = np.array([[1.0]]) if loss.startswith("sparse") else np.eye(3)[[1]]
@@ -147,7 +147,7 @@ def test_a_softmax_layer_and_a_cross_entropy_are_exact_where_the_two_apart_would
     assert objective.last == 0 and sums[0] == 1000.0
 
 
-def test_a_softmax_layer_is_no_end_for_logits():
+def test_a_final_softmax_layer_is_refused_with_from_logits():
     network = Network.chain((Dense(3), Softmax()), 4)
     with pytest.raises(ConfigError, match="leave out from_logits, or the activation"):
         Objective(network, losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -162,7 +162,7 @@ def test_softmax_sums_to_1_along_its_axis(axis, along):
 
 
 @pytest.mark.parametrize("axis", [2, -2])
-def test_an_axis_that_a_row_does_not_have_is_refused_when_the_network_is_built(axis):
+def test_an_axis_that_rows_do_not_have_is_refused_at_build(axis):
     with pytest.raises(ConfigError, match=r"needs axis -?2, but a value of shape \(3,\) has axes 1 to 1"):
         Network.chain((Dense(3), Softmax(axis)), 4)
     with pytest.raises(ConfigError, match=r"needs axis -?2, but a value of shape \(3,\) has axes 1 to 1"):
@@ -170,23 +170,23 @@ def test_an_axis_that_a_row_does_not_have_is_refused_when_the_network_is_built(a
 
 
 @pytest.mark.parametrize("bad", [0, None, 1.5, "last", (1, 2)])
-def test_an_axis_is_one_integer_and_not_the_batch(bad):
+def test_an_axis_must_be_an_integer_other_than_0(bad):
     with pytest.raises(ConfigError, match="axis must be an integer, 1 for the first axis"):
         Softmax(bad)
 
 
-# Slopes that are learned
+# PReLU
 
 
 @pytest.mark.parametrize("axes, shape", [(None, (3, 4)), (1, (1, 4)), ([2], (3, 1)), ((1, 2), (1, 1)), (-1, (3, 1))])
-def test_a_prelu_has_a_slope_for_each_value_that_shares_none(axes, shape):
+def test_prelu_has_one_slope_per_unshared_value(axes, shape):
     layer, x = PReLU(shared_axes=axes), RNG.normal(size=(5, 3, 4))
     alpha = RNG.normal(size=shape)
     assert layer.params((3, 4))["alpha"].shape == shape
     np.testing.assert_array_equal(layer.apply({"alpha": alpha}, x)[0], np.where(x > 0, x, alpha * x))
 
 
-def test_the_slopes_of_a_prelu_begin_at_0_and_take_penalties_and_constraints():
+def test_prelu_slopes_start_at_0_and_accept_penalties_and_constraints():
     network = Network.chain((PReLU(alpha_regularizer="l2", alpha_constraint="non_neg"),), 4)
     assert network.init(0).tolist() == [0] * 4 and len(network.penalized) == len(network.constrained) == 1
     model = fitted(Dense(8), PReLU(), Dense(3, "softmax"), epochs=20)
@@ -194,7 +194,7 @@ def test_the_slopes_of_a_prelu_begin_at_0_and_take_penalties_and_constraints():
 
 
 @pytest.mark.parametrize("bad", [0, [1, 0], [], "1", 1.5])
-def test_shared_axes_are_integers_and_not_the_batch(bad):
+def test_shared_axes_must_be_integers_other_than_0(bad):
     with pytest.raises(ConfigError, match="shared_axes=.*it must be integers, 1 for the first axis"):
         PReLU(shared_axes=bad)
 
@@ -203,7 +203,7 @@ def test_shared_axes_are_integers_and_not_the_batch(bad):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_gaussian_dropout_multiplies_by_noise_as_wide_as_keras_says(rate):
+def test_gaussian_dropout_has_the_variance_of_keras(rate):
     ones = np.ones((500, 400))
     y, pull = GaussianDropout(rate).apply({}, ones, stream_for(0))
     width = np.sqrt(rate / (1 - rate))
@@ -213,7 +213,7 @@ def test_gaussian_dropout_multiplies_by_noise_as_wide_as_keras_says(rate):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_alpha_dropout_is_that_of_keras_and_leaves_mean_and_variance(rate):
+def test_alpha_dropout_matches_keras_and_preserves_mean_and_variance(rate):
     x = RNG.normal(size=(1000, 400))
     y, _ = AlphaDropout(rate).apply({}, x, stream_for(0))
     kept = Dropout(rate).mask(stream_for(0), x.shape, x.dtype) > 0
@@ -226,7 +226,7 @@ def test_alpha_dropout_is_that_of_keras_and_leaves_mean_and_variance(rate):
 
 
 @pytest.mark.parametrize("layer", [GaussianDropout(0.3), AlphaDropout(0.3)], ids=repr)
-def test_noise_is_the_same_in_both_dtypes_and_nothing_in_use(layer):
+def test_noise_is_equal_in_both_dtypes_and_absent_at_inference(layer):
     x = RNG.normal(size=(9, 100))
     one, other = (layer.apply({}, x.astype(dtype), stream_for(1))[0] for dtype in ("float32", "float64"))
     assert one.dtype == np.float32
@@ -236,14 +236,14 @@ def test_noise_is_the_same_in_both_dtypes_and_nothing_in_use(layer):
 
 @pytest.mark.parametrize("kind", [GaussianDropout, AlphaDropout])
 @pytest.mark.parametrize("bad", [1.0, -0.1, None, "0.5"])
-def test_a_rate_is_a_share_below_1(kind, bad):
+def test_a_rate_must_be_below_1(kind, bad):
     with pytest.raises(ConfigError, match="rate must be a number with 0.0 <= rate < 1.0"):
         kind(bad)
 
 
 @pytest.mark.parametrize("kind", [Dropout, GaussianDropout, AlphaDropout])
 @pytest.mark.parametrize("name, why", [("seed", "follow from fit"), ("noise_shape", "a mask of its own")])
-def test_what_keras_has_and_a_layer_that_draws_has_not_is_refused_with_why(kind, name, why):
+def test_unsupported_keras_arguments_are_refused_with_a_reason(kind, name, why):
     with pytest.raises(ConfigError, match=f"{kind.__name__} has no argument '{name}': .*{why}") as caught:
         kind(0.5, **{name: 3})
     assert caught.value.code == "config-argument"

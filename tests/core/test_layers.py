@@ -1,4 +1,4 @@
-"""Layers that keep statistics, look things up, or satisfy constraints: against Keras, and through whole trainings."""
+"""Normalizations, embeddings and constraints: against Keras, and in training."""
 
 import json
 from dataclasses import replace
@@ -52,7 +52,7 @@ def fit(made, x=X, **settings):
 
 
 @pytest.mark.parametrize("settings, expected", GOLDEN["BatchNormalization"])
-def test_batch_normalization_is_that_of_keras(settings, expected):
+def test_batch_normalization_matches_keras(settings, expected):
     x = np.array(GOLDEN["x"])
     network = Network.chain((BatchNormalization(**settings),), 3, "float64")
     theta, g = network.init(0), np.zeros(network.layout.size)
@@ -69,14 +69,14 @@ def test_batch_normalization_is_that_of_keras(settings, expected):
 
 
 @pytest.mark.parametrize("settings, expected", GOLDEN["LayerNormalization"])
-def test_layer_normalization_is_that_of_keras(settings, expected):
+def test_layer_normalization_matches_keras(settings, expected):
     network = Network.chain((LayerNormalization(**settings),), 3, "float64")
     y = network.output(network.layout.views(network.init(0)), np.array(GOLDEN["x"]))
     np.testing.assert_allclose(y, expected, **SINGLE)
 
 
 @pytest.mark.parametrize("kind, settings, expected", GOLDEN["constraints"])
-def test_every_constraint_is_that_of_keras(kind, settings, expected):
+def test_constraints_match_keras(kind, settings, expected):
     w = np.array(GOLDEN["w"])
     getattr(constraints, kind)(**settings).apply(w)
     np.testing.assert_allclose(w, expected, rtol=1e-6)
@@ -84,13 +84,13 @@ def test_every_constraint_is_that_of_keras(kind, settings, expected):
 
 @pytest.mark.parametrize("axis, where", [(2, "kernel_constraint"), (1, "bias_constraint")])
 @pytest.mark.parametrize("kind", [constraints.MaxNorm, constraints.MinMaxNorm, constraints.UnitNorm])
-def test_an_axis_that_the_weights_do_not_have_is_refused_when_the_network_is_built(kind, axis, where):
+def test_a_constraint_axis_that_weights_do_not_have_is_refused_at_build(kind, axis, where):
     model(Dense(3, **{where: kind(axis=axis - 1)}))
     with pytest.raises(ConfigError, match=r"weights of shape \(.*\) have only axes 0 to"):
         model(Dense(3, **{where: kind(axis=axis)}))
 
 
-def test_every_constraint_of_the_registry_has_golden_numbers_and_changes_nothing_twice():
+def test_every_constraint_has_golden_numbers_and_is_idempotent():
     assert {type(one).__name__ for one in CONSTRAINTS.values()} == {case[0] for case in GOLDEN["constraints"]}
     for constraint in CONSTRAINTS.values():
         w = np.random.default_rng(0).normal(0, 3, (5, 4)).astype(np.float32)
@@ -104,7 +104,7 @@ def test_every_constraint_of_the_registry_has_golden_numbers_and_changes_nothing
 # Statistics
 
 
-def test_running_averages_come_near_what_the_rows_have():
+def test_running_averages_approach_the_moments_of_the_rows():
     made = model(BatchNormalization(momentum=0.5), optimizer="sgd")
     fit(made, epochs=5, batch_size=ROWS)
     gamma, beta, mean, variance, *_ = made.get_weights()
@@ -113,13 +113,13 @@ def test_running_averages_come_near_what_the_rows_have():
     assert gamma.shape == beta.shape == (4,)
 
 
-def test_a_batch_larger_than_a_sub_batch_is_normalized_as_one():
+def test_a_batch_of_several_sub_batches_is_normalized_as_one():
     made = model(BatchNormalization(momentum=0.0), optimizer="sgd", dtype="float64")
     fit(made, epochs=1, batch_size=ROWS)
     np.testing.assert_allclose(made.get_weights()[2], X.mean(axis=0), rtol=1e-12)
 
 
-def test_statistics_do_not_train_and_summary_says_so(capsys):
+def test_summary_counts_statistics_as_untrained(capsys):
     made = model(BatchNormalization(), Dense(8, "relu"), BatchNormalization())
     made.summary()
     out = capsys.readouterr().out
@@ -128,7 +128,7 @@ def test_statistics_do_not_train_and_summary_says_so(capsys):
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_batch_normalization_learns_from_rows_of_any_scale_in_any_number_of_shards(shards):
+def test_batch_normalization_learns_at_any_scale_and_number_of_shards(shards):
     made = model(BatchNormalization(), Dense(16, "relu"), BatchNormalization(), optimizer="adam")
     x = X * [1.0, 1.0, 1000.0, 1e-3] + [0, 0, 1e4, 0]
     history = fit(made, x, epochs=60, shards=shards, batch_size=32)
@@ -138,7 +138,7 @@ def test_batch_normalization_learns_from_rows_of_any_scale_in_any_number_of_shar
     assert (variance >= 0).all()
 
 
-def test_the_order_of_the_rows_does_not_move_a_bit():
+def test_the_order_of_rows_does_not_change_a_bit():
     def run(order):
         made = model(Dense(8, "relu"), BatchNormalization(), GaussianNoise(0.1), LayerNormalization())
         made.fit(X[order], Y[order], epochs=2, verbose=0, shards=2)
@@ -147,7 +147,7 @@ def test_the_order_of_the_rows_does_not_move_a_bit():
     check_same_bits([lambda: run(np.arange(ROWS)), lambda: run(RNG.permutation(ROWS))])
 
 
-def test_the_gradient_strategy_refuses_what_needs_batches():
+def test_the_gradient_strategy_refuses_layers_that_need_batches():
     made = model(BatchNormalization())
     with pytest.raises(ConfigError, match="LayerNormalization in place of BatchNormalization") as caught:
         fit(made, strategy="gradient")
@@ -155,7 +155,7 @@ def test_the_gradient_strategy_refuses_what_needs_batches():
     fit(model(LayerNormalization()), strategy="gradient")
 
 
-def test_noise_and_dropout_are_for_training_only():
+def test_noise_and_dropout_act_only_in_training():
     made = model(GaussianNoise(5.0), Dropout(0.5))
     assert made.predict(X).tobytes() == made.predict(X).tobytes()
     quiet = model()
@@ -180,7 +180,7 @@ def test_constraints_hold_after_every_epoch(shards, strategy):
     np.testing.assert_allclose(np.linalg.norm(u, axis=0), 1.0, rtol=1e-5)
 
 
-def test_a_bias_can_be_priced():
+def test_a_bias_can_be_penalized():
     free, priced = (model(Dense(4, bias_regularizer=price), optimizer="sgd") for price in (None, "l2"))
     assert np.abs(fit(priced) and priced.get_weights()[1]).sum() < np.abs(fit(free) and free.get_weights()[1]).sum()
 
@@ -191,7 +191,7 @@ def test_a_bias_can_be_priced():
 CATEGORIES = RNG.integers(0, 7, (ROWS, 3))
 
 
-def test_an_embedding_gives_each_category_numbers_of_its_own():
+def test_an_embedding_has_a_vector_for_each_category():
     made = Sequential([Input((3,)), Embedding(7, 2), Flatten(), Dense(1)])
     assert made.count_params() == 7 * 2 + 6 + 1
     table = made.get_weights()[0]
@@ -201,7 +201,7 @@ def test_an_embedding_gives_each_category_numbers_of_its_own():
 
 
 @pytest.mark.parametrize("strategy", ["average", "gradient"])
-def test_an_embedding_learns_what_its_categories_are_worth(strategy):
+def test_an_embedding_learns_the_effect_of_categories(strategy):
     worth = np.array([3.0, -1.0, 0.5, 2.0, -2.0, 0.0, 1.0])
     made = Sequential([Embedding(8, 1), Dense(1)])
     made.compile("adam", "mse")
@@ -214,7 +214,7 @@ def test_an_embedding_learns_what_its_categories_are_worth(strategy):
 
 
 @pytest.mark.parametrize("wrong, shown", [(7, "given 7"), (-1, "given -1"), (1.5, "given 1.5")])
-def test_numbers_that_are_no_category_are_refused(wrong, shown):
+def test_inputs_that_are_not_categories_are_refused(wrong, shown):
     made = Sequential([Embedding(7, 2), Dense(1)])
     made.compile("adam", "mse")
     x = CATEGORIES.astype(float)
@@ -224,7 +224,7 @@ def test_numbers_that_are_no_category_are_refused(wrong, shown):
             use()
 
 
-def test_more_categories_than_float32_tells_apart_need_float64():
+def test_more_categories_than_float32_can_represent_need_float64():
     most = Embedding(1 << 24, 1)
     last = np.array([[most.input_dim - 1]], np.float32)
     assert most.touched(last).tolist() == [most.input_dim - 1]
@@ -236,7 +236,7 @@ def test_more_categories_than_float32_tells_apart_need_float64():
 # Shapes and scales
 
 
-def test_pictures_are_flattened_where_a_layer_is_there_to_do_it():
+def test_images_are_flattened_by_input_or_flatten():
     pictures = X.reshape(ROWS, 2, 2)
     for first in ([Input((2, 2)), Flatten()], [Flatten((2, 2))], [Flatten()]):
         made = Sequential([*first, Dense(2, "softmax")])
@@ -251,13 +251,13 @@ def test_pictures_are_flattened_where_a_layer_is_there_to_do_it():
 
 
 @pytest.mark.parametrize("wrong", [(), (0,), (1.5,), "784", None, (3, -1), True])
-def test_shapes_are_whole_numbers(wrong):
+def test_shapes_must_be_integers(wrong):
     for make in (Input, Flatten) if wrong is not None else (Input,):
         with pytest.raises(ConfigError, match="it must be integers of at least 1"):
             make(wrong)
 
 
-def test_build_says_the_number_of_inputs():
+def test_build_sets_the_number_of_inputs():
     made = Sequential([Dense(2)])
     made.build((None, 5))
     assert made.count_params() == 12
@@ -268,7 +268,7 @@ def test_build_says_the_number_of_inputs():
         Sequential([Dense(2, input_dim=5)]).build((None, 4))
 
 
-def test_a_normalization_adapts_to_an_array_or_to_the_rows_of_the_first_fit(tmp_path):
+def test_normalization_adapts_to_an_array_or_in_the_first_fit(tmp_path):
     adapted, waiting = Normalization(), Normalization()
     adapted.adapt(X)
     np.testing.assert_allclose(adapted.mean, X.mean(axis=0), rtol=1e-12)
@@ -287,7 +287,7 @@ def test_a_normalization_adapts_to_an_array_or_to_the_rows_of_the_first_fit(tmp_
     assert other.layers[0].mean == mean
 
 
-def test_a_normalization_adapts_once_to_numbers_and_first_of_all():
+def test_normalization_adapts_only_once_to_numbers_as_first_layer():
     layer = Normalization()
     for wrong in ("x", [1.0], [[np.nan]], np.zeros((0, 3)), [["a"]]):
         with pytest.raises(ConfigError, match="adapt takes an array"):
@@ -301,7 +301,7 @@ def test_a_normalization_adapts_once_to_numbers_and_first_of_all():
             fit(model(*layers))
 
 
-def test_an_inverting_normalization_at_the_end_takes_the_targets_and_so_does_a_standardized_loss():
+def test_an_inverting_normalization_and_a_standardized_loss_adapt_to_targets():
     made = Sequential([Normalization(), Dense(1), Normalization(invert=True)])
     made.compile("sgd", Standardized("mse"), ["mae"])
     y = 1000 * X[:, 0] + 5
@@ -314,7 +314,7 @@ def test_an_inverting_normalization_at_the_end_takes_the_targets_and_so_does_a_s
     assert made.history.rows[0]["loss"] < 10 < made.history.rows[0]["mae"], "the loss is in units of their spread"
 
 
-def test_bounds_hold_in_use_and_not_in_training():
+def test_bounds_apply_at_inference_only():
     x = np.random.default_rng(0).normal(size=(300, 2))
     for far in (0.0, 1e9):
         y = far + 3 * x[:, 0]
@@ -332,7 +332,7 @@ def test_bounds_hold_in_use_and_not_in_training():
 
 
 @pytest.mark.parametrize("kind", [BatchNormalization, LayerNormalization])
-def test_a_normalization_is_along_the_last_axis_however_it_is_named(kind):
+def test_normalizations_accept_the_last_axis_by_either_number(kind):
     assert kind(axis=-1) == kind() and kind(axis=-1).to_config() == kind().to_config()
     assert kind(axis=3).output_shape((4, 5, 2)) == (4, 5, 2) and kind(axis=1).output_shape((7,)) == (7,)
     with pytest.raises(ConfigError, match=r"last axis, 3 or -1 of a value of shape \(4, 5, 2\)"):

@@ -1,4 +1,4 @@
-"""Layers that merge values or change their shape: against the formulas of Keras, and refusals."""
+"""Merging and reshaping layers: against the formulas of Keras, and wrong arguments."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ MERGED = {
 
 
 @pytest.mark.parametrize("name", MERGED)
-def test_the_values_are_those_of_the_formula(name):
+def test_values_match_the_formula(name):
     layer, x, expected = MERGED[name]
     y, _ = layer.apply({}, *x)
     np.testing.assert_allclose(y, expected, rtol=1e-13, atol=1e-15)
@@ -69,7 +69,7 @@ def test_the_values_are_those_of_the_formula(name):
 
 
 @pytest.mark.parametrize("layer", [Add(), Average(), Multiply()], ids=repr)
-def test_inputs_are_merged_in_their_order(layer):
+def test_inputs_are_merged_in_order(layer):
     x = [np.array([[value]], "f4") for value in (1e8, 3.0, -1e8)]
     y, _ = layer.apply({}, *x)
     found = (x[0] * x[1]) * x[2] if isinstance(layer, Multiply) else (x[0] + x[1]) + x[2]
@@ -77,36 +77,36 @@ def test_inputs_are_merged_in_their_order(layer):
 
 
 @pytest.mark.parametrize("layer", [Maximum(), Minimum()], ids=repr)
-def test_of_equal_values_the_first_has_the_derivative(layer):
+def test_the_first_of_equal_values_gets_the_derivative(layer):
     x = [np.array([[2.0, 1.0]]), np.array([[2.0, 1.0]]), np.array([[2.0, 1.0]])]
     _, pull = layer.apply({}, *x)
     assert [d.tolist() for d in pull(np.array([[5.0, 7.0]]), {}, True)] == [[[5.0, 7.0]], [[0, 0]], [[0, 0]]]
 
 
-def test_a_product_with_0_has_the_derivative_of_the_others():
+def test_the_derivative_of_a_product_is_right_at_0():
     _, pull = Multiply().apply({}, *(np.array([[value]]) for value in (0.0, 3.0, 4.0)))
     assert [d.item() for d in pull(np.ones((1, 1)), {}, True)] == [12.0, 0.0, 0.0]
 
 
-def test_the_cosine_with_nothing_is_0_and_its_derivative_finite():
+def test_the_cosine_of_a_zero_vector_is_0_with_finite_derivative():
     x = np.zeros((1, 2)), np.array([[3.0, 4.0]])
     y, pull = Dot(1, normalize=True).apply({}, *x)
     d_a, d_b = pull(np.ones((1, 1)), {}, True)
     assert y == 0 and d_b.tolist() == [[0, 0]] and np.isfinite(d_a).all()
 
 
-def test_derivatives_are_arrays_of_their_own():
+def test_derivatives_do_not_share_memory():
     for layer in (Add(), Average(), Subtract(), Multiply(), Maximum(), Concatenate(), Dot(1)):
         d_y = np.ones((5, 1)) if isinstance(layer, Dot) else np.ones((5, 6 if layer == Concatenate() else 3))
         a, b = layer.apply({}, ROW, A[:, 0])[1](d_y, {}, True)
         assert not np.shares_memory(a, b)
 
 
-# What is refused
+# Wrong arguments
 
 
 @pytest.mark.parametrize("layer", [LAYERS[kind.__name__] for kind in MERGES], ids=repr)
-def test_a_layer_of_several_values_is_refused_in_a_chain_with_how_to_call_it(layer):
+def test_a_merging_layer_in_a_chain_is_refused_with_advice(layer):
     with pytest.raises(
         ConfigError, match=r"merges 2( or more)? values and was called on 1, of shape \(4,\)"
     ) as caught:
@@ -138,7 +138,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("layer, shapes, match", SHAPES, ids=repr)
-def test_shapes_that_do_not_compose_are_named(layer, shapes, match):
+def test_shapes_that_do_not_fit_are_named(layer, shapes, match):
     with pytest.raises(ConfigError, match=match) as caught:
         layer.output_shape(*shapes)
     assert caught.value.code == "config-shape"
@@ -165,7 +165,7 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize("make, match", ARGUMENTS)
-def test_an_argument_that_cannot_be_is_refused(make, match):
+def test_wrong_arguments_are_refused(make, match):
     with pytest.raises(ConfigError, match=match) as caught:
         make()
     assert caught.value.code in ("config-value", "config-argument")

@@ -28,7 +28,7 @@ def pictures(rows=6, shape=(5, 4, 3), dtype="float64"):
     return np.random.default_rng(rows).uniform(0, 255, (rows, *shape)).astype(dtype)
 
 
-def slow(layer, picture, share):
+def recolored_slowly(layer, picture, share):
     """What becomes of one picture, pixel by pixel; share: of the way from the lowest to the highest factor."""
     low, high = layer.value_range
     y = np.empty_like(picture)
@@ -48,10 +48,10 @@ def slow(layer, picture, share):
 
 @RANDOM
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_each_picture_has_the_values_of_plain_loops(layer, dtype):
+def test_each_image_matches_plain_loops(layer, dtype):
     x = pictures(dtype=dtype)
     shares = (STREAM.halves(len(x)) + 0.5) / 2**32
-    expected = np.array([slow(layer, *one) for one in zip(x.astype(np.float64), shares, strict=True)])
+    expected = np.array([recolored_slowly(layer, *one) for one in zip(x.astype(np.float64), shares, strict=True)])
     y = layer.apply({}, x, rng=STREAM)[0]
     assert y.dtype == dtype
     np.testing.assert_allclose(y, expected, rtol=1e-12 if dtype == "float64" else 3e-5, atol=1e-4)
@@ -59,7 +59,7 @@ def test_each_picture_has_the_values_of_plain_loops(layer, dtype):
 
 @RANDOM
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_picture_has_the_same_bits_however_many_follow_it(layer, dtype):
+def test_an_image_has_the_same_bits_in_any_batch(layer, dtype):
     for shape in [(5, 4, 3), (28, 28, 1), (1, 300, 1), (9, 1, 2)]:
         x = pictures(6, shape, dtype)
         y, pull = layer.apply({}, x, rng=STREAM)
@@ -71,7 +71,7 @@ def test_a_picture_has_the_same_bits_however_many_follow_it(layer, dtype):
 
 
 @RANDOM
-def test_the_pull_back_is_the_derivative_along_a_direction(layer):
+def test_the_pullback_is_the_directional_derivative(layer):
     rng, x = np.random.default_rng(1), pictures()
     y, pull = layer.apply({}, x, rng=STREAM)
     u, c = rng.normal(size=x.shape), rng.normal(size=y.shape)
@@ -80,14 +80,14 @@ def test_the_pull_back_is_the_derivative_along_a_direction(layer):
 
 
 @RANDOM
-def test_in_use_pictures_stay_as_they_are(layer):
+def test_images_are_unchanged_at_inference(layer):
     x = pictures()
     y, pull = layer.apply({}, x)
     assert y is x and pull(x, {}, True) is x
     assert get(layer.to_config()) == layer
 
 
-def test_factors_fill_their_range():
+def test_draws_cover_the_range_of_each_factor():
     draws = uniform(STREAM, 100_000, (-0.25, 0.75))
     assert draws.min() >= -0.25 and draws.max() <= 0.75
     assert draws.mean() == pytest.approx(0.25, abs=0.005) and draws.std() == pytest.approx(12**-0.5, abs=0.005)
@@ -116,13 +116,13 @@ def test_factors_fill_their_range():
         (lambda: Network.chain((RandomContrast(0.1),), 4), r"begin with Input\(\(28, 28, 1\)\)"),
     ],
 )
-def test_what_a_layer_cannot_do_is_said(made, message):
+def test_wrong_arguments_are_refused_with_a_reason(made, message):
     with pytest.raises(ConfigError, match=message):
         made()
 
 
 @pytest.mark.parametrize("cropping", [1, (1, 0), ((0, 2), (1, 0)), ((0, 0), (0, 0))])
-def test_lines_that_are_cropped_are_those_that_are_padded(cropping):
+def test_cropping_is_the_adjoint_of_padding(cropping):
     x = pictures(2)
     pixels = Cropping2D(cropping).apply({}, x)[0]
     (top, bottom), (left, right) = Cropping2D(cropping).cropping
@@ -130,7 +130,7 @@ def test_lines_that_are_cropped_are_those_that_are_padded(cropping):
     assert (Cropping2D(cropping).apply({}, ZeroPadding2D(cropping).apply({}, x)[0])[0] == x).all()
 
 
-def test_a_network_with_both_has_the_same_weights_every_time():
+def test_training_with_both_layers_repeats_to_the_bit():
     def fitted():
         x, y = pictures(40, (4, 4, 1)), np.arange(40) % 2
         layers = [Input((4, 4, 1)), RandomContrast(0.3), RandomBrightness(0.1), Flatten(), Dense(2, "softmax")]

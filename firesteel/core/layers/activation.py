@@ -146,7 +146,7 @@ class ReLU(Rectifier, ElementwiseActivation):
 
     max_value: float | None = choice(None, max_value)
     negative_slope: float = number(0.0, low=0.0, why="it is the slope below the threshold")
-    threshold: float = number(0.0, low=0.0, why="it is the smallest input that is passed on")
+    threshold: float = number(0.0, low=0.0, why="inputs up to it are cut off")
     input_dim: int | None = choice(None, input_dim)
     input_shape: Shape | None = later(choice(None, input_shape))
 
@@ -344,7 +344,7 @@ class Squareplus(ElementwiseActivation):
     `dy/dx = y / sqrt(x^2 + b)`.  For x < 0, y is computed as `b / 2 / (sqrt(x^2 + b) - x)`, which loses no digits.
 
     Args:
-        b: Curvature at 0, above 0: the output at 0 is `sqrt(b) / 2`.
+        b: Size of the curved region around 0, above 0; the output at 0 is `sqrt(b) / 2`.
 
     Example:
         >>> Squareplus().apply({}, np.array([[0.0, 1.5]]))[0]

@@ -216,7 +216,7 @@ def in_line(plan: Sequence[Any]) -> bool:
 
 
 def whole(parts: Sequence[Layer], shapes: Sequence[Shape]) -> int | None:
-    """Return the index of the only run if it spans all parts but one scaling before it; else None."""
+    """Return the index of the only run if it spans all parts, apart from a leading scaling layer; else None."""
     first, found = int(isinstance(parts[0], Rescaling | Standardize)), runs(parts, shapes)
     return first if list(found) == [first] and first + span(found[first]) == len(parts) else None
 

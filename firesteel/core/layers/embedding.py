@@ -142,7 +142,9 @@ def scatter_add(d_y: Array, rows: npt.NDArray[Any], d_e: Array) -> None:
 
 
 def ahead(plan: Sequence[Any], params: Sequence[dict[str, Param]]) -> tuple[Any, ...]:
-    """Return the parts that compute which rows a batch touches of parameters with sparse updates, in order.
+    """Return the parts that must run before an update to find the rows that a batch selects, in order.
+
+    Only parameters with sparse updates need them.
 
     Args:
         plan: The parts of a network.

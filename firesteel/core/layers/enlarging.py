@@ -119,7 +119,7 @@ class Conv2DTranspose(Convolving):
         filters: Number of output channels.
         kernel_size: Height and width of the kernel in pixels; one number for both.
         strides: Vertical and horizontal distance between adjacent windows of the output; one number for both.
-        padding: `"valid"` returns every pixel that a window reaches.  `"same"` crops the output to H stride lines.
+        padding: `"valid"` returns every pixel that a window reaches.  `"same"` returns H stride lines.
         output_padding: Lines added at the end of each axis, fewer than strides; one number for both.  None gives the
             output shape above.
         data_format: None or `"channels_last"`, the only supported layout.

@@ -81,13 +81,13 @@ class Dropout(_RandomLayer):
         An element is 0 if its 32 random bits are below rate 2^32, in every dtype.
         """
         m, least = np.empty(math.prod(shape), dtype), min(round(self.rate * 2**32), 2**32 - 1)
-        kept = dtype.type(1.0 / (1.0 - self.rate))
+        scale = dtype.type(1.0 / (1.0 - self.rate))
         if fast := faster("mask", m.size):
-            fast(np.uint64(rng.key), np.uint64(least), kept, m)
+            fast(np.uint64(rng.key), np.uint64(least), scale, m)
             return m.reshape(shape)
         for first in range(0, m.size, CACHED):
             part = m[first : first + CACHED]
-            np.multiply(rng.halves(len(part), first) >= np.uint32(least), kept, out=part)
+            np.multiply(rng.halves(len(part), first) >= np.uint32(least), scale, out=part)
         return m.reshape(shape)
 
 

@@ -58,7 +58,7 @@ def shares_of(given: Any) -> tuple[float, ...]:
 
 
 class PiecewiseLinear(Layer):
-    """Piecewise linear encoding: one number for each bin of each input, 0 below the bin, 1 above, and linear inside.
+    """Piecewise linear encoding: the position of each input in each of its bins, from 0 (below) to 1 (above).
 
     `y_ij = clip((x_i - a_ij) / (a_i,j+1 - a_ij), 0, 1)` for the bin edges `a_i0 < a_i1 < ...` of input i.  A dense
     layer after it learns a piecewise linear function of each input.  Input shape (B, I), output shape (B, number of
@@ -71,8 +71,8 @@ class PiecewiseLinear(Layer):
         trainable: Without effect: the layer has no weights.
 
     Raises:
-        ConfigError: Edges are not ascending numbers (`config-value`), there are not as many lists as inputs, or rows
-            have several axes (`config-shape`).
+        ConfigError: Edges are not ascending numbers (`config-value`), or rows have several axes or not as many inputs
+            as there are lists of edges (`config-shape`).
 
     Example:
         >>> import numpy as np
