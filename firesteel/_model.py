@@ -1020,12 +1020,13 @@ class Model(Composed):
         if OWN:
             check_fields(self._specs, self._how)
         extra: dict[str, Any] = {"compiled": self.get_compile_config()} | self._kept()
-        state, vectors = self._state, dict[str, Array]()
+        now = copy.copy(self)  # its state is that of the layers that train now, and this model's stays as it is
+        state, vectors = None if self._state is None else now.state, dict[str, Array]()
         if self.schema is not None:
             extra["table"], vectors = without_words(self.schema.to_config())
         if include_optimizer and state is not None and state.counts != [0, 0, None, None]:
             extra["state"] = state.counts
-            plain = self._theta if self._moves is None or self._theta is None else taken(self._theta, self._moves)
+            plain = now._theta if now._moves is None or now._theta is None else taken(now._theta, now._moves)
             if state.averaged and not np.array_equal(plain, state.theta):  # type: ignore[arg-type]
                 extra["averaged"], state = True, state.swapped()
             vectors |= {"slots": state.slots}

@@ -168,6 +168,22 @@ def test_a_file_of_it_trains_on_to_the_bit(tmp_path, optimizer):
     assert again.state.slots.tobytes() == model.state.slots.tobytes()
 
 
+@pytest.mark.parametrize("optimizer", [Adam(), SGD(momentum=0.9, use_ema=True)], ids=str)
+@pytest.mark.parametrize("rate", [None, 0.01])
+def test_a_model_frozen_after_its_training_is_saved_and_trains_on_to_the_bit(tmp_path, optimizer, rate):
+    model = fit(chain((), optimizer))
+    if rate is not None:
+        model.learning_rate = rate
+    model.layers[0].trainable = False
+    slots = model._state.slots.tobytes()
+    model.save(tmp_path / "model")
+    assert model._state.slots.tobytes() == slots  # saving changes nothing
+    again = load_model(tmp_path / "model")
+    assert again.fingerprint() == model.fingerprint()
+    assert fit(again, seed=6).fingerprint() == fit(model, seed=6).fingerprint()
+    assert again.state.slots.tobytes() == model.state.slots.tobytes()
+
+
 # Where it is said
 
 
