@@ -42,10 +42,10 @@ class Initializer(Spec):
 
     Example:
         >>> from firesteel.initializers import Initializer
-        >>> class Exponential(Initializer):
+        >>> class RandomExponential(Initializer):
         ...     def draw(self, rng, shape):
         ...         return rng.exponential(0.1, shape)
-        >>> Exponential()((2, 3), seed=7).shape
+        >>> RandomExponential()((2, 3), seed=7).shape
         (2, 3)
     """
 

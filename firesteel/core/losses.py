@@ -589,6 +589,7 @@ def function_of(name: str, loss: Loss) -> Callable[..., Array]:
         return (kind(*args, **fields) if args or fields else loss).of(y_true, y_pred)
 
     function.__name__ = function.__qualname__ = name
+    function.__module__ = "firesteel.losses"  # where users import it from; pickle and documentation look there
     function.__doc__ = _function_doc(name, kind)
     vars(function).update(stands_for=kind, __signature__=Signature(known))
     return function
