@@ -1,7 +1,4 @@
-"""Between Arrow and NumPy, on executors: columns become matrices without copies where that can be, and back.
-
-Nothing here knows what the numbers mean; `packing.py` and `worker.py` do.
-"""
+"""Conversion between Arrow columns and NumPy matrices on executors, without copies where possible."""
 
 import functools
 import gc
@@ -29,7 +26,7 @@ def binary_views(column: pa.Array) -> list[npt.NDArray[np.uint8]]:
 
 
 def _bytes(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
-    """Return where each value of a binary column begins, and the last ends, and the bytes of all."""
+    """Return the offsets of the values of a binary column, and all bytes."""
     kind = "i8" if pa.types.is_large_binary(column.type) else "i4"
     _, offsets, data = column.buffers()
     if data is None:
@@ -39,7 +36,7 @@ def _bytes(column: pa.Array) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8]]:
 
 
 def features(column: pa.Array) -> Features:
-    """Return a column of equally long lists, bytes or vectors, without nulls, as (n, width)."""
+    """Return a column of equally long lists, bytes or vectors without nulls as (n, width)."""
     if not pa.types.is_struct(column.type):
         return matrix(column)
     dense = len(column) and (column.field("type").to_numpy(zero_copy_only=False) == 1).all()
@@ -47,7 +44,7 @@ def features(column: pa.Array) -> Features:
 
 
 def matrix(column: pa.Array) -> npt.NDArray[Any]:
-    """Return a column of equally long lists or bytes, without nulls, as (n, width)."""
+    """Return a column of equally long lists or bytes without nulls as (n, width)."""
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
         offsets, data = _bytes(column)
         return data[offsets[0] : offsets[-1]].reshape(len(column), -1) if len(column) else np.empty((0, 0), np.uint8)
@@ -56,7 +53,7 @@ def matrix(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def vectors(column: pa.Array) -> CSR:
-    """Return the non-zeros of a column of vectors, sparse or dense ones, without nulls; its width is the largest."""
+    """Return a column of sparse or dense vectors without nulls as CSR, as wide as the widest."""
     sparse = column.field("type").to_numpy(zero_copy_only=False) == 0
     lists = column.field("values")
     counts = pa.compute.list_value_length(lists).to_numpy(zero_copy_only=False)
@@ -72,7 +69,7 @@ def vectors(column: pa.Array) -> CSR:
 
 
 def whole(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch whose vectors are whole, in x, where `NamedColumns.stored` has taken them apart."""
+    """Join the parts into which `NamedColumns.stored` split vectors, in x."""
     if "indices" not in batch.schema.names:
         return batch
     values, size = batch.column("x"), batch.column("size").to_numpy()
@@ -88,7 +85,7 @@ def whole(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def widths(column: pa.Array) -> npt.NDArray[Any]:
-    """Return how many values each list, bytes value or vector holds; 0 for a null."""
+    """Return the number of values of each list, bytes value or vector; 0 for null."""
     if pa.types.is_struct(column.type):
         lengths = pa.compute.list_value_length(column.field("values"))
         counted = pa.compute.coalesce(column.field("size"), lengths)
@@ -101,12 +98,12 @@ def widths(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def clean_rows(batch: pa.RecordBatch) -> CleanRows:
-    """Return x (n, I), y (n, T), w (n,) of a batch without nulls, with rows of one length."""
+    """Return x (n, I), y (n, T) and w (n,) of a batch without nulls whose rows have one length."""
     return features(batch.column("x")), matrix(batch.column("y")), batch.column("w").to_numpy(zero_copy_only=False)
 
 
 def check_widths(column: pa.Array, inputs: int, name: str) -> None:
-    """Raise DataError unless each row has as many values as a network has inputs.  name: what to call the column."""
+    """Raise DataError unless each row has `inputs` values; `name` is the name of the column in messages."""
     wrong = widths(column) != inputs
     if wrong.any():
         raise DataError(
@@ -117,7 +114,7 @@ def check_widths(column: pa.Array, inputs: int, name: str) -> None:
 
 
 def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:
-    """Return (n, O) values as a column of lists, with nulls put back."""
+    """Return values (n, O) as a column of lists, with a null wherever `null` is true."""
     sizes = np.where(null, 0, values.shape[1])
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
     starts = pa.array(offsets, pa.int32(), mask=np.append(null, False) if null.any() else None)
@@ -125,13 +122,13 @@ def as_lists(values: Array, null: npt.NDArray[np.bool_]) -> pa.Array:
 
 
 def lists(values: npt.NDArray[Any]) -> pa.Array:
-    """Return (n, I) values as a column of lists."""
+    """Return values (n, I) as a column of lists."""
     offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1)))
 
 
 def texts(column: Any) -> list[Any]:
-    """Return a column as a list; what is no UTF-8 in its words, which Spark does not mind, is replaced."""
+    """Return a column as a list, with invalid UTF-8 replaced, which Spark accepts."""
     try:
         return list(column.to_pylist())
     except UnicodeDecodeError:
@@ -144,16 +141,16 @@ def record_batch(**columns: Any) -> pa.RecordBatch:
 
 
 def check_version(version: str) -> None:
-    """Raise SparkSetupError when this Python worker runs another firesteel than the driver."""
+    """Raise SparkSetupError if this Python worker has another version of firesteel than the driver."""
     if version != firesteel.__version__:
         raise SparkSetupError(
-            f"the driver has firesteel {version} and an executor's Python still holds {firesteel.__version__}: "
-            "start a new Spark session",
+            f"the driver has firesteel {version}, and an executor's Python has {firesteel.__version__}: start a new "
+            "Spark session",
             code="spark-version",
         )
 
 
 @functools.cache
 def settle() -> None:
-    """Leave what a worker has imported out of its garbage collections: Spark has one run after each task."""
+    """Exclude a worker's imports from garbage collection, which Spark runs after each task."""
     gc.freeze()

@@ -1,7 +1,6 @@
-"""Progress on Spark's storage: in two places by turns, so that one is whole whatever happens to the other.
+"""Checkpoints on Spark's storage, in two files in turn, so that one is always complete.
 
-Each save is a small Spark job, and works wherever Spark can write, through Spark Connect too.  `storage.py` moves
-the bytes, `firesteel/_checkpoints.py` makes them and takes the turns.
+Each save is a small Spark job and works wherever Spark can write, through Spark Connect too.
 """
 
 import threading
@@ -20,17 +19,20 @@ from firesteel.train.state import Progress, TrainState
 
 HALF_WRITTEN = ("FAILED_READ_FILE", "CANNOT_READ_FILE", "is not a Parquet file")
 TRAINING: dict[str, threading.Lock] = {}
-"""A lock for each training's folder that this process uses: the very same training may run in two threads."""
+"""A lock per checkpoint folder of this process, since the same training may run in two threads."""
 
 
 class SparkCheckpoints(Turns):
-    """Progress of one training, in a folder of its own below any path of Spark's.
+    """Checkpoints of one training, in a folder of its own.
 
-    Left with success, the folder goes, unless it `stays` until `forget` is called; with an error or an interrupt, it
+    The context manager deletes the folder after success, unless `stays` is set; after an error or an interrupt it
     stays for the next call.
 
-    rest: so many times as long as a save has taken pass before the next one, but for the last of a training: where
-    an epoch takes less than a save.
+    Args:
+        spark: The session.
+        folder: The parent folder, on any path that Spark can write.
+        stays: Whether the folder stays until `forget` is called.
+        rest: Minimum time between two saves, as a multiple of the time of a save; the last save is always made.
     """
 
     def __init__(self, spark: SparkSession, folder: str, stays: bool = False, rest: float = 0.0) -> None:
@@ -86,10 +88,12 @@ class SparkCheckpoints(Turns):
             TRAINING[self.path].release()
 
     def forget(self) -> None:
-        """Let the folder go, if there is one; warn where that fails."""
+        """Delete the folder, if it exists; warn if that fails."""
         try:
             if self.held:
                 remove(self.spark, self.path)
         except Exception as failure:
             reason = cause(str(failure)) or type(failure).__name__
-            warnings.warn(without_secrets(f"{self.path} is no longer needed and stays: {reason}"), stacklevel=2)
+            warnings.warn(
+                without_secrets(f"{self.path} is no longer needed, but cannot be deleted: {reason}"), stacklevel=2
+            )

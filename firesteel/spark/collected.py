@@ -1,7 +1,7 @@
-"""Rows of small tables, brought to the driver once and trained on in its process.
+"""Training on small tables in the driver's process, with rows that are collected once.
 
-A Spark job takes 0.2 to 0.4 s, and a fit on executors makes one a pass; a pass over so few rows takes less.  The
-blocks are those that executors would pack, in as many shards, so the bits are the same.
+A fit on executors runs a Spark job of 0.2 to 0.4 s per pass, longer than a pass over few rows in process.  Blocks and
+shards are the same as on executors, so the bits are too.
 """
 
 import contextlib
@@ -21,32 +21,32 @@ from firesteel.train.recipe import Recipe
 from firesteel.train.source import Survey, check_weights
 
 MOST_ROWS = 20_000
-"""Fewer rows than this are small: a pass of the default network takes half a second of one core, as long as a job."""
+"""Limit of a small table: a pass of the default network then takes 0.5 s of one core, as long as a job."""
 MOST_BYTES = 64 << 20
-"""What they may take in the driver's memory, which may be little, as float32."""
+"""Limit of their size in the driver's memory as float32."""
 
 
-def is_small(source: Frame, survey: Survey) -> bool:
-    """Return whether a source's rows are few."""
-    rows, most = survey.rows + survey.held, RESULT_SHARE * most_result(source.sparkSession)
-    return rows < MOST_ROWS and 4 * rows * survey.words <= min(MOST_BYTES, most)
+def is_small(source: Frame, profile: Survey) -> bool:
+    """Return whether the rows of a source are few enough to collect."""
+    rows, most = profile.rows + profile.held, RESULT_SHARE * most_result(source.sparkSession)
+    return rows < MOST_ROWS and 4 * rows * profile.words <= min(MOST_BYTES, most)
 
 
 class Collected(Arrays):
-    """Rows of a DataFrame in this process, by one job."""
+    """Rows of a DataFrame, collected in one job."""
 
-    def __init__(self, source: Frame, survey: Survey) -> None:
+    def __init__(self, source: Frame, profile: Survey) -> None:
         rows = source.read()
         out = rows.held if rows.held.any() else None
         super().__init__(rows.x, rows.y, rows.w, source.dtype, names=source.names, out=out)
         self.keys, self.prints, self.split = rows.keys, rows.prints, source.split
         self.feature_names, self.sparkSession = source.feature_names, source.sparkSession
-        self.whole = self.surveyed = survey
+        self.whole = self.surveyed = profile
         self.sampled = rows.x if source.schema is None else np.empty((len(rows.x), 0))
 
     def survey(self) -> Survey:
         if self.surveyed is None:
-            assert self.out is not None, "rows are surveyed anew when some of them are held out"
+            assert self.out is not None, "only rows with a hold-out are profiled again"
             weights = [float(self.w[rows].astype(self.dtype).sum(dtype=np.float64)) for rows in self.parts]
             check_weights(weights[0], self.names["weight"])
             check_weights(weights[1], self.names["weight"], "held out")

@@ -1,7 +1,7 @@
-"""The columns of a DataFrame: which is meant by a name, what it holds, and how it becomes lists of numbers.
+"""Column names and their conversion to lists of numbers.
 
-`Columns` says which columns a user means, `NamedColumns` what they are; it asks the DataFrame once, since on Spark
-Connect each question goes to the server.  `frames.py` reads rows through them, `model.py` scores through them.
+`Columns` has the names that the user gave, `NamedColumns` resolves them in a DataFrame.  It reads the schema once,
+since on Spark Connect every access is a request to the server.
 """
 
 import re
@@ -23,11 +23,11 @@ from firesteel.tables.joined import Joined
 
 ColumnNames = str | Sequence[str] | Joined
 SHOWN = 20
-"""How many columns a message names."""
+"""Maximum number of column names in a message."""
 
 
 def check_names(columns: Any, role: str) -> None:
-    """Raise ConfigError unless this is a column's name, or a list of at least one."""
+    """Raise ConfigError unless this is a column name, or a non-empty list of names."""
     names = [columns] if isinstance(columns, str) else list(columns) if isinstance(columns, Joined) else columns
     if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(
@@ -36,13 +36,13 @@ def check_names(columns: Any, role: str) -> None:
 
 
 def check_name(column: Any, role: str) -> None:
-    """Raise ConfigError unless this is a column's name, or None."""
+    """Raise ConfigError unless this is a column name or None."""
     if column is not None and not isinstance(column, str):
         raise ConfigError(f"{role.rstrip('=')}={column!r}: it must be a column's name", code="config-column")
 
 
 def listed(names: Any) -> Any:
-    """Return a list of names as a tuple, and anything else as it is."""
+    """Turn a list into a tuple; return anything else unchanged."""
     return tuple(names) if isinstance(names, list) else names
 
 
@@ -58,18 +58,23 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a DataFrame are what, and which rows are held out.
+    """The roles of the columns of a DataFrame, and the choice of validation rows.
 
-    features, label: a column's name, or a tuple of names, or those of several inputs or outputs.  weight, held, id:
-    names, or None.  held: of a column that is true for the rows held out; else the share `split` is, by key.  id:
-    identifies rows and makes their keys.
-    split "auto": the rows decide, and classes says whether targets are classes.
-    skip: whether rows with nulls, NaN or infinite values are left out instead of refused.
-    stage: whether the user speaks in Params.
-    positive: which word of the label is class 1.
-    raw: whether features are columns of any type, of which a schema is learned.  kinds: of those whose type does not
-    say it, as pairs.  zone: where days begin, for them.
-    shape: the height, width and channels of pictures, where layers say them.
+    Args:
+        features: Name or names of the features, or those of several inputs.
+        label: Name or names of the label, or those of several outputs.
+        weight: Name of the column of row weights.
+        split: Fraction of validation rows, chosen by key; "auto" for the rows to decide.
+        held: Name of the column that is true for validation rows.
+        id: Name of the column that identifies rows and makes their keys.
+        skip: Whether to leave out rows with nulls, NaN or infinite values, instead of raising an error.
+        stage: Whether messages use the names of Params.
+        classes: Whether targets are classes.
+        positive: The word of the label that is class 1.
+        raw: Whether features are columns of any type, whose schema is learned.
+        kinds: Pairs of a raw column and its kind, if its type does not determine it.
+        zone: Time zone of the days of raw timestamps.
+        shape: Height, width and channels of pictures, if the layers define them.
     """
 
     features: str | tuple[str, ...] | Joined = "features"
@@ -88,11 +93,11 @@ class Columns:
     shape: Shape | None = field(default=None, compare=False, repr=False)
 
     def word(self, part: str) -> str:
-        """Return what the user calls a part: an argument of `fit` and `pack`, or a stage's Param."""
+        """Return the user's name of a part: an argument of `fit` and `pack`, or a Param of a stage."""
         return WORDS[part][self.stage]
 
     def names(self) -> dict[str, str]:
-        """Return what to call each part in messages."""
+        """Return the name of each part for messages."""
         named = {part: getattr(self, part) for part in ("features", "label", "weight", "held", "id")}
         return {
             part: f"column {name!r}" if isinstance(name, str | None) else f"columns {', '.join(name)}"
@@ -101,7 +106,7 @@ class Columns:
 
 
 class NamedColumns:
-    """A DataFrame's columns, as Spark resolves names."""
+    """The columns of a DataFrame, with names resolved as Spark does."""
 
     def __init__(self, frame: DataFrame) -> None:
         self.frame = frame
@@ -113,13 +118,13 @@ class NamedColumns:
             self._fields.setdefault(self.same(known.name), []).append(known)
 
     def called(self, name: str) -> list[T.StructField]:
-        """Return the columns of this name: case counts only if the session says so."""
+        """Return the top-level columns of a name; case matters only if spark.sql.caseSensitive is set."""
         return self._fields.get(self.same(name), [])
 
     def matching(self, name: str) -> list[tuple[str, T.StructField]]:
-        """Return what a name may mean, with how to write it for Spark: columns, and fields of structs by `a.b`.
+        """Return the columns and struct fields (`a.b`) that a name may mean, each with its quoted name.
 
-        As in Spark a part of a name may stand in backticks; a column with a dot in its name may do without.
+        As in Spark, parts of a name may be in backticks; a column with a dot in its name does not need them.
         """
         found = [(quoted(known.name), known) for known in self.called(name)]
         parts = _parts(name)
@@ -137,20 +142,25 @@ class NamedColumns:
         return found + inner
 
     def leading(self, kinds: tuple[type, ...], count: int) -> list[str]:
-        """Return the names of the first columns of these types that a name means alone."""
+        """Return the names of the first columns of some types whose name is unique."""
         alone = (found[0] for found in self._fields.values() if len(found) == 1)
         return [known.name for known in alone if isinstance(known.dataType, kinds)][:count]
 
     def column(self, name: str, role: str) -> tuple[Column, T.DataType]:
-        """Return the column of this name and its type.  Raises DataError if there is none, or more than one.
+        """Return the column of a name and its type.
 
-        role: what the user calls the column's part.
+        Args:
+            name: The name.
+            role: The user's name of the column's part, for messages.
+
+        Raises:
+            DataError: If the column does not exist, or the name is ambiguous.
         """
         where, kind = self.one(name, role)
         return F.col(where), kind
 
     def one(self, name: str, role: str) -> tuple[str, T.DataType]:
-        """Return how to write the column of this name for Spark, and its type."""
+        """Return the quoted name of a column, and its type.  Raises DataError as `column` does."""
         found = self.matching(name)
         if not found:
             hint = nearest(name, self.names)
@@ -162,19 +172,22 @@ class NamedColumns:
             apart = len({self.same(way) for way in ways}) == len(found)
             remedy = f"write {' or '.join(ways)}" if apart else "rename them"
             raise DataError(
-                f"{len(found)} columns are called {name!r}: {remedy}, so that {role} means one", code="data-column"
+                f"{len(found)} columns are called {name!r}: {remedy}, so that {role} is unambiguous",
+                code="data-column",
             )
         return found[0][0], found[0][1].dataType
 
     def shown(self) -> str:
-        """Return the names of the columns, for messages."""
+        """Return the names of the columns for messages."""
         more = f", ... ({len(self.names):,} columns)" if len(self.names) > SHOWN else ""
         return ", ".join(self.names[:SHOWN]) + more
 
     def check_free(self, names: Sequence[str], read: Columns | None = None) -> None:
-        """Raise DataError where the DataFrame has columns of these names, which a stage is to make.
+        """Raise DataError if the DataFrame has columns with the names of a stage's output columns.
 
-        read: if given, only its features and label are looked at: the others need not be there when rows are scored.
+        Args:
+            names: Names of the output columns.
+            read: If given, only its features and label are compared, as scored rows may lack the other columns.
         """
         parts = () if read is None else (read.features, read.label)
         inputs = {self.same(name) for part in parts for name in ([part] if isinstance(part, str) else part)}
@@ -186,20 +199,20 @@ class NamedColumns:
             )
 
     def number(self, name: str, role: str) -> Column:
-        """Return a column of numbers as doubles.  Raises DataError for any other column."""
+        """Return a numeric column as doubles.  Raises DataError for any other column."""
         return F.col(self._number(name, role)[0]).cast("double")
 
     def numbers(self, names: Sequence[str], role: str) -> Column:
-        """Return columns of numbers as one of lists of doubles.  Raises DataError for any other columns.
+        """Return numeric columns as one column of lists of doubles.  Raises DataError for any other columns.
 
-        Spark reads one text: a call for each of 10,000 columns would take longer than the job.
+        It is one SQL text, as a call per column for 10,000 columns would take longer than the job.
         """
         found = [self._number(name, role) for name in names]
         items = (where if isinstance(kind, T.DoubleType) else f"cast({where} as double)" for where, kind in found)
         return F.expr(f"array({', '.join(items)})")
 
     def _number(self, name: str, role: str) -> tuple[str, T.DataType]:
-        """Return how to write a column of numbers for Spark, and its type.  Raises DataError for any other column."""
+        """Return the quoted name of a numeric column, and its type.  Raises DataError for any other column."""
         where, kind = self.one(name, role)
         if isinstance(kind, T.NumericType | T.BooleanType):
             return where, kind
@@ -221,7 +234,7 @@ class NamedColumns:
         )
 
     def boolean(self, name: str, role: str) -> Column:
-        """Return a column of booleans.  Raises DataError for any other column."""
+        """Return a Boolean column.  Raises DataError for any other column."""
         column, kind = self.column(name, role)
         if not isinstance(kind, T.BooleanType):
             raise DataError(
@@ -238,13 +251,18 @@ class NamedColumns:
         kept: bool = False,
         shape: Shape | None = None,
     ) -> Column:
-        """Return the features as one column of lists or bytes, whatever they are stored as.
+        """Return the features as one column of lists or bytes.
 
-        features: a column of vectors, arrays, arrays of arrays, bytes (one value each), Spark's image structs or
-        numbers; or a list of numeric columns.
-        kept: whether vectors stay as Spark keeps them, sparse ones without their zeros.
-        shape: the height, width and channels of pictures, where they are known.
-        Raises DataError for any other column.
+        Args:
+            features: A column of vectors, arrays, nested arrays, bytes (one value each), Spark's image structs or
+                numbers; or a list of numeric columns.
+            dtype: Dtype of the values of vectors and arrays.
+            role: The user's name of the features, for messages.
+            kept: Whether vectors stay in Spark's representation, sparse ones without zeros.
+            shape: Height, width and channels of pictures, if they are known.
+
+        Raises:
+            DataError: For any other column.
         """
         if isinstance(features, Joined):
             return self.joined(features, dtype, "input")
@@ -260,15 +278,15 @@ class NamedColumns:
         if (levels := pictures.depth(kind)) > 1:
             column, kind = pictures.flattened(column, levels, f"column {features!r}"), pictures.innermost(kind)
         if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.NumericType):
-            decimal = kind.elementType.typeName().startswith("decimal")  # which NumPy does not know
+            decimal = kind.elementType.typeName().startswith("decimal")  # NumPy has no decimals
             return column.cast("array<double>") if decimal else column
         return F.array(self.number(features, role))
 
     def stored(self, name: str, dtype: str) -> dict[str, Column]:
-        """Return what Spark keeps of a column of vectors, for `arrow.whole`: values as x, indices, size.
+        """Return Spark's representation of a column of vectors for `arrow.whole`: values as x, indices and size.
 
-        indices is empty and size -1 where all values are kept; x is null where there is no vector.  Lists of float32
-        reach Python in half the time that vectors take; a null list takes longer than an empty one.
+        Dense vectors have empty indices and size -1; x is null for a null vector.  Lists of float32 reach Python in
+        half the time that vectors take; empty lists are faster than nulls.
         """
         kept = F.unwrap_udt(self.column(name, "features")[0])
         return {
@@ -278,7 +296,7 @@ class NamedColumns:
         }
 
     def label(self, label: ColumnNames, role: str) -> Column:
-        """Return the label, or labels, as one column of lists.  Raises DataError for what are no numbers."""
+        """Return the label or labels as one column of lists.  Raises DataError for columns that are not numeric."""
         if isinstance(label, Joined):
             return self.joined(label, "float64", "output")
         if not isinstance(label, str):
@@ -291,10 +309,15 @@ class NamedColumns:
         return F.array(self.number(label, role))
 
     def joined(self, columns: Joined, dtype: str, part: str) -> Column:
-        """Return the columns of several inputs or outputs as one of lists, side by side.
+        """Return the columns of several inputs or outputs side by side, as one column of lists.
 
-        dtype: of vectors and arrays.  part: "input" or "output".
-        Raises DataError for columns that do not fit; of arrays Spark raises it, at the first row.
+        Args:
+            columns: The columns.
+            dtype: Dtype of vectors and arrays.
+            part: "input" or "output".
+
+        Raises:
+            DataError: For columns of the wrong width; for arrays, Spark raises it at the first such row.
         """
         found = list[Column]()
         for name, names, size in zip(columns.names, columns.columns, columns.sizes, strict=True):
@@ -318,7 +341,7 @@ class NamedColumns:
         return F.concat(*found)
 
     def width(self, names: str | tuple[str, ...], role: str) -> int | None:
-        """Return how many numbers columns hold in a row, None where their rows decide it."""
+        """Return the number of values per row of columns; None if only the rows show it."""
         if isinstance(names, str) and isinstance(
             self.one(names, role)[1], T.ArrayType | VectorUDT | T.BinaryType | T.StructType
         ):
@@ -326,9 +349,11 @@ class NamedColumns:
         return 1 if isinstance(names, str) else len(names)
 
     def sized(self, columns: Any, part: str) -> Any:
-        """Return the columns of several inputs or outputs with their sizes, where those are not known, by a row.
+        """Return the columns of several inputs or outputs with their sizes, read from the first row if necessary.
 
-        part: "input" or "output".
+        Args:
+            columns: The columns; anything but `Joined` is returned unchanged.
+            part: "input" or "output".
         """
         if not isinstance(columns, Joined) or columns.sizes:
             return columns
@@ -340,11 +365,11 @@ class NamedColumns:
         return replace(columns, sizes=tuple([width or next(seen) for _, width, _ in parts]))
 
     def holds_vectors(self, names: ColumnNames) -> bool:
-        """Return whether this is one column of Spark's vectors."""
+        """Return whether this is one column of Spark vectors."""
         return isinstance(names, str) and isinstance(self.matching(names)[0][1].dataType, VectorUDT)
 
     def _about(self, name: str) -> dict[str, Any]:
-        """Return what Spark's metadata say of a column."""
+        """Return the Spark ML metadata of a column."""
         found = self.matching(name)
         about = found[0][1].metadata.get("ml_attr", {}) if found else {}
         if not isinstance(about, dict):
@@ -352,10 +377,7 @@ class NamedColumns:
         return about
 
     def known_features(self, features: ColumnNames) -> tuple[int | None, list[str] | None]:
-        """Return how many features there are, and their names, as far as they are known without reading a row.
-
-        They are a list of columns, or what Spark's metadata say of a vector.
-        """
+        """Return the number of features and their names, as far as the list of columns or metadata show them."""
         if isinstance(features, Joined):
             return sum(features.sizes), self._numbers_of(features)
         if not isinstance(features, str):
@@ -371,7 +393,7 @@ class NamedColumns:
         return size or None, [named[number] for number in range(len(named))] if whole else None
 
     def _numbers_of(self, columns: Joined) -> list[str]:
-        """Return what each number of several inputs is called."""
+        """Return the name of each value of several inputs."""
         found = list[str]()
         for names, size in zip(columns.columns, columns.sizes, strict=True):
             known = self.known_features(names)[1] or ([str(names)] if size == 1 else None)
@@ -379,10 +401,10 @@ class NamedColumns:
         return found
 
     def classes(self, label: ColumnNames) -> tuple[int | None, list[str] | None]:
-        """Return how many classes the label has and what they are called, as far as its metadata say so.
+        """Return the number of classes of the label and their names, as far as its metadata have them.
 
-        Like Spark's own classifiers it takes the word of nominal attributes (their values, or the number of them)
-        and of binary ones (two), and none of numeric ones.
+        As in Spark's own classifiers, nominal attributes list the values or their number, binary ones have two
+        classes, and numeric ones have none.
         """
         about = self._about(label) if isinstance(label, str) else {}
         kind, names = about.get("type", "numeric"), about.get("vals")
@@ -397,7 +419,7 @@ class NamedColumns:
 
 
 def quoted(name: str) -> str:
-    """Return a name as Spark reads it whatever is in it.
+    """Quote a column name for Spark.
 
     >>> quoted("a.b")
     '`a.b`'
@@ -406,7 +428,7 @@ def quoted(name: str) -> str:
 
 
 def _parts(name: str) -> list[str]:
-    """Return the parts that Spark sees in a name; none where it is no name to Spark.
+    """Split a name into its parts as Spark does; an invalid name has none.
 
     >>> _parts("a.`b.c`"), _parts("a..b")
     (['a', 'b.c'], [])
@@ -418,9 +440,9 @@ def _parts(name: str) -> list[str]:
 
 
 def unreadable(name: str, about: Any) -> DataError:
-    """Return the error for metadata of a column that are not as Spark writes them."""
+    """Return the error for metadata that Spark ML would not write."""
     return DataError(
         f"the metadata of column {name!r} are not as Spark ML writes them: ml_attr is {str(about)[:100]}.  To do: "
-        f"take them away, df.withMetadata({name!r}, {{}})",
+        f"remove them with df.withMetadata({name!r}, {{}})",
         code="data-metadata",
     )

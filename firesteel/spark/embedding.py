@@ -1,4 +1,4 @@
-"""Embeddings: what the hidden layers of a network make of a row, for a column of vectors."""
+"""Embeddings: the output of a hidden layer as a column of vectors."""
 
 from dataclasses import replace
 from itertools import accumulate
@@ -11,16 +11,15 @@ from firesteel.graphs.names import names_of
 
 
 def hidden_of(network: Network, name: str | None) -> Network:
-    """Return the network whose outputs are those of a hidden layer; its weights are the first ones of the whole.
+    """Return the network from the inputs to a hidden layer; its weights are the first ones of the whole network.
 
     Args:
         network: The whole network.
-        name: Of the layer, in the network or of its own; None for what the last layer with a kernel reads.  Where
-            several layers have the name, or several are last, as in an average of members, their outputs stand side
-            by side.
+        name: Name of the layer; None for the input of the last layer with a kernel.  If several layers have the name
+            or are last, as in an average of members, their outputs are concatenated.
 
     Raises:
-        ConfigError: If the network has no such layer, or no hidden one.
+        ConfigError: `config-layer`, if the network has no such layer, or no hidden layer.
     """
     nodes, inputs = network.nodes, len(network.entries)
     ends = list(accumulate((node.layer.results for node in nodes), initial=inputs))
@@ -33,9 +32,9 @@ def hidden_of(network: Network, name: str | None) -> Network:
 
 
 def rest_of(network: Network, hidden: Network) -> Network | None:
-    """Return the network that makes the outputs of a hidden layer those of the whole, from the other weights.
+    """Return the network from the hidden layer to the outputs, with the other weights.
 
-    It is None where the outputs need more than that layer makes, or other weights too.
+    None if the outputs also depend on other layers, or on weights of `hidden`.
     """
     count, value = len(hidden.nodes), len(hidden.entries) - 1 + sum(node.layer.results for node in hidden.nodes)
     later, owners = network.nodes[count:], {node.owner for node in hidden.nodes}
@@ -48,7 +47,7 @@ def rest_of(network: Network, hidden: Network) -> Network | None:
 
 
 def _called(network: Network, name: str, ends: list[int]) -> list[int]:
-    """Return the numbers of the values that layers of a name make."""
+    """Return the numbers of the values that the layers of a name compute."""
     names = names_of(network.nodes)
     found = [at for at, node in enumerate(network.nodes) if name in (names[at], node.layer.name)]
     if not found:
@@ -59,7 +58,7 @@ def _called(network: Network, name: str, ends: list[int]) -> list[int]:
 
 
 def _last_hidden(network: Network, ends: list[int]) -> list[int]:
-    """Return the numbers of the values that layers with a kernel read, if no other such layer comes after them."""
+    """Return the numbers of the values that the last layers with a kernel read."""
     kernels, last = {part.node for part in network.plan if "w" in network.params[part.owner]}, set[int]()
     behind = [set[int]() for _ in range(ends[0])]
     for number, node in enumerate(network.nodes):
@@ -70,8 +69,8 @@ def _last_hidden(network: Network, ends: list[int]) -> list[int]:
     found = sorted({read for number in last for read in network.nodes[number].args})
     if not found or not all(behind[read] for read in found):
         raise ConfigError(
-            "embeddingCol is for the outputs of a hidden layer, and this network has none: add one, or name a layer "
-            "in embeddingLayer",
+            "embeddingCol needs a hidden layer, and this network has none: add one, or name a layer in "
+            "embeddingLayer",
             code="config-layer",
         )
     return found

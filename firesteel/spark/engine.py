@@ -1,8 +1,7 @@
-"""The engine on Spark: persisted blocks, one ordinary mapInArrow job a round, and nothing else on the network.
+"""The engine on Spark: persisted blocks, and one mapInArrow job per round.
 
-Tasks travel in the job's closure and partials come back as Arrow rows, on classic Spark and on Spark Connect alike;
-Spark's retries, encryption and scheduling are ours for free.  `parcel.py` is how large tasks go out, `worker.py` what
-runs on the other side.
+A task travels in the closure of its job and partials return as Arrow rows, on classic Spark and on Spark Connect, so
+Spark's retries, encryption and scheduling apply.  `parcel.py` sends large tasks; `worker.py` runs on the executors.
 """
 
 import contextlib
@@ -30,7 +29,7 @@ from firesteel.core.network import Network
 from firesteel.core.types import Array
 from firesteel.errors import ConfigError, without_secrets
 from firesteel.spark import worker
-from firesteel.spark.failures import interrupted, let_go, translated
+from firesteel.spark.failures import interrupted, release_quietly, translated
 from firesteel.spark.parcel import classes_of, context_of, sent
 from firesteel.train.engine import BlockInfo
 from firesteel.train.partial import Changed, Partial, Task
@@ -42,23 +41,25 @@ DESCRIPTION = "spark.job.description"
 KINDS = [LongType()] * 3 + [BinaryType()] * 2 + [LongType()] + [DoubleType()] * 2 + [StringType()]
 PARTIALS = StructType([StructField(name, kind) for name, kind in zip(worker.COLUMNS, KINDS, strict=True)])
 PIECE_BYTES = 4 << 20
-"""Vectors travel in pieces of so many bytes: whole, they would have to fit a row, a batch and a JVM's heap."""
+"""Size of the pieces in which vectors travel; whole, they would have to fit into a row, a batch and a JVM's heap."""
 MERGE_BYTES = 64 << 20
-"""Where all shards' vectors together weigh more than this, they are added up on Spark before they come back."""
+"""If the vectors of all shards are larger than this, Spark adds them up before they return to the driver."""
 RESULT_SHARE = 0.9
-"""How much of spark.driver.maxResultSize the vectors may take: Spark counts what is wrapped around them too."""
+"""Fraction of spark.driver.maxResultSize that vectors may use; Spark also counts their wrapping."""
 TASK_BYTES = 128 << 20
-"""The most of them that one task of that sum is to hold."""
+"""Maximum size of the vectors in one task of that sum."""
 SUM_BYTES = 16 << 20
-"""The most of the sum that it is to return, of which a JVM makes several copies in its heap."""
+"""Maximum size of the result of one such task, of which the JVM makes several copies."""
 HEAP_SHARE = 0.2
-"""How much of its heap a JVM may fill with blocks that is all of Spark, as with local[*]: it dies of a full one."""
+"""Fraction of the heap that blocks may use if one JVM is all of Spark, as with local[*]; a full heap ends it."""
 
 
 def collect(frame: DataFrame, title: str) -> pa.Table:
-    """Run a frame and return its rows; firesteel's own errors come back as themselves, without Java or workers.
+    """Run a job and return its rows, with errors translated as by `failures.translated`.
 
-    title: what Spark's pages call the job.
+    Args:
+        frame: The DataFrame to compute.
+        title: Description of the job in Spark's web UI.
     """
     before = sys.exception()
     try:
@@ -75,9 +76,9 @@ def collect(frame: DataFrame, title: str) -> pa.Table:
 
 @contextlib.contextmanager
 def described(spark: SparkSession, title: str) -> Iterator[None]:
-    """Let Spark's pages call the jobs of this thread by a title, after the description that they have already.
+    """Describe the jobs of this thread in Spark's web UI, after the user's own description; restore that at the end.
 
-    Afterwards the description is as it was.  Spark Connect has none, and there nothing happens.
+    Spark Connect has no job descriptions.
     """
     context = context_of(spark)
     if context is None:
@@ -88,39 +89,44 @@ def described(spark: SparkSession, title: str) -> Iterator[None]:
     try:
         yield
     finally:
-        let_go(functools.partial(context.setLocalProperty, DESCRIPTION, before))  # type: ignore[arg-type]
+        release_quietly(functools.partial(context.setLocalProperty, DESCRIPTION, before))  # type: ignore[arg-type]
 
 
 class SparkEngine:
-    """Blocks persisted in a DataFrame with the columns of packing.BLOCK_SCHEMA, each shard in one partition.
+    """Engine over blocks that are persisted in a DataFrame, each shard in one partition.
 
-    blocks: what is known of them already; if nothing is, they are asked.  stored: whether the frame only reads
-    packed blocks from storage, which costs little where a session refuses to cache.  survey: what is known of the
-    rows.  centre: what has been subtracted from the rows that work is given.  shift: what is added before.
+    Args:
+        frame: The blocks, with the columns of packing.BLOCK_SCHEMA.
+        shards: Number of shards.
+        profile: The profile of the rows.
+        blocks: Information about the blocks; None to read it from the frame.
+        stored: Whether the frame only reads packed blocks from storage, which is cheap without a cache.
+        centre: What is subtracted from the rows.
+        shift: What workers add to the rows of the blocks, which were packed with another centre.
     """
 
     def __init__(
         self,
         frame: DataFrame,
         shards: int,
-        survey: Survey,
+        profile: Survey,
         blocks: Sequence[BlockInfo] | None = None,
         stored: bool = False,
         centre: Centre = UNCENTRED,
         shift: Centre = UNCENTRED,
     ) -> None:
-        self._shards, self.sparse, self.centre, self._shift = shards, survey.sparse, centre, shift
-        # Spark keeps one cache for equal plans: without a name of its own, a fit of the same rows at the same time
-        # would share it, and the first to end would drop it under the other.
+        self._shards, self.sparse, self.centre, self._shift = shards, profile.sparse, centre, shift
+        # Spark caches equal plans once: without a unique name, a concurrent fit on the same rows would share the
+        # cache, and the first fit to end would drop it.
         frame = frame.withColumn("engine", F.lit(uuid.uuid4().hex))
         try:
-            self.frame, self._persisted = frame.persist(_level(frame.sparkSession, survey)), True
+            self.frame, self._persisted = frame.persist(_level(frame.sparkSession, profile)), True
         except PySparkException:
             self.frame, self._persisted = frame, False
             if not stored:
                 warnings.warn(
-                    "this Spark session refuses to cache, so every round packs the rows again: slower, same result.  "
-                    "firesteel.spark.pack(df, path=...) packs them once, on storage",
+                    "this Spark session does not cache, so every round packs the rows again: slower, with the same "
+                    "result.  To do: firesteel.spark.pack(df, path=...) packs them once, on storage",
                     stacklevel=2,
                 )
         try:
@@ -146,15 +152,15 @@ class SparkEngine:
 
     def check(self, task: Task) -> None:
         size, limit = task.vectors * task.theta.nbytes, most_result(self.frame.sparkSession)
-        if task.objective.network.rowwise:  # whose changed rows come from each shard
+        if task.objective.network.rowwise:  # each shard sends its changed rows
             rows = sum(block.rows for block in self._blocks)
             size = task.vectors * task.theta.itemsize * most_changed(task.objective.network, rows, self._shards)
         if size > RESULT_SHARE * limit:
             raise ConfigError(
-                f"each round of this network brings {size / 2**20:,.0f} MiB to the driver ({task.vectors} times "
-                f"{len(task.theta):,} parameters), and spark.driver.maxResultSize allows {limit / 2**20:,.0f}: start "
-                f"Spark with spark.driver.maxResultSize={size // 2**30 + 2}g and memory to match for the driver; or "
-                "take an optimizer with fewer moments, or strategy='gradient', which brings one vector",
+                f"each round of this network sends {size / 2**20:,.0f} MiB to the driver ({task.vectors} times "
+                f"{len(task.theta):,} parameters), and spark.driver.maxResultSize is {limit / 2**20:,.0f} MiB: start "
+                f"Spark with spark.driver.maxResultSize={size // 2**30 + 2}g and enough driver memory; or use an "
+                "optimizer with fewer moments, or strategy='gradient', which sends one vector",
                 code="config-result-size",
             )
 
@@ -171,7 +177,7 @@ class SparkEngine:
             return _partials(collect(frame, task.title), self._shards, task.theta)
 
     def _merged(self, frame: DataFrame, task: Task) -> DataFrame:
-        """Return the shards' pieces with their vectors added: each piece in one place, and the places of a size."""
+        """Return the sums of the shards' vectors, piece by piece, in partitions of similar size."""
         size = task.vectors * task.theta.nbytes
         count = max(self.lanes, -(-self._shards * size // TASK_BYTES), -(-size // SUM_BYTES))
         count = min(count, -(-size // PIECE_BYTES))
@@ -181,11 +187,11 @@ class SparkEngine:
     def close(self) -> None:
         if self._persisted:
             self._persisted = False
-            let_go(self.frame.unpersist)
+            release_quietly(self.frame.unpersist)
 
 
 def most_changed(network: Network, rows: int, shards: int) -> int:
-    """Return how many numbers of each vector the shards of a network whose parameters move row by row send at most.
+    """Return an upper bound on the numbers per vector that all shards of a row-wise network send.
 
     >>> from firesteel.core.layers import Dense, Embedding
     >>> few = Network.chain((Embedding(1_000_000, 16, sparse_steps=True), Dense(1)), inputs=2)
@@ -199,27 +205,27 @@ def most_changed(network: Network, rows: int, shards: int) -> int:
     return found
 
 
-def _level(spark: SparkSession, survey: Survey) -> StorageLevel:
-    """Return where Spark is to keep the blocks: on disk alone where they would fill the only JVM that there is."""
+def _level(spark: SparkSession, profile: Survey) -> StorageLevel:
+    """Return the storage level of the blocks: on disk only if they would fill the heap of a single local JVM."""
     context = context_of(spark)
     if context is not None and str(context.master).partition("[")[0] == "local":
-        size = 4 * survey.words * (survey.rows + survey.held)
+        size = 4 * profile.words * (profile.rows + profile.held)
         if size > HEAP_SHARE * context._jvm.java.lang.Runtime.getRuntime().maxMemory():  # type: ignore[union-attr]
             return StorageLevel.DISK_ONLY
     return StorageLevel.MEMORY_AND_DISK
 
 
 def most_result(spark: SparkSession) -> float:
-    """Return how many bytes of results a session lets its driver take from one job."""
+    """Return spark.driver.maxResultSize in bytes."""
     text = (spark.conf.get("spark.driver.maxResultSize", None) or "1g").strip().lower()
     found = re.fullmatch(r"(\d+)([kmgtp]?)b?", text)
-    if found is None or not int(found[1]):  # 0 is no limit
+    if found is None or not int(found[1]):  # 0 means unlimited
         return math.inf
     return float(int(found[1]) << 10 * " kmgtp".index(found[2] or " "))
 
 
 def _partials(table: pa.Table, shards: int, theta: Array) -> list[Partial | None]:
-    """Return each shard's partial: all vectors added up, in the first one; changed rows each shard has of its own."""
+    """Return the partial of each shard; the first has the sum of all vectors, and each has its own changed rows."""
     pieces = worker.Pieces(shards, theta.dtype.str)
     partials: list[Partial | None] = [None] * shards
     none, changed = np.zeros((0, len(theta)), theta.dtype), dict[int, int]()
@@ -246,21 +252,21 @@ def _partials(table: pa.Table, shards: int, theta: Array) -> list[Partial | None
 
 
 def placed(frame: DataFrame, count: int, number: Column) -> DataFrame:
-    """Return the rows in `count` partitions, each in the one that its number, modulo count, says."""
+    """Repartition rows into `count` partitions, each row into partition `number` modulo `count`."""
     codes = F.array(*(F.lit(code).cast("long") for code in partition_codes(count)))
-    # codes are for Spark's hash of a long
+    # the codes are chosen for Spark's hash of a long
     return frame.repartition(count, codes[(number % count).cast("int")].cast("long"))
 
 
 def known_blocks(frame: DataFrame) -> list[BlockInfo]:
-    """Return what the driver must know of the blocks in a frame, in order of their numbers."""
+    """Return the information of the blocks in a frame, in the order of their numbers."""
     known = collect(frame.select("block", "rows", "weight", "fingerprint"), "firesteel: packing the rows").to_pylist()
     infos = (BlockInfo(r["block"], r["rows"], r["weight"], r["fingerprint"] % 2**64) for r in known)
     return sorted(infos, key=lambda block: block.id)
 
 
 def partition_codes(partitions: int) -> tuple[int, ...]:
-    """Return, for each partition, a number that Spark's hash partitioning sends there.
+    """Return a number for each partition that Spark's hash partitioning sends there.
 
     >>> partition_codes(4)
     (2, 0, 14, 3)

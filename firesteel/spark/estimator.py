@@ -70,23 +70,23 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
     def _model(self) -> NeuralNetworkClassifierModel:
         return NeuralNetworkClassifierModel()
 
-    def _design(self, source: Any, survey: Survey, plan: FitPlan) -> Design:
+    def _design(self, source: Any, profile: Survey, plan: FitPlan) -> Design:
         name = source.names["label"]
-        check_targets(survey.targets, 1, 1, name)
-        check_kind(survey, Rule("class"), name)
-        check_metadata(survey, source.class_count, source.class_names, name)
-        classes = self._count(source.class_count, survey, name, plan)
+        check_targets(profile.targets, 1, 1, name)
+        check_kind(profile, Rule("class"), name)
+        check_metadata(profile, source.class_count, source.class_names, name)
+        classes = self._count(source.class_count, profile, name, plan)
         last = Dense(classes, "softmax", kernel_regularizer=plan.penalty)
         layers = (*plan.front, *(plan.whole or (*plan.hidden, last)))
         loss = plan.loss or losses.get("sparse_categorical_crossentropy")
-        network = network_of(layers, survey.width)
+        network = network_of(layers, profile.width)
         if plan.whole and plan.loss is None and network.outputs == 1:
             loss = losses.get("binary_crossentropy")
         NeuralNetworkClassifierModel.check(network)
         classes, given = max(2, network.outputs), self._if_set("classWeights")
         if source.label_kind and classes < (words := source.class_count or 0):
             raise wrong("layers", "...", f"they end in {classes} classes, and {name} has {words:,} distinct words")
-        check_kind(survey, Rule("class", classes), name)
+        check_kind(profile, Rule("class", classes), name)
         names = _named(source.class_names, None if source.label_kind else source.class_count, classes, name)
         self.check_thresholds(classes, names)
         if isinstance(given, Mapping):
@@ -95,8 +95,8 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
             if source.label_kind:
                 check_words("classWeights", (word for word in given if class_number(word) < 0), words)
             given = {numbered.get(word, word): weight for word, weight in given.items()}
-        weights = None if given is None else class_weights(given, survey, Objective(network, loss), "classWeights")
-        return self._check(Design(layers, network, loss, names, weights), plan, survey, source.names)
+        weights = None if given is None else class_weights(given, profile, Objective(network, loss), "classWeights")
+        return self._check(Design(layers, network, loss, names, weights), plan, profile, source.names)
 
     def _summarized(self, history: History, network: Model, engine: Engine) -> ClassificationSummary:
         objective = replace(network._objective(), metrics=(("recall", metrics.Recall()),))
@@ -104,16 +104,16 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         counts = np.split(sums[objective.summed[0][2]], 3)
         return ClassificationSummary(history, objective.means(sums)["loss"], *counts)
 
-    def _count(self, known: int | None, survey: Survey, name: str, plan: FitPlan) -> int:
+    def _count(self, known: int | None, profile: Survey, name: str, plan: FitPlan) -> int:
         """Return the number of classes, at least 2: that of the label's metadata, or the largest class plus 1."""
-        top = max(survey.classes)
-        if known is None and not plan.sizes and not plan.whole and top + 1 > max(2, survey.rows + survey.held):
+        top = max(profile.classes)
+        if known is None and not plan.sizes and not plan.whole and top + 1 > max(2, profile.rows + profile.held):
             raise DataError(
-                f"{name} has values up to {top:,}, which is more classes than rows ({survey.rows + survey.held:,}): "
-                "number the classes 0, 1, 2, ..., for example with StringIndexer",
+                f"{name} has values up to {top:,}, which is more classes than rows ({profile.rows + profile.held:,}):"
+                " number the classes 0, 1, 2, ..., for example with StringIndexer",
                 code="data-label-range",
             )
-        unseen = [number for number, one in survey.classes.items() if not one.rows]
+        unseen = [number for number, one in profile.classes.items() if not one.rows]
         if (known or 0) > MOST_CLASSES:
             raise DataError(
                 f"{name} has {known:,} classes by its metadata, too many to predict (at most {MOST_CLASSES:,}): "
@@ -121,7 +121,7 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
                 code="data-metadata",
             )
         if unseen:
-            one = survey.classes[unseen[0]]
+            one = profile.classes[unseen[0]]
             raise DataError(
                 f"{name} has class {unseen[0]} in validation rows only ({one.held:,} of them, such as {one.where}): "
                 "the network cannot learn it.  To do: hold out other rows, or drop that class",
@@ -132,19 +132,19 @@ class NeuralNetworkClassifier(ClassifierParams, NetworkEstimator, ProbabilisticC
         return max(2, top + 1, known or 0)
 
 
-def check_metadata(survey: Survey, count: int | None, names: list[str] | None, column: str) -> None:
+def check_metadata(profile: Survey, count: int | None, names: list[str] | None, column: str) -> None:
     """Raise DataError if rows have classes that the label's metadata do not list.
 
     The metadata may list further classes: other parts of the data may contain them, and Spark allows it too.
     """
-    outside = {number: one for number, one in survey.classes.items() if count is not None and number >= count}
+    outside = {number: one for number, one in profile.classes.items() if count is not None and number >= count}
     if outside:
         number, one = next(iter(outside.items()))
         several = sum(one.rows + one.held for one in outside.values())
         called = "" if names is None else f" ({', '.join(names[:12])}{', ...' if len(names) > 12 else ''})"
         raise DataError(
             f"{column} has {count:,} classes by its metadata{called}, and holds class {number} at {one.where}; "
-            f"{several:,} of {survey.rows + survey.held:,} rows hold such a class.  To do: index all rows with the "
+            f"{several:,} of {profile.rows + profile.held:,} rows hold such a class.  To do: index all rows with the "
             "same StringIndexer, or remove the column's metadata with withMetadata",
             code="data-metadata",
         )
@@ -207,16 +207,16 @@ class NeuralNetworkRegressor(NetworkEstimator, Regressor[NeuralNetworkRegressorM
     def _model(self) -> NeuralNetworkRegressorModel:
         return NeuralNetworkRegressorModel()
 
-    def _design(self, source: Any, survey: Survey, plan: FitPlan) -> Design:
+    def _design(self, source: Any, profile: Survey, plan: FitPlan) -> Design:
         loss = plan.loss or losses.get("mse")
         if loss.targets == "class":
             raise wrong("loss", self.getOrDefault("loss"), "it is for classes, and a regressor predicts numbers")
-        check_kind(survey, Rule(loss.targets), source.names["label"])
-        outputs = plan.sizes[-1] if plan.sizes else survey.targets
+        check_kind(profile, Rule(loss.targets), source.names["label"])
+        outputs = plan.sizes[-1] if plan.sizes else profile.targets
         last = Dense(outputs, loss.natural, kernel_regularizer=plan.penalty)
         layers = (*plan.front, *(plan.whole or (*plan.hidden, last)))
-        design = Design(layers, network_of(layers, survey.width), loss)
-        return self._check(design, plan, survey, source.names)
+        design = Design(layers, network_of(layers, profile.width), loss)
+        return self._check(design, plan, profile, source.names)
 
     def _summarized(self, history: History, network: Model, engine: Engine) -> RegressionSummary:
         measured = tuple((name, metrics.get(name)) for name in self.METRICS)

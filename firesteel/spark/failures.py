@@ -1,7 +1,7 @@
-"""What Spark says of a job that failed, in one sentence: what happened first, and what to do, without Java's stack.
+"""Translation of Spark's errors: the first cause and the remedy in one sentence, without Java's stack trace.
 
-Spark tries a task again and then reports the last attempt, and a JVM wraps that in pages of its own.  So the status
-that Spark keeps of each task is asked for the first one.  `engine.py` is what runs jobs.
+Spark retries a task and reports the last failed attempt, wrapped in pages of Java.  This module asks Spark's status
+store for the first attempt.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from firesteel.errors import ConfigError, DataError, FiresteelError, SparkJobErr
 from firesteel.spark.worker import NOTE
 
 LISTENER_MS = 5000
-"""How long Spark may take to have noted what became of its tasks."""
+"""Timeout for Spark to record the status of its tasks."""
 ATTEMPTS = 1000
-"""How many failed attempts at a stage's tasks are looked through."""
+"""Maximum number of failed attempts of a stage to search."""
 ENDING_SECONDS = 2.0
-"""How long a JVM that cannot be reached is given to end, which says how it ended."""
+"""Timeout for an unreachable JVM to exit, whose exit code shows the reason."""
 CONNECTORS = {
     "gs": (".fs.gs.", "com.google.cloud.bigdataoss:gcs-connector"),
     "s3a": (".s3a.", "org.apache.hadoop:hadoop-aws"),
@@ -34,31 +34,33 @@ CONNECTORS = {
     "adl": (".fs.adl.", "org.apache.hadoop:hadoop-azure-datalake"),
     "oss": (".aliyun.oss.", "org.apache.hadoop:hadoop-aliyun"),
 }
-"""Schemes of paths, what is in the name of the Java class that reads them, and the package that it comes in."""
+"""By the scheme of a path: a part of the name of the Java class that reads it, and the package of that class."""
 UNREACHABLE = ("spark-gone", "spark-connector")
-"""Codes of errors that say nothing of what lies at a path."""
+"""Codes of errors that do not depend on the content of a path."""
 CLOSED = re.compile(r"on a stopped SparkContext|SparkContext was shut down|INVALID_HANDLE\.SESSION_")
-"""What is said where a session has been stopped, or its server was started anew."""
+"""Messages of a stopped session, or of a restarted server."""
 LONGEST = 300
-"""Characters of somebody else's message that are shown."""
+"""Maximum length of a quoted message."""
 TASKS = ("Python worker", "Job aborted", "failed, most recent", "failed 1 times")
-"""What is said where a task failed, and not the plan or its driver."""
+"""Messages about a failed task, as opposed to a failed plan or driver."""
 TRACEBACK = r'(?s:.*)File "(?P<file>[^"\n]+)", line (?P<line>\d+), in (?P<name>.+)\n(?:[ \t].*\n)*(?P<error>\S.*)'
 MORE_MEMORY = (
-    "To do: less at a time (more shards=..., a smaller spark.sql.execution.arrow.maxRecordsPerBatch, fewer "
-    "spark.executor.cores), or more memory outside the executor's JVM (spark.executor.memoryOverhead, and "
-    "spark.executor.pyspark.memory where that is set)"
+    "To do: process less at a time (more shards=..., a smaller spark.sql.execution.arrow.maxRecordsPerBatch, "
+    "fewer spark.executor.cores), or give Python more memory outside the executor's JVM "
+    "(spark.executor.memoryOverhead, and spark.executor.pyspark.memory if it is set)"
 )
 MORE_HEAP = (
-    "To do: a larger spark.executor.memory (spark.driver.memory, where Spark runs in this program), or fewer rows at "
-    "a time, spark.sql.execution.arrow.maxRecordsPerBatch"
+    "To do: increase spark.executor.memory (spark.driver.memory if Spark runs in this process), or process fewer "
+    "rows at a time (spark.sql.execution.arrow.maxRecordsPerBatch)"
 )
 
 
 def interrupted(error: BaseException | None, before: BaseException | None) -> bool:
-    """Return whether an error came of Ctrl-C, upon which Spark cancels its jobs and then reports failed.
+    """Return whether an error was caused by Ctrl-C, after which Spark cancels its jobs and reports a failure.
 
-    before: what was being handled already when the job began.
+    Args:
+        error: The error.
+        before: The exception that was being handled when the job began.
     """
     while error is not before and not isinstance(error, KeyboardInterrupt | None):
         error = error.__context__
@@ -66,10 +68,14 @@ def interrupted(error: BaseException | None, before: BaseException | None) -> bo
 
 
 def translated(error: Exception, spark: Any = None, title: str = "firesteel: a Spark job") -> Exception:
-    """Return what to raise for an error of a job: the firesteel error of a worker, or SparkJobError, or itself.
+    """Return the error to raise for a failed job: a worker's firesteel error, a SparkJobError, or the error itself.
 
-    An error of Spark's that reads well by itself, such as one about the user's own plan, stays as it is.
-    title: what the job is called.
+    Spark's own errors that are clear, such as those about the user's plan, are returned unchanged.
+
+    Args:
+        error: The error.
+        spark: The session.
+        title: Description of the job.
     """
     if (lost := gone(error, spark, title)) is not None:
         return lost
@@ -82,9 +88,9 @@ def translated(error: Exception, spark: Any = None, title: str = "firesteel: a S
 
 @contextlib.contextmanager
 def alive(spark: Any, title: str = "firesteel") -> Iterator[None]:
-    """Say in a sentence where a Spark that is gone, or a session that is stopped, is what an error came of.
+    """Translate errors in the block that were caused by an ended Spark driver, a stopped session or Ctrl-C.
 
-    An error that came of Ctrl-C, between two jobs too, is Ctrl-C: Spark's handler may fail amid a call to the JVM.
+    Ctrl-C raises KeyboardInterrupt, although Spark's own handler may fail in the middle of a call to the JVM.
     """
     before = sys.exception()
     try:
@@ -99,22 +105,21 @@ def alive(spark: Any, title: str = "firesteel") -> Iterator[None]:
 
 
 def session_of(frame: Any) -> Any:
-    """Return the session of a DataFrame.  Raises DataError for what is none, one of pandas among it."""
+    """Return the session of a DataFrame.  Raises DataError for any other object, such as a pandas DataFrame."""
     if not hasattr(frame, "sparkSession"):
         kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}".removeprefix("builtins.")
         raise DataError(
-            f"{kind} was given in place of a Spark DataFrame: spark.createDataFrame(...) makes one of rows, pandas' "
-            "and Arrow's",
+            f"expected a Spark DataFrame, got {kind}: spark.createDataFrame(...) converts pandas DataFrames, "
+            "Arrow tables and lists of rows",
             code="data-frame",
         )
     return frame.sparkSession
 
 
-def let_go(release: Callable[[], object]) -> None:
-    """Call what frees something of Spark's.
+def release_quietly(release: Callable[[], object]) -> None:
+    """Release a resource of Spark, ignoring errors.
 
-    What fails there takes the place of no other error, and nothing is asked of a Spark that is known to be gone:
-    Spark Connect would try for minutes to reach it.
+    It does nothing if Spark is known to be unreachable: Spark Connect would retry for minutes.
     """
     if getattr(sys.exception(), "code", None) != "spark-gone":
         with contextlib.suppress(Exception):
@@ -122,7 +127,7 @@ def let_go(release: Callable[[], object]) -> None:
 
 
 def gone(error: Exception, spark: Any, title: str) -> FiresteelError | None:
-    """Return the error for a Spark that is not there any more, if that is what an error came of."""
+    """Return the error to raise if a stopped session or an ended Spark driver caused this one; otherwise None."""
     if not _of_spark(error):
         return None
     text = str(error)
@@ -136,8 +141,8 @@ def gone(error: Exception, spark: Any, title: str) -> FiresteelError | None:
         state = "gone"
     if state == "stopped":
         return SparkJobError(
-            f"{title}: the Spark session is stopped.  To do: make one, firesteel.spark.session(), and read the rows "
-            "again with it: a DataFrame lives as long as its session",
+            f"{title}: the Spark session is stopped.  To do: create a new one with firesteel.spark.session() and "
+            "read the rows again, as a DataFrame ends with its session",
             code="spark-gone",
         )
     if state == "gone":
@@ -148,7 +153,7 @@ def gone(error: Exception, spark: Any, title: str) -> FiresteelError | None:
 
 
 def _of_spark(error: Exception) -> bool:
-    """Return whether an error was raised in Spark's own Python, and not in a user's or in ours."""
+    """Return whether an error was raised in Spark's Python code."""
     if isinstance(error, PySparkException | Py4JError):
         return True
     trace = error.__traceback__
@@ -159,7 +164,7 @@ def _of_spark(error: Exception) -> bool:
 
 
 def _state(spark: Any) -> str | None:
-    """Return what became of a session: "stopped", or "gone" with its JVM; None where it lives, or is none."""
+    """Return the state of a session: "stopped", "gone" if its JVM is unreachable, or None if it is alive or None."""
     if spark is None or not hasattr(spark, "_jsparkSession"):  # on Spark Connect
         return "stopped" if getattr(spark, "is_stopped", False) else None
     try:
@@ -169,40 +174,40 @@ def _state(spark: Any) -> str | None:
 
 
 def _lost(spark: Any) -> str:
-    """Return what to say of a driver that cannot be reached any more."""
+    """Return the message for an unreachable driver."""
     if "connect" in type(spark).__module__:
         return (
-            "Spark's server cannot be reached any more.  To do: see that it runs, then make a new session and read "
-            "the rows again"
+            "Spark's server cannot be reached any more.  To do: check that it runs, then create a new session and "
+            "read the rows again"
         )
     ended = _ended()
-    why = {52: "it ran out of memory", -9: "it was killed, most often by the system for its memory"}
+    why = {52: "it ran out of memory", -9: "it was killed, most likely by the operating system for its memory"}
     return (
-        "Spark's driver, the JVM of this program, is gone: "
-        f"{why.get(ended or 0, 'its log or that of the system says why; most often it is memory')}.  To do: start "
-        "Python and a session again, with another spark.driver.memory"
+        "Spark's driver, the JVM of this program, has ended: "
+        f"{why.get(ended or 0, 'its log or the system log has the reason, most often memory')}.  To do: restart "
+        "Python and Spark with another spark.driver.memory"
     )
 
 
 def _ended() -> int | None:
-    """Return with what code the JVM of this program ends, within some seconds; None where it goes on, or is none."""
+    """Return the exit code of the JVM of this program; None if it does not exit within seconds, or does not exist."""
     with contextlib.suppress(Exception):
         return int(SparkContext._gateway.proc.wait(ENDING_SECONDS))  # type: ignore[union-attr]
     return None
 
 
 def plain(text: str, title: str) -> FiresteelError:
-    """Return the error for what Spark said: that of a worker or a file, of a task that failed, or SparkJobError."""
+    """Return the error for a message of Spark: a known one, or else SparkJobError."""
     return _found(text, title) or SparkJobError(f"{title}: the job failed on Spark: {cause(text)}")
 
 
 def _found(text: str, title: str) -> FiresteelError | None:
-    """Return the error for what Spark said, where it is one that is known."""
+    """Return the error for a known message of Spark, otherwise None."""
     return _own(text, title) or _connector(text, title) or _known(text, title)
 
 
 def _own(text: str, title: str) -> FiresteelError | None:
-    """Return the firesteel error that a worker raised."""
+    """Return the firesteel error that a worker raised, if it did."""
     own = re.search(r"firesteel\.errors\.(\w+): (.*?) \[([a-z-]+)\]", text, re.DOTALL)
     kind: type[FiresteelError] | None = getattr(errors, own[1], None) if own else None
     if own and kind is not None:
@@ -210,40 +215,42 @@ def _own(text: str, title: str) -> FiresteelError | None:
     missing = re.search(r"ModuleNotFoundError: No module named '(numpy|pyarrow)[.']", text + "'")
     if missing:
         return SparkSetupError(
-            f"the executors' Python has no {missing[1]}: firesteel ships itself, but NumPy and pyarrow must be "
-            "installed there (PYSPARK_PYTHON decides which Python they use)",
+            f"the executors' Python has no {missing[1]}: install NumPy and pyarrow there (firesteel ships itself; "
+            "PYSPARK_PYTHON selects their Python)",
             code="spark-executor",
         )
     other = re.search(r"ModuleNotFoundError: No module named '(\w+)", text)
     if other and "parcel.py" in text:
         return SparkJobError(
-            f"{title}: the executors have no module {other[1]!r}, which a class of your own uses.  To do: send it: "
-            f"spark.addArtifacts('{other[1]}.py', pyfile=True), before Spark 4 spark.sparkContext.addPyFile(...); or "
-            "move what the class uses into its own module",
+            f"{title}: the executors have no module {other[1]!r}, which a class of your own uses.  To do: send it "
+            f"with spark.addArtifacts('{other[1]}.py', pyfile=True), before Spark 4 spark.sparkContext.addPyFile(...)"
+            "; or move the code that the class uses into its own module",
             code="spark-module",
         )
     return None
 
 
 def _known(text: str, title: str) -> FiresteelError | None:
-    """Return the error for a line that Spark could not read, an exception in a worker, or for one that died."""
+    """Return the error for an unreadable file, an exception in a worker, or a lost worker or executor."""
     if "MALFORMED" in text:
         record = re.search(r"MALFORMED_\w*[^\]]*\] .*?: ?\[?(.{0,80})", text)
         shown = f", such as {record[1].strip()!r}" if record else ""
-        return DataError(f"{title}: a line is not as the others are{shown}: mend it, or drop it", code="data-csv")
+        return DataError(
+            f"{title}: a line does not have the format of the others{shown}: correct or delete it", code="data-csv"
+        )
     unread = re.search(r"\[FAILED_READ_FILE\S*\] .*? file (?:file:/*(?=/))?(\S+?)\.?\s", text)
     if unread:
         return DataError(
-            f"{title}: {unquote(unread[1])} cannot be read: {_deepest(text, 'it is damaged')[:LONGEST]}.  To do: see "
-            "that it is whole, and of the format that is named, or leave it out",
+            f"{title}: {unquote(unread[1])} cannot be read: {_deepest(text, 'it is damaged')[:LONGEST]}.  To do: "
+            "check that it is complete and has the named format, or leave it out",
             code="data-file",
         )
     if re.search(r"(^|: )empty collection\b", text):
         return DataError(f"{title}: there is no row in it: give at least one", code="data-empty")
     if "MLUtils$.parseLibSVMRecord" in text:
         return DataError(
-            f"{title}: a line is no LIBSVM as Spark reads it, which knows neither qid nor comments: "
-            f"{_deepest(text, 'it is damaged')[:LONGEST]}.  To do: mend it, or read the file in process",
+            f"{title}: Spark cannot read a line as LIBSVM (it supports neither qid nor comments): "
+            f"{_deepest(text, 'it is damaged')[:LONGEST]}.  To do: correct it, or read the file in process",
             code="data-libsvm",
         )
     raised = re.search(TRACEBACK, text)
@@ -252,39 +259,39 @@ def _known(text: str, title: str) -> FiresteelError | None:
         where = f"{file}, line {raised['line']}, in {raised['name']}"
         note = re.search(rf"^{NOTE}(.+)", text[raised.end() :], re.MULTILINE)
         at = f"; {note[1]}" if note else ""
-        what, code = "a task failed each time that Spark tried it", "spark-task"
-        remedy = "To do: mend what is at that place; the log of its executor has the whole traceback"
+        what, code = "a task failed in every attempt", "spark-task"
+        remedy = "To do: correct the code or data there; the executor's log has the full traceback"
         if re.match(r"[\w.]*MemoryError\b", raised["error"]):
-            what, code, remedy = "a Python worker found no more memory", "spark-memory", MORE_MEMORY
+            what, code, remedy = "a Python worker ran out of memory", "spark-memory", MORE_MEMORY
         return SparkJobError(f"{title}: {what}: {raised['error'][:LONGEST]} ({where}{at}).  {remedy}", code=code)
     if "java.lang.OutOfMemoryError" in text:
-        return SparkJobError(f"{title}: a JVM had no more memory.  {MORE_HEAP}", code="spark-memory")
+        return SparkJobError(f"{title}: a JVM ran out of memory.  {MORE_HEAP}", code="spark-memory")
     if "Python worker exited unexpectedly" in text or "Python worker failed" in text:
         return SparkJobError(
-            f"{title}: the Python worker of a task died each time that Spark tried it, without a word, as one does "
-            f"that the system ends for its memory, or that crashes in native code.  {MORE_MEMORY}",
+            f"{title}: the Python worker of a task died in every attempt without a message, as when the operating "
+            f"system kills it for its memory or native code crashes.  {MORE_MEMORY}",
             code="spark-worker",
         )
     lost = re.search(r"ExecutorLostFailure \((.*?)\)(?: Reason: (.+))?", text)
     if lost:
         reason = f": {lost[2].strip().rstrip('.')[:LONGEST]}" if lost[2] else ""
         return SparkJobError(
-            f"{title}: the executor of a task was lost each time that Spark tried it{reason}.  Where the cluster "
-            f"ends executors for their memory: {MORE_MEMORY}",
+            f"{title}: the executor of a task was lost in every attempt{reason}.  If the cluster kills executors for "
+            f"their memory: {MORE_MEMORY}",
             code="spark-executor-lost",
         )
     return None
 
 
 def _connector(text: str, title: str) -> FiresteelError | None:
-    """Return the error for a path whose scheme Spark has no Java class for."""
+    """Return the error for a path whose scheme needs a connector that Spark does not have."""
     named = re.search(r'No FileSystem for scheme "?([\w+.-]+)', text)
     missing = re.search(r"ClassNotFoundException: Class (\S*FileSystem\S*) not found", text)
     if not named and not missing:
         return None
     found = (scheme for scheme, (sign, _) in CONNECTORS.items() if missing and sign in missing[1])
     scheme = named[1] if named else next(found, None)
-    package = f"the package {CONNECTORS[scheme][1]}" if scheme in CONNECTORS else "the package that has it"
+    package = f"the package {CONNECTORS[scheme][1]}" if scheme in CONNECTORS else "the package that contains it"
     return SparkSetupError(
         f"{title}: this Spark has no connector for {f'{scheme}:// paths' if scheme else missing and missing[1]}.  "
         f"To do: start Spark with {package}, in the version of its Hadoop (spark.jars.packages)",
@@ -293,22 +300,22 @@ def _connector(text: str, title: str) -> FiresteelError | None:
 
 
 def cause(text: str) -> str:
-    """Return Spark's own message with a code, else the deepest cause."""
+    """Return Spark's message with an error code, or else the deepest cause."""
     coded = re.search(r"\[[A-Z][A-Z0-9_.]+\] (.+)", text)
     found: str = coded[0] if coded else _deepest(text, text.strip().partition("\n")[0])
     return found.strip()[:LONGEST]
 
 
 def _deepest(text: str, default: str) -> str:
-    """Return the message of the deepest cause that Java gives besides the failure, without Java's own words."""
+    """Return the message of the deepest Java cause, without class names."""
     causes = re.findall(r"(?:Caused by|^): [\w.$]+: (?!\[FAILED_READ_FILE)(.+)", text, re.MULTILINE)
     return re.sub(r"!? Struct: \S+", "", causes[-1]).strip().removesuffix(".") if causes else default
 
 
 def _first_failure(spark: Any, title: str) -> str | None:
-    """Return what was said of the first attempt at the task that ended the last job of a title; None if unknown.
+    """Return the error of the first attempt of the task that failed the last job of a title; None if unknown.
 
-    Spark keeps it whether or not there is a web page; through Spark Connect there is no asking.
+    Spark stores it with or without the web UI.  Spark Connect has no access to it.
     """
     with contextlib.suppress(Exception):
         context = spark.sparkContext._jsc.sc()

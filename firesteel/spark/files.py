@@ -1,6 +1,6 @@
-"""Files as DataFrames, and what must be known of a label before training: for programs that are given a path.
+"""Files as DataFrames, and checks of labels before training, for the command line.
 
-Reading is Spark's own; what it says of a file that is missing or broken is put into one line without Java.
+Spark reads the files; its errors about missing or damaged files become one line without Java.
 """
 
 import functools
@@ -25,7 +25,7 @@ from firesteel.errors import DataError, FiresteelError
 from firesteel.spark.arrow import lists
 from firesteel.spark.columns import NamedColumns
 from firesteel.spark.engine import described
-from firesteel.spark.failures import alive, let_go, plain
+from firesteel.spark.failures import alive, plain, release_quietly
 from firesteel.spark.storage import exists, path_text, pattern, remove
 from firesteel.train.source import check_width
 
@@ -34,9 +34,15 @@ Values = tuple[Any, ...]
 
 @contextmanager
 def explained(path: str = "the rows", spark: SparkSession | None = None) -> Iterator[None]:
-    """Turn Spark's errors into one line without Java.  path: what is being read or written, for messages.
+    """Translate Spark's errors in the block to one line without Java.
 
-    Raises DataError for files that are missing or broken, FiresteelError for what else a job failed of.
+    Args:
+        path: The file that is read or written, for messages.
+        spark: The session.
+
+    Raises:
+        DataError: For missing or damaged files.
+        FiresteelError: For other failures.
     """
     try:
         with alive(spark, path):
@@ -47,18 +53,25 @@ def explained(path: str = "the rows", spark: SparkSession | None = None) -> Iter
 
 def _plain(path: str, text: str) -> FiresteelError:
     if "PATH_NOT_FOUND" in text or "Path does not exist" in text:
-        return DataError(f"{path}: there is no such file", code="data-file")
+        return DataError(f"{path}: the file does not exist", code="data-file")
     if "PATH_ALREADY_EXISTS" in text or "already exists" in text:
         return DataError(f"{path}: is there already; delete it, or name another folder", code="data-exists")
     if "UNABLE_TO_INFER_SCHEMA" in text:
-        return DataError(f"{path}: there is nothing to read in it", code="data-file")
+        return DataError(f"{path}: it contains nothing to read", code="data-file")
     return plain(text, path)
 
 
 def read_files(spark: SparkSession, path: str | os.PathLike[str], form: str, inputs: int | None = None) -> DataFrame:
-    """Return the rows of Parquet, CSV with a header, or LIBSVM.  inputs: I of LIBSVM, if it must be that.
+    """Read Parquet, CSV with a header, or LIBSVM as a DataFrame.
 
-    Raises DataError for what is not there, or is no such file.
+    Args:
+        spark: The session.
+        path: The file or folder.
+        form: "parquet", "csv" or "libsvm".
+        inputs: Number of features of LIBSVM, if it is known.
+
+    Raises:
+        DataError: If the file does not exist, or has another format.
     """
     path = path_text(path)
     with explained(path, spark), described(spark, f"firesteel: reading {path}"):
@@ -72,9 +85,9 @@ def read_files(spark: SparkSession, path: str | os.PathLike[str], form: str, inp
 
 
 def write_files(frame: DataFrame, path: str | os.PathLike[str], form: str) -> None:
-    """Write a frame to a folder of Parquet, or of CSV with a header, which is whole or not there.
+    """Write a frame to a folder of Parquet, or of CSV with a header; delete it if the job fails.
 
-    Raises DataError where there is one already.
+    Raises DataError if the folder exists already.
     """
     spark, path, fresh = frame.sparkSession, path_text(path), False
     try:
@@ -86,30 +99,29 @@ def write_files(frame: DataFrame, path: str | os.PathLike[str], form: str) -> No
                 frame.write.parquet(path)
     except FiresteelError as error:
         if fresh and error.code != "data-exists":
-            let_go(functools.partial(remove, spark, path))
+            release_quietly(functools.partial(remove, spark, path))
         raise
 
 
 def count_rows(frame: DataFrame) -> int:
-    """Return how many rows there are, by a job with a name."""
+    """Count the rows in a job with a description."""
     with described(frame.sparkSession, "firesteel: counting the rows"):
         return frame.count()
 
 
 def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: str) -> int:
-    """Return how many rows there are.
-
-    Raises DataError where features are missing or not finite, or not as many as the network's inputs.
-    """
+    """Count the rows.  Raises DataError if features are missing, not finite, or not as many as the network takes."""
     x = NamedColumns(frame).features(features, "float64")
     if isinstance(frame.select(x.alias("x")).schema["x"].dataType, BinaryType):
         size, finite = F.octet_length(x), F.lit(True)
     else:
         size = F.size(x)
-        finite = F.forall(x, lambda value: F.abs(value.cast("double")) < math.inf)  # Spark's NaN is above all
+        finite = F.forall(
+            x, lambda value: F.abs(value.cast("double")) < math.inf
+        )  # in Spark NaN is larger than any number
     bad = ~F.coalesce(finite & x.isNotNull(), F.lit(False))
     spark = frame.sparkSession
-    with explained(path, spark), described(spark, f"firesteel: looking at {path}"):
+    with explained(path, spark), described(spark, f"firesteel: validating {path}"):
         found = _asked(
             frame, {"bad": bad}, one=_first(bad, x), width=F.max(F.when(x.isNotNull() & (size != inputs), size))
         )
@@ -129,7 +141,7 @@ def count_sound(frame: DataFrame, features: str | list[str], inputs: int, path: 
 def array_frame(
     spark: SparkSession, x: npt.NDArray[Any], y: npt.NDArray[Any] | None, w: npt.NDArray[Any] | None
 ) -> DataFrame:
-    """Return rows in memory as a DataFrame: features (bytes, or arrays), label (an array for y (n, T)) and weight."""
+    """Return arrays as a DataFrame with features (bytes or arrays), label (an array for y (n, T)) and weight."""
     bytes_ = x.dtype == np.uint8
     features = pa.array([row.tobytes() for row in x], pa.binary()) if bytes_ else lists(x.astype(np.float64))
     columns: dict[str, Any] = {"features": features}
@@ -138,7 +150,7 @@ def array_frame(
     if w is not None:
         columns["weight"] = pa.array(w)
     table = pa.table(columns)
-    if hasattr(DataFrame, "toArrow"):  # Spark 4 takes Arrow as it is
+    if hasattr(DataFrame, "toArrow"):  # Spark 4 accepts Arrow tables
         return spark.createDataFrame(table)
     kinds = {"features": "binary" if bytes_ else "array<double>", "weight": "double"}
     kinds["label"] = "double" if y is None or y.ndim == 1 else "array<double>"
@@ -147,21 +159,21 @@ def array_frame(
 
 
 def _asked(frame: DataFrame, conditions: Mapping[str, Column], **more: Column) -> dict[str, Any]:
-    """Return how many rows there are, and of how many each condition is true; and other sums, by one job."""
+    """Count the rows, and those that meet each condition, and compute further aggregates, in one job."""
     counts = {name: F.count(F.when(condition, True)) for name, condition in conditions.items()}
     asked = {"rows": F.count(F.lit(1)), **counts, **more}
     return frame.agg(*(column.alias(name) for name, column in asked.items())).first().asDict()  # type: ignore[union-attr]
 
 
 def _first(condition: Column, column: Column) -> Column:
-    """Return the first value of a column in rows for which a condition is true."""
+    """Return the first value of a column among rows that meet a condition."""
     return F.first(F.when(condition, column), ignorenulls=True)
 
 
 def number_label(frame: DataFrame, name: str) -> DataFrame:
-    """Return the frame with a label of text as numbers, if all of it is written as some.
+    """Convert a text label to numbers if all its values are numbers.
 
-    Raises DataError for text that stands for no value.
+    Raises DataError for values that stand for a missing value, and for a few that are not numbers.
     """
     column, kind = NamedColumns(frame).column(name, "label")
     if not isinstance(kind, StringType):
@@ -176,9 +188,9 @@ def number_label(frame: DataFrame, name: str) -> DataFrame:
         other=_first(stray, column),
         numbers=F.approx_count_distinct(F.when(numeral, text)),
     )
-    what, cell, count = "stands for no value", found["one"], found["gap"]
+    what, cell, count = "stands for a missing value", found["one"], found["gap"]
     if not count and are_stray(found["stray"], found["numbers"], found["rows"]):
-        what, cell, count = "is no number, as all others are", found["other"], found["stray"]
+        what, cell, count = "is not a number, unlike all others", found["other"], found["stray"]
     if count:
         raise DataError(
             f"column {name!r} holds {cell[:40]!r}, which {what}; {count:,} of {found['rows']:,} rows are like that: "
@@ -189,11 +201,13 @@ def number_label(frame: DataFrame, name: str) -> DataFrame:
 
 
 def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, Values | None, int]:
-    """Return what kind of labels columns hold, the distinct ones of a single column, at most `most`, and all rows.
+    """Return the kind of labels, the distinct labels if they are at most `most`, and the number of rows.
 
-    The kinds are "text", "flag", "whole" and "number"; of several columns "one-hot", "marks" and "numbers", and then
-    rows are not counted.
-    Raises DataError for columns that are missing or of other types, for nulls and NaN.
+    A single column is "text", "flag" (Boolean), "whole" (integers) or "number"; several columns are "one-hot",
+    "marks" (0 and 1) or "numbers", and their rows are not counted.
+
+    Raises:
+        DataError: For missing columns, other types, nulls and NaN.
     """
     table = NamedColumns(frame)
     found = [table.column(name, "label") for name in names]
@@ -211,8 +225,8 @@ def label_kind(frame: DataFrame, names: Sequence[str], most: int) -> tuple[str, 
     for gap, what in (("null", "has no value (null)"), ("nan", "holds NaN")):
         if counted[gap]:
             raise DataError(
-                f"column {names[0]!r} {what} in {counted[gap]:,} of {counted['rows']:,} rows: drop them: nothing can "
-                "be learned from them",
+                f"column {names[0]!r} {what} in {counted[gap]:,} of {counted['rows']:,} rows: drop these rows, as "
+                "they have no label to learn",
                 code="null-label",
             )
     if known == "number" and not counted["fractions"]:
@@ -234,17 +248,14 @@ def _marks(frame: DataFrame, table: NamedColumns, names: Sequence[str]) -> str:
 
 
 def one_hot_class(frame: DataFrame, names: Sequence[str], into: str) -> DataFrame:
-    """Return the frame with the number of the column that holds the 1 in a column of its own."""
+    """Add a column with the class of one-hot labels: the number of the column that holds the 1."""
     table = NamedColumns(frame)
     columns = [table.number(name, "label") for name in names]
     return frame.withColumn(into, F.array_position(F.array(*columns), 1.0).cast("double") - 1.0)
 
 
 def encoded(frame: DataFrame, name: str, values: Sequence[Any], numbers: Sequence[int], into: str) -> DataFrame:
-    """Return the frame with the class of each label in a column of its own: numbers[i] for values[i].
-
-    It is null for a label that is none of the values.
-    """
+    """Add a column with the class of each label, numbers[i] for values[i]; null for any other value."""
     column = NamedColumns(frame).column(name, "label")[0]
     if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         column, values = column.cast("double"), [float(value) for value in values]
@@ -256,10 +267,15 @@ def encoded(frame: DataFrame, name: str, values: Sequence[Any], numbers: Sequenc
 def named_predictions(
     frame: DataFrame, kind: str, classes: Sequence[str], edge: float, outputs: int, word: str
 ) -> DataFrame:
-    """Return a frame with the outputs in `prediction` spread out: a column for each output, and the class by name.
+    """Replace the array `prediction` by one column per output, and the name of the predicted class.
 
-    kind: "classification", "multilabel" or "regression".  edge: the output of a network that is undecided.
-    word: what outputs for classes are called.
+    Args:
+        frame: The scored rows.
+        kind: "classification", "multilabel" or "regression".
+        classes: Names of the classes or targets.
+        edge: Output at which the decision between two classes changes.
+        outputs: Number of outputs.
+        word: Prefix of the columns of class outputs.
     """
     given = F.col("prediction")
     columns = {name: given[number] for number, name in enumerate(classes[-outputs:])}

@@ -1,8 +1,7 @@
-"""What the two estimators share: from Params and rows to a network that is trained, once or for many candidates.
+"""Training of the stages: from Params and rows to a fitted network, for one fit or for several candidates.
 
-`NetworkEstimator` opens the DataFrame as a source, or takes rows packed already, and has a `Sequential` fitted;
-`SharedFits` packs once what several candidates read.  What the Params mean is in `planning.py`, what classes and
-targets decide in `estimator.py`, the Params themselves in `params.py`, the fitted stages in `model.py`.
+`NetworkEstimator` fits on a DataFrame or on packed rows; `SharedFits` packs rows once for all candidates that read
+the same columns.  `planning.py` interprets the Params, and `estimator.py` builds the network for classes or targets.
 """
 
 import contextlib
@@ -53,7 +52,15 @@ from firesteel.train.source import Survey, check_targets
 
 @dataclass(frozen=True)
 class Design:
-    """What is trained: `layers`, as a network without scaling, with a loss.  names: of the classes."""
+    """The network to train.
+
+    Args:
+        layers: The layers, without scaling of inputs and targets.
+        network: The network of these layers.
+        loss: The loss.
+        names: Names of the classes, if they have any.
+        class_weight: Weight of each class.
+    """
 
     layers: tuple[Layer | Model, ...]
     network: Network
@@ -63,9 +70,14 @@ class Design:
 
 
 def network_of(layers: Sequence[Layer | Model], inputs: int) -> Network:
-    """Return the network of layers, one of which may be a model, for rows of so many numbers.
+    """Return the network of a chain of layers and models.
 
-    Raises ConfigError where they do not go together.
+    Args:
+        layers: The layers, which may include models.
+        inputs: Number of values in a row.
+
+    Raises:
+        ConfigError: If the layers do not fit each other or the rows.
     """
     if not any(isinstance(one, Model) for one in layers) and row_of(layers, inputs) is None:  # type: ignore[arg-type]
         return Network.chain(layers, inputs)  # type: ignore[arg-type]
@@ -77,19 +89,29 @@ def network_of(layers: Sequence[Layer | Model], inputs: int) -> Network:
 
 
 def _anew(layer: Layer | Model) -> Layer | Model:
-    """Return a layer or model as another object: of one that two networks have in common they share the weights."""
+    """Copy a layer or model: two networks that contain the same object would share its weights."""
     return clone_model(layer) if isinstance(layer, Model) else copy.copy(layer)
 
 
 class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]):
-    """What the estimators have in common."""
+    """Base class of the estimators."""
 
     def __init__(self, **params: Any) -> None:
         super().__init__()
         self._start(params)
 
     def setParams(self, **params: Any) -> Self:
-        """Set any of the Params by keyword; None leaves one as it is.  Raises ConfigError for what is no Param."""
+        """Set Params by keyword.
+
+        Args:
+            params: Values by Param name; None leaves a Param unchanged.
+
+        Returns:
+            This stage.
+
+        Raises:
+            ConfigError: `config-param`, for an unknown Param or an invalid value.
+        """
         return self._given(params)
 
     def write(self) -> MLWriter:
@@ -102,9 +124,14 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         return StageReader(cls)
 
     def fitMultiple(self, dataset: Any, paramMaps: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """Fit a model for each map of Params; rows that they share are looked at and packed once.
+        """Fit one model per param map; rows are validated and packed once for maps that read the same columns.
 
-        Returns a thread-safe iterator of (index, model).  The packed rows go when the last model is there.
+        Args:
+            dataset: The rows.
+            paramMaps: A param map for each model.
+
+        Returns:
+            A thread-safe iterator of (index, model).  It releases the packed rows after the last model.
         """
         return SharedFits(self.copy(), dataset, paramMaps)
 
@@ -120,7 +147,7 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         return self._fitted(self._frame(dataset, plan), plan)
 
     def _frame(self, dataset: Any, plan: FitPlan) -> Frame:
-        """Return a DataFrame as a source; raise DataError where `transform` is to make a column that it reads."""
+        """Open a DataFrame as a source.  Raises DataError if an output column has the name of an input column."""
         if folder := self._if_set("checkpointDir"):
             reach(session_of(dataset), folder, "checkpointDir")
         source = Frame(dataset, plan.columns, "float32")
@@ -130,22 +157,22 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         return source
 
     def _fitted(self, source: Frame | Packed, plan: FitPlan) -> Any:
-        survey = source.survey()
-        plan = self._suited(plan, source, survey)
-        members, design = plan.members, self._design(source, survey, plan)
+        profile = source.survey()
+        plan = self._suited(plan, source, profile)
+        members, design = plan.members, self._design(source, profile, plan)
         recipe = replace(plan.recipe, class_weight=design.class_weight)
         if isinstance(source, Packed):
             near = source.near
         else:
-            near = Collected(source, survey) if is_small(source, survey) else None
+            near = Collected(source, profile) if is_small(source, profile) else None
         places = list[SparkCheckpoints]()
         results = [Results(self, MOST_ROWS // members) for _ in range(members)]
         runs, folder = self._if_set("runDir"), self._if_set("checkpointDir")
-        names = design.names or (None if self._classifies or survey.targets > 1 else [str(source.columns.label)])
+        names = design.names or (None if self._classifies or profile.targets > 1 else [str(source.columns.label)])
         page = _run_folder(runs, source.feature_names, names, members) if runs else None
 
         def build(number: int = 0) -> Model:
-            network = self._network(design, plan, survey.rows)
+            network = self._network(design, plan, profile.rows)
             network.schema = source.schema
             return network
 
@@ -172,26 +199,26 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
             for place in places:
                 place.forget()
             ended = [one.summary for one in results if one.ended]
-            summary = replace(summary, comparison=_compared(ended, survey.rows))
+            summary = replace(summary, comparison=_compared(ended, profile.rows))
         else:
             network = build()
             history = fit(network, near or source, recipe, **given())
             summary = results[0].summary
         model = self._model()
         names = source.feature_names if source.schema is None else source.schema.names
-        about = {"features": names, "classes": design.names, "few": survey.few, "label": source.label_kind}
+        about = {"features": names, "classes": design.names, "few": profile.few, "label": source.label_kind}
         model.hold(network, about)
         said = self._said(source, plan, history)
-        model._summary = replace(summary, heldOut=survey.held, automatic=said)
+        model._summary = replace(summary, heldOut=profile.held, automatic=said)
         model._kept = [one.kept for one in results if one.kept is not None]
         model._resetUid(self.uid)
         used = plan.used() | {"validationFraction": source.split, "evalMetric": self.getOrDefault("evalMetric")}
         return self._copyValues(model)._set(**used)
 
     def _network(self, design: Design, plan: FitPlan, rows: int) -> Model:
-        """Return the network to train, compiled: one that standardizes inputs and targets by the rows, if it shall.
+        """Return the compiled network, with layers that standardize inputs and targets if `standardization` is set.
 
-        Only sums reach any number, and only a loss of any number has units: other targets stay as they are.
+        Targets are standardized only if the loss accepts any real number and the last layer is linear.
         """
         layers, loss, parts = design.layers, design.loss, design.network.parts
         if self.getOrDefault("standardization"):
@@ -204,19 +231,19 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         network.compile(plan.paced(rows), loss, list(self.METRICS))
         return network
 
-    def _design(self, source: Frame | Packed, survey: Survey, plan: FitPlan) -> Design:
-        """Return the network that the Params and the rows make together; raise where they do not go together."""
+    def _design(self, source: Frame | Packed, profile: Survey, plan: FitPlan) -> Design:
+        """Build the network from Params and profile.  Raises ConfigError or DataError if they do not match."""
         raise NotImplementedError
 
-    def _check(self, design: Design, plan: FitPlan, survey: Survey, names: Mapping[str, str]) -> Design:
-        """Return the design; raise where its network does not go with the loss, the Params or the targets."""
+    def _check(self, design: Design, plan: FitPlan, profile: Survey, names: Mapping[str, str]) -> Design:
+        """Return the design, or raise if its network contradicts the loss, the Params or the targets."""
         network, loss = design.network, design.loss
         Objective(network, loss)
-        if plan.sizes and plan.sizes[0] != survey.width:
-            what = f"{names['features']} has {survey.width} features, so it must start with that"
+        if plan.sizes and plan.sizes[0] != profile.width:
+            what = f"{names['features']} has {profile.width} features, so the first size must be {profile.width}"
             raise wrong("layers", list(plan.sizes), what)
         plan.recipe.strategy.check(network, plan.optimizer, plan.recipe.batch_size)
-        check_targets(survey.targets, loss.columns(network.outputs), network.outputs, names["label"])
+        check_targets(profile.targets, loss.columns(network.outputs), network.outputs, names["label"])
         if self._if_set("embeddingCol"):
             hidden_of(network, self._if_set("embeddingLayer"))
         if pixels := self._if_set("tta"):
@@ -224,14 +251,14 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
         return design
 
     def _summarized(self, history: History, network: Model, engine: Engine) -> TrainingSummary:
-        """Return the summary of a fit, by one more round over the packed rows."""
+        """Compute the summary of a fit in one more round over the packed rows."""
         raise NotImplementedError
 
     def _model(self) -> NetworkModel[Any]:
         raise NotImplementedError
 
     def _sums(self, engine: Engine, objective: Objective, network: Model) -> Array:
-        """Return an objective's sums over packed rows, for a summary."""
+        """Return the sums of an objective over the packed rows."""
         task = Task(objective, network.theta, shards=engine.shards, title=f"{self.uid}: summary")
         total = tree_sum(engine.map(evaluate, task))
         assert total is not None, "an engine holds at least one block"
@@ -239,14 +266,18 @@ class NetworkEstimator(PlannedStage, Estimator[Any], MLWritable, MLReadable[Any]
 
 
 class Results(Callback):
-    """Takes the results of a stage's fit from the packed rows when it has ended, while they are there."""
+    """Callback that computes summary and validation scores at the end of training, while the rows are packed.
+
+    Args:
+        stage: The estimator.
+        most: Maximum number of validation rows to keep for importances.
+    """
 
     observes, ended = True, False
     summary: TrainingSummary
     kept: ScoredRows | None = None
 
     def __init__(self, stage: NetworkEstimator, most: int) -> None:
-        """most: how many of the rows held out are kept."""
         self.stage, self.most = stage, most
 
     def set_rows(self, objective: Objective, training: Engine, validation: Engine | None) -> None:
@@ -259,54 +290,56 @@ class Results(Callback):
         compared = compare(kind, self.model, self.training, self.scored, rows, f"{self.stage.uid}: summary")
         self.summary, self.ended = replace(found, comparison=compared), True
         if self.scored is not self.training and not self.scored.sparse:
-            with contextlib.suppress(SparkJobError):  # which ends no fit that has its network
+            with contextlib.suppress(SparkJobError):  # the fit has its network and must not fail here
                 self.kept = ScoredRows.of(self.model._objective(), self.scored, self.model.theta, self.most)
 
 
 def _compared(found: Sequence[TrainingSummary], rows: int) -> Comparison | None:
-    """Return the mean of the members' comparisons, each of which is over rows that the member was not trained on."""
+    """Return the mean of the comparisons of the members, each on the rows that the member was not trained on."""
     each = [one.comparison for one in found if one.comparison is not None]
     if not each:
         return None
     scores = [[getattr(one, name) for one in each] for name in ("network", "linear")]
     network, linear = [None if None in some else sum(some) / len(some) for some in scores]
-    return replace(each[0], rows=f"{rows:,} rows, each by the member without it", network=network, linear=linear)
+    return replace(
+        each[0], rows=f"{rows:,} rows, each scored by the member not trained on it", network=network, linear=linear
+    )
 
 
 def _run_folder(parent: str, features: list[str] | None, classes: list[str] | None, members: int) -> Any:
-    """Return what writes a fit's run, into a new folder; the edge is looked for by name where it is asked for."""
+    """Return the callback that writes a run to a new folder; imported by name, as `report` is above this package."""
     report = importlib.import_module("firesteel.report")
     config = {"training": {"members": members}} if members > 1 else None
     return report.RunFolder(report.next_folder(parent), class_names=classes, feature_names=features, config=config)
 
 
 REST = 9.0
-"""Of a training in this process, the time that goes by between two saves of progress, in saves: they are jobs."""
+"""Minimum time between two checkpoints of a training in this process, as a multiple of the time that a save takes."""
 
 
 def _check_packed(rows: Packed, columns: Columns) -> None:
-    """Raise ConfigError where rows were packed from other columns than the Params name.
+    """Raise ConfigError if rows were packed from columns other than those that the Params name.
 
-    What `handleInvalid` says of rows with gaps does not matter: packed rows have none.
+    handleInvalid may differ, as packed rows contain no invalid values.
     """
     if rows.dtype != "float32":
         raise ConfigError(
-            f"the rows were packed as {rows.dtype}, and stages train in float32: pack(...) without dtype",
+            f"the rows were packed as {rows.dtype}, and stages train in float32: call pack(...) without dtype",
             code="config-packed",
         )
     if rows.columns != replace(columns, skip=rows.columns.skip):
         raise ConfigError(
-            f"the rows were packed as {rows.columns}, and the Params say {columns}: set them to what was packed",
+            f"the rows were packed from {rows.columns}, and the Params name {columns}: set the Params accordingly",
             code="config-packed",
         )
 
 
 Shared = tuple[Columns, bool, int]
-"""What candidates have in common that train on the same packed rows: columns, and what decides on members."""
+"""Key of packed rows: candidates with equal columns and equal settings of members share them."""
 
 
 class SharedFits(Iterator[tuple[int, Any]]):
-    """Models for several maps of Params, with the rows of candidates that read the same columns packed once."""
+    """Thread-safe iterator over the models of several param maps; equal columns are packed once."""
 
     def __init__(self, estimator: NetworkEstimator, dataset: Any, maps: Sequence[Any]) -> None:
         self.candidates = [estimator.copy(one) for one in maps]
@@ -315,12 +348,12 @@ class SharedFits(Iterator[tuple[int, Any]]):
         self.lock = threading.Lock()
         self.packs: dict[Shared, Packed | None] = {}
         self.busy: dict[Shared, threading.Lock] = {}
-        self.finalizer = weakref.finalize(self, _let_go, self.packs)
-        self.finalizer.atexit = False  # then there may be no session left
+        self.finalizer = weakref.finalize(self, _release, self.packs)
+        self.finalizer.atexit = False  # the session may have ended by then
 
     def __next__(self) -> tuple[int, Any]:
         with self.lock:
-            if self.failed is not None:  # and not StopIteration, which a pool of threads would take for the end
+            if self.failed is not None:  # StopIteration would look like success to a thread pool
                 raise ConfigError(f"another candidate failed: {self.failed}", code="config-candidate")
             number = self.next
             if number >= len(self.candidates):
@@ -342,7 +375,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
                     self.finalizer()
 
     def _packed(self, candidate: NetworkEstimator) -> Any:
-        """Return the rows that a candidate trains on, packed by whoever wants them first."""
+        """Return the rows of a candidate; the first candidate that needs them packs them."""
         plan = candidate._plan(self.dataset)
         if isinstance(self.dataset, Packed):
             return self.dataset
@@ -357,7 +390,7 @@ class SharedFits(Iterator[tuple[int, Any]]):
         return self.packs[key] or self.dataset
 
 
-def _let_go(packs: dict[Shared, Packed | None]) -> None:
+def _release(packs: dict[Shared, Packed | None]) -> None:
     for rows in filter(None, packs.values()):
         rows.unpersist()
     packs.clear()

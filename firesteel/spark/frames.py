@@ -1,7 +1,7 @@
-"""DataFrames as a source of rows: columns are resolved, surveyed and packed into blocks, by ordinary Spark jobs.
+"""DataFrames as a source of rows: their columns are resolved, validated and packed into blocks by Spark jobs.
 
-Two passes over the user's plan, whatever its layout: one looks at every row (data validation), one packs.  Both run
-the functions of `packing.py`; the engine that holds the result is in `engine.py`.
+There are two passes over the user's plan: one validates and profiles every row, one packs them.  Both run functions
+of `packing.py`; `engine.py` trains on the result.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from firesteel.spark import packing, pictures, tables, worker
 from firesteel.spark.arrow import settle
 from firesteel.spark.columns import Columns, NamedColumns, check_name, check_names, listed, quoted
 from firesteel.spark.engine import SparkEngine, collect, partition_codes
-from firesteel.spark.failures import alive, let_go, session_of
+from firesteel.spark.failures import alive, release_quietly, session_of
 from firesteel.spark.parcel import ship
 from firesteel.spark.raw import LABEL, RAW, RawColumns
 from firesteel.tables import policy
@@ -51,16 +51,16 @@ from firesteel.train.source import Survey, check_weights
 from firesteel.train.strategies import Gradient
 
 HELD_ROWS = 1 << 14
-"""So many rows held out are scored by one task: a task takes some 0.1 s."""
+"""Minimum number of validation rows per task, as a task takes about 0.1 s."""
 LEADING = 3
-"""How many leading columns identify a row in a message."""
+"""Number of leading columns that identify a row in a message."""
 READING = "firesteel: reading the rows"
-"""What Spark's pages call the job that brings the rows of a small table to the driver."""
+"""Description of the job that collects the rows of a small table."""
 IDENTIFYING = (StringType, NumericType, BooleanType, DateType, TimestampType)
 
 
 def mapped(frame: DataFrame, function: Any, schema: str, *arguments: Any) -> DataFrame:
-    """Return the frame that a worker function makes of this one."""
+    """Apply a worker function to a frame with mapInArrow."""
     return frame.mapInArrow(functools.partial(function, *arguments), schema)
 
 
@@ -75,9 +75,18 @@ def source(
     whose: str = "",
     rules: Sequence[OutputRule] = (),
 ) -> "Frame":
-    """Return what `Sequential` trains on; features and label are "features" and "label" where they are None.
+    """Open a DataFrame as the source of rows for a model.
 
-    whose: stands before the names of columns in messages.  rules: what the targets of several outputs must be.
+    Args:
+        frame: The rows.
+        features: Features column or columns; "features" if None.
+        label: Label column or columns; "label" if None.
+        weight: Column of row weights.
+        split: Fraction of validation rows, or "auto".
+        dtype: Dtype of the network.
+        classes: Whether targets are classes.
+        whose: Prefix for column names in messages.
+        rules: Rules for the targets of several outputs.
     """
     features, label = "features" if features is None else features, "label" if label is None else label
     made = Frame(frame, Columns(listed(features), listed(label), weight, split, classes=classes), dtype)
@@ -86,28 +95,35 @@ def source(
     return made
 
 
-def blocks_of(survey: Survey, held: bool = False) -> int:
-    """Return how many blocks the rows to train on make, or those held out."""
-    return n_blocks(survey.held if held else survey.rows, survey.words)
+def blocks_of(profile: Survey, held: bool = False) -> int:
+    """Return the number of blocks of the training rows, or of the validation rows if `held`."""
+    return n_blocks(profile.held if held else profile.rows, profile.words)
 
 
-def parts_of(survey: Survey, shards: int | None, held: bool) -> int:
-    """Return how many shards such rows are packed in: as many as are asked for, if they are blocks enough."""
-    blocks = blocks_of(survey, held)
+def parts_of(profile: Survey, shards: int | None, held: bool) -> int:
+    """Return the number of shards of the training or validation rows.  Raises ConfigError if blocks are too few."""
+    blocks = blocks_of(profile, held)
     count = Gradient().default_shards(0, None, blocks) if shards is None else shards
     check_shards(count, blocks)
     return count
 
 
-def partitions_of(survey: Survey, shards: int, held: bool) -> int:
-    """Return how many partitions so many shards lie in: fewer where rows that are only scored are few."""
-    return min(shards, -(-survey.held // HELD_ROWS)) if held else shards
+def partitions_of(profile: Survey, shards: int, held: bool) -> int:
+    """Return the number of partitions for some shards: fewer for few validation rows."""
+    return min(shards, -(-profile.held // HELD_ROWS)) if held else shards
 
 
 class Frame:
-    """Rows of a DataFrame.
+    """Rows of a DataFrame as a source for training.
 
-    Raises ConfigError and DataError where columns are missing or of the wrong type.
+    Args:
+        frame: The DataFrame.
+        columns: The columns to read.
+        dtype: Dtype of the network.
+
+    Raises:
+        ConfigError: For invalid column names.
+        DataError: If columns are missing or have the wrong type.
     """
 
     def __init__(self, frame: DataFrame, columns: Columns, dtype: str) -> None:
@@ -165,48 +181,48 @@ class Frame:
             self.found: tuple[Findings, int, int] = ({}, 0, 0)
             self.key_sums: list[int] = [0, 0]
             self.candidates: tuple[Any, Any, int] | None = None
-            self.surveyed: Survey | None = None
+            self.profiled: Survey | None = None
             self.middle: tuple[float, ...] | None = None
             self.narrow, self.counted, self.gathered = False, -1, False
             ship(frame.sparkSession)
 
     @cached_property
-    def surveying(self) -> DataFrame:
-        """The columns to look at, and those that identify a row."""
+    def to_validate(self) -> DataFrame:
+        """The columns to validate, and those that identify a row in messages."""
         return self._selected("float64", True, self.leads)
 
     @property
     def split(self) -> float:
-        """The share held out; what the rows decide is known once they have been looked at."""
+        """Fraction of validation rows; with "auto" it is known after validation."""
         return self.hold.share
 
     @property
     def class_count(self) -> int | None:
-        """How many classes there are, by the label's words or its metadata; a boolean label may have more of them."""
+        """Number of classes by the words of the label or its metadata, if they are known."""
         words = self.labels if self.label_kind == "text" else None
         return self.table.classes(self.columns.label)[0] if words is None else len(words)
 
     @property
     def class_names(self) -> list[str] | None:
-        """What they are called."""
+        """Names of the classes, if they have any."""
         return list(self.labels) if self.labels is not None else self.table.classes(self.columns.label)[1]
 
     @property
     def schema(self) -> Schema | None:
-        """How raw columns become flat rows, once that is learned."""
+        """The schema that encodes raw columns, once it is learned."""
         return None if self.raw is None else self.raw.schema
 
     def survey(self) -> Survey:
-        if self.surveyed is not None:
-            return self.surveyed
+        if self.profiled is not None:
+            return self.profiled
         self._learn()
         if self.columns.split == AUTOMATIC:
             usual = self.holding or (policy.defaults_for(self.count()).held, policy.FEW)
             self.hold, self.said = settled(self._tallied, *usual)
         elif not self.reports:
-            self._look()
+            self._validate()
         self.reading = replace(self.reading, hold=self.hold, classes=None)
-        reports, table = self.reports, self.looked
+        reports, table = self.reports, self.report_table
         if not self.split and self.columns.held is None:
             reports = [_whole(report) for report in reports]
         total = {name: sum(report[name] for report in reports) for name in packing.SUMS}
@@ -217,8 +233,8 @@ class Frame:
         if held == rows or ((self.split or self.columns.held is not None) and not held):
             share = self.names["held"] if self.columns.held else f"{self.columns.word('split')}={self.split:g}"
             raise DataError(
-                f"{share} of {rows:,} rows leaves {rows - held:,} to train on and {held:,} to validate: give more "
-                "rows, or another share",
+                f"{share} of {rows:,} rows leaves {rows - held:,} to train on and {held:,} to validate: use more "
+                "rows, or another fraction",
                 code="data-empty",
             )
         check_weights(total["weight"], self.names["weight"])
@@ -231,7 +247,7 @@ class Frame:
         nonzeros = sum(counted) if counted and self.schema is None else None
         self.narrow = all(report["narrow"] for report in reports)
         few = 2 * total["stored"] <= width * rows
-        profile = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
+        known = Survey(rows - held, held, width, targets, found, dict(sorted(classes.items())), nonzeros, few)
         inputs, samples = width if width < WIDE and self.schema is None else 0, list[Sample]()
         for half in ("sample", "held")[: 1 if held else 2]:
             columns = (table.column(f"{half}_{part}").to_pylist() for part in ("keys", "rows"))
@@ -241,42 +257,48 @@ class Frame:
                 if keys
             ]
         sample = functools.reduce(Sample.plus, samples) if samples else None
-        self.surveyed = profile if sample is None else profile.sampled(sample, self.middle)
-        return self.surveyed
+        self.profiled = known if sample is None else known.sampled(sample, self.middle)
+        return self.profiled
 
     @contextlib.contextmanager
     def kept(self) -> Iterator["Frame"]:
-        """Give these rows out of Spark's cache, where raw columns are computed once for several fits.
+        """Yield these rows with raw columns cached, so that several fits compute them once.
 
-        A session that refuses to cache computes them for each of the fits; vectors are, as they come.
+        Vectors are not cached, and neither are rows in a session that does not cache.
         """
         if self.schema is None:
             yield self
             return
         made = copy.copy(self)
         with contextlib.suppress(PySparkException):
-            made.surveying = self.surveying.persist()
-        made.frame = made.surveying
+            made.to_validate = self.to_validate.persist()
+        made.frame = made.to_validate
         made.parts = {name: F.col(name) for name in self.parts}
         try:
             yield made
         finally:
-            let_go(made.frame.unpersist)
+            release_quietly(made.frame.unpersist)
 
     def folded(self, fold: int, folds: int) -> "Frame":
-        """Return these rows with one of some equal parts of them, by key, held out."""
+        """Return these rows with part number `fold` of `folds` equal parts, by key, as validation rows."""
         made = copy.copy(self)
         made.hold, made.said = HoldOut(1 / folds, fold=(fold, folds)), ""
-        made.middle = None if self.surveyed is None else self.surveyed.centre.features
-        made.columns, made.surveyed, made.reports = replace(self.columns, split=1 / folds), None, []
+        made.middle = None if self.profiled is None else self.profiled.centre.features
+        made.columns, made.profiled, made.reports = replace(self.columns, split=1 / folds), None, []
         made.reading = replace(self.reading, hold=made.hold)
         return made
 
     def first(self, network: Network, schema: Schema | None, labels: Sequence[str] | None, most: int) -> Array:
-        """Return the first rows by their keys, features, targets and weight side by side, by one job.
+        """Return the first rows by key without missing values: features, targets and weight side by side.
 
-        network, schema, labels: of the model that reads them.  Rows with gaps are left out.
-        Raises DataError where there are none, or where columns are not what the model takes.
+        Args:
+            network: The network that reads them.
+            schema: The schema of its raw columns.
+            labels: The words of its label.
+            most: Maximum number of rows.
+
+        Raises:
+            DataError: If all rows have missing values, or columns do not match the model.
         """
         self._gather()
         raw, parts = self.raw, dict(self.parts)
@@ -297,24 +319,24 @@ class Frame:
                 f"no row of the DataFrame has {self.names['features']} and a known value in {self.names['label']}",
                 code="data-empty",
             )
-        check_weights(float(rows[:, -1].sum()), self.names["weight"], "looked at")
+        check_weights(float(rows[:, -1].sum()), self.names["weight"], "used")
         return rows
 
     def count(self) -> int:
-        """Return how many rows there are, for the first of which raw columns are learned, or others looked at."""
+        """Return the number of rows, after learning the schema of raw columns or validating other rows."""
         self._learn()
         if self.counted < 0:
             self.counted = int(self._tallied(HoldOut(policy.SHARE)).rows.sum())
         return self.counted
 
     def _gather(self) -> None:
-        """Bring few rows of very many columns together in few partitions, once."""
+        """Coalesce few rows with very many columns into few partitions, once."""
         names = self.columns.features
         if not self.gathered and isinstance(names, tuple):
             self.frame, self.gathered = tables.gathered(self.frame, len(names)), True
 
     def _learn(self) -> None:
-        """Learn what raw columns become, and the words of a label of text."""
+        """Learn the schema of raw columns and the words of a text label."""
         self._gather()
         if self.raw is None or self.reading.raw is not None:
             return
@@ -328,28 +350,28 @@ class Frame:
         self.reading = replace(self.reading, raw=self.raw)
 
     def _tallied(self, hold: HoldOut) -> Tally:
-        """Look at the rows with some held out, unless that was done; return their tally."""
+        """Validate the rows with a hold-out, unless that was done; return their tally."""
         if not self.reports or hold != self.reading.hold:
             self.reading = replace(self.reading, hold=hold, classes=self.columns.classes)
-            self._look()
+            self._validate()
         return Tally.sum([Tally.read(), *(Tally.read(report["tally"]) for report in self.reports)])
 
-    def _look(self) -> None:
-        """Look at the rows: get each partition's report, and the table that it came in."""
-        surveyed = mapped(self.surveying, packing.survey, packing.SURVEY_SCHEMA, self.reading)
-        self.looked = collect(surveyed, "firesteel: looking at the rows")
-        self.reports = [json.loads(report) for report in self.looked.column("report").to_pylist()]
+    def _validate(self) -> None:
+        """Validate and profile the rows: fetch the report of each partition."""
+        reports = mapped(self.to_validate, packing.profile_rows, packing.REPORT_SCHEMA, self.reading)
+        self.report_table = collect(reports, "firesteel: validating the rows")
+        self.reports = [json.loads(report) for report in self.report_table.column("report").to_pylist()]
         self.found = self._checked(self.reports)
 
     def _checked(self, reports: Sequence[Mapping[str, Any]]) -> tuple[Findings, int, int]:
-        """Return what is wrong with rows for some losses, I and T; raise DataError where no network can use them."""
+        """Return findings that matter for some losses, I and T.  Raises DataError for rows that no loss can use."""
         rows, skipped, weight = (sum(report[name] for report in reports) for name in ("rows", "skipped", "weight"))
         if not rows:
             raise DataError(
                 f"all {skipped:,} rows of the DataFrame are left out, for nulls, NaN or infinite values in "
                 f"{self.names['features']} or {self.names['label']}"
                 if skipped
-                else "the DataFrame is empty: there are no rows to train on; look at how it was read or filtered",
+                else "the DataFrame is empty: there are no rows to train on; check how it was read or filtered",
                 code="data-empty",
             )
         found: Findings = {}
@@ -359,7 +381,7 @@ class Frame:
         if size is not None and widths and size not in widths:
             raise DataError(
                 f"{self.names['features']} has {size:,} features by its metadata, and {max(widths):,} values in its "
-                f"{rows:,} rows.  To do: assemble it anew, or take its metadata away with withMetadata",
+                f"{rows:,} rows.  To do: assemble it again, or remove its metadata with withMetadata",
                 code="data-metadata",
             )
         refuse(found, rows, self.names, self.feature_names if widths <= {size} else None)
@@ -368,7 +390,7 @@ class Frame:
         return found, *shape  # type: ignore[return-value]
 
     def _one_width(self, reports: Sequence[Mapping[str, Any]], part: str, rows: int) -> int:
-        """Return the number of values that every row has; raise DataError where they differ."""
+        """Return the number of values per row.  Raises DataError if it differs between rows."""
         seen: dict[int, tuple[int, str]] = {}
         for report in reports:
             for width, (count, where) in report["widths"][part]:
@@ -385,19 +407,19 @@ class Frame:
                 code="data-ragged",
             )
         if not usual:
-            raise DataError(f"{self.names[part]} holds no values: give at least one a row", code="data-width")
+            raise DataError(f"{self.names[part]} holds no values: give at least one per row", code="data-width")
         return usual
 
     def _packing(self) -> DataFrame:
-        """Return the columns to pack: vectors that are wide or of few values as Spark keeps them, others as lists.
+        """Return the columns to pack: wide or sparse vectors in Spark's representation, others as lists.
 
-        Their values are float32, which reach Python in half the time, where that loses nothing.
+        Values are float32 if that loses nothing, since they reach Python in half the time.
         """
         kept = self.survey().few or self.survey().width >= SPARSE_WIDTH
         return self._selected("float32" if self.narrow else "float64", kept)
 
     def _selected(self, dtype: str, kept: bool, leads: Mapping[str, Column] | None = None) -> DataFrame:
-        """Return the columns to read, and others; vectors as lists of a dtype, or `kept` as Spark keeps them."""
+        """Select the columns to read and `leads`; vectors as lists, or in Spark's representation if `kept`."""
         features = self.columns.features
         parts = {**self.parts, **(leads or {})}
         if self.table.holds_vectors(features):
@@ -416,7 +438,7 @@ class Frame:
             yield engine
 
     def packed(self, shards: int | None, held: bool, centre: Centre = UNCENTRED) -> SparkEngine:
-        """Pack the rows, less a centre; return the engine that holds them until it is closed."""
+        """Pack the rows with a centre subtracted; return their engine, which must be closed."""
         with alive(self.frame.sparkSession, "firesteel: packing the rows"):
             count, frame = self.planned(shards, held, centre)
             engine = SparkEngine(frame, count, self.survey(), centre=centre)
@@ -428,15 +450,17 @@ class Frame:
         return engine
 
     def check_packed(self, blocks: Sequence[BlockInfo], held: bool) -> None:
-        """Raise DataError where blocks hold other rows than the survey saw."""
+        """Raise DataError if the packed blocks do not hold the validated rows."""
         self._check(sum(block.fingerprint for block in blocks) % 2**64, held)
 
     def _check(self, prints: int, held: bool) -> None:
         if prints != self.key_sums[held]:
-            raise DataError(f"other rows were packed than were looked at: {worker.SHIFTING}", code="data-shifting")
+            raise DataError(
+                f"the packed rows differ from the validated rows: {worker.SHIFTING}", code="data-shifting"
+            )
 
     def read(self) -> packing.Read:
-        """Return the rows, in this process.  Raises DataError where they are others than the survey saw."""
+        """Collect the rows in this process.  Raises DataError if they differ from the validated rows."""
         reading = replace(self.reading, where=(), sparse=self.survey().sparse)
         table = collect(mapped(self._packing(), packing.reads, packing.READ_SCHEMA, reading), READING)
         rows = packing.Read.sum([pickle.loads(one) for one in table.column("rows").to_pylist()])
@@ -446,7 +470,7 @@ class Frame:
         return rows
 
     def planned(self, shards: int | None, held: bool, centre: Centre) -> tuple[int, DataFrame]:
-        """Return the number of shards, and the frame that packs the rows when it is computed."""
+        """Return the number of shards, and the lazy frame of packed blocks."""
         count, blocks = parts_of(self.survey(), shards, held), blocks_of(self.survey(), held)
         reading = replace(self.reading, where=(), sparse=self.survey().sparse, centre=centre)
         places = partitions_of(self.survey(), count, held)
@@ -464,7 +488,7 @@ class Frame:
         return count, merged
 
     def _heavy(self, blocks: int, reading: packing.ReadOptions) -> list[packing.Heavy]:
-        """Return the rows with so many copies that they must be spread."""
+        """Return the rows with so many copies that they must be spread over blocks."""
         assert self.candidates is not None
         limit = heavy_limit(self.survey().rows, blocks)
         keys, counts, slack = self.candidates
@@ -482,7 +506,7 @@ class Frame:
 
 
 def _whole(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the report of a partition in which no row is held out."""
+    """Return the report of a partition as if no row were held out."""
     classes = [[number, rows + held, 0, where] for number, rows, held, where in report["classes"]]
     weight, sums = report["weight"] + report["held_weight"], [sum(report["sums"]) % 2**64, 0]
     return report | {"held": 0, "weight": weight, "held_weight": 0.0, "classes": classes, "sums": sums}
@@ -492,13 +516,13 @@ def _whole(report: dict[str, Any]) -> dict[str, Any]:
 
 
 ALL = "firesteel__outputs"
-"""The column that holds all outputs, while they are taken apart."""
+"""Temporary column of all outputs."""
 DIRECT = hasattr(F, "arrow_udf")
-"""Whether columns reach a scoring function as Arrow has them, from Spark 4.1 on."""
+"""Whether scoring functions receive Arrow columns, as from Spark 4.1 on."""
 
 
 def scoring(function: worker.Outputs, kind: str) -> Any:
-    """Return a worker's scoring object as a Spark function of one column or raw ones; before 4.1 it needs pandas."""
+    """Wrap a scoring object as a Spark function of one column or of raw columns; before Spark 4.1 with pandas."""
 
     if hasattr(F, "arrow_udf"):
 
@@ -511,7 +535,7 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
 
     def call_pandas(*columns: pd.Series) -> pd.Series:
         column = pa.array(columns[0]) if function.raw is None else function.raw.of_pandas(columns)
-        empty = pa.types.is_null(column.type)  # pandas's type for a batch of nulls
+        empty = pa.types.is_null(column.type)  # the type of a pandas batch of nulls
         found = function(column.cast(pa.list_(pa.float64())) if empty else column)
         settle()
         return found.to_pandas()
@@ -520,9 +544,14 @@ def scoring(function: worker.Outputs, kind: str) -> Any:
 
 
 def predict(frame: DataFrame, network: Network, theta: Array, features: Any, ports: Ports | None) -> DataFrame:
-    """Return the frame with the network's outputs as an array in the column `prediction`; nothing runs yet.
+    """Add the outputs of a network to a frame as an array column `prediction`, lazily.
 
-    ports: the network's inputs and outputs, if they have names; each of several outputs is a column of its name.
+    Args:
+        frame: The rows.
+        network: The network.
+        theta: Its parameters, (P,).
+        features: Features column or columns; "features" if None.
+        ports: Names of its inputs and outputs, if they have any; each of several outputs becomes a column.
     """
     several = () if ports is None or len(ports.outputs) == 1 else ports.outputs
     features = listed(side_by_side(ports, (), features)[0])

@@ -1,9 +1,9 @@
-"""Images and labels in two text files, paired by line number: numbers with spaces, and labels one-hot or numbers.
+"""Images and labels in two text files, paired by line number: numbers with spaces, and one-hot or numeric labels.
 
-Spark gives lines no number, but each comes with its file and its place in it, and a task sees them in order: so lines
-are parsed where they lie into packed chunks, counted, and looked at.  Labels, which are small, then go to the chunks
-of images; the pixels stay where they are.  Parsed is once, and nothing is trained on before every line was looked at.
-`datasets/text.py` writes such files; `frames.py` takes what comes out.
+Spark does not number lines, but each task reads the lines of its file split in order.  Tasks parse, count and
+validate the lines of their split in chunks; the driver orders the splits.  The labels, which are small, then move to
+the chunks of images.  Every line is parsed once and validated before training.
+`datasets/text.py` writes such files.
 """
 
 import contextlib
@@ -32,28 +32,32 @@ from firesteel.datasets.marks import is_number
 from firesteel.errors import DataError
 from firesteel.spark.arrow import Batches, binary_views, check_version, lists, record_batch
 from firesteel.spark.engine import collect
-from firesteel.spark.failures import alive, let_go, translated
+from firesteel.spark.failures import alive, release_quietly, translated
 from firesteel.spark.parcel import ship
 from firesteel.spark.storage import path_text, pattern
 
 CHUNK = 4096
-"""The most lines in a chunk, and how many lines lie between two places where labels are cut."""
+"""Maximum number of lines in a chunk, and the distance between the starts of label packs."""
 SHOWN = 40
-"""The most characters of a bad value in a message."""
+"""Maximum length of a bad value in a message."""
 PARSED = "file string, start long, at long, rows long, data binary, report string"
 CUT = "pack long, label_line long, label_rows long, labels binary"
 
 Place = tuple[str, int]
-"""A file, and the byte of it at which what a task reads of it begins."""
+"""A file split: the file, and the byte at which it begins."""
 Where = tuple[str, int, int]
-"""A line: its file, that byte, and its number from there, from 0."""
+"""A line: its file, the first byte of its split, and its number in the split, from 0."""
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Rows of two text files.  frame: `features`, arrays of `inputs` floats, or doubles if need be, and `label`.
+    """Rows of two text files.
 
-    classes: the labels are classes below that; 1 where they are numbers.
+    Args:
+        frame: The rows: `features`, arrays of floats (or doubles if floats lose digits), and `label`.
+        rows: Number of rows.
+        inputs: Number of features.
+        classes: Number of classes; 1 if labels are numbers.
     """
 
     frame: DataFrame
@@ -66,15 +70,20 @@ class Paired:
 def paired(
     spark: SparkSession, images: str | os.PathLike[str], labels: str | os.PathLike[str], *, numbers: bool = False
 ) -> Iterator[Paired]:
-    """Give the rows whose features are the lines of one text file and whose labels are those of another.
+    """Yield rows with features from the lines of one text file and labels from those of another.
 
-    images, labels: any path that Spark reads: a file, plain or gzipped, or a folder of them in the order of their
-    names.  What is parsed is kept until the end of the `with` block.
-    numbers: whether a label may also be one number a line, as it is.
+    Parsed lines stay in Spark's cache until the end of the `with` block.
 
-    Raises DataError, with file and line, for no such file (`data-file`), no lines (`data-empty`), what is no finite
-    number (`data-number`), lines of different lengths (`data-ragged`), a label that is not one-hot (`data-label`) and
-    another number of images than of labels (`data-rows`).
+    Args:
+        spark: The session.
+        images: A path that Spark reads: a file, plain or gzipped, or a folder of files in the order of their names.
+        labels: A path as for `images`.
+        numbers: Whether a label may also be one number per line.
+
+    Raises:
+        DataError: With file and line: `data-file` for a missing file, `data-empty` for no lines, `data-number` for a
+            value that is not a finite number, `data-ragged` for lines of different lengths, `data-label` for a label
+            that is not one-hot, `data-rows` for different numbers of images and labels.
     """
     images, labels = path_text(images, "images"), path_text(labels, "labels")
     with alive(spark, images):
@@ -85,10 +94,9 @@ def paired(
         if x.rows != y.rows:
             few, many = sorted((x, y), key=lambda one: one.rows)
             raise DataError(
-                f"{many.path}, line {few.rows + 1:,}: nothing stands in line {few.rows + 1:,} of {few.path}, which "
-                f"has {few.rows:,} lines where the other has {many.rows:,}; lines without a partner: "
-                f"{many.rows - few.rows:,}.  To do: name files that belong together, an image and its label in lines "
-                "of the same number",
+                f"{many.path}, line {few.rows + 1:,}: {few.path} has no line {few.rows + 1:,}: it has {few.rows:,} "
+                f"lines and the other file {many.rows:,}; lines without a partner: {many.rows - few.rows:,}.  To do: "
+                "name two files whose lines belong together, an image and its label in lines with the same number",
                 code="data-rows",
             )
         yield Paired(_joined(spark, x, y), x.rows, x.width, y.width)
@@ -99,9 +107,15 @@ def paired(
 
 @dataclass(frozen=True)
 class _Lines:
-    """A parsed file.  first: the number of the line, from 0 over all files, with which each split begins.
+    """A parsed file or folder.
 
-    narrow: whether float32 holds all numbers as they are.
+    Args:
+        path: The path.
+        frame: The chunks.
+        first: Number of the first line of each split, from 0 over all files.
+        rows: Number of lines.
+        width: Values per line; of one-hot labels the number of classes.
+        narrow: Whether float32 represents all numbers exactly.
     """
 
     path: str
@@ -124,14 +138,14 @@ def _parsed(spark: SparkSession, path: str, kind: str) -> Iterator[_Lines]:
     work = functools.partial(parse, firesteel.__version__, kind)
     frame = lines.mapInArrow(work, PARSED).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        chunks = collect(frame.select("file", "start", "at", "rows", "report"), "firesteel: looking at the lines")
-        yield _looked_at(path, frame, chunks.to_pylist())
+        chunks = collect(frame.select("file", "start", "at", "rows", "report"), "firesteel: validating the lines")
+        yield _validated(path, frame, chunks.to_pylist())
     finally:
-        let_go(frame.unpersist)
+        release_quietly(frame.unpersist)
 
 
-def _looked_at(path: str, frame: DataFrame, chunks: list[dict[str, Any]]) -> _Lines:
-    """Return what the chunks' reports say of a file; raise the DataError that describes the worst of it."""
+def _validated(path: str, frame: DataFrame, chunks: list[dict[str, Any]]) -> _Lines:
+    """Merge the reports of the chunks of a file.  Raises DataError for the most important problem in them."""
     splits: Counter[Place] = Counter()
     for chunk in chunks:
         splits[chunk["file"], chunk["start"]] += chunk["rows"]
@@ -139,7 +153,7 @@ def _looked_at(path: str, frame: DataFrame, chunks: list[dict[str, Any]]) -> _Li
     for place in sorted(splits):
         first[place], rows = rows, rows + splits[place]
     if not rows:
-        raise DataError(f"{path}: there are no lines in it; look at how it was made", code="data-empty")
+        raise DataError(f"{path}: it contains no lines: check how it was written", code="data-empty")
     files, reports = {file for file, _ in splits}, [json.loads(chunk["report"]) for chunk in chunks]
 
     def found(part: str) -> list[tuple[int, Where, Any]]:
@@ -159,7 +173,7 @@ def _looked_at(path: str, frame: DataFrame, chunks: list[dict[str, Any]]) -> _Li
         )
 
     if bad := found("numbers"):
-        raise refuse("data-number", "{} is no finite number", "write numbers, with spaces between them", bad)
+        raise refuse("data-number", "{} is not a finite number", "write numbers, with spaces between them", bad)
     counts, widths = Counter[int](), found("widths")
     for count, _, width in widths:
         counts[width] += count
@@ -168,13 +182,13 @@ def _looked_at(path: str, frame: DataFrame, chunks: list[dict[str, Any]]) -> _Li
         what = f"{{}} values, where most lines have {usual:,}"
         raise refuse("data-ragged", what, f"give every line {usual:,} values", bad)
     if bad := found("labels"):
-        what = "{} is no one-hot label"
-        raise refuse("data-label", what, "write a 1 in the place of the class and 0 in all others", bad)
+        what = "{} is not a one-hot label"
+        raise refuse("data-label", what, "write 1 at the position of the class and 0 at all others", bad)
     return _Lines(path, frame, first, rows, usual, all(report["narrow"] for report in reports))
 
 
 def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
-    """Return the rows: chunks of images stay where they are, and the labels of their lines come to them."""
+    """Join images and labels: the chunks of images stay in place, and the labels of their lines move to them."""
     first = spark.createDataFrame(
         [(*place, line) for place, line in x.first.items()], "file string, start long, n long"
     )
@@ -193,10 +207,13 @@ def _joined(spark: SparkSession, x: _Lines, y: _Lines) -> DataFrame:
 
 
 def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Turn lines into chunks, each with a report of what was found in it.
+    """Parse lines into chunks, each with a report.
 
-    kind: "features", float32 values, or float64 ones where they have more digits; "one-hot", labels that become int64
-    classes; or "numbers", labels that are such, or one float64 a line.
+    Args:
+        version: The driver's version of firesteel.
+        kind: "features" for float32 values, or float64 if they have more digits; "one-hot" for labels that become
+            int64 classes; "numbers" for labels that are one-hot or one float64 per line.
+        batches: The lines.
     """
     check_version(version)
     seen: Counter[Place] = Counter()
@@ -216,10 +233,10 @@ def parse(version: str, kind: str, batches: Batches) -> Iterator[pa.RecordBatch]
 
 
 def _chunk(lines: pa.Array, kind: str) -> tuple[npt.NDArray[Any] | None, dict[str, Any]]:
-    """Return the values of lines, or the labels, None where they are not sound; and the report on them.
+    """Return the values or labels of lines, or None if they are invalid, and a report.
 
-    The report says whether float32 is enough, and of lines of each width, of bad numbers and of bad labels how many
-    there are, which is the first, and what it holds.
+    The report has whether float32 is enough, and the number, the first line and its content for each width, for bad
+    numbers and for bad labels.
     """
     lines = pc.ascii_trim_whitespace(lines)
     words = pc.ascii_split_whitespace(lines)
@@ -258,7 +275,7 @@ def _short(text: str) -> str:
 
 
 def _floats(words: pa.Array) -> npt.NDArray[np.float64]:
-    """Return the numbers that words spell, infinite and NaN where they spell none."""
+    """Convert words to numbers; a word that is not a number becomes NaN or infinite."""
     try:
         values: npt.NDArray[np.float64] = words.cast(pa.float64()).to_numpy(zero_copy_only=False)
         return values
@@ -268,14 +285,15 @@ def _floats(words: pa.Array) -> npt.NDArray[np.float64]:
 
 
 def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Cut labels into packs: pack p holds lines p CHUNK to (p + 2) CHUNK, all that an image chunk beginning in the
-    first half of them can need.
+    """Cut labels into overlapping packs: pack p has lines p CHUNK to (p + 2) CHUNK.
+
+    These are all labels that an image chunk beginning in the first half can need.
     """
     check_version(version)
     for batch in batches:
         data = binary_views(batch.column("data"))
         for row, bytes_ in zip(batch.select(["file", "start", "at"]).to_pylist(), data, strict=True):
-            labels = bytes_.view(np.int64)  # or float64: of 8 bytes a label
+            labels = bytes_.view(np.int64)  # or float64: 8 bytes per label
             begin = first[row["file"], row["start"]] + row["at"]
             end = begin + len(labels)
             for pack in range(max(0, begin // CHUNK - 1), (end - 1) // CHUNK + 1):
@@ -286,9 +304,14 @@ def cut(version: str, first: Mapping[Place, int], batches: Batches) -> Iterator[
 
 
 def pair(version: str, width: int, numbers: bool, narrow: bool, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Give the rows that a chunk of images and a part of a label pack have in common.
+    """Yield the rows that a chunk of images and a label pack have in common.
 
-    numbers: whether labels are float64, and not int64.  narrow: whether images become float32, and not float64.
+    Args:
+        version: The driver's version of firesteel.
+        width: Number of features.
+        numbers: Whether labels are float64 instead of int64.
+        narrow: Whether images become float32 instead of float64.
+        batches: Chunks of images with label packs.
     """
     check_version(version)
     for batch in batches:

@@ -27,7 +27,7 @@ from firesteel.spark import tables
 from firesteel.spark.collected import Collected, is_small
 from firesteel.spark.columns import Columns, listed
 from firesteel.spark.engine import SparkEngine, collect, described, known_blocks, placed
-from firesteel.spark.failures import UNREACHABLE, alive, let_go, translated
+from firesteel.spark.failures import UNREACHABLE, alive, release_quietly, translated
 from firesteel.spark.frames import Frame, blocks_of, partitions_of, parts_of
 from firesteel.spark.parcel import ship
 from firesteel.spark.storage import is_missing, literal, path_text, reach, remove
@@ -54,7 +54,7 @@ class Packed:
 
     Args:
         frames: The blocks of the training rows (False) and of the validation rows (True).
-        survey: The profile of the rows.
+        profile: The profile of the rows.
         columns: The columns that were packed.
         dtype: Dtype of the networks to fit.
         about: Further metadata: names of features and classes, schema, and the fraction of validation rows.
@@ -71,7 +71,7 @@ class Packed:
     def __init__(
         self,
         frames: Mapping[bool, DataFrame],
-        survey: Survey,
+        profile: Survey,
         columns: Columns,
         dtype: str,
         about: Mapping[str, Any],
@@ -87,7 +87,7 @@ class Packed:
         self.schema: Schema | None = about.get("schema")
         self.ends: tuple[float, float] | None = about.get("ends")
         self.label_kind: str | None = about.get("label_kind")
-        self._frames, self._survey, self._stored = dict(frames), survey, bool(frames)
+        self._frames, self._profile, self._stored = dict(frames), profile, bool(frames)
         self._engines: dict[tuple[int, bool, Centre], SparkEngine] = {}
         self._lock = threading.Lock()
 
@@ -98,11 +98,11 @@ class Packed:
 
     def survey(self) -> Survey:
         """Return the profile of the rows, computed when they were packed."""
-        return self._survey
+        return self._profile
 
     def count(self) -> int:
         """Return the number of rows; of raw columns, those with a weight above 0."""
-        return self.counted if self.counted >= 0 else self._survey.rows + self._survey.held
+        return self.counted if self.counted >= 0 else self._profile.rows + self._profile.held
 
     def shards_of(self, recipe: Recipe) -> int:
         """Return the number of shards.
@@ -110,7 +110,7 @@ class Packed:
         Args:
             recipe: The recipe of the fit; its number wins over that for the rows.
         """
-        return self._survey.shards(recipe, blocks_of(self._survey))
+        return self._profile.shards(recipe, blocks_of(self._profile))
 
     @contextlib.contextmanager
     def engine(
@@ -131,17 +131,17 @@ class Packed:
             with near.engine(shards, held=held, centre=centre) as local:
                 yield local
             return
-        count = parts_of(self._survey, shards, held)
+        count = parts_of(self._profile, shards, held)
         with self._lock:
             if not self._frames:
                 raise ConfigError(
                     "these packed rows were released by unpersist: pack them again", code="config-packed"
                 )
             if (count, held, centre) not in self._engines:
-                frame, shift = self._frames[held], _apart(self._survey.centre, centre)
+                frame, shift = self._frames[held], _apart(self._profile.centre, centre)
                 with alive(frame.sparkSession, "firesteel: packed rows"):
-                    rows = placed(frame, partitions_of(self._survey, count, held), F.col("block") % count)
-                    made = SparkEngine(rows, count, self._survey, known_blocks(frame), self._stored, centre, shift)
+                    rows = placed(frame, partitions_of(self._profile, count, held), F.col("block") % count)
+                    made = SparkEngine(rows, count, self._profile, known_blocks(frame), self._stored, centre, shift)
                     self._engines[count, held, centre] = made
             engine = self._engines[count, held, centre]
         with alive(engine.frame.sparkSession):
@@ -171,9 +171,9 @@ class Packed:
         self.unpersist()
 
     def __repr__(self) -> str:
-        survey = self._survey
-        held = f", {survey.held:,} held out" if survey.held else ""
-        return f"Packed({survey.rows:,} rows of {survey.width:,} features{held})"
+        profile = self._profile
+        held = f", {profile.held:,} held out" if profile.held else ""
+        return f"Packed({profile.rows:,} rows of {profile.width:,} features{held})"
 
 
 def _apart(packed: Centre, wanted: Centre) -> Centre:
@@ -252,10 +252,10 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
         shards: Expected number of shards; None for a number from the rows.
         path: Path for the blocks; None for Spark's cache.
     """
-    survey = source.survey()
-    warn_of_lost(survey, survey.centre, source.names, source.feature_names)
-    found = {code: one for code, one in survey.found.items() if not code.startswith((FLAT, INEXACT))}
-    survey = replace(survey, found=found, sample=None)  # the user has been warned of the rest
+    profile = source.survey()
+    warn_of_lost(profile, profile.centre, source.names, source.feature_names)
+    found = {code: one for code, one in profile.found.items() if not code.startswith((FLAT, INEXACT))}
+    profile = replace(profile, found=found, sample=None)  # the user has been warned of the rest
     about = {
         "features": source.feature_names,
         "classes": source.class_names,
@@ -266,40 +266,40 @@ def packed(source: Frame, shards: int | None, path: str | None = None) -> Packed
         **({} if source.label_kind is None else {"label_kind": source.label_kind}),
     }
     if path is not None:
-        _write(source, survey, path, about)
+        _write(source, profile, path, about)
         return load_pack(path)
     collectable = source.columns.stage or source.schema is not None  # vectors that users pack stay on Spark
-    near = Collected(source, survey) if collectable and is_small(source, survey) else None
-    made = Packed({}, survey, source.columns, source.dtype, about, near)
+    near = Collected(source, profile) if collectable and is_small(source, profile) else None
+    made = Packed({}, profile, source.columns, source.dtype, about, near)
     made.counted = source.counted
     if near is not None:
         return made
     try:
-        made.adopt(source.packed(shards, False, survey.centre), False)
-        if survey.held:
-            made.adopt(source.packed(None, True, survey.centre), True)
+        made.adopt(source.packed(shards, False, profile.centre), False)
+        if profile.held:
+            made.adopt(source.packed(None, True, profile.centre), True)
     except BaseException:
         made.unpersist()
         raise
     return made
 
 
-def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -> None:
+def _write(source: Frame, profile: Survey, path: str, about: Mapping[str, Any]) -> None:
     """Write the blocks of a source, and their description last, so that an incomplete pack cannot be loaded."""
-    spark, centre = source.frame.sparkSession, survey.centre.to_config()
-    profile = {name: value for name, value in asdict(survey).items() if name not in ("sample", "centre")}
+    spark, centre = source.frame.sparkSession, profile.centre.to_config()
+    written = {name: value for name, value in asdict(profile).items() if name not in ("sample", "centre")}
     fresh, begun = reach(spark, path, "path"), list[str]()
     description = {
         "format": FORMATS[bool(centre)],
         "keys": KEYS,
         "dtype": source.dtype,
         "columns": {name: one for name, one in asdict(source.columns).items() if source.schema or name not in RAW},
-        "survey": profile | ({"centre": centre} if centre else {}),
+        "survey": written | ({"centre": centre} if centre else {}),
         "about": {name: one.to_config() if isinstance(one, Schema) else one for name, one in about.items()},
     }
     try:
-        for held in (False, True)[: 1 + bool(survey.held)]:
-            rows = source.planned(None, held, survey.centre)[1]
+        for held in (False, True)[: 1 + bool(profile.held)]:
+            rows = source.planned(None, held, profile.centre)[1]
             begun.append(f"{path}/{'held' if held else 'rows'}")
             with described(spark, WRITING):
                 rows.write.parquet(begun[-1])
@@ -312,7 +312,7 @@ def _write(source: Frame, survey: Survey, path: str, about: Mapping[str, Any]) -
     except BaseException as error:
         taken = str(error).startswith("[PATH_ALREADY_EXISTS]")
         for place in begun[:-1] if taken else [path] if fresh else begun:  # never leave an incomplete pack
-            let_go(functools.partial(remove, spark, place))
+            release_quietly(functools.partial(remove, spark, place))
         if taken:
             message = f"{path} exists already: choose another path"
             raise StoreError(message, code="store-taken") from None
@@ -364,15 +364,15 @@ def load_pack(path: str | os.PathLike[str]) -> Packed:
                 "rows has other bits than one on the DataFrame.  To do: pack them again, if that matters",
                 stacklevel=2,
             )
-        columns, survey, about = (description[part] for part in ("columns", "survey", "about"))
+        columns, profile, about = (description[part] for part in ("columns", "survey", "about"))
         about |= {"schema": Schema.from_config(about["schema"])} if "schema" in about else {}
         for part in ("features", "label"):
             columns[part] = Joined(**columns[part]) if isinstance(columns[part], dict) else columns[part]
         columns = {name: tuple(value) if isinstance(value, list) else value for name, value in columns.items()}
-        survey["found"] = {code: Finding(**finding) for code, finding in survey["found"].items()}
-        survey["classes"] = {int(number): Class(**one) for number, one in survey["classes"].items()}
-        survey["centre"] = Centre.from_config(survey.get("centre", {}))
-        made = Survey(**survey)
+        profile["found"] = {code: Finding(**finding) for code, finding in profile["found"].items()}
+        profile["classes"] = {int(number): Class(**one) for number, one in profile["classes"].items()}
+        profile["centre"] = Centre.from_config(profile.get("centre", {}))
+        made = Survey(**profile)
         with described(spark, READING):
             frames = {False: spark.read.parquet(literal(f"{path}/rows"))}
             if made.held:

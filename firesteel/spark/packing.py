@@ -1,10 +1,9 @@
-"""Rows become blocks on executors: surveyed, gathered into mini-packs by shard, merged into blocks.
+"""From rows to blocks, on executors: validation, mini-packs by shard, and merging into blocks.
 
-What is read are batches with the columns x, y and w and, where the user has them, `key`, a hash of an identifier,
-`held`, whether a row is for validation, and `where0`, ..., what identifies a row in a message; vectors come
-in parts, which `arrow.whole` puts together, and raw columns in a struct, which `raw.py` encodes.
-Every function is pure and reads its input to the end; which partition
-it gets decides nothing.  `frames.py` strings them into jobs; `worker.py` reads the blocks that come out.
+Input batches have the columns x, y and w and, optionally, `key` (a hash of an identifier), `held` (whether a row is
+for validation) and `where0`, ... (columns that identify a row in messages).  Vectors come in parts that `arrow.whole`
+joins, raw columns in a struct that `raw.py` encodes.  All functions are pure and read their input to the end; results
+do not depend on the partitioning.  `frames.py` runs them as jobs.
 """
 
 import functools
@@ -35,13 +34,13 @@ from firesteel.train.centring import Sample
 from firesteel.train.encoding import canonical
 
 BY_KEY = -1
-"""Number of a mini-pack whose rows go to the block of their key."""
+"""Block number of a mini-pack whose rows go to the block of their key."""
 COUNTERS = 4096
-"""How many candidates for a heavy row each partition keeps; far above the 1,024 that there can be."""
+"""Number of heavy-row candidates per partition, far above the maximum of 1,024 heavy rows."""
 DEALT = 1 << 20
-"""How many copies of a heavy row are dealt at a time."""
+"""Number of copies of a heavy row that are dealt at a time."""
 PACK_BYTES = 32 << 20
-"""How much a partition gathers before it sends mini-packs."""
+"""Size that a partition gathers before it emits mini-packs."""
 
 
 # Reading
@@ -49,12 +48,19 @@ PACK_BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How rows are read.  hold: which are held out, by key, where no column says which.
+    """How executors read rows.
 
-    classes: whether targets are classes, where the rows decide what is held out; None where they do not.
-    skip: whether rows with nulls, NaN or infinite values are left out.  where: names behind where0, where1, ...
-    sparse: whether rows are packed as their non-zeros; None before that is known.  centre: what is subtracted.
-    raw: how raw columns are read, where there are some.  rules: what the targets of several outputs must be.
+    Args:
+        dtype: Dtype of the network.
+        hold: Selects validation rows by key, unless a column marks them.
+        classes: Whether targets are classes, if the rows decide on the validation rows; otherwise None.
+        skip: Whether to leave out rows with nulls, NaN or infinite values.
+        where: Names of the columns where0, where1, ...
+        sparse: Whether rows are packed sparse; None if it is not known yet.
+        centre: What is subtracted from rows.
+        raw: How raw columns are read, if there are any.
+        rules: Rules for the targets of several outputs.
+        version: The driver's version of firesteel.
     """
 
     dtype: str
@@ -71,7 +77,16 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class Read:
-    """Sound rows of one batch: x (n, I), y (n, T), w (n,); their keys; which are held out; their `row_keys`."""
+    """Valid rows of one batch.
+
+    Args:
+        x: Features, (n, I).
+        y: Targets, (n, T).
+        w: Weights, (n,).
+        keys: Keys, (n,).
+        held: Which are validation rows, (n,).
+        prints: Their `row_keys`, (n,).
+    """
 
     x: Features
     y: Array
@@ -85,17 +100,17 @@ class Read:
 
     @staticmethod
     def sum(parts: Sequence["Read"]) -> "Read":
-        """Return all rows."""
+        """Concatenate rows."""
         return Read(*(joined([getattr(rows, f.name) for rows in parts]) for f in fields(Read)))
 
 
 def whole(batch: pa.RecordBatch, reading: ReadOptions) -> pa.RecordBatch:
-    """Return a batch whose features are in x, and its labels numbers in y."""
+    """Return a batch with encoded features in x and numeric labels in y."""
     return arrow.whole(batch if reading.raw is None else reading.raw.encoded(batch))
 
 
 def read(batch: pa.RecordBatch, reading: ReadOptions) -> Read:
-    """Return the rows of a batch that has passed the survey."""
+    """Return the rows of a validated batch."""
     if reading.skip:
         batch, _ = _without_invalid(_without_nulls(batch, reading)[0], reading)
     x, y, w = arrow.clean_rows(batch)
@@ -109,7 +124,7 @@ def read(batch: pa.RecordBatch, reading: ReadOptions) -> Read:
 
 
 def _without_invalid(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, int]:
-    """Return the rows whose features and targets are finite numbers, and how many others there were."""
+    """Return the rows with finite features and targets, and the number of other rows."""
     if len(np.unique(arrow.widths(batch.column("x")))) > 1 or len(np.unique(arrow.widths(batch.column("y")))) > 1:
         return batch, 0
     x, y, _ = arrow.clean_rows(batch)
@@ -127,9 +142,17 @@ FIRST_SCHEMA = "first binary"
 def first_rows(
     reading: ReadOptions, network: Network, name: str, most: int, batches: arrow.Batches
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the partition's rows of the smallest keys, which are those that the rows have less a network's centre.
+    """Yield the partition's rows with the smallest keys.
 
-    name: what to call the features.  Raises DataError where rows are not as wide as the network.
+    Args:
+        reading: How rows are read.
+        network: The network, whose centre is subtracted before keys are computed.
+        name: Name of the features in messages.
+        most: Maximum number of rows.
+        batches: The rows.
+
+    Raises:
+        DataError: If rows have another width than the network's inputs.
     """
     arrow.check_version(reading.version)
     dtype, parts = np.dtype(reading.dtype), list[FirstRows]()
@@ -145,7 +168,7 @@ def first_rows(
 
 
 def merge_first(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the first rows of several partitions together."""
+    """Merge the first rows of several partitions."""
     parts = list[FirstRows]()
     for one in (pickle.loads(one) for batch in batches for one in batch.column("first").to_pylist()):
         parts = [FirstRows.sum([*parts, one], most)]
@@ -153,21 +176,21 @@ def merge_first(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
         yield arrow.record_batch(first=[pickle.dumps(parts[0], protocol=5)])
 
 
-# The survey: data validation, and what packing must know
+# Validation and profile
 
 
-SURVEY_SCHEMA = (
+REPORT_SCHEMA = (
     "report string, heavy_keys binary, heavy_counts binary, sample_keys binary, sample_rows binary, "
     "held_keys binary, held_rows binary"
 )
 
 
 SUMS = ("rows", "skipped", "held", "weight", "held_weight", "stored", "slack")
-"""What of a report adds up over the partitions: skipped rows are none of its rows."""
+"""Fields of a report that are summed over partitions; "rows" does not include "skipped"."""
 
 
-def survey(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Look at every row of a partition; yield one report of what was found, and how often keys occur."""
+def profile_rows(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
+    """Validate and profile a partition; yield one report, with the counts of frequent keys and a sample."""
     arrow.check_version(reading.version)
     found: checks.Findings = {}
     classes: checks.Classes = {}
@@ -219,7 +242,7 @@ def survey(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBa
             some, before = Sample.of(here.prints, x, here.y, chosen), samples[half]
             samples[half] = before.plus(some) if before is not None and before.width == some.width else some
         open = ~here.held if reading.classes is None else slice(None)
-        keys_seen, counts, lost = _tallied(keys_seen, counts, here.keys[open])
+        keys_seen, counts, lost = _add_counts(keys_seen, counts, here.keys[open])
         total["slack"] += lost
     report = total | {
         "nonzeros": [sum(nonzeros)] if nonzeros else [],
@@ -238,8 +261,8 @@ def survey(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBa
     yield arrow.record_batch(report=[json.dumps(report)], **columns)
 
 
-def _tallied(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Keys, npt.NDArray[np.int64], int]:
-    """Count keys with at most COUNTERS counters; no count falls short by more than the summed third result.
+def _add_counts(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Keys, npt.NDArray[np.int64], int]:
+    """Add keys to at most COUNTERS counters; the third result bounds how much a count falls short.
 
     Source: Misra and Gries 1982, in the mergeable form of Agarwal et al. 2012.
     """
@@ -254,13 +277,13 @@ def _tallied(keys: Keys, counts: npt.NDArray[np.int64], more: Keys) -> tuple[Key
 
 
 NULLS = {"null-features": "x", "null-label": "y", "null-weight": "w", "null-held": "held", "null-id": "key"}
-"""What a null is called, by its column."""
+"""Column of each finding about nulls."""
 SKIPPED = ("null-features", "null-item", "null-label")
-"""What is found of rows with nulls that may be left out."""
+"""Findings about nulls whose rows may be skipped."""
 
 
 def _without_nulls(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.RecordBatch, checks.Findings]:
-    """Return the rows without nulls in any place, and what was found wrong with the others."""
+    """Return the rows without nulls, and the findings about the others."""
     found: checks.Findings = {}
     names = reading.where
     good = np.ones(batch.num_rows, bool)
@@ -289,7 +312,7 @@ def _without_nulls(batch: pa.RecordBatch, reading: ReadOptions) -> tuple[pa.Reco
 
 
 def _those(batch: pa.RecordBatch, rows: npt.NDArray[np.bool_]) -> pa.RecordBatch:
-    """Return the chosen rows; without a copy if that is all of them."""
+    """Return the selected rows, without a copy if all are selected."""
     return batch if rows.all() else batch.filter(pa.array(rows))
 
 
@@ -304,7 +327,7 @@ def _noted(
 
 
 def _where(batch: pa.RecordBatch, names: Sequence[str], row: int) -> str:
-    """Say which row this is, by its leading columns."""
+    """Describe a row by its leading columns."""
     if not names:
         return "a row"
     values = (arrow.texts(batch.column(f"where{number}").slice(row, 1))[0] for number in range(len(names)))
@@ -320,20 +343,20 @@ READ_SCHEMA = "rows binary"
 
 
 def reads(reading: ReadOptions, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of each batch as one fat row, which `Read` is pickled in."""
+    """Yield each batch as one row with a pickled `Read`."""
     for batch in batches:
         if batch.num_rows:
             yield arrow.record_batch(rows=[pickle.dumps(read(whole(batch, reading), reading), protocol=5)])
 
 
-# Heavy rows: many copies of one row, which would all share its block
+# Heavy rows: rows with many copies, which would all fall into one block
 
 
 HEAVY_SCHEMA = "key long, weights binary, counts binary, print long, pack binary"
 
 
 def count_heavy(reading: ReadOptions, candidates: Keys, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Count the rows with one of these keys, by their weights; yield of each key also its row, if it is but one."""
+    """Count the rows of candidate keys by weight; yield the row of a key too, if all its rows are equal."""
     dtype = np.dtype(reading.dtype)
     found: dict[int, Heavy] = {}
     for given in batches:
@@ -356,9 +379,14 @@ def count_heavy(reading: ReadOptions, candidates: Keys, batches: arrow.Batches) 
 
 @dataclass(frozen=True)
 class Heavy:
-    """A row of many copies: which weights they have, ascending, and how many copies have each.
+    """A row with many copies.
 
-    print: its `row_keys`.  pack: it as a block of one; empty where rows of this key are not one row.
+    Args:
+        key: Its key.
+        weights: The distinct weights of the copies, ascending.
+        counts: Number of copies with each weight.
+        print: Its `row_keys`.
+        pack: The row as a block of one; empty if rows with this key differ.
     """
 
     key: int
@@ -368,20 +396,20 @@ class Heavy:
     pack: bytes
 
     def plus(self, other: "Heavy") -> "Heavy":
-        """Return the copies of both."""
+        """Add up the copies of two partitions."""
         weights, where = np.unique(np.concatenate([self.weights, other.weights]), return_inverse=True)
         counts = np.bincount(where, np.concatenate([self.counts, other.counts])).astype(np.int64)
         same = (self.print, self.pack) == (other.print, other.pack)
         return Heavy(self.key, weights, counts, self.print, self.pack if same else b"")
 
     def row(self) -> tuple[int, bytes, bytes, int, bytes]:
-        """Return this as a row of HEAVY_SCHEMA."""
+        """Return a row of HEAVY_SCHEMA."""
         key, hashed = np.array([self.key, self.print], np.uint64).view(np.int64).tolist()
         return key, self.weights.tobytes(), self.counts.tobytes(), hashed, self.pack
 
     @staticmethod
     def of(row: Mapping[str, Any]) -> "Heavy":
-        """Return what a row of HEAVY_SCHEMA says."""
+        """Read a row of HEAVY_SCHEMA."""
         weights, counts = np.frombuffer(row["weights"], "f8"), np.frombuffer(row["counts"], "i8")
         return Heavy(row["key"] % 2**64, weights, counts, row["print"] % 2**64, row["pack"])
 
@@ -391,9 +419,15 @@ class Heavy:
 
 @dataclass(frozen=True)
 class PackTask:
-    """codes: what to write into `part` so that Spark puts shard s into its partition.  heavy: keys of spread rows.
+    """What to pack, and how.
 
-    held: whether it is the rows held out that are packed.  keyed: whether rows have keys other than their values'.
+    Args:
+        reading: How rows are read.
+        blocks: Number of blocks.
+        codes: Values of `part` with which Spark places each shard into its partition.
+        held: Whether to pack the validation rows.
+        keyed: Whether keys come from an identifier instead of the row's values.
+        heavy: Keys of heavy rows, which are spread over all blocks.
     """
 
     reading: ReadOptions
@@ -409,7 +443,7 @@ BLOCK_SCHEMA = "block long, rows long, weight double, fingerprint long, data bin
 
 
 def mini_packs(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the partition's rows as few fat rows, one for each shard that some of them go to."""
+    """Yield the partition's rows as mini-packs, one per shard."""
     heavy = np.array(task.heavy, np.uint64)
     gathered: list[Read] = []
     size = 0
@@ -440,20 +474,20 @@ def _sent(gathered: Sequence[Read], task: PackTask) -> Iterator[pa.RecordBatch]:
 
 
 def _mini_pack(task: PackTask, shard: int, block: int, rows: Read) -> pa.RecordBatch:
-    """Return rows as one fat row on its way to a shard, with their keys, and their hashes where those are others."""
+    """Return rows as a mini-pack for a shard, with their keys, and their `row_keys` if those differ."""
     pack = blocks.pack_block(block, rows.x, rows.y, rows.w, rows.keys, np.dtype(task.reading.dtype), ordered=True)
     keys, prints = rows.keys.tobytes(), rows.prints.tobytes() if task.keyed else b""
     return arrow.record_batch(part=[task.codes[shard]], pack=[pack.to_bytes()], keys=[keys], prints=[prints])
 
 
 def _groups(ids: npt.NDArray[np.int64], count: int) -> list[npt.NDArray[np.intp]]:
-    """Return the positions of 0, of 1, ..., of count - 1."""
+    """Return the positions of each number 0, ..., count - 1."""
     order = np.argsort(ids, kind="stable")
     return np.split(order, np.searchsorted(ids[order], np.arange(1, count)))
 
 
 def explode(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield each heavy row's copies, spread over all blocks."""
+    """Yield the copies of heavy rows as mini-packs, spread over all blocks."""
     for heavy in (Heavy.of(row) for batch in batches for row in batch.to_pylist()):
         row = blocks.Block.from_bytes(np.frombuffer(heavy.pack, np.uint8))
         x = row.x if row.table is None else row.table[row.x]  # type: ignore[index]
@@ -469,7 +503,7 @@ def explode(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
 
 
 def _features(packs: Sequence[blocks.Block], dtype: np.dtype[Any]) -> tuple[Features, Array | None]:
-    """Return the features of all packs together: codes with their table where it is the same one in all."""
+    """Concatenate the features of packs; as codes if all share the same table."""
     table = packs[0].table
     if isinstance(packs[0].x, CSR):
         return joined([pack.x for pack in packs]), None
@@ -484,7 +518,7 @@ def _features(packs: Sequence[blocks.Block], dtype: np.dtype[Any]) -> tuple[Feat
 
 
 def merge_packs(task: PackTask, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the blocks of the shards whose mini-packs these are."""
+    """Merge mini-packs into the blocks of their shards."""
     packs: list[blocks.Block] = []
     parts: dict[str, list[Keys]] = {"keys": [], "prints": []}
     for batch in batches:

@@ -301,8 +301,8 @@ class NetworkParams(HasSeed, HasStandardization, HasWeightCol):
         validationIndicatorCol: Boolean column that is true for the rows held out for validation.
         earlyStoppingRounds: number of passes without a better evalMetric after which training ends, >= 0; 0 turns
             this off.  The model gets the weights of the best pass, measured on the validation rows, or on the
-            training rows if there are none.  auto is 0 without validation rows; with them 32 below 2,000 rows, 16
-            below 200,000 and 4 from there on.  The model stores the number that was used.
+            training rows without any.  auto is 0 without validation rows; with them 32 below 2,000 rows, 16 below
+            200,000 and 4 from there on.  The model stores the number that was used.
         evalMetric: metric that earlyStoppingRounds monitors: loss; for a classifier also accuracy, for a regressor
             also mse and mae.
         handleInvalid: how to treat rows with null, NaN or infinite values in features or label.  error: raise an

@@ -1,14 +1,13 @@
-"""How firesteel and its tasks reach the executors, which need only NumPy and pyarrow.
+"""Transfer of firesteel and of tasks to executors, which need only NumPy and pyarrow.
 
-The package is pure Python, so a zip of it is all there is to send: 0.4 MB.  It is named after its content, because
-Spark refuses another file under a name it knows.  It holds the whole package, since Spark puts it on the path of this
-process and its children as well.
-A task travels in the closure of its job, and its large arrays apart from it: Spark keeps what a large closure holds
-on the driver's disk until the session ends, and Spark Connect takes no message above 128 MiB.  So large arrays travel
-as a broadcast that is destroyed after the job; on Spark Connect, which has no broadcasts, as a file.  `engine.py`
-sends, `worker.py` opens.
-Classes of users' own travel by value, in the bytes that this process makes of a task or of what scores: executors
-need not have them, and a module of that name that they do have is not used.
+The package is sent as a zip of 0.4 MB.  Its name contains a hash of its content, as Spark rejects another file with a
+known name.  It contains the whole package, as Spark also puts it on the path of this process and its children.
+
+A task travels in the closure of its job.  Large arrays travel separately, since Spark keeps large closures on the
+driver's disk until the session ends and Spark Connect limits messages to 128 MiB: as a broadcast that is destroyed
+after the job, or as a file on Spark Connect, which has no broadcasts.
+
+Users' own classes travel by value: executors need not have them, and do not use their own module of that name.
 """
 
 import atexit
@@ -50,7 +49,7 @@ BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 @functools.cache
 def archive() -> str:
-    """Write the zip, once a process; return its path."""
+    """Write the zip once per process; return its path."""
     sources = dict(sorted(_files(files(firesteel), "firesteel")))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
@@ -65,7 +64,7 @@ def archive() -> str:
 
 
 def _files(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the names and contents of a package's files, which may lie in a folder or in a zip."""
+    """Yield the names and contents of a package's files, from a folder or a zip."""
     for entry in folder.iterdir():
         inner = f"{name}/{entry.name}"
         if entry.is_file():
@@ -75,10 +74,12 @@ def _files(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def ship(spark: Any) -> None:
-    """Send the package to the session's executors; a second time costs next to nothing.
+    """Send the package to the session's executors, unless that was done.
 
-    One at a time: a Connect server fails when two threads bring it the same file at once.
-    Raises ConfigError where the session sets no bound to the rows that Spark hands to Python at a time.
+    A lock serializes calls, as a Connect server fails if two threads send it the same file.
+
+    Raises:
+        ConfigError: `config-batch`, if the session does not limit the size of Arrow batches.
     """
     check_batch(spark)
     with ONE:
@@ -89,11 +90,11 @@ def ship(spark: Any) -> None:
 
 
 def check_batch(spark: Any) -> None:
-    """Refuse batches without a bound: from a cached frame Spark 4.3 never ends to make one."""
+    """Raise ConfigError if Arrow batches have no size limit: Spark 4.3 then reads cached frames forever."""
     rows = spark.conf.get(BATCH)
     if int(rows) <= 0:
         raise ConfigError(
-            f"{BATCH} is {rows}: no bound, with which Spark 4.3 reads cached frames for ever.  "
+            f"{BATCH} is {rows}, which means no limit, and Spark 4.3 then reads cached frames forever.  "
             f'To do: spark.conf.set("{BATCH}", 10000)',
             code="config-batch",
         )
@@ -103,30 +104,36 @@ def check_batch(spark: Any) -> None:
 
 
 BROADCAST_BYTES = 1 << 20
-"""Arrays that weigh more than this are broadcast on classic Spark, which would do it itself and not clean up."""
+"""Larger arrays are broadcast on classic Spark, which would otherwise do so itself without cleaning up."""
 FILE_BYTES = 64 << 20
-"""Arrays that weigh more than this are a file on Spark Connect, whose messages must stay below 128 MiB."""
+"""Larger arrays are sent as a file on Spark Connect, whose messages are limited to 128 MiB."""
 SMALL = 1 << 16
-"""Arrays below this stay in the closure always."""
+"""Smaller arrays always stay in the closure."""
 ALIGNED = 64
-"""Arrays in a file begin at multiples of this: at odd addresses NumPy's sums have other bits."""
+"""Alignment of arrays in a file: at odd addresses NumPy's sums have other bits."""
 
 APART = {"__main__", "builtins", "abc", "typing", "firesteel"}
-"""Modules whose classes cloudpickle writes down anyway, or that executors have."""
+"""Modules whose classes cloudpickle writes by value anyway, or that executors have."""
 _PROCESS = uuid.uuid4().hex
 _NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """A pickled value.  apart: its large arrays, as a broadcast or as the name of a file, with the size of each."""
+    """A pickled value.
+
+    Args:
+        head: The pickle.
+        sizes: Sizes of the large arrays.
+        apart: The large arrays, as a broadcast or as the name of a file; None if they are in the pickle.
+    """
 
     head: bytes
     sizes: tuple[int, ...] = ()
     apart: Any = None
 
     def open(self) -> Any:
-        """Return the value, on an executor; large arrays cannot be written to."""
+        """Unpickle the value on an executor; large arrays are read-only."""
         if self.apart is None:
             return pickle.loads(self.head)
         if not isinstance(self.apart, str):
@@ -138,7 +145,7 @@ class Parcel:
 
 
 def classes_of(network: Network, *more: Any) -> tuple[type, ...]:
-    """Return users' classes in a network, in what it learns, and in more specs."""
+    """Return the users' own classes in a network, its parameters and further specs."""
     if not OWN:
         return ()
     learned = [param for owned in network.params for param in owned.values()]
@@ -149,7 +156,7 @@ CLOUD: Any = cloudpickle
 
 
 class Whole(CLOUD.CloudPickler):  # type: ignore[misc]
-    """A pickler that writes what is in modules which travel by value, where they import one another, too."""
+    """Pickler that writes the content of modules that travel by value, even if they import one another."""
 
     def reducer_override(self, obj: Any) -> Any:
         if not isinstance(obj, types.ModuleType) or obj.__name__.partition(".")[0] not in BY_VALUE():
@@ -160,18 +167,24 @@ class Whole(CLOUD.CloudPickler):  # type: ignore[misc]
 
 BY_VALUE = CLOUD.list_registry_pickle_by_value
 LOADED = {"__builtins__", "__cached__", "__file__", "__loader__", "__path__", "__spec__"}
-"""What a module has of where it was loaded from."""
+"""Attributes of a module that depend on where it was loaded from."""
 
 
 def filled(module: types.ModuleType, content: dict[str, Any]) -> None:
-    """Put the content into a module that was empty."""
+    """Fill an empty module."""
     vars(module).update(content)
 
 
 def pickled(value: Any, kinds: Collection[type], **how: Any) -> bytes:
-    """Return a value's bytes, with users' classes in it by value, and what these call of their packages.
+    """Pickle a value, with the users' own classes and the modules that they use by value.
 
-    Raises ConfigError where such a class holds what cannot be pickled.
+    Args:
+        value: The value.
+        kinds: The users' own classes in it.
+        how: Further arguments of the pickler.
+
+    Raises:
+        ConfigError: `config-class`, if such a class contains something that cannot be pickled.
     """
     if not kinds:
         plain: bytes = CLOUD.dumps(value, protocol=5, **how)
@@ -188,8 +201,8 @@ def pickled(value: Any, kinds: Collection[type], **how: Any) -> bytes:
         except Exception as error:
             shown = ", ".join(kind.__name__ for kind in kinds)
             raise ConfigError(
-                f"{shown} cannot be sent to executors: {error}.  To do: have the methods use nothing but their "
-                "arguments, fields, functions and modules",
+                f"{shown} cannot be sent to executors: {error}.  To do: let its methods use only their arguments, "
+                "fields, functions and modules",
                 code="config-class",
             ) from None
         finally:
@@ -198,7 +211,7 @@ def pickled(value: Any, kinds: Collection[type], **how: Any) -> bytes:
 
 
 def revived(kind: type, head: bytes) -> Any:
-    """Return the instance whose attributes these are the bytes of."""
+    """Unpickle an instance from its class and pickled attributes."""
     made: Any = object.__new__(kind)
     vars(made).update(pickle.loads(head))
     return made
@@ -206,9 +219,12 @@ def revived(kind: type, head: bytes) -> Any:
 
 @contextlib.contextmanager
 def sent(spark: Any, value: Any, kinds: Collection[type] = ()) -> Iterator[Parcel]:
-    """Give a value as a parcel that the executors can open until the end of the block.
+    """Yield a value as a parcel that executors can open until the end of the block.
 
-    kinds: users' classes in it.
+    Args:
+        spark: The session.
+        value: The value.
+        kinds: The users' own classes in it.
     """
     context = context_of(spark)
     large: list[pickle.PickleBuffer] = []
@@ -229,12 +245,12 @@ def sent(spark: Any, value: Any, kinds: Collection[type] = ()) -> Iterator[Parce
         try:
             yield Parcel(head, sizes, broadcast)
         finally:
-            with contextlib.suppress(Exception):  # where Spark is gone, so is the broadcast
+            with contextlib.suppress(Exception):  # if Spark has ended, so has the broadcast
                 broadcast.destroy()
 
 
 def context_of(spark: Any) -> SparkContext | None:
-    """Return the context of a classic session; None where there is none to be had, as on Spark Connect."""
+    """Return the SparkContext of a classic session; None on Spark Connect."""
     try:
         found: SparkContext = spark.sparkContext
         return found
@@ -243,7 +259,7 @@ def context_of(spark: Any) -> SparkContext | None:
 
 
 def _uploaded(spark: Any, buffers: list[pickle.PickleBuffer]) -> str:
-    """Send buffers as a file; return its name, which says the order of those of a thread: others may train too."""
+    """Send buffers as a file; return its name, which has a number per thread, since threads may train at once."""
     with tempfile.TemporaryDirectory(prefix="firesteel-") as folder:
         path = Path(folder, f"firesteel-{_PROCESS}-{threading.get_ident()}-{next(_NUMBERS)}.task")
         with path.open("wb") as file:
@@ -256,7 +272,7 @@ def _uploaded(spark: Any, buffers: list[pickle.PickleBuffer]) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _mapped(name: str) -> mmap.mmap:
-    """Return the bytes of a file that was sent; delete the ones before it, whose jobs have ended, from the disk."""
+    """Map a sent file into memory, and delete the earlier ones of its thread, whose jobs have ended."""
     from pyspark import SparkFiles
 
     path = Path(SparkFiles.get(name))

@@ -1,7 +1,6 @@
-"""Parquet without a session: columns as arrays, and arrays as columns, by pyarrow in this process.
+"""Parquet files without a session: pyarrow reads columns as arrays and writes arrays as columns.
 
-A folder of Parquet files, as Spark leaves it, is read as one; Spark's vectors come back as plain rows of numbers.
-`files.py` reads the same files through Spark.
+A folder of Parquet files, as Spark writes it, is read as one file, and Spark's vectors as rows of numbers.
 """
 
 import os
@@ -24,34 +23,39 @@ from firesteel.errors import DataError
 from firesteel.spark.arrow import lists
 
 VECTOR = {"type": "int8", "size": "int32", "indices": "int32", "values": "double"}
-"""The fields of the struct that Spark stores a vector as, the last two of lists."""
+"""Fields of the struct in which Spark stores a vector; the last two are lists."""
 
 
 def parquet_columns(path: str | os.PathLike[str]) -> list[str]:
-    """Return the names of the columns.  Raises DataError where this is no Parquet (`data-parquet`)."""
+    """Return the names of the columns.  Raises DataError (`data-parquet`) if the file is not Parquet."""
     path = Path(path)
     with _readable(path):
         return list(_dataset(path).schema.names)
 
 
 def read_parquet(path: str | os.PathLike[str], columns: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Return columns of numbers, booleans or text as (n,), and columns of arrays, bytes or vectors as (n, I).
+    """Read columns of numbers, Booleans or text as (n,), and columns of arrays, bytes or vectors as (n, I).
 
-    Raises DataError for no Parquet (`data-parquet`), for nulls (`data-missing-value`) and for columns of other types
-    (`data-type`), arrays of different lengths (`data-ragged`), long texts (`data-text`), and for what would take far
-    more memory than the file justifies (`data-size`).
+    Args:
+        path: A file or folder.
+        columns: Names of the columns.
+
+    Raises:
+        DataError: `data-parquet` if it is not Parquet, `data-missing-value` for nulls, `data-type` for columns of
+            other types, `data-ragged` for arrays of different lengths, `data-text` for long texts, `data-size` for
+            far more memory than the size of the file justifies.
     """
     return arrays_of(path, read_table(path, columns))
 
 
 def arrays_of(path: str | os.PathLike[str], table: pa.Table) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of a table as `read_parquet` does.  Raises DataError as it does."""
+    """Convert the columns of a table as `read_parquet` does, with the same errors."""
     with _readable(Path(path)):
         return {name: _array(Path(path), name, table.column(name).combine_chunks()) for name in table.column_names}
 
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str]) -> pa.Table:
-    """Return columns of any type.  Raises DataError for no Parquet, for no row, and for what would take too much."""
+    """Read columns of any type.  Raises DataError for other files, no rows, and far too much memory."""
     path = Path(path)
     with _readable(path):
         dataset = _dataset(path)
@@ -63,7 +67,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str]) -> pa.Table
 
 
 def is_plain(column: pa.ChunkedArray) -> bool:
-    """Return whether a column is one of finite numbers alone, of true and false, or of arrays."""
+    """Return whether a column holds finite numbers or Booleans without nulls, or arrays."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
@@ -75,9 +79,9 @@ def is_plain(column: pa.ChunkedArray) -> bool:
 
 
 def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write columns, (n,) or (n, I), as one Parquet file, which is whole or not there.
+    """Write columns, (n,) or (n, I), as one Parquet file, atomically.
 
-    Raises DataError where the file is there already (`data-exists`) or cannot be written (`data-write`).
+    Raises DataError if the file exists (`data-exists`) or cannot be written (`data-write`).
     """
     arrays = {name: pa.array(values) if values.ndim == 1 else lists(values) for name, values in columns.items()}
     with written(Path(path)) as file:
@@ -85,14 +89,17 @@ def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, npt.NDArra
 
 
 def write_pictures(path: str | os.PathLike[str], pieces: Iterable[Mapping[str, Sequence[Any]]]) -> int:
-    """Write pictures, a piece after another, as one Parquet file, which is whole or not there; return how many.
+    """Write pictures piece by piece as one Parquet file, atomically.
 
     Args:
         path: The file.
-        pieces: Lists of "features", the pixels as bytes, of "label" and of "origin", which are texts.
+        pieces: Lists of "features" (pixels as bytes), "label" and "origin" (texts).
+
+    Returns:
+        The number of pictures.
 
     Raises:
-        DataError: The file is there already (`data-exists`) or cannot be written (`data-write`).
+        DataError: If the file exists (`data-exists`) or cannot be written (`data-write`).
     """
     schema, rows = pa.schema({"features": pa.binary(), "label": pa.string(), "origin": pa.string()}), 0
     with written(Path(path)) as file, pa.parquet.ParquetWriter(file, schema, use_dictionary=["label"]) as out:
@@ -106,14 +113,14 @@ def write_pictures(path: str | os.PathLike[str], pieces: Iterable[Mapping[str, S
 def _dataset(path: Path) -> Any:
     for file in (path, *(path.rglob("*") if path.is_dir() else ())):
         if file.exists() and not file.is_file() and not file.is_dir():
-            raise DataError(f"{file}: cannot be read: it is no plain file", code="data-file")
+            raise DataError(f"{file}: cannot be read: it is not a regular file", code="data-file")
     with _readable(path):
         return pa.parquet.ParquetDataset(path)
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Raise DataError for what pyarrow says of a file that is missing, or no Parquet, or damaged."""
+    """Translate pyarrow's errors about missing, damaged or other files to DataError."""
     try:
         yield
     except DataError:
@@ -122,13 +129,13 @@ def _readable(path: Path) -> Iterator[None]:
         if not path.exists():
             raise DataError(f"{path}: cannot be read: No such file or directory", code="data-file") from None
         first = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path}: is no Parquet, or it is damaged: {first}", code="data-parquet") from None
+        raise DataError(f"{path}: is not Parquet, or is damaged: {first}", code="data-parquet") from None
 
 
 def _must_fit(path: Path, dataset: Any, columns: Sequence[str]) -> None:
-    """Raise DataError where there are so many rows, packed so tightly, that it is no file of rows.
+    """Raise DataError if the file claims far more rows than its size justifies.
 
-    Of a damaged file no more than the number of rows can be asked: pyarrow ends the process over the rest.
+    Only the number of rows is safe to read from a damaged file: other metadata can make pyarrow end the process.
     """
     size = sum(os.path.getsize(file.path) for file in dataset.fragments)
     rows = sum(file.metadata.num_rows for file in dataset.fragments)
@@ -200,7 +207,7 @@ def _check_widths(path: Path, name: str, widths: npt.NDArray[Any]) -> None:
 
 
 def _vectors(path: Path, name: str, column: Any) -> npt.NDArray[np.float64]:
-    """Return a column of Spark's vectors, sparse (type 0) or dense (1), with their zeros."""
+    """Convert a column of Spark vectors, sparse (type 0) or dense (1), to rows with zeros."""
     kinds, sizes, indices, values = (column.field(part) for part in ("type", "size", "indices", "values"))
     counts, places = (
         pa.compute.list_value_length(part).fill_null(-1).to_numpy(zero_copy_only=False) for part in (values, indices)
@@ -210,8 +217,8 @@ def _vectors(path: Path, name: str, column: Any) -> npt.NDArray[np.float64]:
     wrong = (counts < 0) | (widths < 0) | np.where(dense == 1, places > 0, (dense != 0) | (places != counts))
 
     def refuse(wrong: npt.NDArray[np.bool_]) -> None:
-        remedy = "write the rows again, or drop those"
-        refuse_rows(path, name, wrong, "what is no vector of Spark's, or a damaged one,", remedy, "data-parquet")
+        remedy = "write these rows again, or drop them"
+        refuse_rows(path, name, wrong, "an invalid or damaged Spark vector", remedy, "data-parquet")
 
     refuse(wrong)
     _check_widths(path, name, widths)

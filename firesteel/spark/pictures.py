@@ -1,6 +1,6 @@
-"""Pictures in columns: Spark's image struct, nested arrays, and bytes that are no pixels, as expressions of Spark.
+"""Pictures in columns: Spark expressions for image structs, nested arrays and encoded pictures.
 
-Everything is done where the rows are read, so every reader has it: training, scoring, streams and Spark Connect.
+Expressions work in training, scoring, streams and on Spark Connect alike.
 """
 
 from pyspark.sql import Column
@@ -14,12 +14,12 @@ from firesteel.core.types import Shape
 IMAGE = ("origin", "height", "width", "nChannels", "mode", "data")
 """The fields of Spark's image struct."""
 MODES = {1: (0, "$1"), 3: (16, "$3$2$1"), 4: (24, "$3$2$1$4")}
-"""By the number of channels: OpenCV's type of a picture of bytes, and which byte of a pixel becomes which.  Spark has
-blue first, and alpha last."""
+"""By number of channels: OpenCV's type of a picture of bytes, and the order of the bytes of a pixel.  Spark has blue
+first and alpha last."""
 
 
 def shape_of(network: Network) -> Shape:
-    """Return the shape of a row of the first input, as an `Input` among the layers or the network says it."""
+    """Return the shape of a row of the first input, from an `Input` layer or the network."""
     return next((node.layer.shape for node in network.nodes if isinstance(node.layer, Input)), network.entries[0])
 
 
@@ -29,12 +29,12 @@ def is_image(kind: T.DataType) -> bool:
 
 
 def pixels(image: Column, which: str, shape: Shape | None) -> Column:
-    """Return the bytes of pictures in image structs: row by row, red, green and blue of each pixel.
+    """Return the bytes of pictures in image structs, row by row, with red, green and blue of each pixel.
 
     Args:
         image: The structs.
-        which: What messages call the column.
-        shape: The height, width and channels that a network takes, if they are known.
+        which: The column's name in messages.
+        shape: Height, width and channels that the network takes, if they are known.
     """
     made: Column = F.lit(None).cast("binary")
     hexed = F.hex(image["data"])
@@ -48,7 +48,7 @@ def pixels(image: Column, which: str, shape: Shape | None) -> Column:
         *(F.lit(f"{which}: the picture "), F.coalesce(image["origin"], F.lit("?")), F.lit(" is ")),
         *_joined(image["height"], image["width"], image["nChannels"]),
     )
-    ends = ", and pictures are bytes of 1, 3 or 4 channels (types 0, 16 and 24): convert it before"
+    ends = ", and pictures must have bytes and 1, 3 or 4 channels (types 0, 16 and 24): convert it first"
     kind = image["mode"].cast("string")
     unknown = _error(found, F.lit(", of OpenCV's type "), kind, F.lit(ends), code="data-picture")
     made = F.when(image["data"].isNull() | made.isNotNull(), made).otherwise(unknown)
@@ -65,24 +65,26 @@ def pixels(image: Column, which: str, shape: Shape | None) -> Column:
 
 
 def plain(content: Column, which: str) -> Column:
-    """Return bytes that are values of their own, and end in an error where they are an encoded picture, by its marks.
+    """Return bytes, with an error at run time for encoded pictures (PNG and JPEG).
 
-    which: what messages call the column.
+    Args:
+        content: The bytes.
+        which: The column's name in messages.
     """
     start, end = F.hex(F.substring(content, 1, 8)), F.hex(F.substring(content, -2, 2))
     png = start == "89504E470D0A1A0A"
     jpeg = start.startswith("FFD8FF") & (end == "FFD9")
     kind = F.when(png, F.lit("PNG")).otherwise(F.lit("JPEG"))
     ends = (
-        ' and no pixels.  To do: read the pictures with spark.read.format("image").load(folder), whose column '
-        '"image" is taken as features'
+        ' instead of pixels.  To do: read the pictures with spark.read.format("image").load(folder), and use its '
+        'column "image" as features'
     )
     wrong = _error(F.lit(f"{which} holds an encoded "), kind, F.lit(ends), code="data-picture")
     return F.when(png | jpeg, wrong.cast("binary")).otherwise(content)
 
 
 def depth(kind: T.DataType) -> int:
-    """Return how many arrays of numbers lie in one another in a column's type, 0 where it is something else."""
+    """Return the nesting depth of arrays of numbers in a column's type; 0 for any other type."""
     levels = 0
     while isinstance(kind, T.ArrayType):
         kind, levels = kind.elementType, levels + 1
@@ -90,31 +92,31 @@ def depth(kind: T.DataType) -> int:
 
 
 def innermost(kind: T.DataType) -> T.DataType:
-    """Return the type of the innermost arrays of arrays."""
+    """Return the type of the innermost arrays of a nested array type."""
     while isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.ArrayType):
         kind = kind.elementType
     return kind
 
 
 def flattened(lists: Column, levels: int, which: str) -> Column:
-    """Return lists of lists of numbers as lists of numbers; lists in one list must be of one length.
+    """Flatten nested lists of numbers, with an error at run time for lists of different lengths.
 
     Args:
         lists: The column.
-        levels: How many lists lie in one another.
-        which: What messages call the column.
+        levels: Its nesting depth.
+        which: The column's name in messages.
     """
     for _ in range(levels - 1):
         lengths = F.array_distinct(F.transform(lists, lambda line: F.size(line)))
         text = F.lit(f"{which}: lists in one picture have lengths "), lengths.cast("string")
-        wrong = _error(*text, F.lit(": all lines of a picture must be of one length"), code="data-picture")
+        wrong = _error(*text, F.lit(": all lines of a picture must have the same length"), code="data-picture")
         even = lists.isNull() | (F.size(lengths) <= 1)
         lists = F.when(even, F.flatten(lists)).otherwise(wrong)
     return lists
 
 
 def _joined(*numbers: Column) -> list[Column]:
-    """Return numbers as text, with a sign of times between them."""
+    """Return numbers as text, separated by " x "."""
     parts = [part for number in numbers for part in (F.lit(" x "), F.coalesce(number.cast("string"), F.lit("?")))]
     return parts[1:]
 

@@ -1,7 +1,6 @@
-"""What the Params of an estimator mean: from them, and from the number of rows, to what is trained.
+"""From the Params of an estimator and the number of rows to a `FitPlan`, the objects that `fitting.py` trains with.
 
-`FitPlan` is that; defaults that depend on the rows stand in `firesteel/tables/policy.py`.  What is then done is in
-`fitting.py`.
+Defaults that depend on the number of rows are in `firesteel/tables/policy.py`.
 """
 
 import math
@@ -37,14 +36,24 @@ from firesteel.train.strategies import Average, Gradient
 
 @dataclass(frozen=True)
 class FitPlan:
-    """The Params as the objects they mean; whoever makes it checks them.
+    """The checked Params as objects.
 
-    automatic: whether the rows decide what is held out.
-    sizes: of layers, from the inputs to the outputs, if those were given.  whole: all layers, if those were.
-    paces: whether the learning rate, where none was given, depends on the steps of a pass.
-    patience: passes without a better value that end the training, where rows are held out; None for never.
-    front: what comes before the hidden layers, of raw columns.  bounds: of what is predicted from raw columns.
-    members: how many networks are trained.
+    Args:
+        columns: The columns to read.
+        hidden: The hidden layers.
+        sizes: The Param `layers` as sizes from inputs to outputs, if it is a list of sizes.
+        whole: The Param `layers` as layers, if it is a list of layers or a model.
+        penalty: The penalty on the weights.
+        optimizer: The optimizer.
+        rate: Its learning rate; 0 for the default.
+        loss: The loss; None for the one that suits the network.
+        automatic: Whether the rows decide which of them are held out.
+        recipe: The training recipe.
+        paces: Whether the default learning rate depends on the number of steps per pass.
+        patience: Early-stopping rounds if there are validation rows; None for never.
+        front: Layers before the hidden ones that encode raw columns.
+        bounds: Bounds of the predictions from raw columns.
+        members: Number of networks.
     """
 
     columns: Columns
@@ -64,14 +73,14 @@ class FitPlan:
     members: int = 1
 
     def paced(self, rows: int) -> Optimizer:
-        """Return the optimiser with its learning rate; where none was given, more the fewer steps a pass has."""
+        """Return the optimizer with its learning rate; the default is larger if a pass has few steps."""
         steps = max(1.0, rows / (self.recipe.batch_size or rows))
         if self.rate or self.optimizer.searches:
             return self.optimizer.at_rate(self.rate) if self.rate else self.optimizer
         return self.optimizer.scaled(min(max(30 / steps, 1.0), 10.0)) if self.paces else self.optimizer
 
     def used(self) -> dict[str, Any]:
-        """Return what the rows have decided, as Params."""
+        """Return the values that the rows decided, as Params."""
         recipe, dense = self.recipe, [layer for layer in self.hidden if isinstance(layer, Dense)]
         used: dict[str, Any] = {"members": self.members, "maxIter": recipe.epochs, "batchSize": recipe.batch_size}
         used["earlyStoppingRounds"] = recipe.stopping and recipe.stopping.patience or 0
@@ -88,15 +97,23 @@ class FitPlan:
 
 
 class PlannedStage(NetworkParams):
-    """An estimator whose Params become a plan.  METRICS: what is counted in training, and whether more is better."""
+    """Turns the Params of an estimator into a FitPlan.
+
+    METRICS maps the metrics that training computes to whether larger values are better.
+    """
 
     METRICS: dict[str, bool] = {}
 
     def _plan(self, dataset: Any, rows: int = 0, width: int = 1) -> FitPlan:
-        """Return what the Params mean for rows.  Raises ConfigError for values that cannot work, before any job.
+        """Return the plan for some rows.
 
-        dataset: rows, or which of their columns are what.  rows, width: how many rows and features there are, once
-        that is known.
+        Args:
+            dataset: The rows, or their columns.
+            rows: Number of rows; 0 if it is not known yet.
+            width: Number of features; 1 if it is not known yet.
+
+        Raises:
+            ConfigError: For invalid Params, before any job.
         """
         get, found = self.getOrDefault, self._defaults(rows, self.getOrDefault("shards"))
         self.check_outputs()
@@ -105,7 +122,7 @@ class PlannedStage(NetworkParams):
         solver = get("solver").replace("l-bfgs", "lbfgs")
         if meant(solver, optimizers.OPTIMIZERS) is None:
             words = ", ".join(optimizers.OPTIMIZERS)
-            raise wrong("solver", get("solver"), f"it must be one of {words} (gd is Spark's perceptron's)")
+            raise wrong("solver", get("solver"), f"it must be one of {words} (only Spark's perceptron has gd)")
         optimizer: Optimizer = optimizers.get(solver)
         strategy = strategy_of(get("strategy") if self.isSet("strategy") else None, optimizer)
         paces = self._named("solver") or isinstance(strategy, Gradient)
@@ -126,7 +143,7 @@ class PlannedStage(NetworkParams):
             hidden += [Dropout(dropout)] if dropout else []
         loss = None if get("loss") == "auto" else losses.get(get("loss"))
         if isinstance(loss, Standardized):
-            raise wrong("loss", get("loss"), "it is what `standardization` makes of a loss: name the loss itself")
+            raise wrong("loss", get("loss"), "name the loss without Standardized, which `standardization` adds")
         rounds = get("earlyStoppingRounds")
         return FitPlan(
             columns=dataset if isinstance(dataset, Columns) else self._source_columns(dataset),
@@ -150,19 +167,17 @@ class PlannedStage(NetworkParams):
             patience=(found.patience if rounds == AUTOMATIC else rounds) or None,
         )
 
-    def _suited(self, plan: FitPlan, source: Frame | Packed, survey: Survey) -> FitPlan:
-        """Return the plan for rows whose number is known, which decides what nobody has said."""
-        rows, schema, shape = survey.rows + survey.held, source.schema, self._if_set("inputShape")
-        if shape and math.prod(shape) != survey.width:
-            what = (
-                f"that are {math.prod(shape):,} values, and {source.names['features']} has {survey.width:,} in a row"
-            )
+    def _suited(self, plan: FitPlan, source: Frame | Packed, profile: Survey) -> FitPlan:
+        """Return the plan with the defaults for the now known number of rows."""
+        rows, schema, shape = profile.rows + profile.held, source.schema, self._if_set("inputShape")
+        if shape and math.prod(shape) != profile.width:
+            what = f"it has {math.prod(shape):,} values, and {source.names['features']} has {profile.width:,} per row"
             raise wrong("inputShape", shape, what)
         members = self._members(source)
-        made = self._plan(plan.columns, rows, 1 if schema else survey.width)
+        made = self._plan(plan.columns, rows, 1 if schema else profile.width)
         stopping = made.recipe.stopping
         assert stopping is not None
-        if survey.held or members > 1:
+        if profile.held or members > 1:
             stopping = replace(stopping, monitor=f"val_{self.getOrDefault('evalMetric')}", patience=made.patience)
         recipe = replace(made.recipe, stopping=stopping)
         made = replace(made, automatic=plan.automatic, members=members, recipe=recipe)
@@ -172,10 +187,10 @@ class PlannedStage(NetworkParams):
         if layers and isinstance(layers[0], Table):
             front, layers = layers[0], layers[1:]
         front = front if front.inputs else schema.layer(front)
-        return replace(made, whole=layers, front=(front,), bounds=source.ends if survey.targets == 1 else None)
+        return replace(made, whole=layers, front=(front,), bounds=source.ends if profile.targets == 1 else None)
 
     def _layers(self) -> tuple[tuple[int, ...] | None, tuple[Layer | Model, ...] | None]:
-        """Return the Param `layers` as sizes, or as layers, of which one may be a model."""
+        """Return the Param `layers` as (sizes, None) or as (None, layers and models)."""
         given, shape = self._if_set("layers"), self._if_set("inputShape")
         if given is None:
             return None, None
@@ -189,11 +204,11 @@ class PlannedStage(NetworkParams):
         both += [name for name in ("activation", "regParam") if self.isSet(name)]
         if both:
             raise wrong(
-                "layers", "...", f"layers decide everything, and {', '.join(both)} is set too: set one of them"
+                "layers", "...", f"layers define the whole network, and {', '.join(both)} is set too: set one of them"
             )
         known = picture_shape(given)
         if shape and known and shape != list(known):
-            raise wrong("inputShape", shape, f"layers begin with the shape {list(known)}: set one of them")
+            raise wrong("inputShape", shape, f"layers start with the shape {list(known)}: set one of them")
         if isinstance(given, list):
             front = [Input(shape)] if shape and not known else []
             return None, (*front, *(layer_words.get(item) for item in given))
@@ -209,12 +224,12 @@ class PlannedStage(NetworkParams):
         return policy.defaults_for(rows, shards, self._convolves)
 
     def _front(self, activation: str, penalty: L1L2 | None, dropout: float) -> list[Layer]:
-        """Return what comes before the dense layers: of pictures their shape, and convolutions if there are some."""
+        """Return the layers before the dense ones: the input shape of pictures, and convolutions with cnn."""
         shape = self._if_set("inputShape")
         if not self._convolves:
             return [Input(shape)] if shape else []
         if shape is None or len(shape) != 3:
-            what = "it takes pictures: set inputShape to their height, width and channels, such as [28, 28, 1]"
+            what = "it is for pictures: set inputShape to their height, width and channels, such as [28, 28, 1]"
             raise wrong("architecture", "cnn", what)
         dropped = [Dropout(dropout)] if dropout else []
         return [*policy.convolutions(tuple(shape), activation, penalty), *dropped]
@@ -225,7 +240,7 @@ class PlannedStage(NetworkParams):
             return float(rate)
         if self.isSet("learningRate") and rate != step:
             raise wrong(
-                "stepSize", step, f"learningRate is set too, to {rate:g}: they are one thing, set one of them"
+                "stepSize", step, f"learningRate is set too, to {rate:g}, and means the same: set one of them"
             )
         return float(step)
 
@@ -245,12 +260,12 @@ class PlannedStage(NetworkParams):
         if held is not None and split:
             raise wrong("validationFraction", split, "validationIndicatorCol is set too: set one of them")
         if members > 1 and isinstance(self._if_set("layers"), Mapping):
-            raise wrong("members", members, "layers are a model that is no chain, and only chains are averaged")
+            raise wrong("members", members, "layers are not a chain, and only chains of layers can be averaged")
         if members > 1 and (held is not None or split):
             raise wrong(
                 "members",
                 members,
-                "each holds out a part of its own: leave validationFraction and validationIndicatorCol out",
+                "each member holds out its own rows: leave validationFraction and validationIndicatorCol out",
             )
         columns = Columns(
             self._columns(),
@@ -267,20 +282,18 @@ class PlannedStage(NetworkParams):
         )
         names = self._raw(dataset, columns)
         if members > 1 and isinstance(dataset, Packed) and dataset.near is None:
-            raise wrong("members", members, "each holds out its own part of the rows, which were packed before")
+            raise wrong("members", members, "each member holds out its own rows, and these were packed before")
         if names is None:
             return columns
         for name in ("architecture", "inputShape"):
             if self._if_set(name) not in (None, AUTOMATIC):
-                what = "columns of any type are a table: name a column of numbers or pictures with featuresCol"
+                what = "it needs one column of numbers or pictures: set featuresCol"
                 raise wrong(name, self._if_set(name), what)
         if columns.label in names:
-            raise wrong(
-                "inputCols", list(names[:20]), f"{columns.label!r} is the label, which is not known of new rows"
-            )
+            raise wrong("inputCols", list(names[:20]), f"{columns.label!r} is the label, which new rows do not have")
         kinds = tuple(sorted((self._if_set("columnKinds") or {}).items()))
         if unknown := [name for name, _ in kinds if name not in names]:
-            what = f"{unknown[0]!r} is none of the columns that are taken: {', '.join(names[:20])}"
+            what = f"{unknown[0]!r} is not a feature column; they are {', '.join(names[:20])}"
             raise wrong("columnKinds", dict(kinds), what)
         if isinstance(dataset, Packed):
             zone = dataset.columns.zone
@@ -289,7 +302,7 @@ class PlannedStage(NetworkParams):
         return replace(columns, features=names, raw=True, kinds=kinds, zone=self._if_set("timeZone") or zone)
 
     def _raw(self, dataset: Any, columns: Columns) -> tuple[str, ...] | None:
-        """Return the columns to take as they are, of any type; None where features are a column, or of numbers."""
+        """Return the feature columns of any type; None if featuresCol names the features."""
         given = self._if_set("inputCols")
         if given and self.isSet("featuresCol"):
             raise wrong("inputCols", given, "featuresCol is set too: set one of them")
@@ -309,15 +322,15 @@ class PlannedStage(NetworkParams):
         return "accuracy" in self.METRICS
 
     def _alone(self, columns: Columns) -> str | None:
-        """Return why one network is trained where nobody says how many; None where the rows decide it."""
+        """Return why members is 1 if it is not set; None if the number of rows decides it."""
         if isinstance(self._if_set("layers"), Mapping):
-            return "layers are a model that is no chain"
+            return "layers are not a chain"
         if self.getOrDefault("validationFraction") != AUTOMATIC or columns.held is not None:
-            return "rows are held out for all"
+            return "validation rows are set"
         return "earlyStoppingRounds is 0" if self.getOrDefault("earlyStoppingRounds") == 0 else None
 
     def _members(self, source: Frame | Packed) -> int:
-        """Return how many networks are trained on rows."""
+        """Return the number of networks to train."""
         fixed = isinstance(source, Packed) and (source.near is None or source.split > 0)
         given = self._if_set("members")
         if given or fixed or self._alone(source.columns):
@@ -326,49 +339,51 @@ class PlannedStage(NetworkParams):
         return self._defaults(rows).members if rows >= policy.FEW else 1
 
     def _said(self, source: Frame | Packed, plan: FitPlan, history: History) -> str | None:
-        """Return what the rows have decided, in words; None where Params say all of it."""
-        survey = source.survey()
+        """Describe what the rows decided; None if the Params decide everything."""
+        profile = source.survey()
         if plan.members > 1:
             lines = [f"member {number} is left out: {why}" for number, why in history.left_out.items()]
-            averaged = (
-                f"{plan.members - len(lines)} members, each trained without another part of {survey.rows:,} rows"
-            )
+            averaged = f"{plan.members - len(lines)} members, each validated on its own part of {profile.rows:,} rows"
             return "\n".join([averaged, *lines])
         said = []
         if plan.automatic:
             said.append(_automatic_text(source.said or PACKED, history, plan))
-        usual = self._defaults(survey.rows + survey.held).members
-        if not self._if_set("members") and usual > 1 and survey.rows >= policy.FEW:
+        usual = self._defaults(profile.rows + profile.held).members
+        if not self._if_set("members") and usual > 1 and profile.rows >= policy.FEW:
             why = self._alone(source.columns) or "the rows were packed before"
-            said.append(f"one network is trained, and not {usual} members: {why}")
+            said.append(f"one network is trained instead of {usual} members: {why}")
         return "\n".join(said) or None
 
 
-PACKED = "nothing is held out of rows that were packed before; pack(..., validation_split=0.1) holds some out"
+PACKED = "no rows are held out, as they were packed before; pack(..., validation_split=0.1) holds some out"
 
 
 def _automatic_text(said: str, history: History, plan: FitPlan) -> str:
-    """Return what came of the rows' own decision."""
+    """Describe validation rows and early stopping, and how the training ended."""
     if history.best is None or plan.recipe.stopping is None:
         return said
     made, epochs, monitor = len(history.rows), plan.recipe.epochs, plan.recipe.stopping.monitor
-    kept, watched = f"and the weights of pass {history.best + 1} are kept", monitor.replace("val_", "validation ")
+    kept, watched = (
+        f"and the model has the weights of pass {history.best + 1}",
+        monitor.replace("val_", "validation "),
+    )
     waited = made - 1 - history.best == plan.patience
     why = (
         f"{plan.patience} of them without a better {watched}"
         if waited
-        else "as its loss hardly changed any more (tol)"
+        else "as the loss hardly changed any more (tol)"
     )
     early = f"training ended after {made} of {epochs} passes, {why}"
     return f"{said}; {f'all {made} passes were made' if made == epochs else early}, {kept}"
 
 
 def wrong(name: str, value: Any, why: str) -> ConfigError:
+    """Return the error for a Param with a value that cannot work."""
     return ConfigError(f"{name}={value!r}: {why}", code="config-param")
 
 
 def picture_shape(given: Any) -> Shape | None:
-    """Return the shape of pictures that the Param `layers` says, if it says one."""
+    """Return the input shape that the Param `layers` defines, if it defines one."""
     if isinstance(given, Mapping):
         entries = given.get("network", given).get("entries")
         return tuple(entries[0]) if entries else None

@@ -1,6 +1,6 @@
-"""One small job, and what a session turns out to be: for `firesteel doctor`, which says what is wrong with it.
+"""Diagnostics of a Spark session for `firesteel doctor`, by one small job.
 
-What is asked for in settings is not always what one gets, so the driver's JVM and a worker are asked themselves.
+Settings do not always take effect, so the values come from the driver's JVM and from a worker.
 """
 
 import json
@@ -19,9 +19,14 @@ from firesteel.spark.parcel import check_batch
 
 @dataclass(frozen=True)
 class Probe:
-    """What was found.  memory: bytes the driver's JVM may take; log: its level; None where a JVM cannot be asked.
+    """Properties of a session.
 
-    progress: whether Spark draws a bar of its own.  worker: its executable, and its Python's and packages' versions.
+    Args:
+        version: Version of Spark.
+        memory: Maximum heap of the driver's JVM in bytes; None if it is not accessible.
+        log: Log level of the driver's JVM; None if it is not accessible.
+        progress: Whether Spark shows its console progress bar.
+        worker: The executable of a worker, and the versions of its Python and packages.
     """
 
     version: str
@@ -32,7 +37,7 @@ class Probe:
 
 
 def probe(spark: SparkSession) -> Probe:
-    """Run one job of one row.  Raises what the job raises, a worker without its packages as SparkSetupError."""
+    """Run one job of one row.  Raises SparkSetupError for a worker without NumPy or pyarrow."""
     check_batch(spark)
     table = collect(spark.range(1).mapInArrow(_answer, "answer string"), "firesteel doctor")
     memory, log, progress = None, None, False
@@ -45,7 +50,7 @@ def probe(spark: SparkSession) -> Probe:
 
 
 def _answer(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Return what a worker knows of itself, once for each row."""
+    """Yield the properties of a worker, once per row."""
     for batch in batches:
         found = {
             "executable": sys.executable,

@@ -1,7 +1,7 @@
-"""Raw columns on executors: Arrow's batches become columns of values, their profile, and flat rows.
+"""Raw columns on executors: Arrow batches become columns of values, profiles and flat rows.
 
-What is read is a struct of the columns c0, c1, ... as `tables.py` selects them: text, whole numbers and doubles.  In
-need of NumPy and pyarrow alone, like `packing.py` and `worker.py`, which read rows through it.
+The input is a struct of the columns c0, c1, ... that `tables.py` selects: text, integers and doubles.  Like
+`packing.py` and `worker.py`, this module needs only NumPy and pyarrow.
 """
 
 import pickle
@@ -21,18 +21,23 @@ from firesteel.tables.profile import Profile, Words
 from firesteel.tables.schema import TEXT, ColumnValues, Schema, from_days, hashed, shortened
 
 PARTS = 16
-"""So many profiles are gathered before they are added up."""
+"""Number of profiles that are gathered before they are added up."""
 RAW, LABEL = "raw", "y"
-"""The columns of a batch that hold raw columns and the label."""
+"""Names of the batch columns with the raw columns and the label."""
 
 
 @dataclass(frozen=True)
 class RawColumns:
-    """Which raw columns c0, c1, ... are, and how they are read.
+    """The raw columns c0, c1, ... and how they are read.
 
-    kinds: what each holds, by `ColumnValues`.  categories: columns of numbers that are words all the same.
-    schema: how they become flat rows; None before it is learned.  labels: the words of a label of text, in order;
-    None where it is no text, or before they are known.  text: whether the label is text.
+    Args:
+        names: Their names.
+        kinds: The kind of each, as in `ColumnValues`.
+        categories: Numeric columns that hold categories.
+        schema: The schema that encodes them as flat rows; None before it is learned.
+        labels: The words of a text label, in the order of their numbers; None if it is not text or not known yet.
+        text: Whether the label is text.
+        version: The driver's version of firesteel.
     """
 
     names: tuple[str, ...]
@@ -44,25 +49,25 @@ class RawColumns:
     version: str = firesteel.__version__
 
     def values(self, struct: pa.Array) -> dict[str, ColumnValues]:
-        """Return the columns' values.  struct: of the columns c0, c1, ..."""
+        """Return the values of a struct of the columns c0, c1, ..."""
         columns = zip(self.names, self.kinds, struct.flatten(), strict=True)
         found = {name: values_of(column, kind) for name, kind, column in columns}
         return found | {name: found[name].as_text() for name in self.categories}
 
     def rows(self, struct: pa.Array) -> npt.NDArray[np.float32]:
-        """Return flat rows, (n, I)."""
+        """Encode a struct of the columns as flat rows, (n, I)."""
         assert self.schema is not None
         return self.schema.encode(self.values(struct), len(struct))
 
     @staticmethod
     def struct(columns: Sequence[pa.Array]) -> pa.Array:
-        """Return one struct of the columns, which are arguments of a function, or are one already."""
+        """Combine columns to one struct, unless they are one already."""
         if pa.types.is_struct(columns[0].type):
             return columns[0]
         return pa.StructArray.from_arrays(columns, [f"c{n}" for n in range(len(columns))])
 
     def of_pandas(self, columns: Sequence[Any]) -> pa.Array:
-        """Return what `struct` does of pandas' columns."""
+        """Combine pandas columns to one struct."""
         given = list(columns) if columns[0].ndim == 1 else [columns[0][name] for name in columns[0]]
         types = {TEXT: pa.string(), "float": pa.float64()}
         arrays = [
@@ -73,11 +78,11 @@ class RawColumns:
 
     @cached_property
     def numbered(self) -> dict[str, int]:
-        """The number of each word of the label."""
+        """Class number of each word of the label."""
         return {word: number for number, word in enumerate(self.labels or ())}
 
     def encoded(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return a batch with flat rows in x, if columns are raw, and numbers in y, if the label is text."""
+        """Encode raw columns as flat rows in x, and a text label as numbers in y."""
         if self.text:
             y = values_of(batch.column(LABEL), TEXT)
             numbers = np.array([float(self.numbered.get(word, np.nan)) for word in y.words] or [np.nan])[y.data]
@@ -91,7 +96,7 @@ class RawColumns:
 
 
 def values_of(column: pa.Array, kind: str) -> ColumnValues:
-    """Return Arrow's column as values of a kind: text as text, dates as days, and other times as microseconds."""
+    """Convert an Arrow column to values of a kind: text, numbers, days for dates, microseconds for other times."""
     gone = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
     if kind == TEXT:
         found = column.dictionary_encode()
@@ -102,12 +107,12 @@ def values_of(column: pa.Array, kind: str) -> ColumnValues:
 
 
 def _full(column: pa.Array) -> npt.NDArray[Any]:
-    """Return numbers, 0 for null; where there is no null, to look for it takes longer than the rest."""
+    """Return numbers with 0 for null; filling is skipped without nulls, as it would take most of the time."""
     return (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
 
 
 def short_words(batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield rows with the names that their words are kept by."""
+    """Shorten the words of a batch to the names under which the schema stores them."""
     for batch in batches:
         words = pa.array(shortened(arrow.texts(batch.column("word"))), pa.string())
         yield batch.set_column(batch.schema.get_field_index("word"), "word", words)
@@ -120,7 +125,14 @@ PROFILE_SCHEMA = "profile binary"
 
 @dataclass(frozen=True)
 class TableProfile:
-    """What is known of some rows: the profile of their columns, and the words of their label, or its ends."""
+    """Profile of some rows.
+
+    Args:
+        profile: The profile of their columns.
+        labels: The words of their text label.
+        low: The smallest numeric label.
+        high: The largest numeric label.
+    """
 
     profile: Profile
     labels: Words
@@ -129,29 +141,29 @@ class TableProfile:
 
     @staticmethod
     def sum(parts: list["TableProfile"], most: int) -> "TableProfile":
-        """Return what is known of all rows, with at most so many words of the label."""
+        """Add up profiles, with at most `most` words of the label."""
         labels = Words.sum([part.labels for part in parts], most)
         low, high = min(part.low for part in parts), max(part.high for part in parts)
         return TableProfile(Profile.sum([part.profile for part in parts]), labels, low, high)
 
     def batch(self) -> pa.RecordBatch:
-        """Return this as a row of PROFILE_SCHEMA."""
+        """Return a batch with one row of PROFILE_SCHEMA."""
         return arrow.record_batch(profile=[pickle.dumps(self, protocol=5)])
 
     @staticmethod
     def read(column: Any) -> list["TableProfile"]:
-        """Return what the rows of a column of profiles say."""
+        """Read a column of profiles."""
         return [pickle.loads(one) for one in column.to_pylist()]
 
 
 def profiled(raw: RawColumns, most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield what is known of a partition's rows, as one row.  most: words of the label."""
+    """Yield the profile of a partition, with at most `most` words of the label."""
     arrow.check_version(raw.version)
     yield _folded((_found(raw, batch) for batch in batches if batch.num_rows), most).batch()
 
 
 def merged(most: int, batches: arrow.Batches) -> Iterator[pa.RecordBatch]:
-    """Yield the sum of what is known of several partitions, as one row."""
+    """Yield the sum of the profiles of several partitions."""
     parts = (part for batch in batches for part in TableProfile.read(batch.column("profile")))
     found = _folded(parts, most)
     if found.profile.extents or found.labels.hashes.size:
@@ -176,7 +188,7 @@ def _found(raw: RawColumns, batch: pa.RecordBatch) -> TableProfile:
 
 
 def _target(lists: pa.Array) -> npt.NDArray[np.float64] | None:
-    """Return the number of each list, (n,), NaN where it is missing; None for lists of several."""
+    """Return the only number of each list, (n,), NaN if it is missing; None if lists have several numbers."""
     sizes = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     if sizes.max(initial=0) > 1:
         return None

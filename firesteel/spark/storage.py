@@ -1,8 +1,7 @@
-"""What lies on Spark's storage: paths, and stages: Params as Spark writes them, and the bytes of networks as rows.
+"""Paths and saved stages on Spark's storage: Params in Spark's format, and networks as rows of bytes.
 
-Spark writes to a path as it stands, and reads a path as a pattern: `literal` makes the two one.  Anything that Spark
-can write to will do, through Spark Connect too.  Nothing that a file names is imported or run: `load` on one of our
-classes makes that class, and the network comes from `firesteel._store`.
+Any file system that Spark can write works, through Spark Connect too.  Spark writes to a literal path but reads a
+path as a glob pattern; `literal` escapes it.  Loading never imports or runs anything that a file names.
 """
 
 import json
@@ -28,9 +27,14 @@ from firesteel.spark.failures import translated
 
 
 def path_text(path: Any, name: str = "path") -> str:
-    """Return a path as text.  Raises ConfigError for what is no path.
+    """Return a path as text.
 
-    name: what the user calls it.
+    Args:
+        path: The path.
+        name: The user's name of the argument, for messages.
+
+    Raises:
+        ConfigError: `config-value`, if it is not a path.
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or not os.fspath(path):
         raise ConfigError(f"{name}={path!r}: it must be a path", code="config-value")
@@ -38,7 +42,7 @@ def path_text(path: Any, name: str = "path") -> str:
 
 
 def literal(path: str) -> str:
-    """Return the pattern by which Spark reads this very path, and no other.
+    """Escape a path so that Spark reads exactly this path.
 
     >>> literal("runs/[1]/a*")
     'runs/\\\\[1\\\\]/a\\\\*'
@@ -47,7 +51,7 @@ def literal(path: str) -> str:
 
 
 def pattern(spark: SparkSession, path: str) -> str:
-    """Return the pattern for rows of a user's: this very path if something lies there, else what was given."""
+    """Return the pattern for a user's path: the literal path if it exists, otherwise the path as a glob pattern."""
     if literal(path) != path:
         with suppress(Exception):
             spark.read.text(literal(path)).schema  # noqa: B018
@@ -56,21 +60,26 @@ def pattern(spark: SparkSession, path: str) -> str:
 
 
 def is_missing(error: BaseException) -> bool:
-    """Return whether Spark says that nothing lies at a path, or a folder without a file in it."""
+    """Return whether an error of Spark means that a path does not exist, or is an empty folder."""
     return bool(re.match(r"\[(PATH_NOT_FOUND|UNABLE_TO_INFER_SCHEMA)\b", str(error)))
 
 
 def exists(spark: SparkSession, path: str) -> bool:
-    """Return whether something lies at a path."""
+    """Return whether a path exists."""
     files, place = _hadoop(spark, path)
     return bool(files.exists(place))
 
 
 def reach(spark: SparkSession, path: str, name: str) -> bool:
-    """Make a folder, as far as that can be done without a job; return whether it is new.
+    """Create a folder, if that is possible without a job; return whether it is new.
 
-    name: what the user calls the path.
-    Raises FiresteelError where Spark cannot make it.
+    Args:
+        spark: The session; on Spark Connect nothing happens.
+        path: The folder.
+        name: The user's name of the argument, for messages.
+
+    Raises:
+        FiresteelError: If Spark cannot create it.
     """
     if is_remote():
         return False
@@ -80,12 +89,12 @@ def reach(spark: SparkSession, path: str, name: str) -> bool:
     except Exception as error:
         raise translated(error, spark, f"{name}={path}") from None
     if not made:
-        raise StoreError(f"{name}={path} cannot be written: the folder cannot be made", code="store-write")
+        raise StoreError(f"{name}={path} cannot be written: the folder cannot be created", code="store-write")
     return not there
 
 
 def remove(spark: SparkSession, path: str) -> None:
-    """Remove whatever lies at a path."""
+    """Delete a file or folder."""
     if is_remote():
         from pyspark.ml.connect.readwrite import RemoteMLWriter
 
@@ -97,14 +106,14 @@ def remove(spark: SparkSession, path: str) -> None:
 
 
 def move(spark: SparkSession, path: str, to: str) -> None:
-    """Rename what lies at a path, if there is something."""
+    """Rename a file or folder, if it exists."""
     files, place = _hadoop(spark, path)
     if files.exists(place) and not files.rename(place, _hadoop(spark, to)[1]):
         raise StoreError(f"{path} cannot be renamed to {to}", code="store-write")
 
 
 def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    """Return Hadoop's file system of a path, and its word for the path; there is none on Spark Connect."""
+    """Return the Hadoop file system of a path and the Hadoop path; not on Spark Connect."""
     place = spark._jvm.org.apache.hadoop.fs.Path(path)  # type: ignore[union-attr]
     return place.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()), place
 
@@ -113,19 +122,19 @@ def _hadoop(spark: SparkSession, path: str) -> tuple[Any, Any]:
 
 
 CHUNK = 64 << 20
-"""Bytes in one row of what is saved."""
+"""Bytes per row of a saved network."""
 WRONG = (*SENSELESS, AssertionError)
-"""What metadata that make no sense may raise, in Spark's own reader too."""
+"""Exceptions that invalid metadata raise, in Spark's own reader too."""
 
 
 def write_bytes(spark: SparkSession, path: str, data: bytes, mode: str = "error") -> None:
-    """Write bytes as rows of a Parquet file, on any path of Spark's."""
+    """Write bytes as rows of a Parquet file."""
     rows = [(at, bytearray(data[at : at + CHUNK])) for at in range(0, len(data), CHUNK)]
     spark.createDataFrame(rows, "at long, bytes binary").coalesce(1).write.mode(mode).parquet(path)
 
 
 def read_bytes(spark: SparkSession, path: str) -> bytes:
-    """Return what write_bytes wrote."""
+    """Read the bytes that `write_bytes` wrote."""
     rows = spark.read.parquet(literal(path)).orderBy("at").collect()
     return b"".join(bytes(row["bytes"]) for row in rows)
 
@@ -135,13 +144,13 @@ def _sibling(path: str, what: str) -> str:
 
 
 def _context(io: Any) -> Any:
-    """Return what Spark's own metadata functions want: the session, and before Spark 4 the context."""
+    """Return the argument of Spark's metadata functions: the session, or the context before Spark 4."""
     return io.sc if io.sparkSession.version < "4" else io.sparkSession
 
 
 @contextmanager
 def _named(io: Any, title: str) -> Iterator[None]:
-    """Let Spark call these jobs by a title, and say in a sentence why one failed."""
+    """Describe the jobs of the block by a title, and translate their errors."""
     spark = None
     try:
         spark = io.sparkSession
@@ -149,7 +158,7 @@ def _named(io: Any, title: str) -> Iterator[None]:
             yield
     except Exception as error:
         if "[PATH_ALREADY_EXISTS]" in str(error):
-            text = f"{title}: something is there already: overwrite it with write().overwrite()"
+            text = f"{title}: the path exists already: overwrite it with write().overwrite().save(path)"
             raise StoreError(text, code="store-exists") from None
         raise translated(error, spark, title) from None
 
@@ -157,8 +166,11 @@ def _named(io: Any, title: str) -> Iterator[None]:
 class StageWriter(MLWriter):
     """Saves the Params of a stage.
 
-    overwrite() writes next to what is there and renames, so that one of the two can be loaded whatever happens; on
-    Spark Connect, which cannot rename, it deletes first, as Spark's own writers do.
+    With `overwrite()` it writes to a new folder and then renames it, so that either the old or the new stage can be
+    loaded at any time.  Spark Connect cannot rename; there it deletes first, as Spark's own writers do.
+
+    Args:
+        instance: The stage.
     """
 
     def __init__(self, instance: Any) -> None:
@@ -169,14 +181,18 @@ class StageWriter(MLWriter):
         self.describe(path, {})
 
     def describe(self, path: str, about: dict[str, Any]) -> None:
-        """Write the Params, and what else is to be known; secrets stay here.
+        """Write the Params and further metadata, without secrets.
 
-        An address is written without its password; one that would lead elsewhere without a secret is not written.
+        The password is removed from a URL; a URL that needs its secret is not written.
+
+        Args:
+            path: The folder.
+            about: Further metadata.
         """
         given = {param.name: without_secrets(value) for param, value in self.instance._paramMap.items()}
         kept = {name: value for name, value in given.items() if not (isinstance(value, str) and HIDDEN in value)}
         for name in given.keys() - kept.keys():
-            warnings.warn(f"{name} holds a secret and is not saved: set it again after loading", stacklevel=2)
+            warnings.warn(f"{name} contains a secret and is not saved: set it again after loading", stacklevel=2)
         DefaultParamsWriter.saveMetadata(self.instance, path, _context(self), about, kept)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -191,7 +207,7 @@ class StageWriter(MLWriter):
         spark, new, old = self.sparkSession, _sibling(path, "saving"), _sibling(path, "replaced")
         remove(spark, new)
         self.saveImpl(new)
-        if exists(spark, old) and self._is_whole(path):  # an earlier one was cut off
+        if exists(spark, old) and self._is_whole(path):  # left over from an interrupted save
             remove(spark, old)
         if not exists(spark, old):
             move(spark, path, old)
@@ -200,7 +216,7 @@ class StageWriter(MLWriter):
         remove(spark, old)
 
     def _is_whole(self, path: str) -> bool:
-        """Return whether a stage can be loaded from a path."""
+        """Return whether a complete stage is saved at a path."""
         with suppress(Exception):
             type(self.instance).read().read(path)
             return True
@@ -211,7 +227,7 @@ class StageWriter(MLWriter):
 
 
 class ModelWriter(StageWriter):
-    """Saves the Params of a model, what it knows of the columns, and its network."""
+    """Saves the Params of a model, its column metadata and its network."""
 
     def saveImpl(self, path: str) -> None:
         self.describe(path, {"firesteel": self.instance.about()})
@@ -219,7 +235,11 @@ class ModelWriter(StageWriter):
 
 
 class StageReader(MLReader[Any]):
-    """Reads what StageWriter wrote of one class."""
+    """Loads the stages of one class that StageWriter saved.
+
+    Args:
+        kind: The class.
+    """
 
     def __init__(self, kind: type) -> None:
         super().__init__()
@@ -234,7 +254,7 @@ class StageReader(MLReader[Any]):
                 with suppress(Exception):
                     found = self.read(_sibling(path, "replaced"))
                     shown = without_secrets(path)
-                    warnings.warn(f"replacing {shown} was cut off: what was there before is loaded", stacklevel=2)
+                    warnings.warn(f"saving to {shown} was interrupted: the previous stage is loaded", stacklevel=2)
                     return found
                 if is_missing(error):
                     raise StoreError(f"{path}: no {self.kind.__name__} is saved there", code="store-read") from None
@@ -244,11 +264,11 @@ class StageReader(MLReader[Any]):
                 raise
 
     def read(self, path: str) -> Any:
-        """Return the stage that lies at a path."""
+        """Load the stage at a path."""
         return self.made(path)[0]
 
     def made(self, path: str) -> tuple[Any, dict[str, Any]]:
-        """Return a stage with its Params, and all that was written with them."""
+        """Load a stage with its Params; return it with all metadata."""
         try:
             found = self.sparkSession.read.text(literal(f"{path}/metadata")).head()
             if found is None:
@@ -256,7 +276,7 @@ class StageReader(MLReader[Any]):
             metadata = json.loads(found[0])
             kind = " ".join(metadata["class"].split(".")[-1].split())[:60]
             if kind != self.kind.__name__:
-                raise StoreError(f"{path} holds a {kind}, and no {self.kind.__name__}", code="store-class")
+                raise StoreError(f"{path} holds a {kind}, not a {self.kind.__name__}", code="store-class")
             stage = self.kind()
             stage._resetUid(metadata["uid"])
             DefaultParamsReader.getAndSetParams(stage, metadata)
@@ -269,7 +289,7 @@ class StageReader(MLReader[Any]):
 
 
 class ModelReader(StageReader):
-    """Reads what ModelWriter wrote of one class of models."""
+    """Loads the models of one class that ModelWriter saved."""
 
     def read(self, path: str) -> Any:
         model, metadata = self.made(path)
@@ -283,11 +303,11 @@ class ModelReader(StageReader):
 
 
 def _about(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return what a model's metadata say of its columns.  Raises ValueError where that is no such thing."""
+    """Return the column metadata of a saved model.  Raises ValueError if they are invalid."""
     about = metadata.get("firesteel", {})
     for name in ("features", "classes"):
         if (names := about.get(name)) is not None and (type(names) is not list or {*map(type, names)} - {str}):
-            raise ValueError(f"{name} are no list of names")
+            raise ValueError(f"{name} is not a list of names")
     if about.get("label") not in (None, "text", "boolean"):
         raise ValueError("the label is neither text nor boolean")
     if type(about.get("few", False)) is not bool:

@@ -22,8 +22,8 @@ class TrainingSummary:
         loss: The loss of the final weights on the training rows, without the penalty on the weights.
         heldOut: Number of validation rows.
         automatic: A text on validation and early stopping where the rows decided them; None where Params did.
-        comparison: The scores of the network and of a linear model on the validation rows, or on the training rows
-            if there are none.
+        comparison: The scores of the network and of a linear model on the validation rows; without validation
+            rows, on the training rows.
     """
 
     history: History

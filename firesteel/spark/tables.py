@@ -1,6 +1,6 @@
-"""DataFrames of raw columns: which are taken, how Spark hands them to Python, and the jobs that learn their schema.
+"""Raw columns of DataFrames: their choice, their transfer to Python, and the jobs that learn their schema.
 
-`raw.py` is what executors do with them; `frames.py` reads rows through both, `model.py` scores through both.
+`raw.py` encodes them on executors.
 """
 
 import functools
@@ -44,21 +44,21 @@ from firesteel.train.checks import MOST_CLASSES
 
 LOG = logging.getLogger("firesteel")
 GROUPS = 8
-"""So many sums of profiles reach the driver."""
+"""Number of partial profiles that reach the driver."""
 MOST = MOST_CLASSES + 1
-"""So many words of a label are counted."""
+"""Maximum number of words of a label to count."""
 ENDS = (F.min, F.max)
 MADE = {"prediction", "probability", "rawprediction", "predictedlabel", "label_index"}
-"""What models call the columns that they make."""
+"""Default names of a model's output columns, in lower case."""
 FOLDS = re.compile(r"_[0-9a-f]{12}_rand")
-"""What the columns that Spark's tuning adds end in."""
+"""Suffix of the columns that Spark's tuning adds."""
 
 
 # Which columns
 
 
 def taken(table: NamedColumns, columns: Columns, ignored: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the columns that are features where nobody names them, and why others are none."""
+    """Return the default feature columns, and the reasons why other columns are left out."""
     label = [columns.label] if isinstance(columns.label, str) else list(columns.label)
     roles = dict.fromkeys(label, "the label") | {columns.weight: "the weight", columns.id: "the identifier"}
     roles |= {columns.held: "the validation indicator"} | dict.fromkeys(ignored, "ignored")
@@ -79,16 +79,13 @@ def taken(table: NamedColumns, columns: Columns, ignored: Sequence[str]) -> tupl
 
 
 def chosen(table: NamedColumns, columns: Columns, ignored: Sequence[str], uid: str) -> tuple[str, ...]:
-    """Return the columns that are features where nobody names them, and log which they are.
-
-    Raises DataError where there is none.
-    """
+    """Return the default feature columns, and log them.  Raises DataError if none is left."""
     found, left = taken(table, columns, ignored)
     others = f"; not {', '.join(f'{name} ({why})' for name, why in left.items())}" if left else ""
     if not found:
         raise DataError(
-            f"the DataFrame has no column to learn from{others}.  To do: name some in inputCols, or a column of "
-            "vectors in featuresCol",
+            f"the DataFrame has no feature column{others}.  To do: name columns in inputCols, or a column of vectors "
+            "in featuresCol",
             code="data-column",
         )
     LOG.info(
@@ -98,7 +95,7 @@ def chosen(table: NamedColumns, columns: Columns, ignored: Sequence[str], uid: s
 
 
 def as_they_are(frame: DataFrame, columns: Columns) -> Columns:
-    """Return what is packed: all columns, of any type, where none is called as the features are."""
+    """Return the columns to pack: all columns, of any type, if the features column does not exist."""
     with alive(session_of(frame)):
         table = NamedColumns(frame)
         if table.called(str(columns.features)):
@@ -111,9 +108,9 @@ def as_they_are(frame: DataFrame, columns: Columns) -> Columns:
 
 
 def label_kind(table: NamedColumns, columns: Columns) -> str | None:
-    """Return "text" or "boolean" for a classifier's label that is; None for any other label, such as numbers.
+    """Return "text" or "boolean" for such a label of a classifier; None for any other label.
 
-    Raises ConfigError where a word is to be its positive one, and it has no words.
+    Raises ConfigError if positiveLabel is set and the label has no words.
     """
     if not ((columns.stage or columns.raw) and columns.classes and isinstance(columns.label, str)):
         return None
@@ -123,24 +120,24 @@ def label_kind(table: NamedColumns, columns: Columns) -> str | None:
         return kind
     if columns.positive is not None:
         raise ConfigError(
-            f"positiveLabel={columns.positive!r}: it is a word of a label of text or booleans, and column "
-            f"{columns.label!r} is {of.simpleString()}: give numbers to the classes so that 1 is the positive one",
+            f"positiveLabel={columns.positive!r}: it must be a word of a text or Boolean label, and column "
+            f"{columns.label!r} is {of.simpleString()}: number the classes so that 1 is the positive one",
             code="config-param",
         )
     return None
 
 
 def numbered(words: Sequence[str], positive: str | None) -> tuple[str, ...]:
-    """Return the words of a label by their numbers: in the order of their UTF-8, or the positive one last.
+    """Return the words of a label in the order of their class numbers: by UTF-8, or the positive one last.
 
-    Raises ConfigError unless the positive one is one of two.
+    Raises ConfigError unless the positive one is one of exactly two words.
     """
     ordered = sorted(words, key=encoded)
     if positive is not None:
         check_words(f"positiveLabel={positive!r}", [positive], ordered)
         if len(ordered) != 2:
             raise ConfigError(
-                f"positiveLabel={positive!r}: it is one of two words, and the label has {len(ordered):,}: "
+                f"positiveLabel={positive!r}: it needs a label with two words, and this one has {len(ordered):,}: "
                 f"{', '.join(ordered[:20])}",
                 code="config-class",
             )
@@ -148,7 +145,7 @@ def numbered(words: Sequence[str], positive: str | None) -> tuple[str, ...]:
 
 
 def kind_of(kind: DataType) -> str | None:
-    """Return what a column of this type holds, by `ColumnValues`; None for what a table has no place for."""
+    """Return the kind of `ColumnValues` for a column type; None for an unsupported type."""
     kinds: list[tuple[Any, str]] = [
         (StringType, TEXT),
         (BooleanType, "boolean"),
@@ -162,14 +159,14 @@ def kind_of(kind: DataType) -> str | None:
 
 
 def _is_list(kind: DataType) -> bool:
-    """Return whether a column of this type holds lists of numbers."""
+    """Return whether a type is an array of numbers or a vector."""
     return isinstance(kind, VectorUDT) or (isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType))
 
 
 def expanded(table: NamedColumns, names: Sequence[str], role: str) -> tuple[str, ...]:
-    """Return the names, v[0], v[1], ... in place of a column v of arrays or vectors, by one job if there is one.
+    """Replace each column v of arrays or vectors by v[0], v[1], ...; one job measures their lengths.
 
-    Raises DataError where they differ in length.
+    Raises DataError if lengths differ between rows.
     """
     lists = {name: column for name in names for column, of in [table.column(name, role)] if _is_list(of)}
     if not lists:
@@ -184,15 +181,15 @@ def expanded(table: NamedColumns, names: Sequence[str], role: str) -> tuple[str,
     if ragged := [(name, low, high) for name, (low, high) in widths.items() if low != high]:
         name, low, high = ragged[0]
         raise DataError(
-            f"column {name!r} holds rows of different lengths, of {low} to {high} values: arrays and vectors need "
-            "as many in every row.  To do: make them so, or leave the column out (ignoreCols)",
+            f"column {name!r} has between {low} and {high} values per row: arrays and vectors need the same length "
+            "in every row.  To do: give them one length, or leave the column out (ignoreCols)",
             code="data-ragged",
         )
     parts = {name: [f"{name}[{number}]" for number in range(max(1, low or 0))] for name, (low, _) in widths.items()}
     if both := [part for name in parts for part in parts[name] if table.called(part)]:
         raise DataError(
-            f"column {both[0]!r} is called as an element of column {both[0].rpartition('[')[0]!r}, and a table has "
-            "each name once.  To do: rename one of them, or leave it out (ignoreCols)",
+            f"column {both[0]!r} has the name of an element of column {both[0].rpartition('[')[0]!r}, and names must "
+            "be unique.  To do: rename one of them, or leave it out (ignoreCols)",
             code="data-column",
         )
     return tuple(part for name in names for part in parts.get(name, [name]))
@@ -204,10 +201,10 @@ def _as_array(table: NamedColumns, name: str, role: str) -> Column:
 
 
 def located(table: NamedColumns, name: str, role: str) -> tuple[str | Column, DataType]:
-    """Return a column, or of a column v of arrays or vectors the element that v[0] means, and its type.
+    """Return a column, or the element v[0] of a column v of arrays or vectors, and its type.
 
-    It is a text for Spark, which reads one text for thousands of columns faster than it is called for each; but of
-    vectors, for which SQL has no word.  Raises DataError where there is none.
+    The column is an SQL text, as Spark parses one text for thousands of columns faster than thousands of calls; for
+    vectors, which SQL cannot index, it is a Column.  Raises DataError if the column does not exist.
     """
     part = ELEMENT.fullmatch(name)
     if part and not table.matching(name) and len(found := table.matching(part[1])) == 1:
@@ -219,17 +216,17 @@ def located(table: NamedColumns, name: str, role: str) -> tuple[str | Column, Da
         if isinstance(of, NullType):
             return where, of
         raise DataError(
-            f"column {part[1]!r} is {of.simpleString()[:100]}, and {name!r} for {role} is an element of arrays or "
-            "vectors of numbers.  To do: make it such again, or name other columns",
+            f"column {part[1]!r} is {of.simpleString()[:100]}, and {name!r} for {role} needs arrays or vectors of "
+            "numbers.  To do: convert it, or name other columns",
             code="data-type",
         )
     return table.one(name, role)
 
 
 def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tuple[str, ...], Column]:
-    """Return the kinds of raw columns, and one struct of the columns c0, c1, ... as executors read them.
+    """Return the kinds of raw columns, and one struct with the fields c0, c1, ... for the executors.
 
-    Raises DataError for columns that are not there, or of another type.
+    Raises DataError for columns that do not exist or have an unsupported type.
     """
     kinds, found = list[str](), list[str | Column]()
     for name in names:
@@ -238,7 +235,7 @@ def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tupl
         if kind is None:
             raise DataError(
                 f"column {name!r} is {of.simpleString()[:100]}: {role} takes text, numbers, booleans, dates and "
-                "times.  To do: take its parts out into columns of their own, or leave it out (ignoreCols)",
+                "times.  To do: extract its parts into separate columns, or leave it out (ignoreCols)",
                 code="data-type",
             )
         kinds.append(kind)
@@ -247,27 +244,27 @@ def selected(table: NamedColumns, names: Sequence[str], role: str) -> tuple[tupl
 
 
 def _handed(column: str | Column, of: DataType, kind: str) -> str | Column:
-    """Return a column as text, whole numbers or doubles; `raw.values_of` knows what they mean."""
+    """Return a column as text, integers or doubles, which `raw.values_of` reads."""
     if not isinstance(column, str) or isinstance(of, NullType):
         return column if not isinstance(column, str) else f"cast(null as {HANDED.get(kind, 'bigint')})"
     if kind == "date":
         return f"cast(unix_date({column}) as bigint)"
     if kind == "timestamp":
         return f"unix_micros({column})"
-    if kind == "wall":  # there is no function of Spark's that leaves the session's zone out
+    if kind == "wall":  # no Spark function ignores the session's time zone
         seconds = f"hour({column}) * 3600 + minute({column}) * 60 + extract(SECOND FROM {column})"
         days = f"cast(unix_date(cast({column} as date)) as bigint)"
-        whole = f"try_multiply({days}, {DAY}L)"  # the first day that there is begins before the first microsecond
+        whole = f"try_multiply({days}, {DAY}L)"  # the first date lies before the first representable microsecond
         return f"{whole} + cast(({seconds}) * 1000000 as bigint)"
     return f"cast({column} as {HANDED.get(kind, 'bigint')})"
 
 
 HANDED = {TEXT: "string", "float": "double"}
-"""What executors get of columns of a kind, where it is not bigint."""
+"""SQL type that executors get for each kind, if not bigint."""
 
 
 def struct(columns: Sequence[str | Column]) -> Column:
-    """Return raw columns as one struct of c0, c1, ..."""
+    """Return raw columns as one struct with the fields c0, c1, ..."""
     if all(isinstance(one, str) for one in columns):
         return F.expr(f"struct({', '.join(f'{one} AS c{number}' for number, one in enumerate(columns))})")
     made = [F.expr(one) if isinstance(one, str) else one for one in columns]
@@ -275,10 +272,10 @@ def struct(columns: Sequence[str | Column]) -> Column:
 
 
 def gathered(frame: DataFrame, columns: int) -> DataFrame:
-    """Return rows of very many columns in no more partitions than their values are worth, by a job that counts them.
+    """Coalesce rows with very many columns into as few partitions as suit their number, by a job that counts them.
 
-    For each task Spark compiles such rows anew, which takes seconds for 10,000 columns.  No row changes, and which
-    partition it is in decides nothing.  Other rows come back as they are.
+    Spark compiles code for such rows in every task, which takes seconds for 10,000 columns.  Frames with fewer
+    columns are returned unchanged.
     """
     if columns < WIDE:
         return frame
@@ -287,25 +284,31 @@ def gathered(frame: DataFrame, columns: int) -> DataFrame:
 
 
 WIDE, TASK_VALUES = 1_000, 2_000_000
-"""From so many columns on a task has at least so many values, 16 MB of doubles."""
+"""Frames with at least WIDE columns get tasks of at least TASK_VALUES values, 16 MB of doubles."""
 
 
 def arguments(columns: Sequence[str | Column]) -> list[Column]:
-    """Return raw columns as arguments of a function: each by itself, which is faster, or many as one struct."""
+    """Return raw columns as arguments of a function: separately, which is faster, or many as one struct."""
     if len(columns) > MOST_ARGUMENTS:
         return [struct(columns)]
     return [F.expr(one) if isinstance(one, str) else one for one in columns]
 
 
 MOST_ARGUMENTS = 100
-"""Making each takes as long as making a struct of all."""
+"""From this number on, one struct is as fast as separate arguments."""
 
 
 def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> tuple[RawColumns, list[str | Column]]:
-    """Return how a model reads raw columns, and these.
+    """Return how a model reads raw columns, and these columns of a table.
 
-    inputs: the columns that it was trained on, arrays and vectors as a whole; the job fails if they differ in length.
-    Raises DataError for columns that are not there, or hold something else than in training.
+    Args:
+        table: The rows to score.
+        schema: The schema of the model.
+        inputs: The inputCols of the model; arrays and vectors among them must have the length of training, or the job
+            fails.
+
+    Raises:
+        DataError: For columns that do not exist, or have another type than in training.
     """
     wrong = [
         name for name in schema.names if not table.matching(ELEMENT.sub(r"\1", name)) and not table.matching(name)
@@ -313,7 +316,8 @@ def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> t
     if wrong:
         raise DataError(
             f"there is no column {wrong[0]!r}, on which the model was trained{_more(wrong)}: the DataFrame has "
-            f"{table.shown()}.  To do: give it the columns {', '.join(schema.names[:20])}, in any order",
+            f"{table.shown()}.  To do: add the missing columns; the model takes {', '.join(schema.names[:20])}, in "
+            "any order",
             code="data-schema",
         )
     kinds, columns = list[str](), list[str | Column]()
@@ -324,7 +328,7 @@ def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> t
             wanted = " or ".join(dict.fromkeys(SHOWN.get(known, known) for known in one.kinds)) + " values"
             raise DataError(
                 f"column {one.name!r} is {of.simpleString()[:100]}, and the model was trained on {wanted} there.  "
-                "To do: cast it to what it was, or train anew on what it is",
+                "To do: cast it to that type, or train on the new one",
                 code="data-schema",
             )
         kinds.append(kind)
@@ -337,7 +341,7 @@ def scored(table: NamedColumns, schema: Schema, inputs: Sequence[str] = ()) -> t
 
 
 def _widths(schema: Schema, inputs: Sequence[str]) -> dict[str, int]:
-    """Return how many elements each of the arrays and vectors had that the model was trained on as a whole."""
+    """Return the lengths of the arrays and vectors that the model was trained on."""
     widths = dict[str, int]()
     for part in map(ELEMENT.fullmatch, (*schema.names, *(name for name, _ in schema.left_out))):
         if part:
@@ -346,10 +350,10 @@ def _widths(schema: Schema, inputs: Sequence[str]) -> dict[str, int]:
 
 
 def _as_long(table: NamedColumns, name: str, width: int, element: str | Column) -> str | Column:
-    """Return an element of a column of arrays or vectors, whose evaluation fails where they have another length."""
+    """Return an element of a column of arrays or vectors that fails for rows of another length."""
     said = (
         f"column {name!r} holds arrays or vectors of another length, and the model was trained on {width:,} values "
-        "there.  To do: make them so, or train anew on what it is"
+        "there.  To do: give them that length, or train on the new one"
     )
     where, of = table.one(name, "inputCols")
     if not _is_list(of):
@@ -366,12 +370,12 @@ def _more(names: Sequence[str]) -> str:
 
 
 def check_zone(zone: str | None) -> None:
-    """Raise ConfigError where Python does not know a time zone."""
+    """Raise ConfigError for a time zone that Python does not know."""
     try:
         zoneinfo.ZoneInfo(zone or "UTC")
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         raise ConfigError(
-            f"timeZone={zone!r}: Python knows no such zone; if it is not set, the session's is taken.  To do: set "
+            f"timeZone={zone!r}: Python does not know this time zone (by default the session's is used).  To do: set "
             'timeZone to a name such as "Europe/Berlin", or "UTC"',
             code="config-param",
         ) from None
@@ -383,26 +387,32 @@ def check_zone(zone: str | None) -> None:
 def learned(
     frame: DataFrame, columns: RawColumns, meant: Columns, called: Mapping[str, str]
 ) -> tuple[Schema | None, tuple[str, ...] | None, TableProfile]:
-    """Profile rows; return the schema of their raw columns, the words of the label, and what is known of the rows.
+    """Profile rows; return the schema of their raw columns, the words of the label, and the profile.
 
-    frame: has the columns raw and y.  meant: what the user says of them.  called: parts, in messages.
-    Raises DataError where nothing can be learned from them.
+    Args:
+        frame: Rows with the columns raw and y.
+        columns: How to read the raw columns.
+        meant: The columns as the user named them.
+        called: Names of the parts, for messages.
+
+    Raises:
+        DataError: If there are no rows, or the label has no words or too many.
     """
     parts = frame.mapInArrow(functools.partial(raw.profiled, columns, MOST), raw.PROFILE_SCHEMA)
     summed = parts.repartition(GROUPS).mapInArrow(functools.partial(raw.merged, MOST), raw.PROFILE_SCHEMA)
     found = TableProfile.read(collect(summed, "firesteel: profiling the columns").column("profile"))
     if not found:
         raise DataError(
-            "the DataFrame is empty: there are no rows to train on; look at how it was read or filtered",
+            "the DataFrame is empty: there are no rows to train on; check how it was read or filtered",
             code="data-empty",
         )
     total = TableProfile.sum(found, MOST)
     words = total.labels.words.tolist() if columns.text else None
     if words is not None and not 0 < len(words) < MOST:
-        found_words = f"more than {MOST_CLASSES:,} different words" if words else "no value at all"
+        found_words = f"more than {MOST_CLASSES:,} distinct words" if words else "no values"
         raise DataError(
-            f"{called['label']} holds {found_words} in {total.profile.rows:,} rows: a classifier takes a label "
-            "with a few words.  To do: set labelCol to another column",
+            f"{called['label']} holds {found_words} in {total.profile.rows:,} rows: a classifier needs a label with "
+            "few distinct words.  To do: set labelCol to another column",
             code="data-label-range",
         )
     labels = None if words is None else numbered(words, meant.positive)
@@ -415,7 +425,7 @@ def learned(
 
 
 def _classed(total: TableProfile) -> Profile:
-    """Return a profile whose targets are the numbers of the label's words, in the order of their UTF-8."""
+    """Return the profile with the class numbers of the label's words as targets, in the order of UTF-8."""
     hashes, target = (total.labels.hashes >> np.uint64(11)).astype(float), total.profile.target
     pairs = sorted(zip(total.labels.words.tolist(), hashes.tolist(), strict=True), key=lambda pair: encoded(pair[0]))
     numbers = {code: number for number, (_, code) in enumerate(pairs)}
@@ -424,7 +434,7 @@ def _classed(total: TableProfile) -> Profile:
 
 
 def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> Mapping[str, Mapping[str, int]]:
-    """Return how often the commonest words of columns with very many of them occur, by one job for all."""
+    """Count the most frequent words of columns with very many distinct words, in one job."""
     names, most = profile.open_columns(), profile.most_levels()
     if not names:
         return {}
@@ -444,7 +454,7 @@ def _counted(frame: DataFrame, columns: RawColumns, profile: Profile) -> Mapping
 
 
 def _as_word(text: str, kind: str) -> str:
-    """Return the word that a number or time is written as, of what Spark writes."""
+    """Convert Spark's text of a value to its word in the schema."""
     if kind == TEXT:
         return text
     data = np.array([float(text)]) if kind == "float" else np.array([int(text)]) * (DAY if kind == "date" else 1)

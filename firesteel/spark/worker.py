@@ -1,6 +1,6 @@
-"""What executors do with blocks and with rows to score: module-level functions, in need of NumPy and pyarrow alone.
+"""Rounds and scoring on executors: pure module-level functions that need only NumPy and pyarrow.
 
-Each reads its input to the end and is pure; the driver's side is `engine.py` for rounds and `frames.py` for scoring.
+The driver's side is `engine.py` for rounds and `frames.py` for scoring.
 """
 
 import json
@@ -41,28 +41,35 @@ from firesteel.train.rounds import predict
 
 SHIFTING = (
     "the DataFrame does not give the same rows each time it is computed (an unseeded rand(), a changing file or "
-    "table).  Write it out first, df.write.parquet(path), and fit what you read back"
+    "table).  To do: write it first, df.write.parquet(path), and fit on the rows read back"
 )
 
 
 # Rounds
 
 NOTE = "firesteel: "
-"""What a worker adds to an exception, of the rows that it was at work on, begins with this."""
+"""Prefix of the note about the current rows that a worker adds to an exception."""
 COLUMNS = ("shard", "piece", "changed", "vectors", "sums", "steps", "seconds", "slowest", "machines")
-"""Of the rows that partials come back as."""
+"""Columns of the rows in which partials return."""
 MERGED = -1
-"""The shard of a piece that is the sum of all shards' pieces."""
+"""Shard number of a piece that is the sum over all shards."""
 
 
 def run_shard(
     parcel: Parcel, version: str, expected: Mapping[int, int], shift: Centre, piece: int, batches: Batches
 ) -> Iterator[pa.RecordBatch]:
-    """Call work on each shard whose blocks these are, with a task; yield its partial, a row for each piece.
+    """Run a task on each shard of a partition; yield its partial in pieces, one per row.
 
-    parcel: work and task.  expected: each block's fingerprint when it was packed.  shift: what is added to the rows
-    of the blocks, where they were packed with another centre.  piece: bytes of vectors in a row.
-    Raises DataError where a block has another fingerprint now.
+    Args:
+        parcel: The work and the task.
+        version: The driver's version of firesteel.
+        expected: The fingerprint of each block when it was packed.
+        shift: What is added to the rows of the blocks, if they were packed with another centre.
+        piece: Size of a piece of the vectors in bytes.
+        batches: The blocks.
+
+    Raises:
+        DataError: `data-shifting`, if a block has another fingerprint than when it was packed.
     """
     check_version(version)
     work, task = parcel.open()
@@ -72,7 +79,7 @@ def run_shard(
             block = Block.from_bytes(view)
             if expected.get(block.id) != block.fingerprint:
                 raise DataError(
-                    f"block {block.id} came back with other rows than it was packed with: {SHIFTING}",
+                    f"block {block.id} no longer has the rows with which it was packed: {SHIFTING}",
                     code="data-shifting",
                 )
             block = block if shift == UNCENTRED else _moved(block, shift)
@@ -95,7 +102,7 @@ def run_shard(
 
 
 def _moved(block: Block, shift: Centre) -> Block:
-    """Return the block of rows that are so much larger."""
+    """Return a block with `shift` added to its rows."""
     x = np.empty(block.x.shape, block.y.dtype)
     block.features(slice(None), x)
     y = plus(block.y, shift.targets).astype(x.dtype)
@@ -103,7 +110,7 @@ def _moved(block: Block, shift: Centre) -> Block:
 
 
 def _at_work(shard: int, task: Task, blocks: Sequence[Block]) -> str:
-    """Return a note for an exception on the rows that it was raised over."""
+    """Return the note for an exception about the rows that raised it."""
     numbers = ", ".join(str(block.id) for block in blocks[:3]) + (", ..." if len(blocks) > 3 else "")
     size = sum(block.x.nbytes for block in blocks) / 2**20
     return f"{NOTE}shard {shard} of {task.shards}, {len(blocks)} block(s) of {size:,.2f} MiB together: {numbers}"
@@ -112,9 +119,14 @@ def _at_work(shard: int, task: Task, blocks: Sequence[Block]) -> str:
 def _row(
     shard: int, piece: int, vectors: npt.NDArray[Any], partial: Partial | None = None, changed: int = 0
 ) -> pa.RecordBatch:
-    """Return a piece of a shard's vectors as one Arrow row, with the rest of its partial where that is given.
+    """Return a piece of a shard's vectors as one Arrow row.
 
-    changed: how many bytes of what is cut into pieces are the changed rows of a sparse network.
+    Args:
+        shard: Number of the shard.
+        piece: Number of the piece.
+        vectors: The piece.
+        partial: The partial whose other fields go into this row; only for the first piece.
+        changed: Number of bytes of all pieces that are the changed rows of a sparse network.
     """
     rest = (b"", 0, 0.0, 0.0, "")
     if partial is not None:
@@ -125,25 +137,30 @@ def _row(
 
 
 class Pieces:
-    """Pieces of shards' vectors, as they come, and their sums over the shards by the one fixed tree."""
+    """Collects pieces of the shards' vectors, and sums them over the shards in the fixed tree.
+
+    Args:
+        shards: Number of shards.
+        dtype: Dtype of the vectors.
+    """
 
     def __init__(self, shards: int, dtype: str) -> None:
         self.shards, self.dtype = shards, dtype
         self._found: dict[int, dict[int, npt.NDArray[np.uint8]]] = {}
 
     def take(self, batch: pa.RecordBatch) -> None:
-        """Keep a batch's pieces; they stay in Arrow's memory."""
+        """Add the pieces of a batch, as views of Arrow's memory."""
         shards, pieces = (batch.column(name).to_pylist() for name in ("shard", "piece"))
         for shard, piece, view in zip(shards, pieces, binary_views(batch.column("vectors")), strict=True):
             if len(view):
                 self._found.setdefault(piece, {})[shard] = view
 
     def joined(self, shard: int) -> npt.NDArray[np.uint8]:
-        """Return all pieces of a shard as one, which then are in no sum."""
+        """Remove all pieces of a shard and return them as one."""
         return np.concatenate([found.pop(shard) for _, found in sorted(self._found.items()) if shard in found])
 
     def sums(self) -> Iterator[tuple[int, Array]]:
-        """Yield each piece's number and sum, in order, and let the piece go."""
+        """Yield the number and the sum of each piece in order, and free the piece."""
         for piece in sorted(number for number, found in self._found.items() if found):
             found = self._found.pop(piece)
             if MERGED in found:
@@ -152,12 +169,12 @@ class Pieces:
             parts = (found[shard].view(self.dtype) if shard in found else None for shard in range(self.shards))
             with np.errstate(**QUIET):
                 total = tree_sum(parts)
-            assert total is not None, "there is no piece without a shard"
+            assert total is not None, "every piece has a shard"
             yield piece, total
 
 
 def add_pieces(shards: int, dtype: str, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Add the shards' vectors, of which these are all that there is of some pieces; yield the rest as it is."""
+    """Sum the shards' vectors for the pieces of a partition; pass the other fields of partials through."""
     pieces = Pieces(shards, dtype)
     for batch in batches:
         pieces.take(batch)
@@ -174,19 +191,25 @@ def add_pieces(shards: int, dtype: str, batches: Batches) -> Iterator[pa.RecordB
 
 
 def reads(network: Network) -> str:
-    """Return the dtype that features are to come in: the network's, unless something is subtracted before."""
+    """Return the dtype in which a network reads features: its own, or float64 if a centre is subtracted first."""
     return "float64" if network.centre.features else network.dtype
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a scoring function returns for a batch of rows: lists of the network's outputs, float64.
+    """Scoring function: a batch of rows to lists of the network's outputs.
 
-    name: what to call the features.  invalid: what a row with null, NaN or infinite values comes to: "error" raises
-    DataError, "skip" and "keep" give null.  With "nan" only rows of null give null, and NaN goes through the network.
-    raw: how raw columns are read, which come as a struct; a row is invalid there where a category is none of
-    training's, and "keep" scores it.  hidden: a network whose outputs stand before the others in each list, and whose
-    weights are the first ones of theta.  rest: what makes its outputs those of `network`, if it can.
+    Args:
+        network: The network.
+        theta: Its parameters, (P,).
+        name: Name of the features in messages.
+        invalid: How to treat rows with null, NaN or infinite values: "error" raises DataError, "skip" and "keep" give
+            null; with "nan" only null rows give null, and the network computes NaN.
+        raw: How to read raw columns, if features are a struct of them.  A row is invalid then if it has a category
+            that training did not have; "keep" scores it.
+        hidden: The network of the embeddings, which precede the outputs in each list.  Its parameters are the first
+            of theta.
+        rest: The network from the embeddings to the outputs, if there is one.
     """
 
     network: Network
@@ -228,7 +251,7 @@ class Outputs:
         return as_lists(self.score(x), null)
 
     def _of_raw(self, column: pa.Array, raw: RawColumns) -> pa.Array:
-        """Return what is wanted of each row of raw columns; null where a word is new and such rows are left out."""
+        """Score raw columns; rows with unseen words are null if they are left out."""
         assert raw.schema is not None
         values, null = raw.values(column), np.zeros(len(column), bool)
         for name, new in [] if self.invalid == "keep" else raw.schema.unseen(values):
@@ -243,14 +266,14 @@ class Outputs:
         word = "a null" if text.absent[at] else repr(text.words[text.data[at]][:100])
         return DataError(
             f"column {name!r} holds {word}, and training had none there; "
-            f"{int(new.sum()):,} of {len(new):,} rows in this batch hold what is new.  To do: train on rows that "
-            'have it, or set handleInvalid to "keep" (score it as unseen, as where it is not set) or "skip" (leave '
-            "such rows out)",
+            f"{int(new.sum()):,} of {len(new):,} rows in this batch hold unseen values.  To do: train on rows that "
+            'have them, or set handleInvalid to "keep" (score them as unseen, the default) or "skip" (leave such '
+            "rows out)",
             code="data-invalid",
         )
 
     def score(self, x: Features) -> Array:
-        """Return what is wanted of each row, (n, K), for rows x, (n, I), of numbers."""
+        """Score rows x of numbers, (n, I); return (n, K)."""
         with np.errstate(**QUIET):
             return steady(lambda: self.scored(x) if self.hidden is None else self._with_hidden(x, self.hidden))
 
@@ -263,12 +286,12 @@ class Outputs:
         return np.hstack([made, replace(self, network=self.rest, theta=self.theta[size:]).scored(made)])
 
     def scored(self, x: Features) -> Array:
-        """Return what `score` does, once BLAS has one thread."""
+        """Score rows with one BLAS thread."""
         return predict(self.network, self.theta, x, map).astype(self.kind)
 
     @property
     def kind(self) -> str:
-        """The dtype of what is returned: float64 for Spark's columns, the network's own for arrays of outputs."""
+        """Dtype of the outputs: float64 for the columns of stages, the network's own for `Model.predict`."""
         return self.network.dtype if self.invalid == "nan" and not self.network.centre.targets else "float64"
 
     def _refused(self, what: str, rows: int, total: int) -> DataError:
@@ -281,20 +304,22 @@ class Outputs:
 
 @dataclass(frozen=True)
 class ClassOutputs(Outputs):
-    """Like Outputs, with K raw predictions, K probabilities and then the predicted class in each list.
+    """Scoring function of classifiers: K raw predictions, K probabilities and the predicted class in each list.
 
-    Raw predictions are logarithms of the probabilities, so that one of them alone ranks rows, as Spark's evaluators
-    take for granted of two classes; a logit alone does not.  One sigmoid's are -z and z.
-    thresholds: t, K of them: the class of the largest p / t is predicted.
+    Raw predictions are the logarithms of the probabilities, since Spark's evaluators rank rows by the raw prediction
+    of class 1 alone, which a single logit of a softmax does not allow.  For one sigmoid unit they are -z and z.
+
+    Args:
+        thresholds: t of each class, (K,): the class with the largest p / t is predicted.
     """
 
     thresholds: tuple[float, ...] | None = None
 
     def scored(self, x: Features) -> Array:
         logits = predict(self.network, self.theta, x, map, len(self.network.parts) - 1)
-        alone = logits.shape[1] == 1  # one sigmoid stands for two classes
+        alone = logits.shape[1] == 1  # one sigmoid unit for two classes
         if alone:
-            logits = np.hstack([-logits, logits])  # 1 - p would lose what is small
+            logits = np.hstack([-logits, logits])  # 1 - p would lose small values
         outputs, _ = self.network.parts[-1].apply({}, logits)
         raw = logits.astype(np.float64)
         if not alone:

@@ -133,7 +133,7 @@ def test_a_dry_run_trains_nothing_and_tells_what_would_be(run, pets):
         (["--data", "y.npy", "--label", "y.npy"], 3, "rows of numbers are wanted, (rows, inputs)"),
         (["--data", "ragged.csv"], 3, "ragged.csv, line 3: 3 cells, and the header names 2 columns"),
         (["--data", "gap.csv"], 3, "gap.csv, line 3: column 'label' is empty; 1 of 2 rows"),
-        (["--data", "pets.csv", "--format", "parquet"], 3, "is no Parquet, or it is damaged"),
+        (["--data", "pets.csv", "--format", "parquet"], 3, "is not Parquet, or is damaged"),
         (["--data", "pets.csv", "--format", "libsvm"], 3, "pets.csv, line 1: 'weight,age,tail,kind' is not a label"),
         (["--data", "mnits"], 2, "did you mean 'mnist'?"),
         (["pets.csv"], 2, "pets.csv is not TOML"),

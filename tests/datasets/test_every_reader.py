@@ -234,7 +234,7 @@ def test_of_a_run_only_plain_files_are_opened(tmp_path, monkeypatch, name, odd):
 def test_a_pipe_in_a_folder_of_parquet_is_not_waited_for(tmp_path):
     pa.parquet.write_table(pa.table({"a": [1.0]}), tmp_path / "1.parquet")
     ODD["a pipe"](tmp_path / "2.parquet")
-    with pytest.raises(DataError, match="2.parquet: cannot be read: it is no plain file"):
+    with pytest.raises(DataError, match="2.parquet: cannot be read: it is not a regular file"):
         read_parquet(tmp_path, ["a"])
 
 
@@ -276,7 +276,7 @@ def vectors(place, *rows):
 @pytest.mark.parametrize("name", NO_VECTORS)
 def test_what_is_no_vector_of_sparks_is_refused_with_its_row(tmp_path, name):
     assert read_parquet(vectors(tmp_path, DENSE, SPARSE), ["a"])["a"].tolist() == [[0.5, 2.0], [0.0, 3.0]]
-    said = "column 'a' holds what is no vector of Spark's, or a damaged one, at row 1; 1 of 3 rows are like that"
+    said = "column 'a' holds an invalid or damaged Spark vector at row 1; 1 of 3 rows are like that"
     with pytest.raises(DataError, match=said) as caught:
         read_parquet(vectors(tmp_path, DENSE, NO_VECTORS[name], SPARSE), ["a"])
     assert caught.value.code == "data-parquet"

@@ -66,7 +66,7 @@ def disturbed(fault: str, frame: DataFrame, graph: str) -> dict[str, Any]:
     """Fit while a fault happens; see what there is of it in faults.py."""
     spark = frame.sparkSession
     if fault in ("survey", "packing"):
-        title = {"survey": "firesteel: looking at", "packing": "firesteel: packing"}[fault]
+        title = {"survey": "firesteel: validating", "packing": "firesteel: packing"}[fault]
         return fit(frame.mapInArrow(functools.partial(faults.passing, title), frame.schema))
     if fault == "shifting":
         return fit(frame.mapInArrow(faults.shifting, frame.schema), strategy=faults.Faulty(fault="kill_executor"))

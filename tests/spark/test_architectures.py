@@ -126,7 +126,7 @@ def test_a_dense_network_knows_the_shape_of_its_pictures(spark, frame):
 REFUSED = {
     "no shape": ({"inputShape": None}, "set inputShape to their height, width and channels"),
     "a flat shape": ({"inputShape": [216]}, "set inputShape to their height, width and channels"),
-    "another shape": ({"inputShape": [9, 8, 1]}, "72 values, and column 'bytes' has 216 in a row"),
+    "another shape": ({"inputShape": [9, 8, 1]}, "72 values, and column 'bytes' has 216 per row"),
     "sizes": ({"layers": [216, 3]}, "layers are set too"),
     "layers": ({"layers": [Flatten(), Dense(3, "softmax")]}, "layers are set too"),
     "two shapes": (

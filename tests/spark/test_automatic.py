@@ -71,7 +71,7 @@ def test_it_is_the_fit_with_the_same_rows_marked_and_rounds_set_on_any_layout(sp
     assert history.best == int(np.argmin(history.history["val_loss"])) and len(history.rows) == 20
     n = int((w > 0).sum()) if weight else len(x)
     assert f" of {n:,} rows are held out by their keys; " in model.summary.automatic
-    assert f"weights of pass {history.best + 1} are kept" in model.summary.automatic
+    assert f"the model has the weights of pass {history.best + 1}" in model.summary.automatic
 
 
 def test_a_regressor_holds_out_by_key_alone(spark):
@@ -125,7 +125,10 @@ def test_the_others_count_and_the_rows_decide_the_rest(spark, params, expected):
 
 def test_an_end_by_tol_is_called_one(spark):
     said = small(maxIter=6, tol=0.9).fit(frame_of(spark, *made(600))).summary.automatic
-    assert "training ended after 2 of 6 passes, as its loss hardly changed any more (tol), and the weights" in said
+    assert (
+        "training ended after 2 of 6 passes, as the loss hardly changed any more (tol), and the model has the weights"
+        in said
+    )
 
 
 def test_the_rows_decide_all_that_nobody_names(spark):
@@ -137,7 +140,7 @@ def test_the_rows_decide_all_that_nobody_names(spark):
     named = {name: getattr(model, f"get{name[0].upper()}{name[1:]}")() for name in names}
     again = NeuralNetworkClassifier(maxIter=2, seed=1, **named).fit(frame)
     assert again.network.fingerprint() == model.network.fingerprint()
-    assert model.summary.automatic == "8 members, each trained without another part of 600 rows"
+    assert model.summary.automatic == "8 members, each validated on its own part of 600 rows"
     fold = NeuralNetworkClassifier(maxIter=2, seed=1).fit(frame.where("id < 49"))
     assert (fold.getMembers(), fold.getValidationFraction(), fold.getEarlyStoppingRounds()) == (1, 0.0, 0)
 

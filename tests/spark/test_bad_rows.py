@@ -259,7 +259,7 @@ def test_r17_a_batch_larger_than_the_rows_takes_each_once(few, strategy):
 
 def test_r17_every_row_held_out_is_refused(few):
     text = refused(classifier(validationFraction=0.999999).fit, few)
-    assert "of 90 rows leaves 0 to train on and 90 to validate: give more rows" in text
+    assert "of 90 rows leaves 0 to train on and 90 to validate: use more rows" in text
     text = refused(classifier(validationFraction=0.5).fit, few.filter("id < 1"))
     assert "of 1 rows leaves" in text
 

@@ -44,7 +44,7 @@ def test_batches_without_a_bound_are_refused(spark, fitted, use, rows):
     before = spark.conf.get(BATCH)
     spark.conf.set(BATCH, rows)
     try:
-        with pytest.raises(ConfigError, match=f"{rows}: no bound") as found:
+        with pytest.raises(ConfigError, match=f"{rows}, which means no limit") as found:
             USES[use](*fitted)
     finally:
         spark.conf.set(BATCH, before)

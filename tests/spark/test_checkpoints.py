@@ -188,7 +188,7 @@ def test_a_checkpoint_that_cannot_be_removed_costs_a_warning_and_not_the_model(s
         raise OSError("no permission")
 
     monkeypatch.setattr("firesteel.spark.checkpoints.remove", refuse)
-    with pytest.warns(UserWarning, match="no longer needed and stays: no permission"):
+    with pytest.warns(UserWarning, match="no longer needed, but cannot be deleted: no permission"):
         assert small(maxIter=2, checkpointDir=(tmp_path / "kept").as_uri()).fit(numeric(spark)).hasSummary
 
 

@@ -46,7 +46,7 @@ def test_jobs_name_the_run_the_epoch_and_the_loss(spark, rows, jobs):
     (history,) = found
     first, second, third = history.history["loss"]
     assert names == [
-        "firesteel: looking at the rows",
+        "firesteel: validating the rows",
         "firesteel: packing the rows",
         "three classes: epoch 1 of 3",
         "three classes: epoch 1 of 3, validation",
@@ -80,7 +80,7 @@ def test_a_stage_is_called_by_its_uid(spark, jobs):
 def test_packing_and_evaluation_are_named_too(spark, rows, jobs, tmp_path):
     frame, model = rows.frame(spark), network()
     names = jobs(lambda: pack(frame, path=str(tmp_path / "packed")).unpersist())
-    assert None not in names and {"firesteel: looking at the rows", "firesteel: writing packed rows"} <= set(names)
+    assert None not in names and {"firesteel: validating the rows", "firesteel: writing packed rows"} <= set(names)
     model.fit(frame, epochs=1, verbose=0)
     assert jobs(lambda: model.evaluate(frame, verbose=0))[-1] == "firesteel: evaluation"
 

@@ -166,7 +166,7 @@ def test_r36_an_overwrite_that_was_cut_off_anywhere_leaves_a_model(fitted, tmp_p
         except KeyboardInterrupt:
             left[0], at = 0, at + 1
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "replacing .* was cut off")
+            warnings.filterwarnings("ignore", "saving to .* was interrupted")
             found = prints.index(NeuralNetworkClassifierModel.load(path).network.fingerprint())
         assert found == now or steps[-1] == "remove"
         now = found

@@ -45,18 +45,18 @@ Traceback (most recent call last):
         (
             f"{LOST}org.apache.spark.SparkException: Python worker exited unexpectedly (crashed). Consider{STACK}",
             "worker",
-            "the Python worker of a task died each time",
+            "the Python worker of a task died in every attempt",
         ),
         (
             f"{LOST}ExecutorLostFailure (executor 7 exited caused by one of the running tasks) Reason: Command "
             f"exited with code 137\nDriver stacktrace:{STACK}",
             "executor-lost",
-            "the executor of a task was lost each time that Spark tried it: Command exited with code 137.  ",
+            "the executor of a task was lost in every attempt: Command exited with code 137.  ",
         ),
         (
             f"{LOST}java.lang.OutOfMemoryError: Java heap space{STACK}",
             "memory",
-            "a JVM had no more memory.  To do: a",
+            "a JVM ran out of memory.  To do: increase",
         ),
         (
             f": org.apache.spark.SparkException: [FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error{STACK}",
@@ -82,7 +82,7 @@ READ = ": org.apache.spark.SparkException: [FAILED_READ_FILE.NO_HINT] Encountere
         (
             f"{READ} file:///a/b%20c.gz.  SQLSTATE: KD001{STACK}\nCaused by: java.io.EOFException: cut short.{STACK}",
             "data-file",
-            "rows: /a/b c.gz cannot be read: cut short.  To do: see that it is whole",
+            "rows: /a/b c.gz cannot be read: cut short.  To do: check that it is complete",
         ),
         (
             f"{READ} hdfs://h/b.parquet.  SQLSTATE: KD001{STACK}\n"
@@ -100,7 +100,7 @@ READ = ": org.apache.spark.SparkException: [FAILED_READ_FILE.NO_HINT] Encountere
             "\tat org.apache.spark.mllib.util.MLUtils$.parseLibSVMRecord(MLUtils.scala:134)\n"
             f'Caused by: java.lang.NumberFormatException: For input string: "qid"{STACK}',
             "data-libsvm",
-            'rows: a line is no LIBSVM as Spark reads it, which knows neither qid nor comments: For input string: "q',
+            'rows: Spark cannot read a line as LIBSVM (it supports neither qid nor comments): For input string: "q',
         ),
     ],
 )

@@ -70,7 +70,7 @@ def test_r02_r03_a_killed_worker_and_a_task_that_raises(tmp_path):
     unharmed(found, "kill_worker", "raise_once")
     text = error(found, "raise_always")
     assert re.match(
-        r"firesteel: epoch 1 of 3: a task failed each time .*: ValueError: attempt 1 of a layer that", text
+        r"firesteel: epoch 1 of 3: a task failed in every attempt: ValueError: attempt 1 of a layer that", text
     )
     assert re.search(r"\(faults.py, line \d+, in raise_always; shard \d of 4, 7 block.* \[spark-task\]$", text)
 
@@ -81,7 +81,8 @@ def test_r02_r03_ten_killed_workers_and_one_that_always_dies(tmp_path):
     unharmed(found, "kill_worker", "raise_once")
     text = error(found, "die_always")
     assert re.match(
-        r"firesteel: epoch 1 of 3: the Python worker of a task died each time .* To do: less at a time", text
+        r"firesteel: epoch 1 of 3: the Python worker of a task died in every attempt .* To do: process less at",
+        text,
     )
 
 
@@ -110,7 +111,7 @@ def test_r01_r02_r06_r07_faults_before_the_first_epoch_and_what_is_lost_with_an_
     found = run(tmp_path, CLUSTER, *faults, "shifting")
     unharmed(found, *faults)
     assert re.match(
-        r"block \d+ came back with other rows than it was packed with: .* \[data-shift", error(found, "shifting")
+        r"block \d+ no longer has the rows with which it was packed: .* \[data-shift", error(found, "shifting")
     )
 
 

@@ -112,11 +112,11 @@ def test_a_run_on_spark_is_trained_again_evaluated_and_predicts(run, folder, tmp
 @pytest.mark.parametrize(
     "argv, code, said",
     [
-        (["--data", "none.parquet"], 3, "none.parquet: there is no such file"),
-        (["--data", "none.csv", "--label", "a"], 3, "none.csv: there is no such file"),
+        (["--data", "none.parquet"], 3, "none.parquet: the file does not exist"),
+        (["--data", "none.csv", "--label", "a"], 3, "none.csv: the file does not exist"),
         (["--data", "pets.csv", "--label", "kidn"], 3, "there is no column 'kidn': did you mean 'kind'?"),
-        (["--data", "ragged.csv"], 3, "a line is not as the others are"),
-        (["--data", "broken.libsvm"], 3, "broken.libsvm: a line is no LIBSVM as Spark reads it"),
+        (["--data", "ragged.csv"], 3, "a line does not have the format of the others"),
+        (["--data", "broken.libsvm"], 3, "broken.libsvm: Spark cannot read a line as LIBSVM"),
         (["--data", "empty.csv"], 3, "empty.csv: there is no row below the header: give at least one"),
         (["--data", "empty.libsvm"], 3, "empty.libsvm: there is no row in it: give at least one"),
         (["--data", "cut.csv.gz"], 3, "cut.csv.gz cannot be read: "),

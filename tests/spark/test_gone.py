@@ -14,11 +14,11 @@ import pytest
 from tests.spark.conftest import JAVA_TOOL_OPTIONS
 
 ROOT = Path(__file__).parents[2]
-STOPPED = r"the Spark session is stopped\.  To do: make one, .* \[spark-gone\]$"
+STOPPED = r"the Spark session is stopped\.  To do: create a new one .* \[spark-gone\]$"
 NONE = r"no Spark session is active: create one first \[config-session\]$"
 GONE = {
-    "classic": r"the JVM of this program, is gone: it was killed, .*  To do: start Python .* \[spark-gone\]$",
-    "connect": r"Spark's server cannot be reached any more\.  To do: see that it runs.* \[spark-gone\]$",
+    "classic": r"the JVM of this program, has ended: it was killed, .*  To do: restart Python .* \[spark-gone\]$",
+    "connect": r"Spark's server cannot be reached any more\.  To do: check that it runs.* \[spark-gone\]$",
 }
 
 pytestmark = pytest.mark.timeout(300)
@@ -88,5 +88,5 @@ def test_r02_a_command_whose_jvm_is_killed_ends_in_a_line():
         killed = time.monotonic()
         _, err = run.communicate(timeout=60)
     (said,) = err.splitlines()
-    assert run.returncode == 1 and "the JVM of this program, is gone: it was killed" in said
+    assert run.returncode == 1 and "the JVM of this program, has ended: it was killed" in said
     assert said.endswith("[spark-gone]") and time.monotonic() - killed < 20

@@ -73,7 +73,7 @@ WRONG = {
     "a positive of no word": ({"positiveLabel": "Late"}, "'Late': there is no class 'Late': did you mean 'late'"),
     "three words": (
         {"positiveLabel": "late", "labelCol": "three"},
-        "'late': it is one of two words, and the label has 3: a, late, on time",
+        "'late': it needs a label with two words, and this one has 3: a, late, on time",
     ),
 }
 

@@ -80,7 +80,7 @@ def test_labels_may_be_numbers_where_that_is_said(spark, files, tmp_path, cut_fi
     with paired(spark, files[0], str(tmp_path / "numbers.csv"), numbers=True) as given:
         found = sorted(given.frame.collect(), key=lambda row: row.features[0])
     assert given.classes == 1 and [row.label for row in found] == values.tolist()
-    with pytest.raises(DataError, match="is no one-hot label; 300 of 300"):
+    with pytest.raises(DataError, match="is not a one-hot label; 300 of 300"):
         with paired(spark, files[0], str(tmp_path / "numbers.csv")):
             pass
 
@@ -147,22 +147,22 @@ def refusal(spark, files):
 
 
 WRONG = {
-    "a word": (0, 211, "1 2 x 4 5", "data-number", "line 211: 'x' is no finite number; 1 of 300"),
-    "NaN": (0, 7, "1 2 3 nan 5", "data-number", "line 7: 'nan' is no finite number; 1 of 300"),
-    "too large for float32": (0, 300, "1e300 2 3 4 5", "data-number", "line 300: '1e300' is no finite number"),
-    "commas": (0, 9, "1,2,3,4,5", "data-number", "line 9: '1,2,3,4,5' is no finite number"),
-    "a long word": (0, 9, "x" * 99, "data-number", f"line 9: '{'x' * 37}...' is no finite number"),
+    "a word": (0, 211, "1 2 x 4 5", "data-number", "line 211: 'x' is not a finite number; 1 of 300"),
+    "NaN": (0, 7, "1 2 3 nan 5", "data-number", "line 7: 'nan' is not a finite number; 1 of 300"),
+    "too large for float32": (0, 300, "1e300 2 3 4 5", "data-number", "line 300: '1e300' is not a finite number"),
+    "commas": (0, 9, "1,2,3,4,5", "data-number", "line 9: '1,2,3,4,5' is not a finite number"),
+    "a long word": (0, 9, "x" * 99, "data-number", f"line 9: '{'x' * 37}...' is not a finite number"),
     "a short line": (0, 40, "1 2 3 4", "data-ragged", "line 40: 4 values, where most lines have 5; 1 of 300"),
     "a long line": (0, 1, "1 2 3 4 5 6", "data-ragged", "line 1: 6 values, where most lines have 5"),
     "an empty line": (0, 300, "", "data-ragged", "line 300: 0 values, where most lines have 5"),
     "a short label": (1, 2, "0 1", "data-ragged", "line 2: 2 values, where most lines have 3"),
-    "two ones": (1, 155, "1 0 1", "data-label", "line 155: '1 0 1' is no one-hot label; 1 of 300"),
-    "no one": (1, 155, "0 0 0", "data-label", "line 155: '0 0 0' is no one-hot label"),
-    "halves": (1, 155, "0.5 0.5 0", "data-label", "line 155: '0.5 0.5 0' is no one-hot label"),
+    "two ones": (1, 155, "1 0 1", "data-label", "line 155: '1 0 1' is not a one-hot label; 1 of 300"),
+    "no one": (1, 155, "0 0 0", "data-label", "line 155: '0 0 0' is not a one-hot label"),
+    "halves": (1, 155, "0.5 0.5 0", "data-label", "line 155: '0.5 0.5 0' is not a one-hot label"),
 }
 
 
-def looked_at(path, kind, pieces):
+def validated(path, kind, pieces):
     """What is told of a file that tasks read in so many pieces, without Spark."""
     with open(path) as file:
         every = file.read().splitlines()
@@ -173,17 +173,17 @@ def looked_at(path, kind, pieces):
         for chunk in lines.parse(lines.firesteel.__version__, kind, iter([batch])):
             chunks += chunk.to_pylist()
         start += sum(len(line) + 1 for line in part)
-    return lines._looked_at(path, None, chunks)
+    return lines._validated(path, None, chunks)
 
 
 @pytest.mark.parametrize("pieces", [1, 7])
 @pytest.mark.parametrize("which, line, text, code, said", WRONG.values(), ids=WRONG)
 def test_a_wrong_line_is_named(files, pieces, which, line, text, code, said):
     kind = ("features", "one-hot")[which]
-    assert looked_at(files[which], kind, pieces).rows == ROWS
+    assert validated(files[which], kind, pieces).rows == ROWS
     edit(files[which], line, text)
     with pytest.raises(DataError) as caught:
-        looked_at(files[which], kind, pieces)
+        validated(files[which], kind, pieces)
     message = str(caught.value)
     assert caught.value.code == code and f"{files[which]}, {said}" in message and "To do: " in message
 
@@ -201,7 +201,7 @@ def test_the_first_of_several_wrong_lines_is_named_and_all_are_counted(spark, fi
     cut_files(6000)
     for line in (290, 120, 121, 7):
         edit(files[0], line, "1 2 3 4 y y" if line != 7 else "z 2")
-    assert "line 7: 'z' is no finite number; 4 of 300 lines" in refusal(spark, files)[1]
+    assert "line 7: 'z' is not a finite number; 4 of 300 lines" in refusal(spark, files)[1]
     for line in (120, 121, 7, 290):
         edit(files[0], line, "1 2")
     assert "line 7: 2 values, where most lines have 5; 4 of 300 lines" in refusal(spark, files)[1]
@@ -220,12 +220,12 @@ def test_a_line_in_a_folder_is_named_by_its_own_file(spark, tmp_path, files):
 def test_lines_without_a_partner(spark, files, which):
     edit(files[which], 17, None)
     code, message = refusal(spark, files)
-    assert code == "data-rows" and "299 lines where the other has 300; lines without a partner: 1." in message
-    assert message.startswith(f"{files[1 - which]}, line 300: nothing stands in line 300 of {files[which]}")
+    assert code == "data-rows" and "299 lines and the other file 300; lines without a partner: 1." in message
+    assert message.startswith(f"{files[1 - which]}, line 300: {files[which]} has no line 300")
 
 
 def test_files_that_are_swapped(spark, files):
-    assert "is no one-hot label; 300 of 300" in refusal(spark, files[::-1])[1]
+    assert "is not a one-hot label; 300 of 300" in refusal(spark, files[::-1])[1]
 
 
 def test_a_file_that_is_not_there(spark, files):

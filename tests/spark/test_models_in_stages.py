@@ -126,9 +126,9 @@ def test_what_cannot_be_trained_in_a_stage_is_refused(frame):
         NeuralNetworkClassifier(layers=Sequential([Dense(4), Model(x, Dense(3, "softmax")(x))]))
     with pytest.raises(ConfigError, match="this model is float64, and stages train in float32"):
         NeuralNetworkClassifier(layers=Model(x, Dense(3, "softmax")(x + x), dtype="float64"))
-    with pytest.raises(ConfigError, match="members=3: layers are a model that is no chain, and only chains"):
+    with pytest.raises(ConfigError, match="members=3: layers are not a chain, and only chains"):
         NeuralNetworkClassifier(layers=bridged(), members=3).fit(frame)
     with pytest.raises(ConfigError, match="the model takes 5 features, and the rows have 8"):
         NeuralNetworkClassifier(layers=bridged(size=5), **PLAIN).fit(frame)
-    with pytest.raises(ConfigError, match="layers decide everything, and dropout is set too"):
+    with pytest.raises(ConfigError, match="layers define the whole network, and dropout is set too"):
         NeuralNetworkClassifier(layers=bridged(), dropout=0.1).fit(frame)

@@ -135,7 +135,10 @@ LATE = [
     ({"thresholds": []}, "there must be"),
     ({"thresholds": {"a": 0.5}}, "the classes have no names: give a list"),
     ({"thresholds": {"a": -0.5}}, "all above 0 except at most one"),
-    ({"positiveLabel": "a"}, "positiveLabel='a': it is a word of a label of text or booleans, and column 'label' is"),
+    (
+        {"positiveLabel": "a"},
+        "positiveLabel='a': it must be a word of a text or Boolean label, and column 'label' is",
+    ),
     ({"thresholds": [0.5] * 3, "layers": [2, 3, 4]}, "there must be 4, one per class"),
     ({"classWeights": {3: 1.0}}, "there is no class 3: they are 0 to 2"),
     ({"classWeights": {0: 0.0, 1: 0.0, 2: 0.0}}, "not all 0"),

@@ -236,11 +236,11 @@ MISUSE = {
     ),
     "not a number": (
         lambda d, o: wrong(d, "images_train", 2, "0 zero"),
-        "images_train.csv, line 2: 'zero' is no finite number; 1 of 1,438 lines are like that.  To do: ",
+        "images_train.csv, line 2: 'zero' is not a finite number; 1 of 1,438 lines are like that.  To do: ",
     ),
     "not one-hot": (
         lambda d, o: wrong(d, "labels_test", 359, "0 1 1 0 0 0 0 0 0 0"),
-        "labels_test.csv, line 359: '0 1 1 0 0 0 0 0 0 0' is no one-hot label; 1 of 359 lines are like that.  To do",
+        "labels_test.csv, line 359: '0 1 1 0 0 0 0 0 0 0' is not a one-hot label; 1 of 359 lines are like that.",
     ),
     "missing file": (lambda d, o: (d / "digits_labels_test.csv").unlink(), "labels_test.csv: cannot be read: "),
     "existing output": (lambda d, o: exist(o), "is there already, and nothing is ever overwritten; delete it"),

@@ -306,7 +306,7 @@ def test_days_begin_where_they_did_in_training_whatever_the_session_says(spark, 
         model = NeuralNetworkClassifier(**settings).fit(frame)
         there = model.transform(frame).select("probability").collect()
         spark.conf.set("spark.sql.session.timeZone", "+01:00")
-        with pytest.raises(ConfigError, match=r"timeZone='\+01:00': Python knows no such zone"):
+        with pytest.raises(ConfigError, match=r"timeZone='\+01:00': Python does not know this time zone"):
             NeuralNetworkClassifier(**settings).fit(frame)
         spark.conf.set("spark.sql.session.timeZone", "America/New_York")
         assert model.transform(frame).select("probability").collect() == there
@@ -384,7 +384,7 @@ def test_members_are_averaged_and_come_back(frame, tmp_path):
     model = stage.fit(frame)
     assert [len(one.get_weights()) for one in members_of(model.network)] == [4, 4, 4]
     assert {row["member"] for row in model.history.rows} == {0, 1, 2} and model.summary.comparison.network is not None
-    assert "3 members, each trained without another part of 240 rows" in str(model.summary)
+    assert "3 members, each validated on its own part of 240 rows" in str(model.summary)
     model.save(str(tmp_path / "members"))
     back = NeuralNetworkClassifierModel.load(str(tmp_path / "members"))
     wanted = model.transform(frame).select("probability").collect()
@@ -443,7 +443,7 @@ WRONG = {
     "a kind of no column": (
         {"inputCols": ["temp"], "columnKinds": {"zip": "category"}},
         ConfigError,
-        "columnKinds=.*'zip' is none of",
+        "columnKinds=.*'zip' is not a feature column",
     ),
     "no such column": ({"inputCols": ["tempo"]}, DataError, "no column 'tempo' for inputCols"),
     "too few classes": (
@@ -454,17 +454,17 @@ WRONG = {
     "members and a share": (
         {"members": 2, "validationFraction": 0.1},
         ConfigError,
-        "members=2: each holds out a part",
+        "members=2: each member holds out its own rows",
     ),
     "the label": ({"inputCols": ["temp", "late"]}, ConfigError, "inputCols=.*'late' is the label"),
     "a map": ({"inputCols": ["map"]}, DataError, "column 'map' is map<string,int>: inputCols takes text"),
-    "an element's name": ({"inputCols": ["pair", "pair[1]"]}, DataError, "'pair.1.' is called as an element of"),
-    "ragged": ({"inputCols": ["parts"]}, DataError, "column 'parts' holds rows of different lengths, of 1 to 2"),
+    "an element's name": ({"inputCols": ["pair", "pair[1]"]}, DataError, "'pair.1.' has the name of an element of"),
+    "ragged": ({"inputCols": ["parts"]}, DataError, "column 'parts' has between 1 and 2 values per row"),
     "nothing to learn": ({"inputCols": ["same"]}, DataError, "same: one value in all rows"),
     "no column": (
         {"ignoreCols": [*NAMES, "parts", "same", "words", "pair", "pair[1]"]},
         DataError,
-        "no column to learn from",
+        "has no feature column",
     ),
 }
 

@@ -92,7 +92,7 @@ def test_r46_a_stage_is_saved_without_secrets_and_leads_nowhere_else(spark, tmp_
     if HIDDEN in clean:
         assert not loaded.isSet("checkpointDir")
         assert [str(one.message) for one in said] == [
-            "checkpointDir holds a secret and is not saved: set it again after loading"
+            "checkpointDir contains a secret and is not saved: set it again after loading"
         ]
     else:
         assert loaded.getCheckpointDir() == clean and not said

@@ -72,7 +72,7 @@ def test_members_of_targets_far_from_zero_are_averaged(frame):
 
 
 ALONE = {
-    "a share": ({"validationFraction": 0.2}, "rows are held out for all"),
+    "a share": ({"validationFraction": 0.2}, "validation rows are set"),
     "no end": ({"earlyStoppingRounds": 0}, "earlyStoppingRounds is 0"),
 }
 
@@ -83,7 +83,7 @@ def test_where_the_rows_cannot_decide_on_members_there_is_one_network(frame, cas
     stage = NeuralNetworkClassifier(**{name: value for name, value in SEVERAL.items() if name != "members"}, **params)
     model = stage.fit(frame)
     assert model.getMembers() == len(members_of(model.network)) == 1
-    assert f"one network is trained, and not 8 members: {why}" in str(model.summary) and model.summary.heldOut
+    assert f"one network is trained instead of 8 members: {why}" in str(model.summary) and model.summary.heldOut
 
 
 def test_a_member_is_the_fit_that_it_would_be_alone(frame, near):
@@ -113,7 +113,7 @@ def test_a_member_that_diverges_is_left_out_and_said(frame, monkeypatch):
     monkeypatch.setattr(NeuralNetworkClassifier, "_network", network)
     model = NeuralNetworkClassifier(**SEVERAL | {"members": 3}).fit(frame)
     assert len(model.network.members) == 2 and list(model.history.left_out) == [1]
-    assert "2 members, each trained" in str(model.summary) and "member 1 is left out: " in str(model.summary)
+    assert "2 members, each validated" in str(model.summary) and "member 1 is left out: " in str(model.summary)
 
 
 def test_no_job_is_made_for_a_pass(frame, near, monkeypatch):
@@ -215,7 +215,7 @@ def test_rows_that_change_between_two_looks_are_refused(frame):
     source = Frame(frame, columns, "float32")
     survey = source.survey()
     source.key_sums[0] ^= 1
-    with pytest.raises(DataError, match="other rows were packed than were looked at"):
+    with pytest.raises(DataError, match="the packed rows differ from the validated rows"):
         Collected(source, survey)
 
 

@@ -48,7 +48,7 @@ def test_a_text_among_many_numbers_is_no_class_on_spark(spark, tmp_path):
     for number, values in enumerate((AGES, AGES * 1.5)):
         asked = parquet(pa.array)(tmp_path / f"rows{number}", holed(map(str, values), "unknown"))
         with (
-            pytest.raises(DataError, match="'y' holds 'unknown', which is no number.*2 of 600 rows"),
+            pytest.raises(DataError, match="'y' holds 'unknown', which is not a number.*2 of 600 rows"),
             ExitStack() as stack,
         ):
             labels(read(asked, spark, stack))

@@ -35,7 +35,7 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_no_spark_frame_is_refused_with_how_to_make_one(spark, name):
     for wrong in (None, 5, "rows.csv", ROWS, ROWS.to_dict(), X, [1]):
-        with pytest.raises(DataError, match=r"given in place of a Spark DataFrame: spark.createDataFrame") as caught:
+        with pytest.raises(DataError, match=r"expected a Spark DataFrame, got .*: spark.createDataFrame") as caught:
             CALLS[name](wrong)
         assert caught.value.code == "data-frame"
 
