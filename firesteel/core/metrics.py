@@ -1124,6 +1124,8 @@ METRICS |= {name: MeanLoss(losses.get(name)) for name in losses.LOSSES if name n
 
 
 class _resolver(resolver):  # noqa: N801  (used as a function)
+    """Return the metric that a name, a config, a class, a metric or a loss stands for."""
+
     def __call__(self, given: Any) -> Any:
         kind = given if isinstance(given, type) else getattr(given, "stands_for", type(given))
         if issubclass(kind, Loss):
