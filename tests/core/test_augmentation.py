@@ -462,22 +462,28 @@ def test_training_repeats_to_the_bit_and_a_saved_model_predicts_the_same(tmp_pat
 @pytest.mark.parametrize(
     "made, message",
     [
-        (lambda: RandomTranslation(1.5, 0.1), "height_factor must be a number from -1 to 1, or two: it is the shift"),
-        (lambda: RandomTranslation(0.1, "0.1"), "width_factor must be a number from -1 to 1, or two"),
+        (
+            lambda: RandomTranslation(1.5, 0.1),
+            "height_factor must be a number from -1 to 1, or two such numbers: it is the shift",
+        ),
+        (lambda: RandomTranslation(0.1, "0.1"), "width_factor must be a number from -1 to 1, or two such"),
         (
             lambda: RandomTranslation(0.1, 0.1, "mirror"),
             "fill_mode must be one of 'reflect', 'wrap', 'constant', 'nearest'",
         ),
         (lambda: RandomTranslation(0.1, 0.1, seed=3), r"no argument 'seed': .* fit\(seed="),
-        (lambda: RandomRotation((0.1,)), "factor must be a number from -1 to 1, or two"),
+        (lambda: RandomRotation((0.1,)), "factor must be a number from -1 to 1, or two such"),
         (lambda: RandomRotation(0.1, interpolation="cubic"), "interpolation must be one of 'bilinear', 'nearest'"),
         (lambda: RandomRotation(0.1, fill_value="a"), "fill_value must be a finite number"),
         (lambda: RandomRotation(0.1, data_format="channels_first"), "channels must be the last axis"),
-        (lambda: RandomZoom(-1), "height_factor must be a number above -1 to 1, or two"),
-        (lambda: RandomZoom(None), "height_factor must be a number above -1 to 1, or two"),
-        (lambda: RandomShear(2), "x_factor must be a number from -1 to 1, or two"),
-        (lambda: RandomElasticTransform(2), "factor must be a number from 0 to 1, or two: it is the probability"),
-        (lambda: RandomElasticTransform(scale=(-1, 1)), "scale must be a number from 0 to 1, or two"),
+        (lambda: RandomZoom(-1), "height_factor must be a number above -1 and up to 1, or two such"),
+        (lambda: RandomZoom(None), "height_factor must be a number above -1 and up to 1, or two such"),
+        (lambda: RandomShear(2), "x_factor must be a number from -1 to 1, or two such"),
+        (
+            lambda: RandomElasticTransform(2),
+            "factor must be a number from 0 to 1, or two such numbers: it is the probability",
+        ),
+        (lambda: RandomElasticTransform(scale=(-1, 1)), "scale must be a number from 0 to 1, or two such"),
         (
             lambda: RandomElasticTransform(value_range=(1, 0)),
             "value_range must be two numbers, the smaller one first",

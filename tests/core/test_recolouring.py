@@ -29,7 +29,10 @@ def pictures(rows=6, shape=(5, 4, 3), dtype="float64"):
 
 
 def recolored_slowly(layer, picture, share):
-    """What becomes of one picture, pixel by pixel; share: of the way from the lowest to the highest factor."""
+    """Return one image with random contrast or brightness, pixel by pixel.
+
+    share: position of the drawn factor between the lowest and the highest, from 0 to 1.
+    """
     low, high = layer.value_range
     y = np.empty_like(picture)
     for channel in range(picture.shape[2]):
@@ -96,18 +99,18 @@ def test_draws_cover_the_range_of_each_factor():
 @pytest.mark.parametrize(
     "made, message",
     [
-        (lambda: RandomContrast(1.5), r"factor must be a number from 0 to 1, or two: contrast"),
-        (lambda: RandomContrast((0.1, 0.2, 0.3)), "factor must be a number from 0 to 1, or two"),
-        (lambda: RandomContrast("0.1"), "factor must be a number from 0 to 1, or two"),
+        (lambda: RandomContrast(1.5), r"factor must be a number from 0 to 1, or two such numbers: contrast"),
+        (lambda: RandomContrast((0.1, 0.2, 0.3)), "factor must be a number from 0 to 1, or two such"),
+        (lambda: RandomContrast("0.1"), "factor must be a number from 0 to 1, or two such"),
         (lambda: RandomContrast(0.1, (1, 1)), "value_range must be two numbers, the smaller one first: pixel values"),
         (lambda: RandomContrast(0.1, 255), "value_range must be two numbers, the smaller one first"),
         (lambda: RandomContrast(0.1, (0, float("nan"))), "value_range must be two numbers"),
         (lambda: RandomContrast(0.1, seed=3), r"no argument 'seed': .* fit\(seed="),
         (lambda: RandomContrast(0.1, data_format="channels_first"), "channels must be the last axis"),
-        (lambda: RandomBrightness(-1.5), "factor must be a number from -1 to 1, or two"),
-        (lambda: RandomBrightness((0, 2)), "factor must be a number from -1 to 1, or two"),
-        (lambda: RandomBrightness(None), "factor must be a number from -1 to 1, or two"),
-        (lambda: RandomBrightness(True), "factor must be a number from -1 to 1, or two"),
+        (lambda: RandomBrightness(-1.5), "factor must be a number from -1 to 1, or two such"),
+        (lambda: RandomBrightness((0, 2)), "factor must be a number from -1 to 1, or two such"),
+        (lambda: RandomBrightness(None), "factor must be a number from -1 to 1, or two such"),
+        (lambda: RandomBrightness(True), "factor must be a number from -1 to 1, or two such"),
         (lambda: Cropping2D((1, 2, 3)), "cropping must be a number of lines"),
         (lambda: Cropping2D(-1), "cropping must be a number of lines"),
         (lambda: Cropping2D(1).output_shape((2, 5, 1)), "leaves nothing of a value of shape"),

@@ -49,8 +49,8 @@ def two_numbers(
         fits = len(found) == 2 and all(math.isfinite(one) and low <= one <= high for one in found)
         fits = fits and not (exclusive and low in found)
         if not fits or not (signs or found[0] < found[1]):
-            bounds = "" if math.isinf(low) else f" {'above' if exclusive else 'from'} {low:g} to {high:g}"
-            need = f"a number{bounds}, or two" if signs else "two numbers, the smaller one first"
+            bounds = f" above {low:g} and up to {high:g}" if exclusive else f" from {low:g} to {high:g}"
+            need = f"a number{bounds}, or two such numbers" if signs else "two numbers, the smaller one first"
             raise ConfigError(f"{owner}({name}={got!r}): {name} must be {need}: {why}", code="config-value")
         return found
 
