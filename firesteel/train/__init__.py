@@ -1,1 +1,1 @@
-"""Floor 1: training.  Rows become blocks, tasks go out, partials come back, one loop advances the state."""
+"""Floor 1: training.  Rows become blocks, tasks go to shards, partial results return, one loop updates the state."""

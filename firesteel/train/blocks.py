@@ -1,10 +1,10 @@
-"""Rows become blocks once, and which row is in which block depends on the rows alone.
+"""Blocks: chunks of packed rows; which block a row is in depends on the rows alone.
 
-A row's key is a hash of its features and targets; the key says the block, and inside a block rows are sorted by (key,
-weight, bytes).  So no partitioning, arrival order, encoding, dtype or scale of weights can move a row, and equal rows
-may change places without a bit changing.
-The same functions pack arrays in process and mini-batches of rows on executors; `checks.py` looks at the values
-before, `encoding.py` makes them small, `partial.py` says what comes back from a block.
+A row's key is a hash of its features and targets.  The key determines the block, and inside a block rows are sorted
+by (key, weight, bytes).  So partitioning, order of arrival, encoding, dtype and the scale of weights cannot move a
+row, and equal rows can be exchanged without changing a bit. The same functions pack arrays in this process and
+mini-batches of rows on executors.  `checks.py` validates the values before, `encoding.py` compresses them,
+`partial.py` defines the result of a shard.
 """
 
 import functools
@@ -26,17 +26,22 @@ __all__ += ["n_blocks", "pack_arrays", "pack_block", "pack_in_order", "row_keys"
 
 Keys = npt.NDArray[np.uint64]
 SPARSE = 2
-"""What the header of a block says of rows kept as non-zeros; 1 is codes, 0 the values themselves."""
+"""The kind of rows in a block's header: 2 for non-zeros, 1 for codes, 0 for plain values."""
 BLOCK_BYTES = 2 << 20
-"""Aim of a block's size with 4 bytes a value; see docs/design/0001-blocks.md."""
+"""The target size of a block at 4 bytes per value; see docs/design/0001-blocks.md."""
 
 
 @dataclass(frozen=True)
 class Block:
     """An immutable chunk of rows.
 
-    x: (n, I), either the values themselves, uint8 codes into `table`, or non-zeros alone.  y: (n, T).  w: (n,).
-    fingerprint: sum of `row_prints` modulo 2^64, known when packed and compared when read.
+    Args:
+        id: The number of the block.
+        x: The features, (n, I): values, uint8 codes into `table`, or non-zeros.
+        table: The values that codes stand for, or None.
+        y: The targets, (n, T).
+        w: The weights, (n,).
+        fingerprint: The sum of `row_prints` modulo 2^64, computed when packed and compared when read.
     """
 
     id: int
@@ -46,9 +51,9 @@ class Block:
     w: Array
     fingerprint: int
     weight: float = field(init=False, repr=False, compare=False)
-    """Sum of the rows' weights."""
+    """The sum of the rows' weights."""
     unit: bool = field(init=False, repr=False, compare=False)
-    """Whether every row's weight is 1."""
+    """Whether every weight is 1."""
 
     def __post_init__(self) -> None:
         weight = float(np.add.reduce(self.w, dtype=np.float64))
@@ -59,7 +64,7 @@ class Block:
 
     @cached_property
     def divisor(self) -> np.floating[Any] | None:
-        """The d for which code c means c / d exactly, which decodes faster than a table; None if there is none."""
+        """The d for which every code c means c / d exactly, which decodes faster than a table; else None."""
         if self.table is None or len(self.table) < 2 or self.table[1] <= 0:
             return None
         with np.errstate(all="ignore"):
@@ -69,9 +74,9 @@ class Block:
 
     @cached_property
     def source(self) -> tuple[int, int, Any] | None:
-        """The address of the rows, the bytes of each, and what these are divided by, or 0 if they are the values.
+        """(address of the rows, bytes of a row, divisor of the codes or 0 for values), for compiled code.
 
-        None where rows are not so simple: non-zeros, or codes into a table.
+        None if rows are non-zeros or codes into a table.
         """
         if isinstance(self.x, CSR) or (self.table is not None and self.divisor is None):
             return None
@@ -81,7 +86,7 @@ class Block:
     def features(
         self, rows: npt.NDArray[np.intp] | slice, out: Array, codes: npt.NDArray[np.uint8] | None = None
     ) -> None:
-        """Write the values of the chosen rows into `out`, (len(rows), I); codes: scratch memory of that shape."""
+        """Write the features of the chosen rows to `out`, (len(rows), I), using `codes` as scratch memory."""
         if self.table is not None and self.divisor is not None and surely(lambda: self._gathered(rows, out)):
             return
         if isinstance(self.x, CSR):
@@ -103,13 +108,13 @@ class Block:
             np.divide(chosen, self.divisor, out=out)
 
     def _gathered(self, rows: npt.NDArray[np.intp] | slice, out: Array) -> bool:
-        """Write them by compiled code, if there is some; return whether that was done."""
+        """Write them with compiled code, if available; return whether it was."""
         if fast := faster("gather", out.size):
             fast(self.x, np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else rows, self.divisor, out)
         return bool(fast)
 
     def to_bytes(self) -> bytes:
-        """Return the block as one buffer of whole 8-byte words: a header of eight int64, then the arrays."""
+        """Return the block as one buffer of 8-byte words: a header of eight int64, then the arrays."""
         table = np.empty(0, self.y.dtype) if self.table is None else self.table
         n, inputs = self.x.shape
         kind = SPARSE if isinstance(self.x, CSR) else int(self.table is not None)
@@ -122,7 +127,7 @@ class Block:
 
     @staticmethod
     def from_bytes(buffer: npt.NDArray[np.uint8]) -> "Block":
-        """Return the block whose bytes these are; its arrays are views of them."""
+        """Return the block in a buffer; its arrays are views of the buffer."""
         header = buffer[:64].view("<i8")
         number, n, inputs, targets, kind, table_size, itemsize, fingerprint = (int(v) for v in header)
         dtype = np.dtype(f"f{itemsize}")
@@ -154,7 +159,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def _mixed(v: Keys) -> Keys:
-    """Finish a hash so that every bit of v moves every bit of the result (David Stafford's mix 13)."""
+    """Finalize a hash, so that every bit of v affects every bit of the result (David Stafford's mix 13)."""
     v = (v ^ (v >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     v = (v ^ (v >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return v ^ (v >> np.uint64(31))
@@ -162,7 +167,7 @@ def _mixed(v: Keys) -> Keys:
 
 @functools.lru_cache(16)
 def _odd(count: int, *streams: int) -> Keys:
-    """Return fixed odd constants, one a column, for each stream."""
+    """Return fixed odd constants, one per column, for each stream."""
     starts = np.array(streams, np.uint64)[:, None] << np.uint64(40)
     return _mixed(np.arange(1, count + 1, dtype=np.uint64) + starts) | np.uint64(1)
 
@@ -173,7 +178,7 @@ HEAD = np.dtype("f4")
 def _hashed(values: Features, stream: int) -> Keys:
     """Return the multilinear hash of each row's values as float64; zeros contribute nothing.
 
-    A value is the float32 next to it and the rest, a word each; most data, and all bytes, have no rest.
+    A value is hashed as two words: the nearest float32, and the remainder, which is zero for most data and all bytes.
     """
     heads, rests = _odd(values.shape[1], stream, stream + 8)
     if isinstance(values, CSR):
@@ -197,9 +202,12 @@ def _hashed(values: Features, stream: int) -> Keys:
 
 
 def _words(values: npt.NDArray[Any], head: Array, rest: Array) -> tuple[npt.NDArray[Any], Keys | None]:
-    """Return the bits of the float32 next to each value, and of what it lacks; None where it can lack nothing.
+    """Return the bits of the float32 nearest to each value, and of the remainder; None if it is always zero.
 
-    head, rest: memory for them, float32 and float64.
+    Args:
+        values: The values.
+        head: Memory for the first, float32.
+        rest: Memory for the second, float64.
     """
     if values.dtype.itemsize < (4 if values.dtype.kind in "iu" else 5):
         return canonical(values, HEAD, head).view(np.uint32), None
@@ -209,31 +217,34 @@ def _words(values: npt.NDArray[Any], head: Array, rest: Array) -> tuple[npt.NDAr
             np.add(values, HEAD.type(0), out=head, dtype=HEAD, casting="unsafe")
     except FloatingPointError:
         canonical(values, HEAD, head)
-        head[np.isinf(head)] = 0  # so that the rest is all
+        head[np.isinf(head)] = 0  # the remainder is then the value
     np.copyto(rest, head)
     return head.view(np.uint32), np.subtract(rest, values, out=rest).view(np.uint64)
 
 
 def row_keys(x: Features, y: Array) -> Keys:
-    """Return a 64-bit key of each row's values and targets, as the numbers that they are, whatever their type.
+    """Return a 64-bit key of each row's features and targets, which depends on their values, not on their dtype.
 
-    x: (n, I) of any real dtype, or its non-zeros  y: (n, T)
+    Args:
+        x: The features, (n, I), of any real dtype, or non-zeros.
+        y: The targets, (n, T).
 
-    >>> x, y = np.array([[1, 0], [0, 1]]), np.zeros((2, 1))
-    >>> keys = row_keys(x, y)
-    >>> bool((keys == row_keys(x.astype("u1"), y)).all()), bool(keys[0] == keys[1])
-    (True, False)
+    Example:
+        >>> x, y = np.array([[1, 0], [0, 1]]), np.zeros((2, 1))
+        >>> keys = row_keys(x, y)
+        >>> bool((keys == row_keys(x.astype("u1"), y)).all()), bool(keys[0] == keys[1])
+        (True, False)
     """
     return _mixed(_hashed(x, 0) + _hashed(y, 1))
 
 
 def row_prints(keys: Keys, w: Array) -> Keys:
-    """Return the hash of rows that have these keys and, as a block holds them, these weights, (n,)."""
+    """Return a hash of each row from its key and its weight, (n,), as stored in a block."""
     return _mixed(keys + _hashed(w[:, None], 2))
 
 
 def id_keys(hashes: npt.NDArray[np.int64]) -> Keys:
-    """Return the keys of rows that a user's own identifier names, from its 64-bit hash, (n,)."""
+    """Return the keys of rows from the 64-bit hashes, (n,), of the user's own row ids."""
     return _mixed(hashes.view(np.uint64))
 
 
@@ -241,32 +252,34 @@ def id_keys(hashes: npt.NDArray[np.int64]) -> Keys:
 
 
 def n_blocks(rows: int, width: int) -> int:
-    """Return how many blocks so many rows of so many values make: about 2 MiB each, or up to 64 small ones.
+    """Return the number of blocks for rows of a width: about 2 MiB each, or up to 64 small ones.
 
-    >>> n_blocks(1797, 64), n_blocks(60_000, 784), n_blocks(5, 3)
-    (56, 90, 1)
+    Example:
+        >>> n_blocks(1797, 64), n_blocks(60_000, 784), n_blocks(5, 3)
+        (56, 90, 1)
     """
     return max(1, -(-4 * rows * width // BLOCK_BYTES), min(64, rows // 32))
 
 
 SPARSE_WIDTH = 1 << 12
 SPARSE_PART = 64
-"""Rows of at least so many values, of which at most one in so many is not 0, are kept and trained on as non-zeros."""
+"""Rows of at least SPARSE_WIDTH values, of which at most one in SPARSE_PART is not 0, are trained on as non-zeros."""
 
 
 def is_sparse(width: int, nonzeros: int | None, rows: int) -> bool:
-    """Return whether so many rows with so many non-zeros altogether are sparse; not if nobody has counted them.
+    """Return whether rows with this total of non-zeros are packed as non-zeros; not if it is unknown.
 
-    It is asked of all rows of a data set, never of a column's type: docs/design/0006-sparse-rows.md.
+    It is decided for all rows of a data set, never by a column's type: docs/design/0006-sparse-rows.md.
 
-    >>> is_sparse(1 << 18, 50_000, 1_000), is_sparse(784, 50_000, 1_000)
-    (True, False)
+    Example:
+        >>> is_sparse(1 << 18, 50_000, 1_000), is_sparse(784, 50_000, 1_000)
+        (True, False)
     """
     return nonzeros is not None and width >= SPARSE_WIDTH and nonzeros * SPARSE_PART <= width * rows
 
 
 def count_nonzeros(x: Features, dtype: np.dtype[Any]) -> int | None:
-    """Return how many values of x, (n, I), are not 0 as `dtype`; None where rows are too short for it to matter."""
+    """Return the number of non-zero values of x, (n, I), as `dtype`; None if rows are too short to matter."""
     if x.shape[1] < SPARSE_WIDTH:
         return None
     values = x.values if isinstance(x, CSR) else x
@@ -280,15 +293,16 @@ def block_ids(keys: Keys, blocks: int) -> npt.NDArray[np.int64]:
 
 
 def heavy_limit(rows: int, blocks: int) -> int:
-    """Return how many equal rows may share a block; the copies of a row that has more are spread."""
+    """Return how many equal rows may share a block; copies beyond it are spread over all blocks."""
     return max(32, rows // min(blocks, 1024))
 
 
 def dealt(key: int, copies: npt.NDArray[np.int64], blocks: int) -> npt.NDArray[np.int64]:
-    """Return the blocks of a heavy row's copies, numbered in the order of their weights: each in turn from the key's.
+    """Return the blocks of a heavy row's copies, numbered by weight: one block after another, from the key's.
 
-    >>> dealt(2, np.arange(5), 4).tolist()
-    [2, 3, 0, 1, 2]
+    Example:
+        >>> dealt(2, np.arange(5), 4).tolist()
+        [2, 3, 0, 1, 2]
     """
     return (key % blocks + copies) % blocks
 
@@ -307,10 +321,18 @@ def pack_block(
     table: Array | None = None,
     prints: Keys | None = None,
 ) -> Block:
-    """Return the block of these rows, sorted by (key, weight, bytes) unless their order is given.
+    """Return the block of these rows, sorted by (key, weight, bytes) unless `ordered`.
 
-    x: (n, I) of any real dtype, its non-zeros, or uint8 codes into `table`  y: (n, T)  w: (n,)  keys: (n,)
-    prints: the `row_prints` of the rows, where they are known, and y and w are canonical; else `keys` are `row_keys`.
+    Args:
+        number: The number of the block.
+        x: The features, (n, I): any real dtype, non-zeros, or uint8 codes into `table`.
+        y: The targets, (n, T).
+        w: The weights, (n,).
+        keys: The keys, (n,).
+        dtype: The dtype of the network.
+        ordered: Whether to keep the order.
+        table: The values that codes stand for.
+        prints: The `row_prints`, if known; then y and w must be canonical.  Otherwise `keys` must be `row_keys`.
     """
     if prints is None:
         y, w = canonical(y, dtype), canonical(w, dtype)
@@ -331,7 +353,7 @@ def pack_block(
 
 
 def _sorted(keys: Keys, x: Features, table: Array | None, y: Array, w: Array) -> npt.NDArray[np.intp]:
-    """Return the order by (key, weight, bytes); bytes are looked at only where keys are equal and rows are not."""
+    """Return the order by (key, weight, bytes); bytes are compared only for different rows with equal keys."""
     order = np.lexsort((w, keys))
     same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
     a, b = order[same], order[same + 1]
@@ -352,10 +374,15 @@ def _equal(a: Any, b: Any) -> bool:
 def pack_arrays(
     x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None, keys: Keys | None = None
 ) -> list[Block]:
-    """Return the blocks of rows given as arrays, in order of their numbers; empty ones are left out.
+    """Return the non-empty blocks of rows in arrays, ordered by number.
 
-    x: (n, I) of any real dtype, or its non-zeros  y: (n, T)  w: (n,)
-    words: what `n_blocks` counts a row as; I if None.  keys: (n,), of the rows as they were given, if they are known.
+    Args:
+        x: The features, (n, I), of any real dtype, or non-zeros.
+        y: The targets, (n, T).
+        w: The weights, (n,).
+        dtype: The dtype of the network.
+        words: The size of a row for `n_blocks`; I by default.
+        keys: The keys of the rows before any change, (n,), if known.
     """
     keys = row_keys(x, y) if keys is None else keys
     blocks = n_blocks(len(x), words or x.shape[1])
@@ -376,7 +403,7 @@ def pack_arrays(
 
 
 def _heavy(keys: Keys, x: Features, y: Array, dtype: np.dtype[Any], limit: int) -> Iterable[npt.NDArray[np.intp]]:
-    """Yield the positions of each row that occurs more than `limit` times, whatever it weighs."""
+    """Yield the positions of each row that occurs more than `limit` times, regardless of weights."""
     distinct, counts = np.unique(keys, return_counts=True)
     for key in distinct[counts > limit]:
         rows = np.flatnonzero(keys == key)
@@ -385,7 +412,7 @@ def _heavy(keys: Keys, x: Features, y: Array, dtype: np.dtype[Any], limit: int) 
 
 
 def alike(values: Features, dtype: np.dtype[Any]) -> bool:
-    """Return whether all rows of these values are one row, as `dtype`."""
+    """Return whether all rows of these values are equal as `dtype`."""
     if isinstance(values, CSR):
         x, counts = values.cast(dtype), np.diff(values.cast(dtype).indptr)
         return bool((counts == counts[0]).all()) and all(
@@ -398,7 +425,7 @@ def alike(values: Features, dtype: np.dtype[Any]) -> bool:
 def pack_in_order(
     x: Features, y: Array, w: Array, dtype: np.dtype[Any], words: int | None = None, keys: Keys | None = None
 ) -> list[Block]:
-    """Return blocks that keep the rows in the order given: the position is the key."""
+    """Return blocks that keep the given order of the rows."""
     blocks = n_blocks(len(x), words or x.shape[1])
     keys = row_keys(x, y) if keys is None else keys
     cuts = [len(x) * number // blocks for number in range(blocks + 1)]

@@ -91,7 +91,7 @@ class Callback:
         Args:
             objective: The loss and metrics that score the rows.
             training: The engine of the training rows.
-            validation: The engine of the validation rows; None if there are none.
+            validation: The engine of the validation rows, or None.
         """
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -243,7 +243,7 @@ HOOKS_ELSEWHERE = {
 def takes(function: object, count: int) -> bool | None:
     """Return whether an object can be called with so many positional arguments.
 
-    The result is None where the signature does not say: it is not available, or ends in `*args`.
+    The result is unknown (None) if the signature is not available, or ends in `*args`.
     """
     try:
         signature = inspect.signature(function)  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
-"""Numbers far from zero: what is subtracted from a column before it becomes float32.
+"""Centring: columns far from zero are shifted before they become float32.
 
-A column's centre is the median of some rows, those with the smallest keys, so that no layout moves it; see
-docs/design/0010-centring.md.  `blocks.py` subtracts it where rows are packed, `rounds.py` where they are scored.
+A column's centre is the median of a sample, the rows with the smallest keys, so that it does not depend on the
+layout; see docs/design/0010-centring.md.  `blocks.py` subtracts it when rows are packed, `rounds.py` when they are
+scored.
 """
 
 from dataclasses import dataclass
@@ -21,18 +22,21 @@ from firesteel.core.types import Array
 __all__ = ["Sample", "centre_for"]
 
 FAR = 1000
-"""A column that lies so many times farther from zero than it spreads is counted from its median."""
+"""A column is centred if its median is this many times larger than its spread."""
 MOST_ROWS, VALUES = 1 << 12, 1 << 15
 """The most rows and values in a sample: 256 KiB, which each partition of a frame returns."""
 WIDE = 1 << 12
-"""Rows of so many features have none in the sample: they may be sparse, and are not centred."""
+"""The number of features from which they are neither sampled nor centred, because they may be sparse."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Different rows, those with the smallest keys: keys (k,), ascending; rows (k, I + T), float64.
+    """A sample of distinct rows, those with the smallest keys.
 
-    width: I, or 0 where features are too many.
+    Args:
+        width: The number of features, I; 0 if there are too many.
+        keys: The keys, (k,), ascending.
+        rows: The rows, (k, I + T), float64.
     """
 
     width: int
@@ -41,13 +45,17 @@ class Sample:
 
     @staticmethod
     def of(keys: npt.NDArray[np.uint64], x: Features, y: Array, held: npt.NDArray[np.bool_]) -> "Sample":
-        """Return the sample of those of these rows that are not held out.
+        """Return the sample of the training rows among these rows.
 
-        keys: (n,), of values alone  x: (n, I)  y: (n, T)  held: (n,)
+        Args:
+            keys: The keys of the values, (n,).
+            x: The features, (n, I).
+            y: The targets, (n, T).
+            held: Which rows are validation rows, (n,).
         """
         width = x.shape[1] if x.shape[1] < WIDE else 0
         count, at = _count(width + y.shape[1]), np.flatnonzero(~held)
-        if len(at) > 4 * count:  # most need not be sorted, unless copies leave too few
+        if len(at) > 4 * count:  # a partition avoids sorting them all, unless copies leave too few
             few = at[keys[at] <= np.partition(keys[at], 2 * count)[2 * count]]
             at = few if len(np.unique(keys[few])) >= count else at
         at = at[np.unique(keys[at], return_index=True)[1][:count]]
@@ -56,14 +64,14 @@ class Sample:
         return Sample(width, keys[at], rows)
 
     def plus(self, other: "Sample") -> "Sample":
-        """Return the sample of the rows of both."""
+        """Return the sample of the rows of both samples."""
         keys, rows = np.concatenate([self.keys, other.keys]), np.vstack([self.rows, other.rows])
         at = np.unique(keys, return_index=True)[1][: _count(rows.shape[1])]
         return Sample(self.width, keys[at], rows[at])
 
     @property
     def centre(self) -> Centre:
-        """The centre of each column that needs one, if there is such a column."""
+        """The centre of each column that needs one."""
         v, last = np.sort(self.rows, axis=0), len(self.rows) - 1
         spread = v[last - last // 4] - v[last // 4]
         spread = np.where(spread > 0, spread, v[last] - v[0])
@@ -73,12 +81,15 @@ class Sample:
 
 
 def _count(columns: int) -> int:
-    """Return how many rows a sample of so many columns has, 8 at least."""
+    """Return the number of rows in a sample of so many columns, at least 8."""
     return max(8, min(MOST_ROWS, VALUES // columns))
 
 
 def centre_for(centre: Centre, network: Network, loss: Loss) -> Centre:
-    """Return what a new network can use of it: for targets it needs a loss of differences and outputs of any size."""
+    """Return the part of a centre that a network can use.
+
+    The centre of the targets needs a loss of differences and linear outputs.
+    """
     ends = bool(network.parts) and isinstance(network.parts[-1], Linear | Standardize)
     looks_up = any([isinstance(part, Embedding | Table) for part in network.parts])
     entering = [part.layer for part in network.plan if min(part.reads) < len(network.entries)]

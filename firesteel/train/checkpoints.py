@@ -1,8 +1,7 @@
-"""Progress kept while training runs, so that an interrupted fit goes on where it was, to the bit.
+"""Checkpoints: training progress that is saved during a fit, so that an interrupted fit resumes to the bit.
 
-A training is known by everything that decides its bits; only its own progress is ever taken up.  Where progress lies
-is somebody else's business: `firesteel/_checkpoints.py` keeps it in files, `firesteel/spark/checkpoints.py` on
-Spark's storage.
+A training is identified by everything that determines its bits, and resumes only its own progress.
+`firesteel/_checkpoints.py` stores progress in files, `firesteel/spark/checkpoints.py` on Spark's storage.
 """
 
 import hashlib
@@ -26,18 +25,21 @@ from firesteel.train.state import Progress, TrainState
 __all__ = ["Checkpoints", "Identity"]
 
 LONG = 80
-"""Characters of what is told as it is; of what is longer only the checksum is kept."""
+"""The longest value that is stored as text, in characters; of a longer one only the checksum is stored."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """All that decides a training's bits, its rows included, by name.
+    """Everything that determines a training's bits, including its rows, by name.
 
-    blank: progress with nothing in it, whose row and sums are like those of the training; None where nobody knows.
+    Args:
+        parts: The values as text, or their checksums.
+        blank: Progress with a row and sums of the structure that the training has, if known.
 
-    >>> here, there = Identity({"shards": "2", "seed": "0"}), Identity({"shards": "4", "seed": "0"})
-    >>> here.name == there.name, here.unlike(there.parts)
-    (False, ['shards is 4 there and 2 here'])
+    Example:
+        >>> here, there = Identity({"shards": "2", "seed": "0"}), Identity({"shards": "4", "seed": "0"})
+        >>> here.name == there.name, here.unlike(there.parts)
+        (False, ['shards is 4 there and 2 here'])
     """
 
     parts: Mapping[str, str]
@@ -45,17 +47,17 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """SHA-256 (64 hex digits) of all of it."""
+        """The SHA-256 of all parts, as 64 hex digits."""
         return _sha256(json.dumps(dict(self.parts), sort_keys=True).encode())
 
     def unlike(self, there: Mapping[str, str]) -> list[str]:
-        """Return what is different in another training, in words; an empty list where nothing is."""
+        """Return the differences from another training, as text."""
         found = []
         for name in sorted({*self.parts, *there}):
             one, other = there.get(name, "nothing"), self.parts.get(name, "nothing")
             if one != other:
                 short = not one.startswith(HASHED) and not other.startswith(HASHED)
-                found.append(f"{name} is {one} there and {other} here" if short else f"{name} is another")
+                found.append(f"{name} is {one} there and {other} here" if short else f"{name} differs")
         return found
 
     @staticmethod
@@ -67,10 +69,16 @@ class Identity:
         start: TrainState,
         callbacks: Sequence[Callback],
     ) -> "Identity":
-        """Return what a training is known by.
+        """Return the identity of a training.
 
-        engines: with the rows to train on, and those held out.
-        callbacks: those count that may change it, firesteel's with their arguments.
+        Args:
+            objective: The network, its loss and its metrics.
+            optimizer: The optimizer.
+            recipe: The settings of training.
+            engines: The engines of the training rows and of the validation rows.
+            start: The initial state.
+            callbacks: The callbacks; those that only observe do not count, and firesteel's count with their
+                arguments.
         """
         own, acting = Callback.__module__, [one for one in callbacks if not one.observes]
         rows = [[[b.id, b.rows, b.fingerprint] for b in engine.blocks] for engine in engines]
@@ -113,12 +121,12 @@ def _sha256(data: bytes) -> str:
 
 
 class Checkpoints(AbstractContextManager[Any], Protocol):
-    """A place for the progress of one training, until whoever opened it lets it go."""
+    """The store of one training's progress, as a context manager."""
 
     def load(self, identity: Identity, like: TrainState) -> Progress | None:
-        """Return the newest progress of this training that is whole, if there is any; its states are as `like`."""
+        """Return the newest complete progress of this training, with states like `like`, or None."""
         ...
 
     def save(self, identity: Identity, progress: Progress) -> None:
-        """Keep progress; the one before stays until this one is whole."""
+        """Save progress; the previous one remains until this one is complete."""
         ...

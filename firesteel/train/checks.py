@@ -1,8 +1,8 @@
-"""Data validation: what the rows must be, looked at before the first update, alike on arrays and on frames.
+"""Data validation: what rows must satisfy, checked before the first update, alike for arrays and DataFrames.
 
-`look` counts what is wrong in some rows and keeps the first example of each kind, `count_classes` how often each
-class occurs; both add up over batches, and neither knows what the rows are for.  `refuse` turns the findings that
-matter for a loss into one error that says what, where, how many and what to do.
+`look` counts the faults of some rows and keeps the first example of each kind; `count_classes` counts the classes.
+Both add up over batches, and neither knows what the rows are for.  `refuse` turns the faults that matter for a loss
+into one error that says what, where, how many, and what to do.
 """
 
 import math
@@ -42,9 +42,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Rule:
-    """What targets must be: "real", "unit" (in [0, 1]), "count" (at least 0), "sign" (-1, 0 or 1) or "class".
+    """The rule that targets must satisfy.
 
-    Classes are integers, below `classes` if that is known.
+    Args:
+        targets: `"real"`, `"unit"` (in [0, 1]), `"count"` (at least 0), `"sign"` (-1, 0 or 1) or `"class"` (an
+            integer of at least 0).
+        classes: The number of classes, if known; classes are below it.
     """
 
     targets: str = "real"
@@ -53,7 +56,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault: how many rows have it, and the first of them seen."""
+    """One kind of fault.
+
+    Args:
+        rows: The number of rows that have it.
+        where: The position of the first such row, as text.
+        value: Its value, as text.
+        column: Its column, if it has one.
+    """
 
     rows: int
     where: str
@@ -63,7 +73,7 @@ class Finding:
 
 Findings = dict[str, Finding]
 MOST_EXACT = {4: 2.0**24, 8: 2.0**53}
-"""Up to here every whole number has a place in a float of so many bytes."""
+"""Up to this size a float of so many bytes represents every integer."""
 
 OUTSIDE = "a class outside the range"
 FROM_ZERO = "number the classes from 0, and give the last layer as many outputs as there are classes"
@@ -91,7 +101,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "weight-infinite": ("weight", "an infinite value", "replace it"),
     "negative-weight": ("weight", "a negative number", "weights are counts or importances: 0 or more"),
 }
-"""code: (which column, what is there, what to do)."""
+"""The kinds of faults by code: (the column's role, the fault, the remedy)."""
 ONLY_FOR = {
     "label-fractional": "class",
     "label-range": "class",
@@ -99,19 +109,24 @@ ONLY_FOR = {
     "label-count": "count",
     "label-sign": "sign",
 }
-"""Findings that matter for one kind of targets alone."""
+"""Faults that matter for one kind of targets only."""
 INEXACT = "inexact in column "
-"""Code of the findings that are only warned of, with a number: whole numbers that the network's dtype cannot hold."""
+"""Prefix of the codes, with a column's number, of integers that the network's dtype cannot represent: a warning."""
 FLAT = "flat in column "
-"""Code of those, with a number, that say of wide rows what a `Sample` says of others: columns too far from zero."""
+"""Prefix of the codes, with a column's number, of columns of wide rows that lie too far from zero: a warning."""
 MOST_INEXACT = 100
-"""Of how many columns they are told."""
+"""The most columns that are reported."""
 
 
 def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[[int], str]) -> Findings:
-    """Return what is wrong with these rows.
+    """Return the faults of these rows.
 
-    x: (n, I) of any real dtype, or its non-zeros  y: (n, T)  w: (n,)  where: says in words which row the n-th is.
+    Args:
+        x: The features, (n, I), of any real dtype, or non-zeros.
+        y: The targets, (n, T).
+        w: The weights, (n,).
+        dtype: The dtype of the network.
+        where: Describes the position of the n-th row.
     """
     found: Findings = {}
     sparse, x = (x, x.values) if isinstance(x, CSR) else (None, x)
@@ -131,7 +146,7 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
         value = values[row] if column is None else values[row, column]
         found[code] = Finding(int(np.count_nonzero(rows)), where(row), _shown(value), column)
 
-    with np.errstate(over="ignore", invalid="ignore"):  # what lies beyond float32 becomes infinite, and is found
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 become infinite, and are found
         small = x.dtype.kind != "f" and x.dtype.itemsize < 4
         finite, most = (True, 0.0) if small else extent(x, dtype)
         y_kept, w_kept = y.astype(dtype), w.astype(dtype)
@@ -142,7 +157,7 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
             note_features("infinite", ~np.isfinite(x.astype(dtype, copy=False)) & ~nan)
     if not found and most >= MOST_EXACT[dtype.itemsize]:
         kept = x.astype(dtype, copy=False)
-        size = np.abs(x)  # beyond 2^63 there are no whole numbers in Spark, only large ones
+        size = np.abs(x)  # Spark has no integers beyond 2^63
         bad = (x == np.rint(x)) & ((x != kept) | (size >= 2.0**53)) & (size < 2.0**63)
         rows, columns = np.nonzero(bad) if sparse is None else (sparse.rows[bad], sparse.indices[bad])
         numbers, first, counts = np.unique(columns, return_index=True, return_counts=True)
@@ -170,7 +185,7 @@ def look(x: Features, y: Array, w: Array, dtype: np.dtype[Any], where: Callable[
 
 
 def _flat(x: CSR) -> Findings:
-    """Return which columns of some rows float32 flattens: those of 8 numbers or more, of which half are too close."""
+    """Return the columns of sparse rows that float32 flattens: 8 or more values, half of them too close together."""
     order = np.lexsort((x.values, x.indices))
     v, columns = x.values[order].astype(np.float64), x.indices[order]
     first = np.flatnonzero(np.diff(columns, prepend=-1))
@@ -188,10 +203,11 @@ def _flat(x: CSR) -> Findings:
 
 
 def in_float32(x: Features) -> bool:
-    """Return whether float32 holds these numbers, all of them as they are.
+    """Return whether float32 represents all these numbers exactly.
 
-    >>> [in_float32(np.array([v])) for v in (0.5, 2.0**24, 2.0**24 + 1, 0.1)]
-    [True, True, False, False]
+    Example:
+        >>> [in_float32(np.array([v])) for v in (0.5, 2.0**24, 2.0**24 + 1, 0.1)]
+        [True, True, False, False]
     """
     values = x.values if isinstance(x, CSR) else x
     with np.errstate(over="ignore"):
@@ -199,7 +215,7 @@ def in_float32(x: Features) -> bool:
 
 
 def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_]:
-    """Return which rows of x, (n, I), hold finite numbers alone, as `dtype`."""
+    """Return which rows of x, (n, I), are finite as `dtype`."""
     if not isinstance(x, CSR):
         return np.asarray(np.isfinite(x.astype(dtype, copy=False)).all(axis=1))
     fine = np.ones(len(x), bool)
@@ -208,13 +224,16 @@ def finite_rows(x: Features, dtype: np.dtype[Any] | str) -> npt.NDArray[np.bool_
 
 
 def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArray[np.bool_]]:
-    """Return what is wrong with the indices of sparse rows, and which rows those are, (n,); the rest can be read.
+    """Return the faults of the indices of sparse rows, and which rows have one, (n,); the others can be read.
 
-    where: says in words which row the n-th is.
+    Args:
+        x: The rows.
+        where: Describes the position of the n-th row.
 
-    >>> x = CSR(np.array([0, 2]), np.array([5, 3], np.int32), np.ones(2), 8)
-    >>> misplaced(x, str)
-    ({'index-order': Finding(rows=1, where='0', value='3 after 5', column=None)}, array([ True]))
+    Example:
+        >>> x = CSR(np.array([0, 2]), np.array([5, 3], np.int32), np.ones(2), 8)
+        >>> misplaced(x, str)
+        ({'index-order': Finding(rows=1, where='0', value='3 after 5', column=None)}, array([ True]))
     """
     found, bad = {}, np.zeros(len(x), bool)
     outside = np.flatnonzero((x.indices < 0) | (x.indices >= x.width))
@@ -230,11 +249,11 @@ def misplaced(x: CSR, where: Callable[[int], str]) -> tuple[Findings, npt.NDArra
 
 
 def extent(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[bool, float]:
-    """Return whether all values are finite as `dtype`, and if they are, the largest magnitude."""
+    """Return whether all values are finite as `dtype`, and if so, the largest absolute value."""
     ends, rows = [0.0], max(1, (1 << 17) // (x.shape[1] if x.ndim == 2 and x.shape[1] else 1))
     for at in range(0, len(x) if x.size else 0, rows):
         part = x[at : at + rows]
-        ends += [float(part.max()), float(part.min())]  # NaN where one value is
+        ends += [float(part.max()), float(part.min())]  # NaN if any value is
     most = float(np.abs(np.array(ends)).max().astype(dtype))
     return math.isfinite(most), most
 
@@ -244,7 +263,7 @@ def _shown(value: Any) -> str:
 
 
 def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:
-    """Return the findings of both; examples come from `a` first."""
+    """Return the faults of both; examples come from `a` first."""
     both = dict(b) | a
     return {
         code: replace(f, rows=f.rows + b[code].rows) if code in a and code in b else f for code, f in both.items()
@@ -254,10 +273,14 @@ def merge(a: Findings, b: Mapping[str, Finding]) -> Findings:
 def refuse(
     found: Findings, rows: int, names: Mapping[str, str], columns: Sequence[str] | None = None, targets: str = ""
 ) -> None:
-    """Raise the DataError that describes the worst finding, if there is one.
+    """Raise the DataError of the first fault in the order of KINDS, if there is one.
 
-    rows: how many rows there are.  names: what "features", "label" and "weight" are called here.
-    columns: names of the features, where they have names.  targets: what targets must be, "" where that is open.
+    Args:
+        found: The faults.
+        rows: The number of rows.
+        names: The names of "features", "label" and "weight" here.
+        columns: The names of the features, if they have names.
+        targets: The kind of targets, as in Rule; empty if it is open.
     """
     found = {code: f for code, f in found.items() if ONLY_FOR.get(code, targets) == targets}
     for code, (part, what, remedy) in KINDS.items():
@@ -265,7 +288,7 @@ def refuse(
             continue
         f = found[code]
         others = [KINDS[other][1] for other in found if other != code and other in KINDS]
-        also = f"  There is also {', '.join(others)}." if others else ""
+        also = f"  Also found: {', '.join(others)}." if others else ""
         raise DataError(
             f"{called(part, f.column, names, columns)} holds {what}: {f.value} at {f.where}; {f.rows:,} of {rows:,} "
             f"rows are like that.  To do: {remedy}.{also}",
@@ -274,7 +297,7 @@ def refuse(
 
 
 def called(part: str, column: int | None, names: Mapping[str, str], columns: Sequence[str] | None) -> str:
-    """Return what a column of a part, "features" or another, is called."""
+    """Return the name of a column of a part, such as "features"."""
     if part == "features" and column is not None:
         return names[part] + (f" ({columns[column]})" if columns else f", position {column},")
     return names[part] + (f", position {column}," if part == "label" and column else "")
@@ -285,7 +308,13 @@ def called(part: str, column: int | None, names: Mapping[str, str], columns: Seq
 
 @dataclass(frozen=True)
 class Class:
-    """How many of the rows to train on, and of those held out, are of a class; where: one of them."""
+    """The count of a class.
+
+    Args:
+        rows: The number of training rows.
+        held: The number of validation rows.
+        where: The position of a row of the class.
+    """
 
     rows: int
     held: int
@@ -294,14 +323,20 @@ class Class:
 
 Classes = dict[int, Class]
 MOST_CLASSES = 1 << 16
-"""More are not counted: what has more is no class."""
+"""The most classes that are counted; targets with more are not classes."""
 
 
 def count_classes(y: Array, held: npt.NDArray[np.bool_], where: Callable[[int], str]) -> Classes:
-    """Return how often each class occurs; none where the targets are several columns.  y: (n, T)  held: (n,)
+    """Return the count of each class; empty for several columns of targets.
 
-    >>> count_classes(np.array([[0.0], [2.0], [2.5], [2.0]]), np.array([False, True, False, False]), str)
-    {0: Class(rows=1, held=0, where='0'), 2: Class(rows=1, held=1, where='1')}
+    Args:
+        y: The targets, (n, T).
+        held: Which rows are validation rows, (n,).
+        where: Describes the position of the n-th row.
+
+    Example:
+        >>> count_classes(np.array([[0.0], [2.0], [2.5], [2.0]]), np.array([False, True, False, False]), str)
+        {0: Class(rows=1, held=0, where='0'), 2: Class(rows=1, held=1, where='1')}
     """
     if y.shape[1] != 1:
         return {}
@@ -327,7 +362,7 @@ def merge_classes(a: Classes, b: Classes) -> Classes:
 
 
 def beyond(classes: Classes, outputs: int, rows: int, name: str) -> None:
-    """Raise DataError where there are classes that a network of so many outputs has none for."""
+    """Raise DataError if there are classes for which a network has no output."""
     outside = {number: one for number, one in classes.items() if number >= outputs}
     if outside:
         number, one = next(iter(outside.items()))

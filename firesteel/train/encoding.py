@@ -1,7 +1,7 @@
-"""Values as they count, and as they travel: one byte each wherever at most 256 distinct ones occur.
+"""Encoding of features: one byte per value where at most 256 distinct values occur.
 
-Encoding loses nothing and changes no bit of a training; it makes blocks a quarter of their size on the wire and in
-memory.  `blocks.py` says which rows are encoded together.
+Encoding is lossless and changes no bit of a training; it makes blocks four times smaller in memory and in transfer.
+`blocks.py` decides which rows are encoded together.
 """
 
 from typing import Any
@@ -16,19 +16,19 @@ __all__ = ["all_coded", "canonical", "encode"]
 
 Coded = tuple[npt.NDArray[np.uint8], Array]
 MULTIPLIERS = rng_for(0, "encoding").integers(0, 2**63, 64, dtype=np.uint64) | np.uint64(1)
-"""Odd numbers to try, until one keeps the values of a block apart."""
+"""Odd multipliers to try, until one hashes the values of a block without collision."""
 
 
 def canonical(values: npt.NDArray[Any], dtype: np.dtype[Any], out: Array | None = None) -> Array:
-    """Return the values as `dtype`, -0.0 as 0.0, one row after another; in `out` where that is given."""
+    """Return the values as `dtype` in C order, with -0.0 as 0.0; written to `out` if given."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(np.add(values, dtype.type(0), out=out, dtype=dtype, casting="unsafe"))
 
 
 def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
-    """Return (codes, table) if x, (n, I), holds at most 256 distinct values, one byte a value, else (x, None).
+    """Return (codes, table), one byte per value, if x, (n, I), has at most 256 distinct values; else (x, None).
 
-    Nothing is lost: table[codes] has the bits of x.
+    It is lossless: table[codes] has the bits of x.
     """
     flat = x.reshape(-1)
     if found := _even_steps(x, flat[:4096], x.dtype):
@@ -40,14 +40,17 @@ def encode(x: Array) -> tuple[npt.NDArray[Any], Array | None]:
 
 
 def _even_steps(x: npt.NDArray[Any], some: Array, dtype: np.dtype[Any]) -> Coded | None:
-    """Encode values that are, as `dtype`, all k / d with k = 0..255: pixels, scaled or not, counts, one-hots.
+    """Encode values that are all k / d as `dtype`, with k = 0..255: pixels, scaled or not, counts, one-hot rows.
 
-    some: the values that d is found from.
+    Args:
+        x: The values.
+        some: The values from which d is found.
+        dtype: The dtype.
     """
     with np.errstate(over="ignore"):
         d = np.rint(1 / some[some > 0].min(initial=1))
     codes, width, at = np.empty(x.shape, np.uint8), max(1, x.shape[1]), 0
-    few, more = max(1, (1 << 12) // width), max(1, (1 << 17) // width)  # rows that stay near, the first ones to fail
+    few, more = max(1, (1 << 12) // width), max(1, (1 << 17) // width)  # rows at a time: the first few fail fast
     room = np.empty((2, min(more, len(x)), x.shape[1]), dtype)
     while at < len(x):
         out = codes[at : at + few]
@@ -62,7 +65,7 @@ def _even_steps(x: npt.NDArray[Any], some: Array, dtype: np.dtype[Any]) -> Coded
 
 
 def _few_values(x: Array) -> Coded | None:
-    """Encode at most 256 values of any kind, through a hash of their bits that keeps them apart."""
+    """Encode at most 256 distinct values of any kind, through a hash of their bits without collision."""
     words = x.view(f"u{x.dtype.itemsize}").reshape(-1)
     values = np.unique(words)
     if len(values) > 256:
@@ -73,12 +76,12 @@ def _few_values(x: Array) -> Coded | None:
         if len(np.unique(buckets)) == len(values):
             code_of = np.zeros(1 << 16, np.uint8)
             code_of[buckets] = np.arange(len(values))
-            at = ((words * odd) >> shift).view(f"i{x.dtype.itemsize}")  # below 2^16: NumPy 2.0 takes no uint64 here
+            at = ((words * odd) >> shift).view(f"i{x.dtype.itemsize}")  # NumPy 2.0 takes no uint64 here
             return code_of.take(at).reshape(x.shape), values.view(x.dtype)
     return None
 
 
 def all_coded(x: npt.NDArray[Any], dtype: np.dtype[Any]) -> Coded | None:
-    """Encode all rows at once if they are even steps: a quarter of the bytes are then gathered and sorted."""
+    """Encode all rows at once if they are even steps, so that a quarter of the bytes is gathered and sorted."""
     first = canonical(x[:64], dtype)
     return _even_steps(x, first, dtype) if x.dtype.kind == "f" and _even_steps(first, first, dtype) else None

@@ -1,7 +1,7 @@
-"""An engine only maps: it holds the blocks of one data set, shard by shard, and calls a work function on each shard.
+"""Engines: an engine holds the blocks of one data set, shard by shard, and calls a work function on each shard.
 
-`LocalEngine` is the one in process, over threads; the one on Spark has the same members and calls the same
-functions.  Which numbers come out is decided by the blocks and the task, never here.  `loop.py` drives either.
+`LocalEngine` runs in this process, over threads; the engine on Spark has the same interface and calls the same
+functions.  Blocks and task determine the numbers, never the engine.  `loop.py` drives either.
 """
 
 import functools
@@ -30,14 +30,21 @@ from firesteel.train.rounds import Work
 __all__ = ["BlockInfo", "Engine", "LocalEngine", "check_shards", "machine", "work_on"]
 
 LARGE = (32 << 20) - (1 << 16)
-"""Bytes of the largest array whose release teaches glibc's malloc to keep memory of that size for the next one."""
-with suppress(MemoryError):  # else each array of a short fit pays for fresh pages
+"""Bytes of the largest array whose release makes glibc's malloc keep memory of this size for reuse."""
+with suppress(MemoryError):  # without it each array of a short fit allocates fresh pages
     np.empty(LARGE, np.uint8)
 
 
 @dataclass(frozen=True)
 class BlockInfo:
-    """What the driver knows of a block: its number, rows, summed weight and fingerprint."""
+    """The driver's record of a block.
+
+    Args:
+        id: The number of the block.
+        rows: The number of its rows.
+        weight: The sum of their weights.
+        fingerprint: The hash of the rows.
+    """
 
     id: int
     rows: int
@@ -49,46 +56,47 @@ ROWS = operator.attrgetter("rows")
 
 
 class Engine(Protocol):
-    """Resident blocks, and the power to call a work function on each shard of them.
+    """Blocks in memory, and a way to call a work function on each shard of them.
 
-    centre: what has been subtracted from the rows.
+    Attributes:
+        centre: The centre that was subtracted from the rows.
     """
 
     centre: Centre
 
     @property
     def shards(self) -> int:
-        """Number of shards, S; shard s owns the blocks with id mod S = s."""
+        """The number of shards, S; shard s owns the blocks with id mod S = s."""
         ...
 
     @property
     def blocks(self) -> Sequence[BlockInfo]:
-        """All blocks, in order of their numbers."""
+        """All blocks, ordered by number."""
         ...
 
     @property
     def sparse(self) -> bool:
-        """Whether the rows are packed as their non-zeros."""
+        """Whether the rows are packed as non-zeros."""
         ...
 
     @property
     def lanes(self) -> int:
-        """How many shards can compute at the same time, as far as that is known."""
+        """The number of shards that can compute in parallel, as far as known."""
         ...
 
     def check(self, task: Task) -> None:
-        """Raise ConfigError where such a task, or what comes back from it, is too large to travel."""
+        """Raise ConfigError if a task or its results are too large to transfer."""
         ...
 
     def map(self, work: Work, task: Task) -> list[Partial | None]:
         """Return each shard's partial, in order; None for a shard without blocks.
 
-        The vectors may have been added up on their way, by tree_sum: then the first partial has those of all.
+        An engine may have added the vectors by `tree_sum`; then the first partial has the total.
         """
         ...
 
     def close(self) -> None:
-        """Let the blocks go."""
+        """Release the blocks."""
         ...
 
 
@@ -96,32 +104,33 @@ def check_shards(shards: int, blocks: int) -> None:
     """Raise ConfigError unless 1 <= shards <= blocks."""
     if whole(shards) is None or not 1 <= shards <= blocks:
         raise ConfigError(
-            f"shards={shards!r}: these rows make {blocks} block(s), and each shard needs one at least; "
+            f"shards={shards!r}: the rows make {blocks} block(s), and each shard needs at least one: "
             f"give an integer between 1 and {blocks}",
             code="config-shards",
         )
 
 
 def machine() -> str:
-    """Return what decides this process's floating-point bits: CPU type, NumPy and its BLAS, with the kernel.
+    """Return what determines the floating-point bits of this process: CPU type, NumPy, and BLAS with its kernel.
 
-    How many threads the BLAS has is in it where a fit cannot limit them to one.
+    The number of BLAS threads is included if a fit cannot limit it to one.
 
-    >>> machine().split()[1]
-    'numpy'
+    Example:
+        >>> machine().split()[1]
+        'numpy'
     """
     said = BLAS.said() if BLAS.users else ""
     return " ".join(filter(None, [platform.machine(), "numpy", np.__version__, blas_name(), said]))
 
 
 class _Once:
-    """Watches steps that may be taken again, and calls `watch` of each the first time alone."""
+    """Calls `watch` for each step, also where steps are repeated, only once."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch, self.called, self.left = watch, 0, 0
 
     def anew(self) -> "_Once":
-        """Begin with the first step again."""
+        """Start again from the first step."""
         self.left = self.called
         return self
 
@@ -133,7 +142,7 @@ class _Once:
 
 
 def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Call work on a shard's blocks and sign the partial with the time it took and the machine it ran on."""
+    """Call a work function on a shard's blocks; add the time and the machine to its partial."""
     start = time.perf_counter()
     watch = None if task.watch is None else _Once(task.watch)
 
@@ -147,7 +156,7 @@ def work_on(work: Work, task: Task, blocks: Sequence[Block], run: Run) -> Partia
 
 
 class LocalEngine:
-    """Blocks in this process's memory; shards, or the sub-batches of a single one, run over threads."""
+    """An engine in this process: shards, or the sub-batches of a single shard, run over threads."""
 
     def __init__(self, blocks: Sequence[Block], shards: int = 1, centre: Centre = UNCENTRED) -> None:
         self.centre, self.shards, self.sparse, self.blocks = centre, shards, False, list[BlockInfo]()

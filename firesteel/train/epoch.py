@@ -1,7 +1,7 @@
-"""One job of a training: the rounds of an epoch, or several epochs at once, and what they cost.
+"""Jobs: the rounds of one epoch, or several epochs at once, with their costs.
 
-A policy is a `Job` of its own kind: L-BFGS searches along a line, a bold driver changes the rate before a step or
-takes an epoch back.  `loop.py` runs one job after another, and `scores` is how it validates.
+Each training policy is a kind of `Job`: L-BFGS searches along a line; the bold driver changes the learning rate
+before a step, or undoes an epoch.  `loop.py` runs one job after another, and validates with `scores`.
 """
 
 import functools
@@ -24,28 +24,29 @@ from firesteel.train.rounds import Work, evaluate_each, evaluate_first, passes
 from firesteel.train.rowwise import spread
 from firesteel.train.search import Bold, search
 from firesteel.train.state import TrainState
-from firesteel.train.stopping import Stopping, bearable
+from firesteel.train.stopping import Stopping, within_bounds
 
 __all__ = ["Job", "Watcher", "is_finite", "job_of", "score", "scores"]
 
 Ended = tuple[TrainState, Array]
-"""The state after an epoch, and the sums of it."""
+"""The state after an epoch, and the epoch's sums."""
 Between = Callable[[TrainState, int, Array], None]
-"""Called after each round but an epoch's last with the state, the number of the next one, and the sums so far."""
+"""Called after each round but the last, with the state, the number of the next round, and the sums so far."""
 
 PROBED = 32
-"""Blocks whose rows a bold driver looks at: some 64 MB at most."""
+"""Blocks on which a bold driver evaluates the loss: at most about 64 MB."""
 
 
 class Watcher:
-    """Is called as a training goes on; what its hooks return is the state that it goes on from.
+    """Hooks of a training; training continues from the state that a hook returns.
 
-    run: what the training is called.
-    stop: whether the epoch that has ended is the last one.
-    stopping: when to stop, besides.
-    bold: drives the learning rate.
-    batches: called with a number and the sums of each step where that can be seen, and of each round elsewhere; with
-    None for the sums before it.
+    Attributes:
+        run: The name of the training.
+        stop: Whether to stop after the current epoch.
+        stopping: Stopping rules, in addition to the recipe's.
+        bold: The bold driver, if any.
+        batches: Called with a number and None before each step, and with the step's sums after it; for each round
+            where steps are not visible.
     """
 
     run: str = "firesteel"
@@ -55,16 +56,16 @@ class Watcher:
     batches: Watch | None = None
 
     def begin(self, epoch: int, state: TrainState) -> TrainState:
-        """Called when an epoch begins."""
+        """Called at the start of an epoch."""
         return state
 
     def end(self, row: Row, state: TrainState) -> TrainState:
-        """Called when an epoch has ended, with its history row and the state that the row describes."""
+        """Called at the end of an epoch, with its history row and the state after it."""
         return state
 
 
 class Job:
-    """Runs the epochs of a training on an engine; what the latest ones cost stands in its attributes."""
+    """Runs the epochs of a training on an engine; its attributes hold the costs of the last job."""
 
     def __init__(
         self,
@@ -97,14 +98,14 @@ class Job:
         engine.check(self.base)
 
     def start(self, state: TrainState, title: str) -> None:
-        """Begin one job at a state, under a title that people see."""
+        """Prepare a job that starts from a state, with a title for display."""
         self.seconds, self.slowest, self.by_shard = 0.0, 0.0, np.zeros(self.engine.shards)
         self.optimizer = state.used(self.compiled)
         local = self.strategy.local(self.optimizer, self.rows, self.recipe.batch_size, self.engine.shards)
         self.base = replace(self.base, optimizer=local, title=title)
 
     def epochs(self, state: TrainState, count: int) -> list[Ended]:
-        """Return the state after each of so many epochs, and each one's sums; the last may be infinite or NaN."""
+        """Return the state after each of `count` epochs, with its sums; the last may be infinite or NaN."""
         task = self.strategy.ready(self.task(state, 0), self.engine.blocks)
         if task is None:
             return [self.epoch(state)]
@@ -119,9 +120,13 @@ class Job:
     def epoch(
         self, state: TrainState, first: int = 0, sums: Array | None = None, between: Between | None = None
     ) -> Ended:
-        """Return the state after one epoch, and its sums.
+        """Return the state after one epoch, and the epoch's sums.
 
-        first: the round to go on with.  sums: of the rounds before it.
+        Args:
+            state: The state to start from.
+            first: The number of the first round to run.
+            sums: The sums of the rounds before it.
+            between: Called after each round but the last.
         """
         sums = np.zeros(self.objective.size) if sums is None else sums.copy()
         for number in range(first, self.base.rounds):
@@ -130,7 +135,7 @@ class Job:
                 continue
             if self.watch is not None:
                 self.watch(number, None)
-            total = self.strategy.priced(self.total(self.strategy.work(), task), task)
+            total = self.strategy.with_penalty(self.total(self.strategy.work(), task), task)
             sums += total.sums
             if self.watch is not None:
                 self.watch(number, total.sums)
@@ -150,11 +155,11 @@ class Job:
         return self.strategy.advance(state, total, state.used(self.optimizer), shards, network)
 
     def rate(self, after: TrainState) -> float | None:
-        """Return the rate that an epoch was trained with, where it was set."""
+        """Return the learning rate of an epoch, if it was set during training."""
         return after.learning_rate
 
     def row(self, epoch: int, sums: Array, validated: Mapping[str, Any], seconds: float, count: int) -> Row:
-        """Return the history row of one of `count` epochs, which took so many seconds together."""
+        """Return the history row of one of `count` epochs run in one job."""
         row: Row = {"epoch": epoch, **self.objective.means(sums), "rows": int(sums[2])}
         row |= {f"val_{name}": value for name, value in validated.items()}
         parts = {"seconds": seconds, "shard_seconds": self.seconds, "slowest_seconds": self.slowest}
@@ -170,7 +175,7 @@ class Job:
         return replace(self.base, theta=theta, slots=state.slots, epoch=state.epoch, round=number, step=state.step)
 
     def total(self, work: Work, task: Task) -> Partial:
-        """Run one round; return the sum of its partials."""
+        """Run a round; return the sum of its partials."""
         partials = self.engine.map(work, task)
         self.by_shard += [0.0 if partial is None else partial.seconds for partial in partials]
         total = tree_sum(partials)
@@ -181,23 +186,23 @@ class Job:
 
 
 class LineSearch(Job):
-    """An epoch is one step of L-BFGS, as long as lowers the loss of all rows."""
+    """An epoch is one step of L-BFGS, with a line search on the loss of all rows."""
 
     def epoch(self, state: TrainState, *_: Any) -> Ended:
         assert isinstance(self.optimizer, LBFGS)
         with np.errstate(over="ignore", invalid="ignore"):
-            state, total = search(self.optimizer, state, self.objective.network, self.look)
+            state, total = search(self.optimizer, state, self.objective.network, self.measure)
         return replace(state, epoch=state.epoch + 1), total.sums
 
-    def look(self, state: TrainState) -> Partial:
-        """Return the sums and the gradient over all rows at a state, with the penalty of the weights."""
+    def measure(self, state: TrainState) -> Partial:
+        """Return the penalized sums and the gradient over all rows at a state."""
         task = self.strategy.ready(self.task(state, 0), self.engine.blocks)
-        assert task is not None, "only a gradient is looked at, and it is always ready"
-        return self.strategy.priced(self.total(self.strategy.work(), task), task)
+        assert task is not None, "a gradient is always ready"
+        return self.strategy.with_penalty(self.total(self.strategy.work(), task), task)
 
 
 class Paced(Job):
-    """A bold driver sets the rate before each step."""
+    """A bold driver sets the learning rate before each step."""
 
     def advance(self, state: TrainState, total: Partial) -> TrainState:
         assert self.bold is not None
@@ -206,7 +211,7 @@ class Paced(Job):
 
 
 class TakeBack(Job):
-    """A bold driver takes an epoch back that has made the loss worse."""
+    """A bold driver undoes an epoch that has increased the loss."""
 
     def epoch(
         self, state: TrainState, first: int = 0, sums: Array | None = None, between: Between | None = None
@@ -217,7 +222,7 @@ class TakeBack(Job):
             state = replace(state, cost=self.cost(state.theta, self.probe(state.theta)))
         finite = is_finite((after, sums))
         cost = self.cost(after.theta, self.probe(after.theta)) if finite else np.inf
-        self.broke = not bearable(cost, state.cost or 0.0)
+        self.broke = not within_bounds(cost, state.cost or 0.0)
         judged = self.bold.judged(state, after, cost, self.optimizer.rate(state.step + 1))
         return judged, sums if finite else self.probe(state.theta)
 
@@ -225,18 +230,18 @@ class TakeBack(Job):
         return self.optimizer.rate(1)
 
     def probe(self, theta: Array) -> Array:
-        """Return the sums of theta over rows that are always the same: those of the first blocks."""
+        """Return the sums of theta over a fixed sample of rows: those of the first blocks."""
         task = Task(self.objective, read_only(theta), shards=self.engine.shards, title=self.base.title)
         return self.total(functools.partial(evaluate_first, PROBED), task).sums
 
     def cost(self, theta: Array, sums: Array) -> float:
-        """Return the loss in sums, with the penalty of the weights."""
+        """Return the penalized loss."""
         network = self.objective.network
         return float(sums[0] / sums[1]) + network.penalty(network.layout.views(theta))
 
 
 def job_of(watcher: Watcher, optimizer: Optimizer) -> type[Job]:
-    """Return what runs the epochs of a training: the policy that its optimiser or bold driver asks for."""
+    """Return the kind of job that the optimizer or bold driver requires."""
     if watcher.bold is not None:
         return Paced if watcher.bold.form == "seed" else TakeBack
     return LineSearch if isinstance(optimizer, LBFGS) else Job
@@ -250,7 +255,7 @@ def score(engine: Engine, objective: Objective, theta: Array) -> dict[str, Any]:
 def scores(
     engine: Engine, objective: Objective, thetas: Sequence[Array], job: Job | None = None
 ) -> list[dict[str, Any]]:
-    """Return the loss and metrics of each theta, from one job or a few; what they cost is added to `job`."""
+    """Return the loss and metrics of each theta over all rows of an engine, adding the costs to `job`."""
     title = "firesteel: evaluation" if job is None else f"{job.base.title}, validation"
     task = Task(objective, read_only(thetas[0]), shards=engine.shards, title=title)
 
@@ -271,7 +276,7 @@ def scores(
     rows = sum(map(ROWS, engine.blocks))
     ranks = ranking.measure(call, objective, np.array(thetas), rows, engine.shards)
     for means, ranked in zip(found, ranks, strict=True):
-        broken = np.isnan(means["loss"])  # then outputs may be NaN, and have no order
+        broken = np.isnan(means["loss"])  # NaN outputs have no order
         means |= {name: np.nan if broken else value for name, value in ranked.items()}
     return [{name: means[name] for name in objective.names} for means in found]
 

@@ -1,4 +1,4 @@
-"""One fit: the rows of a source, a recipe and callbacks go through the loop, and the model keeps the result.
+"""One fit: validate and pack the rows, run the training loop, and store the result in the model.
 
 Arrays, frames, stages and the command line call it.  Next: `loop.py`.
 """
@@ -32,47 +32,50 @@ def fit(
     extra: Mapping[str, Any] | None = None,
     run: str = "firesteel",
 ) -> History:
-    """Train a model on rows: validate and pack them, adapt to them what the model leaves open, and run the loop.
+    """Train a model: validate and pack the rows, complete the model from them, and run the training loop.
 
     Args:
-        model: A `firesteel.models.Sequential`, compiled.
-        source: The rows to train on, and those held out.
-        recipe: How to train.
-        validation: Rows to validate on in place of those held out.
-        callbacks: Are called as training goes on.
-        checkpoints: Where progress is kept; if there is some of this very training, it goes on.
-        extra: What callbacks find in `params`, besides the rest.
-        run: What the training is called.
+        model: A compiled `firesteel.models.Model`.
+        source: The rows to train on, and those held out for validation.
+        recipe: The settings of training.
+        validation: Validation rows, instead of held-out ones.
+        callbacks: The callbacks.
+        checkpoints: The store of training progress; progress of the same training is resumed.
+        extra: Further entries of the callbacks' `params`.
+        run: The name of the training.
+
+    Returns:
+        The history.
 
     Raises:
-        ConfigError: For what does not go together.
-        DataError: For rows that no network can be trained on.
-        DivergenceError: After the model has taken back the last good weights.
+        ConfigError: If settings conflict.
+        DataError: If the rows cannot be trained on.
+        DivergenceError: If training diverges; the model then has the last good weights.
     """
     weights, centre = model.prepared(source, recipe, validation)
-    given, held, shards = recipe.class_weight, None, source.shards_of(recipe)
+    given, validating, shards = recipe.class_weight, None, source.shards_of(recipe)
     if weights is not None and not isinstance(given, str):
         given = {number: weight for number, weight in enumerate(weights) if weight != 1.0}
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(source.engine(shards, shuffle=recipe.shuffle, centre=centre))
         if validation is not None or source.survey().held:
-            held = stack.enter_context((validation or source).engine(held=validation is None, centre=centre))
+            validating = stack.enter_context((validation or source).engine(held=validation is None, centre=centre))
         stack.enter_context(checkpoints or contextlib.nullcontext())
         objective, drawn = model.suited(engine, weights)
         extra = {"validation_split": source.split, "class_weight": given, "drawn": drawn, **(extra or {})}
-        conductor = Conductor(model, callbacks, objective, recipe, (engine, held), extra, run)
-        if drawn:  # nothing can be refused any more
+        conductor = Conductor(model, callbacks, objective, recipe, (engine, validating), extra, run)
+        if drawn:  # all checks have passed
             model.draw(recipe.seed)
         origin, optimizer, found, save = model.state, model.settings.optimizer, None, None
         objective = model.trains(objective)
         if checkpoints is not None:
-            engines = [engine, *([held] if held else [])]
+            engines = [engine, *([validating] if validating else [])]
             identity = Identity.of(objective, optimizer, recipe, engines, origin, callbacks)
             found, save = checkpoints.load(identity, origin), functools.partial(checkpoints.save, identity)
         start, conductor.params["resumed"] = found or Progress(origin), found is not None
         try:
             start = replace(start, state=conductor.start(start.state, start.rows))
-            watched = {"validation": held, "watcher": conductor, "keep": save, "origin": origin}
+            watched = {"validation": validating, "watcher": conductor, "keep": save, "origin": origin}
             state, history = train(engine, objective, optimizer, start, recipe, **watched)
         except BaseException as error:
             if isinstance(error, DivergenceError) and error.state is not None:

@@ -1,7 +1,7 @@
-"""Steps in compiled code, with the bits of `NumpyStep`.
+"""Compiled training steps, with the bits of `NumpyStep`.
 
-Where a network is dense layers alone, a team takes whole steps; elsewhere compiled parts run among those of NumPy.
-`fast/chain.py` and `fast/team.py` have what is compiled.
+For a network of dense layers alone a team of threads runs whole steps; for others compiled parts are mixed with
+NumPy's.  `fast/chain.py` and `fast/team.py` have the compiled code.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ __all__ = ["FusedStep", "fused_step"]
 
 
 class FusedStep(NumpyStep):
-    """A `Step` through what `compiled_parts` has made."""
+    """A `Step` that runs compiled parts of a network."""
 
     def __init__(self, made: Mapping[int, Any], task: Task, blocks: Sequence[Block], *given: Any) -> None:
         super().__init__(task, blocks, *given)
@@ -43,7 +43,7 @@ class FusedStep(NumpyStep):
         self.learns = first is not None and first in made and self._learns(made[first], fused, blocks)
 
     def _learns(self, chain: Chain, fused: Fused, blocks: Sequence[Block]) -> bool:
-        """Make a team that learns, if the rows are such as it learns and it can be compiled here; return whether."""
+        """Create a team that runs whole steps, if rows and network allow; return whether it was created."""
         count = -(-self.size // self.cut(self.size))
         simple = count <= step.WORKSPACES and all(block.source for block in blocks)
         if not fused.head or not simple or not served(self.network.dtype):
@@ -72,7 +72,7 @@ class FusedStep(NumpyStep):
         size = self.cut(count)
         if (
             self.team is None or not self.learns or (count - 1) % size == 0
-        ):  # a row is alone, for which NumPy has other products
+        ):  # NumPy multiplies a single row differently
             return super().learn(number, *address)
         BLAS.check()
         self.team.learn(batch.start, count, size)
@@ -84,6 +84,6 @@ class FusedStep(NumpyStep):
 
 
 def fused_step(task: Task, *given: Any) -> FusedStep | None:
-    """Return a compiled step, or None where nothing of the network is worth compiling or can be compiled."""
+    """Return a compiled step; None if no part of the network can be compiled or is large enough to gain from it."""
     made = compiled_parts(task.objective.network, task.objective.last)
     return FusedStep(made, task, *given) if made else None

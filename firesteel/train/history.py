@@ -1,10 +1,10 @@
-"""What happened, as plain rows: one dictionary an epoch that survives JSON.  Who shows them is somebody else's job.
+"""The history of a fit as plain rows: one JSON-able dictionary per epoch.
 
-A row holds the epoch, the training sums, `val_` ones if there was validation, the rows seen, and where the time
-went: `seconds` by the clock; `shard_seconds` of computing in all shards together, `by_shard` those of training in
-each; `slowest_seconds` in the slowest shard of each round; and `wait_seconds`, those by the clock in which none of
-them computed (the engine, the wire, the driver), where shards that share a core are taken to do so evenly.
-`learning_rate` is there where something sets it from outside.
+A row holds the epoch, the training loss and metrics, those of validation rows with the prefix `val_`, the number of
+rows, and times: `seconds`, the elapsed time; `shard_seconds`, the computing time of all shards together; `by_shard`,
+the training time of each shard; `slowest_seconds`, the time of the slowest shard of each round; `wait_seconds`, the
+elapsed time in which no shard computed (engine, network, driver), assuming that shards share cores evenly.
+`learning_rate` is present if it was set during training.
 """
 
 import json
@@ -18,26 +18,29 @@ __all__ = ["UNMEASURED", "History", "Row", "rows_of"]
 
 Row = dict[str, Any]
 UNMEASURED = ("epoch", "rows", "seconds", "shard_seconds", "slowest_seconds", "wait_seconds", "by_shard")
-"""What a row holds besides losses and metrics."""
+"""The entries of a row that are neither losses nor metrics."""
 ROW = 32
-"""Bytes that a row takes besides its dictionary: its place in lists, and what Python knows of it."""
+"""Bytes that a row takes in addition to its dictionary."""
 
 
 @dataclass(repr=False)
 class History:
-    """The rows of one fit.
+    """The history of one fit, as `fit` returns it.
 
-    history: {name: [value of each epoch]}, as Keras has it.  epoch: the epochs' numbers, from 0.
-    best: the epoch whose weights were kept, where training watched for the best one.
-    left_out: of members that are averaged, why some are left out, by their numbers.
-    params: what `fit` was given or chose, as callbacks have it: "epochs", "steps", "batch_size" and others.
+    Args:
+        rows: One dictionary per epoch.
+        machines: The kinds of CPU and BLAS that computed it.
+        best: The index of the epoch whose weights were kept, if training kept the best.
+        left_out: Of an ensemble, the members left out, with the reason for each.
+        params: The settings of the fit, as callbacks get them: "epochs", "steps", "batch_size" and others.
 
-    >>> h = History([{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.5}])
-    >>> h.history["loss"], h.epoch
-    ([1.5, 0.5], [0, 1])
-    >>> print(h.to_jsonl(), end="")
-    {"epoch": 0, "loss": 1.5}
-    {"epoch": 1, "loss": 0.5}
+    Example:
+        >>> h = History([{"epoch": 0, "loss": 1.5}, {"epoch": 1, "loss": 0.5}])
+        >>> h.history["loss"], h.epoch
+        ([1.5, 0.5], [0, 1])
+        >>> print(h.to_jsonl(), end="")
+        {"epoch": 0, "loss": 1.5}
+        {"epoch": 1, "loss": 0.5}
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -48,12 +51,12 @@ class History:
 
     @property
     def epoch(self) -> list[int]:
-        """The epochs' numbers."""
+        """The indices of the epochs, from 0."""
         return [row["epoch"] for row in self.rows]
 
     @property
     def history(self) -> dict[str, list[Any]]:
-        """Each measured name with its value of every epoch."""
+        """The losses and metrics, each with the list of its values by epoch, as in Keras."""
         names = [name for name in (self.rows[0] if self.rows else {}) if name not in UNMEASURED]
         return {name: [row[name] for row in self.rows] for name in names}
 
@@ -64,7 +67,7 @@ class History:
         return f"<History of {len(self.rows)} epoch{'' if len(self.rows) == 1 else 's'}{shown and ': ' + shown}>"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the lines of losses, and the first and last value of each name."""
+        """Return the curves of the losses, and the first and last value of each entry, as HTML."""
         values = {name: found for name, found in self.history.items() if all(isinstance(v, float) for v in found)}
         if not values:
             return notebook.box("History: no epochs")
@@ -77,42 +80,42 @@ class History:
         return notebook.box(title, notebook.curves(losses, best), notebook.table(["", *places], rows))
 
     def to_jsonl(self) -> str:
-        """Return the rows as JSON, one a line."""
+        """Return the rows as JSON lines."""
         return "".join(json.dumps(row) + "\n" for row in self.rows)
 
 
 def rows_of(runs: Any, like: Row | None, spare: int) -> list[Row]:
-    """Return the rows of a history out of what a file has of them.
+    """Parse the rows of a history from a checkpoint.
 
     Args:
-        runs: Names and a column for each, once for every run of rows with the same names.
-        like: A first row of the training, if somebody knows one.
+        runs: For each run of rows with the same names, the names and one column per name.
+        like: The expected first row, if known.
         spare: The bytes that the rows may take.
 
     Raises:
-        ValueError: If they are no such rows, or too many.
+        ValueError: If the rows are invalid or too many.
     """
     usual = like or {"epoch": 0, "loss": 0.0}
     rows: list[Row] = []
     for names, *columns in runs:
         if not usual.keys() <= {*names} or like and {*names} - like.keys() - {"learning_rate"}:
-            raise ValueError("its epochs do not have the numbers of the training")
+            raise ValueError("its epochs lack entries of the training")
         if len(columns) != len(names) or {*map(type, columns)} != {list}:
-            raise ValueError("its epochs are no rows")
+            raise ValueError("its epochs are not rows")
         spare -= len(columns[0]) * (sys.getsizeof(dict.fromkeys(names)) + ROW)
         if spare < 0:
             raise ValueError("it has too many epochs")
         for name, column in zip(names, columns, strict=True):
             if not all(_fits(value, usual.get(name, 0.0 if like else value)) for value in column):
-                raise ValueError(f"{name!r} has no numbers in some epoch")
+                raise ValueError(f"{name!r} is not a number in some epoch")
         rows += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     if like and any(row["epoch"] != epoch for epoch, row in enumerate(rows, like["epoch"])):
-        raise ValueError("its epochs do not follow one another")
+        raise ValueError("its epochs are not consecutive")
     return rows
 
 
 def _fits(value: Any, like: Any) -> bool:
-    """Return whether a value is a count, a number, or lists of numbers, as another one is."""
+    """Return whether a value is an integer, a number, or nested lists of numbers, like another value."""
     if isinstance(like, list):
         return type(value) is list and all(_fits(one, [] if type(one) is list else 0.0) for one in value)
     if type(like) is int:

@@ -1,7 +1,7 @@
-"""The one training loop: rounds out, partials in, state forward, one history row an epoch.
+"""The training loop: send tasks to shards, add up their results, update the state, append a history row per epoch.
 
-It knows neither arrays nor frames, only an engine that maps; so every strategy runs unchanged everywhere, and what
-runs in process is the reference for what runs on Spark.
+It knows only an engine, neither arrays nor frames.  So every strategy runs everywhere unchanged, and a fit in this
+process is the reference for a fit on Spark.
 """
 
 import itertools
@@ -21,20 +21,20 @@ from firesteel.train.epoch import Ended, Job, Watcher, is_finite, job_of, scores
 from firesteel.train.history import History, Row
 from firesteel.train.recipe import Recipe
 from firesteel.train.state import Progress, TrainState
-from firesteel.train.stopping import bearable, diverged, suspect
+from firesteel.train.stopping import divergence, looks_diverged, within_bounds
 
 __all__ = ["train"]
 
 APART = {"float32": 1e-4, "float64": 1e-10}
-"""How far apart two kinds' weights may be after an epoch, as a share of the largest; one network is tested for it."""
+"""Relative difference, after an epoch, of weights computed on two kinds of machine; tested for one network."""
 AHEAD = 64
-"""The most epochs in one job, where a shard is alone and a job costs much compared with what it computes."""
+"""The most epochs in one job, where there is one shard and starting a job takes long compared with its work."""
 AHEAD_SECONDS = 5.0
-"""The most that they may compute: what a lost worker costs, and how long nothing is reported."""
+"""The most seconds of work in such a job: the loss if a worker fails, and the longest time without a report."""
 AHEAD_BYTES = 8 << 20
-"""The most that the states of such epochs may take on their way to the driver."""
+"""The most bytes of the states that such a job returns to the driver."""
 KEEP_SECONDS = 60.0
-"""How long an epoch goes on before progress is kept between two of its rounds."""
+"""Seconds between two checkpoints within an epoch."""
 
 
 def train(
@@ -49,26 +49,26 @@ def train(
     keep: Callable[[Progress], None] | None = None,
     origin: TrainState | None = None,
 ) -> tuple[TrainState, History]:
-    """Train until the recipe's last epoch, or until a rule or the watcher says so.
+    """Train until the recipe's last epoch, or until a stopping rule or the watcher ends the training.
 
     Args:
-        engine: Holds the rows to train on.
+        engine: The engine of the training rows.
         objective: The network, its loss and its metrics.
-        optimizer: What it was compiled with.
-        start: A state, or where a training was interrupted, whose epochs count.
-        recipe: How to train.
-        validation: Holds the rows held out.
-        watcher: Is called for each epoch.
-        keep: Called with the progress after each job that ends an epoch, and between the rounds of a long epoch.
-        origin: What an interrupted training had begun from.
+        optimizer: The optimizer.
+        start: The state to start from, or the progress of an interrupted training.
+        recipe: The settings of training.
+        validation: The engine of the validation rows.
+        watcher: Called at the start and end of each epoch.
+        keep: Called with the progress after each job, and between the rounds of a long epoch.
+        origin: The state from which an interrupted training first started.
 
     Returns:
-        The state after it, and what happened.
+        The final state and the history.
 
     Raises:
-        DivergenceError: When the loss, the weights or the optimiser's moments are no longer finite, and when the loss
-            of what would be returned is more than 1,000 times the initial one.  Its `state` attribute is that after
-            the epoch of the least loss, or the one from before the training if that was better.
+        DivergenceError: If the loss, weights or optimizer moments become infinite or NaN, or the final loss is more
+            than 1,000 times the initial one.  Its `state` is that of the epoch with the least loss, or the initial
+            state if that is better.
     """
     watcher = watcher or Watcher()
     job = job_of(watcher, optimizer)(engine, objective, optimizer, recipe, watcher, start.state.theta)
@@ -94,7 +94,7 @@ def train(
 
 
 class TrainingRun:
-    """A training as it goes on: its state, the best one, its rows, and when it ends."""
+    """A training in progress: its state, the best state, the history, and whether it has ended."""
 
     def __init__(
         self,
@@ -121,26 +121,26 @@ class TrainingRun:
 
     @property
     def epoch(self) -> int:
-        """The number of the epoch that comes next."""
+        """The index of the next epoch."""
         return self.first + len(self.rows)
 
     @property
     def ended(self) -> bool:
-        """Whether there is no epoch to come."""
+        """Whether no epoch remains."""
         return len(self.rows) >= self.total
 
     def _enough(self) -> bool:
         return any(rule.ended(self.rows) for rule in self.rules)
 
     def begin(self) -> None:
-        """Call the watcher before an epoch; one that was broken off had begun already, and keeps its state."""
+        """Call the watcher at the start of an epoch, unless the epoch was interrupted and continues."""
         if not self.begun:
             changed = self.watcher.begin(self.epoch, self.state)
             self.state = self.state if self.round else changed
         self.begun = False
 
     def epochs(self) -> list[Ended]:
-        """Return what one job makes of the next epoch, or of several."""
+        """Run a job with the next epoch, or several, and return their states and sums."""
         job = self.job
         count = min(self.ahead, self.total - len(self.rows)) if job.several else 1
         number = self.epoch + 1
@@ -159,13 +159,13 @@ class TrainingRun:
             self.saved = time.perf_counter()
 
     def goes_on(self) -> bool:
-        """Call the watcher before an epoch that is computed already; return whether that still holds."""
+        """Call the watcher at the start of an epoch that is already computed; return whether it is still valid."""
         before, self.state = self.state, self.watcher.begin(self.epoch, self.state)
         self.begun = self.state is not before
         return not self.begun
 
     def accept(self, row: Row, state: TrainState) -> bool:
-        """Take an epoch's row and state; return whether epochs that were computed from there hold."""
+        """Append an epoch's row and state; return whether epochs computed after it are still valid."""
         rate = self.job.rate(state)
         if rate is not None:
             row["learning_rate"] = rate
@@ -180,13 +180,13 @@ class TrainingRun:
         return not self.ended and self.state is state
 
     def save(self) -> None:
-        """Keep the progress, if it is kept."""
+        """Store the progress, if there is a store."""
         if self.keep is not None:
             self.keep(Progress(self.state, self.rows, self.best, self.job.machines, finished=self.ended))
             self.saved = time.perf_counter()
 
     def look_ahead(self, ended: Sequence[Ended], seconds: float) -> None:
-        """Choose how many epochs the next job runs: more where the last one cost much more than it computed."""
+        """Choose the number of epochs in the next job: more if the last job took much longer than its computation."""
         count, slowest = len(ended), self.job.slowest
         size = 2 * count * (1 + len(self.state.slots)) * self.state.theta.nbytes
         if self.state is not ended[-1][0]:
@@ -195,40 +195,40 @@ class TrainingRun:
             self.ahead = min(2 * count, AHEAD)
 
     def diverged(self, bad: TrainState, epoch: int, what: str) -> DivergenceError:
-        """Return what is raised, with the best state that is known: `good`, unless its own last steps broke it."""
+        """Return the error to raise, with the best known state: `good`, or the initial state if that is better."""
         before, after = self._losses(self.good)
         better = after <= before and not np.array_equal(self.good.theta, self.origin.theta)
-        when = f"after {self.good.epoch - self.origin.epoch} epoch(s) of it" if better else "from before the training"
+        when = f"after {self.good.epoch - self.origin.epoch} epoch(s)" if better else "from before the training"
         rate = bad.used(self.job.compiled).rate(self.good.step + 1)
-        error = diverged(self.job.objective.network, bad, epoch, what, when, rate)
+        error = divergence(self.job.objective.network, bad, epoch, what, when, rate)
         error.state = self.good if better else self.origin
         return error
 
     def _losses(self, state: TrainState) -> list[float]:
-        """Return the loss of the training rows before the training, and at a state."""
+        """Return the loss of the training rows at the initial state, and at another."""
         objective = replace(self.job.objective, metrics=())
         with np.errstate(over="ignore", invalid="ignore"):
             found = scores(self.job.engine, objective, [self.origin.weights(), state.weights()])
         return [means["loss"] for means in found]
 
     def result(self) -> tuple[TrainState, History]:
-        """Return the state to be kept and the history.  Raises DivergenceError where that is worth nothing."""
+        """Return the final state and the history; raise DivergenceError if the result is useless."""
         state = self.best or self.state
-        if self.rows and (self.job.broke or suspect(self.rows[-1]["loss"], state.weights())):
+        if self.rows and (self.job.broke or looks_diverged(self.rows[-1]["loss"], state.weights())):
             before, after = self._losses(state)
-            ruined = [row["epoch"] for row in self.rows if not bearable(row["loss"], before)]
+            beyond = [row["epoch"] for row in self.rows if not within_bounds(row["loss"], before)]
             last = self.rows[-1]["epoch"]
-            stuck = np.array_equal(state.theta, self.origin.theta) and (self.job.broke or last in ruined)
-            if stuck or not bearable(after, before):
+            stuck = np.array_equal(state.theta, self.origin.theta) and (self.job.broke or last in beyond)
+            if stuck or not within_bounds(after, before):
                 what = "rose at every step that was tried" if stuck else f"has risen from {before:.4g} to {after:.4g}"
-                raise self.diverged(state, [*ruined, last][0], what)
+                raise self.diverged(state, [*beyond, last][0], what)
         machines = self.history.machines = self.job.machines
         if len(machines) > 1:
             dtype = state.theta.dtype
             warnings.warn(
-                "the weights were computed by more than one kind of CPU or BLAS, so another run may differ in the "
-                f"last bits, in {dtype} by up to {APART[dtype.name]:g} of the largest weight after an epoch of a "
-                f"small network, and by more with each further one: {sorted(machines)}",
+                "several kinds of CPU or BLAS computed the weights, so another run may differ in the last bits: in "
+                f"{dtype} by up to {APART[dtype.name]:g} of the largest weight after one epoch of a small network, "
+                f"and by more after each further epoch: {sorted(machines)}",
                 stacklevel=4,
             )
         return state, self.history

@@ -1,7 +1,7 @@
-"""The wire format: a frozen Task goes down, frozen Partials come up, and nothing else travels between them.
+"""The wire format: a frozen Task goes to each shard, a frozen Partial returns; nothing else is transferred.
 
-Partials add up, in a tree whose shape depends on the number of shards alone, because the order of a floating-point
-sum is part of its result.  `rounds.py` holds the functions from one to the other.
+Partials are added in a tree whose shape depends only on the number of shards, because the order of floating-point
+additions is part of the result.  `rounds.py` has the functions from task to partial.
 """
 
 import io
@@ -21,18 +21,31 @@ from firesteel.core.types import Array
 __all__ = ["Changed", "Partial", "Task", "Watch", "tree_sum"]
 
 Watch = Callable[[int, Array | None], None]
-"""Called with the number of a step and None before it, and with its sums after it."""
+"""Called before each step with its number and None, and after it with its number and sums."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Everything a shard needs in one round besides its blocks.
+    """Everything a shard needs for a round besides its blocks.
 
-    theta: (P,).  slots: (K, P), the optimiser's moments, where there is training.  step: steps taken before.
-    round / rounds: which slice of the epoch this is.  shards: S; a shard owns the blocks with id mod S = s.
-    weight: sum of the row weights that all shards together see in this round.  watch: hears of each step, where that
-    is in the driver's process.  title: what people are told that this is, where an engine can tell them.
-    vectors: how many, (P,), come back from each shard.
+    Args:
+        objective: The network, its loss and its metrics.
+        theta: The weights, (P,).
+        slots: The optimizer's moments, (K, P), for training.
+        optimizer: The optimizer.
+        batch_size: The rows per step.
+        seed: The seed of all random numbers.
+        epoch: The index of the epoch.
+        round: The number of the round, which is a slice of the epoch.
+        rounds: The number of rounds in an epoch.
+        step: The number of steps taken before.
+        shards: The number of shards, S; shard s owns the blocks with id mod S = s.
+        shuffle: Whether batches take the rows in a new order in each epoch.
+        weight: The sum of the row weights of all shards in this round.
+        watch: Called for each step, in the driver's process only.
+        title: The title of the round, shown where an engine has a display.
+        vectors: The number of vectors, (P,), that each shard returns.
+        version: The version of firesteel.
     """
 
     objective: Objective
@@ -56,10 +69,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Changed:
-    """The rows of a parameter that a round has changed, for theta or a gradient and for each moment.
+    """The rows of one parameter that a round changed, in theta (or a gradient) and in each moment.
 
-    rows: (U,), ascending.  values: (K', U, O), already weighted.  share: (U,), how much of the whole changed each
-    row, so that the driver can add what the others left as it was; of a gradient, which is 0 elsewhere, 1 or more.
+    Args:
+        rows: Their indices, (U,), ascending.
+        values: Their values, (K', U, O), already weighted.
+        share: (U,), the share of the total weight that changed each row, so that the driver can add the unchanged
+            rest; for a gradient, which is 0 elsewhere, 1 or more.
     """
 
     rows: npt.NDArray[np.intp]
@@ -68,14 +84,14 @@ class Changed:
 
     @staticmethod
     def to_bytes(several: Sequence["Changed"]) -> bytes:
-        """Return the rows of several parameters as one buffer."""
+        """Return the changed rows of several parameters as one buffer."""
         file = io.BytesIO()
         np.savez(file, *(array for one in several for array in (one.rows, one.values, one.share)))
         return file.getvalue()
 
     @staticmethod
     def from_bytes(buffer: bytes) -> tuple["Changed", ...]:
-        """Return what the buffer says."""
+        """Return the changed rows that a buffer holds."""
         arrays = list(np.load(io.BytesIO(buffer)).values())
         return tuple(Changed(*arrays[at : at + 3]) for at in range(0, len(arrays), 3))
 
@@ -92,14 +108,17 @@ class Changed:
 
 @dataclass(frozen=True)
 class Partial:
-    """What one shard sends up.
+    """The result of one shard for a round.
 
-    vectors: (K', P), a gradient or weighted parameters and moments; (0, P) from an evaluation, and where another
-    shard's partial has this one's in it already: no vectors add nothing.
-    changed: the rows of each parameter that moves row by row; the vectors hold only what is between these.
-    sums: float64, the objective's sums.  steps: optimiser steps taken, the most of any shard after adding.
-    seconds: of computing, of all shards together.  slowest: those of the slowest shard.
-    machines: what CPUs and libraries computed it.
+    Args:
+        vectors: A gradient, or weighted weights and moments, (K', P).  (0, P) from an evaluation, and where the
+            partial is already included in another shard's.
+        sums: The objective's sums, float64.
+        steps: Optimizer steps taken; after addition, the most of any shard.
+        seconds: Computing time; after addition, of all shards.
+        slowest: The computing time of the slowest shard.
+        machines: The kinds of CPU and libraries that computed it.
+        changed: The changed rows of each parameter that is updated row by row; `vectors` has the other parameters.
     """
 
     vectors: Array
@@ -127,12 +146,13 @@ Sum = TypeVar("Sum")
 
 
 def tree_sum(parts: Iterable[Sum | None], plus: Callable[[Sum, Sum], Sum] = operator.add) -> Sum | None:
-    """Add neighbours, then neighbours of those, and so on, as they come; None adds nothing.
+    """Add values pairwise in a tree, as they arrive; None is skipped.
 
-    >>> tree_sum([np.array([1.0]), None, np.array([2.0])])
-    array([3.])
+    Example:
+        >>> tree_sum([np.array([1.0]), None, np.array([2.0])])
+        array([3.])
     """
-    whole: list[tuple[int, Sum | None]] = []  # subtrees with 2^height leaves, from the left, ever lower
+    whole: list[tuple[int, Sum | None]] = []  # subtrees with 2^height leaves, from left to right, heights falling
     for part in parts:
         height = 0
         while whole and whole[-1][0] == height:

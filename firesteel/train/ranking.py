@@ -1,10 +1,10 @@
-"""Metrics of the order of all rows (`Ranking`), exact, and in memory that does not grow with the rows.
+"""Ranking metrics over all rows (`Ranking`), exact, in memory that does not grow with the rows.
 
-Such a metric needs each distinct score with the weights of its positive and negative rows.  Few rows send theirs in
-one round.  Of many, a round first counts the rows by the leading 16 bits of their scores, again inside what is still
-too large; then further rounds fetch the scores themselves, a range of at most `MOST` rows at a time, where their
-order matters at all.  The driver folds them from the largest score down, so that shards move only the last bits of
-the weights' sums.  `loop.py` calls `measure` where weights stand still; `core/metrics.py` says what is folded.
+Such a metric needs each distinct score with the weights of its positive and negative rows.  For few rows one round
+fetches the scores.  For many, a round first counts the rows by the leading 16 bits of their scores, and again inside
+cells that are still too large; further rounds then fetch the scores themselves, at most `MOST` rows at a time, where
+their order matters.  The driver folds them from the largest score down, so that the number of shards affects only the
+last bits of the sums.  `loop.py` calls `measure` with fixed weights; `core/metrics.py` defines the folding.
 """
 
 import functools
@@ -26,20 +26,20 @@ from firesteel.train.rounds import Work, rows_of, sub_batches
 __all__ = ["MOST", "count", "keys", "measure"]
 
 MOST = 2_000_000
-"""Cells that the driver asks for at a time."""
-HELD = 1 << 18
-"""Cells that a worker gathers before it adds up equal ones."""
+"""The most cells that the driver requests at a time."""
+GATHERED = 1 << 18
+"""Cells that a worker gathers before it merges equal ones."""
 STEP = 16
-"""Bits of a score that one round tells apart."""
+"""Bits of a score by which one round refines a cell."""
 
 CELL = np.dtype(
     [(name, "<i8") for name in ("problem", "bits")]
     + [("start", "<u8")]
     + [(name, "<f8") for name in ("rows", "positive", "negative")]
 )
-"""A cell: the rows of a problem whose keys, less their lowest `bits` bits, are `start`, with their weights.
+"""A cell: the rows of a problem whose keys, without their lowest `bits` bits, are `start`, with their weights.
 
-A problem is one column of scores under one theta: their numbers are theta by theta, column by column.
+A problem is one column of scores with one theta, numbered theta by theta and column by column.
 """
 Cells = npt.NDArray[Any]
 SIDES = ("positive", "negative")
@@ -47,10 +47,11 @@ MASKS = np.array([(1 << bits) - 1 for bits in range(65)], np.uint64)
 
 
 def keys(scores: Array) -> npt.NDArray[np.uint64]:
-    """Return whole numbers in the order of the scores, float32 or float64, with as many bits; -0.0 is 0.0.
+    """Return unsigned integers in the order of the scores, float32 or float64, with as many bits; -0.0 equals 0.0.
 
-    >>> keys(np.array([-np.inf, -1.0, -0.0, 0.0, 1e-300])).argsort(kind="stable").tolist()
-    [0, 1, 2, 3, 4]
+    Example:
+        >>> keys(np.array([-np.inf, -1.0, -0.0, 0.0, 1e-300])).argsort(kind="stable").tolist()
+        [0, 1, 2, 3, 4]
     """
     word = np.dtype(f"u{scores.itemsize}").type
     bits = np.ascontiguousarray(scores + scores.dtype.type(0)).view(word)
@@ -59,13 +60,13 @@ def keys(scores: Array) -> npt.NDArray[np.uint64]:
 
 
 def columns(objective: Objective) -> int:
-    """Return the number of problems under one theta."""
+    """Return the number of problems per theta."""
     outputs = objective.network.outputs
     return 1 if outputs == 2 and exclusive(objective.loss, outputs) else outputs
 
 
 def scored(objective: Objective, views: Sequence[Views], x: Array, y: Array) -> tuple[Array, Array]:
-    """Return the score of each row in each problem, and whether it is positive there, two (B, K)."""
+    """Return the score of each row in each problem, and whether it is positive there: two arrays (B, K)."""
     p = objective.network.output(views, x)
     positive = labels(p, y)
     if exclusive(objective.loss, p.shape[1]) and on_logits(objective.loss):
@@ -75,9 +76,15 @@ def scored(objective: Objective, views: Sequence[Views], x: Array, y: Array) -> 
 
 
 def count(thetas: Array, cells: Cells, step: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the cells that the shard's rows make inside given ones, `step` bits finer, as float64 words.
+    """Return the cells of the shard's rows inside given cells, `step` bits finer, as float64 words.
 
-    thetas: (E, P).  cells: from the largest score to the smallest in each problem.
+    Args:
+        thetas: The weights, (E, P).
+        cells: The given cells, from the largest score to the smallest in each problem.
+        step: The number of bits.
+        task: The task.
+        blocks: The blocks of the shard.
+        run: Maps sub-batches over threads.
     """
     objective = task.objective
     layout, few = objective.network.layout, columns(objective)
@@ -93,21 +100,21 @@ def count(thetas: Array, cells: Cells, step: int, task: Task, blocks: Sequence[B
             found.append(_inside(inside, step, keys(scores), positive, w))
         return np.concatenate(found)
 
-    held: list[Cells] = [np.zeros(0, CELL)]
-    size, limit = 0, HELD
+    gathered: list[Cells] = [np.zeros(0, CELL)]
+    size, limit = 0, GATHERED
     for part in run(sub, sub_batches(blocks)):
-        held.append(part)
+        gathered.append(part)
         size += len(part)
         if size > limit:
-            held = [added(np.concatenate(held))]
-            size = len(held[0])
-            limit = 2 * size + HELD
+            gathered = [added(np.concatenate(gathered))]
+            size = len(gathered[0])
+            limit = 2 * size + GATHERED
     vectors = np.zeros((0, len(task.theta)), task.theta.dtype)
-    return Partial(vectors, added(np.concatenate(held)).view(np.float64))
+    return Partial(vectors, added(np.concatenate(gathered)).view(np.float64))
 
 
 def _inside(cells: Cells, step: int, key: Array, positive: Array, w: Array) -> Cells:
-    """Return a finer cell for each row that lies in one of a problem's cells, which come in ascending order."""
+    """Return a finer cell for each row inside one of a problem's cells, which ascend."""
     at = np.searchsorted(cells["start"], key, side="right") - 1
     rows = np.flatnonzero((at >= 0) & (key <= (cells["start"] | MASKS[cells["bits"]])[at]))
     found, at, yes = np.zeros(len(rows), CELL), at[rows], positive[rows]
@@ -120,12 +127,12 @@ def _inside(cells: Cells, step: int, key: Array, positive: Array, w: Array) -> C
 
 
 def _starts(cells: Cells) -> npt.NDArray[np.intp]:
-    """Return where each problem's cells begin."""
+    """Return the position of each problem's first cell."""
     return np.flatnonzero(np.diff(cells["problem"], prepend=-1))
 
 
 def added(cells: Cells) -> Cells:
-    """Return the cells by problem and from the largest score to the smallest, with equal ones added up in order."""
+    """Return the cells by problem and descending score, with equal cells added up in order."""
     cells = cells[np.lexsort((~cells["start"], cells["problem"]))]
     new = np.ones(len(cells), bool)
     new[1:] = (cells["start"][1:] != cells["start"][:-1]) | (cells["problem"][1:] != cells["problem"][:-1])
@@ -142,19 +149,24 @@ def added(cells: Cells) -> Cells:
 def measure(
     call: Callable[[Work], list[Partial | None]], objective: Objective, thetas: Array, rows: int, shards: int
 ) -> list[dict[str, float]]:
-    """Return the value of each ranking metric under each theta, (E, P), by name.
+    """Return the value of each ranking metric for each theta, (E, P), by name.
 
-    call: maps a work function over the shards that hold the rows.
+    Args:
+        call: Maps a work function over the shards.
+        objective: The network, its loss and its metrics.
+        thetas: The weights, (E, P).
+        rows: The number of rows.
+        shards: The number of shards.
     """
     few, bits = columns(objective), 8 * thetas.itemsize
     metrics = [metric for _, metric in objective.ranked]
     cells = np.zeros(len(thetas) * few, CELL)
     cells["problem"], cells["bits"], cells["rows"] = np.arange(len(cells)), bits, rows
-    cells["positive"] = cells["negative"] = 1  # not known yet, so that they are looked into
+    cells["positive"] = cells["negative"] = 1  # unknown yet, so that the cells are refined
     gains, sums = np.zeros((len(metrics), len(cells))), np.zeros((2, len(cells)))
 
     def totals(cells: Cells) -> Array:
-        """The weights of positive and of negative rows in each problem, (2, problems)."""
+        """Return the weights of positive and of negative rows in each problem, (2, problems)."""
         return np.array([np.bincount(cells["problem"], cells[name], len(sums[0])) for name in SIDES])
 
     def fetch(chosen: Cells, step: int) -> list[Cells]:
@@ -162,7 +174,7 @@ def measure(
         return [partial.sums.view(CELL) for partial in partials if partial is not None]
 
     def sizes() -> Array:
-        """The most cells that each cell, looked into, can send; 0 where it need not be."""
+        """Return the most cells that refining each cell can return; 0 if its order does not matter."""
         matters = np.zeros(len(cells), bool)
         for group, _, weights in _running(cells, np.zeros_like(sums)):
             matters[group] = np.any([metric.undecided(*weights) for metric in metrics], axis=0)
@@ -174,7 +186,7 @@ def measure(
     known = totals(cells)
     for part, wanted in _runs(cells, sizes()):
         if wanted.any():
-            whole = part["problem"][part["bits"] == bits]  # of which nothing was known
+            whole = part["problem"][part["bits"] == bits]  # cells that were never refined
             part = added(np.concatenate([part[~wanted], *fetch(part[wanted], bits)]))
             known[:, whole] = totals(part)[:, whole]
         for _, at, weights in _running(part, sums):
@@ -186,8 +198,9 @@ def measure(
 
 
 def _running(cells: Cells, sums: Array) -> Iterator[tuple[slice, int, tuple[Array, Array, Array, Array]]]:
-    """Give where each problem's cells lie, its number, their weights, and the running sums of these on top of `sums`,
-    which go on.
+    """Yield, for each problem, the slice of its cells, its number, their weights, and the running sums of these.
+
+    The running sums continue those in `sums`, which is updated.
     """
     starts = _starts(cells)
     for start, end in zip(starts, [*starts[1:], len(cells)], strict=True):
@@ -199,7 +212,7 @@ def _running(cells: Cells, sums: Array) -> Iterator[tuple[slice, int, tuple[Arra
 
 
 def _runs(cells: Cells, sizes: Array) -> Iterator[tuple[Cells, Array]]:
-    """Cut the cells into runs that send at most `MOST`, or are one cell; give each, and which of it must be asked."""
+    """Cut the cells into runs that return at most `MOST` cells, or are one cell; yield each with those to refine."""
     start, total = 0, 0.0
     for at, size in enumerate([*sizes, MOST + 1.0]):
         if total + size > MOST and at > start:

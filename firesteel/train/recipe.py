@@ -1,6 +1,6 @@
-"""What `fit` decides, as one frozen value that goes from the face to the loop.
+"""The settings of a fit, as one frozen value.
 
-The constructor checks that numbers are whole and large enough; what depends on the rows is checked with them.
+The constructor checks that numbers are integers in range; what depends on the rows is checked with them.
 """
 
 from collections.abc import Mapping
@@ -19,26 +19,27 @@ __all__ = ["Recipe", "strategy_of"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train.
+    """The settings of training.
 
     Args:
-        epochs: The number of the epoch to end before, counted from 0.
-        batch_size: Rows a step, in each shard; the strategy's default if None, which may be None for all rows.
-        strategy: What a round is.
-        shards: Parts that train apart; None where the source chooses.
-        seed: The root of everything random.
-        shuffle: Whether batches take rows in another order in each epoch.
-        initial_epoch: The number of the first epoch.
-        class_weight: What rows of each class weigh, as `fit` takes it.
-        stopping: When to stop early, besides what callbacks say.
-        evaluate_averaged: Whether validation, the best epoch and what callbacks see are of the average of the
-            weights, where the optimiser keeps one.
+        epochs: The index of the epoch to stop before, from 0.
+        batch_size: The rows per step and shard; None for the strategy's default, which may be all rows.
+        strategy: How rounds are run.
+        shards: The number of parts trained in parallel; None to let the source choose.
+        seed: The seed of all random numbers.
+        shuffle: Whether batches take the rows in a new order in each epoch.
+        initial_epoch: The index of the first epoch.
+        class_weight: The weights of the classes, as in `fit`.
+        stopping: A stopping rule, in addition to those of callbacks.
+        evaluate_averaged: Whether validation, the best epoch and callbacks use the moving average of the weights, if
+            the optimizer keeps one.
 
     Raises:
-        ConfigError: For numbers that are no whole ones, or too small.
+        ConfigError: If a number is not an integer or too small (`config-value`).
 
-    >>> Recipe(epochs=3).batch_size
-    32
+    Example:
+        >>> Recipe(epochs=3).batch_size
+        32
     """
 
     epochs: int = 1
@@ -66,7 +67,7 @@ class Recipe:
 
 
 def strategy_of(given: str | Mapping[str, Any] | Strategy | None, optimizer: Optimizer | None) -> Strategy:
-    """Return the strategy that was given; if none was, `gradient` for an optimiser that searches, else `average`."""
+    """Return a strategy by name or value; by default `gradient` for optimizers with a line search, else `average`."""
     usual = "gradient" if optimizer is not None and optimizer.searches else "average"
     chosen: Strategy = strategies.get(usual if given is None else given)
     return chosen

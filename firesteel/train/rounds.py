@@ -1,9 +1,9 @@
-"""The strategies: pure functions from (task, blocks of one shard) to a Partial, the same on every engine.
+"""The work of a round: pure functions from (task, blocks of one shard) to a Partial, the same on every engine.
 
-`average` is everyday training: each shard runs mini-batches over its blocks, and parameters are averaged.  `gradient`
-sums gradients for one step on the driver.  `evaluate` and `predict` use the network as it is.  Rows meet the
-mathematics in fixed sub-batches, whose shape is part of the result; `run` may map them over threads without moving a
-bit.  `engine.py` says who calls these, `loop.py` what is done with what they return.
+`average` runs mini-batch training on a shard, whose weights are then averaged.  `gradient` sums gradients for one
+step on the driver.  `evaluate` and `predict` use fixed weights.  Rows are processed in fixed sub-batches, whose shape
+is part of the result; `run` may distribute them over threads without changing a bit.  `engine.py` calls these
+functions, `loop.py` uses their results.
 """
 
 import math
@@ -35,9 +35,11 @@ Work = Callable[[Task, Sequence[Block], Run], Partial]
 
 
 def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
-    """Return which of a shard's blocks this round is over, in their order: a slice of the epoch's.
+    """Return the shard's blocks of a round, in order: a slice of the epoch's.
 
-    ids: the numbers of all blocks of one shard.
+    Args:
+        task: The task.
+        ids: The numbers of all blocks of the shard.
     """
     ids = sorted(ids)
     if task.shuffle and ids:
@@ -51,12 +53,18 @@ def round_blocks(task: Task, ids: Sequence[int]) -> list[int]:
 
 
 def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots: Array, run: Run) -> Step:
-    """Return what takes steps along batches of at most `size` rows of the blocks: it is chosen here alone.
+    """Choose the implementation of a shard's steps; this is the only place that chooses.
 
-    theta (P,) and slots (K, P) are changed in place.
+    Args:
+        task: The task.
+        blocks: The blocks of the shard.
+        size: The most rows per batch.
+        theta: The weights, (P,), changed in place.
+        slots: The moments, (K, P), changed in place.
+        run: Maps sub-batches over threads.
     """
     given = task, blocks, size, theta, slots, run
-    from firesteel.train.fused import fused_step  # here, so that who only predicts does not load the loops
+    from firesteel.train.fused import fused_step  # here, so that prediction does not load compiled code
 
     network = task.objective.network
     inner = (None if network.sparse else fused_step(*given)) or NumpyStep(*given)
@@ -64,9 +72,9 @@ def step_for(task: Task, blocks: Sequence[Block], size: int, theta: Array, slots
 
 
 def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Run mini-batch training over the shard's slice of this round; return its share of the new theta and moments.
+    """Run mini-batch training over the shard's blocks of this round; return its share of the new weights and moments.
 
-    A shard's share is its weight over the round's, so the driver has only to add.  With one shard this is ordinary
+    A shard's share is its row weight over the round's, so the driver only adds.  With one shard this is ordinary
     mini-batch training.
 
     Source: parallel SGD of Zinkevich et al. 2010, in rounds as in SparkNet (Moritz et al. 2016) and local SGD.
@@ -87,7 +95,7 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
     mover, count = step_for(task, chosen or blocks, size, theta, slots, run), task.step
 
     def steps() -> Iterator[Array]:
-        """Take a step along each batch; yield the sums of some at a time."""
+        """Take a step for each batch; yield the sums of several at a time."""
         nonlocal count
         for planned in batches(zip(chosen, orders, strict=True), mover.planned):
             whole = 0.0
@@ -107,15 +115,15 @@ def average(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
             sums[0] += whole
             yield sums
 
-    sums = tree_sum(steps())  # one after another, a million of them would lose digits
+    sums = tree_sum(steps())  # sequential addition of a million sums would lose digits
     sums = np.zeros(task.objective.size) if sums is None else sums
     return replace(mover.moved(share), sums=sums, steps=count - task.step)
 
 
 def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Run so many epochs of a shard that is alone, each from where the one before ended; what each gives, stacked.
+    """Run several epochs on the only shard; return the result of each, stacked.
 
-    The numbers are those of as many rounds, without the way to the driver and back between them.
+    The numbers are those of as many rounds, without the round trips to the driver.
     """
     parts: list[Partial] = []
     for _ in range(count):
@@ -130,11 +138,16 @@ def passes(work: Work, count: int, task: Task, blocks: Sequence[Block], run: Run
 def gradient(task: Task, blocks: Sequence[Block], run: Run, sample: float = 1.0) -> Partial:
     """Return the shard's part of the gradient over this round's rows, for one step on the driver.
 
-    They are a slice of every block's rows in this epoch's order, so that an epoch's rounds use each row once;
-    where the cuts fall differs from block to block, so that rounds are of a size.
-    sample: the share of each block's rows, drawn anew each epoch, that the epoch is over.
+    A round takes a slice of every block's rows in this epoch's order, so that an epoch uses each row once.  The
+    slices start at a random offset in each block, so that rounds are of similar size.
+
+    Args:
+        task: The task.
+        blocks: The blocks of the shard.
+        run: Maps sub-batches over threads.
+        sample: The share of each block's rows, drawn anew each epoch, that an epoch uses.
     """
-    theta = task.theta.copy()  # compiled code is made for vectors that can be written
+    theta = task.theta.copy()  # compiled code takes writable vectors
     slots = np.zeros((0, len(theta)), theta.dtype)
     learner = step_for(task, blocks, max(map(len, blocks)), theta, slots, run)
 
@@ -165,7 +178,7 @@ def evaluate(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 
 
 def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Evaluate on those of the blocks whose numbers are below `most`."""
+    """Evaluate on the blocks whose numbers are below `most`."""
     chosen = [block for block in blocks if block.id < most]
     if not chosen:
         return Partial(np.zeros((0, len(task.theta)), task.theta.dtype), np.zeros(task.objective.size))
@@ -173,21 +186,21 @@ def evaluate_first(most: int, task: Task, blocks: Sequence[Block], run: Run) -> 
 
 
 def evaluate_each(thetas: Array, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Evaluate under each of several thetas, (E, P); return their sums, one after another."""
+    """Evaluate with each of several weight vectors, (E, P); return their sums, concatenated."""
     parts = [evaluate(replace(task, theta=theta), blocks, run) for theta in thetas]
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 
 def evaluate_all(others: Sequence[Task], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Evaluate the networks of several tasks, the first one first; return their sums, one after another."""
+    """Evaluate the networks of several tasks, the first task first; return their sums, concatenated."""
     parts = [evaluate(one, blocks, run) for one in (task, *others)]
     return replace(parts[0], sums=np.concatenate([part.sums for part in parts]))
 
 
 def moments(sparse: bool, task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return c, the sum of w, and the sums of w (v - c) and w (v - c)^2 for the features and targets v of each row.
+    """Return c, the sum of w, and the sums of w (v - c) and w (v - c)^2, for the features and targets v of each row.
 
-    c: the mean of the shard's first rows, so that no digits cancel.  sparse: whether v is the targets alone.
+    c is the mean of the shard's first rows, so that no digits cancel.  With `sparse`, v is the targets alone.
     """
     dtype = task.theta.dtype
 
@@ -209,7 +222,7 @@ def moments(sparse: bool, task: Task, blocks: Sequence[Block], run: Run) -> Part
 
 
 def sizes(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Return the largest size of each column, (I,), in the shard's sparse rows."""
+    """Return the largest absolute value of each column, (I,), in the shard's sparse rows."""
     most = np.zeros(task.objective.network.inputs, task.theta.dtype)
     for block in blocks:
         if isinstance(block.x, CSR):
@@ -218,13 +231,13 @@ def sizes(task: Task, blocks: Sequence[Block], run: Run) -> Partial:
 
 
 def rows_of(piece: tuple[Block, slice], dtype: np.dtype[Any], network: Network | None = None) -> tuple[Any, ...]:
-    """Return x (B, I), as it enters a network, y (B, T) and w (B,), the weights as float64."""
+    """Return x (B, I), as it enters a network, y (B, T), and w (B,), the row weights as float64."""
     block, rows = piece
     return rows_for(network, block, rows, dtype), block.y[rows], block.w[rows].astype(np.float64)
 
 
 def sub_batches(blocks: Sequence[Block], most: int = SUB_BATCH) -> list[tuple[Block, slice]]:
-    """Return the sub-batches of the blocks, of at most so many rows, in a fixed order."""
+    """Return the sub-batches of the blocks, with at most `most` rows each, in a fixed order."""
     return [
         (block, slice(at, at + most))
         for block in sorted(blocks, key=lambda block: block.id)
@@ -233,7 +246,7 @@ def sub_batches(blocks: Sequence[Block], most: int = SUB_BATCH) -> list[tuple[Bl
 
 
 def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Sequence[Block], run: Run) -> Partial:
-    """Add what `sub` returns for each sub-batch of the blocks, in a fixed order."""
+    """Add the results of `sub` for all sub-batches of the blocks, in a fixed order."""
 
     def checked(piece: tuple[Block, slice]) -> Array:
         BLAS.check()
@@ -246,8 +259,8 @@ def _summed(sub: Callable[[tuple[Block, slice]], Array], task: Task, blocks: Seq
 def predict(network: Network, theta: Array, x: Features, run: Run, last: int | None = None) -> Array:
     """Return the network's outputs, (B, O), for rows x, (B, I), of any real dtype; or those of parts[:last].
 
-    How the rows are stored changes nothing: the network decides whether it multiplies non-zeros only.  Outputs that
-    have a centre are float64.
+    The storage of the rows does not affect the result: the network decides whether it multiplies non-zeros only.
+    Outputs with a centre are float64.
     """
     views, most = network.layout.views(theta), network.rows or SUB_BATCH
 
@@ -256,7 +269,7 @@ def predict(network: Network, theta: Array, x: Features, run: Run, last: int | N
         rows = suited(x[at : at + most], network.sparse)
         if isinstance(rows, CSR):
             return network.output(views, entering(network, rows, theta.dtype), last=last)
-        # what is less by the centre has no name, so that it goes early
+        # the centred rows get no name, so that their memory is freed early
         return network.output(views, less(rows, network.centre.features, theta.dtype).astype(theta.dtype), last=last)
 
     outputs = np.concatenate(list(run(sub, range(0, max(len(x), 1), most))))

@@ -1,9 +1,9 @@
-"""Steps on the rows of parameters that a batch touches, and on all else, as sparse rows are trained on.
+"""Row-wise steps: update only the rows of a parameter that a batch touches, as for sparse rows and embeddings.
 
-The rows that a batch touches, of the first kernel of a sparse network or of the tables of embeddings, are gathered
-into a small vector with all other parameters and their moments; an inner step moves that, whatever the optimiser, and
-the rows go back.  Untouched rows neither move nor decay: docs/design/0006-sparse-rows.md says how that differs from
-dense training.  `rounds.py` chooses this where a network has such parameters.
+The touched rows of the first kernel of a sparse network, or of embedding tables, are gathered into a small vector
+with all other parameters and their moments.  An inner step updates this vector, with any optimizer, and the rows are
+written back.  Untouched rows neither move nor decay; docs/design/0006-sparse-rows.md describes the difference from
+dense training.  `rounds.py` chooses this step for networks with such parameters.
 """
 
 import math
@@ -26,11 +26,11 @@ __all__ = ["RowwiseStep", "entering", "narrowed", "rows_for", "spread", "stretch
 
 
 Stretch = tuple[slice, tuple[int, int], int | None]
-"""Where a part of theta lies, its rows and the numbers in each, and its owner if it moves row by row."""
+"""A slice of theta, its number of rows and their width, and its owner if it is updated row by row."""
 
 
 def stretches(network: Network) -> list[Stretch]:
-    """Return the parts of a network's theta, in order; what lies between parameters that move by row is one row."""
+    """Return the slices of a network's theta, in order; everything between two row-wise parameters is one row."""
     found = list[Stretch]()
     for owner, name, shape, where in network.layout.slices:
         if network.params[owner][name].by_row:
@@ -42,7 +42,7 @@ def stretches(network: Network) -> list[Stretch]:
 
 
 def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:
-    """Return what reaches the first linear part of a sparse network for rows x, (n, I), as `dtype`."""
+    """Return the input of a sparse network's first linear part for rows x, (n, I), as `dtype`."""
     x = x.cast(dtype)
     for part in network.parts[: network.front]:
         x, _ = part.apply({}, x)
@@ -50,15 +50,16 @@ def entering(network: Network, x: CSR, dtype: np.dtype[Any]) -> CSR:
 
 
 def narrowed(network: Network, rows: Mapping[int, int]) -> Network:
-    """Return a network whose parameters that move row by row have so many rows, by owner: its layout is another.
+    """Return a network whose row-wise parameters have the given numbers of rows, by owner.
 
-    Its parts are the network's own: a step on the rows that a batch touches is an ordinary step on a smaller network.
+    Only the layout differs; the parts are the network's own.  So a step on the touched rows is an ordinary step of a
+    smaller network.
     """
     shapes = list(network.layout.shapes)
     for owner, count in rows.items():
         by_row = [(name, shape, network.params[owner][name].by_row) for name, shape in shapes[owner]]
         shapes[owner] = tuple((name, (count, *shape[1:]) if moves else shape) for name, shape, moves in by_row)
-    narrow = object.__new__(Network)  # in each step: a copy is slower
+    narrow = object.__new__(Network)  # runs in each step, and is faster than a copy
     vars(narrow).update(vars(network), layout=Layout(tuple(shapes)))
     for name in ("statistics", "constrained"):
         if getattr(network, name):
@@ -67,7 +68,7 @@ def narrowed(network: Network, rows: Mapping[int, int]) -> Network:
 
 
 def rows_for(network: Network | None, block: Block, rows: Any, dtype: np.dtype[Any]) -> Any:
-    """Return what the chosen rows enter a network as, however they are packed: in a sparse one at its linear part."""
+    """Return the chosen rows as a network's input, however they are packed; for a sparse network see `entering`."""
     if network is not None and network.sparse:
         x = block.x[rows] if isinstance(block.x, CSR) else CSR.of(rows_for(None, block, rows, dtype))
         return entering(network, x, dtype)
@@ -77,10 +78,17 @@ def rows_for(network: Network | None, block: Block, rows: Any, dtype: np.dtype[A
 
 
 class ParamTable:
-    """A stretch of theta and its moments as rows, and which of them move.
+    """A slice of theta and its moments as rows, and which of them are updated.
 
-    rows: those that a batch touches, ascending.  place: the number of each among them.
-    touched: which ones any batch has touched.
+    Args:
+        network: The network.
+        vectors: Theta and the moments.
+        stretch: The slice.
+
+    Attributes:
+        rows: The rows that the current batch touches, ascending.
+        place: The position of each row in `rows`.
+        touched: Which rows any batch has touched.
     """
 
     def __init__(self, network: Network, vectors: Sequence[Array], stretch: Stretch) -> None:
@@ -92,7 +100,7 @@ class ParamTable:
         self.touched = np.full(shape[0], self.owner is None)
 
     def find(self, numbers: npt.NDArray[Any]) -> None:
-        """Note which rows a batch touches, given the number of each as often as it does."""
+        """Set the rows that a batch touches, given their indices with repetitions."""
         order = np.arange(len(numbers), dtype=np.int32)
         self.place[numbers] = order
         self.rows = np.sort(numbers[self.place[numbers] == order]).astype(np.intp, copy=False)
@@ -100,10 +108,10 @@ class ParamTable:
 
 
 class RowwiseStep:
-    """A `Step` that has an inner one move the rows of `by_row` parameters that a batch touches, and all the others.
+    """A `Step` whose inner step updates the touched rows of `by_row` parameters, and all other parameters.
 
     Args:
-        inner: Takes the steps; its theta and slots are changed in place.
+        inner: The inner step; its theta and slots are updated in place.
     """
 
     def __init__(self, inner: NumpyStep) -> None:
@@ -149,14 +157,14 @@ class RowwiseStep:
         return self._partial(found, found.vectors, 1.0)
 
     def moved(self, share: float) -> Partial:
-        """Return the rows that were touched and the rest of the vectors."""
+        """Return the touched rows, and the rest of the vectors."""
         for table in self.tables:
             table.rows = np.flatnonzero(table.touched)
         vectors = self._gathered() * self.theta.dtype.type(share)
         return self._partial(Partial(vectors, np.zeros(0)), vectors, share)
 
     def _gathered(self) -> Array:
-        """Return the rows that move of theta and its moments, (K', P')."""
+        """Return the updated rows of theta and its moments, (K', P')."""
         size = sum(len(table.rows) * table.units for table in self.tables)
         vectors = np.empty((len(self.narrow), size), self.theta.dtype)
         for table, part in self._parts(vectors):
@@ -165,7 +173,7 @@ class RowwiseStep:
         return vectors
 
     def _parts(self, vectors: Array) -> Iterator[tuple[ParamTable, Array]]:
-        """Yield the rows in vectors like those, (K', rows), that are each table's."""
+        """Yield each table with its rows in vectors like those of `_gathered`, (K', rows)."""
         at = 0
         for table in self.tables:
             end = at + len(table.rows) * table.units
@@ -173,7 +181,7 @@ class RowwiseStep:
             at = end
 
     def _partial(self, like: Partial, vectors: Array, share: float) -> Partial:
-        """Return what travels of such vectors: the rows of tables, and all that is between these."""
+        """Return the partial of such vectors: the rows of tables, and everything between them."""
         parts = [(table, part.view(vectors.dtype)) for table, part in self._parts(vectors)]
         rest = [part for table, part in parts if table.owner is None]
         rows = [(table.rows, part, table.units) for table, part in parts if table.owner is not None]
@@ -182,9 +190,10 @@ class RowwiseStep:
 
 
 def spread(total: Partial, task: Task) -> Partial:
-    """Return the sum of the shards' partials with the rows in it that not all of them changed.  vectors: (K', P)
+    """Return the sum of the shards' partials with full vectors, (K', P), in which row-wise parameters are merged.
 
-    A row of an embedding is the mean of the shards that changed it, a row of a sparse kernel that of all.
+    A row of an embedding becomes the mean over the shards that changed it, a row of a sparse kernel that over all
+    shards.
     """
     if not total.changed:
         return total

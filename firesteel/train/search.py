@@ -1,6 +1,6 @@
-"""Training that looks before it goes on: the line search of L-BFGS, and the bold driver's judgement of an epoch.
+"""The line search of L-BFGS, and the bold driver's rules for the learning rate.
 
-Both need nothing but losses and gradients of rounds, so they run on any engine.  `loop.py` asks them.
+Both need only losses and gradients of rounds, so they run on any engine.  `epoch.py` calls them.
 """
 
 from collections.abc import Callable
@@ -14,27 +14,34 @@ from firesteel.core.types import Array
 from firesteel.core.update import constrain
 from firesteel.train.partial import Partial
 from firesteel.train.state import TrainState
-from firesteel.train.stopping import bearable
+from firesteel.train.stopping import within_bounds
 
 __all__ = ["Bold", "search"]
 
 ENOUGH = 1e-4
-"""The share of what the slope promises that the loss must fall by."""
+"""Armijo's constant: the share of the decrease predicted by the slope that a step must achieve."""
 TRIALS = 30
-"""How often a step is halved before the place is taken for a minimum."""
+"""The most halvings of a step before the state is taken to be a minimum."""
 
 
 def search(
-    optimizer: LBFGS, state: TrainState, network: Network, look: Callable[[TrainState], Partial]
+    optimizer: LBFGS, state: TrainState, network: Network, measure: Callable[[TrainState], Partial]
 ) -> tuple[TrainState, Partial]:
-    """Return the state after one step that has lowered the loss, or as it was if none does; and what is there, or
-    where the last step led if even that is beyond all bearing.
+    """Take one L-BFGS step with a backtracking line search.
 
-    look: runs a round at a state, and gives sums and gradient with the price of the weights in them.
+    Args:
+        optimizer: The optimizer.
+        state: The state to start from.
+        network: The network, whose constraints apply to each trial.
+        measure: Returns the penalized sums and the gradient at a state, from one round.
+
+    Returns:
+        The state after a step that lowered the loss, or the unchanged state if none did, with the sums there; if the
+            last trial was more than 1,000 times worse, its sums.
     """
 
     def at(theta: Array) -> tuple[float, Array, Partial]:
-        total = look(state.with_theta(theta))
+        total = measure(state.with_theta(theta))
         g = total.vectors[0] * theta.dtype.type(1.0 / (total.sums[1] or 1.0))
         return float(total.sums[0] / (total.sums[1] or 1.0)), g, total
 
@@ -56,7 +63,7 @@ def search(
             slots[0] = g
             return replace(state, theta=theta, slots=slots, cost=found, step=state.step + 1), there
         size /= 2
-    if there is None or bearable(found, cost):
+    if there is None or within_bounds(found, cost):
         there = here or at(state.theta)[2]
     return replace(state, slots=slots, cost=cost, step=state.step + 1), there
 

@@ -1,7 +1,7 @@
-"""Where rows come from: a source is surveyed (data validation), then opened as an engine that holds its blocks.
+"""Sources of rows: a source is profiled and validated, then opened as an engine that holds its blocks.
 
-`firesteel/tables/arrays.py` is the source in process, `firesteel/spark/frames.py` that of frames.  The rows held out
-for validation are part of the source, so that both halves are checked in one look.
+`firesteel/tables/arrays.py` is the source for arrays, `firesteel/spark/frames.py` for DataFrames.  Held-out
+validation rows belong to the source, so that both parts are validated in one pass.
 """
 
 import contextlib
@@ -23,13 +23,19 @@ __all__ = ["Source", "Survey", "check_kind", "check_targets", "check_weights", "
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of the rows once they have been looked at: how many to train on and held out, and their shape.
+    """The profile of a source's rows.
 
-    width: I.  targets: T.  found: what is wrong with the targets, if they are meant for one kind of loss or another.
-    classes: how often each occurs, if the targets can be classes.
-    nonzeros: how many of the features of all rows are not 0, if they were counted.
-    few: whether a source of vectors keeps most rows without their zeros, so that they are read sooner as they are.
-    centre: of the columns that lie far from zero.  sample: of the rows to train on, while it is at hand.
+    Args:
+        rows: The number of training rows.
+        held: The number of validation rows.
+        width: The number of features, I.
+        targets: The number of targets, T.
+        found: Faults of the rows, some of which matter for one kind of loss only.
+        classes: The count of each class, if the targets can be classes.
+        nonzeros: The number of non-zero features in all rows, if counted.
+        few: Whether most vectors are stored sparse, so that reading them as such is faster.
+        centre: The centre of columns far from zero.
+        sample: A sample of the training rows, while available.
     """
 
     rows: int
@@ -45,14 +51,14 @@ class Survey:
 
     @property
     def sparse(self) -> bool:
-        """Whether rows are packed as their non-zeros."""
+        """Whether rows are packed as non-zeros."""
         return is_sparse(self.width, self.nonzeros, self.rows + self.held)
 
     def shards(self, recipe: Recipe, blocks: int) -> int:
-        """Return S: the recipe's, or else what its strategy has for so many blocks, a power of two.
+        """Return the number of shards: the recipe's, or the strategy's default, a power of two.
 
-        Of sparse rows each shard gets 64 non-zeros or more for each column, on the average: every round it sends back
-        as much of the first kernel as its rows have touched.
+        With sparse rows each shard gets on average at least 64 non-zeros per column, because it returns in every
+        round the rows of the first kernel that it touched.
         """
         if recipe.shards is not None:
             return recipe.shards
@@ -62,13 +68,13 @@ class Survey:
         return usual
 
     def sampled(self, sample: Sample, features: tuple[float, ...] | None = None) -> "Survey":
-        """Return this with a sample of the rows to train on, and the centre that it shows, or the features' given."""
+        """Return the profile with a sample of the training rows and its centre, or the given one of the features."""
         centre = sample.centre if features is None else replace(sample.centre, features=features)
         return replace(self, sample=sample, centre=centre)
 
     @property
     def words(self) -> int:
-        """How many words of 4 bytes a packed row is counted as."""
+        """The size of a packed row, in words of 4 bytes."""
         if not self.sparse or self.nonzeros is None:
             return self.width
         return max(1, -(-2 * self.nonzeros // (self.rows + self.held)))
@@ -76,10 +82,12 @@ class Survey:
 
 @runtime_checkable
 class Source(Protocol):
-    """Rows that can be checked, and then packed into blocks.
+    """Rows that can be validated and packed into blocks.
 
-    names: what "features", "label" and "weight" are called there.  dtype: of the networks they are for.
-    split: the share of them that is held out.
+    Attributes:
+        names: The source's names of "features", "label" and "weight".
+        dtype: The dtype of the networks that the rows are for.
+        split: The share of the rows that is held out for validation.
     """
 
     names: Mapping[str, str]
@@ -89,30 +97,34 @@ class Source(Protocol):
     def split(self) -> float: ...
 
     def survey(self) -> Survey:
-        """Look at every row, once; raise DataError for anything that no network can be trained on."""
+        """Profile and validate all rows in one pass; raise DataError for rows that cannot be trained on."""
         ...
 
     def shards_of(self, recipe: Recipe) -> int:
-        """Return S: the recipe's, and where it has none the one that suits the rows."""
+        """Return the number of shards: the recipe's, or a default that suits the rows."""
         ...
 
     def engine(
         self, shards: int | None = None, *, held: bool = False, shuffle: bool = True, centre: Centre = ...
     ) -> contextlib.AbstractContextManager[Engine]:
-        """Give the engine that holds the rows to train on, or those held out, packed, less a centre.
+        """Open the engine of the training rows, or of the validation rows if `held`.
 
-        shards: None where they are only evaluated, and the source may choose.
+        Args:
+            shards: The number of shards; None lets the source choose, for rows that are only evaluated.
+            held: Whether to open the validation rows.
+            shuffle: Whether rows are packed in the order of their keys rather than their own.
+            centre: The centre to subtract.
         """
         ...
 
 
 def check_kind(survey: Survey, rule: Rule, name: str) -> None:
-    """Raise DataError unless the targets are what a loss and its network take.  name: what they are called."""
+    """Raise DataError unless the targets suit a loss and its network.  name: that of the targets."""
     rows = survey.rows + survey.held
     refuse(survey.found, rows, {"label": name}, targets=rule.targets)
     if rule.targets == "class" and len(survey.classes) > checks.MOST_CLASSES:
         raise DataError(
-            f"{name} has more than {checks.MOST_CLASSES:,} classes: is it a number to predict?",
+            f"{name} has more than {checks.MOST_CLASSES:,} classes: to predict a number, use a regression loss",
             code="data-label-range",
         )
     if rule.targets == "class" and rule.classes is not None:
@@ -120,7 +132,7 @@ def check_kind(survey: Survey, rule: Rule, name: str) -> None:
 
 
 def check_weights(total: float, name: str, rows: str = "to train on") -> None:
-    """Raise DataError when all weights are zero.  rows: which rows, in words."""
+    """Raise DataError if all weights are zero.  rows: the description of the rows."""
     if not total > 0:
         raise DataError(
             f"{name} is 0 in every row {rows}: give at least one row a weight above 0", code="data-zero-weight"
@@ -128,27 +140,27 @@ def check_weights(total: float, name: str, rows: str = "to train on") -> None:
 
 
 def check_width(width: int, inputs: int, name: str, rows: int | None = None) -> None:
-    """Raise DataError when rows do not have as many values as the network has inputs.  rows: of an array."""
+    """Raise DataError unless rows have as many values as the network has inputs.  rows: their number, for arrays."""
     if width != inputs:
         hint = "write x.T, or " if rows == inputs else ""
         if rows is not None and rows * width == inputs:
             hint = "for one row write x.reshape(1, -1), or "
         raise DataError(
-            f"{name} has {width} values a row, and the network takes {inputs}: {hint}give it rows of {inputs}, or "
+            f"{name} has {width} values per row, but the network takes {inputs}: {hint}give it rows of {inputs}, or "
             f"make its first layer with input_dim={width}",
             code="data-width",
         )
 
 
 def check_targets(columns: int, expected: int, outputs: int, name: str) -> None:
-    """Raise DataError when the targets do not have the columns that the loss wants."""
+    """Raise DataError unless the targets have the columns that the loss requires."""
     if columns != expected:
-        remedy = f"give {expected} a row, or change the last layer's {outputs} outputs"
+        remedy = f"give {expected} per row, or change the last layer's {outputs} outputs"
         if expected == 1 and outputs > 1:
-            remedy = "give class numbers, or use categorical_crossentropy for one-hot rows"
+            remedy = "give class indices, or use categorical_crossentropy for one-hot rows"
         elif columns == 1:
-            remedy += "; for class numbers use sparse_categorical_crossentropy"
+            remedy += "; for class indices use sparse_categorical_crossentropy"
         raise DataError(
-            f"{name} has {columns} values a row, and this loss with {outputs} outputs takes {expected}: {remedy}",
+            f"{name} has {columns} values per row, but this loss with {outputs} outputs takes {expected}: {remedy}",
             code="data-label-width",
         )

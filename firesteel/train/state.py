@@ -1,6 +1,6 @@
-"""Everything that decides the rest of a training, as one frozen value that is replaced, never changed.
+"""The training state: everything that decides how a training continues, as one frozen value.
 
-Two states with equal fields train on alike, wherever they are.  `loop.py` advances it.
+Two states with equal fields continue identically, wherever they are.  `loop.py` replaces the state after each round.
 """
 
 import math
@@ -18,11 +18,17 @@ __all__ = ["Progress", "TrainState"]
 
 @dataclass(frozen=True)
 class TrainState:
-    """theta: (P,).  slots: (K, P), the optimiser's moments.  outer: (P,), the velocity between rounds.
+    """The state of a training.
 
-    step: optimiser steps taken.  epoch: epochs finished.  learning_rate: what it was set to, or None.
-    cost: the last loss that a search or a bold driver has accepted; None before it.
-    averaged: whether the last of the slots is the average of the weights.
+    Args:
+        theta: The weights, (P,).
+        slots: The moments of the optimizer, (K, P).
+        outer: The velocity of the driver's step between rounds, (P,).
+        step: The number of optimizer steps taken.
+        epoch: The number of epochs finished.
+        learning_rate: The learning rate that was set during training, or None.
+        cost: The last loss that a line search or bold driver accepted, or None.
+        averaged: Whether the last of the slots is the moving average of the weights.
     """
 
     theta: Array
@@ -36,11 +42,12 @@ class TrainState:
 
     @staticmethod
     def start(theta: Array, optimizer: Optimizer) -> "TrainState":
-        """Return the state before the first step: moments are 0, and the average of the weights is the weights.
+        """Return the state before the first step, with zero moments and the weights as their average.
 
-        >>> from firesteel.core.optimizers import Adam
-        >>> TrainState.start(np.zeros(3), Adam()).slots.shape
-        (2, 3)
+        Example:
+            >>> from firesteel.core.optimizers import Adam
+            >>> TrainState.start(np.zeros(3), Adam()).slots.shape
+            (2, 3)
         """
         slots = np.zeros((len(optimizer.slots), len(theta)), theta.dtype)
         slots[len(slots) - optimizer.use_ema :] = theta
@@ -48,7 +55,7 @@ class TrainState:
 
     @staticmethod
     def of(counts: Any, theta: Array, slots: Array, outer: Array, averaged: bool = False) -> "TrainState":
-        """Return the state with these `counts`; raise ValueError where that describes none."""
+        """Return the state with these `counts`; raise ValueError if they are invalid."""
         step, epoch, rate, cost = counts
         whole = all(type(number) is int and 0 <= number < 2**53 for number in (step, epoch))
         real = all(number is None or type(number) is float for number in (rate, cost))
@@ -60,34 +67,39 @@ class TrainState:
 
     @property
     def counts(self) -> list[Any]:
-        """What the state is besides its vectors, as JSON."""
+        """The fields of the state that are not vectors, JSON-able."""
         return [self.step, self.epoch, self.learning_rate, self.cost]
 
     def used(self, optimizer: Optimizer) -> Optimizer:
-        """Return the optimiser with the learning rate that this state has set, if it has."""
+        """Return the optimizer at the learning rate that was set during training, if any."""
         return optimizer if self.learning_rate is None else optimizer.at_rate(self.learning_rate)
 
     def weights(self, averaged: bool = True) -> Array:
-        """Return the weights of the model that is trained: where that is wanted their average, if there is one."""
+        """Return the model's weights: by default their moving average, if there is one."""
         return self.slots[-1] if averaged and self.averaged else self.theta
 
     def swapped(self) -> "TrainState":
-        """Return this state with the weights and their average in each other's place, as such models are saved."""
+        """Return the state with weights and moving average exchanged, as models are saved."""
         return replace(self, theta=self.slots[-1], slots=np.vstack([self.slots[:-1], self.theta]))
 
     def with_theta(self, theta: Array) -> "TrainState":
-        """Return this state with other parameters, of which an average begins anew, and everything else kept."""
+        """Return the state with other weights, from which a moving average restarts."""
         slots = np.vstack([self.slots[:-1], theta]) if self.averaged else self.slots
         return replace(self, theta=theta, slots=slots, cost=None)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What an interrupted training goes on from, to the bit.
+    """The progress of a training, from which it resumes to the bit.
 
-    rows: the history of the epochs that have ended.  best: the state to be kept, if one is watched for.
-    machines: what has computed it.  round: how many rounds of the next epoch are in `state`, with what they have
-    summed up to in `sums`.  finished: whether training has ended.
+    Args:
+        state: The current state.
+        rows: The history of the finished epochs.
+        best: The state of the best epoch, if one is kept.
+        machines: The machines that computed it.
+        round: The number of rounds of the next epoch that `state` includes.
+        sums: The sums of these rounds.
+        finished: Whether training has ended.
     """
 
     state: TrainState

@@ -1,9 +1,8 @@
-"""How one shard takes steps: it learns from batches of rows in fixed sub-batches, whose shape is part of the result.
+"""Training steps of one shard: learn from batches of rows in fixed sub-batches, whose shape is part of the result.
 
-What can be known of some batches ahead, targets and weights, is copied for all of them at once; then each batch
-leaves a gradient in a workspace, and the step moves along it.  `NumpyStep` is the reference; `rowwise.py` moves the
-rows that a batch touches, `fused.py` is compiled, and every `Step` has the bits of the reference.  `rounds.py`
-chooses one and drives it.
+Targets and weights of several batches are copied ahead at once.  Each batch then leaves its gradient in a workspace,
+and the step updates the weights.  `NumpyStep` is the reference; `rowwise.py` updates touched rows only, `fused.py` is
+compiled, and every `Step` has the bits of the reference.  `rounds.py` chooses one and drives it.
 """
 
 import functools
@@ -29,26 +28,26 @@ from firesteel.train.partial import Partial, Task, tree_sum
 __all__ = ["SUB_BATCH", "NumpyStep", "Piece", "Step", "Workspace", "batches", "begins", "cut"]
 
 SUB_BATCH = 128
-"""Rows that meet the mathematics together.  Changing it changes float32 bits."""
+"""Rows that are processed together.  Changing it changes float32 bits."""
 LARGE = 100_000
-"""Parameters from which a batch that is one sub-batch is cut in two, for two cores.  Changing it changes bits too."""
+"""Parameters from which a batch that is one sub-batch is cut in two, for two cores.  Changing it changes bits."""
 SHARED, HALVED = 16_000, 64
-"""The same for a network that is one run of dense layers, and from how many rows on.  Likewise."""
+"""The same for a network that is one run of dense layers, and the rows from which it applies."""
 THREAD = 2_000_000
-"""Rows times parameters from which a sub-batch is worth a thread of Python's."""
+"""Rows times parameters from which a sub-batch is worth a Python thread."""
 WORKSPACES = 16
-"""Sub-batches that are worked on, or wait to be added, at a time."""
+"""The most sub-batches in work, or waiting to be added, at a time."""
 PLANNED, NUMBERS = 4096, 1 << 20
-"""The most rows that are planned together, unless a batch has more, and outputs that are kept of them."""
+"""The most rows that are planned together, unless one batch has more, and the most outputs stored for them."""
 SUMMED = 512
-"""Rows whose losses are added one after another, for more would lose digits."""
+"""Rows whose losses are added sequentially; more would lose digits."""
 
 T = TypeVar("T")
 Piece = tuple[Block, npt.NDArray[np.intp]]
 
 
 def batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
-    """Cut a stream of rows into batches of `size` rows, across block borders; the short last one is kept."""
+    """Cut a stream of rows into batches of `size` rows, across blocks; the last batch may be shorter."""
     batch, room = list[Piece](), size
     for block, rows in pieces:
         at = 0
@@ -65,9 +64,9 @@ def batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
 
 
 def begins(objective: Objective) -> int | None:
-    """Return the number of the part where a run of dense layers begins that ends with the loss.
+    """Return the number of the part at which a run of dense layers begins that ends with the loss.
 
-    None where that is not all of the network but one scaling in front of it.
+    None unless the run is the whole network, except for one scaling before it.
     """
     network, last = objective.network, objective.last
     whole = network.chained and objective.loss in FUSED and not network.sparse
@@ -75,10 +74,10 @@ def begins(objective: Objective) -> int | None:
 
 
 def cut(objective: Objective, rows: int) -> int:
-    """Return how many rows of a batch of so many meet the mathematics together; it decides float32 bits.
+    """Return the number of rows per sub-batch for a batch of `rows` rows; it determines float32 bits.
 
-    The architecture alone says so, never what is compiled.  Parameters that move row by row do not count: a step is
-    as small as without them.
+    It depends on the architecture alone, never on what is compiled.  Row-wise parameters do not count: a step is as
+    small as without them.
     """
     network, slices = objective.network, objective.network.layout.slices
     if network.rows:
@@ -92,12 +91,12 @@ def cut(objective: Objective, rows: int) -> int:
 
 
 class Workspace:
-    """Working memory of one sub-batch, used again for the next: fresh pages cost as much as filling them.
+    """Buffers of one sub-batch, reused for the next one, because allocating them anew takes as long as filling them.
 
     Args:
-        layout: Where each parameter lies in the gradient.
-        shape: Of the rows that fit in, and their features.
-        gradient: Where the gradient is written, (P,).
+        layout: The position of each parameter in the gradient.
+        shape: The number of rows that fit, and of their features.
+        gradient: The gradient, (P,), to be written.
     """
 
     def __init__(self, layout: Layout, shape: tuple[int, int], gradient: Array) -> None:
@@ -107,7 +106,7 @@ class Workspace:
 
 
 def together(run: Run, works: Sequence[Piecewise[T]]) -> list[T]:
-    """Return the results of work on all pieces of a batch, which are sent their sums' total wherever they want it."""
+    """Return the results of work on all pieces of a batch; pieces that yield sums receive their total."""
     total: Array | None = None
 
     def on(work: Piecewise[T]) -> tuple[Array | None, list[T]]:
@@ -124,58 +123,59 @@ def together(run: Run, works: Sequence[Piecewise[T]]) -> list[T]:
 
 
 class Step(Protocol):
-    """What takes steps along batches of planned rows; the bits do not depend on which `Step` it is.
+    """Takes training steps over batches of planned rows; the bits do not depend on the implementation.
 
-    planned: The most rows that can be planned together.
+    Attributes:
+        planned: The most rows that can be planned together.
     """
 
     planned: int
 
     def plan(self, pieces: list[Piece], weight: float | None) -> range:
-        """Copy what can be known of these rows before they are learned from; return the numbers of their batches.
+        """Prepare batches of these rows; return the batches' numbers.
 
         Args:
             pieces: The rows, at most `planned`.
-            weight: What a batch's gradient is divided by; its own weight if None.
+            weight: The divisor of a batch's gradient; None for the batch's own weight.
         """
 
     def learn(self, number: int, *address: int) -> Workspace:
-        """Return a workspace with the gradient of a batch's weighted loss, valid until this is called again.
+        """Return a workspace with the gradient of a batch's weighted loss, valid until the next call.
 
         Args:
             number: The batch.
-            address: Names the rows' random streams.
+            address: The address of the batch's random streams.
         """
 
     def penalty(self) -> float:
-        """Return the penalty on all weights; add its derivative to the gradient of the batch learned from last."""
+        """Return the penalty on all weights; add its derivative to the gradient of the last batch."""
 
     def move(self, t: int) -> None:
-        """Take a step along the gradient of the batch that was learned from last; t counts steps from 1."""
+        """Take the step of the last batch's gradient; t counts steps from 1."""
 
     def sums(self, number: int | None = None) -> Array:
-        """Return the objective's sums of a batch that has been learned from, or of all that are planned."""
+        """Return the objective's sums of a batch, or of all planned ones, after they were learned from."""
 
     def weight(self, number: int) -> float:
         """Return the weight of a batch."""
 
     def gradient(self) -> Partial:
-        """Return the gradient and the sums of a batch that was planned and learned from alone; or of nothing."""
+        """Return the gradient and the sums of the only planned batch, or zeros."""
 
     def moved(self, share: float) -> Partial:
-        """Return theta and its moments, as this share of the whole, without sums."""
+        """Return theta and its moments, multiplied by a share, without sums."""
 
 
 class NumpyStep:
-    """The `Step` that NumPy takes, over threads where that is worth it.
+    """The reference `Step`, in NumPy, over threads where they pay off.
 
     Args:
-        task: What is trained, and how.
-        blocks: Where the rows come from.
+        task: The task.
+        blocks: The blocks of the shard.
         size: The rows of the largest batch.
-        theta: The parameters, (P,), which `move` changes.
-        slots: Their moments, (K, P), likewise.
-        run: What maps sub-batches over threads.
+        theta: The weights, (P,), updated in place.
+        slots: The moments, (K, P), updated in place.
+        run: Maps sub-batches over threads.
     """
 
     def __init__(self, task: Task, blocks: Sequence[Block], size: int, theta: Array, slots: Array, run: Run) -> None:
@@ -193,13 +193,13 @@ class NumpyStep:
         self.learned = Workspace(network.layout, (0, 0), np.zeros(len(theta), dtype))
 
     def use(self, network: Network, theta: Array, slots: Array, x: Features | None = None) -> None:
-        """Learn and move these parameters from now on.
+        """Set the parameters to learn and update.
 
         Args:
-            network: The task's network, or what `rowwise.narrowed` makes of it.
-            theta: Its parameters.
-            slots: Their moments.
-            x: What all rows of a batch enter as, in place of their features.
+            network: The task's network, or one that `rowwise.narrowed` derived from it.
+            theta: The weights.
+            slots: The moments.
+            x: The inputs of a whole batch, instead of the rows' features.
         """
         self.network, self.theta, self.slots, self.x = network, theta, slots, x
         self.views: list[Views] = network.layout.views(theta)
@@ -234,13 +234,13 @@ class NumpyStep:
         self.free = list(self.workspaces)
         if size >= count and self.network.straight:
             self.learned = self.workspaces[0] if self.workspaces else self._workspace()
-            of = of if count > 1 else self.task.objective  # for one row NumPy has other products
+            of = of if count > 1 else self.task.objective  # NumPy multiplies a single row differently
             found = of.straight(*self._given(pieces, batch, 0, self.learned, *address, 0))
             self.losses[batch], self.outputs[batch] = found
             return self.learned
         parts = list(batches(pieces, size))
 
-        def piece(part: int, into: Workspace) -> "Piecewise[Workspace]":  # named, as it is made in each step
+        def piece(part: int, into: Workspace) -> "Piecewise[Workspace]":  # quoted, because this runs in each step
             cut = slice(batch.start + part * size, min(batch.start + (part + 1) * size, batch.stop))
             given = self._given(parts[part], cut, part * size, into, *address, part)
             rows = (of if cut.stop - cut.start > 1 else self.task.objective).rows
@@ -252,7 +252,7 @@ class NumpyStep:
         return self.learned
 
     def _given(self, pieces: list[Piece], cut: slice, at: int, into: Workspace, *address: int) -> tuple[Any, ...]:
-        """Return what the rows of a piece, from row `at` of the batch on, are learned with by `Objective.rows`."""
+        """Return the arguments of `Objective.rows` for a piece that starts at row `at` of the batch."""
 
         def random(op: int) -> Stream:
             return stream_for(self.task.seed, "op", op, self.task.epoch, *address)
@@ -273,7 +273,7 @@ class NumpyStep:
         return self.free.pop()
 
     def _each(self, run: Run, piece: Callable[..., Piecewise[Workspace]], count: int) -> Iterator[Workspace]:
-        """Yield what is learned from each piece of a batch: some at a time if possible, to need few workspaces."""
+        """Yield the workspaces of a batch's pieces, some at a time if possible, so that few are needed."""
         most = count if self.network.joint else WORKSPACES
         for at in range(0, count, most):
             yield from together(run, [piece(n, self._workspace()) for n in range(at, min(at + most, count))])

@@ -1,8 +1,8 @@
-"""When to stop before the last epoch, read off the history alone, and when a training has gone wrong.
+"""Stopping rules, which read the history alone, and the detection of divergence.
 
-Numbers that are not finite end it at once, moments too: a weight whose moment is infinite does not move again.  A
-loss may also be finite and more than 1,000 times the initial one: that is judged by what would be returned, because a
-loss that leaps may come back.  `loop.py` asks after each epoch, and keeps the state of the best one.
+Infinite or NaN numbers end a training at once, in the moments too: a weight with an infinite moment never moves
+again. A finite loss of more than 1,000 times the initial one counts only at the end, for the state that would be
+returned, because a loss may recover.  `loop.py` applies this after each epoch, and keeps the best state.
 """
 
 import math
@@ -17,14 +17,19 @@ from firesteel.errors import DivergenceError
 from firesteel.train.history import Row
 from firesteel.train.state import TrainState
 
-__all__ = ["Stopping", "bearable", "better", "diverged", "suspect"]
+__all__ = ["Stopping", "better", "divergence", "looks_diverged", "within_bounds"]
 
 
 def better(now: float, before: float | None, larger: bool, min_delta: float = 0.0) -> bool:
-    """Return whether a value beats another by more than `min_delta`; NaN beats nothing, and everything but NaN beats
-    None.
+    """Return whether a value beats another by more than `min_delta`.
 
-    larger: whether larger is better.
+    NaN beats nothing; any other value beats None.
+
+    Args:
+        now: The value.
+        before: The value to beat; None if there was none yet.
+        larger: Whether larger values are better.
+        min_delta: The smallest difference that counts.
     """
     if before is None:
         return not math.isnan(now)
@@ -33,18 +38,24 @@ def better(now: float, before: float | None, larger: bool, min_delta: float = 0.
 
 @dataclass(frozen=True)
 class Stopping:
-    """Stops after `patience` epochs without a better `monitor`, or when the training loss has changed by at most
-    `tolerance` of itself from one epoch to the next.
+    """A stopping rule: no better `monitor` for `patience` epochs, or a training loss that no longer changes.
 
-    monitor: a name in the history's rows.  larger: whether larger is better.  patience: None for never.
-    tolerance: 0 for never.  min_delta: what a better value must be better by.  baseline: what it must also beat for
-    the waiting to start again.  start: the first epoch that counts.
-    restore: whether the best epoch's state is the result, where there is patience.
+    Args:
+        monitor: The name of the watched entry of history rows.
+        larger: Whether larger values are better.
+        patience: The number of epochs without improvement; None disables the rule.
+        tolerance: The relative change of the training loss from one epoch to the next at which to stop; 0 disables
+            the rule.
+        min_delta: The smallest difference that counts as an improvement.
+        baseline: A value that must also be beaten to reset the patience.
+        start: The index of the first epoch that counts.
+        restore: Whether the state of the best epoch is the result, if there is a patience.
 
-    >>> stopping = Stopping("val_loss", patience=2)
-    >>> rows = [{"loss": 9.0, "val_loss": value} for value in (3.0, 1.0, 2.0, 1.0)]
-    >>> stopping.best(rows), stopping.ended(rows)
-    (1, True)
+    Example:
+        >>> stopping = Stopping("val_loss", patience=2)
+        >>> rows = [{"loss": 9.0, "val_loss": value} for value in (3.0, 1.0, 2.0, 1.0)]
+        >>> stopping.best(rows), stopping.ended(rows)
+        (1, True)
     """
 
     monitor: str = "loss"
@@ -58,24 +69,22 @@ class Stopping:
 
     @property
     def keeps(self) -> bool:
-        """Whether the best epoch's state is to be kept."""
+        """Whether the state of the best epoch is kept."""
         return self.restore and self.patience is not None
 
     def best(self, rows: Sequence[Row]) -> int | None:
-        """Return the place of the best row, of equal ones the first; None while none counts."""
+        """Return the position of the best row, the first of equal ones; None while none counts."""
         return self.watched(rows)[0]
 
     def ended(self, rows: Sequence[Row]) -> bool:
-        """Return whether these rows are enough."""
+        """Return whether training should stop after these rows."""
         if self.patience is not None and len(rows) > 1 and self.watched(rows)[1] >= max(1, self.patience):
             return True
         before, now = rows[-2]["loss"] if len(rows) > 1 else math.inf, rows[-1]["loss"]
         return self.tolerance > 0 and abs(before - now) <= self.tolerance * abs(before) < math.inf
 
     def watched(self, rows: Sequence[Row]) -> tuple[int | None, int, float | None, int]:
-        """Return the place of the best row, and how many rows have been waited for a better one; and the best value,
-        and how many rows ago it was better than all before and than `baseline`.
-        """
+        """Return (position of the best row, rows since it, best value, rows since the patience was reset)."""
         best, value, waited, improved = None, None, 0, False
         for at, row in enumerate(rows):
             if self.start and row["epoch"] < self.start:
@@ -93,28 +102,35 @@ class Stopping:
 
 # Divergence
 
-RUIN = 1000.0
-"""How many times the loss from before a training, or 1 if that is less, it may be in the end."""
+DIVERGED = 1000.0
+"""The largest ratio of the final loss to the initial loss, or to 1 if that is larger."""
 
 
-def bearable(loss: float, first: float) -> bool:
-    """Return whether a loss may be of a training that works, which began at another; NaN may not.
+def within_bounds(loss: float, first: float) -> bool:
+    """Return whether a loss is at most 1,000 times the initial loss, or 1,000; NaN is not.
 
-    >>> bearable(900.0, 0.1), bearable(2000.0, 0.1), bearable(2000.0, 3.0)
-    (True, False, True)
+    Example:
+        >>> within_bounds(900.0, 0.1), within_bounds(2000.0, 0.1), within_bounds(2000.0, 3.0)
+        (True, False, True)
     """
-    return bool(loss <= RUIN * max(1.0, first))
+    return bool(loss <= DIVERGED * max(1.0, first))
 
 
-def suspect(loss: float, theta: Array) -> bool:
-    """Return whether this loss of an epoch or these weights after it are a reason to look closer."""
-    return not (bearable(loss, 1.0) and np.abs(theta).max(initial=0.0) <= RUIN)
+def looks_diverged(loss: float, theta: Array) -> bool:
+    """Return whether an epoch's loss, or the weights after it, call for a closer check."""
+    return not (within_bounds(loss, 1.0) and np.abs(theta).max(initial=0.0) <= DIVERGED)
 
 
-def diverged(network: Network, state: TrainState, epoch: int, what: str, when: str, rate: float) -> DivergenceError:
-    """Return the error that says where a training went wrong.
+def divergence(network: Network, state: TrainState, epoch: int, what: str, when: str, rate: float) -> DivergenceError:
+    """Return the error that says where a training diverged.
 
-    state: its result.  what: what happened to the loss.  when: of what time the weights that are kept are.
+    Args:
+        network: The network.
+        state: The diverged state.
+        epoch: The index of the epoch.
+        what: What happened to the loss.
+        when: Which weights are kept.
+        rate: The learning rate.
     """
     parts = [(number, state.theta[where], state.slots[:, where]) for number, _, _, where in network.layout.slices]
     broken = next((number for number, theta, _ in parts if not np.isfinite(theta).all()), None)
@@ -131,5 +147,5 @@ def diverged(network: Network, state: TrainState, epoch: int, what: str, when: s
         place = f"the loss {what}, with weights of up to {largest:.3g} in {network.layer_of(number)}"
     return DivergenceError(
         f"training diverged in epoch {epoch + 1}: {place}.  The weights {when} are kept.  Lower the learning rate "
-        f"(now {rate:g}), or bring the features to a scale near 1"
+        f"(now {rate:g}), or scale the features to values near 1"
     )

@@ -1,7 +1,7 @@
-"""What a round is, in numbers: how an epoch is cut, how fast shards learn, and how the driver moves.
+"""Strategies: how an epoch is divided into rounds, what each shard computes, and how the driver updates the state.
 
-A strategy pairs a work function of `rounds.py` with the driver's half of the step.  The defaults of `Average` are
-functions of the number of shards; docs/design/0002-averaging.md shows what they were measured against.
+A strategy pairs a work function of `rounds.py` with the driver's part of the step.  The defaults of `Average` depend
+on the number of shards; docs/design/0002-averaging.md has the measurements behind them.
 """
 
 import functools
@@ -25,54 +25,54 @@ __all__ = ["STRATEGIES", "Average", "Gradient", "Strategy", "get"]
 
 
 class Strategy(Spec):
-    """Base of strategies."""
+    """Base class of training strategies."""
 
     def work(self) -> Work:
         """Return the function that runs on each shard."""
         raise NotImplementedError
 
     def check(self, network: Network, optimizer: Optimizer, batch_size: int | None) -> None:
-        """Raise ConfigError for what cannot be trained so."""
+        """Raise ConfigError if a network, optimizer and batch size cannot be trained with this strategy."""
         if optimizer.searches:
             raise ConfigError(
-                f"{type(optimizer).__name__} needs all rows at once: fit(..., strategy='gradient')",
+                f"{type(optimizer).__name__} needs all rows at once: use fit(..., strategy='gradient')",
                 code="config-strategy",
             )
 
     def default_batch_size(self) -> int | None:
-        """Return the batch size where the user gave none; None means all rows."""
+        """Return the default batch size; None means all rows."""
         raise NotImplementedError
 
     def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
-        """Return S for a frame, from the data alone."""
+        """Return the default number of shards of a frame, which depends on the data alone."""
         raise NotImplementedError
 
     def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
-        """Return how many rounds make an epoch."""
+        """Return the number of rounds in an epoch."""
         raise NotImplementedError
 
     def sparse_rounds(self, rounds: int) -> int:
-        """Return how many rounds make an epoch of sparse rows, where so many would make one of others."""
+        """Return the number of rounds in an epoch of sparse rows, given that of dense rows."""
         return rounds
 
     def alone(self, shards: int) -> bool:
-        """Return whether a shard could go on to the next epoch without hearing from the driver."""
+        """Return whether a shard can continue with the next epoch without the driver."""
         return False
 
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
-        """Return the optimiser that each shard uses."""
+        """Return the optimizer that each shard uses."""
         return optimizer
 
     def vectors(self, optimizer: Optimizer) -> int:
-        """Return how many vectors, (P,), each shard sends up in a round."""
+        """Return the number of vectors, (P,), that each shard returns in a round."""
         raise NotImplementedError
 
     def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
-        """Return the round's task with all that a shard must know, or None if the round has nothing to learn from."""
+        """Complete the task of a round; return None if the round has no rows to learn from."""
         return task
 
-    def priced(self, total: Partial, task: Task) -> Partial:
-        """Return the sum of the shards' partials with the price of the weights in it."""
+    def with_penalty(self, total: Partial, task: Task) -> Partial:
+        """Return the sum of the shards' partials with the penalty on the weights added."""
         return total
 
     def advance(
@@ -83,13 +83,19 @@ class Strategy(Spec):
 
 
 class Average(Strategy):
-    """Shards train on their own for a round; then parameters and moments are averaged by row weight.
+    """Each shard trains on its own for a round; then weights and moments are averaged, weighted by rows.
 
-    With one shard it is ordinary mini-batch training, one round an epoch.
+    With one shard this is ordinary mini-batch training, one round per epoch.
 
     Args:
-        patient: Whether the epoch to keep is chosen, so that shards may take more of them: then the learning rate
-            stays as it is, and only averages of the weights forget faster, where a shard takes few steps.
+        patient: Whether the best epoch is restored, so that more epochs per shard do no harm: then the learning rate
+            is not raised where a shard takes few steps, and only moving averages of the weights adapt faster.
+
+    Example:
+        >>> Average()
+        Average()
+
+    Source: parallel SGD of Zinkevich et al. 2010, in rounds as in local SGD.
     """
 
     patient: bool = later(flag(False))
@@ -101,10 +107,11 @@ class Average(Strategy):
         return 32
 
     def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
-        """1 below 1,000 steps an epoch, then the power of two that leaves each shard 500 steps or more; at most 64.
+        """1 below 1,000 steps per epoch; above, the power of two with 500 or more steps per shard, at most 64.
 
-        >>> [Average().default_shards(rows, 128, 10**6) for rows in (60_000, 600_000, 60_000_000)]
-        [1, 8, 64]
+        Example:
+            >>> [Average().default_shards(rows, 128, 10**6) for rows in (60_000, 600_000, 60_000_000)]
+            [1, 8, 64]
         """
         shards, steps = 1, rows // (batch_size or 32)
         while steps >= 1000 and 2 * shards <= min(64, blocks):
@@ -112,23 +119,23 @@ class Average(Strategy):
         return shards
 
     def rounds(self, rows: int, batch_size: int | None, shards: int, blocks: int) -> int:
-        """One for every 500 steps of a shard, so that shards do not drift apart; 1 with one shard."""
+        """One round per 500 steps of a shard, so that shards do not drift apart; 1 with one shard."""
         if shards == 1:
             return 1
         return max(1, min(round(shard_steps(rows, batch_size, shards) / 500), blocks // shards))
 
     def sparse_rounds(self, rounds: int) -> int:
-        """One for every 8,000 steps: a round moves the whole kernel, and a step a few of its rows."""
+        """One round per 8,000 steps: a round transfers the whole kernel, a step changes a few of its rows."""
         return max(1, rounds // 16)
 
     def alone(self, shards: int) -> bool:
         return shards == 1
 
     def local(self, optimizer: Optimizer, rows: int, batch_size: int | None, shards: int) -> Optimizer:
-        """Multiply the learning rate: the fewer steps a shard takes between averages, the longer they must be."""
+        """Raise the learning rate where a shard takes few steps between averages."""
         most, enough = (1, 20) if self.patient else (16, 2000)
         few = max(1.0, min(shards, enough / shard_steps(rows, batch_size, shards)))
-        if self.patient and optimizer.use_ema:  # whose 100 steps would be a hundred epochs
+        if self.patient and optimizer.use_ema:  # 100 steps of memory would be 100 epochs
             optimizer = replace(optimizer, ema_momentum=optimizer.ema_momentum**few)
         return optimizer.scaled(min(few, most), shards)
 
@@ -152,28 +159,30 @@ class Average(Strategy):
         outer = number(OUTER_MOMENTUM) * state.outer + moved
         step = moved + number(OUTER_MOMENTUM) * outer
         beyond = state.theta + step
-        for where, _ in network.statistics:  # an average beyond the averages may be no variance any more
+        for where, _ in network.statistics:  # an extrapolated variance could be negative
             beyond[where] = theta[where]
         constrain(network, beyond)
         return replace(state, theta=beyond, slots=slots, outer=outer, step=state.step + total.steps)
 
 
 OUTER_MOMENTUM = 0.5
-"""Nesterov momentum of the driver's step along the shards' mean movement, as DiLoCo (Douillard et al. 2023)."""
+"""Nesterov momentum of the driver's step along the shards' mean update, as in DiLoCo (Douillard et al. 2023)."""
 
 
 def shard_steps(rows: int, batch_size: int | None, shards: int) -> float:
-    """Return how many steps a shard takes in an epoch."""
+    """Return the number of steps that a shard takes in an epoch."""
     return max(1.0, rows / (shards * (batch_size or rows)))
 
 
 class Gradient(Strategy):
-    """One optimiser step on the driver for each round, along the exact gradient of the round's rows.
+    """One optimizer step per round, on the driver, with the exact gradient of the round's rows.
 
-    sample: the share of all rows that an epoch's one step is over, drawn anew each epoch; 1 is all of them.
+    Args:
+        sample: The share of the rows used by the one step of an epoch, drawn anew each epoch; 1 uses all rows.
 
-    >>> Gradient(sample=0.7)
-    Gradient(sample=0.7)
+    Example:
+        >>> Gradient(sample=0.7)
+        Gradient(sample=0.7)
     """
 
     sample: float = number(1.0, above=0.0, why="it is the share of the rows that a step is over")
@@ -189,17 +198,17 @@ class Gradient(Strategy):
     def check(self, network: Network, optimizer: Optimizer, batch_size: int | None) -> None:
         if optimizer.searches and (batch_size is not None or self.sample < 1.0):
             raise ConfigError(
-                f"{type(optimizer).__name__} needs all rows at once: leave batch_size and sample out",
+                f"{type(optimizer).__name__} needs all rows at once: leave out batch_size and sample",
                 code="config-strategy",
             )
         if self.sample < 1.0 and batch_size is not None:
             raise ConfigError(
-                f"{self} takes one step an epoch, over its sample: leave batch_size out", code="config-strategy"
+                f"{self} takes one step per epoch, over its sample: leave out batch_size", code="config-strategy"
             )
         if network.statistics:
             raise ConfigError(
-                "strategy='gradient' has no batches to normalize: take strategy='average', or LayerNormalization in "
-                "place of BatchNormalization",
+                "strategy='gradient' has no batches to normalize: use strategy='average', or LayerNormalization "
+                "instead of BatchNormalization",
                 code="config-strategy",
             )
 
@@ -207,10 +216,11 @@ class Gradient(Strategy):
         return None
 
     def default_shards(self, rows: int, batch_size: int | None, blocks: int) -> int:
-        """The power of two that leaves each shard 8 blocks or more; at most 64.
+        """The power of two with 8 or more blocks per shard, at most 64.
 
-        >>> [Gradient().default_shards(0, None, blocks) for blocks in (1, 90, 10_000)]
-        [1, 8, 64]
+        Example:
+            >>> [Gradient().default_shards(0, None, blocks) for blocks in (1, 90, 10_000)]
+            [1, 8, 64]
         """
         shards = 1
         while 16 * shards <= blocks and shards < 64:
@@ -224,9 +234,9 @@ class Gradient(Strategy):
         return 1
 
     def ready(self, task: Task, blocks: Sequence[BlockInfo]) -> Task | None:
-        return replace(task, slots=None)  # the moments stay on the driver
+        return replace(task, slots=None)  # the moments remain on the driver
 
-    def priced(self, total: Partial, task: Task) -> Partial:
+    def with_penalty(self, total: Partial, task: Task) -> Partial:
         network = task.objective.network
         if not network.penalized:
             return total

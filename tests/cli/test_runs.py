@@ -239,7 +239,7 @@ def test_a_report_is_drawn_again(run, kept):
         ),
         (["evaluate", "r", "--data", "houses.csv"], 3, "houses.csv: there is no column 'weight'"),
         (["predict", "r", "--data", "pets.csv", "--out", "p.txt"], 2, "--out p.txt: the ending must be one of .csv"),
-        (["evaluate", "r", "--data", "digits"], 3, "digits has 64 values a row, and the network takes 3"),
+        (["evaluate", "r", "--data", "digits"], 3, "digits has 64 values per row, but the network takes 3"),
     ],
 )
 def test_misuse_is_one_line(run, kept, houses, tmp_path, monkeypatch, argv, code, said):

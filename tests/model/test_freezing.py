@@ -154,7 +154,7 @@ def test_a_checkpoint_of_other_weights_that_do_not_train_is_refused(tmp_path):
     model = chain()
     model.draw(6)
     for other in (model, chain(("first",))):
-        with pytest.raises(StoreError, match="network is another"):
+        with pytest.raises(StoreError, match="network differs"):
             fit(other, callbacks=[Stop(False)], **settings)
 
 

@@ -83,7 +83,7 @@ def test_layers_can_be_added_until_the_weights_are_drawn():
 
 def test_the_number_of_inputs_may_come_with_the_data():
     named, unnamed = build(), build(inputs=None)
-    refusal(unnamed.count_params, "give the first layer input_dim=, or fit first")
+    refusal(unnamed.count_params, "pass input_dim= to the first layer, or fit first")
     assert fitted(model=unnamed).count_params() == fitted(model=named).count_params() == 58
     for first_use in (lambda m: m.predict(X), lambda m: m.evaluate(X, Y, verbose=0)):
         model = build(inputs=None)
@@ -589,7 +589,7 @@ REFUSED = {
     "fit before compile": (lambda: Sequential([Dense(1)]).fit(X, Y), "not compiled: call compile"),
     "evaluate before compile": (lambda: Sequential([Dense(1)]).evaluate(X, Y), "not compiled: call compile"),
     "no layers": (lambda: Sequential().predict(X), "at least one layer"),
-    "unknown inputs": (lambda: build(inputs=None).get_weights(), "give the first layer input_dim="),
+    "unknown inputs": (lambda: build(inputs=None).get_weights(), "pass input_dim= to the first layer"),
     "layers that do not compose": (
         lambda: Sequential([Dense(3, input_dim=2), Dense(1, input_dim=2)]).summary(),
         "3 values",
@@ -616,7 +616,7 @@ REFUSED = {
     "missing y": (lambda: build().fit(X), "y is missing"),
     "missing y of validation": (lambda: fitted(validation_data=(X, None)), "y is missing"),
     "columns of arrays": (lambda: fitted(label="label"), "name columns of a DataFrame"),
-    "too many shards": (lambda: fitted(shards=13), "these rows make 12 block"),
+    "too many shards": (lambda: fitted(shards=13), "the rows make 12 block"),
     "shards 0": (lambda: fitted(shards=0), "give an integer between 1 and 12"),
     "shards False": (lambda: fitted(shards=False), "give an integer between 1 and 12"),
     "shards -1": (lambda: fitted(shards=-1), "give an integer between 1 and 12"),

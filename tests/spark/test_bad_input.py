@@ -126,7 +126,7 @@ def test_weights_of_zero_alone(spark):
 
 def test_a_width_that_is_not_the_networks(spark):
     frame = spark.createDataFrame([([1.0, 2.0, 3.0], 0)] * 5, "features array<double>, label int")
-    assert "column 'features' has 3 values a row, and the network takes 2" in refused(frame, built=True)
+    assert "column 'features' has 3 values per row, but the network takes 2" in refused(frame, built=True)
 
 
 def test_two_columns_of_one_name(spark):

@@ -151,8 +151,8 @@ def test_what_spark_cannot_read_is_one_line_without_java(run, folder, argv, code
     "data, argv, said",
     [
         ("gap.csv", [], "features are missing or not finite in 2 of 3 rows, such as [nan, 3.0]: drop those rows"),
-        ("pets.csv", ["--features", "weight"], "pets.csv has 1 values a row, and the network takes 2"),
-        ("short.parquet", ["--features", "f"], "short.parquet has 1 values a row, and the network takes 2"),
+        ("pets.csv", ["--features", "weight"], "pets.csv has 1 values per row, but the network takes 2"),
+        ("short.parquet", ["--features", "f"], "short.parquet has 1 values per row, but the network takes 2"),
         ("pets.csv", ["--out", "nowhere://bucket/p.csv"], "nowhere://bucket/p.csv: this Spark has no connector"),
     ],
 )

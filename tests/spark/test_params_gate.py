@@ -153,7 +153,7 @@ LATE = [
     ({"evalMetric": "mse"}, "it must be one of loss, accuracy"),
     ({"strategy": "avrage"}, "did you mean 'average'"),
     ({"loss": "mse"}, "label"),
-    ({"shards": 1000}, "each shard needs one at least"),
+    ({"shards": 1000}, "and each shard needs at least one"),
     ({"validationFraction": 0.1, "validationIndicatorCol": "held"}, "validationIndicatorCol is set too"),
 ]
 

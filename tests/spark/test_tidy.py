@@ -256,7 +256,7 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
         ({"validationFraction": 1.0}, r"validationFraction=1.0: it must be in \[0, 1\)"),
         ({"validationFraction": 0.1, "validationIndicatorCol": "held"}, "validationIndicatorCol is set too"),
         ({"solver": "gd"}, "solver='gd': it must be one of adadelta, adagrad, adam"),
-        ({"solver": "l-bfgs", "batchSize": 8}, "needs all rows at once: leave batch_size and sample out"),
+        ({"solver": "l-bfgs", "batchSize": 8}, "needs all rows at once: leave out batch_size and sample"),
         ({"solver": "l-bfgs", "strategy": "average"}, "needs all rows at once"),
         ({"strategy": "avrage"}, "did you mean 'average'"),
         ({"loss": "mse"}, "label"),
@@ -274,7 +274,7 @@ def test_the_constructor_shows_every_param_and_knows_what_others_call_it():
         ({"layers": [Dense(1)], "loss": "mse", **LAYERED}, "a classifier's network must end in softmax"),
         ({"idCol": "id_of_some"}, "column 'id_of_some' holds no value"),
         ({"classWeights": {0: -1.0}}, "weights must be at least 0"),
-        ({"shards": 1000}, "each shard needs one at least"),
+        ({"shards": 1000}, "and each shard needs at least one"),
         ({"seed": None, "tol": float("nan")}, "tol=nan"),
     ],
 )

@@ -142,8 +142,8 @@ OTHERS = {
     "seed is 3 there and 4 here": {"seed": 4},
     "epochs is 4 there and 5 here": {"epochs": 5},
     "batch_size is 32 there and 64 here": {"batch_size": 64},
-    "optimizer is another": {"rate": 0.1},
-    "validation set is another": {"validation_split": 0.5},
+    "optimizer differs": {"rate": 0.1},
+    "validation set differs": {"validation_split": 0.5},
     "callbacks is": {"callbacks": []},
     "class_weight is null there": {"class_weight": "balanced"},
 }

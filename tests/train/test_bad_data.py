@@ -124,7 +124,7 @@ def test_a_large_finite_value_is_welcome_where_the_dtype_holds_it():
 def test_several_kinds_of_fault_are_told_together():
     message = str(refusal(trained(), put(put(X, [(3, 1)], NAN), [(4, 1)], INF), put(Y.astype(float), [7], NAN)))
     assert message.startswith("x, position 1, holds NaN: nan at row 3; 1 of 100 rows")
-    assert "There is also an infinite value, no value (null or NaN)." in message
+    assert "Also found: an infinite value, no value (null or NaN)." in message
 
 
 def test_numbers_mixed_with_text_in_a_list_show_the_text():
@@ -150,8 +150,8 @@ STRUCTURE = {
     "a number": (dict(x=5.0), "x has shape ()", "rows of numbers"),
     "3-D y": (dict(x=X, y=np.zeros((ROWS, 1, 1))), "y has 3 axes", "it must have 2"),
     "2-D weights": (dict(x=X, sample_weight=np.ones((ROWS, 1))), "sample_weight has 2 axes", "it must have 1"),
-    "too wide": (dict(x=X[:, :2]), "x has 2 values a row, and the network takes 3", "input_dim=2"),
-    "one-hot": (dict(x=X, y=np.eye(2)[Y]), "y has 2 values a row", "categorical_crossentropy for one-hot rows"),
+    "too wide": (dict(x=X[:, :2]), "x has 2 values per row, but the network takes 3", "input_dim=2"),
+    "one-hot": (dict(x=X, y=np.eye(2)[Y]), "y has 2 values per row", "categorical_crossentropy for one-hot rows"),
     "all weights 0": (dict(x=X, sample_weight=np.zeros(ROWS)), "sample_weight is 0 in every row", "above 0"),
     "text x": (dict(x=np.full((ROWS, 3), "red")), "x holds", "'red' at row 0"),
     "text y": (dict(x=X, y=["cat"] * ROWS), "y holds", "'cat' at row 0"),
@@ -173,7 +173,7 @@ def test_a_wrong_shape_is_refused_with_its_name_what_was_found_and_a_remedy(name
 def test_several_targets_must_be_as_many_as_the_outputs():
     model = Sequential([Dense(3, input_dim=3)])
     model.compile("sgd", "mse")
-    with pytest.raises(DataError, match="y has 2 values a row, and this loss with 3 outputs takes 3: give 3 a row"):
+    with pytest.raises(DataError, match="y has 2 values per row, but this loss with 3 outputs takes 3: give 3"):
         model.fit(X, np.zeros((ROWS, 2)))
 
 

@@ -11,7 +11,7 @@ from firesteel.errors import DivergenceError
 from firesteel.layers import Dense
 from firesteel.models import Sequential
 from firesteel.optimizers import LBFGS, SGD, Adam
-from firesteel.train.stopping import bearable
+from firesteel.train.stopping import within_bounds
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(600, 6))
@@ -46,7 +46,7 @@ def refused(model, y, **settings):
     assert model.evaluate(X, y, verbose=0, return_dict=True)["loss"] <= first
     assert "from before the training" not in text or model.theta.tobytes() == before.tobytes()
     assert re.search(r"diverged in epoch \d+: .* layer \d \(Dense\)", text) and "are kept" in text
-    assert "Lower the learning rate (now " in text and "bring the features to a scale near 1" in text
+    assert "Lower the learning rate (now " in text and "scale the features to values near 1" in text
     return text
 
 
@@ -155,7 +155,7 @@ def test_r33_what_was_learnt_before_is_kept():
         states.clear()
         model, y = made("classes", activation, SGD(0.1))
         text = refused(model, y, epochs=8, callbacks=Raise())
-        assert "in epoch 6:" in text and "The weights after 5 epoch(s) of it are kept" in text
+        assert "in epoch 6:" in text and "The weights after 5 epoch(s) are kept" in text
         assert model.theta.tobytes() == states[4].theta.tobytes()
 
 
@@ -166,7 +166,7 @@ def test_r33_a_loss_that_leaps_and_comes_back_is_no_divergence():
 
     model, y = made("numbers", "tanh", Adam())
     losses = model.fit(X, y, epochs=30, verbose=0, callbacks=Leap()).history["loss"]
-    assert not bearable(losses[1], losses[0]) and bearable(losses[-1], losses[0])
+    assert not within_bounds(losses[1], losses[0]) and within_bounds(losses[-1], losses[0])
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])

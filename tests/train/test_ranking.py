@@ -238,9 +238,14 @@ def test_shards_and_rounds_move_nothing(outputs, loss, dtype, ties, monkeypatch)
     metrics = (*BOTH, *PEAKS)
     expected, _ = measured(scores, y, w, loss, dtype=dtype, metrics=metrics)
     usual = ranking.MOST
-    for most, held, shards in ((usual, 100, range(1, 6)), (200, 1, range(1, 6)), (30, 50, [4]), (1, 1 << 18, [1])):
+    for most, gathered, shards in (
+        (usual, 100, range(1, 6)),
+        (200, 1, range(1, 6)),
+        (30, 50, [4]),
+        (1, 1 << 18, [1]),
+    ):
         monkeypatch.setattr(ranking, "MOST", most)
-        monkeypatch.setattr(ranking, "HELD", held)
+        monkeypatch.setattr(ranking, "GATHERED", gathered)
         for count in shards:
             found, engine = measured(scores, y, w, loss, count, dtype, metrics, engine=Spy)
             for name in expected:

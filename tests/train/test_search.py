@@ -122,8 +122,8 @@ def test_shards_are_summed_and_a_second_fit_goes_on_to_the_bit():
 
 def test_what_it_cannot_do_is_refused():
     for settings, match in (
-        ({"strategy": "average"}, r"needs all rows at once: fit\(..., strategy='gradient'\)"),
-        ({"batch_size": 32}, "leave batch_size and sample out"),
+        ({"strategy": "average"}, r"needs all rows at once: use fit\(..., strategy='gradient'\)"),
+        ({"batch_size": 32}, "leave out batch_size and sample"),
         ({"callbacks": BoldDriver()}, "needs an optimizer without a line search"),
     ):
         with pytest.raises(ConfigError, match=match):

@@ -186,7 +186,7 @@ def test_a_second_kind_of_machine_is_reported():
             return [replace(partial, machines=frozenset([str(n)])) for n, partial in enumerate(partials)]
 
     blocks = pack_arrays(X, Y, W, np.dtype("f4"))
-    with pytest.warns(UserWarning, match="more than one kind of CPU or BLAS"):
+    with pytest.warns(UserWarning, match="several kinds of CPU or BLAS"):
         _, history = train(engine=Mixed(blocks, 2))
     assert history.machines == {"0", "1"}
     train(engine=Mixed(blocks, 1))
@@ -248,7 +248,7 @@ def test_a_round_of_rows_without_weight_moves_nothing():
 
 def test_shards_must_be_a_number_between_1_and_the_number_of_blocks():
     for bad in (0, -1, 6, 1.0, True, "2", None):
-        with pytest.raises(ConfigError, match="these rows make 5 block") as caught:
+        with pytest.raises(ConfigError, match="the rows make 5 block") as caught:
             check_shards(bad, 5)
         assert caught.value.code == "config-shards"
     for good in (1, 5, np.int64(3)):
@@ -518,7 +518,7 @@ def test_a_sample_is_a_share(sample):
 
 def test_a_sample_is_one_step_of_an_optimizer_that_does_not_search():
     for optimizer, batch in ((LBFGS(), None), (SGD(), 10)):
-        with pytest.raises(ConfigError, match="leave batch_size"):
+        with pytest.raises(ConfigError, match="leave out batch_size"):
             Gradient(sample=0.7).check(PLAIN, optimizer, batch)
     Gradient(sample=0.7).check(PLAIN, SGD(), None)
     assert Gradient.from_config(Gradient(sample=0.7).to_config()) == Gradient(sample=0.7) != Gradient()
