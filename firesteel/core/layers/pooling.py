@@ -41,21 +41,34 @@ class _Max(_Pool):
         x = at.padded(as_pictures(x), -np.inf)
         pixels = at.pixels(x)
         y = next(pixels).copy()
-        won = np.zeros(y.shape, np.uint8 if math.prod(at.kernel) <= 256 else np.uint32)
-        for number, pixel in enumerate(pixels, 1):
+        bits, won = _bits(y), np.zeros(y.shape, np.uint8 if math.prod(at.kernel) <= 256 else np.uint32)
+        for number, pixel in enumerate(map(np.ascontiguousarray, pixels), 1):
             larger = (pixel > y) | (pixel != pixel)
-            np.copyto(y, pixel, where=larger)
-            np.copyto(won, number, where=larger, casting="unsafe")
+            np.maximum(won, larger.view(np.uint8) * won.dtype.type(number), out=won)
+            bits ^= _selected(larger, bits ^ _bits(pixel))
 
         def pull(d_y: Array, g: Views, wants_x: bool) -> Array | None:
             if not wants_x:
                 return None
-            d, d_x = d_y.reshape(y.shape), np.zeros_like(x)
+            d, d_x = _bits(np.ascontiguousarray(d_y.reshape(y.shape))), np.zeros_like(x)
             for number, pixel in enumerate(at.pixels(d_x)):
-                np.add(pixel, d, out=pixel, where=won == number)
+                pixel += _selected(won == number, d).view(x.dtype)
             return at.cropped(d_x).reshape(shape)
 
         return y.reshape(len(x), *self.shaped(at, shape[-1])), pull
+
+
+def _bits(x: Array) -> Array:
+    """Return a contiguous array of numbers as unsigned integers of the same bits, in the same memory."""
+    return x.view(f"u{x.dtype.itemsize}")
+
+
+def _selected(chosen: Array, bits: Array) -> Array:
+    """Return the bits where chosen, and 0 elsewhere: about ten times as fast as assigning with a mask."""
+    masks = chosen.astype(bits.dtype)
+    np.negative(masks, out=masks)
+    masks &= bits
+    return masks
 
 
 class _Average(_Pool):
