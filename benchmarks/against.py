@@ -1,12 +1,11 @@
-"""Time this tree against another commit: nine turns of each, one after the other, and the ratios of the pairs.
+"""Compare the speed of this tree with another commit: nine runs of each, in turn, and the ratios of the pairs.
 
     python -m benchmarks.against REF [--write] [--turns 9] [WORD ...]
 
-For each row each tree has a process that stays warm, and they are asked one after the other, A B, B A, A B; then two
-others are.
-A row shows the median of the nine ratios new / old, and between which ratios the true median lies with 80 %: the
-third and the seventh of nine (Thompson 1936).  Above 1.05, and with the whole interval above 1, a row is a regression
-and the command ends with 1.  --write puts the table into RESULTS-AGAINST.md.
+For each row, each tree has a process that stays warm.  They run alternately (A B, B A, A B), then two new processes
+take over.  A row shows the median of the nine ratios new / old, and an interval that contains the true median with
+at least 80 %: from the third to the seventh of nine (Thompson 1936).  A row with a median above 1.05 and an interval
+above 1 is a regression, and the command ends with 1.  --write writes the table to RESULTS-AGAINST.md.
 """
 
 import argparse
@@ -29,11 +28,11 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "RESULTS-AGAINST.md"
 WORK: dict[str, Callable[[], Callable[[], Any]]] = {}
-"""Name: what prepares a measurement, and returns what is timed."""
+"""Name: a function that prepares a measurement and returns the function to time."""
 
 
 def work(name: str) -> Callable[[Callable[[], Callable[[], Any]]], Callable[[], Callable[[], Any]]]:
-    """Put a measurement into the table."""
+    """Add a measurement to the table."""
 
     def put(prepare: Callable[[], Callable[[], Any]]) -> Callable[[], Callable[[], Any]]:
         WORK[name] = prepare
@@ -51,9 +50,9 @@ def pixels(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def training(widths: tuple[int, ...], batch: int, rows: int, **more: Any) -> Callable[[], Any]:
-    """Return what trains for one epoch on pixels.
+    """Return a function that trains for one epoch on pixels.
 
-    more: activation, between (what makes a layer behind each hidden one), dtype, loss.
+    more: activation, between (a function that returns a layer to follow each hidden one), dtype, loss.
     """
     from firesteel.layers import Dense, Rescaling
     from firesteel.models import Sequential
@@ -143,7 +142,7 @@ def _sparse() -> Callable[[], Any]:
     return run
 
 
-@work("fit: tables of 100,000 categories, whose rows move alone")
+@work("fit: embeddings of 100,000 categories, sparse steps")
 def _tables() -> Callable[[], Any]:
     from firesteel.layers import Dense, Embedding
     from firesteel.models import Sequential
@@ -159,7 +158,7 @@ def _tables() -> Callable[[], Any]:
 
 
 def arrays() -> Any:
-    """Return the class of rows in arrays, wherever a tree has it."""
+    """Return the class of rows in arrays, wherever a commit defines it."""
     try:
         return importlib.import_module("firesteel.tables.arrays").Arrays
     except ImportError:
@@ -270,10 +269,10 @@ STAGE: dict[str, Any] = {
     "batchSize": 32,
     "members": 1,
 }
-"""Settings that each tree has, whatever its defaults are."""
+"""Settings for both trees, whose defaults may differ."""
 
 
-@work("Spark: fit of a stage, without the linear model that it is compared with")
+@work("Spark: fit of a stage, without its linear baseline")
 def _stage() -> Callable[[], Any]:
     from firesteel.spark import NeuralNetworkClassifier, fitting
 
@@ -336,7 +335,7 @@ def _transform() -> Callable[[], Any]:
 
 
 class Tree:
-    """A process that measures with the firesteel of one folder."""
+    """A process that measures the firesteel of one folder."""
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -350,7 +349,7 @@ class Tree:
         )
 
     def ask(self, name: str) -> float:
-        """Return the seconds of one measurement; NaN where this tree cannot do it."""
+        """Return the seconds of one measurement; NaN if this tree cannot run it."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(name + "\n")
         self.process.stdin.flush()
@@ -364,7 +363,7 @@ class Tree:
 
 
 def serve() -> None:
-    """Answer each name on standard input with the seconds that its work takes; the first time it runs once before."""
+    """For each name on standard input, run the measurement, once more the first time, and write its seconds."""
     ready: dict[str, Callable[[], Any]] = {}
     networks()
     answers = os.fdopen(os.dup(1), "w")
@@ -385,24 +384,24 @@ def serve() -> None:
 
 
 def interval(ratios: list[float]) -> tuple[float, float]:
-    """Return the ratios between which the true median lies with at least 80 %, by their order alone.
+    """Return an interval that contains the true median with at least 80 %, from order statistics.
 
     >>> interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
     (3.0, 7.0)
     """
     ordered, n = sorted(ratios), len(ratios)
-    out = 0  # how many may be left out on each side: as long as the median lies outside with at most 20 %
+    out = 0  # the number to omit on each side, so that the median is outside with at most 20 %
     while 2 * sum(math.comb(n, k) for k in range(out + 2)) <= 0.2 * 2**n:
         out += 1
     return ordered[out], ordered[n - 1 - out]
 
 
 TURNS = 3
-"""Turns that two processes take, before others take their places: where a process lies in memory moves its times."""
+"""Turns of two processes before new ones take over: the place of a process in memory influences its times."""
 
 
 def _turns(before: Path, name: str, count: int) -> list[tuple[float, float]]:
-    """Return the seconds of both trees in so many turns, behind one that is left out."""
+    """Return the seconds of both trees for `count` turns, after one that does not count."""
     old, new, pairs = Tree(before), Tree(ROOT), []
     for turn in range(count + 1):
         first, second = (old, new) if turn % 2 else (new, old)
@@ -414,7 +413,7 @@ def _turns(before: Path, name: str, count: int) -> list[tuple[float, float]]:
 
 
 def compare(ref: str, turns: int, words: list[str]) -> tuple[list[str], int]:
-    """Return the lines of the table, and how many of its rows are slower than they may be."""
+    """Return the lines of the table, and the number of regressions."""
     from tests.against import unpack
 
     networks()
@@ -457,8 +456,8 @@ def main() -> int:
         head = [
             f"# Speed compared with commit {ref}",
             "",
-            f"What `python -m benchmarks.against {ref} --write` printed on {today}: {given.turns} turns of each",
-            "tree, one after the other, on two cores.  A ratio below 1 is faster than before.",
+            f"Output of `python -m benchmarks.against {ref} --write` on {today}: {given.turns} turns of each",
+            "tree, in turn, on two cores.  A ratio below 1 means faster than before.",
             "",
             "| what | seconds before | median ratio | 80 % interval |",
             "|---|---|---|---|",

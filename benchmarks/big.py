@@ -1,9 +1,9 @@
-"""Big models on Spark: a round's time and the driver's peak memory against the number of parameters.
+"""Large models on Spark: time per round and the driver's peak memory by number of parameters.
 
-`local[2]` with Spark's default of 1 GB for the driver, 2 shards of 64 rows, Adam, float32: next to no arithmetic, so
-what is left is 12 bytes a parameter down and up.  Each case has a session of its own, once with the shards' vectors
-added up on Spark and once on the driver.  `python -m benchmarks big` takes classic Spark; give a remote as
-FIRESTEEL_BIG_REMOTE for Spark Connect, whose own memory is then not seen here.
+`local[2]` with Spark's default of 1 GB for the driver, 2 shards of 64 rows, Adam, float32.  There is almost no
+arithmetic, so the time goes into sending 12 bytes per parameter to the shards and back.  Each case has its own
+session; partials are added on Spark in one and on the driver in the other.  `python -m benchmarks big` uses classic
+Spark.  For Spark Connect set FIRESTEEL_BIG_REMOTE to a remote; the memory of its server is not measured.
 """
 
 import os
@@ -22,13 +22,13 @@ PAGE = resource.getpagesize()
 
 
 def java_peak(pids: list[int]) -> float:
-    """Return the peak memory of processes that still run, in GB."""
+    """Return the peak memory of running processes, in GB."""
     words = [Path(f"/proc/{pid}/status").read_text().split() for pid in pids]
     return sum(int(word[word.index("VmHWM:") + 1]) for word in words) / 2**20
 
 
 def case(millions: float, where: str) -> None:
-    """Train one network; print the median seconds of a round, its part that is not computing, and peaks in GB."""
+    """Train one network; print the median seconds of a round, those without computing, and peak memory in GB."""
     import numpy as np
 
     from firesteel.layers import Dense
@@ -81,7 +81,7 @@ def main() -> None:
             prints.add(fingerprint)
             print(f"  {millions:10}e6  {where:9} {seconds:>7} {wait:>17} {own:>11} {java:>8}", flush=True)
         if len(prints) > 1:
-            print("  the two ways have different bits")
+            print("  the two variants give different bits")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One measurement, one process: what a benchmark compares runs in turn, each in a fresh interpreter of its own."""
+"""Measurements in child processes: a benchmark runs each of its variants in turn, in a fresh interpreter."""
 
 import json
 import os
@@ -11,7 +11,7 @@ __all__ = ["child", "peak", "reply"]
 
 
 def child(module: str, *arguments: object, **environment: str) -> Any:
-    """Run `python -m module arguments` and return what it replied.  Raises RuntimeError with its last words."""
+    """Run `python -m module arguments` and return its reply.  Raises RuntimeError with the end of its errors."""
     command = [sys.executable, "-W", "ignore", "-m", module, *map(str, arguments)]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
     if done.returncode:
@@ -20,10 +20,10 @@ def child(module: str, *arguments: object, **environment: str) -> Any:
 
 
 def reply(value: Any) -> None:
-    """Print what `child` is to return."""
+    """Print the value that `child` returns."""
     print(json.dumps(value))
 
 
 def peak() -> float:
-    """Return the most memory that this process has held so far, in MB."""
+    """Return the peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

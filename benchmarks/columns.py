@@ -1,10 +1,10 @@
-"""Tables of very many words and of very many columns: seconds, and the most memory that each process holds.
+"""Tables with very many words or very many columns: seconds, and the peak memory of each process.
 
-`local[2]` with firesteel's session, of 1 GB for the words.  Words are made by Spark, and half of them occur once:
-`profile` looks at them, counts those of columns that are not nearly all different, and learns the schema; `fit` then
-trains a small network for one pass, and scores.  The wide table is read from Parquet into many partitions, trained on
-for one pass and scored there: nine in ten columns are numbers, every eleventh of the others is a date.
-`python -m benchmarks.columns words 1e8 1e8 profile` runs one case, and `wide 2000 10000 200` the wide table.
+`local[2]` with firesteel's session, with 1 GB for the words.  Spark generates the words; half of them occur once.
+`profile` counts the words of columns that are not nearly all different, and learns the schema; `fit` then trains a
+small network for one epoch, and scores.  The wide table is read from Parquet into many partitions, trained on for
+one epoch, and scored: nine in ten columns are numbers, every eleventh of the others is a date.  `python -m
+benchmarks.columns words 1e8 1e8 profile` runs one case, `wide 2000 10000 200` the wide table.
 """
 
 import json
@@ -23,13 +23,13 @@ CASES = (
     ("words", "1e8", "1e8", "profile"),
     ("wide", "2000", "10000", "200"),
 )
-"""Words: how many rows, how many different words, and what is done.  Wide: rows, columns and partitions."""
+"""Words: rows, distinct words, what to measure.  Wide: rows, columns, partitions."""
 FILES = 4
 SMALL = {"maxIter": 1, "members": 1, "hiddenLayers": [8]}
 
 
 def peak(pid: object = "self") -> float:
-    """Return the most memory that a process has held, in MB; 0 if it is gone."""
+    """Return the peak memory of a process, in MB; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
@@ -38,7 +38,7 @@ def peak(pid: object = "self") -> float:
 
 
 class Workers(threading.Thread):
-    """Looks every second at the Python workers of this user's sessions: the most memory that one has held, in MB."""
+    """Samples the Python workers of a session every second: the peak memory of the largest, in MB."""
 
     def __init__(self, jvm: int) -> None:
         super().__init__(daemon=True)
@@ -58,7 +58,7 @@ class Workers(threading.Thread):
 
 
 def frame_of_words(spark: Any, rows: int, words: int) -> Any:
-    """Return rows of a word, a number, one of 50 words and a label; half of the words occur once."""
+    """Return rows with a word, a number, one of 50 words, and a label; half of the words occur once."""
     once = words // 2
     again = f"{once} + pmod(xxhash64(id), {words - once})"
     return spark.range(0, rows, 1, 8 if rows < 5_000_000 else 64).selectExpr(
@@ -70,7 +70,7 @@ def frame_of_words(spark: Any, rows: int, words: int) -> Any:
 
 
 def write_columns(folder: str, rows: int, count: int) -> None:
-    """Write a table of so many columns as Parquet."""
+    """Write a table with `count` columns as Parquet."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -91,7 +91,7 @@ def write_columns(folder: str, rows: int, count: int) -> None:
 
 
 def case(kind: str, rows: int, count: int, how: str) -> None:
-    """Run one case; print what it took and found as JSON."""
+    """Run one case and print the result as JSON."""
     from firesteel.spark import NeuralNetworkClassifier, session
     from firesteel.spark.columns import Columns
     from firesteel.spark.frames import Frame
@@ -128,11 +128,11 @@ def case(kind: str, rows: int, count: int, how: str) -> None:
 
 
 SMALL_DRIVER = {"spark.driver.memory": "1g"}
-"""What Spark gives a driver by default; of 10,000 columns its own reader of Parquet fails with so little."""
+"""Spark's default for a driver; its Parquet reader needs more for 10,000 columns."""
 
 
 def run(*words: str) -> dict[str, Any]:
-    """Run one case in a process of its own; return what it found."""
+    """Run one case in a child process and return its result."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "benchmarks.columns", *words], capture_output=True, text=True
     )
@@ -143,7 +143,7 @@ def run(*words: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    print("hostile tables: local[2], the most MB that a process has held")
+    print("difficult tables: local[2], peak MB of each process")
     print(f"  {'':36} {'s':>6} {'scoring s':>9} {'driver':>6} {'JVM':>6} {'worker':>6}  left out")
     for kind, rows, count, how in CASES:
         found = run(kind, rows, count, how)

@@ -1,7 +1,7 @@
-"""From one core to two, beside the matrix products alone: in process, and on Spark with two shards.
+"""Scaling from one core to two, compared with matrix products alone: in process, and on Spark with two shards.
 
-Each measurement is a process that may use one core or two, as the system sees to it (Linux).  The weights must come
-out the same, to the bit.
+Each measurement is a process that is limited to one core or two by its CPU affinity (Linux).  Both must give the same
+bits.
 """
 
 import os
@@ -18,7 +18,7 @@ NETWORK, REPEATS = "784-512-512-10", 3
 
 
 def measure(where: str, cores: int) -> dict[str, Any]:
-    """Return the seconds of an epoch, and the fingerprint of what it came to."""
+    """Return the seconds of an epoch, and the model's fingerprint."""
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
     widths, batch = NETWORKS[NETWORK]
     if where == "products":
@@ -55,7 +55,7 @@ def main() -> None:
         same = len({run["fingerprint"] for runs in found.values() for run in runs}) == 1
         print(
             f"  {words:22} {one:6.2f} s on one core, {two:6.2f} s on two: {scaling[where]:.2f} times{share}"
-            + ("" if where == "products" else f"; {'same bits' if same else 'OTHER BITS'}")
+            + ("" if where == "products" else f"; {'same bits' if same else 'DIFFERENT BITS'}")
         )
 
 

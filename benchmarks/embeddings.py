@@ -1,8 +1,8 @@
-"""Embeddings of few and of many categories: the seconds of a step of 128 rows, in turns, and the ratios of medians.
+"""Embeddings of few and of many categories: seconds per step of 128 rows, measured in turn.
 
-A step is taken as a fit takes it; a fit also copies the tables a few times an epoch.  Networks have one embedding of
-16 numbers, or twenty, each of a column of its own, ten more numbers, and a layer of 64.  Seconds are of the process's
-own computing, so that a busy machine does not count.
+A step is the same as in a fit; a fit also copies the tables a few times per epoch.  A network has one embedding of
+16 numbers or twenty of them, each for its own column, ten more numbers, and a layer of 64.  Seconds are processor
+time, so other work on the machine does not count.
 """
 
 import statistics
@@ -25,7 +25,7 @@ from firesteel.train.step import batches
 ROWS, BATCH, TURNS = 12_800, 128, 15
 CASES = [(1, size, lazy) for lazy in (True, False) for size in (1_000, 100_000)] + [(1, 1_000_000, True)]
 CASES += [(20, size, True) for size in (1_000, 100_000)]
-"""How many embeddings, of how many categories each, and whether with sparse_steps."""
+"""Number of embeddings, categories of each, sparse_steps."""
 
 
 class Join(Layer):
@@ -40,7 +40,7 @@ class Join(Layer):
 
 
 def steps(count: int, size: int, lazy: bool) -> Callable[[], float]:
-    """Return what takes the steps of an epoch, and returns the seconds of one."""
+    """Return a function that runs the steps of an epoch and returns the seconds of one."""
     tables = [Embedding(size, 16, sparse_steps=lazy) for _ in range(count)]
     nodes = [Node(table, (number,), number) for number, table in enumerate(tables)]
     nodes.append(Node(Join(), (*range(count + 1, 2 * count + 1), count), count))
@@ -77,7 +77,7 @@ def main() -> None:
         for case, epoch in cases if turn % 2 else cases[::-1]:
             found[case].append(epoch())
     median = {case: statistics.median(seconds[1:]) for case, seconds in found.items()}
-    print("embeddings   categories   sparse steps   microseconds of a step   of that with 1,000 categories")
+    print("embeddings   categories   sparse steps    microseconds per step    relative to 1,000 categories")
     for count, size, lazy in CASES:
         seconds = median[count, size, lazy]
         ratio = seconds / median[count, 1_000, lazy]

@@ -1,6 +1,6 @@
-"""A step of 784-512-512-10 whose first two layers do not train, compared with one in which all do.
+"""A step of 784-512-512-10 with two frozen layers, compared with one in which all layers train.
 
-The epochs are taken in turn, so that a busy machine slows both.
+The epochs run in turn, so a busy machine slows both.
 """
 
 import statistics
@@ -14,7 +14,7 @@ ROWS, BATCH, TIMES = 12_800, 128, 7
 
 
 def network(trains: bool) -> Sequential:
-    """Return the network.  trains: whether the first two layers do."""
+    """Return the network.  trains: whether its first two layers train."""
     first = Dense(512, "relu", input_dim=784, trainable=trains)
     model = Sequential([first, Dense(512, "relu", trainable=trains), Dense(10, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -31,4 +31,4 @@ def main() -> None:
             seconds.setdefault(trains, []).append(history.rows[-1]["seconds"] / (ROWS // BATCH))
     whole, part = (1000 * statistics.median(seconds[trains][1:]) for trains in (True, False))
     print(f"a step of 784-512-512-10, batch {BATCH}, medians of {TIMES} epochs")
-    print(f"  all layers train {whole:.2f} ms, the last alone {part:.2f} ms: {part / whole:.2f} of it")
+    print(f"  all layers train {whole:.2f} ms, only the last {part:.2f} ms: {part / whole:.2f} times as long")

@@ -1,7 +1,7 @@
-"""In process, compared with JAX: a classifier, a regression, and a network with batch normalisation and dropout.
+"""In process, compared with JAX: a classifier, a regression, and a network with batch normalization and dropout.
 
-JAX runs an epoch as one compiled scan.  Both run in turn, each in a process of its own; an epoch is the median of the
-warm ones, and the figure the median of the ratios of the pairs.
+JAX runs an epoch as one compiled scan.  Both run in turn, each in its own process.  The time of an epoch is the
+median after the first one, and the result is the median of the ratios of the pairs.
 """
 
 import statistics
@@ -19,7 +19,7 @@ NETWORKS = {
     "784-256-128-1, mse": (1, False),
     "784-256-128-10, batch normalization and dropout": (10, True),
 }
-"""Name: (outputs, whether batch normalisation and dropout stand behind each hidden layer)."""
+"""Name: (outputs, whether batch normalization and dropout follow each hidden layer)."""
 KEPT, SHARE, EPSILON = 0.8, 0.99, 1e-3
 
 
@@ -115,7 +115,8 @@ def main() -> None:
         own, other = (statistics.median(times) for times in zip(*pairs, strict=True))
         ratios = sorted(one / two for one, two in pairs)
         print(f"{name}, batch {BATCH}, {ROWS:,} rows: seconds of an epoch, medians of {TURNS}")
-        print(f"  firesteel {own:.3f} s, JAX {other:.3f} s: firesteel takes {statistics.median(ratios):.2f} of it")
+        ratio = statistics.median(ratios)
+        print(f"  firesteel {own:.3f} s, JAX {other:.3f} s: firesteel takes {ratio:.2f} times as long")
         print(f"  (from {ratios[0]:.2f} to {ratios[-1]:.2f}; aim: at most {AIM})")
 
 

@@ -1,7 +1,7 @@
-"""The lesson "Hands-On MNIST-MLP" drawn: its network (784-20-15-10, batch 100, Adam, pixels as they are), and what
-becomes of it when one thing is changed; then two other ways to the same end.  Needs MNIST; prints a Markdown table.
+"""The network of the lesson "Hands-On MNIST-MLP" (784-20-15-10, batch 100, Adam, unscaled pixels), and variants with
+one change each; then two scikit-learn models.  Needs MNIST; prints a Markdown table.
 
-Everything learns from the first 54,000 training rows, as in the lesson; the other 6,000 only watch.
+As in the lesson, everything trains on the first 54,000 training rows; the other 6,000 are validation rows.
 """
 
 import statistics
@@ -44,15 +44,15 @@ class Case:
     keep_best: bool = False
 
     def model(self) -> Sequential:
-        """Return the network, compiled."""
-        price = L1L2(l2=self.l2) if self.l2 else None
+        """Return the compiled network."""
+        penalty = L1L2(l2=self.l2) if self.l2 else None
         model = Sequential([Rescaling(self.scale, input_dim=784)] if self.scale else [])
         for units in self.hidden:
             inputs = {} if model.layers else {"input_dim": 784}
-            model.add(Dense(units, "relu", kernel_initializer="normal", kernel_regularizer=price, **inputs))
+            model.add(Dense(units, "relu", kernel_initializer="normal", kernel_regularizer=penalty, **inputs))
             if self.dropout:
                 model.add(Dropout(self.dropout))
-        model.add(Dense(10, "softmax", kernel_initializer="normal", kernel_regularizer=price))
+        model.add(Dense(10, "softmax", kernel_initializer="normal", kernel_regularizer=penalty))
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
         return model
 
@@ -73,12 +73,14 @@ OTHERS = {
     "logistic regression, scaled, 100 iterations": lambda: make_pipeline(MinMaxScaler(), LogisticRegression()),
     "gradient-boosted trees, 100 rounds": lambda: HistGradientBoostingClassifier(early_stopping=False),
 }
-"""scikit-learn's, on one thread: theirs wait for each other where others use the machine.  Neither needs a seed."""
+"""scikit-learn's models, on one thread: their threads wait for each other on a busy machine.  Neither needs a
+seed."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How one training ended.  best: the epoch of least validation loss, from 1.  seconds: an epoch's median."""
+    """The result of one training.  best: the epoch of the least validation loss, from 1.  seconds: the median
+    epoch."""
 
     accuracy: float
     loss: float
@@ -87,7 +89,7 @@ class Score:
 
 
 def score(case: Case, training: Part, test: Part, seed: int) -> Score:
-    """Train once and score on the test rows, without the price of large weights that a loss may hold."""
+    """Train once, and score on the test rows without the penalty in the loss."""
     model = case.model()
     keep = EarlyStopping(patience=case.epochs, restore_best_weights=True)
     history = model.fit(
@@ -107,7 +109,7 @@ def score(case: Case, training: Part, test: Part, seed: int) -> Score:
 
 
 def line(case: Case, scores: list[Score]) -> tuple[str, ...]:
-    """Return the cells of a row: medians, and what lies between the least and the most."""
+    """Return the cells of a row: medians, and minimum..maximum."""
     accuracies, epochs = [s.accuracy for s in scores], [s.best for s in scores]
     return (
         case.name,
@@ -119,7 +121,7 @@ def line(case: Case, scores: list[Score]) -> tuple[str, ...]:
 
 
 def other(name: str, training: Part, test: Part) -> tuple[str, ...]:
-    """Return the cells of a row for one of scikit-learn's models."""
+    """Return the cells of the row of a scikit-learn model."""
     rows = len(training[0]) - int(len(training[0]) * HELD_OUT)
     x, x_test = training[0][:rows].astype(np.float32), test[0].astype(np.float32)
     model = OTHERS[name]()
@@ -133,7 +135,7 @@ def other(name: str, training: Part, test: Part) -> tuple[str, ...]:
 
 
 def table(training: Part, test: Part, seeds: int) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of each row; each seed trains every case in turn, so that seconds can be compared."""
+    """Yield the cells of each row.  For each seed the cases train in turn, so that seconds can be compared."""
     scores = [[score(case, training, test, seed) for case in CASES] for seed in range(seeds)]
     for number, case in enumerate(CASES):
         yield line(case, [of_seed[number] for of_seed in scores])
@@ -143,7 +145,7 @@ def table(training: Part, test: Part, seeds: int) -> Iterator[tuple[str, ...]]:
 
 def main(seeds: int = SEEDS) -> None:
     training, test = ((x.reshape(len(x), -1), y) for x, y in load_mnist())
-    print(f"Medians of {seeds} seeds (least..most)\n")
+    print(f"Medians of {seeds} seeds (minimum..maximum)\n")
     for cells in (HEAD, ("---",) * len(HEAD)):
         print(f"| {' | '.join(cells)} |")
     for cells in table(training, test, seeds):

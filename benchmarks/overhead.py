@@ -1,8 +1,8 @@
-"""What a round on Spark costs beside an empty `mapInArrow` job over as many partitions, in one session, `local[2]`.
+"""The overhead of a round on Spark, compared with an empty `mapInArrow` job on as many partitions, `local[2]`.
 
-A network of five parameters on 256 rows, so that a round is nothing but its overhead.  An empty job scans a cached
-frame of the same partitions and passes nothing on, once over numbers and once over the blocks of the round; each
-builds its plan anew, as each round must.  They are taken in turn, so that a busy machine slows all.
+The network has five parameters and 256 rows, so a round is only overhead.  An empty job scans a cached frame with
+the same partitions and returns nothing, once over numbers and once over the blocks of the round; like a round, it
+builds a new plan each time.  All run in turn, so a busy machine slows all.
 """
 
 import statistics
@@ -41,7 +41,7 @@ def main() -> None:
     frame = spark.createDataFrame(rows, "features array<double>, label double")
     model = Sequential([Dense(1, input_dim=4)])
     model.compile("adam", "mse")
-    print(f"an empty round beside an empty mapInArrow job, local[2], medians of {TIMES}")
+    print(f"an empty round compared with an empty mapInArrow job, local[2], medians of {TIMES}")
     with pack(frame) as packed:
         for shards in SHARDS:
             cached = spark.range(0, 64, 1, shards).persist()

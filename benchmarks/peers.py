@@ -1,9 +1,10 @@
-"""In process, beside what one would pick instead: three networks, the same rows, an epoch of Adam in mini-batches.
+"""Three networks in process, compared with other libraries on the same rows: one epoch of Adam with mini-batches.
 
-Peers: JAX with the whole epoch in one compiled scan, torch in eager mode, scikit-learn, and Keras on JAX, each as
-its manual has it and with all cores.  The floor is the products that training cannot do without, batch by batch as
-the rows lie, without gathering, activations or loss; and one pass over Adam's four vectors.  Each peer runs three
-times, in turn, in a process of its own; an epoch is the median of the warm ones, and the figure the median of three.
+Peers are JAX with the whole epoch in one compiled scan, torch in eager mode, scikit-learn, and Keras on JAX, each
+used as its manual shows and with all cores.  The lower bound is the matrix products that training cannot avoid,
+batch by batch, without gathering rows, activations or loss, plus one pass over Adam's four vectors.  Each peer runs
+three times, in turn, in its own process.  The time of an epoch is the median after the first one, and the result is
+the median of the three.
 """
 
 import statistics
@@ -28,7 +29,7 @@ AIMS = {
     "784-256-128-10": {"jax": 1.0, "floor": 1.15},
     "784-512-512-10": {"jax": 1.0, "floor": 1.15},
 }
-"""The most that firesteel's epoch may take of another's."""
+"""Largest acceptable ratios of firesteel's epoch to those of others."""
 Widths = tuple[int, ...]
 
 
@@ -41,7 +42,7 @@ def pixels() -> tuple[np.ndarray, np.ndarray]:
 
 
 def warm(epoch: Callable[[], Any], count: int) -> list[float]:
-    """Return the seconds of so many epochs after the first."""
+    """Return the seconds of `count` epochs after the first one."""
     seconds = []
     for _ in range(count + 1):
         start = time.perf_counter()
@@ -50,7 +51,7 @@ def warm(epoch: Callable[[], Any], count: int) -> list[float]:
     return seconds[1:]
 
 
-# Those who run
+# Peers
 
 
 def products(widths: Widths, batch: int, count: int) -> list[float]:
@@ -243,22 +244,22 @@ def main() -> None:
         print(f"{name}, batch {NETWORKS[name][1]}, {ROWS:,} rows: seconds of an epoch, medians of {REPEATS}")
         for peer, words in WORDS.items():
             ratio, aim = median["firesteel"] / median[peer], AIMS[name].get(peer)
-            told = "" if peer in ("plain", "firesteel", "vectors") else _told(ratio, aim)
-            print(f"  {words:52} {median[peer]:6.3f} s   {told}")
+            shown = "" if peer in ("plain", "firesteel", "vectors") else _ratio(ratio, aim)
+            print(f"  {words:52} {median[peer]:6.3f} s   {shown}")
         if "floor" in AIMS[name]:
             ratio = median["firesteel"] / median["floor"]
             print(
-                f"  {'products and pass together':52} {median['floor']:6.3f} s   {_told(ratio, AIMS[name]['floor'])}"
+                f"  {'products and pass together':52} {median['floor']:6.3f} s   {_ratio(ratio, AIMS[name]['floor'])}"
             )
         if first:
             ratio = median["fit"] / median["scikit_fit"]
             print(f"  {'ten epochs, packing included':52} {median['fit']:6.3f} s")
-            print(f"  {'scikit-learn, ten epochs':52} {median['scikit_fit']:6.3f} s   {_told(ratio, 0.33)}")
+            print(f"  {'scikit-learn, ten epochs':52} {median['scikit_fit']:6.3f} s   {_ratio(ratio, 0.33)}")
 
 
-def _told(ratio: float, aim: float | None) -> str:
-    """Return how much of it firesteel takes, and how much it may."""
-    return f"firesteel takes {ratio:.2f} of it" + ("" if aim is None else f" (aim: at most {aim})")
+def _ratio(ratio: float, aim: float | None) -> str:
+    """Return the ratio of the times as text, with the aim."""
+    return f"firesteel takes {ratio:.2f} times as long" + ("" if aim is None else f" (aim: at most {aim})")
 
 
 if __name__ == "__main__":

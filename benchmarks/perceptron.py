@@ -1,8 +1,9 @@
-"""Beside Spark ML's MultilayerPerceptronClassifier: MNIST, 784-64-10, `local[2]`, one warm JVM, the same cached rows.
+"""Compared with Spark ML's MultilayerPerceptronClassifier on the same cached rows: MNIST, 784-64-10, `local[2]`.
 
-Needs MNIST.  Epochs and iterations are fixed beforehand: Spark's 100 are its default, ours are EPOCHS.  Each figure
-is the median of three fits, taken in turn; Spark's blockSize is the better one of 128 and 1024.  For the record, if
-torch is installed: the rows brought to the driver with toPandas and trained on there, and TorchDistributor on CPU.
+Needs MNIST.  The numbers of epochs and iterations are fixed beforehand: 100 is Spark's default, EPOCHS is
+firesteel's.  Each figure is the median of three fits in one warm JVM, run in turn; Spark's blockSize is the better
+of 128 and 1024. If torch is installed, two more figures follow: torch on the driver after toPandas, and
+TorchDistributor on CPU.
 """
 
 import importlib.util
@@ -39,9 +40,9 @@ def cached(spark: Any, x: np.ndarray, y: np.ndarray) -> DataFrame:
 
 
 def torch_epochs(x: np.ndarray, y: np.ndarray, epochs: int, spread: bool = False) -> Any:
-    """Train the same network with torch; return what names the classes of rows.
+    """Train the same network with torch; return a function that predicts classes.
 
-    spread: whether this is one of several processes, each with its share of the rows.
+    spread: whether this is one of several processes, each with a share of the rows.
     """
     import torch
     from torch import nn
@@ -69,21 +70,21 @@ def torch_epochs(x: np.ndarray, y: np.ndarray, epochs: int, spread: bool = False
 
 
 def brought(frame: DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows on the driver, as one would bring them to torch."""
+    """Return the rows as arrays on the driver."""
     rows = frame.toPandas()
     return np.stack([row.toArray() for row in rows.features]).astype(np.float32), rows.label.to_numpy(np.int64)
 
 
 def distributed(folder: str, epochs: int) -> float:
-    """Train in a process of TorchDistributor's, on rows that were written to a folder; return the test accuracy."""
+    """Train in a process of TorchDistributor, on rows from a folder; return the test accuracy."""
     x, y, x_test, y_test = (np.load(f"{folder}/{name}.npy") for name in ("x", "y", "x_test", "y_test"))
     return float((torch_epochs(x, y, epochs, True)(x_test) == y_test).mean())
 
 
 def for_the_record(train: DataFrame, test: DataFrame) -> None:
-    """Print what torch takes for the same."""
+    """Print the time and accuracy of torch."""
     if importlib.util.find_spec("torch") is None:
-        print("  torch is not installed here, so it is not measured")
+        print("  torch is not installed and not measured")
         return
     from pyspark.ml.torch.distributor import TorchDistributor
 
@@ -94,14 +95,14 @@ def for_the_record(train: DataFrame, test: DataFrame) -> None:
     accuracy = float((torch_epochs(x, y, EPOCHS)(x_test) == y_test).mean())
     seconds = time.perf_counter() - start
     print(
-        f"  toPandas and torch, {EPOCHS} passes{seconds:6.1f} s   test accuracy {accuracy:.4f}"
+        f"  toPandas and torch, {EPOCHS} epochs{seconds:6.1f} s   test accuracy {accuracy:.4f}"
         f"   ({moved:.1f} s of it toPandas)"
     )
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         for name, part in zip(("x", "y", "x_test", "y_test"), (*brought(train), x_test, y_test), strict=True):
             np.save(f"{folder}/{name}.npy", part)
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun would set it, with a page of warnings
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # like torchrun, which prints a long warning
         accuracy = TorchDistributor(2, local_mode=True, use_gpu=False).run(distributed, folder, EPOCHS)
         seconds = time.perf_counter() - start
     print(f"  TorchDistributor, 2 processes{seconds:5.1f} s   test accuracy {accuracy:.4f}   toPandas included")
@@ -144,8 +145,8 @@ def main() -> None:
         f"   (blockSize {block}; once each, {tried})"
     )
     print(
-        f"  firesteel, {EPOCHS} passes        {seconds['ours']:6.1f} s   test accuracy {accuracy['ours']:.4f}"
-        f"   looking at and packing the rows included"
+        f"  firesteel, {EPOCHS} epochs        {seconds['ours']:6.1f} s   test accuracy {accuracy['ours']:.4f}"
+        f"   validation and packing included"
     )
     print(
         f"  firesteel takes {seconds['ours'] / seconds['theirs']:.3f} of the time   (aim: at most 0.125, at {GOAL})"

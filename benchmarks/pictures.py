@@ -1,12 +1,12 @@
-"""Convolutions, compared with torch, JAX and Keras on the same pictures: the milliseconds of a step with Adam.
+"""Convolutions, compared with torch, JAX and Keras on the same pictures: milliseconds per step with Adam.
 
 Networks: (a) a convolution of 8 filters and a dense layer; (b) two convolutions of 32 and 64 filters and dropout;
-(c) four convolutions with batch normalisation.  Each peer is a process of its own that may use one core or two, and
-takes steps when it is asked: in turn, so that a busy machine slows all of them.  Figures are medians over the turns.
+(c) four convolutions with batch normalization.  Each peer is a process limited to one core or two.  They run in
+turn, so a busy machine slows all of them.  Figures are medians over the turns.
 
-A bare step is forward, back and Adam, of rows in memory.  `fit` and Keras also shuffle, and count a metric.  The
-products are those that training cannot do without, of columns that are there, in firesteel's pieces, each core with
-half of the batch.  Peers that are not installed are left out.
+A bare step is forward pass, backward pass and Adam on rows in memory.  `fit` and Keras also shuffle, and compute a
+metric. The matrix products are those that training cannot avoid, on columns prepared beforehand, in firesteel's
+pieces, with half of the batch on each core.  Peers that are not installed are omitted.
 """
 
 import importlib.util
@@ -35,9 +35,9 @@ NETWORKS: dict[str, Network] = {
         *(("conv", 128, 3, "valid", False), ("norm",), ("relu",), ("flat",), ("drop", 0.4), ("dense", 10)),
     ],
 }
-"""Layers: ("conv", filters, kernel, padding, whether with a bias), ("dense", units), ("drop", rate), ("norm",)..."""
+"""Layers: ("conv", filters, kernel, padding, use_bias), ("dense", units), ("drop", rate), ("norm",)..."""
 BATCHES, CORES, TURNS, LEAST = (64, 128, 256), (1, 2), 5, 0.4
-"""The last one: seconds that a turn takes at least."""
+"""The last one: the least seconds of a turn."""
 STEPS = 40
 """Of an epoch of `fit`."""
 AIMS = {
@@ -45,7 +45,7 @@ AIMS = {
     "products": {"a": (1.5, None), "b": (1.35, None), "c": (1.35, None)},
     "jax": dict.fromkeys("abc", (0.35, None)),
 }
-"""The most that firesteel's bare step and its `fit` may take of another's, on two cores with batches of 128."""
+"""Largest acceptable ratios of firesteel's bare step and `fit` to those of others, two cores, batches of 128."""
 
 
 def pictures(rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +123,7 @@ def plain(network: Network, batch: int, cores: int) -> Turn:
 
 
 def fit(network: Network, batch: int, cores: int) -> Callable[[], float]:
-    """Return what takes an epoch of `fit`, and returns the seconds of a step: packing is not in them."""
+    """Return a function that runs an epoch of `fit` and returns the seconds of a step, without packing."""
     x, y = pictures(STEPS * batch)
     model = ours(network)
     return lambda: model.fit(x, y, batch_size=batch, verbose=0).rows[-1]["seconds"] / STEPS
@@ -165,7 +165,7 @@ def products(network: Network, batch: int, cores: int) -> Turn:
 
 
 def torch(network: Network, batch: int, cores: int, last: bool = False) -> Turn:
-    """last: whether channels lie last."""
+    """last: whether channels are the last axis."""
     import torch
     from torch import nn
 
@@ -212,7 +212,7 @@ def jax(network: Network, batch: int, cores: int) -> Turn:
         return jnp.array(rng.normal(size=shape) / np.prod(shape[:-1]) ** 0.5, jnp.float32)
 
     def layer(kind: str, given: list[Any], p: Any, x: Any, key: Any) -> tuple[Any, Any]:
-        """Return a layer's parameters, made if there are none, and its outputs."""
+        """Return a layer's parameters, created if necessary, and its outputs."""
         if kind == "conv":
             filters, k, padding, bias = given
             p = p or [weights(k, k, x.shape[-1], filters), *([jnp.zeros(filters)] if bias else [])]
@@ -307,7 +307,7 @@ NEEDS = {"torch": "torch", "torch_last": "torch", "jax": "jax", "keras": "keras"
 
 
 class Runner:
-    """A peer in a process of its own, which takes steps when it is asked."""
+    """A peer in its own process, which runs steps on request."""
 
     def __init__(self, peer: str, *given: Any) -> None:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.pictures", peer, *map(str, given)]
@@ -329,7 +329,7 @@ class Runner:
 
 
 def answer(peer: str, network: str, batch: int, cores: int) -> None:
-    """Take steps for each line that comes, and say how long one took."""
+    """For each line on standard input, run steps and write the seconds of one."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     turn = PEERS[peer](NETWORKS[network], batch, cores)
     turn()
@@ -357,12 +357,12 @@ def measured(network: str, batch: int, cores: int, peers: list[str], turns: int 
 def main() -> None:
     peers = [peer for peer in WORDS if importlib.util.find_spec(NEEDS.get(peer, "firesteel"))]
     if missing := sorted({NEEDS[peer] for peer in WORDS if peer not in peers}):
-        print(f"not installed, and left out: {', '.join(missing)}")
+        print(f"not installed and omitted: {', '.join(missing)}")
     cores = [number for number in CORES if number <= len(os.sched_getaffinity(0))]
     found: dict[tuple[str, int, int], dict[str, float]] = {}
     for network in NETWORKS:
         for number in cores:
-            print(f"network {network}, {number} of the cores: ms a step, and what firesteel's bare step takes of it")
+            print(f"network {network}, {number} core(s): ms per step, and the ratio of firesteel's bare step to it")
             for batch in BATCHES:
                 found[network, batch, number] = measured(network, batch, number, peers)
             print(f"  {'batch':24}" + "".join(f"{batch:>16}" for batch in BATCHES))
@@ -375,7 +375,7 @@ def main() -> None:
 
 
 def report(network: str, found: dict[int, dict[str, float]]) -> None:
-    """Print what firesteel takes of the others with batches of 128, and what it may."""
+    """Print the ratios to other libraries with batches of 128, and their aims."""
     two = found[max(found)]
     best = {"torch": min((two[peer] for peer in ("torch", "torch_last") if peer in two), default=None)}
     parts = []

@@ -1,9 +1,10 @@
-"""Scoring raw columns on Spark: `transform` compared with the pipeline of Spark's stages that one writes by hand.
+"""Scoring raw columns on Spark: `transform` compared with a hand-written pipeline of Spark's stages.
 
-Needs the tables of `python -m benchmarks.tables.prepare FOLDER`.  `local[2]`, rows in Spark's cache many times over,
-prediction and probability written to Spark's `noop` sink; medians of seven passes, in turn.  The pipeline has the
-same hidden layers on the vectors.  Networks are trained for two passes: what they know does not change how long they
-take.  A process of its own loads each model: for the time until it has scored 1,000 rows, and for a worker's memory.
+Needs the tables of `python -m benchmarks.tables.prepare FOLDER`.  `local[2]`, with the rows repeated many times in
+Spark's cache; prediction and probability are written to Spark's `noop` sink; medians of seven runs, in turn.  The
+pipeline has the same hidden layers.  Networks train for two epochs, because training does not change the time of
+scoring.  Each model is loaded in a separate process, to measure the time until it has scored 1,000 rows and a
+worker's memory.
 """
 
 import statistics
@@ -19,11 +20,11 @@ from benchmarks.rows import workers
 
 REPEATS, WARM, FIRST, LABEL = 7, 2, 1000, "target"
 TIMES = {"churn": 64, "flights": 8}
-"""How often each row is there."""
+"""Copies of each row."""
 
 
 class Case(NamedTuple):
-    """A network on a table.  aim: rows a second."""
+    """A network on a table.  aim: rows per second."""
 
     table: str
     network: str
@@ -41,7 +42,7 @@ CASES = [
 
 
 def by_hand(frame: Any, settings: dict[str, Any]) -> Any:
-    """Return the pipeline that one writes without raw columns."""
+    """Return the pipeline to write by hand without raw columns."""
     from pyspark.ml import Pipeline
     from pyspark.ml.feature import Imputer, OneHotEncoder, StandardScaler, StringIndexer, VectorAssembler
 
@@ -72,7 +73,7 @@ def read(file: str) -> Any:
 
 
 def many(frame: Any, times: int) -> Any:
-    """Return rows so many times over, cached."""
+    """Return `times` copies of the rows, cached."""
     from pyspark.sql import functions as F
 
     copies = frame.sparkSession.range(times).select(F.col("id").alias("__copy"))
@@ -82,13 +83,13 @@ def many(frame: Any, times: int) -> Any:
 
 
 def scored(model: Any, rows: Any) -> Callable[[], Any]:
-    """Return what scores the rows once."""
+    """Return a function that scores the rows once."""
     wanted = model.transform(rows).select("prediction", "probability")
     return lambda: wanted.write.format("noop").mode("overwrite").save()
 
 
 def rates(file: str, number: int, path: str) -> dict[str, float]:
-    """Fit, save ours, and return how many rows a second both score."""
+    """Fit both, save firesteel's, and return the rows per second that each scores."""
     from pyspark.sql import functions as F
 
     from firesteel.spark import NeuralNetworkClassifier
@@ -115,9 +116,9 @@ def rates(file: str, number: int, path: str) -> dict[str, float]:
 
 
 def loaded(file: str, number: int, path: str) -> dict[str, float]:
-    """Return the seconds until a model is loaded and has scored the first rows, and a worker's most memory in MB.
+    """Return the seconds until a model is loaded and has scored the first rows, and a worker's peak memory in MB.
 
-    They are of the first model that a session loads, and of the second.
+    The seconds are those of the first model that a session loads, and of the second.
     """
     from firesteel.spark import NeuralNetworkClassifierModel
 

@@ -1,7 +1,7 @@
-"""From 60 thousand to 6 million rows on Spark: the cost of a row and the memory of everybody, which must stay flat.
+"""From 60 thousand to 6 million rows on Spark: the time per row and the memory of all processes, which must not grow.
 
-`local[2]`, rows of 32 numbers made by Spark from their ids, 32-64-10, three epochs in mini-batches of 256, as many
-shards as hold about 100,000 rows each.  Each size runs in a process of its own, with a fresh JVM.
+`local[2]`, rows of 32 numbers that Spark generates from their ids, 32-64-10, three epochs with mini-batches of 256,
+one shard for about 100,000 rows.  Each size runs in its own process with a new JVM.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ WIDTH, EPOCHS, SHARD = 32, 3, 100_000
 
 
 def workers() -> float:
-    """Return the most memory that one of this process's Python workers holds or has held, in MB."""
+    """Return the peak memory of the largest of this process's Python workers, in MB."""
     parents, most = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -53,7 +53,7 @@ def measure(rows: int) -> dict[str, Any]:
         model.compile("adam", "sparse_categorical_crossentropy")
         return model.fit(frame, batch_size=256, epochs=EPOCHS, shards=shards, verbose=0)
 
-    fitted(frame.limit(1000), 1)  # a JVM is slow until it is warm
+    fitted(frame.limit(1000), 1)  # warm up the JVM
     ended, seen = threading.Event(), [0.0]
 
     def watch() -> None:
@@ -84,8 +84,8 @@ def main() -> None:
         )
     few, many = found[600_000], found[6_000_000]
     packing, epoch = (many[part] / few[part] / 10 - 1 for part in ("packing", "epoch"))
-    print(f"  from 600 thousand to 6 million a row costs {packing:+.0%} in packing, {epoch:+.0%} in an epoch,")
-    print(f"  and the driver holds {many['driver'] / few['driver'] - 1:+.0%}   (aim: 10 % at most)")
+    print(f"  from 600 thousand to 6 million rows: time per row {packing:+.0%} in packing, {epoch:+.0%} in an epoch,")
+    print(f"  memory of the driver {many['driver'] / few['driver'] - 1:+.0%}   (aim: at most +10 %)")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Scoring rows on Spark: `transform` beside Spark ML's perceptron, and beside `predict` in process.
+"""Scoring rows on Spark: `transform` compared with Spark ML's perceptron, and with `predict` in process.
 
-Needs MNIST.  `local[2]`, its rows in Spark's cache, written to Spark's `noop` sink; medians of nine passes, in turn.
-Vectors are sparse as Spark's reader of LIBSVM files gives them, or hold every pixel.
+Needs MNIST.  `local[2]`, with its rows in Spark's cache, written to Spark's `noop` sink; medians of nine runs, in
+turn. Vectors are sparse, as Spark's LIBSVM reader returns them, or dense.
 """
 
 import functools
@@ -39,7 +39,7 @@ def rows(spark: Any, x: np.ndarray, kind: str) -> Any:
 
 
 def rates(count: int, runs: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Return the rows a second of each, after runs that do not count: a JVM compiles for some seconds."""
+    """Return the rows per second of each, after some runs to warm up the JVM."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(WARM + REPEATS):
         for name, run in runs.items():

@@ -1,4 +1,4 @@
-"""Test accuracy on MNIST after 15 epochs for 1, 2, 8 and 32 shards, with the defaults; needs MNIST."""
+"""Test accuracy on MNIST after 15 epochs with 1, 2, 8 and 32 shards and default settings.  Needs MNIST."""
 
 from firesteel.datasets import load_mnist
 from firesteel.layers import Dense, Rescaling

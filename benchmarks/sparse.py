@@ -1,7 +1,8 @@
-"""Sparse rows: 1 million of 50 non-zeros in 2^18 columns against the same non-zeros in 2^12, each in a child process.
+"""Sparse rows: 1 million rows of 50 non-zeros in 2^18 columns, compared with the same non-zeros in 2^12 columns.
 
-Seconds are of the process's own computing, on all its threads, so that a busy machine does not count.  The rows are
-those of a scipy matrix, without scipy; the network is 32 relu units and 2 classes, with Adam and batches of 32.
+Each runs in a child process.  Seconds are processor time of all threads, so other work on the machine does not
+count.  The rows have the interface of a scipy matrix, without scipy; the network has 32 relu units and 2 classes,
+Adam and batches of 32.
 """
 
 import sys
@@ -23,7 +24,7 @@ WIDTHS = (1 << 12, 1 << 18)
 
 @dataclass
 class Matrix:
-    """What firesteel asks of a sparse matrix."""
+    """The part of scipy's sparse matrices that firesteel uses."""
 
     indptr: np.ndarray
     indices: np.ndarray
@@ -39,7 +40,7 @@ class Matrix:
 
 
 def rows(width: int, count: int) -> tuple[Matrix, np.ndarray]:
-    """Return rows of EACH non-zeros, one from each stretch of the columns, and classes that depend on them."""
+    """Return rows with EACH non-zeros, one in each range of columns, and classes that depend on them."""
     rng = rng_for(0, "sparse", 0)
     stretch = width // EACH
     drawn = rng.random((count, EACH), np.float32)
@@ -82,8 +83,8 @@ def one(width: int, count: int) -> None:
 
 
 def on_spark() -> None:
-    """Print the seconds of rows as sparse, hashed from text that Spark makes up, on `local[2]`."""
-    from pyspark.ml.feature import HashingTF  # not above: the memory of a child is measured
+    """Print the seconds of sparse rows on `local[2]`, hashed from text that Spark generates."""
+    from pyspark.ml.feature import HashingTF  # imported here: the memory of child processes is measured
     from pyspark.sql import functions as F
 
     from firesteel.spark import NeuralNetworkClassifier, session
@@ -92,7 +93,7 @@ def on_spark() -> None:
     words = F.transform(F.sequence(F.lit(1), F.lit(EACH)), lambda k: F.xxhash64("id", k).cast("string"))
     text = spark.range(ON_SPARK).select(words.alias("words"), (F.col("id") % 2).alias("label"))
     taken = {}
-    for width in (WIDTHS[0], *WIDTHS):  # the first one warms the machine up
+    for width in (WIDTHS[0], *WIDTHS):  # the first one warms up the JVM
         made = HashingTF(numFeatures=width, inputCol="words", outputCol="features").transform(text).persist()
         made.count()
         classifier = NeuralNetworkClassifier(
@@ -104,7 +105,7 @@ def on_spark() -> None:
         model.transform(made).agg(F.sum("prediction")).collect()
         taken[width] = fitted - start, time.perf_counter() - fitted
         made.unpersist()
-    print(f"on Spark, {ON_SPARK:,} rows, seconds by the clock, of a fit of 2 epochs and of transform")
+    print(f"on Spark, {ON_SPARK:,} rows, seconds of a fit of 2 epochs and of transform")
     for width, (fit, transform) in taken.items():
         print(f"{width:7,} {fit:11.1f} {transform:9.1f}")
     narrow, wide = (sum(taken[width]) for width in WIDTHS)

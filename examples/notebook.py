@@ -1,7 +1,7 @@
-"""Makes a notebook of a script: `python examples/notebook.py SCRIPT` runs its cells and writes SCRIPT's .ipynb.
+"""Convert a script to a notebook: `python examples/notebook.py SCRIPT` runs its cells and writes SCRIPT's .ipynb.
 
-`# %%` begins a cell of code and `# %% [markdown]` one of text, in comments: what editors and Jupytext know as the
-percent format.  What the cells print and each figure at `plt.show()` is kept.
+`# %%` begins a code cell and `# %% [markdown]` a text cell (in comments), as in the percent format of editors and
+Jupytext. The notebook contains what the cells print, and each figure at `plt.show()`.
 """
 
 import base64
@@ -18,7 +18,7 @@ MARK = re.compile(r"^# %%(?P<text> \[markdown\])?\n", re.MULTILINE)
 
 
 def cells(script: str) -> list[tuple[str, str]]:
-    """Return (kind, source) of each cell: kind is "markdown" or "code"; what comes before the first is left out."""
+    """Return (kind, source) of each cell: kind is "markdown" or "code".  Text before the first cell is omitted."""
     marks = list(MARK.finditer(script))
     ends = [mark.start() for mark in marks[1:]] + [len(script)]
     found = []
@@ -32,7 +32,7 @@ def cells(script: str) -> list[tuple[str, str]]:
 
 
 def ran(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
-    """Run a cell; return its outputs as a notebook keeps them."""
+    """Run a cell and return its outputs in the notebook format."""
     import matplotlib.pyplot as plt
 
     pictures = []
@@ -55,7 +55,7 @@ def ran(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def notebook(script: str) -> dict[str, Any]:
-    """Return the notebook of a script, run from top to bottom."""
+    """Run a script from top to bottom and return it as a notebook."""
     made, names, count = [], {"__name__": "__main__"}, 0
     for number, (kind, source) in enumerate(cells(script)):
         cell: dict[str, Any] = {"cell_type": kind, "id": f"cell-{number:02}", "metadata": {}}

@@ -1,11 +1,11 @@
-"""Tables as people have them: numbers, words, nulls and times, and every model with its library's defaults.
+"""Realistic tables of numbers, words, nulls and times; every model with its library's defaults.
 
-Eleven tables, made by `python -m benchmarks.tables.prepare FOLDER`, are each split three times: 80 % for training and
-20 % for the test.  `python -m benchmarks tables FOLDER` scores every model on every split in a process of its own and
-keeps each score in FOLDER/cache, so that it goes on where it ended.
+`python -m benchmarks.tables.prepare FOLDER` writes eleven tables.  Each is split three times into 80 % training and
+20 % test rows.  `python -m benchmarks tables FOLDER` scores every model on every split in its own process and saves
+each score in FOLDER/cache, so that it can continue after an interruption.
 
-Defaults are chosen on `splits(table, choose=True)` of the tables that are not set aside: rows of a training part,
-never of a test.
+Defaults are chosen on `splits(table, choose=True)` of the tables that are not set aside: on training rows, never on
+test rows.
 """
 
 from benchmarks.tables.data import SET_ASIDE, TABLES, Kind, Split, Table, splits, tables

@@ -1,4 +1,4 @@
-"""Score every model on every split of the tables in FOLDER that has no score yet, and print what there is."""
+"""Score every model on every split of the tables in FOLDER that has no score yet, and print all scores."""
 
 import argparse
 import datetime
@@ -15,32 +15,35 @@ RESULTS = Path(__file__).parents[1] / "RESULTS-TABLES.md"
 
 
 def names(known: tuple[str, ...]) -> Any:
-    """Return what reads names with commas between them."""
+    """Return a parser of comma-separated names."""
 
     def read(text: str) -> list[str]:
         found = text.split(",")
         if unknown := [name for name in found if name not in known]:
-            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: there are {', '.join(known)}")
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: the known names are {', '.join(known)}")
         return found
 
     return read
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what reads the command's words."""
+    """Return the parser of the command."""
     made = argparse.ArgumentParser(prog="python -m benchmarks tables", description=__doc__)
-    made.add_argument("folder", type=Path, help="where `python -m benchmarks.tables.prepare FOLDER` put the tables")
+    made.add_argument("folder", type=Path, help="the folder that `python -m benchmarks.tables.prepare FOLDER` wrote")
     usual = [name for name, model in MODELS.items() if not model.start]
-    made.add_argument("--models", type=names(tuple(MODELS)), help=f"of {', '.join(MODELS)}; without: all but Spark's")
-    made.add_argument("--tables", type=names(TABLES), default=TABLES, help=f"of {', '.join(TABLES)}")
-    made.add_argument("--splits", type=names(("0", "1", "2")), default=["0", "1", "2"], help="of 0, 1, 2")
-    made.add_argument("--spark", action="store_true", help="Spark's models, too")
-    made.add_argument("--choose", action="store_true", help="on rows held out of the first split's training part")
-    made.add_argument("--confirm", action="store_true", help="firesteel, too, on the tables that are set aside")
-    made.add_argument("--again", action="store_true", help="what has a score, too")
-    made.add_argument("--threads", type=int, default=2, help="of each model (2)")
+    known = ", ".join(MODELS)
+    made.add_argument("--models", type=names(tuple(MODELS)), help=f"some of {known} (all except Spark's)")
+    made.add_argument("--tables", type=names(TABLES), default=TABLES, help=f"some of {', '.join(TABLES)} (all)")
+    made.add_argument("--splits", type=names(("0", "1", "2")), default=["0", "1", "2"], help="some of 0,1,2 (all)")
+    made.add_argument("--spark", action="store_true", help="also Spark's models")
+    made.add_argument(
+        "--choose", action="store_true", help="use validation rows from the first split's training part"
+    )
+    made.add_argument("--confirm", action="store_true", help="also score firesteel on the tables that are set aside")
+    made.add_argument("--again", action="store_true", help="repeat runs that have a score")
+    made.add_argument("--threads", type=int, default=2, help="threads of each model (2)")
     made.add_argument("--limit", type=float, default=1800, help="seconds after which a model is stopped (1800)")
-    made.add_argument("--write", action="store_true", help="keep what is printed in RESULTS-TABLES.md")
+    made.add_argument("--write", action="store_true", help="save the output in RESULTS-TABLES.md")
     made.set_defaults(usual=usual)
     return made
 
@@ -49,13 +52,13 @@ def main(words: list[str]) -> None:
     """Run the command.
 
     Args:
-        words: what stands behind `python -m benchmarks tables`.
+        words: the arguments after `python -m benchmarks tables`.
     """
     given = parser().parse_args(words)
     models = given.models or (list(MODELS) if given.spark else given.usual)
     for name in models:
         if missing := MODELS[name].missing():
-            print(f"{name} is left out: {', '.join(missing)} is not installed", file=sys.stderr)
+            print(f"{name} is omitted: {', '.join(missing)} is not installed", file=sys.stderr)
     models = [name for name in models if not MODELS[name].missing()]
     wanted = {f"choose-{name}" if given.choose else name for name in given.splits}
     for run in plan(models, given.tables, given.choose, given.confirm):
@@ -69,7 +72,7 @@ def main(words: list[str]) -> None:
     print(text)
     if given.write:
         head = "# Mixed tables: every model at its library's defaults"
-        about = f"What `python -m benchmarks tables FOLDER --write` printed on {datetime.date.today()}."
+        about = f"Output of `python -m benchmarks tables FOLDER --write` on {datetime.date.today()}."
         RESULTS.write_text(f"{head}\n\n{about}\n\n{text}\n", encoding="utf-8")
 
 

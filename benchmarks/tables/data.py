@@ -1,4 +1,4 @@
-"""The eleven tables, how they are split, and which of them no choice may look at."""
+"""The eleven tables, their splits, and the tables that are set aside from every choice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,18 +25,18 @@ TABLES = (
     "wages",
 )
 SET_ASIDE = ("churn", "hotel", "wages")
-"""Every fourth by name from the third on: what firesteel scores there confirms its defaults and never chooses them.
+"""Every fourth table by name, from the third: firesteel's scores there confirm its defaults and never choose them.
 
-No score was looked at for this.  Of the four places to begin, this one and the second give three tables of both
-kinds, and the second has `flights`, the example of the documentation, whose scores everybody sees.  The prototype
-from which the first defaults were taken had seen all eleven tables; these three confirm only what came after it.
+They were set aside without regard to scores.  Of the four possible starts, this one and the second give three tables
+of both kinds; the second includes `flights`, an example in the documentation.  The prototype that provided the first
+defaults had used all eleven tables, so these three confirm only later choices.
 """
 SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with the label in the column `target`."""
+    """A table, with the label in the column `target`."""
 
     name: str
     kind: Kind
@@ -45,7 +45,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to learn from, and rows to score."""
+    """Training rows and test rows."""
 
     name: str
     train: "DataFrame"
@@ -53,14 +53,14 @@ class Split:
 
 
 def tables(folder: str | Path, choose: bool = False) -> Iterator[Table]:
-    """Yield the tables of a folder by name; with `choose` only those that are not set aside."""
+    """Yield the tables of a folder by name; with `choose`, only those that are not set aside."""
     for name in TABLES:
         if not (choose and name in SET_ASIDE):
             yield table(folder, name)
 
 
 def table(folder: str | Path, name: str) -> Table:
-    """Return one table: numbers are to be predicted where the label is one, else its words."""
+    """Return one table: regression if the label is a number, otherwise classification."""
     import pandas as pd
 
     frame = pd.read_parquet(Path(folder) / f"{name}.parquet")
@@ -70,10 +70,10 @@ def table(folder: str | Path, name: str) -> Table:
 
 
 def splits(table: Table, choose: bool = False) -> Iterator[Split]:
-    """Yield the three splits of a table; with `choose` those of the first split's training part.
+    """Yield the three splits of a table; with `choose`, splits of the first split's training part.
 
-    Classes have the same shares in both parts.  The rows that `choose` scores are no test rows of the first split;
-    some are of the other two, which is why three tables are set aside.
+    Splits are stratified by class.  The rows that `choose` scores are not test rows of the first split, but some are
+    test rows of the other two; this is why three tables are set aside.
     """
     rows = _parts(table.frame, table.kind, SEEDS[0])[0] if choose else table.frame
     for seed in SEEDS:

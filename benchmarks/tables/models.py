@@ -1,4 +1,4 @@
-"""All models by name; those of firesteel have names that begin with `firesteel`."""
+"""All models by name.  The names of firesteel's models begin with `firesteel`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def firesteel(**settings: Any) -> Callable[["DataFrame", str, "DataFrame", Kind], np.ndarray]:
-    """Return what trains firesteel's network for tables on raw columns, with these settings and defaults else."""
+    """Return firesteel's model for tables with these settings, otherwise defaults."""
 
     def fit_predict(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np.ndarray:
         from firesteel.sklearn import NeuralNetworkClassifier, NeuralNetworkRegressor
@@ -27,7 +27,7 @@ def firesteel(**settings: Any) -> Callable[["DataFrame", str, "DataFrame", Kind]
 
 
 def sharded(shards: int) -> Callable[["DataFrame", str, "DataFrame", Kind], np.ndarray]:
-    """Return what trains one such network on rows in so many shards, as Spark does with large tables."""
+    """Return one such network with several shards, as Spark trains it on large tables."""
 
     def fit_predict(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np.ndarray:
         from firesteel.callbacks import EarlyStopping
@@ -62,5 +62,5 @@ FIRESTEEL = {
     "firesteel-1-shard": Model(sharded(1), ()),
     "firesteel-8-shards": Model(sharded(8), ()),
 }
-"""At its defaults; one network; four members of an average; and one network on rows in a shard, or eight."""
+"""Defaults; one network; an ensemble of four; one network with one shard or with eight."""
 MODELS = FIRESTEEL | peers.PEERS | spark.PEERS

@@ -1,4 +1,4 @@
-"""What one would take instead, each with its library's defaults and its own handling of categories."""
+"""Models of other libraries, each with its defaults and its own handling of categories."""
 
 import os
 from collections.abc import Callable
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 TREES = ("lightgbm", "xgboost", "histgradientboosting", "catboost")
-"""The best of these at its defaults is what every model is compared with."""
+"""The best of these with default settings is the reference for all models."""
 MOST_LEVELS = 255
-"""As many levels as HistGradientBoosting takes as categories; more it gets as numbers, in the order of the words."""
+"""Most levels that HistGradientBoosting accepts as categories; with more, words become numbers in sorted order."""
 
 
 def threads() -> int:
-    """Return how many threads a model may use."""
+    """Return the number of threads of a model."""
     return int(os.environ.get("OMP_NUM_THREADS", "2"))
 
 
@@ -31,10 +31,9 @@ def threads() -> int:
 
 
 def columns(train: "DataFrame", target: str, test: "DataFrame") -> tuple["DataFrame", "DataFrame", np.ndarray]:
-    """Return both parts with text and numbers alone, and the label: numbers, or places among the sorted classes.
+    """Return both parts as text and numbers, and the label as numbers or indices of the sorted classes.
 
-    A time becomes days since 1970 and its month, day of the year, weekday and hour, as far as they vary; booleans
-    become 0 and 1.
+    A time becomes days since 1970, month, day of the year, weekday and hour, if they vary; booleans become 0 and 1.
     """
     import pandas as pd
 
@@ -55,12 +54,12 @@ def columns(train: "DataFrame", target: str, test: "DataFrame") -> tuple["DataFr
 
 
 def words(x: "DataFrame") -> list[str]:
-    """Return the columns of text."""
+    """Return the names of the text columns."""
     return list(x.select_dtypes(object))
 
 
 def categories(x: "DataFrame", test: "DataFrame") -> tuple["DataFrame", "DataFrame"]:
-    """Return both parts with text as categories, which are the training part's: what else there is, is missing."""
+    """Return both parts with text as categories of the training part; other words are missing values."""
     import pandas as pd
 
     kinds = {name: pd.CategoricalDtype(sorted(x[name].dropna().unique())) for name in words(x)}
@@ -68,7 +67,7 @@ def categories(x: "DataFrame", test: "DataFrame") -> tuple["DataFrame", "DataFra
 
 
 def predictions(model: Any, test: Any, kind: Kind) -> np.ndarray:
-    """Return probabilities, or numbers."""
+    """Return probabilities, or numbers for regression."""
     return model.predict(test) if kind == "regression" else model.predict_proba(test)
 
 
@@ -76,7 +75,7 @@ def predictions(model: Any, test: Any, kind: Kind) -> np.ndarray:
 
 
 def constant(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np.ndarray:
-    """The mean, or how frequent each class is."""
+    """Predict the mean, or the class frequencies."""
     if kind == "regression":
         return np.full(len(test), train[target].mean())
     shares = train[target].value_counts(normalize=True).sort_index().to_numpy()
@@ -125,7 +124,7 @@ def catboost(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> 
 
 
 def usual(x: "DataFrame", model: Any) -> Any:
-    """Return a model behind scikit-learn's usual steps: text as one-hot, numbers standardised, gaps the median."""
+    """Return a model after the usual steps of scikit-learn: one-hot text, standardized numbers, median for gaps."""
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -146,7 +145,7 @@ def linear(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np
 
 
 def mlp(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np.ndarray:
-    """scikit-learn's network; numbers to be predicted are standardised, without which it fails on prices."""
+    """scikit-learn's network.  Regression targets are standardized; otherwise it fails on prices."""
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.preprocessing import StandardScaler
@@ -160,7 +159,7 @@ def mlp(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np.nd
 
 
 def realmlp(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np.ndarray:
-    """RealMLP with its tuned defaults; gaps in numbers are the median, since it takes none."""
+    """RealMLP with its tuned defaults.  Gaps in numbers become the median, because it does not accept them."""
     from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
 
     x, test, y = columns(train, target, test)
@@ -172,18 +171,18 @@ def realmlp(train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> n
 
 @dataclass(frozen=True)
 class Model:
-    """How to fit it; what it imports, and what Spark's models start, before their seconds are counted."""
+    """How to fit a model; the modules to import and, for Spark, the session to start before the clock."""
 
     fit_predict: FitPredict
     modules: tuple[str, ...] = ()
     start: Callable[[], object] | None = None
 
     def missing(self) -> list[str]:
-        """Return the modules that are not installed."""
+        """Return the missing modules."""
         return [name for name in self.modules if find_spec(name.partition(".")[0]) is None]
 
     def ready(self) -> dict[str, str]:
-        """Import the modules, start what is to be started, and return the versions of the packages."""
+        """Import the modules, start the session, and return the versions of the packages."""
         for name in self.modules:
             import_module(name)
         if self.start:

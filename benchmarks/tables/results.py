@@ -1,4 +1,5 @@
-"""What the kept scores say: per table means with standard errors, gaps to the best tree, log-loss and seconds."""
+"""The report on saved scores: means with standard errors for each table, gaps to the best tree, log-loss and
+seconds."""
 
 import math
 import statistics
@@ -30,19 +31,19 @@ class Results:
         self.tables = [name for name in TABLES if any(table == name for _, table in self.runs)]
 
     def values(self, model: str, table: str, what: str) -> dict[str, float]:
-        """Return a number of a model by split, for the splits that have it."""
+        """Return one figure of a model for each split that has it."""
         runs = self.runs.get((model, table), {})
         return {split: record[what] for split, record in sorted(runs.items()) if what in record}
 
     def metric(self, table: str) -> str:
-        """Return the name of what a table is scored by."""
+        """Return the name of a table's metric."""
         known = {
             name for (_, other), runs in self.runs.items() if other == table for run in runs.values() for name in run
         }
         return next(metric for metric in METRICS.values() if metric in known)
 
     def best(self, table: str, splits: Iterable[str]) -> tuple[str, float]:
-        """Return the tree with the best mean over these splits, of those that have them all, and that mean."""
+        """Return the best tree by its mean over these splits, and that mean.  Trees without a split are ignored."""
         metric, splits = self.metric(table), list(splits)
         means = {}
         for tree in TREES:
@@ -55,14 +56,14 @@ class Results:
         return chosen, means[chosen]
 
     def gap(self, model: str, table: str) -> float:
-        """Return by how many percent a model's mean is worse than the best tree's on the same splits."""
+        """Return how many percent a model's mean is worse than the best tree's on the same splits."""
         metric, values = self.metric(table), self.values(model, table, self.metric(table))
         if not values:
             return math.nan
         return gap(metric, statistics.fmean(values.values()), self.best(table, values)[1])
 
     def behind(self, model: str) -> list[str]:
-        """Return where a model is behind a baseline by more than a standard error, and in what."""
+        """Return where a model is worse than a baseline by more than a standard error, and by which metric."""
         found = []
         for table in self.tables:
             for what in (self.metric(table), "log_loss"):
@@ -74,12 +75,12 @@ class Results:
 
 
 def number(value: float) -> str:
-    """Return a number with four figures that matter."""
+    """Return a number with four significant digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
 
 
 def spread(values: dict[str, float]) -> str:
-    """Return the mean and its standard error, with the count of splits where it is not three."""
+    """Return the mean and its standard error, with the number of splits if it is not three."""
     if not values:
         return "–"
     mean, error = mean_and_error(list(values.values()))
@@ -88,7 +89,7 @@ def spread(values: dict[str, float]) -> str:
 
 
 def percent(value: float) -> str:
-    """Return a gap."""
+    """Return a gap as text."""
     return "–" if math.isnan(value) else f"{value:+.1f}"
 
 
@@ -100,19 +101,19 @@ def grid(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
 
 
 def report(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the lines of the report: Markdown."""
+    """Yield the lines of the report in Markdown."""
     results = Results(records)
     models, tables = results.models, results.tables
 
     def each(cell: Callable[[str, str], str], names: list[str]) -> list[list[str]]:
         return [[_name(table), *(cell(model, table) for model in models)] for table in names]
 
-    yield "Mean of the splits ± its standard error; (n): of n splits, not of three; *: a table that is set aside.\n"
+    yield "Mean over splits ± standard error; (n): of n splits instead of three; *: a table that is set aside.\n"
     rows = each(lambda model, table: spread(results.values(model, table, results.metric(table))), tables)
     yield from grid(
         ["table", "metric", *models], [[r[0], results.metric(t), *r[1:]] for t, r in zip(tables, rows, strict=True)]
     )
-    yield "Percent worse than the best default tree on the same splits (less than 0 is better):\n"
+    yield "Percent worse than the best tree with default settings on the same splits (negative is better):\n"
     gaps = {model: [results.gap(model, table) for table in tables] for model in models}
     rows = each(lambda model, table: percent(results.gap(model, table)), tables)
     rows = [[r[0], results.best(t, _most(results, t))[0] or "–", *r[1:]] for t, r in zip(tables, rows, strict=True)]
@@ -123,10 +124,10 @@ def report(records: Iterable[Record]) -> Iterator[str]:
     classes = [table for table in tables if results.metric(table) != "rmse"]
     yield "Log-loss:\n"
     yield from grid(["table", *models], each(lambda m, t: spread(results.values(m, t, "log_loss")), classes))
-    yield "Seconds of a fit with its predictions, and in brackets those of the processor without the JVM's (means);"
-    yield "what else the machine does lengthens the first and hardly the second:\n"
+    yield "Seconds of a fit with its predictions, and in brackets processor time without the JVM's (means)."
+    yield "Other work on the machine increases the first, but hardly the second:\n"
     yield from grid(["table", *models], each(lambda m, t: _seconds(results, m, t), tables))
-    yield "Behind a baseline by more than a standard error of the difference:\n"
+    yield "Worse than a baseline by more than a standard error of the difference:\n"
     for model in models:
         yield f"- {model}: {', '.join(results.behind(model)) or 'nowhere'}"
     if results.failed:

@@ -1,4 +1,4 @@
-"""One model on one split of one table, in a process of its own, and the file that keeps its score."""
+"""One run: one model on one split of one table, in its own process, and the file with its score."""
 
 import contextlib
 import json
@@ -21,13 +21,13 @@ Run = tuple[str, str, str]
 
 
 def plan(models: Iterable[str], names: Iterable[str], choose: bool, confirm: bool) -> list[Run]:
-    """Return what is to be run, by split and table, so that every model soon has a score on every table.
+    """Return the runs ordered by split and table, so that every model soon has a score on every table.
 
     Args:
         models: the models.
         names: the tables.
-        choose: on the splits on which choices are made, without the tables that are set aside.
-        confirm: firesteel, too, on the tables that are set aside.
+        choose: use the splits for choosing defaults, without the tables that are set aside.
+        confirm: also run firesteel on the tables that are set aside.
     """
     names = [name for name in names if not (choose and name in SET_ASIDE)]
     runs = [(model, name, split) for split in (CHOOSE if choose else SPLITS) for name in names for model in models]
@@ -35,27 +35,27 @@ def plan(models: Iterable[str], names: Iterable[str], choose: bool, confirm: boo
 
 
 def path(folder: Path, run: Run) -> Path:
-    """Return the file that keeps the score of a run."""
+    """Return the file of a run's score."""
     model, name, split = run
     return folder / "cache" / model / f"{name}-{split}.json"
 
 
 def kept(folder: Path, run: Run) -> dict[str, Any] | None:
-    """Return what the file of a run says; None where there is none."""
+    """Return the content of a run's file, or None."""
     with contextlib.suppress(FileNotFoundError):
         return json.loads(path(folder, run).read_text(encoding="utf-8"))
     return None
 
 
 def finished(record: dict[str, Any] | None, limit: float) -> bool:
-    """Say whether a run need not be repeated: it has a score, or had no less time than it would have now."""
+    """Return whether a run need not be repeated: it has a score, or had at least the present time limit."""
     return record is not None and ("failed" not in record or record.get("limit", 0) >= limit)
 
 
 def perform(folder: Path, run: Run, threads: int, limit: float) -> dict[str, Any]:
-    """Run a model and keep its score, or why it has none.
+    """Run a model and save its score, or the reason why it has none.
 
-    A model that had not ended within `limit` seconds is recorded so; one that failed is, too, and is tried again.
+    A model that exceeds `limit` seconds is recorded as such.  A failed run is recorded, and repeated next time.
     """
     count = str(threads)
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
@@ -79,7 +79,7 @@ def perform(folder: Path, run: Run, threads: int, limit: float) -> dict[str, Any
 
 
 def records(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield what is kept of the tables and splits that there are."""
+    """Yield the saved scores of existing tables and splits."""
     for file in sorted((folder / "cache").glob("*/*.json")):
         record = json.loads(file.read_text(encoding="utf-8"))
         if record["table"] in TABLES and record["split"] in (*SPLITS, *CHOOSE):

@@ -1,4 +1,4 @@
-"""What a model scores on a split, and how far that is from the best."""
+"""The score of a model on a split, and its distance from the best."""
 
 import math
 import time
@@ -21,7 +21,7 @@ METRICS: dict[Kind, str] = {"binary": "auc", "multiclass": "accuracy", "regressi
 
 
 def auc(positive: np.ndarray, scores: np.ndarray) -> float:
-    """Return the share of pairs, one positive and one not, that are in order; equal scores are half in order."""
+    """Return the area under the ROC curve; equal scores count half."""
     _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(count) - (count - 1) / 2)[place]
     ones = int(positive.sum())
@@ -29,21 +29,21 @@ def auc(positive: np.ndarray, scores: np.ndarray) -> float:
 
 
 def log_loss(classes: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean of -log of the probability of each row's class; nothing is less probable than 1e-15."""
+    """Return the log-loss, with probabilities of at least 1e-15."""
     chosen = probabilities[np.arange(len(classes)), classes] / probabilities.sum(axis=1)
     return float(-np.log(np.maximum(chosen, 1e-15)).mean())
 
 
 def measure(kind: Kind, truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Return the metric of a kind, and for classes the log-loss.
+    """Return the metric and, for classification, the log-loss.
 
     Args:
-        kind: what is predicted.
-        truth: the numbers, or the place of each row's class among the sorted classes.
-        found: what `fit_predict` returned.
+        kind: the kind of task.
+        truth: numbers, or indices of the sorted classes.
+        found: the result of `fit_predict`.
 
     Raises:
-        ValueError: what was returned has another shape, or is not finite.
+        ValueError: If the result has another shape or is not finite.
     """
     found = np.asarray(found, np.float64)
     if found.ndim != (1 if kind == "regression" else 2) or len(found) != len(truth) or not np.isfinite(found).all():
@@ -59,7 +59,7 @@ def measure(kind: Kind, truth: np.ndarray, found: np.ndarray) -> dict[str, float
 
 
 def score(fit_predict: FitPredict, table: Table, split: Split) -> dict[str, float]:
-    """Fit a model on a split; return its scores and its seconds, of the clock and of the processor."""
+    """Fit a model on a split; return its scores, seconds and processor seconds."""
     truth = split.test[TARGET].to_numpy()
     if table.kind != "regression":
         truth = np.searchsorted(np.unique(split.train[TARGET].to_numpy()), truth)
@@ -70,13 +70,13 @@ def score(fit_predict: FitPredict, table: Table, split: Split) -> dict[str, floa
 
 
 def gap(metric: str, value: float, best: float) -> float:
-    """Return by how many percent a value is worse than the best; less than 0 is better."""
+    """Return how many percent a value is worse than the best; negative is better."""
     worse = value - best if metric in ("rmse", "log_loss") else best - value
     return 100 * worse / best
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and its standard error, which is nan for one value."""
+    """Return the mean and its standard error (NaN for one value)."""
     values = list(values)
     if len(values) < 2:
         return values[0], math.nan
@@ -84,7 +84,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def behind(metric: str, values: dict[Any, float], others: dict[Any, float]) -> bool:
-    """Say whether values are worse than others', on the splits of both, by more than a standard error of the mean."""
+    """Return whether values are worse than others on common splits by more than a standard error of the mean."""
     lost = [gap(metric, values[name], others[name]) for name in values if name in others]
     if len(lost) < 2:
         return False

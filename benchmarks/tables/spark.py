@@ -1,4 +1,4 @@
-"""Spark's own models on the pipeline that one writes by hand, in a session of `local[threads]`."""
+"""Spark's own models, with a hand-written pipeline, in a session of `local[threads]`."""
 
 import tempfile
 from functools import partial
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 BINS = 32
-"""A tree's `maxBins`, which has to be as many as a column has levels."""
+"""`maxBins` of trees, at least the number of levels of a column."""
 
 
 def start() -> Any:
-    """Return the session, which is not what is measured."""
+    """Return the session; starting it is not measured."""
     from pyspark.sql import SparkSession
 
     made = SparkSession.builder.master(f"local[{threads()}]").config("spark.driver.memory", "4g")
@@ -27,7 +27,7 @@ def start() -> Any:
 
 
 def usual(x: "DataFrame", onehot: bool) -> list[Any]:
-    """Return the stages before a model: gaps the median, text as codes, and as one-hot where a model needs it."""
+    """Return the stages before a model: median for gaps, text as codes, one-hot if the model needs it."""
     from pyspark.ml.feature import Imputer, OneHotEncoder, StringIndexer, VectorAssembler
 
     text = words(x)
@@ -43,7 +43,7 @@ def usual(x: "DataFrame", onehot: bool) -> list[Any]:
 
 
 def model(name: str, kind: Kind, levels: int) -> Any:
-    """Return one of Spark's models for a kind, with as many bins as the largest column of text has levels."""
+    """Return a Spark model for a kind of task, with as many bins as the largest text column has levels."""
     from pyspark.ml import classification, regression
 
     bins = {"maxBins": max(BINS, levels), "seed": 0}
@@ -55,7 +55,7 @@ def model(name: str, kind: Kind, levels: int) -> Any:
 
 
 def fit_predict(name: str, train: "DataFrame", target: str, test: "DataFrame", kind: Kind) -> np.ndarray:
-    """Fit and score through Parquet files; columns of numbers are doubles, which is what Imputer takes."""
+    """Fit and score through Parquet files; numbers are doubles, as Imputer needs them."""
     from pyspark.ml import Pipeline
     from pyspark.ml.functions import vector_to_array
 

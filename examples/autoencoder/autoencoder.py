@@ -1,15 +1,16 @@
-"""An autoencoder: digits squeezed through 32 numbers, and drawn again from those.
+"""Autoencoder: compress digits to 32 numbers and reconstruct them.
 
     python examples/autoencoder/autoencoder.py                      (MNIST, 784-32-784)
     python examples/autoencoder/autoencoder.py --data digits        (the digits in the package, 64-16-64)
 
-Pixels in [0, 1] are inputs and targets alike; relu inside, sigmoid outside, binary cross-entropy.  The mean picture
-and as many principal components are measured beside it, and `--picture FILE` draws ten test digits above what came
-out (matplotlib, in firesteel[cli]).  Where MNIST is neither at hand nor to be had, it says so and takes the digits.
+Pixels in [0, 1] are both inputs and targets; the hidden layer has relu, the output layer sigmoid, and the loss is
+binary cross-entropy.  Baselines are the mean picture and the same number of principal components.  `--picture FILE`
+draws ten test digits above their reconstructions (this needs matplotlib, in firesteel[cli]).  If MNIST cannot be
+loaded, the script says so and uses the digits in the package.
 
-Expect on MNIST, after 20 epochs and 14 s on two cores, a test loss of 0.0921 and a mean squared error of 0.0098,
-where 32 principal components come to 0.0168 and the mean picture to 0.0675.  On the small digits, in 3 s: 0.0094,
-where 16 components come to 0.0113 and the mean picture to 0.0714.
+Expect on MNIST, after 20 epochs and 14 s on two cores, a test loss of 0.0921 and a mean squared error of 0.0098; 32
+principal components have 0.0168 and the mean picture has 0.0675.  On the small digits, in 3 s: 0.0094; 16 components
+have 0.0113 and the mean picture has 0.0714.
 """
 
 import argparse
@@ -29,14 +30,14 @@ BATCH = {"mnist": 256, "digits": 32}
 
 
 def load(data: str) -> tuple[str, tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Return which set it is, its pictures to learn and to test as rows in [0, 1], and the test labels."""
+    """Return the name of the data set, its training and test pictures as rows in [0, 1], and the test labels."""
     if data == "mnist":
         try:
             (x, _), (test, labels) = load_mnist()
         except DataError as error:
             if error.code not in ("data-missing", "data-download"):
-                raise  # files that are there and damaged are no reason to take others
-            print(f"MNIST is not here, so these are the digits in the package ({error})")
+                raise  # the files exist but are damaged
+            print(f"MNIST cannot be loaded; using the digits in the package ({error})")
             data = "digits"
     if data == "digits":
         (x, _), (test, labels) = load_digits()
@@ -50,7 +51,7 @@ def autoencoder(pixels: int, code: int) -> Sequential:
 
 
 def simpler(x: np.ndarray, test: np.ndarray, count: int) -> dict[str, float]:
-    """Return the mean squared errors of the mean picture, and of as many principal components."""
+    """Return the mean squared errors of the mean picture and of `count` principal components."""
     mean = x.mean(axis=0)
     axes = np.linalg.eigh(np.cov(x, rowvar=False))[1][:, -count:]
     off = test - mean
@@ -61,7 +62,7 @@ def simpler(x: np.ndarray, test: np.ndarray, count: int) -> dict[str, float]:
 
 
 def draw(path: str, test: np.ndarray, drawn: np.ndarray, labels: np.ndarray) -> None:
-    """Write a picture: the first test digit of each kind, and below it what the network made of it."""
+    """Write a picture: the first test digit of each class, and its reconstruction below it."""
     from matplotlib.figure import Figure
 
     side = int(test.shape[1] ** 0.5)
@@ -72,15 +73,15 @@ def draw(path: str, test: np.ndarray, drawn: np.ndarray, labels: np.ndarray) -> 
             place.imshow(pictures[labels == digit][0].reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
             place.set(xticks=[], yticks=[])
             if digit == 0:
-                place.set_ylabel(("original", "drawn again")[row], fontsize=7)
+                place.set_ylabel(("original", "reconstruction")[row], fontsize=7)
     figure.savefig(path, dpi=100)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     parser = argparse.ArgumentParser(description="An autoencoder of digits.")
     parser.add_argument("--data", choices=list(CODE), default="mnist")
-    parser.add_argument("--epochs", type=int, help="passes over the rows (MNIST 20, digits 200)")
-    parser.add_argument("--picture", metavar="FILE", help="where to draw digits and their reconstructions")
+    parser.add_argument("--epochs", type=int, help="number of epochs (MNIST 20, digits 200)")
+    parser.add_argument("--picture", metavar="FILE", help="draw digits and their reconstructions to this file")
     given = parser.parse_args(arguments)
     data, (x, test), labels = load(given.data)
     model = autoencoder(x.shape[1], CODE[data])

@@ -2,9 +2,9 @@
 
     python examples/hands_on_mnist_mlp/next_chapter.py [EPOCHS]
 
-The lesson ends by saying that pictures are read with convolutions.  This is the network with which Keras's examples
-begin: 32 and 64 kernels of 3 x 3, a pooling, dropout, 128 units, 1,199,882 parameters.  Everything but the layers is as
-in the lesson.  Expect a test accuracy of about 0.99 after 6 epochs.
+The lesson ends with a look ahead to convolutions.  This is the introductory network of Keras's examples: 32 and 64
+kernels of 3 x 3, pooling, dropout and 128 units, 1,199,882 parameters.  Everything but the layers is as in the
+lesson. Expect a test accuracy of about 0.99 after 6 epochs.
 """
 
 import sys

@@ -1,15 +1,15 @@
-"""Several labels a row, each present or not: on arrays, and on a Spark frame with the labels in one array column.
+"""Multi-label classification: each row may have any of 5 labels.  On arrays, and on a DataFrame with an array column.
 
-    python examples/multi_label/multi_label.py              (needs scikit-learn, which makes the rows)
-    python examples/multi_label/multi_label.py --spark      (the same fit on a frame as well)
+    python examples/multi_label/multi_label.py              (needs scikit-learn, which generates the rows)
+    python examples/multi_label/multi_label.py --spark      (the same fit on a DataFrame as well)
 
-One sigmoid output for each of 5 labels and binary cross-entropy, which lets labels be present together where softmax
-would have them compete.  3,000 rows of word counts to learn, 1,000 to test.  Beside it: always telling the label's
-more frequent side, and a logistic regression for each label.
+The network has one sigmoid output per label and binary cross-entropy, so labels do not compete as they would with
+softmax. There are 3,000 training rows of word counts and 1,000 test rows.  Baselines: the majority answer for each
+label, and one logistic regression per label.
 
-Expect accuracy 0.823, AUC 0.891 and F1 0.750, where the more frequent side has accuracy 0.622, AUC 0.5 and F1 0 (to
-tell every label: F1 0.548), and logistic regressions 0.792, 0.853 and 0.705.  1 s on arrays; the frame's fit ends in
-the same fingerprint.  Of three sizes tried on these test rows it is the middle one.
+Expect accuracy 0.823, AUC 0.891 and F1 0.750.  The majority answer has accuracy 0.622, AUC 0.5 and F1 0 (predicting
+every label: F1 0.548), logistic regressions have 0.792, 0.853 and 0.705.  The fit takes 1 s on arrays; on the
+DataFrame it ends with the same fingerprint.  The network is the middle one of three sizes tried on these test rows.
 """
 
 import argparse
@@ -31,7 +31,7 @@ TRAIN = 3_000
 
 
 def rows() -> tuple[np.ndarray, np.ndarray]:
-    """Return 4,000 rows of 20 counts, and for each of 5 labels whether they have it."""
+    """Return 4,000 rows of 20 counts, and 5 labels (0 or 1) for each row."""
     x, y = make_multilabel_classification(4_000, n_features=20, n_classes=5, n_labels=2, random_state=0)
     return x.astype(np.float32), y
 
@@ -49,7 +49,7 @@ def on_arrays(x: np.ndarray, y: np.ndarray) -> Sequential:
 
 
 def on_spark(frame: Any) -> Sequential:
-    """Fit on a frame with a column `features` and a column `labels`, arrays both."""
+    """Fit on a DataFrame with the array columns `features` and `labels`."""
     model = network()
     model.fit(frame, features="features", label="labels", epochs=20, shards=1, verbose=0)
     return model
@@ -62,10 +62,10 @@ def frame_of(spark: Any, x: np.ndarray, y: np.ndarray) -> Any:
 
 
 def simpler(x: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -> dict[str, list[float]]:
-    """Return accuracy, AUC and F1 of the more frequent side, of telling every label, and of logistic regressions."""
+    """Return accuracy, AUC and F1 of three baselines: majority answer, every label, logistic regressions."""
     often = np.tile(y.mean(axis=0) > 0.5, (len(test), 1))
     straight = make_pipeline(StandardScaler(), OneVsRestClassifier(LogisticRegression())).fit(x, y)
-    told = {
+    predicted = {
         "the more frequent side": often.astype(float),
         "every label": np.ones(truth.shape),
         "logistic regressions": straight.predict_proba(test),
@@ -76,13 +76,13 @@ def simpler(x: np.ndarray, y: np.ndarray, test: np.ndarray, truth: np.ndarray) -
             float(roc_auc_score(truth, p, average="macro")),
             float(f1_score(truth, p > 0.5, average="macro", zero_division=0)),
         ]
-        for name, p in told.items()
+        for name, p in predicted.items()
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, list[float]]:
-    parser = argparse.ArgumentParser(description="Several labels a row.")
-    parser.add_argument("--spark", action="store_true", help="fit on a Spark frame as well")
+    parser = argparse.ArgumentParser(description="Multi-label classification.")
+    parser.add_argument("--spark", action="store_true", help="fit on a Spark DataFrame as well")
     given = parser.parse_args(arguments)
     x, y = rows()
     model = on_arrays(x[:TRAIN], y[:TRAIN])

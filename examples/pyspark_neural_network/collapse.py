@@ -1,13 +1,13 @@
-"""Why the original's digit 3 was never found: a network trained with tanh is asked with the sigmoid in its place.
+"""Why the original never found digit 3: it trains with tanh and tests with sigmoid.
 
     python examples/pyspark_neural_network/collapse.py                   (MNIST, three seeds, some minutes)
     python examples/pyspark_neural_network/collapse.py --data digits     (the digits in the package, seconds)
 
-Trains as `main_task.py --like-the-original` does, on arrays, and measures the same weights with tanh and with the
-sigmoid, on the training rows and on the test rows. docs/tutorials/network-from-scratch.md explains the result.
+Trains on arrays as `main_task.py --like-the-original` does, then evaluates the same weights with tanh and with
+sigmoid, on training and test rows.  docs/tutorials/network-from-scratch.md explains the result.
 
-Expect on MNIST a test accuracy of 0.82 to 0.84 with tanh, and of 0.42 to 0.52 with the sigmoid, where the
-rows learnt from fare no better.
+Expect on MNIST a test accuracy of 0.82 to 0.84 with tanh and of 0.42 to 0.52 with sigmoid; the training rows do no
+better.
 """
 
 import argparse
@@ -38,29 +38,29 @@ def network(inputs: int, hidden: str) -> Sequential:
 
 
 def with_weights(weights: Sequence[np.ndarray], hidden: str) -> Sequential:
-    """Return the network that has these weights."""
+    """Return a network with these weights."""
     model = network(len(weights[0]), hidden)
     model.set_weights(weights)
     return model
 
 
 def translated(tanh: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return weights that make of a network with the sigmoid the very one that these make with tanh.
+    """Return weights with which a sigmoid network computes the same as a tanh network does with these.
 
-    tanh(z) = 2 sigmoid(2 z) - 1, so the first layer is doubled, and the second doubled and shifted.
+    tanh(z) = 2 sigmoid(2 z) - 1, so double the first layer, and double and shift the second.
     """
     w1, b1, w2, b2 = tanh
     return [2 * w1, 2 * b1, 2 * w2, b2 - w2.sum(axis=0)]
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Return the place of each value in their order."""
+    """Return the rank of each value."""
     return np.argsort(np.argsort(values)).astype(float)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What one set of weights gives on one set of rows.  y: their classes.  outputs: (n, 10)."""
+    """Predictions of one set of weights on one set of rows: outputs (n, 10), true classes y (n,)."""
 
     outputs: np.ndarray
     y: np.ndarray
@@ -71,23 +71,23 @@ class Seen:
 
     @property
     def share(self) -> np.ndarray:
-        """How often each class is chosen."""
+        """The share of rows predicted as each class."""
         return np.bincount(self.outputs.argmax(axis=1), minlength=10) / len(self.y)
 
     @property
     def recall(self) -> np.ndarray:
-        """Of each class, which part is found."""
+        """The recall of each class."""
         right = self.outputs.argmax(axis=1) == self.y
         return np.array([right[self.y == digit].mean() for digit in range(10)])
 
     @property
     def fired(self) -> np.ndarray:
-        """(n,): how many classes each row is said to be where, as the original did, each is asked on its own."""
+        """(n,): the number of outputs above 0.5 in each row; the original tested each class separately."""
         return (self.outputs > 0.5).sum(axis=1)
 
 
 def trained(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[Sequential, float]:
-    """Return the network after the original's 100 steps, and its accuracy on the last sample."""
+    """Return the network after the original's 100 steps, and its accuracy on the last step's sample."""
     model = network(x.shape[1], "tanh")
     settings = {"epochs": EPOCHS, "strategy": Gradient(sample=0.7), "callbacks": [BoldDriver("seed")], "verbose": 0}
     history = model.fit(x, np.eye(10)[y], seed=seed, **settings)
@@ -95,7 +95,7 @@ def trained(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[Sequential, float]
 
 
 def measure(data: str, seeds: int) -> list[dict[str, object]]:
-    """Train and measure; print a table of accuracies, then one of digits for each seed; return the figures."""
+    """Train and measure; print a table of accuracies and one table of digits per seed; return the figures."""
     loader, ink = DATA[data]
     sets = {
         name: ((x.reshape(len(x), -1) / ink), y) for name, (x, y) in zip(("learnt", "test"), loader(), strict=True)
@@ -114,7 +114,7 @@ def measure(data: str, seeds: int) -> list[dict[str, object]]:
             for hidden in ("tanh", "sigmoid")
         }
         mended = with_weights(translated(weights), "sigmoid").predict(sets["test"][0])
-        assert np.allclose(mended, seen["test", "tanh"].outputs), "the identity of tanh and the sigmoid does not hold"
+        assert np.allclose(mended, seen["test", "tanh"].outputs), "tanh(z) = 2 sigmoid(2 z) - 1 does not hold"
         offset = weights[2].sum(axis=0) / 2
         shifted = with_weights([*weights[:3], weights[3] - offset], "sigmoid").predict(sets["test"][0])
         said = seen["test", "sigmoid"].outputs.mean(axis=0)
@@ -140,9 +140,9 @@ def measure(data: str, seeds: int) -> list[dict[str, object]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, object]]:
-    parser = argparse.ArgumentParser(description="Train with tanh, ask with the sigmoid.")
+    parser = argparse.ArgumentParser(description="Train with tanh, test with sigmoid.")
     parser.add_argument("--data", choices=list(DATA), default="mnist")
-    parser.add_argument("--seeds", type=int, default=3, help="how many trainings (3)")
+    parser.add_argument("--seeds", type=int, default=3, help="number of trainings (3)")
     given = parser.parse_args(arguments)
     return measure(given.data, given.seeds)
 

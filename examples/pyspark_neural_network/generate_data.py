@@ -1,12 +1,13 @@
-"""Writes MNIST, Fashion-MNIST or a pair of IDX files as main_task.py reads them: as text, or as Parquet.
+"""Write MNIST, Fashion-MNIST or a pair of IDX files for main_task.py, as text or as Parquet.
 
     python generate_data.py                                     MNIST as text, into data/
-    python generate_data.py --to parquet                        one small file a part, labels included
+    python generate_data.py --to parquet                        one small file per part, with labels
     python generate_data.py --data fashion_mnist
     python generate_data.py --idx IMAGES LABELS --name letters  any two IDX files, gzipped or plain
 
-Text is a line an image, its pixels divided by the value of full ink and with spaces between them, and a line a label,
-one-hot.  Files that are there are never overwritten, and either all appear or none.
+A text file of images has one image per line: its pixels divided by their largest possible value, separated by
+spaces.  A text file of labels has one one-hot label per line.  Existing files are not overwritten.  Either all files
+appear or none.
 """
 
 import argparse
@@ -23,17 +24,17 @@ from firesteel.datasets.files import must_not_exist, written
 from firesteel.errors import DataError
 
 SETS = {"mnist": (load_mnist, 255), "fashion_mnist": (load_fashion_mnist, 255), "digits": (load_digits, 16)}
-"""name: (loader, value of full ink)."""
+"""Name: (loader, largest pixel value)."""
 PIECE = 2000
-"""Images that are written at a time."""
+"""Number of images written at a time."""
 SCHEMA = pa.schema([("features", pa.list_(pa.float32())), ("label", pa.int64())])
 
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]
-"""How a part's files' names end: its images (n, H, W) and labels (n,)."""
+"""Suffix of the file names: images (n, H, W) and labels (n,)."""
 
 
 def load(given: argparse.Namespace) -> tuple[str, Parts, int]:
-    """Return the name of the data, its parts and the value of full ink.  Raises DataError."""
+    """Return the name of the data, its parts and the largest pixel value.  Raises DataError."""
     if given.idx is None:
         loader, ink = SETS[given.data]
         train, test = loader()
@@ -41,15 +42,15 @@ def load(given: argparse.Namespace) -> tuple[str, Parts, int]:
     x, y = (read_idx(path) for path in given.idx)
     if x.dtype != np.uint8 or y.dtype != np.uint8 or x.ndim < 2 or not len(x) or y.shape != x.shape[:1]:
         raise DataError(
-            f"{given.idx[0]} holds {x.dtype} of shape {x.shape} and {given.idx[1]} {y.dtype} of {y.shape}: there "
-            "must be images of bytes, and one byte a label",
+            f"{given.idx[0]} holds {x.dtype} of shape {x.shape} and {given.idx[1]} {y.dtype} of {y.shape}: expected "
+            "images of bytes and one byte per label",
             code="data-shape",
         )
     return given.name or Path(given.idx[0]).name.split(".")[0], {"": (x, y)}, 255
 
 
 def pieces(values: np.ndarray, path: Path) -> Iterator[np.ndarray]:
-    """Give the values some at a time, and tell how far that is."""
+    """Yield the values in pieces and print the progress."""
     live = sys.stdout.isatty()
     for at in range(0, len(values), PIECE):
         if live:
@@ -70,7 +71,7 @@ def write_parquet(path: Path, x: np.ndarray, y: np.ndarray, ink: int) -> None:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Load and write.  Raises DataError."""
+    """Load and write the data.  Raises DataError."""
     name, parts, ink = load(given)
     folder = Path(given.folder)
     kinds = (
@@ -82,7 +83,7 @@ def run(given: argparse.Namespace) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror or error}", code="data-write") from error
+        raise DataError(f"{folder}: cannot be created: {error.strerror or error}", code="data-write") from error
     one_hot = np.eye(max(int(y.max()) for _, y in parts.values()) + 1, dtype=np.uint8)
     try:
         for part, (x, y) in parts.items():
@@ -99,14 +100,16 @@ def run(given: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run with these arguments, or the process's own; return the exit code: 0 good, 2 usage, 3 data."""
-    parser = argparse.ArgumentParser(prog="generate_data.py", description="Write data that main_task.py reads.")
+    """Run the command and return its exit code: 0 success, 2 usage, 3 data."""
+    parser = argparse.ArgumentParser(prog="generate_data.py", description="Write data for main_task.py.")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--data", choices=list(SETS), default="mnist", help="fetched and checked if need be (mnist)")
+    which.add_argument(
+        "--data", choices=list(SETS), default="mnist", help="downloaded and verified if necessary (mnist)"
+    )
     which.add_argument("--idx", nargs=2, metavar=("IMAGES", "LABELS"), help="two IDX files")
-    parser.add_argument("--to", choices=["text", "parquet"], default="text", help="(text)")
-    parser.add_argument("--folder", default="data", help="where the files go (data)")
-    parser.add_argument("--name", help="how their names begin (that of the data)")
+    parser.add_argument("--to", choices=["text", "parquet"], default="text", help="format of the files (text)")
+    parser.add_argument("--folder", default="data", help="folder for the files (data)")
+    parser.add_argument("--name", help="prefix of the file names (name of the data)")
     given = parser.parse_args(argv)
     try:
         run(given)

@@ -1,7 +1,7 @@
-"""Draws the cost and the accuracy of a training: `python generate_plots.py COST_FILE ACC_FILE OUT_DIR`.
+"""Plot the cost and the accuracy of a training: `python generate_plots.py COST_FILE ACC_FILE OUT_DIR`.
 
-The files are what main_task.py wrote, OUTPUT/cost_history/part-00000 and OUTPUT/accuracy_history/part-00000: a number
-a line, one for each epoch.  OUT_DIR gets cost_history.png and accuracy_history.png; with the word None for ACC_FILE
+The files are OUTPUT/cost_history/part-00000 and OUTPUT/accuracy_history/part-00000 of main_task.py, with one number
+per line and epoch.  The plots are OUT_DIR/cost_history.png and OUT_DIR/accuracy_history.png; with None for ACC_FILE,
 only the first.
 """
 
@@ -19,7 +19,7 @@ COLOURS = {"cost": "#b5443a", "accuracy": "#2a6f97"}
 
 
 def read(path: Path) -> list[float]:
-    """Return the numbers in a file, one a line.  Raises DataError."""
+    """Return the numbers in a file, one per line.  Raises DataError."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -30,16 +30,16 @@ def read(path: Path) -> list[float]:
             values.append(float(line))
         except ValueError:
             raise DataError(
-                f"{path}, line {number}: {line[:40]!r} is no number.  To do: name a file with a number in each line",
+                f"{path}, line {number}: {line[:40]!r} is not a number.  To do: name a file with one number per line",
                 code="data-number",
             ) from None
     if not values:
-        raise DataError(f"{path}: there are no lines in it; name the part-00000 of a history", code="data-empty")
+        raise DataError(f"{path}: the file is empty; name the part-00000 of a history", code="data-empty")
     return values
 
 
 def draw(what: str, values: Sequence[float]) -> bytes:
-    """Return a picture, PNG, of one value an epoch."""
+    """Return a PNG plot of one value per epoch."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     place = figure.add_subplot()
     epochs = range(1, len(values) + 1)
@@ -58,8 +58,8 @@ def draw(what: str, values: Sequence[float]) -> bytes:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run with these arguments, or the process's own; return the exit code: 0 good, 2 usage, 3 data."""
-    parser = argparse.ArgumentParser(prog="generate_plots.py", description="Draw the history of a training.")
+    """Run the command and return its exit code: 0 success, 2 usage, 3 data."""
+    parser = argparse.ArgumentParser(prog="generate_plots.py", description="Plot the history of a training.")
     parser.add_argument("cost", metavar="COST_FILE", type=Path)
     parser.add_argument("accuracy", metavar="ACC_FILE", type=Path, help="or None")
     parser.add_argument("folder", metavar="OUT_DIR", type=Path)

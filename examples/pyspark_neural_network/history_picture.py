@@ -1,9 +1,10 @@
-"""Pictures a finished run as Spark's history server replays it: the page of its jobs.
+"""Take a picture of a finished run in Spark's history server: the page with its jobs.
 
     python history_picture.py EVENTS PICTURE.png
 
-EVENTS is the folder that spark-submit wrote with --conf spark.eventLog.enabled=true --conf spark.eventLog.dir=EVENTS;
-the latest run in it is taken.  It needs Chromium, starts the server on this machine alone and stops it again.
+EVENTS is the folder that spark-submit wrote with --conf spark.eventLog.enabled=true --conf
+spark.eventLog.dir=EVENTS; the picture shows the latest run in it.  The script needs Chromium.  It starts the server
+locally and stops it again.
 """
 
 import argparse
@@ -22,13 +23,13 @@ from pathlib import Path
 import pyspark
 
 MIDDLE = "completedJob.page=2&completedJob.sort=Job+Id&completedJob.desc=true&completedJob.pageSize=20"
-"""Which jobs of the run are shown: before the last 20, which score, come those that train."""
+"""The jobs to show: the last 20 score, the 20 before them train."""
 SECONDS = 120.0
-"""How long the server may take to read the run."""
+"""How long to wait for the server to read the run."""
 
 
 def applications(address: str) -> list[str]:
-    """Return the runs that the server knows, the latest first; none while it starts."""
+    """Return the runs that the server has read, the latest first; none while it starts."""
     try:
         with urllib.request.urlopen(f"{address}/api/v1/applications", timeout=5) as answer:
             return [one["id"] for one in json.load(answer)]
@@ -37,16 +38,16 @@ def applications(address: str) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run with these arguments, or the process's own; return the exit code: 0 good, 1 failed, 2 usage."""
+    """Run the command and return its exit code: 0 success, 1 failure, 2 usage."""
     parser = argparse.ArgumentParser(
-        prog="history_picture.py", description="Picture a run in Spark's history server."
+        prog="history_picture.py", description="Take a picture of a run in Spark's history server."
     )
     parser.add_argument("events", metavar="EVENTS", type=Path)
     parser.add_argument("picture", metavar="PICTURE", type=Path)
     given = parser.parse_args(argv)
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None or not given.events.is_dir():
-        parser.error("no Chromium on the PATH" if browser is None else f"{given.events}: no such folder")
+        parser.error("no Chromium on the PATH" if browser is None else f"{given.events}: folder not found")
     home = Path(pyspark.__file__).parent
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,11 +1,12 @@
-"""Trains a network on images and labels in text files, on a Spark cluster, and tests it on others.
+"""Train a network on images and labels in text files, on a Spark cluster, and test it on others.
 
     spark-submit main_task.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS OUTPUT
     spark-submit main_task.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS OUTPUT --network cnn
     spark-submit main_task.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS OUTPUT --like-the-original
 
-The arguments are any paths that Spark reads and writes.  A Parquet file with the columns `features` and `label` is
-named twice, as images and as labels.  OUTPUT must not be there; it is whole or not there.  README.md tells the rest.
+The arguments are paths that Spark can read and write.  To use a Parquet file with the columns `features` and
+`label`, name it twice, as images and as labels.  OUTPUT must not exist; it appears only when complete.  README.md
+has the details.
 """
 
 import argparse
@@ -47,15 +48,15 @@ EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
     (Py4JError, 4),
 )
 SAMPLES = 15
-"""How many test images are printed one by one."""
+"""The number of test images to print."""
 
 
-# What to train
+# Networks
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network, and how it is trained.  one_hot: whether it learns labels as rows of 0 and 1."""
+    """A network and the arguments of its `fit`.  one_hot: whether the targets are one-hot rows."""
 
     model: Sequential
     one_hot: bool
@@ -63,9 +64,9 @@ class Recipe:
 
 
 def recommended(inputs: int, classes: int, largest: float = 1.0) -> Recipe:
-    """Return what does well: relu and dropout, cross-entropy, Adam on mini-batches, the best epoch kept.
+    """Return the recommended network: relu and dropout, cross-entropy, Adam on mini-batches, early stopping.
 
-    largest: the largest pixel; images of 0 to 255 are scaled to 0 to 1 inside the network.
+    largest: the largest pixel value; the network scales images of 0 to 255 to 0 to 1.
     """
     layers = [Dense(128, "relu", input_dim=inputs), Dropout(0.2), Dense(classes, "softmax")]
     model = Sequential([Rescaling(1 / largest, input_dim=inputs), *layers] if largest > 1 else layers)
@@ -76,15 +77,15 @@ def recommended(inputs: int, classes: int, largest: float = 1.0) -> Recipe:
 
 
 def convolutional(inputs: int, classes: int, largest: float = 1.0) -> Recipe:
-    """Return what the original's author names as the next step: convolutions, for square grey images.
+    """Return a convolutional network for square grey images, the next step that the original's author names.
 
-    Raises ConfigError where the images are not square.
+    Raises ConfigError if the images are not square.
     """
     side = math.isqrt(inputs)
     if side * side != inputs or side < 8:
         raise ConfigError(
-            f"--network cnn takes square images of at least 8 x 8 pixels, and these have {inputs:,} values: leave it "
-            "out for a network of dense layers",
+            f"--network cnn needs square images of at least 8 x 8 pixels, and these have {inputs:,} values: leave "
+            "the option out to train dense layers",
             code="config-value",
         )
     model = Sequential(
@@ -108,7 +109,7 @@ def convolutional(inputs: int, classes: int, largest: float = 1.0) -> Recipe:
 
 
 def original(inputs: int, classes: int) -> Recipe:
-    """Return what the original does: 100 steps down the gradient of a sample each, at the bold driver's rate."""
+    """Return the original: 100 gradient steps, each on a sample of the rows, with the bold driver's learning rate."""
     drawn = RandomUniform(-0.5, 0.5)
     layers = [
         Dense(64, "tanh", kernel_initializer=drawn, bias_initializer=drawn, input_dim=inputs),
@@ -120,43 +121,43 @@ def original(inputs: int, classes: int) -> Recipe:
     return Recipe(model, True, settings)
 
 
-class Told(Callback):
-    """Prints a line an epoch: the cost and the accuracy of the rows that it was over, and how many those were."""
+class Lines(Callback):
+    """Print one line per epoch: cost and accuracy, and the number of rows they are computed on."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = self.model.history.rows[-1]
         cost, accuracy = (row[name] for name in self.model.metrics_names)
         rate = f"  rate {row['learning_rate']:.4f}" if "learning_rate" in row else ""
-        held = f"  held out {row['val_loss']:.4f}" if "val_loss" in row else ""
+        validation = f"  held out {row['val_loss']:.4f}" if "val_loss" in row else ""
         line = f"epoch {epoch + 1:3}/{self.params['epochs']}  cost {cost:.4f}  accuracy {accuracy:.4f}"
-        print(f"{line}{held}  {row['rows']:,} rows{rate}", flush=True)
+        print(f"{line}{validation}  {row['rows']:,} rows{rate}", flush=True)
 
 
-# Where rows come from
+# Input
 
 
 @contextlib.contextmanager
 def read(spark: SparkSession, images: str, labels: str) -> Iterator[Paired]:
-    """Give the rows of two text files, or of one Parquet file that is named twice."""
+    """Yield the rows of two text files, or of one Parquet file that is named twice."""
     if images != labels:
         with paired(spark, images, labels) as rows:
             yield rows
         return
     try:
         frame = spark.read.parquet(images).select("features", F.col("label").cast("long"))
-        told = frame.agg(F.count("*"), F.max(F.size("features")), F.max("label")).head()
+        counts = frame.agg(F.count("*"), F.max(F.size("features")), F.max("label")).head()
     except (PySparkException, Py4JError) as error:
         raise DataError(f"{images}: cannot be read as Parquet: {first_line(error)}", code="data-file") from None
-    assert told is not None
-    count, inputs, most = told
+    assert counts is not None
+    count, inputs, most = counts
     if not count or inputs is None or most is None:
-        raise DataError(f"{images}: there are no rows in it; look at how it was made", code="data-empty")
+        raise DataError(f"{images}: the file has no rows; check how it was written", code="data-empty")
     yield Paired(frame, count, inputs, most + 1)
 
 
 def must_suit(train: Paired, test: Paired, given: argparse.Namespace) -> None:
-    """Raise DataError where the test rows are not for a network that learns from these."""
-    text = given.test_images != given.test_labels  # whose labels tell of all classes, seen or not
+    """Raise DataError if the test rows do not match the training rows."""
+    text = given.test_images != given.test_labels  # one-hot labels, whose length is the number of classes
     for what, had, wanted, places, wrong in (
         ("values an image", test.inputs, train.inputs, (given.test_images, given.train_images), True),
         ("classes", test.classes, train.classes, (given.test_labels, given.train_labels), text),
@@ -170,7 +171,7 @@ def must_suit(train: Paired, test: Paired, given: argparse.Namespace) -> None:
 
 
 def largest_pixel(rows: Paired) -> float:
-    """Return the largest number in the images."""
+    """Return the largest pixel value."""
     spark = rows.frame.sparkSession
     spark.sparkContext.setJobDescription("main_task.py: the largest pixel")
     found = rows.frame.agg(F.max(F.array_max("features"))).head()
@@ -180,7 +181,7 @@ def largest_pixel(rows: Paired) -> float:
 
 
 def notes(given: argparse.Namespace, largest: float) -> Iterator[str]:
-    """Yield what is worth a word before training."""
+    """Yield notes to print before training."""
     if largest > 1:
         how = (
             "the original learns badly from them: divide them"
@@ -193,20 +194,20 @@ def notes(given: argparse.Namespace, largest: float) -> Iterator[str]:
 
 
 def learned(frame: DataFrame, recipe: Recipe, classes: int) -> DataFrame:
-    """Return the rows with their labels as the network learns them."""
+    """Return the rows with labels in the form of the network's targets."""
     if not recipe.one_hot:
         return frame
     numbers = F.sequence(F.lit(0), F.lit(classes - 1))
     return frame.withColumn("label", F.transform(numbers, lambda number: (number == F.col("label")).cast("double")))
 
 
-# What comes out
+# Output
 
 
 class Output:
-    """A new folder on any file system that Spark names by a path: it appears whole, at the end of the `with` block.
+    """A new folder on any file system of Spark's.  It appears, complete, at the end of the `with` block.
 
-    Raises DataError where there is such a folder already.
+    Raises DataError if the folder exists.
     """
 
     def __init__(self, spark: SparkSession, path: str) -> None:
@@ -218,7 +219,7 @@ class Output:
         self.check()
 
     def check(self) -> None:
-        """Raise DataError if something is there."""
+        """Raise DataError if the path exists."""
         if self.files.exists(self.whole):
             raise DataError(
                 f"{self.whole}: is there already, and nothing is ever overwritten; delete it, or name another folder",
@@ -246,13 +247,13 @@ class Output:
             stream.close()
 
     def text(self, name: str, lines: Sequence[Any]) -> None:
-        """Write lines as Spark's saveAsTextFile does where there is one partition."""
+        """Write lines as Spark's saveAsTextFile does for one partition."""
         self.write(f"{name}/part-00000", "".join(f"{line}\n" for line in lines).encode())
         self.write(f"{name}/_SUCCESS", b"")
 
 
 def confusion(model: Sequential, test: Paired) -> np.ndarray:
-    """Return how many test rows of each class, (truth, predicted), the network takes for which."""
+    """Return the confusion matrix of the test rows: rows are true classes, columns predicted ones."""
     best = F.expr("array_position(prediction, array_max(prediction)) - 1")
     counted = model.predict(test.frame).groupBy("label", best.alias("predicted")).count().collect()
     table = np.zeros((model.network.outputs,) * 2, int)
@@ -263,7 +264,7 @@ def confusion(model: Sequential, test: Paired) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Digit:
-    """How well one class is told from the others, each row counting for the class that it is most likely of."""
+    """The counts of one class against the others, for the most likely class of each row."""
 
     tp: int
     fp: int
@@ -284,13 +285,13 @@ class Digit:
 
 
 def digits(table: np.ndarray) -> list[Digit]:
-    """Return the counts of each class in a confusion matrix."""
+    """Return the counts of each class from a confusion matrix."""
     tp, fp, fn = np.diag(table), table.sum(axis=0) - np.diag(table), table.sum(axis=1) - np.diag(table)
     return [Digit(*(int(n) for n in counts)) for counts in zip(tp, fp, fn, table.sum() - tp - fp - fn, strict=True)]
 
 
 def summary(table: np.ndarray) -> list[str]:
-    """Return what is told of a test in lines: a row for each class, then the accuracy over all rows."""
+    """Return the test's summary as lines: one per class, then the accuracy over all rows."""
     lines = ["digit     TP     FP     FN     TN  precision  recall      F1"]
     for digit, one in enumerate(digits(table)):
         counts = "".join(f"{count:7}" for count in (one.tp, one.fp, one.fn, one.tn))
@@ -300,17 +301,17 @@ def summary(table: np.ndarray) -> list[str]:
 
 
 def samples(model: Sequential, test: Paired, seed: int) -> list[tuple[int, float, int]]:
-    """Return (predicted, probability, truth) of some test rows, the same ones for the same seed."""
+    """Return (predicted, probability, truth) of some test rows; the seed decides which."""
     few = test.frame.orderBy(F.xxhash64(F.col("features").cast("array<double>"), F.lit(seed))).limit(SAMPLES)
     found = model.predict(few).select("prediction", "label").collect()
     return [(int(np.argmax(outputs)), float(np.max(outputs)), truth) for outputs, truth in found]
 
 
-# From the first to the last
+# The command
 
 
 def named(given: argparse.Namespace) -> dict[str, Any]:
-    """Return the files as `firesteel train` is told of them, for the run folder's settings."""
+    """Return the files as settings of `firesteel train`, for the run folder."""
     data = {"train": given.train_images, "test": given.test_images}
     if given.train_images == given.train_labels:
         return data | {"format": "parquet", "features": ["features"], "label": ["label"]}
@@ -318,7 +319,7 @@ def named(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(given: argparse.Namespace) -> None:
-    """Read, train, test and write.  Raises FiresteelError before anything is trained, and what Spark raises."""
+    """Read, train, test and write.  Raises FiresteelError and Spark's exceptions."""
     spark = session(app_name="pyspark-neural-network", conf={"spark.log.level": "FATAL"})
     spark.sparkContext.setLogLevel("FATAL")
     with contextlib.ExitStack() as stack:
@@ -327,7 +328,7 @@ def run(given: argparse.Namespace) -> None:
         train = stack.enter_context(read(spark, given.train_images, given.train_labels))
         test = stack.enter_context(read(spark, given.test_images, given.test_labels))
         must_suit(train, test, given)
-        with described(spark, "main_task: looking at the pixels"):
+        with described(spark, "main_task: the largest pixel"):
             largest = largest_pixel(train)
         for note in notes(given, largest):
             print(note, flush=True)
@@ -351,7 +352,7 @@ def run(given: argparse.Namespace) -> None:
             picture=(side, side) if side > 1 and side * side == train.inputs else None,
             config={"data": named(given)},
         )
-        settings["callbacks"] = [*settings["callbacks"], Told(), look]
+        settings["callbacks"] = [*settings["callbacks"], Lines(), look]
         history = model.fit(rows, checkpoint=given.checkpoint, **settings)
         if history.best is not None:
             print(f"kept: the weights of epoch {history.best + 1}")
@@ -373,7 +374,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def whole(low: int) -> Any:
-    """Return what makes an option's text an integer of at least `low`."""
+    """Return a parser of integers >= `low` for an option."""
 
     def integer(text: str) -> int:
         if (value := int(text)) < low:
@@ -387,7 +388,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="main_task.py",
         description="Train a network on images and labels in text files, on Spark, and test it on others.",
-        epilog="Exit codes: 0 good, 1 training failed, 2 usage or settings, 3 data, 4 Spark, 130 interrupted.",
+        epilog="Exit codes: 0 success, 1 training failed, 2 usage or settings, 3 data, 4 Spark, 130 interrupted.",
         allow_abbrev=False,
     )
     about = "{} images: text, a line of numbers each; or Parquet with columns features and label"
@@ -395,11 +396,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("train_labels", metavar="TRAIN_LABELS", help="their labels, one-hot; or the same Parquet")
     parser.add_argument("test_images", metavar="TEST_IMAGES", help=about.format("test"))
     parser.add_argument("test_labels", metavar="TEST_LABELS", help="their labels, one-hot; or the same Parquet")
-    parser.add_argument("output", metavar="OUTPUT", help="a folder that is not there yet")
+    parser.add_argument("output", metavar="OUTPUT", help="a folder that does not exist")
     parser.add_argument(
         "--like-the-original",
         action="store_true",
-        help="784-64-10, tanh and sigmoid, half the sum of squares, 100 steps each over 0.7 of the rows, bold driver",
+        help="784-64-10, tanh and sigmoid, half the sum of squares, 100 steps on 0.7 of the rows each, bold driver",
     )
     parser.add_argument(
         "--network",
@@ -407,29 +408,29 @@ def arguments() -> argparse.ArgumentParser:
         default="dense",
         help="dense layers of 128 units, or two convolutions for square images (dense)",
     )
-    parser.add_argument("--epochs", type=whole(1), metavar="N", help="passes at most (15; cnn 6; original 100)")
-    parser.add_argument("--shards", type=whole(1), metavar="N", help="parts that train apart (from the rows)")
+    parser.add_argument("--epochs", type=whole(1), metavar="N", help="most epochs (15; cnn 6; original 100)")
+    parser.add_argument("--shards", type=whole(1), metavar="N", help="number of shards (depends on the rows)")
     parser.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help="where progress is kept: the same command, interrupted, goes on from there",
+        help="save progress in this file; the same command continues from it",
     )
-    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="root of all that is random (0)")
+    parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="random seed (0)")
     return parser
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error of Spark's says, without Java's stack."""
+    """Return the message of a Spark error, without Java's stack."""
     java = getattr(error, "java_exception", None)
     said = java.toString() if java is not None else str(error)
     return re.sub(r"^[\w.$]+(Exception|Error): ", "", said.strip().splitlines()[0])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run with these arguments, or the process's own; return the exit code."""
+    """Run the command and return its exit code."""
     given = arguments().parse_args(argv)
     if given.like_the_original and given.network == "cnn":
-        arguments().error("--like-the-original has a network of its own: leave --network out")
+        arguments().error("--like-the-original has its own network: leave --network out")
     try:
         run(given)
     except tuple(kind for kind, _ in EXIT_CODES) as error:

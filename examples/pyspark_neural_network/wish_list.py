@@ -1,14 +1,14 @@
-"""What the original wished for, measured: its network and its training with one thing changed a row.
+"""The original's wish list, measured: one change per row.
 
     python examples/pyspark_neural_network/wish_list.py                   (MNIST, some minutes)
     python examples/pyspark_neural_network/wish_list.py --data digits     (the digits in the package, seconds)
 
-Trains on arrays and prints a table.  Two wishes are about how the gradient is added up, and leave the network as it
-is: for those it adds up the gradients of 2,000 rows one by one, as the original did, beside one product for all.  The
-last rows take many small steps where the original took 100 large ones.
+Trains on arrays and prints a table.  Each row changes one thing in the original's network or training; the last rows
+take many small steps instead of 100 large ones.  Two wishes concern only how the gradient is summed: for them the
+script sums the gradients of 2,000 rows one by one, as the original did, and compares with one matrix product.
 
-Expect on MNIST a test accuracy of about 0.84 for the original and little more with one thing changed, and above 0.95
-for mini-batches: what it lacked were steps.
+Expect on MNIST a test accuracy of about 0.84 for the original, little more with any single change, and above 0.95
+with mini-batches: the original takes too few steps.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from firesteel.train.strategies import Gradient
 DATA = {"mnist": (load_mnist, 255), "digits": (load_digits, 16)}
 FALLING = SGD(ExponentialDecay(2.0, 1, 0.99))
 ROWS = 2000
-"""How many gradients are added up one by one."""
+"""The number of gradients to sum one by one."""
 
 Part = tuple[np.ndarray, np.ndarray]
 """Images (n, I) and one-hot labels (n, 10)."""
@@ -44,8 +44,8 @@ Part = tuple[np.ndarray, np.ndarray]
 class Wish:
     """A network and its training; the defaults are the original's.
 
-    bold: whether the bold driver sets the rate.  sample: of the rows for each step; not with a batch.
-    usual: relu, softmax, cross-entropy and initial weights as one has them today.
+    bold: whether the bold driver sets the learning rate.  sample: share of the rows for each step, without a batch
+    size. usual: relu, softmax, cross-entropy and today's initial weights.
     """
 
     name: str
@@ -61,19 +61,19 @@ class Wish:
     usual: bool = False
 
     def model(self, inputs: int) -> Sequential:
-        """Return the network, compiled."""
+        """Return the compiled network."""
         drawn = (
             {} if self.usual else dict.fromkeys(("kernel_initializer", "bias_initializer"), RandomUniform(-0.5, 0.5))
         )
-        price = L1L2(l1=self.l1, l2=self.l2) if self.l1 or self.l2 else None
+        penalty = L1L2(l1=self.l1, l2=self.l2) if self.l1 or self.l2 else None
         model = Sequential()
         for units in self.hidden:
             first = {} if model.layers else {"input_dim": inputs}
             activation = "relu" if self.usual else "tanh"
-            model.add(Dense(units, activation, kernel_regularizer=price, **drawn, **first))
+            model.add(Dense(units, activation, kernel_regularizer=penalty, **drawn, **first))
             if self.dropout:
                 model.add(Dropout(self.dropout))
-        model.add(Dense(10, "softmax" if self.usual else "sigmoid", kernel_regularizer=price, **drawn))
+        model.add(Dense(10, "softmax" if self.usual else "sigmoid", kernel_regularizer=penalty, **drawn))
         loss = "categorical_crossentropy" if self.usual else "half_sse"
         model.compile(self.optimizer, loss, ["categorical_accuracy"])
         return model
@@ -96,7 +96,7 @@ WISHES = (
 
 @dataclass(frozen=True)
 class Score:
-    """How a training ended.  seconds: an epoch's median."""
+    """The result of a training.  seconds: the median epoch."""
 
     accuracy: float
     steps: int
@@ -120,11 +120,11 @@ def score(wish: Wish, learnt: Part, test: Part, seed: int) -> Score:
     return Score(accuracy, steps, statistics.median(row["seconds"] for row in history.rows))
 
 
-# How the gradient is added up
+# Summation of the gradient
 
 
 def row_gradients(weights: Sequence[np.ndarray], x: np.ndarray, t: np.ndarray) -> Iterator[np.ndarray]:
-    """Give each row's gradient as one vector, computed for that row alone."""
+    """Yield the gradient of each row as one vector."""
     w1, b1, w2, b2 = weights
     for row, target in zip(x, t, strict=True):
         h = np.tanh(row @ w1 + b1)
@@ -135,7 +135,7 @@ def row_gradients(weights: Sequence[np.ndarray], x: np.ndarray, t: np.ndarray) -
 
 
 def block_gradient(weights: Sequence[np.ndarray], x: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Return the sum of the rows' gradients, from one product for all of them."""
+    """Return the sum of the rows' gradients, from matrix products over all rows."""
     w1, b1, w2, b2 = weights
     h = np.tanh(x @ w1 + b1)
     y = 1 / (1 + np.exp(-(h @ w2 + b2)))
@@ -145,7 +145,7 @@ def block_gradient(weights: Sequence[np.ndarray], x: np.ndarray, t: np.ndarray) 
 
 
 def chain(vectors: Iterator[np.ndarray]) -> np.ndarray:
-    """Add one after another."""
+    """Add vectors one after another."""
     total = next(vectors).copy()
     for vector in vectors:
         total += vector
@@ -153,7 +153,7 @@ def chain(vectors: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def tree(vectors: Iterator[np.ndarray]) -> np.ndarray:
-    """Add in pairs, pairs of pairs and so on, with as many sums in memory as the tree is deep."""
+    """Add vectors in a binary tree, with one sum in memory per level."""
     sums: list[tuple[int, np.ndarray]] = []
     for vector in vectors:
         level, total = 0, vector
@@ -167,13 +167,13 @@ def tree(vectors: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def timed(function: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-    """Return what a function returns, and the seconds it takes."""
+    """Return the result of a function and the seconds that it takes."""
     start = time.perf_counter()
     return function(), time.perf_counter() - start
 
 
 def adding(x: np.ndarray, t: np.ndarray) -> dict[str, float]:
-    """Return how far from the sum in float64 those in float32 are, as a share of its length, and the times a row."""
+    """Return the relative errors of the float32 sums, and how many times faster matrix products are."""
     weights = Wish("").model(x.shape[1]).get_weights()
     exact = chain(row_gradients(weights, x, t))
     small = [part.astype(np.float32) for part in (*weights, x, t)]
@@ -191,7 +191,7 @@ def adding(x: np.ndarray, t: np.ndarray) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> dict[str, Score]:
     parser = argparse.ArgumentParser(description="The original's wish list, measured.")
     parser.add_argument("--data", choices=list(DATA), default="mnist")
-    parser.add_argument("--seeds", type=int, default=1, help="how many trainings a figure is the median of (1)")
+    parser.add_argument("--seeds", type=int, default=1, help="number of trainings; figures are medians (1)")
     given = parser.parse_args(arguments)
     loader, ink = DATA[given.data]
     learnt, test = (((x.reshape(len(x), -1) / ink).astype(np.float32), np.eye(10)[y]) for x, y in loader())

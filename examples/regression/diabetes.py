@@ -1,14 +1,14 @@
-"""Regression on arrays: how far a disease went in a year, from ten measurements of 442 patients.
+"""Regression on arrays: progression of diabetes after one year, from ten measurements of 442 patients.
 
-    python examples/regression/diabetes.py          (needs scikit-learn, which carries the data)
+    python examples/regression/diabetes.py          (needs scikit-learn, which includes the data)
 
-A network of 32 units and a linear regression learn the same 353 rows and are measured on the other 89, for ten ways
-to part them.  `Normalization()` takes the features' mean and variance from the rows of the first fit; the last layer
-and the loss do as much for the targets, so that the outputs are in their own units.
+A network of 32 units and a linear regression train on the same 353 rows and are tested on the other 89, for ten
+random splits.  `Normalization()` learns mean and variance of the features from the rows of the first fit; the last
+layer and the loss do the same for the target, so that the outputs have its units.
 
-Expect a tie: mean R2 0.459 against 0.446 and RMSE 55.8 against 56.4, in 4 s, while the parting alone moves R2 from
-0.33 to 0.55.  With so few rows and so much noise there is hardly more to find than a straight line.  Five small
-networks were tried on these rows and came to 0.438 to 0.459; this is the best of them, so even the lead is luck.
+Expect a tie: mean R2 0.459 against 0.446 and RMSE 55.8 against 56.4, in 4 s, while the split alone moves R2 between
+0.33 and 0.55.  With so few and noisy rows, there is hardly more to find than a linear relation.  Five small networks
+were tried on these rows and had 0.438 to 0.459; this is the best of them, so even its lead is luck.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ TRAIN = 353
 
 
 def network(mean: float, deviation: float) -> Sequential:
-    """Return a network for targets of this mean and deviation."""
+    """Return a network for targets with this mean and standard deviation."""
     model = Sequential(
         [
             Normalization(),
@@ -41,7 +41,7 @@ def network(mean: float, deviation: float) -> Sequential:
 
 
 def compare(parting: int) -> dict[str, tuple[float, float]]:
-    """Return the test R2 and RMSE of both, for one way to part the rows."""
+    """Return test R2 and RMSE of both models for one split."""
     x, y = load_diabetes(return_X_y=True, scaled=False)
     order = np.random.default_rng(parting).permutation(len(y))
     train, test = order[:TRAIN], order[TRAIN:]

@@ -1,17 +1,17 @@
-"""Regression on Spark: the price of 53,940 diamonds, from six numbers and three words each.
+"""Regression on Spark: the price of 53,940 diamonds, from six numbers and three categories each.
 
     pip download --no-deps plotnine && python examples/regression/diamonds.py --from-plotnine plotnine-*.whl
     python examples/regression/diamonds.py --from-plotnine          (where plotnine is installed)
     python examples/regression/diamonds.py diamonds.csv
 
-A pipeline of StringIndexer, OneHotEncoder, VectorAssembler and NeuralNetworkRegressor, 26-30-20-1; Spark's linear
-regression learns the same rows beside it.  A fifth of the rows, by a hash of their values, are for the test alone,
-and a tenth of the others tells when to stop.
+A pipeline of StringIndexer, OneHotEncoder, VectorAssembler and NeuralNetworkRegressor, 26-30-20-1, compared with
+Spark's linear regression on the same rows.  A fifth of the rows, chosen by a hash of their values, are test rows; a
+tenth of the others are validation rows for early stopping.
 
-Expect a test RMSE of 540 dollars where the straight line has 1,090, after 62 epochs, in 60 to 70 s on two busy cores.
-A few rows have a side of 0 mm or of 58.9, which is no diamond's; one such among the rows to test can move the figure
-by 200 dollars, so it is given with and without them.  Batch and rate
-were chosen by a few trials on other partings of the rows.
+Expect a test RMSE of 540 dollars, against 1,090 of linear regression, after 62 epochs, in 60 to 70 s on two busy
+cores. A few rows have an impossible side of 0 mm or 58.9 mm.  One such test row can change the RMSE by 200 dollars,
+so the script prints it with and without them.  Batch size and learning rate were chosen by a few trials on other
+splits.
 """
 
 import argparse
@@ -42,9 +42,9 @@ INSIDE = "plotnine/data/diamonds.csv"
 
 
 def from_plotnine(wheel: str, folder: str) -> Path:
-    """Return the table in a wheel of plotnine's, taken out into the folder; or without a wheel, in the installed one.
+    """Return the path of the table: extracted from a wheel of plotnine, or in the installed package without one.
 
-    Raises FileNotFoundError where there is none.
+    Raises FileNotFoundError if there is neither.
     """
     if wheel:
         with zipfile.ZipFile(wheel) as packed:
@@ -56,14 +56,14 @@ def from_plotnine(wheel: str, folder: str) -> Path:
 
 
 def read(spark: SparkSession, path: Path) -> tuple[DataFrame, DataFrame]:
-    """Return the rows to learn and the rows to test; which is which depends on each row's values alone."""
+    """Return training and test rows; the split depends on the values of each row only."""
     table = spark.read.csv(str(path.absolute()), schema=SCHEMA, header=True, enforceSchema=False)
     test = F.pmod(F.xxhash64(*table.columns), F.lit(5)) == 0
     return table.where(~test), table.where(test)
 
 
 def features() -> list[Any]:
-    """Return the stages that make one vector of a row: 6 numbers, and 5 + 7 + 8 for the grades."""
+    """Return the stages that encode a row as one vector: 6 numbers, and 5 + 7 + 8 for the categories."""
     numbers, places = ([f"{name}_{what}" for name in GRADES] for what in ("number", "places"))
     return [
         StringIndexer(inputCols=GRADES, outputCols=numbers, stringOrderType="alphabetAsc"),
@@ -93,7 +93,7 @@ def rmse(model: PipelineModel, rows: DataFrame) -> float:
 
 
 def sound(rows: DataFrame) -> DataFrame:
-    """Return the rows without those whose size cannot be: a side of 0 mm, or of more than 20."""
+    """Return the rows of possible size: no side of 0 mm or above 20 mm."""
     return rows.where(" and ".join(f"{side} > 0 and {side} <= 20" for side in "xyz"))
 
 
@@ -116,8 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The price of diamonds, on Spark.")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("table", nargs="?", help="diamonds.csv")
-    where.add_argument("--from-plotnine", nargs="?", const="", metavar="WHEEL", help="take it out of plotnine")
-    parser.add_argument("--epochs", type=int, default=100, help="passes at most (100)")
+    where.add_argument("--from-plotnine", nargs="?", const="", metavar="WHEEL", help="take the table from plotnine")
+    parser.add_argument("--epochs", type=int, default=100, help="most epochs (100)")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -1,11 +1,11 @@
-"""Regression with a known answer: a network learns what another network of its shape says.
+"""Regression with a known answer: a network learns the function of another network of the same shape.
 
     python examples/regression/teacher.py
 
-The teacher is a random 8-16-1 network with tanh, in float64 and without noise, so nothing but training stands between
-the student and a perfect score.  10,000 rows, 40 epochs of Adam, a rate that falls from 0.02 to 0 along a cosine.
+The teacher is a random 8-16-1 network with tanh, in float64 and without noise, so a perfect score is possible.  The
+student trains on 10,000 rows for 40 epochs with Adam, with a learning rate that falls from 0.02 to 0 along a cosine.
 
-Expect R2 of 0.99991, 0.99936 and 0.99973 on 5,000 fresh rows, for three teachers, in 1 s each.
+Expect R2 of 0.99991, 0.99936 and 0.99973 on 5,000 new rows, for three teachers, in 1 s each.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def network() -> Sequential:
 
 
 def teacher(seed: int) -> Sequential:
-    """Return a network whose weights are drawn so that the inputs of tanh, and biases, have variance 1."""
+    """Return a random network; the inputs of tanh and the biases have variance 1."""
     rng = np.random.default_rng(seed)
     model = network()
     model.set_weights([rng.normal(size=(8, 16)) / 8**0.5, rng.normal(size=16), rng.normal(size=(16, 1)), [0.0]])
@@ -31,7 +31,7 @@ def teacher(seed: int) -> Sequential:
 
 
 def learn(seed: int, epochs: int = EPOCHS) -> float:
-    """Return the student's R2 on fresh rows."""
+    """Return the student's R2 on new rows."""
     rng = np.random.default_rng([seed, 1])
     known = teacher(seed)
     x, fresh = rng.normal(size=(ROWS, 8)), rng.normal(size=(5_000, 8))

@@ -73,7 +73,7 @@ def test_it_prints_a_markdown_table(monkeypatch, capsys):
     monkeypatch.setattr(lesson, "OTHERS", {})
     main(seeds=2)
     title, _, *rows = capsys.readouterr().out.splitlines()
-    assert title == "Medians of 2 seeds (least..most)"
+    assert title == "Medians of 2 seeds (minimum..maximum)"
     assert [row.split(" | ")[0] for row in rows] == ["| ", "| ---", "| short", "| long"]
     assert {row.count("|") for row in rows} == {len(HEAD) + 1}
 

@@ -191,7 +191,7 @@ def test_the_command_runs_what_has_no_score_and_prints_what_there_is(folder, mon
     main(words)
     out, err = capsys.readouterr()
     assert done == [("constant", name, split) for split in "01" for name in ("ames", "bikes")]
-    assert "absent is left out: nosuchmodule is not installed" in err and "constant ames 0: rmse 1" in err
+    assert "absent is omitted: nosuchmodule is not installed" in err and "constant ames 0: rmse 1" in err
     assert "| ames | rmse | 1 ± 0.0000 (2) |" in out
     main(words)
     assert len(done) == 4, "finished runs are not run again"

@@ -65,7 +65,7 @@ def test_without_mnist_it_says_that_it_takes_the_small_digits(tmp_path, monkeypa
     monkeypatch.setenv("FIRESTEEL_DATA", str(tmp_path))
     example("autoencoder").main(["--epochs", "1"])
     first, second = capsys.readouterr().out.splitlines()[:2]
-    assert "MNIST is not here" in first and str(tmp_path) in first and second.startswith("digits")
+    assert "MNIST cannot be loaded" in first and str(tmp_path) in first and second.startswith("digits")
 
 
 def test_a_damaged_mnist_is_not_replaced(tmp_path, monkeypatch):

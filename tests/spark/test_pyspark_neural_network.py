@@ -202,7 +202,7 @@ def test_an_interrupted_training_says_how_to_go_on_and_does(spark, main, made, d
         if len(ended) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Told, "on_epoch_end", interrupt)
+    monkeypatch.setattr(module.Lines, "on_epoch_end", interrupt)
     command = [*parquet(made), str(tmp_path / "OUTPUT"), *FEW, "--checkpoint", str(tmp_path / "progress")]
     assert module.main(command) == 130
     assert "interrupted; the same command goes on from there" in capsys.readouterr().err
@@ -358,7 +358,7 @@ def test_any_pair_of_idx_files(tmp_path, monkeypatch, capsys):
     assert example("generate_data").main(command) == 3
     assert "is there already" in capsys.readouterr().err
     assert example("generate_data").main(["--idx", str(tmp_path / "y"), str(tmp_path / "y")]) == 3
-    assert "there must be images of bytes" in capsys.readouterr().err
+    assert "expected images of bytes" in capsys.readouterr().err
 
 
 # The plots
@@ -380,9 +380,9 @@ def test_what_cannot_be_drawn(done, tmp_path, capsys):
     (tmp_path / "empty").touch()
     plots, good = example("generate_plots").main, str(done / "cost_history" / "part-00000")
     for arguments, said in (
-        ([good, str(tmp_path / "bad"), str(tmp_path)], "line 2: 'half' is no number"),
+        ([good, str(tmp_path / "bad"), str(tmp_path)], "line 2: 'half' is not a number"),
         ([str(tmp_path / "none"), "None", str(tmp_path)], "none: cannot be read"),
-        ([str(tmp_path / "empty"), "None", str(tmp_path)], "no lines in it"),
+        ([str(tmp_path / "empty"), "None", str(tmp_path)], "the file is empty"),
         ([good, "None", str(tmp_path / "nowhere")], "cannot be written"),
     ):
         assert plots(arguments) == 3
