@@ -1,10 +1,10 @@
-"""Hold this tree to the bits of another commit: every fit of `gate.py` on both, on one machine, in one run.
+"""Compare this tree with another commit, bit by bit: run every fit of `gate.py` on both.
 
     python -m tests.against REF [WORD ...]
 
-Each tree trains with and without compiled code, and on Spark.  Weights, losses, predictions and fingerprints must be
-those of REF, and those without compiled code those with it.  A fit that REF cannot make is new and is not compared.
-WORD: only fits whose names contain one.
+Each tree trains with and without compiled code, and on Spark.  Weights, losses, predictions and fingerprints must
+equal those of REF, and be the same with and without compiled code.  Fits that fail with REF are new and are not
+compared. WORD: only fits whose names contain one.
 """
 
 import argparse
@@ -25,7 +25,7 @@ Fits = dict[str, dict[str, Any]]
 
 
 def unpack(ref: str, place: Path) -> Path:
-    """Write the package as it was at a commit into a folder; return the folder."""
+    """Write the package of a commit to a folder and return the folder."""
     data = subprocess.run(["git", "archive", ref, "firesteel"], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         archive.extractall(place, filter="data")
@@ -33,7 +33,7 @@ def unpack(ref: str, place: Path) -> Path:
 
 
 def fits(tree: Path, *arguments: str) -> Fits:
-    """Return what the fits come to with the firesteel of a tree.  Raises RuntimeError with a child's last words."""
+    """Return the results of the fits with the firesteel of a tree.  Raises RuntimeError with the child's errors."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("gate.py")), *arguments],
         env=os.environ | {"PYTHONPATH": str(tree)},
@@ -44,31 +44,31 @@ def fits(tree: Path, *arguments: str) -> Fits:
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     found = json.loads(done.stdout.splitlines()[-1])
-    assert Path(found["tree"]).resolve() == tree.resolve(), f"{found['tree']} was imported, and not {tree}"
+    assert Path(found["tree"]).resolve() == tree.resolve(), f"{found['tree']} was imported instead of {tree}"
     results: Fits = found["fits"]
     return results
 
 
 def differences(before: Fits, after: Fits) -> dict[str, str]:
-    """Return what is different, by the name of the fit.
+    """Return the differences by the name of the fit.
 
     >>> differences({"a": {"loss": "0f"}, "b": {"loss": "3c"}}, {"a": {"loss": "1e"}, "b": {"loss": "3c"}})
     {'a': 'loss'}
     """
     found = {}
     for name, result in after.items():
-        old = before.get(name, {"error": "is not there"})
+        old = before.get(name, {"error": "missing"})
         if "error" in old and "error" not in result:
             continue
         if "error" in result and "error" not in old:
             found[name] = result["error"]
         elif "error" not in result and old != result:
             found[name] = ", ".join(key for key in result if old.get(key) != result[key])
-    return found | {name: "is gone" for name in before if name not in after}
+    return found | {name: "is missing" for name in before if name not in after}
 
 
 def compare(ref: str, words: list[str]) -> int:
-    """Print what differs; return how many fits do."""
+    """Print the differences and return their number."""
     with tempfile.TemporaryDirectory(prefix="firesteel-") as folder, ThreadPoolExecutor(2) as pool:
         trees = {"before": unpack(ref, Path(folder)), "after": ROOT}
         jobs = {

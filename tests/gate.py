@@ -1,12 +1,12 @@
-"""A table of small fits that holds a rebuild to the bits of the commit before it; `make test-against REF` compares.
+"""A table of some 400 small fits, to compare two commits bit by bit: `make test-against REF=COMMIT`.
 
-Run as a script, it trains every network of the table with whichever firesteel is on the path and prints, for each,
-the SHA-256 of its weights, the losses to the last bit, the model's fingerprint and the hash of its predictions.  It
-uses public names alone, so that one table runs on two trees.
+The script trains every network of the table with the firesteel on the path.  For each it prints the SHA-256 of the
+weights, the exact losses, the model's fingerprint and a hash of the predictions.  It uses public names only, so that
+the same table runs on both commits.
 
     python tests/gate.py [--plain] [--frames] [WORD ...]
 
---plain: as if numba were not installed.  --frames: the fits on Spark too.  WORD: only fits whose names contain one.
+--plain: without numba.  --frames: also the fits on Spark.  WORD: only fits whose names contain one.
 """
 
 import argparse
@@ -25,9 +25,9 @@ import numpy as np
 
 Result = dict[str, Any]
 FITS: dict[str, Callable[[], Result]] = {}
-"""Name: what trains and returns what is compared.  Names read `family/member/variant`."""
+"""Name: a function that trains and returns the result.  Names have the form `family/member/variant`."""
 FRAMES: dict[str, Callable[[Any], Result]] = {}
-"""Likewise on Spark; each takes the session."""
+"""The same on Spark; each function takes the session."""
 REGISTRIES = (
     "activations",
     "constraints",
@@ -41,7 +41,7 @@ REGISTRIES = (
 
 
 def fit_of(name: str) -> Callable[[Callable[[], Result]], Callable[[], Result]]:
-    """Put a function into the table."""
+    """Add a function to the table."""
 
     def put(function: Callable[[], Result]) -> Callable[[], Result]:
         assert name not in FITS, name
@@ -55,17 +55,17 @@ def fit_of(name: str) -> Callable[[Callable[[], Result]], Callable[[], Result]]:
 
 
 def rows(n: int, inputs: int, seed: int = 0) -> np.ndarray:
-    """Return n rows of normal numbers, rounded so that they are short to write down."""
+    """Return n rows of normal random numbers with three decimals."""
     return np.round(np.random.default_rng([seed, n, inputs]).normal(size=(n, inputs)), 3)
 
 
 def classes(x: np.ndarray, count: int) -> np.ndarray:
-    """Return a class for each row, that some of its values decide."""
+    """Return a class for each row, determined by some of its values."""
     return (np.abs(x[:, :3]).sum(axis=1) * 7).astype(int) % count
 
 
 def pixels(n: int, inputs: int = 784) -> np.ndarray:
-    """Return bytes, four fifths of them 0."""
+    """Return random bytes, four fifths of them 0."""
     rng = np.random.default_rng([1, n, inputs])
     x = rng.integers(1, 256, (n, inputs), dtype=np.uint8)
     x[rng.random((n, inputs)) < 0.8] = 0
@@ -73,7 +73,7 @@ def pixels(n: int, inputs: int = 784) -> np.ndarray:
 
 
 def sparse(n: int, width: int) -> Any:
-    """Return rows of which one value in a thousand is not 0, as a matrix with `tocsr`."""
+    """Return sparse rows, one value in a thousand not 0, with `tocsr`."""
     rng = np.random.default_rng([2, n, width])
     each = max(1, width // 1000)
     indices = np.sort(np.array([rng.choice(width, each, replace=False) for _ in range(n)]), axis=1)
@@ -95,7 +95,7 @@ def sparse(n: int, width: int) -> Any:
 
 
 def told(model: Any, history: Any, x: Any) -> Result:
-    """Return what two trees must agree in."""
+    """Return the figures to compare."""
     weights = hashlib.sha256()
     for array in model.get_weights():
         weights.update(np.ascontiguousarray(array).tobytes())
@@ -127,7 +127,7 @@ def train(
     again: dict[str, Any] | None = None,
     **more: Any,
 ) -> Result:
-    """Train a network on 203 rows of 12 numbers, or on others, and return what came of it.
+    """Train a network, on 203 rows of 12 numbers by default, and return the figures to compare.
 
     again: arguments of a second fit of the same model.
     """
@@ -143,7 +143,7 @@ def train(
 
 
 def modelled(layers: list[Any], dtype: str) -> Any:
-    """Return the model of layers one after another; where the first is several, the second one merges them."""
+    """Return a chain of layers; if the first is several layers, the second merges them."""
     from firesteel._model import Model
     from firesteel.core.network import Network, Node
     from firesteel.models import Sequential
@@ -159,14 +159,14 @@ def modelled(layers: list[Any], dtype: str) -> Any:
 
 
 def net(*units: int, out: int = 2, activation: Any = "relu", last: Any = None, **more: Any) -> list[Any]:
-    """Return dense layers of so many units."""
+    """Return dense layers with these units."""
     from firesteel.layers import Dense
 
     return [*(Dense(n, activation, **more) for n in units), Dense(out, last)]
 
 
 def add(name: str, layers: Callable[[], list[Any]], *args: Any, **more: Any) -> None:
-    """Put a fit into the table; what makes layers or optimisers is called when it runs."""
+    """Add a fit to the table; functions that create layers or optimizers are called when it runs."""
 
     @fit_of(name)
     def run() -> Result:
@@ -196,7 +196,7 @@ def activations() -> None:
 
 
 def pictured(shape: tuple[int, ...], *layers: Callable[[], Any]) -> Callable[[], list[Any]]:
-    """Return what makes layers that are given rows of 12 numbers in another shape; layers: make one each."""
+    """Return a function that creates a reshape of the 12 numbers and layers after it, one by each of `layers`."""
     from firesteel.layers import Dense, Flatten, Reshape
 
     return lambda: [Reshape(shape), *[make() for make in layers], Flatten(), Dense(2)]
@@ -429,7 +429,7 @@ def optimizers() -> None:
 
 
 def sizes() -> None:
-    """Networks and batches on both sides of each threshold that decides how a batch is cut."""
+    """Networks and batches on both sides of each threshold that decides how a batch is divided."""
     from firesteel import layers as L
 
     images = {"x": lambda: pixels(700), "loss": "sparse_categorical_crossentropy"}
@@ -471,7 +471,7 @@ def sizes() -> None:
 
 
 def rows_of_all_kinds() -> None:
-    """Sparse rows, weights, codes, held-out rows, orders."""
+    """Sparse rows, weights, byte codes, validation rows, row orders."""
     from firesteel import layers as L
 
     wide = {
@@ -727,7 +727,7 @@ for family in (
 
 
 def outcome(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Return what a fit came to, or in what error it ended."""
+    """Return the result of a fit, or its error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -742,7 +742,7 @@ def chosen(table: dict[str, Any], words: list[str]) -> dict[str, Any]:
 
 
 def run(words: list[str], with_frames: bool = False) -> dict[str, Result]:
-    """Run the fits whose names contain one of the words, or all."""
+    """Run the fits whose names contain one of the words, or all fits."""
     results = {name: outcome(function) for name, function in chosen(FITS, words).items()}
     on_spark = chosen(FRAMES, words) if with_frames else {}
     if on_spark:

@@ -1,15 +1,15 @@
-"""Print what `make test-oldest` installs: the oldest versions that pyproject.toml allows, and tools."""
+"""Print the requirements of `make test-oldest`: the oldest versions that pyproject.toml allows, and test tools."""
 
 import re
 import tomllib
 from pathlib import Path
 
 EXTRAS = ("spark", "cli", "fast", "mlflow", "tensorboard", "sklearn", "remote")
-"""Packages that arrays, files and commands may meet."""
+"""Extras that tests of arrays, files and commands need."""
 
 
 def pins() -> list[str]:
-    """Return `name==version` for every dependency, at its lower bound, and the tools as they are asked for."""
+    """Return `name==version` with the lower bound of every dependency, and the requirements of the tools."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     needs = project["dependencies"] + [need for name in EXTRAS for need in extras[name]]

@@ -1,9 +1,9 @@
-"""Count the calls, functions, files and moves of one small fit, and print them: how far a reader has to walk.
+"""Count the calls, functions, files and moves of a small fit: how far a reader has to jump in the code.
 
     python -m tests.walk
 
-The fit has three steps, after another that has imported and compiled.  A move is a call from one file of the package
-into another.  What is done again for each step comes out of a fit of thirteen.
+The fit has three steps, and follows another that has imported and compiled everything.  A move is a call from one
+file of the package into another.  A fit of thirteen steps gives the calls per step.
 """
 
 import sys
@@ -19,11 +19,11 @@ import firesteel
 
 PACKAGE = str(Path(firesteel.__file__).parent)
 MOST = {"calls": 507, "files": 45, "moves": 272}
-"""What the fit may come to: it falls, and `test_walk.py` holds it."""
+"""The limits that `test_walk.py` checks.  They only decrease."""
 
 
 def walked(function: Callable[[], Any]) -> Counter[tuple[str, str, str]]:
-    """Return how often each function of the package is called, and from which file: (from, file, function)."""
+    """Return the number of calls of each function of the package: {(calling file, file, function): count}."""
     calls: Counter[tuple[str, str, str]] = Counter()
 
     def profile(frame: FrameType, event: str, _: Any) -> None:
@@ -59,7 +59,7 @@ def fit(rows: int = 96) -> None:
 
 
 def counted(calls: Counter[tuple[str, str, str]]) -> dict[str, int]:
-    """Return how many calls, functions, files and moves there are.
+    """Return the numbers of calls, functions, files and moves.
 
     >>> counted(Counter({("a.py", "b.py", "f"): 3, ("b.py", "b.py", "g"): 2}))
     {'calls': 5, 'functions': 2, 'files': 1, 'moves': 3}
@@ -73,7 +73,7 @@ def counted(calls: Counter[tuple[str, str, str]]) -> dict[str, int]:
 
 
 def measured(rows: int = 96) -> Counter[tuple[str, str, str]]:
-    """Return the calls of a fit, after one that has imported and compiled what is needed."""
+    """Return the calls of a fit, after one that has imported and compiled everything."""
     fit(rows)
     return walked(lambda: fit(rows))
 

@@ -1,4 +1,4 @@
-"""A table of columns of every kind, in ColumnValues, and how tables are cut, joined and compared."""
+"""A table with columns of every kind, and functions that slice, join and compare tables."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from firesteel.tables.schema import TEXT, ColumnValues
 
 
 def words(texts, missing=()):
-    """Return a column of text, of which some are missing."""
+    """Return a column of text with missing values."""
     known = sorted(set(texts))
     gone = np.zeros(len(texts), bool)
     gone[list(missing)] = True
@@ -16,7 +16,7 @@ def words(texts, missing=()):
 
 
 def mixed(rows=400, seed=0):
-    """Return a table with columns of every kind, with values missing, infinite, far and equal but for their sign."""
+    """Return a table with columns of every kind, with missing, infinite and very large values, and signed zeros."""
     rng = np.random.default_rng(seed)
 
     def gone(share=0.1):
@@ -48,17 +48,17 @@ def mixed(rows=400, seed=0):
 
 
 def chosen(table, rows):
-    """Return these rows of a table."""
+    """Return some rows of a table."""
     return {name: values[rows] for name, values in table.items()}
 
 
 def profiles(table, parts):
-    """Return the profile of each of some parts, which are rows' numbers."""
+    """Return the profile of each part; a part is a list of row numbers."""
     return [Profile.of(chosen(table, part), len(part)) for part in parts]
 
 
 def written(profile):
-    """Return all that a profile holds, as something that is equal where its bits are."""
+    """Return the content of a profile, in a form that is equal only if the bits are."""
     return (
         profile.rows,
         {name: repr(extent) for name, extent in profile.extents.items()},

@@ -1,8 +1,8 @@
-"""Every writer where there is no room: a program of its own, for limits hold for a whole process.
+"""Run every writer without disk space; a separate program, because limits apply to a whole process.
 
-`python -m tests.support.cramped FOLDER HOW ...` prints one line of JSON: for each HOW and each writer, what it said
-and what it left behind. HOW is "limit" (no file above 4 KiB), "full" (the folder is on a small disk, which is
-filled), "locked" (nothing may be made in the folder) or "flush" (the disk refuses to flush).
+`python -m tests.support.cramped FOLDER HOW ...` prints one line of JSON: for each HOW and each writer, its error and
+the files that it leaves behind. HOW is "limit" (no file above 4 KiB), "full" (the folder is on a small, full disk),
+"locked" (the folder is read-only) or "flush" (the disk fails to flush).
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def train(place: str, *more: Callback) -> None:
 
 
 def command(*words: str) -> None:
-    """Run a command; raise what it complained of."""
+    """Run a command; raise its error."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
@@ -56,11 +56,11 @@ WRITERS: dict[str, Callable[[], None]] = {
         for ending in (".csv", ".npy", ".parquet")
     },
 }
-"""What is written, by the name of the file or folder that it becomes."""
+"""The writers, by the name of the file or folder that they write."""
 
 
 def prepare() -> None:
-    """Write what is there before: old copies, a model and rows to predict."""
+    """Write the initial files: old copies, a model, and rows to predict."""
     for name, kind in KINDS.items():
         kind.save(Path(f"old-{name}"), 0)
     model(1).save("m")
@@ -69,7 +69,7 @@ def prepare() -> None:
 
 
 def cramp(how: str) -> None:
-    """Take away the room."""
+    """Take away the disk space."""
     if how == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
     if how == "full":
@@ -90,7 +90,7 @@ def cramp(how: str) -> None:
 
 
 def tried(name: str) -> dict[str, object]:
-    """Return what a writer said, and whether all is as it was."""
+    """Return the error of a writer, and whether all files are unchanged."""
     before = everything()
     try:
         WRITERS[name]()
@@ -107,7 +107,7 @@ def everything() -> dict[str, bytes]:
 
 
 def report(how: str) -> dict[str, dict[str, object]]:
-    """Return what every writer did in a folder of its own: in a child, for some limits cannot be lifted again."""
+    """Return the result of every writer, each in its own folder and child process; some limits are irreversible."""
     ours, theirs = os.pipe()
     child = os.fork()
     if not child:
@@ -134,7 +134,7 @@ if __name__ == "__main__":
     os.mkdir("warm")
     os.chdir("warm")
     prepare()
-    for write in WRITERS.values():  # whatever is imported late is imported now
+    for write in WRITERS.values():  # complete all late imports
         write()
     os.chdir("..")
     print(json.dumps({how: report(how) for how in hows}))

@@ -1,4 +1,4 @@
-"""The kinds of file that firesteel writes for itself, as one table: tests of damage and of saving run over it."""
+"""firesteel's own file formats in one table, for tests of damage and of saving."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ __all__ = ["KINDS", "Kind", "header_size", "model"]
 
 @dataclass(frozen=True)
 class Kind:
-    """small: a whole file.  large: two of about half a megabyte, of one size.
+    """A file format.  small: a complete file.  large: two files of the same size, about half a megabyte.
 
-    opened: what is in a file, as bytes that are the same only where all of it is; raises StoreError for no such file.
-    save: writes the large one of this number to a path.  load: `opened` of a path.
+    opened: returns a file's content as canonical bytes; raises StoreError for any other file.
+    save: writes the large file of this number to a path.  load: `opened` of a path.
     """
 
     small: bytes
@@ -32,7 +32,7 @@ class Kind:
 
 
 def model(seed: int, units: int = 5) -> Sequential:
-    """Return a model of many kinds of layers, with weights drawn from a seed."""
+    """Return a model with many kinds of layers and random weights."""
     made = Sequential(
         [
             Normalization([0.5, -0.25, 0.0, 1e-30], [1.0, 2.0, 0.0, 4.0], input_dim=4),
@@ -51,12 +51,12 @@ def model(seed: int, units: int = 5) -> Sequential:
 
 
 def header_size(data: bytes) -> int:
-    """Return the number of bytes before the numbers of a file."""
+    """Return the length of a file's header."""
     return 8 + int.from_bytes(data[:8], "little")
 
 
 def trained(seed: int) -> Sequential:
-    """Return the model as it is in the midst of a training, with moments and a velocity."""
+    """Return a model in the middle of a training, with the optimizer's state."""
     made, rng = model(seed), np.random.default_rng(seed)
     size = made.count_params()
     slots, outer = rng.random((2, size)).astype("f4"), rng.normal(size=size).astype("f4")
@@ -65,7 +65,7 @@ def trained(seed: int) -> Sequential:
 
 
 def progress(seed: int, size: int) -> Progress:
-    """Return the progress of a training in the midst of its third epoch."""
+    """Return the progress of a training in the middle of its third epoch."""
     rng = np.random.default_rng(seed)
     last, best = (
         TrainState(*(rng.normal(size=shape).astype("f4") for shape in ((size,), (2, size), (size,)))) for _ in "lb"
@@ -81,7 +81,7 @@ ME = Identity({"seed": "0", "network": "sha256:" + "0" * 64})
 
 
 def kept(data: bytes, like: Progress) -> bytes:
-    """Return the content of a checkpoint, read and written again."""
+    """Return a checkpoint after reading and writing it again."""
     back = from_bytes(bytes(data), ME, like.state, "c")
     assert back is not None
     return to_bytes(back, ME)

@@ -1,4 +1,4 @@
-"""Models that are described by calling layers, as users write them: the registry that their laws are tested over."""
+"""Models written with the functional API: the registry for tests of its properties."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ SEVERAL = np.stack([A[:, :3], A[:, 3:]], axis=1) * 0.5
 
 @dataclass
 class Case:
-    """A model, rows of it, and what it is compiled with."""
+    """A model, its rows, and its compile arguments."""
 
     make: Any
     x: Any
@@ -39,24 +39,24 @@ class Case:
     loss: Any = "mse"
     metrics: Any = None
     joint: bool = False
-    """Whether a layer of it has statistics of batches, which exact gradients do not know."""
+    """Whether a layer uses batch statistics, which exclude exact gradients."""
 
 
 def past(dtype):
-    """A value that goes on past a layer and is added again."""
+    """A skip connection."""
     x = Input((6,), name="row")
     hidden = Dense(6, activation="relu", kernel_regularizer="l2")(x)
     return Model(x, Dense(1)(Dropout(0.2)(hidden) + x), dtype=dtype)
 
 
 def shared(dtype):
-    """One layer that is called three times."""
+    """One layer, called three times."""
     x, layer = Input((6,)), Dense(6, activation="tanh", name="again")
     return Model(x, Dense(1)(layer(layer(layer(x)))), dtype=dtype)
 
 
 def siamese(dtype):
-    """A model that is called on two inputs."""
+    """A model, called on two inputs."""
     x = Input((6,))
     tower = Model(x, Dense(3, activation="tanh")(Dense(4, activation="relu")(x)), name="tower")
     left, right = Input((6,), name="left"), Input((6,), name="right")
@@ -64,14 +64,14 @@ def siamese(dtype):
 
 
 def two_inputs(dtype):
-    """Two inputs of different widths, each through a layer of its own."""
+    """Two inputs of different widths, each with its own layer."""
     a, b = Input((6,), name="a"), Input((4,), name="b")
     joined = Concatenate()([Dense(5, activation="tanh")(a), BatchNormalization()(b)])
     return Model({"a": a, "b": b}, Dense(3, activation="softmax", name="cls")(joined), dtype=dtype)
 
 
 def two_outputs(dtype):
-    """Classes and a number, out of one trunk."""
+    """A classification and a regression output with a common trunk."""
     a, b = Input((6,), name="a"), Input((4,), name="b")
     trunk = Dropout(0.1)(Dense(5, activation="relu")(Concatenate()([a, b])))
     ends = {"cls": Dense(3, activation="softmax")(trunk), "reg": Dense(1)(trunk)}
@@ -79,7 +79,7 @@ def two_outputs(dtype):
 
 
 def used_inside(dtype):
-    """An output that the graph reads as well, behind its activation."""
+    """An output that another layer reads after its activation."""
     x = Input((6,), name="row")
     first = Dense(3, activation="softmax", name="cls")(Dense(5, activation="tanh")(x))
     second = Dense(1, name="reg")(Concatenate()([first, x]))
@@ -87,7 +87,7 @@ def used_inside(dtype):
 
 
 def nested(dtype):
-    """A model in a model in a model, and a chain within it."""
+    """Nested models, three deep, with a chain inside."""
     x = Input((6,))
     inner = Model(x, Dense(4, activation="tanh")(x), name="inner")
     x = Input((6,))
@@ -98,7 +98,7 @@ def nested(dtype):
 
 
 def several_axes(dtype):
-    """Values of several axes: Reshape, Flatten, Permute, RepeatVector, Dot."""
+    """Values with several axes: Reshape, Flatten, Permute, RepeatVector, Dot."""
     x = Input((2, 3), name="matrix")
     again = RepeatVector(2)(Dense(3, activation="tanh")(Flatten()(x)))
     product = Dot(axes=(2, 2))([x, again])
@@ -107,23 +107,23 @@ def several_axes(dtype):
 
 
 def wide_output(dtype):
-    """Outputs of several axes, and of one."""
+    """Outputs with several axes, and with one."""
     x = Input((6,), name="row")
     hidden = Dense(6, activation="tanh")(x)
     return Model(x, {"rows": Reshape((2, 3), name="rows")(Dense(6)(hidden)), "one": Dense(1)(hidden)}, dtype=dtype)
 
 
 def decoder(dtype):
-    """A model whose input is a value in the middle of another graph."""
+    """A model that starts in the middle of another graph."""
     x = Input((6,))
     code = Dense(3, activation="tanh")(x)
     made = Dense(6)(Dense(5, activation="relu")(code))
-    Model(x, made)  # the whole, which the model shares its weights with
+    Model(x, made)  # the whole model, which shares its weights
     return Model(code, made, dtype=dtype)
 
 
 def frozen(dtype):
-    """Layers that do not train: one before what does, one behind it and one that reads the input."""
+    """Frozen layers before, after and next to layers that train."""
     x = Input((6,), name="row")
     still = BatchNormalization(trainable=False)(Dense(5, activation="tanh", trainable=False)(x))
     trains = Dense(5, activation="relu", kernel_regularizer="l2")(still)
@@ -156,21 +156,21 @@ def built(name, dtype="float32", optimizer="adam"):
 
 
 def part(given, where):
-    """Return some rows of what a model takes."""
+    """Return some input rows of a model."""
     if isinstance(given, dict):
         return {name: array[where] for name, array in given.items()}
     return [array[where] for array in given] if isinstance(given, list) else given[where]
 
 
 def fitted(name, model=None, **settings):
-    """Return a model that was fitted."""
+    """Return a fitted model."""
     model, case = model or built(name), CASES[name]
     model.fit(case.x, case.y, **{"epochs": 3, "batch_size": 40, "seed": 5, "verbose": 0} | settings)
     return model
 
 
 def same(a, b):
-    """Return whether two predictions are the same to the bit."""
+    """Return whether two predictions are bit-identical."""
     if isinstance(a, dict):
         return list(a) == list(b) and all(map(same, a.values(), b.values()))
     if isinstance(a, list):

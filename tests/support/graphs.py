@@ -1,4 +1,4 @@
-"""Networks of nodes put together by hand, and the layers that they need: what later layers will ask of the core."""
+"""Networks built from nodes, with special layers, for tests of the core."""
 
 from typing import ClassVar
 
@@ -63,7 +63,7 @@ class Join(Layer):
 
 @register
 class Halves(Layer):
-    """The first and the second half of x: a layer of two outputs."""
+    """The first and the second half of x: a layer with two outputs."""
 
     results: ClassVar[int] = 2
 
@@ -78,7 +78,7 @@ class Halves(Layer):
 
 @register
 class Positive(Layer):
-    """Which of the inputs are above 0: a value that is a mask, by which nobody has a derivative."""
+    """A mask, without derivative: whether each input is above 0."""
 
     def apply(self, p, x, rng=None):
         return x > 0, lambda d_y, g, wants_x: None
@@ -86,7 +86,7 @@ class Positive(Layer):
 
 @register
 class MaskedMean(Layer):
-    """The mean over the values of x, (B, I), that a mask, (B, I), leaves."""
+    """The mean of the values of x, (B, I), that a mask, (B, I), selects."""
 
     def output_shape(self, *inputs):
         return (1,)
@@ -99,7 +99,7 @@ class MaskedMean(Layer):
 
 @register
 class Residual(Wrapper):
-    """y = x + f(x), of the layer f that is inside."""
+    """y = x + f(x), with an inner layer f."""
 
     layer: Layer = choice(Dense(4, "tanh"), layers.get)
 
@@ -114,7 +114,7 @@ class Residual(Wrapper):
 
 @register
 class Centred(Layer):
-    """y = x - the mean over the whole batch + b: a layer that needs sums over all pieces of a batch."""
+    """y = x - mean + b, with the mean over the whole batch: a layer that needs sums over all pieces of a batch."""
 
     joint: ClassVar[bool] = True
 
@@ -142,13 +142,13 @@ def _nodes(*given):
 
 
 def two_inputs(end):
-    """(a, b) of 3 and 5 numbers: each through a layer of its own, then joined."""
+    """Inputs of 3 and 5 numbers, each with its own layer, then concatenated."""
     nodes = _nodes((Dense(6, "tanh"), (0,), 0), (Dense(4, "relu"), (1,), 1), (Join(), (2, 3), 2), (end, (4,), 3))
     return nodes, ((3,), (5,))
 
 
 def beside(end):
-    """A value that goes on beside a layer, and is added again."""
+    """A skip connection."""
     nodes = _nodes(
         (Dense(8, "tanh"), (0,), 0),
         (Dense(8, "relu"), (1,), 1),
@@ -160,7 +160,7 @@ def beside(end):
 
 
 def shared(end):
-    """One layer, with one set of parameters, used three times."""
+    """One layer with one set of parameters, used three times."""
     nodes = _nodes(
         (Dense(8, "tanh", kernel_regularizer="l2"), (0,), 0),
         (Dense(8, "tanh", kernel_regularizer="l2"), (1,), 0),
@@ -171,7 +171,7 @@ def shared(end):
 
 
 def masked(end):
-    """A mask made of the inputs, given to a layer beside what it masks."""
+    """A mask computed from the inputs, as the second input of a layer."""
     nodes = _nodes(
         (Dense(8, "tanh"), (0,), 0),
         (Positive(), (0,), 1),
@@ -183,7 +183,7 @@ def masked(end):
 
 
 def halves(end):
-    """A layer of two outputs, of which one goes through another layer; and one whose second output nobody reads."""
+    """A layer with two outputs, one of them followed by a layer; and one with an unused second output."""
     nodes = _nodes(
         (Dense(8, "tanh"), (0,), 0),
         (Halves(), (1,), 1),
@@ -196,7 +196,7 @@ def halves(end):
 
 
 def inside(end):
-    """Layers that contain layers, a random one among them."""
+    """Layers that contain layers, one of them random."""
     nodes = _nodes(
         (Residual(Dense(8, "tanh", kernel_regularizer="l2")), (0,), 0),
         (Residual(Dropout(0.4)), (1,), 1),
@@ -211,18 +211,18 @@ def joint(end):
 
 
 def unread(end):
-    """A layer that nothing reads: its derivatives are 0."""
+    """A layer without readers: its derivatives are 0."""
     return _nodes((Dense(5, "tanh"), (0,), 0), (Dense(8, "tanh"), (0,), 1), (end, (2,), 2)), ((8,),)
 
 
 def looked_up(end):
-    """A category and some numbers: an embedding beside what it is joined with."""
+    """A category and some numbers: an embedding, concatenated with the numbers."""
     nodes = _nodes((Embedding(3, 4), (0,), 0), (Join(), (2, 1), 1), (BatchNormalization(), (3,), 2), (end, (4,), 3))
     return nodes, ((1,), (7,))
 
 
 def tables(end):
-    """Two categories and some numbers: tables that move row by row, one of them read twice, once behind a scaling."""
+    """Two categories and some numbers: embeddings with sparse steps, one read twice, once after a scaling."""
     both = Embedding(9, 2, "normal", sparse_steps=True)
     nodes = _nodes(
         (Rescaling(1.0), (2,), 0),
@@ -237,7 +237,7 @@ def tables(end):
 
 
 def pictures(end):
-    """Small pictures: convolution with all that goes with it, whose batches are learned from in pieces."""
+    """Small pictures: convolutions and related layers; batches are processed in pieces."""
     nodes = _nodes(
         (RandomRotation(0.1), (0,), 0),
         (RandomTranslation(0.2, 0.2), (1,), 1),
@@ -271,7 +271,7 @@ def model(name, dtype="float32", optimizer="adam"):
     return made
 
 
-# Networks that are described by calling layers, of rows of 3 and 5 numbers and 3 classes
+# Networks of the functional API, with inputs of 3 and 5 numbers and 3 classes
 
 
 def _entered():
@@ -279,21 +279,21 @@ def _entered():
 
 
 def side_by_side():
-    """Two inputs, each through a layer of its own, one of which learns what its numbers are like."""
+    """Two inputs, each with its own layer; one is a normalization that adapts."""
     a, b = _entered()
     hidden = Concatenate()([Dense(6, "tanh")(Normalization()(a)), Dense(4, "relu")(b)])
     return Model([a, b], Dense(3, "softmax", name="kind")(Dropout(0.2)(hidden)))
 
 
 def kind_and_size():
-    """Two inputs and two outputs, a class and a number."""
+    """Two inputs and two outputs, for classification and regression."""
     a, b = _entered()
     hidden = Dense(8, "tanh")(Concatenate()([a, b]))
     return Model({"a": a, "b": b}, {"kind": Dense(3, "softmax")(hidden), "size": Dense(1)(hidden)})
 
 
 def twice():
-    """A layer that is called on both inputs."""
+    """A layer, called on both inputs."""
     a, b = _entered()
     same = Dense(6, "tanh", kernel_regularizer="l2")
     hidden = same(Dense(4)(a)) + same(Dense(4)(b))
@@ -301,7 +301,7 @@ def twice():
 
 
 def model_in_model():
-    """A model with a name, which is called as a layer, on each of the inputs."""
+    """A named model, called as a layer on each input."""
     a, b = _entered()
     x = Input((4,))
     base = Model(x, BatchNormalization()(x + Dense(4, "tanh")(x)), name="base")
@@ -310,7 +310,7 @@ def model_in_model():
 
 
 def still():
-    """Two outputs, behind layers of which some do not train."""
+    """Two outputs after layers, some of them frozen."""
     a, b = _entered()
     base = Dense(8, "tanh", name="base")
     base.trainable = False
@@ -319,7 +319,7 @@ def still():
 
 
 def seen():
-    """Both inputs as a small picture, for convolution behind one another and a pooling of all pixels."""
+    """Both inputs as one small picture, for two convolutions and global pooling."""
     a, b = _entered()
     picture = Reshape((4, 2, 1))(Concatenate()([a, b]))
     picture = RandomContrast(0.3)(RandomFlip("vertical")(RandomZoom(0.2)(picture)))
@@ -364,7 +364,7 @@ def framed(spark, count=400):
 
 
 def columns(model):
-    """Return what `fit` takes of `framed`."""
+    """Return the arguments of `fit` for `framed`."""
     return COLUMNS if len(model.outputs) > 1 else COLUMNS | {"label": "kind"}
 
 
@@ -374,7 +374,7 @@ def stream():
 
 
 class Stop(Callback):
-    """End a fit by an error after its second epoch, or do nothing."""
+    """End a fit with an error after its second epoch, or do nothing."""
 
     def __init__(self, ends=True):
         super().__init__()

@@ -1,9 +1,8 @@
-"""Opens files that mean harm, and watches what Python does: a program of its own, for such a watch is for ever.
+"""Open hostile files and record audit events; a separate program, because an audit hook cannot be removed.
 
-`python -m tests.support.hostile FOLDER` opens every file and run folder in FOLDER by the reader that its name begins
-with; on good ones first, in FOLDER/good, so that whatever is loaded late is loaded then. It prints one line of JSON:
-for each file what was said of it, and every import, call of code, socket and process, and every file opened or
-changed outside FOLDER.
+`python -m tests.support.hostile FOLDER` opens every file and run folder in FOLDER with the reader named by its
+prefix, after the good ones in FOLDER/good, which complete all late imports. It prints one line of JSON: for each file
+the result, and every import, executed code, socket, process, and file opened or changed outside FOLDER.
 """
 
 import builtins
@@ -50,11 +49,11 @@ HARMLESS = (
     "cpython.",
     "code.__new__",
 )
-"""What has no effect, and no other file's content."""
+"""Events without effect that reveal no other file's content."""
 
 
 def command(*words: str) -> Callable[[str], None]:
-    """Return what runs a command on a run folder."""
+    """Return a function that runs a command on a run folder."""
 
     def run(path: str) -> None:
         here, out = os.path.dirname(path), f"{path}.csv"
@@ -99,12 +98,12 @@ def watch(event: str, given: tuple[object, ...]) -> None:
         if isinstance(given[0], int) or os.path.abspath(os.fsdecode(given[0])).startswith((folder, os.devnull)):
             return
     if event == "compile" and given[1] == "<unknown>":
-        return  # a literal is parsed, and never run
+        return  # literals are parsed, not executed
     seen.append(f"{event} {str(given)[:150]}")
 
 
 def opened(path: Path) -> list[str]:
-    """Return what each reader of a file says of it."""
+    """Return the result of each reader of a file."""
     told = []
     for read in READERS[path.name.split("-")[0]]:
         try:
@@ -123,7 +122,7 @@ if __name__ == "__main__":
         if path.name.split("-")[0] in READERS:
             told = opened(path)
             assert told == ["good"] * len(told), (path, told)
-            told = opened(path)  # what is kept from the first time differs from what the first time made
+            told = opened(path)  # cached results differ from first results
     sys.addaudithook(watch)
     found = {}
     for path in sorted(Path(folder).iterdir()):

@@ -1,4 +1,4 @@
-"""Run as a program: one epoch here or on a cluster, and what came out as JSON; for runs on other kinds of CPU."""
+"""Train one epoch, in process or on a cluster, and print the result as JSON; for runs on other types of CPU."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained(dtype: str, x: Any, y: Any = None) -> dict[str, Any]:
-    """Train one epoch in four shards; return the weights, what computed them, and the warnings."""
+    """Train one epoch in four shards; return the weights, the machines and the warnings."""
     model = Sequential([Dense(64, "relu"), Dense(32, "tanh"), Dense(3, "softmax")], dtype=dtype)
     model.compile("adam", "sparse_categorical_crossentropy")
     with warnings.catch_warnings(record=True) as heard:

@@ -1,6 +1,6 @@
-"""Fits networks in threads, pools, callbacks and forked children; a program of its own, for it forks.
+"""Fit networks in threads, pools, callbacks and forked processes; a separate program, because it forks.
 
-Prints as JSON, for each network and layout, what came out there, and how many threads the BLAS had after it.
+Prints as JSON the result of each network and layout, and the number of BLAS threads afterwards.
 """
 
 import json
@@ -66,7 +66,7 @@ NETWORKS = {
 
 
 def fitted(name, callbacks=(), more=()):
-    """Return the fingerprint of a fit, and a checksum of what the network then says and scores."""
+    """Return the fingerprint of a fit, and a checksum of predictions and scores."""
     x, y, loss, layers, settings = NETWORKS[name]
     settings = {"batch_size": 256, **settings}
     model = Sequential(layers, dtype=settings.pop("dtype", "float32"))
@@ -82,7 +82,7 @@ def in_a_thread(name):
 
 
 def overlapping(name):
-    """Begin four fits together; they end when they end."""
+    """Start four fits at the same time."""
     start = threading.Barrier(4)
 
     def one(_):
@@ -94,7 +94,7 @@ def overlapping(name):
 
 
 def first_in_first_out(name):
-    """Fit beside another fit that has begun before and ends before."""
+    """Fit during another fit that starts and ends earlier."""
     begun, ended = threading.Event(), threading.Event()
     wait = LambdaCallback(on_train_begin=lambda logs: (begun.set(), ended.wait(0.05)))
     with ThreadPoolExecutor(1) as pool:
@@ -110,7 +110,7 @@ def nested(name):
 
 
 def around(name):
-    """Fit a network in whose callback another one is fitted."""
+    """Fit a network with a callback that fits another one."""
     return fitted(name, [LambdaCallback(on_epoch_begin=lambda epoch, logs: fitted("784-64-10"))])
 
 
@@ -119,7 +119,7 @@ def by_joblib(name):
 
 
 def forked(name):
-    """Fit in a child, which also says how many threads it has in the end."""
+    """Fit in a child process, which also reports its number of threads afterwards."""
     to_read, to_write = os.pipe()
     child = os.fork()
     if not child:
@@ -152,14 +152,14 @@ def forked_beside_a_fit(name):
         other = pool.submit(fit)
         try:
             found = forked(name)
-        finally:  # or the pool would wait for ever
+        finally:  # otherwise the pool would hang
             ending.set()
         other.result()
     return found
 
 
 def one_of(found):
-    """Return what all of these are, or all that they are."""
+    """Return the common value, or all values if they differ."""
     return " and ".join(sorted(set(found)))
 
 
@@ -180,7 +180,7 @@ LAYOUTS = {
 
 
 if __name__ == "__main__":
-    BLAS.put(2)  # where there is but one core, too
+    BLAS.put(2)  # also with a single core
     THREADS, told = BLAS.get(), {}
     for name in sys.argv[1:] or NETWORKS:
         told[name] = {layout: [fit(name), BLAS.get()] for layout, fit in LAYOUTS.items()}

@@ -1,8 +1,8 @@
-"""Opens files in as much memory as their size justifies: a program of its own, for a limit holds for a whole process.
+"""Open files with limited memory; a separate program, because the limit applies to the whole process.
 
 `python -m tests.support.limited` reads lines "READER PATH" and prints a line of JSON for each: the error's code and
-message, seconds, and the mebibytes that were taken at most. Arguments of that form are sound files, opened before
-without a limit, so that what is imported once is there.
+message, seconds, and the peak memory in MiB. Arguments of that form are good files, which are opened first without a
+limit, to complete all imports.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ SPARE = 64 << 20
 
 
 def drawn(path: Path, name: str) -> str:
-    """Draw the page of the run in the folder beside a file, with that file in the place of one of the run's."""
+    """Write the report of the run next to a file, with that file in place of one of the run's."""
     run = path.parent / "run"
     kept = (run / name).read_bytes()
     shutil.copyfile(path, run / name)
@@ -46,7 +46,7 @@ def drawn(path: Path, name: str) -> str:
 
 
 def split(path: str) -> object:
-    """Read lines of numbers as a task of Spark's does, which is given them as they are."""
+    """Read lines of numbers as a Spark task does."""
     import pyarrow as pa
 
     from firesteel.spark.lines import _looked_at, parse
@@ -61,7 +61,7 @@ def split(path: str) -> object:
 DIGITS = (FOLDER / "labels-idx1-ubyte.gz").read_bytes()
 PACKED = hashlib.sha256(DIGITS).hexdigest()
 RUN = ("config.toml", "history.jsonl", "metrics.json", "env.json")
-"""The files of a run's folder that its page is made of."""
+"""The files of a run folder from which the report is made."""
 READERS: dict[str, Callable[[str], object]] = {
     **{name: lambda path, kind=kind: kind.opened(store.read(path)) for name, kind in KINDS.items()},
     "weights": lambda path: load_model(path).count_params(),
@@ -77,14 +77,14 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def memory(line: str) -> int:
-    """Return bytes that the system says of this process."""
+    """Return a number of bytes from the status of this process."""
     words = next(found for found in Path("/proc/self/status").read_text().splitlines() if found.startswith(line))
     return int(words.split()[1]) << 10
 
 
 def opened(reader: str, path: str, limited: bool = True) -> dict[str, object]:
-    """Open a file; return what came of it.  limited: whether it gets no more memory than its size justifies."""
-    Path("/proc/self/clear_refs").write_text("5")  # the highest is counted from here on
+    """Open a file and return the result.  limited: whether memory is limited in proportion to the file's size."""
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     most, before = memory("VmSize:") + 2 * os.path.getsize(path) + SPARE, memory("VmRSS:")
     resource.setrlimit(resource.RLIMIT_AS, (most if limited else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     begun, code, said = time.perf_counter(), "", ""
@@ -100,7 +100,7 @@ def opened(reader: str, path: str, limited: bool = True) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    np.linalg.norm(np.ones((50, 50)) @ np.ones((50, 50)))  # what is made once is made now
+    np.linalg.norm(np.ones((50, 50)) @ np.ones((50, 50)))  # complete all imports and caches
     for good in sys.argv[1:]:
         reader, path = good.split(" ", 1)
         READERS[reader](path)

@@ -1,6 +1,6 @@
-"""Damage to files: bytes flipped, pieces cut, moved, doubled or overwritten, and numbers of a header changed.
+"""Damage to files: flipped bytes; removed, moved, repeated or overwritten pieces; changed numbers in a header.
 
-What is drawn depends on the seed alone, so that a mutation that does harm can be made again from its number.
+Mutations depend on the seed only, so a harmful one can be reproduced from its number.
 """
 
 import re
@@ -11,16 +11,16 @@ import numpy as np
 __all__ = ["mutants"]
 
 NUMBERS = (b"0", b"-1", b"1e400", b"NaN", b"4611686018427387904", b"true", b"[]", b'""', b"0.5", b"4")
-"""What takes the place of a number in a header."""
+"""Replacements for a number in a header."""
 PIECE = 64
-"""Bytes of a piece, at most."""
+"""The largest piece, in bytes."""
 
 
 def mutants(data: bytes, count: int, seed: int, front: int, text: bool = False) -> Iterator[bytes]:
-    """Yield `count` damaged copies of a file, each of another kind than the one before it.
+    """Yield `count` damaged copies of a file, in turn for each kind of damage.
 
-    front: bytes of the header, in which half of the damage is done.  text: whether the header is JSON behind its
-    length in 8 bytes; then the length is made to fit again where it changes.
+    front: length of the header, which receives half of the damage.  text: whether the header is JSON after its
+    length in 8 bytes; then the length is corrected.
     """
     rng = np.random.default_rng(seed)
     kinds = [_flip, _byte, _cut, _tail, _drop, _double, _move, _noise, *([_number, _word] if text else [])]
@@ -63,7 +63,7 @@ def _double(data: bytes, rng: np.random.Generator, within: int) -> bytes:
 
 
 def _move(data: bytes, rng: np.random.Generator, within: int) -> bytes:
-    """Overwrite a piece with another."""
+    """Overwrite one piece with another."""
     to, size = _at(rng, within), 1 + _at(rng, PIECE)
     at = _at(rng, len(data))
     piece = data[at : at + size]
@@ -76,12 +76,12 @@ def _noise(data: bytes, rng: np.random.Generator, within: int) -> bytes:
 
 
 def _number(data: bytes, rng: np.random.Generator, within: int) -> bytes:
-    """Put another number, or something else, in the place of a number of the header."""
+    """Replace a number in the header by another number or something else."""
     return _replaced(data, rng, within, rb"-?\d+(?:\.\d+)?", NUMBERS)
 
 
 def _word(data: bytes, rng: np.random.Generator, within: int) -> bytes:
-    """Put another of the header's words in the place of one."""
+    """Replace one word of the header by another."""
     words = re.findall(rb"\w+", data[8:within])
     return _replaced(data, rng, within, rb"\w+", words)
 

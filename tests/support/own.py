@@ -1,4 +1,4 @@
-"""Classes of a user's own, one of each family, and a network of them; nothing here is registered."""
+"""User-defined classes, one of each family, and a network of them; none is registered."""
 
 import numpy as np
 
@@ -18,12 +18,12 @@ HALF = 0.5
 
 
 def halved(x):
-    """A function of this module that the classes call."""
+    """A function that the classes call."""
     return x * x.dtype.type(HALF)
 
 
 class Halves(Initializer):
-    """All weights are a number."""
+    """Set all weights to one number."""
 
     value: float = number(0.5, why="it is the weight")
 
@@ -43,7 +43,7 @@ class Quartic(Regularizer):
 
 
 class AtMost(Constraint):
-    """No weight above a number."""
+    """Limit weights from above."""
 
     most: float = 2.0
 
@@ -80,7 +80,7 @@ class FourthPower(Loss):
 
 
 class Within(RowMetric):
-    """The share of outputs that are within a distance of their targets."""
+    """The share of outputs within a distance of their targets."""
 
     larger_is_better = True
     distance: float = 0.5
@@ -90,14 +90,14 @@ class Within(RowMetric):
 
 
 class Signs(Optimizer, kw_only=True):
-    """Steps of one size in the direction of the gradient's signs."""
+    """Sign gradient descent."""
 
     def step(self, theta, g, s, t):
         theta -= theta.dtype.type(self.rate(t)) * np.sign(g)
 
 
 class Halving(Schedule):
-    """Half the rate each so many steps."""
+    """Halve the learning rate every few steps."""
 
     first: float = 0.01
     steps: int = 10

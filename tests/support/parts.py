@@ -1,4 +1,4 @@
-"""Every kind of layer that a network runs: what the layers and activations of the registries are made of."""
+"""Every part that a network runs: the parts of all registered layers and activations."""
 
 import math
 
@@ -24,7 +24,7 @@ from firesteel.core.network import Network, Node
 from firesteel.errors import ConfigError
 
 MERGES = Add, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
-"""Layers that need several values."""
+"""Layers with several inputs."""
 PARTS = {
     type(part).__name__: type(part)
     for layer in [*LAYERS.values(), *filter(None, ACTIVATIONS.values())]
@@ -33,7 +33,7 @@ PARTS = {
 
 
 def suiting(layer, x):
-    """Return inputs as a layer takes them: those that choose rows of what it learns are numbers of rows."""
+    """Return inputs for a layer; for embeddings, indices of rows."""
     counts = getattr(layer, "levels", None)
     if isinstance(layer, Embedding):
         counts = (layer.input_dim,) * x.shape[1]
@@ -44,12 +44,12 @@ def suiting(layer, x):
 
 
 def looks_up(layer):
-    """Return whether inputs of a layer are numbers of rows, so that it must be the first."""
+    """Return whether a layer's inputs are indices, so that it must be the first."""
     return isinstance(layer, Embedding | Table)
 
 
 def shape_for(layer, shape):
-    """Return the shape of values for a layer: this one if it takes it, or of four pixels, or of one number."""
+    """Return a shape that a layer accepts: this one, or four pixels, or one number."""
     for found in (shape, (2, 2, 1), (4, 1), (1,)):
         try:
             made = found
@@ -62,10 +62,10 @@ def shape_for(layer, shape):
 
 
 def woven(layers, inputs, dtype="float64"):
-    """Return the network of layers one after another, for rows of so many numbers, whatever the layers are.
+    """Return a chain of any layers, for rows of `inputs` numbers.
 
-    One that needs several values is given the one before it twice, the second time scaled and shifted; one for
-    pictures or sequences is given four pixels.  Rows that a layer has made of more axes are flat behind it.
+    A layer with several inputs receives the previous value twice, the second time scaled and shifted; a layer for
+    pictures or sequences receives four pixels.  Values with several axes are flattened.
     """
     nodes, shape = [], (inputs,)
 

@@ -1,4 +1,4 @@
-"""Paths in every form that Python has for them, and where the public names ask for one."""
+"""Paths in every form of Python, and all public parameters that accept one."""
 
 import importlib
 import inspect
@@ -10,11 +10,11 @@ from types import FunctionType
 __all__ = ["FORMS", "Place", "asking"]
 
 WORDS = re.compile(r"(file|folder|path|filepath|filename|images|labels|(\w+_)?(dir|uri)|\w+Dir)")
-"""What parameters that take a path are called."""
+"""Names of parameters that accept a path."""
 
 
 class Place:
-    """A path that is nothing but one: what `os.fspath` takes, without the methods of `pathlib`."""
+    """An `os.PathLike` without the methods of `pathlib`."""
 
     def __init__(self, path):
         self.path = path
@@ -27,7 +27,7 @@ FORMS = {"text": str, "pathlib": Path, "any other": Place}
 
 
 def asking(*modules):
-    """Return "name(parameter)" of all that public modules have that takes a path."""
+    """Return "name(parameter)" for every public parameter that accepts a path."""
     found = set()
     for module in map(importlib.import_module, modules):
         defined = [name for name, one in vars(module).items() if getattr(one, "__module__", "") == module.__name__]

@@ -1,6 +1,6 @@
-"""Saves that are killed, or that meet one another: a program of its own, for it forks, which threads must not see.
+"""Killed and concurrent saves; a separate program, because it forks and must not have other threads.
 
-`python -m tests.support.saves WHAT KIND FOLDER` prints what it counted as one line of JSON.
+`python -m tests.support.saves WHAT KIND FOLDER` prints its counts as one line of JSON.
 """
 
 import builtins
@@ -29,11 +29,11 @@ CALLS = (
     *((builtins, "open"), (fcntl, "flock"), (os, "fsync"), (os, "replace")),
     *((os, "unlink"), (os, "open"), (os, "close")),
 )
-"""What a save asks of the system; the built-in `open` gives the file that is written to."""
+"""The system calls of a save; the built-in `open` returns the file to write."""
 
 
 def forked(work: Callable[[], object]) -> int:
-    """Run some work in a child of this process, which never comes back from it; return the child's number."""
+    """Run work in a forked child, which then exits; return its process id."""
     child = os.fork()
     if not child:
         try:
@@ -45,7 +45,7 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def found(kind: Kind, path: Path) -> str:
-    """Return which copy lies there, "old" or "new", and whether a part lies there too; the next save removes it."""
+    """Return which copy exists, "old" or "new", and whether a part exists as well; the next save removes it."""
     try:
         content = kind.load(path)
         which = next(
@@ -61,7 +61,7 @@ def found(kind: Kind, path: Path) -> str:
 
 
 def swept(kind: Kind, path: Path, count: int) -> Counter[str]:
-    """Kill a save over an old copy `count` times, after delays from none to more than all that a save takes."""
+    """Kill a save over an old copy `count` times, after delays from zero to more than the duration of a save."""
     ready, tell = os.pipe()
 
     def work() -> None:
@@ -88,13 +88,13 @@ def swept(kind: Kind, path: Path, count: int) -> Counter[str]:
     for _ in range(count // 20):
         swept = Counter(killed(span * number / 20) for number in range(20))
         new = sum(times for which, times in swept.items() if which.startswith("new"))
-        span *= 1.5 if new < 4 else 0.67 if new > 12 else 1.0  # the machine has become slower, or faster
+        span *= 1.5 if new < 4 else 0.67 if new > 12 else 1.0  # adjust to the machine's speed
         counted += swept
     return counted
 
 
 def at_each_call(kind: Kind, path: Path) -> Counter[str]:
-    """Kill a save before and after each thing that it asks of the system, and in the middle of writing."""
+    """Kill a save before and after each of its system calls, and in the middle of writing."""
     counted: Counter[str] = Counter()
     for call in CALLS:
         for nth in range(2):
@@ -106,7 +106,7 @@ def at_each_call(kind: Kind, path: Path) -> Counter[str]:
 
 
 def doomed(kind: Kind, path: Path, owner: ModuleType, call: str, nth: int, after: bool) -> None:
-    """Save, and be killed at the nth call of this name."""
+    """Save, and kill this process at the nth call of this name."""
     real, seen = getattr(owner, call), 0
 
     def watched(*given: object, **named: object) -> object:
@@ -116,7 +116,7 @@ def doomed(kind: Kind, path: Path, owner: ModuleType, call: str, nth: int, after
             return real(*given, **named)
         if after:
             made = real(*given, **named)
-            if owner is builtins:  # half of what is to be written
+            if owner is builtins:  # half of the data
                 made.write(kind.large[NEW][: len(kind.large[NEW]) // 2])
                 made.flush()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -126,7 +126,7 @@ def doomed(kind: Kind, path: Path, owner: ModuleType, call: str, nth: int, after
 
 
 def met(kind: Kind, path: Path, count: int) -> Counter[str]:
-    """Let two processes save at the same time into one file, while this one loads it."""
+    """Let two processes save to one file at the same time, while this one loads it."""
     counted: Counter[str] = Counter()
     for _ in range(count):
         children = [forked(lambda n=number: kind.save(path, n)) for number in (OLD, NEW)]
@@ -137,9 +137,9 @@ def met(kind: Kind, path: Path, count: int) -> Counter[str]:
 
 
 def runs(kind: Kind, path: Path, count: int) -> Counter[str]:
-    """Let two processes train into one folder at the same time; return what became of it, and what each was told."""
+    """Let two processes train with one run folder at the same time; return the folder's state and their messages."""
     from firesteel.report import RunFolder
-    from firesteel.report.page import render  # which imports much: before the fork
+    from firesteel.report.page import render  # a large import, before the fork
 
     assert render
 
@@ -182,7 +182,7 @@ def runs(kind: Kind, path: Path, count: int) -> Counter[str]:
 
 
 def killed_runs(kind: Kind, path: Path, count: int) -> Counter[str]:
-    """Kill a run `count` times, sooner or later; look at what is there, and run it again to its end."""
+    """Kill a run `count` times, at different moments; check the folder, and run it again to its end."""
     from firesteel.report import RunFolder
     from firesteel.report.page import render
 

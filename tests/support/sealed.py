@@ -1,6 +1,6 @@
-"""Files whose description or numbers say something else, under the right checksum: only the reader's checks are left.
+"""Files with changed content and a correct checksum: only the reader's checks can detect the change.
 
-What is drawn depends on the seed alone, so that a mutation that does harm can be made again from its number.
+Mutations depend on the seed only, so a harmful one can be reproduced from its number.
 """
 
 import copy
@@ -37,13 +37,13 @@ ODD = (
         DEEP,
     ),
 )
-"""What takes the place of a value."""
+"""Replacements for a value."""
 FLOATS, BYTES = (np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-40), (0, 1, 127, 128, 255)
-"""What takes the place of a number in an array."""
+"""Replacements for a number in an array."""
 
 
 def parts(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return a file's description, without its checksum, and its arrays."""
+    """Return a file's description without the checksum, and its arrays."""
     size = int.from_bytes(data[:8], "little")
     header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["firesteel"])
     del header["sha256"]
@@ -51,9 +51,9 @@ def parts(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def sealed_mutants(data: bytes, count: int, seed: int, order: list[str]) -> Iterator[bytes]:
-    """Yield `count` mutations of a file, each sealed with the checksum of what it has become.
+    """Yield `count` mutations of a file, each with a correct checksum.
 
-    order: the names of the arrays as the checksum takes them.
+    order: the names of the arrays in the order of the checksum.
     """
     rng = np.random.default_rng(seed)
     whole, tensors = parts(data)
@@ -73,7 +73,7 @@ def sealed_mutants(data: bytes, count: int, seed: int, order: list[str]) -> Iter
 
 
 def _places(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to every value in a description."""
+    """Yield the path of every value in a description."""
     inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in inside:
         yield (*above, key)
@@ -91,7 +91,7 @@ def _pick(rng: np.random.Generator, among: Any) -> Any:
 
 
 def changed(header: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    """Change a value of a description: every field has the same chance, at every depth."""
+    """Change one value of a description, chosen uniformly over fields at all depths."""
     places = list(_places(header))
     if not places:
         return header

@@ -1,4 +1,4 @@
-"""Every kind of secret that an address or a setting may hold, and what looks like one and is none."""
+"""Every kind of secret in addresses and settings, and texts that only look like secrets."""
 
 TOKEN = "tOkEn0f6e9c4b"
 
@@ -38,7 +38,7 @@ ADDRESSES = {
     "Oracle": f"jdbc:oracle:thin:scott/{TOKEN}@//host:1521/x",
     "Databricks": f"jdbc:databricks://host:443/x;AuthMech=3;UID=token;PWD={TOKEN}",
 }
-"""Addresses of places."""
+"""Addresses with secrets."""
 
 SETTINGS = {
     "a connection string": f"DefaultEndpointsProtocol=https;AccountName=me;AccountKey={TOKEN}==;EndpointSuffix=x",
@@ -84,7 +84,7 @@ SETTINGS = {
     "GitHub's": f"clone with ghp_{TOKEN}{TOKEN}",
     "Databricks'": f"dapi{'0f6e9c4b' * 4}",
 }
-"""Texts that hold settings."""
+"""Settings with secrets."""
 
 HARMLESS = (
     *("abfss://rows@account.dfs.core.windows.net/a/b", "abfss://rows@account.dfs.core.windows.net:443/x@y"),
@@ -117,4 +117,4 @@ HARMLESS = (
     ),
     "fs.s3a.aws.credentials.provider=org.apache.hadoop.fs.s3a.Simple",
 )
-"""What is kept as it is."""
+"""Texts without secrets, which must not change."""

@@ -1,4 +1,4 @@
-"""Copies of the package, and changes to what it compiles."""
+"""Copies of the package, and changes to its compiled modules."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ EDITS = {
 
 
 def upgraded(folder, edit):
-    """Change one of the modules that are compiled, of the package in this folder."""
+    """Change one of the compiled modules of the package in a folder."""
     file = Path(folder, "firesteel", "fast", "kernels", edit)
     before, after = EDITS[edit]
     source = file.read_text()
@@ -22,7 +22,7 @@ def upgraded(folder, edit):
 
 
 def copied(folder):
-    """Copy the package there; return the folder."""
+    """Copy the package to a folder and return it."""
     shutil.copytree(
         Path(firesteel.__file__).parent, folder / "firesteel", ignore=shutil.ignore_patterns("__pycache__")
     )
