@@ -211,7 +211,7 @@ def test_r46_mlflow_is_told_no_secret():
     callback = mlflow.MlflowCallback.__new__(mlflow.MlflowCallback)
     callback.mlflow, callback.warned, callback.model = Client(), False, model(1)
     callback.params = {"source": ADDRESSES["Azure's signature"], "epochs": 3}
-    with pytest.warns(UserWarning, match="training goes on: cannot reach https://host/api") as caught:
+    with pytest.warns(UserWarning, match="training continues: cannot reach https://host/api") as caught:
         callback.on_train_begin()
     assert not secret(json.dumps(logged)) and logged["epochs"] == 3 and not secret(str(caught[0].message))
 
