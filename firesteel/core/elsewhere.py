@@ -111,7 +111,7 @@ class UnknownClass(ConfigError):
             waiting += [part for part in parts if isinstance(part, dict | list)]
         names = ", ".join(sorted({*own} - {"Schema"}))
         return StoreError(
-            f"{file} needs the class {self.name}, which is not registered: import it and call "
+            f"{file} needs the class {self.name}, which is not registered.  To do: import it and call "
             f"firesteel.register({self.name}) first, or load_model(path, custom=[{names}]), which lists all custom "
             "classes of the file; firesteel.models.read_weights(path) reads the weights without them",
             code="store-class",

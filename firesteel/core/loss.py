@@ -454,9 +454,8 @@ class SparseCategoricalCrossentropy(Crossentropy):
         p, shifted, log, top, others = softmax_parts(z)
         losses = log - shifted.reshape(-1)[at]
         slopes = p.copy()
-        slopes.reshape(-1)[at] = np.where(
-            at == top, 0 - others, p.reshape(-1)[at] - 1
-        )  # p - 1 = -(sum of the others)
+        # p - 1 as minus the sum of the others where p is the largest
+        slopes.reshape(-1)[at] = np.where(at == top, 0 - others, p.reshape(-1)[at] - 1)
         return losses, z if self.from_logits else p, slopes
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:

@@ -180,7 +180,7 @@ class Network:
         known |= {"parts": tuple(map(LAYER, plan)), "joint": any(map(JOINT, plan)), "rows": rows, "work": work}
         known |= {"front": self._front(), "straight": chained and not self.joint}
         if self.sparse and self.front is None:
-            why = "sparse rows need layers that keep zeros before a Dense layer, which has no kernel_constraint"
+            why = "sparse rows need a Dense layer without kernel_constraint after layers that keep zeros"
             raise ConfigError(why, code="config-sparse")
         if self.sparse:
             owned = params[plan[self.front or 0].owner]

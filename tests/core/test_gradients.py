@@ -278,7 +278,10 @@ SHAPED = [
     (Softmax(), [(2, 3)]),
     (Softmax(1), [(3, 2)]),
     (Softmax(-2), [(2, 3, 2)]),
-    *((curve, [(2, 3)]) for curve in (AlphaDropout(0.4), Dropout(0.4), Gelu(), GaussianDropout(0.3), Relu(), Tanh())),
+    *(
+        (activation, [(2, 3)])
+        for activation in (AlphaDropout(0.4), Dropout(0.4), Gelu(), GaussianDropout(0.3), Relu(), Tanh())
+    ),
     (Standardize((0.5, -1.0, 2.0), (2.0, 0.5, 1.0)), [(2, 3)]),
     (Subtract(), [(3,), (3,)]),
     (Subtract(), [(2, 3), (1, 3)]),
@@ -490,8 +493,8 @@ def test_a_row_has_the_same_bits_alone_and_in_a_batch(part, shapes, dtype):
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("layer", [layer for samples in LAYER_SAMPLES.values() for layer in samples], ids=repr)
 def test_r30_the_gradient_through_every_layer_is_the_finite_difference(layer, seed):
-    curve = "sigmoid" if isinstance(layer, Logarithm) else "tanh"
-    before = [] if looks_up(layer) or layer.inputs else [Dense(4, curve)]
+    activation = "sigmoid" if isinstance(layer, Logarithm) else "tanh"
+    before = [] if looks_up(layer) or layer.inputs else [Dense(4, activation)]
     check([*before, layer, Dense(2)], losses.get("half_sse"), seed)
 
 
@@ -546,7 +549,7 @@ def test_the_derivative_of_every_loss_by_its_input_is_the_finite_difference_row_
 
 
 @pytest.mark.parametrize("name", LOSS_SAMPLES)
-def test_what_a_loss_calls_the_outputs_is_what_its_link_gives(name):
+def test_a_loss_returns_the_outputs_of_its_link(name):
     loss, rng = LOSS_SAMPLES[name], np.random.default_rng(3)
     z = rng.normal(0, 3, (BATCH, 4))
     link = loss.link().apply({}, z, None)[0] if loss.link else z
@@ -560,11 +563,11 @@ def test_the_gradient_of_a_loss_in_units_of_the_targets_is_the_finite_difference
     check([Dense(4, "tanh"), Dense(2), Normalization([1.0, -3.0], [0.25, 400.0], invert=True)], loss, seed)
 
 
-# Everything together: what a step goes along, with weights, dropped units and the price of the parameters
+# Everything together: what a step goes along, with weights, dropped units and the penalty of the parameters
 
 
-CURVES = list(dict.fromkeys(ACTIVATIONS))
-PRICES = [None, *REGULARIZERS]
+ACTIVATION_NAMES = list(dict.fromkeys(ACTIVATIONS))
+PENALTIES = [None, *REGULARIZERS]
 MEASURES = list(dict.fromkeys(LOSS_SAMPLES.values()))
 
 
@@ -573,16 +576,17 @@ def dropped(op):
     return stream_for(0, "check", op)
 
 
-def error(layer, curve, loss, price, seed):
+def error(layer, activation, loss, penalty, seed):
     """The worst relative error of the gradient along three directions, under weights of which some are 0."""
     rng = np.random.default_rng(seed)
-    priced = {"kernel_regularizer": price, "bias_regularizer": None if price == "orthogonal_regularizer" else price}
+    own = None if penalty == "orthogonal_regularizer" else penalty
+    penalized = {"kernel_regularizer": penalty, "bias_regularizer": own}
     if isinstance(layer, Embedding):
-        layer = replace(layer, embeddings_regularizer=price)
+        layer = replace(layer, embeddings_regularizer=penalty)
     before = "sigmoid" if isinstance(layer, Logarithm) else "tanh"
-    first = [] if looks_up(layer) or layer.inputs else [Dense(4, before, **priced)]
-    last = Dense(3, last_activation(loss), **priced)
-    layers = (*first, layer, Dense(4, curve, **priced), Dropout(0.3), last)
+    first = [] if looks_up(layer) or layer.inputs else [Dense(4, before, **penalized)]
+    last = Dense(3, last_activation(loss), **penalized)
+    layers = (*first, layer, Dense(4, activation, **penalized), Dropout(0.3), last)
     network = woven(layers, layers[0].inputs or WIDTH)
     objective, views = Objective(network, loss), network.layout.views
     w = rng.uniform(0.5, 2.0, BATCH) * (np.arange(BATCH) % 3 > 0)
@@ -612,7 +616,7 @@ def error(layer, curve, loss, price, seed):
 
 
 def near_a_corner(network, loss, theta, x, y):
-    """Whether a curve or the loss bends near these rows, or is so steep that differences say little."""
+    """Whether an activation or the loss bends near these rows, or is so steep that differences say little."""
     views, end = network.layout.views(theta), len(network.parts) - (loss.link is not None)
     with np.errstate(over="ignore"):
         inputs = [
@@ -635,18 +639,18 @@ def worst_of(combinations):
 
 
 def test_r30_every_pair_of_layer_and_activation_under_some_loss_and_regularizer():
-    """Losses and regularisers take turns, so that each is met."""
+    """Losses and regularizers take turns, so that each is met."""
     layers = [samples[0] for samples in LAYER_SAMPLES.values()]
-    pairs = enumerate(itertools.product(layers, CURVES))
-    turns = [(*pair, MEASURES[n % len(MEASURES)], PRICES[n % len(PRICES)]) for n, pair in pairs]
-    assert {turn[2] for turn in turns} == set(MEASURES) and {turn[3] for turn in turns} == set(PRICES)
+    pairs = enumerate(itertools.product(layers, ACTIVATION_NAMES))
+    turns = [(*pair, MEASURES[n % len(MEASURES)], PENALTIES[n % len(PENALTIES)]) for n, pair in pairs]
+    assert {turn[2] for turn in turns} == set(MEASURES) and {turn[3] for turn in turns} == set(PENALTIES)
     worst_of(turns)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LAYER_SAMPLES)
 def test_r30_every_layer_activation_loss_and_regularizer(name):
-    worst_of(list(itertools.product(LAYER_SAMPLES[name][:2], CURVES, MEASURES, PRICES)))
+    worst_of(list(itertools.product(LAYER_SAMPLES[name][:2], ACTIVATION_NAMES, MEASURES, PENALTIES)))
 
 
 @pytest.mark.parametrize(
@@ -666,7 +670,7 @@ def test_the_penalty_on_rows_that_are_not_at_right_angles_is_that_of_keras(mode,
     assert np.isfinite(penalty.add(np.array([[0.0, 0.0], [1e-30, 1.0], [1.0, 1.0]]), g)) and np.isfinite(g).all()
 
 
-def test_a_penalty_on_rows_together_goes_with_matrices_whose_rows_move_together():
+def test_a_joint_penalty_needs_a_matrix_whose_rows_are_updated_together():
     together = OrthogonalRegularizer()
     with pytest.raises(ConfigError, match=r"needs a matrix, but these weights have shape \(3,\)"):
         Network.chain((Dense(3, bias_regularizer=together),), 2)
@@ -678,18 +682,18 @@ def test_a_penalty_on_rows_together_goes_with_matrices_whose_rows_move_together(
 
 @pytest.mark.parametrize("name", REGULARIZERS)
 def test_r30_the_derivative_of_every_regularizer_is_the_finite_difference(name):
-    price, rng = REGULARIZERS[name], np.random.default_rng(0)
+    penalty, rng = REGULARIZERS[name], np.random.default_rng(0)
     w = rng.uniform(0.1, 2.0, (4, 3)) * rng.choice([-1, 1], (4, 3))
     g = np.ones_like(w)
-    assert price.add(w, g) == price.add(w, None) > 0
+    assert penalty.add(w, g) == penalty.add(w, None) > 0
     for at in np.ndindex(w.shape):
         step = np.zeros_like(w)
         step[at] = 1e-6
-        slope = (price.add(w + step, None) - price.add(w - step, None)) / 2e-6
+        slope = (penalty.add(w + step, None) - penalty.add(w - step, None)) / 2e-6
         assert slope == pytest.approx(g[at] - 1, rel=1e-6)
 
 
-def test_a_network_prices_its_kernels_and_nothing_else():
+def test_a_network_penalizes_its_kernels_and_nothing_else():
     layers = (Dense(2, kernel_regularizer=L1L2(0.5, 2.0), bias_initializer="normal"), Dense(1))
     network = Network.chain(layers, 2, "float64")
     views, g = network.layout.views(network.init(3)), network.layout.views(np.zeros(network.layout.size))

@@ -70,7 +70,7 @@ WAYS += [(name, "gradient") for name in GRAPHS if not graphs.network(name).stati
 
 
 @pytest.mark.parametrize("name, strategy", WAYS)
-def test_what_was_interrupted_goes_on_to_the_bit(tmp_path, name, strategy):
+def test_an_interrupted_training_resumes_with_the_same_bits(tmp_path, name, strategy):
     def halves():
         settings = {"checkpoint": tmp_path / "kept", "strategy": strategy}
         with pytest.raises(ZeroDivisionError):
@@ -135,7 +135,7 @@ def test_the_streams_of_layers_inside_another_differ():
 
 
 @pytest.mark.parametrize("name", ["shared", "unread"])
-def test_its_description_makes_it_again(name):
+def test_its_config_makes_the_same_network(name):
     network = graphs.network(name)
     again = Network.from_config(json.loads(json.dumps(network.to_config())))
     assert again == network and again.fingerprint(network.init(0)) == network.fingerprint(network.init(0))
@@ -164,7 +164,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("config", DAMAGED)
-def test_a_description_of_no_network_is_refused(config):
+def test_a_config_that_describes_no_network_is_refused(config):
     with pytest.raises(ConfigError):
         Network.from_config({"dtype": "float32"} | config)
 
@@ -179,6 +179,6 @@ def test_a_description_of_no_network_is_refused(config):
         ([], ((3,),), "at least one layer"),
     ],
 )
-def test_what_does_not_compose_is_refused(nodes, entries, match):
+def test_nodes_that_do_not_fit_together_are_refused(nodes, entries, match):
     with pytest.raises(ConfigError, match=match):
         Network(tuple(Node(*node) for node in nodes), entries)

@@ -1,4 +1,4 @@
-"""Initialisers draw what their docstrings say: mean, variance, limits, and the same numbers every time."""
+"""Initializers draw what their docstrings say: mean, variance, limits, and the same numbers every time."""
 
 import math
 
@@ -80,13 +80,13 @@ def test_every_initializer_of_numbers_draws_a_bias_too(name):
     assert np.isfinite(draw(name, shape=(7,))).all()
 
 
-def test_a_cut_normal_has_the_shape_of_a_normal_inside_its_cut():
+def test_a_truncated_normal_has_the_shape_of_a_normal_inside_its_bounds():
     x = draw("he_normal") / math.sqrt(2 / 500) * 0.87962566103423978
     share = math.erf(1 / math.sqrt(2)) / math.erf(2 / math.sqrt(2))
     assert (np.abs(x) < 1).mean() == pytest.approx(share, abs=0.005)
 
 
-def test_the_parameters_of_a_draw_are_obeyed():
+def test_initializers_use_their_arguments():
     rng = np.random.default_rng(0)
     x = RandomNormal(mean=3.0, stddev=0.5).draw(rng, SHAPE)
     assert x.mean() == pytest.approx(3.0, abs=0.01) and x.std() == pytest.approx(0.5, rel=0.02)
@@ -107,7 +107,7 @@ def test_an_orthogonal_draw_has_columns_or_rows_of_one_length_and_at_right_angle
 
 
 @pytest.mark.parametrize("name", ["orthogonal", "identity"])
-def test_a_draw_of_matrices_is_refused_where_there_is_none(name):
+def test_an_initializer_of_matrices_refuses_other_shapes(name):
     for shape, said in (((7,), "1 axis"), ((2, 2, 2), "3 axes")):
         with pytest.raises(ConfigError, match=f"this array has {said}") as caught:
             draw(name, shape=shape)
@@ -116,13 +116,13 @@ def test_a_draw_of_matrices_is_refused_where_there_is_none(name):
 
 @pytest.mark.parametrize("mode, fan", [("fan_in", 500), ("fan_out", 300), ("fan_avg", 400)])
 @pytest.mark.parametrize("kind", ["uniform", "truncated_normal", "untruncated_normal"])
-def test_a_scaled_draw_has_its_variance_in_every_mode_and_distribution(mode, fan, kind):
+def test_variance_scaling_has_its_variance_in_every_mode_and_distribution(mode, fan, kind):
     x = VarianceScaling(3.0, mode, kind).draw(np.random.default_rng(0), SHAPE)
     most = {"uniform": math.sqrt(3), "truncated_normal": CUT, "untruncated_normal": 5}[kind] * math.sqrt(3 / fan)
     assert x.var() == pytest.approx(3 / fan, rel=0.02) and 0.85 * most < np.abs(x).max() < most
 
 
-def test_the_named_draws_are_members_of_one_family():
+def test_named_initializers_are_cases_of_variance_scaling():
     family = {
         "glorot_uniform": VarianceScaling(1.0, "fan_avg", "uniform"),
         "glorot_normal": VarianceScaling(1.0, "fan_avg", "truncated_normal"),
@@ -135,6 +135,6 @@ def test_the_named_draws_are_members_of_one_family():
         np.testing.assert_array_equal(draw(name), member.draw(np.random.default_rng(0), SHAPE))
 
 
-def test_a_uniform_draw_needs_its_ends_in_order():
+def test_a_uniform_initializer_needs_its_ends_in_order():
     with pytest.raises(ConfigError, match="minval must not be above maxval"):
         RandomUniform(1.0, 0.0)

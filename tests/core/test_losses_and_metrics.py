@@ -207,7 +207,7 @@ def test_alpha_weighs_labels_and_classes():
         assert caught.value.code == "config-loss"
 
 
-def test_an_ignored_class_has_no_part_in_a_mean_and_training_refuses_it():
+def test_an_ignored_class_does_not_count_in_a_mean_and_training_refuses_it():
     y, z = np.array([0, -1, 2, -1]), np.random.default_rng(0).normal(0, 3, (4, 3))
     loss, plain = (SparseCategoricalCrossentropy(True, ignore_class=one) for one in (-1, None))
     assert loss.of(y, z)[[1, 3]].tolist() == [0, 0] and not loss.rows(z, y[:, None])[2][[1, 3]].any()
@@ -388,7 +388,7 @@ def test_a_function_takes_the_fields_of_its_loss():
         ("sparse_categorical_crossentropy", [0.5], [[0.5, 0.5]], "class numbers from 0 to 1"),
     ],
 )
-def test_arrays_that_no_loss_fits_are_refused(name, y, p, words):
+def test_arrays_that_suit_no_loss_are_refused(name, y, p, words):
     with pytest.raises(DataError, match=words):
         getattr(face, name)(y, p)
     with pytest.raises(DataError, match="sample_weight"):
@@ -396,7 +396,7 @@ def test_arrays_that_no_loss_fits_are_refused(name, y, p, words):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_call_reduces_the_rows_as_it_is_told_and_training_takes_their_mean(name):
+def test_a_call_reduces_the_rows_as_asked_and_training_takes_the_mean(name):
     loss, rng, w = LOSSES[name], np.random.default_rng(0), np.array([0.5, 2.0, 0.0, 1.0])
     p, y = rng.dirichlet(np.ones(3), 4), targets(loss, 3, 4, rng)
     rows = getattr(face, name)(y, p)

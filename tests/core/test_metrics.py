@@ -145,7 +145,7 @@ def test_counts_are_taken_at_each_threshold_and_on_logits_at_its_logit(at, kind)
 
 @pytest.mark.parametrize("how", ["uniform_average", "variance_weighted_average", None])
 @pytest.mark.parametrize("count", [1, 4])
-def test_the_adjusted_score_counts_the_columns_that_predict(how, count):
+def test_the_adjusted_r2_counts_the_input_columns(how, count):
     y = np.eye(K)[CLASS]
     plain = np.array(value(metrics.R2Score(how), P, y))
     close(value(metrics.R2Score(how, count), P, y), 1 - (1 - plain) * (y.size - 1) / (y.size - count - 1))
@@ -277,7 +277,7 @@ def test_recall_weighs_beta_times_as_much_in_the_f_beta_score(beta, average):
     )
 
 
-def test_one_output_tells_two_classes():
+def test_one_output_separates_two_classes():
     p, y, w = np.array([0.2, 0.7, 0.9, 0.4]), [0, 0, 1, 1], np.array([1.0, 2.0, 4.0, 8.0])
     loss = "binary_crossentropy"
     assert value(ConfusionMatrix(), p, y, w, loss) == [[1.0, 2.0], [8.0, 4.0]]
@@ -306,7 +306,7 @@ def test_a_class_that_the_network_does_not_have_is_refused_when_it_is_built():
 ON_LOGITS, CLASSES_ON_LOGITS = BinaryCrossentropy(from_logits=True), CategoricalCrossentropy(from_logits=True)
 
 
-def test_logits_are_told_by_their_sign():
+def test_logits_are_classified_by_their_sign():
     z, y = np.log(P / (1 - P)), MANY
     for metric in (Precision(), Recall(), F1Score(None, "micro"), Recall(average=None)):
         close(
@@ -344,7 +344,7 @@ def test_the_log_loss_of_logits_is_that_of_their_probabilities():
     assert value(LogLoss(from_logits=True), [[1e4, -1e4]], [1], np.ones(1)) == 2e4
 
 
-def test_given_fields_are_kept_whatever_the_loss():
+def test_fields_that_are_set_do_not_change_with_the_loss():
     given = F1Score(threshold=0.3, average=None, class_id=0)
     assert given.suited(LOSSES["binary_crossentropy"], 1) == given == given.suited(ON_LOGITS, 3)
     assert ConfusionMatrix(0.3).suited(BinaryCrossentropy(from_logits=True), 1) == ConfusionMatrix(0.3)
@@ -392,7 +392,7 @@ def in_parts(metric, p, y, w):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_every_metric_adds_up_rows_that_are_given_to_it(name):
+def test_every_metric_accumulates_the_rows_passed_to_it(name):
     metric = metrics.get(name)
     signs = isinstance(metric, MeanLoss) and metric.loss.targets == "sign"
     y = 2 * np.eye(K)[CLASS] - 1 if signs else targets(metric)
@@ -444,7 +444,7 @@ def test_rows_of_more_axes_are_rows():
         (([0, 1], [0.1, 0.2], [1.0, 2.0, 3.0]), "data-shape"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(given, code):
+def test_rows_of_wrong_shapes_are_refused(given, code):
     metric = Recall()
     with pytest.raises(DataError) as caught:
         metric.update_state(*given)
@@ -491,7 +491,7 @@ def test_fields_survive_json(metric):
         (lambda: TopKCategoricalAccuracy(0), "k must be an integer of at least 1"),
     ],
 )
-def test_fields_that_cannot_be_are_refused(make, words):
+def test_invalid_fields_are_refused(make, words):
     with pytest.raises(ConfigError, match=words) as caught:
         make()
     assert caught.value.code == "config-value"

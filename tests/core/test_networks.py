@@ -1,4 +1,4 @@
-"""The flat vector and its views, building a network, the second gate, and networks in use."""
+"""The flat vector and its views, building a network, the build check, and predictions."""
 
 import json
 from dataclasses import replace
@@ -89,7 +89,7 @@ def test_shapes_that_do_not_compose_are_refused():
     network(Dense(4), Dense(2, input_dim=4))
 
 
-def test_the_first_layer_must_take_what_the_network_is_given():
+def test_the_first_layer_must_take_the_inputs_of_the_network():
     with pytest.raises(ConfigError, match="takes 7 inputs, but receives 3 values"):
         network(Dense(4, input_dim=7), inputs=3)
 
@@ -192,7 +192,7 @@ def test_every_layer_keeps_dtype_and_composes_on_one_row(layer, dtype):
         assert y.shape == (rows, 2) and y.dtype == dtype
 
 
-def test_nothing_that_goes_in_is_written_to():
+def test_inputs_are_never_written_to():
     net = network(Rescaling(2.0, 1.0), Dense(4, "relu"), Dropout(0.5), Activation("sigmoid"), Dense(2, "softmax"))
     objective = Objective(net, losses.get("sparse_categorical_crossentropy"))
     theta = read_only(net.init(0))
@@ -213,7 +213,7 @@ def test_learning_and_scoring_count_the_same_where_nothing_is_random():
     np.testing.assert_array_equal(learned, objective.score(views, x, y, w))
 
 
-def test_a_gradient_is_multiplied_by_the_scale_that_is_asked_for():
+def test_a_gradient_is_multiplied_by_the_scale():
     net = network(Dense(4, "tanh"), Dense(2))
     objective, views = Objective(net, losses.get("mse")), net.layout.views(net.init(0))
     one, half = np.zeros((2, net.layout.size))

@@ -1,4 +1,4 @@
-"""Optimisers and schedules against Keras's, twenty steps deep, and what they all must do."""
+"""Optimizers and schedules against Keras's, twenty steps deep, and what they all must do."""
 
 import json
 from dataclasses import replace
@@ -73,7 +73,7 @@ def test_every_optimizer_and_schedule_of_the_registries_has_golden_numbers():
 
 
 @pytest.mark.parametrize("kind, settings, dtype, expected", GOLDEN["optimizers"])
-def test_every_optimizer_goes_where_that_of_keras_does(kind, settings, dtype, expected):
+def test_every_optimizer_takes_the_steps_of_keras(kind, settings, dtype, expected):
     optimizer, theta = made(kind, settings), np.concatenate(GOLDEN["start"]).astype(dtype)
     slots = np.zeros((len(optimizer.slots), len(theta)), dtype)
     for t in range(1, 21):
@@ -107,7 +107,7 @@ def test_the_average_is_that_of_keras_of_the_weights_after_each_step_and_changes
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_descriptions_are_as_they_were_before_there_were_averages(name):
+def test_configs_without_an_average_are_those_of_older_versions(name):
     optimizer = OPTIMIZERS[name]
     assert not {"use_ema", "ema_momentum"} & optimizer.to_config().keys()
     if optimizer.searches:
@@ -134,13 +134,13 @@ def test_every_schedule_gives_the_rates_of_keras(kind, arguments, settings, expe
     assert optimizers.get(json.loads(json.dumps(stretched.to_config()))) == stretched
 
 
-def test_boundaries_must_rise_and_have_a_value_more():
+def test_boundaries_must_ascend_and_have_one_more_value():
     for boundaries, values in (([2, 1], [1, 2, 3]), ([1, 1], [1, 2, 3]), ([1], [1]), ([1], [1, 2, 3])):
         with pytest.raises(ConfigError, match="boundaries"):
             schedules.PiecewiseConstantDecay(boundaries, values)
 
 
-def test_one_way_of_clipping_at_most():
+def test_at_most_one_way_of_clipping():
     with pytest.raises(ConfigError, match="give one of"):
         Adam(clipnorm=1.0, clipvalue=1.0)
 

@@ -191,7 +191,7 @@ def test_specs_differ_where_their_fields_or_classes_differ():
 
 
 @pytest.mark.parametrize("family, name", MEMBERS)
-def test_a_slip_of_the_pen_is_told_the_name_that_was_meant(family, name):
+def test_a_misspelt_name_is_answered_with_the_nearest_one(family, name):
     get, names = FAMILIES[family]
     slip = next(one for one in (name[:-2] + name[-1:], name + "x") if one not in names)  # mape and mae are both names
     error = refused(lambda: get(slip))
@@ -202,13 +202,13 @@ def test_a_slip_of_the_pen_is_told_the_name_that_was_meant(family, name):
 @pytest.mark.parametrize(
     "kind, name", sorted({(type(spec), f.name) for _, spec in SPECS for f in fields(spec)}, key=str)
 )
-def test_a_misspelt_argument_is_told_the_one_that_was_meant(kind, name):
+def test_a_misspelt_argument_is_answered_with_the_nearest_one(kind, name):
     error = refused(lambda: kind(**{name + "_": 1}))
     assert error.code == "config-argument" and f"did you mean {name!r}?" in str(error)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_a_misspelt_activation_is_told_the_one_that_was_meant(name):
+def test_a_misspelt_activation_is_answered_with_the_nearest_one(name):
     for make in (lambda bad: Dense(1, activation=bad), Activation):
         assert f"did you mean {name!r}?" in str(refused(lambda make=make: make(name + "x")))
 
@@ -326,7 +326,7 @@ def test_a_field_of_several_numbers_refuses_what_is_not_one_or_more_finite_ones(
         assert error.code == "config-value" and "one or more finite numbers" in str(error)
 
 
-def test_a_slip_in_how_variance_is_scaled_is_told_what_was_meant():
+def test_a_misspelt_mode_of_variance_scaling_is_answered_with_the_nearest_one():
     assert "did you mean 'fan_in'?" in str(refused(lambda: VarianceScaling(1.0, "fan_inn")))
     assert "did you mean 'uniform'?" in str(refused(lambda: VarianceScaling(1.0, distribution="unifrom")))
     for bad in (None, 3, ["fan_in"]):

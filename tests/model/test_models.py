@@ -708,7 +708,7 @@ def test_what_others_call_an_argument_is_known_and_so_is_what_it_is_called_here(
         assert refusal(make, f"did you mean {meant!r}").code == "config-argument"
     error = refusal(lambda: SGD(decay=1e-4), r"give learning_rate=schedules\.InverseTimeDecay")
     assert "searches" not in str(error) and "moments" not in str(error)
-    assert refusal(lambda: SGD(moments=()), "it has learning_rate, ").code == "config-argument"
+    assert refusal(lambda: SGD(moments=()), "it takes learning_rate, ").code == "config-argument"
     registries = (LAYERS, OPTIMIZERS, REGULARIZERS)
     known = {f.name for names in registries for spec in names.values() for f in fields(spec)}
     known |= {
